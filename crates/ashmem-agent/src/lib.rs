@@ -1,0 +1,1 @@
+//! The device without a module: seccomp user notification answered from memfds.

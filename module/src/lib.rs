@@ -1,0 +1,2 @@
+//! The kernel module.
+#![no_std]

@@ -1,0 +1,2 @@
+//! The `ashmem` program.
+fn main() {}
