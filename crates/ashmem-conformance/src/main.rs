@@ -1,2 +1,86 @@
-//! The `ashmem` program.
-fn main() {}
+//! One static program that holds any `/dev/ashmem` to the behaviour of the original driver.
+//!
+//! Three ways to run it: the cases (one behaviour each), a random sequence whose transcript two providers must agree on
+//! byte by byte, and threads that race over shared descriptors.
+
+mod case;
+mod cases;
+mod device;
+mod errno;
+mod fault;
+mod map;
+mod process;
+mod report;
+mod runner;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use wildmatch::WildMatch;
+
+use crate::case::{Case, Env, Provider};
+use crate::report::Lines;
+use crate::runner::Tally;
+
+/// Holds a /dev/ashmem to the behaviour of the original C driver.
+#[derive(Parser)]
+#[command(name = "ashmem-conformance", version)]
+struct Arguments {
+    /// Who answers behind the device node; declared differences depend on it.
+    #[arg(long, env = "ASHMEM_PROVIDER", required_unless_present = "list")]
+    provider: Option<Provider>,
+    /// The device node.
+    #[arg(long, env = "ASHMEM_DEVICE", default_value = "/dev/ashmem")]
+    device: PathBuf,
+    /// Only cases whose id matches, e.g. 'mmap.*'.
+    #[arg(long, value_name = "GLOB", default_value = "*")]
+    filter: String,
+    /// Print id, specification rows and sentence of each case, and run none.
+    #[arg(long)]
+    list: bool,
+    /// Print one JSON document instead of lines for people.
+    #[arg(long)]
+    json: bool,
+    /// Seconds a case may take before it is killed and counted as failed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    limit: u64,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = WildMatch::new(&arguments.filter);
+    let cases: Vec<&'static Case> = cases::all().filter(|case| filter.matches(case.id)).collect();
+    if arguments.list {
+        report::list(&cases);
+        return ExitCode::SUCCESS;
+    }
+    let Some(provider) = arguments.provider else { return ExitCode::from(2) };
+    let env = Env { device: arguments.device, provider };
+    if cases.is_empty() {
+        eprintln!("no case matches {:?}; --list shows them all", arguments.filter);
+        return ExitCode::from(2);
+    }
+    conform(&cases, &env, Duration::from_secs(arguments.limit), arguments.json)
+}
+
+fn conform(cases: &[&'static Case], env: &Env, limit: Duration, json: bool) -> ExitCode {
+    let mut lines = Lines::new();
+    let mut tally = Tally::default();
+    let mut outcomes = Vec::new();
+    for case in cases {
+        let outcome = runner::run(case, env, limit);
+        tally.add(&outcome.verdict);
+        if !json {
+            lines.print(&outcome, env);
+        }
+        outcomes.push(outcome);
+    }
+    if json {
+        println!("{:#}", report::document(&outcomes, &tally, env));
+    } else {
+        lines.close(&outcomes, &tally);
+    }
+    if tally.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,155 @@
+//! A case: one behaviour of the original driver, and what each provider is held to.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use crate::errno::{self, Answer, Refused};
+
+/// Who answers behind the device node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Provider {
+    /// The original C driver: Debian 5.10's own `ashmem_linux.ko`.
+    Reference,
+    /// The kernel module of this project.
+    Module,
+    /// The module-less agent of this project.
+    Run,
+}
+
+impl Provider {
+    /// The name as on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Module => "module",
+            Self::Run => "run",
+        }
+    }
+}
+
+/// What a case is given.
+pub(crate) struct Env {
+    /// The device node.
+    pub(crate) device: PathBuf,
+    /// Who is expected behind it.
+    pub(crate) provider: Provider,
+}
+
+/// Why a case stopped before its end.
+#[derive(Clone)]
+pub(crate) enum Stop {
+    /// Something was not as expected; the text says what was expected and what was seen.
+    Failed(String),
+    /// The case cannot be run here; the text says why.
+    Skipped(String),
+}
+
+/// The end of a case: nothing to say, or why it stopped.
+pub(crate) type Verdict = Result<(), Stop>;
+
+/// The steps of a case.
+pub(crate) type Body = fn(&Env) -> Verdict;
+
+/// One behaviour.
+pub(crate) struct Case {
+    /// `section.what-it-is-about`.
+    pub(crate) id: &'static str,
+    /// Rows of the specification that the case confirms.
+    pub(crate) rows: &'static [&'static str],
+    /// The behaviour, in one sentence.
+    pub(crate) sentence: &'static str,
+    /// Passes on the original driver.
+    pub(crate) body: Body,
+    /// Providers that are meant to behave otherwise.
+    pub(crate) differs: &'static [Differs],
+}
+
+/// A declared difference: for this provider the case passes only if the other behaviour is seen.
+pub(crate) struct Differs {
+    /// Who differs.
+    pub(crate) provider: Provider,
+    /// What it does instead.
+    pub(crate) what: &'static str,
+    /// Why that is right, or why it cannot be helped.
+    pub(crate) reason: &'static str,
+    /// Asserts the other behaviour. `None`: the behaviour cannot be met; the case's own steps must fail.
+    pub(crate) check: Option<Body>,
+}
+
+impl Case {
+    /// A case in which every provider behaves as the original driver.
+    pub(crate) const fn new(
+        id: &'static str,
+        rows: &'static [&'static str],
+        sentence: &'static str,
+        body: Body,
+    ) -> Self {
+        Self { id, rows, sentence, body, differs: &[] }
+    }
+
+    /// The same case with declared differences.
+    pub(crate) const fn differs(self, differs: &'static [Differs]) -> Self {
+        Self { differs, ..self }
+    }
+
+    /// The part of the id before the dot.
+    pub(crate) fn section(&self) -> &'static str {
+        self.id.split('.').next().unwrap_or(self.id)
+    }
+
+    /// The difference declared for a provider.
+    pub(crate) fn difference(&self, provider: Provider) -> Option<&'static Differs> {
+        self.differs.iter().find(|differs| differs.provider == provider)
+    }
+
+    /// Runs the steps that count for this provider, in the calling process.
+    pub(crate) fn run(&self, env: &Env) -> Verdict {
+        let Some(differs) = self.difference(env.provider) else { return (self.body)(env) };
+        let Some(check) = differs.check else {
+            return match (self.body)(env) {
+                Err(Stop::Failed(_)) => Ok(()),
+                Err(skipped) => Err(skipped),
+                Ok(()) => failed(format!(
+                    "passes, though it is declared that {} cannot: {}; remove the declaration",
+                    env.provider.name(),
+                    differs.reason
+                )),
+            };
+        };
+        check(env)
+    }
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Failed(format!("{}: expected success, got {}", refused.call, errno::name(refused.code)))
+    }
+}
+
+/// Ends the case as failed.
+pub(crate) fn failed<T>(why: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Failed(why.into()))
+}
+
+/// Ends the case as skipped.
+pub(crate) fn skip<T>(why: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Skipped(why.into()))
+}
+
+/// Expects one value.
+pub(crate) fn equal<T: PartialEq + Debug>(what: &str, got: T, want: T) -> Verdict {
+    if got == want { Ok(()) } else { failed(format!("{what}: expected {want:?}, got {got:?}")) }
+}
+
+/// Expects something to be so.
+pub(crate) fn holds(what: &str, so: bool) -> Verdict {
+    if so { Ok(()) } else { failed(format!("expected that {what}; it is not so")) }
+}
+
+/// Expects a call to be refused with one errno.
+pub(crate) fn refused<T: Debug>(what: &str, got: Answer<T>, want: i32) -> Verdict {
+    match got {
+        Err(refused) if refused.code == want => Ok(()),
+        other => failed(format!("{what}: expected {}, got {other:?}", errno::name(want))),
+    }
+}
