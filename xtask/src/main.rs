@@ -1,2 +1,45 @@
-//! The `ashmem` program.
-fn main() {}
+//! `cargo xtask`: everything a person runs. One verb a file; `cargo xtask VERB --help` teaches each.
+//!
+//! A verb is a `clap` structure with a `run` that says by its exit code how it went. What several verbs need has a file of
+//! its own beside them: kernels, the machine they run in, the cache.
+
+mod archive;
+mod chroot;
+mod console;
+mod initramfs;
+mod kernel;
+mod module;
+mod process;
+mod qemu;
+mod static_program;
+mod vm;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Build, boot, test, measure and show ashmem-linux
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", max_term_width = 120)]
+struct Xtask {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Vm(vm::Vm),
+}
+
+/// The exit status of an xtask that failed itself, as opposed to what it ran.
+const FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    let result = match Xtask::parse().verb {
+        Verb::Vm(verb) => verb.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        FAILED.into()
+    })
+}

@@ -1,0 +1,219 @@
+//! One QEMU: a machine started, its four serial ports read, its end or its silence noticed.
+//!
+//! No file is shared with it and nothing is left behind: the initramfs is an anonymous file, the ports are pipes, and the
+//! process dies with the thread that started it.
+
+use anyhow::{Context, Result};
+use ashmem_guest::Word;
+use rustix::fs::MemfdFlags;
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The machine to start.
+pub(crate) struct Machine<'a> {
+    /// The kernel's image.
+    pub(crate) image: &'a Path,
+    /// The initramfs.
+    pub(crate) initramfs: &'a [u8],
+    /// Memory in MiB.
+    pub(crate) memory: u32,
+    /// Processors; each is a host thread of its own.
+    pub(crate) processors: u32,
+    /// One instruction is one nanosecond: figures repeat, and one processor is all there can be.
+    pub(crate) counted: bool,
+    /// After this long the machine counts as hung.
+    pub(crate) patience: Duration,
+    /// Whether the program's output also goes to our own stdout and stderr as it comes.
+    pub(crate) live: bool,
+}
+
+/// What a machine said in its life.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) console: String,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    /// Init's words, in order.
+    pub(crate) words: Vec<Word>,
+    /// Whether it had to be ended because its time was over.
+    pub(crate) timed_out: bool,
+    /// What QEMU itself complained of.
+    pub(crate) complaints: String,
+    /// From start to init's `ready`.
+    pub(crate) boot: Option<Duration>,
+}
+
+/// QEMU as a child that never outlives this value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only for a child that is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Machine<'_> {
+    /// Starts the machine and stays with it until it is off.
+    pub(crate) fn run(&self) -> Result<Life> {
+        let started = Instant::now();
+        let initramfs = self.initramfs_file()?;
+        let (console, stdout, stderr, control) = (port()?, port()?, port()?, port()?);
+        let mut command = self.command(&initramfs, [&console.1, &stdout.1, &stderr.1, &control.1]);
+        let mut qemu =
+            Running(command.spawn().context("starting qemu-system-x86_64 (`cargo xtask setup` installs it)")?);
+        let mut complaints = qemu.0.stderr.take().context("QEMU has no stderr")?;
+        // QEMU holds its own copies of the writing ends; with ours open no port would ever end.
+        drop((initramfs, console.1, stdout.1, stderr.1, control.1));
+        let (live_out, live_err): (Box<dyn Write + Send>, Box<dyn Write + Send>) = if self.live {
+            (Box::new(std::io::stdout()), Box::new(std::io::stderr()))
+        } else {
+            (Box::new(std::io::sink()), Box::new(std::io::sink()))
+        };
+        let console = collect(console.0, std::io::sink());
+        let stdout = collect(stdout.0, live_out);
+        let stderr = collect(stderr.0, live_err);
+        let complaints = thread::spawn(move || {
+            let mut text = String::new();
+            // What cannot be read is a complaint less; the machine's fate is told by its ports.
+            let _ = complaints.read_to_string(&mut text);
+            text
+        });
+        let (mut words, mut boot) = (Vec::new(), None);
+        let control = listen(control.0);
+        let timed_out = loop {
+            match control.recv_timeout(self.patience.saturating_sub(started.elapsed())) {
+                Ok(word) => {
+                    if word == Word::Ready {
+                        boot = Some(started.elapsed());
+                    }
+                    words.push(word);
+                }
+                Err(RecvTimeoutError::Timeout) => break true,
+                // The port's end is QEMU's end.
+                Err(RecvTimeoutError::Disconnected) => break false,
+            }
+        };
+        drop(qemu);
+        Ok(Life {
+            console: String::from_utf8_lossy(&gather(console)?).into_owned(),
+            stdout: gather(stdout)?,
+            stderr: gather(stderr)?,
+            words,
+            timed_out,
+            complaints: complaints.join().unwrap_or_default(),
+            boot,
+        })
+    }
+
+    fn initramfs_file(&self) -> Result<OwnedFd> {
+        let file = rustix::fs::memfd_create("initramfs", MemfdFlags::CLOEXEC).context("making an anonymous file")?;
+        let mut file = File::from(file);
+        file.write_all(self.initramfs).context("writing the initramfs")?;
+        Ok(file.into())
+    }
+
+    fn command(&self, initramfs: &OwnedFd, ports: [&OwnedFd; 4]) -> Command {
+        let inherited = |descriptor: &OwnedFd| format!("/proc/self/fd/{}", descriptor.as_raw_fd());
+        let mut command = Command::new("qemu-system-x86_64");
+        command.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-machine",
+            "pc",
+            "-cpu",
+            "max",
+        ]);
+        command.args(["-m", &self.memory.to_string()]);
+        if self.counted {
+            command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1"]);
+        } else {
+            command.args(["-accel", "tcg,thread=multi", "-smp", &self.processors.to_string()]);
+        }
+        command.arg("-kernel").arg(self.image).arg("-initrd").arg(inherited(initramfs));
+        // Quiet until init opens the console's level; a panic ends the machine at once (-1) and so does an oops, for what
+        // a kernel does after one proves nothing.
+        command.args([
+            "-append",
+            "console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=5 oops=panic panic=-1 8250.nr_uarts=4 \
+             hung_task_panic=1",
+        ]);
+        for (number, port) in ports.into_iter().enumerate() {
+            command.arg("-chardev").arg(format!("file,id=port{number},path={}", inherited(port)));
+            command.arg("-serial").arg(format!("chardev:port{number}"));
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let kept = [initramfs, ports[0], ports[1], ports[2], ports[3]].map(AsRawFd::as_raw_fd);
+        let prepare = move || {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            for descriptor in kept {
+                // SAFETY: the parent keeps these descriptors open until the child has started.
+                let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
+                // Kept in this child alone: a copy in a machine that another thread starts would hold the port open.
+                fcntl_setfd(descriptor, FdFlags::empty())?;
+            }
+            Ok(())
+        };
+        // SAFETY: the closure makes system calls only, no allocation and no lock, so it may run between fork and exec.
+        unsafe {
+            command.pre_exec(prepare);
+        }
+        command
+    }
+}
+
+/// A pipe QEMU inherits: our reading end, its writing end.
+fn port() -> Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context("making a pipe")?;
+    Ok((reader, writer))
+}
+
+/// Reads a port to its end on a thread of its own, passing on each piece as it comes.
+fn collect(port: OwnedFd, mut live: impl Write + Send + 'static) -> JoinHandle<std::io::Result<Vec<u8>>> {
+    thread::spawn(move || {
+        let (mut port, mut all, mut buffer) = (File::from(port), Vec::new(), [0_u8; 8192]);
+        loop {
+            let length = port.read(&mut buffer)?;
+            let Some(piece) = buffer.get(..length).filter(|piece| !piece.is_empty()) else { return Ok(all) };
+            all.extend_from_slice(piece);
+            live.write_all(piece)?;
+            live.flush()?;
+        }
+    })
+}
+
+fn gather(collector: JoinHandle<std::io::Result<Vec<u8>>>) -> Result<Vec<u8>> {
+    match collector.join() {
+        Ok(bytes) => bytes.context("reading a port of the guest"),
+        Err(_) => anyhow::bail!("a thread that read a port of the guest died"),
+    }
+}
+
+/// Hands on init's words as they come; what is none is skipped, for the machine's firmware may speak there too.
+fn listen(port: OwnedFd) -> Receiver<Word> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(File::from(port)).lines().map_while(Result::ok) {
+            if let Ok(word) = serde_json::from_str(&line) {
+                if sender.send(word).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    receiver
+}
