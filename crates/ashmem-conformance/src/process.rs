@@ -149,6 +149,11 @@ impl Link {
         Ok(unsafe { (Self(OwnedFd::from_raw_fd(fds[0])), Self(OwnedFd::from_raw_fd(fds[1]))) })
     }
 
+    /// The socket's descriptor.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
     /// Sends bytes as one message.
     pub(crate) fn send(&self, bytes: &[u8]) -> Answer {
         // SAFETY: the buffer is as long as said.
