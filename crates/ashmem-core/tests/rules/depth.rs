@@ -1,0 +1,137 @@
+//! What an operation costs among 100,000 ranges, in looks at a range: the tree is as low as an AVL tree must be,
+//! whatever order a stranger's program unpins in.
+
+use ashmem_core::pins::{Pins, Span};
+use ashmem_core::store::PageSize;
+
+use crate::arena::{Arena, Id};
+
+const RANGES: u64 = 100_000;
+
+/// The height that an AVL tree of `ranges` nodes never exceeds.
+fn avl_height(ranges: u64) -> u64 {
+    (1.4405 * ((ranges + 2) as f64).log2() - 0.3277).floor() as u64
+}
+
+/// How many looks one operation may take: down the tree and up again, with what a rotation needs at every height.
+fn looks(ranges: u64) -> u64 {
+    16 * (avl_height(ranges) + 1)
+}
+
+/// One region whose even pages are unpinned and purged one by one, so that no two ranges touch.
+struct Field {
+    arena: Arena,
+    pins: Pins<Id>,
+    worst: u64,
+}
+
+impl Field {
+    fn new(capacity: u64) -> Self {
+        Self { arena: Arena::new(PageSize::from_shift(12), capacity as usize), pins: Pins::new(), worst: 0 }
+    }
+
+    /// Unpins page `2 * range`.
+    fn unpin(&mut self, range: u64) {
+        let page = Span::new(2 * range, 2 * range).unwrap();
+        let mut spare = Some(self.arena.spare(0));
+        let steps = self.arena.steps(|| self.pins.unpin(&self.arena, page, &mut spare).expect("a spare is there"));
+        assert_eq!(spare, None);
+        self.worst = self.worst.max(steps);
+    }
+
+    /// Pins page `2 * range` again.
+    fn pin(&mut self, range: u64) {
+        let page = Span::new(2 * range, 2 * range).unwrap();
+        let steps = self.arena.steps(|| _ = self.pins.pin(&self.arena, page, &mut None).expect("no split"));
+        self.worst = self.worst.max(steps);
+    }
+
+    /// Looks for every page: a search goes down one path, so the longest tells the height.
+    fn height(&self, pages: u64) -> u64 {
+        let search = |page| {
+            let page = Span::new(page, page).unwrap();
+            // One look more tells whether what was found begins in time.
+            self.arena.steps(|| _ = self.pins.all_pinned(&self.arena, page)) - 1
+        };
+        (0..pages).map(search).max().unwrap_or(0)
+    }
+}
+
+/// All of 0..RANGES, in an order far from sorted: the step is prime to the count.
+fn scattered() -> impl Iterator<Item = u64> {
+    (0..RANGES).map(|turn| turn * 61_803 % RANGES)
+}
+
+/// Outermost first, from both ends inwards.
+fn from_both_ends() -> impl Iterator<Item = u64> {
+    (0..RANGES).map(|turn| if turn % 2 == 0 { turn / 2 } else { RANGES - 1 - turn / 2 })
+}
+
+fn orders() -> [(&'static str, Vec<u64>); 4] {
+    [
+        ("ascending", (0..RANGES).collect()),
+        ("descending", (0..RANGES).rev().collect()),
+        ("from both ends", from_both_ends().collect()),
+        ("scattered", scattered().collect()),
+    ]
+}
+
+#[test]
+fn the_tree_is_never_higher_than_an_avl_tree() {
+    let bound = avl_height(RANGES);
+    for (name, order) in orders() {
+        let mut field = Field::new(RANGES);
+        order.iter().for_each(|&range| field.unpin(range));
+        assert!(field.height(2 * RANGES + 2) <= bound, "{name}: higher than {bound}");
+        assert!(field.worst <= looks(RANGES), "{name}: UNPIN looked at {} ranges", field.worst);
+    }
+}
+
+#[test]
+fn removal_keeps_it_low() {
+    for (name, order) in orders() {
+        let mut field = Field::new(2 * RANGES);
+        scattered().for_each(|range| field.unpin(range));
+        field.worst = 0;
+        // All but every tenth go; what is left must be as low as if it had been put in alone.
+        order.iter().filter(|&range| range % 10 != 0).for_each(|&range| field.pin(range));
+        let bound = avl_height(RANGES / 10);
+        assert!(field.height(2 * RANGES + 2) <= bound, "{name}: higher than {bound}");
+        assert!(field.worst <= looks(RANGES), "{name}: PIN looked at {} ranges", field.worst);
+        assert_eq!((field.arena.live() as u64, field.arena.lru_pages()), (RANGES / 10, RANGES / 10));
+    }
+}
+
+/// Splitting one range 50,000 times, then swallowing all the pieces with one UNPIN, then giving all back.
+#[test]
+fn splits_and_a_large_merge() {
+    const SPLITS: u64 = 50_000;
+    let mut field = Field::new(SPLITS + 1);
+    let all = Span::new(0, 2 * SPLITS).unwrap();
+    let mut spare = Some(field.arena.spare(0));
+    field.pins.unpin(&field.arena, all, &mut spare).expect("a spare is there");
+    for split in 0..SPLITS {
+        let odd = 2 * (split * 30_901 % SPLITS) + 1;
+        let mut spare = Some(field.arena.spare(0));
+        let hole = Span::new(odd, odd).unwrap();
+        let steps = field.arena.steps(|| _ = field.pins.pin(&field.arena, hole, &mut spare).expect("a spare is there"));
+        assert!(spare.is_none() && steps <= looks(split + 2), "split {split}: {steps} looks");
+    }
+    assert!(field.height(2 * SPLITS + 1) <= avl_height(SPLITS + 1));
+    assert_eq!((field.arena.live() as u64, field.arena.lru_pages()), (SPLITS + 1, SPLITS + 1));
+
+    field.pins.unpin(&field.arena, all, &mut None).expect("growing needs no spare");
+    assert_eq!((field.arena.live(), field.arena.lru_pages()), (1, all.pages()));
+    field.pins.clear(&field.arena);
+    assert_eq!((field.arena.live(), field.arena.lru_pages()), (0, 0));
+}
+
+/// Closing a region looks at each range a bounded number of times.
+#[test]
+fn clear_is_linear() {
+    let mut field = Field::new(RANGES);
+    scattered().for_each(|range| field.unpin(range));
+    let steps = field.arena.steps(|| field.pins.clear(&field.arena));
+    assert_eq!((field.arena.live(), field.arena.lru_pages()), (0, 0));
+    assert!(steps <= 8 * RANGES, "{steps} looks at {RANGES} ranges");
+}
