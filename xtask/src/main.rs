@@ -28,6 +28,7 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Verb {
+    Module(module::Module),
     Vm(vm::Vm),
 }
 
@@ -36,6 +37,7 @@ const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
     let result = match Xtask::parse().verb {
+        Verb::Module(verb) => verb.run(),
         Verb::Vm(verb) => verb.run(),
     };
     result.unwrap_or_else(|error| {

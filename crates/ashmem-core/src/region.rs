@@ -200,12 +200,12 @@ impl<Name: AsRef<[u8]>, Id: Copy + Eq> State<Name, Id> {
 
     /// The name as GET_NAME returns it, without NUL (NAME-01, NAME-02).
     pub fn name(&self) -> &[u8] {
-        self.given_name().unwrap_or(abi::DEFAULT_NAME)
+        self.given().map_or(abi::DEFAULT_NAME, AsRef::as_ref)
     }
 
     /// The name that was set, if one was.
-    pub fn given_name(&self) -> Option<&[u8]> {
-        self.name.as_ref().map(AsRef::as_ref)
+    pub fn given(&self) -> Option<&Name> {
+        self.name.as_ref()
     }
 
     /// SET_NAME; `None` is the empty string, which unsets (NAME-10). Afterwards `name` holds what the caller has to

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The shmem file behind a region.
+ *
+ * Two tables of file operations, both shmem's own but for what guards the protection mask. A file that this module made
+ * has the first: it is the vm_file of every mapping, and remap_file_pages(2) would map it again past the mask
+ * (CVE-2020-0009). The inode has the second: whoever is privileged enough to open a mapping's entry in
+ * /proc/PID/map_files gets a file with it (MMAP-22). Both carry the module as owner, so that it outlives them (BUG-17).
+ */
+#include <linux/fs.h>
+#include <linux/falloc.h> /* knows no types by itself */
+#include <linux/file.h>
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/module.h>
+#include <linux/shmem_fs.h>
+
+#include "glue.h"
+#include "probes.h"
+
+static const struct file_operations *shmem_fops;
+static struct file_operations backing_fops;
+static struct file_operations reopened_fops;
+
+/* shmem's own mmap, by whichever hook this kernel's shmem has. Nothing of @vma's file is changed. */
+static int shmem_map(struct file *file, struct vm_area_struct *vma)
+{
+#ifdef ASHMEM_HAS_MMAP_PREPARE
+	if (shmem_fops->mmap_prepare) {
+		struct vm_area_desc desc;
+		int error;
+
+		compat_set_desc_from_vma(&desc, file, vma);
+		error = shmem_fops->mmap_prepare(&desc);
+		return error ? error : __compat_vma_mmap(&desc, vma);
+	}
+#endif
+	return shmem_fops->mmap(file, vma);
+}
+
+static void withhold(struct vm_area_struct *vma, u32 withheld)
+{
+	/* VM_MAYREAD, VM_MAYWRITE and VM_MAYEXEC stand four bits above VM_READ, VM_WRITE and VM_EXEC. */
+	unsigned long may = (unsigned long)withheld << 4;
+
+	BUILD_BUG_ON(VM_MAYREAD != VM_READ << 4 || VM_MAYWRITE != VM_WRITE << 4 || VM_MAYEXEC != VM_EXEC << 4);
+#ifdef ASHMEM_HAS_VM_FLAGS_CLEAR
+	vm_flags_clear(vma, may);
+#else
+	vma->vm_flags &= ~may;
+#endif
+}
+
+static void set_file(struct vm_area_struct *vma, struct file *file)
+{
+#ifdef ASHMEM_HAS_VMA_SET_FILE
+	vma_set_file(vma, file);
+#else
+	struct file *old = vma->vm_file;
+
+	vma->vm_file = get_file(file);
+	fput(old);
+#endif
+}
+
+int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 withheld)
+{
+	int error;
+
+	withhold(vma, withheld);
+	if (vma->vm_flags & VM_SHARED) {
+		error = shmem_map(backing, vma);
+		if (error)
+			return error;
+	} else {
+		/* Not a copy of the region: anonymous memory that carries its name (MMAP-12). */
+		vma_set_anonymous(vma);
+	}
+	/* Last, and cannot fail: who drops which file after a failure differs between kernels (LOCK-09). */
+	set_file(vma, backing);
+	return 0;
+}
+
+/* ---- the file this module made ---- */
+
+static int backing_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return -EPERM;
+}
+
+/* ---- a file somebody opened through /proc/PID/map_files ---- */
+
+/* The inode remembers the region's mask: the region itself may be gone while mappings live. */
+static u32 mask_of(struct file *file)
+{
+	return (u32)(uintptr_t)READ_ONCE(file_inode(file)->i_private);
+}
+
+static int reopened_open(struct inode *inode, struct file *file)
+{
+	if (file->f_mode & FMODE_WRITE && !(mask_of(file) & PROT_WRITE))
+		return -EPERM;
+	return shmem_fops->open ? shmem_fops->open(inode, file) : generic_file_open(inode, file);
+}
+
+static int reopened_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	u32 withheld = ~mask_of(file) & (PROT_READ | PROT_WRITE | PROT_EXEC);
+
+	if (vma->vm_flags & withheld)
+		return -EPERM;
+	withhold(vma, withheld);
+	return shmem_map(file, vma);
+}
+
+static ssize_t reopened_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	if (!(mask_of(iocb->ki_filp) & PROT_WRITE))
+		return -EPERM;
+	return shmem_fops->write_iter(iocb, from);
+}
+
+static long reopened_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+{
+	if (!(mask_of(file) & PROT_WRITE))
+		return -EPERM;
+	return shmem_fops->fallocate(file, mode, offset, len);
+}
+
+/* ---- verbs ---- */
+
+#ifdef ASHMEM_HAS_SHMEM_VMA_FLAGS
+#define SHMEM_FLAGS(vma) ((vma)->flags)
+#define SHMEM_NO_FLAGS ((vma_flags_t){})
+#else
+#define SHMEM_FLAGS(vma) ((vma)->vm_flags)
+#define SHMEM_NO_FLAGS 0
+#endif
+
+struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_area_struct *vma, u32 mask)
+{
+	static struct lock_class_key backing_inode_class;
+	struct file *file = shmem_file_setup(name, size, SHMEM_FLAGS(vma));
+	struct inode *inode;
+
+	if (IS_ERR(file))
+		return file;
+	inode = file_inode(file);
+	/* The shrinker locks these inodes inside reclaim, which a shmem file's lock never sees otherwise (LOCK-06). */
+	lockdep_set_class(&inode->i_rwsem, &backing_inode_class);
+	inode->i_private = (void *)(uintptr_t)mask;
+	inode->i_fop = &reopened_fops;
+	/* Kernels before 6.0 leave it out, and lseek(2) would fail (SEEK-08). */
+	file->f_mode |= FMODE_LSEEK;
+	/* Nobody can see this inode's access time change; keeping it costs at every mmap. */
+	file->f_flags |= O_NOATIME;
+	/* shmem is part of the kernel, so its table holds no reference that would have to be given back. */
+	__module_get(THIS_MODULE);
+	file->f_op = &backing_fops;
+	return file;
+}
+
+void ashmem_backing_put(struct file *backing)
+{
+	fput(backing);
+}
+
+void ashmem_backing_set_mask(struct file *backing, u32 mask)
+{
+	WRITE_ONCE(file_inode(backing)->i_private, (void *)(uintptr_t)mask);
+}
+
+unsigned long ashmem_backing_inode(const struct file *backing)
+{
+	return file_inode(backing)->i_ino;
+}
+
+/*
+ * A punch takes the inode's lock. A task that already holds it (in a write or a punch of its own) may be the one that now
+ * reclaims memory: it would wait for itself.
+ */
+bool ashmem_backing_busy(struct file *backing)
+{
+	struct inode *inode = file_inode(backing);
+
+	if (!inode_trylock(inode))
+		return true;
+	inode_unlock(inode);
+	return false;
+}
+
+void ashmem_backing_punch(struct file *backing, u64 first, u64 last)
+{
+	/* The method itself: vfs_fallocate would add the freeze protection of a file system that cannot be frozen (SHR-09). */
+	backing->f_op->fallocate(backing, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, first << PAGE_SHIFT,
+				 (last - first + 1) << PAGE_SHIFT);
+}
+
+/* Fills the two tables from a file of shmem's, before anyone can ask for them (BUG-20). */
+int ashmem_backing_init(void)
+{
+	struct file *file = shmem_file_setup("dev/ashmem", 0, SHMEM_NO_FLAGS);
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	shmem_fops = file->f_op;
+	fput(file);
+
+	backing_fops = *shmem_fops;
+	backing_fops.owner = THIS_MODULE;
+	backing_fops.mmap = backing_mmap;
+	/* shmem's own insists on shmem's table; without one the address space's default serves (MMAP-21). */
+	backing_fops.get_unmapped_area = NULL;
+#ifdef ASHMEM_HAS_MMAP_PREPARE
+	/* Both hooks set would make every mapping fail (API-04). */
+	backing_fops.mmap_prepare = NULL;
+#endif
+
+	reopened_fops = backing_fops;
+	reopened_fops.open = reopened_open;
+	reopened_fops.mmap = reopened_mmap;
+	reopened_fops.write_iter = reopened_write_iter;
+	reopened_fops.fallocate = reopened_fallocate;
+	return 0;
+}

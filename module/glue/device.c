@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The character device: hands each file operation to the Rust half. */
+#include <linux/compat.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/module.h>
+#include <linux/namei.h>
+#include <linux/seq_file.h>
+#include <linux/uio.h>
+
+#include "glue.h"
+
+void ashmem_file_set_region(struct file *file, struct ashmem_region *region)
+{
+	file->private_data = region;
+}
+
+static int device_open(struct inode *inode, struct file *file)
+{
+	int error = generic_file_open(inode, file);
+
+	return error ? error : ashmem_rs_open(file);
+}
+
+static int device_release(struct inode *inode, struct file *file)
+{
+	ashmem_rs_release(file->private_data);
+	return 0;
+}
+
+static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return ashmem_rs_ioctl(file->private_data, cmd, arg);
+}
+
+#ifdef CONFIG_COMPAT
+static long device_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return ashmem_rs_compat_ioctl(file->private_data, cmd, arg);
+}
+#endif
+
+/* VM_READ, VM_WRITE and VM_EXEC have the values of PROT_READ, PROT_WRITE and PROT_EXEC. */
+static_assert(VM_READ == PROT_READ && VM_WRITE == PROT_WRITE && VM_EXEC == PROT_EXEC);
+
+static int device_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return ashmem_rs_mmap(file->private_data, vma, vma->vm_end - vma->vm_start,
+			      vma->vm_flags & (VM_READ | VM_WRITE | VM_EXEC));
+}
+
+static ssize_t device_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *backing = ashmem_rs_read_from(iocb->ki_filp->private_data);
+	ssize_t bytes;
+
+	if (IS_ERR_OR_NULL(backing))
+		return PTR_ERR_OR_ZERO(backing);
+	bytes = vfs_iter_read(backing, to, &iocb->ki_pos, 0);
+	/* lseek(2) goes on from where the last read ended, were it a pread (READ-05, READ-06). */
+	if (bytes > 0)
+		backing->f_pos = iocb->ki_pos;
+	return bytes;
+}
+
+static loff_t device_llseek(struct file *file, loff_t offset, int whence)
+{
+	struct file *backing = ashmem_rs_seek_in(file->private_data);
+	loff_t position;
+
+	if (IS_ERR(backing))
+		return PTR_ERR(backing);
+	position = vfs_llseek(backing, offset, whence);
+	if (position >= 0)
+		file->f_pos = backing->f_pos;
+	return position;
+}
+
+#ifdef CONFIG_PROC_FS
+static void device_show_fdinfo(struct seq_file *seq, struct file *file)
+{
+	ashmem_rs_show_fdinfo(file->private_data, seq);
+}
+#endif
+
+void ashmem_fdinfo_file(struct seq_file *seq, unsigned long inode)
+{
+	seq_printf(seq, "inode:\t%lu\n", inode);
+}
+
+void ashmem_fdinfo_name(struct seq_file *seq, const char *name)
+{
+	seq_printf(seq, "name:\t%s\n", name);
+}
+
+void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned, u64 purged)
+{
+	seq_printf(seq, "size:\t%llu\nprot_mask:\t%u\npinned:\t%llu\nunpinned:\t%llu\npurged:\t%llu\n", size, mask,
+		   pinned, unpinned, purged);
+}
+
+static const struct file_operations device_fops = {
+	.owner = THIS_MODULE,
+	.open = device_open,
+	.release = device_release,
+	.read_iter = device_read_iter,
+	.llseek = device_llseek,
+	.mmap = device_mmap,
+	.unlocked_ioctl = device_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = device_compat_ioctl,
+#endif
+#ifdef CONFIG_PROC_FS
+	.show_fdinfo = device_show_fdinfo,
+#endif
+};
+
+static struct miscdevice device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "ashmem",
+	.fops = &device_fops,
+	.mode = 0666,
+};
+
+/* A kernel with a driver of its own: asked for here, since misc_register would answer with a stack trace in the log. */
+static bool device_exists(void)
+{
+	struct path path;
+
+	if (kern_path("/sys/class/misc/ashmem", LOOKUP_FOLLOW, &path))
+		return false;
+	path_put(&path);
+	return true;
+}
+
+int ashmem_device_init(void)
+{
+	int error = device_exists() ? -EEXIST : misc_register(&device);
+
+	if (error == -EEXIST)
+		pr_err("this kernel already has an ashmem device (see /proc/misc): nothing to do, not loaded\n");
+	else if (error)
+		pr_err("the misc device 'ashmem' could not be registered: error %d\n", error);
+	return error;
+}
+
+void ashmem_device_exit(void)
+{
+	misc_deregister(&device);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The border between the two halves of the module.
+ *
+ * The Rust half decides; this C half holds what the kernel defines as a macro, an inline or a structure's layout. Only C
+ * integers and opaque pointers cross. Functions named ashmem_rs_* are Rust's, called from here; all others are C's,
+ * called from Rust (module/src/glue.rs declares them).
+ */
+#ifndef ASHMEM_GLUE_H
+#define ASHMEM_GLUE_H
+
+#include <linux/types.h>
+
+struct file;
+struct iov_iter;
+struct seq_file;
+struct vm_area_struct;
+
+/* Memory for the Rust half of a region and of an unpinned range, in bytes. Rust asserts that its types fit. */
+#define ASHMEM_REGION_BYTES 48
+#define ASHMEM_RANGE_BYTES 64
+
+/* Both are opaque here: the first is struct region_memory's start, the second an object of the range cache. */
+struct ashmem_region;
+struct ashmem_range;
+
+/* ---- Rust's, called from C ---- */
+
+/* Sizes of the Rust types, so that two halves that were not built together never meet. */
+extern const size_t ashmem_rs_region_bytes;
+extern const size_t ashmem_rs_range_bytes;
+
+int ashmem_rs_open(struct file *file);
+void ashmem_rs_release(struct ashmem_region *region);
+long ashmem_rs_ioctl(struct ashmem_region *region, unsigned int cmd, unsigned long arg);
+long ashmem_rs_compat_ioctl(struct ashmem_region *region, unsigned int cmd, unsigned long arg);
+int ashmem_rs_mmap(struct ashmem_region *region, struct vm_area_struct *vma, u64 len, u32 prot);
+/* The backing file that read(2) or lseek(2) shall use, NULL for end of file, or an ERR_PTR. */
+struct file *ashmem_rs_read_from(struct ashmem_region *region);
+struct file *ashmem_rs_seek_in(struct ashmem_region *region);
+void ashmem_rs_show_fdinfo(struct ashmem_region *region, struct seq_file *seq);
+/* Pages that a purge could free. */
+unsigned long ashmem_rs_purgeable(void);
+/* Purges up to @ranges ranges, oldest first; the pages freed, or -1 if every one in reach is in use. */
+long ashmem_rs_purge(unsigned long ranges);
+
+/* ---- C's, called from Rust ---- */
+
+/* memory.c: regions, ranges and names. NULL without memory. */
+struct ashmem_region *ashmem_region_alloc(void);
+void ashmem_region_free(struct ashmem_region *region);
+struct ashmem_range *ashmem_range_alloc(void);
+void ashmem_range_free(struct ashmem_range *range);
+void *ashmem_name_alloc(size_t bytes);
+void ashmem_name_free(void *name);
+
+/* lock.c: the region's mutex and the purge order's spinlock. */
+void ashmem_region_lock(struct ashmem_region *region);
+bool ashmem_region_trylock(struct ashmem_region *region);
+void ashmem_region_unlock(struct ashmem_region *region);
+void ashmem_lru_lock(void);
+void ashmem_lru_unlock(void);
+
+/* user.c: the caller's memory and rights. Addresses are the caller's; 0 or -EFAULT. */
+int ashmem_read_pin(u64 address, u64 *pin);
+/* As strncpy_from_user: the length without NUL, @room if no NUL came by then, or -EFAULT. */
+long ashmem_read_string(char *to, u64 address, long room);
+int ashmem_write(u64 address, const void *from, unsigned long bytes);
+u64 ashmem_compat_pointer(u64 address);
+bool ashmem_may_purge(void);
+bool ashmem_read_implies_exec(void);
+
+/* backing.c: the shmem file behind a region. */
+struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_area_struct *vma, u32 mask);
+void ashmem_backing_put(struct file *backing);
+void ashmem_backing_set_mask(struct file *backing, u32 mask);
+unsigned long ashmem_backing_inode(const struct file *backing);
+/* Gives @vma the backing file, without the rights in @withheld. */
+int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 withheld);
+/* Whether this very task, or another, is at work inside the file, so that a punch would have to wait. */
+bool ashmem_backing_busy(struct file *backing);
+/* Takes pages @first to @last out of the file; it keeps its size. */
+void ashmem_backing_punch(struct file *backing, u64 first, u64 last);
+
+/* device.c */
+void ashmem_file_set_region(struct file *file, struct ashmem_region *region);
+void ashmem_fdinfo_file(struct seq_file *seq, unsigned long inode);
+void ashmem_fdinfo_name(struct seq_file *seq, const char *name);
+void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned, u64 purged);
+
+/* trace.c: how many listeners each event has, and the events. */
+extern const int *const ashmem_trace_listeners[];
+enum ashmem_event {
+	ASHMEM_EVENT_OPEN,
+	ASHMEM_EVENT_RELEASE,
+	ASHMEM_EVENT_SET_NAME,
+	ASHMEM_EVENT_SET_SIZE,
+	ASHMEM_EVENT_SET_PROT_MASK,
+	ASHMEM_EVENT_MMAP,
+	ASHMEM_EVENT_PIN,
+	ASHMEM_EVENT_UNPIN,
+	ASHMEM_EVENT_PURGE,
+};
+void ashmem_trace_open(const void *region, long result);
+void ashmem_trace_release(const void *region, unsigned long inode);
+void ashmem_trace_set_name(const void *region, const char *name, long result);
+void ashmem_trace_set_size(const void *region, u64 size, long result);
+void ashmem_trace_set_prot_mask(const void *region, unsigned long inode, u64 mask, long result);
+void ashmem_trace_mmap(const void *region, unsigned long inode, const struct vm_area_struct *vma, u64 len, u32 prot,
+		       long result);
+void ashmem_trace_pin(const void *region, unsigned long inode, u64 pin, long result);
+void ashmem_trace_unpin(const void *region, unsigned long inode, u64 pin, long result);
+void ashmem_trace_purge(const void *region, unsigned long inode, u64 first, u64 last);
+
+/* ---- between C files ---- */
+
+int ashmem_memory_init(void);
+void ashmem_memory_exit(void);
+int ashmem_backing_init(void);
+int ashmem_shrinker_init(void);
+void ashmem_shrinker_exit(void);
+int ashmem_device_init(void);
+void ashmem_device_exit(void);
+
+#endif

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The tracepoints, and how the Rust half learns that nobody listens without calling here. */
+#include <linux/mm.h>
+#include <linux/module.h>
+
+#include "glue.h"
+
+#ifdef CONFIG_TRACEPOINTS
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+/* A static key begins with the number of its users. */
+static_assert(offsetof(struct static_key, enabled) == 0);
+#define LISTENERS(event) ((const int *)&__tracepoint_##event.key)
+
+const int *const ashmem_trace_listeners[] = {
+	[ASHMEM_EVENT_OPEN] = LISTENERS(open),
+	[ASHMEM_EVENT_RELEASE] = LISTENERS(release),
+	[ASHMEM_EVENT_SET_NAME] = LISTENERS(set_name),
+	[ASHMEM_EVENT_SET_SIZE] = LISTENERS(set_size),
+	[ASHMEM_EVENT_SET_PROT_MASK] = LISTENERS(set_prot_mask),
+	[ASHMEM_EVENT_MMAP] = LISTENERS(mmap),
+	[ASHMEM_EVENT_PIN] = LISTENERS(pin),
+	[ASHMEM_EVENT_UNPIN] = LISTENERS(unpin),
+	[ASHMEM_EVENT_PURGE] = LISTENERS(purge),
+};
+
+#else
+
+#define trace_open(...) do { } while (0)
+#define trace_release trace_open
+#define trace_set_name trace_open
+#define trace_set_size trace_open
+#define trace_set_prot_mask trace_open
+#define trace_mmap trace_open
+#define trace_pin trace_open
+#define trace_unpin trace_open
+#define trace_purge trace_open
+
+static const int nobody;
+const int *const ashmem_trace_listeners[] = {
+	[ASHMEM_EVENT_OPEN... ASHMEM_EVENT_PURGE] = &nobody,
+};
+
+#endif
+
+void ashmem_trace_open(const void *region, long result)
+{
+	trace_open(region, result);
+}
+
+void ashmem_trace_release(const void *region, unsigned long inode)
+{
+	trace_release(region, inode);
+}
+
+void ashmem_trace_set_name(const void *region, const char *name, long result)
+{
+	trace_set_name(region, name, result);
+}
+
+void ashmem_trace_set_size(const void *region, u64 size, long result)
+{
+	trace_set_size(region, size, result);
+}
+
+void ashmem_trace_set_prot_mask(const void *region, unsigned long inode, u64 mask, long result)
+{
+	trace_set_prot_mask(region, inode, mask, result);
+}
+
+void ashmem_trace_mmap(const void *region, unsigned long inode, const struct vm_area_struct *vma, u64 len, u32 prot,
+		       long result)
+{
+	trace_mmap(region, inode, vma->vm_start, len, (u64)vma->vm_pgoff << PAGE_SHIFT, prot, vma->vm_flags & VM_SHARED,
+		   result);
+}
+
+/* struct ashmem_pin as it was read: the offset in the word that comes first in memory. */
+static u32 pin_offset(u64 pin)
+{
+	u32 words[2];
+
+	memcpy(words, &pin, sizeof(words));
+	return words[0];
+}
+
+static u32 pin_len(u64 pin)
+{
+	u32 words[2];
+
+	memcpy(words, &pin, sizeof(words));
+	return words[1];
+}
+
+void ashmem_trace_pin(const void *region, unsigned long inode, u64 pin, long result)
+{
+	trace_pin(region, inode, pin_offset(pin), pin_len(pin), result);
+}
+
+void ashmem_trace_unpin(const void *region, unsigned long inode, u64 pin, long result)
+{
+	trace_unpin(region, inode, pin_offset(pin), pin_len(pin), result);
+}
+
+void ashmem_trace_purge(const void *region, unsigned long inode, u64 first, u64 last)
+{
+	trace_purge(region, inode, first, last - first + 1);
+}

@@ -1,0 +1,82 @@
+//! The C half's functions, as `glue/glue.h` declares them. Nothing outside this module's own kind of file calls them:
+//! each is wrapped once, where its noun is.
+
+use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
+
+/// A kernel structure that Rust only carries by address.
+macro_rules! opaque {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[repr(C)]
+        pub(crate) struct $name {
+            _unknown: [u8; 0],
+        }
+    )*};
+}
+
+opaque! {
+    /// `struct file`.
+    File;
+    /// `struct vm_area_struct`.
+    Vma;
+    /// `struct seq_file`.
+    SeqFile;
+}
+
+/// Memory for [`crate::region::Region`], as `ASHMEM_REGION_BYTES` in `glue/glue.h`.
+pub(crate) const REGION_BYTES: usize = 48;
+/// Memory for [`crate::range::UnpinnedRange`], as `ASHMEM_RANGE_BYTES` in `glue/glue.h`.
+pub(crate) const RANGE_BYTES: usize = 64;
+
+unsafe extern "C" {
+    pub(crate) fn ashmem_region_alloc() -> *mut c_void;
+    pub(crate) fn ashmem_region_free(region: *mut c_void);
+    pub(crate) fn ashmem_range_alloc() -> *mut c_void;
+    pub(crate) fn ashmem_range_free(range: *mut c_void);
+    pub(crate) fn ashmem_name_alloc(bytes: usize) -> *mut c_void;
+    pub(crate) fn ashmem_name_free(name: *mut c_void);
+
+    pub(crate) fn ashmem_region_lock(region: *mut c_void);
+    pub(crate) fn ashmem_region_trylock(region: *mut c_void) -> bool;
+    pub(crate) fn ashmem_region_unlock(region: *mut c_void);
+    pub(crate) fn ashmem_lru_lock();
+    pub(crate) fn ashmem_lru_unlock();
+
+    pub(crate) fn ashmem_read_pin(address: u64, pin: *mut u64) -> c_int;
+    pub(crate) fn ashmem_read_string(to: *mut c_char, address: u64, room: c_long) -> c_long;
+    pub(crate) fn ashmem_write(address: u64, from: *const c_void, bytes: c_ulong) -> c_int;
+    pub(crate) fn ashmem_compat_pointer(address: u64) -> u64;
+    pub(crate) fn ashmem_may_purge() -> bool;
+    pub(crate) fn ashmem_read_implies_exec() -> bool;
+
+    pub(crate) fn ashmem_backing_create(name: *const c_char, size: u64, vma: *const Vma, mask: u32) -> *mut File;
+    pub(crate) fn ashmem_backing_put(backing: *mut File);
+    pub(crate) fn ashmem_backing_set_mask(backing: *mut File, mask: u32);
+    pub(crate) fn ashmem_backing_inode(backing: *const File) -> c_ulong;
+    pub(crate) fn ashmem_backing_map(backing: *mut File, vma: *mut Vma, withheld: u32) -> c_int;
+    pub(crate) fn ashmem_backing_busy(backing: *mut File) -> bool;
+    pub(crate) fn ashmem_backing_punch(backing: *mut File, first: u64, last: u64);
+
+    pub(crate) fn ashmem_file_set_region(file: *mut File, region: *mut c_void);
+    pub(crate) fn ashmem_fdinfo_file(seq: *mut SeqFile, inode: c_ulong);
+    pub(crate) fn ashmem_fdinfo_name(seq: *mut SeqFile, name: *const c_char);
+    pub(crate) fn ashmem_fdinfo_more(seq: *mut SeqFile, size: u64, mask: u32, pinned: u64, unpinned: u64, purged: u64);
+
+    pub(crate) static ashmem_trace_listeners: [*const c_int; 9];
+    pub(crate) fn ashmem_trace_open(region: *const c_void, result: c_long);
+    pub(crate) fn ashmem_trace_release(region: *const c_void, inode: c_ulong);
+    pub(crate) fn ashmem_trace_set_name(region: *const c_void, name: *const c_char, result: c_long);
+    pub(crate) fn ashmem_trace_set_size(region: *const c_void, size: u64, result: c_long);
+    pub(crate) fn ashmem_trace_set_prot_mask(region: *const c_void, inode: c_ulong, mask: u64, result: c_long);
+    pub(crate) fn ashmem_trace_mmap(
+        region: *const c_void,
+        inode: c_ulong,
+        vma: *const Vma,
+        len: u64,
+        prot: u32,
+        result: c_long,
+    );
+    pub(crate) fn ashmem_trace_pin(region: *const c_void, inode: c_ulong, pin: u64, result: c_long);
+    pub(crate) fn ashmem_trace_unpin(region: *const c_void, inode: c_ulong, pin: u64, result: c_long);
+    pub(crate) fn ashmem_trace_purge(region: *const c_void, inode: c_ulong, first: u64, last: u64);
+}

@@ -1,0 +1,191 @@
+//! The requests. Each reads from the caller, asks the core under the region's lock, and writes back, in this order.
+
+use core::ffi::c_long;
+use core::mem::MaybeUninit;
+
+use ashmem_core::abi::{self, Pin, Request};
+use ashmem_core::region::Refusal;
+use ashmem_core::{Errno, region};
+
+use crate::name::Name;
+use crate::range::{self, Id, Ranges, Spare};
+use crate::region::{Locked, Region};
+use crate::{purge, trace, user};
+
+/// Answers one ioctl: a value, or an errno, negative.
+#[inline]
+pub(crate) fn answer(region: &Region, request: Request) -> c_long {
+    match request {
+        // Neither takes a lock; a size that looks like an errno is returned as it is (SIZE-05).
+        Request::GetSize => region.facts().size() as c_long,
+        Request::GetProtMask => region.facts().prot_mask().bits().into(),
+        Request::Pin(address) => pin(region, address),
+        Request::Unpin(address) => unpin(region, address),
+        Request::GetPinStatus(address) => result(pin_status(region, address)),
+        Request::SetName(address) => result(set_name(region, address)),
+        Request::GetName(address) => result(get_name(region, address)),
+        Request::SetSize(size) => set_size(region, size),
+        Request::SetProtMask(mask) => set_prot_mask(region, mask),
+        Request::PurgeAllCaches => result(purge_all_caches()),
+        Request::GetFileId { address, bytes } => result(get_file_id(region, address, bytes)),
+    }
+}
+
+/// The request with its addresses as a 32-bit caller means them.
+pub(crate) fn with_compat_pointers(request: Request) -> Request {
+    use user::compat_pointer as pointer;
+    match request {
+        Request::SetName(address) => Request::SetName(pointer(address)),
+        Request::GetName(address) => Request::GetName(pointer(address)),
+        Request::Pin(address) => Request::Pin(pointer(address)),
+        Request::Unpin(address) => Request::Unpin(pointer(address)),
+        Request::GetPinStatus(address) => Request::GetPinStatus(pointer(address)),
+        Request::GetFileId { address, bytes } => Request::GetFileId { address: pointer(address), bytes },
+        by_value => by_value,
+    }
+}
+
+fn result(result: Result<i64, Errno>) -> c_long {
+    match result {
+        Ok(value) => value,
+        Err(errno) => errno.as_return(),
+    }
+}
+
+/// The string is read before the check, so that a bad address wins over a mapped region (NAME-08).
+fn set_name(region: &Region, address: u64) -> Result<i64, Errno> {
+    let mut name = Name::read(address)?;
+    let outcome = region.lock().set_name(region.facts(), &mut name);
+    let answer = result(outcome.map(|()| 0));
+    trace::set_name(region, |record| record_name(region, record), answer);
+    outcome.map(|()| 0)
+    // `name` now holds what is to be freed, outside the lock.
+}
+
+/// For the trace: the name that the region has after the call.
+fn record_name(region: &Region, record: &mut dyn FnMut(&core::ffi::CStr)) {
+    let locked = region.lock();
+    record(locked.given().map_or(c"", Name::as_c_str));
+}
+
+/// Writes the name and its NUL, nothing after it (NAME-02), when the lock is no longer held (NAME-14).
+fn get_name(region: &Region, address: u64) -> Result<i64, Errno> {
+    let mut buffer = [const { MaybeUninit::<u8>::uninit() }; abi::NAME_LEN];
+    let locked = region.lock();
+    // One place stays for the NUL.
+    let name = locked.name();
+    let mut len = 0;
+    for (to, &from) in buffer.iter_mut().zip(name.iter().chain(&[0])) {
+        to.write(from);
+        len += 1;
+    }
+    drop(locked);
+    // SAFETY: the loop wrote the first `len` bytes, and `len` is at most the buffer's length.
+    let bytes = unsafe { core::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), len) };
+    user::write(address, bytes).map(|()| 0)
+}
+
+fn set_size(region: &Region, size: u64) -> c_long {
+    let outcome = region.lock().set_size(region.facts(), size);
+    let answer = result(outcome.map(|()| 0));
+    trace::set_size(region, size, answer);
+    answer
+}
+
+fn set_prot_mask(region: &Region, mask: u64) -> c_long {
+    let read_implies_exec = user::read_implies_exec();
+    let mut locked = region.lock();
+    let outcome = locked.set_prot_mask(region.facts(), mask, read_implies_exec);
+    if let (Ok(mask), Some(backing)) = (outcome, region.backing()) {
+        backing.set_mask(mask);
+    }
+    drop(locked);
+    let answer = result(outcome.map(|_| 0));
+    trace::set_prot_mask(region, mask, answer);
+    answer
+}
+
+fn pin(region: &Region, address: u64) -> c_long {
+    let pin = match user::read_pin(address) {
+        Ok(pin) => pin,
+        Err(errno) => return errno.as_return(),
+    };
+    // A range more is needed only where one falls in two: rarely, so it is allocated when the core asks for it.
+    let answer = result(with_spare(region, Spare(None), |state, spare| {
+        state.pin(region.facts(), &Ranges, Pin::from_bytes(pin.to_ne_bytes()), spare)
+    }));
+    trace::pin(region, pin, answer);
+    answer
+}
+
+fn unpin(region: &Region, address: u64) -> c_long {
+    let pin = match user::read_pin(address) {
+        Ok(pin) => pin,
+        Err(errno) => return errno.as_return(),
+    };
+    // Nearly always needed, so it is allocated at once.
+    let answer = result(Id::allocate(region).and_then(|id| {
+        with_spare(region, Spare(Some(id)), |state, spare| {
+            state.unpin(region.facts(), &Ranges, Pin::from_bytes(pin.to_ne_bytes()), spare)
+        })
+    }));
+    trace::unpin(region, pin, answer);
+    answer
+}
+
+/// Runs `work` under the region's lock, anew with a spare range if it asks for one; what is left over is freed after.
+#[inline(always)]
+fn with_spare(
+    region: &Region,
+    mut spare: Spare,
+    mut work: impl FnMut(&mut Locked<'_>, &mut Option<Id>) -> Result<i64, Refusal>,
+) -> Result<i64, Errno> {
+    loop {
+        let outcome = work(&mut region.lock(), &mut spare.0);
+        match outcome {
+            Ok(value) => return Ok(value),
+            Err(Refusal::Errno(errno)) => return Err(errno),
+            Err(Refusal::NeedSpare) => spare.0 = Some(Id::allocate(region)?),
+        }
+    }
+}
+
+fn pin_status(region: &Region, address: u64) -> Result<i64, Errno> {
+    let pin = Pin::from_bytes(user::read_pin(address)?.to_ne_bytes());
+    region.lock().pin_status(region.facts(), &Ranges, pin)
+}
+
+/// Answers the number of pages that stood in the order, and purges them all (PURGE-02).
+fn purge_all_caches() -> Result<i64, Errno> {
+    if !user::may_purge() {
+        return Err(Errno::Perm);
+    }
+    let pages = range::purgeable_pages();
+    purge::purge(u64::MAX);
+    Ok(pages as i64)
+}
+
+fn get_file_id(region: &Region, address: u64, bytes: usize) -> Result<i64, Errno> {
+    region.facts().file_id()?;
+    let id = region.inode().to_ne_bytes();
+    // A 32-bit caller gets the low half; x86 has it first.
+    user::write(address, id.get(..bytes).unwrap_or(&id)).map(|()| 0)
+}
+
+/// The pages a region holds, by state.
+pub(crate) struct Pages {
+    pub(crate) pinned: u64,
+    pub(crate) unpinned: u64,
+    pub(crate) purged: u64,
+}
+
+/// For fdinfo.
+pub(crate) fn pages(region: &Region, locked: &mut Locked<'_>) -> Pages {
+    use ashmem_core::store::Store as _;
+    let facts: &region::Facts = region.facts();
+    let page = Ranges.page_size();
+    let all = page.number(page.align(facts.size()));
+    let census = locked.pins().census(&Ranges);
+    let pinned = all.saturating_sub(census.unpinned).saturating_sub(census.purged);
+    Pages { pinned, unpinned: census.unpinned, purged: census.purged }
+}

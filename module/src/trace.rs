@@ -1,0 +1,123 @@
+//! The tracepoints `ashmem:*`. With nobody listening each costs two loads and a branch.
+
+use core::ffi::{CStr, c_int, c_long};
+use core::ptr;
+use core::sync::atomic::{AtomicI32, Ordering};
+
+use ashmem_core::pins::Span;
+use ashmem_core::region::Prot;
+
+use crate::glue::{self, Vma};
+use crate::region::Region;
+
+/// As `enum ashmem_event` in `glue/glue.h`.
+#[derive(Clone, Copy)]
+enum Event {
+    Open,
+    Release,
+    SetName,
+    SetSize,
+    SetProtMask,
+    Mmap,
+    Pin,
+    Unpin,
+    Purge,
+}
+
+impl Event {
+    #[inline(always)]
+    fn wanted(self) -> bool {
+        // SAFETY: the C half's table has an entry for each event, which points at an integer that lives as long as the
+        // module; tracing changes it as one word.
+        let listeners = unsafe {
+            let entry = (&raw const glue::ashmem_trace_listeners).cast::<*const AtomicI32>().add(self as usize);
+            &**entry
+        };
+        listeners.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// A new descriptor; the result is an errno, negative, or 0.
+#[inline(always)]
+pub(crate) fn open(region: *const Region, result: c_int) {
+    if Event::Open.wanted() {
+        // SAFETY: records its arguments.
+        unsafe { glue::ashmem_trace_open(region.cast(), result.into()) }
+    }
+}
+
+/// The last descriptor's close.
+#[inline(always)]
+pub(crate) fn release(region: &Region) {
+    if Event::Release.wanted() {
+        // SAFETY: records its arguments.
+        unsafe { glue::ashmem_trace_release(ptr::from_ref(region).cast(), region.inode()) }
+    }
+}
+
+/// SET_NAME.
+#[inline(always)]
+pub(crate) fn set_name(region: &Region, name: impl FnOnce(&mut dyn FnMut(&CStr)), result: c_long) {
+    if Event::SetName.wanted() {
+        // SAFETY: copies the name, which is NUL-terminated, and records its arguments.
+        name(&mut |name| unsafe {
+            glue::ashmem_trace_set_name(ptr::from_ref(region).cast(), name.as_ptr(), result);
+        });
+    }
+}
+
+/// SET_SIZE.
+#[inline(always)]
+pub(crate) fn set_size(region: &Region, size: u64, result: c_long) {
+    if Event::SetSize.wanted() {
+        // SAFETY: records its arguments.
+        unsafe { glue::ashmem_trace_set_size(ptr::from_ref(region).cast(), size, result) }
+    }
+}
+
+/// SET_PROT_MASK.
+#[inline(always)]
+pub(crate) fn set_prot_mask(region: &Region, mask: u64, result: c_long) {
+    if Event::SetProtMask.wanted() {
+        // SAFETY: records its arguments.
+        unsafe { glue::ashmem_trace_set_prot_mask(ptr::from_ref(region).cast(), region.inode(), mask, result) }
+    }
+}
+
+/// mmap; `vma` as it is now.
+#[inline(always)]
+pub(crate) fn mmap(region: &Region, vma: *const Vma, len: u64, prot: Prot, result: c_int) {
+    if Event::Mmap.wanted() {
+        let at = ptr::from_ref(region).cast();
+        // SAFETY: reads the mapping, which the kernel is setting up for this call, and records its arguments.
+        unsafe { glue::ashmem_trace_mmap(at, region.inode(), vma, len, prot.bits(), result.into()) }
+    }
+}
+
+/// PIN; `pin` is the caller's structure as one word.
+#[inline(always)]
+pub(crate) fn pin(region: &Region, pin: u64, result: c_long) {
+    if Event::Pin.wanted() {
+        // SAFETY: records its arguments.
+        unsafe { glue::ashmem_trace_pin(ptr::from_ref(region).cast(), region.inode(), pin, result) }
+    }
+}
+
+/// UNPIN; `pin` is the caller's structure as one word.
+#[inline(always)]
+pub(crate) fn unpin(region: &Region, pin: u64, result: c_long) {
+    if Event::Unpin.wanted() {
+        // SAFETY: records its arguments.
+        unsafe { glue::ashmem_trace_unpin(ptr::from_ref(region).cast(), region.inode(), pin, result) }
+    }
+}
+
+/// One range purged.
+#[inline(always)]
+pub(crate) fn purge(region: &Region, span: Span) {
+    if Event::Purge.wanted() {
+        let at = ptr::from_ref(region).cast();
+        // SAFETY: records its arguments.
+        unsafe { glue::ashmem_trace_purge(at, region.inode(), span.first(), span.last()) }
+    }
+}
