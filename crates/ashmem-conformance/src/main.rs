@@ -5,6 +5,7 @@
 
 mod case;
 mod cases;
+mod compat;
 mod device;
 mod errno;
 mod fault;

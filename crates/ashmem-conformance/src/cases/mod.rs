@@ -1,11 +1,15 @@
 //! The cases, one file a section.
 
+mod compat;
+mod fdinfo;
 mod memory;
 mod mmap;
 mod name;
 mod numbers;
 mod open;
+mod pins;
 mod protection;
+mod purge;
 mod read_seek;
 mod size;
 mod unsupported;
@@ -24,6 +28,10 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         memory::CASES,
         read_seek::CASES,
         unsupported::CASES,
+        pins::CASES,
+        purge::CASES,
+        fdinfo::CASES,
+        compat::CASES,
     ]
     .into_iter()
     .flatten()

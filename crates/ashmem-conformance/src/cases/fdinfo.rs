@@ -1,0 +1,127 @@
+//! /proc/PID/fdinfo.
+
+use crate::case::{Case, Differs, Env, Provider, Stop, equal, failed};
+use crate::device::Region;
+use crate::map::PAGE;
+
+/// The lines this project adds behind the original's, by key.
+const MORE: [&str; 5] = ["size", "prot_mask", "pinned", "unpinned", "purged"];
+
+/// Declared where a case compares the lines as a whole.
+const MORE_LINES: &[Differs] = &[Differs {
+    provider: Provider::Module,
+    what: "The region's own fdinfo lines are followed by size, prot_mask, pinned, unpinned and purged",
+    reason: "people and tools want to see a region's state; readers of the old two lines find them first, as ever",
+    check: Some(|env| {
+        let region = env.open()?;
+        equal("the first lines", first_lines(&region)?, vec![])?;
+        region.set_name(c"foo")?;
+        equal("the first lines, named", first_lines(&region)?, vec!["name:\tfoo".into()])?;
+        region.set_size(PAGE as u64)?;
+        let inode = region.share(PAGE)?.line()?.inode;
+        let want = vec![format!("inode:\t{inode}"), "name:\tfoo".into()];
+        equal("the first lines, mapped", first_lines(&region)?, want)
+    }),
+}];
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("fdinfo.fresh", &["FDI-01"], "A fresh region has no fdinfo line of its own", |env| {
+        equal("the lines", env.open()?.fdinfo()?, vec![])
+    })
+    .differs(MORE_LINES),
+    Case::new(
+        "fdinfo.sized",
+        &["FDI-01", "FDI-04"],
+        "A sized region that is not mapped has no fdinfo line of its own",
+        |env| equal("the lines", env.region(4096)?.fdinfo()?, vec![]),
+    )
+    .differs(MORE_LINES),
+    Case::new(
+        "fdinfo.mapped",
+        &["FDI-02"],
+        "A mapped region has the one line inode:, tab, the backing file's inode number",
+        |env| {
+            let (region, map) = env.mapped(4096)?;
+            equal("the lines", region.fdinfo()?, vec![format!("inode:\t{}", map.line()?.inode)])
+        },
+    )
+    .differs(MORE_LINES),
+    Case::new(
+        "fdinfo.named",
+        &["FDI-03"],
+        "A named region that is not mapped has the one line name:, tab, the name",
+        |env| {
+            let region = env.open()?;
+            region.set_name(c"foo")?;
+            equal("the lines", region.fdinfo()?, vec!["name:\tfoo".into()])
+        },
+    )
+    .differs(MORE_LINES),
+    Case::new("fdinfo.inode-then-name", &["FDI-02", "FDI-03"], "inode: comes first, then name:", |env| {
+        let region = env.region(4096)?;
+        region.set_name(c"both")?;
+        let map = region.share(PAGE)?;
+        let want = vec![format!("inode:\t{}", map.line()?.inode), "name:\tboth".into()];
+        equal("the lines", region.fdinfo()?, want)
+    })
+    .differs(MORE_LINES),
+    Case::new("fdinfo.inode-stays", &["FDI-02"], "inode: stays after everything was unmapped", |env| {
+        let (region, map) = env.mapped(4096)?;
+        let inode = map.line()?.inode.to_string();
+        drop(map);
+        equal("the inode", region.fdinfo_value("inode")?, Some(inode))
+    }),
+    Case::new("fdinfo.position", &["FDI-01"], "The generic line pos: shows the descriptor's position", |env| {
+        let (region, _map) = env.mapped(4096)?;
+        region.seek(77, libc::SEEK_SET)?;
+        let path = format!("/proc/self/fdinfo/{}", region.fd());
+        let text = std::fs::read_to_string(&path).or_else(|error| failed(format!("{path}: {error}")))?;
+        equal("the line", text.lines().next(), Some("pos:\t77"))
+    }),
+    Case::new("fdinfo.state", &["FDI-04"], "The original shows neither size nor pin state", |env| {
+        let (region, _map) = env.mapped(4096)?;
+        for key in MORE {
+            equal(key, region.fdinfo_value(key)?, None)?;
+        }
+        Ok(())
+    })
+    .differs(&[Differs {
+        provider: Provider::Module,
+        what: "fdinfo shows size and mask, and the pages pinned, unpinned and purged, as they change",
+        reason: "people and tools want to see a region's state",
+        check: Some(state),
+    }]),
+];
+
+/// The device's own lines without this project's additions, which must all be there, last, and in order.
+fn first_lines(region: &Region) -> Result<Vec<String>, Stop> {
+    let mut lines = region.fdinfo()?;
+    let more = lines.split_off(lines.len().saturating_sub(MORE.len()));
+    let keys: Vec<&str> = more.iter().map(|line| line.split(':').next().unwrap_or("")).collect();
+    equal("the last five keys", keys, MORE.to_vec())?;
+    Ok(lines)
+}
+
+fn state(env: &Env) -> crate::case::Verdict {
+    const P: u32 = PAGE as u32;
+    let show = |region: &Region| -> Result<Vec<String>, Stop> {
+        MORE.iter().map(|key| Ok(region.fdinfo_value(key)?.unwrap_or_default())).collect()
+    };
+    let region = env.open()?;
+    equal("fresh", show(&region)?, vec!["0", "7", "0", "0", "0"].iter().map(|s| s.to_string()).collect())?;
+    region.set_size(5 * PAGE as u64 - 1)?;
+    region.set_mask(3)?;
+    let _map = region.share(PAGE)?;
+    let words = |pinned: u32, unpinned: u32, purged: u32| {
+        vec!["20479".into(), "3".into(), pinned.to_string(), unpinned.to_string(), purged.to_string()]
+    };
+    equal("mapped", show(&region)?, words(5, 0, 0))?;
+    region.unpin(P, 2 * P)?;
+    equal("two pages unpinned", show(&region)?, words(3, 2, 0))?;
+    env.purge()?;
+    equal("two pages purged", show(&region)?, words(3, 0, 2))?;
+    region.unpin(4 * P, P)?;
+    equal("one more unpinned", show(&region)?, words(2, 1, 2))?;
+    region.pin(0, 0)?;
+    equal("all pinned", show(&region)?, words(5, 0, 0))
+}
