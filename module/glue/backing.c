@@ -91,10 +91,20 @@ static int backing_mmap(struct file *file, struct vm_area_struct *vma)
 
 /* ---- a file somebody opened through /proc/PID/map_files ---- */
 
-/* The inode remembers the region's mask: the region itself may be gone while mappings live. */
+/*
+ * The region's mask is the inode's mode: the region itself may be gone while mappings live, and a mode says what it means.
+ * It is looked at here because those who can come this way seldom need a mode's permission.
+ */
+static umode_t mode_of(u32 mask)
+{
+	return S_IFREG | (mask & PROT_READ ? 0444 : 0) | (mask & PROT_WRITE ? 0222 : 0) | (mask & PROT_EXEC ? 0111 : 0);
+}
+
 static u32 mask_of(struct file *file)
 {
-	return (u32)(uintptr_t)READ_ONCE(file_inode(file)->i_private);
+	umode_t mode = READ_ONCE(file_inode(file)->i_mode);
+
+	return (mode & 0400 ? PROT_READ : 0) | (mode & 0200 ? PROT_WRITE : 0) | (mode & 0100 ? PROT_EXEC : 0);
 }
 
 static int reopened_open(struct inode *inode, struct file *file)
@@ -149,7 +159,7 @@ struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_a
 	inode = file_inode(file);
 	/* The shrinker locks these inodes inside reclaim, which a shmem file's lock never sees otherwise (LOCK-06). */
 	lockdep_set_class(&inode->i_rwsem, &backing_inode_class);
-	inode->i_private = (void *)(uintptr_t)mask;
+	inode->i_mode = mode_of(mask);
 	inode->i_fop = &reopened_fops;
 	/* Kernels before 6.0 leave it out, and lseek(2) would fail (SEEK-08). */
 	file->f_mode |= FMODE_LSEEK;
@@ -168,7 +178,7 @@ void ashmem_backing_put(struct file *backing)
 
 void ashmem_backing_set_mask(struct file *backing, u32 mask)
 {
-	WRITE_ONCE(file_inode(backing)->i_private, (void *)(uintptr_t)mask);
+	WRITE_ONCE(file_inode(backing)->i_mode, mode_of(mask));
 }
 
 unsigned long ashmem_backing_inode(const struct file *backing)
