@@ -5,7 +5,7 @@
 
 use crate::archive::{Archive, DEBIAN, Package, SECURITY, Suite};
 use crate::chroot::Chroot;
-use crate::{process, workspace};
+use crate::{image, process, workspace};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::fmt;
@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Changes whenever an unpacked kernel would come out differently: what an older xtask left is then fetched anew.
-const RECIPE: u64 = 1;
+const RECIPE: u64 = 2;
+
+/// Where an unpacked kernel has its decompressed image.
+const IMAGE: &str = "boot/vmlinux";
 
 /// A line of kernels, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -80,7 +83,7 @@ pub(crate) struct Kernel {
     pub(crate) release: String,
     /// The Debian package's version.
     pub(crate) version: String,
-    /// The bootable image.
+    /// The image as QEMU boots it at once: decompressed.
     pub(crate) image: PathBuf,
     /// `…/lib/modules/RELEASE`.
     pub(crate) modules: PathBuf,
@@ -200,12 +203,9 @@ impl Kernel {
     fn open(line: Line, version: &str, release: &str) -> Result<Self> {
         let root = folder(line)?.join(version);
         let modules = root.join("lib/modules").join(release);
-        let image = [root.join("boot").join(format!("vmlinuz-{release}")), modules.join("vmlinuz")]
-            .into_iter()
-            .find(|path| path.exists())
-            .with_context(|| format!("{} holds no kernel image", root.display()))?;
+        let image = root.join(IMAGE);
         let headers = root.join("usr/src").join(format!("linux-headers-{release}"));
-        for part in [&modules.join("modules.dep"), &headers.join("Module.symvers")] {
+        for part in [&image, &modules.join("modules.dep"), &headers.join("Module.symvers")] {
             if !part.exists() {
                 bail!("{} is not there", part.display());
             }
@@ -260,7 +260,8 @@ fn is_tool(name: &str) -> bool {
 }
 
 /// Makes an unpacked kernel work where it lies: Debian's headers name their other halves by absolute path, and the
-/// index of modules is made at installation.
+/// index of modules is made at installation. The image is decompressed here, once, for a guest would take longer over it
+/// than over all the rest of its boot.
 fn settle(part: &Path, destination: &Path, release: &str) -> Result<()> {
     if !part.join("lib").exists() {
         std::os::unix::fs::symlink("usr/lib", part.join("lib")).context("linking lib to usr/lib")?;
@@ -272,6 +273,9 @@ fn settle(part: &Path, destination: &Path, release: &str) -> Result<()> {
         let text = text.replace("/usr/src/", &format!("{}/usr/src/", destination.display()));
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
     }
+    let packed = [format!("boot/vmlinuz-{release}"), format!("lib/modules/{release}/vmlinuz")];
+    let packed = packed.iter().map(|path| part.join(path)).find(|path| path.exists());
+    image::decompress(&packed.context("the kernel's packages hold no image")?, &part.join(IMAGE))?;
     process::capture(
         Command::new("depmod").env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").arg("--basedir").arg(part).arg(release),
     )?;

@@ -6,6 +6,7 @@
 mod archive;
 mod chroot;
 mod console;
+mod image;
 mod initramfs;
 mod kernel;
 mod module;

@@ -15,7 +15,7 @@ pub(crate) fn build(package: &str) -> Result<PathBuf> {
     // --target keeps the static flag from the build's own plug-ins, which must stay loadable.
     cargo.args(["build", "--quiet", "--release", "--package", package, "--bin", package, "--target", TARGET]);
     cargo.current_dir(workspace::root()).env("CARGO_TARGET_DIR", &folder);
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=debuginfo").env_remove("CARGO_ENCODED_RUSTFLAGS");
     let (text, status) = process::capture_both(&mut cargo)?;
     if !status.success() {
         bail!("building {package} as a static program ended with {}:\n{text}", process::describe(status));

@@ -19,8 +19,6 @@ struct Mount {
 const MOUNTS: &[Mount] = &[
     Mount { kind: "proc", place: "/proc", options: "", required: true },
     Mount { kind: "sysfs", place: "/sys", options: "", required: true },
-    Mount { kind: "tmpfs", place: "/tmp", options: "mode=1777", required: true },
-    Mount { kind: "tmpfs", place: "/run", options: "mode=755", required: true },
     Mount { kind: "tmpfs", place: "/dev/shm", options: "mode=1777", required: true },
     Mount { kind: "devpts", place: "/dev/pts", options: "mode=620,ptmxmode=666", required: true },
     Mount { kind: "debugfs", place: "/sys/kernel/debug", options: "", required: false },
@@ -42,6 +40,8 @@ pub(crate) fn prepare() -> Result<()> {
             done?;
         }
     }
+    // The root is in memory already; what the host put into /tmp must stay seen.
+    fs::set_permissions("/tmp", Permissions::from_mode(0o1777)).context("opening /tmp to everybody")?;
     for (link, target) in [("fd", "self/fd"), ("stdin", "self/fd/0"), ("stdout", "self/fd/1"), ("stderr", "self/fd/2")]
     {
         symlink(format!("/proc/{target}"), format!("/dev/{link}")).with_context(|| format!("making /dev/{link}"))?;

@@ -30,7 +30,7 @@ pub(crate) fn run(plan: &Plan, binder: bool) -> Result<Word> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("starting {}", plan.program))?;
+        .with_context(|| format!("starting {} (a program that is not static finds no loader here)", plan.program))?;
     // The carriers wait for output or for the end of this pipe: no clock ticks while the program runs, for its cost
     // may be what is being measured.
     let (over, running) = pipe_with(PipeFlags::CLOEXEC).context("making a pipe")?;
