@@ -13,7 +13,10 @@ use crate::region::{Locked, Region};
 use crate::{purge, trace, user};
 
 /// Answers one ioctl: a value, or an errno, negative.
-#[inline]
+///
+/// Inlined into its two callers, so that decoding and choosing become one; what it chooses is not, so that GET_SIZE saves
+/// no register for the others' sake.
+#[inline(always)]
 pub(crate) fn answer(region: &Region, request: Request) -> c_long {
     match request {
         // Neither takes a lock; a size that looks like an errno is returned as it is (SIZE-05).
@@ -53,6 +56,7 @@ fn result(result: Result<i64, Errno>) -> c_long {
 }
 
 /// The string is read before the check, so that a bad address wins over a mapped region (NAME-08).
+#[inline(never)]
 fn set_name(region: &Region, address: u64) -> Result<i64, Errno> {
     let mut name = Name::read(address)?;
     let outcome = region.lock().set_name(region.facts(), &mut name);
@@ -69,6 +73,7 @@ fn record_name(region: &Region, record: &mut dyn FnMut(&core::ffi::CStr)) {
 }
 
 /// Writes the name and its NUL, nothing after it (NAME-02), when the lock is no longer held (NAME-14).
+#[inline(never)]
 fn get_name(region: &Region, address: u64) -> Result<i64, Errno> {
     let mut buffer = [const { MaybeUninit::<u8>::uninit() }; abi::NAME_LEN];
     let locked = region.lock();
@@ -85,6 +90,7 @@ fn get_name(region: &Region, address: u64) -> Result<i64, Errno> {
     user::write(address, bytes).map(|()| 0)
 }
 
+#[inline(never)]
 fn set_size(region: &Region, size: u64) -> c_long {
     let outcome = region.lock().set_size(region.facts(), size);
     let answer = result(outcome.map(|()| 0));
@@ -92,6 +98,7 @@ fn set_size(region: &Region, size: u64) -> c_long {
     answer
 }
 
+#[inline(never)]
 fn set_prot_mask(region: &Region, mask: u64) -> c_long {
     let read_implies_exec = user::read_implies_exec();
     let mut locked = region.lock();
@@ -105,6 +112,7 @@ fn set_prot_mask(region: &Region, mask: u64) -> c_long {
     answer
 }
 
+#[inline(never)]
 fn pin(region: &Region, address: u64) -> c_long {
     let pin = match user::read_pin(address) {
         Ok(pin) => pin,
@@ -118,6 +126,7 @@ fn pin(region: &Region, address: u64) -> c_long {
     answer
 }
 
+#[inline(never)]
 fn unpin(region: &Region, address: u64) -> c_long {
     let pin = match user::read_pin(address) {
         Ok(pin) => pin,
@@ -150,12 +159,14 @@ fn with_spare(
     }
 }
 
+#[inline(never)]
 fn pin_status(region: &Region, address: u64) -> Result<i64, Errno> {
     let pin = Pin::from_bytes(user::read_pin(address)?.to_ne_bytes());
     region.lock().pin_status(region.facts(), &Ranges, pin)
 }
 
 /// Answers the number of pages that stood in the order, and purges them all (PURGE-02).
+#[inline(never)]
 fn purge_all_caches() -> Result<i64, Errno> {
     if !user::may_purge() {
         return Err(Errno::Perm);
@@ -165,6 +176,7 @@ fn purge_all_caches() -> Result<i64, Errno> {
     Ok(pages as i64)
 }
 
+#[inline(never)]
 fn get_file_id(region: &Region, address: u64, bytes: usize) -> Result<i64, Errno> {
     region.facts().file_id()?;
     let id = region.inode().to_ne_bytes();
