@@ -47,10 +47,20 @@ struct Arguments {
     /// Seconds a case may take before it is killed and counted as failed.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     limit: u64,
+    /// Describe one inherited descriptor and end (what the cases about exec run this program for); -1: wait for ever.
+    #[arg(long, value_name = "FD", hide = true, allow_negative_numbers = true)]
+    inspect: Option<i32>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(fd) = arguments.inspect {
+        while fd < 0 {
+            std::thread::park();
+        }
+        println!("{}", cases::processes::inspect(fd));
+        return ExitCode::SUCCESS;
+    }
     let filter = WildMatch::new(&arguments.filter);
     let cases: Vec<&'static Case> = cases::all().filter(|case| filter.matches(case.id)).collect();
     if arguments.list {

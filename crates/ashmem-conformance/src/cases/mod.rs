@@ -1,5 +1,6 @@
 //! The cases, one file a section.
 
+mod clients;
 mod compat;
 mod fdinfo;
 mod memory;
@@ -8,6 +9,7 @@ mod name;
 mod numbers;
 mod open;
 mod pins;
+pub(crate) mod processes;
 mod protection;
 mod purge;
 mod read_seek;
@@ -32,6 +34,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         purge::CASES,
         fdinfo::CASES,
         compat::CASES,
+        processes::CASES,
+        clients::CASES,
     ]
     .into_iter()
     .flatten()
