@@ -4,7 +4,9 @@
 //! its own beside them: kernels, the machine they run in, the cache.
 
 mod archive;
+mod check;
 mod chroot;
+mod conformance;
 mod console;
 mod image;
 mod initramfs;
@@ -12,7 +14,10 @@ mod kernel;
 mod module;
 mod process;
 mod qemu;
+mod setup;
 mod static_program;
+mod steps;
+mod test;
 mod vm;
 mod workspace;
 
@@ -29,8 +34,12 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Verb {
+    Setup(setup::Setup),
     Module(module::Module),
     Vm(vm::Vm),
+    Conformance(conformance::Conformance),
+    Test(test::Test),
+    Check(check::Check),
 }
 
 /// The exit status of an xtask that failed itself, as opposed to what it ran.
@@ -38,8 +47,12 @@ const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
     let result = match Xtask::parse().verb {
+        Verb::Setup(verb) => verb.run(),
         Verb::Module(verb) => verb.run(),
         Verb::Vm(verb) => verb.run(),
+        Verb::Conformance(verb) => verb.run(),
+        Verb::Test(verb) => Ok(verb.run()),
+        Verb::Check(verb) => Ok(verb.run()),
     };
     result.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

@@ -43,7 +43,7 @@ pub(crate) struct Vm {
     kernel: Line,
     #[command(flatten)]
     options: Options,
-    /// Show the kernel's console on stderr when the run is over
+    /// Show the kernel's console and the time it took to boot on stderr when the run is over
     #[arg(long)]
     console: bool,
     /// Static program of the host, put at /bin/NAME in the guest, and its arguments
@@ -199,6 +199,9 @@ impl Vm {
         let outcome = run(&request)?;
         if self.console {
             eprintln!("{}", outcome.console.trim_end());
+            if let Some(boot) = outcome.boot {
+                eprintln!("vm: from QEMU's start to the program's: {:.1} s", boot.as_secs_f64());
+            }
         }
         match &outcome.status {
             Status::Exit(_) => {}

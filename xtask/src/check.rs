@@ -1,0 +1,171 @@
+//! `cargo xtask check`: what can be said about the sources without running them.
+
+use crate::steps::{Account, Step, Verdict};
+use crate::{process, workspace};
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// Licences a dependency may have; of alternatives, one must be here.
+const ALLOWED: &[&str] = &[
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "ISC",
+    "MIT",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Check format, lints, documentation, licences and wording
+///
+/// All five checks run whatever became of the others; the last line counts them. Nothing is changed.
+#[derive(Debug, Args)]
+pub(crate) struct Check {}
+
+impl Check {
+    /// Runs every check.
+    pub(crate) fn run(self) -> ExitCode {
+        let mut account = Account::default();
+        account.in_turn(steps());
+        account.close()
+    }
+}
+
+/// The checks, for whoever runs them among other steps.
+pub(crate) fn steps() -> Vec<Step> {
+    vec![
+        Step::new("format", || cargo(&["fmt", "--all", "--check"], &[])),
+        Step::new("lints", || {
+            cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"], &[])
+        }),
+        Step::new("documentation", || {
+            cargo(
+                &["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"],
+                &[("RUSTDOCFLAGS", "-D warnings")],
+            )
+        }),
+        Step::new("licences", licences),
+        Step::new("wording", wording),
+    ]
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Verdict> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments).envs(environment.iter().copied()).current_dir(workspace::root());
+    let (text, status) = process::capture_both(&mut cargo)?;
+    Ok(if status.success() {
+        Verdict::Passed(String::new())
+    } else {
+        Verdict::Failed(format!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status)))
+    })
+}
+
+/// Our crates carry the licence their place asks for, the module's C files say theirs, and no dependency has one we
+/// cannot ship.
+fn licences() -> Result<Verdict> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["metadata", "--format-version", "1", "--locked"]).current_dir(workspace::root());
+    let metadata: Value = serde_json::from_str(&process::capture(&mut cargo)?).context("reading cargo's metadata")?;
+    let packages = metadata.get("packages").and_then(Value::as_array).context("cargo's metadata names no packages")?;
+    let mut wrong = Vec::new();
+    for package in packages {
+        let text = |field: &str| package.get(field).and_then(Value::as_str);
+        let name = text("name").unwrap_or_default();
+        let licence = text("license").unwrap_or_default();
+        let fits = match (text("source"), name) {
+            (Some(_), _) => is_allowed(licence),
+            // Linked into the kernel.
+            (None, "ashmem-module") => licence == "GPL-2.0",
+            // Linked into the kernel and into everything else.
+            (None, "ashmem-core") => {
+                let mut all: Vec<_> = licence.split(" OR ").collect();
+                all.sort_unstable();
+                all == ["Apache-2.0", "GPL-2.0", "MIT"]
+            }
+            (None, _) => licence == "MIT OR Apache-2.0",
+        };
+        if !fits {
+            wrong.push(format!("{name}: licence {licence:?} does not fit its place"));
+        }
+    }
+    let sources = tracked(&["module/*.c", "module/*.h"])?;
+    for file in &sources {
+        let text = fs::read_to_string(workspace::root().join(file)).with_context(|| format!("reading {file}"))?;
+        if !text.lines().next().unwrap_or_default().contains("SPDX-License-Identifier: GPL-2.0") {
+            wrong.push(format!("{file}: the first line is no `SPDX-License-Identifier: GPL-2.0`"));
+        }
+    }
+    Ok(verdict(&wrong, format!("{} packages, {} C files", packages.len(), sources.len())))
+}
+
+fn is_allowed(licence: &str) -> bool {
+    spdx::Expression::parse_mode(licence, spdx::ParseMode::LAX)
+        .is_ok_and(|terms| terms.evaluate(|term| term.license.id().is_some_and(|id| ALLOWED.contains(&id.name))))
+}
+
+/// No tracked file holds words of unfinished work, or names a place outside this repository.
+fn wording() -> Result<Verdict> {
+    // Each in two halves, so that this list is not its own finding.
+    let unfinished =
+        [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["HA", "CK"], ["to", "do!"], ["unimple", "mented!"], ["db", "g!("]];
+    let outside = [["../sha", "red"], ["/work/", "main"], ["/work/", "shared"]];
+    let (unfinished, outside) = (unfinished.map(|word| word.concat()), outside.map(|word| word.concat()));
+    let files = tracked(&[])?;
+    let mut wrong = Vec::new();
+    for file in files.iter().filter(|file| !is_foreign_text(file)) {
+        let Ok(text) = fs::read_to_string(workspace::root().join(file)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            let words = line.split(|letter: char| !letter.is_alphanumeric() && !"!(_".contains(letter));
+            let found = words.into_iter().find(|word| {
+                unfinished.iter().any(|bad| word == bad || bad.contains('!') && word.starts_with(bad.as_str()))
+            });
+            let found = found.or_else(|| outside.iter().map(String::as_str).find(|place| line.contains(place)));
+            if let Some(word) = found {
+                wrong.push(format!("{file}:{}: {word:?}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    Ok(verdict(&wrong, format!("{} files", files.len())))
+}
+
+/// Texts that are kept word for word as others wrote them, or by a tool.
+fn is_foreign_text(file: &str) -> bool {
+    file.contains("LICENSE") || file == "Cargo.lock"
+}
+
+/// The repository's files, all or those that match.
+fn tracked(patterns: &[&str]) -> Result<Vec<String>> {
+    let mut git = Command::new("git");
+    git.args(["ls-files", "-z", "--"]).args(patterns).current_dir(workspace::root());
+    let list = process::capture(&mut git).context("listing the repository's files")?;
+    let exists = |file: &&str| Path::new(workspace::root()).join(file).is_file();
+    Ok(list.split('\0').filter(|file| !file.is_empty()).filter(exists).map(str::to_owned).collect())
+}
+
+fn verdict(wrong: &[String], note: String) -> Verdict {
+    if wrong.is_empty() { Verdict::Passed(note) } else { Verdict::Failed(wrong.join("\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_allowed;
+
+    #[test]
+    fn one_allowed_alternative_is_enough_and_every_part_is_needed() {
+        assert!(is_allowed("MIT OR GPL-3.0-only"));
+        assert!(is_allowed("MIT/Apache-2.0"));
+        assert!(is_allowed("(MIT OR Apache-2.0) AND Unicode-3.0"));
+        assert!(is_allowed("Apache-2.0 WITH LLVM-exception OR MIT"));
+        assert!(!is_allowed("MIT AND GPL-3.0-only"));
+        assert!(!is_allowed("GPL-2.0"));
+        assert!(!is_allowed(""));
+    }
+}

@@ -1,0 +1,197 @@
+//! `cargo xtask conformance`: the suite on one provider, or one random sequence on two.
+
+use crate::kernel::Line;
+use crate::vm::{self, Options, Provider, Status, VmOutcome, VmRequest};
+use crate::{process, static_program};
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use std::io::Write;
+use std::process::{Command, ExitCode};
+use std::thread;
+
+/// How many operations a random sequence has.
+pub(crate) const OPERATIONS: u64 = 20_000;
+
+/// Hold a provider to the specification, or compare two on one random sequence
+///
+/// Builds the suite as a static program and runs it where the provider is: `reference` (Debian 5.10's own driver) and
+/// `module` in a virtual machine, `run` (no module at all) on this host. Output and exit status are the suite's own; see
+/// `cargo xtask vm --help` for those of a guest whose kernel fails.
+///
+/// With --differential SEED the same random sequence runs on the reference and on the module, both on kernel 5.10, and the
+/// transcripts are compared byte by byte.
+#[derive(Debug, Args)]
+pub(crate) struct Conformance {
+    /// What to hold to the specification
+    #[arg(long, default_value = "module")]
+    provider: Answerer,
+    /// The kernel to boot; `reference` exists on 5.10 alone
+    #[arg(long, default_value = "5.10")]
+    kernel: Line,
+    /// Only cases whose id matches this pattern
+    #[arg(long, value_name = "GLOB")]
+    filter: Option<String>,
+    /// The suite's report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Compare the reference and the module on the random sequence of this seed
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["provider", "kernel", "filter", "json"])]
+    differential: Option<u64>,
+    /// Length of the random sequence
+    #[arg(long, default_value_t = OPERATIONS, requires = "differential")]
+    operations: u64,
+}
+
+/// Who answers the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Answerer {
+    /// Debian 5.10's own driver, in a virtual machine
+    Reference,
+    /// this project's module, in a virtual machine
+    Module,
+    /// `ashmem run` on this host, without a module
+    Run,
+}
+
+impl Conformance {
+    /// Runs the suite; the status is its own.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        if let Some(seed) = self.differential {
+            return self.compare(seed);
+        }
+        let mut arguments = Vec::new();
+        if let Some(filter) = &self.filter {
+            arguments.extend(["--filter".to_owned(), filter.clone()]);
+        }
+        if self.json {
+            arguments.push("--json".to_owned());
+        }
+        let provider = match self.provider {
+            Answerer::Reference => Provider::Reference,
+            Answerer::Module => Provider::Module,
+            Answerer::Run => return on_host(&arguments),
+        };
+        let outcome = in_machine(provider, self.kernel, &arguments, true)?;
+        if !matches!(outcome.status, Status::Exit(_)) {
+            eprintln!("conformance: {}", outcome.status);
+        }
+        Ok(outcome.status.code().into())
+    }
+
+    fn compare(&self, seed: u64) -> Result<ExitCode> {
+        match differential(seed, self.operations)? {
+            Comparison::Same { lines } => {
+                println!("seed {seed}: {lines} lines of transcript, the same on reference and module");
+                Ok(ExitCode::SUCCESS)
+            }
+            Comparison::Different(difference) => {
+                println!("seed {seed}: {difference}");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+}
+
+/// Runs the suite in a machine.
+pub(crate) fn in_machine(provider: Provider, kernel: Line, arguments: &[String], live: bool) -> Result<VmOutcome> {
+    let mut all = vec!["--provider".to_owned(), provider.to_string()];
+    all.extend_from_slice(arguments);
+    let options = Options { provider, smp: 2, ..Options::default() };
+    vm::run(&VmRequest { kernel, options, program: suite()?, arguments: all, live })
+}
+
+/// What two providers made of one sequence.
+pub(crate) enum Comparison {
+    /// The same, to the byte.
+    Same { lines: usize },
+    /// Not the same; the first difference with what led to it.
+    Different(String),
+}
+
+/// Plays one random sequence on the reference and on the module, both on kernel 5.10.
+pub(crate) fn differential(seed: u64, operations: u64) -> Result<Comparison> {
+    let arguments = ["--differential".to_owned(), seed.to_string(), "--operations".to_owned(), operations.to_string()];
+    let play = |provider| -> Result<Vec<u8>> {
+        let outcome = in_machine(provider, Line::V5_10, &arguments, false)?;
+        if !outcome.status.is_success() {
+            let said = process::tail(&outcome.stderr);
+            bail!("the sequence of seed {seed} on {provider}: {}\nit said: {said}", outcome.status);
+        }
+        if outcome.stdout.is_empty() {
+            bail!("the sequence of seed {seed} on {provider} left no transcript");
+        }
+        Ok(outcome.stdout)
+    };
+    let (reference, module) = thread::scope(|scope| {
+        let reference = scope.spawn(|| play(Provider::Reference));
+        let module = play(Provider::Module);
+        (reference.join(), module)
+    });
+    let Ok(reference) = reference else { bail!("the thread that ran the reference died") };
+    Ok(transcripts(&reference?, &module?))
+}
+
+fn transcripts(reference: &[u8], module: &[u8]) -> Comparison {
+    const CONTEXT: usize = 12;
+    if reference == module {
+        return Comparison::Same { lines: reference.split(|byte| *byte == b'\n').count().saturating_sub(1) };
+    }
+    // An end of line is part of the line: a transcript without its last one differs.
+    let lines = |text: &[u8]| -> Vec<String> {
+        text.split_inclusive(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+    };
+    let (reference, module) = (lines(reference), lines(module));
+    let first = reference.iter().zip(&module).take_while(|(left, right)| left == right).count();
+    let before = reference.get(first.saturating_sub(CONTEXT)..first).unwrap_or_default();
+    let line = |lines: &[String]| match lines.get(first) {
+        Some(line) => line.trim_end().to_owned(),
+        None => "(its transcript ends here)".to_owned(),
+    };
+    let before: String = before.iter().map(|line| format!("            {line}")).collect();
+    Comparison::Different(format!(
+        "the transcripts differ from line {} on:\n{before}  reference {}\n  module    {}",
+        first + 1,
+        line(&reference),
+        line(&module)
+    ))
+}
+
+/// Runs the suite on this host under `ashmem run`.
+fn on_host(arguments: &[String]) -> Result<ExitCode> {
+    let (ashmem, suite) = (static_program::build_named("ashmem-cli", "ashmem")?, suite()?);
+    let mut command = Command::new(ashmem);
+    command.args(["run", "--"]).arg(suite).args(["--provider", "run"]).args(arguments);
+    std::io::stdout().flush().context("writing to stdout")?;
+    let status = command.status().with_context(|| format!("starting {}", process::line(&command)))?;
+    match status.code() {
+        Some(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX).into()),
+        None => bail!("{} ended with {}", process::line(&command), process::describe(status)),
+    }
+}
+
+fn suite() -> Result<std::path::PathBuf> {
+    static_program::build("ashmem-conformance")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Comparison, transcripts};
+
+    #[test]
+    fn equal_transcripts_are_the_same() {
+        assert!(matches!(transcripts(b"a\nb\n", b"a\nb\n"), Comparison::Same { lines: 2 }));
+    }
+
+    #[test]
+    fn the_first_difference_is_shown_with_its_number() {
+        let Comparison::Different(text) = transcripts(b"a\nb 1\nc\n", b"a\nb 2\nc\n") else { panic!("they differ") };
+        assert!(text.contains("line 2") && text.contains("reference b 1") && text.contains("module    b 2"), "{text}");
+    }
+
+    #[test]
+    fn a_shorter_transcript_differs_where_it_ends() {
+        for (left, right) in [(&b"a\nb\n"[..], &b"a\n"[..]), (b"a\n", b"a\nb\n"), (b"a\n", b"a")] {
+            assert!(matches!(transcripts(left, right), Comparison::Different(_)));
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `cargo xtask setup`: everything the other verbs need, on a bare Debian 12 that has Rust.
+
+use crate::kernel::{Kernel, Line};
+use crate::{process, workspace};
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use std::collections::BTreeSet;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// What is installed, and for what.
+const PACKAGES: &[(&str, &str)] = &[
+    ("bc", "kbuild of older kernels"),
+    ("binutils", "linking the module, looking at its symbols"),
+    ("busybox-static", "a shell for the test machine"),
+    ("ca-certificates", "apt and cargo over https"),
+    ("debian-archive-keyring", "checking what comes from Debian's archives"),
+    ("debootstrap", "the chroot the newest kernel's headers need"),
+    ("gcc", "the module's C half"),
+    ("gcc-multilib", "32-bit clients"),
+    ("kmod", "the index of a kernel's modules"),
+    ("libc6-dev", "static programs"),
+    ("libelf-dev", "kbuild's objtool"),
+    ("lxc", "containers under the agent"),
+    ("make", "kbuild"),
+    ("pahole", "kbuild's type information"),
+    ("qemu-system-x86", "the test machine"),
+    ("runc", "containers under the agent"),
+    ("rust-web-src", "the sources of `core`, built with kernel flags"),
+    ("rustc-web", "the compiler that goes with them"),
+    ("strace", "watching clients of the agent"),
+    ("xz-utils", "kernel images and modules"),
+    ("zstd", "kernel images"),
+];
+
+/// Install and fetch everything the other verbs need
+///
+/// Installs the Debian packages that are missing (nothing recommended, only what is needed), then fetches the stock
+/// kernels with their headers into target/ashmem and makes the chroot the newest one builds in. What is there already is
+/// left alone: a second run does nothing and takes a moment. Without root it installs nothing and prints the one command
+/// to run.
+#[derive(Debug, Args)]
+pub(crate) struct Setup {
+    /// Kernels to fetch; `none` for none [default: all four]
+    #[arg(long, value_delimiter = ',', value_name = "KERNELS")]
+    kernels: Vec<Choice>,
+    /// Look for newer kernels than the cached ones
+    #[arg(long)]
+    refresh: bool,
+    /// Only say what is missing; status 1 if anything is
+    #[arg(long)]
+    check: bool,
+}
+
+/// A line of kernels, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    Line(Line),
+    None,
+}
+
+impl ValueEnum for Choice {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Line(Line::V5_10),
+            Self::Line(Line::V6_1),
+            Self::Line(Line::V6_12),
+            Self::Line(Line::Newest),
+            Self::None,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        match self {
+            Self::Line(line) => line.to_possible_value(),
+            Self::None => Some(clap::builder::PossibleValue::new("none").help("no kernel")),
+        }
+    }
+}
+
+impl Setup {
+    /// Does what is missing.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let lines: Vec<Line> = if self.kernels.is_empty() {
+            Line::ALL.to_vec()
+        } else {
+            let lines = self.kernels.iter().filter_map(|choice| match choice {
+                Choice::Line(line) => Some(*line),
+                Choice::None => None,
+            });
+            lines.collect()
+        };
+        if self.check {
+            return check(&lines);
+        }
+        ensure_packages()?;
+        for line in &lines {
+            let kernel = if self.refresh { Kernel::refresh(*line)? } else { Kernel::fetch(*line)? };
+            eprintln!("kernel {line}: {} ({})", kernel.release, kernel.version);
+        }
+        hand_over()?;
+        eprintln!("everything is there");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Makes sure of the packages and of these kernels, for a verb that needs them. Costs a moment when all is there.
+pub(crate) fn ensure(lines: &[Line]) -> Result<()> {
+    ensure_packages()?;
+    for line in lines {
+        Kernel::fetch(*line)?;
+    }
+    Ok(())
+}
+
+fn check(lines: &[Line]) -> Result<ExitCode> {
+    let packages = missing_packages()?;
+    let kernels: Vec<_> = lines.iter().filter(|line| Kernel::cached(**line).is_none()).collect();
+    for (package, reason) in &packages {
+        println!("package {package} is missing: {reason}");
+    }
+    for line in &kernels {
+        println!("kernel {line} is not fetched");
+    }
+    Ok(if packages.is_empty() && kernels.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn ensure_packages() -> Result<()> {
+    let missing = missing_packages()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("missing on this machine:");
+    for (package, reason) in &missing {
+        eprintln!("  {package:24} {reason}");
+    }
+    if !rustix::process::geteuid().is_root() {
+        let program = std::env::current_exe().context("finding this program's own path")?;
+        bail!(
+            "installing needs root; run this one command, then go on as yourself:\n\n  sudo {} setup\n",
+            program.display()
+        );
+    }
+    let started = Instant::now();
+    eprintln!("installing them with apt ...");
+    let mut update = Command::new("apt-get");
+    process::show(update.args(["-q", "update"])).context("reading the package index")?;
+    let mut install = Command::new("apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "install", "-y", "--no-install-recommends"]);
+    process::show(install.args(missing.iter().map(|(package, _)| package))).context("installing packages")?;
+    let left = missing_packages()?;
+    if !left.is_empty() {
+        bail!("apt reported success but these are still missing: {left:?}");
+    }
+    eprintln!("installed {} packages in {:.0} s", missing.len(), started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn missing_packages() -> Result<Vec<(&'static str, &'static str)>> {
+    let list = process::capture(Command::new("dpkg-query").args([
+        "--show",
+        "--showformat",
+        "${Package} ${db:Status-Abbrev}\n",
+    ]))
+    .context(
+        "asking dpkg what is installed; setup knows Debian alone, the packages it wants stand in xtask/src/setup.rs",
+    )?;
+    let installed: BTreeSet<&str> = list.lines().filter_map(|line| line.strip_suffix("ii ")).map(str::trim).collect();
+    Ok(PACKAGES.iter().copied().filter(|(package, _)| !installed.contains(package)).collect())
+}
+
+/// Gives the cache to the person behind `sudo`, who goes on without it.
+fn hand_over() -> Result<()> {
+    let (Ok(user), Ok(group)) = (std::env::var("SUDO_UID"), std::env::var("SUDO_GID")) else { return Ok(()) };
+    let cache = workspace::cache("")?;
+    process::capture(Command::new("chown").args(["-R", &format!("{user}:{group}")]).arg(cache))?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Named steps, run one after another or side by side, every one of them whatever became of the others; then a table and
+//! one closing line.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How a step came out.
+pub(crate) enum Verdict {
+    /// It held; a few words on what was seen.
+    Passed(String),
+    /// It did not; all there is to say about why.
+    Failed(String),
+    /// It could not be tried; why, in one line.
+    Skipped(String),
+}
+
+impl From<anyhow::Result<Verdict>> for Verdict {
+    fn from(result: anyhow::Result<Self>) -> Self {
+        result.unwrap_or_else(|error| Self::Failed(format!("{error:#}")))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Passed(_) => "passed",
+            Self::Failed(_) => "FAILED",
+            Self::Skipped(_) => "skipped",
+        })
+    }
+}
+
+/// One thing to try.
+pub(crate) struct Step {
+    name: String,
+    attempt: Box<dyn FnOnce() -> anyhow::Result<Verdict> + Send>,
+}
+
+impl Step {
+    /// A step by its name and what it does. An error is a failure with the error's text.
+    pub(crate) fn new(
+        name: impl Into<String>,
+        attempt: impl FnOnce() -> anyhow::Result<Verdict> + Send + 'static,
+    ) -> Self {
+        Self { name: name.into(), attempt: Box::new(attempt) }
+    }
+
+    /// What it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A step that was taken.
+struct Taken {
+    name: String,
+    verdict: Verdict,
+    time: Duration,
+}
+
+/// The account of the steps taken so far.
+#[derive(Default)]
+pub(crate) struct Account(Vec<Taken>);
+
+impl Account {
+    /// Takes steps one after another.
+    pub(crate) fn in_turn(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.side_by_side(1, steps);
+    }
+
+    /// Takes steps, as many at a time as `lanes` allows, begun in the order given.
+    pub(crate) fn side_by_side(&mut self, lanes: usize, steps: impl IntoIterator<Item = Step>) {
+        let waiting: Mutex<VecDeque<(usize, Step)>> = Mutex::new(steps.into_iter().enumerate().collect());
+        let taken: Mutex<Vec<(usize, Taken)>> = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..lanes {
+                scope.spawn(|| {
+                    while let Some((place, step)) = lock(&waiting).pop_front() {
+                        let step = take(step);
+                        lock(&taken).push((place, step));
+                    }
+                });
+            }
+        });
+        let mut taken = taken.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        taken.sort_by_key(|(place, _)| *place);
+        self.0.extend(taken.into_iter().map(|(_, step)| step));
+    }
+
+    /// Whether everything tried so far held.
+    pub(crate) fn is_clean(&self) -> bool {
+        !self.0.iter().any(|step| matches!(step.verdict, Verdict::Failed(_)))
+    }
+
+    /// Prints the table and, alone on the last line, `N passed, N failed, N skipped`.
+    pub(crate) fn close(self) -> ExitCode {
+        let count = |wanted: fn(&Verdict) -> bool| self.0.iter().filter(|step| wanted(&step.verdict)).count();
+        let passed = count(|verdict| matches!(verdict, Verdict::Passed(_)));
+        let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
+        let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
+        let width = self.0.iter().map(|step| step.name.len()).max().unwrap_or_default();
+        println!();
+        for Taken { name, verdict, time } in &self.0 {
+            let note = match verdict {
+                Verdict::Passed(note) | Verdict::Skipped(note) => note,
+                Verdict::Failed(text) => text.lines().next().unwrap_or_default(),
+            };
+            println!("{name:width$}  {verdict:7}  {:7.1} s  {note}", time.as_secs_f64());
+        }
+        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        if self.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// Takes one step and tells of it as soon as it is over.
+fn take(step: Step) -> Taken {
+    let Step { name, attempt } = step;
+    eprintln!("{name} ...");
+    let started = Instant::now();
+    let verdict = Verdict::from(attempt());
+    let time = started.elapsed();
+    match &verdict {
+        Verdict::Failed(text) => eprintln!("{name}: FAILED after {:.1} s\n{}", time.as_secs_f64(), text.trim_end()),
+        Verdict::Passed(note) | Verdict::Skipped(note) => {
+            eprintln!("{name}: {verdict} after {:.1} s  {note}", time.as_secs_f64());
+        }
+    }
+    Taken { name, verdict, time }
+}
+
+/// A list stays whole when a thread that held it dies.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Account, Step, Verdict};
+
+    #[test]
+    fn every_step_is_taken_and_kept_in_order() {
+        let mut account = Account::default();
+        account.in_turn([Step::new("fails", || anyhow::bail!("no"))]);
+        account.side_by_side(3, (0..9).map(|n| Step::new(n.to_string(), move || Ok(Verdict::Passed(n.to_string())))));
+        let names: Vec<_> = account.0.iter().map(|step| step.name.as_str()).collect();
+        assert_eq!(names, ["fails", "0", "1", "2", "3", "4", "5", "6", "7", "8"]);
+        assert!(!account.is_clean());
+    }
+}

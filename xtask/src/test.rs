@@ -1,0 +1,115 @@
+//! `cargo xtask test`: everything that proves the project right, in one go.
+//!
+//! A new proof is a function that returns a [`Step`], added to one of the two lists below: `here` for what runs on this
+//! machine and wants all of it, `booted` for what runs in a machine of its own beside others.
+
+use crate::conformance::{self, Comparison, OPERATIONS};
+use crate::kernel::Line;
+use crate::steps::{Account, Step, Verdict};
+use crate::vm::Provider;
+use crate::{check, process, setup, workspace};
+use anyhow::Result;
+use clap::Args;
+use std::process::{Command, ExitCode};
+use std::thread;
+
+/// The seed of the random sequence every run plays; --all plays more.
+const SEED: u64 = 1;
+
+/// Run every test: unit and property tests, the suite on every kernel, the comparison with the reference
+///
+/// Sets up what is missing first. Every step runs whatever became of the others; boots run side by side as processors
+/// allow. The last line is `N passed, N failed, N skipped`; the exit status is 0 only when nothing failed.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Also the checks of `cargo xtask check`, and ten random sequences instead of one
+    #[arg(long)]
+    all: bool,
+    /// Only steps whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
+impl Test {
+    /// Runs every step.
+    pub(crate) fn run(self) -> ExitCode {
+        let mut account = Account::default();
+        account.in_turn([Step::new("setup", || setup::ensure(&Line::ALL).map(|()| Verdict::Passed(String::new())))]);
+        if !account.is_clean() {
+            // Without what the steps stand on, each would only fail for the same reason.
+            return account.close();
+        }
+        let lanes = thread::available_parallelism().map_or(1, usize::from);
+        account.in_turn(self.wanted(self.here()));
+        account.side_by_side(lanes, self.wanted(self.booted()));
+        account.close()
+    }
+
+    fn here(&self) -> Vec<Step> {
+        let mut steps = if self.all { check::steps() } else { Vec::new() };
+        steps.push(Step::new("unit and property tests", unit_tests));
+        steps
+    }
+
+    fn booted(&self) -> Vec<Step> {
+        let mut steps = vec![suite(Provider::Reference, Line::V5_10)];
+        steps.extend(Line::ALL.map(|line| suite(Provider::Module, line)));
+        let seeds = if self.all { 10 } else { 1 };
+        steps.extend((SEED..SEED + seeds).map(differential));
+        steps
+    }
+
+    /// The steps as they are to be taken: one that `only` leaves out is skipped, and counted as such.
+    fn wanted(&self, steps: Vec<Step>) -> impl Iterator<Item = Step> {
+        steps.into_iter().map(|step| match &self.only {
+            Some(text) if !step.name().contains(text.as_str()) => {
+                Step::new(step.name(), || Ok(Verdict::Skipped("left out by --only".to_owned())))
+            }
+            _ => step,
+        })
+    }
+}
+
+fn unit_tests() -> Result<Verdict> {
+    let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let with_nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
+    let mut command = cargo();
+    command.args(if with_nextest { ["nextest", "run"].as_slice() } else { &["test", "--quiet"] });
+    // The optimised build, for property tests run through millions of operations.
+    command.args(["--release", "--workspace"]).current_dir(workspace::root());
+    let (text, status) = process::capture_both(&mut command)?;
+    if !status.success() {
+        return Ok(Verdict::Failed(format!(
+            "{} ended with {}:\n{text}",
+            process::line(&command),
+            process::describe(status)
+        )));
+    }
+    let is_summary = |line: &&str| line.trim_start().starts_with("Summary") || line.starts_with("test result:");
+    let summaries: Vec<_> = text.lines().filter(is_summary).map(str::trim).collect();
+    Ok(Verdict::Passed(summaries.join("; ")))
+}
+
+/// The suite on one provider; its own last line is the note.
+fn suite(provider: Provider, kernel: Line) -> Step {
+    Step::new(format!("suite on {provider}, kernel {kernel}"), move || {
+        let outcome = conformance::in_machine(provider, kernel, &[], false)?;
+        let said = String::from_utf8_lossy(&outcome.stdout);
+        if outcome.status.is_success() {
+            let (closing, boot) =
+                (said.trim_end().lines().last().unwrap_or_default(), outcome.boot.unwrap_or_default());
+            return Ok(Verdict::Passed(format!("{closing} (booted in {:.1} s)", boot.as_secs_f64())));
+        }
+        let complaints = String::from_utf8_lossy(&outcome.stderr);
+        Ok(Verdict::Failed(format!("{}\n{said}{complaints}", outcome.status)))
+    })
+}
+
+fn differential(seed: u64) -> Step {
+    Step::new(format!("random sequence {seed}, reference against module"), move || {
+        Ok(match conformance::differential(seed, OPERATIONS)? {
+            Comparison::Same { lines } => Verdict::Passed(format!("{lines} lines, the same to the byte")),
+            Comparison::Different(difference) => Verdict::Failed(difference),
+        })
+    })
+}
