@@ -45,9 +45,6 @@ const REPORTS: &[&str] = &[
     "Objects remaining in",
     "still has objects when",
     "usercopy: ",
-    "unloaded tainting",
-    "memory leak",
-    "module_layout",
     "disagrees about version of symbol",
     "Unknown symbol",
 ];
@@ -66,19 +63,13 @@ pub(crate) fn first_report(console: &str) -> Option<String> {
 }
 
 fn begins_report(line: &str) -> bool {
-    let text = without_stamp(line);
-    let stuck_task = text.contains("INFO: task ") && text.contains("blocked for more than");
-    let names_one = REPORTS.iter().any(|report| text.contains(report));
-    (names_one || stuck_task) && !HARMLESS.iter().any(|harmless| text.contains(harmless))
-}
-
-/// A console line without the time the kernel puts before it.
-fn without_stamp(line: &str) -> &str {
-    let line = line.trim_start_matches('\r');
-    match line.split_once("] ") {
-        Some((stamp, text)) if stamp.trim_start().starts_with('[') => text,
-        _ => line,
-    }
+    let stuck_task = line.contains("INFO: task ") && line.contains("blocked for more than");
+    let names_one = REPORTS.iter().any(|report| {
+        // A report's words stand alone: `DEBUG: ` holds `BUG: ` and is none.
+        line.match_indices(report)
+            .any(|(place, _)| !line.get(..place).is_some_and(|before| before.ends_with(char::is_alphanumeric)))
+    });
+    (names_one || stuck_task) && !HARMLESS.iter().any(|harmless| line.contains(harmless))
 }
 
 #[cfg(test)]
