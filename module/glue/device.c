@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The character device: hands each file operation to the Rust half. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
@@ -124,24 +126,22 @@ static struct miscdevice device = {
 	.mode = 0666,
 };
 
-/* A kernel with a driver of its own: asked for here, since misc_register would answer with a stack trace in the log. */
-static bool device_exists(void)
+int ashmem_device_refuse(void)
 {
 	struct path path;
 
 	if (kern_path("/sys/class/misc/ashmem", LOOKUP_FOLLOW, &path))
-		return false;
+		return 0;
 	path_put(&path);
-	return true;
+	pr_err("this kernel already has an ashmem device (see /proc/misc): nothing to do, not loaded\n");
+	return -EEXIST;
 }
 
 int ashmem_device_init(void)
 {
-	int error = device_exists() ? -EEXIST : misc_register(&device);
+	int error = misc_register(&device);
 
-	if (error == -EEXIST)
-		pr_err("this kernel already has an ashmem device (see /proc/misc): nothing to do, not loaded\n");
-	else if (error)
+	if (error)
 		pr_err("the misc device 'ashmem' could not be registered: error %d\n", error);
 	return error;
 }

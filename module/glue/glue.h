@@ -119,6 +119,11 @@ void ashmem_memory_exit(void);
 int ashmem_backing_init(void);
 int ashmem_shrinker_init(void);
 void ashmem_shrinker_exit(void);
+/*
+ * -EEXIST in a kernel with a driver of its own. Asked before anything is registered: a second cache or device of the same
+ * name would put stack traces into the log.
+ */
+int ashmem_device_refuse(void);
 int ashmem_device_init(void);
 void ashmem_device_exit(void);
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Loading and unloading. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/module.h>
 
 #include "glue.h"
@@ -12,6 +14,9 @@ static int __init ashmem_init(void)
 		pr_err("the Rust object and the C glue are of different builds: build the module anew\n");
 		return -ENOEXEC;
 	}
+	error = ashmem_device_refuse();
+	if (error)
+		return error;
 	error = ashmem_memory_init();
 	if (error)
 		return error;

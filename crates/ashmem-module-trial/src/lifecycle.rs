@@ -1,0 +1,196 @@
+//! The module comes, is held by what uses it, and goes.
+
+use std::fs;
+use std::io;
+
+use anyhow::{Context, Result, ensure};
+use ashmem_core::abi;
+
+use crate::Modules;
+use crate::kernel_log::Mark;
+use crate::module::{self, NAME};
+use crate::region::{PAGE, Region};
+
+/// Loads the module for the life of a case's `work`, and unloads it.
+fn with_module(modules: &Modules, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    module::load(&modules.plain, "").context("loading the module")?;
+    work()?;
+    module::unload_soon(NAME)?;
+    ensure!(!fs::exists("/dev/ashmem")?, "/dev/ashmem is still there after unloading");
+    Ok(())
+}
+
+fn expect_busy() -> Result<()> {
+    match module::unload(NAME) {
+        Err(busy) if busy.raw_os_error() == Some(libc::EAGAIN) => Ok(()),
+        other => anyhow::bail!("unloading a module in use: expected EAGAIN, got {other:?}"),
+    }
+}
+
+fn use_everything() -> Result<()> {
+    let region = Region::create(8)?;
+    let mapping = region.map(8, libc::MAP_SHARED)?;
+    mapping.fill();
+    let private = region.map(8, libc::MAP_PRIVATE)?;
+    private.fill();
+    region.pinning(abi::UNPIN, 0, 4)?;
+    region.pinning(abi::PIN, 1, 2)?;
+    region.purge()?;
+    ensure!(region.pinning(abi::PIN, 0, 1)? == abi::WAS_PURGED, "a purged page was not reported");
+    region.pinning(abi::UNPIN, 6, 2)?;
+    Ok(())
+}
+
+pub(crate) fn cycles(modules: &Modules) -> Result<()> {
+    const CYCLES: usize = 200;
+    // The first round fills the kernel's own caches.
+    with_module(modules, use_everything)?;
+    let before = Memory::now()?;
+    for cycle in 0..CYCLES {
+        with_module(modules, use_everything).with_context(|| format!("cycle {cycle}"))?;
+    }
+    let after = Memory::now()?;
+    ensure!(!module::is_loaded(NAME)?, "{NAME} is still in /proc/modules");
+    // shmem inodes are freed a grace period later, and so come and go by some; a leak of one a cycle would be 200.
+    let files = after.shmem_inodes.saturating_sub(before.shmem_inodes);
+    ensure!(files < CYCLES as u64 / 4, "{files} shmem inodes more after {CYCLES} cycles");
+    let slab = after.slab_kib.saturating_sub(before.slab_kib);
+    ensure!(slab < 4 * CYCLES as u64, "{slab} KiB of slab more after {CYCLES} cycles");
+    ensure!(after.own_caches == 0, "a slab cache named ashmem_* is still there");
+    Ok(())
+}
+
+pub(crate) fn descriptor_holds(modules: &Modules) -> Result<()> {
+    with_module(modules, || {
+        let region = Region::create(4)?;
+        expect_busy()?;
+        ensure!(region.name()? == b"trial" && region.size()? == (4 * PAGE) as i64, "the region changed");
+        let mapping = region.map(4, libc::MAP_SHARED)?;
+        mapping.fill();
+        ensure!(mapping.is_filled(), "the region's memory changed");
+        Ok(())
+    })
+}
+
+pub(crate) fn mapping_holds(modules: &Modules) -> Result<()> {
+    held_by_mapping(modules, libc::MAP_SHARED)
+}
+
+pub(crate) fn private_mapping_holds(modules: &Modules) -> Result<()> {
+    held_by_mapping(modules, libc::MAP_PRIVATE)
+}
+
+fn held_by_mapping(modules: &Modules, flags: i32) -> Result<()> {
+    with_module(modules, || {
+        let region = Region::create(4)?;
+        let mapping = region.map(4, flags)?;
+        drop(region);
+        mapping.fill();
+        expect_busy()?;
+        ensure!(mapping.is_filled(), "the mapping's memory changed");
+        Ok(())
+    })
+}
+
+pub(crate) fn reopened_file_holds(modules: &Modules) -> Result<()> {
+    with_module(modules, || {
+        let region = Region::create(4)?;
+        let mapping = region.map(4, libc::MAP_SHARED)?;
+        mapping.fill();
+        let file = fs::File::options().read(true).write(true).open(mapping.map_file()).context("opening map_files")?;
+        drop((region, mapping));
+        expect_busy()?;
+        let mut byte = [0];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut byte, PAGE as u64)?;
+        ensure!(byte == [1], "page 1 holds {byte:?} through the reopened file");
+        Ok(())
+    })
+}
+
+pub(crate) fn unpinned(modules: &Modules) -> Result<()> {
+    with_module(modules, || {
+        let region = Region::create(4)?;
+        let mapping = region.map(4, libc::MAP_SHARED)?;
+        mapping.fill();
+        region.pinning(abi::UNPIN, 0, 4)?;
+        drop(region);
+        let purged = Region::open()?.purge()?;
+        ensure!(purged == 0, "{purged} pages of a closed region were purged");
+        ensure!(mapping.is_filled(), "a closed region's memory was purged");
+        Ok(())
+    })
+}
+
+pub(crate) fn twice(modules: &Modules) -> Result<()> {
+    with_module(modules, || {
+        let region = Region::create(1)?;
+        expect_exists(module::load(&modules.plain, ""))?;
+        ensure!(region.size()? == PAGE as i64, "the region changed");
+        Ok(())
+    })
+}
+
+/// A second module of another name stands for a driver that is built in: the same file, renamed inside.
+pub(crate) fn other_driver(modules: &Modules) -> Result<()> {
+    with_module(modules, || {
+        let mut renamed = fs::read(&modules.plain).context("reading the module")?;
+        let places = rename(&mut renamed, NAME.as_bytes(), b"ashmem_other");
+        ensure!(places >= 2, "the module's name was found in {places} places only");
+        let mark = Mark::now()?;
+        expect_exists(module::load_bytes(&renamed))?;
+        let log = mark.since()?;
+        let lines = log.iter().filter(|line| line.contains("already has an ashmem device")).count();
+        ensure!(lines == 1, "the log does not say once why: {log:?}");
+        ensure!(Region::open().is_ok(), "the device that was there is gone");
+        Ok(())
+    })
+}
+
+fn expect_exists(result: io::Result<()>) -> Result<()> {
+    // Kernels from 7 on turn a module's own EEXIST into EBUSY and keep the former for a module of the same name.
+    match result {
+        Err(exists) if matches!(exists.raw_os_error(), Some(libc::EEXIST | libc::EBUSY)) => Ok(()),
+        other => anyhow::bail!("loading it beside another: expected EEXIST or EBUSY, got {other:?}"),
+    }
+}
+
+/// Replaces a word by another of its length wherever it stands with a NUL after it.
+fn rename(module: &mut [u8], from: &[u8], to: &[u8]) -> usize {
+    let mut places = 0;
+    for start in 0..module.len().saturating_sub(from.len()) {
+        let Some(place) = module.get_mut(start..=start + from.len()) else { break };
+        if place.strip_prefix(from) == Some(&[0])
+            && let Some(word) = place.get_mut(..to.len())
+        {
+            word.copy_from_slice(to);
+            places += 1;
+        }
+    }
+    places
+}
+
+/// What a leak would show in.
+struct Memory {
+    slab_kib: u64,
+    shmem_inodes: u64,
+    own_caches: usize,
+}
+
+impl Memory {
+    fn now() -> Result<Self> {
+        // Lets what is freed a grace period later be freed.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        fs::write("/proc/sys/vm/drop_caches", "2").context("dropping caches")?;
+        let meminfo = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
+        let slabs = fs::read_to_string("/proc/slabinfo").context("reading /proc/slabinfo")?;
+        let slab_kib = number(&meminfo, "Slab:").context("/proc/meminfo has no Slab")?;
+        let shmem_inodes = number(&slabs, "shmem_inode_cache").context("/proc/slabinfo has no shmem_inode_cache")?;
+        let own_caches = slabs.lines().filter(|line| line.starts_with("ashmem_")).count();
+        Ok(Self { slab_kib, shmem_inodes, own_caches })
+    }
+}
+
+/// The number after a word at a line's start.
+fn number(text: &str, word: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(word)?.split_whitespace().next()?.parse().ok())
+}

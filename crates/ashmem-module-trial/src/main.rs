@@ -1,0 +1,68 @@
+//! Tries what the conformance suite cannot: the module's coming and going, and what it does without memory.
+//!
+//! Runs as root in a virtual machine whose kernel has no ashmem. Arguments: the module built for use, and the one built
+//! for tests (`cargo xtask module --faults`). The last line is `N passed, N failed`.
+
+mod faults;
+mod kernel_log;
+mod lifecycle;
+mod module;
+mod region;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+/// The two builds of the module.
+pub(crate) struct Modules {
+    pub(crate) plain: PathBuf,
+    pub(crate) faults: PathBuf,
+}
+
+type Case = (&'static str, fn(&Modules) -> Result<()>);
+
+const CASES: &[Case] = &[
+    ("200 times loaded, used and unloaded leave no object and no module behind", lifecycle::cycles),
+    ("an open descriptor holds the module, and its region stays whole", lifecycle::descriptor_holds),
+    ("a shared mapping alone holds the module, and its memory stays whole", lifecycle::mapping_holds),
+    ("a private mapping alone holds the module", lifecycle::private_mapping_holds),
+    ("a file opened through /proc/PID/map_files holds the module", lifecycle::reopened_file_holds),
+    ("a mapping that outlives the descriptor cannot be purged, and frees the module when it goes", lifecycle::unpinned),
+    ("loading twice is EEXIST, and the first stays", lifecycle::twice),
+    ("a kernel that has an ashmem device is left as it is, with one line in the log", lifecycle::other_driver),
+    ("without memory every call says ENOMEM or succeeds, and nothing is lost", faults::every_call),
+    ("without memory UNPIN and PIN change nothing", faults::pins_are_untouched),
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ashmem-module-trial: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<bool> {
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let usage = "usage: ashmem-module-trial ASHMEM_LINUX.KO ASHMEM_LINUX_FAULTS.KO";
+    let modules = Modules { plain: arguments.next().context(usage)?, faults: arguments.next().context(usage)? };
+
+    let mut failed = 0;
+    for (sentence, case) in CASES {
+        match case(&modules) {
+            Ok(()) => println!("✓ {sentence}"),
+            Err(error) => {
+                failed += 1;
+                println!("✗ {sentence}\n      {error:#}");
+                // The next case starts from a kernel without the module, as far as that can be had.
+                let _ = module::unload(module::NAME);
+            }
+        }
+    }
+    println!("{} passed, {failed} failed", CASES.len() - failed);
+    Ok(failed == 0)
+}
