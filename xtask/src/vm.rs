@@ -21,17 +21,18 @@ const NO_RESULT: u8 = 72;
 
 /// Boot a stock Debian kernel under QEMU and run one program on it
 ///
-/// The program runs as root in a guest whose whole user space is one initramfs: our init, the program, and the files
-/// named by --file. Its stdout and stderr come out here byte for byte and alone; everything xtask has to say goes to
-/// stderr. The exit status is the program's (128 + N when signal N killed it), except:
+/// The program runs as root in a guest whose whole user space is one initramfs: our init, the
+/// program, and the files named by --file. Its stdout and stderr come out here byte for byte and
+/// alone; everything xtask has to say goes to stderr. The exit status is the program's (128 + N
+/// when signal N killed it), except:
 ///
 ///   70  the kernel reported a bug, a warning, a stall or a lock held wrong (its text is shown)
 ///   71  the guest did not finish in time (the end of its console is shown)
 ///   72  the guest could not run the program
 ///    2  xtask itself failed
 ///
-/// The program finds in its environment: ASHMEM_KERNEL, ASHMEM_PROVIDER, ASHMEM_BINDER (yes|no) and, where a provider's
-/// module is in the guest, ASHMEM_MODULE (its file).
+/// The program finds in its environment: ASHMEM_KERNEL, ASHMEM_PROVIDER, ASHMEM_BINDER (yes|no)
+/// and, where a provider's module is in the guest, ASHMEM_MODULE (its file).
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
