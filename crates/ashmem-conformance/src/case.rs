@@ -62,7 +62,12 @@ pub(crate) struct Case {
     pub(crate) body: Body,
     /// Providers that are meant to behave otherwise.
     pub(crate) differs: &'static [Differs],
+    /// Whether the case may take [`PATIENCE`] times as long as others.
+    pub(crate) slow: bool,
 }
+
+/// How many times longer a slow case may take.
+pub(crate) const PATIENCE: u32 = 9;
 
 /// A declared difference: for this provider the case passes only if the other behaviour is seen.
 pub(crate) struct Differs {
@@ -84,12 +89,17 @@ impl Case {
         sentence: &'static str,
         body: Body,
     ) -> Self {
-        Self { id, rows, sentence, body, differs: &[] }
+        Self { id, rows, sentence, body, differs: &[], slow: false }
     }
 
     /// The same case with declared differences.
     pub(crate) const fn differs(self, differs: &'static [Differs]) -> Self {
         Self { differs, ..self }
+    }
+
+    /// The same case with more time.
+    pub(crate) const fn slow(self) -> Self {
+        Self { slow: true, ..self }
     }
 
     /// The part of the id before the dot.

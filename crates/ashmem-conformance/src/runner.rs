@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::case::{Case, Env, Stop, Verdict, failed, skip};
+use crate::case::{Case, Env, PATIENCE, Stop, Verdict, failed, skip};
 use crate::errno::signal_name;
 use crate::fault;
 use crate::process::{Child, End};
@@ -27,6 +27,7 @@ pub(crate) struct Tally {
 
 /// Runs one case; whatever it does, this process survives.
 pub(crate) fn run(case: &'static Case, env: &Env, limit: Duration) -> Outcome {
+    let limit = if case.slow { limit * PATIENCE } else { limit };
     let started = Instant::now();
     let child = Child::start(|_| {
         // SAFETY: makes this process the leader of its own group, so that all it forks can be ended with it.

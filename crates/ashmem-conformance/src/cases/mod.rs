@@ -1,5 +1,6 @@
 //! The cases, one file a section.
 
+mod binder;
 mod clients;
 mod compat;
 mod fdinfo;
@@ -9,10 +10,12 @@ mod name;
 mod numbers;
 mod open;
 mod pins;
+mod pressure;
 pub(crate) mod processes;
 mod protection;
 mod purge;
 mod read_seek;
+mod security;
 mod size;
 mod unsupported;
 
@@ -35,7 +38,10 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         fdinfo::CASES,
         compat::CASES,
         processes::CASES,
+        binder::CASES,
         clients::CASES,
+        security::CASES,
+        pressure::CASES,
     ]
     .into_iter()
     .flatten()

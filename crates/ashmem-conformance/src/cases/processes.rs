@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 
 use ashmem_core::abi::{IS_UNPINNED, NOT_PURGED};
 
-use crate::case::{Case, Env, Stop, Verdict, equal, failed, refused};
+use crate::case::{Case, Stop, Verdict, equal, failed, refused};
 use crate::device::Region;
-use crate::map::{PAGE, R, RW};
+use crate::map::{PAGE, R};
 use crate::process::{Child, Link};
 
 /// One page, as the pin structure counts.
