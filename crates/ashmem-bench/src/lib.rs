@@ -11,6 +11,8 @@ pub mod figure {
     pub const LIFECYCLE_MEMFD: &str = "lifecycle.memfd";
     /// Open and close of the device, nothing else.
     pub const OPEN_CLOSE: &str = "open-close";
+    /// The same on `/dev/null`: what the kernel takes for any device, whoever drives it.
+    pub const OPEN_CLOSE_NULL: &str = "open-close.null";
     /// GET_SIZE.
     pub const GET_SIZE: &str = "get-size";
     /// First store to a page of a shared mapping of a region.

@@ -35,10 +35,12 @@ pub(crate) fn lifecycle(clock: &Clock, device: &Device) -> Answer<Vec<(String, f
     Ok(vec![(figure::LIFECYCLE.into(), region), (figure::LIFECYCLE_MEMFD.into(), memfd)])
 }
 
-/// Open and close alone.
+/// Open and close alone, and the same of the device that does nothing.
 pub(crate) fn open_close(clock: &Clock, device: &Device) -> Answer<Vec<(String, f64)>> {
     let cost = clock.measure(BATCHES, LIVES, || device.open()?.close())?;
-    Ok(vec![(figure::OPEN_CLOSE.into(), cost)])
+    let null = Device::null();
+    let floor = clock.measure(BATCHES, LIVES, || null.open()?.close())?;
+    Ok(vec![(figure::OPEN_CLOSE.into(), cost), (figure::OPEN_CLOSE_NULL.into(), floor)])
 }
 
 /// GET_SIZE of a region that has one.

@@ -46,6 +46,11 @@ impl Device {
         Ok(Self(CString::new(path.as_os_str().as_bytes())?))
     }
 
+    /// The device that every kernel has.
+    pub(crate) fn null() -> Self {
+        Self(c"/dev/null".into())
+    }
+
     /// open(2), read and write.
     #[inline(always)]
     pub(crate) fn open(&self) -> Answer<Descriptor> {
