@@ -66,7 +66,7 @@ impl Chroot {
         // $1 is the root, $2 the number of folders, then the folders and the command.
         const ENTER: &str = r#"set -e
 root=$1 count=$2; shift 2
-mount -t proc proc "$root/proc"
+mount --rbind /proc "$root/proc"
 while [ "$count" -gt 0 ]; do
     mkdir -p "$root$1"
     mount --bind "$1" "$root$1"
@@ -74,6 +74,10 @@ while [ "$count" -gt 0 ]; do
 done
 exec chroot "$root" "$@""#;
         let mut command = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            // Root of a user namespace may mount and change its root as well; what it writes belongs to the caller.
+            command.arg("--map-root-user");
+        }
         command.args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "enter"]).arg(&self.root);
         command.arg(folders.len().to_string()).args(folders).arg(program);
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
