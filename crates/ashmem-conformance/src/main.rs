@@ -8,12 +8,15 @@ mod case;
 mod cases;
 mod compat;
 mod device;
+mod differential;
 mod errno;
 mod fault;
 mod map;
 mod process;
+mod random;
 mod report;
 mod runner;
+mod stress;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +51,15 @@ struct Arguments {
     /// Seconds a case may take before it is killed and counted as failed.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     limit: u64,
+    /// Play one random sequence of this seed and print its transcript.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["list", "json", "stress"])]
+    differential: Option<u64>,
+    /// How many operations the random sequence has.
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    operations: u64,
+    /// Race threads and processes over shared descriptors for so long.
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["list", "json"])]
+    stress: Option<u64>,
     /// Describe one inherited descriptor and end (what the cases about exec run this program for); -1: wait for ever.
     #[arg(long, value_name = "FD", hide = true, allow_negative_numbers = true)]
     inspect: Option<i32>,
@@ -70,6 +82,12 @@ fn main() -> ExitCode {
     }
     let Some(provider) = arguments.provider else { return ExitCode::from(2) };
     let env = Env { device: arguments.device, provider };
+    if let Some(seed) = arguments.differential {
+        return differential::play(&env, seed, arguments.operations);
+    }
+    if let Some(seconds) = arguments.stress {
+        return stress::run(&env, Duration::from_secs(seconds));
+    }
     if cases.is_empty() {
         eprintln!("no case matches {:?}; --list shows them all", arguments.filter);
         return ExitCode::from(2);

@@ -154,6 +154,12 @@ impl Link {
         self.0.as_raw_fd()
     }
 
+    /// The same end once more.
+    pub(crate) fn dup(&self) -> Result<Self, Stop> {
+        let twin = self.0.try_clone().or_else(|error| failed(format!("duplicating a socket: {error}")))?;
+        Ok(Self(twin))
+    }
+
     /// Sends bytes as one message.
     pub(crate) fn send(&self, bytes: &[u8]) -> Answer {
         // SAFETY: the buffer is as long as said.
@@ -168,6 +174,13 @@ impl Link {
         let got = unsafe { libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
         buffer.truncate(answer("recv", got as i64)? as usize);
         Ok(buffer)
+    }
+
+    /// Whether a message (or the end) is there, after at most so many milliseconds.
+    pub(crate) fn ready(&self, milliseconds: i32) -> Answer<bool> {
+        let mut poll = libc::pollfd { fd: self.fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd is passed as one.
+        Ok(answer("poll", unsafe { libc::poll(&mut poll, 1, milliseconds) }.into())? > 0)
     }
 
     /// Tells the other process to go on.

@@ -5,6 +5,7 @@ use ashmem_core::abi::{self, IS_PINNED, IS_UNPINNED, NOT_PURGED, PIN, UNPIN, WAS
 use crate::case::{Case, Differs, Provider, Stop, equal, refused};
 use crate::device::Region;
 use crate::map::{Map, NONE, PAGE, R, RW};
+use crate::random::Random;
 
 /// One page, as the pin structure counts.
 const P: u32 = PAGE as u32;
@@ -267,16 +268,12 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let (region, _map) = env.mapped(64 * PAGE as u64)?;
             let mut unpinned = [false; 64];
-            let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+            let mut random = Random::new(1);
             for _ in 0..3000 {
-                // Marsaglia's xorshift: enough disorder for a walk, and the same walk each time.
-                seed ^= seed << 13;
-                seed ^= seed >> 7;
-                seed ^= seed << 17;
-                let from = (seed >> 8) as usize % 64;
-                let count = (seed >> 20) as usize % (64 - from) % 12 + 1;
+                let from = random.below(64);
+                let count = random.below((64 - from).min(12)) + 1;
                 let (offset, len) = (from as u32 * P, count as u32 * P);
-                let unpin = seed & 1 == 0;
+                let unpin = random.one_in(2);
                 if unpin {
                     region.unpin(offset, len)?
                 } else {

@@ -258,7 +258,14 @@ fn fill_until(env: &Env, mut done: impl FnMut() -> Result<bool, Stop>) -> Verdic
         // Large steps while there is plenty, small ones when it matters.
         let spare = meminfo("MemAvailable")?.saturating_sub(96 << 20) / 4;
         let step = (spare as usize).clamp(1 << 20, 256 << 20) & !(PAGE - 1);
-        if hog.link.send(&step.to_ne_bytes()).is_err() || hog.link.wait().is_err() {
+        let sent = hog.link.send(&step.to_ne_bytes()).is_ok();
+        // The order of a purge is only seen while it goes on: look all the time that the hog is at work.
+        while sent && !hog.link.ready(1)? {
+            if done()? {
+                return Ok(());
+            }
+        }
+        if !sent || hog.link.wait().is_err() {
             return if done()? { Ok(()) } else { failed("memory ran out before the unpinned pages were purged") };
         }
     }
