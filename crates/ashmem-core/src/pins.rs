@@ -47,17 +47,17 @@ impl Span {
 pub struct Range<Id> {
     pub(crate) links: Links<Id>,
     pub(crate) place: Place<Id>,
-    /// First page, purged mark and height in the tree: see the constants below.
+    /// First page, purged mark and rank in the tree: see the constants below.
     packed: Cell<u64>,
     last: Cell<u64>,
 }
 
 impl<Id> Range<Id> {
-    /// Bits 0 to 6 of `packed` hold the height: an AVL tree of 2^56 ranges is not 100 high.
-    const HEIGHT: u64 = 0x7f;
+    /// Bits 0 to 6 of `packed` hold the rank, which is at most twice the logarithm of the number of ranges.
+    const RANK: u64 = 0x7f;
     const PURGED: u64 = 0x80;
     const FIRST_SHIFT: u32 = 8;
-    /// Page numbers stay below this, so that one fits beside the mark and the height. A file has less than 2^63 bytes,
+    /// Page numbers stay below this, so that one fits beside the mark and the rank. A file has less than 2^63 bytes,
     /// so it has less than 2^51 pages.
     pub(crate) const PAGE_LIMIT: u64 = 1 << 52;
 
@@ -88,12 +88,12 @@ impl<Id> Range<Id> {
         self.last.get()
     }
 
-    pub(crate) fn height(&self) -> u8 {
-        (self.packed.get() & Self::HEIGHT) as u8
+    pub(crate) fn rank(&self) -> u8 {
+        (self.packed.get() & Self::RANK) as u8
     }
 
-    pub(crate) fn set_height(&self, height: u8) {
-        self.packed.set(self.packed.get() & !Self::HEIGHT | u64::from(height) & Self::HEIGHT);
+    pub(crate) fn set_rank(&self, rank: u8) {
+        self.packed.set(self.packed.get() & !Self::RANK | u64::from(rank) & Self::RANK);
     }
 
     /// Gives a range its first contents.
@@ -103,7 +103,7 @@ impl<Id> Range<Id> {
     }
 
     fn set_first(&self, first: u64) {
-        let flags = self.packed.get() & (Self::PURGED | Self::HEIGHT);
+        let flags = self.packed.get() & (Self::PURGED | Self::RANK);
         self.packed.set(first << Self::FIRST_SHIFT | flags);
     }
 
@@ -153,12 +153,15 @@ impl<Id: Copy + Eq> Pins<Id> {
     /// # Errors
     /// [`NeedSpare`] if nothing overlaps and `spare` is empty.
     pub fn unpin<S: Store<Id = Id>>(&mut self, store: &S, span: Span, spare: &mut Option<Id>) -> Result<(), NeedSpare> {
-        let Some(lowest) = self.tree.first_overlap(store, span) else {
-            let id = spare.take().ok_or(NeedSpare)?;
-            store.range(id).fill(span, false);
-            self.tree.insert(store, id);
-            store.with_lru(|lru| lru.push(store, id));
-            return Ok(());
+        let lowest = match self.tree.seek(store, span) {
+            Ok(lowest) => lowest,
+            Err(slot) => {
+                let id = spare.take().ok_or(NeedSpare)?;
+                store.range(id).fill(span, false);
+                self.tree.insert(store, slot, id);
+                store.with_lru(|lru| lru.push(store, id));
+                return Ok(());
+            }
         };
 
         let range = store.range(lowest);
@@ -200,7 +203,7 @@ impl<Id: Copy + Eq> Pins<Id> {
         spare: &mut Option<Id>,
     ) -> Result<Pinned, NeedSpare> {
         let mut pinned = Pinned::Intact;
-        let mut at = self.tree.first_overlap(store, span);
+        let mut at = self.tree.seek(store, span).ok();
         while let Some(id) = at {
             let range = store.range(id);
             // Case 4 first, since it alone may have to come again: strictly inside, the low part stays where it is and
@@ -232,7 +235,7 @@ impl<Id: Copy + Eq> Pins<Id> {
 
     /// Whether every page of `span` is pinned (PIN-15).
     pub fn all_pinned<S: Store<Id = Id>>(&self, store: &S, span: Span) -> bool {
-        self.tree.first_overlap(store, span).is_none()
+        self.tree.seek(store, span).is_err()
     }
 
     /// Purges one of this region's ranges, which has a place in the order: takes it out of the order and marks it
@@ -292,7 +295,7 @@ impl<Id: Copy + Eq> Pins<Id> {
         let lost = range.last().wrapping_sub(hole.first).wrapping_add(1);
         new.fill(above, range.purged());
         self.shrink(store, low, lost, || range.last.set(hole.first.wrapping_sub(1)));
-        self.tree.insert(store, high);
+        self.tree.insert(store, self.tree.slot_above(store, low), high);
         if !new.purged() {
             store.with_lru(|lru| lru.push(store, high));
         }

@@ -1,24 +1,71 @@
-//! The balanced tree (AVL) in which a region keeps its unpinned ranges, ordered by page.
+//! The balanced tree in which a region keeps its unpinned ranges, ordered by page.
 //!
-//! Ranges never overlap, so their first pages order them. Links and heights live in the ranges and are guarded by the
-//! region's lock. Search, insertion and removal take at most 1.44 log2(n) steps, whatever order the ranges came in:
-//! the caller is a stranger's program, so an expected bound would not do.
+//! Ranges never overlap, so their first pages order them. Links and ranks live in the ranges and are guarded by the
+//! region's lock. Search, insertion and removal take at most 2 log2(n) steps, whatever order the ranges came in: the
+//! caller is a stranger's program, so an expected bound would not do.
+//!
+//! A weak AVL tree (Haeupler, Sen, Tarjan: "Rank-Balanced Trees"): a range's rank is greater than its children's by one or
+//! two, a missing child's is 0, a leaf's is 1. Without removals it is an AVL tree; with them it mends a constant number of
+//! ranges an operation on average, where an AVL tree may climb to the root each time: and UNPIN and PIN alternate.
 
-use crate::pins::{Range, Span};
+use core::cell::Cell;
+
+use crate::pins::Span;
 use crate::store::Store;
 
-/// A range's links: children, parent. Its height is packed beside its first page.
+/// A range's links: children, parent. Its rank is packed beside its first page.
 pub(crate) struct Links<Id> {
-    left: core::cell::Cell<Option<Id>>,
-    right: core::cell::Cell<Option<Id>>,
-    parent: core::cell::Cell<Option<Id>>,
+    left: Cell<Option<Id>>,
+    right: Cell<Option<Id>>,
+    parent: Cell<Option<Id>>,
 }
 
 impl<Id> Links<Id> {
     pub(crate) const fn alone() -> Self {
-        use core::cell::Cell;
         Self { left: Cell::new(None), right: Cell::new(None), parent: Cell::new(None) }
     }
+}
+
+impl<Id: Copy + Eq> Links<Id> {
+    fn child(&self, side: Side) -> Option<Id> {
+        match side {
+            Side::Left => self.left.get(),
+            Side::Right => self.right.get(),
+        }
+    }
+
+    fn set_child(&self, side: Side, child: Option<Id>) {
+        match side {
+            Side::Left => self.left.set(child),
+            Side::Right => self.right.set(child),
+        }
+    }
+
+    /// Where a child hangs.
+    fn side_of(&self, child: Id) -> Side {
+        if self.left.get() == Some(child) { Side::Left } else { Side::Right }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+impl Side {
+    const fn other(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Right => Self::Left,
+        }
+    }
+}
+
+/// A place in the tree where a range can hang; stale after any change.
+pub(crate) struct Slot<Id> {
+    parent: Option<Id>,
+    side: Side,
 }
 
 /// The tree: its root, or nothing.
@@ -33,24 +80,30 @@ impl<Id> Tree<Id> {
 }
 
 impl<Id: Copy + Eq> Tree<Id> {
-    /// The lowest range that shares a page with `span`.
-    pub(crate) fn first_overlap<S: Store<Id = Id>>(&self, store: &S, span: Span) -> Option<Id> {
+    /// The lowest range that shares a page with `span`, or the place where a range of `span` would hang.
+    #[inline]
+    pub(crate) fn seek<S: Store<Id = Id>>(&self, store: &S, span: Span) -> Result<Id, Slot<Id>> {
         let mut found = None;
+        let mut slot = Slot { parent: None, side: Side::Left };
         let mut at = self.root;
         while let Some(id) = at {
             let range = store.range(id);
-            if range.last() >= span.first() {
+            let side = if range.last() >= span.first() { Side::Left } else { Side::Right };
+            if side == Side::Left {
                 found = at;
-                at = range.links.left.get();
-            } else {
-                at = range.links.right.get();
             }
+            slot = Slot { parent: at, side };
+            at = range.links.child(side);
         }
-        found.filter(|&id| store.range(id).first() <= span.last())
+        found.filter(|&id| store.range(id).first() <= span.last()).ok_or(slot)
     }
 
     /// The next higher range, if it shares a page with `span`.
     pub(crate) fn next_overlap<S: Store<Id = Id>>(&self, store: &S, id: Id, span: Span) -> Option<Id> {
+        // Most often there can be none, and nobody has to climb for it.
+        if store.range(id).last() >= span.last() {
+            return None;
+        }
         self.next(store, id).filter(|&id| store.range(id).first() <= span.last())
     }
 
@@ -76,61 +129,63 @@ impl<Id: Copy + Eq> Tree<Id> {
         above
     }
 
-    /// Puts in a range that overlaps none of the tree's.
-    pub(crate) fn insert<S: Store<Id = Id>>(&mut self, store: &S, id: Id) {
-        let range = store.range(id);
-        let mut parent = None;
-        let mut at = self.root;
-        while let Some(here) = at {
-            let other = store.range(here);
-            parent = at;
-            at = if range.first() < other.first() { other.links.left.get() } else { other.links.right.get() };
+    /// The place right above `id`.
+    pub(crate) fn slot_above<S: Store<Id = Id>>(&self, store: &S, id: Id) -> Slot<Id> {
+        match store.range(id).links.right.get() {
+            None => Slot { parent: Some(id), side: Side::Right },
+            Some(right) => Slot { parent: Some(lowest(store, right)), side: Side::Left },
         }
+    }
+
+    /// Hangs a range, which overlaps none of the tree's, where [`Tree::seek`] or [`Tree::slot_above`] said.
+    pub(crate) fn insert<S: Store<Id = Id>>(&mut self, store: &S, slot: Slot<Id>, id: Id) {
+        let range = store.range(id);
         range.links.left.set(None);
         range.links.right.set(None);
-        range.links.parent.set(parent);
-        range.set_height(1);
-        match parent {
+        range.links.parent.set(slot.parent);
+        range.set_rank(1);
+        match slot.parent {
             None => self.root = Some(id),
             Some(parent) => {
-                let links = &store.range(parent).links;
-                let side = if range.first() < store.range(parent).first() { &links.left } else { &links.right };
-                side.set(Some(id));
+                store.range(parent).links.set_child(slot.side, Some(id));
+                self.mend_insertion(store, id);
             }
         }
-        self.rebalance(store, parent);
     }
 
     /// Takes a range out; its links are stale afterwards.
     pub(crate) fn remove<S: Store<Id = Id>>(&mut self, store: &S, id: Id) {
         let range = store.range(id);
         let (left, right, parent) = (range.links.left.get(), range.links.right.get(), range.links.parent.get());
-        let unbalanced = match (left, right) {
+        // The range that lost a child, and on which side.
+        let (loser, side) = match (left, right) {
             (None, child) | (child, None) => {
-                self.replace(store, parent, id, child);
-                parent
+                let side = self.replace(store, parent, id, child);
+                (parent, side)
             }
-            // The next higher range, which has no left child, takes the place.
+            // The next higher range, which has no left child, takes the place and the rank.
             (Some(left), Some(right)) => {
                 let heir = lowest(store, right);
                 let links = &store.range(heir).links;
-                let unbalanced = if heir == right {
-                    Some(heir)
+                let loser = if heir == right {
+                    (Some(heir), Side::Right)
                 } else {
                     let above = links.parent.get();
-                    self.replace(store, above, heir, links.right.get());
+                    let side = self.replace(store, above, heir, links.right.get());
                     links.right.set(Some(right));
                     store.range(right).links.parent.set(Some(heir));
-                    above
+                    (above, side)
                 };
                 links.left.set(Some(left));
                 store.range(left).links.parent.set(Some(heir));
-                store.range(heir).set_height(range.height());
+                store.range(heir).set_rank(range.rank());
                 self.replace(store, parent, id, Some(heir));
-                unbalanced
+                loser
             }
         };
-        self.rebalance(store, unbalanced);
+        if let Some(loser) = loser {
+            self.mend_removal(store, loser, side);
+        }
     }
 
     /// Takes out every range in turn, in no promised order, in one pass without rebalancing.
@@ -147,95 +202,118 @@ impl<Id: Copy + Eq> Tree<Id> {
         }
     }
 
-    /// Hangs `child` where `old` hung below `parent`.
-    fn replace<S: Store<Id = Id>>(&mut self, store: &S, parent: Option<Id>, old: Id, child: Option<Id>) {
+    /// Hangs `child` where `old` hung below `parent`, and answers on which side that is.
+    fn replace<S: Store<Id = Id>>(&mut self, store: &S, parent: Option<Id>, old: Id, child: Option<Id>) -> Side {
+        let mut side = Side::Left;
         match parent {
             None => self.root = child,
             Some(parent) => {
                 let links = &store.range(parent).links;
-                let side = if links.left.get() == Some(old) { &links.left } else { &links.right };
-                side.set(child);
+                side = links.side_of(old);
+                links.set_child(side, child);
             }
         }
         if let Some(child) = child {
             store.range(child).links.parent.set(parent);
         }
+        side
     }
 
-    /// Mends heights and balance from `at` upwards, as far as anything changes.
-    fn rebalance<S: Store<Id = Id>>(&mut self, store: &S, mut at: Option<Id>) {
-        while let Some(id) = at {
-            let range = store.range(id);
-            let before = range.height();
-            let (left, right) = (height(store, range.links.left.get()), height(store, range.links.right.get()));
-            let top = if left > right.saturating_add(1) {
-                self.lean_right(store, id)
-            } else if right > left.saturating_add(1) {
-                self.lean_left(store, id)
-            } else {
-                range.set_height(left.max(right).saturating_add(1));
-                id
-            };
-            let range = store.range(top);
-            if top == id && range.height() == before {
+    /// Mends the ranks above `child`, whose rank has grown to its parent's at most.
+    fn mend_insertion<S: Store<Id = Id>>(&mut self, store: &S, mut child: Id) {
+        loop {
+            let rank = store.range(child).rank();
+            let Some(parent) = store.range(child).links.parent.get() else { return };
+            let above = store.range(parent);
+            if above.rank() > rank {
                 return;
             }
-            at = range.links.parent.get();
+            let side = above.links.side_of(child);
+            if gap(above.rank(), store, above.links.child(side.other())) == 1 {
+                above.set_rank(rank.saturating_add(1));
+                child = parent;
+                continue;
+            }
+            // The sibling lies two below: the child's subtree comes up on this side.
+            let inner = store.range(child).links.child(side.other());
+            if let Some(inner) = inner
+                && gap(rank, store, Some(inner)) == 1
+            {
+                self.rotate(store, child, side);
+                self.rotate(store, parent, side.other());
+                store.range(inner).set_rank(rank);
+                store.range(child).set_rank(rank.saturating_sub(1));
+            } else {
+                self.rotate(store, parent, side.other());
+            }
+            above.set_rank(rank.saturating_sub(1));
+            return;
         }
     }
 
-    /// Turns a left-heavy range's subtree to the right; answers its new top.
-    fn lean_right<S: Store<Id = Id>>(&mut self, store: &S, id: Id) -> Id {
-        let Some(left) = store.range(id).links.left.get() else { return id };
-        let links = &store.range(left).links;
-        if height(store, links.right.get()) > height(store, links.left.get()) {
-            self.rotate_left(store, left);
+    /// Mends the ranks from `parent` up, whose subtree on `side` has lost a rank.
+    fn mend_removal<S: Store<Id = Id>>(&mut self, store: &S, mut parent: Id, mut side: Side) {
+        loop {
+            let above = store.range(parent);
+            let rank = above.rank();
+            let sibling = above.links.child(side.other());
+            let lost = gap(rank, store, above.links.child(side));
+            match sibling {
+                // A leaf has rank 1, no more.
+                None if above.links.child(side).is_none() && rank > 1 => above.set_rank(1),
+                _ if lost < 3 => return,
+                None => return,
+                Some(sibling) if gap(rank, store, Some(sibling)) == 1 => {
+                    let beside = store.range(sibling);
+                    let (inner, outer) = (beside.links.child(side), beside.links.child(side.other()));
+                    let outer_gap = gap(beside.rank(), store, outer);
+                    if outer_gap == 2 && gap(beside.rank(), store, inner) == 2 {
+                        beside.set_rank(beside.rank().saturating_sub(1));
+                        above.set_rank(rank.saturating_sub(1));
+                    } else {
+                        self.lift_sibling(store, parent, sibling, side, outer_gap);
+                        return;
+                    }
+                }
+                Some(_) => above.set_rank(rank.saturating_sub(1)),
+            }
+            let Some(next) = above.links.parent.get() else { return };
+            side = store.range(next).links.side_of(parent);
+            parent = next;
         }
-        self.rotate_right(store, id)
     }
 
-    /// Turns a right-heavy range's subtree to the left; answers its new top.
-    fn lean_left<S: Store<Id = Id>>(&mut self, store: &S, id: Id) -> Id {
-        let Some(right) = store.range(id).links.right.get() else { return id };
-        let links = &store.range(right).links;
-        if height(store, links.left.get()) > height(store, links.right.get()) {
-            self.rotate_right(store, right);
+    /// The last step of a removal: the sibling, or its inner child, takes the parent's place.
+    fn lift_sibling<S: Store<Id = Id>>(&mut self, store: &S, parent: Id, sibling: Id, side: Side, outer_gap: u8) {
+        let (above, beside) = (store.range(parent), store.range(sibling));
+        let rank = above.rank();
+        if outer_gap == 1 {
+            self.rotate(store, parent, side);
+            beside.set_rank(rank);
+            let leaf = above.links.left.get().is_none() && above.links.right.get().is_none();
+            above.set_rank(if leaf { 1 } else { rank.saturating_sub(1) });
+        } else if let Some(inner) = beside.links.child(side) {
+            self.rotate(store, sibling, side.other());
+            self.rotate(store, parent, side);
+            store.range(inner).set_rank(rank);
+            beside.set_rank(rank.saturating_sub(2));
+            above.set_rank(rank.saturating_sub(2));
         }
-        self.rotate_left(store, id)
     }
 
-    fn rotate_right<S: Store<Id = Id>>(&mut self, store: &S, id: Id) -> Id {
-        let range = store.range(id);
-        let Some(top) = range.links.left.get() else { return id };
+    /// Turns `id` down to `side`: its child on the other side takes its place. Ranks stay as they are.
+    fn rotate<S: Store<Id = Id>>(&mut self, store: &S, id: Id, side: Side) {
+        let links = &store.range(id).links;
+        let Some(top) = links.child(side.other()) else { return };
         let above = &store.range(top).links;
-        let inner = above.right.replace(Some(id));
-        range.links.left.set(inner);
+        let inner = above.child(side);
+        links.set_child(side.other(), inner);
         if let Some(inner) = inner {
             store.range(inner).links.parent.set(Some(id));
         }
-        self.lift(store, top, id)
-    }
-
-    fn rotate_left<S: Store<Id = Id>>(&mut self, store: &S, id: Id) -> Id {
-        let range = store.range(id);
-        let Some(top) = range.links.right.get() else { return id };
-        let above = &store.range(top).links;
-        let inner = above.left.replace(Some(id));
-        range.links.right.set(inner);
-        if let Some(inner) = inner {
-            store.range(inner).links.parent.set(Some(id));
-        }
-        self.lift(store, top, id)
-    }
-
-    /// Second half of a rotation: `top` takes the place of `id`, which is its child now.
-    fn lift<S: Store<Id = Id>>(&mut self, store: &S, top: Id, id: Id) -> Id {
-        let range = store.range(id);
-        self.replace(store, range.links.parent.get(), id, Some(top));
-        range.links.parent.set(Some(top));
-        measure(store, range);
-        measure(store, store.range(top));
-        top
+        above.set_child(side, Some(id));
+        self.replace(store, links.parent.get(), id, Some(top));
+        links.parent.set(Some(top));
     }
 }
 
@@ -246,11 +324,7 @@ fn lowest<S: Store>(store: &S, mut id: S::Id) -> S::Id {
     id
 }
 
-fn height<S: Store>(store: &S, id: Option<S::Id>) -> u8 {
-    id.map_or(0, |id| store.range(id).height())
-}
-
-fn measure<S: Store>(store: &S, range: &Range<S::Id>) {
-    let (left, right) = (height(store, range.links.left.get()), height(store, range.links.right.get()));
-    range.set_height(left.max(right).saturating_add(1));
+/// How far a child lies below `rank`.
+fn gap<S: Store>(rank: u8, store: &S, child: Option<S::Id>) -> u8 {
+    rank.saturating_sub(child.map_or(0, |id| store.range(id).rank()))
 }
