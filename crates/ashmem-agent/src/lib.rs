@@ -1,1 +1,35 @@
-//! The device without a module: seccomp user notification answered from memfds.
+//! The ashmem device without a module: seccomp user notification answered from memfds.
+//!
+//! A program, or a container, runs under a seccomp filter that turns the few calls which could concern the device into
+//! notifications ([`filter`]). A [`supervisor`] answers them: an open of `/dev/ashmem` with a memfd, the ioctls from the
+//! region's state, everything that is not the device's with "go on". What the device is, ashmem-core knows.
+//!
+//! - [`calls`], [`filter`], [`notify`]: the kernel's side;
+//! - [`channel`]: where notifications come from; [`direct`] is one of the sources: a program we start ourselves;
+//! - [`device`], [`memory`], [`region`], [`arena`], [`table`]: what a region is and how long it lives;
+//! - [`target`]: the calling thread seen from outside;
+//! - [`origin`]: all regions of one program or container, and its calls: `open`, `ioctl`, `mmap`, `stat`, `purge`.
+
+pub mod arena;
+pub mod calls;
+pub mod channel;
+pub mod device;
+pub mod direct;
+pub mod filter;
+mod handover;
+mod holder;
+mod ioctl;
+pub mod memory;
+mod mmap;
+pub mod notify;
+mod open;
+pub mod origin;
+mod process;
+mod purge;
+pub mod region;
+pub mod supervisor;
+pub mod table;
+pub mod target;
+mod waiter;
+
+pub use waiter::Ending;

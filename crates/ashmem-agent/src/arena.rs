@@ -1,0 +1,83 @@
+//! Unpinned ranges by index: what ashmem-core needs a shell for.
+
+use std::cell::RefCell;
+
+use ashmem_core::lru::Lru;
+use ashmem_core::pins::Range;
+use ashmem_core::store::{PageSize, Store};
+
+/// A region's name inside the agent; never given to another one.
+pub type Key = u64;
+
+/// All ranges of one table, and their purge order. The table's lock is the order's lock as well.
+pub struct Arena {
+    page: PageSize,
+    ranges: Vec<Range<u32>>,
+    owners: Vec<Key>,
+    free: RefCell<Vec<u32>>,
+    lru: Lru<u32>,
+}
+
+impl Arena {
+    /// An arena without ranges.
+    pub fn new() -> Self {
+        let page = PageSize::from_shift(rustix::param::page_size().trailing_zeros());
+        Self { page, ranges: Vec::new(), owners: Vec::new(), free: RefCell::default(), lru: Lru::new() }
+    }
+
+    /// A spare range for this region; whoever does not use it gives it back with [`Store::free`].
+    pub fn spare(&mut self, owner: Key) -> Option<u32> {
+        if let Some(id) = self.free.get_mut().pop() {
+            self.ranges[id as usize] = Range::spare();
+            self.owners[id as usize] = owner;
+            return Some(id);
+        }
+        let id = u32::try_from(self.ranges.len()).ok()?;
+        self.ranges.push(Range::spare());
+        self.owners.push(owner);
+        Some(id)
+    }
+
+    /// The region a range belongs to.
+    pub fn owner(&self, id: u32) -> Key {
+        self.owners[id as usize]
+    }
+
+    /// The purge order.
+    pub fn lru(&self) -> &Lru<u32> {
+        &self.lru
+    }
+
+    /// Gives memory back once no range is in use.
+    pub fn shrink(&mut self) {
+        if self.free.get_mut().len() == self.ranges.len() {
+            *self = Self::new();
+        }
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Store for Arena {
+    type Id = u32;
+
+    fn page_size(&self) -> PageSize {
+        self.page
+    }
+
+    fn range(&self, id: u32) -> &Range<u32> {
+        &self.ranges[id as usize]
+    }
+
+    fn free(&self, id: u32) {
+        self.free.borrow_mut().push(id);
+    }
+
+    fn with_lru<R>(&self, work: impl FnOnce(&Lru<u32>) -> R) -> R {
+        work(&self.lru)
+    }
+}

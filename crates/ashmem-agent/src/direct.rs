@@ -1,0 +1,161 @@
+//! A program that we start ourselves.
+//!
+//! Three processes take part:
+//!
+//! - the *waiter* is the one the shell knows. It passes signals on to the program, stops when the program stops, and ends
+//!   as the program ends;
+//! - the *supervisor*, its child, answers notifications for as long as any process of the program is left, also after the
+//!   program itself has ended. It is in a session of its own, so that no key stroke stops it;
+//! - the *program*, child of the supervisor, so that Yama lets the supervisor look at it and at all its descendants. It
+//!   stays in the waiter's session and process group: the terminal treats it as if the shell had started it.
+//!
+//! The waiter and the supervisor keep none of the descriptors they inherited but standard error, lest a pipe stay open
+//! that the program has closed.
+
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use crate::device::{Device, Node};
+use crate::filter::{self, Fidelity, Filter};
+use crate::handover;
+use crate::notify::{InstallError, Listener, Privileges, install};
+use crate::origin::Origin;
+use crate::process::{self, Forked, SignalMask};
+use crate::supervisor::Supervisor;
+use crate::waiter::{Ending, Report, Reporter, wait};
+
+/// What to start.
+pub struct Program {
+    /// Its name, searched in PATH unless it holds a slash, and its arguments.
+    pub command: Vec<OsString>,
+    /// How much of the device is kept up.
+    pub fidelity: Fidelity,
+}
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call that normally works did not.
+    #[error("{what}: {errno}")]
+    System {
+        /// The call.
+        what: &'static str,
+        /// What it said.
+        errno: Errno,
+    },
+    /// A word of the command holds a NUL.
+    #[error("a word of the command holds a NUL byte, which no program can be given")]
+    Nul,
+}
+
+/// The exit code where the program was not started because of us; as env(1), timeout(1) and docker(1) have it.
+pub const NOT_STARTED: u8 = 125;
+/// The exit code where the program is there and cannot be executed.
+const NOT_EXECUTABLE: i32 = 126;
+/// The exit code where there is no such program.
+const NOT_FOUND: i32 = 127;
+
+impl Program {
+    /// Starts it under a supervisor and waits for its end. Must be called while the process has one thread.
+    ///
+    /// # Errors
+    /// See [`Error`]; the program was not started then.
+    pub fn run(self) -> Result<Ending, Error> {
+        let words: Vec<CString> = self
+            .command
+            .into_iter()
+            .map(|word| CString::new(word.into_vec()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| Error::Nul)?;
+        let mask = SignalMask::block_all();
+        let (ours, theirs) = pair()?;
+        match process::fork().map_err(|errno| Error::System { what: "fork", errno })? {
+            Forked::Parent(_) => {
+                drop(theirs);
+                process::let_go_of_descriptors(&[ours.as_raw_fd()]);
+                Ok(wait(&ours))
+            }
+            Forked::Child => {
+                drop(ours);
+                let code = match supervise(&words, self.fidelity, Reporter::new(theirs), mask) {
+                    Ok(()) => 0,
+                    Err(error) => {
+                        eprintln!("ashmem: cannot supervise: {error}");
+                        NOT_STARTED.into()
+                    }
+                };
+                std::process::exit(code)
+            }
+        }
+    }
+}
+
+/// The supervisor's life.
+fn supervise(words: &[CString], fidelity: Fidelity, reporter: Reporter, mask: SignalMask) -> Result<(), Error> {
+    let system = |what| move |errno| Error::System { what, errno };
+    let (ours, theirs) = pair()?;
+    let pid = match process::fork().map_err(system("fork"))? {
+        Forked::Parent(pid) => pid,
+        Forked::Child => {
+            drop(ours);
+            drop(reporter);
+            become_program(words, fidelity, theirs, mask);
+        }
+    };
+    drop(theirs);
+    process::set_session();
+    process::stay_ancestor();
+    process::let_go_of_descriptors(&[ours.as_raw_fd(), reporter.as_fd().as_raw_fd()]);
+    reporter.send(Report::Started(pid));
+
+    // Without a listener the program has said why and ended; its exit code is all that is left to tell.
+    if let Ok(handed) = handover::receive(&ours) {
+        let node = handed.node.and_then(|node| Node::of(node).ok());
+        let origin = Origin::new(Device::new(node), fidelity).map_err(system("making an inotify instance"))?;
+        let supervisor = Arc::new(Supervisor::new(origin).map_err(system("making an eventfd"))?);
+        supervisor.add(Arc::new(Listener::new(handed.listener).map_err(system("asking for seccomp's sizes"))?));
+        let serving = std::thread::spawn(move || supervisor.run());
+        reporter.follow(pid);
+        process::let_go_of_standard_error();
+        let _ = serving.join();
+    } else {
+        reporter.follow(pid);
+    }
+    Ok(())
+}
+
+/// Filters itself, hands the listener to the supervisor and executes the program.
+fn become_program(words: &[CString], fidelity: Fidelity, supervisor: OwnedFd, mask: SignalMask) -> ! {
+    let node = None::<OwnedFd>;
+    let present = if node.is_some() { filter::Node::Present } else { filter::Node::Absent };
+    let program = Filter { fidelity, node: present }.program();
+    let listener = match install(&program, Privileges::Keep) {
+        Err(InstallError::Refused(Errno::ACCESS)) => install(&program, Privileges::Renounce),
+        other => other,
+    };
+    let listener = listener.unwrap_or_else(|error| {
+        eprintln!("ashmem: the program was not started: {error}");
+        process::exit(NOT_STARTED.into())
+    });
+    if let Err(errno) = handover::send(&supervisor, listener.as_fd(), node.as_ref().map(AsFd::as_fd)) {
+        eprintln!("ashmem: the program was not started: handing the listener to the supervisor: {errno}");
+        process::exit(NOT_STARTED.into());
+    }
+    drop((listener, supervisor, node));
+    mask.restore();
+    let errno = process::execute(words);
+    let name = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    eprintln!("ashmem: cannot run {name}: {}", io::Error::from(errno));
+    process::exit(if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE })
+}
+
+fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| Error::System { what: "socketpair", errno })
+}

@@ -1,0 +1,42 @@
+//! Finding a descriptor of a region: the agent keeps none, its clients have them.
+
+use std::os::fd::{OwnedFd, RawFd};
+
+use crate::arena::Key;
+use crate::origin::Origin;
+
+impl Origin {
+    /// A copy of some client's descriptor of the memory that the region's mappings show; `None` if no process that can be
+    /// seen has one. The last caller is asked first, then every process.
+    pub(crate) fn descriptor_of(&mut self, key: Key) -> Option<OwnedFd> {
+        let (region, _) = self.table.region(key)?;
+        let (holder, inode) = (region.holder, region.inode);
+        self.descriptor_if(holder.tid, holder.fd, inode).or_else(|| self.search(inode))
+    }
+
+    fn descriptor_if(&mut self, tid: i32, number: RawFd, inode: u64) -> Option<OwnedFd> {
+        let fd = self.threads.descriptor(tid, number).ok()?;
+        let stat = rustix::fs::fstat(&fd).ok()?;
+        (stat.st_dev == self.table.device() && stat.st_ino == inode).then_some(fd)
+    }
+
+    fn search(&mut self, inode: u64) -> Option<OwnedFd> {
+        let device = self.table.device();
+        let numbers = |path: &str| -> Vec<i32> {
+            let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+            entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+        };
+        for pid in numbers("/proc").into_iter().filter(|pid| *pid != std::process::id() as i32) {
+            for number in numbers(&format!("/proc/{pid}/fd")) {
+                let Ok(stat) = rustix::fs::stat(format!("/proc/{pid}/fd/{number}")) else { continue };
+                if stat.st_dev == device
+                    && stat.st_ino == inode
+                    && let Some(fd) = self.descriptor_if(pid, number, inode)
+                {
+                    return Some(fd);
+                }
+            }
+        }
+        None
+    }
+}

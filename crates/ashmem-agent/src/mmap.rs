@@ -1,0 +1,101 @@
+//! Mappings of a region: the device's checks, and then the kernel's own mmap of the memfd.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use ashmem_core::region::Prot;
+use ashmem_core::store::Store;
+use rustix::fs::{OFlags, SealFlags};
+use rustix::io::{Errno, Result};
+
+use crate::arena::Key;
+use crate::calls::Mmap;
+use crate::memory;
+use crate::origin::{Held, Kind, Origin, Outcome};
+use crate::region::{Region, host};
+use crate::target::{Target, read_implies_exec};
+
+const MAP_TYPE: u32 = libc::MAP_TYPE as u32;
+const MAP_PRIVATE: u32 = libc::MAP_PRIVATE as u32;
+const PROT_WRITE: u32 = libc::PROT_WRITE as u32;
+
+impl Origin {
+    /// mmap(2) of a descriptor.
+    pub(crate) fn mmap(&mut self, target: &Target<'_>, call: Mmap) -> Outcome {
+        let Some(held) = self.look(target, call.fd) else { return Outcome::CONTINUE };
+        let Kind::Region(key) = held.kind else { return Outcome::CONTINUE };
+        if self.kernel_refuses(&held, call) {
+            return Outcome::CONTINUE;
+        }
+        match self.map(target, &held, key, call) {
+            Ok(()) => Outcome::CONTINUE,
+            Err(error) => Outcome::errno(error),
+        }
+    }
+
+    /// The checks that come before the device's (MMAP-01, MMAP-17): what they refuse must not count as mapped.
+    fn kernel_refuses(&mut self, held: &Held, call: Mmap) -> bool {
+        let mode = held.flags & OFlags::RWMODE;
+        let shared = call.flags & MAP_TYPE != MAP_PRIVATE;
+        let writes = call.prot & PROT_WRITE != 0;
+        call.len == 0
+            || self.table.arena().page_size().offset_in(call.offset) != 0
+            || call.flags & MAP_TYPE == 0
+            || mode == OFlags::WRONLY
+            || (shared && writes && mode != OFlags::RDWR)
+    }
+
+    fn map(&mut self, target: &Target<'_>, held: &Held, key: Key, call: Mmap) -> Result<()> {
+        let Some((region, arena)) = self.table.region(key) else { return Ok(()) };
+        let page = arena.page_size();
+        let mut prot = Prot::from_bits(call.prot);
+        if prot.contains(Prot::READ)
+            && !region.facts.prot_mask().contains(Prot::EXEC)
+            && read_implies_exec(target.tid())
+        {
+            prot = Prot::from_bits(prot.bits() | Prot::EXEC.bits());
+        }
+        let len = page.align(call.len);
+        // A length that rounds to nothing is longer than any region.
+        if len == 0 {
+            return Err(Errno::NOMEM);
+        }
+        let mapping = region.state.map(&region.facts, page, len, prot).map_err(host)?;
+        let size = region.facts.size();
+        let newer = self.newer_memory(target, held, key);
+        let memory = newer.as_ref().unwrap_or(&held.fd);
+        if mapping.creates_backing {
+            memory::set_size(memory, size)?;
+        }
+        let Some((region, _)) = self.table.region(key) else { return Ok(()) };
+        if newer.is_none() && region.inode != held.inode {
+            // Nobody holds the newer memory any more: this one stands for the region from now on.
+            region.inode = held.inode;
+            make_like_first(memory, region)?;
+        }
+        region.state.set_mapped(&region.facts);
+        Ok(())
+    }
+
+    /// The memory that the region's other mappings show, put behind the caller's descriptor where that still has an
+    /// older one: so it is where the name was set through another descriptor.
+    fn newer_memory(&mut self, target: &Target<'_>, held: &Held, key: Key) -> Option<OwnedFd> {
+        if self.table.region(key)?.0.inode == held.inode {
+            return None;
+        }
+        let newer = memory::reopen(self.descriptor_of(key)?, held.flags).ok()?;
+        self.replace(target, held.number, &newer).ok()?;
+        Some(newer)
+    }
+}
+
+/// Gives a memory that comes to stand for a region what the first one got.
+fn make_like_first(memory: impl AsFd, region: &Region) -> Result<()> {
+    let seals = rustix::fs::fcntl_get_seals(&memory)?;
+    if region.facts.is_mapped() && !seals.contains(SealFlags::GROW) {
+        memory::set_size(&memory, region.facts.size())?;
+    }
+    if !region.facts.prot_mask().contains(Prot::WRITE) {
+        memory::forbid_writing(&memory)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! One origin: a program with all its descendants, or a container. Its regions are its own; no request of another origin
+//! ever meets them.
+
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+
+use ashmem_core::abi::NAME_PREFIX;
+use rustix::fs::OFlags;
+use rustix::io::{Errno, Result};
+
+use crate::arena::Key;
+use crate::channel::{Answer, Injection};
+use crate::device::Device;
+use crate::filter::Fidelity;
+use crate::memory;
+use crate::region::{Holder, Region};
+use crate::table::Table;
+use crate::target::{Target, Threads, closes_on_exec};
+
+/// Everything the agent knows of one origin.
+pub struct Origin {
+    pub(crate) table: Table,
+    pub(crate) threads: Threads,
+    pub(crate) device: Device,
+    pub(crate) fidelity: Fidelity,
+}
+
+/// What a request comes to. Memory of the caller is only touched by who holds no lock: it may be memory that blocks.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Answer this.
+    Answer(Answer),
+    /// Write these bytes, then answer 0.
+    Write { address: u64, bytes: Vec<u8> },
+    /// Answer with a new descriptor.
+    Open { fd: OwnedFd, close_on_exec: bool },
+}
+
+impl Outcome {
+    pub(crate) const CONTINUE: Self = Self::Answer(Answer::Continue);
+    pub(crate) const ZERO: Self = Self::Answer(Answer::Value(0));
+
+    pub(crate) fn errno(errno: Errno) -> Self {
+        Self::Answer(Answer::Errno(errno))
+    }
+
+    pub(crate) fn value(result: Result<i64>) -> Self {
+        Self::Answer(result.map_or_else(Answer::Errno, Answer::Value))
+    }
+}
+
+/// What a caller's descriptor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A region of this origin.
+    Region(Key),
+    /// A memfd that is none.
+    Memfd,
+    /// Something else, not ours.
+    Foreign,
+}
+
+/// A copy of a caller's descriptor, for as long as its request takes.
+pub(crate) struct Held {
+    pub(crate) fd: OwnedFd,
+    pub(crate) number: RawFd,
+    pub(crate) inode: u64,
+    pub(crate) size: u64,
+    pub(crate) flags: OFlags,
+    pub(crate) kind: Kind,
+}
+
+impl Origin {
+    /// An origin without regions.
+    ///
+    /// # Errors
+    /// Those of [`Table::new`].
+    pub fn new(device: Device, fidelity: Fidelity) -> Result<Self> {
+        Ok(Self { table: Table::new()?, threads: Threads::default(), device, fidelity })
+    }
+
+    /// Its regions.
+    pub fn table(&mut self) -> &mut Table {
+        &mut self.table
+    }
+
+    /// The threads that called lately.
+    pub fn threads(&mut self) -> &mut Threads {
+        &mut self.threads
+    }
+
+    /// Looks at one of the caller's descriptors. `None`: it has none, or it may not be looked at; then the kernel shall
+    /// run the call, which it refuses or which is not ours.
+    pub(crate) fn look(&mut self, target: &Target<'_>, number: RawFd) -> Option<Held> {
+        if number < 0 {
+            return None;
+        }
+        let fd = self.threads.descriptor(target.tid(), number).ok()?;
+        let stat = rustix::fs::fstat(&fd).ok()?;
+        let flags = rustix::fs::fcntl_getfl(&fd).ok()?;
+        let held = |fd, kind| Held { fd, number, inode: stat.st_ino, size: stat.st_size as u64, flags, kind };
+        if flags.contains(OFlags::PATH) {
+            return Some(held(fd, Kind::Foreign));
+        }
+        if stat.st_dev == self.table.device() {
+            let Some(key) = self.table.find(stat.st_ino) else { return Some(held(fd, Kind::Memfd)) };
+            if let Some((region, _)) = self.table.region(key) {
+                region.holder = Holder { tid: target.tid(), fd: number };
+            }
+            return Some(held(fd, Kind::Region(key)));
+        }
+        if self.device.is_placeholder(&fd, stat.st_dev, stat.st_ino) {
+            return self.adopt(target, number, flags);
+        }
+        Some(held(fd, Kind::Foreign))
+    }
+
+    /// Makes a new region, whose memory only the descriptor that is returned holds.
+    pub(crate) fn create(&mut self, holder: Holder, flags: OFlags) -> Result<(OwnedFd, Key)> {
+        let memory = memory::create(ashmem_core::abi::DEFAULT_NAME)?;
+        let key = self.table.admit(&memory, Region::new(holder))?;
+        Ok((memory::reopen(memory, flags)?, key))
+    }
+
+    /// Turns an open that ended at the node, without a notification, into a region.
+    fn adopt(&mut self, target: &Target<'_>, number: RawFd, flags: OFlags) -> Option<Held> {
+        let holder = Holder { tid: target.tid(), fd: number };
+        let (fd, key) = self.create(holder, flags).ok()?;
+        self.replace(target, number, &fd).ok()?;
+        let inode = rustix::fs::fstat(&fd).ok()?.st_ino;
+        Some(Held { fd, number, inode, size: 0, flags, kind: Kind::Region(key) })
+    }
+
+    /// Puts another file behind a caller's descriptor; whether it closes on exec stays as it is.
+    pub(crate) fn replace(&self, target: &Target<'_>, number: RawFd, fd: impl AsFd) -> Result<()> {
+        let close_on_exec = closes_on_exec(target.tid(), number)?;
+        target.inject(Injection { fd: fd.as_fd(), at: Some(number), close_on_exec }).map(drop)
+    }
+
+    /// Shows a region's name in the mappings to come: a memfd's name is fixed when it is made, so the caller's descriptor
+    /// gets a new one. Other descriptors of the region keep the old memory, which stands for the region as well, until
+    /// they are mapped. Where that fails the name is kept all the same, only not shown.
+    pub(crate) fn show_name(&mut self, target: &Target<'_>, held: &Held, key: Key, name: &[u8]) {
+        let shown =
+            if name.is_empty() { ashmem_core::abi::DEFAULT_NAME.to_vec() } else { [NAME_PREFIX, name].concat() };
+        let Ok(memory) = memory::create(&shown) else { return };
+        let Ok(fd) = memory::reopen(memory, held.flags) else { return };
+        if self.table.watch(&fd, key).is_ok() {
+            let _ = self.replace(target, held.number, &fd);
+        }
+    }
+}

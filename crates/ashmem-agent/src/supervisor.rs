@@ -1,0 +1,208 @@
+//! The loop: takes requests from an origin's channels, has them decided, and answers.
+//!
+//! A request goes through three steps. What it points to in the caller's memory is read once; the origin decides, under
+//! its lock, on what was read; what the caller shall find in its memory is written, and the answer sent. The lock is never
+//! held while memory of a caller is touched, which may block for as long as the caller likes (userfaultfd, FUSE).
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::OFlags;
+use rustix::io::{Errno, Result};
+
+use ashmem_core::abi::{self, Caller};
+
+use crate::calls::{Call, Mmap};
+use crate::channel::{Answer, Channel, Request};
+use crate::ioctl::Argument;
+use crate::origin::{Origin, Outcome};
+use crate::target::Target;
+
+/// Longest path that is looked at; the device's own has less than a quarter of it.
+const PATH_LIMIT: usize = 256;
+/// After this long without a request, what only saves work is let go.
+const IDLE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// One origin's supervisor.
+pub struct Supervisor {
+    origin: Mutex<Origin>,
+    channels: Mutex<Vec<Arc<dyn Channel>>>,
+    deaths: OwnedFd,
+    wake: OwnedFd,
+}
+
+impl Supervisor {
+    /// A supervisor without channels.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub fn new(mut origin: Origin) -> Result<Self> {
+        let deaths = origin.table().as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
+        Ok(Self {
+            origin: Mutex::new(origin),
+            channels: Mutex::default(),
+            deaths,
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        })
+    }
+
+    /// One more channel of the same origin; [`Supervisor::run`] sees it at once.
+    pub fn add(&self, channel: Arc<dyn Channel>) {
+        lock(&self.channels).push(channel);
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// The origin.
+    pub fn origin(&self) -> MutexGuard<'_, Origin> {
+        lock(&self.origin)
+    }
+
+    /// Serves until the last channel has hung up.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn run(&self) -> Result<()> {
+        loop {
+            let channels = lock(&self.channels).clone();
+            if channels.is_empty() {
+                return Ok(());
+            }
+            self.serve(&channels)?;
+        }
+    }
+
+    /// Serves these channels until one of them hangs up or another is added.
+    fn serve(&self, channels: &[Arc<dyn Channel>]) -> Result<()> {
+        let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN), PollFd::new(&self.deaths, PollFlags::IN)];
+        polled.extend(channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)));
+        let mut idle = false;
+        loop {
+            match poll(&mut polled, if idle { None } else { Some(&IDLE) }) {
+                Ok(0) => {
+                    self.origin().threads().clear();
+                    idle = true;
+                    continue;
+                }
+                Ok(_) => idle = false,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error),
+            }
+            if !polled[0].revents().is_empty() {
+                let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+                return Ok(());
+            }
+            let mut served = false;
+            for (channel, polled) in channels.iter().zip(&polled[2..]) {
+                let events = polled.revents();
+                if events.contains(PollFlags::IN) {
+                    served = true;
+                    match channel.receive() {
+                        Ok(Some(request)) => self.handle(channel.as_ref(), request),
+                        Ok(None) => {}
+                        Err(error) => return self.drop_channel(channel, error),
+                    }
+                } else if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+                    return self.drop_channel(channel, Errno::PIPE);
+                }
+            }
+            if !served && !polled[1].revents().is_empty() {
+                self.origin().table().reap();
+            }
+        }
+    }
+
+    fn drop_channel(&self, gone: &Arc<dyn Channel>, why: Errno) -> Result<()> {
+        tracing::debug!(%why, "a channel is closed");
+        lock(&self.channels).retain(|channel| !Arc::ptr_eq(channel, gone));
+        Ok(())
+    }
+
+    /// Answers one request.
+    pub fn handle(&self, channel: &dyn Channel, request: Request) {
+        let target = Target::new(channel, request.id, request.tid);
+        let outcome = self.decide(&target, &request);
+        tracing::trace!(?request, ?outcome);
+        let sent = match outcome {
+            Outcome::Answer(answer) => channel.answer(request.id, answer),
+            Outcome::Write { address, bytes } => {
+                let answer = match target.write(address, &bytes) {
+                    Ok(()) => Answer::Value(0),
+                    Err(_) => Answer::Errno(Errno::FAULT),
+                };
+                channel.answer(request.id, answer)
+            }
+            Outcome::Open { fd, close_on_exec } => {
+                channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
+                    Errno::NOENT => Err(error),
+                    // The caller's table is full, or its limit reached.
+                    error => channel.answer(request.id, Answer::Errno(error)),
+                })
+            }
+        };
+        // ENOENT: killed, or a signal came first and the call will be made again.
+        if let Err(error) = sent
+            && error != Errno::NOENT
+        {
+            tracing::warn!(%error, ?request, "an answer was refused");
+        }
+    }
+
+    fn decide(&self, target: &Target<'_>, request: &Request) -> Outcome {
+        let Some((call, caller)) = Call::decode(request.arch, request.nr, &request.args) else {
+            return Outcome::CONTINUE;
+        };
+        match call {
+            Call::Open { dir, path, flags } => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
+            Call::OpenAt2 { dir, path, how, size } => self.open_by_structure(target, dir, path, how, size),
+            Call::Ioctl { fd, cmd, arg } => self.ioctl(target, caller, fd, cmd, arg),
+            Call::Mmap(call) => self.origin().mmap(target, call),
+            Call::OldMmap(address) => {
+                let mut bytes = [0; 24];
+                if target.read(address, &mut bytes).is_err() {
+                    return Outcome::CONTINUE;
+                }
+                let mut words = [0; 6];
+                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    *word = u32::from_ne_bytes(*bytes);
+                }
+                self.origin().mmap(target, Mmap::from_words(words))
+            }
+            _ => Outcome::CONTINUE,
+        }
+    }
+
+    fn open(&self, target: &Target<'_>, dir: i32, path: u64, flags: OFlags) -> Outcome {
+        match target.read_string(path, PATH_LIMIT) {
+            Ok(path) if path.len() < PATH_LIMIT => self.origin().open(target, dir, &path, flags),
+            _ => Outcome::CONTINUE,
+        }
+    }
+
+    fn open_by_structure(&self, target: &Target<'_>, dir: i32, path: u64, how: u64, size: u64) -> Outcome {
+        /// `struct open_how`: flags, mode, resolve.
+        const SIZE: usize = 24;
+        let mut bytes = [0; SIZE];
+        // What is larger or smaller, or asks for RESOLVE_*, is left to the kernel: its open ends at the node.
+        if size != SIZE as u64 || target.read(how, &mut bytes).is_err() || bytes[8..] != [0; 16] {
+            return Outcome::CONTINUE;
+        }
+        let flags = bytes.first_chunk().map_or(0, |flags| u64::from_ne_bytes(*flags));
+        match u32::try_from(flags) {
+            Ok(flags) => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
+            Err(_) => Outcome::CONTINUE,
+        }
+    }
+
+    fn ioctl(&self, target: &Target<'_>, caller: Caller, fd: i32, cmd: u32, arg: u64) -> Outcome {
+        let request = abi::Request::decode(caller, cmd, arg);
+        let argument = Argument::of(request, target);
+        self.origin().ioctl(target, fd, request, argument)
+    }
+}
+
+/// A panic in one request leaves the table as it was or with that request half done; both are no reason to leave every
+/// other caller waiting.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

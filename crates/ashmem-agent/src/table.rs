@@ -1,0 +1,180 @@
+//! The regions of one program or container, found by the inode of their memory.
+//!
+//! # Lifetimes
+//!
+//! The agent holds no descriptor of a region's memory, so that the memory dies with its last client. What the agent does
+//! hold is an inotify watch on the memfd's inode. A watch keeps the inode, and so its number, but neither its pages nor
+//! its file; when the last descriptor and the last mapping are gone, the kernel queues IN_DELETE_SELF *before* it frees
+//! the number. Whoever reads the queue before a lookup therefore never takes a new memfd for a dead one, even where the
+//! number is the same, and no state outlives its memory. Should the queue overflow, the watches that are left are read
+//! from `/proc/self/fdinfo`.
+
+use std::collections::{HashMap, HashSet};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::{Errno, Result};
+
+use crate::arena::{Arena, Key};
+use crate::memory;
+use crate::region::Region;
+
+/// All regions of one origin. Two origins never share a table, so that no request of one finds a region of the other.
+pub struct Table {
+    regions: HashMap<Key, Region>,
+    inodes: HashMap<u64, Entry>,
+    watches: HashMap<i32, u64>,
+    inotify: OwnedFd,
+    arena: Arena,
+    device: u64,
+    next: Key,
+}
+
+struct Entry {
+    key: Key,
+    watch: i32,
+}
+
+impl Table {
+    /// An empty table.
+    ///
+    /// # Errors
+    /// EMFILE: the user has too many inotify instances (`fs.inotify.max_user_instances`).
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            regions: HashMap::new(),
+            inodes: HashMap::new(),
+            watches: HashMap::new(),
+            inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+            arena: Arena::new(),
+            device: memory::device()?,
+            next: 0,
+        })
+    }
+
+    /// Becomes readable when a region has died; [`Table::reap`] then.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+
+    /// The file system of every memfd, as `st_dev`.
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// How many regions live.
+    pub fn len(&self) -> usize {
+        self.regions.len()
+    }
+
+    /// Whether no region lives.
+    pub fn is_empty(&self) -> bool {
+        self.regions.is_empty()
+    }
+
+    /// The region that this inode's memory belongs to, once the dead ones are out of the way.
+    pub fn find(&mut self, inode: u64) -> Option<Key> {
+        self.reap();
+        self.inodes.get(&inode).map(|entry| entry.key)
+    }
+
+    /// A region and the ranges of all.
+    pub fn region(&mut self, key: Key) -> Option<(&mut Region, &mut Arena)> {
+        Some((self.regions.get_mut(&key)?, &mut self.arena))
+    }
+
+    /// The ranges of all regions.
+    pub fn arena(&mut self) -> &mut Arena {
+        &mut self.arena
+    }
+
+    /// Every region with its key.
+    pub fn regions(&self) -> impl Iterator<Item = (Key, &Region)> {
+        self.regions.iter().map(|(key, region)| (*key, region))
+    }
+
+    /// Takes a new region in, whose memory this is.
+    ///
+    /// # Errors
+    /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`).
+    pub fn admit(&mut self, memory: impl AsFd, region: Region) -> Result<Key> {
+        let key = self.next;
+        self.next += 1;
+        self.regions.insert(key, region);
+        let watched = self.watch(memory, key);
+        if watched.is_err() {
+            self.regions.remove(&key);
+        }
+        watched.map(|()| key)
+    }
+
+    /// Lets a memory stand for a region beside those that already do, which clients may still hold, and makes it the one
+    /// that mappings show from now on.
+    ///
+    /// # Errors
+    /// As for [`Table::admit`].
+    pub fn watch(&mut self, memory: impl AsFd, key: Key) -> Result<()> {
+        let inode = rustix::fs::fstat(&memory)?.st_ino;
+        let path = format!("/proc/self/fd/{}", memory.as_fd().as_raw_fd());
+        let watch = inotify::add_watch(&self.inotify, path, WatchFlags::DELETE_SELF)
+            .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
+        self.watches.insert(watch, inode);
+        self.inodes.insert(inode, Entry { key, watch });
+        if let Some(region) = self.regions.get_mut(&key) {
+            region.memories += 1;
+            region.inode = inode;
+        }
+        Ok(())
+    }
+
+    /// Forgets the regions whose memory is gone.
+    pub fn reap(&mut self) {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut dead = Vec::new();
+        let mut overflow = false;
+        {
+            let mut queue = inotify::Reader::new(&self.inotify, &mut buffer);
+            while let Ok(event) = queue.next() {
+                overflow |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
+                if event.events().contains(ReadFlags::IGNORED) {
+                    dead.push(event.wd());
+                }
+            }
+        }
+        if overflow {
+            let alive = self.living_watches();
+            dead.extend(self.watches.keys().filter(|watch| !alive.contains(watch)));
+        }
+        for watch in dead {
+            self.bury(watch);
+        }
+    }
+
+    fn bury(&mut self, watch: i32) {
+        let Some(inode) = self.watches.remove(&watch) else { return };
+        // A new memfd of the same number may have its own entry by now.
+        if self.inodes.get(&inode).is_none_or(|entry| entry.watch != watch) {
+            return;
+        }
+        let Some(Entry { key, .. }) = self.inodes.remove(&inode) else { return };
+        let Some(region) = self.regions.get_mut(&key) else { return };
+        region.memories -= 1;
+        if region.memories > 0 {
+            return;
+        }
+        if let Some(mut region) = self.regions.remove(&key) {
+            region.state.pins().clear(&self.arena);
+        }
+        if self.regions.is_empty() {
+            self.arena.shrink();
+        }
+    }
+
+    fn living_watches(&self) -> HashSet<i32> {
+        let path = format!("/proc/self/fdinfo/{}", self.inotify.as_raw_fd());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let watches = text.lines().filter_map(|line| line.strip_prefix("inotify wd:")?.split(' ').next());
+        watches.filter_map(|hex| i32::from_str_radix(hex, 16).ok()).collect()
+    }
+}

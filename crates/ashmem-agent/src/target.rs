@@ -1,0 +1,219 @@
+//! The calling thread, seen from outside: its memory, its descriptors, its rights.
+//!
+//! Everything here is found by the thread's number, which may have been given to another thread meanwhile: what was read
+//! counts only if [`crate::channel::Channel::is_waiting`] holds afterwards, and [`Target`] asks it where that matters.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+
+use rustix::io::{Errno, Result};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
+
+use crate::channel::{Channel, Injection};
+use crate::notify::last_errno;
+
+/// `PIDFD_THREAD`, from 6.9: a thread's own descriptor table, which may differ from its leader's.
+const PIDFD_THREAD: u32 = libc::PIDFD_THREAD;
+/// Handles kept at most: one for each thread that called lately.
+const HANDLES: usize = 256;
+/// A page of the smallest size there is: memory is readable or not in units of at least this many bytes.
+const PAGE: u64 = 4096;
+
+/// Handles of the threads that called lately.
+#[derive(Default)]
+pub struct Threads {
+    handles: HashMap<i32, OwnedFd>,
+}
+
+impl Threads {
+    /// Forgets every handle; none is needed, each saves some work.
+    pub fn clear(&mut self) {
+        self.handles.clear();
+    }
+
+    /// How many handles there are.
+    pub fn len(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.handles.is_empty()
+    }
+
+    /// A copy of another thread's descriptor.
+    ///
+    /// # Errors
+    /// EBADF: it has none of this number. EPERM: it may not be looked at. ESRCH: it is gone.
+    pub fn descriptor(&mut self, tid: i32, fd: RawFd) -> Result<OwnedFd> {
+        if let Some(handle) = self.handles.get(&tid) {
+            match rustix::process::pidfd_getfd(handle, fd, PidfdGetfdFlags::empty()) {
+                // The thread of that handle is gone; another may bear its number now.
+                Err(Errno::SRCH) => drop(self.handles.remove(&tid)),
+                other => return other,
+            }
+        }
+        let handle = open_handle(tid)?;
+        let descriptor = rustix::process::pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty());
+        if self.handles.len() >= HANDLES {
+            self.handles.clear();
+        }
+        self.handles.insert(tid, handle);
+        descriptor
+    }
+}
+
+fn open_handle(tid: i32) -> Result<OwnedFd> {
+    let pid = Pid::from_raw(tid).ok_or(Errno::SRCH)?;
+    match rustix::process::pidfd_open(pid, PidfdFlags::from_bits_retain(PIDFD_THREAD)) {
+        Err(Errno::INVAL) => {
+            let leader = Pid::from_raw(leader(tid)?).ok_or(Errno::SRCH)?;
+            rustix::process::pidfd_open(leader, PidfdFlags::empty())
+        }
+        other => other,
+    }
+}
+
+/// A calling thread, while its call waits.
+pub struct Target<'a> {
+    channel: &'a dyn Channel,
+    id: u64,
+    tid: i32,
+}
+
+impl<'a> Target<'a> {
+    /// The caller of a request.
+    pub fn new(channel: &'a dyn Channel, id: u64, tid: i32) -> Self {
+        Self { channel, id, tid }
+    }
+
+    /// Its number.
+    pub fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// Puts a descriptor into the caller.
+    ///
+    /// # Errors
+    /// Those of [`Channel::inject`].
+    pub fn inject(&self, injection: Injection<'_>) -> Result<RawFd> {
+        self.channel.inject(self.id, injection)
+    }
+
+    /// Reads memory, all or nothing.
+    ///
+    /// # Errors
+    /// EFAULT: not readable. EPERM: it may not be looked at. ESRCH: the caller is gone.
+    pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<()> {
+        let want = buffer.len();
+        let got = self.read_some(address, buffer, |_| false)?;
+        if got == want { Ok(()) } else { Err(Errno::FAULT) }
+    }
+
+    /// Reads a string without its NUL, at most `limit` bytes of it; what lies behind the NUL is not touched, so that a
+    /// string may end just before memory that is not there (NAME-05).
+    ///
+    /// # Errors
+    /// Those of [`Target::read`].
+    pub fn read_string(&self, address: u64, limit: usize) -> Result<Vec<u8>> {
+        let mut string = vec![0; limit];
+        let got = self.read_some(address, &mut string, |read| read.contains(&0))?;
+        match string[..got].iter().position(|byte| *byte == 0) {
+            Some(end) => string.truncate(end),
+            None if got < limit => return Err(Errno::FAULT),
+            None => {}
+        }
+        Ok(string)
+    }
+
+    /// Writes memory that the caller itself could write, and no other.
+    ///
+    /// # Errors
+    /// EFAULT: not writable. Others as for [`Target::read`].
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<()> {
+        if !self.channel.is_waiting(self.id) {
+            return Err(Errno::SRCH);
+        }
+        let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let remote = libc::iovec { iov_base: address as *mut _, iov_len: bytes.len() };
+        // SAFETY: the local vector is only read; the remote one is the other process's matter.
+        let got = unsafe { libc::process_vm_writev(self.tid, &local, 1, &remote, 1, 0) };
+        match usize::try_from(got) {
+            Ok(got) if got == bytes.len() => Ok(()),
+            Ok(_) => Err(Errno::FAULT),
+            Err(_) => Err(last_errno()),
+        }
+    }
+
+    /// Reads until `enough`, or up to the first page that cannot be read. A call of its own for each page: within one,
+    /// the kernel may give up a whole vector for its last byte.
+    fn read_some(&self, address: u64, buffer: &mut [u8], enough: impl Fn(&[u8]) -> bool) -> Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = address.checked_add(done as u64).ok_or(Errno::FAULT)?;
+            let room = (PAGE - at % PAGE).min((buffer.len() - done) as u64) as usize;
+            let local = libc::iovec { iov_base: buffer[done..].as_mut_ptr().cast(), iov_len: room };
+            let remote = libc::iovec { iov_base: at as *mut _, iov_len: room };
+            // SAFETY: the local vector lies within `buffer`.
+            let got = unsafe { libc::process_vm_readv(self.tid, &local, 1, &remote, 1, 0) };
+            match usize::try_from(got) {
+                Ok(got) if got == room => done += room,
+                Ok(_) => break,
+                Err(_) if done > 0 => break,
+                Err(_) => return Err(last_errno()),
+            }
+            if enough(&buffer[..done]) {
+                break;
+            }
+        }
+        if self.channel.is_waiting(self.id) { Ok(done) } else { Err(Errno::SRCH) }
+    }
+}
+
+/// The number of a thread's process.
+fn leader(tid: i32) -> Result<i32> {
+    status_field(tid, "Tgid:")?.trim().parse().map_err(|_| Errno::SRCH)
+}
+
+/// Whether a thread has CAP_SYS_ADMIN in the initial user namespace (PURGE-01).
+pub fn is_host_administrator(tid: i32) -> bool {
+    /// `PROC_USER_INIT_INO`: fixed in the kernel's ABI.
+    const INITIAL_NAMESPACE: u64 = 0xefff_fffd;
+    const CAP_SYS_ADMIN: u32 = 21;
+    let initial =
+        rustix::fs::stat(format!("/proc/{tid}/ns/user")).is_ok_and(|namespace| namespace.st_ino == INITIAL_NAMESPACE);
+    let effective = status_field(tid, "CapEff:").ok().and_then(|caps| u64::from_str_radix(caps.trim(), 16).ok());
+    initial && effective.is_some_and(|caps| caps >> CAP_SYS_ADMIN & 1 == 1)
+}
+
+/// Whether a thread runs under the READ_IMPLIES_EXEC personality (PROT-07).
+pub fn read_implies_exec(tid: i32) -> bool {
+    const READ_IMPLIES_EXEC: u32 = 0x0040_0000;
+    std::fs::read_to_string(format!("/proc/{tid}/personality"))
+        .ok()
+        .and_then(|text| u32::from_str_radix(text.trim(), 16).ok())
+        .is_some_and(|personality| personality & READ_IMPLIES_EXEC != 0)
+}
+
+/// Whether one of a thread's descriptors closes on exec.
+///
+/// # Errors
+/// ESRCH where that cannot be seen.
+pub fn closes_on_exec(tid: i32, fd: RawFd) -> Result<bool> {
+    let info = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).map_err(|_| Errno::SRCH)?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).ok_or(Errno::SRCH)?;
+    let flags = u32::from_str_radix(flags.trim(), 8).map_err(|_| Errno::SRCH)?;
+    Ok(flags & libc::O_CLOEXEC as u32 != 0)
+}
+
+fn status_field(tid: i32, key: &str) -> Result<String> {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).map_err(|_| Errno::SRCH)?;
+    status.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned).ok_or(Errno::SRCH)
+}
+
+/// What a descriptor of ours refers to, as `/proc` shows it.
+pub(crate) fn link_of(fd: impl AsFd) -> Result<Vec<u8>> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    Ok(rustix::fs::readlink(path, Vec::new())?.into_bytes())
+}

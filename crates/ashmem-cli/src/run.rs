@@ -1,0 +1,56 @@
+//! `ashmem run`: a program that finds /dev/ashmem, without a module and without root.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use ashmem_agent::direct::{NOT_STARTED, Program};
+use ashmem_agent::filter::Fidelity;
+use clap::{Args, ValueEnum};
+
+/// Run a program that finds /dev/ashmem, without a kernel module and without root
+///
+/// The program and all it starts open /dev/ashmem (and /dev/ashmem<boot_id>), call its ioctls and map it as if the
+/// kernel had the device. Everything else they do runs untouched. Works on Linux 5.14 and newer, in containers too.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ashmem run ./my-android-program --its-options
+  ashmem run -- python3 -c 'import os; print(os.open(\"/dev/ashmem\", os.O_RDWR))'
+  ashmem run --fidelity fast -- make test
+
+Exit status: the program's own; 127 if there is no such program, 126 if it cannot be executed, 125 if it was not
+started because its calls could not be supervised. A program killed by a signal ends this command by that signal.
+
+Programs that gain rights when executed (sudo, ping) do not gain them here, unless this command is run as root.")]
+pub(crate) struct Arguments {
+    /// How much of the device to keep up
+    #[arg(long, value_name = "LEVEL", default_value = "full")]
+    fidelity: Level,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+    command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Level {
+    /// A region looks like the character device in stat and fstat too
+    Full,
+    /// Only open, the ioctls and mmap: nothing else is slowed
+    Fast,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> ExitCode {
+        let fidelity = match self.fidelity {
+            Level::Full => Fidelity::Full,
+            Level::Fast => Fidelity::Fast,
+        };
+        match (Program { command: self.command, fidelity }).run() {
+            Ok(ending) => ending.repeat(),
+            Err(error) => {
+                eprintln!("ashmem: the program was not started: {error}");
+                ExitCode::from(NOT_STARTED)
+            }
+        }
+    }
+}
