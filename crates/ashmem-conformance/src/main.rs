@@ -68,8 +68,10 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(fd) = arguments.inspect {
-        while fd < 0 {
-            std::thread::park();
+        if fd < 0 {
+            loop {
+                std::thread::park();
+            }
         }
         println!("{}", cases::processes::inspect(fd));
         return ExitCode::SUCCESS;

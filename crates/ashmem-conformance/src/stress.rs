@@ -163,7 +163,7 @@ fn forked(region: &Region) -> Verdict {
     // SAFETY: the child makes system calls alone (nothing that allocates or locks) and leaves by _exit.
     let pid = errno::answer("fork", unsafe { libc::fork() }.into())? as libc::pid_t;
     if pid == 0 {
-        let fine = [region.unpin(0, 0), region.pin(0, 0), region.purge()].iter().all(|answer| is_expected(answer));
+        let fine = [region.unpin(0, 0), region.pin(0, 0), region.purge()].iter().all(is_expected);
         // SAFETY: as above.
         unsafe { libc::_exit(i32::from(!fine)) };
     }

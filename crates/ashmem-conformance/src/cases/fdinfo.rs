@@ -108,7 +108,7 @@ fn state(env: &Env) -> crate::case::Verdict {
         MORE.iter().map(|key| Ok(region.fdinfo_value(key)?.unwrap_or_default())).collect()
     };
     let region = env.open()?;
-    equal("fresh", show(&region)?, vec!["0", "7", "0", "0", "0"].iter().map(|s| s.to_string()).collect())?;
+    equal("fresh", show(&region)?, ["0", "7", "0", "0", "0"].map(String::from).to_vec())?;
     region.set_size(5 * PAGE as u64 - 1)?;
     region.set_mask(3)?;
     let _map = region.share(PAGE)?;

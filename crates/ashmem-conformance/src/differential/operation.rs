@@ -60,16 +60,16 @@ impl Operation {
         let map = random.below(MAPS);
         match random.below(100) {
             0..=2 => Self::Open { slot, flags: flags(random) },
-            3 => Self::Close { slot },
-            4 => Self::Dup { from: slot, to: random.below(REGIONS) },
+            3 if random.one_in(2) => Self::Close { slot },
+            3..=4 => Self::Dup { from: slot, to: random.below(REGIONS) },
             5 => Self::Send { from: slot, to: random.below(REGIONS) },
             6..=8 => Self::SetName { slot, len: length_of_name(random), byte: random.next() as u8 },
             9 => Self::SetNameAt { slot, address: bad_address(random) },
             10..=11 => Self::GetName { slot },
             12 => Self::GetNameAt { slot, address: bad_address(random) },
             13..=18 => Self::SetSize { slot, size: size(random) },
-            19..=20 => Self::GetSize { slot },
-            21..=22 => Self::SetMask { slot, mask: mask(random) },
+            19..=21 => Self::GetSize { slot },
+            22 => Self::SetMask { slot, mask: mask(random) },
             23..=24 => Self::GetMask { slot },
             25 => Self::Unknown {
                 slot,
@@ -77,28 +77,28 @@ impl Operation {
             },
             26..=45 => {
                 let command = random.pick(&[PinCommand::Pin, PinCommand::Unpin, PinCommand::Unpin, PinCommand::Status]);
-                Self::Pin { slot, command, offset: place(random) as u32, len: place(random) as u32 }
+                Self::Pin { slot, command, offset: start(random) as u32, len: place(random) as u32 }
             }
             46 => {
                 let command = random.pick(&[PinCommand::Pin, PinCommand::Unpin, PinCommand::Status]);
                 Self::PinAt { slot, command, address: bad_address(random) }
             }
             47..=48 => Self::Purge { slot },
-            49..=56 => Self::Map {
+            49..=60 => Self::Map {
                 slot,
                 map,
-                len: place(random),
+                len: length_of_map(random),
                 prot: random.pick(&[3, 3, 3, 3, 1, 1, 0, 2, 5, 7]),
                 private: random.one_in(4),
                 offset: if random.one_in(3) { place(random) as u64 } else { 0 },
             },
-            57..=58 => Self::Unmap { map },
-            59..=60 => Self::Protect { map, prot: random.pick(&[3, 3, 3, 1, 0, 7]) },
-            61 => Self::Resize { map, len: (random.below(PAGES) + 1) * PAGE },
-            62 => Self::Advise { map, advice: random.pick(&[libc::MADV_REMOVE, libc::MADV_DONTNEED]) },
-            63..=68 => Self::Load { map, at: random.below(PAGES * PAGE) },
-            69..=74 => Self::Store { map, at: random.below(PAGES * PAGE), value: random.next() as u8 },
-            75..=77 => Self::Fill { map, value: random.next() as u8 },
+            61 => Self::Unmap { map },
+            62 => Self::Protect { map, prot: random.pick(&[3, 3, 3, 1, 0, 7]) },
+            63 => Self::Resize { map, len: (random.below(PAGES) + 1) * PAGE },
+            64 => Self::Advise { map, advice: random.pick(&[libc::MADV_REMOVE, libc::MADV_DONTNEED]) },
+            65..=70 => Self::Load { map, at: random.below(PAGES * PAGE) },
+            71..=75 => Self::Store { map, at: random.below(PAGES * PAGE), value: random.next() as u8 },
+            76..=77 => Self::Fill { map, value: random.next() as u8 },
             78..=79 => Self::Line { map },
             80..=85 => Self::Read { slot, count: random.below(3 * PAGE) },
             86..=89 => Self::Pread { slot, count: random.below(3 * PAGE), offset: offset(random) },
@@ -112,7 +112,7 @@ impl Operation {
 }
 
 fn flags(random: &mut Random) -> i32 {
-    let mode = random.pick(&[libc::O_RDWR, libc::O_RDWR, libc::O_RDWR, libc::O_RDWR, libc::O_RDONLY, libc::O_WRONLY]);
+    let mode = if random.one_in(8) { random.pick(&[libc::O_RDONLY, libc::O_WRONLY]) } else { libc::O_RDWR };
     mode | random.pick(&[0, libc::O_CLOEXEC, libc::O_NONBLOCK, libc::O_APPEND])
 }
 
@@ -123,17 +123,27 @@ fn length_of_name(random: &mut Random) -> usize {
 fn size(random: &mut Random) -> u64 {
     match random.below(10) {
         0 => random.pick(&[0, 1, 1 << 46, 1 << 63, u64::MAX, u64::MAX - 4094, u64::MAX - 4096]),
-        1..=3 => random.below(PAGES * PAGE) as u64,
-        _ => ((random.below(PAGES) + 1) * PAGE) as u64,
+        1..=2 => random.below(PAGES * PAGE) as u64,
+        _ => ((random.below(PAGES - 3) + 4) * PAGE) as u64,
     }
 }
 
 fn mask(random: &mut Random) -> u64 {
     match random.below(12) {
         0 => random.pick(&[8, 15, 1 << 32, u64::MAX]),
-        1..=2 => random.below(8) as u64,
-        _ => random.pick(&[7, 7, 3, 3, 5, 1]),
+        1 => random.below(8) as u64,
+        _ => random.pick(&[7, 7, 7, 7, 7, 7, 3, 3, 3, 5, 1]),
     }
+}
+
+/// Mostly few enough pages to fit.
+fn length_of_map(random: &mut Random) -> usize {
+    if random.one_in(5) { place(random) } else { (random.below(5) + 1) * PAGE }
+}
+
+/// Where an interval begins: mostly low enough that something is behind it.
+fn start(random: &mut Random) -> usize {
+    if random.one_in(5) { place(random) } else { random.below(6) * PAGE }
 }
 
 /// An offset or a length: mostly whole pages, sometimes none, seldom nonsense.
@@ -142,7 +152,7 @@ fn place(random: &mut Random) -> usize {
         0 => random.below(PAGES * PAGE),
         1 => random.pick(&[0x8000_0000, 0xffff_f000, 0xffff_ffff, 0x1000_0000]),
         2..=4 => 0,
-        _ => random.below(PAGES + 1) * PAGE,
+        _ => random.below(5) * PAGE,
     }
 }
 

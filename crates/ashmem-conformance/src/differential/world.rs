@@ -15,6 +15,9 @@ use crate::process::Link;
 /// What an operation on an empty place prints.
 const EMPTY: &str = "-";
 
+/// Above every offset that is drawn, below every address.
+const HIGHEST_OFFSET: u64 = 1 << 40;
+
 /// The regions and mappings of one process.
 pub(super) struct World<'a> {
     env: &'a Env,
@@ -175,9 +178,11 @@ fn on_map(map: &Map, operation: &Operation) -> Result<String, Stop> {
         Operation::Fill { value, .. } => touched(map.touch(value)),
         Operation::Line { .. } => {
             let line = map.line()?;
-            // Neighbours may have become one line: the offset is that of this mapping's first byte.
-            let offset = line.offset + (map.address() - line.range.0) as u64;
-            format!("{} {offset:#x} {}", line.perms, line.path)
+            // Neighbours may have become one line: the offset is that of this mapping's first byte. One without content,
+            // once moved, shows an address in its place, which differs from run to run.
+            let offset = line.offset.wrapping_add((map.address() - line.range.0) as u64);
+            let offset = if offset < HIGHEST_OFFSET { format!("{offset:#x}") } else { "an address".into() };
+            format!("{} {offset} {}", line.perms, line.path)
         }
         _ => unreachable!("not an operation on a mapping: {operation:?}"),
     })
