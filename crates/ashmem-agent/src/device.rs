@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, RawFd};
 
 use rustix::fs::{AtFlags, StatxFlags};
-use rustix::io::Result;
 
 use crate::calls::CWD;
 
@@ -19,12 +18,12 @@ pub struct Device {
 }
 
 /// A node at the device's path.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
-    /// Its status.
-    pub stat: libc::stat,
-    /// The mount it lies on, by which it is told from the same node elsewhere; 0 where the kernel does not say (before 5.8).
-    pub mount: u64,
+    /// Its status, as the program sees it: owners differ from one user namespace to another.
+    stat: libc::stat,
+    /// The mounts that the two names lie on, by which they are told from the same node elsewhere.
+    mounts: Vec<u64>,
 }
 
 /// Status of the device where no node lies at the path: a character device with a misc number nobody has.
@@ -32,17 +31,9 @@ const MAJOR: u32 = 10;
 const MINOR: u32 = 61;
 
 impl Node {
-    /// The node behind a descriptor.
-    ///
-    /// # Errors
-    /// Those of statx(2).
-    pub fn of(fd: impl AsFd) -> Result<Self> {
-        use std::os::fd::AsRawFd;
-        // SAFETY: an all-zero stat is a valid one.
-        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-        // SAFETY: the structure is the one that fstat fills.
-        crate::notify::check(unsafe { libc::fstat(fd.as_fd().as_raw_fd(), &mut stat) })?;
-        Ok(Self { stat, mount: mount_of(&fd) })
+    /// The node with this status behind these descriptors, one for each name.
+    pub fn new(stat: libc::stat, names: impl IntoIterator<Item = impl AsFd>) -> Self {
+        Self { stat, mounts: names.into_iter().map(mount_of).collect() }
     }
 
     fn same(&self, dev: u64, ino: u64) -> bool {
@@ -50,7 +41,7 @@ impl Node {
     }
 }
 
-/// The mount a descriptor lies on.
+/// The mount a descriptor lies on; 0 where the kernel does not say (before 5.8).
 fn mount_of(fd: impl AsFd) -> u64 {
     rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_or(0, |statx| statx.stx_mnt_id)
 }
@@ -68,9 +59,9 @@ impl Device {
         [String::from_utf8_lossy(NAME).into_owned(), long]
     }
 
-    /// The node, if one lies at the path.
-    pub fn node(&self) -> Option<&Node> {
-        self.node.as_ref()
+    /// Whether a node lies at the path.
+    pub fn has_node(&self) -> bool {
+        self.node.is_some()
     }
 
     /// What fstat(2) shows of every region: the node's, so that st_dev, st_ino and st_rdev are one for all (OPEN-06).
@@ -96,7 +87,7 @@ impl Device {
 
     /// Whether a descriptor of ours is an open of the node that has not become a region yet.
     pub fn is_placeholder(&self, fd: impl AsFd, dev: u64, ino: u64) -> bool {
-        self.node.as_ref().is_some_and(|node| node.same(dev, ino) && mount_of(fd) == node.mount)
+        self.node.as_ref().is_some_and(|node| node.same(dev, ino) && node.mounts.contains(&mount_of(fd)))
     }
 
     /// Whether a thread's path, which starts from `dir` unless it is absolute, is the device's. Links are not followed:

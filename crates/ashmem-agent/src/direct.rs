@@ -23,7 +23,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::device::{Device, Node};
 use crate::filter::{self, Fidelity, Filter};
-use crate::handover;
+use crate::handover::{self, Nodes};
+use crate::namespace;
 use crate::notify::{InstallError, Listener, Privileges, install};
 use crate::origin::Origin;
 use crate::process::{self, Forked, SignalMask};
@@ -116,7 +117,7 @@ fn supervise(words: &[CString], fidelity: Fidelity, reporter: Reporter, mask: Si
 
     // Without a listener the program has said why and ended; its exit code is all that is left to tell.
     if let Ok(handed) = handover::receive(&ours) {
-        let node = handed.node.and_then(|node| Node::of(node).ok());
+        let node = handed.node.map(|node| Node::new(node.stat, &node.names));
         let origin = Origin::new(Device::new(node), fidelity).map_err(system("making an inotify instance"))?;
         let supervisor = Arc::new(Supervisor::new(origin).map_err(system("making an eventfd"))?);
         supervisor.add(Arc::new(Listener::new(handed.listener).map_err(system("asking for seccomp's sizes"))?));
@@ -132,9 +133,13 @@ fn supervise(words: &[CString], fidelity: Fidelity, reporter: Reporter, mask: Si
 
 /// Filters itself, hands the listener to the supervisor and executes the program.
 fn become_program(words: &[CString], fidelity: Fidelity, supervisor: OwnedFd, mask: SignalMask) -> ! {
-    let node = None::<OwnedFd>;
-    let present = if node.is_some() { filter::Node::Present } else { filter::Node::Absent };
-    let program = Filter { fidelity, node: present }.program();
+    let node = namespace::enter().and_then(Nodes::of);
+    if let Err(error) = &node {
+        tracing::info!(%error, "no mount namespace of its own: every lookup of a path is looked at");
+    }
+    let node = node.ok();
+    let at_path = if node.is_some() { filter::Node::Present } else { filter::Node::Absent };
+    let program = Filter { fidelity, node: at_path }.program();
     let listener = match install(&program, Privileges::Keep) {
         Err(InstallError::Refused(Errno::ACCESS)) => install(&program, Privileges::Renounce),
         other => other,
@@ -143,7 +148,7 @@ fn become_program(words: &[CString], fidelity: Fidelity, supervisor: OwnedFd, ma
         eprintln!("ashmem: the program was not started: {error}");
         process::exit(NOT_STARTED.into())
     });
-    if let Err(errno) = handover::send(&supervisor, listener.as_fd(), node.as_ref().map(AsFd::as_fd)) {
+    if let Err(errno) = handover::send(&supervisor, listener.as_fd(), node.as_ref()) {
         eprintln!("ashmem: the program was not started: handing the listener to the supervisor: {errno}");
         process::exit(NOT_STARTED.into());
     }

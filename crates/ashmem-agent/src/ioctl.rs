@@ -93,7 +93,9 @@ impl Origin {
                 let before = region.facts.prot_mask();
                 // Only a mask that has lost EXEC can get it back.
                 let implied = !before.contains(Prot::EXEC) && read_implies_exec(target.tid());
-                match region.state.set_prot_mask(&region.facts, mask, implied) {
+                let now = region.state.set_prot_mask(&region.facts, mask, implied);
+                self.exec_withheld |= now.is_ok_and(|now| !now.contains(Prot::EXEC));
+                match now {
                     Ok(now) if now.contains(Prot::WRITE) => Outcome::ZERO,
                     Ok(_) => Outcome::value(memory::forbid_writing(&held.fd).map(|()| 0)),
                     Err(error) => Outcome::errno(host(error)),

@@ -22,6 +22,8 @@ pub struct Origin {
     pub(crate) threads: Threads,
     pub(crate) device: Device,
     pub(crate) fidelity: Fidelity,
+    /// Some region's mask has lost EXEC.
+    pub(crate) exec_withheld: bool,
 }
 
 /// What a request comes to. Memory of the caller is only touched by who holds no lock: it may be memory that blocks.
@@ -75,7 +77,7 @@ impl Origin {
     /// # Errors
     /// Those of [`Table::new`].
     pub fn new(device: Device, fidelity: Fidelity) -> Result<Self> {
-        Ok(Self { table: Table::new()?, threads: Threads::default(), device, fidelity })
+        Ok(Self { table: Table::new()?, threads: Threads::default(), device, fidelity, exec_withheld: false })
     }
 
     /// Its regions.

@@ -21,6 +21,8 @@ use crate::target::Target;
 
 /// Longest path that is looked at; the device's own has less than a quarter of it.
 const PATH_LIMIT: usize = 256;
+const F_ADD_SEALS: u32 = libc::F_ADD_SEALS as u32;
+const F_GET_SEALS: u32 = libc::F_GET_SEALS as u32;
 /// After this long without a request, what only saves work is let go.
 const IDLE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -168,7 +170,44 @@ impl Supervisor {
                 }
                 self.origin().mmap(target, Mmap::from_words(words))
             }
-            _ => Outcome::CONTINUE,
+            Call::Fstat { fd, buffer, layout } => {
+                let mut origin = self.origin();
+                if origin.is_region(target, fd) { origin.stat(buffer, layout) } else { Outcome::CONTINUE }
+            }
+            Call::Stat { dir, path, buffer, flags, layout } => match self.names_device(target, dir, path, flags) {
+                true => self.origin().stat(buffer, layout),
+                false => Outcome::CONTINUE,
+            },
+            Call::Statx { dir, path, buffer, flags } => match self.names_device(target, dir, path, flags) {
+                true => self.origin().statx(buffer),
+                false => Outcome::CONTINUE,
+            },
+            Call::Access { dir, path, mode, flags } => match self.names_device(target, dir, path, flags) {
+                true => self.origin().access(mode),
+                false => Outcome::CONTINUE,
+            },
+            Call::Truncate(fd) | Call::Sync(fd) => self.origin().refuse(target, fd, Errno::INVAL),
+            Call::Allocate(fd) => self.origin().refuse(target, fd, Errno::NODEV),
+            Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => self.origin().refuse(target, fd, Errno::INVAL),
+            Call::Fcntl { .. } => Outcome::CONTINUE,
+            Call::Protect { address, len, .. } => self.origin().protect(target, address, len),
+        }
+    }
+
+    /// Whether a call that takes a path means the device: by its path where no node lies there, or by a descriptor where
+    /// the path is empty.
+    fn names_device(&self, target: &Target<'_>, dir: i32, path: u64, flags: u32) -> bool {
+        let by_descriptor = flags & libc::AT_EMPTY_PATH as u32 != 0 && self.origin().is_region(target, dir);
+        let by_path = !self.origin().device.has_node();
+        if !by_descriptor && !by_path {
+            return false;
+        }
+        // With AT_EMPTY_PATH kernels from 6.11 on take no path at all for an empty one.
+        let read = if path == 0 { Ok(Vec::new()) } else { target.read_string(path, PATH_LIMIT) };
+        match read {
+            Ok(path) if path.is_empty() => by_descriptor,
+            Ok(path) => by_path && path.len() < PATH_LIMIT && self.origin().device.is_at(target.tid(), dir, &path),
+            Err(_) => false,
         }
     }
 
