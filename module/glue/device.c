@@ -21,9 +21,7 @@ void ashmem_file_set_region(struct file *file, struct ashmem_region *region)
 
 static int device_open(struct inode *inode, struct file *file)
 {
-	int error = generic_file_open(inode, file);
-
-	return error ? error : ashmem_rs_open(file);
+	return ashmem_rs_open(file);
 }
 
 static int device_release(struct inode *inode, struct file *file)

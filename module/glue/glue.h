@@ -17,7 +17,7 @@ struct seq_file;
 struct vm_area_struct;
 
 /* Memory for the Rust half of a region and of an unpinned range, in bytes. Rust asserts that its types fit. */
-#define ASHMEM_REGION_BYTES 48
+#define ASHMEM_REGION_BYTES 72
 #define ASHMEM_RANGE_BYTES 64
 
 /* Both are opaque here: the first is struct region_memory's start, the second an object of the range cache. */

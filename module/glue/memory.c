@@ -29,19 +29,18 @@ static inline bool refused(void)
 
 struct ashmem_region *ashmem_region_alloc(void)
 {
-	struct region_memory *memory = refused() ? NULL : kmem_cache_alloc(region_cache, GFP_KERNEL);
-
-	if (memory)
-		mutex_init(&memory->lock);
-	return (struct ashmem_region *)memory;
+	return refused() ? NULL : kmem_cache_alloc(region_cache, GFP_KERNEL);
 }
 
 void ashmem_region_free(struct ashmem_region *region)
 {
-	struct region_memory *memory = (struct region_memory *)region;
+	kmem_cache_free(region_cache, region);
+}
 
-	mutex_destroy(&memory->lock);
-	kmem_cache_free(region_cache, memory);
+/* A region is freed with its mutex unlocked, so the mutex is made once for each place in the cache. */
+static void construct_region(void *memory)
+{
+	mutex_init(&((struct region_memory *)memory)->lock);
 }
 
 struct ashmem_range *ashmem_range_alloc(void)
@@ -66,7 +65,7 @@ void ashmem_name_free(void *name)
 
 int ashmem_memory_init(void)
 {
-	region_cache = kmem_cache_create("ashmem_region", sizeof(struct region_memory), 0, SLAB_ACCOUNT, NULL);
+	region_cache = kmem_cache_create("ashmem_region", sizeof(struct region_memory), 0, SLAB_ACCOUNT, construct_region);
 	if (!region_cache)
 		return -ENOMEM;
 	range_cache = kmem_cache_create("ashmem_range", ASHMEM_RANGE_BYTES, 0, SLAB_ACCOUNT, NULL);

@@ -24,7 +24,7 @@ opaque! {
 }
 
 /// Memory for [`crate::region::Region`], as `ASHMEM_REGION_BYTES` in `glue/glue.h`.
-pub(crate) const REGION_BYTES: usize = 48;
+pub(crate) const REGION_BYTES: usize = 72;
 /// Memory for [`crate::range::UnpinnedRange`], as `ASHMEM_RANGE_BYTES` in `glue/glue.h`.
 pub(crate) const RANGE_BYTES: usize = 64;
 

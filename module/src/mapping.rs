@@ -8,7 +8,7 @@ use ashmem_core::region::Prot;
 use ashmem_core::store::Store as _;
 
 use crate::glue::{self, File, Vma};
-use crate::name::Name;
+use crate::name::FullName;
 use crate::range::Ranges;
 use crate::region::{Backing, Locked, Region};
 use crate::trace;
@@ -42,9 +42,10 @@ fn map(region: &Region, vma: *mut Vma, len: u64, prot: Prot) -> Result<(), c_int
 
 /// Makes the backing file, which freezes name and size (MMAP-10).
 fn create(locked: &mut Locked<'_>, region: &Region, vma: *const Vma) -> Result<Backing, c_int> {
-    let name = locked.given().map_or(c"dev/ashmem", Name::with_prefix).as_ptr();
+    let mut name = FullName::room();
+    let name = name.write(locked.given());
     let (size, mask) = (region.facts().size(), region.facts().prot_mask());
-    // SAFETY: the name is NUL-terminated and stays while the region is locked; `vma` is the kernel's for this call.
+    // SAFETY: the name is NUL-terminated; `vma` is the kernel's for this call.
     let file: *mut File = unsafe { glue::ashmem_backing_create(name, size, vma, mask.bits()) };
     if file.addr() >= MAX_ERRNO.wrapping_neg() {
         return Err(file.addr() as c_int);

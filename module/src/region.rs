@@ -46,7 +46,7 @@ impl Region {
     /// # Errors
     /// ENOMEM.
     pub(crate) fn allocate() -> Result<NonNull<Self>, Errno> {
-        // SAFETY: allocates; null is looked at below. The C half has made its mutex.
+        // SAFETY: allocates; null is looked at below. The C half has made its mutex, which stays as it is.
         let memory = unsafe { glue::ashmem_region_alloc() };
         let region = NonNull::new(memory.cast::<Self>()).ok_or(Errno::NoMem)?;
         // SAFETY: fresh memory with REGION_BYTES for this half, in which the type fits, aligned to 8 bytes.
