@@ -84,6 +84,13 @@ fn main() -> ExitCode {
     }
     let Some(provider) = arguments.provider else { return ExitCode::from(2) };
     let env = Env { device: arguments.device, provider };
+    if let Err(refused) = env.open() {
+        let device = env.device.display();
+        eprintln!(
+            "opening {device} gave {refused:?}: load the module, run this under the agent, or name the node by --device"
+        );
+        return ExitCode::from(2);
+    }
     if let Some(seed) = arguments.differential {
         return differential::play(&env, seed, arguments.operations);
     }

@@ -1,5 +1,6 @@
 //! The cases, one file a section.
 
+mod applications;
 mod binder;
 mod clients;
 mod compat;
@@ -14,6 +15,7 @@ mod pressure;
 pub(crate) mod processes;
 mod protection;
 mod purge;
+mod purged;
 mod read_seek;
 mod security;
 mod size;
@@ -35,11 +37,13 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         unsupported::CASES,
         pins::CASES,
         purge::CASES,
+        purged::CASES,
         fdinfo::CASES,
         compat::CASES,
         processes::CASES,
         binder::CASES,
         clients::CASES,
+        applications::CASES,
         security::CASES,
         pressure::CASES,
     ]

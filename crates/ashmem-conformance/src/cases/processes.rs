@@ -38,7 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::new(
         "processes.fork-mask-binds-both",
-        &["OPEN-04", "PROT-02"],
+        &["LIB-05", "OPEN-04", "PROT-02"],
         "A mask reduced in the child refuses the parent's mmap and mask",
         |env| {
             let region = env.region(4096)?;
@@ -55,7 +55,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     Case::new(
         "processes.outlives-creator",
-        &["OPEN-07", "OPEN-10", "MMAP-26"],
+        &["CLI-10", "OPEN-07", "OPEN-10", "MMAP-26"],
         "A region lives on in a child whose parent is gone",
         |env| {
             let (here, there) = Link::pair()?;
@@ -251,7 +251,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     Case::new(
         "processes.fcntl-locks",
-        &["OPEN-04"],
+        &["CLI-09", "OPEN-04"],
         "Record locks on a region's descriptor hold between processes",
         |env| {
             let (region, _map) = env.mapped(4096)?;
@@ -271,13 +271,18 @@ pub(crate) const CASES: &[Case] = &[
             Child::start(|_| record_lock(&region, libc::F_WRLCK))?.join()
         },
     ),
-    Case::new("processes.o-cloexec", &["OPEN-02"], "FD_CLOEXEC is as asked for at open and can be changed", |env| {
-        equal("with O_CLOEXEC", env.open()?.fcntl(libc::F_GETFD, 0)?, i64::from(libc::FD_CLOEXEC))?;
-        let plain = env.open_with(libc::O_RDWR)?;
-        equal("without", plain.fcntl(libc::F_GETFD, 0)?, 0)?;
-        plain.fcntl(libc::F_SETFD, libc::FD_CLOEXEC.into())?;
-        equal("set later", plain.fcntl(libc::F_GETFD, 0)?, i64::from(libc::FD_CLOEXEC))
-    }),
+    Case::new(
+        "processes.o-cloexec",
+        &["LIB-02", "OPEN-02"],
+        "FD_CLOEXEC is as asked for at open and can be changed",
+        |env| {
+            equal("with O_CLOEXEC", env.open()?.fcntl(libc::F_GETFD, 0)?, i64::from(libc::FD_CLOEXEC))?;
+            let plain = env.open_with(libc::O_RDWR)?;
+            equal("without", plain.fcntl(libc::F_GETFD, 0)?, 0)?;
+            plain.fcntl(libc::F_SETFD, libc::FD_CLOEXEC.into())?;
+            equal("set later", plain.fcntl(libc::F_GETFD, 0)?, i64::from(libc::FD_CLOEXEC))
+        },
+    ),
     Case::new("processes.open-flags", &["OPEN-02", "NUM-20"], "F_GETFL gives the open mode back", |env| {
         for mode in [libc::O_RDONLY, libc::O_WRONLY, libc::O_RDWR] {
             let got = env.open_with(mode)?.fcntl(libc::F_GETFL, 0)?;
