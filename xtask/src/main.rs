@@ -4,6 +4,7 @@
 //! its own beside them: kernels, the machine they run in, the cache.
 
 mod archive;
+mod bench;
 mod check;
 mod chroot;
 mod conformance;
@@ -40,6 +41,7 @@ enum Verb {
     Conformance(conformance::Conformance),
     Test(test::Test),
     Check(check::Check),
+    Bench(bench::Bench),
 }
 
 /// The exit status of an xtask that failed itself, as opposed to what it ran.
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Conformance(verb) => verb.run(),
         Verb::Test(verb) => Ok(verb.run()),
         Verb::Check(verb) => Ok(verb.run()),
+        Verb::Bench(verb) => verb.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

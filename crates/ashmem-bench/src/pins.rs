@@ -3,6 +3,7 @@
 use crate::clock::{Clock, median};
 use crate::system::{self, Answer, Descriptor, Device, PAGE};
 use ashmem_bench::{RANGES, figure};
+use std::ops::Range;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ const BATCHES: usize = 9;
 const PAIRS: usize = 100;
 
 /// Each round of the threads' contest takes about this long for one thread alone.
-const ROUND: Duration = Duration::from_millis(250);
-const ROUNDS: usize = 9;
+const ROUND: Duration = Duration::from_millis(60);
+const ROUNDS: usize = 25;
 
 /// A mapped region of so many pages, none of them in memory: pinning asks nobody for them.
 pub(crate) fn region(device: &Device, pages: usize) -> Answer<Descriptor> {
@@ -69,11 +70,12 @@ pub(crate) fn threads(clock: &Clock, device: &Device) -> Answer<Vec<(String, f64
     ])
 }
 
-/// How much more two threads do than one: the median over rounds, each measured both ways one right after the other.
+/// How much more two threads do than one: the median over rounds, in each of which either runs alone, on its own
+/// processor, and then both together.
 fn contest(body: impl Fn(usize) -> Answer<()> + Sync) -> Answer<f64> {
     let mut count = 1000;
     let count = loop {
-        let elapsed = race(1, count, &body)?;
+        let elapsed = race(0..1, count, &body)?;
         if elapsed >= ROUND / 10 {
             break (count as f64 * ROUND.as_secs_f64() / elapsed.as_secs_f64()) as usize;
         }
@@ -81,18 +83,18 @@ fn contest(body: impl Fn(usize) -> Answer<()> + Sync) -> Answer<f64> {
     };
     let mut gains = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
-        let alone = race(1, count, &body)?.as_secs_f64();
-        let together = race(2, count, &body)?.as_secs_f64();
-        gains.push(2.0 * alone / together);
+        let alone = race(0..1, count, &body)? + race(1..2, count, &body)?;
+        let together = race(0..2, count, &body)?;
+        gains.push(alone.as_secs_f64() / together.as_secs_f64());
     }
     Ok(median(&mut gains))
 }
 
 /// The time until each of the threads has done its `count`, each on a processor of its own.
-fn race(threads: usize, count: usize, body: &(impl Fn(usize) -> Answer<()> + Sync)) -> Answer<Duration> {
-    let start = Barrier::new(threads + 1);
+fn race(threads: Range<usize>, count: usize, body: &(impl Fn(usize) -> Answer<()> + Sync)) -> Answer<Duration> {
+    let start = Barrier::new(threads.len() + 1);
     thread::scope(|scope| {
-        let runners: Vec<_> = (0..threads)
+        let runners: Vec<_> = threads
             .map(|thread| {
                 let start = &start;
                 scope.spawn(move || {
@@ -108,7 +110,7 @@ fn race(threads: usize, count: usize, body: &(impl Fn(usize) -> Answer<()> + Syn
             })
             .collect();
         start.wait();
-        let mut times = Vec::with_capacity(threads);
+        let mut times = Vec::with_capacity(runners.len());
         for runner in runners {
             times.push(runner.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }

@@ -1,0 +1,85 @@
+//! `cargo xtask bench`: what the device costs, the original driver and this project's side by side.
+
+mod chart;
+mod goals;
+mod measure;
+mod record;
+
+use crate::kernel::Line;
+use crate::{setup, workspace};
+use anyhow::{Context, Result};
+use ashmem_bench::Report;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measure what the device costs, beside the original driver and memfd
+///
+/// Boots the same stock 5.10 kernel with Debian's own ashmem_linux.ko and with this project's module and runs the same
+/// static program on both. Times are instructions: the guest counts each as one nanosecond, so that they repeat on any
+/// machine, busy or not. Only the two threads are timed by the clock, on two processors: they want a machine with two
+/// processors to spare, and the row of a system call that shares nothing shows what it had to give.
+///
+/// A figure that does not reach its goal is shown as such; the exit status is 0 whenever everything could be measured.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Whose figures
+    #[arg(long, default_value = "all")]
+    provider: Choice,
+    /// Everything measured as JSON, instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Where the plot of cost against number of unpinned ranges goes [default: target/ashmem/bench/ranges.svg]
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// Also write the tables into docs/bench.md and the plot to docs/images/ranges.svg
+    #[arg(long, conflicts_with = "provider")]
+    record: bool,
+}
+
+/// Whose figures are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    /// this project's module
+    Module,
+    /// Debian 5.10's own driver
+    Reference,
+    /// both, compared
+    All,
+}
+
+/// What was measured of each driver that was asked for.
+#[derive(Debug, Default)]
+struct Results {
+    reference: Option<Report>,
+    module: Option<Report>,
+}
+
+impl Bench {
+    /// Measures and shows.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        setup::ensure(&[Line::V5_10])?;
+        let results = measure::run(self.provider)?;
+        let rows = goals::rows(&results);
+        if self.json {
+            let document = json!({ "reference": results.reference, "module": results.module, "goals": rows });
+            println!("{document:#}");
+        } else {
+            println!("{}", goals::table(&rows));
+            println!("\nUNPIN and PIN of one page among other unpinned ranges, ns:\n\n{}", goals::ranges(&results));
+            println!("\nThe calls of one life, ns:\n\n{}", goals::pieces(&results));
+        }
+        let chart = chart::svg(&results);
+        let plot = match self.plot {
+            Some(file) => file,
+            None => workspace::cache("bench")?.join("ranges.svg"),
+        };
+        std::fs::write(&plot, &chart).with_context(|| format!("writing the plot {}", plot.display()))?;
+        eprintln!("plot: {}", plot.display());
+        if self.record {
+            record::write(&results, &rows, &chart)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
