@@ -55,6 +55,12 @@ pub enum Kind {
     Fcntl,
     /// mprotect(2) and pkey_mprotect(2).
     Protect,
+    /// remap_file_pages(2).
+    Remap,
+    /// sendfile(2): out, in.
+    SendFile,
+    /// splice(2) and copy_file_range(2): in, its offset, out.
+    Splice,
 }
 
 /// Which `struct stat` a call fills.
@@ -106,6 +112,10 @@ pub const TABLES: &[Table] = &[
             (74, Kind::Sync),
             (75, Kind::Sync),
             (329, Kind::Protect),
+            (216, Kind::Remap),
+            (40, Kind::SendFile),
+            (275, Kind::Splice),
+            (326, Kind::Splice),
         ],
     },
     Table {
@@ -138,6 +148,11 @@ pub const TABLES: &[Table] = &[
             (118, Kind::Sync),
             (148, Kind::Sync),
             (380, Kind::Protect),
+            (257, Kind::Remap),
+            (187, Kind::SendFile),
+            (239, Kind::SendFile),
+            (313, Kind::Splice),
+            (377, Kind::Splice),
         ],
     },
     Table {
@@ -160,6 +175,10 @@ pub const TABLES: &[Table] = &[
             (82, Kind::Sync),
             (83, Kind::Sync),
             (288, Kind::Protect),
+            (234, Kind::Remap),
+            (71, Kind::SendFile),
+            (76, Kind::Splice),
+            (285, Kind::Splice),
         ],
     },
 ];
@@ -269,6 +288,20 @@ pub enum Call {
         /// `PROT_*`.
         prot: u32,
     },
+    /// remap_file_pages(2).
+    Remap {
+        /// First address.
+        address: u64,
+        /// Length in bytes.
+        len: u64,
+    },
+    /// A copy between two descriptors inside the kernel.
+    Transfer {
+        /// Where the bytes come from.
+        from: i32,
+        /// Where they go.
+        to: i32,
+    },
 }
 
 /// The arguments of mmap(2).
@@ -315,6 +348,9 @@ impl Call {
             Kind::Sync => Self::Sync(a as i32),
             Kind::Fcntl => Self::Fcntl { fd: a as i32, cmd: b as u32 },
             Kind::Protect => Self::Protect { address: a, len: b, prot: c as u32 },
+            Kind::Remap => Self::Remap { address: a, len: b },
+            Kind::SendFile => Self::Transfer { from: b as i32, to: a as i32 },
+            Kind::Splice => Self::Transfer { from: a as i32, to: c as i32 },
         };
         Some((call, table.caller))
     }

@@ -20,7 +20,8 @@ impl Origin {
         (stat.st_dev == self.table.device() && stat.st_ino == inode).then_some(fd)
     }
 
-    fn search(&mut self, inode: u64) -> Option<OwnedFd> {
+    /// A copy of any process's descriptor of this memory.
+    pub(crate) fn search(&mut self, inode: u64) -> Option<OwnedFd> {
         let device = self.table.device();
         let numbers = |path: &str| -> Vec<i32> {
             let entries = std::fs::read_dir(path).into_iter().flatten().flatten();

@@ -55,14 +55,14 @@ impl Origin {
     pub(crate) fn ioctl(&mut self, target: &Target<'_>, fd: i32, request: Option<Request>, arg: Argument) -> Outcome {
         let Some(held) = self.look(target, fd) else { return Outcome::CONTINUE };
         match (held.kind, request) {
-            (Kind::Region(key), Some(request)) => self.region_ioctl(target, &held, key, request, arg),
+            (Kind::Region(key), Some(request)) => self.region_ioctl(target, held, key, request, arg),
             (Kind::Region(_), None) => Outcome::errno(Errno::NOTTY),
             (Kind::Memfd, Some(request)) => memfd_ioctl(target, &held, request),
             _ => Outcome::CONTINUE,
         }
     }
 
-    fn region_ioctl(&mut self, target: &Target<'_>, held: &Held, key: Key, request: Request, arg: Argument) -> Outcome {
+    fn region_ioctl(&mut self, target: &Target<'_>, held: Held, key: Key, request: Request, arg: Argument) -> Outcome {
         if request == Request::PurgeAllCaches {
             return self.purge_all(target);
         }
@@ -88,7 +88,7 @@ impl Origin {
             Request::SetSize(size) => {
                 Outcome::value(region.state.set_size(&region.facts, size).map(|()| 0).map_err(host))
             }
-            Request::GetSize => Outcome::value(Ok(region.facts.size() as i64)),
+            Request::GetSize => Outcome::value(Ok(as_int(region.facts.size()))),
             Request::SetProtMask(mask) => {
                 let before = region.facts.prot_mask();
                 // Only a mask that has lost EXEC can get it back.
@@ -132,7 +132,7 @@ fn memfd_ioctl(target: &Target<'_>, held: &Held, request: Request) -> Outcome {
             }
             None => Outcome::errno(Errno::INVAL),
         },
-        Request::GetSize => Outcome::value(Ok(held.size as i64)),
+        Request::GetSize => Outcome::value(Ok(as_int(held.size))),
         Request::GetProtMask => {
             let write = if memory::is_writable(&held.fd) { libc::PROT_WRITE } else { 0 };
             Outcome::value(Ok((libc::PROT_READ | libc::PROT_EXEC | write).into()))
@@ -151,6 +151,11 @@ fn memfd_ioctl(target: &Target<'_>, held: &Held, request: Request) -> Outcome {
         Request::PurgeAllCaches => Outcome::errno(Errno::PERM),
         Request::GetFileId { address, bytes } => file_id(address, bytes, held.inode),
     }
+}
+
+/// The kernel cuts every ioctl's answer to an `int` (SIZE-05, SIZE-06).
+pub(crate) fn as_int(value: u64) -> i64 {
+    i64::from(value as i32)
 }
 
 fn file_id(address: u64, bytes: usize, inode: u64) -> Outcome {

@@ -46,9 +46,19 @@ pub fn reopen(memory: OwnedFd, flags: OFlags) -> Result<OwnedFd> {
     if kept == OFlags::RDWR {
         return Ok(memory);
     }
+    open_again(memory, kept)
+}
+
+fn open_again(memory: impl AsFd, flags: OFlags) -> Result<OwnedFd> {
     use std::os::fd::AsRawFd;
-    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    rustix::fs::open(path, kept | OFlags::CLOEXEC, Mode::empty())
+    let path = format!("/proc/self/fd/{}", memory.as_fd().as_raw_fd());
+    rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Runs something that takes the right to write with a descriptor that has it: the device's requests ask for no right
+/// (NUM-20), memfd's do.
+fn writing<R>(memory: impl AsFd, run: impl FnOnce(&OwnedFd) -> Result<R>) -> Result<R> {
+    run(&open_again(memory, OFlags::RDWR)?)
 }
 
 /// Gives a memory its size for good.
@@ -56,8 +66,13 @@ pub fn reopen(memory: OwnedFd, flags: OFlags) -> Result<OwnedFd> {
 /// # Errors
 /// EINVAL or EFBIG: no file can be that long. ENOMEM, ENOSPC.
 pub fn set_size(memory: impl AsFd, size: u64) -> Result<()> {
-    rustix::fs::ftruncate(&memory, size).map_err(|error| if error == Errno::FBIG { Errno::INVAL } else { error })?;
-    rustix::fs::fcntl_add_seals(&memory, SealFlags::GROW | SealFlags::SHRINK)
+    match rustix::fs::ftruncate(&memory, size) {
+        Err(Errno::FBIG) => Err(Errno::INVAL),
+        // Not open for writing; or longer than a file can be, which comes again then.
+        Err(Errno::INVAL | Errno::BADF) => writing(&memory, |memory| rustix::fs::ftruncate(memory, size)),
+        other => other,
+    }?;
+    add_seals(memory, SealFlags::GROW | SealFlags::SHRINK)
 }
 
 /// Takes the right to write from every mapping and every write(2) to come, through whatever door.
@@ -65,7 +80,14 @@ pub fn set_size(memory: impl AsFd, size: u64) -> Result<()> {
 /// # Errors
 /// EPERM: a client has sealed the seals.
 pub fn forbid_writing(memory: impl AsFd) -> Result<()> {
-    rustix::fs::fcntl_add_seals(memory, SealFlags::FUTURE_WRITE)
+    add_seals(memory, SealFlags::FUTURE_WRITE)
+}
+
+fn add_seals(memory: impl AsFd, seals: SealFlags) -> Result<()> {
+    match rustix::fs::fcntl_add_seals(&memory, seals) {
+        Err(Errno::PERM) => writing(&memory, |memory| rustix::fs::fcntl_add_seals(memory, seals)),
+        other => other,
+    }
 }
 
 /// Whether mappings to come may write.
@@ -79,7 +101,11 @@ pub fn is_writable(memory: impl AsFd) -> bool {
 /// EPERM: the memory is sealed against writing.
 pub fn punch(memory: impl AsFd, page: PageSize, span: Span) -> Result<()> {
     let (offset, len) = (span.first() * page.bytes(), span.pages() * page.bytes());
-    rustix::fs::fallocate(memory, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match rustix::fs::fallocate(&memory, flags, offset, len) {
+        Err(Errno::BADF) => writing(&memory, |memory| rustix::fs::fallocate(memory, flags, offset, len)),
+        other => other,
+    }
 }
 
 /// A memfd's name; `None` for any other descriptor.

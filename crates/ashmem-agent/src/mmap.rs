@@ -64,6 +64,12 @@ impl Origin {
         let newer = self.newer_memory(target, held, key);
         let memory = newer.as_ref().unwrap_or(&held.fd);
         if mapping.creates_backing {
+            if i64::try_from(size).is_err() {
+                return Err(Errno::INVAL);
+            }
+            if !can_promise(size, call.flags) {
+                return Err(Errno::NOMEM);
+            }
             memory::set_size(memory, size)?;
         }
         let Some((region, _)) = self.table.region(key) else { return Ok(()) };
@@ -98,4 +104,31 @@ fn make_like_first(memory: impl AsFd, region: &Region) -> Result<()> {
         memory::forbid_writing(&memory)?;
     }
     Ok(())
+}
+
+/// Whether the system would promise a region's whole size at once, as the device has it do (SIZE-10, MMAP-28). memfd only
+/// asks for what is touched, so this is the same rule by hand, and nothing is set aside.
+fn can_promise(size: u64, flags: u32) -> bool {
+    /// Below this every system that runs at all says yes, and the files below need not be read.
+    const SMALL: u64 = 64 << 20;
+    if size < SMALL {
+        return true;
+    }
+    let policy = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap_or_default();
+    let memory = rustix::system::sysinfo();
+    match policy.trim() {
+        "1" => true,
+        "2" => size <= meminfo("CommitLimit:").saturating_sub(meminfo("Committed_AS:")),
+        _ => {
+            let all = (memory.totalram as u64 + memory.totalswap as u64) * u64::from(memory.mem_unit);
+            flags & libc::MAP_NORESERVE as u32 != 0 || size <= all
+        }
+    }
+}
+
+/// A line of `/proc/meminfo`, in bytes.
+fn meminfo(key: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

@@ -138,16 +138,29 @@ impl Origin {
         target.inject(Injection { fd: fd.as_fd(), at: Some(number), close_on_exec }).map(drop)
     }
 
-    /// Shows a region's name in the mappings to come: a memfd's name is fixed when it is made, so the caller's descriptor
-    /// gets a new one. Other descriptors of the region keep the old memory, which stands for the region as well, until
-    /// they are mapped. Where that fails the name is kept all the same, only not shown.
-    pub(crate) fn show_name(&mut self, target: &Target<'_>, held: &Held, key: Key, name: &[u8]) {
+    /// Shows a region's name in the mappings to come. A memfd's name is fixed when it is made, so the caller's descriptor
+    /// gets a new one, which takes the old one's place if the old one dies of it. If it does not, others hold it too, and
+    /// since all must share one memory the caller gets the old one back: then the name is kept, only not shown.
+    pub(crate) fn show_name(&mut self, target: &Target<'_>, held: Held, key: Key, name: &[u8]) {
         let shown =
             if name.is_empty() { ashmem_core::abi::DEFAULT_NAME.to_vec() } else { [NAME_PREFIX, name].concat() };
-        let Ok(memory) = memory::create(&shown) else { return };
-        let Ok(fd) = memory::reopen(memory, held.flags) else { return };
-        if self.table.watch(&fd, key).is_ok() {
-            let _ = self.replace(target, held.number, &fd);
+        let Ok(fresh) = memory::create(&shown).and_then(|memory| memory::reopen(memory, held.flags)) else { return };
+        if self.table.watch(&fresh, key).is_err() {
+            return;
+        }
+        let Held { fd: old, inode, number, .. } = held;
+        let replaced = self.replace(target, number, &fresh);
+        drop((old, fresh));
+        if self.table.find(inode).is_none() && replaced.is_ok() {
+            return;
+        }
+        if let Some((region, _)) = self.table.region(key) {
+            region.inode = inode;
+        }
+        if replaced.is_ok()
+            && let Some(old) = self.search(inode)
+        {
+            let _ = self.replace(target, number, old);
         }
     }
 }

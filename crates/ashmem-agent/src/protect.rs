@@ -1,4 +1,4 @@
-//! mprotect of a region's mapping to executable.
+//! What a region's mapping must never become.
 //!
 //! A mask without WRITE is held by a seal, which the kernel checks. Nothing of that kind exists for EXEC: who maps a region
 //! whose mask has lost it and then asks mprotect for it is caught here (MMAP-08).
@@ -28,6 +28,14 @@ impl Origin {
             }
         }
         Outcome::CONTINUE
+    }
+
+    /// remap_file_pages(2): refused on every region (MMAP-20).
+    pub(crate) fn remap(&mut self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
+        let end = address.saturating_add(len);
+        let inodes = mapped_inodes(target.tid(), self.table.device(), address, end);
+        let ours = inodes.into_iter().any(|inode| self.table.find(inode).is_some());
+        if ours { Outcome::errno(Errno::PERM) } else { Outcome::CONTINUE }
     }
 }
 

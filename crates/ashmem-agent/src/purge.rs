@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 
 use crate::arena::Key;
+use crate::ioctl::as_int;
 use crate::memory;
 use crate::origin::{Origin, Outcome};
 use crate::target::{Target, is_host_administrator};
@@ -19,7 +20,7 @@ impl Origin {
         let holders = self.holders_of_purgeable();
         let pages = self.table.arena().lru().pages();
         self.punch(u64::MAX, &holders);
-        Outcome::value(Ok(pages as i64))
+        Outcome::value(Ok(as_int(pages)))
     }
 
     /// Purges at least so many pages, the least recently unpinned first, if there are so many; answers how many it were.

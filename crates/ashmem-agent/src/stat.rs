@@ -1,5 +1,7 @@
 //! The device's status as a caller's own `struct stat` has it.
 
+use rustix::io::Errno;
+
 use crate::calls::Layout;
 use crate::channel::Answer;
 use crate::origin::{Kind, Origin, Outcome};
@@ -11,9 +13,9 @@ impl Origin {
         self.look(target, fd).is_some_and(|held| matches!(held.kind, Kind::Region(_)))
     }
 
-    /// The calls that a region's descriptor refuses with this errno; on any other descriptor the kernel runs them.
-    pub(crate) fn refuse(&mut self, target: &Target<'_>, fd: i32, errno: rustix::io::Errno) -> Outcome {
-        if self.is_region(target, fd) { Outcome::errno(errno) } else { Outcome::CONTINUE }
+    /// The calls that a region's descriptor refuses with this errno; on any others the kernel runs them.
+    pub(crate) fn refuse(&mut self, target: &Target<'_>, descriptors: &[i32], errno: Errno) -> Outcome {
+        if descriptors.iter().any(|fd| self.is_region(target, *fd)) { Outcome::errno(errno) } else { Outcome::CONTINUE }
     }
 
     /// stat(2) of the device.
@@ -29,8 +31,8 @@ impl Origin {
     /// access(2) of the device: everybody may read and write it, nobody execute it.
     pub(crate) fn access(&self, mode: u32) -> Outcome {
         match mode {
-            mode if mode & !7 != 0 => Outcome::errno(rustix::io::Errno::INVAL),
-            mode if mode & libc::X_OK as u32 != 0 => Outcome::errno(rustix::io::Errno::ACCESS),
+            mode if mode & !7 != 0 => Outcome::errno(Errno::INVAL),
+            mode if mode & libc::X_OK as u32 != 0 => Outcome::errno(Errno::ACCESS),
             _ => Outcome::Answer(Answer::Value(0)),
         }
     }

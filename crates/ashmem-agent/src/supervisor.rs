@@ -186,10 +186,12 @@ impl Supervisor {
                 true => self.origin().access(mode),
                 false => Outcome::CONTINUE,
             },
-            Call::Truncate(fd) | Call::Sync(fd) => self.origin().refuse(target, fd, Errno::INVAL),
-            Call::Allocate(fd) => self.origin().refuse(target, fd, Errno::NODEV),
-            Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => self.origin().refuse(target, fd, Errno::INVAL),
+            Call::Truncate(fd) | Call::Sync(fd) => self.origin().refuse(target, &[fd], Errno::INVAL),
+            Call::Allocate(fd) => self.origin().refuse(target, &[fd], Errno::NODEV),
+            Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => self.origin().refuse(target, &[fd], Errno::INVAL),
             Call::Fcntl { .. } => Outcome::CONTINUE,
+            Call::Transfer { from, to } => self.origin().refuse(target, &[from, to], Errno::INVAL),
+            Call::Remap { address, len } => self.origin().remap(target, address, len),
             Call::Protect { address, len, .. } => self.origin().protect(target, address, len),
         }
     }

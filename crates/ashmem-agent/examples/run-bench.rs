@@ -1,0 +1,175 @@
+//! The client half of the agent's benchmark: times what a program does, and prints one JSON object.
+//!
+//! `run-bench plain` needs no device: memfd's own life cycle and calls that are not ours. `run-bench device` needs
+//! /dev/ashmem. Run the first bare, both under `ashmem run`, and take ratios; all figures are nanoseconds for one
+//! operation, the best of several rounds.
+
+use std::ffi::CStr;
+use std::time::Instant;
+
+use ashmem_core::abi;
+
+const PAGE: usize = 4096;
+const ROUNDS: usize = 7;
+
+fn main() {
+    let figures = match std::env::args().nth(1).as_deref() {
+        Some("plain") => plain(),
+        Some("device") => device(),
+        _ => {
+            eprintln!("usage: run-bench plain|device");
+            std::process::exit(2);
+        }
+    };
+    let body: Vec<String> = figures.iter().map(|(name, nanos)| format!("  \"{name}\": {nanos:.1}")).collect();
+    println!("{{\n{}\n}}", body.join(",\n"));
+}
+
+type Figures = Vec<(&'static str, f64)>;
+
+fn plain() -> Figures {
+    vec![
+        ("memfd_lifecycle", best(2_000, || lifecycle(memfd))),
+        ("memfd_touch_64_mib", best(1, || touch(memfd(), 64 << 20))),
+        ("ioctl_not_ours", best(200_000, || drop(ioctl(1, 0x5401, 0)))),
+        ("ioctl_of_the_device", best(20_000, || drop(ioctl(0, abi::GET_SIZE.into(), 0)))),
+        ("getppid", best(200_000, || drop(call(libc::SYS_getppid, [0; 6])))),
+        ("read", best(100_000, || drop(call(libc::SYS_read, [null(), 0, 0, 0, 0, 0])))),
+        ("write", best(100_000, || drop(call(libc::SYS_write, [null(), 0, 0, 0, 0, 0])))),
+        ("open_read_only", best(20_000, || open_close(c"/dev/null", libc::O_RDONLY))),
+        ("open_read_write", best(20_000, || open_close(c"/dev/null", libc::O_RDWR))),
+        ("stat", best(20_000, || drop(stat_of(c"/dev/null")))),
+        ("fstat", best(20_000, || drop(fstat(null() as i32)))),
+    ]
+}
+
+fn device() -> Figures {
+    let mapped = ashmem();
+    set_size(mapped, PAGE);
+    let _ = map(mapped, PAGE);
+    let pin = [0_u32; 2];
+    vec![
+        ("ashmem_lifecycle", best(1_000, || lifecycle(named_ashmem))),
+        ("ashmem_lifecycle_unnamed", best(1_000, || lifecycle(sized_ashmem))),
+        ("ashmem_touch_64_mib", best(1, || touch(ashmem(), 64 << 20))),
+        ("ashmem_open_close", best(2_000, || close(ashmem()))),
+        ("ashmem_get_size", best(5_000, || drop(ioctl(mapped, abi::GET_SIZE.into(), 0)))),
+        (
+            "ashmem_unpin_pin",
+            best(2_000, || {
+                ioctl(mapped, abi::UNPIN.into(), pin.as_ptr() as i64);
+                ioctl(mapped, abi::PIN.into(), pin.as_ptr() as i64);
+            }),
+        ),
+        ("ashmem_mmap_munmap", best(2_000, || unmap(map(mapped, PAGE), PAGE))),
+        ("ashmem_fstat", best(5_000, || drop(fstat(mapped)))),
+    ]
+}
+
+/// Nanoseconds of one run, in the fastest of several rounds.
+fn best(times: usize, mut run: impl FnMut()) -> f64 {
+    let round = |_| {
+        let start = Instant::now();
+        (0..times).for_each(|_| run());
+        start.elapsed().as_nanos() as f64 / times as f64
+    };
+    (0..ROUNDS).map(round).fold(f64::INFINITY, f64::min)
+}
+
+fn lifecycle(make: fn() -> i32) {
+    let fd = make();
+    let at = map(fd, PAGE);
+    // SAFETY: the page was just mapped, readable and writable.
+    unsafe { at.write_volatile(1) };
+    unmap(at, PAGE);
+    close(fd);
+}
+
+/// Page faults and stores, over so many bytes.
+fn touch(fd: i32, len: usize) {
+    if call(libc::SYS_ftruncate, [fd.into(), len as i64, 0, 0, 0, 0]) != 0 {
+        set_size(fd, len);
+    }
+    let at = map(fd, len);
+    for offset in (0..len).step_by(PAGE) {
+        // SAFETY: the offset lies in the mapping.
+        unsafe { at.add(offset).write_volatile(1) };
+    }
+    unmap(at, len);
+    close(fd);
+}
+
+fn memfd() -> i32 {
+    let fd = call(libc::SYS_memfd_create, [c"bench".as_ptr() as i64, 1, 0, 0, 0, 0]) as i32;
+    call(libc::SYS_ftruncate, [fd.into(), PAGE as i64, 0, 0, 0, 0]);
+    fd
+}
+
+fn ashmem() -> i32 {
+    let flags = (libc::O_RDWR | libc::O_CLOEXEC).into();
+    let fd = call(libc::SYS_openat, [libc::AT_FDCWD.into(), c"/dev/ashmem".as_ptr() as i64, flags, 0, 0, 0]);
+    assert!(fd >= 0, "/dev/ashmem cannot be opened; start this under `ashmem run`");
+    fd as i32
+}
+
+fn sized_ashmem() -> i32 {
+    let fd = ashmem();
+    set_size(fd, PAGE);
+    fd
+}
+
+fn named_ashmem() -> i32 {
+    let fd = ashmem();
+    ioctl(fd, abi::SET_NAME.into(), c"bench".as_ptr() as i64);
+    set_size(fd, PAGE);
+    fd
+}
+
+fn set_size(fd: i32, size: usize) {
+    assert_eq!(ioctl(fd, abi::SET_SIZE.into(), size as i64), 0, "SET_SIZE");
+}
+
+fn null() -> i64 {
+    static NULL: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    let open = || call(libc::SYS_openat, [libc::AT_FDCWD.into(), c"/dev/null".as_ptr() as i64, 2, 0, 0, 0]);
+    *NULL.get_or_init(open)
+}
+
+fn open_close(path: &CStr, flags: i32) {
+    close(call(libc::SYS_openat, [libc::AT_FDCWD.into(), path.as_ptr() as i64, flags.into(), 0, 0, 0]) as i32);
+}
+
+fn stat_of(path: &CStr) -> i64 {
+    let mut stat = [0_u64; 32];
+    call(libc::SYS_newfstatat, [libc::AT_FDCWD.into(), path.as_ptr() as i64, stat.as_mut_ptr() as i64, 0, 0, 0])
+}
+
+fn fstat(fd: i32) -> i64 {
+    let mut stat = [0_u64; 32];
+    call(libc::SYS_fstat, [fd.into(), stat.as_mut_ptr() as i64, 0, 0, 0, 0])
+}
+
+fn ioctl(fd: i32, cmd: i64, arg: i64) -> i64 {
+    call(libc::SYS_ioctl, [fd.into(), cmd, arg, 0, 0, 0])
+}
+
+fn map(fd: i32, len: usize) -> *mut u8 {
+    let (prot, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    let at = call(libc::SYS_mmap, [0, len as i64, prot.into(), shared.into(), fd.into(), 0]);
+    assert!(at > 0, "mmap: {}", std::io::Error::last_os_error());
+    at as *mut u8
+}
+
+fn unmap(at: *mut u8, len: usize) {
+    call(libc::SYS_munmap, [at as i64, len as i64, 0, 0, 0, 0]);
+}
+
+fn close(fd: i32) {
+    call(libc::SYS_close, [fd.into(), 0, 0, 0, 0, 0]);
+}
+
+fn call(number: i64, args: [i64; 6]) -> i64 {
+    let [a, b, c, d, e, f] = args;
+    // SAFETY: every pointer passed above is to memory that lives and is as long as the call needs.
+    unsafe { libc::syscall(number, a, b, c, d, e, f) }
+}
