@@ -1,7 +1,7 @@
 //! The device as a client sees it: open it, and what can be done with the descriptor.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use ashmem_core::abi;
@@ -65,6 +65,18 @@ pub(crate) fn open_path(path: &[u8], flags: i32) -> Answer<Region> {
 impl From<OwnedFd> for Region {
     fn from(fd: OwnedFd) -> Self {
         Self(fd)
+    }
+}
+
+impl From<Region> for OwnedFd {
+    fn from(region: Region) -> Self {
+        region.0
+    }
+}
+
+impl AsFd for Region {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

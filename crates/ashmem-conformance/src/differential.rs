@@ -18,6 +18,9 @@ use self::world::World;
 mod operation;
 mod world;
 
+/// The result of a descriptor sent, which the other process then takes.
+const SENT: &str = "sent";
+
 /// The process that performs an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Player {
@@ -55,6 +58,10 @@ fn perform(me: Player, env: &Env, mut random: Random, operations: u64, link: &Li
         let result = if player == me {
             let result = world.perform(&operation, descriptors)?;
             link.send(result.as_bytes())?;
+            if result == SENT {
+                // What the other process lets go of for it must be gone before anything else happens.
+                descriptors.wait()?;
+            }
             result
         } else {
             let result = link.receive()?;
@@ -62,8 +69,9 @@ fn perform(me: Player, env: &Env, mut random: Random, operations: u64, link: &Li
                 return failed("the other process ended early");
             }
             let result = String::from_utf8_lossy(&result).into_owned();
-            if let (Operation::Send { to, .. }, "sent") = (&operation, result.as_str()) {
+            if let (Operation::Send { to, .. }, SENT) = (&operation, result.as_str()) {
                 world.accept(*to, descriptors.receive_fd()?);
+                descriptors.go()?;
             }
             result
         };

@@ -3,7 +3,6 @@
 //! Three ways to run it: the cases (one behaviour each), a random sequence whose transcript two providers must agree on
 //! byte by byte, and threads that race over shared descriptors.
 
-mod binder;
 mod case;
 mod cases;
 mod compat;

@@ -1,8 +1,10 @@
 //! Regions sent through real binder.
 
-use ashmem_core::abi::{IS_UNPINNED, NOT_PURGED, WAS_PURGED};
+use std::os::fd::AsFd;
 
-use crate::binder::{Binder, Message};
+use ashmem_core::abi::{IS_UNPINNED, NOT_PURGED, WAS_PURGED};
+use binder_client::{Binder, Message};
+
 use crate::case::{Case, Env, Stop, Verdict, equal, failed, refused};
 use crate::device::Region;
 use crate::map::{PAGE, R};
@@ -44,7 +46,9 @@ pub(crate) const CASES: &[Case] = &[
                 Ok((7, Some(region)))
             })?;
             equal("the number beside it", message.number, 7)?;
-            let Some(region) = message.region else { return failed("the reply carries no descriptor") };
+            let Some(region) = message.descriptor.map(Region::from) else {
+                return failed("the reply carries no descriptor");
+            };
             equal("GET_NAME", region.name()?, b"through binder".to_vec())?;
             equal("the bytes", region.share(PAGE)?.read(0, 6)?, b"served".to_vec())?;
             refused("SET_SIZE", region.set_size(1), libc::EINVAL)
@@ -115,18 +119,18 @@ pub(crate) const CASES: &[Case] = &[
             let (mut client, server) = connect(|server| {
                 let mut kept = None;
                 server.serve(|message| {
-                    kept = message.region;
-                    Ok((0, None))
+                    kept = message.descriptor.map(Region::from);
+                    no_descriptor(0)
                 })?;
                 let Some(region) = kept else { return failed("the call carries no descriptor") };
                 server.serve(|_| {
                     equal("the bytes", region.share(PAGE)?.read(0, 4)?, b"kept".to_vec())?;
-                    Ok((region.size()? as u64, None))
+                    no_descriptor(region.size()? as u64)
                 })
             })?;
             let region = named(env)?;
             region.share(PAGE)?.write(0, b"kept")?;
-            client.call(1, Some(region.fd()))?;
+            client.call(1, Some(region.as_fd()))?;
             drop(region);
             let size = client.call(2, None);
             server.join()?;
@@ -143,11 +147,16 @@ fn named(env: &Env) -> Result<Region, Stop> {
 
 /// Sends a region to a server of its own, which answers a number.
 fn call(region: &Region, serve: impl FnOnce(Region) -> Result<u64, Stop>) -> Result<u64, Stop> {
-    exchange(Some(region), |message| match message.region {
-        Some(got) => Ok((serve(got)?, None)),
+    exchange(Some(region), |message| match message.descriptor {
+        Some(got) => no_descriptor(serve(got.into())?),
         None => failed("the call carries no descriptor"),
     })
     .map(|message| message.number)
+}
+
+/// An answer that is a number alone.
+fn no_descriptor(number: u64) -> Result<(u64, Option<Region>), Stop> {
+    Ok((number, None))
 }
 
 /// One call to a server of its own. The server's verdict comes first: it says why a reply may be missing.
@@ -156,9 +165,9 @@ fn exchange(
     serve: impl FnOnce(Message) -> Result<(u64, Option<Region>), Stop>,
 ) -> Result<Message, Stop> {
     let (mut client, server) = connect(|server| server.serve(serve))?;
-    let reply = client.call(1, region.map(Region::fd));
+    let reply = client.call(1, region.map(AsFd::as_fd));
     server.join()?;
-    reply
+    Ok(reply?)
 }
 
 /// A server in a process of its own, being the context manager, and this process's connection.
@@ -176,4 +185,13 @@ fn connect(serve: impl FnOnce(&mut Binder) -> Verdict) -> Result<(Binder, Child)
         return failed("the server ended early");
     }
     Ok((client, server))
+}
+
+impl From<binder_client::Error> for Stop {
+    fn from(error: binder_client::Error) -> Self {
+        match error {
+            binder_client::Error::Unavailable(why) => Self::Skipped(why),
+            other => Self::Failed(format!("binder: {other}")),
+        }
+    }
 }

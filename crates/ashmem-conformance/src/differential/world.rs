@@ -4,6 +4,7 @@ use std::ffi::CString;
 
 use ashmem_core::abi;
 
+use super::SENT;
 use super::operation::{MAPS, Operation, PinCommand, REGIONS};
 use crate::case::{Env, Stop};
 use crate::device::{Region, UNTOUCHED};
@@ -54,7 +55,7 @@ impl<'a> World<'a> {
             Operation::Send { from, .. } => {
                 let Some(region) = &self.regions[from] else { return Ok(EMPTY.into()) };
                 descriptors.send_fd(region.fd())?;
-                "sent".into()
+                SENT.into()
             }
             Operation::Map { slot, map, len, prot, private, offset } => {
                 let Some(region) = &self.regions[slot] else { return Ok(EMPTY.into()) };
