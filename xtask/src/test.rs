@@ -4,10 +4,11 @@
 //! machine and wants all of it, `booted` for what runs in a machine of its own beside others.
 
 use crate::conformance::{self, Comparison, OPERATIONS};
-use crate::kernel::Line;
+use crate::kernel::{Kernel, Line};
+use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
-use crate::vm::Provider;
-use crate::{check, process, setup, workspace};
+use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
+use crate::{check, process, setup, static_program, workspace};
 use anyhow::Result;
 use clap::Args;
 use std::process::{Command, ExitCode};
@@ -56,6 +57,8 @@ impl Test {
         steps.extend(Line::ALL.map(|line| suite(Provider::Module, line)));
         let seeds = if self.all { 10 } else { 1 };
         steps.extend((SEED..SEED + seeds).map(differential));
+        steps.extend(Line::ALL.map(trial));
+        steps.extend(Line::ALL.map(races));
         steps
     }
 
@@ -90,19 +93,45 @@ fn unit_tests() -> Result<Verdict> {
     Ok(Verdict::Passed(summaries.join("; ")))
 }
 
-/// The suite on one provider; its own last line is the note.
+/// The suite on one provider.
 fn suite(provider: Provider, kernel: Line) -> Step {
     Step::new(format!("suite on {provider}, kernel {kernel}"), move || {
-        let outcome = conformance::in_machine(provider, kernel, &[], false)?;
-        let said = String::from_utf8_lossy(&outcome.stdout);
-        if outcome.status.is_success() {
-            let (closing, boot) =
-                (said.trim_end().lines().last().unwrap_or_default(), outcome.boot.unwrap_or_default());
-            return Ok(Verdict::Passed(format!("{closing} (booted in {:.1} s)", boot.as_secs_f64())));
-        }
-        let complaints = String::from_utf8_lossy(&outcome.stderr);
-        Ok(Verdict::Failed(format!("{}\n{said}{complaints}", outcome.status)))
+        conformance::in_machine(provider, kernel, &[], false).map(|outcome| verdict(&outcome))
     })
+}
+
+/// The module's coming and going, its tracepoints, and its life without memory.
+fn trial(kernel: Line) -> Step {
+    Step::new(format!("module trial, kernel {kernel}"), move || {
+        let stock = Kernel::fetch(kernel)?;
+        let put = |flavour, name: &str| -> Result<String> {
+            Ok(format!("{}:/{name}", module::build_flavour(&stock, flavour)?.display()))
+        };
+        let file = vec![put(Flavour::Plain, "plain.ko")?, put(Flavour::Faults, "faults.ko")?];
+        let options = Options { provider: Provider::None, file, ..Options::default() };
+        let program = static_program::build("ashmem-module-trial")?;
+        let arguments = vec!["/plain.ko".to_owned(), "/faults.ko".to_owned()];
+        vm::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
+    })
+}
+
+/// Half a minute of threads and processes that race over shared descriptors, on two processors.
+fn races(kernel: Line) -> Step {
+    Step::new(format!("30 s of races, kernel {kernel}"), move || {
+        let arguments = ["--stress".to_owned(), "30".to_owned()];
+        conformance::in_machine(Provider::Module, kernel, &arguments, false).map(|outcome| verdict(&outcome))
+    })
+}
+
+/// What became of a program with a closing line of its own, which is the note.
+fn verdict(outcome: &VmOutcome) -> Verdict {
+    let said = String::from_utf8_lossy(&outcome.stdout);
+    if outcome.status.is_success() {
+        let (closing, boot) = (said.trim_end().lines().last().unwrap_or_default(), outcome.boot.unwrap_or_default());
+        return Verdict::Passed(format!("{closing} (booted in {:.1} s)", boot.as_secs_f64()));
+    }
+    let complaints = String::from_utf8_lossy(&outcome.stderr);
+    Verdict::Failed(format!("{}\n{said}{complaints}", outcome.status))
 }
 
 fn differential(seed: u64) -> Step {

@@ -97,7 +97,7 @@ impl<Id> Range<Id> {
     }
 
     /// Gives a range its first contents.
-    fn fill(&self, span: Span, purged: bool) {
+    pub(crate) fn fill(&self, span: Span, purged: bool) {
         self.packed.set(span.first << Self::FIRST_SHIFT | if purged { Self::PURGED } else { 0 });
         self.last.set(span.last);
     }

@@ -328,3 +328,81 @@ fn lowest<S: Store>(store: &S, mut id: S::Id) -> S::Id {
 fn gap<S: Store>(rank: u8, store: &S, child: Option<S::Id>) -> u8 {
     rank.saturating_sub(child.map_or(0, |id| store.range(id).rank()))
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::{Tree, gap};
+    use crate::lru::Lru;
+    use crate::pins::{Range, Span};
+    use crate::store::{PageSize, Store};
+
+    /// Ranges that are never given back.
+    struct Shelf(Vec<Range<usize>>);
+
+    impl Store for Shelf {
+        type Id = usize;
+
+        fn page_size(&self) -> PageSize {
+            PageSize::from_shift(12)
+        }
+
+        #[expect(clippy::indexing_slicing, reason = "a wrong id shall end the test")]
+        fn range(&self, id: usize) -> &Range<usize> {
+            &self.0[id]
+        }
+
+        fn free(&self, _: usize) {}
+
+        fn with_lru<R>(&self, work: impl FnOnce(&Lru<usize>) -> R) -> R {
+            work(&Lru::new())
+        }
+    }
+
+    /// Every range's rank is one or two above its children's, a leaf's is 1, and children know their parent.
+    fn check(store: &Shelf, id: usize, parent: Option<usize>) -> usize {
+        let range = store.range(id);
+        let children = [range.links.left.get(), range.links.right.get()];
+        assert_eq!(range.links.parent.get(), parent, "range {id} has another parent");
+        for child in children {
+            let gap = gap(range.rank(), store, child);
+            assert!((1..=2).contains(&gap), "range {id} of rank {} lies {gap} above {child:?}", range.rank());
+        }
+        if children == [None, None] {
+            assert_eq!(range.rank(), 1, "the leaf {id}");
+        }
+        children.into_iter().flatten().fold(1_usize, |sum, child| sum.saturating_add(check(store, child, Some(id))))
+    }
+
+    #[test]
+    fn ranks_stay_weakly_balanced() {
+        const RANGES: usize = 300;
+        let store = Shelf((0..RANGES).map(|_| Range::spare()).collect());
+        let mut tree: Tree<usize> = Tree::new();
+        let mut held = [false; RANGES];
+        let mut random = 1_u64;
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let id = (random >> 33) as usize % RANGES;
+            let Some(span) = Span::new(id as u64, id as u64) else { continue };
+            let Some(is_held) = held.get_mut(id) else { continue };
+            match tree.seek(&store, span) {
+                Ok(found) => {
+                    assert!(*is_held && found == id, "range {id} was found as {found}");
+                    tree.remove(&store, id);
+                }
+                Err(slot) => {
+                    assert!(!*is_held, "range {id} was not found");
+                    store.range(id).fill(span, false);
+                    tree.insert(&store, slot, id);
+                }
+            }
+            *is_held = !*is_held;
+            let count = tree.root.map_or(0, |root| check(&store, root, None));
+            assert_eq!(count, held.iter().filter(|held| **held).count());
+        }
+    }
+}

@@ -12,7 +12,7 @@ use crate::module::{self, NAME};
 use crate::region::{PAGE, Region};
 
 /// Loads the module for the life of a case's `work`, and unloads it.
-fn with_module(modules: &Modules, work: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(crate) fn with_module(modules: &Modules, work: impl FnOnce() -> Result<()>) -> Result<()> {
     module::load(&modules.plain, "").context("loading the module")?;
     work()?;
     module::unload_soon(NAME)?;

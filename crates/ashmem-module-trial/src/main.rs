@@ -8,6 +8,7 @@ mod kernel_log;
 mod lifecycle;
 mod module;
 mod region;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ const CASES: &[Case] = &[
     ("a mapping that outlives the descriptor cannot be purged, and frees the module when it goes", lifecycle::unpinned),
     ("loading twice is EEXIST, and the first stays", lifecycle::twice),
     ("a kernel that has an ashmem device is left as it is, with one line in the log", lifecycle::other_driver),
+    ("every tracepoint tells what was done, once, and none tells anything when off", trace::events),
     ("without memory every call says ENOMEM or succeeds, and nothing is lost", faults::every_call),
     ("without memory UNPIN and PIN change nothing", faults::pins_are_untouched),
 ];

@@ -43,6 +43,10 @@ impl Region {
         self.ioctl(abi::GET_SIZE, 0)
     }
 
+    pub(crate) fn set_prot_mask(&self, mask: u64) -> io::Result<i64> {
+        self.ioctl(abi::SET_PROT_MASK, mask)
+    }
+
     /// PIN, UNPIN or GET_PIN_STATUS of whole pages.
     pub(crate) fn pinning(&self, command: u32, first: usize, pages: usize) -> io::Result<i64> {
         let pin = abi::Pin { offset: (first * PAGE) as u32, len: (pages * PAGE) as u32 };
