@@ -14,9 +14,12 @@ const P: u32 = PAGE as u32;
 /// Machines with more memory than this are not filled.
 const MOST: u64 = 4 << 30;
 
-/// Ranges in a herd, behind an old range or before a young one. The shrinker takes batches of 128 and may leave the
-/// last batch alone until memory is gone, so what is waited for always has a herd behind it.
-const HERD: u32 = 3000;
+/// Ranges in a herd, behind an old range or before a young one. Many, so that the kernel has much to gain from each look
+/// at them: it takes batches of 128, and gives up on small numbers before it gives up on the process that fills memory.
+const HERD: u32 = 16_000;
+
+/// How many processes may be killed for their memory before the shrinker has gone far enough.
+const HOGS: usize = 4;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -211,18 +214,18 @@ fn touched(env: &Env, pages: u32) -> Result<(Region, Map), Stop> {
     Ok((region, map))
 }
 
-/// A region with [`HERD`] ranges of one page each, every second page, unpinned in ascending order.
+/// A region of [`HERD`] pages, each a range of its own (touching ranges are not merged), unpinned in ascending order.
 fn herd(env: &Env) -> Result<(Region, Map), Stop> {
-    let (region, map) = touched(env, 2 * HERD)?;
+    let (region, map) = touched(env, HERD)?;
     for page in 0..HERD {
-        region.unpin(2 * page * P, P)?;
+        region.unpin(page * P, P)?;
     }
     Ok((region, map))
 }
 
 /// The herd's youngest page.
 const fn last() -> u32 {
-    2 * (HERD - 1)
+    HERD - 1
 }
 
 /// Whether a page is a hole, seen without touching it.
@@ -231,7 +234,7 @@ fn gone(region: &Region, page: u32) -> Result<bool, Stop> {
     Ok(region.seek(at, libc::SEEK_HOLE)? == at)
 }
 
-/// Takes the machine's memory, step by step, until `done`; the process that takes it is the one to be killed.
+/// Takes the machine's memory, step by step, until `done`.
 fn fill_until(env: &Env, mut done: impl FnMut() -> Result<bool, Stop>) -> Verdict {
     if env.provider == Provider::Run {
         return skip("would fill the whole host's memory");
@@ -240,7 +243,37 @@ fn fill_until(env: &Env, mut done: impl FnMut() -> Result<bool, Stop>) -> Verdic
     if total > MOST {
         return skip(format!("would fill {} MiB of memory; the most is {} MiB", total >> 20, MOST >> 20));
     }
-    let hog = Child::start(|link| {
+    for _ in 0..HOGS {
+        if fill(&hog()?, &mut done)? {
+            return Ok(());
+        }
+    }
+    failed(format!("memory ran out {HOGS} times before the unpinned pages were purged"))
+}
+
+/// Feeds a hog until `done` (true) or until the kernel has killed it (false).
+fn fill(hog: &Child, done: &mut impl FnMut() -> Result<bool, Stop>) -> Result<bool, Stop> {
+    while !done()? {
+        // Large steps while there is plenty, small ones when it matters.
+        let spare = meminfo("MemAvailable")?.saturating_sub(96 << 20) / 4;
+        let step = (spare as usize).clamp(1 << 20, 256 << 20) & !(PAGE - 1);
+        let sent = hog.link.send(&step.to_ne_bytes()).is_ok();
+        // The order of a purge is only seen while it goes on: look all the time that the hog is at work.
+        while sent && !hog.link.ready(1)? {
+            if done()? {
+                return Ok(true);
+            }
+        }
+        if !sent || hog.link.wait().is_err() {
+            return done();
+        }
+    }
+    Ok(true)
+}
+
+/// A process that takes as much memory as it is told to, and is the one to be killed for it.
+fn hog() -> Result<Child, Stop> {
+    Ok(Child::start(|link| {
         // Without the right to raise it the hog is still the largest process, which is what counts.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         loop {
@@ -253,25 +286,7 @@ fn fill_until(env: &Env, mut done: impl FnMut() -> Result<bool, Stop>) -> Verdic
             memory.leak();
             link.go()?;
         }
-    })?;
-    loop {
-        if done()? {
-            return Ok(());
-        }
-        // Large steps while there is plenty, small ones when it matters.
-        let spare = meminfo("MemAvailable")?.saturating_sub(96 << 20) / 4;
-        let step = (spare as usize).clamp(1 << 20, 256 << 20) & !(PAGE - 1);
-        let sent = hog.link.send(&step.to_ne_bytes()).is_ok();
-        // The order of a purge is only seen while it goes on: look all the time that the hog is at work.
-        while sent && !hog.link.ready(1)? {
-            if done()? {
-                return Ok(());
-            }
-        }
-        if !sent || hog.link.wait().is_err() {
-            return if done()? { Ok(()) } else { failed("memory ran out before the unpinned pages were purged") };
-        }
-    }
+    })?)
 }
 
 /// The folder of this device's shrinker below debugfs.
