@@ -118,7 +118,7 @@ impl Filter {
             if table.arch == X86_64 {
                 code.jump_if_at_least(X32, Label::Allow);
             }
-            for (number, kind) in table.calls {
+            for (number, _, kind) in table.calls {
                 let Some(test) = self.test(*kind) else { continue };
                 if test == Test::ALWAYS {
                     code.jump_if_equal(*number, Label::Notify);
@@ -287,7 +287,7 @@ mod tests {
     fn the_program_decides_as_the_table_says() {
         for filter in LEVELS {
             for table in TABLES {
-                for (nr, kind) in table.calls {
+                for (nr, _, kind) in table.calls {
                     for flags in [0_u64, 1, 2, 4, 0x20, 0x42, 0x802, 0x1000, 0x7704, 0x4008_7703, 1033, u64::MAX] {
                         let args = [flags; 6];
                         let test = filter.test(*kind);
