@@ -9,6 +9,7 @@ mod check;
 mod chroot;
 mod conformance;
 mod console;
+mod demo;
 mod image;
 mod initramfs;
 mod kernel;
@@ -42,6 +43,7 @@ enum Verb {
     Test(test::Test),
     Check(check::Check),
     Bench(bench::Bench),
+    Demo(demo::Demo),
 }
 
 /// The exit status of an xtask that failed itself, as opposed to what it ran.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Verb::Test(verb) => Ok(verb.run()),
         Verb::Check(verb) => Ok(verb.run()),
         Verb::Bench(verb) => verb.run(),
+        Verb::Demo(verb) => verb.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

@@ -3,12 +3,13 @@
 //! The other side is the real driver; the protocol is version 8 of its uapi header, with 64-bit structures. A process
 //! either is the context manager, which calls to handle 0 reach, and serves, or calls it.
 
+mod describe;
 mod protocol;
 
 use protocol::{FlatObject, Payload, Transaction, WriteRead};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Where the node is: made by the driver itself, or on a binderfs.
@@ -46,7 +47,11 @@ pub struct Binder {
     device: OwnedFd,
     arena: Arena,
     waiting: VecDeque<(u32, Vec<u8>)>,
+    watcher: Option<Watcher>,
 }
+
+/// Is told of each BINDER_WRITE_READ that the driver has carried out: the commands in it, as a person reads them.
+pub type Watcher = fn(device: BorrowedFd<'_>, commands: &str);
 
 /// A message as received.
 #[derive(Debug)]
@@ -71,7 +76,12 @@ impl Binder {
             return Err(Error::Unavailable(format!("binder speaks protocol {version}, this client {ours}")));
         }
         let arena = Arena::map(&device)?;
-        Ok(Self { device, arena, waiting: VecDeque::new() })
+        Ok(Self { device, arena, waiting: VecDeque::new(), watcher: None })
+    }
+
+    /// Has somebody look on.
+    pub fn watch(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
     }
 
     /// Becomes the process that calls to handle 0 reach.
@@ -116,7 +126,6 @@ impl Binder {
         &mut self,
         answer: impl FnOnce(Message) -> Result<(u64, Option<F>), E>,
     ) -> Result<(), E> {
-        use std::os::fd::AsFd;
         let (number, descriptor) = answer(self.receive(protocol::BR_TRANSACTION)?)?;
         let descriptor: Option<OwnedFd> = descriptor.map(Into::into);
         Ok(self.post(protocol::BC_REPLY, number, descriptor.as_ref().map(AsFd::as_fd))?)
@@ -178,14 +187,8 @@ impl Binder {
             }
             let mut buffer = [0_u8; 512];
             let got = self.exchange(&[], &mut buffer)?;
-            let mut rest = buffer.get(..got).unwrap_or_default();
-            while let Some((command, body)) = rest.split_first_chunk::<4>() {
-                let command = u32::from_ne_bytes(*command);
-                let cut = || Error::Lost("binder cut a message short".into());
-                let (body, next) = body.split_at_checked(protocol::body_size(command)).ok_or_else(cut)?;
-                self.waiting.push_back((command, body.to_vec()));
-                rest = next;
-            }
+            let commands = protocol::commands(buffer.get(..got).unwrap_or_default());
+            self.waiting.extend(commands.map(|(command, body)| (command, body.to_vec())));
         }
     }
 
@@ -203,7 +206,11 @@ impl Binder {
             read_buffer: read.as_mut_ptr() as u64,
         };
         ioctl(&self.device, "BINDER_WRITE_READ", protocol::WRITE_READ, (&raw mut request).cast())?;
-        Ok(request.read_consumed as usize)
+        let got = request.read_consumed as usize;
+        if let Some(watcher) = self.watcher {
+            watcher(self.device.as_fd(), &describe::exchange(write, read.get(..got).unwrap_or_default()));
+        }
+        Ok(got)
     }
 }
 

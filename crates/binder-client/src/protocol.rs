@@ -11,6 +11,8 @@ pub(crate) const BC_TRANSACTION: u32 = number(b'c', 1, 0, size_of::<Transaction>
 pub(crate) const BC_REPLY: u32 = number(b'c', 1, 1, size_of::<Transaction>());
 pub(crate) const BC_FREE_BUFFER: u32 = number(b'c', 1, 3, 8);
 pub(crate) const BC_ENTER_LOOPER: u32 = number(b'c', 0, 12, 0);
+pub(crate) const BR_NOOP: u32 = number(b'r', 0, 12, 0);
+pub(crate) const BR_TRANSACTION_COMPLETE: u32 = number(b'r', 0, 6, 0);
 pub(crate) const BR_TRANSACTION: u32 = number(b'r', 2, 2, size_of::<Transaction>());
 pub(crate) const BR_REPLY: u32 = number(b'r', 2, 3, size_of::<Transaction>());
 pub(crate) const BR_DEAD_REPLY: u32 = number(b'r', 0, 5, 0);
@@ -97,9 +99,16 @@ pub(crate) fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
-/// How many bytes follow a command: every one says it in its number.
-pub(crate) const fn body_size(command: u32) -> usize {
-    (command >> 16 & 0x3fff) as usize
+/// The commands in a buffer, each with what follows it; ends early where one is cut short.
+pub(crate) fn commands(mut buffer: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    std::iter::from_fn(move || {
+        let (command, rest) = buffer.split_first_chunk::<4>()?;
+        let command = u32::from_ne_bytes(*command);
+        // Every command says in its number how many bytes follow.
+        let (body, rest) = rest.split_at_checked((command >> 16 & 0x3fff) as usize)?;
+        buffer = rest;
+        Some((command, body))
+    })
 }
 
 const fn number(kind: u8, direction: u32, number: u32, size: usize) -> u32 {
