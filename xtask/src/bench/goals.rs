@@ -217,3 +217,24 @@ fn right(table: &mut Table, columns: &[usize]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Goal, amount, goal_met};
+
+    #[test]
+    fn a_ratio_is_judged_as_it_is_shown() {
+        assert_eq!(goal_met(Goal::AtMost(1.0), 1.004), Some(true));
+        assert_eq!(goal_met(Goal::AtMost(1.0), 1.006), Some(false));
+        assert_eq!(goal_met(Goal::AtLeast(1.8), 1.79), Some(false));
+        assert_eq!(goal_met(Goal::Nothing, 7.0), None);
+    }
+
+    #[test]
+    fn numbers_have_their_thousands_apart() {
+        assert_eq!(amount(63.5, "bytes"), "64");
+        assert_eq!(amount(324_350.2, "ns"), "324,350");
+        assert_eq!(amount(1_916.0, "ns"), "1,916");
+        assert_eq!(amount(1.916, "×"), "1.92");
+    }
+}
