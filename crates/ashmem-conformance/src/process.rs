@@ -133,6 +133,18 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// Whether this process holds CAP_SYS_ADMIN in the initial user namespace, by what /proc says of it.
+pub(crate) fn may_purge() -> Result<bool, Stop> {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let read = |path: &str| std::fs::read_to_string(path).or_else(|error| failed(format!("reading {path}: {error}")));
+    let status = read("/proc/self/status")?;
+    let set = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    let Some(set) = set else { return failed("/proc/self/status has no CapEff") };
+    // Only the initial namespace maps every id to itself.
+    let initial = read("/proc/self/uid_map")?.split_whitespace().eq(["0", "0", "4294967295"]);
+    Ok(initial && set >> CAP_SYS_ADMIN & 1 == 1)
+}
+
 /// Skips the rest of the case where this process is not root.
 pub(crate) fn need_root(what_for: &str) -> Verdict {
     if is_root() { Ok(()) } else { skip(format!("{what_for} needs root")) }
