@@ -108,13 +108,14 @@ impl Device {
             let inside = base.strip_prefix(root.as_bytes()).unwrap_or(&base);
             [b"/", inside, b"/", path].concat()
         };
-        normal(&full) == [DIRECTORY, last].concat() && self.is_in_root_of(tid, last)
+        normal(&full) == [DIRECTORY, last].concat() && self.is_in_root_of(tid)
     }
 
-    /// Where a node is known, only a root directory that has it has the device: not a chroot without it.
-    fn is_in_root_of(&self, tid: i32, name: &[u8]) -> bool {
+    /// Where a node is known, only a root directory that has it has the device: not a chroot without it. The short name
+    /// speaks for both: a container's configuration cannot know the long one, which each boot changes.
+    fn is_in_root_of(&self, tid: i32) -> bool {
         let Some(node) = &self.node else { return true };
-        let path = [format!("/proc/{tid}/root/dev/").as_bytes(), name].concat();
+        let path = [format!("/proc/{tid}/root").as_bytes(), DIRECTORY, NAME].concat();
         rustix::fs::lstat(path).is_ok_and(|stat| node.same(stat.st_dev, stat.st_ino))
     }
 

@@ -6,15 +6,20 @@
 //!
 //! - [`calls`], [`filter`], [`notify`]: the kernel's side;
 //! - [`channel`]: where notifications come from; [`direct`] is one of the sources: a program we start ourselves;
+//! - [`agent`], [`endpoint`], [`oci`], [`container`]: containers that their runtimes bring; [`profile`] is what tells a
+//!   runtime to;
 //! - [`device`], [`memory`], [`region`], [`arena`], [`table`]: what a region is and how long it lives;
 //! - [`target`]: the calling thread seen from outside;
 //! - [`origin`]: all regions of one program or container, and its calls: `open`, `ioctl`, `mmap`, `stat`, `purge`.
 
+pub mod agent;
 pub mod arena;
 pub mod calls;
 pub mod channel;
+pub mod container;
 pub mod device;
 pub mod direct;
+pub mod endpoint;
 pub mod filter;
 mod handover;
 mod holder;
@@ -23,9 +28,11 @@ pub mod memory;
 mod mmap;
 mod namespace;
 pub mod notify;
+pub mod oci;
 mod open;
 pub mod origin;
 mod process;
+pub mod profile;
 mod protect;
 mod purge;
 pub mod region;

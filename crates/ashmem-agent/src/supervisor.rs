@@ -55,6 +55,11 @@ impl Supervisor {
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
+    /// Whether no channel is left.
+    pub fn is_idle(&self) -> bool {
+        lock(&self.channels).is_empty()
+    }
+
     /// The origin.
     pub fn origin(&self) -> MutexGuard<'_, Origin> {
         lock(&self.origin)
@@ -76,17 +81,15 @@ impl Supervisor {
 
     /// Serves these channels until one of them hangs up or another is added.
     fn serve(&self, channels: &[Arc<dyn Channel>]) -> Result<()> {
-        let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN), PollFd::new(&self.deaths, PollFlags::IN)];
+        let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
         polled.extend(channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)));
-        let mut idle = false;
         loop {
-            match poll(&mut polled, if idle { None } else { Some(&IDLE) }) {
+            match poll(&mut polled, Some(&IDLE)) {
                 Ok(0) => {
-                    self.origin().threads().clear();
-                    idle = true;
+                    self.rest(&mut polled)?;
                     continue;
                 }
-                Ok(_) => idle = false,
+                Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error),
             }
@@ -94,11 +97,9 @@ impl Supervisor {
                 let _ = rustix::io::read(&self.wake, &mut [0; 8]);
                 return Ok(());
             }
-            let mut served = false;
-            for (channel, polled) in channels.iter().zip(&polled[2..]) {
+            for (channel, polled) in channels.iter().zip(&polled[1..]) {
                 let events = polled.revents();
                 if events.contains(PollFlags::IN) {
-                    served = true;
                     match channel.receive() {
                         Ok(Some(request)) => self.handle(channel.as_ref(), request),
                         Ok(None) => {}
@@ -108,9 +109,23 @@ impl Supervisor {
                     return self.drop_channel(channel, Errno::PIPE);
                 }
             }
-            if !served && !polled[1].revents().is_empty() {
-                self.origin().table().reap();
-            }
+        }
+    }
+
+    /// Lets go of what only saves work, and waits until something happens. Deaths wake the loop only now: while requests
+    /// come, each of them looks for deaths anyway.
+    fn rest<'fd>(&'fd self, polled: &mut Vec<PollFd<'fd>>) -> Result<()> {
+        {
+            let mut origin = self.origin();
+            origin.threads().clear();
+            origin.table().reap();
+        }
+        polled.push(PollFd::new(&self.deaths, PollFlags::IN));
+        let woken = poll(polled, None);
+        polled.pop();
+        match woken {
+            Err(error) if error != Errno::INTR => Err(error),
+            _ => Ok(()),
         }
     }
 

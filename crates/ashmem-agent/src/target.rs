@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
@@ -200,7 +201,11 @@ pub fn read_implies_exec(tid: i32) -> bool {
 /// # Errors
 /// ESRCH where that cannot be seen.
 pub fn closes_on_exec(tid: i32, fd: RawFd) -> Result<bool> {
-    let info = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).map_err(|_| Errno::SRCH)?;
+    let path = format!("/proc/{tid}/fdinfo/{fd}");
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|_| Errno::SRCH)?;
+    let mut bytes = [0; 128];
+    let got = rustix::io::read(file, &mut bytes)?;
+    let info = String::from_utf8_lossy(&bytes[..got]);
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).ok_or(Errno::SRCH)?;
     let flags = u32::from_str_radix(flags.trim(), 8).map_err(|_| Errno::SRCH)?;
     Ok(flags & libc::O_CLOEXEC as u32 != 0)

@@ -1,5 +1,6 @@
 //! The `ashmem` program: Android's shared memory on Linux, one verb a file.
 
+mod agent;
 mod run;
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Agent(agent::Arguments),
     Run(run::Arguments),
 }
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match arguments.verb {
+        Verb::Agent(arguments) => arguments.run(),
         Verb::Run(arguments) => arguments.run(),
     }
 }

@@ -32,19 +32,25 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Level {
+pub(crate) enum Level {
     /// A region looks like the character device in stat and fstat too
     Full,
     /// Only open, the ioctls and mmap: nothing else is slowed
     Fast,
 }
 
+impl From<Level> for Fidelity {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Full => Self::Full,
+            Level::Fast => Self::Fast,
+        }
+    }
+}
+
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
-        let fidelity = match self.fidelity {
-            Level::Full => Fidelity::Full,
-            Level::Fast => Fidelity::Fast,
-        };
+        let fidelity = Fidelity::from(self.fidelity);
         match (Program { command: self.command, fidelity }).run() {
             Ok(ending) => ending.repeat(),
             Err(error) => {

@@ -1,0 +1,155 @@
+//! `ashmem agent`: /dev/ashmem for containers, without a module.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use ashmem_agent::agent::Agent;
+use ashmem_agent::endpoint::{Address, Endpoint, Protocol};
+use ashmem_agent::filter::Fidelity;
+use ashmem_agent::profile::{lxc, oci};
+use clap::{Args, Subcommand};
+
+use crate::run::Level;
+
+/// Answer /dev/ashmem for containers, without a kernel module
+///
+/// A container's seccomp policy notifies the few calls that could concern the device, and its runtime hands the
+/// notifications to this agent: OCI runtimes (runc, crun, youki, and with them podman, Docker, containerd, CRI-O) once for
+/// each process they start, LXC call by call. Regions are shared within one container and never between two.
+#[derive(Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  ashmem agent --oci unix:/run/ashmem/agent.sock --lxc unix:/run/ashmem/lxc.sock
+  ashmem agent profile --oci > ashmem.json          # then: docker run --security-opt seccomp=ashmem.json ...
+  ashmem agent profile --lxc policy --output policy # adds the rules to an LXC policy
+
+Without --oci and --lxc it serves the sockets that systemd passes (ashmem-agent.socket).
+
+Exit status: 0 after SIGTERM or SIGINT, 1 if it could not start."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// Where OCI runtimes bring listeners: the profile's listenerPath
+    #[arg(long, value_name = "unix:PATH")]
+    oci: Vec<Address>,
+    /// Where LXC asks: lxc.seccomp.notify.proxy
+    #[arg(long, value_name = "unix:PATH")]
+    lxc: Vec<Address>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Profile(Profile),
+}
+
+/// Add the agent's rules to a container's seccomp policy
+///
+/// Reads a policy, adds what the agent needs and keeps everything else; doing it twice changes nothing. Calls that the
+/// policy denies stay denied. The result goes to standard output unless --output names a file.
+#[derive(Args)]
+#[command(after_help = "\
+--oci reads a profile as Docker, podman, containerd and CRI-O take it, runtime-spec's linux.seccomp, or a bundle's whole
+config.json. Without FILE it starts from a profile that allows everything; Docker's own default is
+https://github.com/moby/profiles, seccomp/default.json.
+
+--lxc reads a policy of version 2 (lxc.seccomp.profile), such as Waydroid's, and tells on standard error which lines the
+container's configuration needs beside it.
+
+The container also needs something at /dev/ashmem, so that stat and access find it; the null device does, and every open of
+it becomes a region:
+  config.json  added by --oci
+  Docker       --device /dev/null:/dev/ashmem
+  podman       --device /dev/null:/dev/ashmem
+  Kubernetes   a hostPath volume of /dev/null (type CharDevice), mounted at /dev/ashmem
+  LXC          lxc.mount.entry = /dev/null dev/ashmem none bind,create=file 0 0")]
+struct Profile {
+    /// A profile in JSON
+    #[arg(long, value_name = "FILE", num_args = 0..=1, required_unless_present = "lxc", conflicts_with = "lxc")]
+    oci: Option<Option<PathBuf>>,
+    /// An LXC policy
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    lxc: Option<Option<PathBuf>>,
+    /// Write here instead of to standard output; may be FILE itself
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How much of the device to keep up
+    #[arg(long, value_name = "LEVEL", default_value = "full")]
+    fidelity: Level,
+    /// The agent's socket, as the container's runtime reaches it [default: unix:/run/ashmem/agent.sock, or lxc.sock]
+    #[arg(long, value_name = "unix:PATH")]
+    socket: Option<Address>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> ExitCode {
+        let done = match self.verb {
+            Some(Verb::Profile(profile)) => profile.write(),
+            None => serve(&self.oci, &self.lxc),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("ashmem: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn serve(oci: &[Address], lxc: &[Address]) -> Result<()> {
+    let mut endpoints = Vec::new();
+    for (protocol, addresses) in [(Protocol::Oci, oci), (Protocol::Lxc, lxc)] {
+        for address in addresses {
+            endpoints.push(Endpoint::bind(protocol, address)?);
+        }
+    }
+    if endpoints.is_empty() {
+        bail!(
+            "no socket to serve: give --oci unix:PATH or --lxc unix:PATH, or let systemd start it (ashmem-agent.socket)"
+        );
+    }
+    let agent = Arc::new(Agent::default());
+    ashmem_agent::agent::serve(agent, endpoints).context("serving containers")
+}
+
+impl Profile {
+    fn write(self) -> Result<()> {
+        let fidelity = Fidelity::from(self.fidelity);
+        let text = match (&self.oci, &self.lxc) {
+            (_, Some(file)) => {
+                let policy = lxc::add(&read(file.as_ref(), lxc::EMPTY)?, fidelity)?;
+                let file =
+                    self.output.as_ref().map_or("/path/to/this/policy".into(), |path| path.display().to_string());
+                let proxy = self.socket.map_or("unix:/run/ashmem/lxc.sock".into(), |socket| socket.to_string());
+                eprint!("the container's configuration needs:\n\n{}", lxc::configuration(&file, &proxy));
+                policy
+            }
+            (file, None) => {
+                let socket = self.socket.as_ref().map_or("/run/ashmem/agent.sock".as_ref(), Address::path);
+                let file = file.as_ref().and_then(Option::as_ref);
+                oci::add(&read(file, oci::EMPTY)?, fidelity, &socket.to_string_lossy())?
+            }
+        };
+        match &self.output {
+            Some(path) => std::fs::write(path, text).with_context(|| format!("writing {}", path.display())),
+            None => std::io::stdout().write_all(text.as_bytes()).context("writing to standard output"),
+        }
+    }
+}
+
+/// A file's text; `-` is standard input, and no file stands for `otherwise`.
+fn read(file: Option<&PathBuf>, otherwise: &str) -> Result<String> {
+    let Some(path) = file else { return Ok(otherwise.to_owned()) };
+    if path.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("reading standard input")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
