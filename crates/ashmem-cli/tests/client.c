@@ -1,0 +1,322 @@
+/* A client of /dev/ashmem as C programs are: built for 64 and 32 bits, static and dynamic, and run under `ashmem run`.
+ * Each verb prints "ok" and exits 0, or says what was wrong and exits 1. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct pin { uint32_t offset, len; };
+
+#define SET_NAME _IOW(0x77, 1, char[256])
+#define GET_NAME _IOR(0x77, 2, char[256])
+#define SET_SIZE _IOW(0x77, 3, size_t)
+#define GET_SIZE _IO(0x77, 4)
+#define SET_PROT_MASK _IOW(0x77, 5, unsigned long)
+#define GET_PROT_MASK _IO(0x77, 6)
+#define PIN _IOW(0x77, 7, struct pin)
+#define UNPIN _IOW(0x77, 8, struct pin)
+#define GET_PIN_STATUS _IO(0x77, 9)
+
+#define CHECK(what)                                                                                                    \
+	do {                                                                                                               \
+		if (!(what)) {                                                                                                 \
+			printf("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #what, errno);                                \
+			exit(1);                                                                                                   \
+		}                                                                                                              \
+	} while (0)
+
+static int region(size_t size)
+{
+	int fd = open("/dev/ashmem", O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK(ioctl(fd, SET_SIZE, size) == 0);
+	return fd;
+}
+
+static char *map(int fd, size_t size, int prot)
+{
+	char *at = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
+	CHECK(at != MAP_FAILED);
+	return at;
+}
+
+static void round_trip(void)
+{
+	struct pin whole = {0, 0};
+	struct stat node, status;
+	char name[256];
+	int fd = open("/dev/ashmem", O_RDWR);
+
+	CHECK(fd >= 0);
+	CHECK(ioctl(fd, GET_NAME, name) == 0 && !strcmp(name, "dev/ashmem"));
+	CHECK(ioctl(fd, SET_NAME, "client") == 0);
+	CHECK(ioctl(fd, SET_SIZE, (size_t)5000) == 0 && ioctl(fd, GET_SIZE) == 5000);
+	CHECK(ioctl(fd, GET_PROT_MASK) == 7);
+	CHECK(stat("/dev/ashmem", &node) == 0 && S_ISCHR(node.st_mode));
+	/* At `--fidelity fast` fstat shows the memfd. */
+	if (!getenv("ASHMEM_TEST_FAST"))
+		CHECK(fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == node.st_rdev && status.st_size == 0);
+	CHECK(mmap(NULL, 8193, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EINVAL);
+	char *at = map(fd, 8192, PROT_READ | PROT_WRITE);
+	strcpy(at + 4096, "content");
+	CHECK(ioctl(fd, SET_SIZE, (size_t)1) == -1 && errno == EINVAL);
+	CHECK(ioctl(fd, GET_NAME, name) == 0 && !strcmp(name, "client"));
+	CHECK(ioctl(fd, UNPIN, &whole) == 0 && ioctl(fd, GET_PIN_STATUS, &whole) == 0);
+	CHECK(ioctl(fd, PIN, &whole) == 0 && ioctl(fd, GET_PIN_STATUS, &whole) == 1);
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EPERM);
+	char *read_only = map(fd, 8192, PROT_READ);
+	CHECK(!strcmp(read_only + 4096, "content"));
+	CHECK(mprotect(read_only, 8192, PROT_READ | PROT_WRITE) == -1 && errno == EACCES);
+	CHECK(ioctl(fd, 0x7763) == -1 && errno == ENOTTY);
+}
+
+static void relative(void)
+{
+	CHECK(chdir("/dev") == 0);
+	int fd = open("ashmem", O_RDWR), dir = open("/dev", O_RDONLY | O_DIRECTORY);
+	CHECK(fd >= 0 && dir >= 0 && ioctl(fd, GET_PROT_MASK) == 7);
+	CHECK(chdir("/") == 0);
+	fd = openat(dir, "ashmem", O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0 && ioctl(fd, GET_PROT_MASK) == 7 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
+	fd = open("//dev/./shm/../ashmem", O_RDWR);
+	CHECK(fd >= 0 && ioctl(fd, GET_PROT_MASK) == 7 && fcntl(fd, F_GETFD) == 0);
+	struct { uint64_t flags, mode, resolve; } how = {O_RDWR, 0, 0};
+	fd = syscall(SYS_openat2, AT_FDCWD, "/dev/ashmem", &how, sizeof how);
+	CHECK(fd >= 0 && ioctl(fd, GET_PROT_MASK) == 7);
+	fd = open("/dev/ashmem", O_RDONLY);
+	CHECK(fd >= 0 && ioctl(fd, GET_PROT_MASK) == 7 && ioctl(fd, SET_SIZE, (size_t)4096) == 0);
+	CHECK(map(fd, 4096, PROT_READ)[0] == 0);
+}
+
+static void inherit(char *self)
+{
+	int fd = region(4096);
+	char number[16];
+
+	strcpy(map(fd, 4096, PROT_READ | PROT_WRITE), "inherited");
+	CHECK(fcntl(fd, F_SETFD, 0) == 0);
+	sprintf(number, "%d", fd);
+	execl(self, self, "inherited", number, NULL);
+	CHECK(!"execl");
+}
+
+static void inherited(int fd)
+{
+	CHECK(ioctl(fd, GET_SIZE) == 4096 && !strcmp(map(fd, 4096, PROT_READ), "inherited"));
+}
+
+static void pass(void)
+{
+	int ends[2];
+	struct msghdr message = {0};
+	char byte = 'x', space[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec data = {&byte, 1};
+
+	message.msg_iov = &data;
+	message.msg_iovlen = 1;
+	message.msg_control = space;
+	message.msg_controllen = sizeof space;
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+	pid_t child = fork();
+	if (child == 0) {
+		int fd = region(8192);
+		CHECK(ioctl(fd, SET_NAME, "passed") == 0);
+		strcpy(map(fd, 8192, PROT_READ | PROT_WRITE), "from the child");
+		CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0);
+		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(header), &fd, sizeof fd);
+		CHECK(sendmsg(ends[1], &message, 0) == 1);
+		exit(0);
+	}
+	CHECK(recvmsg(ends[0], &message, 0) == 1);
+	int fd, status;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	char name[256];
+	CHECK(ioctl(fd, GET_NAME, name) == 0 && !strcmp(name, "passed"));
+	CHECK(ioctl(fd, GET_SIZE) == 8192 && ioctl(fd, GET_PROT_MASK) == PROT_READ);
+	CHECK(!strcmp(map(fd, 8192, PROT_READ), "from the child"));
+}
+
+static void *one_thread(void *unused)
+{
+	for (int i = 0; i < 200; i++) {
+		int fd = region(4096);
+		CHECK(ioctl(fd, SET_NAME, "thread") == 0);
+		char *at = map(fd, 4096, PROT_READ | PROT_WRITE);
+		at[0] = 1;
+		CHECK(munmap(at, 4096) == 0 && close(fd) == 0);
+	}
+	return unused;
+}
+
+static void threads(void)
+{
+	pthread_t all[8];
+	for (int i = 0; i < 8; i++)
+		CHECK(pthread_create(&all[i], NULL, one_thread, NULL) == 0);
+	for (int i = 0; i < 8; i++)
+		CHECK(pthread_join(all[i], NULL) == 0);
+}
+
+static void crowd(int processes)
+{
+	for (int i = 0; i < processes; i++)
+		if (fork() == 0) {
+			for (int j = 0; j < 5; j++)
+				round_trip();
+			exit(0);
+		}
+	int status;
+	while (wait(&status) > 0)
+		CHECK(status == 0);
+}
+
+/* Signals arrive all the time: every call must come out as if none had. */
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+static void interrupted(void)
+{
+	struct sigaction action = {0};
+	pid_t target = getpid(), pest;
+
+	action.sa_handler = nothing;
+	action.sa_flags = SA_RESTART;
+	CHECK(sigaction(SIGURG, &action, NULL) == 0);
+	pest = fork();
+	if (pest == 0) {
+		while (getppid() == target) {
+			kill(target, SIGURG);
+			usleep(50);
+		}
+		exit(0);
+	}
+	for (int i = 0; i < 300; i++)
+		round_trip();
+	kill(pest, SIGKILL);
+	CHECK(waitpid(pest, NULL, 0) == pest);
+}
+
+/* Children are killed at any moment of a call; the parent's own calls go on. */
+static void killed(void)
+{
+	for (int i = 0; i < 200; i++) {
+		pid_t child = fork();
+		if (child == 0)
+			for (;;)
+				round_trip();
+		usleep(200 + i * 7);
+		CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+	}
+	round_trip();
+}
+
+/* One thread changes the path while another opens it: what opens is a region or the file the kernel found, never more. */
+static char swapped[32] = "/dev/ashmem";
+static volatile int stop;
+
+static void *swap(void *unused)
+{
+	while (!stop) {
+		memcpy(swapped, "/etc/shadow", 12);
+		memcpy(swapped, "/dev/ashmem", 12);
+	}
+	return unused;
+}
+
+static void race(void)
+{
+	pthread_t thread;
+	CHECK(setgid(65534) == 0 || getgid() != 0 || errno == EINVAL || errno == EPERM);
+	CHECK(setuid(65534) == 0 || getuid() != 0 || errno == EINVAL || errno == EPERM);
+	int forbidden = getuid() != 0;
+	CHECK(pthread_create(&thread, NULL, swap, NULL) == 0);
+	for (int i = 0; i < 3000; i++) {
+		int fd = open(swapped, O_RDWR);
+		if (fd < 0)
+			continue;
+		CHECK(!forbidden || ioctl(fd, GET_PROT_MASK) == 7);
+		close(fd);
+	}
+	stop = 1;
+	CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* Every number and argument that is wrong in some way. */
+static void malformed(void)
+{
+	int fd = region(4096);
+	unsigned seed = 1;
+	map(fd, 4096, PROT_READ | PROT_WRITE);
+	for (int i = 0; i < 100000; i++) {
+		seed = seed * 1103515245 + 12345;
+		unsigned long cmd = 0x7700 | (seed >> 8 & 0xff) | (seed & 0xffff0000);
+		syscall(SYS_ioctl, i % 3 ? fd : (int)(seed >> 4), cmd, (unsigned long)seed << (i % 40));
+	}
+	CHECK(ioctl(fd, GET_SIZE) == 4096);
+}
+
+static void memfd(void)
+{
+	int fd = syscall(SYS_memfd_create, "libcutils", 2u);
+	char name[256];
+	CHECK(fd >= 0 && ftruncate(fd, 12345) == 0);
+	CHECK(ioctl(fd, GET_SIZE) == 12345);
+	CHECK(ioctl(fd, GET_PROT_MASK) == 7 && ioctl(fd, SET_SIZE, (size_t)1) == -1 && errno == EINVAL);
+	CHECK(ioctl(fd, GET_NAME, name) == 0 && !strcmp(name, "libcutils"));
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 && ioctl(fd, GET_PROT_MASK) == (PROT_READ | PROT_EXEC));
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+}
+
+int main(int count, char **words)
+{
+	const char *verb = count > 1 ? words[1] : "round-trip";
+
+	if (!strcmp(verb, "round-trip"))
+		round_trip();
+	else if (!strcmp(verb, "relative"))
+		relative();
+	else if (!strcmp(verb, "inherit"))
+		inherit(words[0]);
+	else if (!strcmp(verb, "inherited"))
+		inherited(atoi(words[2]));
+	else if (!strcmp(verb, "pass"))
+		pass();
+	else if (!strcmp(verb, "threads"))
+		threads();
+	else if (!strcmp(verb, "crowd"))
+		crowd(200);
+	else if (!strcmp(verb, "interrupted"))
+		interrupted();
+	else if (!strcmp(verb, "killed"))
+		killed();
+	else if (!strcmp(verb, "race"))
+		race();
+	else if (!strcmp(verb, "malformed"))
+		malformed();
+	else if (!strcmp(verb, "memfd"))
+		memfd();
+	else
+		CHECK(!"a verb that is known");
+	puts("ok");
+	return 0;
+}
