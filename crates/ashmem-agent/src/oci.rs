@@ -1,7 +1,7 @@
 //! Listeners from OCI runtimes: what runc, crun and youki send to a profile's `listenerPath`.
 //!
 //! A runtime connects once for every process it loads the filter into (a container's first one, and each `exec`), sends a
-//! `ContainerProcessState` as JSON with the listener beside its first bytes, and closes. From then on the listener is ours.
+//! `ContainerProcessState` as JSON with the listener beside its first bytes. From then on the listener is ours.
 //! Runtimes differ in what else they fill in, so only what is used is asked for.
 
 use std::io::IoSliceMut;
@@ -91,8 +91,7 @@ struct State {
 /// # Errors
 /// See [`Error`]; every descriptor that came is closed then.
 pub fn receive(connection: impl AsFd) -> Result<Handover, Error> {
-    let (bytes, descriptors) = read_to_end(connection.as_fd())?;
-    let (process, place) = parse(&bytes, descriptors.len())?;
+    let (process, place, descriptors) = read(connection.as_fd())?;
     let listener = descriptors.into_iter().nth(place).ok_or(Error::Descriptors("names a descriptor it lacks"))?;
     Ok(Handover { listener, process })
 }
@@ -119,8 +118,9 @@ pub fn parse(bytes: &[u8], descriptors: usize) -> Result<(Process, usize), Error
     Ok((Process { container: message.state.id, pid, is_first }, place))
 }
 
-/// Everything up to the end of the stream.
-fn read_to_end(connection: impl AsFd) -> Result<(Vec<u8>, Vec<OwnedFd>), Error> {
+/// Reads until the message is whole. Its end is not waited for: runc up to 1.1 at least keeps the connection for as long
+/// as its own process lives.
+fn read(connection: impl AsFd) -> Result<(Process, usize, Vec<OwnedFd>), Error> {
     let deadline = Instant::now() + PATIENCE;
     let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
     let mut room = vec![0; 64 << 10];
@@ -149,13 +149,14 @@ fn read_to_end(connection: impl AsFd) -> Result<(Vec<u8>, Vec<OwnedFd>), Error> 
         if descriptors.len() > MOST_DESCRIPTORS {
             return Err(Error::Descriptors("carries more descriptors than a message can"));
         }
-        if got.bytes == 0 {
-            return Ok((bytes, descriptors));
-        }
         if bytes.len() + got.bytes > MESSAGE_LIMIT {
             return Err(Error::Long);
         }
         bytes.extend_from_slice(&room[..got.bytes]);
+        match parse(&bytes, descriptors.len()) {
+            Err(Error::Message(error)) if error.is_eof() && got.bytes > 0 => {}
+            other => return other.map(|(process, place)| (process, place, descriptors)),
+        }
     }
 }
 
@@ -232,9 +233,22 @@ mod tests {
         let (head, tail) = RUNC.as_bytes().split_at(20);
         let null = std::fs::File::open("/dev/null").expect("the null device");
         send(&theirs, &null, head, 1).expect("the other end is there");
-        send(&theirs, &null, tail, 0).expect("the other end is there");
-        drop(theirs);
+        let late = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            send(&theirs, &null, tail, 0).expect("the other end is there");
+            theirs
+        });
         assert_eq!(receive(ours).expect("a listener").process.pid, 4711);
+        drop(late.join());
+    }
+
+    #[test]
+    fn a_message_that_is_cut_off_is_refused() {
+        let (theirs, ours) = pair();
+        let null = std::fs::File::open("/dev/null").expect("the null device");
+        send(&theirs, &null, &RUNC.as_bytes()[..20], 1).expect("the other end is there");
+        drop(theirs);
+        assert!(matches!(receive(ours), Err(Error::Message(_))));
     }
 
     #[test]

@@ -1,0 +1,157 @@
+//! What is tried inside a container whose calls the agent answers. One static program; prints one line when all held.
+//!
+//! - `share`: two processes of one container share a region;
+//! - `offer SOCKET`: makes a region, passes it to whoever connects, one after another, until one says `end`; then sees
+//!   whether the region is as it was left;
+//! - `join SOCKET`: takes it in another process of the same container, begun by an exec;
+//! - `stranger SOCKET`: takes it in another container, where it is a memfd like any other; says `end`.
+
+mod passing;
+mod region;
+
+use anyhow::{Context, Result, bail, ensure};
+use region::{PAGE, Region};
+use rustix::process::Pid;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::ExitCode;
+
+const NAME: &str = "tenant";
+const SIZE: usize = 4 * PAGE;
+const WORDS: &[u8] = b"what one process wrote";
+const REPLY: &[u8] = b"what the other answered";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["share"] => share(),
+        ["offer", socket] => offer(socket),
+        ["join", socket] => join(socket),
+        ["stranger", socket] => stranger(socket),
+        _ => Err(anyhow::anyhow!("usage: ashmem-tenant share | offer SOCKET | join SOCKET | stranger SOCKET")),
+    };
+    match done {
+        Ok(()) => {
+            println!("{}: held", words.join(" "));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}: {error:#}", words.join(" "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn new_region() -> Result<Region> {
+    let region = Region::open()?;
+    region.check_looks()?;
+    region.set_name(NAME)?;
+    region.set_size(SIZE)?;
+    ensure!(region.size()? == SIZE, "GET_SIZE answers {}", region.size()?);
+    Ok(region)
+}
+
+fn share() -> Result<()> {
+    let (ours, theirs) = UnixStream::pair().context("socketpair")?;
+    // SAFETY: this process has one thread.
+    match unsafe { libc::fork() } {
+        -1 => bail!("fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            drop(ours);
+            let code = match answer(&theirs) {
+                Ok(()) => 0,
+                Err(error) => {
+                    eprintln!("share, the child: {error:#}");
+                    1
+                }
+            };
+            std::process::exit(code)
+        }
+        pid => {
+            drop(theirs);
+            let region = new_region()?;
+            let mapping = region.map(SIZE)?;
+            mapping.write(PAGE, WORDS);
+            passing::send(&ours, region.as_fd())?;
+            let pid = Pid::from_raw(pid).context("fork's answer")?;
+            let status = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())?;
+            let code = status.and_then(|(_, status)| status.exit_status());
+            ensure!(code == Some(0), "the child ended with {code:?}");
+            ensure!(mapping.read(2 * PAGE, REPLY.len()) == REPLY, "the child's answer did not arrive");
+            Ok(())
+        }
+    }
+}
+
+fn answer(socket: &UnixStream) -> Result<()> {
+    let region = Region::from_fd(passing::receive(socket)?);
+    region.check_looks()?;
+    ensure!(region.name()? == NAME, "GET_NAME answers {:?}", region.name()?);
+    ensure!(region.size()? == SIZE, "GET_SIZE answers {}", region.size()?);
+    let mapping = region.map(SIZE)?;
+    ensure!(mapping.read(PAGE, WORDS.len()) == WORDS, "other bytes than the parent's");
+    mapping.write(2 * PAGE, REPLY);
+    Ok(())
+}
+
+/// The mask that the offered region is given: reading and writing.
+const MASK: i32 = libc::PROT_READ | libc::PROT_WRITE;
+/// Its pages that are unpinned: from one process of its own container, and from a stranger.
+const UNPINNED: usize = 1;
+const STRANGERS: usize = 3;
+
+fn offer(path: &str) -> Result<()> {
+    let listener = UnixListener::bind(path).with_context(|| format!("binding {path}"))?;
+    let region = new_region()?;
+    region.set_mask(MASK)?;
+    let mapping = region.map(SIZE)?;
+    mapping.write(0, WORDS);
+    loop {
+        let (mut visitor, _) = listener.accept().context("accepting a visitor")?;
+        passing::send(&visitor, region.as_fd())?;
+        let mut word = String::new();
+        visitor.read_to_string(&mut word).context("hearing the visitor out")?;
+        if word == "end" {
+            break;
+        }
+    }
+    ensure!(!region.is_pinned(UNPINNED)?, "what a process of this container unpinned is pinned");
+    ensure!(region.is_pinned(STRANGERS)?, "a stranger unpinned a page");
+    ensure!(region.name()? == NAME && region.size()? == SIZE && region.mask()? == MASK, "the region has changed");
+    Ok(())
+}
+
+fn visit(path: &str) -> Result<(UnixStream, Region)> {
+    let socket = UnixStream::connect(path).with_context(|| format!("connecting to {path}"))?;
+    let region = Region::from_fd(passing::receive(&socket)?);
+    Ok((socket, region))
+}
+
+fn join(path: &str) -> Result<()> {
+    let (_socket, region) = visit(path)?;
+    region.check_looks()?;
+    ensure!(region.name()? == NAME, "GET_NAME answers {:?}", region.name()?);
+    ensure!(region.mask()? == MASK, "GET_PROT_MASK answers {}", region.mask()?);
+    ensure!(region.map(SIZE)?.read(0, WORDS.len()) == WORDS, "other bytes than the owner's");
+    region.unpin(UNPINNED)?;
+    ensure!(!region.is_pinned(UNPINNED)?, "unpinned and pinned all the same");
+    Ok(())
+}
+
+/// A descriptor was passed, and with it the memory, as with any file. The region behind it was not.
+fn stranger(path: &str) -> Result<()> {
+    let (mut socket, region) = visit(path)?;
+    ensure!(region.check_looks().is_err(), "it looks like a region of this container");
+    ensure!(region.mask()? != MASK, "the mask of another container's region is told");
+    ensure!(region.is_pinned(UNPINNED)?, "the pins of another container's region are told");
+    region.unpin(STRANGERS)?;
+    ensure!(region.pin(STRANGERS)? == 0, "a memfd that was never unpinned says it was purged");
+    region.unpin(STRANGERS)?;
+    ensure!(region.set_size(PAGE).is_err(), "SET_SIZE on another container's region");
+    ensure!(region.set_name("taken").is_err(), "SET_NAME on another container's region");
+    let own = new_region()?;
+    own.map(SIZE)?.write(0, REPLY);
+    ensure!(own.name()? == NAME, "GET_NAME answers {:?}", own.name()?);
+    socket.write_all(b"end").context("saying end")
+}
