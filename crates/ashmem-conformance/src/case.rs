@@ -70,9 +70,10 @@ pub(crate) struct Case {
 pub(crate) const PATIENCE: u32 = 9;
 
 /// A declared difference: for this provider the case passes only if the other behaviour is seen.
+#[derive(Clone, Copy)]
 pub(crate) struct Differs {
     /// Who differs.
-    pub(crate) provider: Provider,
+    pub(crate) providers: &'static [Provider],
     /// What it does instead.
     pub(crate) what: &'static str,
     /// Why that is right, or why it cannot be helped.
@@ -109,7 +110,7 @@ impl Case {
 
     /// The difference declared for a provider.
     pub(crate) fn difference(&self, provider: Provider) -> Option<&'static Differs> {
-        self.differs.iter().find(|differs| differs.provider == provider)
+        self.differs.iter().find(|differs| differs.providers.contains(&provider))
     }
 
     /// Runs the steps that count for this provider, in the calling process.

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use ashmem_core::abi::{IS_PINNED, IS_UNPINNED, NOT_PURGED, WAS_PURGED};
 
+use super::run;
 use crate::case::{Case, Stop, Verdict, equal, failed, holds, refused};
 use crate::device::Region;
 use crate::fault::SEGV;
@@ -199,7 +200,8 @@ pub(crate) const CASES: &[Case] = &[
             })?
             .join()
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "applications.dalvik-heap",
         &["SIZE-10", "MMAP-08"],
@@ -217,7 +219,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("applications.waydroid", &["CLI-14", "OPEN-11"], "Waydroid looks for ' ashmem' in /proc/misc", |_| {
         let misc = std::fs::read_to_string("/proc/misc").or_else(|e| failed(format!("/proc/misc: {e}")))?;
         holds("/proc/misc names ashmem", misc.lines().any(|line| line.ends_with(" ashmem")))
-    }),
+    })
+    .differs(&[run::MISC]),
     Case::new(
         "applications.read-after-munmap",
         &["CLI-15", "READ-03", "SIZE-03"],

@@ -2,8 +2,9 @@
 
 use ashmem_core::abi::{self, NOT_PURGED, WAS_PURGED};
 
-use crate::case::{Case, equal, failed, holds, refused};
+use crate::case::{Case, Differs, Provider, equal, failed, holds, refused};
 use crate::device::open_path;
+use crate::errno::answer;
 use crate::map::{Map, NONE, PAGE, R, RW, RWX};
 use crate::process::Child;
 
@@ -145,7 +146,20 @@ pub(crate) const CASES: &[Case] = &[
             let memfd = open_path(link.as_bytes(), libc::O_RDWR)?;
             refused("GET_SIZE of a memfd", memfd.size(), libc::ENOTTY)
         },
-    ),
+    )
+    .differs(&[Differs {
+        providers: &[Provider::Run],
+        what: "A memfd answers GET_SIZE with its size, as Android's own kernels do: libcutils may use memfd",
+        reason: "that is how Android 16 without ashmem in its kernel finds out that memfd will do",
+        check: Some(|_| {
+            // SAFETY: the name is NUL terminated.
+            let fd = unsafe { libc::memfd_create(c"probe".as_ptr(), libc::MFD_CLOEXEC) };
+            // SAFETY: ftruncate touches no memory.
+            answer("ftruncate", unsafe { libc::ftruncate(fd, 12345) }.into())?;
+            let memfd = open_path(format!("/proc/self/fd/{fd}").as_bytes(), libc::O_RDWR)?;
+            equal("GET_SIZE of a memfd", memfd.size()?, 12345)
+        }),
+    }]),
     Case::new(
         "clients.ndk",
         &["CLI-04", "LIB-07", "OPEN-06", "PROT-02"],

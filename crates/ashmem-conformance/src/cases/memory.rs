@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use ashmem_core::abi;
 
+use super::run;
 use crate::case::{Case, Differs, Env, Provider, Stop, Verdict, equal, failed, holds, refused, skip};
 use crate::device::{Region, open_path};
 use crate::errno::{Answer, answer};
@@ -158,7 +159,8 @@ pub(crate) const CASES: &[Case] = &[
             let want = if theirs.is_ok() { model.line()?.path } else { "/dev/ashmem (deleted)".into() };
             equal("the path in maps", path, want)
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new("memory.huge-page-advice", &["MMAP-21"], "MADV_HUGEPAGE and a hint address do no harm", |env| {
         let region = env.region(4 << 20)?;
         let map = Map::at(0x2000_0000_0000, region.fd(), 4 << 20, RW, libc::MAP_SHARED, 0)?;
@@ -182,7 +184,8 @@ pub(crate) const CASES: &[Case] = &[
                 refused("mprotect", region.share(PAGE)?.protect(RWX), libc::EACCES)
             })
         },
-    ),
+    )
+    .differs(&[run::NODE_ELSEWHERE]),
     Case::new(
         "memory.charged-twice",
         &["MMAP-09", "MMAP-28", "NAME-12"],
@@ -199,7 +202,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        provider: Provider::Module,
+        providers: &[Provider::Module],
         what: "Under strict overcommit a region that fits once is mapped",
         reason: "no second, temporary object is made, so nothing is charged twice",
         check: Some(|env| {

@@ -1,5 +1,6 @@
 //! mmap: what the device checks, what a mapping shows.
 
+use super::run;
 use crate::case::{Case, equal, holds, refused};
 use crate::fault::{BUS, SEGV};
 use crate::map::{Map, NONE, PAGE, R, RW, RWX};
@@ -218,7 +219,8 @@ pub(crate) const CASES: &[Case] = &[
             equal("the byte", map.load(0)?, 0)?;
             refused("mprotect to write", map.protect(RW), libc::EACCES)
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "mmap.offset-unchecked",
         &["MMAP-16"],

@@ -17,6 +17,7 @@ mod protection;
 mod purge;
 mod purged;
 mod read_seek;
+mod run;
 mod security;
 mod size;
 mod unsupported;

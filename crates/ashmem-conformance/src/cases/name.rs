@@ -4,6 +4,7 @@ use std::ffi::CString;
 
 use ashmem_core::abi;
 
+use super::run;
 use crate::case::{Case, equal, holds, refused};
 use crate::device::UNTOUCHED;
 use crate::map::{Map, NONE, PAGE, R, RW};
@@ -143,7 +144,8 @@ pub(crate) const CASES: &[Case] = &[
             equal("the path in maps", map.line()?.path.as_str(), "/dev/ashmem (deleted)")?;
             equal("the name in fdinfo", region.fdinfo_value("name")?, None)
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "name.any-bytes",
         &["NAME-11"],
@@ -171,7 +173,8 @@ pub(crate) const CASES: &[Case] = &[
             let map = region.map(2 * PAGE, R, libc::MAP_SHARED, 0)?;
             equal("the path in maps", map.line()?.path.as_str(), "/dev/ashmem/late (deleted)")
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new("name.after-munmap", &["NAME-13"], "SET_NAME stays EINVAL after everything was unmapped", |env| {
         let (region, map) = env.mapped(4096)?;
         drop(map);
@@ -219,7 +222,8 @@ pub(crate) const CASES: &[Case] = &[
             equal("the rights", line.perms.as_str(), "rw-s")?;
             equal("the offset", line.offset, PAGE as u64)
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "name.maps-private",
         &["NAME-15", "MMAP-12"],
@@ -231,17 +235,20 @@ pub(crate) const CASES: &[Case] = &[
             equal("the path", line.path.as_str(), "/dev/ashmem/foo (deleted)")?;
             equal("the rights", line.perms.as_str(), "rw-p")
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new("name.maps-newline", &["NAME-11", "NAME-15"], "maps writes a newline in the name as \\012", |env| {
         let region = env.region(4096)?;
         region.set_name(c"two\nlines")?;
         equal("the path", region.share(PAGE)?.line()?.path.as_str(), "/dev/ashmem/two\\012lines (deleted)")
-    }),
+    })
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new("name.maps-slashes", &["NAME-11", "NAME-15"], "maps shows slashes in the name as they are", |env| {
         let region = env.region(4096)?;
         region.set_name(c"a/../b")?;
         equal("the path", region.share(PAGE)?.line()?.path.as_str(), "/dev/ashmem/a/../b (deleted)")
-    }),
+    })
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "name.maps-unnamed",
         &["NAME-16"],
@@ -250,7 +257,8 @@ pub(crate) const CASES: &[Case] = &[
             let (_region, map) = env.mapped(4096)?;
             equal("the path", map.line()?.path.as_str(), "/dev/ashmem (deleted)")
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "name.maps-inode",
         &["NAME-17", "FDI-02"],
@@ -263,13 +271,15 @@ pub(crate) const CASES: &[Case] = &[
             let node = format!("{:02x}:{:02x}", libc::major(stat.st_dev), libc::minor(stat.st_dev));
             holds("the device in maps is not the node's file system", line.device != node)
         },
-    ),
+    )
+    .differs(&[run::FDINFO]),
     Case::new("name.maps-255-bytes", &["NAME-18", "NAME-15"], "A name of 255 bytes is shown whole in maps", |env| {
         let name = "m".repeat(255);
         let region = env.region(4096)?;
         region.set_name(&CString::new(name.as_str()).unwrap_or_default())?;
         equal("the path", region.share(PAGE)?.line()?.path, format!("/dev/ashmem/{name} (deleted)"))
-    }),
+    })
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "name.maps-keeps-after-close",
         &["NAME-15", "OPEN-07"],
@@ -281,5 +291,6 @@ pub(crate) const CASES: &[Case] = &[
             drop(region);
             equal("the path", map.line()?.path.as_str(), "/dev/ashmem/kept (deleted)")
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
 ];

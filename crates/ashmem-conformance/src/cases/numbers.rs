@@ -201,7 +201,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        provider: Provider::Module,
+        providers: &[Provider::Module, Provider::Run],
         what: "GET_FILE_ID writes the backing file's inode number once mapped, and is EINVAL before",
         reason: "newer Android asks for it; the original driver of this line does not know the command",
         check: Some(|env| {
@@ -221,7 +221,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        provider: Provider::Module,
+        providers: &[Provider::Module, Provider::Run],
         what: "GET_FILE_ID with a bad pointer is EINVAL before the first mmap and EFAULT after it",
         reason: "newer Android asks for it; the original driver of this line does not know the command",
         check: Some(|env| {

@@ -2,6 +2,7 @@
 
 use ashmem_core::abi;
 
+use super::run;
 use crate::case::{Case, Verdict, equal, failed, refused};
 use crate::errno::answer;
 use crate::map::{NONE, PAGE, R, RW, RWX};
@@ -171,7 +172,8 @@ pub(crate) const CASES: &[Case] = &[
             equal("PIN", region.pin(0, 0)?, abi::WAS_PURGED)?;
             equal("the byte", map.load(0)?, 0)
         },
-    ),
+    )
+    .differs(&[run::SEALED_PURGE]),
     Case::new(
         "protection.all-mmaps",
         &["MMAP-05", "MMAP-06"],

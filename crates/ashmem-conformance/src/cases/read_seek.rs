@@ -1,5 +1,6 @@
 //! read and lseek.
 
+use super::run;
 use crate::case::{Case, equal, refused};
 use crate::device::UNTOUCHED;
 use crate::errno::answer;
@@ -17,7 +18,8 @@ pub(crate) const CASES: &[Case] = &[
         let region = env.region(4096)?;
         refused("read", region.read(10), libc::EBADF)?;
         refused("pread", region.pread(10, 0), libc::EBADF)
-    }),
+    })
+    .differs(&[run::KERNEL_READS]),
     Case::new("read_seek.read", &["READ-03"], "read gives the bytes at the position and moves it", |env| {
         let (region, map) = env.mapped(100)?;
         map.write(0, b"abcdefgh")?;
@@ -78,7 +80,8 @@ pub(crate) const CASES: &[Case] = &[
             region.pread(10, 100)?;
             equal("SEEK_CUR", region.seek(0, libc::SEEK_CUR)?, 110)
         },
-    ),
+    )
+    .differs(&[run::KERNEL_READS]),
     Case::new("read_seek.pread-leaves-read", &["READ-07"], "After pread, read goes on at its own position", |env| {
         let (region, map) = env.mapped(4096)?;
         map.write(0, b"abcdef")?;
@@ -178,10 +181,12 @@ pub(crate) const CASES: &[Case] = &[
             refused(&format!("lseek whence {whence}"), region.seek(0, whence), libc::EINVAL)?;
         }
         Ok(())
-    }),
+    })
+    .differs(&[run::KERNEL_READS]),
     Case::new("read_seek.seek-not-mapped", &["SEEK-02"], "lseek on a region never mapped is EBADF", |env| {
         refused("lseek", env.region(4096)?.seek(0, libc::SEEK_SET), libc::EBADF)
-    }),
+    })
+    .differs(&[run::KERNEL_READS]),
     Case::new(
         "read_seek.set-cur-end",
         &["SEEK-03"],
@@ -274,7 +279,8 @@ pub(crate) const CASES: &[Case] = &[
             equal("SEEK_CUR + 2", region.seek(2, libc::SEEK_CUR)?, 100)?;
             equal("read", region.read(1)?, b"x".to_vec())
         },
-    ),
+    )
+    .differs(&[run::KERNEL_READS]),
     Case::new("read_seek.seek-beyond-2-gib", &["SEEK-08"], "Positions of 2 GiB and more come back whole", |env| {
         let region = env.region(6 << 30)?;
         let _map = region.map(PAGE, RW, libc::MAP_SHARED | libc::MAP_NORESERVE, 0)?;

@@ -6,6 +6,7 @@ use std::thread;
 
 use ashmem_core::abi::{IS_PINNED, NOT_PURGED, WAS_PURGED};
 
+use super::run;
 use crate::case::{Case, Differs, Env, Provider, Stop, Verdict, equal, failed, holds, refused};
 use crate::device::{Region, open_path};
 use crate::errno::Answer;
@@ -53,7 +54,8 @@ pub(crate) const CASES: &[Case] = &[
             }
             Ok(())
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new("security.first-mmap-race", &["MMAP-10"], "Two first mmaps at once make one backing file", |env| {
         for _ in 0..400 {
             let region = env.region(PAGE as u64)?;
@@ -202,10 +204,22 @@ pub(crate) const CASES: &[Case] = &[
             let (region, owner) = env.mapped(2 * PAGE as u64)?;
             owner.touch(9)?;
             region.set_mask(1)?;
-            unprivileged(|| every_way_to_write(&region))?;
+            unprivileged(|| every_way_to_write(&region, libc::EINVAL))?;
             equal("the pages", owner.pages()?, vec![9, 9])
         },
-    ),
+    )
+    .differs(&[Differs {
+        providers: &[Provider::Run],
+        what: "A process that was given a read-only region finds no way to write to it; write(2) is EPERM",
+        reason: "the mask is held by a seal, and that is how the kernel refuses what is sealed",
+        check: Some(|env| {
+            let (region, owner) = env.mapped(2 * PAGE as u64)?;
+            owner.touch(9)?;
+            region.set_mask(1)?;
+            unprivileged(|| every_way_to_write(&region, libc::EPERM))?;
+            equal("the pages", owner.pages()?, vec![9, 9])
+        }),
+    }]),
     Case::new(
         "security.unpin-needs-no-right",
         &["BUG-03", "PROT-10"],
@@ -219,7 +233,8 @@ pub(crate) const CASES: &[Case] = &[
             env.purge()?;
             equal("the byte", map.load(0)?, 0)
         },
-    ),
+    )
+    .differs(&[run::SEALED_PURGE]),
     Case::new(
         "security.map-files-write-beyond-mask",
         &["MMAP-22"],
@@ -231,12 +246,20 @@ pub(crate) const CASES: &[Case] = &[
             equal("the bytes", owner.read(0, 4)?, b"hole".to_vec())
         },
     )
-    .differs(&[Differs {
-        provider: Provider::Module,
-        what: "Re-opening for writing a mapping whose mask has no write is EPERM",
-        reason: SHUT,
-        check: Some(shut_for_writing),
-    }]),
+    .differs(&[
+        Differs {
+            providers: &[Provider::Run],
+            what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
+            reason: SHUT,
+            check: Some(sealed_for_writing),
+        },
+        Differs {
+            providers: &[Provider::Module],
+            what: "Re-opening for writing a mapping whose mask has no write is EPERM",
+            reason: SHUT,
+            check: Some(shut_for_writing),
+        },
+    ]),
     Case::new(
         "security.map-files-map-beyond-mask",
         &["MMAP-22"],
@@ -248,21 +271,29 @@ pub(crate) const CASES: &[Case] = &[
             equal("the byte", owner.load(0)?, 66)
         },
     )
-    .differs(&[Differs {
-        provider: Provider::Module,
-        what: "A mapping without write in the mask can be re-opened for reading, and then not be mapped writable",
-        reason: SHUT,
-        check: Some(|env| {
-            need_root("opening /proc/PID/map_files")?;
-            let (_region, owner, map) = read_only(env)?;
-            let again = reopen(&map, libc::O_RDONLY)?;
-            refused("a writable mmap", again.share(PAGE), libc::EACCES)?;
-            let view = again.map(PAGE, R, SHARED, 0)?;
-            refused("mprotect", view.protect(RW), libc::EACCES)?;
-            refused("write", again.write(b"x"), libc::EBADF)?;
-            equal("the byte", owner.load(0)?, 5)
-        }),
-    }]),
+    .differs(&[
+        Differs {
+            providers: &[Provider::Run],
+            what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
+            reason: SHUT,
+            check: Some(sealed_for_writing),
+        },
+        Differs {
+            providers: &[Provider::Module],
+            what: "A mapping without write in the mask can be re-opened for reading, and then not be mapped writable",
+            reason: SHUT,
+            check: Some(|env| {
+                need_root("opening /proc/PID/map_files")?;
+                let (_region, owner, map) = read_only(env)?;
+                let again = reopen(&map, libc::O_RDONLY)?;
+                refused("a writable mmap", again.share(PAGE), libc::EACCES)?;
+                let view = again.map(PAGE, R, SHARED, 0)?;
+                refused("mprotect", view.protect(RW), libc::EACCES)?;
+                refused("write", again.write(b"x"), libc::EBADF)?;
+                equal("the byte", owner.load(0)?, 5)
+            }),
+        },
+    ]),
     Case::new(
         "security.map-files-write-only",
         &["MMAP-22"],
@@ -274,12 +305,20 @@ pub(crate) const CASES: &[Case] = &[
             equal("the bytes", owner.read(0, 4)?, b"hole".to_vec())
         },
     )
-    .differs(&[Differs {
-        provider: Provider::Module,
-        what: "Re-opening write-only a mapping whose mask has no write is EPERM",
-        reason: SHUT,
-        check: Some(shut_for_writing),
-    }]),
+    .differs(&[
+        Differs {
+            providers: &[Provider::Run],
+            what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
+            reason: SHUT,
+            check: Some(sealed_for_writing),
+        },
+        Differs {
+            providers: &[Provider::Module],
+            what: "Re-opening write-only a mapping whose mask has no write is EPERM",
+            reason: SHUT,
+            check: Some(shut_for_writing),
+        },
+    ]),
     Case::new(
         "security.map-files-read",
         &["MMAP-22"],
@@ -375,12 +414,12 @@ fn shut_for_writing(env: &Env) -> Verdict {
 }
 
 /// Each way to get a writable view of a read-only region, tried and refused.
-fn every_way_to_write(region: &Region) -> Verdict {
+fn every_way_to_write(region: &Region, write: i32) -> Verdict {
     let map = region.map(2 * PAGE, R, SHARED, 0)?;
     refused("mprotect", map.protect(RW), libc::EACCES)?;
     refused("mmap", region.share(PAGE), libc::EPERM)?;
     refused("SET_PROT_MASK", region.set_mask(3), libc::EINVAL)?;
-    refused("write", region.write(b"x"), libc::EINVAL)?;
+    refused("write", region.write(b"x"), write)?;
     refused("MADV_REMOVE", map.advise(libc::MADV_REMOVE), libc::EACCES)?;
     holds("map_files stays shut", try_reopen(&map, libc::O_RDWR).is_err())?;
     let moved = map.resize(3 * PAGE)?;
@@ -390,4 +429,15 @@ fn every_way_to_write(region: &Region) -> Verdict {
     equal("remap_file_pages", got, -1)?;
     moved.leak();
     Ok(())
+}
+
+/// Through a re-opened descriptor a region whose mask has no write stays as it is.
+fn sealed_for_writing(env: &Env) -> Verdict {
+    need_root("opening /proc/PID/map_files")?;
+    let (_region, owner, map) = read_only(env)?;
+    for flags in [libc::O_RDWR, libc::O_WRONLY] {
+        refused("write", reopen(&map, flags)?.write(b"hole"), libc::EPERM)?;
+    }
+    refused("a writable mmap", reopen(&map, libc::O_RDWR)?.share(PAGE), libc::EPERM)?;
+    equal("the byte", owner.load(0)?, 5)
 }

@@ -1,5 +1,6 @@
 //! Calls that a region does not answer.
 
+use super::run;
 use crate::case::{Case, equal, refused};
 use crate::errno::answer;
 use crate::process::Link;
@@ -19,7 +20,8 @@ pub(crate) const CASES: &[Case] = &[
             refused("writev", answer("writev", got as i64), libc::EINVAL)?;
         }
         equal("the byte", map.load(0)?, 0)
-    }),
+    })
+    .differs(&[run::KERNEL_WRITES]),
     Case::new("unsupported.write-read-only", &["UNS-01"], "write on a descriptor opened read-only is EBADF", |env| {
         refused("write", env.open_with(libc::O_RDONLY)?.write(b"x"), libc::EBADF)
     }),
@@ -111,5 +113,6 @@ pub(crate) const CASES: &[Case] = &[
             }
             Ok(())
         },
-    ),
+    )
+    .differs(&[run::OTHER_IOCTLS]),
 ];
