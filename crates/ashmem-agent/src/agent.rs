@@ -16,6 +16,7 @@ use crate::channel::Channel;
 use crate::container::{Identity, device_of};
 use crate::endpoint::{Endpoint, Peer, Protocol};
 use crate::filter::Fidelity;
+use crate::lxc::Monitor;
 use crate::notify::Listener;
 use crate::oci;
 use crate::origin::Origin;
@@ -67,7 +68,7 @@ impl Agent {
         let work = move || {
             let taken = match protocol {
                 Protocol::Oci => agent.take_listener(peer),
-                Protocol::Lxc => Ok(()),
+                Protocol::Lxc => agent.take_monitor(peer),
             };
             if let Err(error) = taken {
                 tracing::error!(%error, "a container is not served by /dev/ashmem");
@@ -94,6 +95,23 @@ impl Agent {
         supervisor.add(channel);
         containers.insert(identity.clone(), Arc::clone(&supervisor));
         drop(containers);
+        self.supervise(identity, supervisor);
+        Ok(())
+    }
+
+    /// Serves the container of an LXC monitor. Its first notification says which one it is.
+    fn take_monitor(self: &Arc<Self>, peer: Peer) -> Result<(), Error> {
+        let monitor = Monitor::new(peer.connection);
+        let first = match monitor.peek() {
+            // A container that ended before it made a call that could concern us.
+            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
+            other => other.map_err(|errno| Error::System { what: "reading LXC's first notification", errno })?,
+        };
+        let id = String::from_utf8_lossy(&first.cookie).into_owned();
+        let identity = Identity { user: peer.user, id: format!("{id}#{}", first.init) };
+        tracing::info!(container = %identity, "a monitor");
+        let supervisor = supervisor(first.init)?;
+        supervisor.add(Arc::new(monitor));
         self.supervise(identity, supervisor);
         Ok(())
     }

@@ -308,6 +308,8 @@ pub enum Call {
 /// The arguments of mmap(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mmap {
+    /// Where, or 0.
+    pub address: u64,
     /// Length in bytes, as asked for.
     pub len: u64,
     /// `PROT_*`.
@@ -333,8 +335,12 @@ impl Call {
             Kind::OpenAt => Self::Open { dir: a as i32, path: b, flags: c as u32 },
             Kind::OpenAt2 => Self::OpenAt2 { dir: a as i32, path: b, how: c, size: d },
             Kind::Ioctl => Self::Ioctl { fd: a as i32, cmd: b as u32, arg: c },
-            Kind::Mmap => Self::Mmap(Mmap { len: b, prot: c as u32, flags: d as u32, fd: e as i32, offset: f }),
-            Kind::Mmap2 => Self::Mmap(Mmap { len: b, prot: c as u32, flags: d as u32, fd: e as i32, offset: f << 12 }),
+            Kind::Mmap => {
+                Self::Mmap(Mmap { address: a, len: b, prot: c as u32, flags: d as u32, fd: e as i32, offset: f })
+            }
+            Kind::Mmap2 => {
+                Self::Mmap(Mmap { address: a, len: b, prot: c as u32, flags: d as u32, fd: e as i32, offset: f << 12 })
+            }
             Kind::OldMmap => Self::OldMmap(a),
             Kind::Fstat(layout) => Self::Fstat { fd: a as i32, buffer: b, layout },
             Kind::Stat(layout) => Self::Stat { dir: CWD, path: a, buffer: b, flags: 0, layout },
@@ -360,7 +366,7 @@ impl Call {
 impl Mmap {
     /// Reads the six words of the first mmap(2) of 32-bit x86.
     pub fn from_words(words: [u32; 6]) -> Self {
-        let [_, len, prot, flags, fd, offset] = words;
-        Self { len: len.into(), prot, flags, fd: fd as i32, offset: offset.into() }
+        let [address, len, prot, flags, fd, offset] = words;
+        Self { address: address.into(), len: len.into(), prot, flags, fd: fd as i32, offset: offset.into() }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! - [`calls`], [`filter`], [`notify`]: the kernel's side;
 //! - [`channel`]: where notifications come from; [`direct`] is one of the sources: a program we start ourselves;
-//! - [`agent`], [`endpoint`], [`oci`], [`container`]: containers that their runtimes bring; [`profile`] is what tells a
+//! - [`agent`], [`endpoint`], [`oci`], [`lxc`], [`container`]: containers that their runtimes bring; [`profile`] is what tells a
 //!   runtime to;
 //! - [`device`], [`memory`], [`region`], [`arena`], [`table`]: what a region is and how long it lives;
 //! - [`target`]: the calling thread seen from outside;
@@ -23,7 +23,9 @@ pub mod endpoint;
 pub mod filter;
 mod handover;
 mod holder;
+mod implant;
 mod ioctl;
+pub mod lxc;
 pub mod memory;
 mod mmap;
 mod namespace;

@@ -27,6 +27,7 @@ impl Origin {
             return Outcome::CONTINUE;
         }
         match self.map(target, &held, key, call) {
+            Ok(()) if call.flags & MAP_TYPE == MAP_PRIVATE => Outcome::MapAnonymous(call),
             Ok(()) => Outcome::CONTINUE,
             Err(error) => Outcome::errno(error),
         }

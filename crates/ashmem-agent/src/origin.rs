@@ -8,6 +8,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
 
 use crate::arena::Key;
+use crate::calls::Mmap;
 use crate::channel::{Answer, Injection};
 use crate::device::Device;
 use crate::filter::Fidelity;
@@ -33,6 +34,8 @@ pub(crate) enum Outcome {
     Answer(Answer),
     /// Write these bytes, then answer 0.
     Write { address: u64, bytes: Vec<u8> },
+    /// Answer this mmap with private memory of zeros.
+    MapAnonymous(Mmap),
     /// Answer with a new descriptor.
     Open { fd: OwnedFd, close_on_exec: bool },
 }

@@ -105,12 +105,13 @@ pub(crate) fn kill(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// Waits until something happens to a child: its number and its status; stops count too.
+/// Waits until something happens to a child: its number and its status; stops count too. Only children of the thread that
+/// asks: what another thread traces is that one's matter.
 pub(crate) fn wait_for_child() -> Result<(i32, i32)> {
     let mut status = 0;
     loop {
         // SAFETY: the status is an integer of ours.
-        match check(unsafe { libc::waitpid(-1, &mut status, libc::WUNTRACED) }) {
+        match check(unsafe { libc::waitpid(-1, &mut status, libc::WUNTRACED | libc::__WNOTHREAD) }) {
             Err(Errno::INTR) => {}
             other => return other.map(|pid| (pid, status)),
         }

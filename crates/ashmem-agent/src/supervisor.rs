@@ -15,6 +15,7 @@ use ashmem_core::abi::{self, Caller};
 
 use crate::calls::{Call, Mmap};
 use crate::channel::{Answer, Channel, Request};
+use crate::implant;
 use crate::ioctl::Argument;
 use crate::origin::{Origin, Outcome};
 use crate::target::Target;
@@ -149,6 +150,7 @@ impl Supervisor {
                 };
                 channel.answer(request.id, answer)
             }
+            Outcome::MapAnonymous(call) => implant::map_anonymous(channel, &request, call),
             Outcome::Open { fd, close_on_exec } => {
                 channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
                     Errno::NOENT => Err(error),

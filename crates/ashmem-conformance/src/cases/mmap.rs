@@ -99,7 +99,8 @@ pub(crate) const CASES: &[Case] = &[
             region.set_mask(1)?;
             refused("mprotect", region.map(PAGE, R, PRIVATE, 0)?.protect(RW), libc::EACCES)
         },
-    ),
+    )
+    .differs(&[run::PRIVATE_RIGHTS]),
     Case::new(
         "mmap.none-then-mprotect",
         &["MMAP-08"],
@@ -134,7 +135,8 @@ pub(crate) const CASES: &[Case] = &[
         equal("a private one", region.map(PAGE, R, PRIVATE, 0)?.line()?.inode, inode)?;
         drop(map);
         equal("one after the first is gone", region.share(PAGE)?.line()?.inode, inode)
-    }),
+    })
+    .differs(&[run::PRIVATE_IN_MAPS]),
     Case::new("mmap.backings-differ", &["MMAP-10"], "Two regions have two inodes", |env| {
         let ((_a, one), (_b, two)) = (env.mapped(4096)?, env.mapped(4096)?);
         holds("the inodes differ", one.line()?.inode != two.line()?.inode)

@@ -60,3 +60,15 @@ pub(crate) const NODE_ELSEWHERE: Differs = beyond_reach(
     "Another node of the same number is the null device",
     "the node in /dev is the null device, told apart by its place",
 );
+
+/// A private mapping's inode.
+pub(crate) const PRIVATE_IN_MAPS: Differs = beyond_reach(
+    "A private mapping is anonymous memory in maps, without path and inode",
+    "the agent has the caller map anonymous memory instead of the memfd, whose content it would show",
+);
+
+/// Rights of a private mapping.
+pub(crate) const PRIVATE_RIGHTS: Differs = beyond_reach(
+    "mprotect gives a private mapping rights beyond the mask",
+    "only the kernel takes a right from a mapping for good; the memory is the caller's own and shows nobody's content",
+);
