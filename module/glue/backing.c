@@ -6,6 +6,10 @@
  * has the first: it is the vm_file of every mapping, and remap_file_pages(2) would map it again past the mask
  * (CVE-2020-0009). The inode has the second: whoever is privileged enough to open a mapping's entry in
  * /proc/PID/map_files gets a file with it (MMAP-22). Both carry the module as owner, so that it outlives them (BUG-17).
+ *
+ * The shrinker punches holes inside reclaim, for which it waits for the inode's lock. So whoever else takes that lock
+ * through this file and may need memory under it says that his reclaim must not enter a file system: the shrinker then
+ * stays out (SHR-02), and no task waits for itself.
  */
 #include <linux/fs.h>
 #include <linux/falloc.h> /* knows no types by itself */
@@ -14,6 +18,7 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 #include <linux/shmem_fs.h>
 
 #include "glue.h"
@@ -22,6 +27,8 @@
 static const struct file_operations *shmem_fops;
 static struct file_operations backing_fops;
 static struct file_operations reopened_fops;
+static const struct inode_operations *shmem_iops;
+static struct inode_operations reopened_iops;
 
 /* shmem's own mmap, by whichever hook this kernel's shmem has. Nothing of @vma's file is changed. */
 static int shmem_map(struct file *file, struct vm_area_struct *vma)
@@ -89,22 +96,48 @@ static int backing_mmap(struct file *file, struct vm_area_struct *vma)
 	return -EPERM;
 }
 
+/*
+ * The region and its last mapping are gone. A path to the inode (O_PATH) may stay, and holds no module: it gets the
+ * kernel's own tables back.
+ */
+static int backing_release(struct inode *inode, struct file *file)
+{
+	WRITE_ONCE(inode->i_fop, shmem_fops);
+	WRITE_ONCE(inode->i_op, shmem_iops);
+	return shmem_fops->release ? shmem_fops->release(inode, file) : 0;
+}
+
+/* Comes from madvise(MADV_REMOVE), and from the purge. */
+static long backing_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+{
+	unsigned int flags = memalloc_nofs_save();
+	long result = shmem_fops->fallocate(file, mode, offset, len);
+
+	memalloc_nofs_restore(flags);
+	return result;
+}
+
 /* ---- a file somebody opened through /proc/PID/map_files ---- */
 
 /*
  * The region's mask is the inode's mode: the region itself may be gone while mappings live, and a mode says what it means.
- * It is looked at here because those who can come this way seldom need a mode's permission.
+ * It is looked at here because those who can come this way seldom need a mode's permission; and they cannot change it.
  */
 static umode_t mode_of(u32 mask)
 {
 	return S_IFREG | (mask & PROT_READ ? 0444 : 0) | (mask & PROT_WRITE ? 0222 : 0) | (mask & PROT_EXEC ? 0111 : 0);
 }
 
-static u32 mask_of(struct file *file)
+static u32 mask_of_inode(const struct inode *inode)
 {
-	umode_t mode = READ_ONCE(file_inode(file)->i_mode);
+	umode_t mode = READ_ONCE(inode->i_mode);
 
 	return (mode & 0400 ? PROT_READ : 0) | (mode & 0200 ? PROT_WRITE : 0) | (mode & 0100 ? PROT_EXEC : 0);
+}
+
+static u32 mask_of(const struct file *file)
+{
+	return mask_of_inode(file_inode(file));
 }
 
 static int reopened_open(struct inode *inode, struct file *file)
@@ -126,16 +159,43 @@ static int reopened_mmap(struct file *file, struct vm_area_struct *vma)
 
 static ssize_t reopened_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
+	unsigned int flags;
+	ssize_t result;
+
 	if (!(mask_of(iocb->ki_filp) & PROT_WRITE))
 		return -EPERM;
-	return shmem_fops->write_iter(iocb, from);
+	flags = memalloc_nofs_save();
+	result = shmem_fops->write_iter(iocb, from);
+	memalloc_nofs_restore(flags);
+	return result;
 }
 
 static long reopened_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {
 	if (!(mask_of(file) & PROT_WRITE))
 		return -EPERM;
-	return shmem_fops->fallocate(file, mode, offset, len);
+	return backing_fallocate(file, mode, offset, len);
+}
+
+#if defined(ASHMEM_HAS_SETATTR_IDMAP)
+#define SETATTR(...) struct mnt_idmap *mount, __VA_ARGS__
+#define SHMEM_SETATTR(...) shmem_iops->setattr(mount, __VA_ARGS__)
+#elif defined(ASHMEM_HAS_SETATTR_USERNS)
+#define SETATTR(...) struct user_namespace *mount, __VA_ARGS__
+#define SHMEM_SETATTR(...) shmem_iops->setattr(mount, __VA_ARGS__)
+#else
+#define SETATTR(...) __VA_ARGS__
+#define SHMEM_SETATTR(...) shmem_iops->setattr(__VA_ARGS__)
+#endif
+
+/* truncate(2) writes, and chmod(2) would change the mask. */
+static int reopened_setattr(SETATTR(struct dentry *dentry, struct iattr *attr))
+{
+	bool writes = attr->ia_valid & ATTR_SIZE && !(mask_of_inode(d_inode(dentry)) & PROT_WRITE);
+
+	if (writes || attr->ia_valid & ATTR_MODE)
+		return -EPERM;
+	return SHMEM_SETATTR(dentry, attr);
 }
 
 /* ---- verbs ---- */
@@ -161,6 +221,7 @@ struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_a
 	lockdep_set_class(&inode->i_rwsem, &backing_inode_class);
 	inode->i_mode = mode_of(mask);
 	inode->i_fop = &reopened_fops;
+	inode->i_op = &reopened_iops;
 	/* Kernels before 6.0 leave it out, and lseek(2) would fail (SEEK-08). */
 	file->f_mode |= FMODE_LSEEK;
 	/* Nobody can see this inode's access time change; keeping it costs at every mmap. */
@@ -186,25 +247,11 @@ unsigned long ashmem_backing_inode(const struct file *backing)
 	return file_inode(backing)->i_ino;
 }
 
-/*
- * A punch takes the inode's lock. A task that already holds it (in a write or a punch of its own) may be the one that now
- * reclaims memory: it would wait for itself.
- */
-bool ashmem_backing_busy(struct file *backing)
-{
-	struct inode *inode = file_inode(backing);
-
-	if (!inode_trylock(inode))
-		return true;
-	inode_unlock(inode);
-	return false;
-}
-
 void ashmem_backing_punch(struct file *backing, u64 first, u64 last)
 {
 	/* The method itself: vfs_fallocate would add the freeze protection of a file system that cannot be frozen (SHR-09). */
-	backing->f_op->fallocate(backing, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, first << PAGE_SHIFT,
-				 (last - first + 1) << PAGE_SHIFT);
+	backing_fallocate(backing, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, first << PAGE_SHIFT,
+			  (last - first + 1) << PAGE_SHIFT);
 }
 
 /* Fills the two tables from a file of shmem's, before anyone can ask for them (BUG-20). */
@@ -215,11 +262,14 @@ int ashmem_backing_init(void)
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	shmem_fops = file->f_op;
+	shmem_iops = file_inode(file)->i_op;
 	fput(file);
 
 	backing_fops = *shmem_fops;
 	backing_fops.owner = THIS_MODULE;
 	backing_fops.mmap = backing_mmap;
+	backing_fops.fallocate = backing_fallocate;
+	backing_fops.release = backing_release;
 	/* shmem's own insists on shmem's table; without one the address space's default serves (MMAP-21). */
 	backing_fops.get_unmapped_area = NULL;
 #ifdef ASHMEM_HAS_MMAP_PREPARE
@@ -228,9 +278,13 @@ int ashmem_backing_init(void)
 #endif
 
 	reopened_fops = backing_fops;
+	reopened_fops.release = shmem_fops->release;
 	reopened_fops.open = reopened_open;
 	reopened_fops.mmap = reopened_mmap;
 	reopened_fops.write_iter = reopened_write_iter;
 	reopened_fops.fallocate = reopened_fallocate;
+
+	reopened_iops = *shmem_iops;
+	reopened_iops.setattr = reopened_setattr;
 	return 0;
 }

@@ -54,10 +54,12 @@ void ashmem_range_free(struct ashmem_range *range);
 void *ashmem_name_alloc(size_t bytes);
 void ashmem_name_free(void *name);
 
-/* lock.c: the region's mutex and the purge order's spinlock. */
+/* lock.c: the region's mutex, the wait for purges of its pages to end, and the purge order's spinlock. */
 void ashmem_region_lock(struct ashmem_region *region);
 bool ashmem_region_trylock(struct ashmem_region *region);
 void ashmem_region_unlock(struct ashmem_region *region);
+void ashmem_punches_wait(const u32 *punches);
+void ashmem_punches_ended(void);
 void ashmem_lru_lock(void);
 void ashmem_lru_unlock(void);
 
@@ -77,8 +79,6 @@ void ashmem_backing_set_mask(struct file *backing, u32 mask);
 unsigned long ashmem_backing_inode(const struct file *backing);
 /* Gives @vma the backing file, without the rights in @withheld. */
 int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 withheld);
-/* Whether this very task, or another, is at work inside the file, so that a punch would have to wait. */
-bool ashmem_backing_busy(struct file *backing);
 /* Takes pages @first to @last out of the file; it keeps its size. */
 void ashmem_backing_punch(struct file *backing, u64 first, u64 last);
 

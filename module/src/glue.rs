@@ -39,6 +39,8 @@ unsafe extern "C" {
     pub(crate) fn ashmem_region_lock(region: *mut c_void);
     pub(crate) fn ashmem_region_trylock(region: *mut c_void) -> bool;
     pub(crate) fn ashmem_region_unlock(region: *mut c_void);
+    pub(crate) fn ashmem_punches_wait(punches: *const u32);
+    pub(crate) fn ashmem_punches_ended();
     pub(crate) fn ashmem_lru_lock();
     pub(crate) fn ashmem_lru_unlock();
 
@@ -54,7 +56,6 @@ unsafe extern "C" {
     pub(crate) fn ashmem_backing_set_mask(backing: *mut File, mask: u32);
     pub(crate) fn ashmem_backing_inode(backing: *const File) -> c_ulong;
     pub(crate) fn ashmem_backing_map(backing: *mut File, vma: *mut Vma, withheld: u32) -> c_int;
-    pub(crate) fn ashmem_backing_busy(backing: *mut File) -> bool;
     pub(crate) fn ashmem_backing_punch(backing: *mut File, first: u64, last: u64);
 
     pub(crate) fn ashmem_file_set_region(file: *mut File, region: *mut c_void);

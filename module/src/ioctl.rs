@@ -150,7 +150,7 @@ fn with_spare(
     mut work: impl FnMut(&mut Locked<'_>, &mut Option<Id>) -> Result<i64, Refusal>,
 ) -> Result<i64, Errno> {
     loop {
-        let outcome = work(&mut region.lock(), &mut spare.0);
+        let outcome = work(&mut region.lock_pins(), &mut spare.0);
         match outcome {
             Ok(value) => return Ok(value),
             Err(Refusal::Errno(errno)) => return Err(errno),
@@ -162,7 +162,7 @@ fn with_spare(
 #[inline(never)]
 fn pin_status(region: &Region, address: u64) -> Result<i64, Errno> {
     let pin = Pin::from_bytes(user::read_pin(address)?.to_ne_bytes());
-    region.lock().pin_status(region.facts(), &Ranges, pin)
+    region.lock_pins().pin_status(region.facts(), &Ranges, pin)
 }
 
 /// Answers the number of pages that stood in the order, and purges them all (PURGE-02).

@@ -1,8 +1,8 @@
 //! The purge: unpinned ranges lose their pages, oldest first, for the shrinker and for PURGE_ALL_CACHES.
 //!
 //! Called out of reclaim, by a task that may hold any lock in the kernel: everything here only tries (see the lock order
-//! in `region`). While a range's pages go, its region stays locked: so a PIN that comes now waits for the end of it, and
-//! then says that the pages were purged (SHR-12).
+//! in `region`). Several purges may be at work at once, on one region too. A PIN that comes while a range's pages go waits
+//! for the end of it, and then says that they were purged (SHR-12).
 
 use crate::range::{Id, Order, Ranges};
 use crate::region::{Backing, Locked};
@@ -46,7 +46,6 @@ fn purge_one() -> Step {
         let this = unsafe { region.as_ref() };
         if let Some(locked) = this.try_lock()
             && let Some(backing) = this.backing()
-            && !backing.busy()
         {
             return Step::Purged(take(order, id, locked, backing));
         }
@@ -57,13 +56,11 @@ fn purge_one() -> Step {
 
 /// Purges one range, whose region is locked; answers its pages.
 fn take(order: Order, id: Id, mut locked: Locked<'_>, backing: Backing) -> u64 {
-    // Keeps the memory of the mutex until it is unlocked for good, even if the file is closed meanwhile.
-    let user = locked.region().user();
     let span = locked.pins().purge(&Ranges, order.lru(), id);
+    let punch = locked.punch();
     drop(order);
-    backing.punch(span);
-    trace::purge(locked.region(), span);
     drop(locked);
-    drop(user);
+    backing.punch(span);
+    trace::purge(punch.region(), span);
     span.pages()
 }

@@ -4,11 +4,13 @@
 //!
 //! 1. the caller's address space (mmap comes with it held);
 //! 2. a region's mutex ([`Region::lock`]); never two regions' at once;
-//! 3. the backing file's own locks (a purge punches with the region locked);
-//! 4. the purge order's spinlock ([`crate::range::Order`]).
+//! 3. the purge order's spinlock ([`crate::range::Order`]).
 //!
-//! The purge comes the other way, from the order to a region, and comes out of reclaim, which may run inside any of them:
-//! so it only ever *tries* a region's mutex, and goes on to the next range if it does not get it.
+//! The purge comes the other way, from the order to a region, and comes out of reclaim, which may run inside the first
+//! two: so it only ever *tries* a region's mutex, and goes on to the next range if it does not get it. It lets go of both
+//! before it removes pages, under the backing file's own locks, and counts itself in [`Region`] meanwhile. Who changes
+//! ranges waits, with the region locked, until nobody removes its pages ([`Region::lock_pins`]); that comes to an end,
+//! since a purge waits for no region.
 //!
 //! What needs no lock: size and mask ([`Facts`]); the backing file, which is set once, before [`Facts::is_mapped`].
 
@@ -33,6 +35,8 @@ pub(crate) struct Region {
     backing: AtomicPtr<File>,
     /// The open file, and each purge at work on the region.
     users: AtomicU32,
+    /// Purges that are removing pages now. Grows under the region's lock only.
+    punches: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Region>() <= glue::REGION_BYTES);
@@ -56,6 +60,7 @@ impl Region {
                 state: UnsafeCell::new(State::new()),
                 backing: AtomicPtr::new(ptr::null_mut()),
                 users: AtomicU32::new(1),
+                punches: AtomicU32::new(0),
             });
         }
         Ok(region)
@@ -73,6 +78,17 @@ impl Region {
         Locked { region: self }
     }
 
+    /// As [`Region::lock`], and then waits until no purge removes pages: what PIN says of them afterwards stays true
+    /// (SHR-12, LOCK-05).
+    pub(crate) fn lock_pins(&self) -> Locked<'_> {
+        let locked = self.lock();
+        if self.punches.load(Ordering::Acquire) != 0 {
+            // SAFETY: the count lives as long as the region; it falls without this lock.
+            unsafe { glue::ashmem_punches_wait(self.punches.as_ptr()) }
+        }
+        locked
+    }
+
     /// Locks the region's state unless somebody has it, this task included.
     pub(crate) fn try_lock(&self) -> Option<Locked<'_>> {
         // SAFETY: as above; never sleeps.
@@ -88,12 +104,6 @@ impl Region {
     /// The backing file's inode number, 0 while there is none.
     pub(crate) fn inode(&self) -> c_ulong {
         self.backing().map_or(0, Backing::inode)
-    }
-
-    /// One more user, who keeps the region's memory. The caller knows that it has a user now.
-    pub(crate) fn user(&self) -> User {
-        self.users.fetch_add(1, Ordering::Relaxed);
-        User(NonNull::from(self))
     }
 
     /// One user less; the last one frees the region.
@@ -134,12 +144,24 @@ impl Region {
     }
 }
 
-/// A use of a region: its memory stays while this lives.
-pub(crate) struct User(NonNull<Region>);
+/// A purge that is removing pages of a region. The region stays while this lives, were its file closed.
+pub(crate) struct Punch(NonNull<Region>);
 
-impl Drop for User {
+impl Punch {
+    /// The region.
+    pub(crate) fn region(&self) -> &Region {
+        // SAFETY: this is one of the region's users.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Punch {
     fn drop(&mut self) {
-        // SAFETY: `Region::user` made this one, and nothing touches the region through it after this.
+        if self.region().punches.fetch_sub(1, Ordering::Release) == 1 {
+            // SAFETY: wakes whoever waits.
+            unsafe { glue::ashmem_punches_ended() }
+        }
+        // SAFETY: `Locked::punch` made this a user, and nothing touches the region through it after this.
         unsafe { Region::put(self.0) }
     }
 }
@@ -149,10 +171,12 @@ pub(crate) struct Locked<'a> {
     region: &'a Region,
 }
 
-impl<'a> Locked<'a> {
-    /// The region.
-    pub(crate) fn region(&self) -> &'a Region {
-        self.region
+impl Locked<'_> {
+    /// Begins to remove pages, which goes on when the lock is no longer held.
+    pub(crate) fn punch(&mut self) -> Punch {
+        self.region.users.fetch_add(1, Ordering::Relaxed);
+        self.region.punches.fetch_add(1, Ordering::Relaxed);
+        Punch(NonNull::from(self.region))
     }
 
     /// Stores the backing file; `state` and `facts` learn of it by [`State::set_mapped`] after this.
@@ -199,12 +223,6 @@ impl Backing {
     pub(crate) fn set_mask(self, mask: Prot) {
         // SAFETY: as above.
         unsafe { glue::ashmem_backing_set_mask(self.0.as_ptr(), mask.bits()) }
-    }
-
-    /// Whether a punch would have to wait, perhaps for this very task.
-    pub(crate) fn busy(self) -> bool {
-        // SAFETY: as above; never sleeps.
-        unsafe { glue::ashmem_backing_busy(self.0.as_ptr()) }
     }
 
     /// Takes the pages out of the file; sleeps.

@@ -107,6 +107,44 @@ pub(crate) fn reopened_file_holds(modules: &Modules) -> Result<()> {
     })
 }
 
+pub(crate) fn path_survives(modules: &Modules) -> Result<()> {
+    let mut path = None;
+    with_module(modules, || {
+        let region = Region::create(4)?;
+        let mapping = region.map(4, libc::MAP_SHARED)?;
+        let mut options = fs::File::options();
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_PATH);
+        path = Some(options.read(true).open(mapping.map_file()).context("opening map_files as a path")?);
+        Ok(())
+    })?;
+    let path = path.context("the path was opened")?;
+    let size = path.metadata().context("stat of the path, with the module gone")?.len();
+    ensure!(size == 4 * PAGE as u64, "the backing file has {size} bytes");
+    let reopened = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&path));
+    let read = fs::read(reopened).context("reading by the path, with the module gone")?;
+    ensure!(read.len() == 4 * PAGE, "{} bytes were read", read.len());
+    Ok(())
+}
+
+pub(crate) fn no_truncate(modules: &Modules) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    with_module(modules, || {
+        let region = Region::create(4)?;
+        let mapping = region.map(4, libc::MAP_SHARED)?;
+        mapping.fill();
+        region.set_prot_mask(libc::PROT_READ as u64)?;
+        let path = std::ffi::CString::new(mapping.map_file())?;
+        // SAFETY: a NUL-terminated string.
+        let truncated = unsafe { libc::truncate(path.as_ptr(), 0) };
+        let error = io::Error::last_os_error();
+        ensure!(truncated == -1 && error.raw_os_error() == Some(libc::EPERM), "truncate: {truncated}, {error}");
+        let mode = fs::set_permissions(mapping.map_file(), fs::Permissions::from_mode(0o777));
+        ensure!(mode.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)), "chmod: {mode:?}");
+        ensure!(mapping.is_filled(), "the region's memory changed");
+        Ok(())
+    })
+}
+
 pub(crate) fn unpinned(modules: &Modules) -> Result<()> {
     with_module(modules, || {
         let region = Region::create(4)?;

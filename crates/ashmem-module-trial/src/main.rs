@@ -29,6 +29,11 @@ const CASES: &[Case] = &[
     ("a shared mapping alone holds the module, and its memory stays whole", lifecycle::mapping_holds),
     ("a private mapping alone holds the module", lifecycle::private_mapping_holds),
     ("a file opened through /proc/PID/map_files holds the module", lifecycle::reopened_file_holds),
+    ("a path to a backing file, held by O_PATH, outlives the module and can still be used", lifecycle::path_survives),
+    (
+        "a region without write in its mask cannot be truncated or given a mode through map_files",
+        lifecycle::no_truncate,
+    ),
     ("a mapping that outlives the descriptor cannot be purged, and frees the module when it goes", lifecycle::unpinned),
     ("loading twice is EEXIST, and the first stays", lifecycle::twice),
     ("a kernel that has an ashmem device is left as it is, with one line in the log", lifecycle::other_driver),
