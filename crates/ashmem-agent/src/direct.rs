@@ -23,7 +23,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::device::{Device, Node};
 use crate::filter::{self, Fidelity, Filter};
-use crate::handover::{self, Nodes};
+use crate::handover::{self, Handed, Nodes};
 use crate::namespace;
 use crate::notify::{InstallError, Listener, Privileges, install};
 use crate::origin::Origin;
@@ -37,6 +37,8 @@ pub struct Program {
     pub command: Vec<OsString>,
     /// How much of the device is kept up.
     pub fidelity: Fidelity,
+    /// Whether it may be given a `/dev` of its own; if not, or where that is refused, lookups of paths are notified.
+    pub own_dev: bool,
 }
 
 /// Why nothing was started.
@@ -68,12 +70,9 @@ impl Program {
     /// # Errors
     /// See [`Error`]; the program was not started then.
     pub fn run(self) -> Result<Ending, Error> {
-        let words: Vec<CString> = self
-            .command
-            .into_iter()
-            .map(|word| CString::new(word.into_vec()))
-            .collect::<Result<_, _>>()
-            .map_err(|_| Error::Nul)?;
+        let words = self.command.into_iter().map(|word| CString::new(word.into_vec()));
+        let words: Vec<CString> = words.collect::<Result<_, _>>().map_err(|_| Error::Nul)?;
+        let plan = Plan { words, fidelity: self.fidelity, own_dev: self.own_dev };
         let mask = SignalMask::block_all();
         let (ours, theirs) = pair()?;
         match process::fork().map_err(|errno| Error::System { what: "fork", errno })? {
@@ -84,7 +83,7 @@ impl Program {
             }
             Forked::Child => {
                 drop(ours);
-                let code = match supervise(&words, self.fidelity, Reporter::new(theirs), mask) {
+                let code = match supervise(&plan, &Reporter::new(theirs), mask) {
                     Ok(()) => 0,
                     Err(error) => {
                         eprintln!("ashmem: cannot supervise: {error}");
@@ -97,16 +96,21 @@ impl Program {
     }
 }
 
+/// [`Program`], ready to be executed.
+struct Plan {
+    words: Vec<CString>,
+    fidelity: Fidelity,
+    own_dev: bool,
+}
+
 /// The supervisor's life.
-fn supervise(words: &[CString], fidelity: Fidelity, reporter: Reporter, mask: SignalMask) -> Result<(), Error> {
-    let system = |what| move |errno| Error::System { what, errno };
+fn supervise(plan: &Plan, reporter: &Reporter, mask: SignalMask) -> Result<(), Error> {
     let (ours, theirs) = pair()?;
-    let pid = match process::fork().map_err(system("fork"))? {
+    let pid = match process::fork().map_err(|errno| Error::System { what: "fork", errno })? {
         Forked::Parent(pid) => pid,
         Forked::Child => {
             drop(ours);
-            drop(reporter);
-            become_program(words, fidelity, theirs, mask);
+            become_program(plan, theirs, mask);
         }
     };
     drop(theirs);
@@ -116,30 +120,39 @@ fn supervise(words: &[CString], fidelity: Fidelity, reporter: Reporter, mask: Si
     reporter.send(Report::Started(pid));
 
     // Without a listener the program has said why and ended; its exit code is all that is left to tell.
-    if let Ok(handed) = handover::receive(&ours) {
-        let node = handed.node.map(|node| Node::new(node.stat, &node.names));
-        let origin = Origin::new(Device::new(node), fidelity).map_err(system("making an inotify instance"))?;
-        let supervisor = Arc::new(Supervisor::new(origin).map_err(system("making an eventfd"))?);
-        supervisor.add(Arc::new(Listener::new(handed.listener).map_err(system("asking for seccomp's sizes"))?));
-        let serving = std::thread::spawn(move || supervisor.run());
+    let Ok(handed) = handover::receive(&ours) else {
         reporter.follow(pid);
-        process::let_go_of_standard_error();
-        let _ = serving.join();
-    } else {
-        reporter.follow(pid);
-    }
+        return Ok(());
+    };
+    // Filtered and not answered, it must not go on.
+    let supervisor = prepare(plan, handed).inspect_err(|_| process::kill(pid, libc::SIGKILL))?;
+    let serving = std::thread::spawn(move || supervisor.run());
+    reporter.follow(pid);
+    process::let_go_of_standard_error();
+    process::reap_children();
+    let _ = serving.join();
     Ok(())
 }
 
+/// A supervisor with the program's listener as its only channel.
+fn prepare(plan: &Plan, handed: Handed) -> Result<Supervisor, Error> {
+    let system = |what| move |errno| Error::System { what, errno };
+    let node = handed.node.map(|node| Node::new(node.stat, &node.names));
+    let origin = Origin::new(Device::new(node), plan.fidelity).map_err(system("making an inotify instance"))?;
+    let supervisor = Supervisor::new(origin).map_err(system("making an eventfd"))?;
+    supervisor.add(Arc::new(Listener::new(handed.listener).map_err(system("asking for seccomp's sizes"))?));
+    Ok(supervisor)
+}
+
 /// Filters itself, hands the listener to the supervisor and executes the program.
-fn become_program(words: &[CString], fidelity: Fidelity, supervisor: OwnedFd, mask: SignalMask) -> ! {
-    let node = namespace::enter().and_then(Nodes::of);
+fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
+    let node = if plan.own_dev { namespace::enter().and_then(Nodes::of) } else { Err(Errno::CANCELED) };
     if let Err(error) = &node {
-        tracing::info!(%error, "no mount namespace of its own: every lookup of a path is looked at");
+        tracing::info!(%error, "no /dev of its own: every lookup of a path is looked at");
     }
     let node = node.ok();
     let at_path = if node.is_some() { filter::Node::Present } else { filter::Node::Absent };
-    let program = Filter { fidelity, node: at_path }.program();
+    let program = Filter { fidelity: plan.fidelity, node: at_path }.program();
     let listener = match install(&program, Privileges::Keep) {
         Err(InstallError::Refused(Errno::ACCESS)) => install(&program, Privileges::Renounce),
         other => other,
@@ -154,8 +167,8 @@ fn become_program(words: &[CString], fidelity: Fidelity, supervisor: OwnedFd, ma
     }
     drop((listener, supervisor, node));
     mask.restore();
-    let errno = process::execute(words);
-    let name = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    let errno = process::execute(&plan.words);
+    let name = plan.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
     eprintln!("ashmem: cannot run {name}: {}", io::Error::from(errno));
     process::exit(if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE })
 }

@@ -118,6 +118,11 @@ pub(crate) fn wait_for_child() -> Result<(i32, i32)> {
     }
 }
 
+/// Waits until no child is left: the orphans that [`stay_ancestor`] made ours.
+pub(crate) fn reap_children() {
+    while wait_for_child().is_ok() {}
+}
+
 /// Starts a session.
 pub(crate) fn set_session() {
     // SAFETY: setsid touches no memory.

@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     /// How much of the device to keep up
     #[arg(long, value_name = "LEVEL", default_value = "full")]
     fidelity: Level,
+    /// Whether the program gets a /dev of its own, in which the node lies
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    namespace: Namespace,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
@@ -39,6 +42,14 @@ pub(crate) enum Level {
     Fast,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Namespace {
+    /// Yes, where the kernel lets it; unless this is root's, in a user namespace where other users' files are nobody's
+    Auto,
+    /// No: at the level `full` every lookup of a path is looked at instead, which costs some microseconds each
+    Never,
+}
+
 impl From<Level> for Fidelity {
     fn from(level: Level) -> Self {
         match level {
@@ -50,8 +61,12 @@ impl From<Level> for Fidelity {
 
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
-        let fidelity = Fidelity::from(self.fidelity);
-        match (Program { command: self.command, fidelity }).run() {
+        let program = Program {
+            command: self.command,
+            fidelity: self.fidelity.into(),
+            own_dev: self.namespace == Namespace::Auto,
+        };
+        match program.run() {
             Ok(ending) => ending.repeat(),
             Err(error) => {
                 eprintln!("ashmem: the program was not started: {error}");

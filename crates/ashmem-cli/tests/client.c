@@ -83,6 +83,30 @@ static void round_trip(void)
 	CHECK(ioctl(fd, 0x7763) == -1 && errno == ENOTTY);
 }
 
+/* Private mappings are zeros of the caller's own, whatever the region holds; the region's name shows in maps. */
+static void private(void)
+{
+	int fd = open("/dev/ashmem", O_RDWR), found = 0;
+	char line[512];
+
+	CHECK(fd >= 0 && ioctl(fd, SET_NAME, "seen in maps") == 0 && ioctl(fd, SET_SIZE, (size_t)8192) == 0);
+	char *shared = map(fd, 8192, PROT_READ | PROT_WRITE);
+	shared[0] = 1;
+	for (int i = 0; i < 100; i++) {
+		char *own = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+		CHECK(own != MAP_FAILED && own[0] == 0 && own[4096] == 0);
+		own[0] = 2;
+		CHECK(shared[0] == 1 && munmap(own, 8192) == 0);
+	}
+	char *place = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(mmap(place, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 4096) == place && place[0] == 0);
+	CHECK(mmap(NULL, 8193, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED && errno == EINVAL);
+	FILE *maps = fopen("/proc/self/maps", "r");
+	while (fgets(line, sizeof line, maps))
+		found |= strstr(line, "dev/ashmem/seen in maps (deleted)") != NULL;
+	CHECK(found);
+}
+
 static void relative(void)
 {
 	CHECK(chdir("/dev") == 0);
@@ -212,6 +236,7 @@ static void interrupted(void)
 	}
 	for (int i = 0; i < 300; i++)
 		round_trip();
+	private();
 	kill(pest, SIGKILL);
 	CHECK(waitpid(pest, NULL, 0) == pest);
 }
@@ -293,6 +318,8 @@ int main(int count, char **words)
 
 	if (!strcmp(verb, "round-trip"))
 		round_trip();
+	else if (!strcmp(verb, "private"))
+		private();
 	else if (!strcmp(verb, "relative"))
 		relative();
 	else if (!strcmp(verb, "inherit"))

@@ -97,10 +97,10 @@ fn is_ok(what: &str, output: &Output) {
 fn client(verb: &str) {
     for Build { what, program } in builds() {
         let Some(program) = program else { continue };
-        for level in ["full", "fast"] {
+        for (level, namespace) in [("full", "auto"), ("fast", "auto"), ("full", "never")] {
             let command = || {
                 let mut command = Command::new(ASHMEM);
-                command.args(["run", "--fidelity", level, "--"]).arg(program).arg(verb);
+                command.args(["run", "--fidelity", level, "--namespace", namespace, "--"]).arg(program).arg(verb);
                 command
             };
             for (who, command) in [("as is", Some(command())), ("as nobody", unprivileged(command()))] {
@@ -108,7 +108,7 @@ fn client(verb: &str) {
                 if level == "fast" {
                     command.env("ASHMEM_TEST_FAST", "1");
                 }
-                is_ok(&format!("{verb}, {what}, {level}, {who}"), &output(command));
+                is_ok(&format!("{verb}, {what}, {level}, namespace {namespace}, {who}"), &output(command));
             }
         }
     }
@@ -125,6 +125,7 @@ macro_rules! verbs {
 
 verbs! {
     a_region_does_what_the_driver_does: "round-trip",
+    private_mappings_are_zeros: "private",
     every_way_to_name_the_path_opens_it: "relative",
     a_region_outlives_exec: "inherit",
     a_region_is_passed_between_processes: "pass",
