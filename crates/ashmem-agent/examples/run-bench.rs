@@ -31,15 +31,15 @@ fn plain() -> Figures {
     vec![
         ("memfd_lifecycle", best(2_000, || lifecycle(memfd))),
         ("memfd_touch_64_mib", best(1, || touch(memfd(), 64 << 20))),
-        ("ioctl_not_ours", best(200_000, || drop(ioctl(1, 0x5401, 0)))),
-        ("ioctl_of_the_device", best(20_000, || drop(ioctl(0, abi::GET_SIZE.into(), 0)))),
-        ("getppid", best(200_000, || drop(call(libc::SYS_getppid, [0; 6])))),
-        ("read", best(100_000, || drop(call(libc::SYS_read, [null(), 0, 0, 0, 0, 0])))),
-        ("write", best(100_000, || drop(call(libc::SYS_write, [null(), 0, 0, 0, 0, 0])))),
+        ("ioctl_not_ours", best(200_000, || ioctl(1, 0x5401, 0))),
+        ("ioctl_of_the_device", best(20_000, || ioctl(0, abi::GET_SIZE.into(), 0))),
+        ("getppid", best(200_000, || call(libc::SYS_getppid, [0; 6]))),
+        ("read", best(100_000, || call(libc::SYS_read, [null(), 0, 0, 0, 0, 0]))),
+        ("write", best(100_000, || call(libc::SYS_write, [null(), 0, 0, 0, 0, 0]))),
         ("open_read_only", best(20_000, || open_close(c"/dev/null", libc::O_RDONLY))),
         ("open_read_write", best(20_000, || open_close(c"/dev/null", libc::O_RDWR))),
-        ("stat", best(20_000, || drop(stat_of(c"/dev/null")))),
-        ("fstat", best(20_000, || drop(fstat(null() as i32)))),
+        ("stat", best(20_000, || stat_of(c"/dev/null"))),
+        ("fstat", best(20_000, || fstat(null() as i32))),
     ]
 }
 
@@ -53,7 +53,7 @@ fn device() -> Figures {
         ("ashmem_lifecycle_unnamed", best(1_000, || lifecycle(sized_ashmem))),
         ("ashmem_touch_64_mib", best(1, || touch(ashmem(), 64 << 20))),
         ("ashmem_open_close", best(2_000, || close(ashmem()))),
-        ("ashmem_get_size", best(5_000, || drop(ioctl(mapped, abi::GET_SIZE.into(), 0)))),
+        ("ashmem_get_size", best(5_000, || ioctl(mapped, abi::GET_SIZE.into(), 0))),
         (
             "ashmem_unpin_pin",
             best(2_000, || {
@@ -62,15 +62,15 @@ fn device() -> Figures {
             }),
         ),
         ("ashmem_mmap_munmap", best(2_000, || unmap(map(mapped, PAGE), PAGE))),
-        ("ashmem_fstat", best(5_000, || drop(fstat(mapped)))),
+        ("ashmem_fstat", best(5_000, || fstat(mapped))),
     ]
 }
 
 /// Nanoseconds of one run, in the fastest of several rounds.
-fn best(times: usize, mut run: impl FnMut()) -> f64 {
+fn best<R>(times: usize, mut run: impl FnMut() -> R) -> f64 {
     let round = |_| {
         let start = Instant::now();
-        (0..times).for_each(|_| run());
+        (0..times).for_each(|_| drop(std::hint::black_box(run())));
         start.elapsed().as_nanos() as f64 / times as f64
     };
     (0..ROUNDS).map(round).fold(f64::INFINITY, f64::min)

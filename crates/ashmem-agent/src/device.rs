@@ -80,7 +80,7 @@ impl Device {
         stat.st_blksize = 4096;
         if let Some(directory) = directory {
             (stat.st_atime, stat.st_mtime, stat.st_ctime) =
-                (directory.st_ctime as i64, directory.st_ctime as i64, directory.st_ctime as i64);
+                (directory.st_ctime, directory.st_ctime, directory.st_ctime);
         }
         stat
     }
