@@ -2,11 +2,14 @@
 
 use crate::kernel::Line;
 use crate::vm::{self, Options, Provider, Status, VmOutcome, VmRequest};
-use crate::{process, static_program};
+use crate::{process, static_program, workspace};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use std::fs::{self, Permissions};
 use std::io::Write;
-use std::process::{Command, ExitCode};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
 
 /// How many operations a random sequence has.
@@ -167,6 +170,28 @@ fn on_host(arguments: &[String]) -> Result<ExitCode> {
         Some(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX).into()),
         None => bail!("{} ended with {}", process::line(&command), process::describe(status)),
     }
+}
+
+/// As [`on_host`], kept quiet, and as another user if wanted. Answers what was printed and how it ended.
+pub(crate) fn under_run(user: Option<u32>) -> Result<(String, ExitStatus)> {
+    let programs = [static_program::build_named("ashmem-cli", "ashmem")?, suite()?];
+    // In a place that every user can reach, which a home folder need not be.
+    let place = std::env::temp_dir().join(format!("ashmem-under-run-{}", std::process::id()));
+    workspace::make_whole(&place, |folder| {
+        for program in &programs {
+            let name = program.file_name().context("a program has a name")?;
+            fs::copy(program, folder.join(name)).with_context(|| format!("copying {}", program.display()))?;
+        }
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).context("opening the folder to all")
+    })?;
+    let mut command = Command::new(place.join("ashmem"));
+    command.args(["run", "--"]).arg(place.join("ashmem-conformance")).args(["--provider", "run"]).current_dir("/");
+    if let Some(user) = user {
+        command.uid(user).gid(user);
+    }
+    let result = process::capture_both(&mut command);
+    fs::remove_dir_all(&place).with_context(|| format!("removing {}", place.display()))?;
+    result
 }
 
 fn suite() -> Result<std::path::PathBuf> {

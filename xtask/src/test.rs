@@ -17,6 +17,9 @@ use std::thread;
 /// The seed of the random sequence every run plays; --all plays more.
 const SEED: u64 = 1;
 
+/// An ordinary user that every machine has: nobody.
+const NOBODY: u32 = 65534;
+
 /// Run every test: unit and property tests, the suite on every kernel, the comparison with the reference
 ///
 /// Sets up what is missing first. Every step runs whatever became of the others; boots run side by side as processors
@@ -49,6 +52,7 @@ impl Test {
     fn here(&self) -> Vec<Step> {
         let mut steps = if self.all { check::steps() } else { Vec::new() };
         steps.push(Step::new("unit and property tests", unit_tests));
+        steps.extend([under_run(None), under_run(Some(NOBODY))]);
         steps
     }
 
@@ -97,6 +101,21 @@ fn unit_tests() -> Result<Verdict> {
 fn suite(provider: Provider, kernel: Line) -> Step {
     Step::new(format!("suite on {provider}, kernel {kernel}"), move || {
         conformance::in_machine(provider, kernel, &[], false).map(|outcome| verdict(&outcome))
+    })
+}
+
+/// The suite on this host under `ashmem run`, as who runs the tests or as an ordinary user.
+fn under_run(user: Option<u32>) -> Step {
+    let name = user.map_or_else(|| "suite under ashmem run".to_owned(), |user| format!("the same as user {user}"));
+    Step::new(name, move || {
+        if user.is_some() && !rustix::process::getuid().is_root() {
+            return Ok(Verdict::Skipped("this is an ordinary user already".to_owned()));
+        }
+        let (output, status) = conformance::under_run(user)?;
+        if !status.success() {
+            return Ok(Verdict::Failed(format!("it ended with {}:\n{output}", process::describe(status))));
+        }
+        Ok(Verdict::Passed(output.trim_end().lines().last().unwrap_or_default().to_owned()))
     })
 }
 

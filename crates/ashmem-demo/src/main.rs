@@ -32,11 +32,15 @@ struct Arguments {
     /// Write in colours
     #[arg(long)]
     colours: bool,
+    /// Played under `ashmem run`, where a region's memory is a memfd
+    #[arg(long)]
+    module_less: bool,
 }
 
 fn main() -> ExitCode {
-    stage::use_colours(Arguments::parse().colours);
-    match play() {
+    let arguments = Arguments::parse();
+    stage::use_colours(arguments.colours);
+    match play(arguments.module_less) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ashmem-demo: {error:#}");
@@ -45,17 +49,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn play() -> Result<()> {
+fn play(module_less: bool) -> Result<()> {
     let trace = Trace::begin();
     let (ours, theirs) = Socket::pair()?;
     // Forked first: nothing of what follows is inherited.
     let reader = Player::start("reader", || read_what_comes(&theirs))?;
     drop(theirs);
 
-    let (region, map) = create()?;
+    let (region, map) = create(module_less)?;
     over_a_socket(&ours, &region)?;
     over_binder(&ours, &region)?;
-    forget(&region, &map)?;
+    forget(&region, &map, module_less)?;
     // The reader looks at what is left, then goes.
     ours.say(true)?;
     reader.join()?;
@@ -65,7 +69,7 @@ fn play() -> Result<()> {
 }
 
 /// Act 1: what the NDK's `ASharedMemory_create` does, and the first use of what it returns.
-fn create() -> Result<(Region, Map)> {
+fn create(module_less: bool) -> Result<(Region, Map)> {
     act("A region, made as the NDK makes it");
     tell("ASharedMemory_create(\"demo-region\", 256): a descriptor of its own, a name, a size.");
     let region = Region::open().context("opening the device")?;
@@ -78,7 +82,9 @@ fn create() -> Result<(Region, Map)> {
     tell("To everybody who looks at this process the memory goes by its name:");
     let line = map.line()?;
     quote(&format!("/proc/{}/maps: {line}", std::process::id()));
-    claim("the line ends as Android's tools expect it", line.ends_with("/dev/ashmem/demo-region (deleted)"))?;
+    let memory = if module_less { "/memfd:" } else { "/" };
+    let end = format!(" {memory}dev/ashmem/demo-region (deleted)");
+    claim(format!("the line ends in{end}"), line.ends_with(&end))?;
     tell("ASharedMemory_setProt(PROT_READ): from here on nobody, the creator neither, gets a new writable mapping.");
     region.set_mask(libc::PROT_READ)?;
     Ok((region, map))
@@ -121,7 +127,7 @@ fn over_binder(socket: &Socket, region: &Region) -> Result<()> {
 }
 
 /// Act 4: memory that may be taken away.
-fn forget(region: &Region, map: &Map) -> Result<()> {
+fn forget(region: &Region, map: &Map, module_less: bool) -> Result<()> {
     act("Memory that the kernel may take back");
     tell(
         "A cache: what is unpinned stays as long as there is memory enough. Unpinned and pinned again, nothing is lost.",
@@ -143,6 +149,13 @@ fn forget(region: &Region, map: &Map) -> Result<()> {
         answer => answer?,
     };
     claim("pages were waiting to be purged", purged >= 1)?;
+    if module_less {
+        tell("Without a module a mask without write is a seal, and a sealed memfd keeps its pages. Pinning says so.");
+        claim("pinning says that nothing was purged", region.pin()? == abi::NOT_PURGED)?;
+        claim("every byte is still there", map.read(GREETING.len()) == GREETING)?;
+        map.write(AGAIN);
+        return Ok(());
+    }
     tell("Whoever pins learns, once, that the content is gone and has to be made anew.");
     claim("pinning says that the pages were purged", region.pin()? == abi::WAS_PURGED)?;
     claim("every byte of the region is zero", map.read(SIZE).iter().all(|byte| *byte == 0))?;
