@@ -9,8 +9,7 @@
 //! The purge comes the other way, from the order to a region, and comes out of reclaim, which may run inside the first
 //! two: so it only ever *tries* a region's mutex, and goes on to the next range if it does not get it. It lets go of both
 //! before it removes pages, under the backing file's own locks, and counts itself in [`Region`] meanwhile. Who changes
-//! ranges waits, with the region locked, until nobody removes its pages ([`Region::lock_pins`]); that comes to an end,
-//! since a purge waits for no region.
+//! ranges waits, holding nothing, until nobody removes its pages ([`Region::lock_pins`]).
 //!
 //! What needs no lock: size and mask ([`Facts`]); the backing file, which is set once, before [`Facts::is_mapped`].
 
@@ -78,15 +77,20 @@ impl Region {
         Locked { region: self }
     }
 
-    /// As [`Region::lock`], and then waits until no purge removes pages: what PIN says of them afterwards stays true
-    /// (SHR-12, LOCK-05).
+    /// As [`Region::lock`], with no purge removing pages: what PIN says of them afterwards stays true (SHR-12).
+    ///
+    /// Waits with the lock let go: a purge waits for the backing file's lock, whose holder (in a write by way of
+    /// /proc/PID/map_files) may wait for the caller's address space, which mmap holds while it waits for this region.
     pub(crate) fn lock_pins(&self) -> Locked<'_> {
-        let locked = self.lock();
-        if self.punches.load(Ordering::Acquire) != 0 {
-            // SAFETY: the count lives as long as the region; it falls without this lock.
+        loop {
+            let locked = self.lock();
+            if self.punches.load(Ordering::Acquire) == 0 {
+                return locked;
+            }
+            drop(locked);
+            // SAFETY: the count lives as long as the region.
             unsafe { glue::ashmem_punches_wait(self.punches.as_ptr()) }
         }
-        locked
     }
 
     /// Locks the region's state unless somebody has it, this task included.
