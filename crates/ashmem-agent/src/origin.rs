@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use ashmem_core::abi::NAME_PREFIX;
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 use rustix::io::{Errno, Result};
 
 use crate::arena::Key;
@@ -101,6 +101,10 @@ impl Origin {
         }
         let fd = self.threads.descriptor(target.tid(), number).ok()?;
         let stat = rustix::fs::fstat(&fd).ok()?;
+        // Most descriptors are neither a memfd nor a device, and need no closer look.
+        if stat.st_dev != self.table.device() && FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
+            return None;
+        }
         let flags = rustix::fs::fcntl_getfl(&fd).ok()?;
         let held = |fd, kind| Held { fd, number, inode: stat.st_ino, size: stat.st_size as u64, flags, kind };
         if flags.contains(OFlags::PATH) {

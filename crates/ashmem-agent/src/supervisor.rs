@@ -4,7 +4,8 @@
 //! its lock, on what was read; what the caller shall find in its memory is written, and the answer sent. The lock is never
 //! held while memory of a caller is touched, which may block for as long as the caller likes (userfaultfd, FUSE).
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -17,6 +18,7 @@ use crate::calls::{Call, Mmap};
 use crate::channel::{Answer, Channel, Request};
 use crate::implant;
 use crate::ioctl::Argument;
+use crate::keeper::Shift;
 use crate::origin::{Origin, Outcome};
 use crate::target::Target;
 
@@ -33,6 +35,11 @@ pub struct Supervisor {
     channels: Mutex<Vec<Arc<dyn Channel>>>,
     deaths: OwnedFd,
     wake: OwnedFd,
+    shift: Shift,
+    /// Told when the loop comes out of its rest, or ends.
+    activity: OwnedFd,
+    resting: AtomicBool,
+    ended: Mutex<Option<Result<()>>>,
 }
 
 impl Supervisor {
@@ -47,6 +54,10 @@ impl Supervisor {
             channels: Mutex::default(),
             deaths,
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            shift: Shift::new(),
+            activity: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            resting: AtomicBool::new(false),
+            ended: Mutex::new(None),
         })
     }
 
@@ -71,17 +82,49 @@ impl Supervisor {
     /// # Errors
     /// Those of poll(2).
     pub fn run(&self) -> Result<()> {
-        loop {
+        *lock(&self.ended) = None;
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.keep(scope));
+            self.serve_turn(self.shift.turn());
+        });
+        lock(&self.ended).take().unwrap_or(Ok(()))
+    }
+
+    pub(crate) fn shift(&self) -> &Shift {
+        &self.shift
+    }
+
+    pub(crate) fn activity(&self) -> BorrowedFd<'_> {
+        self.activity.as_fd()
+    }
+
+    pub(crate) fn is_resting(&self) -> bool {
+        let _ = rustix::io::read(&self.activity, &mut [0; 8]);
+        self.resting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.ended).is_some()
+    }
+
+    fn tell_keeper(&self) {
+        let _ = rustix::io::write(&self.activity, &1_u64.to_ne_bytes());
+    }
+
+    /// Serves as the loop of this number, until another takes over or no channel is left.
+    pub(crate) fn serve_turn(&self, turn: u64) {
+        while self.shift.turn() == turn {
             let channels = lock(&self.channels).clone();
-            if channels.is_empty() {
-                return Ok(());
+            let served = if channels.is_empty() { Ok(()) } else { self.serve(&channels, turn) };
+            if channels.is_empty() || served.is_err() {
+                *lock(&self.ended) = Some(served);
+                return self.tell_keeper();
             }
-            self.serve(&channels)?;
         }
     }
 
-    /// Serves these channels until one of them hangs up or another is added.
-    fn serve(&self, channels: &[Arc<dyn Channel>]) -> Result<()> {
+    /// Serves these channels until one of them hangs up, another is added or another loop takes over.
+    fn serve(&self, channels: &[Arc<dyn Channel>], turn: u64) -> Result<()> {
         let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
         polled.extend(channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)));
         loop {
@@ -102,7 +145,11 @@ impl Supervisor {
                 let events = polled.revents();
                 if events.contains(PollFlags::IN) {
                     match channel.receive() {
-                        Ok(Some(request)) => self.handle(channel.as_ref(), request),
+                        Ok(Some(request)) => {
+                            if !self.shift.during(turn, || self.handle(channel.as_ref(), request)) {
+                                return Ok(());
+                            }
+                        }
                         Ok(None) => {}
                         Err(error) => return self.drop_channel(channel, error),
                     }
@@ -116,13 +163,17 @@ impl Supervisor {
     /// Lets go of what only saves work, and waits until something happens. Deaths wake the loop only now: while requests
     /// come, each of them looks for deaths anyway.
     fn rest<'fd>(&'fd self, polled: &mut Vec<PollFd<'fd>>) -> Result<()> {
-        {
+        let purgeable = {
             let mut origin = self.origin();
             origin.threads().clear();
-            origin.table().reap();
-        }
+            origin.purgeable()
+        };
         polled.push(PollFd::new(&self.deaths, PollFlags::IN));
+        // With something to purge the keeper goes on looking at the memory.
+        self.resting.store(purgeable == 0, Ordering::Relaxed);
         let woken = poll(polled, None);
+        self.resting.store(false, Ordering::Relaxed);
+        self.tell_keeper();
         polled.pop();
         match woken {
             Err(error) if error != Errno::INTR => Err(error),

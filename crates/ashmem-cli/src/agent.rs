@@ -123,7 +123,14 @@ impl Profile {
         let fidelity = Fidelity::from(self.fidelity);
         let text = match (&self.oci, &self.lxc) {
             (_, Some(file)) => {
-                let policy = lxc::add(&read(file.as_ref(), lxc::EMPTY)?, fidelity)?;
+                let fstat = lxc::Fstat::of_host();
+                if fstat == lxc::Fstat::Left {
+                    eprintln!(
+                        "left out: fstat, which LXC itself calls with this host's C library before anybody can answer; in \
+                         this container a region's status is a memfd's"
+                    );
+                }
+                let policy = lxc::add(&read(file.as_ref(), lxc::EMPTY)?, fidelity, fstat)?;
                 let file =
                     self.output.as_ref().map_or("/path/to/this/policy".into(), |path| path.display().to_string());
                 let proxy = self.socket.map_or("unix:/run/ashmem/lxc.sock".into(), |socket| socket.to_string());

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -300,6 +301,36 @@ static void malformed(void)
 	CHECK(ioctl(fd, GET_SIZE) == 4096);
 }
 
+/* A caller hands over memory that nobody can read until it says so (userfaultfd); the others go on meanwhile. */
+static void stuck(void)
+{
+	int faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (faults < 0) {
+		puts("skipped: this user may not make a userfaultfd that holds the kernel up");
+		exit(0);
+	}
+	struct uffdio_api api = {.api = UFFD_API};
+	CHECK(ioctl(faults, UFFDIO_API, &api) == 0);
+	pid_t child = fork();
+	if (child == 0) {
+		char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+		/* The first call has filled in every feature there is; none is wanted. */
+		api.features = 0;
+		CHECK(ioctl(faults, UFFDIO_API, &api) == 0);
+		struct uffdio_register all = {.range = {(uintptr_t)page, 4096}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+		CHECK(ioctl(faults, UFFDIO_REGISTER, &all) == 0);
+		ioctl(region(4096), SET_NAME, page);
+		CHECK(!"back from a call that nobody could have answered");
+	}
+	usleep(50000);
+	for (int i = 0; i < 20; i++)
+		round_trip();
+	CHECK(waitpid(child, NULL, WNOHANG) == 0);
+	CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+	round_trip();
+}
+
 static void memfd(void)
 {
 	int fd = syscall(SYS_memfd_create, "libcutils", 2u);
@@ -340,6 +371,8 @@ int main(int count, char **words)
 		race();
 	else if (!strcmp(verb, "malformed"))
 		malformed();
+	else if (!strcmp(verb, "stuck"))
+		stuck();
 	else if (!strcmp(verb, "memfd"))
 		memfd();
 	else

@@ -1,0 +1,90 @@
+//! Memory pressure: when unpinned pages go.
+//!
+//! The kernel's own driver purges when memory is reclaimed. A supervisor is told by pressure stall information
+//! (`/proc/pressure/memory`), where the kernel has it and lets this user ask; otherwise it looks at MemAvailable from time
+//! to time, while there is anything to purge.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+
+/// Tasks stalled for 150 ms within 2 s. Users without CAP_SYS_RESOURCE may only ask for whole multiples of 2 s.
+const TRIGGER: &[u8] = b"some 150000 2000000\0";
+/// Memory is short when less than this part of it is available: the kernel's own watermarks are not far then.
+const SHORT: u64 = 16;
+/// At each sign of pressure this part of what can be purged goes.
+const PART: u64 = 4;
+/// And no fewer pages than this.
+const LEAST: u64 = 4096;
+
+/// What tells of memory pressure.
+pub(crate) struct Pressure {
+    trigger: Option<OwnedFd>,
+}
+
+impl Pressure {
+    /// Asks the kernel to tell.
+    pub(crate) fn watch() -> Self {
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let trigger = rustix::fs::open("/proc/pressure/memory", flags, Mode::empty())
+            .and_then(|file| rustix::io::write(&file, TRIGGER).map(|_| file));
+        if let Err(error) = &trigger {
+            tracing::debug!(%error, "no pressure stall information: MemAvailable is looked at instead");
+        }
+        Self { trigger: trigger.ok() }
+    }
+
+    /// Shows an exceptional condition (POLLPRI) under pressure; `None` where [`is_short`] must be asked.
+    pub(crate) fn trigger(&self) -> Option<BorrowedFd<'_>> {
+        self.trigger.as_ref().map(AsFd::as_fd)
+    }
+}
+
+/// Whether memory is short.
+pub(crate) fn is_short() -> bool {
+    std::fs::read_to_string("/proc/meminfo").is_ok_and(|text| is_short_in(&text))
+}
+
+/// How many pages to purge of so many that can be.
+pub(crate) fn share_of(purgeable: u64) -> u64 {
+    (purgeable / PART).max(LEAST)
+}
+
+fn is_short_in(meminfo: &str) -> bool {
+    let value = |key| {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+    };
+    match (value("MemAvailable:"), value("MemTotal:")) {
+        (Some(available), Some(total)) => available < total / SHORT,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_short_below_a_sixteenth() {
+        assert!(is_short_in("MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: 999 kB\n"));
+        assert!(!is_short_in("MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: 1000 kB\n"));
+        assert!(!is_short_in(""));
+    }
+
+    #[test]
+    fn a_quarter_goes_and_never_next_to_nothing() {
+        assert_eq!(share_of(100_000), 25_000);
+        assert_eq!(share_of(3), LEAST);
+    }
+
+    #[test]
+    fn the_kernel_takes_the_trigger_where_it_has_one() {
+        match std::fs::read_to_string("/proc/pressure/memory") {
+            Err(error) => eprintln!("skipped: this kernel has no pressure stall information ({error})"),
+            // Root may always ask; others from 6.4 on.
+            Ok(_) if !rustix::process::geteuid().is_root() => eprintln!("skipped: only root may ask on every kernel"),
+            Ok(_) => assert!(Pressure::watch().trigger().is_some()),
+        }
+    }
+}
