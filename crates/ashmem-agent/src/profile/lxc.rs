@@ -2,6 +2,14 @@
 //!
 //! Our rules stand between two comments at the end, and a line that they replace stays as a comment: so they are found
 //! again, and taken out before they are put in.
+//!
+//! LXC's own child still runs under the policy for a while before it becomes the container's first program, and nobody
+//! answers it before that: a call of its own that is notified stops the start for good. It opens `/dev/null` for reading
+//! and writing, and looks at the status of its descriptors. So here
+//!
+//! - opens are not notified: they end at the node, which the first ioctl, mmap or fstat turns into a region;
+//! - of the calls that show a descriptor's status only fstat is, which is what Android's C library uses, and not that
+//!   either where the host's C library has LXC call it: [`Fstat`].
 
 use super::{Error, NOTIFY_BY_DEFAULT, NOTIFY_ON_WRITE, Rule, check_needed, complement, rules};
 use crate::filter::{Fidelity, Test};
@@ -13,15 +21,42 @@ const BEGIN: &str = "# ashmem: rules of ashmem-agent, made by `ashmem agent prof
 const END: &str = "# ashmem: end";
 const REPLACED: &str = "# ashmem replaces: ";
 
+/// Whether fstat(2) can be notified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fstat {
+    /// LXC does not call it: a region looks like the character device.
+    Notified,
+    /// It does: a region's status is a memfd's.
+    Left,
+}
+
+impl Fstat {
+    /// What this host's LXC allows, by the C library it runs with: glibc from 2.33 to 2.38 asks by newfstatat instead,
+    /// every other asks by fstat.
+    pub fn of_host() -> Self {
+        let answer = std::process::Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+        answer.map_or(Self::Left, |answer| Self::of_libc(&String::from_utf8_lossy(&answer.stdout)))
+    }
+
+    fn of_libc(version: &str) -> Self {
+        let minor = version.trim().strip_prefix("glibc 2.").and_then(|minor| minor.split('.').next()?.parse().ok());
+        if minor.is_some_and(|minor| (33..39).contains(&minor)) { Self::Notified } else { Self::Left }
+    }
+}
+
+/// The calls that LXC's own child makes before anybody answers it.
+const MADE_BY_LXC: [&str; 6] = ["open", "openat", "openat2", "newfstatat", "fstatat64", "statx"];
+
 /// Adds the agent's rules to a policy.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn add(text: &str, fidelity: Fidelity) -> Result<String, Error> {
+pub fn add(text: &str, fidelity: Fidelity, fstat: Fstat) -> Result<String, Error> {
     let lines = without_ours(text);
     let Some(allows) = allows_by_default(&lines)? else { return Err(Error::Refused(NOTIFY_BY_DEFAULT)) };
     check_other_listeners(&lines)?;
-    let rules = rules(fidelity);
+    let left = |name| MADE_BY_LXC.contains(&name) || (fstat == Fstat::Left && name.starts_with("fstat"));
+    let rules = rules(fidelity).into_iter().filter(|rule| !left(rule.name));
     let mut added = vec![BEGIN.to_owned(), "[all]".to_owned()];
     let mut replaced = vec![false; lines.len()];
     let mut noted = Vec::new();
@@ -151,8 +186,12 @@ mod tests {
     use super::*;
 
     fn added(text: &str) -> String {
-        let once = add(text, Fidelity::Full).expect("a policy");
-        assert_eq!(add(&once, Fidelity::Full).expect("again"), once, "the second time changes nothing");
+        let once = add(text, Fidelity::Full, Fstat::Notified).expect("a policy");
+        assert_eq!(
+            add(&once, Fidelity::Full, Fstat::Notified).expect("again"),
+            once,
+            "the second time changes nothing"
+        );
         once
     }
 
@@ -160,19 +199,34 @@ mod tests {
     fn a_denylist_keeps_its_rules_and_gets_ours() {
         let policy = added("2\nblacklist\n[all]\ninit_module errno 1\n# a word\n[x86]\nkexec_load\n");
         assert!(policy.starts_with("2\nblacklist\n[all]\ninit_module errno 1\n# a word\n[x86]\nkexec_load\n# ashmem"));
-        assert!(policy.contains("\n[all]\nopenat notify [2,0x2,SCMP_CMP_MASKED_EQ,0x43]\n"), "{policy}");
+        assert!(policy.contains("\n[all]\nfstat notify\n"), "{policy}");
+        assert!(!policy.contains("open") && !policy.contains("statat"), "{policy}");
         assert!(policy.contains("\nioctl notify [1,0x7700,SCMP_CMP_MASKED_EQ,0xff00]\n"));
         assert!(policy.contains("\nfstat notify\n"));
         assert!(!policy.contains(" allow"));
     }
 
     #[test]
+    fn what_lxc_itself_calls_is_left_alone() {
+        let policy = add(EMPTY, Fidelity::Full, Fstat::Left).expect("a policy");
+        assert!(!policy.contains("stat"), "{policy}");
+        for (version, want) in [
+            ("glibc 2.31\n", Fstat::Left),
+            ("glibc 2.36\n", Fstat::Notified),
+            ("glibc 2.41\n", Fstat::Left),
+            ("", Fstat::Left),
+        ] {
+            assert_eq!(Fstat::of_libc(version), want, "{version}");
+        }
+    }
+
+    #[test]
     fn an_allowlists_rule_is_taken_apart() {
-        let policy = added("2\nallowlist\n[all]\nread\nioctl\nopenat allow\nmmap\nmmap2\nfstat\n");
-        assert!(policy.contains("\nread\n# ashmem replaces: ioctl\n# ashmem replaces: openat allow\n"), "{policy}");
+        let policy = added("2\nallowlist\n[all]\nread\nioctl\nsplice allow\nmmap\nmmap2\nfstat\n");
+        assert!(policy.contains("\nread\n# ashmem replaces: ioctl\n# ashmem replaces: splice allow\n"), "{policy}");
         assert!(policy.contains("\nioctl allow [1,0x0,SCMP_CMP_MASKED_EQ,0x100]\n"));
         assert!(policy.contains("\nioctl allow [1,0x800,SCMP_CMP_MASKED_EQ,0x800]\n"));
-        assert!(!policy.contains("\nopen notify") && !policy.contains("splice"), "what it denied stays denied");
+        assert!(!policy.contains("sendfile"), "what it denied stays denied");
         assert_eq!(without_ours(&policy).len(), 9);
     }
 
@@ -186,9 +240,9 @@ mod tests {
             ("2\ndenylist\nwrite notify\n", "notifies write"),
             ("2\ndenylist\nmknod notify [1,8192,SCMP_CMP_MASKED_EQ,61440]\n", "mknod"),
             ("2\ndenylist\nioctl errno 1\n", "denies ioctl"),
-            ("2\nallowlist\nioctl\nmmap\n", "denies openat"),
+            ("2\nallowlist\nioctl\nopenat\n", "denies mmap"),
         ] {
-            let error = add(text, Fidelity::Full).expect_err(text).to_string();
+            let error = add(text, Fidelity::Full, Fstat::Notified).expect_err(text).to_string();
             assert!(error.contains(words), "{error}");
         }
     }

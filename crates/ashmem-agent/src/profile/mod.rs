@@ -47,8 +47,8 @@ pub enum Error {
 const NOTIFY_BY_DEFAULT: &str = "the policy's default action is notify, which every runtime refuses: the handing over of the listener itself would wait for an answer; give it another default";
 const NOTIFY_ON_WRITE: &str = "the policy notifies write, which every runtime refuses: the handing over of the listener itself would wait for an answer; take that rule out";
 
-/// What a container needs at least: one name of each line must be notified.
-const NEEDED: [&[&str]; 3] = [&["ioctl"], &["openat", "open"], &["mmap", "mmap2"]];
+/// What a container needs at least: one name of each group must be notified.
+const NEEDED: [&[&str]; 2] = [&["ioctl"], &["mmap", "mmap2"]];
 
 /// The rules for a container in which a node lies at `/dev/ashmem`.
 pub fn rules(fidelity: Fidelity) -> Vec<Rule> {

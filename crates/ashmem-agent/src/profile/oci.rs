@@ -68,13 +68,13 @@ fn add_to(profile: &mut Value, fidelity: Fidelity, listener_path: &str) -> Resul
 
 /// Rules of another supervisor cannot stay beside ours; rules that are already ours do.
 fn check_other_listeners(entries: &[Value], rules: &[Rule]) -> Result<(), Error> {
+    let full = super::rules(Fidelity::Full);
     for entry in entries.iter().filter(|entry| is_notified(entry)) {
         for name in names_of(entry) {
             if name == "write" {
                 return Err(Error::Refused(NOTIFY_ON_WRITE));
             }
-            if !rules.iter().chain(&super::rules(Fidelity::Full)).any(|rule| rule.name == name && is_ours(entry, *rule))
-            {
+            if !rules.iter().chain(&full).any(|rule| rule.name == name && is_ours(entry, *rule)) {
                 return Err(Error::Taken(format!("a notify rule for {name}")));
             }
         }
