@@ -4,7 +4,7 @@
 //! command that needs them: nothing stays mounted, however that command ends.
 
 use crate::archive::DEBIAN;
-use crate::{process, workspace};
+use crate::{process, setup, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,13 +43,18 @@ impl Chroot {
             return Ok(Self { root });
         }
         if !rustix::process::geteuid().is_root() {
-            bail!("making the {release} chroot needs root: run `sudo -E env PATH=\"$PATH\" cargo xtask setup` once");
+            bail!(
+                "making the {release} chroot needs root; run this one command, then go on as yourself:\n\n  {}\n",
+                setup::with_root()?
+            );
         }
         eprintln!("making a {release} chroot with {wanted} (about a minute) ...");
         workspace::make_whole(&root, |part| {
             process::capture(
-                Command::new("debootstrap")
+                // It mounts /proc in there, and leaves it so when it is killed.
+                Command::new("unshare")
                     .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+                    .args(["--mount", "--propagation", "private", "debootstrap"])
                     .args(["--variant=minbase", "--include", &wanted, release])
                     .arg(part)
                     .arg(DEBIAN),

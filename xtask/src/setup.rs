@@ -113,6 +113,12 @@ pub(crate) fn ensure(lines: &[Line]) -> Result<()> {
     Ok(())
 }
 
+/// The command that does with root's rights what setup does.
+pub(crate) fn with_root() -> Result<String> {
+    let program = std::env::current_exe().context("finding this program's own path")?;
+    Ok(format!("sudo {} setup", program.display()))
+}
+
 fn check(lines: &[Line]) -> Result<ExitCode> {
     let packages = missing_packages()?;
     let kernels: Vec<_> = lines.iter().filter(|line| Kernel::cached(**line).is_none()).collect();
@@ -135,19 +141,26 @@ fn ensure_packages() -> Result<()> {
         eprintln!("  {package:24} {reason}");
     }
     if !rustix::process::geteuid().is_root() {
-        let program = std::env::current_exe().context("finding this program's own path")?;
-        bail!(
-            "installing needs root; run this one command, then go on as yourself:\n\n  sudo {} setup\n",
-            program.display()
-        );
+        bail!("installing needs root; run this one command, then go on as yourself:\n\n  {}\n", with_root()?);
     }
     let started = Instant::now();
     eprintln!("installing them with apt ...");
-    let mut update = Command::new("apt-get");
-    process::show(update.args(["-q", "update"])).context("reading the package index")?;
+    process::show(Command::new("apt-get").args(["-q", "update"])).context("reading the package index")?;
+    let names = || missing.iter().map(|(package, _)| package);
     let mut install = Command::new("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "install", "-y", "--no-install-recommends"]);
-    process::show(install.args(missing.iter().map(|(package, _)| package))).context("installing packages")?;
+    // An index that could not be read is no failure to apt; not to know a package is.
+    let mut rehearsal = Command::new("apt-get");
+    if process::capture(rehearsal.args(["-q", "install", "--simulate", "--no-install-recommends"]).args(names()))
+        .is_err()
+    {
+        bail!(
+            "apt cannot install all of these from what its index holds: see its messages above, make sure that the \
+             network is there and that apt's sources name Debian 12's bookworm, then run it again"
+        );
+    }
+    process::show(install.args(names()))
+        .context("installing packages; run it again to go on when apt's complaint above is seen to")?;
     let left = missing_packages()?;
     if !left.is_empty() {
         bail!("apt reported success but these are still missing: {left:?}");
