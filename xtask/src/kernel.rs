@@ -182,6 +182,11 @@ impl Kernel {
             .find(|package| package.name.starts_with("linux-headers-") && !package.name.ends_with("-common"))
             .context("the archive's kernel has no headers package")?;
         let (version, release) = (&headers.version, headers.name.trim_start_matches("linux-headers-"));
+        // First, for it may want root: better said before the downloads than after.
+        if let Some(release_of_tools) = line.foreign_tools() {
+            let wishes = packages.iter().flat_map(|package| &package.depends).filter(|name| !is_kernel(name));
+            Chroot::ensure(release_of_tools, wishes.filter(|name| is_tool(name)).map(String::as_str))?;
+        }
         let destination = folder(line)?.join(version);
         if !Self::open(line, version, release).is_ok_and(|_| Self::cached(line).is_some()) {
             eprintln!("fetching kernel {release} ({version}) ...");
@@ -189,10 +194,6 @@ impl Kernel {
                 archive.unpack(&packages, part)?;
                 settle(part, &destination, release)
             })?;
-        }
-        if let Some(release_of_tools) = line.foreign_tools() {
-            let wishes = packages.iter().flat_map(|package| &package.depends).filter(|name| !is_kernel(name));
-            Chroot::ensure(release_of_tools, wishes.filter(|name| is_tool(name)).map(String::as_str))?;
         }
         let current = json!({ "recipe": RECIPE, "version": version, "release": release });
         workspace::write_whole(&folder(line)?.join("current.json"), &format!("{current}\n"))?;
