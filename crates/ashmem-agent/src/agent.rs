@@ -2,9 +2,13 @@
 //!
 //! Nothing is shared between two containers but this table of names: a container that keeps its supervisor busy, or makes
 //! it fail, keeps nobody else from an answer.
+//!
+//! Under a service manager everything that a successor needs is kept there too: of each container its store, the watches
+//! on its regions, and its listeners or its monitor's connection. See [`crate::service`] and [`crate::store`].
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -14,22 +18,39 @@ use rustix::io::Errno;
 
 use crate::channel::Channel;
 use crate::container::{Identity, device_of};
+use crate::device::Device;
 use crate::endpoint::{Endpoint, Peer, Protocol};
 use crate::filter::Fidelity;
+use crate::kept::KeptListener;
 use crate::lxc::Monitor;
 use crate::notify::Listener;
 use crate::oci;
 use crate::origin::Origin;
 use crate::process::{self, SignalMask};
+use crate::service::Manager;
+use crate::store::{Record, SavedNode, Slots, Store};
 use crate::supervisor::Supervisor;
+use crate::table::Table;
 
 /// After a failed accept, before the next: what is short (descriptors) needs time to come back.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// All containers.
-#[derive(Default)]
 pub struct Agent {
-    containers: Mutex<HashMap<Identity, Arc<Supervisor>>>,
+    containers: Mutex<HashMap<Identity, Arc<Container>>>,
+    manager: Option<Manager>,
+    next: AtomicU64,
+}
+
+/// One container.
+struct Container {
+    identity: Identity,
+    /// By which the manager's descriptors are told apart.
+    number: u64,
+    supervisor: Supervisor,
+    /// Where its notifications in hand are kept, if they are.
+    slots: Option<Arc<Slots>>,
+    listeners: AtomicU64,
 }
 
 /// Why a container is not served.
@@ -48,12 +69,127 @@ pub enum Error {
     },
 }
 
+fn system(what: &'static str) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::System { what, errno }
+}
+
+/// What a kept descriptor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    State,
+    Deaths,
+    Listener(u64),
+    Monitor,
+}
+
+impl Kept {
+    fn name(self, container: u64) -> String {
+        match self {
+            Self::State => format!("container-{container}-state"),
+            Self::Deaths => format!("container-{container}-deaths"),
+            Self::Listener(number) => format!("container-{container}-listener-{number}"),
+            Self::Monitor => format!("container-{container}-monitor"),
+        }
+    }
+
+    fn parse(name: &str) -> Option<(u64, Self)> {
+        let (container, what) = name.strip_prefix("container-")?.split_once('-')?;
+        let what = match what {
+            "state" => Self::State,
+            "deaths" => Self::Deaths,
+            "monitor" => Self::Monitor,
+            listener => Self::Listener(listener.strip_prefix("listener-")?.parse().ok()?),
+        };
+        Some((container.parse().ok()?, what))
+    }
+}
+
 impl Agent {
+    /// An agent without containers, which keeps what a successor needs with this manager.
+    pub fn new(manager: Option<Manager>) -> Self {
+        Self { containers: Mutex::default(), manager, next: AtomicU64::new(0) }
+    }
+
+    /// Takes over what was passed to this process: the containers of an earlier agent, and sockets, which are returned.
+    pub fn take_over(self: &Arc<Self>, passed: Vec<(String, OwnedFd)>) -> Vec<Endpoint> {
+        let mut endpoints = Vec::new();
+        let mut kept: HashMap<u64, Vec<(Kept, OwnedFd)>> = HashMap::new();
+        for (name, fd) in passed {
+            if let Some((container, what)) = Kept::parse(&name) {
+                kept.entry(container).or_default().push((what, fd));
+                continue;
+            }
+            match Endpoint::adopt(fd) {
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(error) => tracing::warn!(name, %error, "a passed descriptor is no socket of ours"),
+            }
+        }
+        self.next.store(kept.keys().max().map_or(0, |last| last + 1), Ordering::Relaxed);
+        for (number, descriptors) in kept {
+            let names: Vec<String> = descriptors.iter().map(|(what, _)| what.name(number)).collect();
+            if let Err(error) = self.restore(number, descriptors) {
+                tracing::error!(number, %error, "a container of the agent before is lost: its calls fail with ENOSYS");
+                names.iter().for_each(|name| self.forget(name));
+            }
+        }
+        endpoints
+    }
+
+    fn restore(self: &Arc<Self>, number: u64, descriptors: Vec<(Kept, OwnedFd)>) -> Result<(), Error> {
+        let (mut state, mut deaths, mut channels) = (None, None, Vec::new());
+        for (what, fd) in descriptors {
+            match what {
+                Kept::State => state = Some(fd),
+                Kept::Deaths => deaths = Some(fd),
+                channel => channels.push((channel, fd)),
+            }
+        }
+        let lacking = || system("looking for its store")(Errno::NOENT);
+        let (state, deaths) = (state.ok_or_else(lacking)?, deaths.ok_or_else(lacking)?);
+        let (store, identity, node, records) = Store::open(state).map_err(system("reading its store"))?;
+        let slots = Arc::clone(store.slots());
+        let table = Table::restore(deaths, store, &records).map_err(system("making its table"))?;
+        let regions = table.len();
+        let origin = Origin::restore(Device::new(node.and_then(|node| node.node())), table);
+        let container = Arc::new(Container {
+            supervisor: Supervisor::new(origin).map_err(system("making an eventfd"))?,
+            number,
+            slots: Some(Arc::clone(&slots)),
+            listeners: AtomicU64::new(0),
+            identity,
+        });
+        for (what, fd) in channels {
+            let Kept::Listener(place) = what else {
+                container.supervisor.add(Arc::new(Monitor::new(fd)));
+                continue;
+            };
+            container.listeners.fetch_max(place + 1, Ordering::Relaxed);
+            let listener = Listener::new(fd).map_err(system("asking for seccomp's sizes"))?;
+            let channel = Arc::new(KeptListener::new(listener, Arc::clone(&slots), place));
+            for request in channel.left_over() {
+                // What the agent before died over may hold this one up as well: each by itself.
+                let (container, channel) = (Arc::clone(&container), Arc::clone(&channel));
+                start("left over", move || container.supervisor.handle(channel.as_ref(), request))?;
+            }
+            container.supervisor.add(channel);
+        }
+        tracing::info!(container = %container.identity, regions, "taken over");
+        self.containers().insert(container.identity.clone(), Arc::clone(&container));
+        let agent = Arc::clone(self);
+        start("container", move || agent.supervise(&container))
+    }
+
     /// Serves a socket for ever.
-    pub fn serve(self: &Arc<Self>, endpoint: &Endpoint) -> ! {
+    fn serve(self: &Arc<Self>, endpoint: &Endpoint) -> ! {
         loop {
             match endpoint.accept() {
-                Ok(peer) => self.welcome(endpoint.protocol(), peer),
+                Ok(peer) => {
+                    let (agent, protocol) = (Arc::clone(self), endpoint.protocol());
+                    // In a thread of its own: who is slow to speak holds nobody up.
+                    if let Err(error) = start("container", move || agent.welcome(protocol, peer)) {
+                        tracing::error!(%error, "a container is not served by /dev/ashmem");
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection");
                     thread::sleep(PAUSE);
@@ -62,121 +198,194 @@ impl Agent {
         }
     }
 
-    /// Takes a connection in, in a thread of its own: who is slow to speak holds nobody up.
-    fn welcome(self: &Arc<Self>, protocol: Protocol, peer: Peer) {
-        let agent = Arc::clone(self);
-        let work = move || {
-            let taken = match protocol {
-                Protocol::Oci => agent.take_listener(peer),
-                Protocol::Lxc => agent.take_monitor(peer),
-            };
-            if let Err(error) = taken {
-                tracing::error!(%error, "a container is not served by /dev/ashmem");
-            }
+    fn welcome(&self, protocol: Protocol, peer: Peer) {
+        let taken = match protocol {
+            Protocol::Oci => self.take_listener(peer),
+            Protocol::Lxc => self.take_monitor(peer),
         };
-        if let Err(error) = thread::Builder::new().name("welcome".into()).spawn(work) {
-            tracing::error!(%error, "a container is not served by /dev/ashmem: no thread for it");
+        if let Err(error) = taken {
+            tracing::error!(%error, "a container is not served by /dev/ashmem");
         }
     }
 
     /// Takes the listener that an OCI runtime brings.
-    fn take_listener(self: &Arc<Self>, peer: Peer) -> Result<(), Error> {
+    fn take_listener(&self, peer: Peer) -> Result<(), Error> {
         let oci::Handover { listener, process } = oci::receive(peer.connection)?;
         let identity = Identity { user: peer.user, id: process.container };
         tracing::info!(container = %identity, pid = process.pid, first = process.is_first, "a listener");
         let mut containers = self.containers();
-        let known = if process.is_first { None } else { containers.get(&identity).cloned() };
-        let channel = Arc::new(channel(listener)?);
-        if let Some(supervisor) = known {
-            supervisor.add(channel);
-            return Ok(());
+        if let Some(container) = containers.get(&identity).filter(|_| !process.is_first) {
+            return self.add_listener(container, listener);
         }
-        let supervisor = supervisor(process.pid)?;
-        supervisor.add(channel);
-        containers.insert(identity.clone(), Arc::clone(&supervisor));
+        let container = self.new_container(identity.clone(), process.pid)?;
+        self.add_listener(&container, listener)?;
+        containers.insert(identity, Arc::clone(&container));
         drop(containers);
-        self.supervise(identity, supervisor);
+        self.supervise(&container);
         Ok(())
     }
 
     /// Serves the container of an LXC monitor. Its first notification says which one it is.
-    fn take_monitor(self: &Arc<Self>, peer: Peer) -> Result<(), Error> {
+    fn take_monitor(&self, peer: Peer) -> Result<(), Error> {
         let monitor = Monitor::new(peer.connection);
         let first = match monitor.peek() {
             // A container that ended before it made a call that could concern us.
             Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
-            other => other.map_err(|errno| Error::System { what: "reading LXC's first notification", errno })?,
+            other => other.map_err(system("reading LXC's first notification"))?,
         };
-        let id = String::from_utf8_lossy(&first.cookie).into_owned();
-        let identity = Identity { user: peer.user, id: format!("{id}#{}", first.init) };
-        tracing::info!(container = %identity, "a monitor");
-        let supervisor = supervisor(first.init)?;
-        supervisor.add(Arc::new(monitor));
-        self.supervise(identity, supervisor);
+        let id = format!("{}#{}", String::from_utf8_lossy(&first.cookie), first.init);
+        let container = self.new_container(Identity { user: peer.user, id }, first.init)?;
+        tracing::info!(container = %container.identity, "a monitor");
+        self.keep(&Kept::Monitor.name(container.number), monitor.as_fd());
+        self.settle();
+        container.supervisor.add(Arc::new(monitor));
+        self.containers().insert(container.identity.clone(), Arc::clone(&container));
+        self.supervise(&container);
+        Ok(())
+    }
+
+    fn new_container(&self, identity: Identity, pid: i32) -> Result<Arc<Container>, Error> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let device = device_of(pid);
+        let node = SavedNode::of(&device);
+        let watches = "making an inotify instance (fs.inotify.max_user_instances is the limit)";
+        let mut origin = Origin::new(device, Fidelity::Full).map_err(system(watches))?;
+        let mut slots = None;
+        if self.manager.is_some() {
+            let container = Record::Container { identity: identity.clone(), node };
+            let store = Store::new(container).map_err(system("making a store"))?;
+            slots = Some(Arc::clone(store.slots()));
+            self.keep(&Kept::State.name(number), store.as_fd());
+            self.keep(&Kept::Deaths.name(number), origin.table().as_fd());
+            origin.table().keep_in(store);
+        }
+        let supervisor = Supervisor::new(origin).map_err(system("making an eventfd"))?;
+        Ok(Arc::new(Container { identity, number, supervisor, slots, listeners: AtomicU64::new(0) }))
+    }
+
+    /// Serves one more listener of a container, once it is kept.
+    fn add_listener(&self, container: &Container, listener: OwnedFd) -> Result<(), Error> {
+        let number = container.listeners.fetch_add(1, Ordering::Relaxed);
+        self.keep(&Kept::Listener(number).name(container.number), &listener);
+        self.settle();
+        let listener = Listener::new(listener).map_err(system("asking for seccomp's sizes"))?;
+        container.supervisor.add(match &container.slots {
+            Some(slots) => Arc::new(KeptListener::new(listener, Arc::clone(slots), number)),
+            None => Arc::new(listener),
+        });
         Ok(())
     }
 
     /// Answers a container's calls until its last process is gone.
-    fn supervise(&self, identity: Identity, supervisor: Arc<Supervisor>) {
+    fn supervise(&self, container: &Arc<Container>) {
         loop {
-            if let Err(error) = supervisor.run() {
-                tracing::error!(container = %identity, %error, "waiting for notifications");
+            if let Err(error) = container.supervisor.run() {
+                tracing::error!(container = %container.identity, %error, "waiting for notifications");
             }
             let mut containers = self.containers();
             // One more listener may have come while the last one went.
-            if supervisor.is_idle() {
-                if containers.get(&identity).is_some_and(|current| Arc::ptr_eq(current, &supervisor)) {
-                    containers.remove(&identity);
+            if container.supervisor.is_idle() {
+                if containers.get(&container.identity).is_some_and(|current| Arc::ptr_eq(current, container)) {
+                    containers.remove(&container.identity);
                 }
                 break;
             }
         }
-        tracing::info!(container = %identity, "ended");
+        let listeners = (0..container.listeners.load(Ordering::Relaxed)).map(Kept::Listener);
+        for what in [Kept::State, Kept::Deaths, Kept::Monitor].into_iter().chain(listeners) {
+            self.forget(&what.name(container.number));
+        }
+        tracing::info!(container = %container.identity, "ended");
     }
 
-    fn containers(&self) -> MutexGuard<'_, HashMap<Identity, Arc<Supervisor>>> {
+    fn keep(&self, name: &str, fd: impl AsFd) {
+        if let Some(manager) = &self.manager
+            && let Err(error) = manager.keep(name, fd)
+        {
+            tracing::warn!(name, %error, "the service manager keeps no descriptor: a restart loses this container");
+        }
+    }
+
+    /// Waits until the manager has what it was given to keep.
+    fn settle(&self) {
+        if let Some(manager) = &self.manager
+            && let Err(error) = manager.wait()
+        {
+            tracing::warn!(%error, "the service manager does not say that it keeps what it was given");
+        }
+    }
+
+    fn forget(&self, name: &str) {
+        if let Some(manager) = &self.manager {
+            manager.forget(name);
+        }
+    }
+
+    fn tell(&self, state: &str) {
+        if let Some(manager) = &self.manager {
+            manager.tell(state);
+        }
+    }
+
+    fn containers(&self) -> MutexGuard<'_, HashMap<Identity, Arc<Container>>> {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn supervisor(pid: i32) -> Result<Arc<Supervisor>, Error> {
-    let origin = Origin::new(device_of(pid), Fidelity::Full).map_err(|errno| Error::System {
-        what: "making an inotify instance (fs.inotify.max_user_instances is the limit)",
-        errno,
-    })?;
-    let supervisor = Supervisor::new(origin).map_err(|errno| Error::System { what: "making an eventfd", errno })?;
-    Ok(Arc::new(supervisor))
-}
-
-fn channel(listener: OwnedFd) -> Result<impl Channel + 'static, Error> {
-    Listener::new(listener).map_err(|errno| Error::System { what: "asking for seccomp's sizes", errno })
-}
-
-/// Serves these sockets until SIGTERM or SIGINT.
+/// Serves these sockets, and the containers and sockets that were passed to this process, until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// EAGAIN: no thread could be started. EMFILE.
-pub fn serve(agent: Arc<Agent>, endpoints: Vec<Endpoint>) -> Result<(), Error> {
+/// EAGAIN: no thread could be started. DESTADDRREQ: there is no socket. EMFILE.
+pub fn serve(
+    manager: Option<Manager>,
+    passed: Vec<(String, OwnedFd)>,
+    mut endpoints: Vec<Endpoint>,
+) -> Result<(), Error> {
     // Before any thread, so that all of them leave the signals to this one.
     let _mask = SignalMask::block_all();
-    let system = |what| move |errno| Error::System { what, errno };
     let signals = process::signals().map_err(system("making a signalfd"))?;
+    let agent = Arc::new(Agent::new(manager));
+    endpoints.extend(agent.take_over(passed));
+    if endpoints.is_empty() {
+        return Err(system("looking for a socket to serve")(Errno::DESTADDRREQ));
+    }
     for endpoint in endpoints {
         let agent = Arc::clone(&agent);
-        thread::Builder::new()
-            .name(format!("{} socket", endpoint.protocol()))
-            .spawn(move || agent.serve(&endpoint))
-            .map_err(|_| Error::System { what: "starting a thread", errno: Errno::AGAIN })?;
+        start("socket", move || agent.serve(&endpoint))?;
     }
+    agent.tell("READY=1");
     loop {
         match poll(&mut [PollFd::new(&signals, PollFlags::IN)], None) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::System { what: "waiting for signals", errno }),
+            Err(errno) => return Err(system("waiting for signals")(errno)),
         }
         while let Some(info) = process::next_signal(&signals) {
             if [libc::SIGTERM, libc::SIGINT].contains(&(info.ssi_signo as i32)) {
+                agent.tell("STOPPING=1");
                 return Ok(());
             }
+        }
+    }
+}
+
+fn start<R: Send + 'static>(name: &str, work: impl FnOnce() -> R + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().name(name.into()).spawn(work);
+    started.map(drop).map_err(|_| system("starting a thread")(Errno::AGAIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kept;
+
+    #[test]
+    fn kept_descriptors_are_known_by_their_names() {
+        for what in [Kept::State, Kept::Deaths, Kept::Monitor, Kept::Listener(0), Kept::Listener(17)] {
+            assert_eq!(Kept::parse(&what.name(42)), Some((42, what)));
+        }
+        for name in
+            ["", "ashmem-agent.socket", "container-", "container-x-state", "container-1-listener-", "container-1-x"]
+        {
+            assert_eq!(Kept::parse(name), None, "{name}");
         }
     }
 }

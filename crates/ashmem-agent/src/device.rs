@@ -36,6 +36,16 @@ impl Node {
         Self { stat, mounts: names.into_iter().map(mount_of).collect() }
     }
 
+    /// Its status and its mounts, to be kept.
+    pub(crate) fn parts(&self) -> (&libc::stat, &[u64]) {
+        (&self.stat, &self.mounts)
+    }
+
+    /// A node as another agent knew it.
+    pub(crate) fn from_parts(stat: libc::stat, mounts: Vec<u64>) -> Self {
+        Self { stat, mounts }
+    }
+
     fn same(&self, dev: u64, ino: u64) -> bool {
         self.stat.st_dev == dev && self.stat.st_ino == ino
     }
@@ -57,6 +67,11 @@ impl Device {
     pub fn names() -> [String; 2] {
         let long = String::from_utf8_lossy(&Self::new(None).long_name).into_owned();
         [String::from_utf8_lossy(NAME).into_owned(), long]
+    }
+
+    /// The node that lies at the path.
+    pub(crate) fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
     }
 
     /// Whether a node lies at the path.

@@ -67,12 +67,15 @@ impl Filter {
         let full = self.fidelity == Fidelity::Full;
         let searching = full && self.node == Node::Absent;
         // Read-only opens are by far the most frequent and nobody opens the device so; O_CREAT is how files are made.
-        // Such opens of the device end at the node, and become a region with their first ioctl.
+        // Such opens of the device end at the node, and become a region with their first ioctl. At the level `fast` every
+        // open does: only a descriptor that is copied before its first ioctl then makes two regions.
         let open = |arg| {
             if searching {
-                Test::ALWAYS
+                Some(Test::ALWAYS)
+            } else if full || self.node == Node::Absent {
+                Some(Test::of(arg, ACCESS_MODE | libc::O_CREAT as u32, libc::O_RDWR as u32))
             } else {
-                Test::of(arg, ACCESS_MODE | libc::O_CREAT as u32, libc::O_RDWR as u32)
+                None
             }
         };
         // Of a path's status only that of an empty path, which is fstat by another name.
@@ -81,8 +84,8 @@ impl Filter {
             if searching { Test::ALWAYS } else { Test::of(arg, empty, empty) }
         };
         match kind {
-            Kind::Open => Some(open(1)),
-            Kind::OpenAt => Some(open(2)),
+            Kind::Open => open(1),
+            Kind::OpenAt => open(2),
             Kind::Ioctl => Some(Test::of(1, 0xff00, ashmem_core::abi::MAGIC << 8)),
             // MAP_DENYWRITE does nothing since Linux 2.6, yet the C library's loader sets it on every library it maps.
             Kind::Mmap | Kind::Mmap2 => Some(Test::of(3, libc::MAP_ANONYMOUS as u32 | MAP_DENYWRITE, 0)),

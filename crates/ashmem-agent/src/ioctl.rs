@@ -37,6 +37,10 @@ impl Argument {
         }
     }
 
+    fn known_pin(&self) -> Option<Pin> {
+        if let Self::Pin(Ok(pin)) = self { Some(*pin) } else { None }
+    }
+
     fn pin(self) -> Result<Pin> {
         match self {
             Self::Pin(pin) => pin.map_err(fault),
@@ -53,9 +57,18 @@ fn fault(_: Errno) -> Errno {
 impl Origin {
     /// ioctl(2) with the device's type byte.
     pub(crate) fn ioctl(&mut self, target: &Target<'_>, fd: i32, request: Option<Request>, arg: Argument) -> Outcome {
-        let Some(held) = self.look(target, fd) else { return Outcome::CONTINUE };
+        let name = if let Argument::Name(Ok(name)) = &arg { name.as_slice() } else { b"" };
+        let Some(held) = self.look_naming(target, fd, name) else { return Outcome::CONTINUE };
         match (held.kind, request) {
-            (Kind::Region(key), Some(request)) => self.region_ioctl(target, held, key, request, arg),
+            (Kind::Region(key), Some(request)) => {
+                if let Some(outcome) = self.table.recovered(target.id()) {
+                    return outcome;
+                }
+                let pin = arg.known_pin();
+                let outcome = self.region_ioctl(target, held, key, request, arg);
+                self.table.note_ioctl(key, request, pin, target.id(), &outcome);
+                outcome
+            }
             (Kind::Region(_), None) => Outcome::errno(Errno::NOTTY),
             (Kind::Memfd, Some(request)) => memfd_ioctl(target, &held, request),
             _ => Outcome::CONTINUE,

@@ -8,6 +8,7 @@
 //! - [`channel`]: where notifications come from; [`direct`] is one of the sources: a program we start ourselves;
 //! - [`agent`], [`endpoint`], [`oci`], [`lxc`], [`container`]: containers that their runtimes bring; [`profile`] is what tells a
 //!   runtime to;
+//! - [`service`], [`store`]: what outlives the agent, so that a restart loses no container;
 //! - [`device`], [`memory`], [`region`], [`arena`], [`table`]: what a region is and how long it lives;
 //! - [`target`]: the calling thread seen from outside;
 //! - [`origin`]: all regions of one program or container, and its calls: `open`, `ioctl`, `mmap`, `stat`, `purge`.
@@ -26,6 +27,7 @@ mod holder;
 mod implant;
 mod ioctl;
 mod keeper;
+mod kept;
 pub mod lxc;
 pub mod memory;
 mod mmap;
@@ -40,7 +42,10 @@ pub mod profile;
 mod protect;
 mod purge;
 pub mod region;
+mod restore;
+pub mod service;
 mod stat;
+pub mod store;
 pub mod supervisor;
 pub mod table;
 pub mod target;

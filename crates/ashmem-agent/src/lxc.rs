@@ -11,6 +11,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::io::{Errno, Result};
 use rustix::net::{
@@ -22,6 +23,8 @@ use crate::notify::Listener;
 
 /// Longest datagram: a cookie is a line of a configuration file.
 pub const DATAGRAM_LIMIT: usize = 8 << 10;
+/// How often a loop looks whether a datagram is still being answered by another.
+const HELD_UP: Duration = Duration::from_millis(10);
 /// `/proc/TID`, its memory, the listener.
 const DESCRIPTORS: usize = 3;
 
@@ -188,6 +191,11 @@ impl Channel for Monitor {
     }
 
     fn receive(&self) -> Result<Option<Request>> {
+        if self.current.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            // Another loop is held up by the caller, and the datagram lies there until it is answered.
+            std::thread::sleep(HELD_UP);
+            return Ok(None);
+        }
         let (datagram, listener) = self.look()?;
         let request = datagram.request();
         let listener = listener.map(Listener::new).transpose()?;

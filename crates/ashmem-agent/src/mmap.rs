@@ -74,12 +74,16 @@ impl Origin {
             memory::set_size(memory, size)?;
         }
         let Some((region, _)) = self.table.region(key) else { return Ok(()) };
-        if newer.is_none() && region.inode != held.inode {
+        let moved = newer.is_none() && region.inode != held.inode;
+        if moved {
             // Nobody holds the newer memory any more: this one stands for the region from now on.
             region.inode = held.inode;
             make_like_first(memory, region)?;
         }
         region.state.set_mapped(&region.facts);
+        if mapping.creates_backing || moved {
+            self.table.note_mapped(key);
+        }
         Ok(())
     }
 

@@ -20,7 +20,9 @@ const SET_FLAGS: u64 = 0x4008_2104;
 const SYNC_WAKE_UP: u64 = 1;
 
 /// Room for a kernel's structures, which may grow: they are 80 and 24 bytes today.
-const ROOM: usize = 512;
+pub(crate) const ROOM: usize = 512;
+/// Room for a notification, aligned for it.
+pub(crate) type Room = [u64; ROOM / 8];
 
 /// A listener, owned by this process.
 pub struct Listener {
@@ -117,6 +119,17 @@ impl Listener {
         self.fd
     }
 
+    /// As [`Channel::receive`], with the kernel writing into this room of zeros.
+    pub(crate) fn receive_into(&self, room: &mut Room) -> Result<Option<Request>> {
+        // The kernel wants zeros, and may write more than we know of.
+        // SAFETY: the buffer is at least as long as the kernel said its structure is.
+        match check(unsafe { libc::ioctl(self.fd.as_raw_fd(), RECV, room.as_mut_ptr()) }) {
+            Ok(_) => Ok(Some(request_in(room))),
+            Err(Errno::NOENT | Errno::INTR | Errno::AGAIN) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn add(&self, id: u64, injection: Injection<'_>, flags: u64) -> Result<RawFd> {
         let setfd = if injection.at.is_some() { libc::SECCOMP_ADDFD_FLAG_SETFD } else { 0 };
         let request = libc::seccomp_notif_addfd {
@@ -137,23 +150,7 @@ impl Channel for Listener {
     }
 
     fn receive(&self) -> Result<Option<Request>> {
-        // The kernel wants zeros, and may write more than we know of.
-        let mut room = [0_u64; ROOM / 8];
-        // SAFETY: the buffer is at least as long as the kernel said its structure is.
-        match check(unsafe { libc::ioctl(self.fd.as_raw_fd(), RECV, room.as_mut_ptr()) }) {
-            Ok(_) => {}
-            Err(Errno::NOENT | Errno::INTR | Errno::AGAIN) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        // SAFETY: the buffer is aligned for it, longer than it, and every bit pattern is a valid one.
-        let notification = unsafe { room.as_ptr().cast::<libc::seccomp_notif>().read() };
-        Ok(Some(Request {
-            id: notification.id,
-            tid: notification.pid as i32,
-            arch: notification.data.arch,
-            nr: notification.data.nr as u32,
-            args: notification.data.args,
-        }))
+        self.receive_into(&mut [0; ROOM / 8])
     }
 
     fn is_waiting(&self, id: u64) -> bool {
@@ -190,6 +187,19 @@ impl Channel for Listener {
         }
         let number = self.inject(id, injection)?;
         self.answer(id, Answer::Value(number.into()))
+    }
+}
+
+/// The request that a notification tells of.
+pub(crate) fn request_in(room: &Room) -> Request {
+    // SAFETY: the room is aligned for the structure, longer than it, and every bit pattern is a valid one.
+    let notification = unsafe { room.as_ptr().cast::<libc::seccomp_notif>().read() };
+    Request {
+        id: notification.id,
+        tid: notification.pid as i32,
+        arch: notification.data.arch,
+        nr: notification.data.nr as u32,
+        args: notification.data.args,
     }
 }
 

@@ -26,7 +26,7 @@ impl Origin {
         }
         // Its number in the caller is not known yet; the first request tells.
         let holder = Holder { tid: target.tid(), fd: -1 };
-        match self.create(holder, flags) {
+        match self.create(holder, flags, b"") {
             Ok((fd, _)) => Outcome::Open { fd, close_on_exec: flags.contains(OFlags::CLOEXEC) },
             // The agent's limits are not the caller's, so its own table is not what is full.
             Err(Errno::MFILE) => Outcome::errno(Errno::NFILE),

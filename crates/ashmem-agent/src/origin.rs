@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use ashmem_core::abi::NAME_PREFIX;
+use ashmem_core::abi::{DEFAULT_NAME, NAME_PREFIX};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::{Errno, Result};
 
@@ -14,6 +14,7 @@ use crate::device::Device;
 use crate::filter::Fidelity;
 use crate::memory;
 use crate::region::{Holder, Region};
+use crate::store::Record;
 use crate::table::Table;
 use crate::target::{Target, Threads, closes_on_exec};
 
@@ -72,6 +73,8 @@ pub(crate) struct Held {
     pub(crate) size: u64,
     pub(crate) flags: OFlags,
     pub(crate) kind: Kind,
+    /// Its memory was just made under the name that is being set.
+    pub(crate) is_named: bool,
 }
 
 impl Origin {
@@ -96,6 +99,11 @@ impl Origin {
     /// Looks at one of the caller's descriptors. `None`: it has none, or it may not be looked at; then the kernel shall
     /// run the call, which it refuses or which is not ours.
     pub(crate) fn look(&mut self, target: &Target<'_>, number: RawFd) -> Option<Held> {
+        self.look_naming(target, number, b"")
+    }
+
+    /// The same on the way to SET_NAME: an open of the node that becomes a region now gets its memory under that name.
+    pub(crate) fn look_naming(&mut self, target: &Target<'_>, number: RawFd, name: &[u8]) -> Option<Held> {
         if number < 0 {
             return None;
         }
@@ -106,7 +114,8 @@ impl Origin {
             return None;
         }
         let flags = rustix::fs::fcntl_getfl(&fd).ok()?;
-        let held = |fd, kind| Held { fd, number, inode: stat.st_ino, size: stat.st_size as u64, flags, kind };
+        let (inode, size) = (stat.st_ino, stat.st_size as u64);
+        let held = |fd, kind| Held { fd, number, inode, size, flags, kind, is_named: false };
         if flags.contains(OFlags::PATH) {
             return Some(held(fd, Kind::Foreign));
         }
@@ -118,25 +127,25 @@ impl Origin {
             return Some(held(fd, Kind::Region(key)));
         }
         if self.device.is_placeholder(&fd, stat.st_dev, stat.st_ino) {
-            return self.adopt(target, number, flags);
+            return self.adopt(target, number, flags, name);
         }
         Some(held(fd, Kind::Foreign))
     }
 
     /// Makes a new region, whose memory only the descriptor that is returned holds.
-    pub(crate) fn create(&mut self, holder: Holder, flags: OFlags) -> Result<(OwnedFd, Key)> {
-        let memory = memory::create(ashmem_core::abi::DEFAULT_NAME)?;
+    pub(crate) fn create(&mut self, holder: Holder, flags: OFlags, name: &[u8]) -> Result<(OwnedFd, Key)> {
+        let memory = memory::create(&shown_name(name))?;
         let key = self.table.admit(&memory, Region::new(holder))?;
         Ok((memory::reopen(memory, flags)?, key))
     }
 
     /// Turns an open that ended at the node, without a notification, into a region.
-    fn adopt(&mut self, target: &Target<'_>, number: RawFd, flags: OFlags) -> Option<Held> {
+    fn adopt(&mut self, target: &Target<'_>, number: RawFd, flags: OFlags, name: &[u8]) -> Option<Held> {
         let holder = Holder { tid: target.tid(), fd: number };
-        let (fd, key) = self.create(holder, flags).ok()?;
+        let (fd, key) = self.create(holder, flags, name).ok()?;
         self.replace(target, number, &fd).ok()?;
         let inode = rustix::fs::fstat(&fd).ok()?.st_ino;
-        Some(Held { fd, number, inode, size: 0, flags, kind: Kind::Region(key) })
+        Some(Held { fd, number, inode, size: 0, flags, kind: Kind::Region(key), is_named: !name.is_empty() })
     }
 
     /// Puts another file behind a caller's descriptor; whether it closes on exec stays as it is.
@@ -149,9 +158,11 @@ impl Origin {
     /// gets a new one, which takes the old one's place if the old one dies of it. If it does not, others hold it too, and
     /// since all must share one memory the caller gets the old one back: then the name is kept, only not shown.
     pub(crate) fn show_name(&mut self, target: &Target<'_>, held: Held, key: Key, name: &[u8]) {
-        let shown =
-            if name.is_empty() { ashmem_core::abi::DEFAULT_NAME.to_vec() } else { [NAME_PREFIX, name].concat() };
-        let Ok(fresh) = memory::create(&shown).and_then(|memory| memory::reopen(memory, held.flags)) else { return };
+        if held.is_named {
+            return;
+        }
+        let fresh = memory::create(&shown_name(name)).and_then(|memory| memory::reopen(memory, held.flags));
+        let Ok(fresh) = fresh else { return };
         if self.table.watch(&fresh, key).is_err() {
             return;
         }
@@ -164,10 +175,17 @@ impl Origin {
         if let Some((region, _)) = self.table.region(key) {
             region.inode = inode;
         }
+        self.table.note(|| Record::Shown { key, inode });
+        self.table.publish();
         if replaced.is_ok()
             && let Some(old) = self.search(inode)
         {
             let _ = self.replace(target, number, old);
         }
     }
+}
+
+/// What mappings show of a region's name.
+fn shown_name(name: &[u8]) -> Vec<u8> {
+    if name.is_empty() { DEFAULT_NAME.to_vec() } else { [NAME_PREFIX, name].concat() }
 }

@@ -9,6 +9,7 @@ use crate::arena::Key;
 use crate::ioctl::as_int;
 use crate::memory;
 use crate::origin::{Origin, Outcome};
+use crate::store::Record;
 use crate::target::{Target, is_host_administrator};
 
 impl Origin {
@@ -49,8 +50,10 @@ impl Origin {
                 holders.insert(key, fd);
             } else if let Some((region, arena)) = self.table.region(key) {
                 region.state.pins().clear(arena);
+                self.table.note(|| Record::Cleared { key });
             }
         }
+        self.table.publish();
         holders
     }
 
@@ -69,8 +72,14 @@ impl Origin {
                 break;
             }
             let Some(memory) = holders.get(&key) else { continue };
-            let Some((region, arena)) = self.table.region(key) else { continue };
+            let Some((_, arena)) = self.table.region(key) else { continue };
             let span = arena.range(id).span();
+            // Before it happens: an agent that comes later may take pages for purged that are not, but never the contrary.
+            if self.table.store().is_some() && memory::is_writable(memory) {
+                self.table.note(|| Record::Purged { key, first: span.first() });
+                self.table.publish();
+            }
+            let Some((region, arena)) = self.table.region(key) else { continue };
             // Memory sealed against writing cannot be punched: its pages stay, and PIN will say so.
             if memory::punch(memory, arena.page_size(), span).is_ok() {
                 region.state.pins().purge(arena, arena.lru(), id);

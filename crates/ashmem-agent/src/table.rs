@@ -18,7 +18,9 @@ use rustix::io::{Errno, Result};
 
 use crate::arena::{Arena, Key};
 use crate::memory;
+use crate::origin::Outcome;
 use crate::region::Region;
+use crate::store::{Record, SavedAnswer, Store};
 
 /// All regions of one origin. Two origins never share a table, so that no request of one finds a region of the other.
 pub struct Table {
@@ -29,6 +31,10 @@ pub struct Table {
     arena: Arena,
     device: u64,
     next: Key,
+    /// Where what happens is kept for another agent.
+    store: Option<Store>,
+    /// Answers that another agent found and may not have sent.
+    recovered: HashMap<u64, SavedAnswer>,
 }
 
 struct Entry {
@@ -42,14 +48,21 @@ impl Table {
     /// # Errors
     /// EMFILE: the user has too many inotify instances (`fs.inotify.max_user_instances`).
     pub fn new() -> Result<Self> {
+        Self::with_watches(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)
+    }
+
+    /// An empty table with the watches that another one had.
+    pub(crate) fn with_watches(inotify: OwnedFd) -> Result<Self> {
         Ok(Self {
             regions: HashMap::new(),
             inodes: HashMap::new(),
             watches: HashMap::new(),
-            inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+            inotify,
             arena: Arena::new(),
             device: memory::device()?,
             next: 0,
+            store: None,
+            recovered: HashMap::new(),
         })
     }
 
@@ -119,13 +132,71 @@ impl Table {
         let path = format!("/proc/self/fd/{}", memory.as_fd().as_raw_fd());
         let watch = inotify::add_watch(&self.inotify, path, WatchFlags::DELETE_SELF)
             .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
+        self.enter(key, inode, watch);
+        // At once: the memory is about to be put where another agent will find it.
+        self.note(|| Record::Memory { key, inode, watch });
+        self.publish();
+        Ok(())
+    }
+
+    fn enter(&mut self, key: Key, inode: u64, watch: i32) {
         self.watches.insert(watch, inode);
         self.inodes.insert(inode, Entry { key, watch });
         if let Some(region) = self.regions.get_mut(&key) {
             region.memories += 1;
             region.inode = inode;
         }
-        Ok(())
+    }
+
+    /// Takes in what another agent watched; the region is made if there is none of this key.
+    pub(crate) fn adopt(&mut self, key: Key, inode: u64, watch: i32, region: impl FnOnce() -> Region) {
+        self.next = self.next.max(key + 1);
+        self.regions.entry(key).or_insert_with(region);
+        self.enter(key, inode, watch);
+    }
+
+    /// Every memory that stands for a region.
+    pub(crate) fn memories(&self) -> impl Iterator<Item = Record> {
+        self.inodes.iter().map(|(inode, entry)| Record::Memory { key: entry.key, inode: *inode, watch: entry.watch })
+    }
+
+    /// Keeps in this store what happens from now on.
+    pub(crate) fn keep_in(&mut self, store: Store) {
+        self.store = Some(store);
+    }
+
+    /// Takes in an answer that another agent found.
+    pub(crate) fn recover(&mut self, id: u64, answer: SavedAnswer) {
+        self.recovered.insert(id, answer);
+    }
+
+    /// Forgets the others of these answers.
+    pub(crate) fn keep_recovered(&mut self, keep: impl Fn(u64) -> bool) {
+        self.recovered.retain(|id, _| keep(*id));
+    }
+
+    /// The answer that another agent found for this request.
+    pub(crate) fn recovered(&mut self, id: u64) -> Option<Outcome> {
+        if self.recovered.is_empty() { None } else { self.recovered.remove(&id).map(SavedAnswer::outcome) }
+    }
+
+    /// Where what happens is kept, if it is.
+    pub(crate) fn store(&mut self) -> Option<&mut Store> {
+        self.store.as_mut()
+    }
+
+    /// Keeps what happened, to be published with the answer.
+    pub(crate) fn note(&mut self, record: impl FnOnce() -> Record) {
+        if let Some(store) = &mut self.store {
+            store.note(&record());
+        }
+    }
+
+    /// Publishes what was noted.
+    pub(crate) fn publish(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.publish();
+        }
     }
 
     /// Forgets the regions whose memory is gone.
@@ -151,8 +222,16 @@ impl Table {
         }
     }
 
-    fn bury(&mut self, watch: i32) {
+    /// Forgets what died while nobody read the queue.
+    pub(crate) fn bury_missed(&mut self) {
+        let alive = self.living_watches();
+        let dead: Vec<i32> = self.watches.keys().copied().filter(|watch| !alive.contains(watch)).collect();
+        dead.into_iter().for_each(|watch| self.bury(watch));
+    }
+
+    pub(crate) fn bury(&mut self, watch: i32) {
         let Some(inode) = self.watches.remove(&watch) else { return };
+        self.note(|| Record::Dead { watch });
         // A new memfd of the same number may have its own entry by now.
         if self.inodes.get(&inode).is_none_or(|entry| entry.watch != watch) {
             return;

@@ -88,6 +88,11 @@ impl<'a> Target<'a> {
         Self { channel, id, tid }
     }
 
+    /// Its request.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Its number.
     pub fn tid(&self) -> i32 {
         self.tid

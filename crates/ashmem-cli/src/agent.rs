@@ -3,13 +3,12 @@
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use ashmem_agent::agent::Agent;
 use ashmem_agent::endpoint::{Address, Endpoint, Protocol};
 use ashmem_agent::filter::Fidelity;
 use ashmem_agent::profile::{lxc, oci};
+use ashmem_agent::service::{self, Manager};
 use clap::{Args, Subcommand};
 
 use crate::run::Level;
@@ -103,19 +102,20 @@ impl Arguments {
 }
 
 fn serve(oci: &[Address], lxc: &[Address]) -> Result<()> {
+    let passed = service::passed_descriptors();
+    let manager = Manager::from_environment().context("reaching the service manager that NOTIFY_SOCKET names")?;
     let mut endpoints = Vec::new();
     for (protocol, addresses) in [(Protocol::Oci, oci), (Protocol::Lxc, lxc)] {
         for address in addresses {
             endpoints.push(Endpoint::bind(protocol, address)?);
         }
     }
-    if endpoints.is_empty() {
+    if endpoints.is_empty() && passed.is_empty() {
         bail!(
             "no socket to serve: give --oci unix:PATH or --lxc unix:PATH, or let systemd start it (ashmem-agent.socket)"
         );
     }
-    let agent = Arc::new(Agent::default());
-    ashmem_agent::agent::serve(agent, endpoints).context("serving containers")
+    ashmem_agent::agent::serve(manager, passed, endpoints).context("serving containers")
 }
 
 impl Profile {

@@ -1,0 +1,108 @@
+//! The service manager: sockets and descriptors it hands us, and what we tell it (sd_listen_fds(3), sd_notify(3)).
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, Result};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    connect, sendmsg, socket_with,
+};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+/// `SD_LISTEN_FDS_START`.
+const FIRST: i32 = 3;
+/// How long the manager may take to read what it was sent.
+const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// The descriptors that were passed to this process, each with its name. To be called once, before any other thread runs.
+pub fn passed_descriptors() -> Vec<(String, OwnedFd)> {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    if variable("LISTEN_PID") != std::process::id().to_string() {
+        return Vec::new();
+    }
+    let count: i32 = variable("LISTEN_FDS").parse().unwrap_or(0);
+    let names = variable("LISTEN_FDNAMES");
+    let mut names = names.split(':');
+    (FIRST..FIRST.saturating_add(count))
+        .filter_map(|number| {
+            let name = names.next().unwrap_or_default().to_owned();
+            // SAFETY: the number is only asked about.
+            if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+                return None;
+            }
+            // SAFETY: it is open, was passed to this process, and nobody else here knows it.
+            Some((name, unsafe { OwnedFd::from_raw_fd(number) }))
+        })
+        .collect()
+}
+
+/// The manager that started this process.
+pub struct Manager {
+    socket: OwnedFd,
+}
+
+impl Manager {
+    /// The one that `NOTIFY_SOCKET` names, if one does.
+    ///
+    /// # Errors
+    /// What connecting to it came to.
+    pub fn from_environment() -> Result<Option<Self>> {
+        let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(None) };
+        let path = path.as_encoded_bytes();
+        let address = match path.strip_prefix(b"@") {
+            Some(name) => SocketAddrUnix::new_abstract_name(name)?,
+            None => SocketAddrUnix::new(path)?,
+        };
+        let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        connect(&socket, &address)?;
+        Ok(Some(Self { socket }))
+    }
+
+    /// Tells of a change: `READY=1`, `STOPPING=1`.
+    pub fn tell(&self, state: &str) {
+        if let Err(error) = self.send(state, None) {
+            tracing::warn!(%error, state, "telling the service manager");
+        }
+    }
+
+    /// Has a descriptor kept under a name until it is forgotten or hung up.
+    ///
+    /// # Errors
+    /// What sending it came to; whether the manager keeps it, it does not say.
+    pub fn keep(&self, name: &str, fd: impl AsFd) -> Result<()> {
+        self.send(&format!("FDSTORE=1\nFDNAME={name}"), Some(fd.as_fd()))
+    }
+
+    /// Has a descriptor of this name kept no longer.
+    pub fn forget(&self, name: &str) {
+        self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
+    }
+
+    /// Waits until all that was sent so far has been read.
+    ///
+    /// # Errors
+    /// TIMEDOUT: it was not.
+    pub fn wait(&self) -> Result<()> {
+        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+        self.send("BARRIER=1", Some(theirs.as_fd()))?;
+        drop(theirs);
+        match rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&ours, PollFlags::IN)], Some(&PATIENCE)))? {
+            0 => Err(Errno::TIMEDOUT),
+            _ => Ok(()),
+        }
+    }
+
+    fn send(&self, text: &str, fd: Option<BorrowedFd<'_>>) -> Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds: Vec<BorrowedFd<'_>> = fd.into_iter().collect();
+        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(Errno::NOBUFS);
+        }
+        let send = || sendmsg(&self.socket, &[IoSlice::new(text.as_bytes())], &mut control, SendFlags::NOSIGNAL);
+        rustix::io::retry_on_intr(send).map(drop)
+    }
+}

@@ -1,0 +1,449 @@
+//! What a restart must not lose of one container, in a memfd that a service manager keeps beside its listeners.
+//!
+//! Its beginning holds the notifications in hand: the kernel writes them there itself, so there is no moment at which one
+//! is taken from the listener and not yet in the memfd. Behind them lies a log of [`Record`]s, one JSON value each, which played
+//! again from its start makes the same table. A request's records are published together with its answer, by one write of
+//! the log's end; a call that was answered but whose answer had not left is so answered again and not worked on again, for
+//! PIN answers only once that pages were purged.
+//!
+//! Only the agent's death is provided for, not the machine's: what a write has brought into the memfd is there. A log that
+//! has grown is written anew behind itself, and what lies before its start given back.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::io::{Errno, Result};
+use rustix::mm::{MapFlags, ProtFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::arena::Key;
+use crate::channel::Answer;
+use crate::container::Identity;
+use crate::notify::{ROOM, Room};
+use crate::origin::Outcome;
+
+/// What the first bytes say: a store, and the version of its form.
+const MAGIC: [u8; 8] = *b"ashmem 1";
+/// Where the log's start and end stand, side by side.
+const BOUNDS: u64 = 8;
+/// Notifications that can be in hand at once: one of each loop that a caller holds up, and one of the loop that serves.
+const SLOTS: usize = 66;
+/// A slot: which listener the notification came from, and at [`IN_HAND`] the notification.
+const SLOT: usize = 64 + ROOM;
+const IN_HAND: usize = 64;
+/// Where the first slot lies.
+const FIRST_SLOT: usize = 64;
+/// Where the first log starts; what lies before it is mapped.
+const LOG: u64 = 40 << 10;
+/// A log starts at a page, so that what lies before it can be given back.
+const PAGE: u64 = 4096;
+/// A log shorter than this is not written anew.
+const SHORT: u64 = 256 << 10;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Record {
+    /// Whose store this is, and the device's node there.
+    Container {
+        identity: Identity,
+        node: Option<SavedNode>,
+    },
+    /// An inode stands for a region, which is new if its key is.
+    Memory {
+        key: Key,
+        inode: u64,
+        watch: i32,
+    },
+    /// The region's mappings show this inode.
+    Shown {
+        key: Key,
+        inode: u64,
+    },
+    /// The inode of this watch is gone.
+    Dead {
+        watch: i32,
+    },
+    Name {
+        key: Key,
+        name: Option<Vec<u8>>,
+    },
+    Size {
+        key: Key,
+        size: u64,
+    },
+    Mask {
+        key: Key,
+        mask: u32,
+    },
+    Mapped {
+        key: Key,
+    },
+    /// Pages, by their first and last number.
+    Pin {
+        key: Key,
+        first: u64,
+        last: u64,
+    },
+    Unpin {
+        key: Key,
+        first: u64,
+        last: u64,
+    },
+    /// The unpinned range that starts at this page was purged.
+    Purged {
+        key: Key,
+        first: u64,
+    },
+    /// Nothing of the region can be purged any more.
+    Cleared {
+        key: Key,
+    },
+    /// The request of this id comes to this.
+    Answered {
+        id: u64,
+        answer: SavedAnswer,
+    },
+}
+
+/// A node's status, byte for byte, and its mounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedNode {
+    pub(crate) stat: Vec<u8>,
+    pub(crate) mounts: Vec<u64>,
+}
+
+/// An answer that has not left yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SavedAnswer {
+    Value(i64),
+    Errno(i32),
+    Continue,
+    Write { address: u64, bytes: Vec<u8> },
+}
+
+impl SavedAnswer {
+    /// A new descriptor or mapping is none: it dies with the agent, and the call is worked on again.
+    pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
+        Some(match outcome {
+            Outcome::Answer(Answer::Value(value)) => Self::Value(*value),
+            Outcome::Answer(Answer::Errno(errno)) => Self::Errno(errno.raw_os_error()),
+            Outcome::Answer(Answer::Continue) => Self::Continue,
+            Outcome::Write { address, bytes } => Self::Write { address: *address, bytes: bytes.clone() },
+            Outcome::Open { .. } | Outcome::MapAnonymous(_) => return None,
+        })
+    }
+
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::Value(value) => Outcome::Answer(Answer::Value(value)),
+            Self::Errno(errno) => Outcome::errno(Errno::from_raw_os_error(errno)),
+            Self::Continue => Outcome::CONTINUE,
+            Self::Write { address, bytes } => Outcome::Write { address, bytes },
+        }
+    }
+}
+
+/// A container's store.
+pub struct Store {
+    memory: OwnedFd,
+    slots: Arc<Slots>,
+    start: u64,
+    end: u64,
+    pending: Vec<u8>,
+    /// Whose it is: every log starts with it.
+    container: Record,
+    /// The log's length when it was last written anew.
+    fresh: u64,
+}
+
+impl Store {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub(crate) fn new(container: Record) -> Result<Self> {
+        let memory = rustix::fs::memfd_create("ashmem-agent", MemfdFlags::CLOEXEC)?;
+        rustix::fs::ftruncate(&memory, LOG)?;
+        let slots = Arc::new(Slots::map(&memory)?);
+        let mut store = Self { memory, slots, start: LOG, end: LOG, pending: Vec::new(), container, fresh: 0 };
+        store.put(0, &MAGIC)?;
+        store.write_bounds()?;
+        store.note(&store.container.clone());
+        store.publish();
+        Ok(store)
+    }
+
+    /// Opens one that another agent left, and reads its log.
+    ///
+    /// # Errors
+    /// PROTO: it is none, or of another version's form.
+    pub(crate) fn open(memory: OwnedFd) -> Result<(Self, Identity, Option<SavedNode>, Vec<Record>)> {
+        let mut header = [0; 24];
+        let (magic, bounds) = match rustix::io::pread(&memory, &mut header, 0)? {
+            24 => header.split_at(BOUNDS as usize),
+            _ => return Err(Errno::PROTO),
+        };
+        let bound = |at: usize| bounds[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+        let (start, end) = (bound(0), bound(8));
+        if magic != MAGIC || start < LOG || end < start {
+            return Err(Errno::PROTO);
+        }
+        let mut log = vec![0; usize::try_from(end - start).map_err(|_| Errno::PROTO)?];
+        let mut done = 0;
+        while done < log.len() {
+            match rustix::io::pread(&memory, &mut log[done..], start + done as u64)? {
+                0 => return Err(Errno::PROTO),
+                got => done += got,
+            }
+        }
+        let records =
+            serde_json::Deserializer::from_slice(&log).into_iter().collect::<std::result::Result<Vec<_>, _>>();
+        let records = records.map_err(|error| {
+            tracing::error!(%error, "a record of the store cannot be read");
+            Errno::PROTO
+        })?;
+        let mut records: std::vec::IntoIter<Record> = records.into_iter();
+        let Some(Record::Container { identity, node }) = records.next() else { return Err(Errno::PROTO) };
+        let rest = records.collect();
+        let slots = Arc::new(Slots::map(&memory)?);
+        let container = Record::Container { identity: identity.clone(), node: node.clone() };
+        let store = Self { memory, slots, start, end, pending: Vec::new(), container, fresh: end - start };
+        Ok((store, identity, node, rest))
+    }
+
+    /// Where notifications are taken to.
+    pub(crate) fn slots(&self) -> &Arc<Slots> {
+        &self.slots
+    }
+
+    /// Keeps a record for the next [`Store::publish`].
+    pub(crate) fn note(&mut self, record: &Record) {
+        if let Err(error) = serde_json::to_writer(&mut self.pending, record) {
+            tracing::error!(%error, ?record, "a record cannot be written");
+        }
+    }
+
+    /// Publishes what was noted.
+    pub(crate) fn publish(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let written = self.put(self.end, &pending).and_then(|()| {
+            self.end += pending.len() as u64;
+            self.write_bounds()
+        });
+        if let Err(error) = written {
+            tracing::error!(%error, "the store is behind: a restart now would lose what just happened");
+        }
+    }
+
+    /// Whether the log is long, compared to what it was when it was last written anew.
+    pub(crate) fn is_long(&self) -> bool {
+        self.end - self.start > SHORT.max(4 * self.fresh)
+    }
+
+    /// Writes the log anew.
+    pub(crate) fn rewrite(&mut self, records: impl IntoIterator<Item = Record>) {
+        self.note(&self.container.clone());
+        records.into_iter().for_each(|record| self.note(&record));
+        let log = std::mem::take(&mut self.pending);
+        let (old, start) = (self.start, self.end.next_multiple_of(PAGE));
+        if let Err(error) = self.put(start, &log) {
+            tracing::warn!(%error, "the store's log stays as long as it is");
+            return;
+        }
+        (self.start, self.end, self.fresh) = (start, start + log.len() as u64, log.len() as u64);
+        if let Err(error) = self.write_bounds() {
+            tracing::error!(%error, "the store's log stays as long as it is");
+        }
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let _ = rustix::fs::fallocate(&self.memory, hole, old, start - old);
+    }
+
+    fn put(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            done += rustix::io::retry_on_intr(|| rustix::io::pwrite(&self.memory, &bytes[done..], at + done as u64))?;
+        }
+        Ok(())
+    }
+
+    /// Both in one write within one page, which no death of this process can cut in two.
+    fn write_bounds(&mut self) -> Result<()> {
+        let mut bounds = [0; 16];
+        bounds[..8].copy_from_slice(&self.start.to_ne_bytes());
+        bounds[8..].copy_from_slice(&self.end.to_ne_bytes());
+        self.put(BOUNDS, &bounds)
+    }
+}
+
+impl AsFd for Store {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}
+
+/// The beginning of a store, where the kernel puts the notifications in hand.
+pub(crate) struct Slots {
+    start: *mut u8,
+    taken: Mutex<[bool; SLOTS]>,
+}
+
+// SAFETY: a slot is only touched by who has taken it; the pointer itself may be anywhere.
+unsafe impl Send for Slots {}
+// SAFETY: as above.
+unsafe impl Sync for Slots {}
+
+impl Slots {
+    /// All are taken that hold something: it is answered first.
+    fn map(memory: &OwnedFd) -> Result<Self> {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping, where the kernel finds room.
+        let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), LOG as usize, prot, MapFlags::SHARED, memory, 0)? };
+        let slots = Self { start: start.cast(), taken: Mutex::new([false; SLOTS]) };
+        for number in 0..SLOTS {
+            slots.taken()[number] = slots.read(number).1[0] != 0;
+        }
+        Ok(slots)
+    }
+
+    /// Takes the next notification of this listener with `receive`, which is given a room of zeros and says whether there
+    /// was one. Where every slot is taken, the notification is in hand without being kept.
+    pub(crate) fn take<R>(
+        &self,
+        listener: u64,
+        receive: impl FnOnce(&mut Room) -> Result<Option<R>>,
+    ) -> Result<Option<R>> {
+        let free = {
+            let mut taken = self.taken();
+            let free = taken.iter().position(|taken| !taken);
+            free.inspect(|number| taken[*number] = true)
+        };
+        let Some(number) = free else { return receive(&mut [0; ROOM / 8]) };
+        let (from, room) = self.at(number);
+        // SAFETY: both lie within the mapping and are aligned, and the slot is this thread's until it is given back.
+        let (from, room) = unsafe { (&mut *from, &mut *room) };
+        room.fill(0);
+        *from = listener;
+        let received = receive(room);
+        if !matches!(received, Ok(Some(_))) {
+            self.taken()[number] = false;
+        }
+        received
+    }
+
+    /// Gives the slot of a notification that is answered back.
+    pub(crate) fn give_back(&self, listener: u64, id: u64) {
+        let mut taken = self.taken();
+        for number in (0..SLOTS).filter(|number| taken[*number]).collect::<Vec<_>>() {
+            let (from, room) = self.at(number);
+            // SAFETY: both lie within the mapping and are aligned; the words are only compared, and a slot that is being
+            // received into belongs to another id.
+            unsafe {
+                if from.read_volatile() == listener && room.cast::<u64>().read_volatile() == id {
+                    room.cast::<u64>().write_volatile(0);
+                    taken[number] = false;
+                }
+            }
+        }
+    }
+
+    /// The notifications that an agent died over, each with its listener.
+    pub(crate) fn in_hand(&self) -> Vec<(u64, Room)> {
+        (0..SLOTS).map(|number| self.read(number)).filter(|(_, room)| room[0] != 0).collect()
+    }
+
+    fn at(&self, number: usize) -> (*mut u64, *mut Room) {
+        let at = FIRST_SLOT + number * SLOT;
+        // SAFETY: every slot lies within the mapping.
+        unsafe { (self.start.add(at).cast(), self.start.add(at + IN_HAND).cast()) }
+    }
+
+    fn read(&self, number: usize) -> (u64, Room) {
+        let (from, room) = self.at(number);
+        // SAFETY: both lie within the mapping and are aligned; this is called while nothing is being received.
+        unsafe { (from.read(), room.read()) }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, [bool; SLOTS]> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this object's own, and nobody has a reference into it any more.
+        let _ = unsafe { rustix::mm::munmap(self.start.cast(), LOG as usize) };
+    }
+}
+
+const _: () = assert!(FIRST_SLOT + SLOTS * SLOT <= LOG as usize && SLOT.is_multiple_of(64));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new() -> Store {
+        let identity = Identity { user: 0, id: "one".into() };
+        Store::new(Record::Container { identity, node: None }).expect("a memfd")
+    }
+
+    fn reopened(store: &Store) -> (Store, Vec<Record>) {
+        let memory = store.as_fd().try_clone_to_owned().expect("a descriptor");
+        let (store, identity, _, records) = Store::open(memory).expect("a store");
+        assert_eq!(identity.id, "one");
+        (store, records)
+    }
+
+    #[test]
+    fn what_is_published_comes_back_and_what_is_not_does_not() {
+        let mut store = new();
+        store.note(&Record::Size { key: 1, size: 4096 });
+        store.note(&Record::Answered { id: 7, answer: SavedAnswer::Value(0) });
+        store.publish();
+        store.note(&Record::Size { key: 2, size: 4096 });
+        let (_, records) = reopened(&store);
+        let answered = Record::Answered { id: 7, answer: SavedAnswer::Value(0) };
+        assert_eq!(records, [Record::Size { key: 1, size: 4096 }, answered]);
+        assert!(matches!(Store::open(crate::memory::create(b"no store").expect("a memfd")), Err(Errno::PROTO)));
+    }
+
+    #[test]
+    fn a_long_log_is_written_anew_and_its_memory_given_back() {
+        let mut store = new();
+        let mut size = 0;
+        while !store.is_long() {
+            size += 1;
+            store.note(&Record::Size { key: 1, size });
+            store.publish();
+        }
+        store.rewrite([Record::Size { key: 1, size }]);
+        assert!(!store.is_long());
+        let (_, records) = reopened(&store);
+        assert_eq!(records, [Record::Size { key: 1, size }]);
+        let blocks = rustix::fs::fstat(&store).expect("fstat").st_blocks;
+        assert!(blocks <= 12 * 8, "{blocks} blocks are kept for a few bytes");
+    }
+
+    #[test]
+    fn notifications_in_hand_come_back() {
+        let store = new();
+        let slots = store.slots();
+        let receive = |id| move |room: &mut Room| Ok(Some(room[0] = id));
+        for id in 1..=SLOTS as u64 + 1 {
+            assert_eq!(
+                slots.take(id % 2, receive(id)),
+                Ok(Some(())),
+                "without a free slot it is received all the same"
+            );
+        }
+        slots.give_back(0, 1);
+        slots.give_back(1, 1);
+        assert_eq!(slots.take(5, |_| Ok(None::<()>)), Ok(None));
+        let (store, _) = reopened(&store);
+        let in_hand: Vec<u64> = store.slots().in_hand().iter().map(|(_, room)| room[0]).collect();
+        assert_eq!(in_hand, (2..=SLOTS as u64).collect::<Vec<_>>());
+    }
+}
