@@ -343,7 +343,8 @@ fn put_module(initramfs: &mut Initramfs, file: &Path, parameters: &str) -> Resul
 #[cfg(test)]
 mod tests {
     use super::is_emulators_fault;
-    use crate::qemu::{Life, Word};
+    use crate::qemu::Life;
+    use ashmem_guest::Word;
 
     fn life(console: &str, words: Vec<Word>) -> Life {
         let (stdout, stderr, complaints) = (Vec::new(), Vec::new(), String::new());
