@@ -4,8 +4,10 @@ mod chart;
 mod goals;
 mod measure;
 mod record;
+mod run;
 
 use crate::kernel::Line;
+use crate::vm::Provider;
 use crate::{setup, workspace};
 use anyhow::{Context, Result};
 use ashmem_bench::Report;
@@ -47,6 +49,8 @@ enum Choice {
     Reference,
     /// both, compared
     All,
+    /// `ashmem run`, without a module, by the clock on this host
+    Run,
 }
 
 /// What was measured of each driver that was asked for.
@@ -59,8 +63,14 @@ struct Results {
 impl Bench {
     /// Measures and shows.
     pub(crate) fn run(self) -> Result<ExitCode> {
+        let providers = match self.provider {
+            Choice::Module => vec![Provider::Module],
+            Choice::Reference => vec![Provider::Reference],
+            Choice::All => vec![Provider::Reference, Provider::Module],
+            Choice::Run => return self.on_host(),
+        };
         setup::ensure(&[Line::V5_10])?;
-        let results = measure::run(self.provider)?;
+        let results = measure::run(providers)?;
         let rows = goals::rows(&results);
         if self.json {
             let document = json!({ "reference": results.reference, "module": results.module, "goals": rows });
@@ -79,6 +89,17 @@ impl Bench {
         eprintln!("plot: {}", plot.display());
         if self.record {
             record::write(&results, &rows, &chart)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn on_host(&self) -> Result<ExitCode> {
+        setup::ensure(&[])?;
+        let report = run::measure()?;
+        if self.json {
+            println!("{:#}", serde_json::to_value(&report).context("writing the figures as JSON")?);
+        } else {
+            println!("{}", report.table());
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -203,10 +203,10 @@ fn listen(port: OwnedFd) -> Receiver<Word> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in BufReader::new(File::from(port)).lines().map_while(Result::ok) {
-            if let Ok(word) = serde_json::from_str(&line) {
-                if sender.send(word).is_err() {
-                    break;
-                }
+            if let Ok(word) = serde_json::from_str(&line)
+                && sender.send(word).is_err()
+            {
+                break;
             }
         }
     });

@@ -15,6 +15,11 @@ pub(crate) fn root() -> &'static Path {
     package.parent().unwrap_or(package)
 }
 
+/// Where cargo leaves what it builds for this host.
+pub(crate) fn built() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// A folder of the cache, made if it is not there yet.
 pub(crate) fn cache(name: &str) -> Result<PathBuf> {
     let folder = root().join("target/ashmem").join(name);

@@ -1,7 +1,7 @@
 //! The client half of the agent's benchmark: times what a program does, and prints one JSON object.
 //!
 //! `run-bench plain` needs no device: memfd's own life cycle and calls that are not ours. `run-bench device` needs
-//! /dev/ashmem. Run the first bare, both under `ashmem run`, and take ratios; all figures are nanoseconds for one
+//! /dev/ashmem. `run-bench ioctls` is a few calls, for tracers that take long over each. Run the first bare, both under `ashmem run`, and take ratios; all figures are nanoseconds for one
 //! operation, the best of several rounds.
 
 use std::ffi::CStr;
@@ -16,8 +16,9 @@ fn main() {
     let figures = match std::env::args().nth(1).as_deref() {
         Some("plain") => plain(),
         Some("device") => device(),
+        Some("ioctls") => vec![("ioctl_of_the_device", best(500, || ioctl(0, abi::GET_SIZE.into(), 0)))],
         _ => {
-            eprintln!("usage: run-bench plain|device");
+            eprintln!("usage: run-bench plain|device|ioctls");
             std::process::exit(2);
         }
     };

@@ -1,6 +1,6 @@
 //! The measuring itself: the program built, a guest for each driver, its report read.
 
-use super::{Choice, Results};
+use super::Results;
 use crate::kernel::Line;
 use crate::static_program;
 use crate::vm::{self, Options, Provider, VmRequest};
@@ -17,13 +17,8 @@ const COUNTED: [&str; 8] =
 const TIMED: [&str; 1] = ["threads"];
 
 /// Measures every driver that is wanted.
-pub(super) fn run(choice: Choice) -> Result<Results> {
+pub(super) fn run(providers: Vec<Provider>) -> Result<Results> {
     let program = static_program::build("ashmem-bench")?;
-    let providers = match choice {
-        Choice::Module => vec![Provider::Module],
-        Choice::Reference => vec![Provider::Reference],
-        Choice::All => vec![Provider::Reference, Provider::Module],
-    };
     // Counted guests do not feel each other, so they may run side by side.
     let counted: Vec<Result<Report>> = thread::scope(|scope| {
         let program = &program;

@@ -38,6 +38,5 @@ fn build() -> Result<PathBuf> {
     if !status.success() {
         bail!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status));
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace::root().join("target"), PathBuf::from);
-    Ok(target.join("release/ashmem"))
+    Ok(workspace::built().join("release/ashmem"))
 }
