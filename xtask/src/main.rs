@@ -9,6 +9,7 @@ mod check;
 mod chroot;
 mod conformance;
 mod console;
+mod containers;
 mod demo;
 mod image;
 mod initramfs;

@@ -12,7 +12,7 @@ use std::time::Instant;
 const PACKAGES: &[(&str, &str)] = &[
     ("bc", "kbuild of older kernels"),
     ("binutils", "linking the module, looking at its symbols"),
-    ("busybox-static", "a shell for the test machine"),
+    ("busybox-static", "a shell for the test machine and for containers"),
     ("ca-certificates", "apt and cargo over https"),
     ("debian-archive-keyring", "checking what comes from Debian's archives"),
     ("debootstrap", "the chroot the newest kernel's headers need"),

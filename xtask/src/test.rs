@@ -8,7 +8,7 @@ use crate::kernel::{Kernel, Line};
 use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
-use crate::{check, process, setup, static_program, workspace};
+use crate::{check, containers, process, setup, static_program, workspace};
 use anyhow::Result;
 use clap::Args;
 use std::process::{Command, ExitCode};
@@ -53,6 +53,7 @@ impl Test {
         let mut steps = if self.all { check::steps() } else { Vec::new() };
         steps.push(Step::new("unit and property tests", unit_tests));
         steps.extend([under_run(None), under_run(Some(NOBODY))]);
+        steps.extend(containers::steps());
         steps
     }
 
