@@ -262,7 +262,7 @@ impl Twin {
         region: usize,
         mut request: impl FnMut(&Facts, &mut State<Vec<u8>, Id>, &Arena, &mut Option<Id>) -> Result<i64, Refusal>,
     ) -> i64 {
-        let mut spare = if self.turn % 2 == 0 { Some(self.arena.spare(region)) } else { None };
+        let mut spare = if self.turn.is_multiple_of(2) { Some(self.arena.spare(region)) } else { None };
         let refused = loop {
             let (facts, state) = &mut self.regions[region];
             match request(facts, state, &self.arena, &mut spare) {
