@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::channel::Channel;
+use crate::confine::confine;
 use crate::container::{Identity, device_of};
 use crate::device::Device;
 use crate::endpoint::{Endpoint, Peer, Protocol};
@@ -344,6 +345,10 @@ pub fn serve(
     // Before any thread, so that all of them leave the signals to this one.
     let _mask = SignalMask::block_all();
     let signals = process::signals().map_err(system("making a signalfd"))?;
+    // Before the first container, and before any thread.
+    if let Err(error) = confine() {
+        tracing::warn!(%error, "the agent goes on without a seccomp filter of its own");
+    }
     let agent = Arc::new(Agent::new(manager));
     endpoints.extend(agent.take_over(passed));
     if endpoints.is_empty() {

@@ -8,7 +8,7 @@
 //! - [`channel`]: where notifications come from; [`direct`] is one of the sources: a program we start ourselves;
 //! - [`agent`], [`endpoint`], [`oci`], [`lxc`], [`container`]: containers that their runtimes bring; [`profile`] is what tells a
 //!   runtime to;
-//! - [`service`], [`store`]: what outlives the agent, so that a restart loses no container;
+//! - [`confine`]: what the agent gives up before it serves; [`service`], [`store`]: what outlives the agent, so that a restart loses no container;
 //! - [`device`], [`memory`], [`region`], [`arena`], [`table`]: what a region is and how long it lives;
 //! - [`target`]: the calling thread seen from outside;
 //! - [`origin`]: all regions of one program or container, and its calls: `open`, `ioctl`, `mmap`, `stat`, `purge`.
@@ -17,6 +17,7 @@ pub mod agent;
 pub mod arena;
 pub mod calls;
 pub mod channel;
+pub mod confine;
 pub mod container;
 pub mod device;
 pub mod direct;
