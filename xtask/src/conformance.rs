@@ -2,7 +2,7 @@
 
 use crate::kernel::Line;
 use crate::vm::{self, Options, Provider, Status, VmOutcome, VmRequest};
-use crate::{process, static_program, workspace};
+use crate::{process, setup, static_program, workspace};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::fs::{self, Permissions};
@@ -59,6 +59,8 @@ enum Answerer {
 impl Conformance {
     /// Runs the suite; the status is its own.
     pub(crate) fn run(self) -> Result<ExitCode> {
+        let needed = if matches!(self.provider, Answerer::Run) { &[][..] } else { std::slice::from_ref(&self.kernel) };
+        setup::ensure(needed)?;
         if let Some(seed) = self.differential {
             return self.compare(seed);
         }

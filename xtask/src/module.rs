@@ -4,7 +4,7 @@
 //! kept in the cache under a key of all that goes into it.
 
 use crate::kernel::{Kernel, Line};
-use crate::{process, workspace};
+use crate::{process, setup, workspace};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -29,6 +29,7 @@ pub(crate) struct Module {
 
 impl Module {
     pub(crate) fn run(&self) -> Result<ExitCode> {
+        setup::ensure(&[self.kernel])?;
         let kernel = Kernel::fetch(self.kernel)?;
         let flavour = if self.faults { Flavour::Faults } else { Flavour::Plain };
         println!("{}", build_flavour(&kernel, flavour)?.display());

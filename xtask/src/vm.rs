@@ -3,7 +3,7 @@
 use crate::initramfs::Initramfs;
 use crate::kernel::{Kernel, Line};
 use crate::qemu::{Life, Machine};
-use crate::{console, module, process, static_program};
+use crate::{console, module, process, setup, static_program};
 use anyhow::{Context, Result, bail};
 use ashmem_guest::{Module, Plan, Word};
 use clap::{Args, ValueEnum};
@@ -193,6 +193,7 @@ impl fmt::Display for Status {
 impl Vm {
     /// Runs the program; the status is its own.
     pub(crate) fn run(self) -> Result<ExitCode> {
+        setup::ensure(&[self.kernel])?;
         let mut words = self.command.into_iter();
         let program = words.next().context("no program was named")?.into();
         let request =
