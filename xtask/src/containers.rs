@@ -8,7 +8,7 @@ use crate::{process, static_program};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::fs::{FileTypeExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -19,17 +19,28 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The suite in a container.
 const SUITE_LIMIT: Duration = Duration::from_secs(180);
 
+/// Who the agent runs as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum User {
+    Root,
+    /// The service's: nobody, with the two capabilities that its unit leaves it.
+    Service,
+}
+
+const NOBODY: u32 = 65534;
+const CAPABILITIES: &str = "-all,+sys_ptrace,+dac_read_search";
+
 /// The steps that start containers.
 pub(crate) fn steps() -> Vec<Step> {
     vec![
-        step("runc containers, everything else allowed", "runc", |world| runc(world, false)),
-        step("runc containers, everything else denied", "runc", |world| runc(world, true)),
-        step("suite in a runc container", "runc", suite),
-        step("LXC containers", "lxc-execute", lxc),
+        step("runc containers, everything else allowed", "runc", User::Root, |world| runc(world, false)),
+        step("runc containers, everything else denied", "runc", User::Service, |world| runc(world, true)),
+        step("suite in a runc container", "runc", User::Service, suite),
+        step("LXC containers", "lxc-execute", User::Root, lxc),
     ]
 }
 
-fn step(name: &'static str, runtime: &'static str, attempt: fn(&World) -> Result<String>) -> Step {
+fn step(name: &'static str, runtime: &'static str, user: User, attempt: fn(&World) -> Result<String>) -> Step {
     Step::new(name, move || {
         if !rustix::process::geteuid().is_root() {
             return Ok(Verdict::Skipped(format!("{runtime} starts containers for root alone here")));
@@ -40,7 +51,7 @@ fn step(name: &'static str, runtime: &'static str, attempt: fn(&World) -> Result
         if !Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
             return Ok(Verdict::Skipped("no control groups are mounted on this host".to_owned()));
         }
-        attempt(&World::make()?).map(Verdict::Passed)
+        attempt(&World::make(user)?).map(Verdict::Passed)
     })
 }
 
@@ -52,7 +63,7 @@ struct World {
 }
 
 impl World {
-    fn make() -> Result<Self> {
+    fn make(user: User) -> Result<Self> {
         let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
         let tenant = static_program::build("ashmem-tenant")?;
         let conformance = static_program::build("ashmem-conformance")?;
@@ -69,10 +80,24 @@ impl World {
         }
         symlink("busybox", root.join("bin/sh")).context("making a link")?;
         let address = |name: &str| format!("unix:{}", folder.join(name).display());
-        let agent = Command::new(&ashmem)
-            .args(["agent", "--oci", &address("oci.sock"), "--lxc", &address("lxc.sock")])
-            .spawn()
-            .context("starting the agent")?;
+        // Where another user finds it.
+        let copy = folder.join("ashmem");
+        fs::copy(&ashmem, &copy).context("copying the agent")?;
+        let mut command = match user {
+            User::Root => Command::new(&copy),
+            User::Service => {
+                chown(&folder, Some(NOBODY), Some(NOBODY)).context("giving the sockets' folder to the agent's user")?;
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid", &NOBODY.to_string(), "--regid", &NOBODY.to_string(), "--clear-groups"]);
+                for set in ["--inh-caps", "--ambient-caps", "--bounding-set"] {
+                    command.args([set, CAPABILITIES]);
+                }
+                command.arg(&copy);
+                command
+            }
+        };
+        command.args(["agent", "--oci", &address("oci.sock"), "--lxc", &address("lxc.sock")]);
+        let agent = command.spawn().with_context(|| format!("starting {}", process::line(&command)))?;
         let world = Self { folder, ashmem, agent };
         let listens =
             |name: &str| fs::metadata(world.folder.join(name)).is_ok_and(|found| found.file_type().is_socket());

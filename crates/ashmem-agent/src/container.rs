@@ -40,13 +40,7 @@ fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
     }
     let looking = OFlags::PATH | OFlags::CLOEXEC;
     let root = rustix::fs::open(format!("/proc/{pid}/root"), looking | OFlags::DIRECTORY, Mode::empty())?;
-    // The container owns this tree and may have put links into it: none leads out of it.
-    let inside = |name: &String| {
-        let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(&root, format!("dev/{name}"), looking | OFlags::NOFOLLOW, Mode::empty(), flags)
-    };
-    let names = Device::names();
-    let opened: Vec<Result<OwnedFd>> = names.iter().map(inside).collect();
+    let opened: Vec<Result<OwnedFd>> = Device::names().iter().map(|name| node_in(&root, name)).collect();
     let nodes: Vec<OwnedFd> = opened.into_iter().filter_map(Result::ok).collect();
     let mut stat = stat_of(nodes.first().ok_or(Errno::NOENT)?)?;
     if stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
@@ -55,6 +49,14 @@ fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
     stat.st_uid = inside_number(pid, "uid_map", stat.st_uid);
     stat.st_gid = inside_number(pid, "gid_map", stat.st_gid);
     Ok((stat, nodes))
+}
+
+/// A name in the `/dev` below a root directory. The container owns this tree and may have put links into it: none leads
+/// out of it.
+fn node_in(root: &OwnedFd, name: &str) -> Result<OwnedFd> {
+    let looking = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(root, format!("dev/{name}"), looking, Mode::empty(), flags)
 }
 
 fn stat_of(fd: &OwnedFd) -> Result<libc::stat> {
@@ -87,7 +89,24 @@ fn translate(map: &str, outside: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{device_of, translate};
+    use super::{device_of, node_in, translate};
+    use rustix::fs::{Mode, OFlags};
+    use rustix::io::Errno;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_containers_links_lead_nowhere_outside_it() {
+        let root = std::env::temp_dir().join(format!("ashmem-root-{}", std::process::id()));
+        std::fs::create_dir_all(&root).expect("a folder");
+        symlink("/dev", root.join("dev")).expect("a link");
+        let open = || rustix::fs::open(&root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("it is there");
+        // The host has a /dev/null; below this root the link leads to itself.
+        assert_eq!(node_in(&open(), "null").map(drop), Err(Errno::LOOP));
+        std::fs::remove_file(root.join("dev")).expect("it was ours");
+        symlink("../../../../../../dev", root.join("dev")).expect("a link");
+        assert_eq!(node_in(&open(), "null").map(drop), Err(Errno::LOOP));
+        std::fs::remove_dir_all(root).expect("it was ours");
+    }
 
     #[test]
     fn numbers_are_translated_as_the_kernel_does() {

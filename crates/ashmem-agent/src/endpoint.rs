@@ -212,4 +212,29 @@ mod tests {
         }
         std::fs::remove_dir_all(directory).expect("it was ours");
     }
+
+    #[test]
+    fn only_root_and_the_agents_own_user_may_bring_containers() {
+        use rustix::thread::set_thread_res_uid;
+        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::net::UnixStream;
+        let directory = std::env::temp_dir().join(format!("ashmem-peer-{}", std::process::id()));
+        let address: Address = directory.join("agent.sock").to_string_lossy().parse().expect("an address");
+        let endpoint = Endpoint::bind(Protocol::Oci, &address).expect("a socket");
+        let open_to_all = std::fs::Permissions::from_mode(0o666);
+        std::fs::set_permissions(address.path(), open_to_all).expect("it is ours");
+        let own = rustix::process::geteuid();
+        if own.is_root() {
+            // A thread's user is its own: the others stay root. Its connection comes first and is passed over.
+            let (nobody, path) = (rustix::process::Uid::from_raw(65534), address.path().to_owned());
+            let stranger = std::thread::spawn(move || {
+                set_thread_res_uid(nobody, nobody, nobody).expect("root may");
+                UnixStream::connect(path).map(drop)
+            });
+            stranger.join().expect("it ends").expect("the permissions let it in");
+        }
+        let _own = UnixStream::connect(address.path()).expect("it listens");
+        assert_eq!(endpoint.accept().expect("a peer").user, own.as_raw());
+        std::fs::remove_dir_all(directory).expect("it was ours");
+    }
 }
