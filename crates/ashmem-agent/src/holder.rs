@@ -15,7 +15,8 @@ impl Origin {
     }
 
     fn descriptor_if(&mut self, tid: i32, number: RawFd, inode: u64) -> Option<OwnedFd> {
-        let fd = self.threads.descriptor(tid, number).ok()?;
+        // Whoever has it will do: the inode says whether it is the one.
+        let fd = self.threads.descriptor(tid, number, || true).ok()?;
         let stat = rustix::fs::fstat(&fd).ok()?;
         (stat.st_dev == self.table.device() && stat.st_ino == inode).then_some(fd)
     }

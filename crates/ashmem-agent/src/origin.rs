@@ -107,7 +107,7 @@ impl Origin {
         if number < 0 {
             return None;
         }
-        let fd = self.threads.descriptor(target.tid(), number).ok()?;
+        let fd = self.threads.descriptor(target.tid(), number, || target.is_waiting()).ok()?;
         let stat = rustix::fs::fstat(&fd).ok()?;
         // Most descriptors are neither a memfd nor a device, and need no closer look.
         if stat.st_dev != self.table.device() && FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {

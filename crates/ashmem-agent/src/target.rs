@@ -42,11 +42,12 @@ impl Threads {
         self.handles.is_empty()
     }
 
-    /// A copy of another thread's descriptor.
+    /// A copy of a thread's descriptor. A thread's number may have been given to another thread before it was looked up
+    /// here: `is_meant` is asked afterwards, and says whether the thread that was meant still bears it.
     ///
     /// # Errors
     /// EBADF: it has none of this number. EPERM: it may not be looked at. ESRCH: it is gone.
-    pub fn descriptor(&mut self, tid: i32, fd: RawFd) -> Result<OwnedFd> {
+    pub fn descriptor(&mut self, tid: i32, fd: RawFd, is_meant: impl FnOnce() -> bool) -> Result<OwnedFd> {
         if let Some(handle) = self.handles.get(&tid) {
             match rustix::process::pidfd_getfd(handle, fd, PidfdGetfdFlags::empty()) {
                 // The thread of that handle is gone; another may bear its number now.
@@ -54,24 +55,39 @@ impl Threads {
                 other => return other,
             }
         }
-        let handle = open_handle(tid)?;
-        let descriptor = rustix::process::pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty());
-        if self.handles.len() >= HANDLES {
-            self.handles.clear();
+        let Handle { handle, is_exact } = Handle::open(tid)?;
+        if !is_meant() {
+            return Err(Errno::SRCH);
         }
-        self.handles.insert(tid, handle);
+        let descriptor = rustix::process::pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty());
+        if is_exact {
+            if self.handles.len() >= HANDLES {
+                self.handles.clear();
+            }
+            self.handles.insert(tid, handle);
+        }
         descriptor
     }
 }
 
-fn open_handle(tid: i32) -> Result<OwnedFd> {
-    let pid = Pid::from_raw(tid).ok_or(Errno::SRCH)?;
-    match rustix::process::pidfd_open(pid, PidfdFlags::from_bits_retain(PIDFD_THREAD)) {
-        Err(Errno::INVAL) => {
-            let leader = Pid::from_raw(leader(tid)?).ok_or(Errno::SRCH)?;
-            rustix::process::pidfd_open(leader, PidfdFlags::empty())
+struct Handle {
+    handle: OwnedFd,
+    /// It ends when this thread ends, and not only with its process: no other thread of the number can be mistaken for it.
+    is_exact: bool,
+}
+
+impl Handle {
+    fn open(tid: i32) -> Result<Self> {
+        let pid = Pid::from_raw(tid).ok_or(Errno::SRCH)?;
+        match rustix::process::pidfd_open(pid, PidfdFlags::from_bits_retain(PIDFD_THREAD)) {
+            Err(Errno::INVAL) => {
+                let leader = leader(tid)?;
+                let pid = Pid::from_raw(leader).ok_or(Errno::SRCH)?;
+                let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+                Ok(Self { handle, is_exact: leader == tid })
+            }
+            other => other.map(|handle| Self { handle, is_exact: true }),
         }
-        other => other,
     }
 }
 
@@ -96,6 +112,11 @@ impl<'a> Target<'a> {
     /// Its number.
     pub fn tid(&self) -> i32 {
         self.tid
+    }
+
+    /// Whether it still waits for its answer.
+    pub fn is_waiting(&self) -> bool {
+        self.channel.is_waiting(self.id)
     }
 
     /// Puts a descriptor into the caller.
