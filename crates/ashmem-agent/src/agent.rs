@@ -29,7 +29,8 @@ use crate::oci;
 use crate::origin::Origin;
 use crate::process::{self, SignalMask};
 use crate::service::Manager;
-use crate::store::{Record, SavedNode, Slots, Store};
+use crate::slots::Slots;
+use crate::store::{Record, SavedNode, Store};
 use crate::supervisor::Supervisor;
 use crate::table::Table;
 

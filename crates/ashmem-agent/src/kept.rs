@@ -7,7 +7,7 @@ use rustix::io::{Errno, Result};
 
 use crate::channel::{Answer, Channel, Injection, Request};
 use crate::notify::{Listener, request_in};
-use crate::store::Slots;
+use crate::slots::Slots;
 
 /// One of a container's listeners, with the slots of its store.
 pub(crate) struct KeptListener {

@@ -45,6 +45,7 @@ mod purge;
 pub mod region;
 mod restore;
 pub mod service;
+mod slots;
 mod stat;
 pub mod store;
 pub mod supervisor;

@@ -306,7 +306,7 @@ mod tests {
         let mut table = kept_table();
         let (_memory, _) = fill(&mut table);
         let wanted = table.records();
-        let (_, records) = (0, table.records());
+        let records = table.records();
         table.store().expect("kept").rewrite(records);
         assert_eq!(successor(&mut table).records(), wanted);
     }

@@ -1,41 +1,32 @@
 //! What a restart must not lose of one container, in a memfd that a service manager keeps beside its listeners.
 //!
-//! Its beginning holds the notifications in hand: the kernel writes them there itself, so there is no moment at which one
-//! is taken from the listener and not yet in the memfd. Behind them lies a log of [`Record`]s, one JSON value each, which played
-//! again from its start makes the same table. A request's records are published together with its answer, by one write of
-//! the log's end; a call that was answered but whose answer had not left is so answered again and not worked on again, for
-//! PIN answers only once that pages were purged.
+//! Its beginning holds the notifications in hand (`slots`). Behind them lies a log of records, one JSON value each, which played again from its
+//! start makes the same table. A request's records are published together with its answer, by one write of the log's end; a
+//! call whose answer had not left is so answered again and not worked on again, for PIN says only once that pages were
+//! purged.
 //!
 //! Only the agent's death is provided for, not the machine's: what a write has brought into the memfd is there. A log that
 //! has grown is written anew behind itself, and what lies before its start given back.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, MemfdFlags};
 use rustix::io::{Errno, Result};
-use rustix::mm::{MapFlags, ProtFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::arena::Key;
 use crate::channel::Answer;
 use crate::container::Identity;
-use crate::notify::{ROOM, Room};
 use crate::origin::Outcome;
+use crate::slots::Slots;
 
 /// What the first bytes say: a store, and the version of its form.
 const MAGIC: [u8; 8] = *b"ashmem 1";
 /// Where the log's start and end stand, side by side.
 const BOUNDS: u64 = 8;
-/// Notifications that can be in hand at once: one of each loop that a caller holds up, and one of the loop that serves.
-const SLOTS: usize = 66;
-/// A slot: which listener the notification came from, and at [`IN_HAND`] the notification.
-const SLOT: usize = 64 + ROOM;
-const IN_HAND: usize = 64;
-/// Where the first slot lies.
-const FIRST_SLOT: usize = 64;
 /// Where the first log starts; what lies before it is mapped.
-const LOG: u64 = 40 << 10;
+pub(crate) const LOG: u64 = 40 << 10;
 /// A log starts at a page, so that what lies before it can be given back.
 const PAGE: u64 = 4096;
 /// A log shorter than this is not written anew.
@@ -285,102 +276,6 @@ impl AsFd for Store {
     }
 }
 
-/// The beginning of a store, where the kernel puts the notifications in hand.
-pub(crate) struct Slots {
-    start: *mut u8,
-    taken: Mutex<[bool; SLOTS]>,
-}
-
-// SAFETY: a slot is only touched by who has taken it; the pointer itself may be anywhere.
-unsafe impl Send for Slots {}
-// SAFETY: as above.
-unsafe impl Sync for Slots {}
-
-impl Slots {
-    /// All are taken that hold something: it is answered first.
-    fn map(memory: &OwnedFd) -> Result<Self> {
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping, where the kernel finds room.
-        let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), LOG as usize, prot, MapFlags::SHARED, memory, 0)? };
-        let slots = Self { start: start.cast(), taken: Mutex::new([false; SLOTS]) };
-        for number in 0..SLOTS {
-            slots.taken()[number] = slots.read(number).1[0] != 0;
-        }
-        Ok(slots)
-    }
-
-    /// Takes the next notification of this listener with `receive`, which is given a room of zeros and says whether there
-    /// was one. Where every slot is taken, the notification is in hand without being kept.
-    pub(crate) fn take<R>(
-        &self,
-        listener: u64,
-        receive: impl FnOnce(&mut Room) -> Result<Option<R>>,
-    ) -> Result<Option<R>> {
-        let free = {
-            let mut taken = self.taken();
-            let free = taken.iter().position(|taken| !taken);
-            free.inspect(|number| taken[*number] = true)
-        };
-        let Some(number) = free else { return receive(&mut [0; ROOM / 8]) };
-        let (from, room) = self.at(number);
-        // SAFETY: both lie within the mapping and are aligned, and the slot is this thread's until it is given back.
-        let (from, room) = unsafe { (&mut *from, &mut *room) };
-        room.fill(0);
-        *from = listener;
-        let received = receive(room);
-        if !matches!(received, Ok(Some(_))) {
-            self.taken()[number] = false;
-        }
-        received
-    }
-
-    /// Gives the slot of a notification that is answered back.
-    pub(crate) fn give_back(&self, listener: u64, id: u64) {
-        let mut taken = self.taken();
-        for number in (0..SLOTS).filter(|number| taken[*number]).collect::<Vec<_>>() {
-            let (from, room) = self.at(number);
-            // SAFETY: both lie within the mapping and are aligned; the words are only compared, and a slot that is being
-            // received into belongs to another id.
-            unsafe {
-                if from.read_volatile() == listener && room.cast::<u64>().read_volatile() == id {
-                    room.cast::<u64>().write_volatile(0);
-                    taken[number] = false;
-                }
-            }
-        }
-    }
-
-    /// The notifications that an agent died over, each with its listener.
-    pub(crate) fn in_hand(&self) -> Vec<(u64, Room)> {
-        (0..SLOTS).map(|number| self.read(number)).filter(|(_, room)| room[0] != 0).collect()
-    }
-
-    fn at(&self, number: usize) -> (*mut u64, *mut Room) {
-        let at = FIRST_SLOT + number * SLOT;
-        // SAFETY: every slot lies within the mapping.
-        unsafe { (self.start.add(at).cast(), self.start.add(at + IN_HAND).cast()) }
-    }
-
-    fn read(&self, number: usize) -> (u64, Room) {
-        let (from, room) = self.at(number);
-        // SAFETY: both lie within the mapping and are aligned; this is called while nothing is being received.
-        unsafe { (from.read(), room.read()) }
-    }
-
-    fn taken(&self) -> MutexGuard<'_, [bool; SLOTS]> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Slots {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is this object's own, and nobody has a reference into it any more.
-        let _ = unsafe { rustix::mm::munmap(self.start.cast(), LOG as usize) };
-    }
-}
-
-const _: () = assert!(FIRST_SLOT + SLOTS * SLOT <= LOG as usize && SLOT.is_multiple_of(64));
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,25 +320,5 @@ mod tests {
         assert_eq!(records, [Record::Size { key: 1, size }]);
         let blocks = rustix::fs::fstat(&store).expect("fstat").st_blocks;
         assert!(blocks <= 12 * 8, "{blocks} blocks are kept for a few bytes");
-    }
-
-    #[test]
-    fn notifications_in_hand_come_back() {
-        let store = new();
-        let slots = store.slots();
-        let receive = |id| move |room: &mut Room| Ok(Some(room[0] = id));
-        for id in 1..=SLOTS as u64 + 1 {
-            assert_eq!(
-                slots.take(id % 2, receive(id)),
-                Ok(Some(())),
-                "without a free slot it is received all the same"
-            );
-        }
-        slots.give_back(0, 1);
-        slots.give_back(1, 1);
-        assert_eq!(slots.take(5, |_| Ok(None::<()>)), Ok(None));
-        let (store, _) = reopened(&store);
-        let in_hand: Vec<u64> = store.slots().in_hand().iter().map(|(_, room)| room[0]).collect();
-        assert_eq!(in_hand, (2..=SLOTS as u64).collect::<Vec<_>>());
     }
 }
