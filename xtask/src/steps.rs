@@ -79,7 +79,10 @@ impl Account {
         thread::scope(|scope| {
             for _ in 0..lanes {
                 scope.spawn(|| {
-                    while let Some((place, step)) = lock(&waiting).pop_front() {
+                    loop {
+                        // In a statement of its own: in a `while let` the list would stay locked through the step.
+                        let next = lock(&waiting).pop_front();
+                        let Some((place, step)) = next else { break };
                         let step = take(step);
                         lock(&taken).push((place, step));
                     }
@@ -140,6 +143,21 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::{Account, Step, Verdict};
+
+    #[test]
+    fn steps_run_side_by_side() {
+        let both = std::sync::Arc::new(std::sync::Barrier::new(2));
+        let meet = || {
+            let both = std::sync::Arc::clone(&both);
+            Step::new("meets the other", move || {
+                both.wait();
+                Ok(Verdict::Passed(String::new()))
+            })
+        };
+        let mut account = Account::default();
+        account.side_by_side(2, [meet(), meet()]);
+        assert!(account.is_clean());
+    }
 
     #[test]
     fn every_step_is_taken_and_kept_in_order() {
