@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The kernel asks for memory back: unpinned pages are purged (specification section 9). */
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/shrinker.h>
 
@@ -12,7 +13,8 @@
 
 static unsigned long count(struct shrinker *shrinker, struct shrink_control *control)
 {
-	return ashmem_rs_purgeable();
+	/* Sparse regions hold more pages than the machine has, and the kernel's patience grows with what it is told. */
+	return min(ashmem_rs_purgeable(), totalram_pages());
 }
 
 static unsigned long scan(struct shrinker *shrinker, struct shrink_control *control)

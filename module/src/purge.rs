@@ -12,14 +12,14 @@ use crate::trace;
 const PATIENCE: usize = 32;
 
 /// Purges up to `ranges` ranges (SHR-06: the kernel's wish is counted in ranges, the answer in pages). Answers the number
-/// of pages freed; `None` if not one range in reach could be had.
+/// of pages freed; `None` if there is no range, or not one in reach could be had.
 pub(crate) fn purge(ranges: u64) -> Option<u64> {
     let mut freed = None;
     for _ in 0..ranges {
         match purge_one() {
             Step::Purged(pages) => freed = Some(freed.unwrap_or(0_u64).saturating_add(pages)),
-            Step::Empty => return Some(freed.unwrap_or(0)),
-            Step::Busy => return freed,
+            // With nothing freed the kernel has to be told to stop, or it asks again for as long as it once counted.
+            Step::Empty | Step::Busy => return freed,
         }
     }
     Some(freed.unwrap_or(0))
