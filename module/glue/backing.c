@@ -19,7 +19,9 @@
 #include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
+#include <linux/uio.h>
 
 #include "glue.h"
 #include "probes.h"
@@ -104,6 +106,7 @@ static int backing_release(struct inode *inode, struct file *file)
 {
 	WRITE_ONCE(inode->i_fop, shmem_fops);
 	WRITE_ONCE(inode->i_op, shmem_iops);
+	lockdep_set_class(&inode->i_rwsem, &inode->i_sb->s_type->i_mutex_key);
 	return shmem_fops->release ? shmem_fops->release(inode, file) : 0;
 }
 
@@ -157,17 +160,50 @@ static int reopened_mmap(struct file *file, struct vm_area_struct *vma)
 	return shmem_map(file, vma);
 }
 
+static ssize_t write_page(struct kiocb *iocb, void *page, size_t len)
+{
+	struct kvec vec = { .iov_base = page, .iov_len = len };
+	unsigned int flags;
+	struct iov_iter iter;
+	ssize_t result;
+
+	iov_iter_kvec(&iter, WRITE, &vec, 1, len);
+	flags = memalloc_nofs_save();
+	result = shmem_fops->write_iter(iocb, &iter);
+	memalloc_nofs_restore(flags);
+	return result;
+}
+
+/*
+ * By way of a page of ours. shmem reads the caller's memory under the inode's lock, and a fault there waits for the
+ * caller's mmap_lock, whose holder may be in reclaim and wait for the inode's lock.
+ */
 static ssize_t reopened_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
-	unsigned int flags;
-	ssize_t result;
+	ssize_t written = 0, result = 0;
+	void *page;
 
 	if (!(mask_of(iocb->ki_filp) & PROT_WRITE))
 		return -EPERM;
-	flags = memalloc_nofs_save();
-	result = shmem_fops->write_iter(iocb, from);
-	memalloc_nofs_restore(flags);
-	return result;
+	page = (void *)__get_free_page(GFP_KERNEL);
+	if (!page)
+		return -ENOMEM;
+	while (iov_iter_count(from)) {
+		size_t copied = copy_from_iter(page, min_t(size_t, iov_iter_count(from), PAGE_SIZE), from);
+
+		result = copied ? write_page(iocb, page, copied) : -EFAULT;
+		if (result > 0)
+			written += result;
+		if (result < 0 || (size_t)result < copied) {
+			iov_iter_revert(from, copied - max_t(ssize_t, result, 0));
+			break;
+		}
+		if (fatal_signal_pending(current))
+			break;
+		cond_resched();
+	}
+	free_page((unsigned long)page);
+	return written ? written : result;
 }
 
 static long reopened_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
@@ -192,10 +228,19 @@ static long reopened_fallocate(struct file *file, int mode, loff_t offset, loff_
 static int reopened_setattr(SETATTR(struct dentry *dentry, struct iattr *attr))
 {
 	bool writes = attr->ia_valid & ATTR_SIZE && !(mask_of_inode(d_inode(dentry)) & PROT_WRITE);
+	unsigned int flags;
+	int error;
 
 	if (writes || attr->ia_valid & ATTR_MODE)
 		return -EPERM;
-	return SHMEM_SETATTR(dentry, attr);
+	/* There may be no file that holds the module: a path is enough to come here. */
+	if (!try_module_get(THIS_MODULE))
+		return -ENODEV;
+	flags = memalloc_nofs_save();
+	error = SHMEM_SETATTR(dentry, attr);
+	memalloc_nofs_restore(flags);
+	module_put(THIS_MODULE);
+	return error;
 }
 
 /* ---- verbs ---- */
@@ -222,6 +267,8 @@ struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_a
 	inode->i_mode = mode_of(mask);
 	inode->i_fop = &reopened_fops;
 	inode->i_op = &reopened_iops;
+	/* An access control list would change the mode, and other attributes take memory under the inode's lock. */
+	inode->i_opflags &= ~IOP_XATTR;
 	/* Kernels before 6.0 leave it out, and lseek(2) would fail (SEEK-08). */
 	file->f_mode |= FMODE_LSEEK;
 	/* Nobody can see this inode's access time change; keeping it costs at every mmap. */
@@ -264,6 +311,12 @@ int ashmem_backing_init(void)
 	shmem_fops = file->f_op;
 	shmem_iops = file_inode(file)->i_op;
 	fput(file);
+#ifndef ASHMEM_HAS_MMAP_PREPARE
+	if (!shmem_fops->mmap) {
+		pr_err("this kernel's shmem is mapped in a way this module does not know; a newer release may\n");
+		return -EOPNOTSUPP;
+	}
+#endif
 
 	backing_fops = *shmem_fops;
 	backing_fops.owner = THIS_MODULE;
@@ -286,5 +339,6 @@ int ashmem_backing_init(void)
 
 	reopened_iops = *shmem_iops;
 	reopened_iops.setattr = reopened_setattr;
+	reopened_iops.set_acl = NULL;
 	return 0;
 }

@@ -132,7 +132,8 @@ impl Region {
         }
     }
 
-    /// The last descriptor was closed: no page can be purged any more (OPEN-08), and no new user can come.
+    /// The last descriptor was closed: no purge can begin any more (OPEN-08; one under way goes on, OPEN-09), and no new
+    /// user can come.
     ///
     /// # Safety
     /// Called once, by the open file's release, which was a user.

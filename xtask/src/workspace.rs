@@ -20,11 +20,11 @@ pub(crate) fn built() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// A folder of the cache, made if it is not there yet.
+/// A folder of the cache, made if it is not there yet. Its path has no symbolic link, as builds in a chroot want it.
 pub(crate) fn cache(name: &str) -> Result<PathBuf> {
     let folder = root().join("target/ashmem").join(name);
     fs::create_dir_all(&folder).with_context(|| format!("making the cache folder {}", folder.display()))?;
-    Ok(folder)
+    folder.canonicalize().with_context(|| format!("looking for the cache folder {}", folder.display()))
 }
 
 /// Holds a name in the cache against other runs of xtask until dropped.

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
@@ -10,6 +13,20 @@ use crate::Modules;
 use crate::kernel_log::Mark;
 use crate::module::{self, NAME};
 use crate::region::{PAGE, Region};
+
+/// The first argument of this program when it is to do one thing only: [`drop_caches`].
+pub(crate) const DROP_CACHES: &str = "--drop-caches";
+
+/// Asks the kernel to drop what its shrinkers can give.
+pub(crate) fn drop_caches() -> ExitCode {
+    match fs::write("/proc/sys/vm/drop_caches", "2") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("/proc/sys/vm/drop_caches: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Loads the module for the life of a case's `work`, and unloads it.
 pub(crate) fn with_module(modules: &Modules, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -140,7 +157,78 @@ pub(crate) fn no_truncate(modules: &Modules) -> Result<()> {
         ensure!(truncated == -1 && error.raw_os_error() == Some(libc::EPERM), "truncate: {truncated}, {error}");
         let mode = fs::set_permissions(mapping.map_file(), fs::Permissions::from_mode(0o777));
         ensure!(mode.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)), "chmod: {mode:?}");
+        let (name, list) = (c"system.posix_acl_access", access_list());
+        // SAFETY: two strings and a list of the length given.
+        let listed = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), list.as_ptr().cast(), list.len(), 0) };
+        let error = io::Error::last_os_error();
+        ensure!(listed == -1 && error.raw_os_error() == Some(libc::EOPNOTSUPP), "an access list: {listed}, {error}");
         ensure!(mapping.is_filled(), "the region's memory changed");
+        Ok(())
+    })
+}
+
+/// A POSIX access control list that gives everybody everything, as setxattr(2) takes it (linux/posix_acl_xattr.h).
+fn access_list() -> Vec<u8> {
+    let entry = |tag: u16| [tag.to_le_bytes(), 7_u16.to_le_bytes(), [0xff; 2], [0xff; 2]].concat();
+    // The version, then owner, group and others.
+    [2_u32.to_le_bytes().to_vec(), entry(0x01), entry(0x04), entry(0x20)].concat()
+}
+
+/// Writes of many pages, of a part of a page, at the end, and from memory that ends in the middle.
+pub(crate) fn written_again(modules: &Modules) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    with_module(modules, || {
+        let region = Region::create(8)?;
+        let mapping = region.map(8, libc::MAP_SHARED)?;
+        let file = fs::File::options().read(true).write(true).open(mapping.map_file())?;
+        let pattern: Vec<u8> = (0..8 * PAGE).map(|byte| (byte % 251) as u8).collect();
+        let start = PAGE / 2;
+        let length = 5 * PAGE + 7;
+        let written = file.write_at(&pattern[..length], start as u64)?;
+        ensure!(written == length, "{written} of {length} bytes were written");
+        ensure!(mapping.bytes()[start..start + length] == pattern[..length], "the region holds something else");
+        ensure!(mapping.bytes()[start + length..].iter().all(|&byte| byte == 0), "more was written");
+
+        // Three pages that can be read, then none.
+        let half = Region::create(8)?;
+        let source = half.map(8, libc::MAP_SHARED)?;
+        source.fill();
+        source.protect_from(3)?;
+        // SAFETY: the kernel reads as far as it can and says how far that was.
+        let part = unsafe { libc::pwrite(file.as_raw_fd(), source.start().cast(), 5 * PAGE, 0) };
+        ensure!(part == 3 * PAGE as isize, "{part} bytes were written from three pages");
+        // SAFETY: as above.
+        let none = unsafe { libc::pwrite(file.as_raw_fd(), source.start().add(3 * PAGE).cast(), PAGE, 0) };
+        let error = io::Error::last_os_error();
+        ensure!(none == -1 && error.raw_os_error() == Some(libc::EFAULT), "from no page: {none}, {error}");
+        Ok(())
+    })
+}
+
+/// 2^62 bytes, of which one page is mapped. The kernel is asked to drop what it can, in a process of its own: were it
+/// kept busy, nothing would stop it.
+pub(crate) fn sparse(modules: &Modules) -> Result<()> {
+    with_module(modules, || {
+        let region = Region::create((1 << 62) / PAGE)?;
+        let mapping = region.map(1, libc::MAP_SHARED | libc::MAP_NORESERVE)?;
+        mapping.fill();
+        region.pinning(abi::UNPIN, 0, 0)?;
+        let mut child = Command::new("/proc/self/exe").arg(DROP_CACHES).spawn()?;
+        let begin = Instant::now();
+        let ended = loop {
+            match child.try_wait()? {
+                Some(status) => break status.success(),
+                None if begin.elapsed() > Duration::from_secs(60) => break false,
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        ensure!(ended, "the kernel is still busy dropping caches after {:?}, or could not begin", begin.elapsed());
+        let answer = region.purge()?;
+        ensure!(answer == 0, "{answer} pages were left to purge");
+        region.pinning(abi::PIN, 0, 0)?;
+        region.pinning(abi::UNPIN, 0, 0)?;
+        let answer = region.purge()?;
+        ensure!(answer == i64::from(i32::MAX), "PURGE_ALL_CACHES answered {answer}");
         Ok(())
     })
 }

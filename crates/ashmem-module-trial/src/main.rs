@@ -34,6 +34,8 @@ const CASES: &[Case] = &[
         "a region without write in its mask cannot be truncated or given a mode through map_files",
         lifecycle::no_truncate,
     ),
+    ("a mapping opened again is written as far as the caller's memory reaches", lifecycle::written_again),
+    ("a sparse region does not keep the kernel busy when it drops caches", lifecycle::sparse),
     ("a mapping that outlives the descriptor cannot be purged, and frees the module when it goes", lifecycle::unpinned),
     ("loading twice is EEXIST, and the first stays", lifecycle::twice),
     ("a kernel that has an ashmem device is left as it is, with one line in the log", lifecycle::other_driver),
@@ -43,6 +45,9 @@ const CASES: &[Case] = &[
 ];
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == lifecycle::DROP_CACHES) {
+        return lifecycle::drop_caches();
+    }
     match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -94,6 +94,25 @@ impl Mapping {
             .all(|page| unsafe { self.start.cast::<u8>().add(page * PAGE).read_volatile() == page as u8 | 1 })
     }
 
+    /// Where it begins.
+    pub(crate) fn start(&self) -> *const u8 {
+        self.start.cast()
+    }
+
+    /// What it holds.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: inside the mapping, which is readable; nobody writes to it while a case looks.
+        unsafe { std::slice::from_raw_parts(self.start.cast(), self.length) }
+    }
+
+    /// Takes every right from the pages from `page` on.
+    pub(crate) fn protect_from(&self, page: usize) -> io::Result<()> {
+        // SAFETY: inside the mapping, and nobody holds a reference into it.
+        let done =
+            unsafe { libc::mprotect(self.start.byte_add(page * PAGE), self.length - page * PAGE, libc::PROT_NONE) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
     /// Its entry in /proc/self/map_files.
     pub(crate) fn map_file(&self) -> String {
         let start = self.start as usize;
