@@ -1,0 +1,61 @@
+//! What the program `ashmem` is made of: one verb a file, and the map of them all.
+//!
+//! A verb is a `clap` structure with a `run` that says by its exit code how it went. It is thin: what it does is a library's.
+//! A new one is a file here, a line in [`Verb`], and a place on the [map](map).
+
+mod agent;
+mod completions;
+mod man;
+mod map;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Android's shared memory (/dev/ashmem) on Linux
+#[derive(Parser)]
+#[command(name = "ashmem", version, propagate_version = true, arg_required_else_help = true, max_term_width = 120)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Agent(agent::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+    Run(run::Arguments),
+}
+
+/// The program's command line, whole: what help, manual pages and completions are made from.
+#[must_use]
+pub fn command() -> Command {
+    map::draw(Arguments::command())
+}
+
+/// The program: reads the command line, does what it says, returns the exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    // What happens inside is told on standard error when ASHMEM_LOG asks for it, e.g. ASHMEM_LOG=trace.
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("ASHMEM_LOG").unwrap_or_else(|_| "warn".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    match arguments.verb {
+        Verb::Agent(arguments) => arguments.run(),
+        Verb::Completions(arguments) => arguments.run(),
+        Verb::Man(arguments) => arguments.run(),
+        Verb::Run(arguments) => arguments.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        super::command().debug_assert();
+    }
+}

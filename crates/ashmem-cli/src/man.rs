@@ -1,0 +1,142 @@
+//! `ashmem man`: the manual pages, made from the same text as `--help`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Command};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+/// Write the manual pages into a folder: ashmem(1) and one for each verb
+///
+/// Debian's package brings them; this is for other installations.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ashmem man ~/.local/share/man/man1
+  ashmem man /tmp/pages && man -l /tmp/pages/ashmem-run.1")]
+pub(crate) struct Arguments {
+    /// The folder; made if it is not there
+    folder: PathBuf,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> ExitCode {
+        match write_all(&self.folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("ashmem: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn write_all(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    for (name, page) in pages(&whole())? {
+        let file = folder.join(name);
+        fs::write(&file, page).with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// The command line, with the verbs' full names worked out.
+fn whole() -> Command {
+    let mut command = crate::command().disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// A page for the command and for each below it: the name of its file, its text.
+fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>> {
+    let below: Vec<_> = command.get_subcommands().filter(|verb| !verb.is_hide_set()).collect();
+    let source = format!("ashmem {}", command.get_version().unwrap_or_default());
+    let man = Man::new(command.clone()).source(source).manual("Android's shared memory");
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if !below.is_empty() {
+        man.render_subcommands_section(&mut text)?;
+    }
+    notes(command).to_writer(&mut text)?;
+    see_also(command).to_writer(&mut text)?;
+    let mut found = vec![(man.get_filename(), text)];
+    for verb in below {
+        found.extend(pages(verb)?);
+    }
+    Ok(found)
+}
+
+/// What the help says after the options. A paragraph that begins with a short word and a colon is a section of its own;
+/// indented lines stay as they are.
+fn notes(command: &Command) -> Roff {
+    let mut page = Roff::new();
+    let text = command.get_after_long_help().or_else(|| command.get_after_help()).map(ToString::to_string);
+    let mut in_notes = false;
+    for block in text.unwrap_or_default().split("\n\n").filter(|block| !block.trim().is_empty()) {
+        match block.split_once(':').filter(|(heading, _)| is_heading(heading)) {
+            Some((heading, rest)) => {
+                page.control("SH", [heading.to_uppercase().as_str()]);
+                // On the heading's own line a blank parts it from the text; on the next one blanks are indentation.
+                paragraph(&mut page, rest.strip_prefix('\n').unwrap_or_else(|| rest.trim_start()));
+                in_notes = false;
+            }
+            None => {
+                page.control(if in_notes { "PP" } else { "SH" }, if in_notes { None } else { Some("NOTES") });
+                paragraph(&mut page, block);
+                in_notes = true;
+            }
+        }
+    }
+    page
+}
+
+fn is_heading(words: &str) -> bool {
+    words.len() <= 20 && words.starts_with(char::is_uppercase) && !words.contains(['\n', '.', ','])
+}
+
+fn paragraph(page: &mut Roff, text: &str) {
+    let mut as_is = false;
+    for line in text.lines() {
+        if line.starts_with(' ') != as_is {
+            as_is = !as_is;
+            page.control(if as_is { "EX" } else { "EE" }, []);
+        }
+        page.text([roman(line)]);
+    }
+    if as_is {
+        page.control("EE", []);
+    }
+}
+
+fn see_also(command: &Command) -> Roff {
+    let mut page = Roff::new();
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    if let Some((parent, _)) = name.rsplit_once('-') {
+        page.control("SH", ["SEE ALSO"]).text([bold(parent), roman("(1)")]);
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_verb_has_a_page_with_its_examples_as_they_stand() {
+        let command = super::whole();
+        let pages = super::pages(&command).expect("pages are written to memory");
+        for verb in command.get_subcommands() {
+            let name = format!("ashmem-{}.1", verb.get_name());
+            assert!(pages.iter().any(|(page, _)| *page == name), "{name} is not among the pages");
+        }
+        let run = pages.iter().find(|(name, _)| name == "ashmem-run.1").expect("run has a page");
+        let text = String::from_utf8_lossy(&run.1);
+        assert!(text.contains(".SH EXAMPLES\n.EX\n  ashmem run"), "{text}");
+        assert!(text.contains(".SH \"EXIT STATUS\"\n"), "{text}");
+    }
+}

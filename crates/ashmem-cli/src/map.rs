@@ -1,0 +1,66 @@
+//! The map of the verbs that `ashmem --help` shows: grouped by what a person came for.
+
+use std::fmt::Write;
+
+use clap::{Command, builder::Styles};
+
+/// Every verb, under what it is for; a test holds this complete.
+const MAP: &[(&str, &[&str])] = &[
+    ("Give a program the device", &["run"]),
+    ("Give containers the device", &["agent"]),
+    ("This program", &["completions", "man"]),
+];
+
+/// Between a verb and what it does.
+const GAP: usize = 4;
+
+/// The command with the map for its help.
+pub(crate) fn draw(command: Command) -> Command {
+    let template = template(&command);
+    command.help_template(template)
+}
+
+fn template(command: &Command) -> String {
+    let styles = Styles::styled();
+    let (heading, literal) = (styles.get_header(), styles.get_literal());
+    let width = command.get_subcommands().map(|verb| verb.get_name().len()).max().unwrap_or_default() + GAP;
+    let mut text = "{about-with-newline}\n{usage-heading} {usage}\n".to_owned();
+    for (purpose, verbs) in MAP {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{heading}{purpose}:{heading:#}\n");
+        for verb in verbs.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            let _ = writeln!(text, "  {literal}{:width$}{literal:#}{about}", verb.get_name());
+        }
+    }
+    let _ = write!(
+        text,
+        "\n{heading}Options:{heading:#}\n{{options}}\n\n`ashmem VERB --help` teaches a verb, with examples.{{after-help}}"
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MAP;
+
+    #[test]
+    fn every_verb_is_on_the_map_once() {
+        let mut drawn: Vec<_> = MAP.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
+        drawn.sort_unstable();
+        let command = crate::command();
+        let mut verbs: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        verbs.sort_unstable();
+        assert_eq!(drawn, verbs, "MAP in map.rs and the verbs of the program");
+    }
+
+    #[test]
+    fn help_shows_what_each_verb_does() {
+        let help = crate::command().render_help().to_string();
+        for verb in crate::command().get_subcommands() {
+            let about = verb.get_about().expect("a verb says what it does").to_string();
+            assert!(help.contains(&about), "{about} is not in\n{help}");
+            assert!(about.len() <= 80 && !about.ends_with('.'), "`{about}` is no short line");
+        }
+    }
+}
