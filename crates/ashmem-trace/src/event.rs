@@ -1,0 +1,133 @@
+//! One event: when, who, what on which region, what came back, how long it took.
+
+use std::fmt;
+
+use nix::errno::Errno;
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::operation::Operation;
+use crate::text::Text;
+
+/// One call, one purge or one end of a region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it was over: nanoseconds of `CLOCK_MONOTONIC`, which no step of the wall clock moves.
+    pub mono_ns: u64,
+    /// What saw it.
+    pub source: Source,
+    /// Who did it.
+    #[serde(flatten)]
+    pub process: Process,
+    /// What it was.
+    #[serde(flatten)]
+    pub operation: Operation,
+    /// The region it concerned, where the source could tell.
+    pub region: Option<Region>,
+    /// What came back.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// How long it took, in nanoseconds, where the source measures it. Of the module: inside the driver, without the way there.
+    pub duration_ns: Option<u64>,
+}
+
+/// What sees events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The kernel module's own tracepoints.
+    Module,
+    /// The supervisor of `ashmem run` or `ashmem agent`.
+    Agent,
+    /// The kernel's system call tracepoints. Arguments that lie in memory are read a moment after the call.
+    Syscalls,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Module => "module",
+            Self::Agent => "agent",
+            Self::Syscalls => "syscalls",
+        })
+    }
+}
+
+/// A process as the host sees it, and as its container does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id, in the pid namespace of who traces; 0 if it cannot be seen from there.
+    pub pid: i32,
+    /// Thread id, there too.
+    pub tid: i32,
+    /// Process id in the process's own pid namespace, where that is another one.
+    pub container_pid: Option<i32>,
+    /// The container's id or name, from its control group.
+    pub container: Option<Text>,
+    /// The command's name, at most 15 bytes, as the kernel keeps it.
+    pub command: Text,
+}
+
+/// A region as it was when the event was over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Region {
+    /// A number that means this region alone within one trace, from its first event to its last.
+    pub id: u64,
+    /// The inode of its memory, which /proc/PID/maps shows; none before the first mmap of a region of the module's.
+    pub inode: Option<u64>,
+    /// Its name, where it is known.
+    pub name: Option<Text>,
+    /// Its size in bytes, where it is known.
+    pub size: Option<u64>,
+}
+
+/// What a call came to. In JSON: `result`, and beside it `errno`, the error's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Outcome {
+    /// What it returned; an error as its number, negative. None: the source does not see it.
+    pub result: Option<i64>,
+}
+
+impl Outcome {
+    /// The source does not see what came back.
+    pub const UNSEEN: Self = Self { result: None };
+
+    /// A system call's return value: an errno, negative, or a value.
+    pub const fn of_return(value: i64) -> Self {
+        Self { result: Some(value) }
+    }
+
+    /// The error it failed with.
+    pub fn errno(&self) -> Option<ErrnoName> {
+        let value = self.result.filter(|value| (-4095..0).contains(value))?;
+        Some(ErrnoName(Errno::from_raw(-value as i32)))
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Outcome", 2)?;
+        fields.serialize_field("result", &self.result)?;
+        fields.serialize_field("errno", &self.errno())?;
+        fields.end()
+    }
+}
+
+/// An error's name: `EINVAL`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrnoName(pub Errno);
+
+impl fmt::Display for ErrnoName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Errno::UnknownErrno => formatter.write_str("E?"),
+            known => write!(formatter, "{known:?}"),
+        }
+    }
+}
+
+impl Serialize for ErrnoName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -1,0 +1,139 @@
+//! The JSON form: one object a line, told apart by `type`.
+//!
+//! The first line is `start`, the last `end`, unless the trace was cut off: each line stands by itself. Fields are added, never
+//! renamed or taken away; a reader leaves out what it does not know.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::event::{Event, Source};
+
+/// The form's version.
+pub const VERSION: u32 = 1;
+
+/// One line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Line {
+    /// The trace begins.
+    Start(Start),
+    /// Something happened.
+    Event(Stamped),
+    /// Events were lost; those around them are true.
+    Lost(Lost),
+    /// The trace ends.
+    End(End),
+}
+
+/// What a trace is of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Start {
+    /// [`VERSION`].
+    pub version: u32,
+    /// When, by the wall clock (UTC).
+    pub time: String,
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub mono_ns: u64,
+    /// The host's name.
+    pub host: String,
+    /// What sees the events.
+    pub sources: Vec<Source>,
+}
+
+/// An event and when it was.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stamped {
+    /// When it was over, by the wall clock (UTC) as it stood when the trace began.
+    pub time: String,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Events that nobody saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// When it was noticed.
+    pub mono_ns: u64,
+    /// What lost them.
+    pub source: Source,
+    /// How many. None: the kernel did not say.
+    pub events: Option<u64>,
+}
+
+/// A trace's sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// When.
+    pub mono_ns: u64,
+    /// Events written.
+    pub events: u64,
+    /// Events lost, as far as they were counted.
+    pub lost: u64,
+}
+
+impl Line {
+    /// An event's line.
+    pub fn event(clock: &Clock, event: Event) -> Self {
+        Self::Event(Stamped { time: clock.utc(event.mono_ns), event })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, Lost};
+    use crate::clock::Clock;
+    use crate::event::{Event, Outcome, Process, Region, Source};
+    use crate::operation::{Operation, Range};
+    use crate::text::Text;
+
+    fn event() -> Event {
+        Event {
+            mono_ns: 1_500_000_000,
+            source: Source::Module,
+            process: Process {
+                pid: 812,
+                tid: 813,
+                container_pid: Some(12),
+                container: Some(Text::from(b"web")),
+                command: Text::from(b"app"),
+            },
+            operation: Operation::Pin(Range::new(0, 8192)),
+            region: Some(Region {
+                id: 3,
+                inode: Some(1234),
+                name: Some(Text::from(b"dalvik-\xff")),
+                size: Some(65536),
+            }),
+            outcome: Outcome::of_return(-22),
+            duration_ns: Some(900),
+        }
+    }
+
+    #[test]
+    fn an_events_line_is_this() {
+        let wall = "2026-11-23T08:31:00Z".parse().expect("a time");
+        let line = Line::event(&Clock::at(1_000_000_000, wall), event());
+        assert_eq!(
+            serde_json::to_string(&line).expect("plain data"),
+            "{\"type\":\"event\",\"time\":\"2026-11-23T08:31:00.500000000Z\",\"mono_ns\":1500000000,\"source\":\"module\",\
+             \"pid\":812,\"tid\":813,\"container_pid\":12,\"container\":\"web\",\"command\":\"app\",\"op\":\"PIN\",\
+             \"args\":{\"offset\":0,\"len\":8192},\"region\":{\"id\":3,\"inode\":1234,\"name\":\"dalvik-\\\\xff\",\"size\":65536},\
+             \"result\":-22,\"errno\":\"EINVAL\",\"duration_ns\":900}"
+        );
+    }
+
+    #[test]
+    fn a_line_is_read_back() {
+        let lines =
+            [Line::event(&Clock::now(), event()), Line::Lost(Lost { mono_ns: 1, source: Source::Agent, events: None })];
+        for line in lines {
+            let text = serde_json::to_string(&line).expect("plain data");
+            let read: Line = serde_json::from_str(&text).expect("its own form");
+            assert_eq!(serde_json::to_string(&read).expect("plain data"), text);
+            if let (Line::Event(read), Line::Event(written)) = (&read, &line) {
+                assert_eq!(read.event, written.event);
+            }
+        }
+    }
+}
