@@ -5,6 +5,7 @@
 
 mod agent;
 mod completions;
+mod doctor;
 mod man;
 mod map;
 mod run;
@@ -25,6 +26,7 @@ struct Arguments {
 enum Verb {
     Agent(agent::Arguments),
     Completions(completions::Arguments),
+    Doctor(doctor::Arguments),
     Man(man::Arguments),
     Run(run::Arguments),
 }
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
     match arguments.verb {
         Verb::Agent(arguments) => arguments.run(),
         Verb::Completions(arguments) => arguments.run(),
+        Verb::Doctor(arguments) => arguments.run(),
         Verb::Man(arguments) => arguments.run(),
         Verb::Run(arguments) => arguments.run(),
     }

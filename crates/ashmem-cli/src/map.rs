@@ -8,6 +8,7 @@ use clap::{Command, builder::Styles};
 const MAP: &[(&str, &[&str])] = &[
     ("Give a program the device", &["run"]),
     ("Give containers the device", &["agent"]),
+    ("Find out what is wrong", &["doctor"]),
     ("This program", &["completions", "man"]),
 ];
 

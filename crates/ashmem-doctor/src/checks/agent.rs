@@ -1,0 +1,75 @@
+//! The agent's sockets.
+
+use super::Check;
+use crate::Host;
+use crate::distribution::Distribution;
+use crate::finding::Finding;
+use crate::trial::{self, Provider};
+use crate::way::Way;
+
+const SOCKETS: [(&str, &str); 2] = [("/run/ashmem/agent.sock", "OCI runtimes"), ("/run/ashmem/lxc.sock", "LXC")];
+/// `__SO_ACCEPTCON` in `/proc/net/unix`: somebody listens.
+const LISTENS: u32 = 0x10000;
+
+/// Whether an agent listens where runtimes look for it.
+pub(super) struct Agent;
+
+impl Check for Agent {
+    fn name(&self) -> &'static str {
+        "agent"
+    }
+
+    fn looks_at(&self) -> &'static str {
+        "whether `ashmem agent`, or systemd for it, listens at /run/ashmem; whether a runtime is there that can reach it"
+    }
+
+    fn ways(&self) -> &'static [Way] {
+        &[Way::Agent]
+    }
+
+    fn examine(&self, host: &Host) -> Finding {
+        let table = host.text("/proc/net/unix").unwrap_or_default();
+        let served: Vec<_> = SOCKETS.iter().filter(|(path, _)| listens(&table, path)).map(|(_, whom)| *whom).collect();
+        if !served.is_empty() {
+            if !["runc", "crun", "youki", "lxc-start"].iter().any(|runtime| host.program(runtime).is_some()) {
+                return Finding::fault(format!(
+                    "listens for {}, but no such runtime is installed",
+                    served.join(" and ")
+                ))
+                .why("the agent answers containers that runc, crun, youki or LXC start")
+                .next(Distribution::of(host).install("runc"));
+            }
+            return Finding::ok(format!("listens for {}", served.join(" and ")));
+        }
+        if trial::answered_by(host) == Some(Provider::Supervisor) {
+            return Finding::ok("a supervisor outside answers here");
+        }
+        let found: Vec<_> = SOCKETS.iter().map(|(path, _)| *path).filter(|path| host.has(path)).collect();
+        let finding = if found.is_empty() {
+            Finding::fault("nobody listens at /run/ashmem")
+                .why("containers with the agent's profile do not start without it")
+        } else {
+            Finding::fault(format!("{} is left of an agent that is gone", found.join(" and ")))
+                .why("containers with its profile do not start; the calls of those that run fail with ENOSYS")
+        };
+        let unit = ["/etc", "/usr/lib", "/lib"].map(|top| format!("{top}/systemd/system/ashmem-agent.socket"));
+        let has_unit = unit.iter().any(|unit| host.has(unit));
+        match (has_unit, host.has("/run/systemd/system")) {
+            (true, true) => finding.next("sudo systemctl enable --now ashmem-agent.socket"),
+            (false, true) => finding
+                .next(Distribution::of(host).install_ours("ashmem"))
+                .next("sudo systemctl enable --now ashmem-agent.socket"),
+            (_, false) => {
+                finding.next("sudo ashmem agent --oci unix:/run/ashmem/agent.sock --lxc unix:/run/ashmem/lxc.sock")
+            }
+        }
+    }
+}
+
+/// Whether somebody listens at a path: `Num RefCount Protocol Flags Type St Inode Path`.
+fn listens(table: &str, path: &str) -> bool {
+    table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|fields| {
+        matches!(fields.as_slice(), [_, _, _, flags, _, _, _, found] if *found == path
+            && u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & LISTENS != 0))
+    })
+}

@@ -1,0 +1,69 @@
+//! The machine owner's key, with which DKMS signs.
+
+use super::Check;
+use crate::Host;
+use crate::distribution::Distribution;
+use crate::finding::Finding;
+use crate::keys::{self, Key, SecureBoot};
+use crate::way::Way;
+
+/// Made, waiting, enrolled: what comes next on the way.
+pub(super) struct Mok;
+
+impl Check for Mok {
+    fn name(&self) -> &'static str {
+        "signing key"
+    }
+
+    fn looks_at(&self) -> &'static str {
+        "the key that DKMS signs modules with: whether it was made, and enrolled in the firmware (MOK)"
+    }
+
+    fn ways(&self) -> &'static [Way] {
+        &[]
+    }
+
+    fn examine(&self, host: &Host) -> Finding {
+        let is_needed = keys::secure_boot(host) == SecureBoot::On;
+        let key = keys::key(host);
+        let (summary, why) = match &key {
+            Key::Enrolled(path) => return Finding::ok(format!("{path} is enrolled")),
+            _ if !is_needed => return Finding::absent("not needed without Secure Boot"),
+            Key::None => ("there is none".to_owned(), "DKMS makes it, and signs with it from then on"),
+            Key::Made(path) => (
+                format!("{path} is not enrolled"),
+                "the kernel refuses what is signed with it until the firmware knows it",
+            ),
+            Key::Waiting(path) => (
+                format!("{path} waits to be enrolled"),
+                "the next boot stops at a blue screen (MOK management): Enroll MOK, Continue, Yes, then the password given to mokutil",
+            ),
+        };
+        let mut finding = Finding::warning(summary).why(why);
+        for step in steps(host, &key) {
+            finding = finding.next(step);
+        }
+        finding
+    }
+}
+
+/// The commands that lead from where the key is to a kernel that accepts what it signs.
+pub(super) fn steps(host: &Host, key: &Key) -> Vec<String> {
+    let distribution = Distribution::of(host);
+    let mut steps = Vec::new();
+    let path = match key {
+        Key::Enrolled(_) => return steps,
+        Key::Waiting(_) => return vec!["sudo systemctl reboot".to_owned()],
+        Key::None => {
+            steps.push("sudo dkms generate_mok".to_owned());
+            "/var/lib/dkms/mok.pub"
+        }
+        Key::Made(path) => path,
+    };
+    if host.program("mokutil").is_none() {
+        steps.push(distribution.install("mokutil"));
+    }
+    steps.push(format!("sudo mokutil --import {path}   # asks for a password, which the next boot asks for again"));
+    steps.push("sudo systemctl reboot   # at the blue screen: Enroll MOK, Continue, Yes, the password".to_owned());
+    steps
+}

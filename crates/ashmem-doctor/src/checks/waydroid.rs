@@ -1,0 +1,99 @@
+//! Waydroid's files, which it writes at `waydroid init` and `waydroid upgrade` only.
+
+use super::{Check, module};
+use crate::Host;
+use crate::finding::Finding;
+use crate::way::Way;
+
+const FOLDER: &str = "/var/lib/waydroid";
+
+/// Whether its container gets what this machine has.
+pub(super) struct Waydroid;
+
+impl Check for Waydroid {
+    fn name(&self) -> &'static str {
+        "Waydroid"
+    }
+
+    fn looks_at(&self) -> &'static str {
+        "Waydroid's node list (config_nodes), its properties (sys.use_memfd) and both names of the device, against what is here"
+    }
+
+    fn ways(&self) -> &'static [Way] {
+        &[]
+    }
+
+    fn examine(&self, host: &Host) -> Finding {
+        let is_installed = host.program("waydroid").is_some();
+        if !host.has(&format!("{FOLDER}/waydroid.cfg")) {
+            return match is_installed {
+                true => Finding::absent("installed, not initialised (waydroid init)"),
+                false => Finding::absent("not installed"),
+            };
+        }
+        let Some(nodes) = host.text(&format!("{FOLDER}/lxc/waydroid/config_nodes")) else {
+            return Finding::warning("its config_nodes cannot be read")
+                .why("it is written by `waydroid init`, and readable by root")
+                .next("sudo ashmem doctor");
+        };
+        let files = ["waydroid_base.prop", "waydroid.prop", "waydroid.cfg"];
+        let uses_memfd =
+            files.iter().filter_map(|file| host.text(&format!("{FOLDER}/{file}"))).any(|text| uses_memfd(&text));
+        let has_device = module::is_registered(host);
+        let binds_device = binds(&nodes, "dev/ashmem");
+        let id = host.boot_id().unwrap_or_default();
+        let binds_second = binds(&nodes, &format!("dev/ashmem{id}"));
+        let wrong = if has_device && !binds_device {
+            (
+                "does not give /dev/ashmem to its container",
+                "the module was loaded after `waydroid init`, which alone looks for it",
+            )
+        } else if has_device && !binds_second {
+            (
+                "gives its container /dev/ashmem, but not the boot id name",
+                "Android 16 opens that name alone; Waydroid never binds it by itself",
+            )
+        } else if !has_device && binds_device && !agent_in(host) {
+            (
+                "expects /dev/ashmem, which this kernel does not have now",
+                "it was there at the last `waydroid init` or `upgrade`; Android does not start with neither memfd nor device",
+            )
+        } else if !has_device && !binds_device && !uses_memfd {
+            (
+                "has neither the device nor sys.use_memfd",
+                "Android's programs find no shared memory and restart for ever",
+            )
+        } else {
+            let by = match (has_device, uses_memfd) {
+                (true, _) => "both names of the device",
+                (false, true) if !binds_device => "memfd (up to Android 15; Android 16 refuses it)",
+                (false, _) => "the agent",
+            };
+            return Finding::ok(format!("its container gets {by}"));
+        };
+        Finding::warning(wrong.0).why(wrong.1).next("sudo ashmem waydroid enable")
+    }
+}
+
+fn uses_memfd(text: &str) -> bool {
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .any(|(key, value)| key.trim() == "sys.use_memfd" && matches!(value.trim(), "true" | "1"))
+}
+
+/// Whether the container's configuration has the agent's rules.
+fn agent_in(host: &Host) -> bool {
+    let folder = format!("{FOLDER}/lxc/waydroid");
+    host.names(&folder)
+        .iter()
+        .filter_map(|name| host.text(&format!("{folder}/{name}")))
+        .any(|text| text.lines().any(|line| line.trim_start().starts_with("lxc.seccomp.notify.proxy")))
+}
+
+/// Whether a list of mounts puts something at a place in the container.
+fn binds(nodes: &str, target: &str) -> bool {
+    nodes
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .any(|(key, value)| key.trim() == "lxc.mount.entry" && value.split_whitespace().nth(1) == Some(target))
+}

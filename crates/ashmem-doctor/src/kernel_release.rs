@@ -1,0 +1,68 @@
+//! A kernel's release, such as `6.1.0-53-amd64`.
+
+use std::cmp::Ordering;
+
+/// The version that a release begins with: its first two numbers. `None` if it begins with none.
+pub fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|sign: char| !sign.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Which release is the newer one: numbers as numbers, the rest letter by letter.
+pub fn compare(one: &str, other: &str) -> Ordering {
+    let (mut one, mut other) = (parts(one).into_iter(), parts(other).into_iter());
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return Ordering::Equal,
+            // 6.1 comes before 6.1.2, and after 6.1-rc3 or 6.1~1.
+            (None, Some(more)) => return if is_before_release(&more) { Ordering::Greater } else { Ordering::Less },
+            (Some(more), None) => return if is_before_release(&more) { Ordering::Less } else { Ordering::Greater },
+            (Some(one), Some(other)) => {
+                let order = match (one.parse::<u64>(), other.parse::<u64>()) {
+                    (Ok(one), Ok(other)) => one.cmp(&other),
+                    _ => one.cmp(&other),
+                };
+                if order != Ordering::Equal {
+                    return order;
+                }
+            }
+        }
+    }
+}
+
+fn is_before_release(part: &str) -> bool {
+    part.starts_with('~') || part.starts_with("-rc")
+}
+
+/// Runs of digits, and runs of what is no digit.
+fn parts(release: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for sign in release.chars() {
+        match parts.last_mut() {
+            Some(part) if part.ends_with(|last: char| last.is_ascii_digit()) == sign.is_ascii_digit() => {
+                part.push(sign)
+            }
+            _ => parts.push(sign.to_string()),
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{compare, version};
+
+    #[test]
+    fn releases_are_in_the_order_of_their_making() {
+        let order = ["5.10.0-9-amd64", "5.10.0-30-amd64", "6.1-rc3", "6.1", "6.1.2", "6.12.38+deb13-amd64", "7.3.4"];
+        assert!(order.is_sorted_by(|one, other| compare(one, other).is_lt()));
+        assert!(compare("6.1.0-53-amd64", "6.1.0-53-amd64").is_eq());
+    }
+
+    #[test]
+    fn a_version_is_two_numbers() {
+        assert_eq!(version("6.18.44-fc-v595"), Some((6, 18)));
+        assert_eq!(version("5.14"), Some((5, 14)));
+        assert_eq!(version("next"), None);
+    }
+}

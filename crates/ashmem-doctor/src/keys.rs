@@ -1,0 +1,101 @@
+//! Secure Boot, and the key that DKMS signs modules with: made, waiting for enrolment, enrolled.
+//!
+//! The firmware's variables are read where Linux shows them. A variable begins with four bytes of attributes. shim keeps the
+//! machine owner's keys in lists that hold each certificate as it is, so a certificate is enrolled if its bytes are there.
+
+use crate::Host;
+
+const VARIABLES: &str = "/sys/firmware/efi/efivars";
+/// The vendor of shim's variables.
+const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
+/// The vendor of UEFI's own.
+const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+
+/// Where keys are made by default: DKMS's own, then Ubuntu's.
+const CERTIFICATES: [&str; 2] = ["/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der"];
+
+/// What the firmware holds the kernel to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecureBoot {
+    /// There is no UEFI, or Linux does not see it.
+    NoFirmware,
+    /// The variable cannot be read by this user.
+    Unknown,
+    /// Anything boots.
+    Off,
+    /// Only what is signed boots, but shim was told not to check (`mokutil --disable-validation`).
+    NotValidated,
+    /// Only what is signed boots.
+    On,
+}
+
+/// How far the way of a key has gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// There is none.
+    None,
+    /// A certificate that the firmware knows nothing of.
+    Made(String),
+    /// It waits for the question at the next boot.
+    Waiting(String),
+    /// Modules signed with it are accepted.
+    Enrolled(String),
+}
+
+/// Secure Boot's state.
+pub fn secure_boot(host: &Host) -> SecureBoot {
+    if !host.has("/sys/firmware/efi") {
+        return SecureBoot::NoFirmware;
+    }
+    let Some(state) = variable(host, "SecureBoot", GLOBAL) else {
+        let is_hidden = host.has(&format!("{VARIABLES}/SecureBoot-{GLOBAL}"));
+        return if is_hidden { SecureBoot::Unknown } else { SecureBoot::Off };
+    };
+    if state.first() != Some(&1) {
+        return SecureBoot::Off;
+    }
+    // MokSBStateRT is what shim shows to the kernel; 1 stands for "do not validate".
+    match variable(host, "MokSBStateRT", SHIM).as_deref() {
+        Some([1, ..]) => SecureBoot::NotValidated,
+        _ => SecureBoot::On,
+    }
+}
+
+/// The key that modules built here are signed with.
+pub fn key(host: &Host) -> Key {
+    let configured = dkms_certificate(host);
+    let path = configured.into_iter().chain(CERTIFICATES.map(str::to_owned)).find(|path| host.has(path));
+    let Some(path) = path else { return Key::None };
+    let Some(certificate) = host.bytes(&path).filter(|bytes| !bytes.is_empty()) else { return Key::Made(path) };
+    let holds = |list: Option<Vec<u8>>| list.is_some_and(|list| contains(&list, &certificate));
+    // From 5.19 on the kernel shows shim's table itself, which has no limit to its length.
+    let enrolled = host.bytes("/sys/firmware/efi/mok-variables/MokListRT");
+    if holds(enrolled) || holds(variable(host, "MokListRT", SHIM)) {
+        Key::Enrolled(path)
+    } else if holds(variable(host, "MokNew", SHIM)) {
+        Key::Waiting(path)
+    } else {
+        Key::Made(path)
+    }
+}
+
+/// What DKMS's configuration names, if it names one.
+fn dkms_certificate(host: &Host) -> Option<String> {
+    let folder = "/etc/dkms/framework.conf.d";
+    let mut files = vec!["/etc/dkms/framework.conf".to_owned()];
+    files.extend(host.names(folder).into_iter().map(|name| format!("{folder}/{name}")));
+    let texts: Vec<_> = files.iter().filter_map(|file| host.text(file)).collect();
+    let lines = texts.iter().flat_map(|text| text.lines());
+    // The last one counts, as in the shell that reads it.
+    let value = lines.rev().find_map(|line| line.trim().strip_prefix("mok_certificate="))?;
+    Some(value.trim_matches(['"', '\'']).to_owned())
+}
+
+fn variable(host: &Host, name: &str, vendor: &str) -> Option<Vec<u8>> {
+    let bytes = host.bytes(&format!("{VARIABLES}/{name}-{vendor}"))?;
+    bytes.get(4..).map(<[u8]>::to_vec)
+}
+
+fn contains(all: &[u8], part: &[u8]) -> bool {
+    all.windows(part.len()).any(|window| window == part)
+}

@@ -1,0 +1,30 @@
+//! Why `/dev/ashmem` works here or does not, and the exact command that puts it right.
+//!
+//! There are three ways to the device: the kernel module, `ashmem agent` for containers, and `ashmem run` for one program.
+//! A [`checks::Check`] looks at one thing and comes back with a [`finding::Finding`]; it names the ways that need the thing.
+//! A way works when none of its checks finds a fault. Nothing here changes the machine.
+//!
+//! - [`host`]: the machine, or a folder in its place, as all checks see it; [`kernel_release`], [`distribution`],
+//!   [`module_file`], [`keys`], [`mounts`]: what is read there more than once;
+//! - [`trial`], [`child`]: what is not read but tried: a region made and used, calls that might kill who makes them;
+//! - [`checks`]: one file for each; [`way`], [`finding`], [`report`]: what becomes of them; [`screen`]: how it looks;
+//! - [`explain`]: the other way round, from a line of a log to its cause.
+
+pub mod checks;
+pub mod child;
+pub mod distribution;
+pub mod explain;
+pub mod finding;
+pub mod host;
+pub mod kernel_release;
+pub mod keys;
+pub mod module_file;
+pub mod mounts;
+pub mod report;
+pub mod screen;
+pub mod trial;
+pub mod way;
+
+pub use host::Host;
+pub use report::Report;
+pub use way::Mode;

@@ -1,0 +1,104 @@
+//! All findings, and which ways work.
+
+use serde::Serialize;
+
+use crate::Host;
+use crate::checks;
+use crate::finding::{Finding, Status};
+use crate::way::{Mode, Way};
+
+/// What `ashmem doctor` has to say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The form of this structure; it grows when a field changes its meaning or goes.
+    pub format: u32,
+    /// The root that was looked at.
+    pub root: String,
+    /// What was asked for: a way, or `auto` for any.
+    pub mode: &'static str,
+    /// Whether that works.
+    pub works: bool,
+    /// Each way.
+    pub ways: Vec<Verdict>,
+    /// Each check.
+    pub checks: Vec<Row>,
+    #[serde(skip)]
+    asked: Mode,
+}
+
+/// Whether a way works.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// Which.
+    pub way: Way,
+    /// Whether it does.
+    pub works: bool,
+    /// The finding that keeps it from it; empty if it works.
+    pub because: String,
+}
+
+/// A check and its finding.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The check's name.
+    pub check: &'static str,
+    /// What it looked at.
+    pub looks_at: &'static str,
+    /// The ways that need it.
+    pub ways: &'static [Way],
+    /// What it found.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+impl Report {
+    /// Looks at everything.
+    pub fn make(host: &Host, mode: Mode) -> Self {
+        let rows = checks::ALL.iter().map(|check| Row {
+            check: check.name(),
+            looks_at: check.looks_at(),
+            ways: check.ways(),
+            finding: check.examine(host),
+        });
+        Self::of(host, mode, rows.collect())
+    }
+
+    fn of(host: &Host, mode: Mode, checks: Vec<Row>) -> Self {
+        let ways: Vec<_> = Way::ALL.iter().map(|way| verdict(*way, &checks)).collect();
+        Self {
+            format: 1,
+            root: host.root().to_string_lossy().into_owned(),
+            mode: match mode {
+                Mode::Only(way) => way.name(),
+                Mode::Auto => "auto",
+            },
+            works: ways.iter().any(|verdict| verdict.works && mode.ways().contains(&verdict.way)),
+            ways,
+            checks,
+            asked: mode,
+        }
+    }
+
+    /// The ways that the advice is about: those that work of the ones asked for; if none does, all asked for.
+    pub fn concerned(&self) -> Vec<Way> {
+        let asked = |verdict: &&Verdict| self.asked.ways().contains(&verdict.way);
+        let working: Vec<_> =
+            self.ways.iter().filter(asked).filter(|verdict| verdict.works).map(|verdict| verdict.way).collect();
+        if working.is_empty() { self.asked.ways().to_vec() } else { working }
+    }
+
+    /// A finding's status as seen from the ways that are concerned: a fault that stands against none of them is no fault.
+    pub fn status(&self, row: &Row) -> Status {
+        let concerns = row.ways.is_empty() || self.concerned().iter().any(|way| row.ways.contains(way));
+        match row.finding.status {
+            Status::Fault | Status::Warning if !concerns => Status::Absent,
+            status => status,
+        }
+    }
+}
+
+fn verdict(way: Way, rows: &[Row]) -> Verdict {
+    let fault = rows.iter().find(|row| row.finding.status == Status::Fault && row.ways.contains(&way));
+    let because = fault.map(|row| format!("{}: {}", row.check, row.finding.summary)).unwrap_or_default();
+    Verdict { way, works: fault.is_none(), because }
+}
