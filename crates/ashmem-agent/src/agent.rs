@@ -162,7 +162,7 @@ impl Agent {
         });
         for (what, fd) in channels {
             let Kept::Listener(place) = what else {
-                container.supervisor.add(Arc::new(Monitor::new(fd)));
+                container.supervisor.add(Arc::new(Monitor::new(fd).marking(container.slots.clone())));
                 continue;
             };
             container.listeners.fetch_max(place + 1, Ordering::Relaxed);
@@ -240,7 +240,7 @@ impl Agent {
         tracing::info!(container = %container.identity, "a monitor");
         self.keep(&Kept::Monitor.name(container.number), monitor.as_fd());
         self.settle();
-        container.supervisor.add(Arc::new(monitor));
+        container.supervisor.add(Arc::new(monitor.marking(container.slots.clone())));
         self.containers().insert(container.identity.clone(), Arc::clone(&container));
         self.supervise(&container);
         Ok(())

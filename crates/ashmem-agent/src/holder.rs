@@ -2,6 +2,8 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 
+use rustix::fs::Stat;
+
 use crate::arena::Key;
 use crate::origin::Origin;
 
@@ -24,13 +26,9 @@ impl Origin {
     /// A copy of any process's descriptor of this memory.
     pub(crate) fn search(&mut self, inode: u64) -> Option<OwnedFd> {
         let device = self.table.device();
-        let numbers = |path: &str| -> Vec<i32> {
-            let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-            entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-        };
-        for pid in numbers("/proc").into_iter().filter(|pid| *pid != std::process::id() as i32) {
-            for number in numbers(&format!("/proc/{pid}/fd")) {
-                let Ok(stat) = rustix::fs::stat(format!("/proc/{pid}/fd/{number}")) else { continue };
+        for pid in numbers_in("/proc").into_iter().filter(|pid| *pid != std::process::id() as i32) {
+            for number in descriptors_of(pid) {
+                let Some(stat) = stat_of(pid, number) else { continue };
                 if stat.st_dev == device
                     && stat.st_ino == inode
                     && let Some(fd) = self.descriptor_if(pid, number, inode)
@@ -41,4 +39,21 @@ impl Origin {
         }
         None
     }
+}
+
+/// The numbers of a thread's descriptors, the lowest first.
+pub(crate) fn descriptors_of(tid: i32) -> Vec<RawFd> {
+    let mut numbers = numbers_in(&format!("/proc/{tid}/fd"));
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The status of what one of them refers to.
+pub(crate) fn stat_of(tid: i32, number: RawFd) -> Option<Stat> {
+    rustix::fs::stat(format!("/proc/{tid}/fd/{number}")).ok()
+}
+
+fn numbers_in(path: &str) -> Vec<i32> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }

@@ -1,6 +1,6 @@
 //! A listener whose notification in hand survives this process.
 
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use rustix::io::{Errno, Result};
@@ -55,11 +55,17 @@ impl Channel for KeptListener {
     }
 
     fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<()> {
-        let answered = self.listener.answer_with(id, fd, close_on_exec);
-        // Any other failure is answered in turn.
-        if matches!(answered, Ok(()) | Err(Errno::NOENT)) {
-            self.slots.give_back(self.number, id);
+        // Never in one step: see `openings`.
+        let injection = Injection { fd: fd.as_fd(), at: None, close_on_exec };
+        match self.listener.inject(id, injection) {
+            Ok(number) => self.answer(id, Answer::Value(number.into())),
+            // Any other failure is answered in turn.
+            Err(error) => {
+                if error == Errno::NOENT {
+                    self.slots.give_back(self.number, id);
+                }
+                Err(error)
+            }
         }
-        answered
     }
 }

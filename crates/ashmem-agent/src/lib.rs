@@ -36,6 +36,7 @@ mod namespace;
 pub mod notify;
 pub mod oci;
 mod open;
+mod openings;
 pub mod origin;
 mod pressure;
 mod process;

@@ -4,14 +4,16 @@
 //! it says; meanwhile its other duties wait. Beside the datagram come three descriptors: the caller's `/proc/TID`, its
 //! memory, and the listener itself, through which we only put descriptors into the caller: the answer is the monitor's.
 //!
-//! A datagram is looked at where it lies and taken out of the socket just before it is answered. So an agent that dies in
-//! between leaves it for the next one, descriptors and all.
+//! A datagram is looked at where it lies and taken out of the socket once it is answered. So an agent that dies in
+//! between leaves it for the next one, descriptors and all. Two answers to one datagram would be worse than none: the
+//! monitor would take the second for that of its next. So what is about to be answered is marked where an agent's death does
+//! not touch it, and whether the answer to a marked one has left is found out first.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::{MaybeUninit, offset_of};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, Result};
 use rustix::net::{
@@ -20,11 +22,14 @@ use rustix::net::{
 
 use crate::channel::{Answer, Channel, Injection, Request};
 use crate::notify::Listener;
+use crate::slots::Slots;
 
 /// Longest datagram: a cookie is a line of a configuration file.
 pub const DATAGRAM_LIMIT: usize = 8 << 10;
 /// How often a loop looks whether a datagram is still being answered by another.
 const HELD_UP: Duration = Duration::from_millis(10);
+/// How long a monitor may take from reading an answer to giving it to the kernel.
+const PASSING_ON: Duration = Duration::from_millis(200);
 /// `/proc/TID`, its memory, the listener.
 const DESCRIPTORS: usize = 3;
 
@@ -127,6 +132,7 @@ impl Datagram {
 pub struct Monitor {
     connection: OwnedFd,
     current: Mutex<Option<Current>>,
+    mark: Option<Arc<Slots>>,
 }
 
 /// The datagram that is being answered.
@@ -138,7 +144,12 @@ struct Current {
 impl Monitor {
     /// Takes a connection over.
     pub fn new(connection: OwnedFd) -> Self {
-        Self { connection, current: Mutex::default() }
+        Self { connection, current: Mutex::default(), mark: None }
+    }
+
+    /// The same, with the mark on what is being answered kept here.
+    pub(crate) fn marking(self, mark: Option<Arc<Slots>>) -> Self {
+        Self { mark, ..self }
     }
 
     /// Looks at the datagram that waits, without taking it out.
@@ -174,6 +185,35 @@ impl Monitor {
         Ok((Datagram::parse(&bytes[..got.bytes])?, listener))
     }
 
+    fn mark(&self, id: u64) {
+        if let Some(mark) = &self.mark {
+            mark.set_answering(id);
+        }
+    }
+
+    /// Whether the agent before died just after it had answered this datagram, or before.
+    fn is_answered(&self, id: u64, listener: Option<&Listener>) -> bool {
+        if self.mark.as_ref().is_none_or(|mark| mark.answering() != id) {
+            return false;
+        }
+        // Sent and not read yet: nothing else could be in there.
+        let mut unread: i32 = 0;
+        // SAFETY: the command fills the integer it is given.
+        let told = unsafe { libc::ioctl(self.connection.as_raw_fd(), libc::TIOCOUTQ, &raw mut unread) };
+        if told == 0 && unread > 0 {
+            return true;
+        }
+        // Or read, and about to be given to the kernel, after which nobody waits any more.
+        let late = Instant::now() + PASSING_ON;
+        while let Some(true) = listener.map(|listener| listener.is_waiting(id)) {
+            if Instant::now() > late {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+
     /// Takes the datagram out of the socket, with descriptors of it that nobody needs any more.
     fn take_out(&self) -> Result<()> {
         rustix::io::retry_on_intr(|| rustix::net::recv(&self.connection, &mut [0; 0], RecvFlags::DONTWAIT)).map(drop)
@@ -199,6 +239,11 @@ impl Channel for Monitor {
         let (datagram, listener) = self.look()?;
         let request = datagram.request();
         let listener = listener.map(Listener::new).transpose()?;
+        if self.is_answered(request.id, listener.as_ref()) {
+            self.take_out()?;
+            self.mark(0);
+            return Ok(None);
+        }
         if listener.is_none() {
             tracing::debug!("this LXC does not send its listener: no region can be opened through it");
         }
@@ -218,10 +263,13 @@ impl Channel for Monitor {
 
     fn answer(&self, id: u64, answer: Answer) -> Result<()> {
         let reply = self.with_current(id, |current| Ok(current.datagram.reply(answer)))?;
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.take_out()?;
+        self.mark(id);
         let mut nothing = SendAncillaryBuffer::default();
-        sendmsg(&self.connection, &[IoSlice::new(&reply)], &mut nothing, SendFlags::NOSIGNAL).map(drop)
+        let sent = sendmsg(&self.connection, &[IoSlice::new(&reply)], &mut nothing, SendFlags::NOSIGNAL).map(drop);
+        let taken = self.take_out();
+        self.mark(0);
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        sent.and(taken)
     }
 
     /// The monitor waits for an answer whatever has become of the caller.

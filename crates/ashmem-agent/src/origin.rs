@@ -38,7 +38,7 @@ pub(crate) enum Outcome {
     /// Answer this mmap with private memory of zeros.
     MapAnonymous(Mmap),
     /// Answer with a new descriptor.
-    Open { fd: OwnedFd, close_on_exec: bool },
+    Open { fd: OwnedFd, close_on_exec: bool, key: Key },
 }
 
 impl Outcome {
@@ -132,17 +132,23 @@ impl Origin {
         Some(held(fd, Kind::Foreign))
     }
 
-    /// Makes a new region, whose memory only the descriptor that is returned holds.
-    pub(crate) fn create(&mut self, holder: Holder, flags: OFlags, name: &[u8]) -> Result<(OwnedFd, Key)> {
+    /// Makes a new region, whose memory only the descriptor that is returned holds; `opening` is the request that it answers.
+    pub(crate) fn create(
+        &mut self,
+        opening: Option<u64>,
+        holder: Holder,
+        flags: OFlags,
+        name: &[u8],
+    ) -> Result<(OwnedFd, Key)> {
         let memory = memory::create(&shown_name(name))?;
-        let key = self.table.admit(&memory, Region::new(holder))?;
+        let key = self.table.admit(opening, &memory, Region::new(holder))?;
         Ok((memory::reopen(memory, flags)?, key))
     }
 
     /// Turns an open that ended at the node, without a notification, into a region.
     fn adopt(&mut self, target: &Target<'_>, number: RawFd, flags: OFlags, name: &[u8]) -> Option<Held> {
         let holder = Holder { tid: target.tid(), fd: number };
-        let (fd, key) = self.create(holder, flags, name).ok()?;
+        let (fd, key) = self.create(None, holder, flags, name).ok()?;
         self.replace(target, number, &fd).ok()?;
         let inode = rustix::fs::fstat(&fd).ok()?.st_ino;
         Some(Held { fd, number, inode, size: 0, flags, kind: Kind::Region(key), is_named: !name.is_empty() })

@@ -30,26 +30,29 @@ impl Table {
     pub(crate) fn restore(deaths: OwnedFd, store: Store, records: &[Record]) -> Result<Self> {
         let mut table = Self::with_watches(deaths)?;
         records.iter().for_each(|record| table.replay(record));
-        table.forget_answers_except(records, &store);
+        table.forget_all_but_the_last(records, &store);
         table.keep_in(store);
         table.bury_missed();
         Ok(table)
     }
 
     /// Only a request that is still in hand, or the last of all, may not have got its answer.
-    fn forget_answers_except(&mut self, records: &[Record], store: &Store) {
+    fn forget_all_but_the_last(&mut self, records: &[Record], store: &Store) {
         let last = records.iter().rev().find_map(|record| match record {
-            Record::Answered { id, .. } => Some(*id),
+            Record::Answered { id, .. } | Record::Opening { id, .. } => Some(*id),
             _ => None,
         });
-        let in_hand: Vec<u64> = store.slots().in_hand().iter().map(|(_, room)| room[0]).collect();
-        self.keep_recovered(|id| Some(id) == last || in_hand.contains(&id));
+        let in_hand = store.slots().ids_in_hand();
+        let may_wait = |id| Some(id) == last || in_hand.contains(&id);
+        self.keep_recovered(may_wait);
+        self.openings.retain(may_wait);
     }
 
     fn replay(&mut self, record: &Record) {
         match *record {
             Record::Container { .. } => {}
             Record::Answered { id, ref answer } => self.recover(id, answer.clone()),
+            Record::Opening { id, key } => self.openings.begin(id, key),
             Record::Memory { key, inode, watch } => self.adopt(key, inode, watch, || Region::new(UNKNOWN)),
             Record::Dead { watch } => self.bury(watch),
             Record::Shown { key, inode } => self.change(key, |region| region.inode = inode),
@@ -130,7 +133,7 @@ impl Table {
             self.note(|| Record::Answered { id, answer });
         }
         self.publish();
-        self.shorten(id, outcome);
+        self.shorten(id, SavedAnswer::of(outcome));
     }
 
     /// Keeps that a region is mapped, and by which inode.
@@ -142,13 +145,13 @@ impl Table {
         self.publish();
     }
 
-    /// Writes the store's log anew once it has grown.
-    fn shorten(&mut self, id: u64, outcome: &Outcome) {
-        if !self.store().is_some_and(|store| store.is_long()) {
-            return;
-        }
+    /// Writes the store's log anew once it has grown; the request in hand is this one.
+    pub(crate) fn shorten(&mut self, id: u64, answer: Option<SavedAnswer>) {
+        let Some(store) = self.store().filter(|store| store.is_long()) else { return };
+        let in_hand = store.slots().ids_in_hand();
+        self.openings.retain(|opening| opening == id || in_hand.contains(&opening));
         let mut records = self.records();
-        records.extend(SavedAnswer::of(outcome).map(|answer| Record::Answered { id, answer }));
+        records.extend(answer.map(|answer| Record::Answered { id, answer }));
         if let Some(store) = self.store() {
             store.rewrite(records);
         }
@@ -157,6 +160,7 @@ impl Table {
     /// Records that make this table from an empty one.
     pub(crate) fn records(&mut self) -> Vec<Record> {
         let mut records: Vec<Record> = self.memories().collect();
+        records.extend(self.openings.requests().map(|(id, key)| Record::Opening { id, key }));
         for (key, region) in self.regions() {
             records.push(Record::Shown { key, inode: region.inode });
             if let Some(name) = region.state.given() {
@@ -244,7 +248,7 @@ mod tests {
     /// A region of ten pages, named, masked, mapped; pages 1 and 3 to 4 unpinned, 7 purged, 8 unpinned and pinned again.
     fn fill(table: &mut Table) -> (OwnedFd, Key) {
         let memory = memory::create(b"one").expect("a memfd");
-        let key = table.admit(&memory, Region::new(UNKNOWN)).expect("a watch");
+        let key = table.admit(None, &memory, Region::new(UNKNOWN)).expect("a watch");
         let bytes = |pages: u32| pages * 4096;
         let (region, _) = table.region(key).expect("it was admitted");
         region.state.set_name(&region.facts, &mut Some(b"name".to_vec().into_boxed_slice())).expect("not mapped");
@@ -283,7 +287,7 @@ mod tests {
         let mut table = kept_table();
         let (memory, key) = fill(&mut table);
         let gone = memory::create(b"two").expect("a memfd");
-        table.admit(&gone, Region::new(UNKNOWN)).expect("a watch");
+        table.admit(None, &gone, Region::new(UNKNOWN)).expect("a watch");
         let mut wanted = table.records();
         drop(gone);
         let mut second = successor(&mut table);

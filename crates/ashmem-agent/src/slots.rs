@@ -20,6 +20,8 @@ const SLOT: usize = 64 + ROOM;
 const IN_HAND: usize = 64;
 /// Where the first slot lies.
 const FIRST_SLOT: usize = 64;
+/// Where the id stands of the request that LXC's monitor is being told the answer to, behind the store's own header.
+const ANSWERING: usize = 56;
 
 /// The beginning of a store, where the kernel puts the notifications in hand.
 pub(crate) struct Slots {
@@ -89,6 +91,28 @@ impl Slots {
     /// The notifications that an agent died over, each with its listener.
     pub(crate) fn in_hand(&self) -> Vec<(u64, Room)> {
         (0..SLOTS).map(|number| self.read(number)).filter(|(_, room)| room[0] != 0).collect()
+    }
+
+    /// Marks the request whose answer is on its way to LXC's monitor; 0: none.
+    pub(crate) fn set_answering(&self, id: u64) {
+        // SAFETY: the word lies within the mapping and is aligned.
+        unsafe { self.start.add(ANSWERING).cast::<u64>().write_volatile(id) };
+    }
+
+    /// The marked request.
+    pub(crate) fn answering(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { self.start.add(ANSWERING).cast::<u64>().read_volatile() }
+    }
+
+    /// The ids of all notifications in hand.
+    pub(crate) fn ids_in_hand(&self) -> Vec<u64> {
+        let ids = (0..SLOTS).map(|number| {
+            let (_, room) = self.at(number);
+            // SAFETY: it lies within the mapping and is aligned; another thread, or the kernel, may be writing it.
+            unsafe { room.cast::<u64>().read_volatile() }
+        });
+        ids.filter(|id| *id != 0).collect()
     }
 
     fn at(&self, number: usize) -> (*mut u64, *mut Room) {

@@ -22,7 +22,7 @@ use crate::origin::Outcome;
 use crate::slots::Slots;
 
 /// What the first bytes say: a store, and the version of its form.
-const MAGIC: [u8; 8] = *b"ashmem 1";
+const MAGIC: [u8; 8] = *b"ashmem 2";
 /// Where the log's start and end stand, side by side.
 const BOUNDS: u64 = 8;
 /// Where the first log starts; what lies before it is mapped.
@@ -88,6 +88,11 @@ pub(crate) enum Record {
     },
     /// Nothing of the region can be purged any more.
     Cleared {
+        key: Key,
+    },
+    /// The request of this id makes this region, whose descriptor its caller may have.
+    Opening {
+        id: u64,
         key: Key,
     },
     /// The request of this id comes to this.

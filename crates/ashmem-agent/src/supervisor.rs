@@ -202,9 +202,12 @@ impl Supervisor {
                 channel.answer(request.id, answer)
             }
             Outcome::MapAnonymous(call) => implant::map_anonymous(channel, &request, call),
-            Outcome::Open { fd, close_on_exec } => {
+            Outcome::Open { fd, close_on_exec, key } => {
                 channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
-                    Errno::NOENT => Err(error),
+                    Errno::NOENT => {
+                        self.origin().table().openings.leave(request.tid, key);
+                        Err(error)
+                    }
                     // The caller's table is full, or its limit reached.
                     error => channel.answer(request.id, Answer::Errno(error)),
                 })

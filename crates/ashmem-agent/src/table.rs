@@ -18,6 +18,7 @@ use rustix::io::{Errno, Result};
 
 use crate::arena::{Arena, Key};
 use crate::memory;
+use crate::openings::Openings;
 use crate::origin::Outcome;
 use crate::region::Region;
 use crate::store::{Record, SavedAnswer, Store};
@@ -35,6 +36,7 @@ pub struct Table {
     store: Option<Store>,
     /// Answers that another agent found and may not have sent.
     recovered: HashMap<u64, SavedAnswer>,
+    pub(crate) openings: Openings,
 }
 
 struct Entry {
@@ -63,6 +65,7 @@ impl Table {
             next: 0,
             store: None,
             recovered: HashMap::new(),
+            openings: Openings::default(),
         })
     }
 
@@ -107,13 +110,17 @@ impl Table {
         self.regions.iter().map(|(key, region)| (*key, region))
     }
 
-    /// Takes a new region in, whose memory this is.
+    /// Takes a new region in, whose memory this is, and which is the answer to this request if it is to one.
     ///
     /// # Errors
     /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`).
-    pub fn admit(&mut self, memory: impl AsFd, region: Region) -> Result<Key> {
+    pub fn admit(&mut self, opening: Option<u64>, memory: impl AsFd, region: Region) -> Result<Key> {
         let key = self.next;
         self.next += 1;
+        if let Some(id) = opening.filter(|_| self.store.is_some()) {
+            self.openings.begin(id, key);
+            self.note(|| Record::Opening { id, key });
+        }
         self.regions.insert(key, region);
         let watched = self.watch(memory, key);
         if watched.is_err() {

@@ -22,6 +22,8 @@ type Kept = BTreeMap<String, OwnedFd>;
 struct Heard {
     kept: Kept,
     ready: u32,
+    /// Everything that the agents said, word by word.
+    said: Vec<String>,
 }
 
 pub(crate) struct Manager {
@@ -87,6 +89,14 @@ impl Manager {
         self.heard.0.lock().expect("nobody panicked").kept.keys().cloned().collect()
     }
 
+    /// Whether an agent says this, or has said it.
+    pub(crate) fn was_told(&self, what: &str) -> bool {
+        (0..500).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            self.heard.0.lock().expect("nobody panicked").said.iter().any(|line| line == what)
+        })
+    }
+
     /// Waits until this holds for what is kept.
     pub(crate) fn wait_until(&self, holds: impl Fn(&[String]) -> bool) -> bool {
         (0..500).any(|_| {
@@ -115,6 +125,7 @@ fn hear(socket: &UnixDatagram, heard: &(Mutex<Heard>, Condvar)) {
         // BARRIER=1: the descriptor is closed here, which is the answer.
         _ => {}
     }
+    state.said.extend(text.lines().map(str::to_owned));
     if value("READY=").is_some() {
         state.ready += 1;
         heard.1.notify_all();
