@@ -9,6 +9,7 @@ mod doctor;
 mod man;
 mod map;
 mod run;
+mod waydroid;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ enum Verb {
     Doctor(doctor::Arguments),
     Man(man::Arguments),
     Run(run::Arguments),
+    Waydroid(waydroid::Arguments),
 }
 
 /// The program's command line, whole: what help, manual pages and completions are made from.
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
         Verb::Doctor(arguments) => arguments.run(),
         Verb::Man(arguments) => arguments.run(),
         Verb::Run(arguments) => arguments.run(),
+        Verb::Waydroid(arguments) => arguments.run(),
     }
 }
 

@@ -68,7 +68,18 @@ impl Binder {
     /// # Errors
     /// [`Error::Unavailable`] where the kernel has no binder, or one that speaks another protocol.
     pub fn open() -> Result<Self> {
-        let device = node()?;
+        Self::from_device(node()?)
+    }
+
+    /// Opens the driver at this node: each has a context manager of its own.
+    ///
+    /// # Errors
+    /// As [`Binder::open`].
+    pub fn open_at(path: &str) -> Result<Self> {
+        Self::from_device(open(path).map_err(|error| Error::Unavailable(format!("{path}: {error}")))?)
+    }
+
+    fn from_device(device: OwnedFd) -> Result<Self> {
         let mut version = 0_i32;
         ioctl(&device, "BINDER_VERSION", protocol::VERSION, (&raw mut version).cast())?;
         if version != protocol::PROTOCOL {

@@ -5,7 +5,10 @@
 //!   whether the region is as it was left;
 //! - `join SOCKET`: takes it in another process of the same container, begun by an exec;
 //! - `stranger SOCKET`: takes it in another container, where it is a memfd like any other; says `end`.
+//!
+//! Called `/init`, it is the first process of an Android container instead: see [`android`].
 
+mod android;
 mod passing;
 mod region;
 
@@ -16,12 +19,17 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::ExitCode;
 
+/// The device's short name.
+const DEVICE: &str = "/dev/ashmem";
 const NAME: &str = "tenant";
 const SIZE: usize = 4 * PAGE;
 const WORDS: &[u8] = b"what one process wrote";
 const REPLY: &[u8] = b"what the other answered";
 
 fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| name == "/init") {
+        return android::init();
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
@@ -44,8 +52,12 @@ fn main() -> ExitCode {
 }
 
 fn new_region() -> Result<Region> {
-    let region = Region::open()?;
+    let region = Region::open(DEVICE)?;
     region.check_looks()?;
+    prepare(region)
+}
+
+fn prepare(region: Region) -> Result<Region> {
     region.set_name(NAME)?;
     region.set_size(SIZE)?;
     ensure!(region.size()? == SIZE, "GET_SIZE answers {}", region.size()?);

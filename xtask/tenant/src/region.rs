@@ -13,10 +13,10 @@ pub(crate) const PAGE: usize = 4096;
 pub(crate) struct Region(OwnedFd);
 
 impl Region {
-    /// Opens the device.
-    pub(crate) fn open() -> Result<Self> {
+    /// Opens the device by one of its names.
+    pub(crate) fn open(path: &str) -> Result<Self> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        rustix::fs::open("/dev/ashmem", flags, Mode::empty()).map(Self).context("opening /dev/ashmem")
+        rustix::fs::open(path, flags, Mode::empty()).map(Self).with_context(|| format!("opening {path}"))
     }
 
     /// One that another process passed on.

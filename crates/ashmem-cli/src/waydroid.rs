@@ -1,0 +1,227 @@
+//! `ashmem waydroid`: /dev/ashmem in Waydroid's container.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use ashmem_waydroid::host::Host;
+use ashmem_waydroid::provider::{self, When};
+use ashmem_waydroid::start::Start;
+use ashmem_waydroid::status::Status;
+use ashmem_waydroid::switch::{self, Report};
+use clap::{Args, Subcommand, ValueEnum};
+
+/// Give Waydroid's container /dev/ashmem, and keep it there
+///
+/// Waydroid looks for the device only when it is initialised or upgraded, and never for /dev/ashmem<boot_id>, which Android 16
+/// opens. Once enabled, each start of its container gets both names, by the kernel module or by the agent, and
+/// sys.use_memfd as fits: after a reboot, a kernel update or `waydroid upgrade` too. No file of Waydroid's is changed;
+/// `disable` takes everything back.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  sudo ashmem waydroid enable && sudo systemctl restart waydroid-container.service
+  ashmem waydroid status
+  ashmem waydroid enable --dry-run")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Status(StatusArguments),
+    Enable(Enable),
+    Disable(Disable),
+    #[command(hide = true)]
+    Prepare(Prepare),
+}
+
+/// Say how it stands: enabled or not, who would serve, what the running container has
+#[derive(Args)]
+#[command(
+    after_help = "Exit status: 0 if it is enabled and the device is, or would be, in the container; 1 if not; the problems and \
+                  the commands that mend them are printed."
+)]
+struct StatusArguments {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Give the container /dev/ashmem from the next start of Waydroid's service on
+#[derive(Args)]
+#[command(after_help = "\
+Writes one file, /etc/systemd/system/waydroid-container.service.d/50-ashmem.conf, and reloads systemd.
+
+Exit status: 0 if it is enabled now, or was; 1 if it could not be: the reason is printed and nothing was changed.")]
+struct Enable {
+    /// Who may answer the device
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    mode: Mode,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Take everything back
+#[derive(Args)]
+#[command(
+    after_help = "Exit status: 0 if nothing of it is left; 1 if something could not be removed, with the reason."
+)]
+struct Disable {
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Write what a start of the container needs to /run/ashmem/waydroid, and print the configuration's path for lxc-start
+#[derive(Args)]
+struct Prepare {
+    /// Who may answer the device
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    mode: Mode,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+struct Place {
+    /// Look below this directory instead; no program of it is run
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    /// The kernel module where there is one for the running kernel, else the agent
+    Auto,
+    /// The kernel module alone
+    Module,
+    /// The agent alone, through LXC's seccomp notifications
+    Agent,
+}
+
+impl From<Mode> for provider::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Auto => Self::Auto,
+            Mode::Module => Self::Module,
+            Mode::Agent => Self::Agent,
+        }
+    }
+}
+
+impl Place {
+    fn host(self) -> Host {
+        Host::new(self.root)
+    }
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> ExitCode {
+        let done = match self.verb {
+            Verb::Status(verb) => verb.show(),
+            Verb::Enable(verb) => switch::enable(&verb.place.host(), verb.mode.into(), verb.dry_run)
+                .context("not enabled")
+                .and_then(|report| tell(&report)),
+            Verb::Disable(verb) => switch::disable(&verb.place.host(), verb.dry_run)
+                .context("not disabled")
+                .and_then(|report| tell(&report)),
+            Verb::Prepare(verb) => verb.write(),
+        };
+        done.unwrap_or_else(|error| {
+            eprintln!("ashmem: {error:#}");
+            ExitCode::FAILURE
+        })
+    }
+}
+
+impl StatusArguments {
+    fn show(self) -> Result<ExitCode> {
+        let status = Status::of(&self.place.host());
+        let text = if self.json { serde_json::to_string_pretty(&status)? + "\n" } else { words(&status) };
+        std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")?;
+        Ok(if status.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Prepare {
+    /// Its errors end up in Waydroid's log.
+    fn write(self) -> Result<ExitCode> {
+        let host = self.place.host();
+        let left = "the container starts as Waydroid has it";
+        let start = Start::plan(&host, self.mode.into(), When::Now).context(left)?;
+        let config = start.write(&host).context(left)?;
+        eprintln!("ashmem: {}", start.summary());
+        if let Some(config) = config {
+            println!("{config}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn tell(report: &Report) -> Result<ExitCode> {
+    let mut text: String = report.done.iter().map(|line| format!("{line}\n")).collect();
+    text.extend(report.notes.iter().map(|note| format!("note: {note}\n")));
+    if !report.next.is_empty() {
+        text.push_str("Waydroid runs; this makes it take effect, and ends its session:\n");
+        text.extend(report.next.iter().map(|command| format!("  {command}\n")));
+    }
+    std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn words(status: &Status) -> String {
+    let yes_or_no = |value| if value { "yes" } else { "no" };
+    let named = |value: Option<String>| value.unwrap_or_else(|| "nobody".to_owned());
+    let mut lines = vec![
+        (
+            "Waydroid",
+            match (&status.version, status.installed) {
+                (_, false) => "not installed".to_owned(),
+                (version, true) => {
+                    let state = if status.initialised { "initialised" } else { "not initialised" };
+                    format!("{}, {state}", version.as_deref().unwrap_or("installed"))
+                }
+            },
+        ),
+        (
+            "enabled",
+            match status.mode {
+                Some(mode) => format!("yes, in the mode {mode}"),
+                None => "no".to_owned(),
+            },
+        ),
+        ("would serve", named(status.provider.map(|provider| format!("the {provider}")))),
+    ];
+    if let Some(value) = status.use_memfd {
+        lines.push(("sys.use_memfd", if value { "on" } else { "off" }.to_owned()));
+    }
+    if let Some(value) = status.service_has_it {
+        lines.push(("service has it", yes_or_no(value).to_owned()));
+    }
+    lines.push((
+        "container",
+        match &status.container {
+            None => "does not run".to_owned(),
+            Some(container) => format!(
+                "runs; /dev/ashmem {}, /dev/ashmem<boot_id> {}, answered by {}",
+                yes_or_no(container.short_name),
+                yes_or_no(container.long_name),
+                named(container.provider.map(|provider| format!("the {provider}")))
+            ),
+        },
+    ));
+    let mut text: String = lines.iter().map(|(name, value)| format!("{name:16}{value}\n")).collect();
+    text.extend(status.problems.iter().map(|problem| format!("problem: {problem}\n")));
+    text.extend(status.next.iter().map(|command| format!("  {command}\n")));
+    text
+}
