@@ -6,6 +6,7 @@
 mod agent;
 mod completions;
 mod doctor;
+mod list;
 mod man;
 mod map;
 mod run;
@@ -28,6 +29,7 @@ enum Verb {
     Agent(agent::Arguments),
     Completions(completions::Arguments),
     Doctor(doctor::Arguments),
+    List(list::Arguments),
     Man(man::Arguments),
     Run(run::Arguments),
     Waydroid(waydroid::Arguments),
@@ -52,9 +54,21 @@ pub fn main() -> ExitCode {
         Verb::Agent(arguments) => arguments.run(),
         Verb::Completions(arguments) => arguments.run(),
         Verb::Doctor(arguments) => arguments.run(),
+        Verb::List(arguments) => arguments.run(),
         Verb::Man(arguments) => arguments.run(),
         Verb::Run(arguments) => arguments.run(),
         Verb::Waydroid(arguments) => arguments.run(),
+    }
+}
+
+/// The exit status of a verb, its error told on standard error.
+fn ending(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ashmem: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

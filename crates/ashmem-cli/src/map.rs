@@ -9,6 +9,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("Give a program the device", &["run"]),
     ("Give containers the device", &["agent", "waydroid"]),
     ("Find out what is wrong", &["doctor"]),
+    ("See what is there", &["list"]),
     ("This program", &["completions", "man"]),
 ];
 

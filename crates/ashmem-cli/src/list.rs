@@ -1,0 +1,151 @@
+//! `ashmem list`: every region of shared memory on this host, and who has it.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ashmem_inspect::census::{Census, Document};
+use ashmem_inspect::listing::Listing;
+use ashmem_inspect::observer::Observer;
+use ashmem_inspect::query::{Filter, NameGlob, Order, ProcessName};
+use clap::{Args, ValueEnum};
+
+/// List the host's shared memory regions, what they cost, who holds them
+///
+/// Every region once, whoever made it: of the kernel module (kind `device`), of `ashmem run` and `ashmem agent` (`agent`),
+/// and plain memfds (`memfd`). They are gathered by the beginning of their names, each with its totals and, below it, the
+/// processes that hold or map it. Nothing that is looked at is changed.
+#[derive(Args)]
+#[command(after_help = "\
+Columns:
+  ID        inode of the memory, as in maps and fdinfo; - before a device region's first mmap
+  RESIDENT  memory it has, in a cache or swapped out included
+  SHARE     of that, what processes have mapped, each page divided by its mappings (PSS)
+  MASK      rights that mappings may still have
+  PINNED UNPINNED PURGED   pages
+  MAPPERS   processes that map it
+
+? is what could not be seen; why is said on standard error. A region that is held by descriptors and mapped nowhere is
+marked: no process shows its memory among its own.
+
+Names are shown escaped (\\n, \\xff, \\u{1b}), a backslash doubled; --name matches what is shown.
+
+Examples:
+  ashmem list --leaks
+  ashmem list --name 'CursorWindow*' --sort share
+  ashmem list --container waydroid --json | jq '.regions[].name'
+  ashmem list --pid waydroid:1234            # by its number inside the container
+
+Exit status: 0, or 1 if no census could be taken. What may not be looked at is left out and said on standard error.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// Which come first
+    #[arg(long, value_name = "COLUMN", default_value = "resident")]
+    sort: SortBy,
+    /// One list, not gathered by name
+    #[arg(long)]
+    flat: bool,
+    /// One JSON document (one a line with --watch)
+    #[arg(long)]
+    json: bool,
+    /// Again every so many seconds, until interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
+    watch: Option<f64>,
+}
+
+/// Which regions, for every verb that shows some.
+#[derive(Args)]
+pub(crate) struct Wanted {
+    /// Regions whose whole name matches: *, ?, [a-z], {one,other}
+    #[arg(long, value_name = "GLOB")]
+    name: Option<NameGlob>,
+    /// Regions that this process holds or maps
+    #[arg(long, value_name = "PID|CONTAINER:PID")]
+    pid: Vec<ProcessName>,
+    /// Regions held or mapped in this container: its name, the beginning of its id or of its pod's UID
+    #[arg(long, value_name = "CONTAINER")]
+    container: Option<String>,
+    /// Regions held by descriptors and mapped nowhere
+    #[arg(long)]
+    leaks: bool,
+}
+
+impl From<Wanted> for Filter {
+    fn from(wanted: Wanted) -> Self {
+        Self { name: wanted.name, processes: wanted.pid, container: wanted.container, leaks: wanted.leaks }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum SortBy {
+    Resident,
+    Size,
+    Share,
+    Name,
+    Id,
+    Holders,
+    Unpinned,
+    Purged,
+}
+
+impl From<SortBy> for Order {
+    fn from(by: SortBy) -> Self {
+        match by {
+            SortBy::Resident => Self::Resident,
+            SortBy::Size => Self::Size,
+            SortBy::Share => Self::Share,
+            SortBy::Name => Self::Name,
+            SortBy::Id => Self::Id,
+            SortBy::Holders => Self::Holders,
+            SortBy::Unpinned => Self::Unpinned,
+            SortBy::Purged => Self::Purged,
+        }
+    }
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> ExitCode {
+        crate::ending(self.show())
+    }
+
+    fn show(self) -> Result<()> {
+        let filter = Filter::from(self.wanted);
+        let mut observer = Observer::new();
+        let mut told = Vec::new();
+        loop {
+            let census = observer.census()?;
+            let text = text(&census, &filter, self.sort.into(), self.flat, self.json, self.watch.is_some())?;
+            let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+            match written {
+                // Whoever read has seen enough.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                written => written.context("writing to standard output")?,
+            }
+            let limits = census.limits();
+            // Said once, not with every round.
+            if limits != told && (told.is_empty() || !self.json) {
+                limits.iter().for_each(|limit| eprintln!("ashmem: {limit}"));
+                told = limits;
+            }
+            let Some(seconds) = self.watch else { return Ok(()) };
+            std::thread::sleep(Duration::try_from_secs_f64(seconds.max(0.1)).unwrap_or(Duration::from_secs(2)));
+        }
+    }
+}
+
+fn text(census: &Census, filter: &Filter, order: Order, flat: bool, json: bool, again: bool) -> Result<String> {
+    /// To the upper left corner; what is below it is cleared.
+    const HOME: &str = "\u{1b}[H\u{1b}[J";
+    let regions = filter.apply(census, order);
+    if json {
+        let document = Document::new(census, regions);
+        let text = if again { serde_json::to_string(&document) } else { serde_json::to_string_pretty(&document) };
+        return Ok(text.context("writing JSON")? + "\n");
+    }
+    let is_terminal = io::stdout().is_terminal();
+    let in_colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let listing = Listing { regions: &regions, is_flat: flat, in_colour };
+    Ok(format!("{}{listing}", if again && is_terminal { HOME } else { "" }))
+}

@@ -1,0 +1,197 @@
+//! A census: every region of the host once, at one moment.
+
+use std::collections::HashMap;
+
+use serde::{Serialize, Serializer};
+
+use crate::group::{Totals, by_family, family};
+use crate::look::{Facts, Key, Look};
+use crate::process::Process;
+use crate::region::{Holder, Kind, Region};
+use crate::same_file;
+
+/// Every region once.
+#[derive(Clone, Debug, Serialize)]
+pub struct Census {
+    /// Seconds since 1970.
+    pub taken: f64,
+    /// Bytes.
+    pub page_size: u64,
+    /// By id, those that never were mapped last.
+    pub regions: Vec<Region>,
+    /// How many processes were looked at.
+    pub processes: usize,
+    /// How many there are besides that this user may not look at.
+    pub unseen_processes: usize,
+}
+
+impl Census {
+    /// What the census could not see, a sentence each, with what to do about it.
+    pub fn limits(&self) -> Vec<String> {
+        let mut limits = Vec::new();
+        let count = |what: fn(&Region) -> bool| self.regions.iter().filter(|region| what(region)).count();
+        if self.unseen_processes > 0 {
+            let whose = if rustix::process::geteuid().is_root() {
+                "may not be looked at, even by this root: run it on the host, outside containers and user namespaces"
+            } else {
+                "are other users' and were not looked at: run it as root to see what they hold"
+            };
+            let all = self.processes + self.unseen_processes;
+            limits.push(format!("{} of {all} processes {whose}", self.unseen_processes));
+        }
+        let blind = count(|region| region.size.is_none());
+        if blind > 0 {
+            limits.push(format!(
+                "size and memory of {blind} regions are unknown, which are mapped and held by no descriptor: root (or \
+                 CAP_CHECKPOINT_RESTORE) sees them too"
+            ));
+        }
+        let by_agent = count(|region| region.kind == Kind::Agent && region.pages.is_none());
+        if by_agent > 0 {
+            limits.push(format!(
+                "mask and pins of {by_agent} regions under `ashmem run` or `ashmem agent` are known to their supervisor alone"
+            ));
+        }
+        limits
+    }
+
+    /// What everything comes to.
+    pub fn totals(&self) -> Totals {
+        Totals::of("all", self.regions.iter())
+    }
+}
+
+/// Joins what was seen of all processes. `facts` knows regions better than the looks do.
+pub(crate) fn join<'a>(looks: impl Iterator<Item = &'a Look> + Clone, facts: &HashMap<Key, Facts>) -> Vec<Region> {
+    let aliases = aliases(looks.clone());
+    let mut places: HashMap<Key, usize> = HashMap::new();
+    let mut regions: Vec<Region> = Vec::new();
+    for look in looks {
+        let Some(process) = &look.process else { continue };
+        for descriptor in &look.descriptors {
+            let key = *aliases.get(&descriptor.key).unwrap_or(&descriptor.key);
+            let known = facts.get(&key).unwrap_or(&descriptor.facts);
+            let place = *places.entry(key).or_insert_with(|| {
+                regions.push(region(key, known));
+                regions.len() - 1
+            });
+            complete(&mut regions[place], &descriptor.facts);
+            holder(&mut regions[place], process).descriptors.push(descriptor.number);
+        }
+        for mapped in &look.mapped {
+            let place = *places.entry(mapped.key).or_insert_with(|| {
+                let name = mapped.name.clone();
+                let bare = Facts { kind: mapped.kind, name, size: None, resident: None, mask: None, pages: None };
+                regions.push(region(mapped.key, facts.get(&mapped.key).unwrap_or(&bare)));
+                regions.len() - 1
+            });
+            let holder = holder(&mut regions[place], process);
+            holder.mappings.push(mapped.mapping);
+            holder.share += mapped.share;
+        }
+    }
+    for region in &mut regions {
+        region.holders.sort_by_key(|holder| holder.process.pid);
+        region.holders.iter_mut().for_each(|holder| holder.descriptors.sort_unstable());
+    }
+    regions.sort_by_key(|region| {
+        (region.id.is_none(), region.id, region.holders[0].process.pid, region.holders[0].descriptors.first().copied())
+    });
+    regions
+}
+
+/// Regions that were never mapped are known by descriptors: of each, one stands for all.
+fn aliases<'a>(looks: impl Iterator<Item = &'a Look>) -> HashMap<Key, Key> {
+    let keys = looks.flat_map(|look| &look.descriptors).map(|descriptor| descriptor.key);
+    let places = keys.filter_map(|key| match key {
+        Key::Open { pid, descriptor } => Some((pid, descriptor)),
+        Key::Memory { .. } => None,
+    });
+    let key = |(pid, descriptor): (i32, i32)| Key::Open { pid, descriptor };
+    let groups = same_file::gather(places.collect());
+    groups.iter().flat_map(|group| group.iter().map(move |place| (key(*place), key(group[0])))).collect()
+}
+
+fn region(key: Key, facts: &Facts) -> Region {
+    let id = match key {
+        Key::Memory { inode, .. } => Some(inode),
+        Key::Open { .. } => None,
+    };
+    let Facts { kind, name, size, resident, mask, pages } = facts.clone();
+    Region { id, kind, name, size, resident, mask, pages, holders: Vec::new() }
+}
+
+/// A mapping says little of a region, a descriptor all: whichever was met first.
+fn complete(region: &mut Region, facts: &Facts) {
+    if region.size.is_none() {
+        // The path in maps cannot tell a line feed from its escape.
+        region.name = facts.name.clone();
+    }
+    region.size = region.size.or(facts.size);
+    region.resident = region.resident.or(facts.resident);
+    region.mask = region.mask.or(facts.mask);
+    region.pages = region.pages.or(facts.pages);
+}
+
+/// The holder of this process, whose looks come one at a time.
+fn holder<'a>(region: &'a mut Region, process: &std::sync::Arc<Process>) -> &'a mut Holder {
+    if region.holders.last().is_none_or(|last| last.process.pid != process.pid) {
+        let process = process.clone();
+        region.holders.push(Holder { process, descriptors: Vec::new(), mappings: Vec::new(), share: 0 });
+    }
+    let last = region.holders.len() - 1;
+    &mut region.holders[last]
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// The document that scripts read: the census, its groups, its limits.
+#[derive(Serialize)]
+pub struct Document<'a> {
+    /// Seconds since 1970.
+    pub taken: f64,
+    /// Bytes.
+    pub page_size: u64,
+    /// The regions wanted.
+    #[serde(serialize_with = "with_totals")]
+    pub regions: Vec<&'a Region>,
+    /// By name, largest first.
+    pub groups: Vec<Totals>,
+    /// What they come to.
+    pub total: Totals,
+    /// What could not be seen.
+    pub limits: Vec<String>,
+}
+
+impl<'a> Document<'a> {
+    /// The document of these regions of a census.
+    pub fn new(census: &Census, regions: Vec<&'a Region>) -> Self {
+        let groups = by_family(&regions).into_iter().map(|(totals, _)| totals).collect();
+        let total = Totals::of("total", regions.iter().copied());
+        Self { taken: census.taken, page_size: census.page_size, regions, groups, total, limits: census.limits() }
+    }
+}
+
+/// A region with what a reader would otherwise have to add up.
+#[derive(Serialize)]
+struct Summed<'a> {
+    #[serde(flatten)]
+    region: &'a Region,
+    family: String,
+    share: u64,
+    mappers: usize,
+    is_unmapped: bool,
+}
+
+fn with_totals<S: Serializer>(regions: &[&Region], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(regions.iter().map(|region| Summed {
+        region,
+        family: family(&region.name),
+        share: region.share(),
+        mappers: region.mappers(),
+        is_unmapped: region.is_unmapped(),
+    }))
+}

@@ -1,0 +1,23 @@
+//! The census: which shared memory regions a host has, who holds and maps them, what they cost, which leak.
+//!
+//! Everything is read from `/proc`, so it is the same for regions of the kernel module, regions that `ashmem run` and
+//! `ashmem agent` make, and plain memfds. Nothing that is looked at is changed.
+//!
+//! - [`observer`]: takes a [`census`], and the next one at a fraction of the cost; [`region`] and [`group`] are
+//!   what it consists of;
+//! - [`process`], [`container`]: who, on the host and inside;
+//! - `proc`: one file of `/proc` each; `look`: one process with what it holds and maps;
+//! - [`query`], [`listing`]: what of a census is wanted, and how it reads as text.
+
+pub mod amount;
+pub mod census;
+pub mod container;
+pub mod group;
+pub mod listing;
+mod look;
+pub mod observer;
+mod proc;
+pub mod process;
+pub mod query;
+pub mod region;
+mod same_file;

@@ -1,0 +1,306 @@
+//! A look at one process: the regions it holds and those it maps.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::fs::{FileType, SealFlags};
+use rustix::io::{Errno, Result};
+
+use crate::proc::fdinfo;
+use crate::proc::maps::{self, Line, Usage};
+use crate::proc::task::Folder;
+use crate::process::Process;
+use crate::region::{Kind, Mapping, Mask, Pages};
+use ashmem_trace::text::Text;
+
+/// What is the same for all processes of this host.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// Bytes.
+    pub(crate) page: u64,
+    /// The device number of the device, where the kernel has one.
+    device: Option<u64>,
+}
+
+/// What tells regions apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// The inode of the memory, and the file system it is in.
+    Memory { device: u64, inode: u64 },
+    /// A region of the device that was never mapped: one of its descriptors.
+    Open { pid: i32, descriptor: i32 },
+}
+
+/// What is known of a region by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) kind: Kind,
+    pub(crate) name: Arc<Text>,
+    pub(crate) size: Option<u64>,
+    pub(crate) resident: Option<u64>,
+    pub(crate) mask: Option<Mask>,
+    pub(crate) pages: Option<Pages>,
+}
+
+/// A descriptor of a region.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    pub(crate) number: i32,
+    pub(crate) key: Key,
+    pub(crate) facts: Facts,
+}
+
+/// A mapping of a region.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    pub(crate) key: Key,
+    pub(crate) kind: Kind,
+    pub(crate) name: Arc<Text>,
+    pub(crate) mapping: Mapping,
+    pub(crate) share: u64,
+}
+
+/// What one process has.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) process: Option<Arc<Process>>,
+    pub(crate) descriptors: Vec<Descriptor>,
+    pub(crate) mapped: Vec<Mapped>,
+    /// It is another user's, and may not be looked at.
+    pub(crate) is_denied: bool,
+}
+
+/// The kernel's own name of the device's regions, and of what stands for them without a module.
+const DEVICE: &[u8] = b"/dev/ashmem";
+const MEMFD: &[u8] = b"/memfd:";
+const DELETED: &[u8] = b" (deleted)";
+
+impl Host {
+    pub(crate) fn read() -> Self {
+        const MISC_MAJOR: u32 = 10;
+        let table = std::fs::read_to_string("/proc/misc").unwrap_or_default();
+        let minor = table.lines().find_map(|line| line.trim().strip_suffix(" ashmem")?.trim().parse().ok());
+        Self {
+            page: rustix::param::page_size() as u64,
+            device: minor.map(|minor| rustix::fs::makedev(MISC_MAJOR, minor)),
+        }
+    }
+
+    /// Looks at a process. One that ends meanwhile is [`Errno::SRCH`] or [`Errno::NOENT`].
+    pub(crate) fn look(&self, pid: i32) -> Result<Look> {
+        let folder = Folder::open(pid)?;
+        let mut buffer = Vec::new();
+        let mut look = Look::default();
+        let seen = self.descriptors(pid, &folder, &mut buffer).and_then(|descriptors| {
+            look.descriptors = descriptors;
+            look.mapped = mapped(&folder, &mut buffer)?;
+            Ok(())
+        });
+        match seen {
+            Err(Errno::ACCESS | Errno::PERM) => {
+                // Threads of the kernel have no memory of their own, and nothing to hide.
+                look.is_denied = folder
+                    .read("status", &mut buffer)
+                    .is_ok_and(|text| crate::proc::value_of(text, "VmSize").is_some());
+            }
+            other => other?,
+        }
+        if !look.is_empty() {
+            look.process = Some(Arc::new(Process::read(pid, &folder, &mut buffer)));
+        }
+        Ok(look)
+    }
+
+    fn descriptors(&self, pid: i32, folder: &Folder, buffer: &mut Vec<u8>) -> Result<Vec<Descriptor>> {
+        let mut found = Vec::new();
+        for number in folder.descriptors()? {
+            if let Some((key, facts)) = self.descriptor(pid, folder, number, buffer) {
+                found.push(Descriptor { number, key, facts });
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a descriptor says of its region; `None` if it is gone or of something else.
+    pub(crate) fn descriptor(
+        &self,
+        pid: i32,
+        folder: &Folder,
+        number: i32,
+        buffer: &mut Vec<u8>,
+    ) -> Option<(Key, Facts)> {
+        let path = format!("fd/{number}");
+        let link = folder.link(&path, Vec::with_capacity(64)).ok()?;
+        if let Some(name) = link.strip_prefix(MEMFD) {
+            let stat = folder.stat(&path).ok().filter(|stat| stat.st_nlink == 0)?;
+            let (kind, name) = of_memfd(name.strip_suffix(DELETED).unwrap_or(name));
+            let key = Key::Memory { device: stat.st_dev, inode: stat.st_ino };
+            return Some((key, self.of_memory(kind, name, &stat)));
+        }
+        if !link.starts_with(b"/") || !contains(&link, b"ashmem") {
+            return None;
+        }
+        let stat = folder.stat(&path).ok()?;
+        let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+        if !is_device || self.device.is_some_and(|device| device != stat.st_rdev) {
+            return None;
+        }
+        let info = fdinfo::parse(folder.read(&format!("fdinfo/{number}"), buffer).ok()?);
+        // Without the device in /proc/misc, what says nothing of a region is none: the null device under this name.
+        if self.device.is_none() && info.inode.is_none() && info.size.is_none() {
+            return None;
+        }
+        let key = match info.inode {
+            Some(inode) => Key::Memory { device: shared_memory(), inode },
+            None => Key::Open { pid, descriptor: number },
+        };
+        // Before its first mmap it has no memory.
+        let resident =
+            info.resident.map(|pages| pages * self.page).or(if info.inode.is_none() { Some(0) } else { None });
+        let (size, mask, pages) = (info.size, info.mask, info.pages);
+        Some((key, Facts { kind: Kind::Device, name: Arc::new(info.name), size, resident, mask, pages }))
+    }
+
+    /// What a mapping's file says of its region; needs rights over the whole machine (`CAP_CHECKPOINT_RESTORE`).
+    pub(crate) fn through_mapping(&self, folder: &Folder, mapped: &Mapped) -> Result<Facts> {
+        let Mapping { start, end, .. } = mapped.mapping;
+        let path = format!("map_files/{start:x}-{end:x}");
+        let stat = folder.stat(&path)?;
+        let mut facts = self.of_memory(mapped.kind, Text::clone(&mapped.name), &stat);
+        if mapped.kind == Kind::Device {
+            // No descriptor is left: nothing can be unpinned any more, and what was may stay unpinned, unseen.
+            facts.pages = None;
+        } else {
+            facts.mask = mask_of_memfd(folder, &path, mapped.kind);
+        }
+        Ok(facts)
+    }
+
+    fn of_memory(&self, kind: Kind, name: Text, stat: &rustix::fs::Stat) -> Facts {
+        /// What `st_blocks` counts.
+        const BLOCK: u64 = 512;
+        let size = stat.st_size as u64;
+        // A memfd cannot be unpinned; of the agent's regions only the agent knows.
+        let pages = (kind == Kind::Memfd).then(|| Pages { pinned: size.div_ceil(self.page), ..Pages::default() });
+        let resident = Some(stat.st_blocks as u64 * BLOCK);
+        Facts { kind, name: Arc::new(name), size: Some(size), resident, mask: None, pages }
+    }
+}
+
+impl Look {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.descriptors.is_empty() && self.mapped.is_empty()
+    }
+}
+
+/// The rights that new mappings of a memfd may have; what its mask says besides only the agent knows.
+pub(crate) fn mask_of_memfd(folder: &Folder, link: &str, kind: Kind) -> Option<Mask> {
+    let file = folder.open_link(link).ok()?;
+    let is_sealed = is_sealed(&file)?;
+    match (kind, is_sealed) {
+        (Kind::Memfd, false) => Some(Mask::ALL),
+        (Kind::Memfd, true) => Some(Mask::ALL.without_write()),
+        _ => None,
+    }
+}
+
+fn is_sealed(file: impl AsFd) -> Option<bool> {
+    let seals = rustix::fs::fcntl_get_seals(file).ok()?;
+    Some(seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE))
+}
+
+/// The mappings of regions. smaps walks every page table of the process, so it is read only where maps shows a region.
+fn mapped(folder: &Folder, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
+    let wanted = |line: &Line<'_>| of_mapping(line).is_some();
+    if !maps::mappings(folder.read("maps", buffer)?).any(|line| wanted(&line)) {
+        return Ok(Vec::new());
+    }
+    let found = maps::usages(folder.read("smaps", buffer)?, wanted);
+    Ok(found.iter().filter_map(|(line, usage)| Some(of_line(line, usage, of_mapping(line)?))).collect())
+}
+
+fn of_line(line: &Line<'_>, usage: &Usage, (kind, name): (Kind, Text)) -> Mapped {
+    let Line { start, end, rights, offset, device, inode, .. } = *line;
+    // A private mapping's own copies are not the region's.
+    let share = usage.pss.saturating_sub(usage.anonymous);
+    let mapping = Mapping { start, end, offset, rights };
+    Mapped { key: Key::Memory { device, inode }, kind, name: Arc::new(name), mapping, share }
+}
+
+/// The region that a mapping is of, by its path.
+fn of_mapping(line: &Line<'_>) -> Option<(Kind, Text)> {
+    if line.inode == 0 {
+        return None;
+    }
+    let path = line.path.strip_suffix(DELETED)?;
+    if let Some(name) = path.strip_prefix(MEMFD) {
+        return Some(of_memfd(&without_escapes(name)));
+    }
+    match path.strip_prefix(DEVICE)? {
+        b"" => Some((Kind::Device, Text::default())),
+        name => Some((Kind::Device, Text::from(without_escapes(name.strip_prefix(b"/")?)))),
+    }
+}
+
+/// Whose a memfd is, and the region's name.
+fn of_memfd(name: &[u8]) -> (Kind, Text) {
+    let device = DEVICE.strip_prefix(b"/").unwrap_or(DEVICE);
+    match name.strip_prefix(device) {
+        Some(b"") => (Kind::Agent, Text::default()),
+        Some([b'/', name @ ..]) => (Kind::Agent, Text::from(name)),
+        _ => (Kind::Memfd, Text::from(name)),
+    }
+}
+
+/// The kernel writes a line feed of a name as `\012` in maps, and nothing else.
+fn without_escapes(path: &[u8]) -> Vec<u8> {
+    const ESCAPE: &[u8] = b"\\012";
+    let mut plain = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, others)) = rest.split_first() {
+        match rest.strip_prefix(ESCAPE) {
+            Some(others) => {
+                plain.push(b'\n');
+                rest = others;
+            }
+            None => {
+                plain.push(*first);
+                rest = others;
+            }
+        }
+    }
+    plain
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// The file system of the kernel's own that holds the memory of memfds and of the device's regions, as `st_dev`.
+fn shared_memory() -> u64 {
+    static DEVICE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    *DEVICE.get_or_init(|| {
+        let memfd = rustix::fs::memfd_create("ashmem-census", rustix::fs::MemfdFlags::CLOEXEC);
+        memfd.and_then(rustix::fs::fstat).map_or(0, |stat| stat.st_dev)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Text, of_mapping, of_memfd};
+    use crate::proc::maps::Line;
+
+    #[test]
+    fn memfds_and_regions_are_told_apart_by_their_paths() {
+        let of = |path: &'static [u8]| of_mapping(&Line { inode: 7, path, ..Line::default() });
+        assert_eq!(of(b"/dev/ashmem (deleted)"), Some((Kind::Device, Text::default())));
+        assert_eq!(of(b"/dev/ashmem/a b (deleted)"), Some((Kind::Device, Text::from("a b"))));
+        assert_eq!(of(b"/dev/ashmem"), None, "the node itself");
+        assert_eq!(of(b"/dev/ashmem2 (deleted)"), None);
+        assert_eq!(of(b"/memfd:dev/ashmem/x\\012y (deleted)"), Some((Kind::Agent, Text::from("x\ny"))));
+        assert_eq!(of(b"/memfd:wayland (deleted)"), Some((Kind::Memfd, Text::from("wayland"))));
+        assert_eq!(of(b"/usr/lib/libc.so.6"), None);
+        assert_eq!(of_memfd(b"dev/ashmem"), (Kind::Agent, Text::default()));
+        assert_eq!(of_memfd(b"dev/ashmem2"), (Kind::Memfd, Text::from("dev/ashmem2")));
+    }
+}

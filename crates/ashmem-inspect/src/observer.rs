@@ -1,0 +1,170 @@
+//! Takes censuses, one after another: the first looks at every process, the next ones mostly at what changed.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use rustix::io::{Errno, Result};
+
+use crate::census::{self, Census};
+use crate::look::{Facts, Host, Key, Look, mask_of_memfd};
+use crate::proc::task::{self, Folder};
+use crate::region::Kind;
+
+/// What is remembered from one census to the next.
+#[derive(Debug)]
+pub struct Observer {
+    host: Host,
+    tasks: HashMap<i32, Task>,
+    round: u64,
+}
+
+/// A process as it was last looked at.
+#[derive(Debug)]
+struct Task {
+    /// The inode of its folder: another one is another process.
+    stamp: u64,
+    look: Look,
+    hint: Option<(u64, u64)>,
+}
+
+/// No census could be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("/proc could not be read: {0}; a census needs a /proc of this PID namespace mounted there")]
+pub struct Error(Errno);
+
+/// A process whose descriptors and mappings seem the same is looked at again in one of so many censuses.
+const ROUNDS: u64 = 8;
+
+/// More threads than this only wait for each other in the kernel.
+const MOST_THREADS: usize = 4;
+
+impl Default for Observer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer {
+    /// One that has seen nothing yet.
+    pub fn new() -> Self {
+        Self { host: Host::read(), tasks: HashMap::new(), round: 0 }
+    }
+
+    /// Takes a census. A process that ends meanwhile is left out.
+    ///
+    /// From the second one on, a process is only looked at whole if it is new, if the number of its descriptors or the
+    /// size of its address space changed, or every eighth time. The state of each known region is read every time.
+    ///
+    /// # Errors
+    /// There is no `/proc`.
+    pub fn census(&mut self) -> std::result::Result<Census, Error> {
+        let processes = task::processes().map_err(Error)?;
+        self.forget_others_than(&processes);
+        let due = self.due(&processes);
+        for ((pid, stamp), look) in self.look_at(&due) {
+            match look {
+                Ok(look) => {
+                    let hint = Folder::open(pid).and_then(|folder| folder.hint(&mut Vec::new())).ok();
+                    self.tasks.insert(pid, Task { stamp, look, hint });
+                }
+                Err(_) => drop(self.tasks.remove(&pid)),
+            }
+        }
+        self.round += 1;
+        let facts = self.facts();
+        let unseen_processes = self.tasks.values().filter(|task| task.look.is_denied).count();
+        Ok(Census {
+            taken: census::now(),
+            page_size: self.host.page,
+            regions: census::join(self.tasks.values().map(|task| &task.look), &facts),
+            processes: self.tasks.len() - unseen_processes,
+            unseen_processes,
+        })
+    }
+
+    fn forget_others_than(&mut self, processes: &[(i32, u64)]) {
+        let stamps: HashMap<i32, u64> = processes.iter().copied().collect();
+        self.tasks.retain(|pid, task| stamps.get(pid) == Some(&task.stamp));
+    }
+
+    /// The processes that must be looked at whole.
+    fn due(&self, processes: &[(i32, u64)]) -> Vec<(i32, u64)> {
+        let mut buffer = Vec::new();
+        let mut is_due = |pid: i32| {
+            let Some(task) = self.tasks.get(&pid) else { return true };
+            if (pid as u64).wrapping_add(self.round).is_multiple_of(ROUNDS) {
+                return true;
+            }
+            let hint = Folder::open(pid).and_then(|folder| folder.hint(&mut buffer)).ok();
+            !task.look.is_denied && hint != task.hint
+        };
+        processes.iter().copied().filter(|(pid, _)| is_due(*pid)).collect()
+    }
+
+    /// Looks at these processes, on several threads where they are many.
+    fn look_at(&self, processes: &[(i32, u64)]) -> Vec<((i32, u64), Result<Look>)> {
+        const FEW: usize = 32;
+        let next = AtomicUsize::new(0);
+        let found = Mutex::new(Vec::with_capacity(processes.len()));
+        let work = || {
+            while let Some(process) = processes.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let look = self.host.look(process.0);
+                found.lock().unwrap_or_else(PoisonError::into_inner).push((*process, look));
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        thread::scope(|scope| {
+            if processes.len() > FEW {
+                (1..threads).for_each(|_| drop(scope.spawn(work)));
+            }
+            work();
+        });
+        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state of each region now, by one of its descriptors, or through one of its mappings.
+    fn facts(&self) -> HashMap<Key, Facts> {
+        let mut facts: HashMap<Key, Facts> = HashMap::new();
+        let mut buffer = Vec::new();
+        let mut by_mapping = Vec::new();
+        for (pid, task) in &self.tasks {
+            let look = &task.look;
+            if look.is_empty() {
+                continue;
+            }
+            let Ok(folder) = Folder::open(*pid) else { continue };
+            for held in &look.descriptors {
+                if facts.contains_key(&held.key) {
+                    continue;
+                }
+                let Some((key, mut now)) = self.host.descriptor(*pid, &folder, held.number, &mut buffer) else {
+                    continue;
+                };
+                // The number may be another region's by now.
+                if key == held.key {
+                    if now.kind != Kind::Device {
+                        now.mask = mask_of_memfd(&folder, &format!("fd/{}", held.number), now.kind);
+                    }
+                    facts.insert(key, now);
+                }
+            }
+            by_mapping.extend(look.mapped.iter().map(|mapped| (*pid, mapped)));
+        }
+        let mut open: Option<(i32, Folder)> = None;
+        for (pid, mapped) in by_mapping {
+            if facts.contains_key(&mapped.key) {
+                continue;
+            }
+            if open.as_ref().is_none_or(|(of, _)| *of != pid) {
+                open = Folder::open(pid).ok().map(|folder| (pid, folder));
+            }
+            let seen = open.as_ref().map(|(_, folder)| self.host.through_mapping(folder, mapped));
+            if let Some(Ok(now)) = seen {
+                facts.insert(mapped.key, now);
+            }
+        }
+        facts
+    }
+}

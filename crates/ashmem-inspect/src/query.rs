@@ -1,0 +1,132 @@
+//! What of a census is wanted, and in which order.
+
+use std::cmp::Reverse;
+use std::str::FromStr;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::census::Census;
+use crate::region::{Holder, Region};
+
+/// Which regions. An empty filter wants all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Names that match.
+    pub name: Option<NameGlob>,
+    /// Held or mapped by one of these.
+    pub processes: Vec<ProcessName>,
+    /// Held or mapped in this container.
+    pub container: Option<String>,
+    /// Held and mapped nowhere.
+    pub leaks: bool,
+}
+
+/// A pattern of names: `*`, `?`, `[a-z]`, `{one,other}`. It is matched against the whole name as it is shown.
+#[derive(Clone, Debug)]
+pub struct NameGlob(GlobMatcher);
+
+/// A process: by its number here, or `CONTAINER:PID` by its number in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessName {
+    /// Here.
+    Here(i32),
+    /// In a container.
+    Inside(String, i32),
+}
+
+/// In which order regions are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Most memory first.
+    #[default]
+    Resident,
+    /// Largest first.
+    Size,
+    /// Largest share first.
+    Share,
+    /// By name.
+    Name,
+    /// By id.
+    Id,
+    /// Most processes first.
+    Holders,
+    /// Most unpinned pages first.
+    Unpinned,
+    /// Most purged pages first.
+    Purged,
+}
+
+impl Filter {
+    /// The regions that are wanted, in this order.
+    pub fn apply<'a>(&self, census: &'a Census, order: Order) -> Vec<&'a Region> {
+        let mut regions: Vec<&Region> = census.regions.iter().filter(|region| self.wants(region)).collect();
+        order.sort(&mut regions);
+        regions
+    }
+
+    /// Whether a region is wanted.
+    pub fn wants(&self, region: &Region) -> bool {
+        let by_process = |holder: &Holder| self.processes.iter().any(|process| process.is(holder));
+        let by_container = |name: &String| {
+            let is_meant = |holder: &Holder| match &holder.process.container {
+                Some(container) => container.is_meant_by(name),
+                None => false,
+            };
+            region.holders.iter().any(is_meant)
+        };
+        (!self.leaks || region.is_unmapped())
+            && self.name.as_ref().is_none_or(|glob| glob.0.is_match(region.name.to_string()))
+            && (self.processes.is_empty() || region.holders.iter().any(by_process))
+            && self.container.as_ref().is_none_or(by_container)
+    }
+}
+
+impl ProcessName {
+    fn is(&self, holder: &Holder) -> bool {
+        match self {
+            Self::Here(pid) => holder.process.pid == *pid,
+            Self::Inside(name, pid) => {
+                holder.process.inner_pid == *pid
+                    && holder.process.container.as_ref().is_some_and(|container| container.is_meant_by(name))
+            }
+        }
+    }
+}
+
+impl FromStr for ProcessName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (container, number) = match text.rsplit_once(':') {
+            Some((container, number)) => (Some(container), number),
+            None => (None, text),
+        };
+        let pid = number.parse().map_err(|_| format!("{number:?} is no process number: give PID or CONTAINER:PID"))?;
+        Ok(container.map_or(Self::Here(pid), |container| Self::Inside(container.to_owned(), pid)))
+    }
+}
+
+impl FromStr for NameGlob {
+    type Err = globset::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(GlobBuilder::new(text).literal_separator(false).build()?.compile_matcher()))
+    }
+}
+
+impl Order {
+    /// Puts regions into this order; equal ones stay as they are.
+    pub fn sort(self, regions: &mut [&Region]) {
+        let pages = |region: &Region| region.pages.unwrap_or_default();
+        match self {
+            Self::Resident => regions.sort_by_key(|region| Reverse((region.resident, region.size))),
+            Self::Size => regions.sort_by_key(|region| Reverse(region.size)),
+            Self::Share => regions.sort_by_key(|region| Reverse(region.share())),
+            Self::Name => regions.sort_by(|one, other| one.name.cmp(&other.name)),
+            Self::Id => regions.sort_by_key(|region| (region.id.is_none(), region.id)),
+            Self::Holders => regions.sort_by_key(|region| Reverse(region.holders.len())),
+            Self::Unpinned => regions.sort_by_key(|region| Reverse(pages(region).unpinned)),
+            Self::Purged => regions.sort_by_key(|region| Reverse(pages(region).purged)),
+        }
+    }
+}
