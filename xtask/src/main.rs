@@ -14,6 +14,7 @@ mod demo;
 mod image;
 mod initramfs;
 mod kernel;
+mod library;
 mod module;
 mod process;
 mod qemu;
@@ -39,6 +40,7 @@ struct Xtask {
 enum Verb {
     Setup(setup::Setup),
     Module(module::Module),
+    Library(library::Library),
     Vm(vm::Vm),
     Conformance(conformance::Conformance),
     Test(test::Test),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     let result = match Xtask::parse().verb {
         Verb::Setup(verb) => verb.run(),
         Verb::Module(verb) => verb.run(),
+        Verb::Library(verb) => verb.run(),
         Verb::Vm(verb) => verb.run(),
         Verb::Conformance(verb) => verb.run(),
         Verb::Test(verb) => Ok(verb.run()),

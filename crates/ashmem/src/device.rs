@@ -1,0 +1,221 @@
+//! The ashmem device: where it is, and its calls.
+
+use crate::error::{Error, Result};
+use ashmem_core::abi;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode};
+use std::ffi::{CStr, c_void};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// The name every Android knows.
+const PLAIN: &CStr = c"/dev/ashmem";
+/// What Android 10 and later put behind it, so that nothing is found that was left over from another boot.
+const BOOT_ID: &CStr = c"/proc/sys/kernel/random/boot_id";
+
+/// Length of `/dev/ashmem<boot_id>` with its NUL: six words.
+const NAMED_BYTES: usize = 48;
+
+/// Where the device was found: one of the three below.
+static PLACE: AtomicU8 = AtomicU8::new(UNKNOWN);
+/// `/dev/ashmem<boot_id>`, once `PLACE` says so. Whoever writes it writes the same.
+static NAMED: [AtomicU64; NAMED_BYTES / 8] = [const { AtomicU64::new(0) }; NAMED_BYTES / 8];
+
+const UNKNOWN: u8 = 0;
+const AT_PLAIN: u8 = 1;
+const AT_NAMED: u8 = 2;
+
+/// The numbers whose size field is that of the caller's `unsigned long`.
+const SET_SIZE: u32 = if cfg!(target_pointer_width = "64") { abi::SET_SIZE } else { abi::SET_SIZE_32 };
+const SET_PROT_MASK: u32 = if cfg!(target_pointer_width = "64") { abi::SET_PROT_MASK } else { abi::SET_PROT_MASK_32 };
+
+/// Makes a region as libcutils does: open, name, size.
+#[inline]
+pub(crate) fn create(name: &CStr, size: usize) -> Result<OwnedFd> {
+    let fd = open()?;
+    request(fd.as_fd(), abi::SET_NAME, name.as_ptr().cast()).map_err(Error::of("naming the region (ASHMEM_SET_NAME)"))?;
+    request(fd.as_fd(), SET_SIZE, ptr::without_provenance(size))
+        .map_err(Error::of("giving the region its size (ASHMEM_SET_SIZE)"))?;
+    Ok(fd)
+}
+
+/// Opens the device where it was found before, or looks for it.
+#[inline]
+fn open() -> Result<OwnedFd> {
+    let opened = match PLACE.load(Ordering::Acquire) {
+        AT_PLAIN => open_path(PLAIN),
+        AT_NAMED => open_named(),
+        _ => return find(),
+    };
+    match opened {
+        Ok(fd) => Ok(fd),
+        Err(errno) => reopen(errno),
+    }
+}
+
+#[cold]
+fn reopen(errno: Errno) -> Result<OwnedFd> {
+    // The module may have gone, or come back under the other name alone.
+    if is_shortage(errno) { Err(opening(errno)) } else { find() }
+}
+
+/// Looks for the device and opens it.
+#[cold]
+pub(crate) fn find() -> Result<OwnedFd> {
+    let named = named();
+    let named = named.as_ref().and_then(|bytes| CStr::from_bytes_with_nul(bytes).ok());
+    let mut absence = Errno::NOENT;
+    for (place, path) in [(AT_NAMED, named), (AT_PLAIN, Some(PLAIN))] {
+        let Some(path) = path else { continue };
+        match open_path(path) {
+            Ok(fd) if is_device(fd.as_fd()) => {
+                remember(place, path);
+                return Ok(fd);
+            }
+            // Something else has the name: a null device in a container, a file that somebody wrote to.
+            Ok(_) => absence = Errno::NODEV,
+            Err(errno) if is_shortage(errno) => return Err(opening(errno)),
+            Err(Errno::NOENT) => {}
+            Err(errno) => absence = errno,
+        }
+    }
+    Err(Error::NoDevice(absence))
+}
+
+/// An ashmem device just opened allows everything and has no size yet (PROT-01, SIZE-01).
+fn is_device(fd: BorrowedFd<'_>) -> bool {
+    const ALL: i32 = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+    request(fd, abi::GET_PROT_MASK, ptr::null()) == Ok(ALL) && request(fd, abi::GET_SIZE, ptr::null()) == Ok(0)
+}
+
+/// Whether an open failed for want of descriptors or memory, which says nothing about the device.
+const fn is_shortage(errno: Errno) -> bool {
+    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+}
+
+fn opening(errno: Errno) -> Error {
+    Error::of("opening the ashmem device")(errno)
+}
+
+/// As libcutils opens it.
+#[inline]
+fn open_path(path: &CStr) -> rustix::io::Result<OwnedFd> {
+    retry_on_intr(|| rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()))
+}
+
+#[inline]
+fn open_named() -> rustix::io::Result<OwnedFd> {
+    let mut bytes = [0; NAMED_BYTES];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(&NAMED) {
+        chunk.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+    }
+    let path = CStr::from_bytes_with_nul(&bytes).map_err(|_| Errno::NOENT)?;
+    open_path(path)
+}
+
+/// Keeps where the device was found. All threads that come here at once store the same.
+fn remember(place: u8, path: &CStr) {
+    if place == AT_NAMED {
+        for (chunk, word) in path.to_bytes_with_nul().chunks_exact(8).zip(&NAMED) {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(chunk);
+            word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+        }
+    }
+    PLACE.store(place, Ordering::Release);
+}
+
+/// `/dev/ashmem<boot_id>` of this boot, terminated; `None` where `/proc` does not tell.
+fn named() -> Option<[u8; NAMED_BYTES]> {
+    let file = rustix::fs::open(BOOT_ID, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut bytes = [0; NAMED_BYTES];
+    let (prefix, id) = bytes.split_at_mut(PLAIN.count_bytes());
+    prefix.copy_from_slice(PLAIN.to_bytes());
+    let (newline, id) = id.split_last_mut()?;
+    (rustix::io::read(&file, &mut *id).ok()? == id.len()).then_some(())?;
+    *newline = 0;
+    (!id.contains(&0)).then_some(bytes)
+}
+
+/// Size in bytes. Errors: `ENOTTY` where the descriptor is no region.
+#[inline]
+pub(crate) fn size(fd: BorrowedFd<'_>) -> rustix::io::Result<usize> {
+    // Not through ioctl(3), which cuts what the kernel answers to an int; and without a trace in errno, for an answer
+    // of ENOTTY here may only mean a memfd.
+    // SAFETY: the calling thread's errno is its own to read and write.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { *errno };
+    // SAFETY: GET_SIZE has no argument and writes nothing.
+    let answer = unsafe { libc::syscall(libc::SYS_ioctl, fd.as_raw_fd(), libc::c_ulong::from(abi::GET_SIZE), 0) };
+    if answer == -1 {
+        // SAFETY: as above.
+        let failed = Errno::from_raw_os_error(unsafe { *errno });
+        // SAFETY: as above.
+        unsafe { *errno = before };
+        return Err(failed);
+    }
+    #[expect(clippy::cast_sign_loss, reason = "a size that fits a long; the kernel's errors were taken out above")]
+    Ok(answer as usize)
+}
+
+/// The protection mask as the device keeps it.
+#[inline]
+pub(crate) fn protection(fd: BorrowedFd<'_>) -> rustix::io::Result<u32> {
+    request(fd, abi::GET_PROT_MASK, ptr::null()).map(i32::cast_unsigned)
+}
+
+/// Narrows the mask.
+#[inline]
+pub(crate) fn set_protection(fd: BorrowedFd<'_>, mask: u32) -> rustix::io::Result<()> {
+    request(fd, SET_PROT_MASK, ptr::without_provenance(mask as usize)).map(drop)
+}
+
+/// Pins the interval; whether any of it was purged.
+#[inline]
+pub(crate) fn pin(fd: BorrowedFd<'_>, interval: abi::Pin) -> rustix::io::Result<bool> {
+    let answer = request(fd, abi::PIN, ptr::from_ref(&interval).cast())?;
+    Ok(i64::from(answer) == abi::WAS_PURGED)
+}
+
+/// Unpins the interval.
+#[inline]
+pub(crate) fn unpin(fd: BorrowedFd<'_>, interval: abi::Pin) -> rustix::io::Result<()> {
+    request(fd, abi::UNPIN, ptr::from_ref(&interval).cast()).map(drop)
+}
+
+#[inline]
+fn request(fd: BorrowedFd<'_>, number: u32, argument: *const c_void) -> rustix::io::Result<i32> {
+    // SAFETY: the numbers that this file uses either take their argument by value or read what it points to, for which
+    // the callers above pass a terminated string (SET_NAME) or a whole `Pin`; none writes to the caller's memory.
+    retry_on_intr(|| unsafe { rustix::ioctl::ioctl(fd, Request { number, argument }) })
+}
+
+/// One of the device's calls: its answer is the return value.
+struct Request {
+    number: Opcode,
+    argument: *const c_void,
+}
+
+// SAFETY: the number and the argument are handed on as they are; nothing the device's numbers here do mutates memory.
+unsafe impl Ioctl for Request {
+    type Output = i32;
+    const IS_MUTATING: bool = false;
+
+    #[inline]
+    fn opcode(&self) -> Opcode {
+        self.number
+    }
+
+    #[inline]
+    fn as_ptr(&mut self) -> *mut c_void {
+        self.argument.cast_mut()
+    }
+
+    #[inline]
+    unsafe fn output_from_ptr(answer: IoctlOutput, _: *mut c_void) -> rustix::io::Result<i32> {
+        Ok(answer)
+    }
+}
