@@ -1,8 +1,9 @@
 //! `cargo xtask library`: the C library, linked and laid out as it is installed.
 //!
-//! rustc makes one archive of it. The shared library is linked from that by the C compiler, because names with versions
-//! need a version script of our own and rustc brings one already; the static library is that archive made one object, out
-//! of which nothing shows but the functions of the headers, so that it can be linked beside other Rust code.
+//! rustc makes an archive of it, with much of Rust's standard library in it that is not needed. The linker makes that one
+//! object of what is needed, out of which nothing shows but the functions of the headers: that is the static library, which
+//! can stand beside other Rust code. The shared library is linked from the same object by the C compiler, because names with
+//! versions need a version script of our own and rustc would bring one already.
 
 use crate::{process, workspace};
 use anyhow::{Context, Result, bail};
@@ -121,30 +122,45 @@ fn build() -> Result<Built> {
     let _lock = workspace::lock("library")?;
     let map = source().join("libashmem.map");
     let names = exported(&map)?;
-    let wanted = || names.iter().map(|name| format!("-u{name}"));
-
-    let shared = folder.join("libashmem.so");
-    let mut link = Command::new("cc");
-    link.args(["-shared", "-o"]).arg(&shared).args(["-Wl,-soname", &format!("-Wl,{SONAME}")]);
-    link.arg(format!("-Wl,--version-script={}", map.display()));
-    link.args(["-Wl,--gc-sections", "-Wl,--as-needed", "-Wl,-z,defs,-z,relro,-z,now", "-Wl,--strip-debug"]);
-    link.args(wanted()).arg(&compiled);
-    process::capture(&mut link).context("linking the shared library")?;
-
     let object = folder.join("libashmem.o");
     let mut merge = Command::new("ld");
-    merge.args(["-r", "--gc-sections", "--strip-debug", "-o"]).arg(&object).args(wanted()).arg(&compiled);
-    process::capture(&mut merge).context("making the static library one object")?;
+    merge.args(["-r", "--gc-sections", "--strip-debug", "-o"]).arg(&object);
+    merge.args(names.iter().map(|name| format!("-u{name}"))).arg(&compiled);
+    process::capture(&mut merge).context("making the library one object")?;
+    refuse_panics(&object)?;
     let mut hide = Command::new("objcopy");
-    hide.args(names.iter().map(|name| format!("--keep-global-symbol={name}")));
-    // What rustc keeps for link-time optimisation; merged it is sixteen times the code, and no tool can read it.
-    hide.args(["--remove-section=.llvmbc", "--remove-section=.llvmcmd"]).arg(&object);
-    process::capture(&mut hide).context("hiding the static library's own names")?;
+    hide.args(names.iter().map(|name| format!("--keep-global-symbol={name}"))).arg("--strip-unneeded");
+    // What rustc keeps for link-time optimisation; merged it is many times the code, and no tool can read it.
+    hide.args(["--remove-section=.llvmbc", "--remove-section=.llvmcmd"]);
+    // Where Rust's library keeps a program's arguments: nothing of ours is to run when a program loads us.
+    hide.args(["--wildcard", "--remove-section=.init_array*"]).arg(&object);
+    process::capture(&mut hide).context("hiding the library's own names")?;
     let archive = folder.join("libashmem.a");
     // ar adds to what is there.
     let _ = fs::remove_file(&archive);
     process::capture(Command::new("ar").args(["rcsD"]).arg(&archive).arg(&object)).context("making the archive")?;
+    let shared = folder.join("libashmem.so");
+    let mut link = Command::new("cc");
+    link.args(["-shared", "-o"]).arg(&shared).arg(format!("-Wl,-soname,{SONAME}"));
+    link.arg(format!("-Wl,--version-script={}", map.display()));
+    link.args(["-Wl,--as-needed,--strip-debug", "-Wl,-z,defs,-z,relro,-z,now"]).arg(&object);
+    process::capture(&mut link).context("linking the shared library")?;
     Ok(Built { shared, archive, version: env!("CARGO_PKG_VERSION").to_owned() })
+}
+
+/// A library that cannot panic needs nothing of Rust's own at run time, and is a tenth of the size. A path to one would
+/// bring the whole of its messages, backtraces and allocations into every program that links it.
+fn refuse_panics(object: &Path) -> Result<()> {
+    let names = process::capture(Command::new("nm").arg(object)).context("reading the library's names")?;
+    let found: Vec<_> = names.lines().filter(|line| line.contains("panicking")).collect();
+    if !found.is_empty() {
+        bail!(
+            "the C library holds a way to panic: find the caller with `objdump -dr {}`\n{}",
+            object.display(),
+            found.join("\n")
+        );
+    }
+    Ok(())
 }
 
 /// The names that a version script gives away.
@@ -159,7 +175,8 @@ fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
     // A program may run from the old file; it keeps it.
     let _ = fs::remove_file(to);
     fs::copy(from, to).with_context(|| format!("writing {}", to.display()))?;
-    fs::set_permissions(to, Permissions::from_mode(mode)).with_context(|| format!("setting the mode of {}", to.display()))
+    fs::set_permissions(to, Permissions::from_mode(mode))
+        .with_context(|| format!("setting the mode of {}", to.display()))
 }
 
 fn make_parent(file: &Path) -> Result<()> {

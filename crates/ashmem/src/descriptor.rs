@@ -57,7 +57,11 @@ pub fn backend(fd: impl AsFd) -> Result<Backend> {
     let stat = rustix::fs::fstat(fd).map_err(Error::of("looking at the descriptor (fstat)"))?;
     // Some kernels, and `ashmem run`, answer the device's calls on a memfd as well, with its size.
     let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
-    Ok(if is_device || device::size(fd).is_ok_and(|size| size as i64 != stat.st_size) { Backend::Device } else { Backend::Memfd })
+    Ok(if is_device || device::size(fd).is_ok_and(|size| size as i64 != stat.st_size) {
+        Backend::Device
+    } else {
+        Backend::Memfd
+    })
 }
 
 /// The region's size in bytes, exactly as it was created.
@@ -118,7 +122,7 @@ pub fn set_protection(fd: impl AsFd, mask: Protection) -> Result<()> {
 /// purged, whatever the range.
 ///
 /// # Errors
-/// - `EINVAL`: the range is not on page boundaries, beyond the region or beyond 4 GiB.
+/// - `EINVAL`: the range is not on page boundaries, beyond the region or beyond 4 GiB; or nobody ever mapped the region.
 /// - Otherwise as [`check`].
 ///
 /// # References

@@ -1,8 +1,8 @@
 //! The ashmem device: where it is, and its calls.
 
+use crate::errno;
 use crate::error::{Error, Result};
 use ashmem_core::abi;
-use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode};
 use std::ffi::{CStr, c_void};
@@ -35,7 +35,8 @@ const SET_PROT_MASK: u32 = if cfg!(target_pointer_width = "64") { abi::SET_PROT_
 #[inline]
 pub(crate) fn create(name: &CStr, size: usize) -> Result<OwnedFd> {
     let fd = open()?;
-    request(fd.as_fd(), abi::SET_NAME, name.as_ptr().cast()).map_err(Error::of("naming the region (ASHMEM_SET_NAME)"))?;
+    request(fd.as_fd(), abi::SET_NAME, name.as_ptr().cast())
+        .map_err(Error::of("naming the region (ASHMEM_SET_NAME)"))?;
     request(fd.as_fd(), SET_SIZE, ptr::without_provenance(size))
         .map_err(Error::of("giving the region its size (ASHMEM_SET_SIZE)"))?;
     Ok(fd)
@@ -64,6 +65,10 @@ fn reopen(errno: Errno) -> Result<OwnedFd> {
 /// Looks for the device and opens it.
 #[cold]
 pub(crate) fn find() -> Result<OwnedFd> {
+    errno::kept(search)
+}
+
+fn search() -> Result<OwnedFd> {
     let named = named();
     let named = named.as_ref().and_then(|bytes| CStr::from_bytes_with_nul(bytes).ok());
     let mut absence = Errno::NOENT;
@@ -102,17 +107,17 @@ fn opening(errno: Errno) -> Error {
 /// As libcutils opens it.
 #[inline]
 fn open_path(path: &CStr) -> rustix::io::Result<OwnedFd> {
-    retry_on_intr(|| rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()))
+    retry_on_intr(|| {
+        // SAFETY: the path is terminated.
+        errno::owned(unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) })
+    })
 }
 
+/// Opens `/dev/ashmem<boot_id>` once `PLACE` says that it was found there.
 #[inline]
 fn open_named() -> rustix::io::Result<OwnedFd> {
-    let mut bytes = [0; NAMED_BYTES];
-    for (chunk, word) in bytes.chunks_exact_mut(8).zip(&NAMED) {
-        chunk.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
-    }
-    let path = CStr::from_bytes_with_nul(&bytes).map_err(|_| Errno::NOENT)?;
-    open_path(path)
+    // SAFETY: the path is complete and terminated since `PLACE` was stored, and whoever stores it again stores the same.
+    open_path(unsafe { CStr::from_ptr(NAMED.as_ptr().cast()) })
 }
 
 /// Keeps where the device was found. All threads that come here at once store the same.
@@ -129,7 +134,8 @@ fn remember(place: u8, path: &CStr) {
 
 /// `/dev/ashmem<boot_id>` of this boot, terminated; `None` where `/proc` does not tell.
 fn named() -> Option<[u8; NAMED_BYTES]> {
-    let file = rustix::fs::open(BOOT_ID, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    // SAFETY: the path is terminated.
+    let file = errno::owned(unsafe { libc::open(BOOT_ID.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) }).ok()?;
     let mut bytes = [0; NAMED_BYTES];
     let (prefix, id) = bytes.split_at_mut(PLAIN.count_bytes());
     prefix.copy_from_slice(PLAIN.to_bytes());
@@ -142,23 +148,13 @@ fn named() -> Option<[u8; NAMED_BYTES]> {
 /// Size in bytes. Errors: `ENOTTY` where the descriptor is no region.
 #[inline]
 pub(crate) fn size(fd: BorrowedFd<'_>) -> rustix::io::Result<usize> {
-    // Not through ioctl(3), which cuts what the kernel answers to an int; and without a trace in errno, for an answer
-    // of ENOTTY here may only mean a memfd.
-    // SAFETY: the calling thread's errno is its own to read and write.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: as above.
-    let before = unsafe { *errno };
-    // SAFETY: GET_SIZE has no argument and writes nothing.
-    let answer = unsafe { libc::syscall(libc::SYS_ioctl, fd.as_raw_fd(), libc::c_ulong::from(abi::GET_SIZE), 0) };
-    if answer == -1 {
-        // SAFETY: as above.
-        let failed = Errno::from_raw_os_error(unsafe { *errno });
-        // SAFETY: as above.
-        unsafe { *errno = before };
-        return Err(failed);
-    }
-    #[expect(clippy::cast_sign_loss, reason = "a size that fits a long; the kernel's errors were taken out above")]
-    Ok(answer as usize)
+    // Not through ioctl(3), which cuts what the kernel answers to an int.
+    errno::kept(|| {
+        // SAFETY: GET_SIZE has no argument and writes nothing.
+        let answer = unsafe { libc::syscall(libc::SYS_ioctl, fd.as_raw_fd(), libc::c_ulong::from(abi::GET_SIZE), 0) };
+        // A size fits a long; what is negative is an error.
+        usize::try_from(answer).map_err(|_| errno::last())
+    })
 }
 
 /// The protection mask as the device keeps it.

@@ -40,6 +40,7 @@
 mod backend;
 pub mod descriptor;
 mod device;
+mod errno;
 mod error;
 mod mapping;
 mod memfd;

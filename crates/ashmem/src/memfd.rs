@@ -1,8 +1,9 @@
 //! What stands for a region where there is no device: a memfd whose size is sealed, as Android makes it.
 
+use crate::errno;
 use crate::error::{Error, Result};
 use crate::protection::Protection;
-use rustix::fs::{FileType, MemfdFlags, SealFlags, Stat};
+use rustix::fs::{FileType, SealFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,8 +24,9 @@ pub(crate) fn create(name: &CStr, size: usize) -> Result<OwnedFd> {
 
 #[inline]
 fn make(name: &CStr) -> Result<OwnedFd> {
-    rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
-        .map_err(Error::of("making a memfd (memfd_create)"))
+    // SAFETY: the name is terminated.
+    let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    errno::owned(fd).map_err(Error::of("making a memfd (memfd_create)"))
 }
 
 /// The device cuts a long name; a program that relies on that must not fail here.
@@ -51,7 +53,8 @@ pub(crate) fn stat(fd: BorrowedFd<'_>) -> Result<(Stat, SealFlags)> {
 /// Size in bytes.
 pub(crate) fn size(fd: BorrowedFd<'_>) -> Result<usize> {
     let (stat, _) = stat(fd)?;
-    usize::try_from(stat.st_size).map_err(|_| Error::System { call: "reading the memfd's size", errno: Errno::OVERFLOW })
+    usize::try_from(stat.st_size)
+        .map_err(|_| Error::System { call: "reading the memfd's size", errno: Errno::OVERFLOW })
 }
 
 /// Makes sure that a memfd from somebody else keeps its size.

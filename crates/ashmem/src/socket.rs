@@ -29,10 +29,8 @@ impl Region {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&fds));
-        retry_on_intr(|| {
-            rustix::net::sendmsg(&socket, &[IoSlice::new(&[BYTE])], &mut control, SendFlags::NOSIGNAL)
-        })
-        .map_err(Error::of("sending the region (sendmsg)"))?;
+        retry_on_intr(|| rustix::net::sendmsg(&socket, &[IoSlice::new(&[BYTE])], &mut control, SendFlags::NOSIGNAL))
+            .map_err(Error::of("sending the region (sendmsg)"))?;
         Ok(())
     }
 

@@ -45,7 +45,8 @@ int ashmem_set_prot_region(int fd, int prot);
  * region's end. Pins are not counted.
  *
  * Returns ASHMEM_NOT_PURGED; ASHMEM_WAS_PURGED when the content of some page is gone (it reads as zeros); or -1 with
- * errno: EINVAL the range, EBADF, ENOTTY, ENOMEM. On a memfd nothing is ever purged: ASHMEM_NOT_PURGED.
+ * errno: EINVAL the range, or a region that nobody ever mapped; EBADF, ENOTTY, ENOMEM. On a memfd nothing is ever
+ * purged: ASHMEM_NOT_PURGED.
  */
 int ashmem_pin_region(int fd, size_t offset, size_t len);
 
