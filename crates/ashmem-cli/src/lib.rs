@@ -4,6 +4,7 @@
 //! A new one is a file here, a line in [`Verb`], and a place on the [map](map).
 
 mod agent;
+mod cdi;
 mod completions;
 mod doctor;
 mod list;
@@ -27,6 +28,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Agent(agent::Arguments),
+    Cdi(cdi::Arguments),
     Completions(completions::Arguments),
     Doctor(doctor::Arguments),
     List(list::Arguments),
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
         .init();
     match arguments.verb {
         Verb::Agent(arguments) => arguments.run(),
+        Verb::Cdi(arguments) => arguments.run(),
         Verb::Completions(arguments) => arguments.run(),
         Verb::Doctor(arguments) => arguments.run(),
         Verb::List(arguments) => arguments.run(),

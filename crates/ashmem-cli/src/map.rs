@@ -7,7 +7,7 @@ use clap::{Command, builder::Styles};
 /// Every verb, under what it is for; a test holds this complete.
 const MAP: &[(&str, &[&str])] = &[
     ("Give a program the device", &["run"]),
-    ("Give containers the device", &["agent", "waydroid"]),
+    ("Give containers the device", &["agent", "cdi", "waydroid"]),
     ("Find out what is wrong", &["doctor"]),
     ("See what is there", &["list"]),
     ("This program", &["completions", "man"]),

@@ -52,9 +52,15 @@ impl Check for BootId {
         if host.container().is_some() || !host.is_here() {
             return finding.next("# make the container with --device android.dev/ashmem=all, which brings both names");
         }
-        finding
-            .next(Distribution::of(host).install_ours("ashmem") + "   # its udev rule makes the name at each boot")
-            .next(format!("sudo ln -sf ashmem {path}   # until the next boot"))
+        let rules = ["/etc", "/usr/lib", "/lib"].map(|top| format!("{top}/udev/rules.d/60-ashmem.rules"));
+        let finding = if rules.iter().any(|rule| host.has(rule)) {
+            finding.next("sudo udevadm trigger --settle --name-match=ashmem")
+        } else {
+            finding.next(
+                Distribution::of(host).install_ours("ashmem-dkms") + "   # its udev rule makes the name at each boot",
+            )
+        };
+        finding.next(format!("sudo ln -sf ashmem {path}   # without udev; until the next boot"))
     }
 }
 

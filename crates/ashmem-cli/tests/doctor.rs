@@ -1,0 +1,298 @@
+//! `ashmem doctor` as a person runs it, against faults that are made for real: calls that a sandbox refuses, another
+//! supervisor, nodev mounts, containers, old runtimes.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const ASHMEM: &str = env!("CARGO_BIN_EXE_ashmem");
+
+/// What a sandbox does to a call.
+#[derive(Clone, Copy)]
+enum Verdict {
+    Refuse(i32),
+    Kill,
+}
+
+fn doctor(words: &[&str]) -> Command {
+    let mut command = Command::new(ASHMEM);
+    command.arg("doctor").args(words);
+    command
+}
+
+/// Its report and its exit status.
+fn report(mut command: Command) -> (Value, Option<i32>) {
+    let output = command.arg("--json").output().expect("it starts");
+    let report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    (report, output.status.code())
+}
+
+fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let found = report["checks"].as_array().expect("a list").iter().find(|check| check["check"] == name);
+    found.unwrap_or_else(|| panic!("no check is called {name}"))
+}
+
+#[track_caller]
+fn expect(report: &Value, name: &str, status: &str, words: &str) {
+    let check = check(report, name);
+    let text = check.to_string();
+    assert!(check["status"] == status && text.contains(words), "{name} should be {status} with `{words}`: {text}");
+}
+
+/// A command in a sandbox that does this to one system call of 64-bit x86.
+fn sandboxed(mut command: Command, call: libc::c_long, verdict: Verdict) -> Command {
+    let action = match verdict {
+        Verdict::Refuse(errno) => libc::SECCOMP_RET_ERRNO | errno as u32,
+        Verdict::Kill => libc::SECCOMP_RET_KILL_PROCESS,
+    };
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    // Load the number; if it is the call's, the action; else allow.
+    let program = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, action),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    // SAFETY: the closure makes two system calls and nothing else.
+    unsafe {
+        command.pre_exec(move || {
+            let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+            if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+                || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) != 0
+            {
+                return Err(std::io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+    command
+}
+
+fn is_root(for_what: &str) -> bool {
+    let is = rustix::process::geteuid().is_root();
+    if !is {
+        eprintln!("skipped: {for_what} takes root");
+    }
+    is
+}
+
+#[test]
+fn run_works_here_and_the_status_says_so() {
+    let (report, status) = report(doctor(&["--mode", "run"]));
+    assert_eq!((report["works"].as_bool(), status), (Some(true), Some(0)), "{report:#}");
+    expect(&report, "notification", "ok", "");
+    let quiet = doctor(&["--mode", "run", "--quiet"]).output().expect("it starts");
+    assert!(quiet.status.success() && quiet.stdout.is_empty());
+}
+
+#[test]
+fn a_mode_that_does_not_work_is_status_1_and_a_wrong_root_2() {
+    let empty = std::env::temp_dir().join(format!("ashmem-doctor-{}", std::process::id()));
+    std::fs::create_dir_all(&empty).expect("a folder");
+    let root = empty.to_str().expect("a name");
+    let output = doctor(&["--root", root, "--mode", "module"]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!output.stdout.contains(&0x1b), "no colours where no terminal is");
+    let missing = format!("{root}/none");
+    let output = doctor(&["--root", &missing]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&missing));
+    std::fs::remove_dir(&empty).expect("nothing was put there");
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_sandbox_that_refuses_is_named() {
+    for (call, verdict, name, words) in [
+        (libc::SYS_seccomp, Verdict::Refuse(libc::EINVAL), "notification", "Docker's, LXC's or Incus'"),
+        (libc::SYS_seccomp, Verdict::Kill, "notification", "kills what calls seccomp(2)"),
+        (libc::SYS_pidfd_getfd, Verdict::Refuse(libc::EPERM), "notification", "pidfd_getfd: EPERM"),
+        (
+            libc::SYS_process_vm_readv,
+            Verdict::Refuse(libc::ENOSYS),
+            "notification",
+            "reading the caller's memory: ENOSYS",
+        ),
+        (libc::SYS_memfd_create, Verdict::Refuse(libc::EPERM), "memfd", "memfd_create: EPERM"),
+    ] {
+        let (report, status) = report(sandboxed(doctor(&["--mode", "run"]), call, verdict));
+        assert_eq!(status, Some(1), "{report:#}");
+        expect(&report, name, "fault", words);
+    }
+    let (report, status) =
+        report(sandboxed(doctor(&["--mode", "run"]), libc::SYS_unshare, Verdict::Refuse(libc::EPERM)));
+    expect(&report, "own /dev", "warning", "EPERM");
+    assert_eq!(status, Some(0), "`ashmem run` does without: {report:#}");
+}
+
+#[test]
+fn under_a_supervisor_the_device_is_its() {
+    let mut command = Command::new(ASHMEM);
+    command.args(["run", "--", ASHMEM, "doctor", "--mode", "run"]);
+    let (report, status) = report(command);
+    assert_eq!(status, Some(0), "{report:#}");
+    expect(&report, "notification", "ok", "supervisor answers");
+    expect(&report, "memfd", "ok", "Android 16 takes it");
+    expect(&report, "boot id name", "ok", "by a supervisor");
+    expect(&report, "device", "fault", "by a supervisor");
+}
+
+#[test]
+fn another_listener_in_the_line_is_ebusy() {
+    // At `fast`, with the node taken away, the supervisor inside has no device to show: what is left is its listener.
+    let mut command = Command::new(ASHMEM);
+    let words = [
+        "run",
+        "--fidelity",
+        "fast",
+        "--",
+        "sh",
+        "-c",
+        "umount /dev/ashmem && exec \"$0\" doctor --mode run --json",
+        ASHMEM,
+    ];
+    command.args(words);
+    if !is_root("unmounting the node") {
+        return;
+    }
+    let output = command.output().expect("it starts");
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(output.status.code(), Some(1), "{report:#}");
+    expect(&report, "notification", "fault", "EBUSY");
+}
+
+#[test]
+fn a_nodev_mount_is_named_with_its_place() {
+    if !is_root("making a node") {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("ashmem-nodev-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("dev")).expect("a folder");
+    let script = "mount -t tmpfs -o nodev tmpfs \"$1/dev\" && mknod -m 0666 \"$1/dev/ashmem\" c 1 5 && \
+                  mkdir -p \"$1/proc\" && mount --bind /proc \"$1/proc\" && exec \"$0\" doctor --json --root \"$1\"";
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", script, ASHMEM])
+        .arg(&folder)
+        .output()
+        .expect("unshare starts");
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    expect(&report, "device", "fault", "nodev mount");
+    let command = format!("remount,bind,dev {}/dev", folder.display());
+    expect(&report, "device", "fault", &command);
+    std::fs::remove_dir_all(&folder).expect("nothing is mounted there any more");
+}
+
+#[test]
+fn a_running_container_is_looked_into() {
+    if !is_root("making a container") {
+        return;
+    }
+    let script = "mount -t tmpfs -o nodev tmpfs /dev && mknod -m 0666 /dev/ashmem c 1 3 && echo ready && exec sleep 60";
+    let container = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("unshare starts");
+    let mut container = Killed(container);
+    let mut word = [0; 6];
+    std::io::Read::read_exact(container.0.stdout.as_mut().expect("a pipe"), &mut word).expect("the container is ready");
+    let (report, _) = report(doctor(&[]));
+    expect(&report, "containers", "warning", "/dev/ashmem lies on a nodev mount, /dev");
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn an_old_runtime_is_named() {
+    let folder = std::env::temp_dir().join(format!("ashmem-runc-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (version, status, words) in [("1.0.3", "warning", "older than 1.1.0"), ("1.1.5+ds1", "ok", "runc 1.1.5")] {
+        let runc = folder.join("runc");
+        write_program(&runc, &format!("#!/bin/sh\necho runc version {version}\n"));
+        let mut command = doctor(&[]);
+        command.env("PATH", &folder);
+        let (report, _) = report(command);
+        expect(&report, "OCI runtimes", status, words);
+    }
+    std::fs::remove_dir_all(&folder).expect("it goes");
+}
+
+/// Written by another process, lest a child of a neighbouring test still hold it open for writing when it is executed.
+fn write_program(path: &Path, text: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "rm -f \"$1\"; printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"]).arg(path).arg(text);
+    assert!(shell.status().expect("sh starts").success());
+}
+
+/// `explain` of a text: what it printed and its status.
+fn explain(text: &str, words: &[&str]) -> Output {
+    let mut child = doctor(&["explain"])
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
+    child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn explain_names_causes_and_says_what_it_does_not_know() {
+    let known = explain(
+        "usb 1-1: new device\nmodprobe: FATAL: Module ashmem_linux not found in directory /lib/modules/6.1\n",
+        &[],
+    );
+    let text = String::from_utf8_lossy(&known.stdout);
+    assert!(known.status.success() && text.contains("module-not-found") && text.contains("1 other line"), "{text}");
+
+    let unknown = explain("ashmem: something entirely new\n", &[]);
+    let text = String::from_utf8_lossy(&unknown.stdout);
+    assert!(unknown.status.code() == Some(1) && text.contains("not known: ashmem: something entirely new"), "{text}");
+    assert_eq!(explain("", &[]).status.code(), Some(1));
+
+    let json = explain("Unable to open ashmem device\n\u{fffd}\n", &["--json"]);
+    let value: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(value["explained"][0]["id"], "device-missing");
+    assert_eq!(value["unrecognised"], 1);
+}
+
+#[test]
+fn explain_bears_any_bytes_and_a_long_log() {
+    let mut log = "\0\u{1b}]0;x\u{7} memfd\n".repeat(50);
+    log.push_str(&"x".repeat(1 << 20));
+    log.push_str("\nLockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7\n");
+    let started = Instant::now();
+    let output = explain(&log, &[]);
+    assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("lockdown") && !text.contains('\u{1b}') && !text.contains('\u{7}'), "{text:?}");
+    assert!(started.elapsed() < Duration::from_secs(60), "it does not hang");
+}
+
+#[test]
+fn cdi_refuses_what_is_no_device() {
+    if Path::new("/dev/ashmem").exists() {
+        eprintln!("skipped: this host has the device");
+        return;
+    }
+    let output = Command::new(ASHMEM).arg("cdi").output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("modprobe ashmem_linux"));
+    let output = Command::new(ASHMEM).args(["run", "--", ASHMEM, "cdi"]).output().expect("it starts");
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("the null device"));
+}
