@@ -19,15 +19,22 @@ pub(crate) struct Initramfs {
 }
 
 impl Initramfs {
-    /// An archive with init and the folders every program expects.
+    /// An archive with our init and the users every program expects.
     pub(crate) fn new(init: &Path) -> Result<Self> {
+        let init = fs::read(init).with_context(|| format!("reading {}", init.display()))?;
+        let mut initramfs = Self::bare(&init)?;
+        initramfs.bytes("/etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;
+        initramfs.bytes("/etc/group", 0o644, b"root:x:0:\n")?;
+        Ok(initramfs)
+    }
+
+    /// An archive with this init and the folders every program expects.
+    pub(crate) fn bare(init: &[u8]) -> Result<Self> {
         let mut initramfs = Self { archive: Vec::new(), directories: BTreeSet::new() };
         for directory in ["bin", "sbin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin"] {
             initramfs.directory(directory)?;
         }
-        initramfs.bytes("/init", 0o755, &fs::read(init).with_context(|| format!("reading {}", init.display()))?)?;
-        initramfs.bytes("/etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;
-        initramfs.bytes("/etc/group", 0o644, b"root:x:0:\n")?;
+        initramfs.bytes("/init", 0o755, init)?;
         Ok(initramfs)
     }
 
@@ -50,6 +57,11 @@ impl Initramfs {
     /// The finished archive, with the plan in it.
     pub(crate) fn finish(mut self, plan: &Plan) -> Result<Vec<u8>> {
         self.bytes(PLAN, 0o644, &serde_json::to_vec(plan).context("writing the plan")?)?;
+        self.close()
+    }
+
+    /// The finished archive.
+    pub(crate) fn close(self) -> Result<Vec<u8>> {
         newc::trailer(self.archive).context("closing the archive")
     }
 

@@ -23,6 +23,7 @@ mod static_program;
 mod steps;
 mod test;
 mod vm;
+mod waydroid;
 mod workspace;
 
 use clap::{Parser, Subcommand};

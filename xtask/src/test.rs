@@ -8,7 +8,7 @@ use crate::kernel::{Kernel, Line};
 use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
-use crate::{check, containers, process, setup, static_program, workspace};
+use crate::{check, containers, process, setup, static_program, waydroid, workspace};
 use anyhow::Result;
 use clap::Args;
 use std::process::{Command, ExitCode};
@@ -54,6 +54,7 @@ impl Test {
         steps.push(Step::new("unit and property tests", unit_tests));
         steps.extend([under_run(None), under_run(Some(NOBODY))]);
         steps.extend(containers::steps());
+        steps.push(waydroid::here());
         steps
     }
 
@@ -64,6 +65,9 @@ impl Test {
         steps.extend((SEED..SEED + seeds).map(differential));
         steps.extend(Line::ALL.map(trial));
         steps.extend(Line::ALL.map(races));
+        if self.all {
+            steps.push(waydroid::booted());
+        }
         steps
     }
 

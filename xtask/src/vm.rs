@@ -323,7 +323,7 @@ fn pack(kernel: &Kernel, request: &VmRequest) -> Result<Vec<u8>> {
 }
 
 /// Puts a module into the archive, decompressed: init hands it to the kernel as it is.
-fn put_module(initramfs: &mut Initramfs, file: &Path, parameters: &str) -> Result<Module> {
+pub(crate) fn put_module(initramfs: &mut Initramfs, file: &Path, parameters: &str) -> Result<Module> {
     let name = file.file_name().with_context(|| format!("{} is no module", file.display()))?.to_string_lossy();
     let content = match name.strip_suffix(".xz") {
         Some(_) => {

@@ -6,7 +6,7 @@
 //! - `join SOCKET`: takes it in another process of the same container, begun by an exec;
 //! - `stranger SOCKET`: takes it in another container, where it is a memfd like any other; says `end`.
 //!
-//! Called `/init`, it is the first process of an Android container instead: see [`android`].
+//! - `android`: see [`android`]. Called `/init`, it does so as the container's first process.
 
 mod android;
 mod passing;
@@ -37,7 +37,10 @@ fn main() -> ExitCode {
         ["offer", socket] => offer(socket),
         ["join", socket] => join(socket),
         ["stranger", socket] => stranger(socket),
-        _ => Err(anyhow::anyhow!("usage: ashmem-tenant share | offer SOCKET | join SOCKET | stranger SOCKET")),
+        ["android"] => android::attempt().map(drop),
+        _ => {
+            Err(anyhow::anyhow!("usage: ashmem-tenant share | offer SOCKET | join SOCKET | stranger SOCKET | android"))
+        }
     };
     match done {
         Ok(()) => {

@@ -60,3 +60,10 @@ fn unreadable() {
     std::fs::remove_file(root.at(NODES)).expect("it goes");
     expect(&root.finding("Waydroid"), Status::Warning, &["cannot be read"], &["sudo ashmem doctor"]);
 }
+
+#[test]
+fn enabled() {
+    let root = initialised(Root::with_module());
+    root.file("etc/systemd/system/waydroid-container.service.d/50-ashmem.conf", "[Service]\n");
+    expect(&root.finding("Waydroid"), Status::Ok, &["each start", "ashmem waydroid status"], &[]);
+}
