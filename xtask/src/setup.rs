@@ -16,6 +16,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ca-certificates", "apt and cargo over https"),
     ("debian-archive-keyring", "checking what comes from Debian's archives"),
     ("debootstrap", "the chroot the newest kernel's headers need"),
+    ("e2fsprogs", "the images of a container that Waydroid starts"),
     ("gcc", "the module's C half"),
     ("gcc-multilib", "32-bit clients"),
     ("kmod", "the index of a kernel's modules"),

@@ -48,6 +48,12 @@ Environment=PYTHONPATH=/trial PYTHONUNBUFFERED=1
 ExecStart=/bin/sh -c 'python3 /trial/script.py >/trial/report 2>&1; echo status $? >>/trial/report; sync; echo o >/proc/sysrq-trigger'
 ";
 
+/// A boot that does what a trial needs: nothing is updated, and no timer's housekeeping falls into it.
+const PARAMETERS: &str = "console=ttyS0 panic=-1 oops=panic quiet systemd.show_status=1 net.ifnames=0 \
+                          systemd.condition_needs_update=no systemd.mask=timers.target systemd.mask=lxc.service \
+                          systemd.mask=lxc-net.service systemd.mask=lxc-monitord.service \
+                          systemd.default_timeout_start_sec=600";
+
 /// What Waydroid's network, container and images want of the kernel.
 const MODULES: [&str; 18] = [
     "binder_linux",
@@ -171,7 +177,7 @@ impl System {
         command.args(["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.args(["-cpu", "max,la57=off", "-m", "1536", "-smp", "2", "-accel", "tcg,thread=multi"]);
         command.args(["-serial", "stdio", "-append"]);
-        command.arg("console=ttyS0 panic=-1 oops=panic quiet systemd.show_status=1 net.ifnames=0");
+        command.arg(PARAMETERS);
         command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs);
         command.args(["-virtfs", "local,path=.,mount_tag=root,security_model=passthrough,multidevs=remap"]);
         let (console, _) = process::capture_both(&mut command)?;
