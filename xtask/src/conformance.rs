@@ -9,6 +9,7 @@ use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
 
@@ -28,6 +29,9 @@ pub(crate) struct Conformance {
     /// What to hold to the specification
     #[arg(long, default_value = "module")]
     provider: Answerer,
+    /// With --provider run: how the agent is told to work; the suite holds each level to what is declared for it
+    #[arg(long, default_value = "full")]
+    level: Level,
     /// The kernel to boot; `reference` exists on 5.10 alone
     #[arg(long, default_value = "5.10")]
     kernel: Line,
@@ -38,7 +42,7 @@ pub(crate) struct Conformance {
     #[arg(long)]
     json: bool,
     /// Compare the reference and the module on the random sequence of this seed
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["provider", "kernel", "filter", "json"])]
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["provider", "level", "kernel", "filter", "json"])]
     differential: Option<u64>,
     /// Length of the random sequence
     #[arg(long, default_value_t = OPERATIONS, requires = "differential")]
@@ -54,6 +58,36 @@ enum Answerer {
     Module,
     /// `ashmem run` on this host, without a module
     Run,
+}
+
+/// How `ashmem run` is told to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    /// as it does by itself
+    Full,
+    /// `--fidelity fast`
+    Fast,
+    /// `--namespace never`
+    Bare,
+}
+
+impl Level {
+    /// The words for `ashmem run`, and the suite's name for who answers then.
+    fn words(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Self::Full => (&[], "run"),
+            Self::Fast => (&["--fidelity", "fast"], "run-fast"),
+            Self::Bare => (&["--namespace", "never"], "run-bare"),
+        }
+    }
+
+    /// `ashmem run` of the suite.
+    fn command(self, ashmem: &Path, suite: &Path) -> Command {
+        let (options, provider) = self.words();
+        let mut command = Command::new(ashmem);
+        command.arg("run").args(options).arg("--").arg(suite).args(["--provider", provider]);
+        command
+    }
 }
 
 impl Conformance {
@@ -74,7 +108,7 @@ impl Conformance {
         let provider = match self.provider {
             Answerer::Reference => Provider::Reference,
             Answerer::Module => Provider::Module,
-            Answerer::Run => return on_host(&arguments),
+            Answerer::Run => return on_host(self.level, &arguments),
         };
         let outcome = in_machine(provider, self.kernel, &arguments, true)?;
         if !matches!(outcome.status, Status::Exit(_)) {
@@ -162,10 +196,10 @@ fn transcripts(reference: &[u8], module: &[u8]) -> Comparison {
 }
 
 /// Runs the suite on this host under `ashmem run`.
-fn on_host(arguments: &[String]) -> Result<ExitCode> {
+fn on_host(level: Level, arguments: &[String]) -> Result<ExitCode> {
     let (ashmem, suite) = (static_program::build_named("ashmem-cli", "ashmem")?, suite()?);
-    let mut command = Command::new(ashmem);
-    command.args(["run", "--"]).arg(suite).args(["--provider", "run"]).args(arguments);
+    let mut command = level.command(&ashmem, &suite);
+    command.args(arguments);
     std::io::stdout().flush().context("writing to stdout")?;
     let status = command.status().with_context(|| format!("starting {}", process::line(&command)))?;
     match status.code() {
@@ -175,7 +209,7 @@ fn on_host(arguments: &[String]) -> Result<ExitCode> {
 }
 
 /// As [`on_host`], kept quiet, and as another user if wanted. Answers what was printed and how it ended.
-pub(crate) fn under_run(user: Option<u32>) -> Result<(String, ExitStatus)> {
+pub(crate) fn under_run(level: Level, user: Option<u32>) -> Result<(String, ExitStatus)> {
     let programs = [static_program::build_named("ashmem-cli", "ashmem")?, suite()?];
     // In a place that every user can reach, which a home folder need not be.
     let place = std::env::temp_dir().join(format!("ashmem-under-run-{}", std::process::id()));
@@ -186,8 +220,8 @@ pub(crate) fn under_run(user: Option<u32>) -> Result<(String, ExitStatus)> {
         }
         fs::set_permissions(folder, Permissions::from_mode(0o755)).context("opening the folder to all")
     })?;
-    let mut command = Command::new(place.join("ashmem"));
-    command.args(["run", "--"]).arg(place.join("ashmem-conformance")).args(["--provider", "run"]).current_dir("/");
+    let mut command = level.command(&place.join("ashmem"), &place.join("ashmem-conformance"));
+    command.current_dir("/");
     if let Some(user) = user {
         command.uid(user).gid(user);
     }

@@ -3,7 +3,7 @@
 //! A new proof is a function that returns a [`Step`], added to one of the two lists below: `here` for what runs on this
 //! machine and wants all of it, `booted` for what runs in a machine of its own beside others.
 
-use crate::conformance::{self, Comparison, OPERATIONS};
+use crate::conformance::{self, Comparison, Level, OPERATIONS};
 use crate::kernel::{Kernel, Line};
 use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
@@ -52,7 +52,11 @@ impl Test {
     fn here(&self) -> Vec<Step> {
         let mut steps = if self.all { check::steps() } else { Vec::new() };
         steps.push(Step::new("unit and property tests", unit_tests));
-        steps.extend([under_run(None), under_run(Some(NOBODY))]);
+        steps.extend([under_run(Level::Full, None), under_run(Level::Full, Some(NOBODY))]);
+        steps.extend([under_run(Level::Fast, Some(NOBODY)), under_run(Level::Bare, Some(NOBODY))]);
+        if self.all {
+            steps.extend([under_run(Level::Fast, None), under_run(Level::Bare, None)]);
+        }
         steps.extend(containers::steps());
         steps.push(waydroid::here());
         steps
@@ -110,13 +114,19 @@ fn suite(provider: Provider, kernel: Line) -> Step {
 }
 
 /// The suite on this host under `ashmem run`, as who runs the tests or as an ordinary user.
-fn under_run(user: Option<u32>) -> Step {
-    let name = user.map_or_else(|| "suite under ashmem run".to_owned(), |user| format!("the same as user {user}"));
+fn under_run(level: Level, user: Option<u32>) -> Step {
+    let words = match level {
+        Level::Full => "",
+        Level::Fast => " --fidelity fast",
+        Level::Bare => " --namespace never",
+    };
+    let user_words = user.map_or_else(String::new, |user| format!(", as user {user}"));
+    let name = format!("suite under ashmem run{words}{user_words}");
     Step::new(name, move || {
         if user.is_some() && !rustix::process::getuid().is_root() {
             return Ok(Verdict::Skipped("this is an ordinary user already".to_owned()));
         }
-        let (output, status) = conformance::under_run(user)?;
+        let (output, status) = conformance::under_run(level, user)?;
         if !status.success() {
             return Ok(Verdict::Failed(format!("it ended with {}:\n{output}", process::describe(status))));
         }

@@ -12,17 +12,33 @@ pub(crate) enum Provider {
     Reference,
     /// The kernel module of this project.
     Module,
-    /// The module-less agent of this project.
+    /// The module-less agent of this project, at its full fidelity.
     Run,
+    /// The same at the level that slows nothing but the device itself (`--fidelity fast`).
+    RunFast,
+    /// The same without a `/dev` of the program's own (`--namespace never`).
+    RunBare,
 }
 
 impl Provider {
+    /// The agent, whatever it was told.
+    pub(crate) const AGENT: &[Self] = &[Self::Run, Self::RunFast, Self::RunBare];
+    /// Both ways of this project.
+    pub(crate) const OURS: &[Self] = &[Self::Module, Self::Run, Self::RunFast, Self::RunBare];
+
+    /// Whether the agent answers: on this host, and not in a machine that is the suite's alone.
+    pub(crate) fn is_agent(self) -> bool {
+        Self::AGENT.contains(&self)
+    }
+
     /// The name as on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Reference => "reference",
             Self::Module => "module",
             Self::Run => "run",
+            Self::RunFast => "run-fast",
+            Self::RunBare => "run-bare",
         }
     }
 }

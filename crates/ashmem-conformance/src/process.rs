@@ -145,6 +145,14 @@ pub(crate) fn may_purge() -> Result<bool, Stop> {
     Ok(initial && set >> CAP_SYS_ADMIN & 1 == 1)
 }
 
+/// Skips the rest of the case where `/proc/PID/map_files` opens nothing, which the kernel leaves to CAP_SYS_ADMIN.
+pub(crate) fn need_map_files() -> Verdict {
+    match may_purge()? {
+        true => Ok(()),
+        false => skip("opening /proc/PID/map_files needs CAP_SYS_ADMIN in the initial user namespace"),
+    }
+}
+
 /// Skips the rest of the case where this process is not root.
 pub(crate) fn need_root(what_for: &str) -> Verdict {
     if is_root() { Ok(()) } else { skip(format!("{what_for} needs root")) }

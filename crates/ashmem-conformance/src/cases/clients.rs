@@ -2,6 +2,7 @@
 
 use ashmem_core::abi::{self, NOT_PURGED, WAS_PURGED};
 
+use super::run;
 use crate::case::{Case, Differs, Provider, equal, failed, holds, refused};
 use crate::device::open_path;
 use crate::errno::answer;
@@ -39,7 +40,8 @@ pub(crate) const CASES: &[Case] = &[
             }
             Ok(())
         },
-    ),
+    )
+    .differs(&[run::FAST_STATUS]),
     Case::new(
         "clients.libcutils-10",
         &["CLI-02", "OPEN-06"],
@@ -148,7 +150,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        providers: &[Provider::Run],
+        providers: Provider::AGENT,
         what: "A memfd answers GET_SIZE with its size, as Android's own kernels do: libcutils may use memfd",
         reason: "that is how Android 16 without ashmem in its kernel finds out that memfd will do",
         check: Some(|_| {
@@ -179,7 +181,8 @@ pub(crate) const CASES: &[Case] = &[
                 b"ASharedMemory".to_vec(),
             )
         },
-    ),
+    )
+    .differs(&[run::FAST_STATUS]),
     Case::new(
         "clients.memory-file",
         &["CLI-05", "PIN-05", "PIN-12", "PIN-14"],

@@ -177,7 +177,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        providers: &[Provider::Module, Provider::Run],
+        providers: Provider::OURS,
         what: "The 32-bit GET_FILE_ID number writes four bytes of the inode number, and no more",
         reason: "newer Android asks for it; the original driver of this line does not know the command",
         check: Some(|env| {
@@ -201,7 +201,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        providers: &[Provider::Module, Provider::Run],
+        providers: Provider::OURS,
         what: "The 64-bit GET_FILE_ID number writes eight bytes for a 32-bit caller too",
         reason: "as for every other command, a 32-bit caller may use the 64-bit number",
         check: Some(|env| {

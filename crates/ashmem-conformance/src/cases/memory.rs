@@ -266,7 +266,7 @@ fn node_on_noexec_mount(rdev: libc::dev_t) -> Result<Region, Stop> {
 /// Runs `body` while the kernel promises no more memory than it has, with a size that fits once and not twice.
 fn strict_overcommit(env: &Env, body: impl FnOnce(u64) -> Verdict) -> Verdict {
     const KNOB: &str = "/proc/sys/vm/overcommit_memory";
-    if env.provider == Provider::Run {
+    if env.provider.is_agent() {
         return skip("changes vm.overcommit_memory, which is the whole host's");
     }
     need_root("changing vm.overcommit_memory")?;

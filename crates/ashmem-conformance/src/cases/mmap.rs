@@ -89,7 +89,8 @@ pub(crate) const CASES: &[Case] = &[
         equal("mprotect to nothing", map.protect(NONE)?, 0)?;
         equal("mprotect back to read", map.protect(R)?, 0)?;
         equal("a store", map.store(0, 1), Err(SEGV))
-    }),
+    })
+    .differs(&[run::FAST_EXECUTE]),
     Case::new(
         "mmap.mprotect-private-beyond-mask",
         &["MMAP-08", "MMAP-12"],
@@ -114,7 +115,8 @@ pub(crate) const CASES: &[Case] = &[
             map.store(0, 1)?;
             refused("mprotect beyond", map.protect(RWX), libc::EACCES)
         },
-    ),
+    )
+    .differs(&[run::FAST_EXECUTE]),
     Case::new(
         "mmap.mprotect-within-mask",
         &["MMAP-08"],

@@ -2,6 +2,7 @@
 
 use ashmem_core::abi;
 
+use super::run;
 use crate::case::{Case, Differs, Provider, equal, refused};
 use crate::device::open_path;
 use crate::map::{PAGE, RWX};
@@ -150,7 +151,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("numbers.o-path", &["NUM-19"], "An ioctl on an O_PATH descriptor is EBADF", |env| {
         let region = env.open_with(libc::O_PATH)?;
         refused("GET_SIZE", region.size(), libc::EBADF)
-    }),
+    })
+    .differs(&[run::BARE_O_PATH]),
     Case::new(
         "numbers.read-only-descriptor",
         &["NUM-20"],
@@ -201,7 +203,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        providers: &[Provider::Module, Provider::Run],
+        providers: Provider::OURS,
         what: "GET_FILE_ID writes the backing file's inode number once mapped, and is EINVAL before",
         reason: "newer Android asks for it; the original driver of this line does not know the command",
         check: Some(|env| {
@@ -221,7 +223,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        providers: &[Provider::Module, Provider::Run],
+        providers: Provider::OURS,
         what: "GET_FILE_ID with a bad pointer is EINVAL before the first mmap and EFAULT after it",
         reason: "newer Android asks for it; the original driver of this line does not know the command",
         check: Some(|env| {

@@ -65,7 +65,8 @@ pub(crate) const CASES: &[Case] = &[
         equal("the byte through the dup's mapping", other.load(5000)?, 42)?;
         twin.unpin(0, 0)?;
         equal("GET_PIN_STATUS of the original", region.status(0, 0)?, abi::IS_UNPINNED)
-    }),
+    })
+    .differs(&[run::FAST_COPIES]),
     Case::new(
         "open.dup-outlives-original",
         &["OPEN-04", "OPEN-07"],
@@ -87,7 +88,8 @@ pub(crate) const CASES: &[Case] = &[
         let again = open_path(path.as_bytes(), libc::O_RDWR)?;
         equal("GET_SIZE", again.size()?, 0)?;
         equal("GET_NAME", again.name()?, abi::DEFAULT_NAME.to_vec())
-    }),
+    })
+    .differs(&[run::FAST_AGAIN]),
     Case::new("open.proc-link", &["OPEN-05"], "/proc/self/fd/N reads as the device's path", |env| {
         let region = env.open()?;
         let link = std::fs::read_link(format!("/proc/self/fd/{}", region.fd()))
@@ -110,8 +112,8 @@ pub(crate) const CASES: &[Case] = &[
             equal("st_rdev", stat.st_rdev, node.rdev())
         },
     )
-    .differs(&[Differs {
-        providers: &[Provider::Run],
+    .differs(&[run::FAST_STATUS, Differs {
+        providers: &[Provider::Run, Provider::RunBare],
         what: "fstat says character device, the node's st_rdev, and size 0 whatever SET_SIZE said; the major is not 10",
         reason: "nobody but the kernel makes a new device; the node in /dev is the null device, and both must agree",
         check: Some(|env| {
@@ -135,7 +137,8 @@ pub(crate) const CASES: &[Case] = &[
             equal("st_dev", one.st_dev, two.st_dev)?;
             equal("st_ino", one.st_ino, two.st_ino)
         },
-    ),
+    )
+    .differs(&[run::FAST_STATUS]),
     Case::new("open.proc-misc", &["OPEN-11"], "/proc/misc lists the device as ashmem, with the node's minor", |env| {
         let misc = std::fs::read_to_string("/proc/misc").or_else(|error| failed(format!("/proc/misc: {error}")))?;
         let minor = libc::minor(env.open()?.stat()?.st_rdev).to_string();
@@ -151,7 +154,7 @@ pub(crate) const CASES: &[Case] = &[
         equal("the node's mode", node.mode() & 0o777, 0o600)
     })
     .differs(&[Differs {
-        providers: &[Provider::Module, Provider::Run],
+        providers: Provider::OURS,
         what: "The node's mode is 0666",
         reason: "every Android process opens the device; without a udev rule the node would be useless to them",
         check: Some(|env| {

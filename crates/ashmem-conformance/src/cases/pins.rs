@@ -143,7 +143,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        providers: &[Provider::Module, Provider::Run],
+        providers: Provider::OURS,
         what: "UNPIN {end, 0} is 0 and changes nothing: the last page stays pinned",
         reason: "each empty range costs kernel memory that any user of the device could take without limit",
         check: Some(|env| {
@@ -323,7 +323,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        providers: &[Provider::Module, Provider::Run],
+        providers: Provider::OURS,
         what: "UNPIN {0, 0} of 4 GiB and a page covers the whole region",
         reason: "a client that says 'all' must not keep 4 GiB pinned; lengths are computed in 64 bits",
         check: Some(|env| {
@@ -358,7 +358,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        providers: &[Provider::Module, Provider::Run],
+        providers: Provider::OURS,
         what: "UNPIN {0, 0} of exactly 4 GiB covers and counts its 2^20 pages",
         reason: "the cut length of 0 made an endless range whose parts spoil the kernel's page counter",
         check: Some(|env| {

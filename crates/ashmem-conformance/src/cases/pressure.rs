@@ -3,7 +3,7 @@
 use ashmem_core::abi::{NOT_PURGED, WAS_PURGED};
 
 use super::memory::meminfo;
-use crate::case::{Case, Env, Provider, Stop, Verdict, equal, failed, holds, skip};
+use crate::case::{Case, Env, Stop, Verdict, equal, failed, holds, skip};
 use crate::device::Region;
 use crate::map::{Map, PAGE, RW};
 use crate::process::{Child, need_root};
@@ -153,7 +153,7 @@ pub(crate) const CASES: &[Case] = &[
         &["SHR-11", "SHR-01"],
         "Writing 2 to drop_caches purges a large unpinned area and no pinned page",
         |env| {
-            if env.provider == Provider::Run {
+            if env.provider.is_agent() {
                 return skip("drops the whole host's caches");
             }
             need_root("writing /proc/sys/vm/drop_caches")?;
@@ -236,7 +236,7 @@ fn gone(region: &Region, page: u32) -> Result<bool, Stop> {
 
 /// Takes the machine's memory, step by step, until `done`.
 fn fill_until(env: &Env, mut done: impl FnMut() -> Result<bool, Stop>) -> Verdict {
-    if env.provider == Provider::Run {
+    if env.provider.is_agent() {
         return skip("would fill the whole host's memory");
     }
     let total = meminfo("MemTotal")?;

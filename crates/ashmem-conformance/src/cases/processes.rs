@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use ashmem_core::abi::{IS_UNPINNED, NOT_PURGED};
 
+use super::run;
 use crate::case::{Case, Stop, Verdict, equal, failed, refused};
 use crate::device::Region;
 use crate::map::{PAGE, R};
@@ -35,7 +36,8 @@ pub(crate) const CASES: &[Case] = &[
             equal("GET_PIN_STATUS", region.status(0, 0)?, IS_UNPINNED)?;
             equal("the byte", region.share(2 * PAGE)?.load(PAGE)?, 6)
         },
-    ),
+    )
+    .differs(&[run::FAST_COPIES]),
     Case::new(
         "processes.fork-mask-binds-both",
         &["LIB-05", "OPEN-04", "PROT-02"],

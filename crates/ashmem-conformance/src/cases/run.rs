@@ -3,11 +3,53 @@
 //! A supervisor decides whether a system call goes on, and can put a descriptor into the caller. It changes neither what
 //! the kernel prints in `/proc` nor what a call does that it lets go on.
 
-use crate::case::{Differs, Provider};
+use crate::case::{Differs, Provider, refused};
 
 const fn beyond_reach(what: &'static str, reason: &'static str) -> Differs {
-    Differs { providers: &[Provider::Run], what, reason, check: None }
+    Differs { providers: Provider::AGENT, what, reason, check: None }
 }
+
+const fn given_up(what: &'static str, reason: &'static str) -> Differs {
+    Differs { providers: &[Provider::RunFast], what, reason, check: None }
+}
+
+/// A descriptor's status at the level `fast`.
+pub(crate) const FAST_STATUS: Differs = given_up(
+    "fstat says regular file, with the memfd's size",
+    "fstat is what programs that walk trees call most: at this level nothing of the stat family is slowed",
+);
+
+/// Copies of a descriptor at the level `fast`.
+pub(crate) const FAST_COPIES: Differs = given_up(
+    "A descriptor that is copied before its first ioctl makes two regions",
+    "opens are not looked at: a descriptor becomes a region with its first ioctl, and no copy of it does",
+);
+
+/// Opening a descriptor again at the level `fast`.
+pub(crate) const FAST_AGAIN: Differs = given_up(
+    "Opening /proc/self/fd/N leads to the same region",
+    "opens are not looked at, and the kernel opens the memfd again; a mask without WRITE is sealed all the same",
+);
+
+/// mprotect at the level `fast`.
+pub(crate) const FAST_EXECUTE: Differs = given_up(
+    "mprotect gives a shared mapping EXEC beyond the mask; WRITE stays refused",
+    "memfd has a seal against writing and none against executing, and mprotect is not looked at",
+);
+
+/// Calls that the device does not know, at the level `fast`.
+pub(crate) const FAST_FILE_CALLS: Differs = given_up(
+    "ftruncate, fallocate, fsync, seals, splice, sendfile and copy_file_range answer as on a sealed memfd",
+    "only open, the ioctls and mmap are looked at",
+);
+
+/// Opens that give no descriptor to act on, without a node.
+pub(crate) const BARE_O_PATH: Differs = Differs {
+    providers: &[Provider::RunBare],
+    what: "An open with O_PATH is ENOENT",
+    reason: "no node lies at the path, and the kernel takes no O_PATH descriptor to put into a caller",
+    check: Some(|env| refused("open", env.open_with(libc::O_PATH), libc::ENOENT)),
+};
 
 /// A mapping's path in maps.
 pub(crate) const PATH_IN_MAPS: Differs = beyond_reach(
@@ -21,11 +63,13 @@ pub(crate) const FDINFO: Differs = beyond_reach(
     "the kernel writes fdinfo; a memfd has no lines of its own there",
 );
 
-/// A descriptor's link.
-pub(crate) const LINK: Differs = beyond_reach(
-    "/proc/self/fd/N reads as /memfd:dev/ashmem (deleted)",
-    "the kernel writes the link; to answer readlink would slow every path that a program resolves",
-);
+/// A descriptor's link. (At the level `fast` a new descriptor is still the node's.)
+pub(crate) const LINK: Differs = Differs {
+    providers: &[Provider::Run, Provider::RunBare],
+    what: "/proc/self/fd/N reads as /memfd:dev/ashmem (deleted)",
+    reason: "the kernel writes the link; to answer readlink would slow every path that a program resolves",
+    check: None,
+};
 
 /// The list of misc devices.
 pub(crate) const MISC: Differs =

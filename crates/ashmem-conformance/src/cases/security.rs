@@ -11,7 +11,7 @@ use crate::case::{Case, Differs, Env, Provider, Stop, Verdict, equal, failed, ho
 use crate::device::{Region, open_path};
 use crate::errno::Answer;
 use crate::map::{Map, PAGE, R, RW, RWX};
-use crate::process::{need_root, unprivileged};
+use crate::process::{need_map_files, unprivileged};
 
 const SHARED: i32 = libc::MAP_SHARED;
 
@@ -209,7 +209,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[Differs {
-        providers: &[Provider::Run],
+        providers: Provider::AGENT,
         what: "A process that was given a read-only region finds no way to write to it; write(2) is EPERM",
         reason: "the mask is held by a seal, and that is how the kernel refuses what is sealed",
         check: Some(|env| {
@@ -240,7 +240,7 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-22"],
         "A mapping re-opened by root through map_files can be written with write(2), whatever the mask",
         |env| {
-            need_root("opening /proc/PID/map_files")?;
+            need_map_files()?;
             let (_region, owner, map) = read_only(env)?;
             equal("write", reopen(&map, libc::O_RDWR)?.write(b"hole")?, 4)?;
             equal("the bytes", owner.read(0, 4)?, b"hole".to_vec())
@@ -248,7 +248,7 @@ pub(crate) const CASES: &[Case] = &[
     )
     .differs(&[
         Differs {
-            providers: &[Provider::Run],
+            providers: Provider::AGENT,
             what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
             reason: SHUT,
             check: Some(sealed_for_writing),
@@ -265,7 +265,7 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-22"],
         "A mapping re-opened by root through map_files can be mapped writable, whatever the mask",
         |env| {
-            need_root("opening /proc/PID/map_files")?;
+            need_map_files()?;
             let (_region, owner, map) = read_only(env)?;
             reopen(&map, libc::O_RDWR)?.share(PAGE)?.store(0, 66)?;
             equal("the byte", owner.load(0)?, 66)
@@ -273,7 +273,7 @@ pub(crate) const CASES: &[Case] = &[
     )
     .differs(&[
         Differs {
-            providers: &[Provider::Run],
+            providers: Provider::AGENT,
             what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
             reason: SHUT,
             check: Some(sealed_for_writing),
@@ -283,7 +283,7 @@ pub(crate) const CASES: &[Case] = &[
             what: "A mapping without write in the mask can be re-opened for reading, and then not be mapped writable",
             reason: SHUT,
             check: Some(|env| {
-                need_root("opening /proc/PID/map_files")?;
+                need_map_files()?;
                 let (_region, owner, map) = read_only(env)?;
                 let again = reopen(&map, libc::O_RDONLY)?;
                 refused("a writable mmap", again.share(PAGE), libc::EACCES)?;
@@ -299,7 +299,7 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-22"],
         "A mapping re-opened write-only through map_files can be written, whatever the mask",
         |env| {
-            need_root("opening /proc/PID/map_files")?;
+            need_map_files()?;
             let (_region, owner, map) = read_only(env)?;
             equal("write", reopen(&map, libc::O_WRONLY)?.write(b"hole")?, 4)?;
             equal("the bytes", owner.read(0, 4)?, b"hole".to_vec())
@@ -307,7 +307,7 @@ pub(crate) const CASES: &[Case] = &[
     )
     .differs(&[
         Differs {
-            providers: &[Provider::Run],
+            providers: Provider::AGENT,
             what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
             reason: SHUT,
             check: Some(sealed_for_writing),
@@ -324,7 +324,7 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-22"],
         "Root may re-open any mapping for reading through map_files, and map it",
         |env| {
-            need_root("opening /proc/PID/map_files")?;
+            need_map_files()?;
             let (_region, _owner, map) = read_only(env)?;
             let again = reopen(&map, libc::O_RDONLY)?;
             equal("read", again.read(2)?, vec![5, 0])?;
@@ -336,7 +336,7 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-22"],
         "A mapping with write in the mask can be re-opened, written and mapped writable through map_files",
         |env| {
-            need_root("opening /proc/PID/map_files")?;
+            need_map_files()?;
             let (_region, map) = env.mapped(PAGE as u64)?;
             let again = reopen(&map, libc::O_RDWR)?;
             equal("write", again.write(b"root")?, 4)?;
@@ -366,7 +366,8 @@ pub(crate) const CASES: &[Case] = &[
             equal("GET_SIZE", again.size()?, 0)?;
             equal("GET_PROT_MASK", again.mask()?, i64::from(RWX))
         },
-    ),
+    )
+    .differs(&[run::FAST_AGAIN]),
 ];
 
 /// Runs two closures at the same time.
@@ -405,7 +406,7 @@ fn reopen(map: &Map, flags: i32) -> Result<Region, Stop> {
 }
 
 fn shut_for_writing(env: &Env) -> Verdict {
-    need_root("opening /proc/PID/map_files")?;
+    need_map_files()?;
     let (_region, owner, map) = read_only(env)?;
     for flags in [libc::O_RDWR, libc::O_WRONLY, libc::O_RDWR | libc::O_APPEND] {
         refused("open", try_reopen(&map, flags), libc::EPERM)?;
@@ -433,7 +434,7 @@ fn every_way_to_write(region: &Region, write: i32) -> Verdict {
 
 /// Through a re-opened descriptor a region whose mask has no write stays as it is.
 fn sealed_for_writing(env: &Env) -> Verdict {
-    need_root("opening /proc/PID/map_files")?;
+    need_map_files()?;
     let (_region, owner, map) = read_only(env)?;
     for flags in [libc::O_RDWR, libc::O_WRONLY] {
         refused("write", reopen(&map, flags)?.write(b"hole"), libc::EPERM)?;

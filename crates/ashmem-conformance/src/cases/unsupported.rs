@@ -30,7 +30,8 @@ pub(crate) const CASES: &[Case] = &[
         // SAFETY: ftruncate touches no memory of ours.
         refused("ftruncate", answer("ftruncate", unsafe { libc::ftruncate(region.fd(), 8192) }.into()), libc::EINVAL)?;
         equal("GET_SIZE", region.size()?, 4096)
-    }),
+    })
+    .differs(&[run::FAST_FILE_CALLS]),
     Case::new("unsupported.fallocate", &["UNS-03"], "fallocate, punching a hole too, is ENODEV", |env| {
         let (region, map) = env.mapped(4096)?;
         map.store(0, 1)?;
@@ -40,14 +41,16 @@ pub(crate) const CASES: &[Case] = &[
             refused("fallocate", answer("fallocate", got.into()), libc::ENODEV)?;
         }
         equal("the byte", map.load(0)?, 1)
-    }),
+    })
+    .differs(&[run::FAST_FILE_CALLS]),
     Case::new("unsupported.fsync", &["UNS-04"], "fsync and fdatasync are EINVAL", |env| {
         let (region, _map) = env.mapped(4096)?;
         // SAFETY: neither call touches memory of ours.
         let (sync, data) = unsafe { (libc::fsync(region.fd()), libc::fdatasync(region.fd())) };
         refused("fsync", answer("fsync", sync.into()), libc::EINVAL)?;
         refused("fdatasync", answer("fdatasync", data.into()), libc::EINVAL)
-    }),
+    })
+    .differs(&[run::FAST_FILE_CALLS]),
     Case::new("unsupported.poll", &["UNS-05"], "poll says ready at once, for reading and writing", |env| {
         let region = env.open()?;
         let mut poll = libc::pollfd { fd: region.fd(), events: libc::POLLIN | libc::POLLOUT, revents: 0 };
@@ -81,26 +84,30 @@ pub(crate) const CASES: &[Case] = &[
         };
         refused("sendfile", send, libc::EINVAL)?;
         equal("splice", splice, -1)
-    }),
+    })
+    .differs(&[run::FAST_FILE_CALLS]),
     Case::new("unsupported.sendfile-to-socket", &["UNS-06"], "sendfile from a region into a socket is EINVAL", |env| {
         let (region, _map) = env.mapped(4096)?;
         let (one, _two) = Link::pair()?;
         // SAFETY: a null offset means the descriptor's own position.
         let got = unsafe { libc::sendfile(one.fd(), region.fd(), std::ptr::null_mut(), 16) };
         refused("sendfile", answer("sendfile", got as i64), libc::EINVAL)
-    }),
+    })
+    .differs(&[run::FAST_FILE_CALLS]),
     Case::new("unsupported.copy-file-range", &["UNS-06"], "copy_file_range from a region is EINVAL", |env| {
         let ((from, _a), (to, _b)) = (env.mapped(4096)?, env.mapped(4096)?);
         let null = std::ptr::null_mut;
         // SAFETY: null offsets mean the descriptors' own positions.
         let got = unsafe { libc::copy_file_range(from.fd(), null(), to.fd(), null(), 16, 0) };
         refused("copy_file_range", answer("copy_file_range", got as i64), libc::EINVAL)
-    }),
+    })
+    .differs(&[run::FAST_FILE_CALLS]),
     Case::new("unsupported.seals", &["UNS-07"], "Seals can neither be read nor added: EINVAL", |env| {
         let (region, _map) = env.mapped(4096)?;
         refused("F_GET_SEALS", region.fcntl(libc::F_GET_SEALS, 0), libc::EINVAL)?;
         refused("F_ADD_SEALS", region.fcntl(libc::F_ADD_SEALS, libc::F_SEAL_WRITE.into()), libc::EINVAL)
-    }),
+    })
+    .differs(&[run::FAST_FILE_CALLS]),
     Case::new(
         "unsupported.terminal-ioctls",
         &["NUM-14"],
