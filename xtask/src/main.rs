@@ -16,6 +16,7 @@ mod initramfs;
 mod kernel;
 mod library;
 mod module;
+mod package;
 mod process;
 mod qemu;
 mod setup;
@@ -42,6 +43,7 @@ enum Verb {
     Setup(setup::Setup),
     Module(module::Module),
     Library(library::Library),
+    Package(package::Package),
     Vm(vm::Vm),
     Conformance(conformance::Conformance),
     Test(test::Test),
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Setup(verb) => verb.run(),
         Verb::Module(verb) => verb.run(),
         Verb::Library(verb) => verb.run(),
+        Verb::Package(verb) => verb.run(),
         Verb::Vm(verb) => verb.run(),
         Verb::Conformance(verb) => verb.run(),
         Verb::Test(verb) => Ok(verb.run()),

@@ -113,7 +113,7 @@ pub(crate) fn rust_object() -> Result<PathBuf> {
         workspace::make_whole(&folder, |part| {
             let mut command = Command::new("sh");
             command.arg(source().join("rust/build.sh")).arg("rustc").arg(&compiler.library).arg(&core).arg(part);
-            command.env("PATH", compiler::PATH);
+            command.env("PATH", COMPILER_PATH);
             let (text, status) = process::capture_both(&mut command)?;
             if !status.success() {
                 bail!("{} ended with {}:\n{text}", process::line(&command), process::describe(status));
@@ -124,19 +124,18 @@ pub(crate) fn rust_object() -> Result<PathBuf> {
     Ok(folder.join("ashmem.o_shipped"))
 }
 
+/// Where Debian's packages put their programs; a rustup toolchain, which has no sources, is not among them.
+pub(crate) const COMPILER_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Debian's own compiler, and the sources of its `core`.
-struct Compiler {
-    version: String,
-    library: PathBuf,
+pub(crate) struct Compiler {
+    pub(crate) version: String,
+    pub(crate) library: PathBuf,
 }
 
-mod compiler {
-    /// Where Debian's packages put their programs; a rustup toolchain, which has no sources, is not among them.
-    pub(super) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-}
-
-fn compiler() -> Result<Compiler> {
-    let version = process::capture(Command::new("rustc").arg("--version").env("PATH", compiler::PATH))
+/// The compiler of the module's Rust half.
+pub(crate) fn compiler() -> Result<Compiler> {
+    let version = process::capture(Command::new("rustc").arg("--version").env("PATH", COMPILER_PATH))
         .context("Debian's own rustc is wanted for the module's Rust half: `cargo xtask setup` installs it")?;
     let release = version.split_whitespace().nth(1).context("rustc did not tell its release")?;
     let library = PathBuf::from(format!("/usr/src/rustc-{release}/library"));
@@ -155,7 +154,7 @@ fn sources(module: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The files below a folder, in order.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
         let path = entry.with_context(|| format!("listing {}", folder.display()))?.path();

@@ -1,0 +1,103 @@
+//! `cargo xtask package`: the Debian packages, and their life in real Debian systems.
+
+mod faults;
+mod machine;
+mod release;
+mod stage;
+mod trial;
+
+use crate::{process, setup, workspace};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use release::Release;
+use stage::Version;
+use trial::Trial;
+
+/// Build the Debian packages: ashmem, ashmem-dkms, libashmem0, libashmem-dev
+///
+/// Builds the program, the library and the module's Rust half, builds that half a second time from the sources that are
+/// packed and compares the two, then packs everything by debian/rules and lets lintian look at it. Prints the packages'
+/// paths. They are for amd64, for Debian 12 and newer; ashmem-dkms also for Debian 11.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Package {
+    /// The version to give them, where it is not this tree's own
+    #[arg(long, value_name = "VERSION")]
+    version: Option<Version>,
+    /// Install, upgrade, downgrade, boot, remove and purge them in a system of this release (needs root)
+    #[arg(long, value_name = "RELEASE", conflicts_with = "version")]
+    trial: Option<Release>,
+    /// With --trial: make what goes wrong on people's machines go wrong, instead
+    #[arg(long, requires = "trial")]
+    faults: bool,
+}
+
+impl Package {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        setup::ensure(&[])?;
+        if let Some(release) = self.trial {
+            let trial = trial(release)?;
+            println!("{}", if self.faults { faults::run(&trial)? } else { trial.run()? });
+            return Ok(ExitCode::SUCCESS);
+        }
+        let version = self.version.clone().map_or_else(Version::of_this_tree, Ok)?;
+        for package in build(&version)? {
+            println!("{}", package.display());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Builds the packages of a version; they are made anew each time, and lintian has nothing to say about them.
+pub(crate) fn build(version: &Version) -> Result<Vec<PathBuf>> {
+    let folder = workspace::cache("packages")?.join(version.as_str());
+    let _lock = workspace::lock("packages")?;
+    workspace::make_whole(&folder, |part| {
+        let tree = part.join("ashmem-linux");
+        stage::fill(&tree, version)?;
+        let mut command = Command::new("dpkg-buildpackage");
+        command.args(["--build=binary", "--no-sign"]).current_dir(&tree);
+        let (text, status) = process::capture_both(&mut command)?;
+        if !status.success() {
+            bail!("{} ended with {}:\n{text}", process::line(&command), process::describe(status));
+        }
+        lint(&packages(part)?)?;
+        fs::remove_dir_all(&tree).context("removing the tree the packages were made from")
+    })?;
+    packages(&folder)
+}
+
+/// The packages of this tree and of a version before it, for a release: Debian 11 gets the module's alone.
+pub(crate) fn trial(release: Release) -> Result<Trial> {
+    let version = Version::of_this_tree()?;
+    let version_before: Version = format!("0.0.1~before.{version}").parse().map_err(anyhow::Error::msg)?;
+    let of = |version: &Version| -> Result<Vec<PathBuf>> {
+        let mut packages = build(version)?;
+        packages.retain(|package| !release.has_own_driver() || package.to_string_lossy().contains("ashmem-dkms_"));
+        Ok(packages)
+    };
+    Ok(Trial { release, packages: of(&version)?, before: of(&version_before)?, version, version_before })
+}
+
+/// The packages in a folder, in order.
+fn packages(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))?;
+    let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    found.retain(|path| path.extension().is_some_and(|ending| ending == "deb"));
+    found.sort();
+    Ok(found)
+}
+
+/// Debian's checker; whatever it says above a hint is a failure.
+fn lint(packages: &[PathBuf]) -> Result<()> {
+    let mut command = Command::new("lintian");
+    command.args(["--allow-root", "--fail-on", "error,warning", "--display-info", "--tag-display-limit", "0"]);
+    let (text, status) = process::capture_both(command.args(packages))?;
+    if !status.success() {
+        bail!("{} ended with {}:\n{text}", process::line(&command), process::describe(status));
+    }
+    eprint!("{text}");
+    Ok(())
+}
