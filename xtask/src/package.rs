@@ -3,6 +3,7 @@
 mod faults;
 mod machine;
 mod release;
+mod signing;
 mod stage;
 mod trial;
 
@@ -32,6 +33,9 @@ pub(crate) struct Package {
     /// With --trial: make what goes wrong on people's machines go wrong, instead
     #[arg(long, requires = "trial")]
     faults: bool,
+    /// With --trial: a kernel that takes signed modules alone, instead
+    #[arg(long, requires = "trial", conflicts_with = "faults")]
+    signing: bool,
 }
 
 impl Package {
@@ -39,7 +43,12 @@ impl Package {
         setup::ensure(&[])?;
         if let Some(release) = self.trial {
             let trial = trial(release)?;
-            println!("{}", if self.faults { faults::run(&trial)? } else { trial.run()? });
+            let seen = match (self.faults, self.signing) {
+                (true, _) => faults::run(&trial)?,
+                (_, true) => signing::run(&trial)?,
+                _ => trial.run()?,
+            };
+            println!("{seen}");
             return Ok(ExitCode::SUCCESS);
         }
         let version = self.version.clone().map_or_else(Version::of_this_tree, Ok)?;

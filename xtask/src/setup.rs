@@ -27,6 +27,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("lintian", "checking the packages"),
     ("lxc", "containers under the agent"),
     ("make", "kbuild"),
+    ("ovmf", "a firmware that holds keys"),
     ("pahole", "kbuild's type information"),
     ("qemu-system-x86", "the test machine"),
     ("runc", "containers under the agent"),

@@ -72,7 +72,7 @@ count=$(( $(df --output=avail -k /mnt | tail -n 1) - 300 )) 2>/dev/null";
     let script = format!(
         "{small}\nif {}; then exit 9; fi\n{there}\nrm /mnt/filler\nmount -o remount,size=90m /mnt\ndpkg --configure -a\n\
          {there}\ncp -a /mnt/. /tmp/dkms; umount /var/lib/dkms; rm -rf /var/lib/dkms; mv /tmp/dkms /var/lib/dkms",
-        install(&trial.before).replace("install", "install --allow-downgrades")
+        install(&trial.before).replace(" install ", " install --allow-downgrades ")
     );
     let said = machine.must(&script)?;
     expect(&said, &["no space is left", "stays in place"])?;
@@ -97,7 +97,7 @@ fn damaged_object(trial: &Trial, machine: &Machine) -> Result<()> {
 
 /// Killed with all that it started in the middle of the build.
 fn killed(trial: &Trial, machine: &Machine) -> Result<()> {
-    let downgrade = install(&trial.before).replace("install", "install --allow-downgrades");
+    let downgrade = install(&trial.before).replace(" install ", " install --allow-downgrades ");
     // The script is the first process of its namespace, and so the one that this signal does not reach.
     let script = format!(
         "{downgrade} &\nuntil ls /var/lib/dkms/ashmem/*/build/glue/module.o 2>/dev/null; do sleep 0.1; done\nkill -9 -1\nwait || true\n\
@@ -142,7 +142,7 @@ kill $user
 wait $user || true
 rmmod ashmem_linux
 test ! -e /dev/ashmem";
-    let life = machine.boot(&kernel(machine)?, script, "")?;
+    let life = machine.boot(&kernel(machine)?, script)?;
     expect(report(&life)?, &["the module stays loaded", "rmmod ashmem_linux"])
 }
 

@@ -56,6 +56,18 @@ impl Machine {
         Ok(())
     }
 
+    /// What a file of the machine holds.
+    pub(crate) fn file(&self, path: &str) -> Result<Vec<u8>> {
+        let above = self.folder.join("upper").join(path);
+        let file = if above.exists() { above } else { self.lower.join(path) };
+        fs::read(&file).with_context(|| format!("reading {}", file.display()))
+    }
+
+    /// A place of this host's for something that belongs to the machine and does not lie in it.
+    pub(crate) fn outside(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// Runs a script as root in a chroot; both of its outputs as one text, and whether it ended well.
     pub(crate) fn run(&self, script: &str) -> Result<(String, bool)> {
         let chroot = r#"mount -t proc proc proc
@@ -82,13 +94,31 @@ exec chroot . sh -ec "$1""#;
     }
 
     /// Boots one of its kernels with the machine's own systemd, which runs the script when everything else has started.
-    pub(crate) fn boot(&self, kernel: &str, script: &str, parameters: &str) -> Result<Life> {
+    pub(crate) fn boot(&self, kernel: &str, script: &str) -> Result<Life> {
+        self.boot_with(kernel, script, "", &[])
+    }
+
+    /// As [`Self::boot`], by a UEFI firmware whose variables stay from one boot to the next, with parameters for the kernel.
+    pub(crate) fn boot_by_firmware(&self, kernel: &str, script: &str, parameters: &str) -> Result<Life> {
+        let variables = self.outside("variables.fd");
+        if !variables.exists() {
+            fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &variables)
+                .context("copying the firmware's empty variables")?;
+        }
+        let drives = [
+            "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd".to_owned(),
+            format!("if=pflash,format=raw,file={}", variables.display()),
+        ];
+        self.boot_with(kernel, script, parameters, &drives)
+    }
+
+    fn boot_with(&self, kernel: &str, script: &str, parameters: &str, drives: &[String]) -> Result<Life> {
         // Idle: after every job of the boot.
         const UNIT: &str = "[Unit]\nDescription=A trial of packages\n\n[Service]\nType=idle\nExecStart=/bin/sh /trial/life\n\n\
                             [Install]\nWantedBy=multi-user.target\n";
         let wants = self.upper("etc/systemd/system/multi-user.target.wants")?;
         fs::write(wants.join("trial.service"), UNIT).context("writing the trial's unit")?;
-        let life = self.start(kernel, script, parameters);
+        let life = self.start(kernel, script, parameters, drives);
         fs::remove_file(wants.join("trial.service")).context("removing the trial's unit")?;
         life
     }
@@ -96,12 +126,12 @@ exec chroot . sh -ec "$1""#;
     /// Boots one of its kernels with the script for init: no systemd, no udev.
     pub(crate) fn boot_bare(&self, kernel: &str, script: &str) -> Result<Life> {
         let prologue = "mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev\n";
-        self.start(kernel, &format!("{prologue}{script}"), "init=/trial/life")
+        self.start(kernel, &format!("{prologue}{script}"), "init=/trial/life", &[])
     }
 
     /// Starts QEMU, whose root is this machine's, and waits until it is off.
-    fn start(&self, kernel: &str, script: &str, parameters: &str) -> Result<Life> {
-        const PATIENCE: Duration = Duration::from_secs(420);
+    fn start(&self, kernel: &str, script: &str, parameters: &str, drives: &[String]) -> Result<Life> {
+        const PATIENCE: Duration = Duration::from_secs(900);
         let exchange = self.exchange()?;
         let life = format!(
             "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive\n\
@@ -113,7 +143,7 @@ exec chroot . sh -ec "$1""#;
             .context("making it executable")?;
         let _ = fs::remove_file(exchange.join("report"));
         self.must(&format!("cp /boot/vmlinuz-{kernel} /trial/vmlinuz"))?;
-        fs::write(self.folder.join("initramfs"), self.initramfs(kernel)?).context("writing the initramfs")?;
+        fs::write(self.outside("initramfs"), self.initramfs(kernel)?).context("writing the initramfs")?;
         let append = format!("console=ttyS0 panic=-1 quiet systemd.show_status=1 net.ifnames=0 {parameters}");
         let mut command = self.joined(r#"exec timeout "$@""#, &[]);
         command.arg(PATIENCE.as_secs().to_string()).arg("qemu-system-x86_64").args([
@@ -137,7 +167,8 @@ exec chroot . sh -ec "$1""#;
             "-append",
             &append,
         ]);
-        command.arg("-initrd").arg(self.folder.join("initramfs"));
+        command.arg("-initrd").arg(self.outside("initramfs"));
+        command.args(drives.iter().flat_map(|drive| ["-drive", drive]));
         command.args(["-virtfs", "local,path=.,mount_tag=root,security_model=passthrough,multidevs=remap"]);
         let started = Instant::now();
         let (console, _) = process::capture_both(&mut command)?;
@@ -180,18 +211,18 @@ exec switch_root /new $init
     }
 
     fn decompressed(&self, file: &str) -> Result<Vec<u8>> {
-        let below = self.lower.join(file.trim_start_matches('/'));
-        let above = self.folder.join("upper").join(file.trim_start_matches('/'));
-        let file = if above.exists() { above } else { below };
-        let program = match file.extension().and_then(|ending| ending.to_str()) {
-            Some("xz") => "xz",
-            Some("zst") => "zstd",
-            _ => return fs::read(&file).with_context(|| format!("reading {}", file.display())),
+        let bytes = self.file(file.trim_start_matches('/'))?;
+        let program = match file.rsplit_once('.') {
+            Some((_, "xz")) => "xz",
+            Some((_, "zst")) => "zstd",
+            _ => return Ok(bytes),
         };
-        let output = Command::new(program).args(["-dcq"]).arg(&file).output();
-        let output = output.with_context(|| format!("decompressing {}", file.display()))?;
+        let packed = self.outside("packed");
+        fs::write(&packed, bytes).with_context(|| format!("writing {}", packed.display()))?;
+        let output = Command::new(program).arg("-dcq").stdin(fs::File::open(&packed)?).output();
+        let output = output.with_context(|| format!("decompressing {file}"))?;
         if !output.status.success() {
-            bail!("{program} could not decompress {}:\n{}", file.display(), process::tail(&output.stderr));
+            bail!("{program} could not decompress {file}:\n{}", process::tail(&output.stderr));
         }
         Ok(output.stdout)
     }

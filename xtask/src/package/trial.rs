@@ -39,7 +39,7 @@ impl Trial {
         write!(seen, "installed, upgraded, downgraded; ")?;
 
         for kernel in self.kernels_after_another(&machine)? {
-            let life = machine.boot(&kernel, &self.device_script(), "")?;
+            let life = machine.boot(&kernel, &self.device_script())?;
             report(&life).with_context(|| format!("booting {kernel} of {}", self.release))?;
             write!(seen, "{kernel} booted in {:.0} s; ", life.time.as_secs_f64())?;
         }
@@ -75,7 +75,7 @@ impl Trial {
     fn kernels_after_another<'a>(&self, machine: &'a Machine) -> Result<impl Iterator<Item = String> + 'a> {
         let first = machine.kernels()?;
         machine.must(&format!(
-            "apt-get -q install -y --no-install-recommends --no-download {}",
+            "apt-get -q -o Dpkg::Use-Pty=0 install -y --no-install-recommends --no-download {}",
             self.release.second_kernel()
         ))?;
         let all = machine.kernels()?;
@@ -108,7 +108,7 @@ impl Trial {
 pub(crate) fn install(packages: &[PathBuf]) -> String {
     let files = packages.iter().filter_map(|package| package.file_name());
     let files: Vec<_> = files.map(|name| format!("/trial/{}", name.to_string_lossy())).collect();
-    format!("apt-get -q install -y --no-install-recommends --no-download {}", files.join(" "))
+    format!("apt-get -q -o Dpkg::Use-Pty=0 install -y --no-install-recommends {}", files.join(" "))
 }
 
 /// What a machine's script said, if it ended well.
