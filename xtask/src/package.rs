@@ -7,11 +7,14 @@ mod signing;
 mod stage;
 mod trial;
 
+use crate::steps::{Step, Verdict};
 use crate::{process, setup, workspace};
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::{Mutex, PoisonError};
 
 use release::Release;
 use stage::Version;
@@ -52,15 +55,34 @@ impl Package {
             return Ok(ExitCode::SUCCESS);
         }
         let version = self.version.clone().map_or_else(Version::of_this_tree, Ok)?;
-        for package in build(&version)? {
+        for package in build(&version, true)? {
             println!("{}", package.display());
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Builds the packages of a version; they are made anew each time, and lintian has nothing to say about them.
-pub(crate) fn build(version: &Version) -> Result<Vec<PathBuf>> {
+/// The packages' tests: their life in each release; what goes wrong, and signing, in Debian 12.
+pub(crate) fn steps() -> Vec<Step> {
+    let on = |what: &str, release: Release, attempt: fn(&Trial) -> Result<String>| {
+        Step::new(format!("packages on {release}, {what}"), move || {
+            if !rustix::process::geteuid().is_root() {
+                return Ok(Verdict::Skipped("making and mounting a system needs root".to_owned()));
+            }
+            attempt(&trial(release)?).map(Verdict::Passed)
+        })
+    };
+    let mut steps = vec![
+        on("life", Release::Bookworm, Trial::run),
+        on("faults", Release::Bookworm, faults::run),
+        on("signing", Release::Bookworm, signing::run),
+    ];
+    steps.extend([Release::Trixie, Release::Sid, Release::Bullseye].map(|release| on("life", release, Trial::run)));
+    steps
+}
+
+/// Builds the packages of a version, and lets lintian look at them where they are to be given away.
+fn build(version: &Version, lint_them: bool) -> Result<Vec<PathBuf>> {
     let folder = workspace::cache("packages")?.join(version.as_str());
     let _lock = workspace::lock("packages")?;
     workspace::make_whole(&folder, |part| {
@@ -72,22 +94,36 @@ pub(crate) fn build(version: &Version) -> Result<Vec<PathBuf>> {
         if !status.success() {
             bail!("{} ended with {}:\n{text}", process::line(&command), process::describe(status));
         }
-        lint(&packages(part)?)?;
+        if lint_them {
+            lint(&packages(part)?)?;
+        }
         fs::remove_dir_all(&tree).context("removing the tree the packages were made from")
     })?;
     packages(&folder)
+}
+
+/// The packages of a version as the first trial of this run built them.
+fn built_once(version: &Version, lint_them: bool) -> Result<Vec<PathBuf>> {
+    static BUILT: Mutex<BTreeMap<String, Vec<PathBuf>>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(packages) = built.get(version.as_str()) {
+        return Ok(packages.clone());
+    }
+    let packages = build(version, lint_them)?;
+    built.insert(version.as_str().to_owned(), packages.clone());
+    Ok(packages)
 }
 
 /// The packages of this tree and of a version before it, for a release: Debian 11 gets the module's alone.
 pub(crate) fn trial(release: Release) -> Result<Trial> {
     let version = Version::of_this_tree()?;
     let version_before: Version = format!("0.0.1~before.{version}").parse().map_err(anyhow::Error::msg)?;
-    let of = |version: &Version| -> Result<Vec<PathBuf>> {
-        let mut packages = build(version)?;
+    let of = |version: &Version, lint_them| -> Result<Vec<PathBuf>> {
+        let mut packages = built_once(version, lint_them)?;
         packages.retain(|package| !release.has_own_driver() || package.to_string_lossy().contains("ashmem-dkms_"));
         Ok(packages)
     };
-    Ok(Trial { release, packages: of(&version)?, before: of(&version_before)?, version, version_before })
+    Ok(Trial { release, packages: of(&version, true)?, before: of(&version_before, false)?, version, version_before })
 }
 
 /// The packages in a folder, in order.

@@ -8,7 +8,7 @@ use crate::kernel::{Kernel, Line};
 use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
-use crate::{check, containers, process, setup, static_program, waydroid, workspace};
+use crate::{check, containers, package, process, setup, static_program, waydroid, workspace};
 use anyhow::Result;
 use clap::Args;
 use std::process::{Command, ExitCode};
@@ -71,6 +71,7 @@ impl Test {
         steps.extend(Line::ALL.map(races));
         if self.all {
             steps.push(waydroid::booted());
+            steps.extend(package::steps());
         }
         steps
     }

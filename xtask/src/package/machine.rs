@@ -8,7 +8,7 @@ use crate::initramfs::Initramfs;
 use crate::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -114,12 +114,15 @@ exec chroot . sh -ec "$1""#;
 
     fn boot_with(&self, kernel: &str, script: &str, parameters: &str, drives: &[String]) -> Result<Life> {
         // Idle: after every job of the boot.
-        const UNIT: &str = "[Unit]\nDescription=A trial of packages\n\n[Service]\nType=idle\nExecStart=/bin/sh /trial/life\n\n\
-                            [Install]\nWantedBy=multi-user.target\n";
-        let wants = self.upper("etc/systemd/system/multi-user.target.wants")?;
-        fs::write(wants.join("trial.service"), UNIT).context("writing the trial's unit")?;
+        const UNIT: &str =
+            "[Unit]\nDescription=A trial of packages\n\n[Service]\nType=idle\nExecStart=/bin/sh /trial/life\n";
+        let units = self.upper("etc/systemd/system")?;
+        fs::write(units.join("trial.service"), UNIT).context("writing the trial's unit")?;
+        let wanted = self.upper("etc/systemd/system/multi-user.target.wants")?.join("trial.service");
+        symlink("/etc/systemd/system/trial.service", &wanted).context("having the trial's unit started")?;
         let life = self.start(kernel, script, parameters, drives);
-        fs::remove_file(wants.join("trial.service")).context("removing the trial's unit")?;
+        fs::remove_file(units.join("trial.service")).context("removing the trial's unit")?;
+        fs::remove_file(wanted).context("removing the trial's unit")?;
         life
     }
 
@@ -180,6 +183,8 @@ exec chroot . sh -ec "$1""#;
     /// own would do for a disk.
     fn initramfs(&self, kernel: &str) -> Result<Vec<u8>> {
         const INIT: &str = "#!/bin/sh
+mount -t devtmpfs dev /dev
+exec </dev/console >/dev/console 2>&1
 for module in $(cat /modules); do insmod $module; done
 mount -t proc proc /proc
 mkdir -p /new

@@ -60,8 +60,8 @@ pub(crate) fn fill(tree: &Path, version: &Version) -> Result<()> {
         copy(&packaging(&format!("system/{name}")), &built.join(name))?;
     }
     copy_with(&packaging("dkms/modules"), &built.join("modules"), version)?;
-    for unit in ["ashmem-agent.service", "ashmem-agent.socket"] {
-        copy(&packaging(&format!("systemd/{unit}")), &built.join("systemd").join(unit))?;
+    for unit in files(&packaging("systemd"), OsStr::new(""))? {
+        copy(&unit, &built.join("systemd").join(unit.file_name().context("a unit has a name")?))?;
     }
     copy(&packaging("waydroid/lxc-start"), &built.join("waydroid/lxc-start"))?;
     library::install(Path::new("/usr"), Path::new(LIBRARIES), Some(&built.join("library"))).map(drop)

@@ -44,10 +44,11 @@ impl Trial {
             write!(seen, "{kernel} booted in {:.0} s; ", life.time.as_secs_f64())?;
         }
 
-        machine.must(&format!("apt-get -q -y purge {}", self.names().join(" ")))?;
-        machine.must("apt-get -q -y purge linux-image-[5-9]*-rt-amd64 'linux-*bpo*' >/dev/null 2>&1 || true")?;
-        let left: Vec<_> = files(&machine)?.into_iter().filter(|file| !untouched.contains(file)).collect();
-        let ours: Vec<_> = left.iter().filter(|file| file.contains("ashmem")).collect();
+        machine.must(&format!("apt-get -q -o Dpkg::Use-Pty=0 -y remove {}", self.names().join(" ")))?;
+        machine.must("if grep -l updates/.*ashmem_linux /lib/modules/*/modules.dep; then exit 1; fi")?;
+        machine.must(&format!("apt-get -q -o Dpkg::Use-Pty=0 -y purge {}", self.names().join(" ")))?;
+        let left: Vec<_> = files(&machine)?;
+        let ours: Vec<_> = left.iter().filter(|file| file.contains("ashmem") && !untouched.contains(file)).collect();
         if !ours.is_empty() {
             bail!("after the purge {} still has {ours:?}", self.release);
         }
