@@ -5,15 +5,18 @@
 
 mod archive;
 mod bench;
+mod cdi;
 mod check;
 mod chroot;
 mod conformance;
 mod console;
 mod containers;
 mod demo;
+mod doctor;
 mod image;
 mod initramfs;
 mod kernel;
+mod kubernetes;
 mod library;
 mod module;
 mod package;

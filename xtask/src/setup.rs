@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: everything the other verbs need, on a bare Debian 12 that has Rust.
 
 use crate::kernel::{Kernel, Line};
-use crate::{process, workspace};
+use crate::{kubernetes, process, workspace};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeSet;
@@ -29,6 +29,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("make", "kbuild"),
     ("ovmf", "a firmware that holds keys"),
     ("pahole", "kbuild's type information"),
+    ("podman", "an engine that reads the CDI specification"),
+    ("python3-pip", "the validator of Kubernetes manifests"),
     ("qemu-system-x86", "the test machine"),
     ("runc", "containers under the agent"),
     ("rust-web-src", "the sources of `core`, built with kernel flags"),
@@ -103,6 +105,7 @@ impl Setup {
             let kernel = if self.refresh { Kernel::refresh(*line)? } else { Kernel::fetch(*line)? };
             eprintln!("kernel {line}: {} ({})", kernel.release, kernel.version);
         }
+        kubernetes::Validator::ensure()?;
         hand_over()?;
         eprintln!("everything is there");
         Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use crate::kernel::{Kernel, Line};
 use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
-use crate::{check, containers, package, process, setup, static_program, waydroid, workspace};
+use crate::{cdi, check, containers, doctor, kubernetes, package, process, setup, static_program, waydroid, workspace};
 use anyhow::Result;
 use clap::Args;
 use std::process::{Command, ExitCode};
@@ -58,7 +58,7 @@ impl Test {
             steps.extend([under_run(Level::Fast, None), under_run(Level::Bare, None)]);
         }
         steps.extend(containers::steps());
-        steps.push(waydroid::here());
+        steps.extend([waydroid::here(), cdi::step(), kubernetes::step()]);
         steps
     }
 
@@ -69,6 +69,7 @@ impl Test {
         steps.extend((SEED..SEED + seeds).map(differential));
         steps.extend(Line::ALL.map(trial));
         steps.extend(Line::ALL.map(races));
+        steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
             steps.push(waydroid::booted());
             steps.extend(package::steps());

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
 
@@ -72,6 +72,9 @@ pub enum Error {
     /// Something else lies there.
     #[error("{NODE} is {0}, not the driver's device: `ashmem doctor --mode module` tells what is in the way")]
     WrongNode(&'static str),
+    /// Nobody answers there.
+    #[error("opening {NODE}: {0}; `ashmem doctor --mode module` tells what is in the way")]
+    Dead(Errno),
     /// It cannot be looked at.
     #[error("looking at {path}: {errno}")]
     Unseen {
@@ -111,6 +114,8 @@ impl Spec {
                 "the null device, which stands in for it under `ashmem run` and `ashmem agent`",
             ));
         }
+        // A node made by hand stays when its driver goes, and opens no more.
+        rustix::fs::open(NODE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(Error::Dead)?;
         let id = fs::read_to_string(BOOT_ID).map_err(|error| Error::Unseen {
             path: BOOT_ID,
             errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),

@@ -1,6 +1,6 @@
 //! `ashmem doctor`: why /dev/ashmem works here or does not.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -153,10 +153,18 @@ impl Explain {
 
 /// With colours where they are wanted: on a terminal, unless NO_COLOR.
 fn print(text: &str) -> Result<()> {
-    write!(anstream::stdout(), "{text}").context("writing to standard output")
+    written(write!(anstream::stdout(), "{text}"))
 }
 
 fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).context("putting the result into JSON")?;
-    writeln!(std::io::stdout(), "{text}").context("writing to standard output")
+    written(writeln!(std::io::stdout(), "{text}"))
+}
+
+/// Who stops reading (`| head`, `| grep -q`) has read enough: the exit status still tells.
+fn written(result: std::io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("writing to standard output"),
+    }
 }

@@ -39,7 +39,7 @@ impl Distribution {
     /// The command that installs a package of this project, or where to read on where there is none.
     pub fn install_ours(&self, package: &str) -> String {
         match self {
-            Self::Debian => format!("sudo apt install {package}"),
+            Self::Debian => format!("sudo apt install ./{package}_*.deb   # the package's file: docs/install.md"),
             Self::Fedora => format!("# {package}: no repository has it; build it as docs/install.md says under Fedora"),
             Self::Arch => format!("# {package}: no repository has it; build it as docs/install.md says under Arch"),
             Self::Other(name) => {

@@ -53,6 +53,7 @@ impl Check for BootId {
             return finding.next("# make the container with --device android.dev/ashmem=all, which brings both names");
         }
         let rules = ["/etc", "/usr/lib", "/lib"].map(|top| format!("{top}/udev/rules.d/60-ashmem.rules"));
+        // The module's package brings the rule by which udev makes the name at each boot.
         let finding = if rules.iter().any(|rule| host.has(rule)) {
             finding.next("sudo udevadm trigger --settle --name-match=ashmem")
         } else {

@@ -3,7 +3,7 @@
 use super::Message;
 
 const OURS: &[&str] = &[
-    "sudo apt install ashmem-dkms   # builds on 5.10 to 7.x",
+    "sudo apt install ./ashmem-dkms_*.deb   # builds on 5.10 to 7.x",
     "# remove the old one first: dkms status; sudo dkms remove anbox-ashmem/1 --all",
 ];
 

@@ -9,7 +9,7 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "an old module jumped to a kernel function that it had looked up by itself, and the processor's branch tracking (IBT, from Intel's 11th generation on) stopped it",
         next: &[
             "# remove that module: sudo dkms remove anbox-binder/1 --all; sudo dkms remove anbox-ashmem/1 --all",
-            "sudo apt install ashmem-dkms   # looks nothing up",
+            "sudo apt install ./ashmem-dkms_*.deb   # looks nothing up",
             "# binder comes with the kernel: sudo modprobe binder_linux",
         ],
     },
@@ -19,7 +19,7 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "the kernel crashed in an ashmem driver. Old ones copy to a program's memory by force (ashmem_read, on 4.17 and later) or race in their shrinker",
         next: &[
             "modinfo ashmem_linux | head -5   # whose is it? this project's says `Android shared memory (/dev/ashmem)`",
-            "sudo modprobe -r ashmem_linux; sudo apt install ashmem-dkms",
+            "sudo modprobe -r ashmem_linux; sudo apt install ./ashmem-dkms_*.deb",
             "# if it is this project's: report it with the whole text",
         ],
     },

@@ -72,7 +72,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "module-not-found",
         pattern: r"module ashmem_linux not found|modprobe: (FATAL|ERROR).*ashmem|ashmem_linux.*not found|could not find module.*ashmem|failed to load ashmem driver|ashmem.*modprobe.*(fail|error|not found)|required kernel module.*ashmem",
         cause: "this kernel has no ashmem driver (mainline dropped it in 5.18) and no module was built for it. Waydroid prints this and goes on with memfd: up to Android 15 that is harmless, and the trouble is elsewhere",
-        next: &["ashmem doctor --mode module   # if you want the device", "sudo apt install ashmem-dkms"],
+        next: &["ashmem doctor --mode module   # if you want the device", "sudo apt install ./ashmem-dkms_*.deb"],
     },
     Message {
         id: "config-ashmem",

@@ -15,7 +15,7 @@ fn the_agent_is_not_there() {
         &root.finding("agent"),
         Status::Fault,
         &[],
-        &["sudo apt install ashmem", "systemctl enable --now ashmem-agent.socket"],
+        &["sudo apt install ./ashmem_*.deb", "systemctl enable --now ashmem-agent.socket"],
     );
     root.file("usr/lib/systemd/system/ashmem-agent.socket", "");
     expect(&root.finding("agent"), Status::Fault, &[], &["sudo systemctl enable --now ashmem-agent.socket"]);

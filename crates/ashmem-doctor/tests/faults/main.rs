@@ -35,7 +35,10 @@ fn the_screen_is_one_screen_and_ends_with_the_command() {
     let report = Root::debian().report(Mode::Only(Way::Module));
     let text = Screen(&report).to_string();
     assert!(text.lines().count() <= 40, "{text}");
-    assert!(text.contains("does not work here by `module`") && text.contains("sudo apt install ashmem-dkms"), "{text}");
+    assert!(
+        text.contains("does not work here by `module`") && text.contains("sudo apt install ./ashmem-dkms_*.deb"),
+        "{text}"
+    );
 }
 
 #[test]

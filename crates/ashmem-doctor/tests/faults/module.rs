@@ -10,7 +10,12 @@ const NEXT: &str = "6.1.0-54-amd64";
 
 #[test]
 fn not_installed() {
-    expect(&Root::debian().finding("module"), Status::Fault, &["not installed"], &["sudo apt install ashmem-dkms"]);
+    expect(
+        &Root::debian().finding("module"),
+        Status::Fault,
+        &["not installed"],
+        &["sudo apt install ./ashmem-dkms_*.deb"],
+    );
     let root = Root::debian();
     root.file("etc/os-release", "ID=fedora\n");
     expect(&root.finding("module"), Status::Fault, &["not installed"], &["docs/install.md"]);
