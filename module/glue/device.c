@@ -10,18 +10,34 @@
 #include <linux/module.h>
 #include <linux/namei.h>
 #include <linux/seq_file.h>
+#include <linux/timekeeping.h>
 #include <linux/uio.h>
 
 #include "glue.h"
+#include "trace.h"
 
 void ashmem_file_set_region(struct file *file, struct ashmem_region *region)
 {
 	file->private_data = region;
 }
 
+/*
+ * With nobody listening a tracepoint here is one instruction, which does nothing: the kernel patches it into a jump when
+ * somebody does.
+ */
+
+static noinline int traced_open(struct file *file)
+{
+	u64 began = ktime_get_mono_fast_ns();
+	int error = ashmem_rs_open(file);
+
+	trace_open(error ? NULL : file->private_data, ktime_get_mono_fast_ns() - began, error);
+	return error;
+}
+
 static int device_open(struct inode *inode, struct file *file)
 {
-	return ashmem_rs_open(file);
+	return trace_open_enabled() ? traced_open(file) : ashmem_rs_open(file);
 }
 
 static int device_release(struct inode *inode, struct file *file)
@@ -30,14 +46,29 @@ static int device_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+static noinline long traced_ioctl(struct file *file, unsigned int cmd, unsigned long arg,
+				  long (*answer)(struct ashmem_region *, unsigned int, unsigned long))
+{
+	struct ashmem_region *region = file->private_data;
+	u64 began = ktime_get_mono_fast_ns();
+	long result = answer(region, cmd, arg);
+
+	trace_ioctl(region, ashmem_rs_inode(region), cmd, arg, ktime_get_mono_fast_ns() - began, result);
+	return result;
+}
+
 static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
+	if (trace_ioctl_enabled())
+		return traced_ioctl(file, cmd, arg, ashmem_rs_ioctl);
 	return ashmem_rs_ioctl(file->private_data, cmd, arg);
 }
 
 #ifdef CONFIG_COMPAT
 static long device_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
+	if (trace_ioctl_enabled())
+		return traced_ioctl(file, cmd, arg, ashmem_rs_compat_ioctl);
 	return ashmem_rs_compat_ioctl(file->private_data, cmd, arg);
 }
 #endif
@@ -45,10 +76,23 @@ static long device_compat_ioctl(struct file *file, unsigned int cmd, unsigned lo
 /* VM_READ, VM_WRITE and VM_EXEC have the values of PROT_READ, PROT_WRITE and PROT_EXEC. */
 static_assert(VM_READ == PROT_READ && VM_WRITE == PROT_WRITE && VM_EXEC == PROT_EXEC);
 
+static noinline int traced_mmap(struct ashmem_region *region, struct vm_area_struct *vma, u64 len, u32 prot)
+{
+	u64 began = ktime_get_mono_fast_ns();
+	int error = ashmem_rs_mmap(region, vma, len, prot);
+
+	trace_mmap(region, ashmem_rs_inode(region), vma, len, prot, ktime_get_mono_fast_ns() - began, error);
+	return error;
+}
+
 static int device_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	return ashmem_rs_mmap(file->private_data, vma, vma->vm_end - vma->vm_start,
-			      vma->vm_flags & (VM_READ | VM_WRITE | VM_EXEC));
+	u64 len = vma->vm_end - vma->vm_start;
+	u32 prot = vma->vm_flags & (VM_READ | VM_WRITE | VM_EXEC);
+
+	if (trace_mmap_enabled())
+		return traced_mmap(file->private_data, vma, len, prot);
+	return ashmem_rs_mmap(file->private_data, vma, len, prot);
 }
 
 static ssize_t device_read_iter(struct kiocb *iocb, struct iov_iter *to)

@@ -39,6 +39,8 @@ int ashmem_rs_mmap(struct ashmem_region *region, struct vm_area_struct *vma, u64
 struct file *ashmem_rs_read_from(struct ashmem_region *region);
 struct file *ashmem_rs_seek_in(struct ashmem_region *region);
 void ashmem_rs_show_fdinfo(struct ashmem_region *region, struct seq_file *seq);
+/* The backing file's inode number, 0 while there is none. */
+unsigned long ashmem_rs_inode(const struct ashmem_region *region);
 /* Pages that a purge could free. */
 unsigned long ashmem_rs_purgeable(void);
 /* Purges up to @ranges ranges, oldest first; the pages freed, or -1 if every one in reach is in use. */
@@ -88,26 +90,21 @@ void ashmem_fdinfo_file(struct seq_file *seq, unsigned long inode);
 void ashmem_fdinfo_name(struct seq_file *seq, const char *name);
 void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned, u64 purged);
 
-/* trace.c: how many listeners each event has, and the events. */
+/* trace.c: how many listeners each event has, and the events. Those of open, ioctl and mmap are C's own (device.c). */
 extern const int *const ashmem_trace_listeners[];
 enum ashmem_event {
-	ASHMEM_EVENT_OPEN,
 	ASHMEM_EVENT_RELEASE,
 	ASHMEM_EVENT_SET_NAME,
 	ASHMEM_EVENT_SET_SIZE,
 	ASHMEM_EVENT_SET_PROT_MASK,
-	ASHMEM_EVENT_MMAP,
 	ASHMEM_EVENT_PIN,
 	ASHMEM_EVENT_UNPIN,
 	ASHMEM_EVENT_PURGE,
 };
-void ashmem_trace_open(const void *region, long result);
 void ashmem_trace_release(const void *region, unsigned long inode);
 void ashmem_trace_set_name(const void *region, const char *name, long result);
 void ashmem_trace_set_size(const void *region, u64 size, long result);
 void ashmem_trace_set_prot_mask(const void *region, unsigned long inode, u64 mask, long result);
-void ashmem_trace_mmap(const void *region, unsigned long inode, const struct vm_area_struct *vma, u64 len, u32 prot,
-		       long result);
 void ashmem_trace_pin(const void *region, unsigned long inode, u64 pin, long result);
 void ashmem_trace_unpin(const void *region, unsigned long inode, u64 pin, long result);
 void ashmem_trace_purge(const void *region, unsigned long inode, u64 first, u64 last);

@@ -5,7 +5,8 @@
 
 #include "glue.h"
 
-#ifdef CONFIG_TRACEPOINTS
+/* NOTRACE is a build without tracepoints, to measure what they cost. */
+#if defined(CONFIG_TRACEPOINTS) && !defined(NOTRACE)
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -15,12 +16,10 @@ static_assert(offsetof(struct static_key, enabled) == 0);
 #define LISTENERS(event) ((const int *)&__tracepoint_##event.key)
 
 const int *const ashmem_trace_listeners[] = {
-	[ASHMEM_EVENT_OPEN] = LISTENERS(open),
 	[ASHMEM_EVENT_RELEASE] = LISTENERS(release),
 	[ASHMEM_EVENT_SET_NAME] = LISTENERS(set_name),
 	[ASHMEM_EVENT_SET_SIZE] = LISTENERS(set_size),
 	[ASHMEM_EVENT_SET_PROT_MASK] = LISTENERS(set_prot_mask),
-	[ASHMEM_EVENT_MMAP] = LISTENERS(mmap),
 	[ASHMEM_EVENT_PIN] = LISTENERS(pin),
 	[ASHMEM_EVENT_UNPIN] = LISTENERS(unpin),
 	[ASHMEM_EVENT_PURGE] = LISTENERS(purge),
@@ -28,27 +27,20 @@ const int *const ashmem_trace_listeners[] = {
 
 #else
 
-#define trace_open(...) do { } while (0)
-#define trace_release trace_open
-#define trace_set_name trace_open
-#define trace_set_size trace_open
-#define trace_set_prot_mask trace_open
-#define trace_mmap trace_open
-#define trace_pin trace_open
-#define trace_unpin trace_open
-#define trace_purge trace_open
+#define trace_release(...) do { } while (0)
+#define trace_set_name trace_release
+#define trace_set_size trace_release
+#define trace_set_prot_mask trace_release
+#define trace_pin trace_release
+#define trace_unpin trace_release
+#define trace_purge trace_release
 
 static const int nobody;
 const int *const ashmem_trace_listeners[] = {
-	[ASHMEM_EVENT_OPEN... ASHMEM_EVENT_PURGE] = &nobody,
+	[ASHMEM_EVENT_RELEASE ... ASHMEM_EVENT_PURGE] = &nobody,
 };
 
 #endif
-
-void ashmem_trace_open(const void *region, long result)
-{
-	trace_open(region, result);
-}
 
 void ashmem_trace_release(const void *region, unsigned long inode)
 {
@@ -68,13 +60,6 @@ void ashmem_trace_set_size(const void *region, u64 size, long result)
 void ashmem_trace_set_prot_mask(const void *region, unsigned long inode, u64 mask, long result)
 {
 	trace_set_prot_mask(region, inode, mask, result);
-}
-
-void ashmem_trace_mmap(const void *region, unsigned long inode, const struct vm_area_struct *vma, u64 len, u32 prot,
-		       long result)
-{
-	trace_mmap(region, inode, vma->vm_start, len, (u64)vma->vm_pgoff << PAGE_SHIFT, prot, vma->vm_flags & VM_SHARED,
-		   result);
 }
 
 /* struct ashmem_pin as it was read: the offset in the word that comes first in memory. */

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The static tracepoints ashmem:*. A region is named by its address, for as long as it lives, and by its backing file's
- * inode number (0 before the first mmap), which /proc/PID/maps and fdinfo show too.
+ * inode number (0 before the first mmap), which /proc/PID/maps and fdinfo show too. pid is the process (common_pid is the
+ * thread) as the host sees it, vpid as its own pid namespace does. ns is the time spent inside the driver, in nanoseconds.
+ *
+ * Every request of a region's descriptor ends with an ioctl event, whatever became of it. The events of a request's own
+ * come just before it, from the same thread, and tell what was in the caller's memory.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM ashmem
@@ -9,22 +13,30 @@
 #if !defined(ASHMEM_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define ASHMEM_TRACE_H
 
+#include <linux/sched.h>
 #include <linux/tracepoint.h>
 
 #define ashmem_show_prot(prot) __print_flags(prot, "|", { 1, "READ" }, { 2, "WRITE" }, { 4, "EXEC" })
 
 TRACE_EVENT(open,
-	TP_PROTO(const void *region, long result),
-	TP_ARGS(region, result),
+	TP_PROTO(const void *region, u64 ns, long result),
+	TP_ARGS(region, ns, result),
 	TP_STRUCT__entry(
 		__field(const void *, region)
+		__field(u64, ns)
+		__field(pid_t, pid)
+		__field(pid_t, vpid)
 		__field(long, result)
 	),
 	TP_fast_assign(
 		__entry->region = region;
+		__entry->ns = ns;
+		__entry->pid = task_tgid_nr(current);
+		__entry->vpid = task_tgid_vnr(current);
 		__entry->result = result;
 	),
-	TP_printk("region=%p result=%ld", __entry->region, __entry->result)
+	TP_printk("region=%p pid=%d vpid=%d ns=%llu result=%ld", __entry->region, __entry->pid, __entry->vpid,
+		  __entry->ns, __entry->result)
 );
 
 TRACE_EVENT(release,
@@ -33,12 +45,43 @@ TRACE_EVENT(release,
 	TP_STRUCT__entry(
 		__field(const void *, region)
 		__field(unsigned long, inode)
+		__field(pid_t, pid)
+		__field(pid_t, vpid)
 	),
 	TP_fast_assign(
 		__entry->region = region;
 		__entry->inode = inode;
+		__entry->pid = task_tgid_nr(current);
+		__entry->vpid = task_tgid_vnr(current);
 	),
-	TP_printk("region=%p inode=%lu", __entry->region, __entry->inode)
+	TP_printk("region=%p inode=%lu pid=%d vpid=%d", __entry->region, __entry->inode, __entry->pid, __entry->vpid)
+);
+
+TRACE_EVENT(ioctl,
+	TP_PROTO(const void *region, unsigned long inode, u32 cmd, u64 arg, u64 ns, long result),
+	TP_ARGS(region, inode, cmd, arg, ns, result),
+	TP_STRUCT__entry(
+		__field(const void *, region)
+		__field(unsigned long, inode)
+		__field(u64, arg)
+		__field(u64, ns)
+		__field(u32, cmd)
+		__field(pid_t, pid)
+		__field(pid_t, vpid)
+		__field(long, result)
+	),
+	TP_fast_assign(
+		__entry->region = region;
+		__entry->inode = inode;
+		__entry->arg = arg;
+		__entry->ns = ns;
+		__entry->cmd = cmd;
+		__entry->pid = task_tgid_nr(current);
+		__entry->vpid = task_tgid_vnr(current);
+		__entry->result = result;
+	),
+	TP_printk("region=%p inode=%lu pid=%d vpid=%d ns=%llu cmd=0x%x arg=0x%llx result=%ld", __entry->region,
+		  __entry->inode, __entry->pid, __entry->vpid, __entry->ns, __entry->cmd, __entry->arg, __entry->result)
 );
 
 TRACE_EVENT(set_name,
@@ -94,30 +137,37 @@ TRACE_EVENT(set_prot_mask,
 );
 
 TRACE_EVENT(mmap,
-	TP_PROTO(const void *region, unsigned long inode, u64 address, u64 len, u64 offset, u32 prot, bool shared, long result),
-	TP_ARGS(region, inode, address, len, offset, prot, shared, result),
+	TP_PROTO(const void *region, unsigned long inode, const struct vm_area_struct *vma, u64 len, u32 prot, u64 ns,
+		 long result),
+	TP_ARGS(region, inode, vma, len, prot, ns, result),
 	TP_STRUCT__entry(
 		__field(const void *, region)
 		__field(unsigned long, inode)
 		__field(u64, address)
 		__field(u64, len)
 		__field(u64, offset)
+		__field(u64, ns)
 		__field(u32, prot)
+		__field(pid_t, pid)
+		__field(pid_t, vpid)
 		__field(bool, shared)
 		__field(long, result)
 	),
 	TP_fast_assign(
 		__entry->region = region;
 		__entry->inode = inode;
-		__entry->address = address;
+		__entry->address = vma->vm_start;
 		__entry->len = len;
-		__entry->offset = offset;
+		__entry->offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
+		__entry->ns = ns;
 		__entry->prot = prot;
-		__entry->shared = shared;
+		__entry->pid = task_tgid_nr(current);
+		__entry->vpid = task_tgid_vnr(current);
+		__entry->shared = vma->vm_flags & VM_SHARED;
 		__entry->result = result;
 	),
-	TP_printk("region=%p inode=%lu address=0x%llx len=%llu offset=%llu prot=%s %s result=%ld", __entry->region,
-		  __entry->inode, __entry->address, __entry->len, __entry->offset, ashmem_show_prot(__entry->prot),
+	TP_printk("region=%p inode=%lu pid=%d vpid=%d ns=%llu address=0x%llx len=%llu offset=%llu prot=%s %s result=%ld",
+		  __entry->region, __entry->inode, __entry->pid, __entry->vpid, __entry->ns, __entry->address, __entry->len, __entry->offset, ashmem_show_prot(__entry->prot),
 		  __entry->shared ? "shared" : "private", __entry->result)
 );
 
@@ -162,15 +212,19 @@ TRACE_EVENT(purge,
 		__field(unsigned long, inode)
 		__field(u64, first)
 		__field(u64, pages)
+		__field(pid_t, pid)
+		__field(pid_t, vpid)
 	),
 	TP_fast_assign(
 		__entry->region = region;
 		__entry->inode = inode;
+		__entry->pid = task_tgid_nr(current);
+		__entry->vpid = task_tgid_vnr(current);
 		__entry->first = first;
 		__entry->pages = pages;
 	),
-	TP_printk("region=%p inode=%lu first=%llu pages=%llu", __entry->region, __entry->inode, __entry->first,
-		  __entry->pages)
+	TP_printk("region=%p inode=%lu pid=%d vpid=%d first=%llu pages=%llu", __entry->region, __entry->inode,
+		  __entry->pid, __entry->vpid, __entry->first, __entry->pages)
 );
 
 #endif

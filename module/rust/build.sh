@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # Builds the Rust half of the module: one relocatable object that knows no kernel and serves all of them.
 #
-#   build.sh RUSTC LIBRARY CORE OUT
+#   build.sh RUSTC LIBRARY CORE OUT [FLAGS]
 #
 # RUSTC and LIBRARY (the folder that holds core/src/lib.rs) must be of one release; Debian's rustc-web and rust-web-src
 # are such a pair. CORE is ashmem-core's src folder. OUT gets ashmem.o_shipped; what was made on the way is left in OUT/work.
+# FLAGS are the compiler's for the module's own crate.
 set -eu
 rustc=$1 library=$2 core=$3 out=$4
+shift 4
 module=$(cd "$(dirname "$0")/.." && pwd)
 work=$out/work
 mkdir -p "$work"
@@ -29,7 +31,7 @@ printf '#![feature(compiler_builtins)]\n#![allow(internal_features)]\n#![compile
 extern="-L . --extern core=libcore.rlib --extern compiler_builtins=libcompiler_builtins.rlib"
 "$rustc" --edition 2024 --crate-name ashmem_core --crate-type rlib $flags $extern "$core/lib.rs"
 "$rustc" --edition 2024 --crate-name ashmem --crate-type staticlib $flags $extern --extern ashmem_core=libashmem_core.rlib \
-	--cfg ashmem_kernel -Clto=fat -Ccodegen-units=1 -o libashmem.a "$module/src/lib.rs"
+	--cfg ashmem_kernel "$@" -Clto=fat -Ccodegen-units=1 -o libashmem.a "$module/src/lib.rs"
 rm -rf members && mkdir members
 (cd members && ar x ../libashmem.a && ld -r --discard-locals -o "$out/ashmem.o_linked" libashmem*.o)
 # Sections that only a linker of programs reads.

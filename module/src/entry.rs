@@ -27,14 +27,9 @@ extern "C" fn ashmem_rs_open(file: *mut File) -> c_int {
         Ok(region) => {
             // SAFETY: the kernel is opening `file` for this call.
             unsafe { glue::ashmem_file_set_region(file, region.as_ptr().cast()) }
-            trace::open(region.as_ptr(), 0);
             0
         }
-        Err(errno) => {
-            let error = errno.as_return() as c_int;
-            trace::open(ptr::null(), error);
-            error
-        }
+        Err(errno) => errno.as_return() as c_int,
     }
 }
 
@@ -148,6 +143,16 @@ unsafe extern "C" fn ashmem_rs_show_fdinfo(region: *const Region, seq: *mut SeqF
         }
         glue::ashmem_fdinfo_more(seq, size, mask, pages.pinned, pages.unpinned, pages.purged);
     }
+}
+
+/// For the tracepoints: the backing file's inode number, 0 while there is none.
+///
+/// # Safety
+/// `region` is a file's, and the file is open.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ashmem_rs_inode(region: *const Region) -> c_ulong {
+    // SAFETY: an open file's region lives.
+    unsafe { &*region }.inode()
 }
 
 /// The shrinker's count, in pages (SHR-01).

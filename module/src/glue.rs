@@ -63,20 +63,11 @@ unsafe extern "C" {
     pub(crate) fn ashmem_fdinfo_name(seq: *mut SeqFile, name: *const c_char);
     pub(crate) fn ashmem_fdinfo_more(seq: *mut SeqFile, size: u64, mask: u32, pinned: u64, unpinned: u64, purged: u64);
 
-    pub(crate) static ashmem_trace_listeners: [*const c_int; 9];
-    pub(crate) fn ashmem_trace_open(region: *const c_void, result: c_long);
+    pub(crate) static ashmem_trace_listeners: [*const c_int; 7];
     pub(crate) fn ashmem_trace_release(region: *const c_void, inode: c_ulong);
     pub(crate) fn ashmem_trace_set_name(region: *const c_void, name: *const c_char, result: c_long);
     pub(crate) fn ashmem_trace_set_size(region: *const c_void, size: u64, result: c_long);
     pub(crate) fn ashmem_trace_set_prot_mask(region: *const c_void, inode: c_ulong, mask: u64, result: c_long);
-    pub(crate) fn ashmem_trace_mmap(
-        region: *const c_void,
-        inode: c_ulong,
-        vma: *const Vma,
-        len: u64,
-        prot: u32,
-        result: c_long,
-    );
     pub(crate) fn ashmem_trace_pin(region: *const c_void, inode: c_ulong, pin: u64, result: c_long);
     pub(crate) fn ashmem_trace_unpin(region: *const c_void, inode: c_ulong, pin: u64, result: c_long);
     pub(crate) fn ashmem_trace_purge(region: *const c_void, inode: c_ulong, first: u64, last: u64);

@@ -61,12 +61,16 @@ fn set_name(region: &Region, address: u64) -> Result<i64, Errno> {
     let mut name = Name::read(address)?;
     let outcome = region.lock().set_name(region.facts(), &mut name);
     let answer = result(outcome.map(|()| 0));
-    trace::set_name(region, |record| record_name(region, record), answer);
+    let asked = |record: &mut dyn FnMut(&core::ffi::CStr)| match outcome {
+        Ok(()) => record_name(region, record),
+        Err(_) => record(name.as_ref().map_or(c"", Name::as_c_str)),
+    };
+    trace::set_name(region, asked, answer);
     outcome.map(|()| 0)
     // `name` now holds what is to be freed, outside the lock.
 }
 
-/// For the trace: the name that the region has after the call.
+/// For the trace of a call that went well: the name that the region has after it.
 fn record_name(region: &Region, record: &mut dyn FnMut(&core::ffi::CStr)) {
     let locked = region.lock();
     record(locked.given().map_or(c"", Name::as_c_str));

@@ -11,19 +11,16 @@ use crate::glue::{self, File, Vma};
 use crate::name::FullName;
 use crate::range::Ranges;
 use crate::region::{Backing, Locked, Region};
-use crate::trace;
 
 /// The most an errno can be, as a pointer: the kernel's `ERR_PTR`.
 const MAX_ERRNO: usize = 4095;
 
 /// Maps `len` bytes of `region` into `vma`. Answers 0 or an errno, negative.
 pub(crate) fn mmap(region: &Region, vma: *mut Vma, len: u64, prot: Prot) -> c_int {
-    let result = match map(region, vma, len, prot) {
+    match map(region, vma, len, prot) {
         Ok(()) => 0,
         Err(error) => error,
-    };
-    trace::mmap(region, vma, len, prot, result);
-    result
+    }
 }
 
 fn map(region: &Region, vma: *mut Vma, len: u64, prot: Prot) -> Result<(), c_int> {

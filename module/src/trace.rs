@@ -1,24 +1,22 @@
-//! The tracepoints `ashmem:*`. With nobody listening each costs two loads and a branch.
+//! The tracepoints `ashmem:*` of what only this half knows; those of open, ioctl and mmap are the C half's. With nobody
+//! listening each costs two loads and a branch.
 
-use core::ffi::{CStr, c_int, c_long};
+use core::ffi::{CStr, c_long};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, Ordering};
 
 use ashmem_core::pins::Span;
-use ashmem_core::region::Prot;
 
-use crate::glue::{self, Vma};
+use crate::glue;
 use crate::region::Region;
 
 /// As `enum ashmem_event` in `glue/glue.h`.
 #[derive(Clone, Copy)]
 enum Event {
-    Open,
     Release,
     SetName,
     SetSize,
     SetProtMask,
-    Mmap,
     Pin,
     Unpin,
     Purge,
@@ -27,6 +25,9 @@ enum Event {
 impl Event {
     #[inline(always)]
     fn wanted(self) -> bool {
+        if cfg!(ashmem_untraced) {
+            return false;
+        }
         // SAFETY: the C half's table has an entry for each event, which points at an integer that lives as long as the
         // module; tracing changes it as one word.
         let listeners = unsafe {
@@ -34,15 +35,6 @@ impl Event {
             &**entry
         };
         listeners.load(Ordering::Relaxed) != 0
-    }
-}
-
-/// A new descriptor; the result is an errno, negative, or 0.
-#[inline(always)]
-pub(crate) fn open(region: *const Region, result: c_int) {
-    if Event::Open.wanted() {
-        // SAFETY: records its arguments.
-        unsafe { glue::ashmem_trace_open(region.cast(), result.into()) }
     }
 }
 
@@ -81,16 +73,6 @@ pub(crate) fn set_prot_mask(region: &Region, mask: u64, result: c_long) {
     if Event::SetProtMask.wanted() {
         // SAFETY: records its arguments.
         unsafe { glue::ashmem_trace_set_prot_mask(ptr::from_ref(region).cast(), region.inode(), mask, result) }
-    }
-}
-
-/// mmap; `vma` as it is now.
-#[inline(always)]
-pub(crate) fn mmap(region: &Region, vma: *const Vma, len: u64, prot: Prot, result: c_int) {
-    if Event::Mmap.wanted() {
-        let at = ptr::from_ref(region).cast();
-        // SAFETY: reads the mapping, which the kernel is setting up for this call, and records its arguments.
-        unsafe { glue::ashmem_trace_mmap(at, region.inode(), vma, len, prot.bits(), result.into()) }
     }
 }
 

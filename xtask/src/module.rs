@@ -25,13 +25,20 @@ pub(crate) struct Module {
     /// Build with the parameter fail_every, which makes every n-th allocation fail: for tests only
     #[arg(long)]
     faults: bool,
+    /// Build without tracepoints, to measure what they cost
+    #[arg(long, conflicts_with = "faults")]
+    untraced: bool,
 }
 
 impl Module {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         setup::ensure(&[self.kernel])?;
         let kernel = Kernel::fetch(self.kernel)?;
-        let flavour = if self.faults { Flavour::Faults } else { Flavour::Plain };
+        let flavour = match (self.faults, self.untraced) {
+            (true, _) => Flavour::Faults,
+            (_, true) => Flavour::Untraced,
+            _ => Flavour::Plain,
+        };
         println!("{}", build_flavour(&kernel, flavour)?.display());
         Ok(ExitCode::SUCCESS)
     }
@@ -44,6 +51,8 @@ pub(crate) enum Flavour {
     Plain,
     /// For tests: allocations can be made to fail.
     Faults,
+    /// Without tracepoints, to measure what they cost.
+    Untraced,
 }
 
 impl Flavour {
@@ -51,6 +60,24 @@ impl Flavour {
         match self {
             Self::Plain => "plain",
             Self::Faults => "faults",
+            Self::Untraced => "untraced",
+        }
+    }
+
+    /// What make is told of it.
+    const fn make_arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain => &["modules"],
+            Self::Faults => &["ASHMEM_FAULTS=y", "modules"],
+            Self::Untraced => &["ASHMEM_UNTRACED=y", "modules"],
+        }
+    }
+
+    /// The flags of the Rust half.
+    const fn rust_flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain | Self::Faults => &[],
+            Self::Untraced => &["--cfg", "ashmem_untraced"],
         }
     }
 }
@@ -62,7 +89,7 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
 
 /// As [`build`], for use or for a test.
 pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf> {
-    let object = rust_object()?;
+    let object = rust_object(flavour)?;
     let sources = sources(&source())?;
     let key = key(&sources, &[&kernel.release, &kernel.version, flavour.name(), &object.display().to_string()])?;
     let name = format!("{}-{}-{key:016x}", kernel.line, flavour.name());
@@ -82,8 +109,7 @@ pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf
         copy(path, &work.join(path.strip_prefix(source()).context("a source lies under module/")?))?;
     }
     copy(&object, &work.join("rust/ashmem.o_shipped"))?;
-    let arguments: &[&str] = if flavour == Flavour::Faults { &["ASHMEM_FAULTS=y", "modules"] } else { &["modules"] };
-    let text = kernel.make(&work, arguments)?;
+    let text = kernel.make(&work, flavour.make_arguments())?;
     refuse_warnings(&text)?;
     refuse_panics(&work.join("ashmem_linux.ko"))?;
     check_probes(kernel.line, &work)?;
@@ -99,20 +125,21 @@ fn source() -> PathBuf {
 }
 
 /// Builds the Rust half, or finds it built.
-pub(crate) fn rust_object() -> Result<PathBuf> {
+pub(crate) fn rust_object(flavour: Flavour) -> Result<PathBuf> {
     let compiler = compiler()?;
     let core = workspace::root().join("crates/ashmem-core/src");
     let mut inputs = files(&core)?;
     inputs.extend(files(&source().join("src"))?);
     inputs.extend(files(&source().join("rust"))?);
-    let key = key(&inputs, &[&compiler.version])?;
+    let flags = flavour.rust_flags();
+    let key = key(&inputs, &[&compiler.version, &flags.join(" ")])?;
     let folder = workspace::cache("rust-objects")?.join(format!("{key:016x}"));
     let _lock = workspace::lock("rust-object")?;
     if !folder.exists() {
         eprintln!("building the module's Rust half with {} ...", compiler.version);
         workspace::make_whole(&folder, |part| {
             let mut command = Command::new("sh");
-            command.arg(source().join("rust/build.sh")).arg("rustc").arg(&compiler.library).arg(&core).arg(part);
+            command.arg(source().join("rust/build.sh")).arg("rustc").arg(&compiler.library).arg(&core).arg(part).args(flags);
             command.env("PATH", COMPILER_PATH);
             let (text, status) = process::capture_both(&mut command)?;
             if !status.success() {

@@ -15,15 +15,23 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 const EXPECTED: &[(&str, &str)] = &[
     ("open", "result=0"),
     ("set_name", "name=\"trial\" result=0"),
+    ("ioctl", "result=0"),
     ("set_size", "size=32768 result=0"),
+    ("ioctl", "cmd=0x40087703 arg=0x8000 result=0"),
     ("mmap", "len=32768 offset=0 prot=READ|WRITE shared result=0"),
     ("set_size", "size=4096 result=-22"),
+    ("ioctl", "cmd=0x40087703 arg=0x1000 result=-22"),
     ("set_prot_mask", "mask=0x3 result=0"),
+    ("ioctl", "cmd=0x40087705 arg=0x3 result=0"),
     ("unpin", "offset=0 len=16384 result=0"),
+    ("ioctl", "result=0"),
     ("pin", "offset=4096 len=4096 result=0"),
+    ("ioctl", "result=0"),
     ("purge", "first=0 pages=1"),
     ("purge", "first=2 pages=2"),
+    ("ioctl", "cmd=0x770a arg=0x0 result=3"),
     ("pin", "offset=0 len=4096 result=1"),
+    ("ioctl", "result=1"),
     ("release", ""),
 ];
 
