@@ -139,7 +139,13 @@ pub(crate) fn rust_object(flavour: Flavour) -> Result<PathBuf> {
         eprintln!("building the module's Rust half with {} ...", compiler.version);
         workspace::make_whole(&folder, |part| {
             let mut command = Command::new("sh");
-            command.arg(source().join("rust/build.sh")).arg("rustc").arg(&compiler.library).arg(&core).arg(part).args(flags);
+            command
+                .arg(source().join("rust/build.sh"))
+                .arg("rustc")
+                .arg(&compiler.library)
+                .arg(&core)
+                .arg(part)
+                .args(flags);
             command.env("PATH", COMPILER_PATH);
             let (text, status) = process::capture_both(&mut command)?;
             if !status.success() {

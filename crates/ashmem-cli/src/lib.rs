@@ -11,6 +11,7 @@ mod list;
 mod man;
 mod map;
 mod run;
+mod trace;
 mod waydroid;
 
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ enum Verb {
     List(list::Arguments),
     Man(man::Arguments),
     Run(run::Arguments),
+    Trace(trace::Arguments),
     Waydroid(waydroid::Arguments),
 }
 
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Verb::List(arguments) => arguments.run(),
         Verb::Man(arguments) => arguments.run(),
         Verb::Run(arguments) => arguments.run(),
+        Verb::Trace(arguments) => arguments.run(),
         Verb::Waydroid(arguments) => arguments.run(),
     }
 }

@@ -11,7 +11,7 @@
 
 pub mod amount;
 pub mod census;
-pub mod container;
+pub use ashmem_trace::container;
 pub mod group;
 pub mod listing;
 mod look;

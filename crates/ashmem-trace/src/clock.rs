@@ -48,3 +48,10 @@ pub fn monotonic() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
         .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
 }
+
+/// How long the machine has slept since it was started: what `CLOCK_BOOTTIME` counts beyond `CLOCK_MONOTONIC`.
+pub fn slept() -> u64 {
+    let boot = clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64);
+    boot.saturating_sub(monotonic())
+}

@@ -72,6 +72,23 @@ pub struct End {
     pub lost: u64,
 }
 
+/// An event's line as it is written: borrowed, for there are many.
+#[derive(Debug, Serialize)]
+pub(crate) struct StampedRef<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: EventTag,
+    pub(crate) time: String,
+    #[serde(flatten)]
+    pub(crate) event: &'a Event,
+}
+
+/// The word that tells an event's line.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EventTag {
+    Event,
+}
+
 impl Line {
     /// An event's line.
     pub fn event(clock: &Clock, event: Event) -> Self {

@@ -4,11 +4,27 @@
 //! ([`line`]) or as a line of JSON ([`json`]), whose form is fixed.
 //!
 //! - [`event`], [`operation`]: what happened; [`text`]: names from outside, made harmless;
-//! - [`line`], [`json`]: how it is written down; [`clock`]: what time it was.
+//! - [`source`]: what sees events: [`module`] (its tracepoints, read through [`tracefs`]);
+//! - [`processes`], [`regions`]: what a source remembers of whom and what it met; [`wanted`]: processes as a person names them;
+//!   [`container`]: which container a process is in;
+//! - [`session`]: a trace from its first line to its last: [`selection`], then [`line`], [`json`], [`perfetto`] or [`summary`],
+//!   then [`output`]; [`clock`]: what time it was.
 
 pub mod clock;
+pub mod container;
 pub mod event;
 pub mod json;
 pub mod line;
+pub mod module;
 pub mod operation;
+pub mod output;
+pub mod perfetto;
+pub mod processes;
+pub mod regions;
+pub mod selection;
+pub mod session;
+pub mod source;
+pub mod summary;
 pub mod text;
+pub mod tracefs;
+pub mod wanted;

@@ -130,7 +130,7 @@ fn module_source(folder: &Path, version: &Version) -> Result<()> {
     copy_with(&packaging("dkms/dkms.conf"), &folder.join("dkms.conf"), version)?;
     copy(&packaging("dkms/prepare"), &folder.join("prepare"))?;
 
-    let object = module::rust_object()?;
+    let object = module::rust_object(module::Flavour::Plain)?;
     let sum = process::capture(Command::new("sha256sum").arg(&object))?;
     let sum = sum.split_whitespace().next().context("sha256sum printed nothing")?;
     copy(&object, &folder.join("rust/ashmem.o_shipped"))?;

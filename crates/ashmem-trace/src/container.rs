@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::proc::{lines, number};
-use ashmem_trace::text::Text;
+use crate::text::Text;
 
 /// A container as its runtime calls it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -89,10 +88,14 @@ impl fmt::Display for Container {
     }
 }
 
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n')
+}
+
 /// The path in a line `number:controllers:path`, escaped as names are.
 fn path_of(line: &[u8]) -> Option<String> {
     let mut fields = line.splitn(3, |byte| *byte == b':');
-    number::<u32>(fields.next()?)?;
+    std::str::from_utf8(fields.next()?).ok()?.parse::<u32>().ok()?;
     let path = fields.nth(1)?;
     Some(Text::from(path).to_string())
 }

@@ -1,0 +1,265 @@
+//! `ashmem trace`: who calls ashmem, with what, and what comes of it.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use ashmem_trace::module::Module;
+use ashmem_trace::output::Output;
+use ashmem_trace::perfetto::Perfetto;
+use ashmem_trace::processes::Processes;
+use ashmem_trace::selection::Selection;
+use ashmem_trace::session::{Form, Session, Told};
+use ashmem_trace::source::See;
+use ashmem_trace::summary::Summary;
+use ashmem_trace::tracefs::Tracefs;
+use ashmem_trace::wanted::{Wanted, Watched};
+use clap::{Args, ValueEnum};
+
+/// The exit status where the program was not started because of us.
+const NOT_STARTED: u8 = 125;
+
+/// Show each call to ashmem as it happens: who, what, the result, how long
+///
+/// One line a call: time, process (with its number inside its container), region, operation with its arguments, result,
+/// duration. With PROGRAM it starts one and follows all that it starts; otherwise it watches the processes named, or all.
+#[derive(Args)]
+#[command(after_help = "\
+Where the events come from (--source):
+  module    the kernel module's tracepoints, read through tracefs, in a trace instance of our own: needs root
+  agent     the supervisor of `ashmem run`: needs no rights; PROGRAM runs as under `ashmem run`
+  syscalls  the kernel's system call tracepoints, for ashmem ioctls and memfd: needs root; what a call points to in its
+            caller's memory is read a moment after it
+  auto      the module where it is loaded, else the agent for PROGRAM, else syscalls
+
+Examples:
+  ashmem trace -- ./my-android-program
+  ashmem trace -p waydroid:812 --name 'CursorWindow*'   # number 812 inside the container
+  ashmem trace --fail-only                              # all failures on this host, until Ctrl-C
+  ashmem trace --summary -- make test                   # counts, bytes, time, errors; as strace -c
+  ashmem trace -o trace.pftrace -- ./program            # open it at https://ui.perfetto.dev
+
+Exit status: PROGRAM's own; 125 if it was not started. Without PROGRAM 0, or 1 if there is nothing to trace with.")]
+pub(crate) struct Arguments {
+    /// Watch this process and all it starts: PID, or CONTAINER:PID by the container's own number [repeatable]
+    #[arg(short, long, value_name = "PID", conflicts_with = "command")]
+    pid: Vec<Wanted>,
+    /// Only processes in this container: its name or id, or a pattern [repeatable]
+    #[arg(long, value_name = "NAME")]
+    container: Vec<glob::Pattern>,
+    /// Only regions whose name matches, from their open on [repeatable]
+    #[arg(long, value_name = "GLOB")]
+    name: Vec<glob::Pattern>,
+    /// Only calls that failed
+    #[arg(long)]
+    fail_only: bool,
+    /// Sums at the end instead of lines: by operation and by process
+    #[arg(short = 'c', long)]
+    summary: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Write here instead of to standard error (with PROGRAM) or standard output; *.pftrace is written for Perfetto
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// What sees the events
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    source: Choice,
+    /// Kernel memory for events that are not read yet, for each processor
+    #[arg(long, value_name = "KIB", default_value_t = 4096)]
+    buffer: usize,
+    /// The program and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+    command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    /// The first of these that can see what is asked for
+    Auto,
+    /// The kernel module's tracepoints
+    Module,
+    /// The supervisor of `ashmem run`
+    Agent,
+    /// The kernel's system call tracepoints
+    Syscalls,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> ExitCode {
+        let has_program = !self.command.is_empty();
+        match self.trace() {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("ashmem: {error:#}");
+                if has_program { ExitCode::from(NOT_STARTED) } else { ExitCode::FAILURE }
+            }
+        }
+    }
+
+    fn trace(mut self) -> Result<ExitCode> {
+        let words = std::mem::take(&mut self.command);
+        let mut watched = Vec::new();
+        for wanted in &self.pid {
+            watched.push(wanted.find()?);
+        }
+        let signals = Signals::catch()?;
+        let mut source = self.source(&watched, !words.is_empty())?;
+        let (form, output) = self.writing(!words.is_empty())?;
+        let selection =
+            Selection::new(self.fail_only, std::mem::take(&mut self.name), std::mem::take(&mut self.container));
+        let mut session = Session::begin(selection, form, output, vec![source.source()]);
+        let mut program = words.split_first().map(|(name, rest)| start(name, rest)).transpose()?;
+        let mut ended = None;
+        session
+            .run(source.as_mut(), signals.wake.as_fd(), || {
+                signals.drain();
+                if let Some(child) = &mut program {
+                    if signals.take_end() {
+                        // Nothing is left to tell where it has ended already.
+                        let _ = rustix::process::kill_process(
+                            rustix::process::Pid::from_child(child),
+                            rustix::process::Signal::TERM,
+                        );
+                    }
+                    ended = child.try_wait().ok().flatten();
+                    return ended.is_some();
+                }
+                let all_gone = !watched.is_empty() && watched.iter().all(Watched::has_ended);
+                signals.take_interrupt() || signals.take_end() || all_gone
+            })
+            .context("reading the events")?;
+        drop(source);
+        let told = session.end();
+        let failed = told.is_err();
+        match told {
+            Ok(told) => tell_losses(told),
+            Err(ashmem_trace::output::Error::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => eprintln!("ashmem: {error}"),
+        }
+        if let Some(child) = &mut program {
+            // Where nothing more can be written it goes on untraced.
+            let status = match ended {
+                Some(status) => status,
+                None => child.wait().context("waiting for the program")?,
+            };
+            return Ok(repeat(status));
+        }
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    fn source(&self, watched: &[Watched], has_program: bool) -> Result<Box<dyn See>> {
+        let processes = || {
+            if has_program {
+                // What this process starts is followed, because this one is.
+                Processes::following([std::process::id() as i32])
+            } else if watched.is_empty() {
+                Processes::all()
+            } else {
+                Processes::following(watched.iter().flat_map(Watched::tree))
+            }
+        };
+        let tracefs = Tracefs::find();
+        match (self.source, tracefs) {
+            (Choice::Auto | Choice::Module, Ok(tracefs)) if Module::is_here(&tracefs) => {
+                Ok(Box::new(Module::begin(&tracefs, processes(), self.buffer)?))
+            }
+            (Choice::Module, Ok(_)) => {
+                bail!(
+                    "the kernel has no ashmem events: the module ashmem_linux is not loaded (`sudo modprobe ashmem_linux`)"
+                )
+            }
+            (_, Err(error)) => Err(error.into()),
+            _ => bail!("not yet"),
+        }
+    }
+
+    fn writing(&self, has_program: bool) -> Result<(Form, Output)> {
+        let output = match &self.output {
+            Some(path) => Output::file(path).with_context(|| format!("making {}", path.display()))?,
+            None if has_program => Output::stderr(),
+            None => Output::stdout(),
+        };
+        let for_perfetto = self.output.as_ref().and_then(|path| path.extension()).is_some_and(|end| end == "pftrace");
+        let form = match (self.summary, self.json, for_perfetto) {
+            (true, json, _) => Form::Summary { json, summary: Summary::default() },
+            (_, true, _) => Form::Json,
+            (_, _, true) => Form::Perfetto(Box::new(Perfetto::default())),
+            _ => Form::Lines,
+        };
+        Ok((form, output))
+    }
+}
+
+fn start(name: &OsString, rest: &[OsString]) -> Result<Child> {
+    Command::new(name).args(rest).spawn().with_context(|| format!("cannot run {}", name.to_string_lossy()))
+}
+
+/// Ends as the program ended.
+fn repeat(status: std::process::ExitStatus) -> ExitCode {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => ExitCode::from(code as u8),
+        (_, Some(signal)) => {
+            // As a shell has it.
+            ExitCode::from(128 + signal as u8)
+        }
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn tell_losses(told: Told) {
+    if told.lost != 0 || told.uncounted {
+        let more = if told.uncounted { " or more" } else { "" };
+        eprintln!(
+            "ashmem: {} events{more} were lost, {} were seen: the kernel's buffer was full; --buffer KIB makes it larger",
+            told.lost, told.events
+        );
+    }
+}
+
+/// The signals that end a trace, and those that tell of an ended child.
+struct Signals {
+    wake: UnixStream,
+    interrupt: Arc<AtomicBool>,
+    end: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        let (wake, told) = UnixStream::pair().context("making a socket pair")?;
+        wake.set_nonblocking(true).context("making a socket pair")?;
+        let (interrupt, end) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let catching = "catching signals";
+        for (signal, flag) in
+            [(libc::SIGINT, &interrupt), (libc::SIGQUIT, &interrupt), (libc::SIGTERM, &end), (libc::SIGHUP, &end)]
+        {
+            signal_hook::flag::register(signal, Arc::clone(flag)).context(catching)?;
+        }
+        for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD] {
+            let told: OwnedFd = told.try_clone().context(catching)?.into();
+            signal_hook::low_level::pipe::register(signal, told).context(catching)?;
+        }
+        Ok(Self { wake, interrupt, end })
+    }
+
+    fn drain(&self) {
+        use std::io::Read as _;
+        // Only that something came counts.
+        while (&self.wake).read(&mut [0; 64]).is_ok_and(|len| len > 0) {}
+    }
+
+    fn take_interrupt(&self) -> bool {
+        self.interrupt.swap(false, Ordering::Relaxed)
+    }
+
+    fn take_end(&self) -> bool {
+        self.end.swap(false, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,68 @@
+//! `ashmem-trace-trial SOURCE ASHMEM`: runs `ASHMEM trace` over a small program, this one, and compares what it tells with
+//! what the program says it did. SOURCE is `module`, `agent` or `syscalls`. The last line counts.
+//!
+//! `ashmem-trace-trial work WHAT FILE` is that small program.
+
+mod cases;
+mod memfd;
+mod region;
+mod tracer;
+mod work;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use tracer::Tracer;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["work", what, file] => work::run(what, file).map(|()| ExitCode::SUCCESS),
+        [source, ashmem] => Ok(trial(source, ashmem)),
+        _ => Err(anyhow::anyhow!("usage: ashmem-trace-trial module|agent|syscalls ASHMEM")),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("ashmem-trace-trial: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Every case that this source can show.
+fn trial(source: &str, ashmem: &str) -> ExitCode {
+    let (mut passed, mut failed) = (0, 0);
+    let tracer = match Tracer::new(source, ashmem) {
+        Ok(tracer) => tracer,
+        Err(error) => {
+            eprintln!("ashmem-trace-trial: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for (name, sources, case) in cases::ALL {
+        if !sources.contains(&source) {
+            continue;
+        }
+        match case(&tracer) {
+            Ok(()) => {
+                passed += 1;
+                println!("  ok    {name}");
+            }
+            Err(error) => {
+                failed += 1;
+                println!("  FAIL  {name}: {error:#}");
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed, 0 skipped");
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// This program's own path.
+fn own_path() -> Result<String> {
+    let path = std::env::current_exe().context("finding this program")?;
+    match path.into_os_string().into_string() {
+        Ok(path) => Ok(path),
+        Err(path) => bail!("{} is no text", path.display()),
+    }
+}

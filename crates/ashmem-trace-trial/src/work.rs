@@ -1,0 +1,182 @@
+//! The small program: makes calls, and writes down each as an event should tell it.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use ashmem_core::abi;
+use ashmem_trace::event::Outcome;
+use ashmem_trace::operation::{Operation, Range};
+use ashmem_trace::text::Text;
+use serde::{Deserialize, Serialize};
+
+use crate::region::{PAGE, Region, unmap};
+
+/// One call as the caller knows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    /// What.
+    pub(crate) operation: Operation,
+    /// What came back.
+    pub(crate) outcome: Outcome,
+    /// The region's name after it.
+    pub(crate) name: Option<Text>,
+    /// Its size after it.
+    pub(crate) size: Option<u64>,
+    /// Its inode after it, where the caller knows it.
+    pub(crate) inode: Option<u64>,
+}
+
+/// What the program did, and as whom.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// Its number, as it sees it itself.
+    pub(crate) pid: i32,
+    /// The calls in order.
+    pub(crate) done: Vec<Done>,
+}
+
+/// A name with what a terminal would act on, and with bytes that are no text.
+pub(crate) const HOSTILE: &[u8] = b"cache\x1b[31m\n\xff\xfe \\ \xe2\x80\xae";
+
+/// Does `what` and writes the account to `file`.
+pub(crate) fn run(what: &str, file: &str) -> Result<()> {
+    let account = match what {
+        "device" => device()?,
+        "memfd" => crate::memfd::work()?,
+        "tree" => return tree(file),
+        "loop" => return churn(file),
+        "lives" => return lives(file),
+        "memfds" => return crate::memfd::many(file),
+        "sleep" => {
+            let seconds: f64 = file.parse().context("reading how long to sleep")?;
+            std::thread::sleep(std::time::Duration::from_secs_f64(seconds * 100.0));
+            return Ok(());
+        }
+        other => bail!("there is no work `{other}`"),
+    };
+    fs::write(file, serde_json::to_vec(&account)?).with_context(|| format!("writing {file}"))
+}
+
+/// Follows one region, and writes down each call.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    done: Vec<Done>,
+    pub(crate) name: Option<Text>,
+    pub(crate) size: Option<u64>,
+    pub(crate) inode: Option<u64>,
+}
+
+impl Recorder {
+    pub(crate) fn note(&mut self, operation: Operation, result: i64) {
+        let outcome = Outcome::of_return(result);
+        if outcome.errno().is_none() {
+            match &operation {
+                Operation::SetName { name } | Operation::MemfdCreate { name } => self.name = name.clone(),
+                Operation::SetSize { bytes } | Operation::Ftruncate { bytes } => self.size = Some(*bytes),
+                _ => {}
+            }
+        }
+        let (name, size, inode) = (self.name.clone(), self.size, self.inode);
+        self.done.push(Done { operation, outcome, name, size, inode });
+    }
+
+    pub(crate) fn account(self) -> Account {
+        Account { pid: std::process::id() as i32, done: self.done }
+    }
+}
+
+/// Every call of the device's, those that fail among them.
+fn device() -> Result<Account> {
+    let mut recorder = Recorder::default();
+    let region = Region::open()?;
+    recorder.note(Operation::Open {}, region.0.as_raw_fd().into());
+    let len = 4 * PAGE as u64;
+    let mut note = |operation, result| recorder.note(operation, result);
+    note(Operation::GetSize {}, region.ioctl(abi::GET_SIZE, 0));
+    note(Operation::SetName { name: Some(Text::from(HOSTILE)) }, region.set_name(HOSTILE));
+    note(Operation::SetName { name: None }, region.ioctl(abi::SET_NAME, 8));
+    note(Operation::SetSize { bytes: len }, region.ioctl(abi::SET_SIZE, len as usize));
+    // Of a size that no region has, so that where nothing has a mapping yet the source need not know one.
+    note(Operation::Pin(Range::new(0, 4096)), region.pinning(abi::PIN, 0, 4096));
+    let address = region.map(4 * PAGE);
+    ensure!(address > 0, "mmap: {address}");
+    recorder.inode = Some(region.inode(address)?);
+    let mut note = |operation, result| recorder.note(operation, result);
+    let mapping = address as u64;
+    note(Operation::Mmap { address: mapping, len, prot: 3, shared: true, offset: 0 }, address);
+    note(Operation::SetSize { bytes: 4096 }, region.ioctl(abi::SET_SIZE, 4096));
+    let other = Some(Text::from(b"too late"));
+    note(Operation::SetName { name: other }, region.set_name(b"too late"));
+    note(Operation::GetSize {}, region.ioctl(abi::GET_SIZE, 0));
+    note(Operation::Unpin(Range::new(0, 8192)), region.pinning(abi::UNPIN, 0, 8192));
+    note(Operation::Unpin(Range::new(1, 4096)), region.pinning(abi::UNPIN, 1, 4096));
+    note(Operation::Unpin(Range::UNKNOWN), region.ioctl(abi::UNPIN, 8));
+    note(Operation::GetPinStatus(Range::UNKNOWN), region.pinning(abi::GET_PIN_STATUS, 0, 4096));
+    note(Operation::Pin(Range::new(0, 4096)), region.pinning(abi::PIN, 0, 4096));
+    note(Operation::PurgeAllCaches {}, region.ioctl(abi::PURGE_ALL_CACHES, 0));
+    note(Operation::Pin(Range::new(4096, 0)), region.pinning(abi::PIN, 4096, 0));
+    note(Operation::SetProtMask { mask: 1 }, region.ioctl(abi::SET_PROT_MASK, 1));
+    note(Operation::SetProtMask { mask: 3 }, region.ioctl(abi::SET_PROT_MASK, 3));
+    note(Operation::GetProtMask {}, region.ioctl(abi::GET_PROT_MASK, 0));
+    note(Operation::Ioctl { command: 0x77ff }, region.ioctl(0x77ff, 0));
+    let refused = region.map(4 * PAGE);
+    ensure!(refused == -i64::from(libc::EPERM) || refused == -i64::from(libc::EACCES), "mmap: {refused}");
+    ensure!(unmap(address, 4 * PAGE) == 0, "munmap failed");
+    drop(region);
+    recorder.note(Operation::Release {}, 0);
+    Ok(recorder.account())
+}
+
+/// Children and grandchildren that live only for a moment, each with a region of its own; the account holds their numbers.
+fn tree(file: &str) -> Result<()> {
+    let depth: u32 = std::env::var("TRIAL_DEPTH").ok().and_then(|depth| depth.parse().ok()).unwrap_or(0);
+    let region = Region::open()?;
+    ensure!(region.set_name(format!("depth {depth}").as_bytes()) == 0, "SET_NAME failed");
+    if depth < 3 {
+        for child in 0..3 {
+            let name = format!("{file}.{child}");
+            let status = Command::new(crate::own_path()?)
+                .args(["work", "tree", &name])
+                .env("TRIAL_DEPTH", (depth + 1).to_string())
+                .status()
+                .context("starting a child")?;
+            ensure!(status.success(), "a child failed");
+        }
+    }
+    let account = Account { pid: std::process::id() as i32, done: Vec::new() };
+    fs::write(file, serde_json::to_vec(&account)?).with_context(|| format!("writing {file}"))
+}
+
+/// UNPIN and PIN as fast as they go, as often as TRIAL_TURNS says.
+fn churn(file: &str) -> Result<()> {
+    let turns: u64 = std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
+    let region = Region::open()?;
+    ensure!(region.set_name(b"churn") == 0 && region.ioctl(abi::SET_SIZE, PAGE) == 0, "preparing failed");
+    let address = region.map(PAGE);
+    ensure!(address > 0, "mmap: {address}");
+    for _ in 0..turns {
+        ensure!(region.pinning(abi::UNPIN, 0, 4096) == 0, "UNPIN failed");
+        ensure!(region.pinning(abi::PIN, 0, 4096) >= 0, "PIN failed");
+    }
+    fs::write(file, serde_json::to_vec(&Account::default())?).with_context(|| format!("writing {file}"))
+}
+
+/// Lives of regions as fast as they go, as often as TRIAL_TURNS says: open, name, size, map, touch, unmap, close. Writes the
+/// nanoseconds of one.
+fn lives(file: &str) -> Result<()> {
+    let turns: u32 = std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
+    let started = std::time::Instant::now();
+    for _ in 0..turns {
+        let region = Region::open()?;
+        ensure!(region.set_name(b"lives") == 0 && region.ioctl(abi::SET_SIZE, PAGE) == 0, "preparing failed");
+        let address = region.map(PAGE);
+        ensure!(address > 0, "mmap: {address}");
+        // SAFETY: the mapping is a page, writable, and this program's own.
+        unsafe { (address as usize as *mut u8).write_volatile(1) };
+        ensure!(unmap(address, PAGE) == 0, "munmap failed");
+    }
+    let ns = started.elapsed().as_nanos() as f64 / f64::from(turns);
+    fs::write(file, format!("{ns}")).with_context(|| format!("writing {file}"))
+}

@@ -1,0 +1,319 @@
+//! The module's own tracepoints, `ashmem:*`.
+//!
+//! A request's own event comes first and tells what lay in the caller's memory; the `ioctl` event that ends it tells what came
+//! back and how long it took. The two are one event here.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use ashmem_core::abi::{Caller, Request};
+
+use crate::event::{Event, Outcome, Region, Source};
+use crate::json::Lost;
+use crate::operation::{Operation, Range};
+use crate::processes::Processes;
+use crate::regions::{Regions, name};
+use crate::source::{See, Seen};
+use crate::text::Text;
+use crate::tracefs::format::{Field, Format};
+use crate::tracefs::instance::Instance;
+use crate::tracefs::reader::{Item, Reader};
+use crate::tracefs::{Error, Tracefs};
+
+/// The module's events, and births, names and ends of processes.
+pub struct Module {
+    reader: Reader,
+    decoder: Decoder,
+    // Dropped after the reader, whose files keep it from being removed.
+    instance: Instance,
+}
+
+impl Module {
+    /// Whether this kernel has the module's events.
+    pub fn is_here(tracefs: &Tracefs) -> bool {
+        tracefs.has("ashmem")
+    }
+
+    /// Begins to record, with this many KiB of buffer for each processor.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn begin(tracefs: &Tracefs, processes: Processes, buffer_kib: usize) -> Result<Self, Error> {
+        let instance = Instance::new(tracefs, buffer_kib)?;
+        let mut forms = HashMap::new();
+        let page = rustix::param::page_size() as u64;
+        for (event, kind) in EVENTS {
+            let format = instance.enable(event, None)?;
+            forms.insert(format.id(), Form::of(*kind, &format));
+        }
+        let reader = Reader::new(&instance)?;
+        let decoder = Decoder { forms, processes, regions: Regions::default(), begun: HashMap::new(), page };
+        Ok(Self { reader, decoder, instance })
+    }
+}
+
+impl See for Module {
+    fn source(&self) -> Source {
+        Source::Module
+    }
+
+    fn wait(&self, other: BorrowedFd<'_>, time: Duration) -> io::Result<bool> {
+        self.reader.wait(other.as_fd(), time)
+    }
+
+    fn round(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<bool> {
+        self.reader.round(|item| self.decoder.decode(item, sink))
+    }
+
+    fn finish(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+        self.instance.stop();
+        self.reader.finish(|item| self.decoder.decode(item, sink))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Open,
+    Release,
+    Ioctl,
+    SetName,
+    SetSize,
+    SetProtMask,
+    Mmap,
+    Pin,
+    Unpin,
+    Purge,
+    Forked,
+    Renamed,
+    Ended,
+}
+
+/// Those of processes first: what they tell of is done before what it leads to.
+const EVENTS: &[(&str, Kind)] = &[
+    ("sched/sched_process_fork", Kind::Forked),
+    ("task/task_rename", Kind::Renamed),
+    ("sched/sched_process_exit", Kind::Ended),
+    ("ashmem/open", Kind::Open),
+    ("ashmem/release", Kind::Release),
+    ("ashmem/ioctl", Kind::Ioctl),
+    ("ashmem/set_name", Kind::SetName),
+    ("ashmem/set_size", Kind::SetSize),
+    ("ashmem/set_prot_mask", Kind::SetProtMask),
+    ("ashmem/mmap", Kind::Mmap),
+    ("ashmem/pin", Kind::Pin),
+    ("ashmem/unpin", Kind::Unpin),
+    ("ashmem/purge", Kind::Purge),
+];
+
+/// Where an event's fields lie: what all have, then up to four of its own.
+struct Form {
+    kind: Kind,
+    thread: Field,
+    region: Field,
+    inode: Field,
+    pid: Field,
+    vpid: Field,
+    ns: Field,
+    result: Field,
+    own: [Field; 5],
+}
+
+impl Form {
+    fn of(kind: Kind, format: &Format) -> Self {
+        let own: &[&str] = match kind {
+            Kind::Ioctl => &["cmd", "arg"],
+            Kind::SetName => &["name"],
+            Kind::SetSize => &["size"],
+            Kind::SetProtMask => &["mask"],
+            Kind::Mmap => &["address", "len", "offset", "prot", "shared"],
+            Kind::Pin | Kind::Unpin => &["offset", "len"],
+            Kind::Purge => &["first", "pages"],
+            Kind::Forked => &["child_pid", "child_comm"],
+            Kind::Renamed => &["newcomm"],
+            Kind::Open | Kind::Release | Kind::Ended => &[],
+        };
+        let field = |name: &str| format.field(name);
+        let mut fields = [field(""); 5];
+        fields.iter_mut().zip(own).for_each(|(place, name)| *place = field(name));
+        Self {
+            kind,
+            thread: field("common_pid"),
+            region: field("region"),
+            inode: field("inode"),
+            pid: field("pid"),
+            vpid: field("vpid"),
+            ns: field("ns"),
+            result: field("result"),
+            own: fields,
+        }
+    }
+}
+
+/// Turns records into events.
+struct Decoder {
+    forms: HashMap<u16, Form>,
+    processes: Processes,
+    regions: Regions,
+    /// What a thread's request has told of its arguments.
+    begun: HashMap<i32, Operation>,
+    /// Bytes of a page.
+    page: u64,
+}
+
+impl Decoder {
+    fn decode(&mut self, item: Item<'_>, sink: &mut dyn FnMut(Seen)) {
+        let (time, record) = match item {
+            Item::Record(time, record) => (time, record),
+            Item::Lost(mono_ns, events) => {
+                // A request whose end is missing is not to be taken for the next one.
+                self.begun.clear();
+                return sink(Seen::Lost(Lost { mono_ns, source: Source::Module, events }));
+            }
+        };
+        let Some(id) = record.first_chunk().map(|id| u16::from_ne_bytes(*id)) else { return };
+        let Some(form) = self.forms.get(&id) else { return };
+        let thread = form.thread.signed(record) as i32;
+        let own = |place: usize| form.own[place].unsigned(record);
+        let bytes = |place: usize| form.own[place].string(record);
+        let kind = form.kind;
+        let operation = match kind {
+            Kind::Forked => return self.processes.forked(thread, own(0) as i32, bytes(1)),
+            Kind::Renamed => return self.processes.renamed(thread, bytes(0)),
+            Kind::Ended => return self.processes.ended(thread),
+            Kind::SetName => {
+                return self.begin(thread, Operation::SetName { name: Some(Text::from(bytes(0))) });
+            }
+            Kind::SetSize => return self.begin(thread, Operation::SetSize { bytes: own(0) }),
+            Kind::SetProtMask => return self.begin(thread, Operation::SetProtMask { mask: own(0) }),
+            Kind::Pin => return self.begin(thread, Operation::Pin(Range::new(own(0) as u32, own(1) as u32))),
+            Kind::Unpin => return self.begin(thread, Operation::Unpin(Range::new(own(0) as u32, own(1) as u32))),
+            Kind::Ioctl => self.begun.remove(&thread).unwrap_or_else(|| request(own(0) as u32, own(1))),
+            Kind::Open => Operation::Open {},
+            Kind::Release => Operation::Release {},
+            Kind::Mmap => Operation::Mmap {
+                address: own(0),
+                len: own(1),
+                offset: own(2),
+                prot: own(3) as u32,
+                shared: own(4) != 0,
+            },
+            Kind::Purge => Operation::Purge { offset: own(0) * self.page, len: own(1) * self.page },
+        };
+        let pid = form.pid.signed(record) as i32;
+        let (region, inode) = (form.region.unsigned(record), form.inode.unsigned(record));
+        let outcome = match (&operation, form.result.signed(record)) {
+            (Operation::Release {}, _) => Outcome::UNSEEN,
+            (Operation::Purge { len, .. }, _) => Outcome::of_return(*len as i64),
+            (Operation::Mmap { address, .. }, 0) => Outcome::of_return(*address as i64),
+            (_, result) => Outcome::of_return(result),
+        };
+        let duration_ns = match kind {
+            Kind::Release | Kind::Purge => None,
+            _ => Some(form.ns.unsigned(record)),
+        };
+        let vpid = form.vpid.signed(record) as i32;
+        let follows = self.processes.follows(pid, thread);
+        let region = self.region(region, inode, &operation, outcome, follows);
+        if follows || region.as_ref().is_some_and(|(_, followed)| *followed) {
+            sink(Seen::Event(Event {
+                mono_ns: time,
+                source: Source::Module,
+                process: self.processes.meet(pid, thread, Some(vpid)),
+                operation,
+                region: region.map(|(region, _)| region),
+                outcome,
+                duration_ns,
+            }));
+        }
+    }
+
+    fn begin(&mut self, thread: i32, operation: Operation) {
+        self.begun.insert(thread, operation);
+    }
+
+    /// The region as it is after this, and whether a process that is followed has used it.
+    fn region(
+        &mut self,
+        key: u64,
+        inode: u64,
+        operation: &Operation,
+        outcome: Outcome,
+        follows: bool,
+    ) -> Option<(Region, bool)> {
+        if key == 0 {
+            return None;
+        }
+        if matches!(operation, Operation::Open {}) {
+            // An address that was another region's, whose end was lost.
+            self.regions.forget(key);
+        }
+        let known = self.regions.meet(key, || if inode == 0 { Region::default() } else { look(inode) });
+        known.followed |= follows;
+        if inode != 0 {
+            known.region.inode = Some(inode);
+        }
+        if outcome.result == Some(0) {
+            match operation {
+                Operation::SetName { name: Some(given) } => known.region.name = name(given.as_bytes()),
+                Operation::SetSize { bytes } => known.region.size = Some(*bytes),
+                _ => {}
+            }
+        }
+        let found = (known.region.clone(), known.followed);
+        if matches!(operation, Operation::Release {}) {
+            self.regions.forget(key);
+        }
+        Some(found)
+    }
+}
+
+/// A request of which nothing but its registers is known.
+fn request(command: u32, argument: u64) -> Operation {
+    // The 64-bit numbers first: a 32-bit caller may use both.
+    let decoded = Request::decode(Caller::Bits64, command, argument)
+        .or_else(|| Request::decode(Caller::Bits32, command, argument));
+    match decoded {
+        Some(Request::SetName(_)) => Operation::SetName { name: None },
+        Some(Request::GetName(_)) => Operation::GetName {},
+        Some(Request::SetSize(bytes)) => Operation::SetSize { bytes },
+        Some(Request::GetSize) => Operation::GetSize {},
+        Some(Request::SetProtMask(mask)) => Operation::SetProtMask { mask },
+        Some(Request::GetProtMask) => Operation::GetProtMask {},
+        Some(Request::Pin(_)) => Operation::Pin(Range::UNKNOWN),
+        Some(Request::Unpin(_)) => Operation::Unpin(Range::UNKNOWN),
+        Some(Request::GetPinStatus(_)) => Operation::GetPinStatus(Range::UNKNOWN),
+        Some(Request::PurgeAllCaches) => Operation::PurgeAllCaches {},
+        Some(Request::GetFileId { .. }) => Operation::GetFileId {},
+        None => Operation::Ioctl { command },
+    }
+}
+
+/// What fdinfo tells of a region that was there before the trace began.
+fn look(inode: u64) -> Region {
+    let wanted = format!("inode:\t{inode}\n");
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let descriptors = process.path().join("fd");
+        for descriptor in fs::read_dir(&descriptors).into_iter().flatten().flatten() {
+            let is_device = fs::read_link(descriptor.path()).is_ok_and(|path| path.starts_with("/dev/ashmem"));
+            if !is_device {
+                continue;
+            }
+            let Ok(text) = fs::read(process.path().join("fdinfo").join(descriptor.file_name())) else { continue };
+            let Some(at) = text.windows(wanted.len()).position(|window| window == wanted.as_bytes()) else { continue };
+            let after = &text[at + wanted.len()..];
+            // The name may hold anything but NUL, a new line too; what follows it is the module's own.
+            let given = after.strip_prefix(b"name:\t".as_slice());
+            let end = after.windows(7).rposition(|window| window == b"\nsize:\t");
+            let size = end.and_then(|end| {
+                let digits = after[end + 7..].split(|byte| *byte == b'\n').next()?;
+                std::str::from_utf8(digits).ok()?.parse().ok()
+            });
+            let given = given.zip(end).and_then(|(given, end)| name(given.get(..end.checked_sub(6)?)?));
+            return Region { inode: Some(inode), name: given, size, ..Region::default() };
+        }
+    }
+    Region { inode: Some(inode), ..Region::default() }
+}

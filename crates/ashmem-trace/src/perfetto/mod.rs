@@ -1,0 +1,297 @@
+//! A trace that ui.perfetto.dev opens.
+//!
+//! - a track a thread, under its process: its calls, each as long as it took;
+//! - a track a region, under "ashmem regions": its life, and on it what is pinned, unpinned and purged;
+//! - three counters: bytes of all regions, and of them what is unpinned and what is purged.
+//!
+//! Each event becomes packets that stand by themselves: a trace that was cut off opens as well.
+
+mod schema;
+
+use std::collections::{HashMap, HashSet};
+
+use prost::Message;
+use rangemap::RangeSet;
+
+use crate::clock::Clock;
+use crate::event::{Event, Region};
+use crate::json::Lost;
+use crate::operation::{Bytes, Operation, Range};
+use schema::{
+    COUNTER, ClockSnapshot, CounterDescriptor, DebugAnnotation, INSTANT, ProcessDescriptor, SLICE_BEGIN, SLICE_END,
+    ThreadDescriptor, TracePacket, TrackDescriptor, TrackEvent,
+};
+
+/// Tracks' numbers: a kind above, what tells one from another below.
+const GROUP: u64 = 1 << 60;
+const TOTAL: u64 = 2 << 60;
+const UNPINNED: u64 = (2 << 60) + 1;
+const PURGED: u64 = (2 << 60) + 2;
+const LOSSES: u64 = (2 << 60) + 3;
+const PROCESS: u64 = 3 << 60;
+const THREAD: u64 = 4 << 60;
+const REGION: u64 = 5 << 60;
+
+/// All our packets are of one sequence.
+const SEQUENCE: u32 = 1;
+
+/// What has been told so far.
+#[derive(Debug, Default)]
+pub struct Perfetto {
+    packets: Vec<u8>,
+    told: HashSet<u64>,
+    regions: HashMap<u64, Life>,
+    total: u64,
+    unpinned: u64,
+    purged: u64,
+}
+
+/// A region's life so far.
+#[derive(Debug, Default)]
+struct Life {
+    /// When it was first seen, in nanoseconds.
+    since: u64,
+    /// Its track has been told of: its name can change no more.
+    is_told: bool,
+    size: u64,
+    unpinned: RangeSet<u64>,
+    purged: RangeSet<u64>,
+}
+
+impl Perfetto {
+    /// What a trace begins with.
+    pub fn start(&mut self, clock: &Clock, mono_ns: u64) -> Vec<u8> {
+        let reading = |clock_id, timestamp| schema::Clock { clock_id: Some(clock_id), timestamp: Some(timestamp) };
+        let clocks = vec![
+            reading(schema::MONOTONIC, mono_ns),
+            reading(schema::BOOTTIME, mono_ns.saturating_add(crate::clock::slept())),
+            reading(schema::REALTIME, clock.wall_ns(mono_ns).max(0) as u64),
+        ];
+        let primary_trace_clock = Some(schema::MONOTONIC);
+        self.put(TracePacket {
+            clock_snapshot: Some(ClockSnapshot { clocks, primary_trace_clock }),
+            timestamp: Some(mono_ns),
+            ..packet()
+        });
+        self.track(TrackDescriptor { uuid: Some(GROUP), name: Some("ashmem regions".into()), ..track() });
+        for (uuid, name) in [(TOTAL, "ashmem: all regions"), (UNPINNED, "ashmem: unpinned"), (PURGED, "ashmem: purged")]
+        {
+            let counter = Some(CounterDescriptor { unit: Some(schema::SIZE_BYTES) });
+            self.track(TrackDescriptor { uuid: Some(uuid), name: Some(name.into()), counter, ..track() });
+            self.counter(mono_ns, uuid, 0);
+        }
+        std::mem::take(&mut self.packets)
+    }
+
+    /// An event's packets.
+    pub fn event(&mut self, event: &Event) -> Vec<u8> {
+        self.call(event);
+        if let Some(region) = &event.region {
+            self.live(event, region);
+        }
+        std::mem::take(&mut self.packets)
+    }
+
+    /// Tells of a loss.
+    pub fn lost(&mut self, lost: Lost) -> Vec<u8> {
+        self.track(TrackDescriptor { uuid: Some(LOSSES), name: Some("ashmem: lost events".into()), ..track() });
+        let many = lost.events.map_or("an unknown number of".to_owned(), |events| events.to_string());
+        self.slice(lost.mono_ns, LOSSES, INSTANT, Some(format!("{many} events were lost")), Vec::new());
+        std::mem::take(&mut self.packets)
+    }
+
+    /// The call on its thread's track.
+    fn call(&mut self, event: &Event) {
+        let process = &event.process;
+        let inside = process.container_pid.map(|pid| format!(" ({pid} inside)")).unwrap_or_default();
+        let container = process.container.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+        let tid = if process.tid == 0 { process.pid } else { process.tid };
+        let of_process = PROCESS | process.pid as u32 as u64;
+        let of_thread = THREAD | tid as u32 as u64;
+        self.track(TrackDescriptor {
+            uuid: Some(of_process),
+            process: Some(ProcessDescriptor {
+                pid: Some(process.pid),
+                process_name: Some(format!("{}{inside}{container}", process.command)),
+            }),
+            ..track()
+        });
+        let thread_name = (tid == process.pid).then(|| process.command.to_string());
+        self.track(TrackDescriptor {
+            uuid: Some(of_thread),
+            thread: Some(ThreadDescriptor { pid: Some(process.pid), tid: Some(tid), thread_name }),
+            ..track()
+        });
+        let name = Some(event.operation.to_string());
+        let mut annotations = Vec::new();
+        if let Some(region) = &event.region {
+            annotations.push(number("region", region.id));
+            annotations.extend(region.name.as_ref().map(|name| text("name", name.to_string())));
+        }
+        if let Some(result) = event.outcome.result {
+            annotations.push(DebugAnnotation { name: Some("result".into()), int_value: Some(result), ..annotation() });
+        }
+        annotations.extend(event.outcome.errno().map(|errno| text("errno", errno.to_string())));
+        match event.duration_ns {
+            Some(ns) => {
+                self.slice(event.mono_ns.saturating_sub(ns), of_thread, SLICE_BEGIN, name, annotations);
+                self.slice(event.mono_ns, of_thread, SLICE_END, None, Vec::new());
+            }
+            None => self.slice(event.mono_ns, of_thread, INSTANT, name, annotations),
+        }
+    }
+
+    /// What the event changes of its region.
+    fn live(&mut self, event: &Event, region: &Region) {
+        let now = event.mono_ns;
+        let uuid = REGION | region.id;
+        let mut life = self.regions.remove(&region.id).unwrap_or_else(|| Life { since: now, ..Life::default() });
+        let failed = event.outcome.errno().is_some();
+        if let Some(size) = region.size
+            && size != life.size
+        {
+            self.total = self.total - life.size + size;
+            life.size = size;
+            self.counter(now, TOTAL, self.total);
+        }
+        // Before its first mapping its name and its size may change yet.
+        let ends = matches!(event.operation, Operation::Release {});
+        if !life.is_told && (ends || region.inode.is_some()) {
+            life.is_told = true;
+            let name = region.name.as_ref().map_or_else(|| "without a name".to_owned(), ToString::to_string);
+            self.track(TrackDescriptor {
+                uuid: Some(uuid),
+                name: Some(format!("#{} {name}", region.id)),
+                parent_uuid: Some(GROUP),
+                ..track()
+            });
+            let mut annotations = vec![number("size", life.size)];
+            annotations.extend(region.inode.map(|inode| number("inode", inode)));
+            let label = format!("{name} {}", Bytes(life.size));
+            self.slice(life.since, uuid, SLICE_BEGIN, Some(label), annotations);
+        }
+        let before = life.state();
+        match &event.operation {
+            Operation::Unpin(range) if !failed => {
+                if let Some(range) = life.bytes(range) {
+                    life.unpinned.insert(range);
+                }
+            }
+            Operation::Pin(range) if !failed => {
+                if let Some(range) = life.bytes(range) {
+                    life.unpinned.remove(range.clone());
+                    life.purged.remove(range);
+                }
+            }
+            Operation::Purge { offset, len } if *len > 0 => {
+                let range = *offset..offset.saturating_add(*len);
+                life.unpinned.remove(range.clone());
+                life.purged.insert(range);
+            }
+            Operation::Release {} => (life.unpinned, life.purged) = (RangeSet::new(), RangeSet::new()),
+            _ => {}
+        }
+        self.change(now, uuid, before, life.state());
+        if ends {
+            self.slice(now, uuid, SLICE_END, None, Vec::new());
+            self.total -= life.size;
+            self.counter(now, TOTAL, self.total);
+        } else {
+            self.regions.insert(region.id, life);
+        }
+    }
+
+    /// What of a region is unpinned and purged has changed.
+    fn change(&mut self, now: u64, uuid: u64, before: (u64, u64), after: (u64, u64)) {
+        if before == after {
+            return;
+        }
+        if before != (0, 0) {
+            self.slice(now, uuid, SLICE_END, None, Vec::new());
+        }
+        if after != (0, 0) {
+            let (unpinned, purged) = after;
+            let label = match (unpinned, purged) {
+                (unpinned, 0) => format!("{} unpinned", Bytes(unpinned)),
+                (0, purged) => format!("{} purged", Bytes(purged)),
+                both => format!("{} unpinned, {} purged", Bytes(both.0), Bytes(both.1)),
+            };
+            let annotations = vec![number("unpinned", unpinned), number("purged", purged)];
+            self.slice(now, uuid, SLICE_BEGIN, Some(label), annotations);
+        }
+        self.unpinned = self.unpinned - before.0 + after.0;
+        self.purged = self.purged - before.1 + after.1;
+        self.counter(now, UNPINNED, self.unpinned);
+        self.counter(now, PURGED, self.purged);
+    }
+
+    /// Tells of a track, once.
+    fn track(&mut self, descriptor: TrackDescriptor) {
+        if self.told.insert(descriptor.uuid.unwrap_or_default()) {
+            self.put(TracePacket { track_descriptor: Some(descriptor), ..packet() });
+        }
+    }
+
+    fn slice(&mut self, at: u64, uuid: u64, kind: i32, name: Option<String>, debug_annotations: Vec<DebugAnnotation>) {
+        let categories = if kind == SLICE_END { Vec::new() } else { vec!["ashmem".to_owned()] };
+        let (r#type, track_uuid) = (Some(kind), Some(uuid));
+        let event = TrackEvent { debug_annotations, r#type, track_uuid, categories, name, counter_value: None };
+        self.put(TracePacket { timestamp: Some(at), track_event: Some(event), ..packet() });
+    }
+
+    fn counter(&mut self, at: u64, uuid: u64, value: u64) {
+        let event = TrackEvent {
+            r#type: Some(COUNTER),
+            track_uuid: Some(uuid),
+            counter_value: Some(i64::try_from(value).unwrap_or(i64::MAX)),
+            ..TrackEvent::default()
+        };
+        self.put(TracePacket { timestamp: Some(at), track_event: Some(event), ..packet() });
+    }
+
+    fn put(&mut self, packet: TracePacket) {
+        /// Field 1 of the message `Trace`, with its length before it.
+        const PACKET: u8 = 1 << 3 | 2;
+        self.packets.push(PACKET);
+        packet.encode_length_delimited(&mut self.packets).unwrap_or_default();
+    }
+}
+
+impl Life {
+    /// Bytes unpinned and purged.
+    fn state(&self) -> (u64, u64) {
+        let bytes = |set: &RangeSet<u64>| set.iter().map(|range| range.end - range.start).sum();
+        (bytes(&self.unpinned), bytes(&self.purged))
+    }
+
+    /// The bytes that PIN or UNPIN means, of those the region has.
+    fn bytes(&self, range: &Range) -> Option<std::ops::Range<u64>> {
+        let (offset, len) = (u64::from(range.offset?), u64::from(range.len?));
+        let end = if len == 0 { self.size } else { offset + len };
+        (offset < end).then_some(offset..end)
+    }
+}
+
+fn packet() -> TracePacket {
+    TracePacket {
+        timestamp_clock_id: Some(schema::MONOTONIC),
+        trusted_packet_sequence_id: Some(SEQUENCE),
+        ..TracePacket::default()
+    }
+}
+
+fn track() -> TrackDescriptor {
+    TrackDescriptor::default()
+}
+
+fn annotation() -> DebugAnnotation {
+    DebugAnnotation::default()
+}
+
+fn number(name: &str, value: u64) -> DebugAnnotation {
+    DebugAnnotation { name: Some(name.into()), uint_value: Some(value), ..annotation() }
+}
+
+fn text(name: &str, value: String) -> DebugAnnotation {
+    DebugAnnotation { name: Some(name.into()), string_value: Some(value), ..annotation() }
+}

@@ -1,0 +1,158 @@
+//! The processes a trace has met: what they are called, what they are inside their containers, and which are followed.
+//!
+//! What a source tells of births, new names and ends is taken first, since it is true even for processes that are gone before
+//! anybody can look; the rest comes from /proc.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+
+use crate::container::Container;
+use crate::event::Process;
+use crate::text::Text;
+
+/// Processes remembered at most; those that have ended go first.
+const MOST: usize = 16_384;
+
+/// What is known of processes.
+#[derive(Debug, Default)]
+pub struct Processes {
+    known: HashMap<i32, Known>,
+    follow: Option<HashSet<i32>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    command: Option<Text>,
+    container_pid: Option<i32>,
+    container: Option<Text>,
+    /// What /proc could tell was looked for.
+    is_looked_up: bool,
+    has_ended: bool,
+}
+
+impl Processes {
+    /// Of all the machine's processes.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Follows these processes and threads, and all they start.
+    pub fn following(ids: impl IntoIterator<Item = i32>) -> Self {
+        Self { follow: Some(ids.into_iter().collect()), ..Self::default() }
+    }
+
+    /// Whether this process, or this thread, is followed.
+    pub fn follows(&self, pid: i32, tid: i32) -> bool {
+        self.follow.as_ref().is_none_or(|ids| ids.contains(&pid) || ids.contains(&tid))
+    }
+
+    /// A thread has started another thread, or a process.
+    pub fn forked(&mut self, parent: i32, child: i32, command: &[u8]) {
+        if let Some(follow) = &mut self.follow
+            && follow.contains(&parent)
+        {
+            follow.insert(child);
+        }
+        // The number may have been another's.
+        self.known.remove(&child);
+        if let Some(parent) = self.known.get(&parent) {
+            let container = parent.container.clone();
+            self.known.insert(child, Known { command: Some(Text::from(command)), container, ..Known::default() });
+        }
+    }
+
+    /// A thread is called otherwise: it executed a program, or chose a name.
+    pub fn renamed(&mut self, tid: i32, command: &[u8]) {
+        if let Some(known) = self.known.get_mut(&tid) {
+            known.command = Some(Text::from(command));
+        }
+    }
+
+    /// A thread has ended.
+    pub fn ended(&mut self, tid: i32) {
+        if let Some(known) = self.known.get_mut(&tid) {
+            known.has_ended = true;
+        }
+    }
+
+    /// A process as events carry it; `inside` is its number in its own pid namespace, where the source knows it.
+    pub fn meet(&mut self, pid: i32, tid: i32, inside: Option<i32>) -> Process {
+        if self.known.len() >= MOST {
+            self.known.retain(|_, known| !known.has_ended);
+            if self.known.len() >= MOST {
+                self.known.clear();
+            }
+        }
+        let known = self.known.entry(pid).or_default();
+        if !known.is_looked_up {
+            known.look_up(pid);
+        }
+        if let Some(inside) = inside {
+            known.container_pid = (inside != pid && inside != 0).then_some(inside);
+        }
+        Process {
+            pid,
+            tid,
+            container_pid: known.container_pid,
+            container: known.container.clone(),
+            command: known.command.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl Known {
+    fn look_up(&mut self, pid: i32) {
+        self.is_looked_up = true;
+        if self.command.is_none() {
+            self.command = command_of(pid);
+        }
+        let Some(groups) = fs::read(format!("/proc/{pid}/cgroup")).ok() else { return };
+        self.container_pid = inner_pid(pid);
+        let container =
+            Container::of_cgroups(&groups).or_else(|| self.container_pid.map(|_| Container::of_namespace(&groups)));
+        self.container = container.map(|container| Text::from(container.to_string().as_bytes()));
+    }
+}
+
+/// A process's name, while it lives.
+pub fn command_of(pid: i32) -> Option<Text> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(Text::from(name.strip_suffix(b"\n").unwrap_or(&name)))
+}
+
+/// A process's number in its own pid namespace, where that is another one.
+pub fn inner_pid(pid: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    let mut numbers = numbers.split_whitespace().map(|number| number.parse::<i32>().ok());
+    let (outer, inner) = (numbers.next()??, numbers.next_back()??);
+    (outer != inner || outer != pid).then_some(inner)
+}
+
+/// A process, its threads, and all that descend from it, as /proc shows them now.
+pub fn tree(root: i32) -> HashSet<i32> {
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        if let Some(parent) = parent_of(pid) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut found = HashSet::new();
+    let mut waiting = vec![root];
+    while let Some(pid) = waiting.pop() {
+        for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            found.extend(entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+        }
+        if found.insert(pid) || pid == root || children.contains_key(&pid) {
+            waiting.extend(children.remove(&pid).unwrap_or_default());
+        }
+    }
+    found
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}

@@ -1,0 +1,58 @@
+//! The regions a trace has met, by whatever its source tells them apart by: a kernel address, an inode.
+
+use std::collections::HashMap;
+
+use crate::event::Region;
+use crate::text::Text;
+
+/// What is known of each region.
+#[derive(Debug, Default)]
+pub struct Regions {
+    known: HashMap<u64, Known>,
+    last: u64,
+}
+
+/// What is known of one.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// As events carry it.
+    pub region: Region,
+    /// A process that is followed has used it: what becomes of it concerns the trace, whoever does it.
+    pub followed: bool,
+}
+
+impl Regions {
+    /// The region of this key; if it is new, `look` may say what there is to know of it.
+    pub fn meet(&mut self, key: u64, look: impl FnOnce() -> Region) -> &mut Known {
+        let last = &mut self.last;
+        self.known.entry(key).or_insert_with(|| {
+            *last += 1;
+            Known { region: Region { id: *last, ..look() }, followed: false }
+        })
+    }
+
+    /// The region of this key, if it was met.
+    pub fn find(&mut self, key: u64) -> Option<&mut Known> {
+        self.known.get_mut(&key)
+    }
+
+    /// It is gone; the key may stand for another one from now on.
+    pub fn forget(&mut self, key: u64) {
+        self.known.remove(&key);
+    }
+
+    /// How many are known.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+}
+
+/// A name where there is one.
+pub(crate) fn name(bytes: &[u8]) -> Option<Text> {
+    (!bytes.is_empty()).then(|| Text::from(bytes))
+}

@@ -1,0 +1,156 @@
+//! Which events are wanted.
+
+use std::collections::HashMap;
+
+use crate::event::Event;
+use crate::operation::Operation;
+
+/// Events that a region without a name yet has had, kept at most, until its name says whether they are wanted.
+const PATIENCE: usize = 16;
+/// Regions without a name that are waited for, at most.
+const UNNAMED: usize = 4096;
+
+/// Which events are wanted: those that meet all of these.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// Only failures.
+    fail_only: bool,
+    /// Only regions whose name matches one of these.
+    names: Vec<glob::Pattern>,
+    /// Only processes in containers that one of these names: as it is shown, or the end of that after its colon, or a
+    /// pattern of either.
+    containers: Vec<glob::Pattern>,
+    /// What regions without a name have had so far.
+    unnamed: HashMap<u64, Vec<Event>>,
+}
+
+impl Selection {
+    /// These.
+    pub fn new(fail_only: bool, names: Vec<glob::Pattern>, containers: Vec<glob::Pattern>) -> Self {
+        Self { fail_only, names, containers, unnamed: HashMap::new() }
+    }
+
+    /// Hands on what is wanted; with names to match, a region's first events when its name is known.
+    pub fn sift(&mut self, event: Event, sink: &mut dyn FnMut(&Event)) {
+        if !self.is_in_container(&event) {
+            return;
+        }
+        if self.names.is_empty() {
+            return self.hand_on(&event, sink);
+        }
+        let Some(region) = &event.region else { return };
+        let asked = match &event.operation {
+            Operation::SetName { name } | Operation::MemfdCreate { name } => name.as_ref(),
+            _ => None,
+        };
+        let matches = |name: &crate::text::Text| {
+            let name = name.to_string();
+            self.names.iter().any(|pattern| pattern.matches(&name))
+        };
+        if region.name.as_ref().is_some_and(matches) || asked.is_some_and(matches) {
+            for earlier in self.unnamed.remove(&region.id).unwrap_or_default() {
+                self.hand_on(&earlier, sink);
+            }
+            return self.hand_on(&event, sink);
+        }
+        if region.name.is_some() || matches!(event.operation, Operation::Release {}) {
+            self.unnamed.remove(&region.id);
+        } else if self.unnamed.len() < UNNAMED || self.unnamed.contains_key(&region.id) {
+            let earlier = self.unnamed.entry(region.id).or_default();
+            if earlier.len() < PATIENCE {
+                earlier.push(event);
+            }
+        }
+    }
+
+    fn hand_on(&self, event: &Event, sink: &mut dyn FnMut(&Event)) {
+        if !self.fail_only || event.outcome.errno().is_some() {
+            sink(event);
+        }
+    }
+
+    fn is_in_container(&self, event: &Event) -> bool {
+        if self.containers.is_empty() {
+            return true;
+        }
+        let Some(container) = &event.process.container else { return false };
+        let shown = container.to_string();
+        self.containers.iter().any(|wanted| is_container(wanted, &shown))
+    }
+}
+
+/// Whether this pattern means the container that is shown so.
+pub(crate) fn is_container(wanted: &glob::Pattern, shown: &str) -> bool {
+    let id = shown.rsplit(':').next().unwrap_or_default();
+    // An id may be given longer than it is shown.
+    wanted.matches(shown) || wanted.matches(id) || (id.len() >= 12 && wanted.as_str().starts_with(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Selection;
+    use crate::event::{Event, Outcome, Process, Region, Source};
+    use crate::operation::Operation;
+    use crate::text::Text;
+
+    fn event(id: u64, name: Option<&str>, operation: Operation, result: i64) -> Event {
+        Event {
+            mono_ns: 0,
+            source: Source::Agent,
+            process: Process { container: Some(Text::from("docker:0123456789ab")), ..Process::default() },
+            operation,
+            region: Some(Region { id, name: name.map(Text::from), ..Region::default() }),
+            outcome: Outcome::of_return(result),
+            duration_ns: None,
+        }
+    }
+
+    fn sifted(mut selection: Selection, events: Vec<Event>) -> Vec<String> {
+        let mut found = Vec::new();
+        for event in events {
+            selection.sift(event, &mut |event| found.push(event.operation.name().to_owned()));
+        }
+        found
+    }
+
+    fn life(id: u64, name: &'static str) -> Vec<Event> {
+        let given = Some(Text::from(name));
+        vec![
+            event(id, None, Operation::Open {}, 3),
+            event(id, Some(name), Operation::SetName { name: given }, 0),
+            event(id, Some(name), Operation::SetSize { bytes: 1 }, -22),
+        ]
+    }
+
+    fn pattern(text: &str) -> Vec<glob::Pattern> {
+        vec![glob::Pattern::new(text).expect("a pattern")]
+    }
+
+    #[test]
+    fn a_region_is_wanted_from_its_open_on() {
+        let events = [life(1, "CursorWindow: /x/y"), life(2, "dalvik-main")].concat();
+        let found = sifted(Selection::new(false, pattern("Cursor*"), Vec::new()), events);
+        assert_eq!(found, ["OPEN", "SET_NAME", "SET_SIZE"]);
+    }
+
+    #[test]
+    fn failures_alone() {
+        let found = sifted(Selection::new(true, Vec::new(), Vec::new()), life(1, "x"));
+        assert_eq!(found, ["SET_SIZE"]);
+    }
+
+    #[test]
+    fn containers_are_known_by_name_and_by_id() {
+        for (wanted, many) in [
+            ("docker:0123456789ab", 3),
+            ("0123456789ab", 3),
+            ("0123456789abcdef", 3),
+            ("docker:*", 3),
+            ("0123456789ac", 0),
+            ("web", 0),
+        ] {
+            let found = sifted(Selection::new(false, Vec::new(), pattern(wanted)), life(1, "x"));
+            assert_eq!(found.len(), many, "{wanted}");
+        }
+    }
+}

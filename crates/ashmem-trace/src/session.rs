@@ -1,0 +1,217 @@
+//! A trace from its first line to its last.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use crate::clock::{Clock, monotonic};
+use crate::event::{Event, Source};
+use crate::json;
+use crate::line;
+use crate::output::{self, Output};
+use crate::perfetto::Perfetto;
+use crate::selection::Selection;
+use crate::source::{See, Seen};
+use crate::summary::Summary;
+
+/// How often the buffers are looked into while little happens.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How a trace is written.
+#[derive(Debug)]
+pub enum Form {
+    /// Lines for people.
+    Lines,
+    /// Lines of JSON.
+    Json,
+    /// Perfetto's.
+    Perfetto(Box<Perfetto>),
+    /// Sums alone, at the end, for people or as JSON.
+    Summary {
+        /// As JSON.
+        json: bool,
+        /// So far.
+        summary: Summary,
+    },
+}
+
+/// Sums of a trace that has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Events written.
+    pub events: u64,
+    /// Events lost, as far as they were counted.
+    pub lost: u64,
+    /// There were losses that nobody counted.
+    pub uncounted: bool,
+}
+
+/// A trace being written.
+pub struct Session {
+    clock: Clock,
+    selection: Selection,
+    writer: Writer,
+}
+
+struct Writer {
+    form: Form,
+    output: Output,
+    told: Told,
+    error: Option<output::Error>,
+}
+
+impl Session {
+    /// Begins one.
+    pub fn begin(selection: Selection, form: Form, output: Output, sources: Vec<Source>) -> Self {
+        let clock = Clock::now();
+        let mut writer = Writer { form, output, told: Told::default(), error: None };
+        writer.start(&clock, sources);
+        Self { clock, selection, writer }
+    }
+
+    /// Sees and writes until `stop` says so; what it waits for besides is `wake`.
+    ///
+    /// # Errors
+    /// The source is broken.
+    pub fn run(
+        &mut self,
+        source: &mut dyn See,
+        wake: BorrowedFd<'_>,
+        mut stop: impl FnMut() -> bool,
+    ) -> io::Result<()> {
+        while !stop() && self.writer.error.is_none() {
+            match source.wait(wake, PAUSE) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            let more = source.round(&mut |seen| self.take(seen))?;
+            if !more {
+                self.writer.flush();
+            }
+        }
+        source.finish(&mut |seen| self.take(seen))
+    }
+
+    /// Takes one thing that was seen.
+    pub fn take(&mut self, seen: Seen) {
+        let Self { clock, selection, writer } = self;
+        match seen {
+            Seen::Event(event) => selection.sift(event, &mut |event| writer.event(clock, event)),
+            Seen::Lost(lost) => writer.lost(clock, lost),
+        }
+    }
+
+    /// Writes what closes the trace.
+    ///
+    /// # Errors
+    /// What could not be written, now or before.
+    pub fn end(mut self) -> Result<Told, output::Error> {
+        self.writer.end();
+        match self.writer.error {
+            Some(error) => Err(error),
+            None => Ok(self.writer.told),
+        }
+    }
+}
+
+impl Writer {
+    fn record(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Err(error) = self.output.record(write) {
+            self.error.get_or_insert(error);
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Err(error) = self.output.flush() {
+            self.error.get_or_insert(error);
+        }
+    }
+
+    fn json(&mut self, line: &impl serde::Serialize) {
+        self.record(|bytes| {
+            // Plain data, and a vector that takes all.
+            let _ = serde_json::to_writer(&mut *bytes, line);
+            bytes.push(b'\n');
+        });
+    }
+
+    fn start(&mut self, clock: &Clock, sources: Vec<Source>) {
+        let mono_ns = monotonic();
+        match &mut self.form {
+            Form::Json => {
+                let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+                let start = json::Start { version: json::VERSION, time: clock.utc(mono_ns), mono_ns, host, sources };
+                self.json(&json::Line::Start(start));
+            }
+            Form::Perfetto(perfetto) => {
+                let packets = perfetto.start(clock, mono_ns);
+                self.record(|bytes| bytes.extend(packets));
+            }
+            Form::Lines | Form::Summary { .. } => {}
+        }
+    }
+
+    fn event(&mut self, clock: &Clock, event: &Event) {
+        self.told.events += 1;
+        match &mut self.form {
+            Form::Lines => {
+                use std::io::Write as _;
+                let line = line::Line { clock, event };
+                // A vector takes all.
+                self.record(|bytes| drop(writeln!(bytes, "{line}")));
+            }
+            Form::Json => {
+                let line = json::StampedRef { kind: json::EventTag::Event, time: clock.utc(event.mono_ns), event };
+                self.json(&line);
+            }
+            Form::Perfetto(perfetto) => {
+                let packets = perfetto.event(event);
+                self.record(|bytes| bytes.extend(packets));
+            }
+            Form::Summary { summary, .. } => summary.add(event),
+        }
+    }
+
+    fn lost(&mut self, clock: &Clock, lost: json::Lost) {
+        match lost.events {
+            Some(events) => self.told.lost += events,
+            None => self.told.uncounted = true,
+        }
+        match &mut self.form {
+            Form::Lines => {
+                let time = clock.time_of_day(lost.mono_ns).to_string();
+                let many = lost.events.map_or("an unknown number of".to_owned(), |events| events.to_string());
+                self.record(|bytes| bytes.extend(format!("{time}  -- {many} events were lost --\n").into_bytes()));
+            }
+            Form::Json => self.json(&json::Line::Lost(lost)),
+            Form::Perfetto(perfetto) => {
+                let packets = perfetto.lost(lost);
+                self.record(|bytes| bytes.extend(packets));
+            }
+            Form::Summary { .. } => {}
+        }
+    }
+
+    fn end(&mut self) {
+        match &self.form {
+            Form::Json => {
+                let end = json::End { mono_ns: monotonic(), events: self.told.events, lost: self.told.lost };
+                self.json(&json::Line::End(end));
+            }
+            Form::Summary { json: false, summary } => {
+                let text = summary.to_string();
+                self.record(|bytes| bytes.extend(text.into_bytes()));
+            }
+            Form::Summary { json: true, summary } => {
+                let lines: Vec<String> =
+                    summary.rows().iter().filter_map(|row| serde_json::to_string(row).ok()).collect();
+                for line in lines {
+                    self.record(|bytes| bytes.extend(format!("{line}\n").into_bytes()));
+                }
+            }
+            Form::Lines | Form::Perfetto(_) => {}
+        }
+        self.flush();
+    }
+}

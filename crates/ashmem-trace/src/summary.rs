@@ -1,0 +1,127 @@
+//! The sums of a trace, as `strace -c` has them: by operation, and by process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::event::{Event, Process};
+use crate::operation::Bytes;
+
+/// Calls, errors, bytes and time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sums {
+    /// How many.
+    pub calls: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Bytes they spoke of.
+    pub bytes: u64,
+    /// Nanoseconds they took, where that was measured.
+    pub ns: u64,
+}
+
+/// Sums so far.
+#[derive(Debug, Default)]
+pub struct Summary {
+    by_operation: BTreeMap<&'static str, Sums>,
+    by_process: BTreeMap<i32, (Process, Sums)>,
+}
+
+/// A row in JSON: `{"type":"summary","by":"operation","op":"PIN",…}`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "summary")]
+pub struct Row<'a> {
+    /// `operation` or `process`.
+    pub by: &'static str,
+    /// The operation, or none.
+    pub op: Option<&'static str>,
+    /// The process, or none.
+    pub process: Option<&'a Process>,
+    /// Its sums.
+    #[serde(flatten)]
+    pub sums: Sums,
+}
+
+impl Sums {
+    fn add(&mut self, event: &Event) {
+        let failed = event.outcome.errno().is_some();
+        self.calls += 1;
+        self.errors += u64::from(failed);
+        self.bytes = self.bytes.saturating_add(if failed { 0 } else { event.operation.bytes() });
+        self.ns += event.duration_ns.unwrap_or(0);
+    }
+}
+
+impl Summary {
+    /// One event more.
+    pub fn add(&mut self, event: &Event) {
+        self.by_operation.entry(event.operation.name()).or_default().add(event);
+        let (process, sums) =
+            self.by_process.entry(event.process.pid).or_insert_with(|| (event.process.clone(), Sums::default()));
+        // It may have executed another program since.
+        process.command = event.process.command.clone();
+        sums.add(event);
+    }
+
+    /// All rows, the longest first.
+    pub fn rows(&self) -> Vec<Row<'_>> {
+        let mut operations: Vec<Row<'_>> = self
+            .by_operation
+            .iter()
+            .map(|(op, sums)| Row { by: "operation", op: Some(op), process: None, sums: *sums })
+            .collect();
+        let mut processes: Vec<Row<'_>> = self
+            .by_process
+            .values()
+            .map(|(process, sums)| Row { by: "process", op: None, process: Some(process), sums: *sums })
+            .collect();
+        for rows in [&mut operations, &mut processes] {
+            rows.sort_by_key(|row| std::cmp::Reverse((row.sums.ns, row.sums.calls)));
+        }
+        operations.append(&mut processes);
+        operations
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.rows();
+        for (by, heading) in [("operation", "operation"), ("process", "process")] {
+            let rows: Vec<_> = rows.iter().filter(|row| row.by == by).collect();
+            let all: u64 = rows.iter().map(|row| row.sums.ns).sum();
+            writeln!(formatter, "% time     seconds  usecs/call     calls    errors       bytes  {heading}")?;
+            for row in rows {
+                let Sums { calls, errors, bytes, ns } = row.sums;
+                let share = if all == 0 { 0.0 } else { ns as f64 * 100.0 / all as f64 };
+                let errors = if errors == 0 { String::new() } else { errors.to_string() };
+                write!(
+                    formatter,
+                    "{share:6.2} {:11.6} {:11.1} {calls:9} {errors:>9} {:>11}  ",
+                    ns as f64 / 1e9,
+                    ns as f64 / 1e3 / calls.max(1) as f64,
+                    Bytes(bytes).to_string(),
+                )?;
+                match (row.op, row.process) {
+                    (Some(op), _) => writeln!(formatter, "{op}")?,
+                    (_, Some(process)) => {
+                        write!(formatter, "{} {}", process.command, process.pid)?;
+                        if let Some(inside) = process.container_pid {
+                            write!(formatter, " ({inside}")?;
+                            match &process.container {
+                                Some(container) => write!(formatter, " in {container})")?,
+                                None => write!(formatter, " inside)")?,
+                            }
+                        }
+                        writeln!(formatter)?;
+                    }
+                    _ => writeln!(formatter)?,
+                }
+            }
+            if by == "operation" {
+                writeln!(formatter)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! Processes as a person names them: by a number on the host, or by the number a container has for them.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::str::FromStr;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::processes::{Processes, tree};
+
+/// `PID`, or `CONTAINER:PID`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    container: Option<String>,
+    pid: i32,
+}
+
+/// Why a process is not found.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is no number.
+    #[error("`{0}` is no process: give PID, or CONTAINER:PID with the container's own number for it")]
+    Form(String),
+    /// There is none.
+    #[error("there is no process {0} (`ps -e` lists them)")]
+    Absent(i32),
+    /// The container has none of this number.
+    #[error("no process is number {pid} in a container `{container}` (`ashmem list` shows containers and numbers)")]
+    AbsentInside {
+        /// The container, as it was named.
+        container: String,
+        /// The number.
+        pid: i32,
+    },
+    /// It cannot be watched.
+    #[error("watching process {pid}: {error}")]
+    Watch {
+        /// The number.
+        pid: i32,
+        /// What came back.
+        error: std::io::Error,
+    },
+}
+
+impl FromStr for Wanted {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (container, pid) = match text.rsplit_once(':') {
+            Some((container, pid)) => (Some(container.to_owned()), pid),
+            None => (None, text),
+        };
+        match pid.parse() {
+            Ok(pid) if pid > 0 && container.as_deref() != Some("") => Ok(Self { container, pid }),
+            _ => Err(Error::Form(text.to_owned())),
+        }
+    }
+}
+
+/// A process that was found, and is known when it ends.
+#[derive(Debug)]
+pub struct Watched {
+    /// Its number here.
+    pub pid: i32,
+    handle: OwnedFd,
+}
+
+impl Wanted {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn find(&self) -> Result<Watched, Error> {
+        let pid = match &self.container {
+            None => self.pid,
+            Some(container) => self
+                .find_inside(container)
+                .ok_or_else(|| Error::AbsentInside { container: container.clone(), pid: self.pid })?,
+        };
+        let watch = |error| Error::Watch { pid, error };
+        let number = Pid::from_raw(pid).ok_or(Error::Absent(pid))?;
+        match pidfd_open(number, PidfdFlags::empty()) {
+            Ok(handle) => Ok(Watched { pid, handle }),
+            Err(rustix::io::Errno::SRCH) => Err(Error::Absent(pid)),
+            Err(errno) => Err(watch(errno.into())),
+        }
+    }
+
+    fn find_inside(&self, container: &str) -> Option<i32> {
+        let mut processes = Processes::all();
+        let pattern = glob::Pattern::new(container).ok()?;
+        fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
+            if crate::processes::inner_pid(pid)? != self.pid {
+                return None;
+            }
+            let of = processes.meet(pid, pid, None).container?.to_string();
+            crate::selection::is_container(&pattern, &of).then_some(pid)
+        })
+    }
+}
+
+impl Watched {
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut polled = [PollFd::new(&self.handle, PollFlags::IN)];
+        poll(&mut polled, Some(&now)).is_ok_and(|ready| ready != 0)
+    }
+
+    /// It, its threads and its descendants.
+    pub fn tree(&self) -> impl Iterator<Item = i32> + use<> {
+        tree(self.pid).into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, Wanted};
+
+    #[test]
+    fn processes_are_named_by_number_or_by_container_and_number() {
+        for (text, container, pid) in
+            [("812", None, 812), ("web:12", Some("web"), 12), ("docker:0123456789ab:1", Some("docker:0123456789ab"), 1)]
+        {
+            let wanted: Wanted = text.parse().expect("a process");
+            assert_eq!((wanted.container.as_deref(), wanted.pid), (container, pid));
+        }
+        for text in ["", "0", "-1", "web", ":1", "web:", "99999999999"] {
+            assert!(matches!(text.parse::<Wanted>(), Err(Error::Form(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_is_gone_is_said_to_be() {
+        let mut child = std::process::Command::new("true").spawn().expect("a program");
+        let wanted: Wanted = child.id().to_string().parse().expect("a process");
+        let watched = wanted.find().expect("not yet waited for");
+        child.wait().expect("a child");
+        assert!(watched.has_ended());
+        assert!(matches!(wanted.find(), Err(Error::Absent(_))));
+    }
+}
