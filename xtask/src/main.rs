@@ -26,6 +26,7 @@ mod setup;
 mod static_program;
 mod steps;
 mod test;
+mod tracing;
 mod vm;
 mod waydroid;
 mod workspace;

@@ -8,7 +8,7 @@ use crate::kernel::{Kernel, Line};
 use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
-use crate::{cdi, check, containers, doctor, kubernetes, package, process, setup, static_program, waydroid, workspace};
+use crate::{cdi, check, containers, doctor, kubernetes, package, process, setup, static_program, tracing, waydroid, workspace};
 use anyhow::Result;
 use clap::Args;
 use std::process::{Command, ExitCode};
@@ -68,6 +68,8 @@ impl Test {
         let seeds = if self.all { 10 } else { 1 };
         steps.extend((SEED..SEED + seeds).map(differential));
         steps.extend(Line::ALL.map(trial));
+        let traced: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1] };
+        steps.extend(traced.iter().map(|line| tracing::module(*line, verdict)));
         steps.extend(Line::ALL.map(races));
         steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
