@@ -59,6 +59,8 @@ impl Test {
         }
         steps.extend(containers::steps());
         steps.extend([waydroid::here(), cdi::step(), kubernetes::step()]);
+        steps.push(waydroid::here());
+        steps.push(tracing::here("agent"));
         steps
     }
 

@@ -4,7 +4,6 @@ use crate::kernel::Line;
 use crate::steps::{Step, Verdict};
 use crate::vm::{self, Options, VmOutcome, VmRequest};
 use crate::{process, static_program};
-use anyhow::Result;
 use std::process::Command;
 
 /// A shell and what the trial wants of one.

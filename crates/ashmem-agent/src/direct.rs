@@ -29,6 +29,7 @@ use crate::notify::{InstallError, Listener, Privileges, install};
 use crate::origin::Origin;
 use crate::process::{self, Forked, SignalMask};
 use crate::supervisor::Supervisor;
+use crate::tap::Tap;
 use crate::waiter::{Ending, Report, Reporter, wait};
 
 /// What to start.
@@ -39,6 +40,8 @@ pub struct Program {
     pub fidelity: Fidelity,
     /// Whether it may be given a `/dev` of its own; if not, or where that is refused, lookups of paths are notified.
     pub own_dev: bool,
+    /// Where to tell what is answered.
+    pub tap: Option<Tap>,
 }
 
 /// Why nothing was started.
@@ -73,17 +76,18 @@ impl Program {
         let words = self.command.into_iter().map(|word| CString::new(word.into_vec()));
         let words: Vec<CString> = words.collect::<Result<_, _>>().map_err(|_| Error::Nul)?;
         let plan = Plan { words, fidelity: self.fidelity, own_dev: self.own_dev };
+        let tap = self.tap;
         let mask = SignalMask::block_all();
         let (ours, theirs) = pair()?;
         match process::fork().map_err(|errno| Error::System { what: "fork", errno })? {
             Forked::Parent(_) => {
-                drop(theirs);
+                drop((theirs, tap));
                 process::let_go_of_descriptors(&[ours.as_raw_fd()]);
                 Ok(wait(&ours))
             }
             Forked::Child => {
                 drop(ours);
-                let code = match supervise(&plan, &Reporter::new(theirs), mask) {
+                let code = match supervise(&plan, tap, &Reporter::new(theirs), mask) {
                     Ok(()) => 0,
                     Err(error) => {
                         eprintln!("ashmem: cannot supervise: {error}");
@@ -104,7 +108,7 @@ struct Plan {
 }
 
 /// The supervisor's life.
-fn supervise(plan: &Plan, reporter: &Reporter, mask: SignalMask) -> Result<(), Error> {
+fn supervise(plan: &Plan, tap: Option<Tap>, reporter: &Reporter, mask: SignalMask) -> Result<(), Error> {
     let (ours, theirs) = pair()?;
     let pid = match process::fork().map_err(|errno| Error::System { what: "fork", errno })? {
         Forked::Parent(pid) => pid,
@@ -116,7 +120,9 @@ fn supervise(plan: &Plan, reporter: &Reporter, mask: SignalMask) -> Result<(), E
     drop(theirs);
     process::set_session();
     process::stay_ancestor();
-    process::let_go_of_descriptors(&[ours.as_raw_fd(), reporter.as_fd().as_raw_fd()]);
+    let mut kept = vec![ours.as_raw_fd(), reporter.as_fd().as_raw_fd()];
+    kept.extend(tap.as_ref().map(|tap| tap.as_fd().as_raw_fd()));
+    process::let_go_of_descriptors(&kept);
     reporter.send(Report::Started(pid));
 
     // Without a listener the program has said why and ended; its exit code is all that is left to tell.
@@ -126,7 +132,15 @@ fn supervise(plan: &Plan, reporter: &Reporter, mask: SignalMask) -> Result<(), E
     };
     // Filtered and not answered, it must not go on.
     let supervisor = prepare(plan, handed).inspect_err(|_| process::kill(pid, libc::SIGKILL))?;
-    let serving = std::thread::spawn(move || supervisor.run());
+    if let Some(tap) = tap {
+        supervisor.trace(tap);
+    }
+    let serving = std::thread::spawn(move || {
+        let served = supervisor.run();
+        // Whoever traces is told of the last ends too.
+        supervisor.origin().table().reap();
+        served
+    });
     reporter.follow(pid);
     process::let_go_of_standard_error();
     process::reap_children();

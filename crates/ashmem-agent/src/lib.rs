@@ -11,6 +11,7 @@
 //! - [`confine`]: what the agent gives up before it serves; [`service`], [`store`]: what outlives the agent, so that a restart loses no container;
 //! - [`device`], [`memory`], [`region`], [`arena`], [`table`]: what a region is and how long it lives;
 //! - [`target`]: the calling thread seen from outside;
+//! - [`tap`]: what is answered, told to whoever traces it;
 //! - [`origin`]: all regions of one program or container, and its calls: `open`, `ioctl`, `mmap`, `stat`, `purge`.
 
 pub mod agent;
@@ -51,6 +52,7 @@ mod stat;
 pub mod store;
 pub mod supervisor;
 pub mod table;
+pub mod tap;
 pub mod target;
 mod waiter;
 

@@ -83,7 +83,9 @@ impl Origin {
             // Memory sealed against writing cannot be punched: its pages stay, and PIN will say so.
             if memory::punch(memory, arena.page_size(), span).is_ok() {
                 region.state.pins().purge(arena, arena.lru(), id);
+                let page = arena.page_size().bytes();
                 freed += span.pages();
+                self.table.tell_purge(key, span.first() * page, span.pages() * page);
             }
         }
         freed

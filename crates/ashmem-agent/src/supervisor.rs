@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::OFlags;
@@ -20,6 +20,7 @@ use crate::implant;
 use crate::ioctl::Argument;
 use crate::keeper::Shift;
 use crate::origin::{Origin, Outcome};
+use crate::tap::{self, Tap};
 use crate::target::Target;
 
 /// Longest path that is looked at; the device's own has less than a quarter of it.
@@ -40,6 +41,8 @@ pub struct Supervisor {
     activity: OwnedFd,
     resting: AtomicBool,
     ended: Mutex<Option<Result<()>>>,
+    /// Who traces what is answered.
+    tap: OnceLock<Arc<Tap>>,
 }
 
 impl Supervisor {
@@ -58,6 +61,7 @@ impl Supervisor {
             activity: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             resting: AtomicBool::new(false),
             ended: Mutex::new(None),
+            tap: OnceLock::new(),
         })
     }
 
@@ -65,6 +69,14 @@ impl Supervisor {
     pub fn add(&self, channel: Arc<dyn Channel>) {
         lock(&self.channels).push(channel);
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// Tells this tap, from now on and to the end, of each answer about a region.
+    pub fn trace(&self, tap: Tap) {
+        let tap = Arc::new(tap);
+        self.origin().table().trace(Arc::clone(&tap));
+        // The first one stays.
+        let _ = self.tap.set(tap);
     }
 
     /// Whether no channel is left.
@@ -190,7 +202,12 @@ impl Supervisor {
     /// Answers one request.
     pub fn handle(&self, channel: &dyn Channel, request: Request) {
         let target = Target::new(channel, request.id, request.tid);
+        let tap = self.tap.get().map(|tap| (tap, tap::now()));
         let outcome = self.decide(&target, &request);
+        // While the caller waits: what it points to is as it was, and its descriptors are.
+        let told =
+            tap.and_then(|(tap, began)| Some((tap, tap.look(&mut self.origin(), &target, &request, &outcome, began)?)));
+        let mut faulted = false;
         tracing::trace!(?request, ?outcome);
         let sent = match outcome {
             Outcome::Answer(answer) => channel.answer(request.id, answer),
@@ -199,6 +216,7 @@ impl Supervisor {
                     Ok(()) => Answer::Value(0),
                     Err(_) => Answer::Errno(Errno::FAULT),
                 };
+                faulted = answer != Answer::Value(0);
                 channel.answer(request.id, answer)
             }
             Outcome::MapAnonymous(call) => implant::map_anonymous(channel, &request, call),
@@ -213,6 +231,9 @@ impl Supervisor {
                 })
             }
         };
+        if let Some((tap, record)) = told {
+            tap.answered(record, faulted);
+        }
         // ENOENT: killed, or a signal came first and the call will be made again.
         if let Err(error) = sent
             && error != Errno::NOENT

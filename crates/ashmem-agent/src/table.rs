@@ -12,6 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::{Errno, Result};
@@ -22,6 +23,7 @@ use crate::openings::Openings;
 use crate::origin::Outcome;
 use crate::region::Region;
 use crate::store::{Record, SavedAnswer, Store};
+use crate::tap::{self, Tap, What};
 
 /// All regions of one origin. Two origins never share a table, so that no request of one finds a region of the other.
 pub struct Table {
@@ -34,6 +36,8 @@ pub struct Table {
     next: Key,
     /// Where what happens is kept for another agent.
     store: Option<Store>,
+    /// Who traces what happens.
+    tap: Option<Arc<Tap>>,
     /// Answers that another agent found and may not have sent.
     recovered: HashMap<u64, SavedAnswer>,
     pub(crate) openings: Openings,
@@ -64,6 +68,7 @@ impl Table {
             device: memory::device()?,
             next: 0,
             store: None,
+            tap: None,
             recovered: HashMap::new(),
             openings: Openings::default(),
         })
@@ -167,6 +172,18 @@ impl Table {
         self.inodes.iter().map(|(inode, entry)| Record::Memory { key: entry.key, inode: *inode, watch: entry.watch })
     }
 
+    /// Tells this tap of each end and each purge.
+    pub(crate) fn trace(&mut self, tap: Arc<Tap>) {
+        self.tap = Some(tap);
+    }
+
+    /// Tells whoever traces of pages that were purged.
+    pub(crate) fn tell_purge(&self, key: Key, offset: u64, len: u64) {
+        if let Some((tap, region)) = self.tap.as_ref().zip(self.regions.get(&key)) {
+            tap.happened(What::Purge { offset, len }, tap::Region::of(key, region));
+        }
+    }
+
     /// Keeps in this store what happens from now on.
     pub(crate) fn keep_in(&mut self, store: Store) {
         self.store = Some(store);
@@ -250,6 +267,9 @@ impl Table {
             return;
         }
         if let Some(mut region) = self.regions.remove(&key) {
+            if let Some(tap) = &self.tap {
+                tap.happened(What::Release, tap::Region::of(key, &region));
+            }
             region.state.pins().clear(&self.arena);
         }
         if self.regions.is_empty() {

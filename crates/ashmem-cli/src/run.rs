@@ -1,10 +1,12 @@
 //! `ashmem run`: a program that finds /dev/ashmem, without a module and without root.
 
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 use std::process::ExitCode;
 
 use ashmem_agent::direct::{NOT_STARTED, Program};
 use ashmem_agent::filter::Fidelity;
+use ashmem_agent::tap::Tap;
 use clap::{Args, ValueEnum};
 
 /// Run a program that finds /dev/ashmem, without a kernel module and without root
@@ -29,6 +31,9 @@ pub(crate) struct Arguments {
     /// Whether the program gets a /dev of its own, in which the node lies
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     namespace: Namespace,
+    /// The pipe of the `ashmem trace` that runs this
+    #[arg(long, value_name = "FD", hide = true)]
+    tap: Option<RawFd>,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
@@ -61,10 +66,18 @@ impl From<Level> for Fidelity {
 
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
+        let tap = match self.tap.map(Tap::inherited).transpose() {
+            Ok(tap) => tap,
+            Err(error) => {
+                eprintln!("ashmem: the program was not started: --tap is no pipe of `ashmem trace`: {error}");
+                return ExitCode::from(NOT_STARTED);
+            }
+        };
         let program = Program {
             command: self.command,
             fidelity: self.fidelity.into(),
             own_dev: self.namespace == Namespace::Auto,
+            tap,
         };
         match program.run() {
             Ok(ending) => ending.repeat(),

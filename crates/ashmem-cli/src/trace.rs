@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use ashmem_trace::agent::Agent;
 use ashmem_trace::module::Module;
 use ashmem_trace::output::Output;
 use ashmem_trace::perfetto::Perfetto;
@@ -111,12 +112,12 @@ impl Arguments {
             watched.push(wanted.find()?);
         }
         let signals = Signals::catch()?;
-        let mut source = self.source(&watched, !words.is_empty())?;
+        let Traced { mut source, before } = self.source(&watched, !words.is_empty())?;
         let (form, output) = self.writing(!words.is_empty())?;
         let selection =
             Selection::new(self.fail_only, std::mem::take(&mut self.name), std::mem::take(&mut self.container));
         let mut session = Session::begin(selection, form, output, vec![source.source()]);
-        let mut program = words.split_first().map(|(name, rest)| start(name, rest)).transpose()?;
+        let mut program = start(before, words)?;
         let mut ended = None;
         session
             .run(source.as_mut(), signals.wake.as_fd(), || {
@@ -155,7 +156,7 @@ impl Arguments {
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    fn source(&self, watched: &[Watched], has_program: bool) -> Result<Box<dyn See>> {
+    fn source(&self, watched: &[Watched], has_program: bool) -> Result<Traced> {
         let processes = || {
             if has_program {
                 // What this process starts is followed, because this one is.
@@ -169,7 +170,11 @@ impl Arguments {
         let tracefs = Tracefs::find();
         match (self.source, tracefs) {
             (Choice::Auto | Choice::Module, Ok(tracefs)) if Module::is_here(&tracefs) => {
-                Ok(Box::new(Module::begin(&tracefs, processes(), self.buffer)?))
+                Ok(Traced::new(Module::begin(&tracefs, processes(), self.buffer)?))
+            }
+            (Choice::Auto | Choice::Agent, _) if has_program => Traced::under_agent(),
+            (Choice::Agent, _) => {
+                bail!("the agent tells of a program that it starts: give PROGRAM after `--`")
             }
             (Choice::Module, Ok(_)) => {
                 bail!(
@@ -198,8 +203,41 @@ impl Arguments {
     }
 }
 
-fn start(name: &OsString, rest: &[OsString]) -> Result<Child> {
-    Command::new(name).args(rest).spawn().with_context(|| format!("cannot run {}", name.to_string_lossy()))
+/// What sees the events, and what stands before the program's own words.
+struct Traced {
+    source: Box<dyn See>,
+    before: Option<UnderAgent>,
+}
+
+/// `ashmem run`, with the pipe into which it tells.
+struct UnderAgent {
+    words: Vec<OsString>,
+    /// Closed once the program has started: the pipe ends with its supervisor.
+    _pipe: OwnedFd,
+}
+
+impl Traced {
+    fn new(source: impl See + 'static) -> Self {
+        Self { source: Box::new(source), before: None }
+    }
+
+    fn under_agent() -> Result<Self> {
+        let making = "making a pipe";
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context(making)?;
+        // For `ashmem run` to have, which gives it to nobody.
+        rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::empty()).context(making)?;
+        let own = std::env::current_exe().context("finding this program's own path")?;
+        let tap = writer.as_raw_fd().to_string();
+        let words = vec![own.into(), "run".into(), "--tap".into(), tap.into(), "--".into()];
+        Ok(Self { source: Box::new(Agent::new(reader)?), before: Some(UnderAgent { words, _pipe: writer }) })
+    }
+}
+
+fn start(before: Option<UnderAgent>, words: Vec<OsString>) -> Result<Option<Child>> {
+    let all: Vec<&OsString> = before.iter().flat_map(|before| &before.words).chain(&words).collect();
+    let (Some(_), Some((name, rest))) = (words.first(), all.split_first()) else { return Ok(None) };
+    let child = Command::new(name).args(rest).spawn();
+    child.map(Some).with_context(|| format!("cannot run {}", name.to_string_lossy()))
 }
 
 /// Ends as the program ended.

@@ -4,12 +4,13 @@
 //! ([`line`]) or as a line of JSON ([`json`]), whose form is fixed.
 //!
 //! - [`event`], [`operation`]: what happened; [`text`]: names from outside, made harmless;
-//! - [`source`]: what sees events: [`module`] (its tracepoints, read through [`tracefs`]);
+//! - [`source`]: what sees events: [`module`] (its tracepoints, read through [`tracefs`]), [`agent`] (the supervisor of `ashmem run`);
 //! - [`processes`], [`regions`]: what a source remembers of whom and what it met; [`wanted`]: processes as a person names them;
 //!   [`container`]: which container a process is in;
 //! - [`session`]: a trace from its first line to its last: [`selection`], then [`line`], [`json`], [`perfetto`] or [`summary`],
 //!   then [`output`]; [`clock`]: what time it was.
 
+pub mod agent;
 pub mod clock;
 pub mod container;
 pub mod event;

@@ -18,7 +18,12 @@ pub struct Line<'a> {
 impl fmt::Display for Line<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Event { mono_ns, process, operation, region, outcome, duration_ns, .. } = self.event;
-        write!(formatter, "{}  {} {}", self.clock.time_of_day(*mono_ns), process.command, process.pid)?;
+        write!(formatter, "{}  ", self.clock.time_of_day(*mono_ns))?;
+        match process.pid {
+            // Nobody: the agent found it so.
+            0 => formatter.write_str("-")?,
+            pid => write!(formatter, "{} {pid}", process.command)?,
+        }
         if process.tid != process.pid && process.tid != 0 {
             write!(formatter, "/{}", process.tid)?;
         }

@@ -271,7 +271,7 @@ impl Decoder {
 }
 
 /// A request of which nothing but its registers is known.
-fn request(command: u32, argument: u64) -> Operation {
+pub(crate) fn request(command: u32, argument: u64) -> Operation {
     // The 64-bit numbers first: a 32-bit caller may use both.
     let decoded = Request::decode(Caller::Bits64, command, argument)
         .or_else(|| Request::decode(Caller::Bits32, command, argument));

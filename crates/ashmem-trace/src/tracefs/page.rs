@@ -101,7 +101,7 @@ impl<'a> Iterator for Records<'a> {
                 }
                 TIME_STAMP => {
                     let high = u64::from(self.word()?);
-                    self.time = self.time >> STAMP_BITS << STAMP_BITS | (high << 27) + delta;
+                    self.time = (self.time >> STAMP_BITS << STAMP_BITS) | ((high << 27) + delta);
                 }
                 words => {
                     self.time = self.time.wrapping_add(delta);

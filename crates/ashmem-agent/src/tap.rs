@@ -1,0 +1,347 @@
+//! What the supervisor answers, told to whoever traces it.
+//!
+//! Off, it costs a request one look at a word. On, each answer about a region becomes a [`Record`] in a pipe. The supervisor never
+//! waits for the reader: where the pipe is full the record is lost, and the next one that fits says how many were.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ashmem_core::abi::Request as Ioctl;
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::{Errno, Result};
+use rustix::pipe::fcntl_setpipe_size;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::calls::Call;
+use crate::channel::{Answer, Request};
+use crate::ioctl::Argument;
+use crate::origin::{Kind, Origin, Outcome};
+use crate::target::Target;
+
+/// What the pipe is asked to hold, in bytes.
+const ROOM: usize = 1 << 20;
+/// A caller's name and numbers are looked up anew after so long: it may have executed another program.
+const FRESH: Duration = Duration::from_millis(20);
+/// Callers remembered at most.
+const CALLERS: usize = 1024;
+
+/// One answer, one purge or one end of a region. In the pipe: two bytes of length, then the record as postcard writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When it was over, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub mono_ns: u64,
+    /// From the request's arrival to the answer, in nanoseconds.
+    pub duration_ns: Option<u64>,
+    /// Who called; none of what the supervisor does by itself.
+    pub caller: Option<Caller>,
+    /// What it was.
+    pub what: What,
+    /// The region.
+    pub region: Option<Region>,
+    /// What the caller got: a value, or an errno, negative. None: the kernel goes on with the call and has the last word.
+    pub result: Option<i64>,
+    /// Records that were lost before this one.
+    pub lost: u64,
+}
+
+/// Who called, in the supervisor's pid namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// The thread.
+    pub tid: i32,
+    /// Its process.
+    pub pid: i32,
+    /// Its process in its own pid namespace.
+    pub inner_pid: i32,
+    /// Its process's name.
+    pub command: Vec<u8>,
+    /// Its control groups, as /proc tells them.
+    pub groups: Vec<u8>,
+}
+
+/// A region as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Region {
+    /// The table's key; none of a memfd that the program made itself.
+    pub key: Option<u64>,
+    /// The inode that mappings show.
+    pub inode: u64,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// What was asked, or what happened. Ranges are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// A new region.
+    Open,
+    /// Nothing holds the region any more.
+    Release,
+    /// An ioctl.
+    Ioctl {
+        /// The command, its low 32 bits.
+        command: u32,
+        /// The argument.
+        argument: u64,
+        /// The name it points to.
+        name: Option<Vec<u8>>,
+        /// The offset and length it points to.
+        pin: Option<(u32, u32)>,
+    },
+    /// mmap(2).
+    Mmap {
+        /// Length in bytes.
+        len: u64,
+        /// `PROT_*`.
+        prot: u32,
+        /// `MAP_*`.
+        flags: u32,
+        /// Offset in bytes.
+        offset: u64,
+    },
+    /// Unpinned pages were given back.
+    Purge {
+        /// First byte.
+        offset: u64,
+        /// Length.
+        len: u64,
+    },
+}
+
+/// The writing end.
+pub struct Tap {
+    pipe: OwnedFd,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    lost: u64,
+    callers: HashMap<i32, (Instant, Caller)>,
+}
+
+impl Tap {
+    /// Writes into this pipe, and never waits for it.
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    pub fn new(pipe: OwnedFd) -> Result<Self> {
+        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+        // Less, where the user has no more to give.
+        let _ = fcntl_setpipe_size(&pipe, ROOM);
+        Ok(Self { pipe, state: Mutex::default() })
+    }
+
+    /// Writes into a pipe that this process was started with, which its own children are not to have.
+    ///
+    /// # Errors
+    /// EBADF: there is no such descriptor. ENOTTY: it is no pipe.
+    pub fn inherited(number: std::os::fd::RawFd) -> Result<Self> {
+        // SAFETY: looks at the number only.
+        let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+        if number <= 2 || !rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode).is_fifo() {
+            return Err(Errno::NOTTY);
+        }
+        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
+        // SAFETY: it is open, and was given to this process for nothing but this.
+        Self::new(unsafe { OwnedFd::from_raw_fd(number) })
+    }
+
+    /// The pipe.
+    pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.pipe.as_fd()
+    }
+
+    /// What is to be told of a request that was decided, before its caller goes on; `began` is when it came.
+    pub(crate) fn look(
+        &self,
+        origin: &mut Origin,
+        target: &Target<'_>,
+        request: &Request,
+        outcome: &Outcome,
+        began: u64,
+    ) -> Option<Record> {
+        let (call, caller) = Call::decode(request.arch, request.nr, &request.args)?;
+        let (what, region) = match call {
+            Call::Open { .. } | Call::OpenAt2 { .. } => {
+                let Outcome::Open { fd, .. } = outcome else { return None };
+                let inode = rustix::fs::fstat(fd).ok()?.st_ino;
+                (What::Open, region_of(origin, inode)?)
+            }
+            Call::Ioctl { fd, cmd, arg } => {
+                let held = origin.look(target, fd)?;
+                let region = match held.kind {
+                    Kind::Region(_) => region_of(origin, held.inode)?,
+                    Kind::Memfd => {
+                        let name = crate::memory::name(&held.fd).unwrap_or_default();
+                        Region { key: None, inode: held.inode, name, size: held.size }
+                    }
+                    Kind::Foreign => return None,
+                };
+                let request = Ioctl::decode(caller, cmd, arg);
+                let (name, pin) = match Argument::of(request, target) {
+                    Argument::Name(name) => (name.ok(), None),
+                    Argument::Pin(pin) => (None, pin.ok().map(|pin| (pin.offset, pin.len))),
+                    Argument::None => (None, None),
+                };
+                (What::Ioctl { command: cmd, argument: arg, name, pin }, region)
+            }
+            Call::Mmap(call) => {
+                let held = origin.look(target, call.fd)?;
+                let Kind::Region(_) = held.kind else { return None };
+                let what = What::Mmap { len: call.len, prot: call.prot, flags: call.flags, offset: call.offset };
+                (what, region_of(origin, held.inode)?)
+            }
+            _ => return None,
+        };
+        let result = match outcome {
+            Outcome::Answer(Answer::Value(value)) => Some(*value),
+            Outcome::Answer(Answer::Errno(errno)) => Some(-i64::from(errno.raw_os_error())),
+            Outcome::Answer(Answer::Continue) | Outcome::MapAnonymous(_) => None,
+            Outcome::Write { .. } | Outcome::Open { .. } => Some(0),
+        };
+        let caller = Some(self.caller(request.tid));
+        let region = Some(region);
+        Some(Record { mono_ns: began, duration_ns: Some(0), caller, what, region, result, lost: 0 })
+    }
+
+    /// Tells of a request whose answer was sent.
+    pub(crate) fn answered(&self, mut record: Record, faulted: bool) {
+        let now = now();
+        record.duration_ns = Some(now.saturating_sub(record.mono_ns));
+        record.mono_ns = now;
+        if faulted {
+            record.result = Some(-i64::from(libc::EFAULT));
+        }
+        self.write(record);
+    }
+
+    /// Tells of what the supervisor did by itself.
+    pub(crate) fn happened(&self, what: What, region: Region) {
+        let (caller, region) = (None, Some(region));
+        self.write(Record { mono_ns: now(), duration_ns: None, caller, what, region, result: None, lost: 0 });
+    }
+
+    fn write(&self, mut record: Record) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        record.lost = state.lost;
+        let written = postcard::to_extend(&record, vec![0, 0]).ok().and_then(|mut bytes| {
+            let len = u16::try_from(bytes.len() - 2).ok()?;
+            bytes[..2].copy_from_slice(&len.to_ne_bytes());
+            // At most PIPE_BUF, so all of it or nothing.
+            (bytes.len() <= libc::PIPE_BUF && rustix::io::write(&self.pipe, &bytes).is_ok()).then_some(())
+        });
+        state.lost = if written.is_some() { 0 } else { state.lost + 1 };
+    }
+
+    fn caller(&self, tid: i32) -> Caller {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, caller)) = state.callers.get(&tid)
+            && since.elapsed() < FRESH
+        {
+            return caller.clone();
+        }
+        let caller = Caller::look(tid);
+        if state.callers.len() >= CALLERS {
+            state.callers.clear();
+        }
+        state.callers.insert(tid, (Instant::now(), caller.clone()));
+        caller
+    }
+}
+
+impl Caller {
+    /// As /proc has it; the thread waits for its answer, and so is there.
+    fn look(tid: i32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+        let last = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+            line.split_whitespace().next_back()?.parse::<i32>().ok()
+        };
+        let pid = last("Tgid:").unwrap_or(tid);
+        let read = |file: &str| {
+            let mut bytes = Vec::new();
+            let file = fs::File::open(format!("/proc/{pid}/{file}"));
+            // What makes a record too long is left out.
+            let _ = file.and_then(|file| file.take(1024).read_to_end(&mut bytes));
+            bytes
+        };
+        let mut command = read("comm");
+        command.pop();
+        Self { tid, pid, inner_pid: last("NStgid:").unwrap_or(pid), command, groups: read("cgroup") }
+    }
+}
+
+/// The region of this memory, as it is now.
+pub(crate) fn region_of(origin: &mut Origin, inode: u64) -> Option<Region> {
+    let key = origin.table().find(inode)?;
+    let (region, _) = origin.table().region(key)?;
+    Some(Region::of(key, region))
+}
+
+impl Region {
+    pub(crate) fn of(key: crate::arena::Key, region: &crate::region::Region) -> Self {
+        let name = region.state.given().map_or_else(Vec::new, |name| name.to_vec());
+        Self { key: Some(key), inode: region.inode, name, size: region.facts.size() }
+    }
+}
+
+/// `CLOCK_MONOTONIC`, in nanoseconds.
+pub(crate) fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The reading end.
+pub struct Reader {
+    pipe: OwnedFd,
+    bytes: Vec<u8>,
+}
+
+impl Reader {
+    /// Reads what a [`Tap`] writes into the other end.
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    pub fn new(pipe: OwnedFd) -> Result<Self> {
+        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+        Ok(Self { pipe, bytes: Vec::new() })
+    }
+
+    /// The pipe, to wait for.
+    pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.pipe.as_fd()
+    }
+
+    /// What is there; `None` once no tap is left.
+    ///
+    /// # Errors
+    /// Those of read(2). EPROTO: it is no tap that writes there.
+    pub fn read(&mut self) -> Result<Option<Vec<Record>>> {
+        let mut buffer = vec![0; 1 << 16];
+        match rustix::io::read(&self.pipe, &mut buffer) {
+            Ok(0) => return Ok(None),
+            Ok(len) => self.bytes.extend_from_slice(&buffer[..len]),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let mut records = Vec::new();
+        let mut rest = self.bytes.as_slice();
+        while let Some((len, after)) = rest.split_first_chunk() {
+            let Some((record, after)) = after.split_at_checked(u16::from_ne_bytes(*len).into()) else { break };
+            records.push(postcard::from_bytes(record).map_err(|_| Errno::PROTO)?);
+            rest = after;
+        }
+        self.bytes = rest.to_vec();
+        Ok(Some(records))
+    }
+}

@@ -1,0 +1,149 @@
+//! The supervisor of `ashmem run`, which tells what it answers.
+//!
+//! It answers before the kernel does, so of a mapping of a region it knows that the kernel goes on with it, not where it came to
+//! lie. A region has ended when no descriptor and no mapping of it is left anywhere; descriptors closed before that are not
+//! told of.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use ashmem_agent::tap::{Reader, Record, What};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::container::Container;
+use crate::event::{Event, Outcome, Process, Region, Source};
+use crate::json::Lost;
+use crate::module::request;
+use crate::operation::{Operation, Range};
+use crate::regions::{Regions, name};
+use crate::source::{See, Seen};
+use crate::text::Text;
+
+/// For so long nothing may come after the program's end, before a supervisor that lives on for somebody else is left alone.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// A supervisor's events.
+pub struct Agent {
+    reader: Reader,
+    regions: Regions,
+    has_ended: bool,
+}
+
+impl Agent {
+    /// Reads what a supervisor writes into the other end of a pipe.
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    pub fn new(pipe: std::os::fd::OwnedFd) -> io::Result<Self> {
+        Ok(Self { reader: Reader::new(pipe)?, regions: Regions::default(), has_ended: false })
+    }
+
+    fn wait_for(&self, other: Option<BorrowedFd<'_>>, time: Duration) -> io::Result<[bool; 2]> {
+        let mut polled: Vec<PollFd<'_>> =
+            other.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).into_iter().collect();
+        if !self.has_ended {
+            polled.push(PollFd::from_borrowed_fd(self.reader.as_fd(), PollFlags::IN));
+        }
+        let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        poll(&mut polled, Some(&time))?;
+        let is_ready = |polled: Option<&PollFd<'_>>| polled.is_some_and(|polled| !polled.revents().is_empty());
+        let first = usize::from(other.is_some());
+        Ok([other.is_some() && is_ready(polled.first()), is_ready(polled.get(first))])
+    }
+
+    fn tell(&mut self, record: Record, sink: &mut dyn FnMut(Seen)) {
+        let Record { mono_ns, duration_ns, caller, what, region, result, lost } = record;
+        if lost != 0 {
+            sink(Seen::Lost(Lost { mono_ns, source: Source::Agent, events: Some(lost) }));
+        }
+        let ends = what == What::Release;
+        let operation = match what {
+            What::Open => Operation::Open {},
+            What::Release => Operation::Release {},
+            What::Ioctl { command, argument, name, pin } => {
+                let range = pin.map_or(Range::UNKNOWN, |(offset, len)| Range::new(offset, len));
+                match request(command, argument) {
+                    Operation::SetName { .. } => Operation::SetName { name: name.map(Text::from) },
+                    Operation::Pin(_) => Operation::Pin(range),
+                    Operation::Unpin(_) => Operation::Unpin(range),
+                    Operation::GetPinStatus(_) => Operation::GetPinStatus(range),
+                    other => other,
+                }
+            }
+            What::Mmap { len, prot, flags, offset } => Operation::Mmap {
+                address: 0,
+                len: len.next_multiple_of(rustix::param::page_size() as u64),
+                prot,
+                shared: flags & libc::MAP_TYPE as u32 != libc::MAP_PRIVATE as u32,
+                offset,
+            },
+            What::Purge { offset, len } => Operation::Purge { offset, len },
+        };
+        let outcome = match (&operation, result) {
+            (Operation::Purge { len, .. }, _) => Outcome::of_return(*len as i64),
+            (_, Some(result)) => Outcome::of_return(result),
+            (_, None) => Outcome::UNSEEN,
+        };
+        let process = caller.map_or_else(Process::default, |caller| {
+            let container_pid = (caller.inner_pid != caller.pid).then_some(caller.inner_pid);
+            let container = Container::of_cgroups(&caller.groups)
+                .or_else(|| container_pid.map(|_| Container::of_namespace(&caller.groups)));
+            Process {
+                pid: caller.pid,
+                tid: caller.tid,
+                container_pid,
+                container: container.map(|container| Text::from(container.to_string().as_bytes())),
+                command: Text::from(caller.command),
+            }
+        });
+        let region = region.map(|region| {
+            // Keys and inodes count apart.
+            let key = region.key.map_or(region.inode << 1 | 1, |key| key << 1);
+            let known = self.regions.meet(key, Region::default);
+            known.region.inode = (region.inode != 0).then_some(region.inode);
+            known.region.name = name(&region.name);
+            known.region.size = Some(region.size);
+            let found = known.region.clone();
+            if ends {
+                self.regions.forget(key);
+            }
+            found
+        });
+        sink(Seen::Event(Event { mono_ns, source: Source::Agent, process, operation, region, outcome, duration_ns }));
+    }
+}
+
+impl See for Agent {
+    fn source(&self) -> Source {
+        Source::Agent
+    }
+
+    fn wait(&self, other: BorrowedFd<'_>, time: Duration) -> io::Result<bool> {
+        self.wait_for(Some(other), time).map(|[other, _]| other)
+    }
+
+    fn round(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<bool> {
+        match self.reader.read()? {
+            None => self.has_ended = true,
+            Some(records) => {
+                let more = !records.is_empty();
+                records.into_iter().for_each(|record| self.tell(record, sink));
+                return Ok(more);
+            }
+        }
+        Ok(false)
+    }
+
+    fn finish(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+        while !self.has_ended {
+            match self.wait_for(None, SILENCE) {
+                Ok([_, true]) => drop(self.round(sink)?),
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
