@@ -8,7 +8,9 @@ use crate::kernel::{Kernel, Line};
 use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
-use crate::{cdi, check, containers, doctor, kubernetes, package, process, setup, static_program, tracing, waydroid, workspace};
+use crate::{
+    cdi, check, containers, doctor, kubernetes, package, process, setup, static_program, tracing, waydroid, workspace,
+};
 use anyhow::Result;
 use clap::Args;
 use std::process::{Command, ExitCode};
