@@ -36,6 +36,9 @@ pub(crate) struct Package {
     /// With --trial: make what goes wrong on people's machines go wrong, instead
     #[arg(long, requires = "trial")]
     faults: bool,
+    /// With --trial: take the packages that were built last
+    #[arg(long, requires = "trial")]
+    built: bool,
     /// With --trial: a kernel that takes signed modules alone, instead
     #[arg(long, requires = "trial", conflicts_with = "faults")]
     signing: bool,
@@ -45,7 +48,7 @@ impl Package {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         setup::ensure(&[])?;
         if let Some(release) = self.trial {
-            let trial = trial(release)?;
+            let trial = trial(release, self.built)?;
             let seen = match (self.faults, self.signing) {
                 (true, _) => faults::run(&trial)?,
                 (_, true) => signing::run(&trial)?,
@@ -69,7 +72,7 @@ pub(crate) fn steps() -> Vec<Step> {
             if !rustix::process::geteuid().is_root() {
                 return Ok(Verdict::Skipped("making and mounting a system needs root".to_owned()));
             }
-            attempt(&trial(release)?).map(Verdict::Passed)
+            attempt(&trial(release, false)?).map(Verdict::Passed)
         })
     };
     let mut steps = vec![
@@ -83,7 +86,7 @@ pub(crate) fn steps() -> Vec<Step> {
 
 /// Builds the packages of a version, and lets lintian look at them where they are to be given away.
 fn build(version: &Version, lint_them: bool) -> Result<Vec<PathBuf>> {
-    let folder = workspace::cache("packages")?.join(version.as_str());
+    let folder = folder(version)?;
     let _lock = workspace::lock("packages")?;
     workspace::make_whole(&folder, |part| {
         let tree = part.join("ashmem-linux");
@@ -115,15 +118,20 @@ fn built_once(version: &Version, lint_them: bool) -> Result<Vec<PathBuf>> {
 }
 
 /// The packages of this tree and of a version before it, for a release: Debian 11 gets the module's alone.
-pub(crate) fn trial(release: Release) -> Result<Trial> {
+fn trial(release: Release, built: bool) -> Result<Trial> {
     let version = Version::of_this_tree()?;
     let version_before: Version = format!("0.0.1~before.{version}").parse().map_err(anyhow::Error::msg)?;
     let of = |version: &Version, lint_them| -> Result<Vec<PathBuf>> {
-        let mut packages = built_once(version, lint_them)?;
+        let mut packages = if built { packages(&folder(version)?)? } else { built_once(version, lint_them)? };
         packages.retain(|package| !release.has_own_driver() || package.to_string_lossy().contains("ashmem-dkms_"));
         Ok(packages)
     };
     Ok(Trial { release, packages: of(&version, true)?, before: of(&version_before, false)?, version, version_before })
+}
+
+/// Where a version's packages are left.
+fn folder(version: &Version) -> Result<PathBuf> {
+    Ok(workspace::cache("packages")?.join(version.as_str()))
 }
 
 /// The packages in a folder, in order.

@@ -41,6 +41,7 @@ impl Machine {
     /// A machine as the release brings it.
     pub(crate) fn new(release: Release, name: &str) -> Result<Self> {
         let lower = release.system()?;
+        sweep()?;
         let folder = workspace::cache("package-trials")?.join(format!("{release}-{name}-{}", std::process::id()));
         for layer in ["upper", "work", "place"] {
             fs::create_dir_all(folder.join(layer)).with_context(|| format!("making {}", folder.display()))?;
@@ -118,6 +119,9 @@ exec chroot . sh -ec "$1""#;
             "[Unit]\nDescription=A trial of packages\n\n[Service]\nType=idle\nExecStart=/bin/sh /trial/life\n";
         let units = self.upper("etc/systemd/system")?;
         fs::write(units.join("trial.service"), UNIT).context("writing the trial's unit")?;
+        // A journal on a disk of this kind takes minutes to begin.
+        fs::write(self.upper("etc/systemd/journald.conf.d")?.join("trial.conf"), "[Journal]\nStorage=volatile\n")
+            .context("keeping the journal in memory")?;
         let wanted = self.upper("etc/systemd/system/multi-user.target.wants")?.join("trial.service");
         symlink("/etc/systemd/system/trial.service", &wanted).context("having the trial's unit started")?;
         let life = self.start(kernel, script, parameters, drives);
@@ -254,9 +258,22 @@ exec switch_root /new $init
     }
 }
 
+/// Removes what runs of xtask that were killed left.
+fn sweep() -> Result<()> {
+    let trials = workspace::cache("package-trials")?;
+    for entry in fs::read_dir(&trials).with_context(|| format!("listing {}", trials.display()))?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.rsplit_once('-').map_or("", |(_, process)| process);
+        if !Path::new("/proc").join(process).exists() {
+            fs::remove_dir_all(entry.path()).with_context(|| format!("removing {name}"))?;
+        }
+    }
+    Ok(())
+}
+
 impl Drop for Machine {
     fn drop(&mut self) {
-        // What cannot be removed is a cache's dead weight, and is said by whoever next lists it.
+        // What cannot be removed now is swept by the next machine.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

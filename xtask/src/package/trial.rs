@@ -28,8 +28,10 @@ impl Trial {
         let untouched = files(&machine)?;
         let mut seen = String::new();
 
-        machine.must(&install(&self.before))?;
+        let said = machine.must(&format!("{}\ntimes", install(&self.before)))?;
         self.expect_module(&machine, &self.version_before).context("after the installation of the version before")?;
+        let times = said.lines().last().context("the shell told no times")?;
+        write!(seen, "installing with one build took {times} of a processor (user, system); ")?;
         machine.must(&install(&self.packages))?;
         self.expect_module(&machine, &self.version).context("after the upgrade")?;
         machine.must(&format!("{} --allow-downgrades", install(&self.before)))?;
