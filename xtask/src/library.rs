@@ -5,6 +5,10 @@
 //! can stand beside other Rust code. The shared library is linked from the same object by the C compiler, because names with
 //! versions need a version script of our own and rustc would bring one already.
 
+mod trial;
+
+pub(crate) use trial::{booted, here};
+
 use crate::{process, workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -47,7 +51,7 @@ impl Library {
 }
 
 /// Builds the library and lays it out under `destdir` for use from `prefix`; the files written.
-pub(crate) fn install(prefix: &Path, libdir: &Path, destdir: Option<&Path>) -> Result<Vec<PathBuf>> {
+fn install(prefix: &Path, libdir: &Path, destdir: Option<&Path>) -> Result<Vec<PathBuf>> {
     let built = build()?;
     let staged = |path: PathBuf| match destdir {
         None => path,
@@ -101,7 +105,7 @@ impl Built {
 }
 
 /// The crate's folder.
-pub(crate) fn source() -> PathBuf {
+fn source() -> PathBuf {
     workspace::root().join("crates/libashmem")
 }
 

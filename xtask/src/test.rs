@@ -9,7 +9,7 @@ use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
 use crate::{
-    cdi, check, containers, doctor, kubernetes, package, process, setup, static_program, tracing, waydroid, workspace,
+    cdi, check, containers, doctor, kubernetes, library, package, process, setup, static_program, tracing, waydroid, workspace,
 };
 use anyhow::Result;
 use clap::Args;
@@ -61,7 +61,7 @@ impl Test {
         }
         steps.extend(containers::steps());
         steps.extend([waydroid::here(), cdi::step(), kubernetes::step()]);
-        steps.push(waydroid::here());
+        steps.extend(library::here());
         steps.push(tracing::here("agent"));
         steps
     }
@@ -72,6 +72,7 @@ impl Test {
         let seeds = if self.all { 10 } else { 1 };
         steps.extend((SEED..SEED + seeds).map(differential));
         steps.extend(Line::ALL.map(trial));
+        steps.extend(library::booted());
         let traced: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1] };
         steps.extend(traced.iter().map(|line| tracing::module(*line, verdict)));
         steps.extend(Line::ALL.map(races));

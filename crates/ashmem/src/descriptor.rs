@@ -57,14 +57,15 @@ pub fn backend(fd: impl AsFd) -> Result<Backend> {
     let stat = rustix::fs::fstat(fd).map_err(Error::of("looking at the descriptor (fstat)"))?;
     // Some kernels, and `ashmem run`, answer the device's calls on a memfd as well, with its size.
     let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
-    Ok(if is_device || device::size(fd).is_ok_and(|size| size as i64 != stat.st_size) {
+    Ok(if is_device || device::size(fd).is_ok_and(|size| size as u32 != stat.st_size as u32) {
         Backend::Device
     } else {
         Backend::Memfd
     })
 }
 
-/// The region's size in bytes, exactly as it was created.
+/// The region's size in bytes, as it was created. Of a device's region ioctl(2) tells the low 32 bits alone: beyond 4 GiB
+/// the answer is too small by a multiple of that.
 ///
 /// # Errors
 /// As [`check`].

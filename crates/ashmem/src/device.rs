@@ -6,7 +6,7 @@ use ashmem_core::abi;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode};
 use std::ffi::{CStr, c_void};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -145,16 +145,10 @@ fn named() -> Option<[u8; NAMED_BYTES]> {
     (!id.contains(&0)).then_some(bytes)
 }
 
-/// Size in bytes. Errors: `ENOTTY` where the descriptor is no region.
+/// Size in bytes, as far as ioctl(2) can tell it: its low 32 bits, the last 4095 of which read as an error (SIZE-05).
 #[inline]
 pub(crate) fn size(fd: BorrowedFd<'_>) -> rustix::io::Result<usize> {
-    // Not through ioctl(3), which cuts what the kernel answers to an int.
-    errno::kept(|| {
-        // SAFETY: GET_SIZE has no argument and writes nothing.
-        let answer = unsafe { libc::syscall(libc::SYS_ioctl, fd.as_raw_fd(), libc::c_ulong::from(abi::GET_SIZE), 0) };
-        // A size fits a long; what is negative is an error.
-        usize::try_from(answer).map_err(|_| errno::last())
-    })
+    request(fd, abi::GET_SIZE, ptr::null()).map(|answer| answer.cast_unsigned() as usize)
 }
 
 /// The protection mask as the device keeps it.

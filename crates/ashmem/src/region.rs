@@ -36,7 +36,7 @@ impl Region {
 
     /// Takes a region that somebody else made, of whichever kind.
     ///
-    /// A memfd whose size is not sealed gets the seals, so that no other holder can pull its pages from under a mapping.
+    /// The size is what [`descriptor::size`] can tell. A memfd whose size is not sealed gets the seals, so that no other holder can pull its pages from under a mapping.
     ///
     /// # Errors
     /// - [`Error::NotRegion`]: the descriptor is something else. It is closed.

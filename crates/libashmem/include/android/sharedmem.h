@@ -34,7 +34,8 @@ extern "C" {
 int ASharedMemory_create(const char *name, size_t size);
 
 /*
- * The region's size in bytes, as it was created.
+ * The region's size in bytes, as it was created. Of the device's regions the kernel tells the low 32 bits alone: for one
+ * of more than 4 GiB the answer is too small by a multiple of that.
  *
  * Returns 0 with errno: EBADF no open descriptor, ENOTTY no region.
  */
