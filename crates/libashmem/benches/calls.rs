@@ -3,6 +3,8 @@
 //! Counted by valgrind through gungraun: user space alone, so the kernel's share, the same on both sides, is left out and
 //! nothing hides in it. Wants a device (`ashmem run`, or the module); `cargo xtask bench --library` sees to all of that.
 
+#![allow(missing_docs, reason = "what gungraun's macros make is public")]
+
 use ashmem_core::abi;
 use gungraun::prelude::*;
 use libashmem::cutils::{ashmem_create_region, ashmem_pin_region, ashmem_set_prot_region, ashmem_unpin_region};
