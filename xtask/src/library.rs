@@ -51,7 +51,7 @@ impl Library {
 }
 
 /// Builds the library and lays it out under `destdir` for use from `prefix`; the files written.
-fn install(prefix: &Path, libdir: &Path, destdir: Option<&Path>) -> Result<Vec<PathBuf>> {
+pub(crate) fn install(prefix: &Path, libdir: &Path, destdir: Option<&Path>) -> Result<Vec<PathBuf>> {
     let built = build()?;
     let staged = |path: PathBuf| match destdir {
         None => path,
