@@ -64,6 +64,8 @@ impl Test {
         steps.extend([waydroid::here(), cdi::step(), kubernetes::step()]);
         steps.extend(library::here());
         steps.push(tracing::here("agent"));
+        steps.push(waydroid::here());
+        steps.extend(["agent", "syscalls"].map(tracing::here));
         steps
     }
 

@@ -20,6 +20,7 @@ use ashmem_trace::selection::Selection;
 use ashmem_trace::session::{Form, Session, Told};
 use ashmem_trace::source::See;
 use ashmem_trace::summary::Summary;
+use ashmem_trace::syscalls::Syscalls;
 use ashmem_trace::tracefs::Tracefs;
 use ashmem_trace::wanted::{Wanted, Watched};
 use clap::{Args, ValueEnum};
@@ -182,7 +183,16 @@ impl Arguments {
                 )
             }
             (_, Err(error)) => Err(error.into()),
-            _ => bail!("not yet"),
+            (_, Ok(tracefs)) => {
+                let threads = if has_program {
+                    Some(vec![std::process::id() as i32])
+                } else if watched.is_empty() {
+                    None
+                } else {
+                    Some(watched.iter().flat_map(Watched::tree).collect())
+                };
+                Ok(Traced::new(Syscalls::begin(&tracefs, processes(), threads, self.buffer)?))
+            }
         }
     }
 

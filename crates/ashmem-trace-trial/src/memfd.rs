@@ -22,6 +22,8 @@ pub(crate) fn work() -> Result<Account> {
     let fd = region.0.as_raw_fd();
     recorder.inode = Some(rustix::fs::fstat(&region.0)?.st_ino);
     recorder.note(Operation::MemfdCreate { name: Some(Text::from(HOSTILE)) }, fd.into());
+    // Which file a descriptor is, the source looks up a moment later.
+    std::thread::sleep(std::time::Duration::from_millis(300));
     let len = 4 * PAGE;
     // SAFETY: a descriptor of this program's own.
     let truncate = |bytes: usize| answer(unsafe { libc::ftruncate(fd, bytes as i64) }.into());

@@ -4,7 +4,8 @@
 //! ([`line`]) or as a line of JSON ([`json`]), whose form is fixed.
 //!
 //! - [`event`], [`operation`]: what happened; [`text`]: names from outside, made harmless;
-//! - [`source`]: what sees events: [`module`] (its tracepoints, read through [`tracefs`]), [`agent`] (the supervisor of `ashmem run`);
+//! - [`source`]: what sees events: [`module`] (its tracepoints, read through [`tracefs`]), [`agent`] (the supervisor of `ashmem run`),
+//!   [`syscalls`] (the kernel's system call tracepoints);
 //! - [`processes`], [`regions`]: what a source remembers of whom and what it met; [`wanted`]: processes as a person names them;
 //!   [`container`]: which container a process is in;
 //! - [`session`]: a trace from its first line to its last: [`selection`], then [`line`], [`json`], [`perfetto`] or [`summary`],
@@ -26,6 +27,7 @@ pub mod selection;
 pub mod session;
 pub mod source;
 pub mod summary;
+pub mod syscalls;
 pub mod text;
 pub mod tracefs;
 pub mod wanted;

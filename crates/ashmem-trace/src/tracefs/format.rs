@@ -9,7 +9,7 @@ pub struct Format {
 }
 
 /// Where one field lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Field {
     offset: usize,
     size: usize,
