@@ -22,6 +22,7 @@ mod module;
 mod package;
 mod process;
 mod qemu;
+mod recipes;
 mod setup;
 mod static_program;
 mod steps;

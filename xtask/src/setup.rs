@@ -33,11 +33,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("pkgconf", "compiling against the C library as its users do"),
     ("podman", "an engine that reads the CDI specification"),
     ("python3-pip", "the validator of Kubernetes manifests"),
+    ("python3", "the example of docs/tracing.md"),
     ("qemu-system-x86", "the test machine"),
     ("runc", "containers under the agent"),
     ("rust-web-src", "the sources of `core`, built with kernel flags"),
     ("rustc-web", "the compiler that goes with them"),
-    ("strace", "watching clients of the agent"),
+    ("strace", "watching clients of the agent, and a page of docs/"),
     ("xz-utils", "kernel images and modules"),
     ("zstd", "kernel images"),
 ];

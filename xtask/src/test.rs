@@ -9,8 +9,8 @@ use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
 use crate::{
-    cdi, check, containers, doctor, kubernetes, library, package, process, setup, static_program, tracing, waydroid,
-    workspace,
+    cdi, check, containers, doctor, kubernetes, library, package, process, recipes, setup, static_program, tracing,
+    waydroid, workspace,
 };
 use anyhow::Result;
 use clap::Args;
@@ -63,9 +63,8 @@ impl Test {
         steps.extend(containers::steps());
         steps.extend([waydroid::here(), cdi::step(), kubernetes::step()]);
         steps.extend(library::here());
-        steps.push(tracing::here("agent"));
-        steps.push(waydroid::here());
         steps.extend(["agent", "syscalls"].map(tracing::here));
+        steps.push(recipes::tracing());
         steps
     }
 

@@ -14,7 +14,6 @@ use anyhow::{Context, Result, bail};
 use ashmem_trace::agent::Agent;
 use ashmem_trace::module::Module;
 use ashmem_trace::output::Output;
-use ashmem_trace::perfetto::Perfetto;
 use ashmem_trace::processes::Processes;
 use ashmem_trace::selection::Selection;
 use ashmem_trace::session::{Form, Session, Told};
@@ -206,7 +205,7 @@ impl Arguments {
         let form = match (self.summary, self.json, for_perfetto) {
             (true, json, _) => Form::Summary { json, summary: Summary::default() },
             (_, true, _) => Form::Json,
-            (_, _, true) => Form::Perfetto(Box::new(Perfetto::default())),
+            (_, _, true) => Form::Perfetto(Box::default()),
             _ => Form::Lines,
         };
         Ok((form, output))

@@ -105,7 +105,11 @@ impl fmt::Display for Summary {
                 match (row.op, row.process) {
                     (Some(op), _) => writeln!(formatter, "{op}")?,
                     (_, Some(process)) => {
-                        write!(formatter, "{} {}", process.command, process.pid)?;
+                        match process.pid {
+                            // Nobody: the agent found it so.
+                            0 => formatter.write_str("-")?,
+                            pid => write!(formatter, "{} {pid}", process.command)?,
+                        }
                         if let Some(inside) = process.container_pid {
                             write!(formatter, " ({inside}")?;
                             match &process.container {
