@@ -85,7 +85,10 @@ impl Perfetto {
 
     /// An event's packets.
     pub fn event(&mut self, event: &Event) -> Vec<u8> {
-        self.call(event);
+        // What nobody called for, as the agent finds it, has no thread.
+        if event.process.pid != 0 {
+            self.call(event);
+        }
         if let Some(region) = &event.region {
             self.live(event, region);
         }
@@ -156,7 +159,7 @@ impl Perfetto {
         }
         // Before its first mapping its name and its size may change yet.
         let ends = matches!(event.operation, Operation::Release {});
-        if !life.is_told && (ends || region.inode.is_some()) {
+        if !life.is_told && (ends || !(failed || is_setting_up(&event.operation))) {
             life.is_told = true;
             let name = region.name.as_ref().map_or_else(|| "without a name".to_owned(), ToString::to_string);
             self.track(TrackDescriptor {
@@ -272,6 +275,20 @@ impl Life {
     }
 }
 
+/// Whether a region's name and size may change after this, or are only asked for.
+fn is_setting_up(operation: &Operation) -> bool {
+    !matches!(
+        operation,
+        Operation::Mmap { .. }
+            | Operation::Munmap { .. }
+            | Operation::Pin(_)
+            | Operation::Unpin(_)
+            | Operation::Purge { .. }
+            | Operation::Close { .. }
+            | Operation::Release {}
+    )
+}
+
 fn packet() -> TracePacket {
     TracePacket {
         timestamp_clock_id: Some(schema::MONOTONIC),
@@ -294,4 +311,67 @@ fn number(name: &str, value: u64) -> DebugAnnotation {
 
 fn text(name: &str, value: String) -> DebugAnnotation {
     DebugAnnotation { name: Some(name.into()), string_value: Some(value), ..annotation() }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::Perfetto;
+    use super::schema::{SLICE_BEGIN, SLICE_END, TracePacket};
+    use crate::event::{Event, Outcome, Process, Region, Source};
+    use crate::operation::{Operation, Range};
+    use crate::text::Text;
+
+    fn event(mono_ns: u64, name: Option<&str>, operation: Operation) -> Event {
+        Event {
+            mono_ns,
+            source: Source::Agent,
+            process: Process { pid: 7, tid: 7, ..Process::default() },
+            operation,
+            region: Some(Region { id: 1, inode: Some(9), name: name.map(Text::from), size: Some(16384) }),
+            outcome: Outcome::of_return(0),
+            duration_ns: None,
+        }
+    }
+
+    fn packets(mut bytes: &[u8]) -> Vec<TracePacket> {
+        let mut found = Vec::new();
+        while let Some((10, rest)) = bytes.split_first() {
+            bytes = rest;
+            found.push(TracePacket::decode_length_delimited(&mut bytes).expect("a packet"));
+        }
+        assert!(bytes.is_empty(), "packets, and nothing between them");
+        found
+    }
+
+    #[test]
+    fn a_regions_track_has_the_name_it_was_mapped_with_and_every_slice_ends() {
+        let mut perfetto = Perfetto::default();
+        let mmap = Operation::Mmap { address: 0, len: 16384, prot: 3, shared: true, offset: 0 };
+        let mut bytes = Vec::new();
+        for event in [
+            event(1, None, Operation::Open {}),
+            event(2, Some("cache"), Operation::SetName { name: Some(Text::from("cache")) }),
+            event(3, Some("cache"), mmap),
+            event(4, Some("cache"), Operation::Unpin(Range::new(0, 0))),
+            event(5, Some("cache"), Operation::Purge { offset: 0, len: 4096 }),
+            event(6, Some("cache"), Operation::Pin(Range::new(0, 4096))),
+            event(7, Some("cache"), Operation::Release {}),
+        ] {
+            bytes.extend(perfetto.event(&event));
+        }
+        let packets = packets(&bytes);
+        let names: Vec<_> =
+            packets.iter().filter_map(|packet| packet.track_descriptor.as_ref()?.name.clone()).collect();
+        assert_eq!(names, ["#1 cache"]);
+        let of_region = |kind| {
+            let events = packets.iter().filter_map(|packet| packet.track_event.as_ref());
+            events.filter(move |event| event.r#type == Some(kind) && event.track_uuid == Some(super::REGION | 1))
+        };
+        let labels: Vec<_> = of_region(SLICE_BEGIN).filter_map(|event| event.name.clone()).collect();
+        assert_eq!(labels, ["cache 16384", "16384 unpinned", "12288 unpinned, 4096 purged", "12288 unpinned"]);
+        assert_eq!(of_region(SLICE_END).count(), labels.len());
+        assert_eq!((perfetto.total, perfetto.unpinned, perfetto.purged), (0, 0, 0));
+    }
 }
