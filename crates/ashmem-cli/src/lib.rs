@@ -1,7 +1,7 @@
 //! What the program `ashmem` is made of: one verb a file, and the map of them all.
 //!
 //! A verb is a `clap` structure with a `run` that says by its exit code how it went. It is thin: what it does is a library's.
-//! A new one is a file here, a line in [`Verb`], and a place on the [map](map).
+//! A new one is a file here, a line in `Verb`, and a place on the map (`map.rs`).
 
 mod agent;
 mod cdi;

@@ -49,13 +49,13 @@ Examples:
 
 Exit status: PROGRAM's own; 125 if it was not started. Without PROGRAM 0, or 1 if there is nothing to trace with.")]
 pub(crate) struct Arguments {
-    /// Watch this process and all it starts: PID, or CONTAINER:PID by the container's own number [repeatable]
+    /// Watch this process and all it starts: PID, or CONTAINER:PID by the container's own number (repeatable)
     #[arg(short, long, value_name = "PID", conflicts_with = "command")]
     pid: Vec<Wanted>,
-    /// Only processes in this container: its name or id, or a pattern [repeatable]
+    /// Only processes in this container: its name or id, or a pattern (repeatable)
     #[arg(long, value_name = "NAME")]
     container: Vec<glob::Pattern>,
-    /// Only regions whose name matches, from their open on [repeatable]
+    /// Only regions whose name matches, from their open on (repeatable)
     #[arg(long, value_name = "GLOB")]
     name: Vec<glob::Pattern>,
     /// Only calls that failed
