@@ -7,7 +7,7 @@
 //! - [`source`]: what sees events: [`module`] (its tracepoints, read through [`tracefs`]), [`agent`] (the supervisor of `ashmem run`),
 //!   [`syscalls`] (the kernel's system call tracepoints);
 //! - [`processes`], [`regions`]: what a source remembers of whom and what it met; [`wanted`]: processes as a person names them;
-//!   [`container`]: which container a process is in;
+//!   [`container`]: which container a process is in; [`life`]: what a region comes to;
 //! - [`session`]: a trace from its first line to its last: [`selection`], then [`line`], [`json`], [`perfetto`] or [`summary`],
 //!   then [`output`]; [`clock`]: what time it was.
 
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod container;
 pub mod event;
 pub mod json;
+pub mod life;
 pub mod line;
 pub mod module;
 pub mod operation;

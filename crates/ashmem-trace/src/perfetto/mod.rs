@@ -11,12 +11,12 @@ mod schema;
 use std::collections::{HashMap, HashSet};
 
 use prost::Message;
-use rangemap::RangeSet;
 
 use crate::clock::Clock;
 use crate::event::{Event, Region};
 use crate::json::Lost;
-use crate::operation::{Bytes, Operation, Range};
+use crate::life::{Life, State};
+use crate::operation::{Bytes, Operation};
 use schema::{
     COUNTER, ClockSnapshot, CounterDescriptor, DebugAnnotation, INSTANT, ProcessDescriptor, SLICE_BEGIN, SLICE_END,
     ThreadDescriptor, TracePacket, TrackDescriptor, TrackEvent,
@@ -40,22 +40,20 @@ const SEQUENCE: u32 = 1;
 pub struct Perfetto {
     packets: Vec<u8>,
     told: HashSet<u64>,
-    regions: HashMap<u64, Life>,
+    regions: HashMap<u64, Track>,
     total: u64,
     unpinned: u64,
     purged: u64,
 }
 
-/// A region's life so far.
+/// A region and its track.
 #[derive(Debug, Default)]
-struct Life {
+struct Track {
     /// When it was first seen, in nanoseconds.
     since: u64,
     /// Its track has been told of: its name can change no more.
     is_told: bool,
-    size: u64,
-    unpinned: RangeSet<u64>,
-    purged: RangeSet<u64>,
+    life: Life,
 }
 
 impl Perfetto {
@@ -148,19 +146,19 @@ impl Perfetto {
     fn live(&mut self, event: &Event, region: &Region) {
         let now = event.mono_ns;
         let uuid = REGION | region.id;
-        let mut life = self.regions.remove(&region.id).unwrap_or_else(|| Life { since: now, ..Life::default() });
+        let mut known = self.regions.remove(&region.id).unwrap_or_else(|| Track { since: now, ..Track::default() });
         let failed = event.outcome.errno().is_some();
-        if let Some(size) = region.size
-            && size != life.size
-        {
-            self.total = self.total - life.size + size;
-            life.size = size;
+        let old = known.life.state().size;
+        known.life.take_size(event);
+        let size = known.life.state().size;
+        if size != old {
+            self.total = self.total - old + size;
             self.counter(now, TOTAL, self.total);
         }
         // Before its first mapping its name and its size may change yet.
         let ends = matches!(event.operation, Operation::Release {});
-        if !life.is_told && (ends || !(failed || is_setting_up(&event.operation))) {
-            life.is_told = true;
+        if !known.is_told && (ends || !(failed || is_setting_up(&event.operation))) {
+            known.is_told = true;
             let name = region.name.as_ref().map_or_else(|| "without a name".to_owned(), ToString::to_string);
             self.track(TrackDescriptor {
                 uuid: Some(uuid),
@@ -168,52 +166,34 @@ impl Perfetto {
                 parent_uuid: Some(GROUP),
                 ..track()
             });
-            let mut annotations = vec![number("size", life.size)];
+            let mut annotations = vec![number("size", size)];
             annotations.extend(region.inode.map(|inode| number("inode", inode)));
-            let label = format!("{name} {}", Bytes(life.size));
-            self.slice(life.since, uuid, SLICE_BEGIN, Some(label), annotations);
+            let label = format!("{name} {}", Bytes(size));
+            self.slice(known.since, uuid, SLICE_BEGIN, Some(label), annotations);
         }
-        let before = life.state();
-        match &event.operation {
-            Operation::Unpin(range) if !failed => {
-                if let Some(range) = life.bytes(range) {
-                    life.unpinned.insert(range);
-                }
-            }
-            Operation::Pin(range) if !failed => {
-                if let Some(range) = life.bytes(range) {
-                    life.unpinned.remove(range.clone());
-                    life.purged.remove(range);
-                }
-            }
-            Operation::Purge { offset, len } if *len > 0 => {
-                let range = *offset..offset.saturating_add(*len);
-                life.unpinned.remove(range.clone());
-                life.purged.insert(range);
-            }
-            Operation::Release {} => (life.unpinned, life.purged) = (RangeSet::new(), RangeSet::new()),
-            _ => {}
-        }
-        self.change(now, uuid, before, life.state());
+        let before = known.life.state();
+        known.life.take_pins(event);
+        self.change(now, uuid, before, known.life.state());
         if ends {
             self.slice(now, uuid, SLICE_END, None, Vec::new());
-            self.total -= life.size;
+            self.total -= size;
             self.counter(now, TOTAL, self.total);
         } else {
-            self.regions.insert(region.id, life);
+            self.regions.insert(region.id, known);
         }
     }
 
     /// What of a region is unpinned and purged has changed.
-    fn change(&mut self, now: u64, uuid: u64, before: (u64, u64), after: (u64, u64)) {
+    fn change(&mut self, now: u64, uuid: u64, before: State, after: State) {
         if before == after {
             return;
         }
-        if before != (0, 0) {
+        let is_whole = |state: State| (state.unpinned, state.purged) == (0, 0);
+        if !is_whole(before) {
             self.slice(now, uuid, SLICE_END, None, Vec::new());
         }
-        if after != (0, 0) {
-            let (unpinned, purged) = after;
+        let State { unpinned, purged, .. } = after;
+        if !is_whole(after) {
             let label = match (unpinned, purged) {
                 (unpinned, 0) => format!("{} unpinned", Bytes(unpinned)),
                 (0, purged) => format!("{} purged", Bytes(purged)),
@@ -222,8 +202,8 @@ impl Perfetto {
             let annotations = vec![number("unpinned", unpinned), number("purged", purged)];
             self.slice(now, uuid, SLICE_BEGIN, Some(label), annotations);
         }
-        self.unpinned = self.unpinned - before.0 + after.0;
-        self.purged = self.purged - before.1 + after.1;
+        self.unpinned = self.unpinned - before.unpinned + unpinned;
+        self.purged = self.purged - before.purged + purged;
         self.counter(now, UNPINNED, self.unpinned);
         self.counter(now, PURGED, self.purged);
     }
@@ -257,21 +237,6 @@ impl Perfetto {
         const PACKET: u8 = 1 << 3 | 2;
         self.packets.push(PACKET);
         packet.encode_length_delimited(&mut self.packets).unwrap_or_default();
-    }
-}
-
-impl Life {
-    /// Bytes unpinned and purged.
-    fn state(&self) -> (u64, u64) {
-        let bytes = |set: &RangeSet<u64>| set.iter().map(|range| range.end - range.start).sum();
-        (bytes(&self.unpinned), bytes(&self.purged))
-    }
-
-    /// The bytes that PIN or UNPIN means, of those the region has.
-    fn bytes(&self, range: &Range) -> Option<std::ops::Range<u64>> {
-        let (offset, len) = (u64::from(range.offset?), u64::from(range.len?));
-        let end = if len == 0 { self.size } else { offset + len };
-        (offset < end).then_some(offset..end)
     }
 }
 
