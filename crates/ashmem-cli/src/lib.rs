@@ -10,6 +10,7 @@ mod doctor;
 mod list;
 mod man;
 mod map;
+mod report;
 mod run;
 mod trace;
 mod waydroid;
@@ -34,6 +35,7 @@ enum Verb {
     Doctor(doctor::Arguments),
     List(list::Arguments),
     Man(man::Arguments),
+    Report(report::Arguments),
     Run(run::Arguments),
     Trace(trace::Arguments),
     Waydroid(waydroid::Arguments),
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Verb::Doctor(arguments) => arguments.run(),
         Verb::List(arguments) => arguments.run(),
         Verb::Man(arguments) => arguments.run(),
+        Verb::Report(arguments) => arguments.run(),
         Verb::Run(arguments) => arguments.run(),
         Verb::Trace(arguments) => arguments.run(),
         Verb::Waydroid(arguments) => arguments.run(),

@@ -1,0 +1,90 @@
+//! `ashmem report`: one page that shows shared memory, for people who were not there.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use ashmem_inspect::observer::Observer;
+use ashmem_report::moment::Watch;
+use ashmem_report::sheet::Sheet;
+use ashmem_report::{file, trace_file};
+use clap::Args;
+
+use crate::list::Wanted;
+
+/// Write one HTML page that shows the host's regions, or a trace, to attach to a report
+///
+/// Leaks first, then treemaps by name and by process, time lines, and tables that sort. The page stands by itself: it loads
+/// nothing, works without a network and, but for sorting, without JavaScript, and prints.
+#[derive(Args)]
+#[command(after_help = "\
+The page names processes, containers and regions of this host: look through it before you make it public.
+
+Examples:
+  ashmem report -o now.html                        # this moment; as root it sees everybody's
+  ashmem report --for 10 -o while.html             # with memory and purges over ten seconds; Ctrl-C ends it early
+  ashmem report --container waydroid -o droid.html
+  ashmem trace --json -o trace.json -- ./program && ashmem report --trace trace.json -o trace.html
+
+Exit status: 0, or 1 if no page was written; what stood in FILE is then as it was.")]
+pub(crate) struct Arguments {
+    /// Where to write the page
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Show this trace, which `ashmem trace --json -o` wrote, as far as it can be read
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "pid", "container", "leaks", "seconds"])]
+    trace: Option<PathBuf>,
+    /// Watch so long first, for the time lines
+    #[arg(long = "for", id = "seconds", value_name = "SECONDS")]
+    seconds: Option<f64>,
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> ExitCode {
+        crate::ending(self.report())
+    }
+
+    fn report(self) -> Result<()> {
+        let sheet = match &self.trace {
+            Some(path) => {
+                let from = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+                let past = trace_file::read(BufReader::new(from)).with_context(|| path.display().to_string())?;
+                past.sheet()
+            }
+            None => watched(Watch::new(self.wanted.into()), self.seconds)?,
+        };
+        sheet.limits().iter().for_each(|limit| eprintln!("ashmem: {limit}"));
+        Ok(file::write(&self.output, &sheet.html())?)
+    }
+}
+
+/// Looks once, or again and again for so many seconds.
+fn watched(mut watch: Watch, seconds: Option<f64>) -> Result<Sheet> {
+    /// Looks in the time, at most and at least so far apart.
+    const LOOKS: u32 = 100;
+    const LEAST: Duration = Duration::from_millis(200);
+    let time = Duration::try_from_secs_f64(seconds.unwrap_or(0.0)).context("--for wants seconds, such as 10")?;
+    let pause = (time / LOOKS).max(LEAST);
+    let interrupted = Arc::new(AtomicBool::new(false));
+    if !time.is_zero() {
+        signal_hook::flag::register(libc::SIGINT, Arc::clone(&interrupted)).context("catching Ctrl-C")?;
+    }
+    let began = Instant::now();
+    let mut observer = Observer::new();
+    let mut census = observer.census()?;
+    watch.take(&census);
+    while began.elapsed() < time && !interrupted.load(Ordering::Relaxed) {
+        std::thread::sleep(pause.min(time.saturating_sub(began.elapsed())));
+        census = observer.census()?;
+        watch.take(&census);
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(watch.sheet(&census, &host))
+}

@@ -1,0 +1,75 @@
+//! A page into a file: whole, or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// It could not be written. What stood there before is as it was.
+#[derive(Debug, thiserror::Error)]
+#[error("writing {}: {error}; nothing was left there", path.display())]
+pub struct Error {
+    /// The file asked for.
+    path: PathBuf,
+    /// What came back.
+    error: io::Error,
+}
+
+/// Writes a page. A regular file is replaced when the page is whole; into anything else (a pipe, a terminal) it is written.
+///
+/// # Errors
+/// Those of open(2), write(2), rename(2).
+pub fn write(path: &Path, html: &str) -> Result<(), Error> {
+    let of = |error| Error { path: path.to_owned(), error };
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(of(io::ErrorKind::IsADirectory.into())),
+        Ok(there) if !there.is_file() => {
+            let mut file = OpenOptions::new().write(true).open(path).map_err(of)?;
+            file.write_all(html.as_bytes()).map_err(of)
+        }
+        // Through a symbolic link: what it points to is replaced.
+        Ok(_) => replace(&fs::canonicalize(path).map_err(of)?, html).map_err(of),
+        Err(_) => replace(path, html).map_err(of),
+    }
+}
+
+fn replace(path: &Path, html: &str) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let neighbour = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = File::create_new(&neighbour).and_then(|mut file| {
+        file.write_all(html.as_bytes())?;
+        // A disk that is full over the network is found out here.
+        file.sync_all()
+    });
+    let done = written.and_then(|()| fs::rename(&neighbour, path));
+    if done.is_err() {
+        let _ = fs::remove_file(&neighbour);
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn whole_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("page.html");
+        super::write(&path, "first").expect("a new file");
+        super::write(&path, "second").expect("replacing it");
+        assert_eq!(fs::read_to_string(&path).expect("reading it"), "second");
+        let error = super::write(folder.path(), "page").expect_err("a folder").to_string();
+        assert!(error.contains("directory"), "{error}");
+        let error = super::write(&folder.path().join("no/page"), "page").expect_err("no folder").to_string();
+        assert!(error.contains("No such file"), "{error}");
+        let names: Vec<_> = fs::read_dir(folder.path()).expect("its entries").collect();
+        assert_eq!(names.len(), 1, "nothing half written is left: {names:?}");
+    }
+
+    #[test]
+    fn a_full_device_is_said() {
+        let error = super::write(Path::new("/dev/full"), "page").expect_err("no room").to_string();
+        assert!(error.starts_with("writing /dev/full: No space left on device"), "{error}");
+    }
+}

@@ -1,0 +1,16 @@
+//! One page that shows a host's shared memory at a moment, or what a trace saw: a file that stands by itself and can be
+//! attached to a report of a fault.
+//!
+//! - [`moment`]: from censuses; [`trace_file`], [`past`]: from a file that `ashmem trace --json` wrote;
+//! - [`sheet`]: what a page says, wherever it came from, and how much of it;
+//! - `treemap`, `chart`: the pictures, drawn here so that the page needs no program for them;
+//! - `page`: the page as HTML; [`file`]: into a file, whole or not at all.
+
+mod chart;
+pub mod file;
+pub mod moment;
+mod page;
+pub mod past;
+pub mod sheet;
+pub mod trace_file;
+mod treemap;

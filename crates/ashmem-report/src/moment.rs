@@ -1,0 +1,407 @@
+//! A page of a moment, or of a short while that ends with it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ashmem_inspect::amount::Bytes;
+use ashmem_inspect::census::Census;
+use ashmem_inspect::group::{Totals, by_family};
+use ashmem_inspect::listing::who;
+use ashmem_inspect::process::Process;
+use ashmem_inspect::query::{Filter, Order};
+use ashmem_inspect::region::{Pages, Region};
+
+use crate::chart::{Chart, Counts, Line, Series};
+use crate::sheet::{Cell, Figure, Kind, Map, Sheet, Table, date, name_of};
+use crate::treemap::{Group, Member};
+
+/// Holders that a cell names.
+const FEW: usize = 3;
+
+/// Censuses of a while, summed as they come.
+#[derive(Debug)]
+pub struct Watch {
+    filter: Filter,
+    began: Option<f64>,
+    resident: Line,
+    unpinned: Line,
+    purged: Line,
+    purges: Counts,
+    /// Purged pages of each region when it was last seen.
+    last: HashMap<u64, u64>,
+    censuses: usize,
+}
+
+impl Watch {
+    /// Of the regions that are wanted.
+    pub fn new(filter: Filter) -> Self {
+        let (resident, unpinned, purged, purges) = <(Line, Line, Line, Counts)>::default();
+        Self { filter, began: None, resident, unpinned, purged, purges, last: HashMap::new(), censuses: 0 }
+    }
+
+    /// One census more.
+    pub fn take(&mut self, census: &Census) {
+        let began = *self.began.get_or_insert(census.taken);
+        let seconds = (census.taken - began).max(0.0);
+        let regions = self.filter.apply(census, Order::Id);
+        let totals = Totals::of("all", regions.iter().copied());
+        let bytes = |pages: u64| (pages * census.page_size) as f64;
+        self.resident.push(seconds, totals.resident as f64);
+        self.unpinned.push(seconds, bytes(totals.unpinned));
+        self.purged.push(seconds, bytes(totals.purged));
+        let mut now = HashMap::new();
+        for region in regions {
+            let (Some(id), Some(pages)) = (region.id, region.pages) else { continue };
+            if let Some(before) = self.last.get(&id)
+                && pages.purged > *before
+            {
+                self.purges.add(seconds, bytes(pages.purged - before));
+            }
+            now.insert(id, pages.purged);
+        }
+        self.last = now;
+        self.censuses += 1;
+    }
+
+    /// The page of this while, with the regions of its last census.
+    pub fn sheet(self, census: &Census, host: &str) -> Sheet {
+        let regions = self.filter.apply(census, Order::Resident);
+        let totals = Totals::of("all", regions.iter().copied());
+        let mut about = vec![format!("Host {host}, {}", date(census.taken))];
+        about.push(format!("{} processes looked at", census.processes));
+        let seconds = self.began.map_or(0.0, |began| census.taken - began).max(0.0);
+        if self.censuses > 1 {
+            about.push(format!("watched for {seconds:.0} s before"));
+        }
+        let charts = if self.censuses > 1 { self.charts(seconds) } else { Vec::new() };
+        Sheet {
+            title: "Shared memory at a moment".to_owned(),
+            about,
+            limits: census.limits(),
+            figures: figures(census, &totals),
+            leaks: leaks(&regions),
+            maps: maps(&regions),
+            charts,
+            tables: vec![families(&regions), processes(&regions), all(census, &regions)],
+        }
+    }
+
+    fn charts(self, seconds: f64) -> Vec<Chart> {
+        let memory = [("resident", self.resident), ("unpinned", self.unpinned), ("purged", self.purged)];
+        let memory = memory.map(|(name, line)| (name, Series::Line(line)));
+        let about = "Resident memory of all regions; unpinned and purged bytes, as far as known.".to_owned();
+        let purges = vec![("purged", Series::Counts(self.purges))];
+        vec![
+            Chart { title: "Memory", about, seconds, is_bytes: true, series: memory.into() },
+            Chart {
+                title: "Purges",
+                about: "Bytes that were purged from one look to the next.".to_owned(),
+                seconds,
+                is_bytes: true,
+                series: purges,
+            },
+        ]
+    }
+}
+
+fn figures(census: &Census, totals: &Totals) -> Vec<Figure> {
+    let pages = |pages: u64| Bytes(pages * census.page_size);
+    vec![
+        Figure::new("regions", totals.regions),
+        Figure::new("resident", Bytes(totals.resident)),
+        Figure::new("size", Bytes(totals.size)),
+        Figure::new("mapped nowhere", totals.unmapped).bad_if(totals.unmapped > 0),
+        Figure::new("resident in these", Bytes(totals.unmapped_resident)).bad_if(totals.unmapped_resident > 0),
+        Figure::new("unpinned", pages(totals.unpinned)),
+        Figure::new("purged", pages(totals.purged)),
+    ]
+}
+
+fn leaks(regions: &[&Region]) -> Table {
+    let unmapped: Vec<&Region> = regions.iter().copied().filter(|region| region.is_unmapped()).collect();
+    let columns = vec![
+        ("Name", Kind::Words),
+        ("Id", Kind::Number),
+        ("Kind", Kind::Words),
+        ("Size", Kind::Number),
+        ("Resident", Kind::Number),
+        ("Held by", Kind::Words),
+    ];
+    let table = Table {
+        id: "leaks",
+        title: "Leaks",
+        about: "Held by a descriptor and mapped nowhere: memory that no process shows among its own. Some are \
+                meant so for a while, between making a region and passing it on."
+            .to_owned(),
+        if_empty: "None: every region is mapped by somebody.",
+        columns,
+        rows: Vec::new(),
+        left_out: 0,
+    };
+    table.fill(&unmapped, |region| {
+        let [name, id, kind, size, resident] = head(region);
+        vec![name, id, kind, size, resident, Cell::words(holders(region))]
+    })
+}
+
+fn all(census: &Census, regions: &[&Region]) -> Table {
+    let columns = vec![
+        ("Name", Kind::Words),
+        ("Id", Kind::Number),
+        ("Kind", Kind::Words),
+        ("Size", Kind::Number),
+        ("Resident", Kind::Number),
+        ("Share", Kind::Number),
+        ("Mask", Kind::Words),
+        ("Unpinned", Kind::Number),
+        ("Purged", Kind::Number),
+        ("Mappers", Kind::Number),
+        ("Who", Kind::Words),
+    ];
+    let table = Table {
+        id: "regions",
+        title: "Regions",
+        about: "Most memory first. Share is what processes have mapped, each page divided by its mappings (PSS)."
+            .to_owned(),
+        if_empty: "There is no region of shared memory that can be seen here.",
+        columns,
+        rows: Vec::new(),
+        left_out: 0,
+    };
+    table.fill(regions, |region| {
+        let [name, id, kind, size, resident] = head(region);
+        let pages = |count: fn(&Pages) -> u64| {
+            region.pages.as_ref().map_or_else(Cell::unknown, |pages| Cell::bytes(count(pages) * census.page_size))
+        };
+        let mask = Cell::words(ashmem_inspect::amount::or_unknown(region.mask));
+        let (unpinned, purged) = (pages(|pages| pages.unpinned), pages(|pages| pages.purged));
+        let mappers = Cell::count(region.mappers() as u64);
+        let share = Cell::bytes(region.share());
+        vec![name, id, kind, size, resident, share, mask, unpinned, purged, mappers, Cell::words(holders(region))]
+    })
+}
+
+fn head(region: &Region) -> [Cell; 5] {
+    let id = region.id.map_or_else(Cell::none, Cell::count);
+    let known = |bytes: Option<u64>| bytes.map_or_else(Cell::unknown, Cell::bytes);
+    let (size, resident) = (known(region.size), known(region.resident));
+    [Cell::words(name_of(&region.name)), id, Cell::words(region.kind.word()), size, resident]
+}
+
+fn holders(region: &Region) -> String {
+    let mut words: Vec<String> = region.holders.iter().take(FEW).map(who).collect();
+    if region.holders.len() > FEW {
+        words.push(format!("and {} more", region.holders.len() - FEW));
+    }
+    words.join("; ")
+}
+
+fn families(regions: &[&Region]) -> Table {
+    let groups = by_family(regions);
+    let columns = vec![
+        ("Name begins with", Kind::Words),
+        ("Regions", Kind::Number),
+        ("Size", Kind::Number),
+        ("Resident", Kind::Number),
+        ("Mapped nowhere", Kind::Number),
+        ("Resident in these", Kind::Number),
+    ];
+    let table = Table {
+        id: "families",
+        title: "Families",
+        about: "Regions gathered by the beginning of their names.".to_owned(),
+        if_empty: "None.",
+        columns,
+        rows: Vec::new(),
+        left_out: 0,
+    };
+    table.fill(&groups, |(totals, _)| {
+        vec![
+            Cell::words(&totals.name),
+            Cell::count(totals.regions as u64),
+            Cell::bytes(totals.size),
+            Cell::bytes(totals.resident),
+            Cell::count(totals.unmapped as u64),
+            Cell::bytes(totals.unmapped_resident),
+        ]
+    })
+}
+
+/// What a process has.
+#[derive(Default)]
+struct Part<'a> {
+    regions: u64,
+    descriptors: u64,
+    share: u64,
+    /// Of what is mapped nowhere, its part.
+    alone: u64,
+    members: Vec<(&'a Region, u64)>,
+}
+
+fn by_process<'a>(regions: &[&'a Region]) -> Vec<(&'a Process, Part<'a>)> {
+    let mut parts: BTreeMap<i32, (&Process, Part<'_>)> = BTreeMap::new();
+    for region in regions {
+        for holder in &region.holders {
+            let process = &*holder.process;
+            let (_, part) = parts.entry(process.pid).or_insert_with(|| (process, Part::default()));
+            let alone = if region.is_unmapped() {
+                region.resident.unwrap_or(0) / region.holders.len().max(1) as u64
+            } else {
+                0
+            };
+            part.regions += 1;
+            part.descriptors += holder.descriptors.len() as u64;
+            part.share += holder.share;
+            part.alone += alone;
+            part.members.push((region, holder.share + alone));
+        }
+    }
+    let mut parts: Vec<_> = parts.into_values().collect();
+    parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.share + part.alone));
+    parts
+}
+
+fn processes(regions: &[&Region]) -> Table {
+    let columns = vec![
+        ("Command", Kind::Words),
+        ("Pid", Kind::Number),
+        ("Container", Kind::Words),
+        ("Pid inside", Kind::Number),
+        ("Regions", Kind::Number),
+        ("Descriptors", Kind::Number),
+        ("Share", Kind::Number),
+        ("Mapped nowhere", Kind::Number),
+    ];
+    let table = Table {
+        id: "processes",
+        title: "Processes",
+        about: "Share, and beside it what of the memory mapped nowhere each keeps alive, divided by its holders."
+            .to_owned(),
+        if_empty: "None holds a region.",
+        columns,
+        rows: Vec::new(),
+        left_out: 0,
+    };
+    table.fill(&by_process(regions), |(process, part)| {
+        vec![
+            Cell::words(&process.command),
+            Cell::count(process.pid as u64),
+            Cell::words(process.container.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
+            Cell::count(process.inner_pid as u64),
+            Cell::count(part.regions),
+            Cell::count(part.descriptors),
+            Cell::bytes(part.share),
+            Cell::bytes(part.alone),
+        ]
+    })
+}
+
+fn maps(regions: &[&Region]) -> Vec<Map> {
+    let member =
+        |region: &Region, weight| Member { name: name_of(&region.name), weight, is_leak: region.is_unmapped() };
+    let families = by_family(regions).into_iter().map(|(totals, regions)| Group {
+        name: totals.name,
+        members: regions.into_iter().map(|region| member(region, region.resident.unwrap_or(0))).collect(),
+    });
+    let processes = by_process(regions).into_iter().map(|(process, part)| Group {
+        name: format!("{} {}", process.command, process.pid),
+        members: part.members.into_iter().map(|(region, weight)| member(region, weight)).collect(),
+    });
+    vec![
+        Map {
+            title: "Memory by name",
+            about: "Each rectangle is a region, as large as its resident memory. Hatched: mapped nowhere.",
+            groups: families.collect(),
+        },
+        Map {
+            title: "Memory by process",
+            about: "Each rectangle is a process's share of a region. Hatched: mapped nowhere, divided by its holders.",
+            groups: processes.collect(),
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ashmem_inspect::census::Census;
+    use ashmem_inspect::process::Process;
+    use ashmem_inspect::query::Filter;
+    use ashmem_inspect::region::{Holder, Kind, Mapping, Mask, Pages, Region};
+    use ashmem_trace::text::Text;
+
+    use super::Watch;
+
+    fn region(id: u64, name: &[u8], pid: i32, is_mapped: bool) -> Region {
+        let process = Process { pid, inner_pid: pid, user: 0, command: Text::from(b"app"), container: None };
+        let mapping = Mapping { start: 0x1000, end: 0x3000, offset: 0, rights: *b"rw-s" };
+        let mappings = if is_mapped { vec![mapping] } else { Vec::new() };
+        let share = if is_mapped { 8192 } else { 0 };
+        Region {
+            id: Some(id),
+            kind: Kind::Memfd,
+            name: Arc::new(Text::from(name)),
+            size: Some(8192),
+            resident: Some(8192),
+            mask: Some(Mask::ALL),
+            pages: Some(Pages { pinned: 2, unpinned: 0, purged: 0 }),
+            holders: vec![Holder { process: Arc::new(process), descriptors: vec![3], mappings, share }],
+        }
+    }
+
+    fn page(regions: Vec<Region>) -> String {
+        let census = Census { taken: 0.0, page_size: 4096, regions, processes: 1, unseen_processes: 0 };
+        let mut watch = Watch::new(Filter::default());
+        watch.take(&census);
+        watch.sheet(&census, "host").html()
+    }
+
+    #[test]
+    fn a_name_does_nothing_but_stand_there() {
+        let name = b"</script></title><img src=x onerror=alert(1)>\x1b[31m\"'&";
+        let html = page(vec![region(1, name, 7, true), region(2, name, 7, false)]);
+        assert!(!html.contains("<img") && !html.contains('\u{1b}'), "{html}");
+        assert!(html.contains("&lt;/script&gt;&lt;/title&gt;&lt;img src=x onerror=alert(1)&gt;\\x1b[31m&quot;'&amp;"));
+        assert_eq!(html.matches("<script").count(), 1);
+    }
+
+    #[test]
+    fn leaks_stand_before_all_else_and_nothing_is_asked_of_others() {
+        let html = page(vec![region(1, b"mapped", 7, true), region(2, b"leaked", 7, false)]);
+        let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is not in {html}"));
+        assert!(place("id=\"leaks\"") < place("<td>leaked") && place("<td>leaked") < place("<td>mapped"));
+        for asking in ["http:", "https:", " src=", " href=", "url(", "@import", "<link"] {
+            assert!(!html.contains(asking), "{asking}");
+        }
+    }
+
+    #[test]
+    fn no_region_is_a_page_too() {
+        let html = page(Vec::new());
+        assert!(html.contains("There is no region of shared memory") && html.contains("nothing to draw"));
+    }
+
+    #[test]
+    fn ten_thousand_regions_have_a_page_of_bounded_size() {
+        let long = [b'\x01'; 249];
+        let regions = (0..10_000).map(|id| region(id, &long, (id % 500) as i32, id % 2 == 0));
+        let html = page(regions.collect());
+        assert!(html.contains("500 of 10000 are shown") && html.contains("500 of 5000 are shown"));
+        assert!(html.len() < 3 << 20, "{} bytes", html.len());
+    }
+
+    #[test]
+    fn what_is_purged_meanwhile_is_drawn() {
+        let at = |taken, purged| {
+            let mut one = region(1, b"cache", 7, true);
+            one.pages = Some(Pages { pinned: 0, unpinned: 2 - purged, purged });
+            Census { taken, page_size: 4096, regions: vec![one], processes: 1, unseen_processes: 0 }
+        };
+        let mut watch = Watch::new(Filter::default());
+        let (first, last) = (at(10.0, 0), at(12.0, 2));
+        watch.take(&first);
+        watch.take(&last);
+        let html = watch.sheet(&last, "host").html();
+        assert!(html.contains("watched for 2 s before") && html.contains("<title>purged: 8K at"), "{html}");
+    }
+}

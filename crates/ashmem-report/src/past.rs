@@ -1,0 +1,438 @@
+//! A page of a trace: what happened, played through event by event.
+
+use std::collections::BTreeMap;
+
+use ashmem_inspect::amount::Bytes;
+use ashmem_inspect::group::family;
+use ashmem_trace::event::{Event, Process};
+use ashmem_trace::json::{Line as Record, Start};
+use ashmem_trace::life::{Life, State};
+use ashmem_trace::operation::Operation;
+use ashmem_trace::summary::{Row, Summary};
+use ashmem_trace::text::Text;
+
+use crate::chart::{Chart, Counts, Line, Series};
+use crate::sheet::{Cell, Figure, Kind, Map, Sheet, Table, name_of};
+use crate::treemap::{Group, Member};
+
+/// Purges kept one by one; all are in the sums.
+const MOST_PURGES: usize = 10_000;
+
+/// A trace so far.
+#[derive(Debug)]
+pub struct Past {
+    start: Start,
+    seconds: f64,
+    limits: Vec<String>,
+    unreadable: Option<(u64, u64)>,
+    lost: u64,
+    has_losses: bool,
+    has_ended: bool,
+    events: u64,
+    failures: BTreeMap<(i32, &'static str, String), (u64, f64, String)>,
+    regions: BTreeMap<u64, Region>,
+    state: State,
+    total: Line,
+    unpinned: Line,
+    purged: Line,
+    purges: Counts,
+    calls: Counts,
+    errors: Counts,
+    purge_list: Vec<(f64, String, u64, String)>,
+    summary: Summary,
+}
+
+/// A region as the trace saw it.
+#[derive(Debug, Default)]
+struct Region {
+    name: Text,
+    life: Life,
+    /// The largest it was, in bytes.
+    size: u64,
+    purged: u64,
+    calls: u64,
+    errors: u64,
+    maps: i64,
+    maker: String,
+    since: f64,
+    until: Option<f64>,
+}
+
+impl Past {
+    pub(crate) fn new(start: Start) -> Self {
+        Self {
+            start,
+            seconds: 0.0,
+            limits: Vec::new(),
+            unreadable: None,
+            lost: 0,
+            has_losses: false,
+            has_ended: false,
+            events: 0,
+            failures: BTreeMap::new(),
+            regions: BTreeMap::new(),
+            state: State::default(),
+            total: Line::default(),
+            unpinned: Line::default(),
+            purged: Line::default(),
+            purges: Counts::default(),
+            calls: Counts::default(),
+            errors: Counts::default(),
+            purge_list: Vec::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    pub(crate) fn limit(&mut self, sentence: String) {
+        self.limits.push(sentence);
+    }
+
+    /// A line in the middle is none.
+    pub(crate) fn unreadable(&mut self, number: u64) {
+        self.unreadable.get_or_insert((0, number)).0 += 1;
+    }
+
+    pub(crate) fn take(&mut self, record: Record) {
+        match record {
+            Record::Start(_) => {}
+            Record::Event(stamped) => self.event(&stamped.event),
+            Record::Lost(lost) => {
+                self.has_losses = true;
+                self.lost += lost.events.unwrap_or(0);
+            }
+            Record::End(end) => {
+                self.has_ended = true;
+                self.seconds = self.seconds.max(self.at(end.mono_ns));
+            }
+        }
+    }
+
+    fn at(&self, mono_ns: u64) -> f64 {
+        mono_ns.saturating_sub(self.start.mono_ns) as f64 / 1e9
+    }
+
+    fn event(&mut self, event: &Event) {
+        let now = self.at(event.mono_ns);
+        self.seconds = self.seconds.max(now);
+        self.events += 1;
+        self.summary.add(event);
+        self.calls.add(now, 1.0);
+        if let Some(errno) = event.outcome.errno() {
+            self.errors.add(now, 1.0);
+            let key = (event.process.pid, event.operation.name(), errno.to_string());
+            let example = || {
+                let name = event.region.as_ref().and_then(|region| region.name.as_ref());
+                let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
+                format!("{name}{}", event.operation)
+            };
+            let one = self.failures.entry(key).or_insert_with(|| (0, now, example()));
+            one.0 += 1;
+        }
+        if let Operation::Purge { len, .. } = event.operation {
+            self.purges.add(now, len as f64);
+        }
+        self.region(event, now);
+    }
+
+    fn region(&mut self, event: &Event, now: f64) {
+        let Some(seen) = &event.region else { return };
+        let region = self.regions.entry(seen.id).or_insert_with(|| Region {
+            maker: who(&event.process),
+            since: now,
+            ..Region::default()
+        });
+        if let Some(name) = &seen.name {
+            region.name = name.clone();
+        }
+        let failed = event.outcome.errno().is_some();
+        region.calls += 1;
+        region.errors += u64::from(failed);
+        let before = if region.until.is_some() { State::default() } else { region.life.state() };
+        region.life.take_size(event);
+        region.life.take_pins(event);
+        let after = region.life.state();
+        region.size = region.size.max(after.size);
+        let mut counted = after;
+        match &event.operation {
+            Operation::Mmap { .. } if !failed => region.maps += 1,
+            Operation::Munmap { .. } if !failed => region.maps = (region.maps - 1).max(0),
+            Operation::Release {} => {
+                region.until = Some(now);
+                counted = State::default();
+            }
+            Operation::Purge { len, .. } => {
+                region.purged += len;
+                if self.purge_list.len() < MOST_PURGES {
+                    let by = who(&event.process);
+                    self.purge_list.push((now, name_of(&region.name), *len, by));
+                }
+            }
+            _ => {}
+        }
+        let sum = |all: u64, before: u64, after: u64| (all + after).saturating_sub(before);
+        self.state = State {
+            size: sum(self.state.size, before.size, counted.size),
+            unpinned: sum(self.state.unpinned, before.unpinned, counted.unpinned),
+            purged: sum(self.state.purged, before.purged, counted.purged),
+        };
+        self.total.push(now, self.state.size as f64);
+        self.unpinned.push(now, self.state.unpinned as f64);
+        self.purged.push(now, self.state.purged as f64);
+    }
+
+    /// The page.
+    pub fn sheet(mut self) -> Sheet {
+        self.tell_limits();
+        let sources: Vec<String> = self.start.sources.iter().map(ToString::to_string).collect();
+        let purged: u64 = self.regions.values().map(|region| region.purged).sum();
+        let errors: u64 = self.failures.values().map(|(count, ..)| count).sum();
+        let leaks = self.leaks();
+        let bad = leaks.rows.len() + leaks.left_out;
+        let figures = vec![
+            Figure::new("events", self.events),
+            Figure::new("regions", self.regions.len()),
+            Figure::new("mapped nowhere", bad).bad_if(bad > 0),
+            Figure::new("failed calls", errors).bad_if(errors > 0),
+            Figure::new("bytes purged", Bytes(purged)),
+            Figure::new("events lost", self.lost).bad_if(self.has_losses),
+        ];
+        let tables = vec![self.all(), self.failures(), self.purges(), self.sums("operation"), self.sums("process")];
+        Sheet {
+            title: "Shared memory in a trace".to_owned(),
+            about: vec![
+                format!("Host {}, from {}", Text::from(&self.start.host), Text::from(&self.start.time)),
+                format!("{:.3} s", self.seconds),
+                format!("seen by: {}", sources.join(", ")),
+            ],
+            limits: std::mem::take(&mut self.limits),
+            figures,
+            leaks,
+            maps: self.maps(),
+            tables,
+            charts: self.charts(),
+        }
+    }
+
+    fn tell_limits(&mut self) {
+        if self.has_losses {
+            let more = if self.lost == 0 { "Events".to_owned() } else { format!("{} events", self.lost) };
+            self.limits.push(format!("{more} were lost while tracing: what stands here may lack what they did."));
+        }
+        if let Some((count, first)) = self.unreadable {
+            self.limits.push(format!("{count} lines could not be read and were left out, the first is line {first}."));
+        }
+        if !self.has_ended {
+            self.limits.push("The trace has no end: it was cut off, or its tracer was killed.".to_owned());
+        }
+        if self.events == 0 {
+            self.limits.push("The trace saw no call.".to_owned());
+        }
+    }
+
+    fn leaks(&self) -> Table {
+        let mut leaks: Vec<(&u64, &Region)> =
+            self.regions.iter().filter(|(_, region)| region.maps == 0 && region.until.is_none()).collect();
+        leaks.sort_by_key(|(_, region)| std::cmp::Reverse(region.size));
+        let columns = vec![
+            ("Name", Kind::Words),
+            ("#", Kind::Number),
+            ("Size", Kind::Number),
+            ("Made by", Kind::Words),
+            ("At, s", Kind::Number),
+        ];
+        let table = Table {
+            id: "leaks",
+            title: "Leaks",
+            about: "There at the end and, as far as this trace saw, mapped by nobody.".to_owned(),
+            if_empty: "None: every region that this trace saw was mapped, or is gone.",
+            columns,
+            rows: Vec::new(),
+            left_out: 0,
+        };
+        table.fill(&leaks, |(id, region)| {
+            vec![
+                Cell::words(name_of(&region.name)),
+                Cell::count(**id),
+                Cell::bytes(region.size),
+                Cell::words(&region.maker),
+                Cell::seconds(region.since),
+            ]
+        })
+    }
+
+    fn all(&self) -> Table {
+        let mut regions: Vec<(&u64, &Region)> = self.regions.iter().collect();
+        regions.sort_by_key(|(_, region)| std::cmp::Reverse(region.size));
+        let columns = vec![
+            ("Name", Kind::Words),
+            ("#", Kind::Number),
+            ("Size", Kind::Number),
+            ("Purged", Kind::Number),
+            ("Calls", Kind::Number),
+            ("Failed", Kind::Number),
+            ("Made by", Kind::Words),
+            ("From, s", Kind::Number),
+            ("To, s", Kind::Number),
+        ];
+        let table = Table {
+            id: "regions",
+            title: "Regions",
+            about: "Largest first. Purged counts every byte each time it was taken. - is: there at the end.".to_owned(),
+            if_empty: "No region was seen.",
+            columns,
+            rows: Vec::new(),
+            left_out: 0,
+        };
+        table.fill(&regions, |(id, region)| {
+            vec![
+                Cell::words(name_of(&region.name)),
+                Cell::count(**id),
+                Cell::bytes(region.size),
+                Cell::bytes(region.purged),
+                Cell::count(region.calls),
+                Cell::count(region.errors),
+                Cell::words(&region.maker),
+                Cell::seconds(region.since),
+                region.until.map_or_else(Cell::none, Cell::seconds),
+            ]
+        })
+    }
+
+    fn failures(&self) -> Table {
+        let mut failures: Vec<_> = self.failures.iter().collect();
+        failures.sort_by_key(|(_, (count, ..))| std::cmp::Reverse(*count));
+        let columns = vec![
+            ("Pid", Kind::Number),
+            ("Operation", Kind::Words),
+            ("Error", Kind::Words),
+            ("Times", Kind::Number),
+            ("First at, s", Kind::Number),
+            ("For instance", Kind::Words),
+        ];
+        let table = Table {
+            id: "failures",
+            title: "Calls that failed",
+            about: "Gathered by process, operation and error.".to_owned(),
+            if_empty: "None.",
+            columns,
+            rows: Vec::new(),
+            left_out: 0,
+        };
+        table.fill(&failures, |((pid, operation, errno), (count, first, example))| {
+            vec![
+                Cell::count(*pid as u64),
+                Cell::words(operation),
+                Cell::words(errno),
+                Cell::count(*count),
+                Cell::seconds(*first),
+                Cell::words(example),
+            ]
+        })
+    }
+
+    fn purges(&self) -> Table {
+        let columns =
+            vec![("At, s", Kind::Number), ("Region", Kind::Words), ("Bytes", Kind::Number), ("By", Kind::Words)];
+        let table = Table {
+            id: "purges",
+            title: "Purges",
+            about: "In the order in which they happened. - is the supervisor, for whoever asked or needed the memory."
+                .to_owned(),
+            if_empty: "None: nothing was taken away.",
+            columns,
+            rows: Vec::new(),
+            left_out: 0,
+        };
+        table.fill(&self.purge_list, |(at, name, len, by)| {
+            vec![Cell::seconds(*at), Cell::words(name), Cell::bytes(*len), Cell::words(by)]
+        })
+    }
+
+    fn sums(&self, by: &'static str) -> Table {
+        let rows: Vec<Row<'_>> = self.summary.rows().into_iter().filter(|row| row.by == by).collect();
+        let is_by_process = by == "process";
+        let columns = vec![
+            (if is_by_process { "Process" } else { "Operation" }, Kind::Words),
+            ("Calls", Kind::Number),
+            ("Failed", Kind::Number),
+            ("Bytes", Kind::Number),
+            ("Time, s", Kind::Number),
+        ];
+        let table = Table {
+            id: if is_by_process { "processes" } else { "operations" },
+            title: if is_by_process { "Processes" } else { "Operations" },
+            about: "Longest first, where the source measures time.".to_owned(),
+            if_empty: "None.",
+            columns,
+            rows: Vec::new(),
+            left_out: 0,
+        };
+        table.fill(&rows, |row| {
+            let of = row.process.map_or_else(|| row.op.unwrap_or("-").to_owned(), who);
+            vec![
+                Cell::words(of),
+                Cell::count(row.sums.calls),
+                Cell::count(row.sums.errors),
+                Cell::bytes(row.sums.bytes),
+                Cell::seconds(row.sums.ns as f64 / 1e9),
+            ]
+        })
+    }
+
+    fn maps(&self) -> Vec<Map> {
+        let gather = |group_of: &dyn Fn(&Region) -> String| {
+            let mut groups: BTreeMap<String, Vec<Member>> = BTreeMap::new();
+            for region in self.regions.values() {
+                let is_leak = region.maps == 0 && region.until.is_none();
+                let member = Member { name: name_of(&region.name), weight: region.size, is_leak };
+                groups.entry(group_of(region)).or_default().push(member);
+            }
+            groups.into_iter().map(|(name, members)| Group { name, members }).collect()
+        };
+        vec![
+            Map {
+                title: "Regions by name",
+                about: "Each rectangle is a region, as large as the largest size it had. Hatched: a leak.",
+                groups: gather(&|region| family(&region.name)),
+            },
+            Map {
+                title: "Regions by process",
+                about: "By the process that made them. Hatched: a leak.",
+                groups: gather(&|region| region.maker.clone()),
+            },
+        ]
+    }
+
+    fn charts(self) -> Vec<Chart> {
+        let seconds = self.seconds;
+        let memory = [("size of all regions", self.total), ("unpinned", self.unpinned), ("purged", self.purged)];
+        let memory = memory.map(|(name, line)| (name, Series::Line(line)));
+        let purges = vec![("purged", Series::Counts(self.purges))];
+        let calls = vec![("calls", Series::Counts(self.calls)), ("failed", Series::Counts(self.errors))];
+        let chart = |title, about: &str, is_bytes, series| {
+            let about = about.to_owned();
+            Chart { title, about, seconds, is_bytes, series }
+        };
+        vec![
+            chart(
+                "Memory",
+                "Bytes of the regions there were, and of them the unpinned and the purged.",
+                true,
+                memory.into(),
+            ),
+            chart("Purges", "Bytes purged in each span of time.", true, purges),
+            chart("Calls", "Calls in each span of time, and those that failed.", false, calls),
+        ]
+    }
+}
+
+/// A process as people name it.
+fn who(process: &Process) -> String {
+    // Nobody: the agent found it so.
+    if process.pid == 0 {
+        return "-".to_owned();
+    }
+    let inside = process.container_pid.map(|pid| format!(" ({pid} inside)")).unwrap_or_default();
+    let container = process.container.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+    format!("{} {}{inside}{container}", process.command, process.pid)
+}

@@ -1,0 +1,141 @@
+//! What a page says, wherever it came from.
+
+use crate::chart::Chart;
+use crate::treemap::Group;
+
+/// Rows that a table shows at most: a page of any host opens in a moment.
+pub const MOST_ROWS: usize = 500;
+
+/// A page. Everything in it is text: what came from outside has been escaped as `ashmem list` does, and HTML is made of it
+/// by [`Sheet::html`] alone.
+#[derive(Debug)]
+pub struct Sheet {
+    /// What it shows.
+    pub(crate) title: String,
+    /// Of which host, when, how.
+    pub(crate) about: Vec<String>,
+    /// What could not be seen, a sentence each.
+    pub(crate) limits: Vec<String>,
+    /// The figures that stand on top.
+    pub(crate) figures: Vec<Figure>,
+    /// What is held and used by nobody.
+    pub(crate) leaks: Table,
+    /// Where memory is.
+    pub(crate) maps: Vec<Map>,
+    /// How it went.
+    pub(crate) charts: Vec<Chart>,
+    /// Everything, row by row.
+    pub(crate) tables: Vec<Table>,
+}
+
+/// One figure.
+#[derive(Debug)]
+pub(crate) struct Figure {
+    pub(crate) label: &'static str,
+    pub(crate) value: String,
+    /// Whether somebody should look at it.
+    pub(crate) is_bad: bool,
+}
+
+impl Sheet {
+    /// What could not be seen, a sentence each; the page says it too.
+    pub fn limits(&self) -> &[String] {
+        &self.limits
+    }
+}
+
+impl Figure {
+    pub(crate) fn new(label: &'static str, value: impl ToString) -> Self {
+        Self { label, value: value.to_string(), is_bad: false }
+    }
+
+    pub(crate) fn bad_if(self, is_bad: bool) -> Self {
+        Self { is_bad, ..self }
+    }
+}
+
+/// A treemap.
+#[derive(Debug)]
+pub(crate) struct Map {
+    pub(crate) title: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) groups: Vec<Group>,
+}
+
+/// A table that can be sorted by each of its columns.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Its name in links: `#sort=regions:3` sorts it by its third column.
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) about: String,
+    /// What is said where it has no row.
+    pub(crate) if_empty: &'static str,
+    /// Titles; numbers are set to the right.
+    pub(crate) columns: Vec<(&'static str, Kind)>,
+    pub(crate) rows: Vec<Vec<Cell>>,
+    /// Rows there are besides.
+    pub(crate) left_out: usize,
+}
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Words,
+    Number,
+}
+
+/// One cell: what is shown, and by what it is sorted where that is a number.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) shown: String,
+    pub(crate) value: Option<f64>,
+}
+
+impl Cell {
+    pub(crate) fn words(shown: impl ToString) -> Self {
+        Self { shown: shown.to_string(), value: None }
+    }
+
+    pub(crate) fn count(value: u64) -> Self {
+        Self { shown: value.to_string(), value: Some(value as f64) }
+    }
+
+    pub(crate) fn bytes(value: u64) -> Self {
+        Self { shown: ashmem_inspect::amount::Bytes(value).to_string(), value: Some(value as f64) }
+    }
+
+    pub(crate) fn seconds(value: f64) -> Self {
+        Self { shown: format!("{value:.3}"), value: Some(value) }
+    }
+
+    /// What is not known sorts below everything.
+    pub(crate) fn unknown() -> Self {
+        Self { shown: "?".to_owned(), value: Some(-1.0) }
+    }
+
+    pub(crate) fn none() -> Self {
+        Self { shown: "-".to_owned(), value: Some(-1.0) }
+    }
+}
+
+impl Table {
+    /// The rows that have room, made one by one; the others are counted.
+    pub(crate) fn fill<T>(mut self, of: &[T], row: impl FnMut(&T) -> Vec<Cell>) -> Self {
+        self.rows = of.iter().take(MOST_ROWS).map(row).collect();
+        self.left_out = of.len() - self.rows.len();
+        self
+    }
+}
+
+/// A name, or `-` where there is none.
+pub(crate) fn name_of(name: impl ToString) -> String {
+    let shown = name.to_string();
+    if shown.is_empty() { "-".to_owned() } else { shown }
+}
+
+/// A moment, as people write it.
+pub(crate) fn date(seconds: f64) -> String {
+    let time = chrono::DateTime::from_timestamp_millis((seconds * 1000.0) as i64).unwrap_or_default();
+    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
