@@ -23,6 +23,7 @@ mod package;
 mod process;
 mod qemu;
 mod recipes;
+mod report;
 mod setup;
 mod static_program;
 mod steps;

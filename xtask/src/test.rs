@@ -9,7 +9,7 @@ use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
 use crate::{
-    cdi, check, containers, doctor, kubernetes, library, package, process, recipes, setup, static_program, tracing,
+    cdi, check, containers, doctor, kubernetes, library, package, process, recipes, report, setup, static_program, tracing,
     waydroid, workspace,
 };
 use anyhow::Result;
@@ -65,6 +65,7 @@ impl Test {
         steps.extend(library::here());
         steps.extend(["agent", "syscalls"].map(tracing::here));
         steps.push(recipes::tracing());
+        steps.push(report::step());
         steps
     }
 
