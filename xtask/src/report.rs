@@ -53,7 +53,10 @@ pub(crate) fn step() -> Step {
         let browser = Browser { folder: folder.clone() };
         let seen = browser.open(&moment, "")?;
         in_this_order(&seen, &["id=\"leaks\"", "<td>CursorWindow: forgotten", "id=\"regions\"", "<td>picture-cache"])?;
-        ensure!(!seen.contains("<img") && seen.contains("<title>Shared memory"), "a region's name did something:\n{seen}");
+        ensure!(
+            !seen.contains("<img") && seen.contains("<title>Shared memory"),
+            "a region's name did something:\n{seen}"
+        );
         // Regions by their sizes, largest first, then smallest first; then by name.
         let sizes = browser.open(&moment, "#sort=regions:4")?;
         in_this_order(regions(&sizes)?, &["aria-sort=\"descending\"", "forgotten", "picture-cache", "dalvik-part 3"])?;
@@ -78,7 +81,8 @@ fn regions(page: &str) -> Result<&str> {
 fn in_this_order(page: &str, wanted: &[&str]) -> Result<()> {
     let mut rest = page;
     for text in wanted {
-        let place = rest.find(text).with_context(|| format!("{text:?} is missing, or stands too early, in:\n{page}"))?;
+        let place =
+            rest.find(text).with_context(|| format!("{text:?} is missing, or stands too early, in:\n{page}"))?;
         rest = &rest[place + text.len()..];
     }
     Ok(())

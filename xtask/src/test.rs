@@ -9,8 +9,8 @@ use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
 use crate::{
-    cdi, check, containers, doctor, kubernetes, library, package, process, recipes, report, setup, static_program, tracing,
-    waydroid, workspace,
+    cdi, check, containers, doctor, kubernetes, library, package, process, recipes, report, setup, static_program,
+    tracing, waydroid, workspace,
 };
 use anyhow::Result;
 use clap::Args;
