@@ -309,12 +309,12 @@ fn maps(regions: &[&Region]) -> Vec<Map> {
     vec![
         Map {
             title: "Memory by name",
-            about: "Each rectangle is a region, as large as its resident memory. Hatched: mapped nowhere.",
+            about: "Each rectangle is a region, as large as its resident memory. Dashed: mapped nowhere.",
             groups: families.collect(),
         },
         Map {
             title: "Memory by process",
-            about: "Each rectangle is a process's share of a region. Hatched: mapped nowhere, divided by its holders.",
+            about: "Each rectangle is a process's share of a region. Dashed: mapped nowhere, divided by its holders.",
             groups: processes.collect(),
         },
     ]

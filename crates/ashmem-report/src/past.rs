@@ -392,12 +392,12 @@ impl Past {
         vec![
             Map {
                 title: "Regions by name",
-                about: "Each rectangle is a region, as large as the largest size it had. Hatched: a leak.",
+                about: "Each rectangle is a region, as large as the largest size it had. Dashed: a leak.",
                 groups: gather(&|region| family(&region.name)),
             },
             Map {
                 title: "Regions by process",
-                about: "By the process that made them. Hatched: a leak.",
+                about: "By the process that made them. Dashed: a leak.",
                 groups: gather(&|region| region.maker.clone()),
             },
         ]
