@@ -98,7 +98,8 @@ TRACE_EVENT(set_name,
 		strcpy(__get_dynamic_array(name), name);
 		__entry->result = result;
 	),
-	TP_printk("region=%p name=\"%s\" result=%ld", __entry->region, __get_str(name), __entry->result)
+	/* No quotes: the kernel shows them bare in the form, which no tool can then read. */
+	TP_printk("region=%p name=%s result=%ld", __entry->region, __get_str(name), __entry->result)
 );
 
 TRACE_EVENT(set_size,

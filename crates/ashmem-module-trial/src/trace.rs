@@ -14,7 +14,7 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 /// What the work below does, as each line of the trace ends; addresses are left out.
 const EXPECTED: &[(&str, &str)] = &[
     ("open", "result=0"),
-    ("set_name", "name=\"trial\" result=0"),
+    ("set_name", "name=trial result=0"),
     ("ioctl", "result=0"),
     ("set_size", "size=32768 result=0"),
     ("ioctl", "cmd=0x40087703 arg=0x8000 result=0"),
