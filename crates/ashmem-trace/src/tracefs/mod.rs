@@ -66,21 +66,22 @@ impl Error {
     /// An error of a file of tracefs's.
     pub(crate) fn of(what: impl Into<String>, error: io::Error) -> Self {
         let what = what.into();
-        match error.kind() {
-            io::ErrorKind::PermissionDenied => match lockdown() {
-                Some(mode) => Self::LockedDown { mode, what, error },
-                None => Self::NoRight { what, error },
-            },
+        match (error.kind(), lockdown()) {
+            // EINVAL: locked down, tracefs makes no files, and an instance without them is none.
+            (io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput, Some(mode)) => {
+                Self::LockedDown { mode, what, error }
+            }
+            (io::ErrorKind::PermissionDenied, None) => Self::NoRight { what, error },
             _ => Self::Other { what, error },
         }
     }
 }
 
-/// The mode the kernel is locked down to, where it is.
+/// The mode the kernel is locked down to, where it keeps tracefs closed: `integrity` does not.
 fn lockdown() -> Option<String> {
     let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
     let mode = text.split_once('[')?.1.split_once(']')?.0;
-    (mode != "none").then(|| mode.to_owned())
+    (mode == "confidentiality").then(|| mode.to_owned())
 }
 
 impl Tracefs {
