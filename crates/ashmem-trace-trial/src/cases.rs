@@ -14,10 +14,10 @@ use crate::tracer::{Tracer, read};
 use crate::work::Done;
 
 /// A case: its name, the sources it is for, and itself.
-type Case = (&'static str, &'static [&'static str], fn(&Tracer) -> Result<()>);
+pub(crate) type Case = (&'static str, &'static [&'static str], fn(&Tracer) -> Result<()>);
 
-const EVERY: &[&str] = &["module", "agent", "syscalls"];
-const KERNEL: &[&str] = &["module", "syscalls"];
+pub(crate) const EVERY: &[&str] = &["module", "agent", "syscalls"];
+pub(crate) const KERNEL: &[&str] = &["module", "syscalls"];
 const DEVICE: &[&str] = &["module", "agent"];
 
 /// All of them.
@@ -31,7 +31,7 @@ pub(crate) const ALL: &[Case] = &[
     ("a full disk leaves whole lines, and the program goes on", EVERY, full_disk),
     ("a process that ends in the middle ends the trace", KERNEL, ends_in_the_middle),
     ("no event of a busy program is lost, and the program's end is the trace's", EVERY, busy),
-    ("losses are counted, and seen and lost are all", &["module"], losses),
+    ("losses are counted, and seen and lost are all", DEVICE, losses),
     ("a trace that was killed is cleaned up by the next", KERNEL, killed),
     ("the program's exit status is the trace's", EVERY, status),
 ];

@@ -1,9 +1,11 @@
 //! `ashmem-trace-trial SOURCE ASHMEM`: runs `ASHMEM trace` over a small program, this one, and compares what it tells with
 //! what the program says it did. SOURCE is `module`, `agent` or `syscalls`. The last line counts.
 //!
-//! `ashmem-trace-trial work WHAT FILE` is that small program.
+//! `ashmem-trace-trial work WHAT FILE` is that small program. `ashmem-trace-trial cost SOURCE ASHMEM STRACE` measures what it pays.
 
 mod cases;
+mod cost;
+mod faults;
 mod memfd;
 mod region;
 mod tracer;
@@ -20,8 +22,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words[..] {
         ["work", what, file] => work::run(what, file).map(|()| ExitCode::SUCCESS),
+        ["cost", source, ashmem, strace] => cost::measure(source, ashmem, strace).map(|()| ExitCode::SUCCESS),
         [source, ashmem] => Ok(trial(source, ashmem)),
-        _ => Err(anyhow::anyhow!("usage: ashmem-trace-trial module|agent|syscalls ASHMEM")),
+        _ => Err(anyhow::anyhow!("usage: ashmem-trace-trial [cost] module|agent|syscalls ASHMEM [STRACE]")),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("ashmem-trace-trial: {error:#}");
@@ -39,7 +42,7 @@ fn trial(source: &str, ashmem: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    for (name, sources, case) in cases::ALL {
+    for (name, sources, case) in cases::ALL.iter().chain(faults::ALL) {
         if !sources.contains(&source) {
             continue;
         }

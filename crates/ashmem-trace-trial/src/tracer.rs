@@ -35,6 +35,11 @@ impl Tracer {
         Ok(Self { source: source.to_owned(), ashmem: ashmem.to_owned(), folder })
     }
 
+    /// The same with another copy of the program, which writes no file.
+    pub(crate) fn of(source: &str, ashmem: &str) -> Self {
+        Self { source: source.to_owned(), ashmem: ashmem.to_owned(), folder: PathBuf::new() }
+    }
+
     /// What the small program does for this source by default.
     pub(crate) fn usual_work(&self) -> &'static str {
         if self.source == "syscalls" { "memfd" } else { "device" }
@@ -80,7 +85,9 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        if !self.folder.as_os_str().is_empty() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) fn run(what: &str, file: &str) -> Result<()> {
         "tree" => return tree(file),
         "loop" => return churn(file),
         "lives" => return lives(file),
+        "inside" => return inside(file),
+        "forever" => return forever(),
         "memfds" => return crate::memfd::many(file),
         "sleep" => {
             let seconds: f64 = file.parse().context("reading how long to sleep")?;
@@ -147,6 +149,27 @@ fn tree(file: &str) -> Result<()> {
     }
     let account = Account { pid: std::process::id() as i32, done: Vec::new() };
     fs::write(file, serde_json::to_vec(&account)?).with_context(|| format!("writing {file}"))
+}
+
+/// In the control group of TRIAL_GROUP, has a child that is number 1 of a pid namespace of its own; `file` gets its number here.
+fn inside(file: &str) -> Result<()> {
+    let group = std::env::var("TRIAL_GROUP").context("TRIAL_GROUP names no control group")?;
+    fs::write(format!("{group}/cgroup.procs"), "0").with_context(|| format!("entering {group}"))?;
+    // SAFETY: concerns the children that are started from now on.
+    ensure!(unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0, "unshare: {}", std::io::Error::last_os_error());
+    let mut child = Command::new(crate::own_path()?).args(["work", "forever", ""]).spawn().context("starting it")?;
+    fs::write(file, format!("{}\n", child.id())).with_context(|| format!("writing {file}"))?;
+    child.wait().context("waiting for it")?;
+    Ok(())
+}
+
+/// A region after the other, until killed.
+fn forever() -> Result<()> {
+    loop {
+        let region = Region::open()?;
+        ensure!(region.set_name(b"inside") == 0, "SET_NAME failed");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// UNPIN and PIN as fast as they go, as often as TRIAL_TURNS says.
