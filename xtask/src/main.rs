@@ -28,6 +28,7 @@ mod setup;
 mod static_program;
 mod steps;
 mod test;
+mod tools;
 mod tracing;
 mod vm;
 mod waydroid;

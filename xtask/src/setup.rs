@@ -12,6 +12,7 @@ use std::time::Instant;
 const PACKAGES: &[(&str, &str)] = &[
     ("bc", "kbuild of older kernels"),
     ("binutils", "linking the module, looking at its symbols"),
+    ("bpftrace", "a page of docs/ that compares with it"),
     ("busybox-static", "a shell for the test machine and for containers"),
     ("ca-certificates", "apt and cargo over https"),
     ("chromium-headless-shell", "seeing the pages of `ashmem report`"),
@@ -28,6 +29,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libc6-dev", "static programs"),
     ("libelf-dev", "kbuild's objtool"),
     ("lintian", "checking the packages"),
+    ("linux-perf", "a page of docs/ that compares with it"),
     ("lxc", "containers under the agent"),
     ("make", "kbuild"),
     ("ovmf", "a firmware that holds keys"),
@@ -41,6 +43,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("rust-web-src", "the sources of `core`, built with kernel flags"),
     ("rustc-web", "the compiler that goes with them"),
     ("strace", "watching clients of the agent, and a page of docs/"),
+    ("trace-cmd", "a page of docs/ that compares with it"),
     ("xz-utils", "kernel images and modules"),
     ("zstd", "kernel images"),
 ];

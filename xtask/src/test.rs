@@ -78,6 +78,7 @@ impl Test {
         steps.extend(library::booted());
         let traced: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1] };
         steps.extend(traced.iter().map(|line| tracing::module(*line, verdict)));
+        steps.push(recipes::tracing_on_module());
         steps.extend(Line::ALL.map(races));
         steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
