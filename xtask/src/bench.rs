@@ -5,6 +5,7 @@ mod goals;
 mod measure;
 mod record;
 mod run;
+mod trace;
 
 use crate::kernel::Line;
 use crate::vm::Provider;
@@ -51,6 +52,8 @@ enum Choice {
     All,
     /// `ashmem run`, without a module, by the clock on this host
     Run,
+    /// tracing: tracepoints that nobody reads, and lives under `ashmem trace`, on the module and under the agent
+    Trace,
 }
 
 /// What was measured of each driver that was asked for.
@@ -68,6 +71,7 @@ impl Bench {
             Choice::Reference => vec![Provider::Reference],
             Choice::All => vec![Provider::Reference, Provider::Module],
             Choice::Run => return self.on_host(),
+            Choice::Trace => return self.traced(),
         };
         setup::ensure(&[Line::V5_10])?;
         let results = measure::run(providers)?;
@@ -89,6 +93,17 @@ impl Bench {
         eprintln!("plot: {}", plot.display());
         if self.record {
             record::write(&results, &rows, &chart)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn traced(&self) -> Result<ExitCode> {
+        setup::ensure(&[Line::V6_1])?;
+        let report = trace::measure()?;
+        if self.json {
+            println!("{:#}", serde_json::to_value(&report).context("writing the figures as JSON")?);
+        } else {
+            println!("{}", report.table());
         }
         Ok(ExitCode::SUCCESS)
     }
