@@ -2,6 +2,7 @@
 
 mod faults;
 mod machine;
+mod readme;
 mod release;
 mod signing;
 mod stage;
@@ -23,8 +24,8 @@ use trial::Trial;
 /// Build the Debian packages: ashmem, ashmem-dkms, libashmem0, libashmem-dev
 ///
 /// Builds the program, the library and the module's Rust half, builds that half a second time from the sources that are
-/// packed and compares the two, then packs everything by debian/rules and lets lintian look at it. Prints the packages'
-/// paths. They are for amd64, for Debian 12 and newer; ashmem-dkms also for Debian 11.
+/// packed and compares the two, then packs everything by debian/rules and lets lintian look at it. Leaves the packages in
+/// target/packages and prints their paths. They are for amd64, for Debian 12 and newer; ashmem-dkms also for Debian 11.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Package {
     /// The version to give them, where it is not this tree's own
@@ -58,7 +59,7 @@ impl Package {
             return Ok(ExitCode::SUCCESS);
         }
         let version = self.version.clone().map_or_else(Version::of_this_tree, Ok)?;
-        for package in build(&version, true)? {
+        for package in publish(&build(&version, true)?)? {
             println!("{}", package.display());
         }
         Ok(ExitCode::SUCCESS)
@@ -101,6 +102,19 @@ fn build(version: &Version, lint_them: bool) -> Result<Vec<PathBuf>> {
             lint(&packages(part)?)?;
         }
         fs::remove_dir_all(&tree).context("removing the tree the packages were made from")
+    })?;
+    packages(&folder)
+}
+
+/// Lays the packages where people find them, and takes away those of earlier builds.
+fn publish(built: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let folder = workspace::root().join("target/packages");
+    workspace::make_whole(&folder, |part| {
+        for package in built {
+            let name = package.file_name().context("a package has a name")?;
+            fs::copy(package, part.join(name)).with_context(|| format!("copying {}", package.display()))?;
+        }
+        Ok(())
     })?;
     packages(&folder)
 }

@@ -12,7 +12,8 @@ use clap::Args;
 ///
 /// Container engines that know CDI (Container Device Interface) then give a container both names of the device, /dev/ashmem
 /// and /dev/ashmem<boot_id>, without --privileged. The second name changes with each boot: write to /run/cdi, which a boot
-/// empties, and let ashmem-cdi.service do it anew.
+/// empties, and let ashmem-cdi.service do it anew, which udev starts whenever the
+/// module's device appears.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -20,7 +21,6 @@ Examples:
   podman run --device android.dev/ashmem=all …
   docker run --device android.dev/ashmem=all …     # before 28.3: {\"features\": {\"cdi\": true}} in daemon.json
   ctr run --device android.dev/ashmem=all …        # containerd 1.7: enable_cdi = true; 2.0 and newer: as it is
-  sudo systemctl enable --now ashmem-cdi.service   # at each boot
 
 Exit status: 0 if it was written, 1 if there is no device or it could not be.")]
 pub(crate) struct Arguments {

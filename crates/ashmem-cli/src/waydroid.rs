@@ -21,7 +21,7 @@ use clap::{Args, Subcommand, ValueEnum};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  sudo ashmem waydroid enable && sudo systemctl restart waydroid-container.service
+  sudo ashmem waydroid enable --now          # restarts Waydroid's service, if it runs: that ends its session
   ashmem waydroid status
   ashmem waydroid enable --dry-run")]
 pub(crate) struct Arguments {
@@ -46,8 +46,11 @@ enum Verb {
 )]
 struct StatusArguments {
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quiet")]
     json: bool,
+    /// Print nothing: the exit status tells
+    #[arg(long, short)]
+    quiet: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -65,6 +68,9 @@ struct Enable {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Restart Waydroid's service where it runs without this; its session ends
+    #[arg(long, conflicts_with = "dry_run")]
+    now: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -78,6 +84,9 @@ struct Disable {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Restart Waydroid's service where it runs with this; its session ends
+    #[arg(long, conflicts_with = "dry_run")]
+    now: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -129,12 +138,8 @@ impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
         let done = match self.verb {
             Verb::Status(verb) => verb.show(),
-            Verb::Enable(verb) => switch::enable(&verb.place.host(), verb.mode.into(), verb.dry_run)
-                .context("not enabled")
-                .and_then(|report| tell(&report)),
-            Verb::Disable(verb) => switch::disable(&verb.place.host(), verb.dry_run)
-                .context("not disabled")
-                .and_then(|report| tell(&report)),
+            Verb::Enable(verb) => verb.switch(),
+            Verb::Disable(verb) => verb.switch(),
             Verb::Prepare(verb) => verb.write(),
         };
         done.unwrap_or_else(|error| {
@@ -147,9 +152,29 @@ impl Arguments {
 impl StatusArguments {
     fn show(self) -> Result<ExitCode> {
         let status = Status::of(&self.place.host());
-        let text = if self.json { serde_json::to_string_pretty(&status)? + "\n" } else { words(&status) };
+        let text = if self.quiet {
+            String::new()
+        } else if self.json {
+            serde_json::to_string_pretty(&status)? + "\n"
+        } else {
+            words(&status)
+        };
         std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")?;
         Ok(if status.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Enable {
+    fn switch(self) -> Result<ExitCode> {
+        let host = self.place.host();
+        tell(switch::enable(&host, self.mode.into(), self.dry_run).context("not enabled")?, &host, self.now)
+    }
+}
+
+impl Disable {
+    fn switch(self) -> Result<ExitCode> {
+        let host = self.place.host();
+        tell(switch::disable(&host, self.dry_run).context("not disabled")?, &host, self.now)
     }
 }
 
@@ -168,7 +193,12 @@ impl Prepare {
     }
 }
 
-fn tell(report: &Report) -> Result<ExitCode> {
+/// Says what was done, after it was made to take effect where that is wanted.
+fn tell(mut report: Report, host: &Host, now: bool) -> Result<ExitCode> {
+    if now && !report.next.is_empty() {
+        eprintln!("restarting Waydroid's service ...");
+        switch::take_effect(host, &mut report)?;
+    }
     let mut text: String = report.done.iter().map(|line| format!("{line}\n")).collect();
     text.extend(report.notes.iter().map(|note| format!("note: {note}\n")));
     if !report.next.is_empty() {

@@ -44,7 +44,9 @@ fn status_tells_scripts_and_people() {
     assert!(text(&enabled.stdout).contains("note: Waydroid is not initialised yet"), "{}", text(&enabled.stdout));
     let after = text(&ashmem(root.path(), &["status"]).stdout);
     assert!(after.contains("enabled         yes, in the mode module\n"), "{after}");
-    assert_eq!(ashmem(root.path(), &["disable"]).status.code(), Some(0));
+    let quiet = ashmem(root.path(), &["status", "--quiet"]);
+    assert!(quiet.stdout.is_empty(), "{}", text(&quiet.stdout));
+    assert_eq!(ashmem(root.path(), &["disable", "--now"]).status.code(), Some(0));
     assert!(!root.path().join(DROP_IN).exists());
 }
 

@@ -46,6 +46,11 @@ pub enum Error {
     /// systemd did not take it.
     #[error("`systemctl daemon-reload` failed ({0}); {PATH} was put back as it was")]
     Reload(String),
+    /// systemd could not restart Waydroid's service.
+    #[error(
+        "`systemctl restart {SERVICE}` failed ({0}), and what was switched waits for it: `systemctl status {SERVICE}` says why"
+    )]
+    Restart(String),
 }
 
 /// What was done, and what is left for the user to do.
@@ -141,6 +146,26 @@ pub fn disable(host: &Host, dry: bool) -> Result<Report, Error> {
         ));
     }
     Ok(report)
+}
+
+/// Restarts the service, where that is what was left to do. Under another root nothing is run, and it stays to be done.
+///
+/// # Errors
+/// systemd could not; what was switched stays so.
+pub fn take_effect(host: &Host, report: &mut Report) -> Result<(), Error> {
+    if report.next.is_empty() {
+        return Ok(());
+    }
+    let Some(mut restart) = host.program("systemctl") else { return Ok(()) };
+    match restart.args(["restart", SERVICE]).output() {
+        Ok(output) if output.status.success() => {
+            report.next.clear();
+            report.done.push(format!("restarted {SERVICE}"));
+            Ok(())
+        }
+        Ok(output) => Err(Error::Restart(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+        Err(error) => Err(Error::Restart(error.to_string())),
+    }
 }
 
 /// Who would serve when Waydroid's service is started. The module is loaded, to see whether the kernel takes it; the agent's

@@ -58,6 +58,7 @@ static int receive_descriptor(int socket)
 	struct iovec data = { &byte, 1 };
 	struct msghdr message;
 	struct cmsghdr *header;
+	ssize_t got;
 	int fd;
 
 	memset(&message, 0, sizeof(message));
@@ -65,10 +66,11 @@ static int receive_descriptor(int socket)
 	message.msg_iovlen = 1;
 	message.msg_control = control.space;
 	message.msg_controllen = sizeof(control.space);
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1)
+	got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	if (got < 0)
 		die("recvmsg");
 	header = CMSG_FIRSTHDR(&message);
-	if (header == NULL || header->cmsg_type != SCM_RIGHTS) {
+	if (got == 0 || header == NULL || header->cmsg_type != SCM_RIGHTS) {
 		fprintf(stderr, "the message brought no descriptor\n");
 		exit(EXIT_FAILURE);
 	}
@@ -109,10 +111,12 @@ int main(void)
 	if (child < 0)
 		die("fork");
 	if (child == 0) {
+		close(sockets[0]);
 		status = reader(sockets[1]);
 		fflush(stdout);
 		_exit(status);
 	}
+	close(sockets[1]);
 
 	fd = ASharedMemory_create("share", SIZE);
 	if (fd < 0)

@@ -59,8 +59,10 @@ impl Machine {
 
     /// What a file of the machine holds.
     pub(crate) fn file(&self, path: &str) -> Result<Vec<u8>> {
-        let above = self.folder.join("upper").join(path);
-        let file = if above.exists() { above } else { self.lower.join(path) };
+        let upper = self.folder.join("upper");
+        // What is written to /lib lies in /usr/lib, and only the layer below has the link that says so.
+        let above = [upper.join(path), upper.join("usr").join(path)].into_iter().find(|above| above.exists());
+        let file = above.unwrap_or_else(|| self.lower.join(path));
         fs::read(&file).with_context(|| format!("reading {}", file.display()))
     }
 

@@ -1,15 +1,22 @@
-//! The packages' life in a release: installed, upgraded, downgraded, booted, booted with a second kernel, removed, purged.
+//! The packages' life in a release: installed by README's own commands, upgraded, downgraded, booted, booted with a second
+//! kernel, removed, purged. A program compiled on the way is run with the module, and without it.
 
 use super::machine::{Life, Machine};
+use super::readme;
 use super::release::Release;
 use super::stage::Version;
-use crate::static_program;
+use crate::{static_program, workspace};
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// What is true of a booted machine that has the packages.
 const DEVICE: &str = include_str!("trial/device.sh");
+/// What a program that was compiled there does with the module and after its removal, which is part of it.
+const CLIENT: &str = include_str!("trial/client.sh");
+
+/// Where a machine has what a user's checkout would have of this.
+const CHECKOUT: &str = "/trial/checkout";
 
 /// Two sets of packages and a release to try them in.
 pub(crate) struct Trial {
@@ -28,7 +35,7 @@ impl Trial {
         let untouched = files(&machine)?;
         let mut seen = String::new();
 
-        let said = machine.must(&format!("{}\ntimes", install(&self.before)))?;
+        let said = machine.must(&format!("{}\ntimes", self.first_installation()?))?;
         self.expect_module(&machine, &self.version_before).context("after the installation of the version before")?;
         let times = said.lines().last().context("the shell told no times")?;
         write!(seen, "installing with one build took {times} of a processor (user, system); ")?;
@@ -40,10 +47,16 @@ impl Trial {
         self.expect_module(&machine, &self.version).context("after the second upgrade")?;
         write!(seen, "installed, upgraded, downgraded; ")?;
 
-        for kernel in self.kernels_after_another(&machine)? {
-            let life = machine.boot(&kernel, &self.device_script())?;
+        let mut kernels = self.kernels_after_another(&machine)?.peekable();
+        while let Some(kernel) = kernels.next() {
+            let is_last = kernels.peek().is_none() && !self.release.has_own_driver();
+            let script = format!("{}\n{}", self.device_script(), if is_last { CLIENT } else { "" });
+            let life = machine.boot(&kernel, &script)?;
             report(&life).with_context(|| format!("booting {kernel} of {}", self.release))?;
             write!(seen, "{kernel} booted in {:.0} s; ", life.time.as_secs_f64())?;
+            if is_last {
+                write!(seen, "one program by the module, by ashmem run and on memfd; ")?;
+            }
         }
 
         machine.must(&format!("apt-get -q -o Dpkg::Use-Pty=0 -y remove {}", self.names().join(" ")))?;
@@ -62,10 +75,30 @@ impl Trial {
     pub(crate) fn machine(&self, name: &str) -> Result<Machine> {
         let machine = Machine::new(self.release, name)?;
         machine.give(&static_program::build("ashmem-conformance")?)?;
+        machine.give(&workspace::root().join("crates/libashmem/examples/share.c"))?;
         for package in self.packages.iter().chain(&self.before) {
             machine.give(package)?;
         }
         Ok(machine)
+    }
+
+    /// The version before, by README's commands: those of the developer, whose program is compiled and run, and what the user
+    /// of Waydroid has to install.
+    fn first_installation(&self) -> Result<String> {
+        if self.release.has_own_driver() {
+            return Ok(install(&self.before));
+        }
+        let mut commands = readme::commands(readme::DEVELOPER)?;
+        commands.extend(readme::commands(readme::WAYDROID)?.into_iter().filter(|line| line.contains("apt install")));
+        let packages: Vec<_> = self.before.iter().filter_map(|package| package.file_name()).collect();
+        let copies: String = packages
+            .iter()
+            .map(|name| format!("cp /trial/{} {CHECKOUT}/target/packages\n", name.to_string_lossy()))
+            .collect();
+        Ok(format!(
+            "mkdir -p {CHECKOUT}/target/packages\ncp /trial/share.c {CHECKOUT}/program.c\n{copies}{}",
+            readme::script(CHECKOUT, &commands)
+        ))
     }
 
     /// What a booted machine runs to see that the device works.

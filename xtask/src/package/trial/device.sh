@@ -16,4 +16,10 @@ else
 	/trial/ashmem-conformance --provider module --filter 'pins.*' | tail -n 1
 	/trial/ashmem-conformance --provider module --device "/dev/ashmem$id" --filter 'size.*' | tail -n 1
 fi
-if [ -x /usr/bin/ashmem ]; then ashmem --version; fi
+if [ -x /usr/bin/ashmem ]; then
+	ashmem --version
+	for second in 1 2 3 4 5 6 7 8 9 10; do [ -e /run/cdi/ashmem.json ] || sleep 1; done
+	systemctl --no-pager status ashmem-cdi.service
+	grep "/dev/ashmem$id" /run/cdi/ashmem.json
+	ashmem doctor --mode module --quiet
+fi
