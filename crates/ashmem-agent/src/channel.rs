@@ -57,6 +57,12 @@ pub trait Channel: Send + Sync {
     /// The source is broken for good.
     fn receive(&self) -> Result<Option<Request>>;
 
+    /// Whether [`Channel::receive`] waits for a request by itself, and comes back without one when none can come any more.
+    /// A loop with nothing else to listen to then saves asking first.
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// Whether the caller still waits. What was read of a thread by its number counts only if this holds afterwards.
     fn is_waiting(&self, id: u64) -> bool;
 

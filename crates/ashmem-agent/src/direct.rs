@@ -154,7 +154,7 @@ fn prepare(plan: &Plan, handed: Handed) -> Result<Supervisor, Error> {
     let node = handed.node.map(|node| Node::new(node.stat, &node.names));
     let origin = Origin::new(Device::new(node), plan.fidelity).map_err(system("making an inotify instance"))?;
     let supervisor = Supervisor::new(origin).map_err(system("making an eventfd"))?;
-    supervisor.add(Arc::new(Listener::new(handed.listener).map_err(system("asking for seccomp's sizes"))?));
+    supervisor.add_last(Arc::new(Listener::new(handed.listener).map_err(system("asking for seccomp's sizes"))?));
     Ok(supervisor)
 }
 

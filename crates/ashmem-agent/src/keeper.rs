@@ -1,4 +1,4 @@
-//! What runs beside the loop: purging under memory pressure, and relief for a loop that a caller holds up.
+//! What runs beside the loop: relief for a loop that a caller holds up, purging under memory pressure, and rest.
 //!
 //! Reading a caller's memory can take as long as the caller likes (userfaultfd, FUSE). A loop that is not back from one
 //! request after [`PATIENCE`] is therefore replaced by a new one; it finishes that request, whenever that is, and ends. So
@@ -6,65 +6,63 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Scope;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::pressure::{Pressure, is_short, share_of};
 use crate::supervisor::Supervisor;
 
-/// How long one request may take before another loop takes over.
+/// How long one request may take before another loop takes over: this long, and up to twice this.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// After so many ticks of [`PATIENCE`] without a request, what only saves work is let go.
+const QUIET: u32 = 4;
 /// Loops that callers may hold up at once; who wants more holds up its own origin.
 const MOST: u64 = 64;
 
-/// Which loop serves, and since when it has been busy with one request.
+/// What the loop that serves is at.
+#[derive(Default)]
 pub(crate) struct Shift {
-    start: Instant,
-    /// The loop that serves; a loop with another number ends.
-    turn: AtomicU64,
-    /// Microseconds from `start` to when the request in hand came in; 0 between requests.
-    busy: AtomicU64,
+    /// Moves with each begin and each end of a request, and is odd in between. Who moves it on from there decides whether the
+    /// loop came back or was replaced.
+    pulse: AtomicU64,
     /// Loops that are held up.
     stuck: AtomicU64,
 }
 
 impl Shift {
-    pub(crate) fn new() -> Self {
-        Self { start: Instant::now(), turn: AtomicU64::new(0), busy: AtomicU64::new(0), stuck: AtomicU64::new(0) }
-    }
-
-    /// The loop that serves now.
-    pub(crate) fn turn(&self) -> u64 {
-        self.turn.load(Ordering::Relaxed)
-    }
-
-    /// Runs one request of the loop `turn`; whether the loop still serves afterwards.
-    pub(crate) fn during(&self, turn: u64, request: impl FnOnce()) -> bool {
-        self.busy.store(self.start.elapsed().as_micros() as u64 | 1, Ordering::Relaxed);
+    /// Runs one request; whether the loop still serves afterwards.
+    pub(crate) fn during(&self, request: impl FnOnce()) -> bool {
+        let pulse = self.pulse.fetch_add(1, Ordering::SeqCst) + 1;
         request();
-        if self.turn() == turn {
-            self.busy.store(0, Ordering::Relaxed);
+        if self.move_on(pulse) {
             return true;
         }
         self.stuck.fetch_sub(1, Ordering::Relaxed);
         false
     }
 
-    /// Whether the loop has been busy with one request for too long.
-    fn is_held_up(&self) -> bool {
-        let since = self.busy.load(Ordering::Relaxed);
-        let now = self.start.elapsed().as_micros() as u64;
-        since != 0
-            && now.saturating_sub(since) > PATIENCE.as_micros() as u64
-            && self.stuck.load(Ordering::Relaxed) < MOST
+    /// What the loop is at: odd, with a request; it never comes to the same again.
+    pub(crate) fn pulse(&self) -> u64 {
+        self.pulse.load(Ordering::SeqCst)
     }
 
-    /// Hands over to a new loop; its number.
-    fn hand_over(&self) -> u64 {
+    fn move_on(&self, pulse: u64) -> bool {
+        self.pulse.compare_exchange(pulse, pulse + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Takes the request in hand for held up, if it still is the one of this pulse; whether a new loop is due.
+    fn hand_over(&self, pulse: u64) -> bool {
+        if pulse.is_multiple_of(2) || self.stuck.load(Ordering::Relaxed) >= MOST {
+            return false;
+        }
+        // First, for the loop may come back at once.
         self.stuck.fetch_add(1, Ordering::Relaxed);
-        self.busy.store(0, Ordering::Relaxed);
-        self.turn.fetch_add(1, Ordering::Relaxed) + 1
+        let handed = self.move_on(pulse);
+        if !handed {
+            self.stuck.fetch_sub(1, Ordering::Relaxed);
+        }
+        handed
     }
 }
 
@@ -73,14 +71,20 @@ impl Supervisor {
     pub(crate) fn keep<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         let pressure = Pressure::watch();
         let tick = Timespec { tv_sec: 0, tv_nsec: PATIENCE.subsec_nanos().into() };
+        let (mut seen, mut quiet) = (self.shift().pulse(), 0);
         while !self.has_ended() {
             let mut polled = vec![PollFd::from_borrowed_fd(self.activity(), PollFlags::IN)];
             polled.extend(pressure.trigger().map(|trigger| PollFd::from_borrowed_fd(trigger, PollFlags::PRI)));
-            // A resting supervisor is left to rest.
-            let woken = poll(&mut polled, if self.is_resting() { None } else { Some(&tick) });
-            let short = match polled.get(1) {
-                Some(trigger) => trigger.revents().contains(PollFlags::PRI),
-                None => woken == Ok(0) && self.origin().purgeable() > 0 && is_short(),
+            let rests = quiet >= QUIET && self.rest(seen);
+            if rests {
+                polled.push(PollFd::from_borrowed_fd(self.deaths(), PollFlags::IN));
+            }
+            let ticked = poll(&mut polled, if rests { None } else { Some(&tick) }) == Ok(0);
+            self.wake_up();
+            self.origin().table().reap();
+            let short = match pressure.trigger() {
+                Some(_) => polled[1].revents().contains(PollFlags::PRI),
+                None => ticked && self.origin().purgeable() > 0 && is_short(),
             };
             if short {
                 let mut origin = self.origin();
@@ -88,11 +92,35 @@ impl Supervisor {
                 let purged = origin.purge(share);
                 tracing::debug!(purged, "pages purged under memory pressure");
             }
-            if self.shift().is_held_up() {
-                let turn = self.shift().hand_over();
-                tracing::debug!(turn, "a caller holds its request up: another loop takes over");
-                scope.spawn(move || self.serve_turn(turn));
+            let pulse = self.shift().pulse();
+            if pulse != seen {
+                (seen, quiet) = (pulse, 0);
+            } else if ticked && self.shift().hand_over(pulse) {
+                tracing::debug!("a caller holds its request up: another loop takes over");
+                scope.spawn(|| self.serve_turn());
+            } else if ticked && pulse.is_multiple_of(2) {
+                quiet += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shift;
+
+    #[test]
+    fn a_request_in_hand_is_handed_over_once_and_its_loop_ends() {
+        let shift = Shift::default();
+        assert!(!shift.hand_over(shift.pulse()), "nothing is in hand");
+        assert!(shift.during(|| {}));
+        let serves = shift.during(|| {
+            let pulse = shift.pulse();
+            assert!(shift.hand_over(pulse));
+            assert!(!shift.hand_over(pulse), "once");
+            assert!(shift.during(|| {}), "the new loop serves");
+        });
+        assert!(!serves);
+        assert!(shift.during(|| {}));
     }
 }

@@ -29,6 +29,8 @@ pub struct Listener {
     fd: OwnedFd,
     /// ADDFD_FLAG_SEND works (5.14); the first use tells.
     answers_with_descriptor: AtomicBool,
+    /// RECV comes back when the last filtered process has ended.
+    waits: bool,
 }
 
 /// Why no listener could be made.
@@ -111,7 +113,7 @@ impl Listener {
         // An older kernel refuses, and answers as well, only slower. The flag is passed by value.
         // SAFETY: the command takes no pointer.
         let _ = unsafe { libc::ioctl(fd.as_raw_fd(), SET_FLAGS, SYNC_WAKE_UP) };
-        Ok(Self { fd, answers_with_descriptor: AtomicBool::new(true) })
+        Ok(Self { fd, answers_with_descriptor: AtomicBool::new(true), waits: receiving_ends() })
     }
 
     /// The descriptor itself, to keep or to hand on.
@@ -153,6 +155,10 @@ impl Channel for Listener {
         self.receive_into(&mut [0; ROOM / 8])
     }
 
+    fn waits(&self) -> bool {
+        self.waits
+    }
+
     fn is_waiting(&self, id: u64) -> bool {
         [ID_VALID, ID_VALID_OLD].into_iter().any(|command| {
             // SAFETY: the command reads one integer, which is given.
@@ -188,6 +194,14 @@ impl Channel for Listener {
         let number = self.inject(id, injection)?;
         self.answer(id, Answer::Value(number.into()))
     }
+}
+
+/// Whether RECV comes back when the last filtered process has ended, as it does from Linux 6.11 on. Before, it sleeps for
+/// ever, and only poll(2) tells.
+fn receiving_ends() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 11)
 }
 
 /// The request that a notification tells of.

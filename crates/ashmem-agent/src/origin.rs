@@ -175,7 +175,7 @@ impl Origin {
         let Held { fd: old, inode, number, .. } = held;
         let replaced = self.replace(target, number, &fresh);
         drop((old, fresh));
-        if self.table.find(inode).is_none() && replaced.is_ok() {
+        if self.table.is_dead(inode) && replaced.is_ok() {
             return;
         }
         if let Some((region, _)) = self.table.region(key) {

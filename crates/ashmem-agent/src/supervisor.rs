@@ -27,17 +27,17 @@ use crate::target::Target;
 const PATH_LIMIT: usize = 256;
 const F_ADD_SEALS: u32 = libc::F_ADD_SEALS as u32;
 const F_GET_SEALS: u32 = libc::F_GET_SEALS as u32;
-/// After this long without a request, what only saves work is let go.
-const IDLE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// One origin's supervisor.
 pub struct Supervisor {
     origin: Mutex<Origin>,
     channels: Mutex<Vec<Arc<dyn Channel>>>,
+    /// No channel will be added any more.
+    complete: AtomicBool,
     deaths: OwnedFd,
     wake: OwnedFd,
     shift: Shift,
-    /// Told when the loop comes out of its rest, or ends.
+    /// Told when a request comes while the keeper rests, or the loop ends.
     activity: OwnedFd,
     resting: AtomicBool,
     ended: Mutex<Option<Result<()>>>,
@@ -55,9 +55,10 @@ impl Supervisor {
         Ok(Self {
             origin: Mutex::new(origin),
             channels: Mutex::default(),
+            complete: AtomicBool::new(false),
             deaths,
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            shift: Shift::new(),
+            shift: Shift::default(),
             activity: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             resting: AtomicBool::new(false),
             ended: Mutex::new(None),
@@ -69,6 +70,12 @@ impl Supervisor {
     pub fn add(&self, channel: Arc<dyn Channel>) {
         lock(&self.channels).push(channel);
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// The same for the last one: no other is added after it.
+    pub fn add_last(&self, channel: Arc<dyn Channel>) {
+        self.complete.store(true, Ordering::Relaxed);
+        self.add(channel);
     }
 
     /// Tells this tap, from now on and to the end, of each answer about a region.
@@ -97,7 +104,7 @@ impl Supervisor {
         *lock(&self.ended) = None;
         std::thread::scope(|scope| {
             scope.spawn(|| self.keep(scope));
-            self.serve_turn(self.shift.turn());
+            self.serve_turn();
         });
         lock(&self.ended).take().unwrap_or(Ok(()))
     }
@@ -110,9 +117,8 @@ impl Supervisor {
         self.activity.as_fd()
     }
 
-    pub(crate) fn is_resting(&self) -> bool {
-        let _ = rustix::io::read(&self.activity, &mut [0; 8]);
-        self.resting.load(Ordering::Relaxed)
+    pub(crate) fn deaths(&self) -> BorrowedFd<'_> {
+        self.deaths.as_fd()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -123,80 +129,108 @@ impl Supervisor {
         let _ = rustix::io::write(&self.activity, &1_u64.to_ne_bytes());
     }
 
-    /// Serves as the loop of this number, until another takes over or no channel is left.
-    pub(crate) fn serve_turn(&self, turn: u64) {
-        while self.shift.turn() == turn {
+    /// Lets go of what only saves work; whether the keeper may sleep until something happens: with something to purge it
+    /// goes on looking at the memory. `pulse` is what the loop was last seen at.
+    pub(crate) fn rest(&self, pulse: u64) -> bool {
+        let purgeable = {
+            let mut origin = self.origin();
+            origin.threads().clear();
+            origin.purgeable()
+        };
+        self.resting.store(purgeable == 0, Ordering::SeqCst);
+        // A request that came meanwhile may not have seen it.
+        purgeable == 0 && self.shift.pulse() == pulse
+    }
+
+    pub(crate) fn wake_up(&self) {
+        let _ = rustix::io::read(&self.activity, &mut [0; 8]);
+        self.resting.store(false, Ordering::SeqCst);
+    }
+
+    /// Serves until another loop takes over or no channel is left.
+    pub(crate) fn serve_turn(&self) {
+        loop {
             let channels = lock(&self.channels).clone();
-            let served = if channels.is_empty() { Ok(()) } else { self.serve(&channels, turn) };
-            if channels.is_empty() || served.is_err() {
-                *lock(&self.ended) = Some(served);
-                return self.tell_keeper();
+            let served = match channels.as_slice() {
+                [] => Err(None),
+                [channel] if self.complete.load(Ordering::Relaxed) && channel.waits() => Ok(self.serve_only(channel)),
+                channels => self.serve(channels).map_err(Some),
+            };
+            match served {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    *lock(&self.ended) = Some(error.map_or(Ok(()), Err));
+                    return self.tell_keeper();
+                }
             }
         }
     }
 
-    /// Serves these channels until one of them hangs up, another is added or another loop takes over.
-    fn serve(&self, channels: &[Arc<dyn Channel>], turn: u64) -> Result<()> {
+    /// Serves these channels until one of them hangs up or another is added; whether this loop serves on.
+    fn serve(&self, channels: &[Arc<dyn Channel>]) -> Result<bool> {
         let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
         polled.extend(channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)));
         loop {
-            match poll(&mut polled, Some(&IDLE)) {
-                Ok(0) => {
-                    self.rest(&mut polled)?;
-                    continue;
-                }
+            match poll(&mut polled, None) {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error),
             }
             if !polled[0].revents().is_empty() {
                 let _ = rustix::io::read(&self.wake, &mut [0; 8]);
-                return Ok(());
+                return Ok(true);
             }
             for (channel, polled) in channels.iter().zip(&polled[1..]) {
                 let events = polled.revents();
                 if events.contains(PollFlags::IN) {
                     match channel.receive() {
                         Ok(Some(request)) => {
-                            if !self.shift.during(turn, || self.handle(channel.as_ref(), request)) {
-                                return Ok(());
+                            if !self.take(channel, request) {
+                                return Ok(false);
                             }
                         }
                         Ok(None) => {}
-                        Err(error) => return self.drop_channel(channel, error),
+                        Err(error) => return Ok(self.drop_channel(channel, error)),
                     }
                 } else if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-                    return self.drop_channel(channel, Errno::PIPE);
+                    return Ok(self.drop_channel(channel, Errno::PIPE));
                 }
             }
         }
     }
 
-    /// Lets go of what only saves work, and waits until something happens. Deaths wake the loop only now: while requests
-    /// come, each of them looks for deaths anyway.
-    fn rest<'fd>(&'fd self, polled: &mut Vec<PollFd<'fd>>) -> Result<()> {
-        let purgeable = {
-            let mut origin = self.origin();
-            origin.threads().clear();
-            origin.purgeable()
-        };
-        polled.push(PollFd::new(&self.deaths, PollFlags::IN));
-        // With something to purge the keeper goes on looking at the memory.
-        self.resting.store(purgeable == 0, Ordering::Relaxed);
-        let woken = poll(polled, None);
-        self.resting.store(false, Ordering::Relaxed);
-        self.tell_keeper();
-        polled.pop();
-        match woken {
-            Err(error) if error != Errno::INTR => Err(error),
-            _ => Ok(()),
+    /// Serves the only channel there will be, which waits for its requests by itself, until it hangs up; whether this loop
+    /// serves on.
+    fn serve_only(&self, channel: &Arc<dyn Channel>) -> bool {
+        loop {
+            match channel.receive() {
+                Ok(Some(request)) => {
+                    if !self.take(channel, request) {
+                        return false;
+                    }
+                }
+                Ok(None) if has_hung_up(channel.as_fd()) => return self.drop_channel(channel, Errno::PIPE),
+                Ok(None) => {}
+                Err(error) => return self.drop_channel(channel, error),
+            }
         }
     }
 
-    fn drop_channel(&self, gone: &Arc<dyn Channel>, why: Errno) -> Result<()> {
+    /// Answers a request that the loop received; whether the loop still serves afterwards.
+    fn take(&self, channel: &Arc<dyn Channel>, request: Request) -> bool {
+        self.shift.during(|| {
+            if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
+                self.tell_keeper();
+            }
+            self.handle(channel.as_ref(), request);
+        })
+    }
+
+    fn drop_channel(&self, gone: &Arc<dyn Channel>, why: Errno) -> bool {
         tracing::debug!(%why, "a channel is closed");
         lock(&self.channels).retain(|channel| !Arc::ptr_eq(channel, gone));
-        Ok(())
+        true
     }
 
     /// Answers one request.
@@ -331,6 +365,17 @@ impl Supervisor {
         let request = abi::Request::decode(caller, cmd, arg);
         let argument = Argument::of(request, target);
         self.origin().ioctl(target, fd, request, argument)
+    }
+}
+
+/// Whether no request can come from a channel any more.
+fn has_hung_up(channel: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(channel, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    poll(&mut polled, Some(&now)).is_ok() && {
+        let events = polled[0].revents();
+        events.intersects(gone) && !events.contains(PollFlags::IN)
     }
 }
 

@@ -4,10 +4,12 @@
 //!
 //! The agent holds no descriptor of a region's memory, so that the memory dies with its last client. What the agent does
 //! hold is an inotify watch on the memfd's inode. A watch keeps the inode, and so its number, but neither its pages nor
-//! its file; when the last descriptor and the last mapping are gone, the kernel queues IN_DELETE_SELF *before* it frees
-//! the number. Whoever reads the queue before a lookup therefore never takes a new memfd for a dead one, even where the
-//! number is the same, and no state outlives its memory. Should the queue overflow, the watches that are left are read
-//! from `/proc/self/fdinfo`.
+//! its file; when the last descriptor and the last mapping are gone, the kernel queues the watch's end *before* it frees
+//! the number. On 64-bit kernels memfds are numbered by a counter of 64 bits (`shmem_reserve_inode`, from 5.9), so that no
+//! number comes twice and a lookup needs not read the queue first: what it finds lives. The queue is read every few
+//! opens and when the keeper ticks, and the dead are forgotten then. Where numbers may come again it is read before every
+//! lookup, which therefore never takes a new memfd for a dead one. Should the queue overflow, the watches that are left
+//! are read from `/proc/self/fdinfo`.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
@@ -25,6 +27,12 @@ use crate::region::Region;
 use crate::store::{Record, SavedAnswer, Store};
 use crate::tap::{self, Tap, What};
 
+/// An inode's number may stand for another one later.
+const NUMBERS_COME_AGAIN: bool = cfg!(not(target_pointer_width = "64"));
+/// The dead are forgotten with every so manieth new memory: often enough that they take no room, rarely enough that looking
+/// for them costs nothing.
+const BIRTHS: u32 = 32;
+
 /// All regions of one origin. Two origins never share a table, so that no request of one finds a region of the other.
 pub struct Table {
     regions: HashMap<Key, Region>,
@@ -34,6 +42,8 @@ pub struct Table {
     arena: Arena,
     device: u64,
     next: Key,
+    /// New memories since the queue was last read.
+    births: u32,
     /// Where what happens is kept for another agent.
     store: Option<Store>,
     /// Who traces what happens.
@@ -67,6 +77,7 @@ impl Table {
             arena: Arena::new(),
             device: memory::device()?,
             next: 0,
+            births: 0,
             store: None,
             tap: None,
             recovered: HashMap::new(),
@@ -94,9 +105,12 @@ impl Table {
         self.regions.is_empty()
     }
 
-    /// The region that this inode's memory belongs to, once the dead ones are out of the way.
+    /// The region that this inode's memory belongs to. The inode must live: a client has it open or mapped.
     pub fn find(&mut self, inode: u64) -> Option<Key> {
-        self.reap();
+        // Whoever traces learns of an end with the next request.
+        if NUMBERS_COME_AGAIN || self.tap.is_some() {
+            self.reap();
+        }
         self.inodes.get(&inode).map(|entry| entry.key)
     }
 
@@ -140,9 +154,14 @@ impl Table {
     /// # Errors
     /// As for [`Table::admit`].
     pub fn watch(&mut self, memory: impl AsFd, key: Key) -> Result<()> {
+        self.births += 1;
+        if self.births >= BIRTHS {
+            self.reap();
+        }
         let inode = rustix::fs::fstat(&memory)?.st_ino;
         let path = format!("/proc/self/fd/{}", memory.as_fd().as_raw_fd());
-        let watch = inotify::add_watch(&self.inotify, path, WatchFlags::DELETE_SELF)
+        // An inode without a name is never moved: nothing is queued but the end of the watch itself (IN_IGNORED).
+        let watch = inotify::add_watch(&self.inotify, path, WatchFlags::MOVE_SELF)
             .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
         self.enter(key, inode, watch);
         // At once: the memory is about to be put where another agent will find it.
@@ -223,8 +242,15 @@ impl Table {
         }
     }
 
+    /// Whether the memory of this inode, which stood for a region, is gone.
+    pub(crate) fn is_dead(&mut self, inode: u64) -> bool {
+        self.reap();
+        !self.inodes.contains_key(&inode)
+    }
+
     /// Forgets the regions whose memory is gone.
     pub fn reap(&mut self) {
+        self.births = 0;
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut dead = Vec::new();
         let mut overflow = false;
