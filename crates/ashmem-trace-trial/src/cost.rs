@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::tracer::{Tracer, read};
 
 /// Lives of one turn.
-const LIVES: u64 = 2000;
+const LIVES: u64 = 500;
 /// Turns; the median counts.
 const TURNS: usize = 5;
 /// How much longer the turn is that shows whether the tracer's memory grows.
