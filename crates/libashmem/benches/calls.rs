@@ -1,7 +1,7 @@
 //! Instructions of each library call beside those of the bare calls it stands for, as a C program would make them.
 //!
 //! Counted by valgrind through gungraun: user space alone, so the kernel's share, the same on both sides, is left out and
-//! nothing hides in it. Wants a device (`ashmem run`, or the module); `cargo xtask bench --library` sees to all of that.
+//! nothing hides in it. Wants a device (`ashmem run`, or the module), valgrind and `cargo install gungraun-runner`: `ashmem run -- cargo bench -p libashmem`.
 
 #![allow(missing_docs, reason = "what gungraun's macros make is public")]
 
@@ -18,7 +18,7 @@ const MASK: c_int = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
 /// A mapped region of the device.
 fn region() -> c_int {
     let fd = bare_create();
-    assert!(fd >= 0, "no /dev/ashmem here: run this as `cargo xtask bench --library` does");
+    assert!(fd >= 0, "no /dev/ashmem here: use `ashmem run -- cargo bench -p libashmem`");
     // SAFETY: a new mapping, which stays.
     let memory = unsafe { libc::mmap(std::ptr::null_mut(), SIZE, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
     assert!(memory != libc::MAP_FAILED, "the region cannot be mapped");
