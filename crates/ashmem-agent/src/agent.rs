@@ -33,6 +33,7 @@ use crate::slots::Slots;
 use crate::store::{Record, SavedNode, Store};
 use crate::supervisor::Supervisor;
 use crate::table::Table;
+use crate::watches::Watches;
 
 /// After a failed accept, before the next: what is short (descriptors) needs time to come back.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -42,6 +43,7 @@ pub struct Agent {
     containers: Mutex<HashMap<Identity, Arc<Container>>>,
     manager: Option<Manager>,
     next: AtomicU64,
+    watches: Arc<Watches>,
 }
 
 /// One container.
@@ -109,7 +111,8 @@ impl Kept {
 impl Agent {
     /// An agent without containers, which keeps what a successor needs with this manager.
     pub fn new(manager: Option<Manager>) -> Self {
-        Self { containers: Mutex::default(), manager, next: AtomicU64::new(0) }
+        let watches = Arc::new(Watches::of_host());
+        Self { containers: Mutex::default(), manager, next: AtomicU64::new(0), watches }
     }
 
     /// Takes over what was passed to this process: the containers of an earlier agent, and sockets, which are returned.
@@ -150,8 +153,9 @@ impl Agent {
         let (state, deaths) = (state.ok_or_else(lacking)?, deaths.ok_or_else(lacking)?);
         let (store, identity, node, records) = Store::open(state).map_err(system("reading its store"))?;
         let slots = Arc::clone(store.slots());
-        let table = Table::restore(deaths, store, &records).map_err(system("making its table"))?;
+        let mut table = Table::restore(deaths, store, &records).map_err(system("making its table"))?;
         let regions = table.len();
+        table.take_part(Arc::clone(&self.watches));
         let origin = Origin::restore(Device::new(node.and_then(|node| node.node())), table);
         let container = Arc::new(Container {
             supervisor: Supervisor::new(origin).map_err(system("making an eventfd"))?,
@@ -215,14 +219,26 @@ impl Agent {
         let oci::Handover { listener, process } = oci::receive(peer.connection)?;
         let identity = Identity { user: peer.user, id: process.container };
         tracing::info!(container = %identity, pid = process.pid, first = process.is_first, "a listener");
-        let mut containers = self.containers();
-        if let Some(container) = containers.get(&identity).filter(|_| !process.is_first) {
-            return self.add_listener(container, listener);
-        }
-        let container = self.new_container(identity.clone(), process.pid)?;
-        self.add_listener(&container, listener)?;
-        containers.insert(identity, Arc::clone(&container));
-        drop(containers);
+        let known = |containers: &HashMap<Identity, Arc<Container>>| {
+            containers.get(&identity).filter(|_| !process.is_first).cloned()
+        };
+        // Looked into before the lock is taken: the file system of a container whose programs run already may block for as
+        // long as they like, and keeps nobody else waiting.
+        let mut device = None;
+        let container = loop {
+            let mut containers = self.containers();
+            if let Some(container) = known(&containers) {
+                return self.add_listener(&container, listener);
+            }
+            if let Some(device) = device.take() {
+                let container = self.new_container(identity.clone(), device)?;
+                self.add_listener(&container, listener)?;
+                containers.insert(identity, Arc::clone(&container));
+                break container;
+            }
+            drop(containers);
+            device = Some(device_of(process.pid));
+        };
         self.supervise(&container);
         Ok(())
     }
@@ -236,7 +252,7 @@ impl Agent {
             other => other.map_err(system("reading LXC's first notification"))?,
         };
         let id = format!("{}#{}", String::from_utf8_lossy(&first.cookie), first.init);
-        let container = self.new_container(Identity { user: peer.user, id }, first.init)?;
+        let container = self.new_container(Identity { user: peer.user, id }, device_of(first.init))?;
         tracing::info!(container = %container.identity, "a monitor");
         self.keep(&Kept::Monitor.name(container.number), monitor.as_fd());
         self.settle();
@@ -246,12 +262,12 @@ impl Agent {
         Ok(())
     }
 
-    fn new_container(&self, identity: Identity, pid: i32) -> Result<Arc<Container>, Error> {
+    fn new_container(&self, identity: Identity, device: Device) -> Result<Arc<Container>, Error> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let device = device_of(pid);
         let node = SavedNode::of(&device);
         let watches = "making an inotify instance (fs.inotify.max_user_instances is the limit)";
         let mut origin = Origin::new(device, Fidelity::Full).map_err(system(watches))?;
+        origin.table().take_part(Arc::clone(&self.watches));
         let mut slots = None;
         if self.manager.is_some() {
             let container = Record::Container { identity: identity.clone(), node };

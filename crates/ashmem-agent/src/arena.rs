@@ -6,6 +6,10 @@ use ashmem_core::lru::Lru;
 use ashmem_core::pins::Range;
 use ashmem_core::store::{PageSize, Store};
 
+/// Ranges of one table at most, some hundred MiB of them: whoever unpins every other page of ever more regions shall not
+/// fill the agent's memory, which no limit of a container bounds.
+const MOST: usize = 1 << 21;
+
 /// A region's name inside the agent; never given to another one.
 pub type Key = u64;
 
@@ -25,12 +29,16 @@ impl Arena {
         Self { page, ranges: Vec::new(), owners: Vec::new(), free: RefCell::default(), lru: Lru::new() }
     }
 
-    /// A spare range for this region; whoever does not use it gives it back with [`Store::free`].
+    /// A spare range for this region; whoever does not use it gives it back with [`Store::free`]. `None`: there are as
+    /// many as one table may have.
     pub fn spare(&mut self, owner: Key) -> Option<u32> {
         if let Some(id) = self.free.get_mut().pop() {
             self.ranges[id as usize] = Range::spare();
             self.owners[id as usize] = owner;
             return Some(id);
+        }
+        if self.ranges.len() >= MOST {
+            return None;
         }
         let id = u32::try_from(self.ranges.len()).ok()?;
         self.ranges.push(Range::spare());
@@ -79,5 +87,21 @@ impl Store for Arena {
 
     fn with_lru<R>(&self, work: impl FnOnce(&Lru<u32>) -> R) -> R {
         work(&self.lru)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arena, MOST};
+    use ashmem_core::store::Store;
+
+    #[test]
+    fn one_tables_ranges_are_bounded_and_come_back() {
+        let mut arena = Arena::new();
+        let last = (0..MOST).filter_map(|_| arena.spare(1)).last().expect("so many");
+        assert_eq!(arena.spare(1), None);
+        arena.free(last);
+        assert_eq!(arena.spare(2), Some(last));
+        assert_eq!(arena.owner(last), 2);
     }
 }

@@ -14,7 +14,7 @@
 
 use std::ffi::{CString, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ use crate::origin::Origin;
 use crate::process::{self, Forked, SignalMask};
 use crate::supervisor::Supervisor;
 use crate::tap::Tap;
+use crate::target::{self, Threads};
 use crate::waiter::{Ending, Report, Reporter, wait};
 
 /// What to start.
@@ -55,6 +56,17 @@ pub enum Error {
         /// What it said.
         errno: Errno,
     },
+    /// The program could not be looked at, and so none of its calls answered.
+    #[error(
+        "this process may not look at its own child ({what}: {errno}); what forbids it is a container's seccomp profile \
+         without process_vm_readv, or Yama (kernel.yama.ptrace_scope above 1): `ashmem doctor` tells which"
+    )]
+    Blind {
+        /// The call.
+        what: &'static str,
+        /// What it said.
+        errno: Errno,
+    },
     /// A word of the command holds a NUL.
     #[error("a word of the command holds a NUL byte, which no program can be given")]
     Nul,
@@ -62,6 +74,8 @@ pub enum Error {
 
 /// The exit code where the program was not started because of us; as env(1), timeout(1) and docker(1) have it.
 pub const NOT_STARTED: u8 = 125;
+/// What the program waits for before it starts.
+const GO: &[u8] = b"!";
 /// The exit code where the program is there and cannot be executed.
 const NOT_EXECUTABLE: i32 = 126;
 /// The exit code where there is no such program.
@@ -110,6 +124,7 @@ struct Plan {
 /// The supervisor's life.
 fn supervise(plan: &Plan, tap: Option<Tap>, reporter: &Reporter, mask: SignalMask) -> Result<(), Error> {
     let (ours, theirs) = pair()?;
+    let there = theirs.as_raw_fd();
     let pid = match process::fork().map_err(|errno| Error::System { what: "fork", errno })? {
         Forked::Parent(pid) => pid,
         Forked::Child => {
@@ -130,11 +145,14 @@ fn supervise(plan: &Plan, tap: Option<Tap>, reporter: &Reporter, mask: SignalMas
         reporter.follow(pid);
         return Ok(());
     };
-    // Filtered and not answered, it must not go on.
-    let supervisor = prepare(plan, handed).inspect_err(|_| process::kill(pid, libc::SIGKILL))?;
+    // Filtered and not answered it must not go on: where one of these fails, what it waits for never comes.
+    look_at(pid, there)?;
+    let supervisor = prepare(plan, handed)?;
     if let Some(tap) = tap {
         supervisor.trace(tap);
     }
+    rustix::io::write(&ours, GO).map_err(|errno| Error::System { what: "telling the program to start", errno })?;
+    drop(ours);
     let serving = std::thread::spawn(move || {
         let served = supervisor.run();
         // Whoever traces is told of the last ends too.
@@ -148,13 +166,24 @@ fn supervise(plan: &Plan, tap: Option<Tap>, reporter: &Reporter, mask: SignalMas
     Ok(())
 }
 
+/// Looks at the program as every answer does, while it is this process's image still: at its memory, and at a descriptor
+/// that it has for certain.
+fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
+    let blind = |what| move |errno| Error::Blind { what, errno };
+    let mut seen = [0; GO.len()];
+    target::read_memory(pid, GO.as_ptr() as u64, &mut seen).map_err(blind("process_vm_readv"))?;
+    Threads::default().descriptor(pid, descriptor, || true).map(drop).map_err(blind("looking at its descriptors"))
+}
+
 /// A supervisor with the program's listener as its only channel.
 fn prepare(plan: &Plan, handed: Handed) -> Result<Supervisor, Error> {
     let system = |what| move |errno| Error::System { what, errno };
     let node = handed.node.map(|node| Node::new(node.stat, &node.names));
     let origin = Origin::new(Device::new(node), plan.fidelity).map_err(system("making an inotify instance"))?;
     let supervisor = Supervisor::new(origin).map_err(system("making an eventfd"))?;
-    supervisor.add_last(Arc::new(Listener::new(handed.listener).map_err(system("asking for seccomp's sizes"))?));
+    let listener =
+        Listener::new(handed.listener).map_err(system("taking the listener, for which Linux 5.9 is needed"))?;
+    supervisor.add_last(Arc::new(listener));
     Ok(supervisor)
 }
 
@@ -179,7 +208,12 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
         eprintln!("ashmem: the program was not started: handing the listener to the supervisor: {errno}");
         process::exit(NOT_STARTED.into());
     }
-    drop((listener, supervisor, node));
+    drop((listener, node));
+    // Nobody answers, unless the supervisor says so; what kept it from that, it tells itself.
+    if rustix::io::retry_on_intr(|| rustix::io::read(&supervisor, &mut [0; 1])) != Ok(GO.len()) {
+        process::exit(NOT_STARTED.into());
+    }
+    drop(supervisor);
     mask.restore();
     let errno = process::execute(&plan.words);
     let name = plan.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();

@@ -154,7 +154,7 @@ fn memfd_ioctl(target: &Target<'_>, held: &Held, request: Request) -> Outcome {
             let (write, writable) = (mask & libc::PROT_WRITE as u64 != 0, memory::is_writable(&held.fd));
             Outcome::value(match (write, writable) {
                 (true, false) => Err(Errno::INVAL),
-                (false, true) => memory::forbid_writing(&held.fd).map(|()| 0),
+                (false, true) => memory::forbid_writing_by(&held.fd).map(|()| 0),
                 _ => Ok(0),
             })
         }

@@ -55,5 +55,6 @@ pub mod table;
 pub mod tap;
 pub mod target;
 mod waiter;
+mod watches;
 
 pub use waiter::Ending;

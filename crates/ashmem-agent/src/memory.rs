@@ -83,6 +83,14 @@ pub fn forbid_writing(memory: impl AsFd) -> Result<()> {
     add_seals(memory, SealFlags::FUTURE_WRITE)
 }
 
+/// The same for a memfd that is no region: with the descriptor's own right, which the seal takes there.
+///
+/// # Errors
+/// EPERM: the descriptor is not open for writing, or the memfd takes no seals.
+pub fn forbid_writing_by(memory: impl AsFd) -> Result<()> {
+    rustix::fs::fcntl_add_seals(memory, SealFlags::FUTURE_WRITE)
+}
+
 fn add_seals(memory: impl AsFd, seals: SealFlags) -> Result<()> {
     match rustix::fs::fcntl_add_seals(&memory, seals) {
         Err(Errno::PERM) => writing(&memory, |memory| rustix::fs::fcntl_add_seals(memory, seals)),

@@ -99,7 +99,7 @@ impl Listener {
     /// Takes a listener over and asks the kernel for what it can do.
     ///
     /// # Errors
-    /// ENOSYS or EINVAL where the kernel does not know notifications; EMSGSIZE where its structures outgrew this program.
+    /// ENOSYS or EINVAL where the kernel does not know notifications, or puts no descriptor into a caller (before 5.9); EMSGSIZE where its structures outgrew this program.
     pub fn new(fd: OwnedFd) -> Result<Self> {
         let mut sizes = libc::seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
         // SAFETY: the kernel fills the structure, which is as long as it has always been.
@@ -110,10 +110,16 @@ impl Listener {
         if usize::from(sizes.seccomp_notif.max(sizes.seccomp_notif_resp)) > ROOM {
             return Err(Errno::MSGSIZE);
         }
+        // Kernels before 5.9 put no descriptor into anybody; the others know that nobody waits with this id.
+        let listener = Self { fd, answers_with_descriptor: AtomicBool::new(true), waits: receiving_ends() };
+        let probe = Injection { fd: listener.fd.as_fd(), at: None, close_on_exec: true };
+        if listener.add(0, probe, 0) != Err(Errno::NOENT) {
+            return Err(Errno::NOSYS);
+        }
         // An older kernel refuses, and answers as well, only slower. The flag is passed by value.
         // SAFETY: the command takes no pointer.
-        let _ = unsafe { libc::ioctl(fd.as_raw_fd(), SET_FLAGS, SYNC_WAKE_UP) };
-        Ok(Self { fd, answers_with_descriptor: AtomicBool::new(true), waits: receiving_ends() })
+        let _ = unsafe { libc::ioctl(listener.fd.as_raw_fd(), SET_FLAGS, SYNC_WAKE_UP) };
+        Ok(listener)
     }
 
     /// The descriptor itself, to keep or to hand on.

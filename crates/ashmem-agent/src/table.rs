@@ -26,6 +26,7 @@ use crate::origin::Outcome;
 use crate::region::Region;
 use crate::store::{Record, SavedAnswer, Store};
 use crate::tap::{self, Tap, What};
+use crate::watches::Watches;
 
 /// An inode's number may stand for another one later.
 const NUMBERS_COME_AGAIN: bool = cfg!(not(target_pointer_width = "64"));
@@ -50,12 +51,22 @@ pub struct Table {
     tap: Option<Arc<Tap>>,
     /// Answers that another agent found and may not have sent.
     recovered: HashMap<u64, SavedAnswer>,
+    /// What bounds its watches beside the kernel.
+    share: Option<Arc<Watches>>,
     pub(crate) openings: Openings,
 }
 
 struct Entry {
     key: Key,
     watch: i32,
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        if let Some(share) = &self.share {
+            share.give_back(self.watches.len());
+        }
+    }
 }
 
 impl Table {
@@ -81,8 +92,15 @@ impl Table {
             store: None,
             tap: None,
             recovered: HashMap::new(),
+            share: None,
             openings: Openings::default(),
         })
+    }
+
+    /// Shares the user's watches with other tables from now on.
+    pub(crate) fn take_part(&mut self, share: Arc<Watches>) {
+        share.take(self.watches.len());
+        self.share = Some(share);
     }
 
     /// Becomes readable when a region has died; [`Table::reap`] then.
@@ -132,7 +150,7 @@ impl Table {
     /// Takes a new region in, whose memory this is, and which is the answer to this request if it is to one.
     ///
     /// # Errors
-    /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`).
+    /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`), or this table its share of them.
     pub fn admit(&mut self, opening: Option<u64>, memory: impl AsFd, region: Region) -> Result<Key> {
         let key = self.next;
         self.next += 1;
@@ -158,6 +176,9 @@ impl Table {
         if self.births >= BIRTHS {
             self.reap();
         }
+        if self.share.as_ref().is_some_and(|share| !share.has_one_for(self.watches.len())) {
+            return Err(Errno::NOMEM);
+        }
         let inode = rustix::fs::fstat(&memory)?.st_ino;
         let path = format!("/proc/self/fd/{}", memory.as_fd().as_raw_fd());
         // An inode without a name is never moved: nothing is queued but the end of the watch itself (IN_IGNORED).
@@ -171,7 +192,11 @@ impl Table {
     }
 
     fn enter(&mut self, key: Key, inode: u64, watch: i32) {
-        self.watches.insert(watch, inode);
+        if self.watches.insert(watch, inode).is_none()
+            && let Some(share) = &self.share
+        {
+            share.take(1);
+        }
         self.inodes.insert(inode, Entry { key, watch });
         if let Some(region) = self.regions.get_mut(&key) {
             region.memories += 1;
@@ -281,6 +306,9 @@ impl Table {
 
     pub(crate) fn bury(&mut self, watch: i32) {
         let Some(inode) = self.watches.remove(&watch) else { return };
+        if let Some(share) = &self.share {
+            share.give_back(1);
+        }
         self.note(|| Record::Dead { watch });
         // A new memfd of the same number may have its own entry by now.
         if self.inodes.get(&inode).is_none_or(|entry| entry.watch != watch) {

@@ -4,7 +4,7 @@
 //! counts only if [`crate::channel::Channel::is_waiting`] holds afterwards, and [`Target`] asks it where that matters.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
@@ -56,11 +56,13 @@ impl Threads {
             }
         }
         let Handle { handle, is_exact } = Handle::open(tid)?;
+        let copied = rustix::process::pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty());
+        let is_refused = matches!(copied, Err(Errno::PERM | Errno::NOSYS));
+        let descriptor = if is_refused { open_alike(tid, fd) } else { copied };
         if !is_meant() {
             return Err(Errno::SRCH);
         }
-        let descriptor = rustix::process::pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty());
-        if is_exact {
+        if is_exact && !is_refused {
             if self.handles.len() >= HANDLES {
                 self.handles.clear();
             }
@@ -89,6 +91,22 @@ impl Handle {
             other => other.map(|handle| Self { handle, is_exact: true }),
         }
     }
+}
+
+/// A descriptor of the same file, where a sandbox around the supervisor forbids to copy the thread's own. Docker's default
+/// profile does. Opened anew only where that does nothing else: memfds and the null device, in the mode that the thread's
+/// has; anything else can be looked at and not used.
+fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
+    let looking = rustix::fs::open(format!("/proc/{tid}/fd/{fd}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| if error == Errno::NOENT { Errno::BADF } else { error })?;
+    let flags = status_flags(tid, fd)?;
+    let is_null = rustix::fs::fstat(&looking)?.st_rdev == rustix::fs::makedev(1, 3);
+    if flags.contains(OFlags::PATH) || !is_null && !link_of(&looking)?.starts_with(b"/memfd:") {
+        return Ok(looking);
+    }
+    // Of what was looked at: the thread's number may lead elsewhere by now.
+    let kept = flags & (OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK);
+    rustix::fs::open(format!("/proc/self/fd/{}", looking.as_raw_fd()), kept | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// A calling thread, while its call waits.
@@ -179,15 +197,11 @@ impl<'a> Target<'a> {
         while done < buffer.len() {
             let at = address.checked_add(done as u64).ok_or(Errno::FAULT)?;
             let room = (PAGE - at % PAGE).min((buffer.len() - done) as u64) as usize;
-            let local = libc::iovec { iov_base: buffer[done..].as_mut_ptr().cast(), iov_len: room };
-            let remote = libc::iovec { iov_base: at as *mut _, iov_len: room };
-            // SAFETY: the local vector lies within `buffer`.
-            let got = unsafe { libc::process_vm_readv(self.tid, &local, 1, &remote, 1, 0) };
-            match usize::try_from(got) {
+            match read_memory(self.tid, at, &mut buffer[done..done + room]) {
                 Ok(got) if got == room => done += room,
                 Ok(_) => break,
                 Err(_) if done > 0 => break,
-                Err(_) => return Err(last_errno()),
+                Err(error) => return Err(error),
             }
             if enough(&buffer[..done]) {
                 break;
@@ -195,6 +209,15 @@ impl<'a> Target<'a> {
         }
         if self.channel.is_waiting(self.id) { Ok(done) } else { Err(Errno::SRCH) }
     }
+}
+
+/// Reads a thread's memory into this buffer, in one call; how many bytes it were.
+pub(crate) fn read_memory(tid: i32, address: u64, buffer: &mut [u8]) -> Result<usize> {
+    let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let remote = libc::iovec { iov_base: address as *mut _, iov_len: buffer.len() };
+    // SAFETY: the local vector is the buffer.
+    let got = unsafe { libc::process_vm_readv(tid, &local, 1, &remote, 1, 0) };
+    usize::try_from(got).map_err(|_| last_errno())
 }
 
 /// The number of a thread's process.
@@ -227,14 +250,18 @@ pub fn read_implies_exec(tid: i32) -> bool {
 /// # Errors
 /// ESRCH where that cannot be seen.
 pub fn closes_on_exec(tid: i32, fd: RawFd) -> Result<bool> {
+    Ok(status_flags(tid, fd)?.contains(OFlags::CLOEXEC))
+}
+
+/// The flags of one of a thread's descriptors, O_CLOEXEC among them.
+fn status_flags(tid: i32, fd: RawFd) -> Result<OFlags> {
     let path = format!("/proc/{tid}/fdinfo/{fd}");
     let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|_| Errno::SRCH)?;
     let mut bytes = [0; 128];
     let got = rustix::io::read(file, &mut bytes)?;
     let info = String::from_utf8_lossy(&bytes[..got]);
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).ok_or(Errno::SRCH)?;
-    let flags = u32::from_str_radix(flags.trim(), 8).map_err(|_| Errno::SRCH)?;
-    Ok(flags & libc::O_CLOEXEC as u32 != 0)
+    u32::from_str_radix(flags.trim(), 8).map(OFlags::from_bits_retain).map_err(|_| Errno::SRCH)
 }
 
 fn status_field(tid: i32, key: &str) -> Result<String> {
@@ -244,7 +271,6 @@ fn status_field(tid: i32, key: &str) -> Result<String> {
 
 /// What a descriptor of ours refers to, as `/proc` shows it.
 pub(crate) fn link_of(fd: impl AsFd) -> Result<Vec<u8>> {
-    use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     Ok(rustix::fs::readlink(path, Vec::new())?.into_bytes())
 }

@@ -1,22 +1,18 @@
 //! `ashmem doctor` as a person runs it, against faults that are made for real: calls that a sandbox refuses, another
 //! supervisor, nodev mounts, containers, old runtimes.
 
+mod sandbox;
+
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-const ASHMEM: &str = env!("CARGO_BIN_EXE_ashmem");
+use sandbox::{Verdict, sandboxed};
 
-/// What a sandbox does to a call.
-#[derive(Clone, Copy)]
-enum Verdict {
-    Refuse(i32),
-    Kill,
-}
+const ASHMEM: &str = env!("CARGO_BIN_EXE_ashmem");
 
 fn doctor(words: &[&str]) -> Command {
     let mut command = Command::new(ASHMEM);
@@ -42,35 +38,6 @@ fn expect(report: &Value, name: &str, status: &str, words: &str) {
     let check = check(report, name);
     let text = check.to_string();
     assert!(check["status"] == status && text.contains(words), "{name} should be {status} with `{words}`: {text}");
-}
-
-/// A command in a sandbox that does this to one system call of 64-bit x86.
-fn sandboxed(mut command: Command, call: libc::c_long, verdict: Verdict) -> Command {
-    let action = match verdict {
-        Verdict::Refuse(errno) => libc::SECCOMP_RET_ERRNO | errno as u32,
-        Verdict::Kill => libc::SECCOMP_RET_KILL_PROCESS,
-    };
-    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    // Load the number; if it is the call's, the action; else allow.
-    let program = [
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, action),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    // SAFETY: the closure makes two system calls and nothing else.
-    unsafe {
-        command.pre_exec(move || {
-            let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
-            if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
-                || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) != 0
-            {
-                return Err(std::io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-    command
 }
 
 fn is_root(for_what: &str) -> bool {

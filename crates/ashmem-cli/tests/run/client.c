@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -341,6 +342,107 @@ static void memfd(void)
 	CHECK(ioctl(fd, GET_NAME, name) == 0 && !strcmp(name, "libcutils"));
 	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 && ioctl(fd, GET_PROT_MASK) == (PROT_READ | PROT_EXEC));
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+
+	/* Who may only read a memfd takes nobody's right to write it away: F_ADD_SEALS would not let it either. */
+	fd = syscall(SYS_memfd_create, "another's", 2u);
+	CHECK(fd >= 0 && ftruncate(fd, 4096) == 0);
+	sprintf(name, "/proc/self/fd/%d", fd);
+	int reader = open(name, O_RDONLY);
+	CHECK(reader >= 0 && ioctl(reader, SET_PROT_MASK, PROT_READ) == -1 && errno == EPERM);
+	CHECK(ioctl(fd, GET_PROT_MASK) == 7 && map(fd, 4096, PROT_READ | PROT_WRITE)[0] == 0);
+}
+
+/* One thread takes away the page that another has the supervisor read and write: EFAULT or an answer, and it goes on. */
+static char *flickering;
+
+static void *flicker(void *unused)
+{
+	while (!stop) {
+		CHECK(munmap(flickering, 4096) == 0);
+		/* Only here: another thread must not find its memory replaced. */
+		mmap(flickering, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	}
+	return unused;
+}
+
+static void unmapped(void)
+{
+	int fd = region(65536), faults = 0;
+	pthread_t thread;
+	flickering = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(pthread_create(&thread, NULL, flicker, NULL) == 0);
+	for (int i = 0; i < 3000; i++) {
+		unsigned long cmd[] = {GET_NAME, SET_NAME, UNPIN, PIN, GET_PIN_STATUS};
+		if (ioctl(fd, cmd[i % 5], flickering) >= 0)
+			continue;
+		CHECK(errno == EFAULT || errno == EINVAL);
+		faults += errno == EFAULT;
+	}
+	stop = 1;
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(faults > 0 && ioctl(fd, GET_SIZE) == 65536);
+	round_trip();
+}
+
+/* A process is killed in its calls and its number given to the next, which has other things behind the same descriptors. */
+static void reused(void)
+{
+	int control = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC), again = 0;
+	if (control < 0) {
+		puts("skipped: this user may not choose the next process's number");
+		exit(0);
+	}
+	pid_t before = getpid();
+	for (int i = 0; i < 200; i++) {
+		size_t size = 4096 * (1 + i);
+		char number[16];
+		int length = sprintf(number, "%d", before - 1);
+		if (pwrite(control, number, length, 0) != length && errno == EPERM) {
+			puts("skipped: this user may not choose the next process's number");
+			exit(0);
+		}
+		pid_t child = fork();
+		if (child == 0) {
+			int fd = region(size);
+			for (;;)
+				CHECK(ioctl(fd, GET_SIZE) == (int)size && map(fd, size, PROT_READ) && ioctl(fd, GET_PROT_MASK) == 7);
+		}
+		again += child == before;
+		before = child;
+		usleep(500 + i * 13);
+		int status;
+		CHECK(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child && WTERMSIG(status) == SIGKILL);
+	}
+	/* Where others take numbers too, some go to them. */
+	CHECK(again > 0);
+	round_trip();
+}
+
+/* The supervisor is killed: what it would answer fails, everything else goes on, and no call hangs. */
+static void alone(void)
+{
+	int fd = region(4096);
+	char *at = map(fd, 4096, PROT_READ | PROT_WRITE);
+	pid_t supervisor = getppid();
+	CHECK(kill(supervisor, SIGKILL) == 0);
+	while (getppid() == supervisor)
+		usleep(1000);
+	CHECK(open("/dev/ashmem", O_RDWR) == -1 && errno == ENOSYS);
+	CHECK(ioctl(fd, GET_SIZE) == -1 && errno == ENOSYS);
+	at[0] = 1;
+	CHECK(at[0] == 1 && getppid() > 0);
+}
+
+/* A process that may not be looked at by its own user: it has no device, and nothing worse. */
+static void undumpable(void)
+{
+	CHECK(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0);
+	int fd = open("/dev/ashmem", O_RDWR);
+	if (fd >= 0 && ioctl(fd, GET_PROT_MASK) != 7)
+		CHECK(errno == ENOTTY);
+	puts(fd >= 0 && ioctl(fd, GET_PROT_MASK) == 7 ? "seen" : "unseen");
+	CHECK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
+	round_trip();
 }
 
 int main(int count, char **words)
@@ -375,6 +477,14 @@ int main(int count, char **words)
 		stuck();
 	else if (!strcmp(verb, "memfd"))
 		memfd();
+	else if (!strcmp(verb, "unmapped"))
+		unmapped();
+	else if (!strcmp(verb, "reused"))
+		reused();
+	else if (!strcmp(verb, "alone"))
+		alone();
+	else if (!strcmp(verb, "undumpable"))
+		undumpable();
 	else
 		CHECK(!"a verb that is known");
 	puts("ok");

@@ -3,6 +3,12 @@
 //! The programs are built from `client.c` with the host's C compiler. What this host cannot do is skipped with a line that
 //! says so.
 
+mod go;
+mod refusals;
+#[path = "../sandbox/mod.rs"]
+mod sandbox;
+mod terminal;
+
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -26,7 +32,7 @@ fn builds() -> &'static [Build; 3] {
         // Others than root must be able to reach it.
         let directory = std::env::temp_dir().join(format!("ashmem-run-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory for the programs");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/client.c");
         let build = |what, flags: &[&str]| {
             let program = directory.join(what);
             let mut cc = Command::new("cc");
@@ -138,6 +144,8 @@ verbs! {
     a_killed_caller_harms_nobody: "killed",
     a_path_changed_meanwhile_opens_nothing_more: "race",
     malformed_ioctls_break_nothing: "malformed",
+    memory_that_goes_away_meanwhile_breaks_nothing: "unmapped",
+    a_number_that_is_another_process_now_is_not_the_one_it_was: "reused",
     memory_that_blocks_holds_up_nobody_else: "stuck",
     a_memfd_answers_as_androids_shim: "memfd",
 }
