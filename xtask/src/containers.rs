@@ -1,7 +1,9 @@
-//! Real containers under the agent: a busybox root file system that runc and LXC start, and in it a program that shares
-//! regions as an Android container's programs do, and the suite.
+//! Real containers under the agent: a busybox root file system that runc, crun, podman, containerd and LXC start, and in it
+//! a program that shares regions as an Android container's programs do, and the suite.
 //!
 //! Wants root, and a host whose control groups these runtimes understand.
+
+mod engines;
 
 use crate::steps::{Step, Verdict};
 use crate::{process, static_program};
@@ -36,6 +38,9 @@ pub(crate) fn steps() -> Vec<Step> {
         step("runc containers, everything else allowed", "runc", User::Root, |world| runc(world, false)),
         step("runc containers, everything else denied", "runc", User::Service, |world| runc(world, true)),
         step("suite in a runc container", "runc", User::Service, suite),
+        step("crun containers", "crun", User::Root, engines::crun),
+        step("podman containers", "podman", User::Root, engines::podman),
+        step("containerd containers", "ctr", User::Root, engines::containerd),
         step("LXC containers", "lxc-execute", User::Root, lxc),
     ]
 }
@@ -142,7 +147,7 @@ impl World {
 
     fn runc(&self, name: &str, words: &[&str], strict: bool) -> Result<Container> {
         let bundle = self.bundle(name, words, strict)?;
-        let id = format!("ashmem-{}-{name}", std::process::id());
+        let id = id_of(name);
         let mut command = Command::new("runc");
         command.args(["run", "--bundle"]).arg(bundle).arg(&id);
         Container::start(command, vec!["runc".into(), "delete".into(), "--force".into(), id])
@@ -243,18 +248,33 @@ fn allowlist() -> Value {
     })
 }
 
-/// Two processes of one container share a region; one that is executed later joins them; another container cannot.
-fn runc(world: &World, strict: bool) -> Result<String> {
-    world.runc("share", &["/bin/tenant", "share"], strict)?.finish(LIMIT)?;
-    // Both containers see the socket, for they have one root file system; each has its own regions.
-    let owner = world.runc("owner", &["/bin/tenant", "offer", "/tmp/offer"], strict)?;
+/// Two processes of one container share a region; one that is executed later joins them; another container cannot. `start`
+/// starts a container of this name with these words for its program, `exec` gives the command that executes them in it.
+fn share_join_keep(
+    world: &World,
+    start: impl Fn(&str, &[&str]) -> Result<Container>,
+    exec: impl Fn(&str, &[&str]) -> Command,
+) -> Result<()> {
+    start("share", &["/bin/tenant", "share"])?.finish(LIMIT)?;
+    // All containers see the socket, for they have one root file system; each has its own regions.
+    let owner = start("owner", &["/bin/tenant", "offer", "/tmp/offer"])?;
     wait_for("the owner's socket", || world.folder.join("rootfs/tmp/offer").exists())?;
-    let id = owner.removal.last().cloned().unwrap_or_default();
-    let mut exec = Command::new("runc");
-    exec.args(["exec", &id, "/bin/tenant", "join", "/tmp/offer"]);
-    Container::start(exec, Vec::new())?.finish(LIMIT)?;
-    world.runc("other", &["/bin/tenant", "stranger", "/tmp/offer"], strict)?.finish(LIMIT)?;
-    owner.finish(LIMIT)?;
+    Container::start(exec("owner", &["/bin/tenant", "join", "/tmp/offer"]), Vec::new())?.finish(LIMIT)?;
+    start("other", &["/bin/tenant", "stranger", "/tmp/offer"])?.finish(LIMIT)?;
+    owner.finish(LIMIT).map(drop)
+}
+
+fn id_of(name: &str) -> String {
+    format!("ashmem-{}-{name}", std::process::id())
+}
+
+fn runc(world: &World, strict: bool) -> Result<String> {
+    let exec = |name: &str, words: &[&str]| {
+        let mut command = Command::new("runc");
+        command.arg("exec").arg(id_of(name)).args(words);
+        command
+    };
+    share_join_keep(world, |name, words| world.runc(name, words, strict), exec)?;
     let version = process::capture(Command::new("runc").arg("--version"))?;
     Ok(format!("shared in one container, joined by an exec, kept from another; {}", first_line(&version)))
 }
@@ -269,14 +289,12 @@ fn lxc(world: &World) -> Result<String> {
     let (policy, socket) = (world.path("policy"), format!("unix:{}", world.path("lxc.sock")));
     let theirs = "/usr/share/lxc/config/common.seccomp";
     world.profile(&["--lxc", theirs, "--output", &policy, "--socket", &socket])?;
-    lxc_execute(world, "share", &["share"])?.finish(LIMIT)?;
-    let owner = lxc_execute(world, "owner", &["offer", "/tmp/offer"])?;
-    wait_for("the owner's socket", || world.folder.join("rootfs/tmp/offer").exists())?;
-    let mut attach = Command::new("lxc-attach");
-    attach.args(["--name", "owner", "--lxcpath", &world.path("lxc"), "--", "/bin/tenant", "join", "/tmp/offer"]);
-    Container::start(attach, Vec::new())?.finish(LIMIT)?;
-    lxc_execute(world, "other", &["stranger", "/tmp/offer"])?.finish(LIMIT)?;
-    owner.finish(LIMIT)?;
+    let attach = |name: &str, words: &[&str]| {
+        let mut command = Command::new("lxc-attach");
+        command.args(["--name", name, "--lxcpath", &world.path("lxc"), "--"]).args(words);
+        command
+    };
+    share_join_keep(world, |name, words| lxc_execute(world, name, words), attach)?;
     let version = process::capture(Command::new("lxc-execute").arg("--version"))?;
     Ok(format!("shared in one container, joined by an attach, kept from another; LXC {}", first_line(&version)))
 }
@@ -300,7 +318,7 @@ fn lxc_execute(world: &World, name: &str, words: &[&str]) -> Result<Container> {
     );
     fs::write(&file, configuration).context("writing LXC's configuration")?;
     let mut command = Command::new("lxc-execute");
-    command.args(["--name", name, "--rcfile", &file, "--lxcpath", &path, "--", "/bin/tenant"]).args(words);
+    command.args(["--name", name, "--rcfile", &file, "--lxcpath", &path, "--"]).args(words);
     let words = ["lxc-stop", "--kill", "--name", name, "--lxcpath", &path];
     Container::start(command, words.map(str::to_owned).to_vec())
 }
