@@ -294,6 +294,12 @@ unsigned long ashmem_backing_inode(const struct file *backing)
 	return file_inode(backing)->i_ino;
 }
 
+/* What stat(2) would show: pages in memory and pages swapped out. Read without shmem's lock, as fdinfo is by others. */
+u64 ashmem_backing_pages(const struct file *backing)
+{
+	return (u64)READ_ONCE(file_inode(backing)->i_blocks) >> (PAGE_SHIFT - 9);
+}
+
 void ashmem_backing_punch(struct file *backing, u64 first, u64 last)
 {
 	/* The method itself: vfs_fallocate would add the freeze protection of a file system that cannot be frozen (SHR-09). */

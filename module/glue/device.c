@@ -139,10 +139,10 @@ void ashmem_fdinfo_name(struct seq_file *seq, const char *name)
 	seq_printf(seq, "name:\t%s\n", name);
 }
 
-void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned, u64 purged)
+void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned, u64 purged, u64 resident)
 {
-	seq_printf(seq, "size:\t%llu\nprot_mask:\t%u\npinned:\t%llu\nunpinned:\t%llu\npurged:\t%llu\n", size, mask,
-		   pinned, unpinned, purged);
+	seq_printf(seq, "size:\t%llu\nprot_mask:\t%u\npinned:\t%llu\nunpinned:\t%llu\npurged:\t%llu\nresident:\t%llu\n",
+		   size, mask, pinned, unpinned, purged, resident);
 }
 
 static const struct file_operations device_fops = {

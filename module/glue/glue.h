@@ -79,6 +79,7 @@ struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_a
 void ashmem_backing_put(struct file *backing);
 void ashmem_backing_set_mask(struct file *backing, u32 mask);
 unsigned long ashmem_backing_inode(const struct file *backing);
+u64 ashmem_backing_pages(const struct file *backing);
 /* Gives @vma the backing file, without the rights in @withheld. */
 int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 withheld);
 /* Takes pages @first to @last out of the file; it keeps its size. */
@@ -88,7 +89,7 @@ void ashmem_backing_punch(struct file *backing, u64 first, u64 last);
 void ashmem_file_set_region(struct file *file, struct ashmem_region *region);
 void ashmem_fdinfo_file(struct seq_file *seq, unsigned long inode);
 void ashmem_fdinfo_name(struct seq_file *seq, const char *name);
-void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned, u64 purged);
+void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned, u64 purged, u64 resident);
 
 /* trace.c: how many listeners each event has, and the events. Those of open, ioctl and mmap are C's own (device.c). */
 extern const int *const ashmem_trace_listeners[];

@@ -10,7 +10,7 @@ use ashmem_core::region::{Prot, Read};
 use crate::glue::{self, File, SeqFile, Vma};
 use crate::name::Name;
 use crate::range::UnpinnedRange;
-use crate::region::Region;
+use crate::region::{Backing, Region};
 use crate::{ioctl, mapping, purge, range, trace};
 
 /// For the C half to compare with what it allocates.
@@ -141,7 +141,8 @@ unsafe extern "C" fn ashmem_rs_show_fdinfo(region: *const Region, seq: *mut SeqF
         if let Some(name) = locked.given().map(Name::as_c_str) {
             glue::ashmem_fdinfo_name(seq, name.as_ptr());
         }
-        glue::ashmem_fdinfo_more(seq, size, mask, pages.pinned, pages.unpinned, pages.purged);
+        let resident = region.backing().map_or(0, Backing::pages);
+        glue::ashmem_fdinfo_more(seq, size, mask, pages.pinned, pages.unpinned, pages.purged, resident);
     }
 }
 

@@ -55,13 +55,22 @@ unsafe extern "C" {
     pub(crate) fn ashmem_backing_put(backing: *mut File);
     pub(crate) fn ashmem_backing_set_mask(backing: *mut File, mask: u32);
     pub(crate) fn ashmem_backing_inode(backing: *const File) -> c_ulong;
+    pub(crate) fn ashmem_backing_pages(backing: *const File) -> u64;
     pub(crate) fn ashmem_backing_map(backing: *mut File, vma: *mut Vma, withheld: u32) -> c_int;
     pub(crate) fn ashmem_backing_punch(backing: *mut File, first: u64, last: u64);
 
     pub(crate) fn ashmem_file_set_region(file: *mut File, region: *mut c_void);
     pub(crate) fn ashmem_fdinfo_file(seq: *mut SeqFile, inode: c_ulong);
     pub(crate) fn ashmem_fdinfo_name(seq: *mut SeqFile, name: *const c_char);
-    pub(crate) fn ashmem_fdinfo_more(seq: *mut SeqFile, size: u64, mask: u32, pinned: u64, unpinned: u64, purged: u64);
+    pub(crate) fn ashmem_fdinfo_more(
+        seq: *mut SeqFile,
+        size: u64,
+        mask: u32,
+        pinned: u64,
+        unpinned: u64,
+        purged: u64,
+        resident: u64,
+    );
 
     pub(crate) static ashmem_trace_listeners: [*const c_int; 7];
     pub(crate) fn ashmem_trace_release(region: *const c_void, inode: c_ulong);

@@ -224,6 +224,12 @@ impl Backing {
         unsafe { glue::ashmem_backing_inode(self.0.as_ptr()) }
     }
 
+    /// Pages it has, in memory or swapped out.
+    pub(crate) fn pages(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { glue::ashmem_backing_pages(self.0.as_ptr()) }
+    }
+
     /// Tells the inode the region's mask, for those who open it through /proc/PID/map_files (MMAP-22).
     pub(crate) fn set_mask(self, mask: Prot) {
         // SAFETY: as above.

@@ -6,12 +6,12 @@ use crate::device::Region;
 use crate::map::PAGE;
 
 /// The lines this project adds behind the original's, by key.
-const MORE: [&str; 5] = ["size", "prot_mask", "pinned", "unpinned", "purged"];
+const MORE: [&str; 6] = ["size", "prot_mask", "pinned", "unpinned", "purged", "resident"];
 
 /// Declared where a case compares the lines as a whole.
 const MORE_LINES: &[Differs] = &[Differs {
     providers: &[Provider::Module],
-    what: "The region's own fdinfo lines are followed by size, prot_mask, pinned, unpinned and purged",
+    what: "The region's own fdinfo lines are followed by size, prot_mask, pinned, unpinned, purged and resident",
     reason: "people and tools want to see a region's state; readers of the old two lines find them first, as ever",
     check: Some(|env| {
         let region = env.open()?;
@@ -92,7 +92,7 @@ pub(crate) const CASES: &[Case] = &[
     })
     .differs(&[Differs {
         providers: &[Provider::Module],
-        what: "fdinfo shows size and mask, and the pages pinned, unpinned and purged, as they change",
+        what: "fdinfo shows size and mask, and the pages pinned, unpinned, purged and resident, as they change",
         reason: "people and tools want to see a region's state",
         check: Some(state),
     }]),
@@ -103,7 +103,7 @@ fn first_lines(region: &Region) -> Result<Vec<String>, Stop> {
     let mut lines = region.fdinfo()?;
     let more = lines.split_off(lines.len().saturating_sub(MORE.len()));
     let keys: Vec<&str> = more.iter().map(|line| line.split(':').next().unwrap_or("")).collect();
-    equal("the last five keys", keys, MORE.to_vec())?;
+    equal("the last six keys", keys, MORE.to_vec())?;
     Ok(lines)
 }
 
@@ -113,20 +113,28 @@ fn state(env: &Env) -> crate::case::Verdict {
         MORE.iter().map(|key| Ok(region.fdinfo_value(key)?.unwrap_or_default())).collect()
     };
     let region = env.open()?;
-    equal("fresh", show(&region)?, ["0", "7", "0", "0", "0"].map(String::from).to_vec())?;
+    equal("fresh", show(&region)?, ["0", "7", "0", "0", "0", "0"].map(String::from).to_vec())?;
     region.set_size(5 * PAGE as u64 - 1)?;
     region.set_mask(3)?;
-    let _map = region.share(PAGE)?;
-    let words = |pinned: u32, unpinned: u32, purged: u32| {
-        vec!["20479".into(), "3".into(), pinned.to_string(), unpinned.to_string(), purged.to_string()]
+    let map = region.share(3 * PAGE)?;
+    let words = |pinned: u32, unpinned: u32, purged: u32, resident: u32| {
+        let mut words = vec!["20479".to_owned(), "3".to_owned()];
+        words.extend([pinned, unpinned, purged, resident].map(|pages| pages.to_string()));
+        words
     };
-    equal("mapped", show(&region)?, words(5, 0, 0))?;
+    equal("mapped", show(&region)?, words(5, 0, 0, 0))?;
+    for page in [0, 1] {
+        map.write(page * PAGE, b"x").or_else(|signal| failed(format!("writing page {page}: {signal:?}")))?;
+    }
+    equal("two pages written", show(&region)?, words(5, 0, 0, 2))?;
     region.unpin(P, 2 * P)?;
-    equal("two pages unpinned", show(&region)?, words(3, 2, 0))?;
+    equal("two pages unpinned", show(&region)?, words(3, 2, 0, 2))?;
     env.purge()?;
-    equal("two pages purged", show(&region)?, words(3, 0, 2))?;
+    equal("two pages purged, one of which had memory", show(&region)?, words(3, 0, 2, 1))?;
     region.unpin(4 * P, P)?;
-    equal("one more unpinned", show(&region)?, words(2, 1, 2))?;
+    equal("one more unpinned", show(&region)?, words(2, 1, 2, 1))?;
+    drop(map);
+    equal("mapped nowhere", show(&region)?, words(2, 1, 2, 1))?;
     region.pin(0, 0)?;
-    equal("all pinned", show(&region)?, words(5, 0, 0))
+    equal("all pinned", show(&region)?, words(5, 0, 0, 1))
 }
