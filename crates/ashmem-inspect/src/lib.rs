@@ -7,6 +7,7 @@
 //!   what it consists of;
 //! - [`process`], [`container`]: who, on the host and inside;
 //! - `proc`: one file of `/proc` each; `look`: one process with what it holds and maps;
+//! - [`page_map`]: which pages of one region have memory, which are unpinned;
 //! - [`query`], [`listing`]: what of a census is wanted, and how it reads as text.
 
 pub mod amount;
@@ -16,6 +17,7 @@ pub mod group;
 pub mod listing;
 mod look;
 pub mod observer;
+pub mod page_map;
 mod proc;
 pub mod process;
 pub mod query;

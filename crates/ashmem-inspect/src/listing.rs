@@ -64,14 +64,10 @@ impl Listing<'_> {
 
     fn region(&self, out: &mut Formatter<'_>, region: &Region) -> fmt::Result {
         let pages = |count: fn(&crate::region::Pages) -> u64| or_unknown(region.pages.as_ref().map(count));
-        let size = match region.size {
-            Some(size) => Bytes(size).to_string(),
-            None => format!("≥{}", Bytes(extent(region))),
-        };
         let row = [
             region.id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
             region.kind.word().to_owned(),
-            size,
+            size(region),
             or_unknown(region.resident.map(Bytes)),
             Bytes(region.share()).to_string(),
             or_unknown(region.mask),
@@ -138,6 +134,14 @@ fn numbers(numbers: &[i32]) -> String {
     }
     let run = |(first, last): &(i32, i32)| if first == last { first.to_string() } else { format!("{first}-{last}") };
     runs.iter().map(run).collect::<Vec<_>>().join(",")
+}
+
+/// A region's size, or what it is at least.
+pub fn size(region: &Region) -> String {
+    match region.size {
+        Some(size) => Bytes(size).to_string(),
+        None => format!("≥{}", Bytes(extent(region))),
+    }
 }
 
 /// How far mappings reach into a region, in bytes: it is not smaller.

@@ -1,6 +1,6 @@
 //! What of a census is wanted, and in which order.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -117,16 +117,21 @@ impl FromStr for NameGlob {
 impl Order {
     /// Puts regions into this order; equal ones stay as they are.
     pub fn sort(self, regions: &mut [&Region]) {
-        let pages = |region: &Region| region.pages.unwrap_or_default();
+        regions.sort_by(|one, other| self.compare(one, other));
+    }
+
+    /// Which of two comes first.
+    pub fn compare(self, one: &Region, other: &Region) -> Ordering {
+        let by = |key: fn(&Region) -> (u64, u64)| key(other).cmp(&key(one));
         match self {
-            Self::Resident => regions.sort_by_key(|region| Reverse((region.resident, region.size))),
-            Self::Size => regions.sort_by_key(|region| Reverse(region.size)),
-            Self::Share => regions.sort_by_key(|region| Reverse(region.share())),
-            Self::Name => regions.sort_by(|one, other| one.name.cmp(&other.name)),
-            Self::Id => regions.sort_by_key(|region| (region.id.is_none(), region.id)),
-            Self::Holders => regions.sort_by_key(|region| Reverse(region.holders.len())),
-            Self::Unpinned => regions.sort_by_key(|region| Reverse(pages(region).unpinned)),
-            Self::Purged => regions.sort_by_key(|region| Reverse(pages(region).purged)),
+            Self::Resident => by(|region| (region.resident.unwrap_or(0), region.size.unwrap_or(0))),
+            Self::Size => by(|region| (region.size.unwrap_or(0), 0)),
+            Self::Share => by(|region| (region.share(), 0)),
+            Self::Name => one.name.cmp(&other.name),
+            Self::Id => (one.id.is_none(), one.id).cmp(&(other.id.is_none(), other.id)),
+            Self::Holders => by(|region| (region.holders.len() as u64, 0)),
+            Self::Unpinned => by(|region| (region.pages.unwrap_or_default().unpinned, 0)),
+            Self::Purged => by(|region| (region.pages.unwrap_or_default().purged, 0)),
         }
     }
 }
