@@ -12,6 +12,7 @@ mod man;
 mod map;
 mod report;
 mod run;
+mod top;
 mod trace;
 mod waydroid;
 
@@ -37,6 +38,7 @@ enum Verb {
     Man(man::Arguments),
     Report(report::Arguments),
     Run(run::Arguments),
+    Top(top::Arguments),
     Trace(trace::Arguments),
     Waydroid(waydroid::Arguments),
 }
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
         Verb::Man(arguments) => arguments.run(),
         Verb::Report(arguments) => arguments.run(),
         Verb::Run(arguments) => arguments.run(),
+        Verb::Top(arguments) => arguments.run(),
         Verb::Trace(arguments) => arguments.run(),
         Verb::Waydroid(arguments) => arguments.run(),
     }

@@ -9,7 +9,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("Give a program the device", &["run"]),
     ("Give containers the device", &["agent", "cdi", "waydroid"]),
     ("Find out what is wrong", &["doctor"]),
-    ("See what is there", &["list", "report", "trace"]),
+    ("See what is there", &["list", "report", "top", "trace"]),
     ("This program", &["completions", "man"]),
 ];
 

@@ -1,0 +1,107 @@
+//! `ashmem top`: the list, live on a terminal.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ashmem_inspect::query::Filter;
+use ashmem_top::app::{App, Options, Wish};
+use ashmem_top::keys::Keys;
+use ashmem_top::live;
+use ashmem_top::snapshot::{Size, Snapshot};
+use clap::{Args, ValueEnum};
+
+use crate::list::{SortBy, Wanted};
+
+/// Watch the host's shared memory regions, live on the terminal
+///
+/// The regions that `ashmem list` lists, sorted as you like, with memory, unpinned pages and purges over time above them, and
+/// for each its holders and its page map: which pages are pinned, unpinned, without memory. `?` shows the keys. The terminal
+/// is left as it was found, even by a signal or a panic, and when this is killed.
+#[derive(Args)]
+#[command(after_help = "\
+Without a terminal, or for a report: --snapshot writes one screen, as text or as an SVG picture. --keys presses keys before it,
+--refreshes waits for so many censuses.
+
+Examples:
+  ashmem top
+  ashmem top --name 'gralloc*' --sort unpinned --every 0.5
+  ashmem top --snapshot --size 132x40
+  ashmem top --snapshot --keys '/CursorWindow<enter><enter>'     # the page map of the largest of them
+  ashmem top --snapshot=svg --refreshes 30 > top.svg
+
+For scripts there is `ashmem list --json`, with --watch for one document after the other.
+
+Purges a second are pages that became purged between two refreshes; what is purged and pinned again in between is not seen
+(`ashmem trace` sees it). Colours are off where NO_COLOR is set.
+
+Exit status: 0, or 1 if there is no terminal or no census could be taken; a signal ends it as any program.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// Which come first
+    #[arg(long, value_name = "COLUMN", default_value = "resident")]
+    sort: SortBy,
+    /// From one census to the next
+    #[arg(long, short = 'd', value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    every: Duration,
+    /// Write one screen to standard output instead
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
+    snapshot: Option<Format>,
+    /// Of the screen that --snapshot writes
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "100x30", requires = "snapshot")]
+    size: Size,
+    /// Keys to press before --snapshot: characters, and <enter> <esc> <up> <down> <pageup> <pagedown> <home> <end>
+    #[arg(long, value_name = "KEYS", requires = "snapshot")]
+    keys: Option<Keys>,
+    /// Censuses to take before --snapshot, --every so often
+    #[arg(long, value_name = "N", default_value = "1", requires = "snapshot")]
+    refreshes: u32,
+}
+
+/// What a screen is written as.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Lines of text
+    Text,
+    /// A picture
+    Svg,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|seconds| !seconds.is_zero()).ok_or_else(|| "give seconds, such as 1 or 0.5".to_owned())
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> ExitCode {
+        crate::ending(self.show())
+    }
+
+    fn show(self) -> Result<()> {
+        let in_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let options =
+            Options { filter: Filter::from(self.wanted), order: self.sort.into(), every: self.every, in_colour };
+        let Some(format) = self.snapshot else { return Ok(live::run(options)?) };
+        let every = options.every;
+        let mut app = App::new(options)?;
+        for _ in 1..self.refreshes {
+            std::thread::sleep(every);
+            app.refresh()?;
+        }
+        for key in self.keys.unwrap_or_default().0 {
+            match app.press(key) {
+                Wish::Refresh => app.refresh()?,
+                Wish::Show | Wish::Suspend => {}
+                Wish::Quit => break,
+            }
+        }
+        let snapshot = Snapshot::of(&mut app, self.size);
+        let text = match format {
+            Format::Text => snapshot.text(),
+            Format::Svg => snapshot.svg(),
+        };
+        io::stdout().write_all(text.as_bytes()).context("writing to standard output")
+    }
+}

@@ -1,0 +1,147 @@
+//! Keys, on regions made up here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ashmem_inspect::census::Census;
+use ashmem_inspect::observer::Observer;
+use ashmem_inspect::process::Process;
+use ashmem_inspect::query::{Filter, Order};
+use ashmem_inspect::region::{Holder, Kind, Mapping, Pages, Region};
+use ashmem_trace::text::Text;
+
+use super::{App, Options, View, Wish};
+use crate::keys::{Key, Keys};
+use crate::which::Which;
+
+/// A region of the device, 16 KiB, mapped by one process.
+pub(crate) fn region(id: u64, name: &str, resident: u64) -> Region {
+    let process = Process {
+        pid: 100 + id as i32,
+        inner_pid: 100 + id as i32,
+        user: 0,
+        command: Text::from(&format!("holder{id}")),
+        container: None,
+    };
+    let mapping = Mapping { start: 0x1000, end: 0x5000, offset: 0, rights: *b"rw-s" };
+    let holder =
+        Holder { process: Arc::new(process), descriptors: vec![3], mappings: vec![mapping], share: resident / 2 };
+    Region {
+        id: Some(id),
+        kind: Kind::Device,
+        name: Arc::new(Text::from(name)),
+        size: Some(16384),
+        resident: Some(resident),
+        mask: None,
+        pages: Some(Pages { pinned: 4, ..Pages::default() }),
+        holders: vec![holder],
+    }
+}
+
+/// With these regions.
+pub(crate) fn app(regions: Vec<Region>) -> App {
+    let census = Census { taken: 1000.0, page_size: 4096, regions, processes: 3, unseen_processes: 0 };
+    let options =
+        Options { filter: Filter::default(), order: Order::Resident, every: Duration::from_secs(1), in_colour: false };
+    let mut app = App::of(Observer::new(), census, options);
+    app.take_in();
+    app
+}
+
+fn three() -> App {
+    app(vec![region(1, "alpha", 4096), region(2, "Beta\u{1b}[31m", 16384), region(3, "gamma", 8192)])
+}
+
+fn press(app: &mut App, keys: &str) {
+    let keys: Keys = keys.parse().expect("keys");
+    for key in keys.0 {
+        assert_eq!(app.press(key), Wish::Show, "{key:?}");
+    }
+}
+
+fn ids(app: &App) -> Vec<u64> {
+    app.rows.iter().filter_map(|row| app.census.regions[*row].id).collect()
+}
+
+#[test]
+fn most_memory_first_then_as_keys_say() {
+    let mut app = three();
+    assert_eq!(ids(&app), [2, 3, 1]);
+    press(&mut app, "r");
+    assert_eq!(ids(&app), [1, 3, 2]);
+    press(&mut app, "rS");
+    assert_eq!((app.order, ids(&app)), (Order::Id, vec![1, 2, 3]));
+}
+
+#[test]
+fn what_is_selected_stays_so_in_another_order() {
+    let mut app = three();
+    press(&mut app, "j");
+    assert_eq!((app.at(), app.selected), (1, Some(Which::Memory(3))));
+    press(&mut app, "S");
+    assert_eq!(app.at(), 2);
+    press(&mut app, "jjj<pagedown>");
+    assert_eq!(app.at(), 2, "the last");
+    press(&mut app, "g");
+    assert_eq!(app.at(), 0);
+}
+
+#[test]
+fn a_search_is_of_names_and_of_holders_and_escape_ends_it() {
+    let mut app = three();
+    press(&mut app, "/beTA");
+    assert_eq!(ids(&app), [2]);
+    press(&mut app, "<esc>/holder3<enter>");
+    assert_eq!((ids(&app), app.is_typing), (vec![3], false));
+    press(&mut app, "<esc>/q?<backspace><backspace>\\x1b");
+    assert_eq!(ids(&app), [2], "it is found as it is shown");
+    assert_eq!(app.press(Key::Interrupt), Wish::Quit);
+}
+
+#[test]
+fn one_region_and_back() {
+    let mut app = three();
+    press(&mut app, "j<enter>");
+    assert_eq!(app.view, View::Region(Which::Memory(3)));
+    assert!(app.region.as_ref().is_some_and(|(region, _, is_gone)| region.id == Some(3) && !is_gone));
+    app.census.regions.clear();
+    app.take_in();
+    assert!(app.region.as_ref().is_some_and(|(_, _, is_gone)| *is_gone), "it is shown as it was last");
+    press(&mut app, "<esc>");
+    assert_eq!((app.view, app.region.is_none(), app.at()), (View::Regions, true, 0));
+    press(&mut app, "<enter>j");
+    assert_eq!(app.view, View::Regions, "there is nothing to go into");
+}
+
+#[test]
+fn leaks_alone() {
+    let mut leak = region(4, "leak", 4096);
+    leak.holders[0].mappings.clear();
+    let mut app = app(vec![region(1, "alpha", 8192), leak]);
+    press(&mut app, "l");
+    assert_eq!(ids(&app), [4]);
+    press(&mut app, "l");
+    assert_eq!(ids(&app), [1, 4]);
+}
+
+#[test]
+fn the_pace_has_bounds_and_can_stop() {
+    let mut app = three();
+    press(&mut app, "++++++++");
+    assert_eq!(app.every(), Some(super::FASTEST));
+    press(&mut app, "--------------");
+    assert_eq!(app.every(), Some(super::SLOWEST));
+    press(&mut app, "p");
+    assert_eq!(app.every(), None);
+    assert_eq!(app.press(Key::Character(' ')), Wish::Refresh);
+    assert_eq!(app.press(Key::Character('q')), Wish::Quit);
+}
+
+#[test]
+fn help_goes_at_any_key() {
+    let mut app = three();
+    press(&mut app, "?");
+    assert!(app.shows_help);
+    press(&mut app, "q");
+    assert!(!app.shows_help);
+}

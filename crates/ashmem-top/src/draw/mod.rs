@@ -1,0 +1,80 @@
+//! How the screen looks: a title, what was, what is, and the keys.
+
+mod charts;
+mod foot;
+mod help;
+mod region;
+mod strip;
+mod table;
+mod title;
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout};
+use ratatui::text::Line;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::app::{App, View};
+
+/// Nothing can be read on less.
+const LEAST: (u16, u16) = (24, 6);
+
+/// From so many lines on there are charts above the table.
+const WITH_CHARTS: u16 = 18;
+
+/// Draws everything.
+pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
+    let area = frame.area();
+    if area.width < LEAST.0 || area.height < LEAST.1 {
+        frame.render_widget(Line::from("too small"), area);
+        return;
+    }
+    let charts = if app.view == View::Regions && area.height >= WITH_CHARTS { charts::HEIGHT } else { 0 };
+    let heights = [
+        Constraint::Length(1),
+        Constraint::Length(charts),
+        Constraint::Min(1),
+        Constraint::Length(1),
+        Constraint::Length(1),
+    ];
+    let [title, above, body, message, keys] = Layout::vertical(heights).areas(area);
+    title::draw(frame, title, app);
+    if app.shows_help {
+        help::draw(frame, above.union(body), app.theme);
+    } else {
+        match app.view {
+            View::Regions => {
+                if charts > 0 {
+                    charts::draw(frame, above, app);
+                }
+                table::draw(frame, body, app);
+            }
+            View::Region(_) => region::draw(frame, body, app),
+        }
+    }
+    foot::message(frame, message, app);
+    foot::keys(frame, keys, app);
+}
+
+/// The text in so many columns, with an ellipsis where it is longer.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut room = width.saturating_sub(1);
+    let mut short = String::new();
+    for character in text.chars() {
+        let columns = character.width().unwrap_or(0);
+        if columns > room {
+            break;
+        }
+        room -= columns;
+        short.push(character);
+    }
+    if width > 0 {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! The screen at sizes from none to large.
+
+use ashmem_inspect::page_map::PageMap;
+use ashmem_inspect::region::Region;
+use ratatui::style::Color;
+
+use crate::app::App;
+use crate::app::tests::{app, region};
+use crate::keys::Keys;
+use crate::snapshot::{Size, Snapshot};
+
+fn screen(app: &mut App, width: u16, height: u16) -> Snapshot {
+    Snapshot::of(app, Size { width, height })
+}
+
+fn press(app: &mut App, keys: &str) {
+    for key in keys.parse::<Keys>().expect("keys").0 {
+        app.press(key);
+    }
+}
+
+fn many() -> Vec<Region> {
+    let mut regions: Vec<Region> = (1..=50).map(|id| region(id, &format!("region {id}"), id * 4096)).collect();
+    regions[49].name = std::sync::Arc::new(ashmem_trace::text::Text::from("evil\u{1b}[2J\n日本語 name"));
+    regions[48].holders[0].mappings.clear();
+    regions
+}
+
+#[test]
+fn every_size_is_drawn_and_every_line_fits() {
+    for keys in ["", "<enter>", "?", "/x", "<esc>/region", "l", "G"] {
+        let mut app = app(many());
+        press(&mut app, keys);
+        for width in (1..=130).step_by(3) {
+            for height in (1..=40).step_by(3) {
+                let text = screen(&mut app, width, height).text();
+                assert_eq!(text.lines().count(), usize::from(height), "{width}x{height} {keys}");
+                assert!(!text.contains('\u{1b}'), "{width}x{height} {keys}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_terminal_shows_names_memory_and_keys() {
+    let text = screen(&mut app(many()), 80, 24).text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("ashmem top  50 regions, 5.0M resident, 1 mapped nowhere"), "{text}");
+    assert!(lines[6].contains("RESIDENT▼") && lines[6].trim_end().ends_with("NAME"), "{text}");
+    assert!(lines[7].contains("evil\\x1b[2J\\n"), "{text}");
+    assert!(lines[8].contains("! region 49"), "{text}");
+    assert!(lines[23].starts_with("q quit  ? help"), "{text}");
+}
+
+#[test]
+fn a_wide_one_shows_every_column() {
+    let text = screen(&mut app(many()), 130, 24).text();
+    for head in ["ID", "KIND", "SIZE", "SHARE", "MASK", "PINNED", "UNPINNED", "PURGED", "HOLDERS", "HELD BY", "NAME"] {
+        assert!(text.contains(head), "{head} is not in\n{text}");
+    }
+}
+
+#[test]
+fn the_selected_row_is_on_the_screen_wherever_it_is() {
+    let mut app = app(many());
+    press(&mut app, "G");
+    let text = screen(&mut app, 80, 24).text();
+    assert!(text.lines().any(|line| line.ends_with(" region 1")), "{text}");
+    press(&mut app, "g");
+    assert!(screen(&mut app, 40, 10).text().contains("evil"));
+}
+
+#[test]
+fn help_fits_an_ordinary_terminal() {
+    let mut app = app(many());
+    press(&mut app, "?");
+    let text = screen(&mut app, 100, 24).text();
+    assert!(text.contains("KEYS") && text.contains("purges: pages that became purged"), "{text}");
+}
+
+#[test]
+fn one_region_shows_its_pages_and_its_holders() {
+    let mut app = app(many());
+    press(&mut app, "/region 7<enter><enter>");
+    let (_, map, _) = app.region.as_mut().expect("a region is shown");
+    *map = PageMap {
+        pages: 4,
+        resident: Some(std::iter::once(0..2).collect()),
+        unpinned: Some(std::iter::once(1..3).collect()),
+        limits: Vec::new(),
+    };
+    let text = screen(&mut app, 80, 24).text();
+    assert!(text.contains("page map, each block 1 page (4K)"), "{text}");
+    assert!(text.contains("     0  █▒·░"), "{text}");
+    assert!(text.contains("pid 107 holder7, fd 3, mapped rw-s"), "{text}");
+    assert!(text.contains("1000-5000 rw-s 16K from 0"), "{text}");
+}
+
+#[test]
+fn without_colours_there_are_none() {
+    let mut app = app(many());
+    let is_coloured = |snapshot: &Snapshot| snapshot.cells().any(|cell| cell.fg != Color::Reset);
+    assert!(!is_coloured(&screen(&mut app, 80, 24)));
+    app.theme.in_colour = true;
+    assert!(is_coloured(&screen(&mut app, 80, 24)));
+}

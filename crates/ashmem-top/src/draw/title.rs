@@ -1,0 +1,30 @@
+//! The first line: what is shown, how much of it, how often.
+
+use ashmem_inspect::amount::Bytes;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::app::App;
+
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
+    let shown = app.rows.len();
+    let all = app.census.regions.len();
+    let resident: u64 = app.census.regions.iter().map(|region| region.resident.unwrap_or(0)).sum();
+    let mut text = match shown == all {
+        true => format!("  {all} regions"),
+        false => format!("  {shown} of {all} regions"),
+    };
+    text.push_str(&format!(", {} resident", Bytes(resident)));
+    if app.only_leaks {
+        text.push_str(", leaks only");
+    }
+    let unmapped = app.census.regions.iter().filter(|region| region.is_unmapped()).count();
+    if unmapped > 0 && !app.only_leaks {
+        text.push_str(&format!(", {unmapped} mapped nowhere"));
+    }
+    let pace = if app.is_paused { "  paused".to_owned() } else { format!("  every {} s", app.every.as_secs_f64()) };
+    let theme = app.theme;
+    let pace = Span::styled(pace, if app.is_paused { theme.warning() } else { theme.quiet() });
+    frame.render_widget(Line::from(vec![Span::styled("ashmem top", theme.title()), Span::raw(text), pace]), area);
+}

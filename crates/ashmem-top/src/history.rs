@@ -1,0 +1,126 @@
+//! What was before: memory over time, and purges a second, of all regions shown and of each.
+
+use std::collections::{HashMap, VecDeque};
+
+use ashmem_inspect::region::Region;
+
+use crate::which::Which;
+
+/// Moments kept of the whole.
+const MOMENTS: usize = 600;
+
+/// Moments kept of each region.
+const MOMENTS_EACH: usize = 240;
+
+/// What all regions came to at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moment {
+    /// Bytes.
+    pub resident: u64,
+    /// Pages.
+    pub unpinned: u64,
+    /// Pages that became purged since the moment before, a second. What was purged and pinned again between two censuses
+    /// is not in it.
+    pub purges: f64,
+}
+
+/// One region's past.
+#[derive(Debug, Default)]
+struct Past {
+    resident: VecDeque<u64>,
+    purged: u64,
+    /// Of which round it was last.
+    round: u64,
+}
+
+/// Moments, the newest first.
+#[derive(Debug, Default)]
+pub struct History {
+    moments: VecDeque<Moment>,
+    each: HashMap<Which, Past>,
+    round: u64,
+    /// Seconds since 1970.
+    taken: f64,
+}
+
+impl History {
+    /// Adds what these regions are now, at this time in seconds since 1970.
+    pub fn add<'a>(&mut self, regions: impl Iterator<Item = &'a Region>, taken: f64) {
+        self.round += 1;
+        let mut moment = Moment::default();
+        let mut purges = 0;
+        for region in regions {
+            let pages = region.pages.unwrap_or_default();
+            let resident = region.resident.unwrap_or(0);
+            moment.resident += resident;
+            moment.unpinned += pages.unpinned;
+            let past = self.each.entry(Which::of(region)).or_insert_with(|| Past {
+                // What a region had when it was first seen may be old.
+                purged: pages.purged,
+                ..Past::default()
+            });
+            purges += pages.purged.saturating_sub(past.purged);
+            past.purged = pages.purged;
+            past.round = self.round;
+            push(&mut past.resident, resident, MOMENTS_EACH);
+        }
+        self.each.retain(|_, past| past.round == self.round);
+        // A clock that was set back says nothing of how long it took.
+        let seconds = taken - self.taken;
+        moment.purges = if self.round > 1 && seconds > 0.0 { purges as f64 / seconds } else { 0.0 };
+        self.taken = taken;
+        push(&mut self.moments, moment, MOMENTS);
+    }
+
+    /// The whole, the newest first.
+    pub fn moments(&self) -> impl ExactSizeIterator<Item = &Moment> {
+        self.moments.iter()
+    }
+
+    /// Bytes that one region had, the newest first.
+    pub fn resident(&self, which: Which) -> Vec<u64> {
+        self.each.get(&which).map(|past| past.resident.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+fn push<T>(past: &mut VecDeque<T>, now: T, most: usize) {
+    past.truncate(most - 1);
+    past.push_front(now);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::History;
+    use crate::app::tests::region;
+    use crate::which::Which;
+    use ashmem_inspect::region::Pages;
+
+    #[test]
+    fn purges_are_counted_by_the_second_and_only_where_they_were_seen() {
+        let mut history = History::default();
+        let with = |id, purged| {
+            let mut region = region(id, "x", 4096);
+            region.pages = Some(Pages { purged, ..Pages::default() });
+            region
+        };
+        history.add([with(1, 5)].iter(), 100.0);
+        history.add([with(1, 9), with(2, 7)].iter(), 102.0);
+        history.add([with(1, 0)].iter(), 103.0);
+        history.add([with(1, 3)].iter(), 90.0);
+        let purges: Vec<f64> = history.moments().map(|moment| moment.purges).collect();
+        assert_eq!(purges, [0.0, 0.0, 2.0, 0.0]);
+        assert_eq!(history.resident(Which::Memory(1)), [4096; 4]);
+        assert_eq!(history.resident(Which::Memory(2)), [0; 0], "it is gone");
+    }
+
+    #[test]
+    fn no_more_is_kept_than_can_be_shown() {
+        let mut history = History::default();
+        for moment in 0..1000 {
+            history.add([region(1, "x", moment)].iter(), moment as f64);
+        }
+        assert_eq!(history.moments().len(), super::MOMENTS);
+        assert_eq!(history.resident(Which::Memory(1)).len(), super::MOMENTS_EACH);
+        assert_eq!(history.moments().next().map(|moment| moment.resident), Some(999));
+    }
+}

@@ -1,0 +1,118 @@
+//! Keys, as a terminal sends them and by their names.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+/// What was pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A character.
+    Character(char),
+    /// The line above.
+    Up,
+    /// The line below.
+    Down,
+    /// A screen up.
+    PageUp,
+    /// A screen down.
+    PageDown,
+    /// The first line.
+    Home,
+    /// The last line.
+    End,
+    /// Into what is selected.
+    Enter,
+    /// Back.
+    Escape,
+    /// Takes a character back.
+    Backspace,
+    /// Quits wherever it is pressed: Ctrl-C.
+    Interrupt,
+    /// Leaves the terminal to the shell for a while: Ctrl-Z.
+    Suspend,
+}
+
+/// The names that stand between angle brackets.
+const NAMES: [(&str, Key); 10] = [
+    ("up", Key::Up),
+    ("down", Key::Down),
+    ("pageup", Key::PageUp),
+    ("pagedown", Key::PageDown),
+    ("home", Key::Home),
+    ("end", Key::End),
+    ("enter", Key::Enter),
+    ("esc", Key::Escape),
+    ("backspace", Key::Backspace),
+    ("lt", Key::Character('<')),
+];
+
+/// Keys in a row: characters as they are, others by name: `s/cursor<enter><down><enter>`; `<lt>` is the character.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys(pub Vec<Key>);
+
+impl std::str::FromStr for Keys {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut keys = Vec::new();
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            rest = &rest[first.len_utf8()..];
+            if first != '<' {
+                keys.push(Key::Character(first));
+                continue;
+            }
+            let (name, behind) = rest.split_once('>').ok_or("a < without its >: <lt> is the character")?;
+            let key = NAMES.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
+            keys.push(key.ok_or_else(|| {
+                let names: Vec<String> = NAMES.iter().map(|(name, _)| format!("<{name}>")).collect();
+                format!("<{name}> is no key; there are {}", names.join(" "))
+            })?);
+            rest = behind;
+        }
+        Ok(Self(keys))
+    }
+}
+
+impl Key {
+    /// What a terminal's event means; `None` for what nothing is done with.
+    pub(crate) fn of_event(event: &KeyEvent) -> Option<Self> {
+        if event.kind == KeyEventKind::Release {
+            return None;
+        }
+        let with_control = event.modifiers.contains(KeyModifiers::CONTROL);
+        Some(match event.code {
+            KeyCode::Char('c') if with_control => Self::Interrupt,
+            KeyCode::Char('z') if with_control => Self::Suspend,
+            KeyCode::Char('p') if with_control => Self::Up,
+            KeyCode::Char('n') if with_control => Self::Down,
+            KeyCode::Char(_) if with_control => return None,
+            KeyCode::Char(character) => Self::Character(character),
+            KeyCode::Up => Self::Up,
+            KeyCode::Down => Self::Down,
+            KeyCode::PageUp => Self::PageUp,
+            KeyCode::PageDown => Self::PageDown,
+            KeyCode::Home => Self::Home,
+            KeyCode::End => Self::End,
+            KeyCode::Enter => Self::Enter,
+            KeyCode::Esc => Self::Escape,
+            KeyCode::Backspace => Self::Backspace,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Key, Keys};
+
+    #[test]
+    fn keys_have_names() {
+        let keys: Keys = "s/a<enter><lt>é<esc>".parse().expect("keys");
+        let character = Key::Character;
+        let wanted =
+            [character('s'), character('/'), character('a'), Key::Enter, character('<'), character('é'), Key::Escape];
+        assert_eq!(keys.0, wanted);
+        assert!("<".parse::<Keys>().is_err());
+        assert!("<nokey>".parse::<Keys>().is_err_and(|error| error.contains("<enter>")));
+    }
+}

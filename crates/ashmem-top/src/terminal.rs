@@ -1,0 +1,110 @@
+//! The terminal: taken for the screen, and left as it was found whatever happens.
+
+use std::io::{self, IsTerminal, Stdout, Write};
+use std::sync::{Mutex, Once, PoisonError};
+
+use crossterm::cursor::Hide;
+use crossterm::terminal::EnterAlternateScreen;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use rustix::termios::{OptionalActions, Termios};
+
+use crate::app::App;
+use crate::draw;
+use crate::keeper::{Keeper, LEAVE};
+
+/// The terminal as it was found, while it is ours.
+static FOUND: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// A terminal that shows the screen. Dropped, it is as it was.
+pub(crate) struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    keeper: Option<Keeper>,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    /// There is none, or it could not be set.
+    pub(crate) fn enter() -> io::Result<Self> {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Err(io::Error::other(
+                "standard input and output are no terminal: give --snapshot for one screen as text, or take `ashmem list --watch`",
+            ));
+        }
+        // A panic's message is read on the screen of before.
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                leave();
+                before(panic);
+            }));
+        });
+        let keeper = take()?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()));
+        if terminal.is_err() {
+            leave();
+        }
+        Ok(Self { terminal: terminal?, keeper })
+    }
+
+    /// Takes the terminal again, after [`Screen::leave`] or after somebody else had it.
+    ///
+    /// # Errors
+    /// It could not be set.
+    pub(crate) fn enter_again(&mut self) -> io::Result<()> {
+        self.leave();
+        self.keeper = take()?;
+        self.terminal.clear()
+    }
+
+    /// Gives the terminal back for a while.
+    pub(crate) fn leave(&mut self) {
+        leave();
+        self.keeper = None;
+    }
+
+    /// Draws what changed.
+    ///
+    /// # Errors
+    /// The terminal could not be written to.
+    pub(crate) fn draw(&mut self, app: &mut App) -> io::Result<()> {
+        self.terminal.draw(|frame| draw::draw(frame, app)).map(drop)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Sets the terminal, and has it kept; without a keeper only SIGKILL leaves it as it is.
+fn take() -> io::Result<Option<Keeper>> {
+    let stdin = rustix::stdio::stdin();
+    let found = rustix::termios::tcgetattr(stdin)?;
+    let mut ours = found.clone();
+    ours.make_raw();
+    *FOUND.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+    let entered = rustix::termios::tcsetattr(stdin, OptionalActions::Now, &ours)
+        .map_err(io::Error::from)
+        .and_then(|()| rustix::termios::tcgetattr(stdin).map_err(io::Error::from))
+        .and_then(|ours| {
+            let keeper = Keeper::start(&found, &ours).ok();
+            crossterm::execute!(io::stdout(), EnterAlternateScreen, Hide).map(|()| keeper)
+        });
+    if entered.is_err() {
+        leave();
+    }
+    entered
+}
+
+/// Leaves the terminal as it was found; does nothing the second time. A terminal that is gone cannot be helped.
+fn leave() {
+    let Some(found) = FOUND.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    let mut out = io::stdout();
+    let _ = out.write_all(LEAVE).and_then(|()| out.flush());
+    let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &found);
+}
