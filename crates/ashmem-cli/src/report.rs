@@ -17,7 +17,7 @@ use clap::Args;
 
 use crate::list::Wanted;
 
-/// Write one HTML page that shows the host's regions, or a trace, to attach to a report
+/// Write one HTML page of the host's regions or of a trace, to attach to a report
 ///
 /// Leaks first, then treemaps by name and by process, time lines, and tables that sort. The page stands by itself: it loads
 /// nothing, works without a network and, but for sorting, without JavaScript, and prints.
