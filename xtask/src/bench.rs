@@ -2,6 +2,7 @@
 
 mod chart;
 mod goals;
+mod load;
 mod measure;
 mod record;
 mod run;
