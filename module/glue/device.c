@@ -59,16 +59,16 @@ static noinline long traced_ioctl(struct file *file, unsigned int cmd, unsigned 
 
 static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	if (trace_ioctl_enabled())
-		return traced_ioctl(file, cmd, arg, ashmem_rs_ioctl);
+	if (ashmem_requests_traced())
+		return traced_ioctl(file, cmd, arg, ashmem_rs_traced_ioctl);
 	return ashmem_rs_ioctl(file->private_data, cmd, arg);
 }
 
 #ifdef CONFIG_COMPAT
 static long device_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	if (trace_ioctl_enabled())
-		return traced_ioctl(file, cmd, arg, ashmem_rs_compat_ioctl);
+	if (ashmem_requests_traced())
+		return traced_ioctl(file, cmd, arg, ashmem_rs_traced_compat_ioctl);
 	return ashmem_rs_compat_ioctl(file->private_data, cmd, arg);
 }
 #endif

@@ -34,6 +34,9 @@ int ashmem_rs_open(struct file *file);
 void ashmem_rs_release(struct ashmem_region *region);
 long ashmem_rs_ioctl(struct ashmem_region *region, unsigned int cmd, unsigned long arg);
 long ashmem_rs_compat_ioctl(struct ashmem_region *region, unsigned int cmd, unsigned long arg);
+/* The same while a request's events are listened to. */
+long ashmem_rs_traced_ioctl(struct ashmem_region *region, unsigned int cmd, unsigned long arg);
+long ashmem_rs_traced_compat_ioctl(struct ashmem_region *region, unsigned int cmd, unsigned long arg);
 int ashmem_rs_mmap(struct ashmem_region *region, struct vm_area_struct *vma, u64 len, u32 prot);
 /* The backing file that read(2) or lseek(2) shall use, NULL for end of file, or an ERR_PTR. */
 struct file *ashmem_rs_read_from(struct ashmem_region *region);
@@ -91,15 +94,13 @@ void ashmem_fdinfo_file(struct seq_file *seq, unsigned long inode);
 void ashmem_fdinfo_name(struct seq_file *seq, const char *name);
 void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned, u64 purged, u64 resident);
 
-/* trace.c: how many listeners each event has, and the events. Those of open, ioctl and mmap are C's own (device.c). */
+/*
+ * trace.c: the events, and how many listeners those have that belong to no request. Those of open, ioctl and mmap are C's
+ * own (device.c).
+ */
 extern const int *const ashmem_trace_listeners[];
 enum ashmem_event {
 	ASHMEM_EVENT_RELEASE,
-	ASHMEM_EVENT_SET_NAME,
-	ASHMEM_EVENT_SET_SIZE,
-	ASHMEM_EVENT_SET_PROT_MASK,
-	ASHMEM_EVENT_PIN,
-	ASHMEM_EVENT_UNPIN,
 	ASHMEM_EVENT_PURGE,
 };
 void ashmem_trace_release(const void *region, unsigned long inode);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The tracepoints, and how the Rust half learns that nobody listens without calling here. */
+/* The tracepoints, and how it is known, before anything is done for them, that nobody listens. */
 #include <linux/mm.h>
 #include <linux/module.h>
 
@@ -11,17 +11,25 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
+DEFINE_STATIC_KEY_FALSE(ashmem_traced);
+
+int ashmem_traced_begin(void)
+{
+	static_branch_inc(&ashmem_traced);
+	return 0;
+}
+
+void ashmem_traced_end(void)
+{
+	static_branch_dec(&ashmem_traced);
+}
+
 /* A static key begins with the number of its users. */
 static_assert(offsetof(struct static_key, enabled) == 0);
 #define LISTENERS(event) ((const int *)&__tracepoint_##event.key)
 
 const int *const ashmem_trace_listeners[] = {
 	[ASHMEM_EVENT_RELEASE] = LISTENERS(release),
-	[ASHMEM_EVENT_SET_NAME] = LISTENERS(set_name),
-	[ASHMEM_EVENT_SET_SIZE] = LISTENERS(set_size),
-	[ASHMEM_EVENT_SET_PROT_MASK] = LISTENERS(set_prot_mask),
-	[ASHMEM_EVENT_PIN] = LISTENERS(pin),
-	[ASHMEM_EVENT_UNPIN] = LISTENERS(unpin),
 	[ASHMEM_EVENT_PURGE] = LISTENERS(purge),
 };
 

@@ -13,8 +13,22 @@
 #if !defined(ASHMEM_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define ASHMEM_TRACE_H
 
+#include <linux/jump_label.h>
 #include <linux/sched.h>
 #include <linux/tracepoint.h>
+
+/*
+ * Raised while anyone listens to ioctl or to a request's own event: one no-op then chooses, for the whole of a request,
+ * code that knows no tracing. Each such event calls these two as its first listener comes and as its last one goes.
+ */
+#if defined(CONFIG_TRACEPOINTS) && !defined(NOTRACE)
+DECLARE_STATIC_KEY_FALSE(ashmem_traced);
+int ashmem_traced_begin(void);
+void ashmem_traced_end(void);
+#define ashmem_requests_traced() static_branch_unlikely(&ashmem_traced)
+#else
+#define ashmem_requests_traced() false
+#endif
 
 #define ashmem_show_prot(prot) __print_flags(prot, "|", { 1, "READ" }, { 2, "WRITE" }, { 4, "EXEC" })
 
@@ -57,7 +71,7 @@ TRACE_EVENT(release,
 	TP_printk("region=%p inode=%lu pid=%d vpid=%d", __entry->region, __entry->inode, __entry->pid, __entry->vpid)
 );
 
-TRACE_EVENT(ioctl,
+TRACE_EVENT_FN(ioctl,
 	TP_PROTO(const void *region, unsigned long inode, u32 cmd, u64 arg, u64 ns, long result),
 	TP_ARGS(region, inode, cmd, arg, ns, result),
 	TP_STRUCT__entry(
@@ -81,10 +95,11 @@ TRACE_EVENT(ioctl,
 		__entry->result = result;
 	),
 	TP_printk("region=%p inode=%lu pid=%d vpid=%d ns=%llu cmd=0x%x arg=0x%llx result=%ld", __entry->region,
-		  __entry->inode, __entry->pid, __entry->vpid, __entry->ns, __entry->cmd, __entry->arg, __entry->result)
+		  __entry->inode, __entry->pid, __entry->vpid, __entry->ns, __entry->cmd, __entry->arg, __entry->result),
+	ashmem_traced_begin, ashmem_traced_end
 );
 
-TRACE_EVENT(set_name,
+TRACE_EVENT_FN(set_name,
 	TP_PROTO(const void *region, const char *name, long result),
 	TP_ARGS(region, name, result),
 	TP_STRUCT__entry(
@@ -99,10 +114,11 @@ TRACE_EVENT(set_name,
 		__entry->result = result;
 	),
 	/* No quotes: the kernel shows them bare in the form, which no tool can then read. */
-	TP_printk("region=%p name=%s result=%ld", __entry->region, __get_str(name), __entry->result)
+	TP_printk("region=%p name=%s result=%ld", __entry->region, __get_str(name), __entry->result),
+	ashmem_traced_begin, ashmem_traced_end
 );
 
-TRACE_EVENT(set_size,
+TRACE_EVENT_FN(set_size,
 	TP_PROTO(const void *region, u64 size, long result),
 	TP_ARGS(region, size, result),
 	TP_STRUCT__entry(
@@ -115,10 +131,11 @@ TRACE_EVENT(set_size,
 		__entry->size = size;
 		__entry->result = result;
 	),
-	TP_printk("region=%p size=%llu result=%ld", __entry->region, __entry->size, __entry->result)
+	TP_printk("region=%p size=%llu result=%ld", __entry->region, __entry->size, __entry->result),
+	ashmem_traced_begin, ashmem_traced_end
 );
 
-TRACE_EVENT(set_prot_mask,
+TRACE_EVENT_FN(set_prot_mask,
 	TP_PROTO(const void *region, unsigned long inode, u64 mask, long result),
 	TP_ARGS(region, inode, mask, result),
 	TP_STRUCT__entry(
@@ -134,7 +151,8 @@ TRACE_EVENT(set_prot_mask,
 		__entry->result = result;
 	),
 	TP_printk("region=%p inode=%lu mask=0x%llx result=%ld", __entry->region, __entry->inode, __entry->mask,
-		  __entry->result)
+		  __entry->result),
+	ashmem_traced_begin, ashmem_traced_end
 );
 
 TRACE_EVENT(mmap,
@@ -194,14 +212,16 @@ DECLARE_EVENT_CLASS(pinning,
 );
 
 /* result 1: the pages were purged. */
-DEFINE_EVENT(pinning, pin,
+DEFINE_EVENT_FN(pinning, pin,
 	TP_PROTO(const void *region, unsigned long inode, u32 offset, u32 len, long result),
-	TP_ARGS(region, inode, offset, len, result)
+	TP_ARGS(region, inode, offset, len, result),
+	ashmem_traced_begin, ashmem_traced_end
 );
 
-DEFINE_EVENT(pinning, unpin,
+DEFINE_EVENT_FN(pinning, unpin,
 	TP_PROTO(const void *region, unsigned long inode, u32 offset, u32 len, long result),
-	TP_ARGS(region, inode, offset, len, result)
+	TP_ARGS(region, inode, offset, len, result),
+	ashmem_traced_begin, ashmem_traced_end
 );
 
 /* One range, by the task that needed the memory. In pages. */

@@ -53,11 +53,7 @@ unsafe extern "C" fn ashmem_rs_release(region: *mut Region) {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ashmem_rs_ioctl(region: *const Region, cmd: c_uint, arg: c_ulong) -> c_long {
     // SAFETY: an open file's region lives.
-    let region = unsafe { &*region };
-    match Request::decode(Caller::Bits64, cmd, arg) {
-        Some(request) => ioctl::answer(region, request),
-        None => Errno::NoTty.as_return(),
-    }
+    answer::<false>(unsafe { &*region }, cmd, arg)
 }
 
 /// ioctl(2) of a 32-bit caller.
@@ -67,9 +63,41 @@ unsafe extern "C" fn ashmem_rs_ioctl(region: *const Region, cmd: c_uint, arg: c_
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ashmem_rs_compat_ioctl(region: *const Region, cmd: c_uint, arg: c_ulong) -> c_long {
     // SAFETY: an open file's region lives.
-    let region = unsafe { &*region };
+    compat_answer::<false>(unsafe { &*region }, cmd, arg)
+}
+
+/// As [`ashmem_rs_ioctl`], while a request's events are listened to.
+///
+/// # Safety
+/// As [`ashmem_rs_ioctl`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ashmem_rs_traced_ioctl(region: *const Region, cmd: c_uint, arg: c_ulong) -> c_long {
+    // SAFETY: an open file's region lives.
+    answer::<true>(unsafe { &*region }, cmd, arg)
+}
+
+/// As [`ashmem_rs_compat_ioctl`], while a request's events are listened to.
+///
+/// # Safety
+/// As [`ashmem_rs_ioctl`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ashmem_rs_traced_compat_ioctl(region: *const Region, cmd: c_uint, arg: c_ulong) -> c_long {
+    // SAFETY: an open file's region lives.
+    compat_answer::<true>(unsafe { &*region }, cmd, arg)
+}
+
+#[inline(always)]
+fn answer<const TRACED: bool>(region: &Region, cmd: c_uint, arg: c_ulong) -> c_long {
+    match Request::decode(Caller::Bits64, cmd, arg) {
+        Some(request) => ioctl::answer::<TRACED>(region, request),
+        None => Errno::NoTty.as_return(),
+    }
+}
+
+#[inline(always)]
+fn compat_answer<const TRACED: bool>(region: &Region, cmd: c_uint, arg: c_ulong) -> c_long {
     match Request::decode(Caller::Bits32, cmd, arg) {
-        Some(request) => ioctl::answer(region, ioctl::with_compat_pointers(request)),
+        Some(request) => ioctl::answer::<TRACED>(region, ioctl::with_compat_pointers(request)),
         None => Errno::NoTty.as_return(),
     }
 }

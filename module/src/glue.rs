@@ -72,7 +72,7 @@ unsafe extern "C" {
         resident: u64,
     );
 
-    pub(crate) static ashmem_trace_listeners: [*const c_int; 7];
+    pub(crate) static ashmem_trace_listeners: [*const c_int; 2];
     pub(crate) fn ashmem_trace_release(region: *const c_void, inode: c_ulong);
     pub(crate) fn ashmem_trace_set_name(region: *const c_void, name: *const c_char, result: c_long);
     pub(crate) fn ashmem_trace_set_size(region: *const c_void, size: u64, result: c_long);

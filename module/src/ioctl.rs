@@ -14,21 +14,23 @@ use crate::{purge, trace, user};
 
 /// Answers one ioctl: a value, or an errno, negative.
 ///
-/// Inlined into its two callers, so that decoding and choosing become one; what it chooses is not, so that GET_SIZE saves
+/// `TRACED`: whether it records the request's own event; the other instance has no code for that.
+///
+/// Inlined into its callers, so that decoding and choosing become one; what it chooses is not, so that GET_SIZE saves
 /// no register for the others' sake.
 #[inline(always)]
-pub(crate) fn answer(region: &Region, request: Request) -> c_long {
+pub(crate) fn answer<const TRACED: bool>(region: &Region, request: Request) -> c_long {
     match request {
         // Neither takes a lock; a size that looks like an errno is returned as it is (SIZE-05).
         Request::GetSize => region.facts().size() as c_long,
         Request::GetProtMask => region.facts().prot_mask().bits().into(),
-        Request::Pin(address) => pin(region, address),
-        Request::Unpin(address) => unpin(region, address),
+        Request::Pin(address) => pin::<TRACED>(region, address),
+        Request::Unpin(address) => unpin::<TRACED>(region, address),
         Request::GetPinStatus(address) => result(pin_status(region, address)),
-        Request::SetName(address) => result(set_name(region, address)),
+        Request::SetName(address) => result(set_name::<TRACED>(region, address)),
         Request::GetName(address) => result(get_name(region, address)),
-        Request::SetSize(size) => set_size(region, size),
-        Request::SetProtMask(mask) => set_prot_mask(region, mask),
+        Request::SetSize(size) => set_size::<TRACED>(region, size),
+        Request::SetProtMask(mask) => set_prot_mask::<TRACED>(region, mask),
         Request::PurgeAllCaches => result(purge_all_caches()),
         Request::GetFileId { address, bytes } => result(get_file_id(region, address, bytes)),
     }
@@ -57,15 +59,17 @@ fn result(result: Result<i64, Errno>) -> c_long {
 
 /// The string is read before the check, so that a bad address wins over a mapped region (NAME-08).
 #[inline(never)]
-fn set_name(region: &Region, address: u64) -> Result<i64, Errno> {
+fn set_name<const TRACED: bool>(region: &Region, address: u64) -> Result<i64, Errno> {
     let mut name = Name::read(address)?;
     let outcome = region.lock().set_name(region.facts(), &mut name);
-    let answer = result(outcome.map(|()| 0));
-    let asked = |record: &mut dyn FnMut(&core::ffi::CStr)| match outcome {
-        Ok(()) => record_name(region, record),
-        Err(_) => record(name.as_ref().map_or(c"", Name::as_c_str)),
-    };
-    trace::set_name(region, asked, answer);
+    if TRACED {
+        let answer = result(outcome.map(|()| 0));
+        let asked = |record: &mut dyn FnMut(&core::ffi::CStr)| match outcome {
+            Ok(()) => record_name(region, record),
+            Err(_) => record(name.as_ref().map_or(c"", Name::as_c_str)),
+        };
+        trace::set_name(region, asked, answer);
+    }
     outcome.map(|()| 0)
     // `name` now holds what is to be freed, outside the lock.
 }
@@ -95,15 +99,17 @@ fn get_name(region: &Region, address: u64) -> Result<i64, Errno> {
 }
 
 #[inline(never)]
-fn set_size(region: &Region, size: u64) -> c_long {
+fn set_size<const TRACED: bool>(region: &Region, size: u64) -> c_long {
     let outcome = region.lock().set_size(region.facts(), size);
     let answer = result(outcome.map(|()| 0));
-    trace::set_size(region, size, answer);
+    if TRACED {
+        trace::set_size(region, size, answer);
+    }
     answer
 }
 
 #[inline(never)]
-fn set_prot_mask(region: &Region, mask: u64) -> c_long {
+fn set_prot_mask<const TRACED: bool>(region: &Region, mask: u64) -> c_long {
     let read_implies_exec = user::read_implies_exec();
     let mut locked = region.lock();
     let outcome = locked.set_prot_mask(region.facts(), mask, read_implies_exec);
@@ -112,12 +118,14 @@ fn set_prot_mask(region: &Region, mask: u64) -> c_long {
     }
     drop(locked);
     let answer = result(outcome.map(|_| 0));
-    trace::set_prot_mask(region, mask, answer);
+    if TRACED {
+        trace::set_prot_mask(region, mask, answer);
+    }
     answer
 }
 
 #[inline(never)]
-fn pin(region: &Region, address: u64) -> c_long {
+fn pin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
     let pin = match user::read_pin(address) {
         Ok(pin) => pin,
         Err(errno) => return errno.as_return(),
@@ -126,12 +134,14 @@ fn pin(region: &Region, address: u64) -> c_long {
     let answer = result(with_spare(region, Spare(None), |state, spare| {
         state.pin(region.facts(), &Ranges, Pin::from_bytes(pin.to_ne_bytes()), spare)
     }));
-    trace::pin(region, pin, answer);
+    if TRACED {
+        trace::pin(region, pin, answer);
+    }
     answer
 }
 
 #[inline(never)]
-fn unpin(region: &Region, address: u64) -> c_long {
+fn unpin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
     let pin = match user::read_pin(address) {
         Ok(pin) => pin,
         Err(errno) => return errno.as_return(),
@@ -142,7 +152,9 @@ fn unpin(region: &Region, address: u64) -> c_long {
             state.unpin(region.facts(), &Ranges, Pin::from_bytes(pin.to_ne_bytes()), spare)
         })
     }));
-    trace::unpin(region, pin, answer);
+    if TRACED {
+        trace::unpin(region, pin, answer);
+    }
     answer
 }
 

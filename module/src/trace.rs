@@ -1,5 +1,8 @@
-//! The tracepoints `ashmem:*` of what only this half knows; those of open, ioctl and mmap are the C half's. With nobody
-//! listening each costs two loads and a branch.
+//! The tracepoints `ashmem:*` of what only this half knows; those of open, ioctl and mmap are the C half's.
+//!
+//! A request's are recorded by the traced instance of its code alone, which the C half calls while anyone listens
+//! (`ashmem_traced` in `glue/trace.h`): the other has nothing of them. With nobody listening, release and purge cost two
+//! loads and a branch.
 
 use core::ffi::{CStr, c_long};
 use core::ptr;
@@ -14,11 +17,6 @@ use crate::region::Region;
 #[derive(Clone, Copy)]
 enum Event {
     Release,
-    SetName,
-    SetSize,
-    SetProtMask,
-    Pin,
-    Unpin,
     Purge,
 }
 
@@ -50,48 +48,38 @@ pub(crate) fn release(region: &Region) {
 /// SET_NAME.
 #[inline(always)]
 pub(crate) fn set_name(region: &Region, name: impl FnOnce(&mut dyn FnMut(&CStr)), result: c_long) {
-    if Event::SetName.wanted() {
-        // SAFETY: copies the name, which is NUL-terminated, and records its arguments.
-        name(&mut |name| unsafe {
-            glue::ashmem_trace_set_name(ptr::from_ref(region).cast(), name.as_ptr(), result);
-        });
-    }
+    // SAFETY: copies the name, which is NUL-terminated, and records its arguments.
+    name(&mut |name| unsafe {
+        glue::ashmem_trace_set_name(ptr::from_ref(region).cast(), name.as_ptr(), result);
+    });
 }
 
 /// SET_SIZE.
 #[inline(always)]
 pub(crate) fn set_size(region: &Region, size: u64, result: c_long) {
-    if Event::SetSize.wanted() {
-        // SAFETY: records its arguments.
-        unsafe { glue::ashmem_trace_set_size(ptr::from_ref(region).cast(), size, result) }
-    }
+    // SAFETY: records its arguments.
+    unsafe { glue::ashmem_trace_set_size(ptr::from_ref(region).cast(), size, result) }
 }
 
 /// SET_PROT_MASK.
 #[inline(always)]
 pub(crate) fn set_prot_mask(region: &Region, mask: u64, result: c_long) {
-    if Event::SetProtMask.wanted() {
-        // SAFETY: records its arguments.
-        unsafe { glue::ashmem_trace_set_prot_mask(ptr::from_ref(region).cast(), region.inode(), mask, result) }
-    }
+    // SAFETY: records its arguments.
+    unsafe { glue::ashmem_trace_set_prot_mask(ptr::from_ref(region).cast(), region.inode(), mask, result) }
 }
 
 /// PIN; `pin` is the caller's structure as one word.
 #[inline(always)]
 pub(crate) fn pin(region: &Region, pin: u64, result: c_long) {
-    if Event::Pin.wanted() {
-        // SAFETY: records its arguments.
-        unsafe { glue::ashmem_trace_pin(ptr::from_ref(region).cast(), region.inode(), pin, result) }
-    }
+    // SAFETY: records its arguments.
+    unsafe { glue::ashmem_trace_pin(ptr::from_ref(region).cast(), region.inode(), pin, result) }
 }
 
 /// UNPIN; `pin` is the caller's structure as one word.
 #[inline(always)]
 pub(crate) fn unpin(region: &Region, pin: u64, result: c_long) {
-    if Event::Unpin.wanted() {
-        // SAFETY: records its arguments.
-        unsafe { glue::ashmem_trace_unpin(ptr::from_ref(region).cast(), region.inode(), pin, result) }
-    }
+    // SAFETY: records its arguments.
+    unsafe { glue::ashmem_trace_unpin(ptr::from_ref(region).cast(), region.inode(), pin, result) }
 }
 
 /// One range purged.
