@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
     /// Of the screen that --snapshot writes
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "100x30", requires = "snapshot")]
     size: Size,
-    /// Keys to press before --snapshot: characters, and <enter> <esc> <up> <down> <pageup> <pagedown> <home> <end>
+    /// Keys to press before --snapshot: characters, and in angle brackets enter, esc, up, down, pageup, pagedown, home, end
     #[arg(long, value_name = "KEYS", requires = "snapshot")]
     keys: Option<Keys>,
     /// Censuses to take before --snapshot, --every so often

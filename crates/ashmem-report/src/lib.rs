@@ -4,7 +4,7 @@
 //! - [`moment`]: from censuses; [`trace_file`], [`past`]: from a file that `ashmem trace --json` wrote;
 //! - [`sheet`]: what a page says, wherever it came from, and how much of it;
 //! - `treemap`, `chart`: the pictures, drawn here so that the page needs no program for them;
-//! - `page`: the page as HTML; [`file`]: into a file, whole or not at all.
+//! - `page`: the page as HTML; [`mod@file`]: into a file, whole or not at all.
 
 mod chart;
 pub mod file;

@@ -1,14 +1,14 @@
 //! Who called ashmem, with what, and what came of it.
 //!
 //! One [`event::Event`] is one call, one purge or one end of a region, whatever saw it. It is written as a line for people
-//! ([`line`]) or as a line of JSON ([`json`]), whose form is fixed.
+//! ([`mod@line`]) or as a line of JSON ([`json`]), whose form is fixed.
 //!
 //! - [`event`], [`operation`]: what happened; [`text`]: names from outside, made harmless;
 //! - [`source`]: what sees events: [`module`] (its tracepoints, read through [`tracefs`]), [`agent`] (the supervisor of `ashmem run`),
 //!   [`syscalls`] (the kernel's system call tracepoints);
 //! - [`processes`], [`regions`]: what a source remembers of whom and what it met; [`wanted`]: processes as a person names them;
 //!   [`container`]: which container a process is in; [`life`]: what a region comes to;
-//! - [`session`]: a trace from its first line to its last: [`selection`], then [`line`], [`json`], [`perfetto`] or [`summary`],
+//! - [`session`]: a trace from its first line to its last: [`selection`], then [`mod@line`], [`json`], [`perfetto`] or [`summary`],
 //!   then [`output`]; [`clock`]: what time it was.
 
 pub mod agent;
