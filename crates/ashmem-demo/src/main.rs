@@ -234,7 +234,7 @@ fn look_at_the_trace(trace: Result<Trace, String>, inode: &str) -> Result<()> {
     }
     let seen = |parts: &[&str]| events.iter().any(|event| parts.iter().all(|part| event.contains(part)));
     let inode = format!("inode={inode} ");
-    claim("the name", seen(&["set_name:", "name=\"demo-region\"", "result=0"]))?;
+    claim("the name", seen(&["set_name:", "name=demo-region ", "result=0"]))?;
     claim("the size", seen(&["set_size:", "size=256", "result=0"]))?;
     claim("the mapping, under the inode that maps shows", seen(&["mmap:", &inode, "READ|WRITE", "result=0"]))?;
     claim("the mapping that was refused (EPERM is 1)", seen(&["mmap:", &inode, "READ|WRITE", "result=-1"]))?;
