@@ -75,10 +75,10 @@ impl Session {
         }
     }
 
-    /// Starts a program and waits until it runs.
-    fn start(&mut self, with: &str, script: &str) {
+    /// Starts a program and waits until it runs and is ready for keys.
+    fn start(&mut self, with: &str, prepare: &str, script: &str) {
         // What is typed is shown too: the word comes as one only from the program.
-        self.send(&format!("{with} sh -c 'echo u\"\"p; {script}'\n"));
+        self.send(&format!("{with} sh -c '{prepare} echo u\"\"p; {script}'\n"));
         self.until("up\r\n");
     }
 
@@ -103,17 +103,17 @@ fn played(with: &str) -> Vec<String> {
     let mut seen = Vec::new();
     // Ctrl-C and Ctrl-\ end it.
     for keys in [CONTROL_C, CONTROL_BACKSLASH] {
-        session.start(with, "exec sleep 60");
+        session.start(with, "", "exec sleep 60");
         session.send(keys);
         seen.push(session.status());
     }
     // One that minds Ctrl-C itself.
-    session.start(with, "trap \"echo cau\"\"ght; exit 5\" INT; while :; do sleep 0.05; done");
+    session.start(with, "trap \"echo cau\"\"ght; exit 5\" INT;", "while :; do sleep 0.05; done");
     session.send(CONTROL_C);
     session.until("caught");
     seen.push(session.status());
     // Ctrl-Z stops it, the shell notices, `fg` has it go on, and it has the terminal again.
-    session.start(with, "read line; echo got $line; exit 7");
+    session.start(with, "", "read line; echo got $line; exit 7");
     session.send(CONTROL_Z);
     session.until("Stopped");
     session.send("fg\n");
@@ -134,7 +134,7 @@ fn key_strokes_and_job_control_work_as_without_us() {
 #[test]
 fn a_terminal_that_hangs_up_ends_the_program() {
     let mut session = Session::new();
-    session.start(&format!("{ASHMEM} run --"), "echo pid $$ end; exec sleep 60");
+    session.start(&format!("{ASHMEM} run --"), "", "echo pid $$ end; exec sleep 60");
     session.until("pid ");
     let pid: i32 = session.until(" end").trim_end_matches(" end").parse().expect("a number");
     let alive = || {
