@@ -24,9 +24,9 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Check format, lints, documentation, licences and wording
+/// Check format, lints, documentation, licences, wording and the threat model's tests
 ///
-/// All five checks run whatever became of the others; the last line counts them. Nothing is changed.
+/// All six checks run whatever became of the others; the last line counts them. Nothing is changed.
 #[derive(Debug, Args)]
 pub(crate) struct Check {}
 
@@ -54,6 +54,7 @@ pub(crate) fn steps() -> Vec<Step> {
         }),
         Step::new("licences", licences),
         Step::new("wording", wording),
+        Step::new("threat model", threats),
     ]
 }
 
@@ -136,6 +137,59 @@ fn wording() -> Result<Verdict> {
     Ok(verdict(&wrong, format!("{} files", files.len())))
 }
 
+/// Each line of docs/security.md names a test that there is.
+fn threats() -> Result<Verdict> {
+    let page = fs::read_to_string(workspace::root().join("docs/security.md")).context("reading docs/security.md")?;
+    let mut sources = Vec::new();
+    for file in tracked(&["*.rs"])? {
+        let text = fs::read_to_string(workspace::root().join(&file)).with_context(|| format!("reading {file}"))?;
+        sources.push((file, text));
+    }
+    let (mut lines, mut names, mut wrong) = (0, 0, Vec::new());
+    for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Threat |")) {
+        lines += 1;
+        let tests = line.trim_end_matches('|').rsplit(" | ").next().unwrap_or_default();
+        // What stands between backquotes.
+        let mut quoted = tests.split('`').skip(1).step_by(2).peekable();
+        if quoted.peek().is_none() {
+            wrong.push(format!("names no test: {line}"));
+        }
+        for name in quoted {
+            names += 1;
+            if !is_test(name, &sources) {
+                wrong.push(format!("{name} is no test: {line}"));
+            }
+        }
+    }
+    if lines == 0 {
+        wrong.push("docs/security.md has no table of threats".to_owned());
+    }
+    Ok(verdict(&wrong, format!("{lines} threats, {names} tests")))
+}
+
+/// Whether this names a test of these sources: a function by its path, a module of tests, a case or a group of cases of the
+/// suite, a fuzz target, a step, or a word in one of the programs of a step.
+fn is_test(name: &str, sources: &[(String, String)]) -> bool {
+    let any = |holds: &dyn Fn(&str, &str) -> bool| sources.iter().any(|(file, text)| holds(file, text));
+    let function = name.rsplit("::").next().unwrap_or(name);
+    // `module::tests::function` lies in module.rs; a bare function anywhere.
+    let lies_in = |file: &str| match name.split_once("::tests") {
+        Some((module, _)) => file.ends_with(&format!("/src/{}.rs", module.replace("::", "/"))),
+        None => true,
+    };
+    let is_function = any(&|file, text| {
+        let place = text.find(&format!("fn {function}("));
+        lies_in(file) && place.is_some_and(|at| text[..at].trim_end().ends_with("#[test]"))
+    });
+    let is_module = name.ends_with("::tests") && any(&|file, text| lies_in(file) && text.contains("mod tests {"));
+    let case = name.strip_suffix('*').map_or_else(|| format!("\"{name}\""), |group| format!("\"{group}"));
+    let is_case = any(&|file, text| file.contains("conformance/src/cases/") && text.contains(&case));
+    let is_target = any(&|file, _| file.ends_with(&format!("fuzz_targets/{name}.rs")));
+    let step = name.trim_end_matches(" …");
+    let is_step = any(&|file, text| file.starts_with("xtask/src/") && text.contains(step));
+    is_function || is_module || is_case || is_target || is_step
+}
+
 /// Texts that are kept word for word as others wrote them, or by a tool.
 fn is_foreign_text(file: &str) -> bool {
     file.contains("LICENSE") || file == "Cargo.lock"
@@ -156,7 +210,33 @@ fn verdict(wrong: &[String], note: String) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::is_allowed;
+    use super::{is_allowed, is_test};
+
+    #[test]
+    fn a_test_is_known_by_its_place_and_nothing_else_passes_for_one() {
+        let sources = [
+            ("crates/agent/src/oci.rs", "mod tests {\n    #[test]\n    fn it_holds() {}\n    fn helper() {}\n}"),
+            ("crates/ashmem-conformance/src/cases/security.rs", "Case::new(\"security.race\", …)"),
+            ("fuzz/fuzz_targets/lxc.rs", ""),
+            ("xtask/src/containers.rs", "Step::new(\"LXC containers\", …)"),
+        ]
+        .map(|(file, text)| (file.to_owned(), text.to_owned()));
+        for name in [
+            "it_holds",
+            "oci::tests::it_holds",
+            "oci::tests",
+            "security.race",
+            "security.*",
+            "lxc",
+            "LXC containers",
+            "LXC …",
+        ] {
+            assert!(is_test(name, &sources), "{name}");
+        }
+        for name in ["helper", "lxc::tests::it_holds", "lxc::tests", "security.rac", "pins.*", "runc containers"] {
+            assert!(!is_test(name, &sources), "{name}");
+        }
+    }
 
     #[test]
     fn one_allowed_alternative_is_enough_and_every_part_is_needed() {

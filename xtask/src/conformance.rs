@@ -19,7 +19,7 @@ pub(crate) const OPERATIONS: u64 = 20_000;
 /// Hold a provider to the specification, or compare two on one random sequence
 ///
 /// Builds the suite as a static program and runs it where the provider is: `reference` (Debian 5.10's own driver) and
-/// `module` in a virtual machine, `run` (no module at all) on this host. Output and exit status are the suite's own; see
+/// `module` in a virtual machine, `run` (no module at all) on this host, or in a machine if a kernel is named. Output and exit status are the suite's own; see
 /// `cargo xtask vm --help` for those of a guest whose kernel fails.
 ///
 /// With --differential SEED the same random sequence runs on the reference and on the module, both on kernel 5.10, and the
@@ -32,9 +32,9 @@ pub(crate) struct Conformance {
     /// With --provider run: how the agent is told to work; the suite holds each level to what is declared for it
     #[arg(long, default_value = "full")]
     level: Level,
-    /// The kernel to boot; `reference` exists on 5.10 alone
-    #[arg(long, default_value = "5.10")]
-    kernel: Line,
+    /// The kernel to boot [default: 5.10, where alone `reference` exists; with --provider run: none, this host's runs]
+    #[arg(long)]
+    kernel: Option<Line>,
     /// Only cases whose id matches this pattern
     #[arg(long, value_name = "GLOB")]
     filter: Option<String>,
@@ -93,8 +93,9 @@ impl Level {
 impl Conformance {
     /// Runs the suite; the status is its own.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let needed = if matches!(self.provider, Answerer::Run) { &[][..] } else { std::slice::from_ref(&self.kernel) };
-        setup::ensure(needed)?;
+        let here = matches!(self.provider, Answerer::Run) && self.kernel.is_none();
+        let kernel = self.kernel.unwrap_or(Line::V5_10);
+        setup::ensure(if here { &[] } else { std::slice::from_ref(&kernel) })?;
         if let Some(seed) = self.differential {
             return self.compare(seed);
         }
@@ -105,12 +106,12 @@ impl Conformance {
         if self.json {
             arguments.push("--json".to_owned());
         }
-        let provider = match self.provider {
-            Answerer::Reference => Provider::Reference,
-            Answerer::Module => Provider::Module,
-            Answerer::Run => return on_host(self.level, &arguments),
+        let outcome = match self.provider {
+            Answerer::Reference => in_machine(Provider::Reference, kernel, &arguments, true)?,
+            Answerer::Module => in_machine(Provider::Module, kernel, &arguments, true)?,
+            Answerer::Run if here => return on_host(self.level, &arguments),
+            Answerer::Run => under_run_in_machine(self.level, kernel, &arguments, true)?,
         };
-        let outcome = in_machine(provider, self.kernel, &arguments, true)?;
         if !matches!(outcome.status, Status::Exit(_)) {
             eprintln!("conformance: {}", outcome.status);
         }
@@ -137,6 +138,26 @@ pub(crate) fn in_machine(provider: Provider, kernel: Line, arguments: &[String],
     all.extend_from_slice(arguments);
     let options = Options { provider, smp: 2, ..Options::default() };
     vm::run(&VmRequest { kernel, options, program: suite()?, arguments: all, live })
+}
+
+/// Runs the suite in a machine under `ashmem run`, where memory may be filled and binder is.
+pub(crate) fn under_run_in_machine(level: Level, kernel: Line, arguments: &[String], live: bool) -> Result<VmOutcome> {
+    /// Seconds for a case: each notification is two switches between processes, and those are what emulation is slowest at.
+    const LIMIT: &str = "120";
+    let program = static_program::build_named("ashmem-cli", "ashmem")?;
+    let options = Options {
+        provider: Provider::None,
+        smp: 2,
+        timeout: 1800,
+        file: vec![format!("{}:/bin/suite", suite()?.display())],
+        ..Options::default()
+    };
+    let (words, provider) = level.words();
+    let mut all = vec!["run"];
+    all.extend(words);
+    all.extend(["--", "/bin/suite", "--limit", LIMIT, "--provider", provider]);
+    let arguments = all.into_iter().map(str::to_owned).chain(arguments.iter().cloned()).collect();
+    vm::run(&VmRequest { kernel, options, program, arguments, live })
 }
 
 /// What two providers made of one sequence.

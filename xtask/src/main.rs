@@ -13,6 +13,7 @@ mod console;
 mod containers;
 mod demo;
 mod doctor;
+mod fuzz;
 mod image;
 mod initramfs;
 mod kernel;
@@ -55,6 +56,7 @@ enum Verb {
     Conformance(conformance::Conformance),
     Test(test::Test),
     Check(check::Check),
+    Fuzz(fuzz::Fuzz),
     Bench(bench::Bench),
     Demo(demo::Demo),
 }
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Conformance(verb) => verb.run(),
         Verb::Test(verb) => Ok(verb.run()),
         Verb::Check(verb) => Ok(verb.run()),
+        Verb::Fuzz(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
     };

@@ -9,8 +9,8 @@ use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
 use crate::{
-    cdi, check, containers, doctor, kubernetes, library, package, process, recipes, report, setup, static_program,
-    tracing, waydroid, workspace,
+    cdi, check, containers, doctor, fuzz, kubernetes, library, package, process, recipes, report, setup,
+    static_program, tracing, waydroid, workspace,
 };
 use anyhow::Result;
 use clap::Args;
@@ -19,6 +19,9 @@ use std::thread;
 
 /// The seed of the random sequence every run plays; --all plays more.
 const SEED: u64 = 1;
+
+/// How long --all runs each fuzz target.
+const FUZZ_SECONDS: u32 = 60;
 
 /// An ordinary user that every machine has: nobody.
 const NOBODY: u32 = 65534;
@@ -29,7 +32,8 @@ const NOBODY: u32 = 65534;
 /// allow. The last line is `N passed, N failed, N skipped`; the exit status is 0 only when nothing failed.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
-    /// Also the checks of `cargo xtask check`, ten random sequences instead of one, docs/tracing.md with the module, and the packages
+    /// Also the checks of `cargo xtask check`, ten random sequences instead of one, the fuzz targets, the suite under `ashmem run` in a
+    /// machine, docs/tracing.md with the module, and the packages
     #[arg(long)]
     all: bool,
     /// Only steps whose name contains this
@@ -59,6 +63,7 @@ impl Test {
         steps.extend([under_run(Level::Fast, Some(NOBODY)), under_run(Level::Bare, Some(NOBODY))]);
         if self.all {
             steps.extend([under_run(Level::Fast, None), under_run(Level::Bare, None)]);
+            steps.extend(fuzz::steps(FUZZ_SECONDS));
         }
         steps.extend(containers::steps());
         steps.extend([waydroid::here(), cdi::step(), kubernetes::step()]);
@@ -83,6 +88,7 @@ impl Test {
         if self.all {
             // trace-cmd now and then loses a record where boots run side by side.
             steps.push(recipes::tracing_on_module());
+            steps.push(under_run_booted(Line::V6_1));
             steps.push(waydroid::booted());
             steps.extend(package::steps());
         }
@@ -149,6 +155,13 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
 }
 
 /// The module's coming and going, its tracepoints, and its life without memory.
+/// The suite under `ashmem run` in a machine, where there is binder, memory may be filled, and the kernel is an older one.
+fn under_run_booted(kernel: Line) -> Step {
+    Step::new(format!("suite under ashmem run, kernel {kernel}"), move || {
+        conformance::under_run_in_machine(Level::Full, kernel, &[], false).map(|outcome| verdict(&outcome))
+    })
+}
+
 fn trial(kernel: Line) -> Step {
     Step::new(format!("module trial, kernel {kernel}"), move || {
         let stock = Kernel::fetch(kernel)?;

@@ -1,9 +1,10 @@
-//! Programs of this Debian's packages, with the libraries they load, for a guest that has neither.
+//! Programs of others: of this Debian's packages, with the libraries they load, for a guest that has neither; and of
+//! crates.io, for this machine.
 
-use crate::process;
+use crate::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a package brings that no program reads.
@@ -32,6 +33,22 @@ pub(crate) fn packages(names: &[&str]) -> Result<Vec<String>> {
         bail!("the packages {names:?} hold no file");
     }
     Ok(found.into_iter().map(ToOwned::to_owned).collect())
+}
+
+/// The program of this crate in this version, installed into the cache if it is not there yet.
+pub(crate) fn from_crates_io(name: &str, version: &str) -> Result<PathBuf> {
+    let tools = workspace::cache("tools")?;
+    let _lock = workspace::lock("tools")?;
+    let program = tools.join("bin").join(name);
+    let installed = process::capture(Command::new(&program).arg("--version")).unwrap_or_default();
+    if installed.split_whitespace().last() == Some(version) {
+        return Ok(program);
+    }
+    eprintln!("installing {name} {version} into {} (some minutes) ...", tools.display());
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["install", "--quiet", "--locked", name, "--version", &format!("={version}"), "--root"]);
+    process::capture(cargo.arg(&tools)).with_context(|| format!("installing {name} from crates.io"))?;
+    Ok(program)
 }
 
 /// The file that a line of ldd(1) names: `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, or the loader itself.

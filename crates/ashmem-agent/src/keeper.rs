@@ -6,15 +6,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::pressure::{Pressure, is_short, share_of};
+use crate::pressure::{Pressure, Supply, share_of};
 use crate::supervisor::Supervisor;
 
 /// How long one request may take before another loop takes over: this long, and up to twice this.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// How often memory is looked at while it is scarce and there is something to purge.
+const CLOSELY: Duration = Duration::from_millis(20);
 /// After so many ticks of [`PATIENCE`] without a request, what only saves work is let go.
 const QUIET: u32 = 4;
 /// Loops that callers may hold up at once; who wants more holds up its own origin.
@@ -70,8 +72,8 @@ impl Supervisor {
     /// Keeps watch until the supervisor ends.
     pub(crate) fn keep<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         let pressure = Pressure::watch();
-        let tick = Timespec { tv_sec: 0, tv_nsec: PATIENCE.subsec_nanos().into() };
         let (mut seen, mut quiet) = (self.shift().pulse(), 0);
+        let (mut supply, mut last_tick) = (Supply::Plenty, Instant::now());
         while !self.has_ended() {
             let mut polled = vec![PollFd::from_borrowed_fd(self.activity(), PollFlags::IN)];
             polled.extend(pressure.trigger().map(|trigger| PollFd::from_borrowed_fd(trigger, PollFlags::PRI)));
@@ -79,19 +81,17 @@ impl Supervisor {
             if rests {
                 polled.push(PollFd::from_borrowed_fd(self.deaths(), PollFlags::IN));
             }
-            let ticked = poll(&mut polled, if rests { None } else { Some(&tick) }) == Ok(0);
+            let wait = if supply == Supply::Plenty { PATIENCE } else { CLOSELY };
+            let wait = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
+            let _ = poll(&mut polled, if rests { None } else { Some(&wait) });
             self.wake_up();
-            self.origin().table().reap();
-            let short = match pressure.trigger() {
-                Some(_) => polled[1].revents().contains(PollFlags::PRI),
-                None => ticked && self.origin().purgeable() > 0 && is_short(),
-            };
-            if short {
-                let mut origin = self.origin();
-                let share = share_of(origin.purgeable());
-                let purged = origin.purge(share);
-                tracing::debug!(purged, "pages purged under memory pressure");
+            // What was slept through counts for nothing.
+            let ticked = !rests && last_tick.elapsed() >= PATIENCE;
+            if ticked || rests {
+                last_tick = Instant::now();
             }
+            let told = pressure.trigger().is_some() && polled[1].revents().contains(PollFlags::PRI);
+            supply = self.relieve(told);
             let pulse = self.shift().pulse();
             if pulse != seen {
                 (seen, quiet) = (pulse, 0);
@@ -102,6 +102,20 @@ impl Supervisor {
                 quiet += 1;
             }
         }
+    }
+
+    /// Forgets the dead, and purges where memory is short or the kernel has `told` of pressure; how much there was before.
+    fn relieve(&self, told: bool) -> Supply {
+        let purgeable = self.origin().purgeable();
+        if purgeable == 0 {
+            return Supply::Plenty;
+        }
+        let supply = Supply::now();
+        if told || supply == Supply::Short {
+            let purged = self.origin().purge(share_of(purgeable));
+            tracing::debug!(purged, "pages purged under memory pressure");
+        }
+        supply
     }
 }
 

@@ -1,8 +1,10 @@
 //! Memory pressure: when unpinned pages go.
 //!
-//! The kernel's own driver purges when memory is reclaimed. A supervisor is told by pressure stall information
-//! (`/proc/pressure/memory`), where the kernel has it and lets this user ask; otherwise it looks at MemAvailable from time
-//! to time, while there is anything to purge.
+//! The kernel's own driver purges when memory is reclaimed. A supervisor looks at MemAvailable while there is anything to
+//! purge, the closer the less there is. And it is told by pressure stall information (`/proc/pressure/memory`), where the
+//! kernel has it and lets this user ask: of programs that wait for memory while the system has some, as behind a cgroup's
+//! limit. That alone is not enough: where nothing else can be reclaimed, as without swap, nobody waits for long before
+//! the kernel kills.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,6 +14,8 @@ use rustix::fs::{Mode, OFlags};
 const TRIGGER: &[u8] = b"some 150000 2000000\0";
 /// Memory is short when less than this part of it is available: the kernel's own watermarks are not far then.
 const SHORT: u64 = 16;
+/// And is looked at closely when less than this part is.
+const SCARCE: u64 = 4;
 /// At each sign of pressure this part of what can be purged goes.
 const PART: u64 = 4;
 /// And no fewer pages than this.
@@ -29,20 +33,45 @@ impl Pressure {
         let trigger = rustix::fs::open("/proc/pressure/memory", flags, Mode::empty())
             .and_then(|file| rustix::io::write(&file, TRIGGER).map(|_| file));
         if let Err(error) = &trigger {
-            tracing::debug!(%error, "no pressure stall information: MemAvailable is looked at instead");
+            tracing::debug!(%error, "no pressure stall information: MemAvailable alone is looked at");
         }
         Self { trigger: trigger.ok() }
     }
 
-    /// Shows an exceptional condition (POLLPRI) under pressure; `None` where [`is_short`] must be asked.
+    /// Shows an exceptional condition (POLLPRI) under pressure, at most once in 2 s.
     pub(crate) fn trigger(&self) -> Option<BorrowedFd<'_>> {
         self.trigger.as_ref().map(AsFd::as_fd)
     }
 }
 
-/// Whether memory is short.
-pub(crate) fn is_short() -> bool {
-    std::fs::read_to_string("/proc/meminfo").is_ok_and(|text| is_short_in(&text))
+/// How much memory there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Supply {
+    /// Enough.
+    Plenty,
+    /// A greedy program could take the rest within a second.
+    Scarce,
+    /// It is time to purge.
+    Short,
+}
+
+impl Supply {
+    /// What the system has now.
+    pub(crate) fn now() -> Self {
+        std::fs::read_to_string("/proc/meminfo").map_or(Self::Plenty, |text| Self::of(&text))
+    }
+
+    fn of(meminfo: &str) -> Self {
+        let value = |key| {
+            let line = meminfo.lines().find_map(|line| line.strip_prefix(key));
+            line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        };
+        match (value("MemAvailable:"), value("MemTotal:")) {
+            (Some(available), Some(total)) if available < total / SHORT => Self::Short,
+            (Some(available), Some(total)) if available < total / SCARCE => Self::Scarce,
+            _ => Self::Plenty,
+        }
+    }
 }
 
 /// How many pages to purge of so many that can be.
@@ -50,26 +79,16 @@ pub(crate) fn share_of(purgeable: u64) -> u64 {
     (purgeable / PART).max(LEAST)
 }
 
-fn is_short_in(meminfo: &str) -> bool {
-    let value = |key| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(key));
-        line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-    };
-    match (value("MemAvailable:"), value("MemTotal:")) {
-        (Some(available), Some(total)) => available < total / SHORT,
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_short_below_a_sixteenth() {
-        assert!(is_short_in("MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: 999 kB\n"));
-        assert!(!is_short_in("MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: 1000 kB\n"));
-        assert!(!is_short_in(""));
+    fn memory_is_scarce_below_a_quarter_and_short_below_a_sixteenth() {
+        let of = |available| Supply::of(&format!("MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: {available} kB\n"));
+        let supplies = [4000, 3999, 1000, 999].map(of);
+        assert_eq!(supplies, [Supply::Plenty, Supply::Scarce, Supply::Scarce, Supply::Short]);
+        assert_eq!(Supply::of(""), Supply::Plenty);
     }
 
     #[test]

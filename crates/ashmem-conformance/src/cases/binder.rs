@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use ashmem_core::abi::{IS_UNPINNED, NOT_PURGED, WAS_PURGED};
 use binder_client::{Binder, Message};
 
+use super::run;
 use crate::case::{Case, Env, Stop, Verdict, equal, failed, refused};
 use crate::device::Region;
 use crate::map::{PAGE, R};
@@ -34,7 +35,8 @@ pub(crate) const CASES: &[Case] = &[
             equal("the reply", reply, 4711)?;
             equal("the server's bytes", map.read(0, 13)?, b"to the client".to_vec())
         },
-    ),
+    )
+    .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "binder.in-a-reply",
         &["OPEN-04", "MMAP-11"],
