@@ -143,12 +143,12 @@ pub(crate) fn in_machine(provider: Provider, kernel: Line, arguments: &[String],
 /// Runs the suite in a machine under `ashmem run`, where memory may be filled and binder is.
 pub(crate) fn under_run_in_machine(level: Level, kernel: Line, arguments: &[String], live: bool) -> Result<VmOutcome> {
     /// Seconds for a case: each notification is two switches between processes, and those are what emulation is slowest at.
-    const LIMIT: &str = "120";
+    const LIMIT: &str = "600";
     let program = static_program::build_named("ashmem-cli", "ashmem")?;
     let options = Options {
         provider: Provider::None,
         smp: 2,
-        timeout: 1800,
+        timeout: 2400,
         file: vec![format!("{}:/bin/suite", suite()?.display())],
         ..Options::default()
     };

@@ -4,6 +4,7 @@ mod faults;
 mod machine;
 mod readme;
 mod release;
+mod service;
 mod signing;
 mod stage;
 mod trial;
@@ -43,6 +44,9 @@ pub(crate) struct Package {
     /// With --trial: a kernel that takes signed modules alone, instead
     #[arg(long, requires = "trial", conflicts_with = "faults")]
     signing: bool,
+    /// With --trial: the agent as systemd's service, killed and started anew, instead
+    #[arg(long, requires = "trial", conflicts_with_all = ["faults", "signing"])]
+    service: bool,
 }
 
 impl Package {
@@ -50,9 +54,10 @@ impl Package {
         setup::ensure(&[])?;
         if let Some(release) = self.trial {
             let trial = trial(release, self.built)?;
-            let seen = match (self.faults, self.signing) {
-                (true, _) => faults::run(&trial)?,
-                (_, true) => signing::run(&trial)?,
+            let seen = match (self.faults, self.signing, self.service) {
+                (true, ..) => faults::run(&trial)?,
+                (_, true, _) => signing::run(&trial)?,
+                (.., true) => service::run(&trial)?,
                 _ => trial.run()?,
             };
             println!("{seen}");
@@ -80,6 +85,7 @@ pub(crate) fn steps() -> Vec<Step> {
         on("life", Release::Bookworm, Trial::run),
         on("faults", Release::Bookworm, faults::run),
         on("signing", Release::Bookworm, signing::run),
+        on("service", Release::Bookworm, service::run),
     ];
     steps.extend([Release::Trixie, Release::Sid, Release::Bullseye].map(|release| on("life", release, Trial::run)));
     steps

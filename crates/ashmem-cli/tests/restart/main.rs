@@ -103,31 +103,36 @@ impl World {
         Guarded(self.manager.start(&[("ashmem-agent.socket", &self.oci), ("ashmem-lxc.socket", &self.lxc)]))
     }
 
-    /// Starts a client under the filter and brings its listener to the agent.
+    /// A client of this world's agent.
     fn container(&self, id: &str, time: Duration) -> Client {
-        let (ours, theirs) = UnixStream::pair().expect("a pair");
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", "the_client", "--nocapture"]).env(CLIENT, time.as_millis().to_string());
-        // What is no descriptor of the client's must not look like one: 0 is what a spoilt answer would be.
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let program = Filter { fidelity: Fidelity::Full, node: Node::Absent }.program();
-        // SAFETY: between fork and exec there are system calls and a few allocations, in a process of one thread.
-        unsafe {
-            command.pre_exec(move || {
-                libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
-                let listener = install(&program, Privileges::Renounce).map_err(std::io::Error::other)?;
-                pass(&theirs, b"!", Some(&listener));
-                Ok(())
-            });
-        }
-        // The call returns when the program is executed, which needs an answer, for the loader opens files.
-        let starting = thread::spawn(move || command.spawn().expect("the client starts"));
-        let listener = take(&ours);
-        let message = format!(r#"{{"fds":["seccompFd"],"pid":0,"state":{{"id":"{id}","status":"creating"}}}}"#);
-        let runtime = UnixStream::connect(self.folder.join("agent.sock")).expect("the agent listens");
-        pass(&runtime, message.as_bytes(), Some(&listener));
-        Client::ready(starting.join().expect("it started"))
+        container(&self.folder.join("agent.sock"), id, time)
     }
+}
+
+/// Starts a client under the filter and brings its listener to the agent.
+fn container(agent: &Path, id: &str, time: Duration) -> Client {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", "the_client", "--nocapture"]).env(CLIENT, time.as_millis().to_string());
+    // What is no descriptor of the client's must not look like one: 0 is what a spoilt answer would be.
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let program = Filter { fidelity: Fidelity::Full, node: Node::Absent }.program();
+    // SAFETY: between fork and exec there are system calls and a few allocations, in a process of one thread.
+    unsafe {
+        command.pre_exec(move || {
+            libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
+            let listener = install(&program, Privileges::Renounce).map_err(std::io::Error::other)?;
+            pass(&theirs, b"!", Some(&listener));
+            Ok(())
+        });
+    }
+    // The call returns when the program is executed, which needs an answer, for the loader opens files.
+    let starting = thread::spawn(move || command.spawn().expect("the client starts"));
+    let listener = take(&ours);
+    let message = format!(r#"{{"fds":["seccompFd"],"pid":0,"state":{{"id":"{id}","status":"creating"}}}}"#);
+    let runtime = UnixStream::connect(agent).expect("the agent listens");
+    pass(&runtime, message.as_bytes(), Some(&listener));
+    Client::ready(starting.join().expect("it started"))
 }
 
 impl Drop for World {
@@ -202,6 +207,35 @@ fn a_killed_agents_containers_go_on_with_the_next() {
     let clients: Vec<_> = (0..4).map(|number| world.container(&format!("c{number}"), Duration::from_secs(4))).collect();
     assert_eq!(world.manager.names().len(), 4 * 3, "{:?}", world.manager.names());
     restart(&world, clients, 20, End::Killed, agent);
+}
+
+/// The same with systemd, its socket and its descriptor store.
+#[test]
+#[ignore = "needs a systemd with ashmem-agent.service: `cargo xtask package --trial bookworm --service` boots one and runs this there"]
+fn a_killed_services_containers_go_on_with_the_next() {
+    const SERVICE: &str = "ashmem-agent.service";
+    const KILLS: u64 = 12;
+    let systemctl = |words: &[&str]| {
+        let output = Command::new("systemctl").args(words).arg(SERVICE).output().expect("systemctl");
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).trim().to_owned());
+        assert!(output.status.success(), "systemctl {words:?} {SERVICE}: {said:?}");
+        said[0].clone()
+    };
+    let agent = Path::new("/run/ashmem/agent.sock");
+    let clients: Vec<_> =
+        (0..4).map(|number| container(agent, &format!("c{number}"), Duration::from_secs(30))).collect();
+    let mut killed = Vec::new();
+    for turn in 0..KILLS {
+        thread::sleep(Duration::from_micros(800_000 + 7_919 * turn));
+        killed.push(systemctl(&["show", "--property=MainPID", "--value"]));
+        systemctl(&["kill", "--kill-who=main", "--signal=KILL"]);
+    }
+    let rounds: Vec<u64> = clients.into_iter().map(Client::finish).collect();
+    assert!(rounds.iter().all(|rounds| *rounds > 20), "{rounds:?}");
+    killed.retain(|pid| pid != "0");
+    killed.dedup();
+    assert!(killed.len() as u64 > KILLS / 2, "these were the agents that were killed: {killed:?}");
+    println!("{} agents killed, rounds of four clients: {rounds:?}", killed.len());
 }
 
 #[test]
