@@ -445,6 +445,35 @@ static void undumpable(void)
 	round_trip();
 }
 
+/* Says who supervises, then makes and drops regions in four processes with each line it is given. */
+static void churn(void)
+{
+	char line[16];
+
+	printf("%d\n", getppid());
+	while (fflush(stdout) == 0 && fgets(line, sizeof(line), stdin)) {
+		for (int i = 0; i < 4; i++) {
+			if (fork())
+				continue;
+			for (int times = 0; times < 1000; times++) {
+				struct pin half = {0, 4096};
+				int fd = open("/dev/ashmem", O_RDWR | O_CLOEXEC);
+				char *at;
+
+				CHECK(fd >= 0 && ioctl(fd, SET_NAME, "churn") == 0 && ioctl(fd, SET_SIZE, 8192) == 0);
+				at = map(fd, 8192, PROT_READ | PROT_WRITE);
+				*at = 1;
+				CHECK(ioctl(fd, UNPIN, &half) == 0);
+				CHECK(munmap(at, 8192) == 0 && close(fd) == 0);
+			}
+			exit(0);
+		}
+		for (int i = 0, status; i < 4; i++)
+			CHECK(wait(&status) > 0 && status == 0);
+		printf("ok\n");
+	}
+}
+
 int main(int count, char **words)
 {
 	const char *verb = count > 1 ? words[1] : "round-trip";
@@ -483,7 +512,10 @@ int main(int count, char **words)
 		reused();
 	else if (!strcmp(verb, "alone"))
 		alone();
-	else if (!strcmp(verb, "undumpable"))
+	else if (!strcmp(verb, "churn")) {
+		churn();
+		return 0;
+	} else if (!strcmp(verb, "undumpable"))
 		undumpable();
 	else
 		CHECK(!"a verb that is known");

@@ -3,6 +3,7 @@
 //! The programs are built from `client.c` with the host's C compiler. What this host cannot do is skipped with a line that
 //! says so.
 
+mod churn;
 mod go;
 mod refusals;
 #[path = "../sandbox/mod.rs"]
