@@ -41,7 +41,11 @@ pub(crate) fn run(trial: &Trial) -> Result<String> {
     if !said.contains("Key was rejected by service") && !said.contains("Required key not available") {
         bail!("the module was refused, but not for its key:\n{said}");
     }
-    let script = format!("grep -w {ENFORCED} /proc/cmdline\n{}", trial.device_script());
+    let script = format!(
+        "grep -w {ENFORCED} /proc/cmdline\ndmesg | grep -iE 'x\\.509|mok|integrity|secure ?boot|ashmem|modsign' || true\n\
+         ls -l {VARIABLE} || true\n{}",
+        trial.device_script()
+    );
     let life = machine.boot_by_firmware(&kernel, &script, ENFORCED)?;
     report(&life).context("with the key enrolled")?;
     Ok(format!("signed by `{}`, refused without that key and taken with it by {kernel}", signer.trim()))
