@@ -4,7 +4,7 @@
 //! The validator, with the schemas of several releases, comes from PyPI (kubernetes-validate) into the cache.
 
 use crate::steps::{Step, Verdict};
-use crate::{process, static_program, workspace};
+use crate::{process, pypi, static_program, workspace};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs;
@@ -45,26 +45,7 @@ pub(crate) struct Validator(PathBuf);
 impl Validator {
     /// Fetches it unless it is there.
     pub(crate) fn ensure() -> Result<Self> {
-        let _lock = workspace::lock("kubernetes-validate")?;
-        let folder = workspace::cache("python")?.join(format!("kubernetes-validate-{VALIDATOR}"));
-        if !folder.exists() {
-            eprintln!("fetching the validator of Kubernetes manifests ...");
-            workspace::make_whole(&folder, |part| {
-                let mut pip = Command::new("python3");
-                pip.args([
-                    "-m",
-                    "pip",
-                    "--disable-pip-version-check",
-                    "install",
-                    "--quiet",
-                    "--root-user-action",
-                    "ignore",
-                ]);
-                pip.arg("--target").arg(part).arg(format!("kubernetes-validate=={VALIDATOR}"));
-                process::capture(&mut pip).map(drop).context("fetching kubernetes-validate from PyPI")
-            })?;
-        }
-        Ok(Self(folder))
+        pypi::package("kubernetes-validate", VALIDATOR).map(Self)
     }
 
     fn python(&self, code: &str, words: &[&str]) -> Command {

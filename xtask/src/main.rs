@@ -22,6 +22,7 @@ mod library;
 mod module;
 mod package;
 mod process;
+mod pypi;
 mod qemu;
 mod recipes;
 mod report;

@@ -98,24 +98,19 @@ exec chroot . sh -ec "$1""#;
 
     /// Boots one of its kernels with the machine's own systemd, which runs the script when everything else has started.
     pub(crate) fn boot(&self, kernel: &str, script: &str) -> Result<Life> {
-        self.boot_with(kernel, script, "", &[])
+        self.boot_with(kernel, script, &[])
     }
 
-    /// As [`Self::boot`], by a UEFI firmware whose variables stay from one boot to the next, with parameters for the kernel.
-    pub(crate) fn boot_by_firmware(&self, kernel: &str, script: &str, parameters: &str) -> Result<Life> {
-        let variables = self.outside("variables.fd");
-        if !variables.exists() {
-            fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &variables)
-                .context("copying the firmware's empty variables")?;
-        }
+    /// As [`Self::boot`], by a UEFI firmware with these variables.
+    pub(crate) fn boot_by_firmware(&self, kernel: &str, script: &str, variables: &Path) -> Result<Life> {
         let drives = [
             "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd".to_owned(),
             format!("if=pflash,format=raw,file={}", variables.display()),
         ];
-        self.boot_with(kernel, script, parameters, &drives)
+        self.boot_with(kernel, script, &drives)
     }
 
-    fn boot_with(&self, kernel: &str, script: &str, parameters: &str, drives: &[String]) -> Result<Life> {
+    fn boot_with(&self, kernel: &str, script: &str, drives: &[String]) -> Result<Life> {
         // Idle: after every job of the boot.
         const UNIT: &str =
             "[Unit]\nDescription=A trial of packages\n\n[Service]\nType=idle\nExecStart=/bin/sh /trial/life\n";
@@ -126,7 +121,7 @@ exec chroot . sh -ec "$1""#;
             .context("keeping the journal in memory")?;
         let wanted = self.upper("etc/systemd/system/multi-user.target.wants")?.join("trial.service");
         symlink("/etc/systemd/system/trial.service", &wanted).context("having the trial's unit started")?;
-        let life = self.start(kernel, script, parameters, drives);
+        let life = self.start(kernel, script, "", drives);
         fs::remove_file(units.join("trial.service")).context("removing the trial's unit")?;
         fs::remove_file(wanted).context("removing the trial's unit")?;
         life

@@ -1,15 +1,27 @@
-//! A kernel that takes signed modules alone: it refuses the module until DKMS's key is enrolled, and takes it then.
+//! Secure Boot: a firmware that has it on, and a kernel that refuses the module until DKMS's key is enrolled and takes it then.
 //!
-//! Enrolled means here that the firmware's variable that shim would have left, `MokListRT`, holds the key: Debian's kernels
-//! take from it the keys they trust. Shim and its blue screen, which ask a person to agree, are not part of this trial, and
-//! neither is the firmware's own check of the kernel.
+//! The firmware (OVMF) trusts Debian's key and starts Debian's kernel by it, as shim would. Enrolled means that the variable
+//! `MokListRT`, which shim leaves, holds DKMS's key. Shim itself and its blue screen, which ask a person to agree, are not
+//! part of this trial.
 
+use super::machine::Machine;
 use super::trial::{Trial, install, report};
-use anyhow::{Context, Result, bail};
+use crate::{process, pypi};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use std::fmt::Write;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
-/// `MokListRT` in shim's name space, as Linux shows it.
-const VARIABLE: &str = "/sys/firmware/efi/efivars/MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23";
+/// The editor of a firmware's variables.
+const EDITOR: (&str, &str) = ("virt-firmware", "26.10");
+
+/// The firmware's own variables, all at their beginning.
+const EMPTY: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+/// Shim's name space.
+const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
 
 /// Kept over reboots, seen by the firmware's drivers, seen by a running system.
 const ATTRIBUTES: u32 = 1 | 2 | 4;
@@ -19,45 +31,63 @@ const X509: [u8; 16] = [0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0x
 
 /// Tries it on the release's own kernel; what was seen, in one line.
 pub(crate) fn run(trial: &Trial) -> Result<String> {
-    const ENFORCED: &str = "module.sig_enforce=1";
     let machine = trial.machine("signing")?;
     machine.must(&install(&trial.packages))?;
     let kernel = machine.kernels()?.into_iter().next().context("the machine has no kernel")?;
     let signer = machine.must(&format!("modinfo -k {kernel} -F signer ashmem_linux"))?;
-    if signer.trim().is_empty() {
-        bail!("DKMS did not sign the module");
-    }
-    let key = machine.file("var/lib/dkms/mok.pub")?;
-    let list = machine.outside("mok.variable");
-    fs::write(&list, variable(&key)?).with_context(|| format!("writing {}", list.display()))?;
-    machine.give(&list)?;
-    let refused = format!(
-        "if modprobe ashmem_linux; then exit 1; fi\ntest ! -e /dev/ashmem\ndmesg | grep -i 'ashmem\\|key' || true\n\
-         [ -d /sys/firmware/efi/efivars/ ] && mountpoint -q /sys/firmware/efi/efivars || mount -t efivarfs efivarfs \
-         /sys/firmware/efi/efivars\ncat /trial/mok.variable >{VARIABLE}"
-    );
-    let life = machine.boot_by_firmware(&kernel, &refused, ENFORCED)?;
+    ensure!(!signer.trim().is_empty(), "DKMS did not sign the module");
+
+    let variables = machine.outside("variables.fd");
+    let on = ["--enroll-generate", "trial", "--no-microsoft", "--distro-keys", "debian", "--secure-boot"];
+    edit(Path::new(EMPTY), &on, &variables)?;
+    let refused = "dmesg | grep -i 'secure boot enabled'\nif modprobe ashmem_linux; then exit 1; fi\ntest ! -e /dev/ashmem\n\
+                   if ashmem doctor --mode module; then exit 1; fi";
+    let life = machine.boot_by_firmware(&kernel, refused, &variables)?;
     let said = report(&life).context("before the key was enrolled")?;
     if !said.contains("Key was rejected by service") && !said.contains("Required key not available") {
         bail!("the module was refused, but not for its key:\n{said}");
     }
-    let script = format!(
-        "grep -w {ENFORCED} /proc/cmdline\ndmesg | grep -iE 'x\\.509|mok|integrity|secure ?boot|ashmem|modsign' || true\n\
-         ls -l {VARIABLE} || true\n{}",
-        trial.device_script()
-    );
-    let life = machine.boot_by_firmware(&kernel, &script, ENFORCED)?;
+    ensure!(said.contains("mokutil --import"), "the doctor does not lead to enrolling the key:\n{said}");
+
+    let enrolled = machine.outside("enrolled.fd");
+    edit(&variables, &["--set-json", &list(&machine)?], &enrolled)?;
+    let script = format!("dmesg | grep -i 'secure boot enabled'\n{}", trial.device_script());
+    let life = machine.boot_by_firmware(&kernel, &script, &enrolled)?;
     report(&life).context("with the key enrolled")?;
-    Ok(format!("signed by `{}`, refused without that key and taken with it by {kernel}", signer.trim()))
+    Ok(format!(
+        "signed by `{}`, refused under Secure Boot without that key and taken with it by {kernel}",
+        signer.trim()
+    ))
 }
 
-/// The variable's file: attributes, then one list that holds one certificate.
-fn variable(certificate: &[u8]) -> Result<Vec<u8>> {
+/// Writes a file of variables with others in it.
+fn edit(from: &Path, changes: &[&str], to: &Path) -> Result<()> {
+    const MAIN: &str = "import sys; from virt.firmware.vars import main; sys.exit(main())";
+    let mut editor = Command::new("python3");
+    editor.env("PYTHONPATH", pypi::package(EDITOR.0, EDITOR.1)?).args(["-c", MAIN]);
+    editor.arg("--input").arg(from).args(changes).arg("--output").arg(to);
+    process::capture(&mut editor).map(drop).context("editing the firmware's variables")
+}
+
+/// `MokListRT` with the machine's key, as a file that the editor reads; its path.
+fn list(machine: &Machine) -> Result<String> {
+    let mut data = String::new();
+    for byte in signatures(&machine.file("var/lib/dkms/mok.pub")?)? {
+        write!(data, "{byte:02x}")?;
+    }
+    let variable = json!({ "name": "MokListRT", "guid": SHIM, "attr": ATTRIBUTES, "data": data });
+    let file = machine.outside("enrolled.json");
+    fs::write(&file, json!({ "version": 2, "variables": [variable] }).to_string())
+        .with_context(|| format!("writing {}", file.display()))?;
+    Ok(file.display().to_string())
+}
+
+/// One list of one certificate.
+fn signatures(certificate: &[u8]) -> Result<Vec<u8>> {
     const HEADER: usize = 28;
     let signature = u32::try_from(16 + certificate.len()).context("a certificate is small")?;
     let whole = u32::try_from(HEADER).context("a header is small")? + signature;
-    let mut bytes = ATTRIBUTES.to_le_bytes().to_vec();
-    bytes.extend(X509);
+    let mut bytes = X509.to_vec();
     for number in [whole, 0, signature] {
         bytes.extend(number.to_le_bytes());
     }
