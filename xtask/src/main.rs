@@ -14,6 +14,7 @@ mod containers;
 mod demo;
 mod doctor;
 mod fuzz;
+mod help;
 mod image;
 mod initramfs;
 mod kernel;

@@ -9,6 +9,9 @@ use clap::{Args, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
+/// When this version's pages were last changed.
+const DATE: &str = "2026-11-25";
+
 /// Write the manual pages into a folder: ashmem(1) and one for each verb
 ///
 /// Debian's package brings them; this is for other installations.
@@ -54,7 +57,7 @@ fn whole() -> Command {
 fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>> {
     let below: Vec<_> = command.get_subcommands().filter(|verb| !verb.is_hide_set()).collect();
     let source = format!("ashmem {}", command.get_version().unwrap_or_default());
-    let man = Man::new(command.clone()).source(source).manual("Android's shared memory");
+    let man = Man::new(command.clone()).date(DATE).source(source).manual("Android's shared memory");
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
@@ -66,6 +69,8 @@ fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>> {
     }
     notes(command).to_writer(&mut text)?;
     see_also(command).to_writer(&mut text)?;
+    // Between an argument and its values clap_mangen breaks a line twice around an empty one: two of the three are nothing.
+    let text = String::from_utf8(text).context("a page is text")?.replace("\n.br\n\n.br\n", "\n.sp\n").into_bytes();
     let mut found = vec![(man.get_filename(), text)];
     for verb in below {
         found.extend(pages(verb)?);
