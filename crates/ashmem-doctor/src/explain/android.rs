@@ -20,6 +20,15 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
     },
     Message {
+        id: "mapping-refused-by-mask",
+        pattern: r"(mmap|mprotect|mapping)\b.*ashmem.*(operation not permitted|permission denied|EPERM|EACCES)|ashmem.*(mmap|mprotect|mapping)\b.*(operation not permitted|permission denied|EPERM|EACCES)",
+        cause: "somebody took that right from the region for good (ASharedMemory_setProt, ASHMEM_SET_PROT_MASK) before it was mapped, as makers of regions do before they hand them out",
+        next: &[
+            "# map with fewer rights: PROT_READ where WRITE was taken; or have the maker map first and take the right then",
+            "sudo ashmem list   # the column of rights",
+        ],
+    },
+    Message {
         id: "device-not-permitted",
         pattern: r"(ashmem).*(permission denied|EACCES|error = 13)|(permission denied|EACCES).*/dev/ashmem",
         cause: "the node is there and may not be opened: its mode is 0600, it lies on a mount with `nodev`, a device control group leaves its number out, or SELinux refuses",
@@ -56,8 +65,17 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
     },
     Message {
+        id: "ashmem-not-permitted",
+        pattern: r"ashmem.*(operation not permitted|\bEPERM\b)|(operation not permitted|\bEPERM\b).*ashmem",
+        cause: "the line does not say what was refused. It is one of three: the module may not be loaded (Secure Boot, lockdown, no root), the node may not be opened (a device control group, or a mount with `nodev`), or the region may not be mapped so (its maker took the right)",
+        next: &[
+            "sudo ashmem doctor   # tells the first two apart; inside the container too",
+            "# for the third: sudo ashmem trace --fail-only, and run the program again",
+        ],
+    },
+    Message {
         id: "not-ashmem-ioctl",
-        pattern: r"(ASHMEM_|ashmem_)[A-Za-z_]*.*(not a typewriter|inappropriate ioctl|ENOTTY|error 25)|(not a typewriter|inappropriate ioctl|ENOTTY).*ashmem",
+        pattern: r"\b[SG]ET_(NAME|SIZE|PROT_MASK)\b.*(not a typewriter|inappropriate ioctl|ENOTTY|error 25)|(ASHMEM_|ashmem_)[A-Za-z_]*.*(not a typewriter|inappropriate ioctl|ENOTTY|error 25)|(not a typewriter|inappropriate ioctl|ENOTTY).*ashmem",
         cause: "an ashmem ioctl reached a descriptor that does not know it: a memfd (sys.use_memfd is on, the program uses raw ioctls), or a vendor's driver without these calls",
         next: &[
             "ashmem doctor   # the lines `memfd` and `device`",

@@ -64,7 +64,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "module-not-permitted",
-        pattern: r"(insert|insmod|modprobe|load|init_module).*(ashmem|binder|module)\S*.*(operation not permitted|EPERM)|(operation not permitted).*(ashmem_linux|insert)",
+        pattern: r"(insert|insmod|modprobe|load|init_module).*(ashmem|binder|module)\S*.*(operation not permitted|EPERM)|(operation not permitted).*(ashmem_linux|insert)|ashmem_linux.*(operation not permitted|permission denied|\bEPERM\b|\bEACCES\b)",
         cause: "the kernel refuses to load the module: Secure Boot or lockdown wants a signature, this is a container, or the caller is not root",
         next: &["sudo dmesg | grep -iE 'lockdown|signature|ashmem' | tail", "ashmem doctor --mode module"],
     },
