@@ -2,11 +2,13 @@
 
 mod chart;
 mod goals;
+mod library;
 mod load;
 mod measure;
 mod record;
 mod run;
 mod trace;
+mod users;
 
 use crate::kernel::Line;
 use crate::vm::Provider;
@@ -14,6 +16,8 @@ use crate::{setup, workspace};
 use anyhow::{Context, Result};
 use ashmem_bench::Report;
 use clap::{Args, ValueEnum};
+use comfy_table::Table;
+use serde::Serialize;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,6 +59,10 @@ enum Choice {
     Run,
     /// tracing: tracepoints that nobody reads, and lives under `ashmem trace`, on the module and under the agent
     Trace,
+    /// the C library beside the bare calls that its functions stand for
+    Library,
+    /// what people wait for: `ashmem doctor`, DKMS's build of the module
+    Users,
 }
 
 /// What was measured of each driver that was asked for.
@@ -73,6 +81,16 @@ impl Bench {
             Choice::All => vec![Provider::Reference, Provider::Module],
             Choice::Run => return self.on_host(),
             Choice::Trace => return self.traced(),
+            Choice::Library => {
+                setup::ensure(&[Line::V5_10])?;
+                let rows = library::measure()?;
+                return self.show(&rows, &library::table(&rows));
+            }
+            Choice::Users => {
+                setup::ensure(&[])?;
+                let rows = users::measure()?;
+                return self.show(&rows, &users::table(&rows));
+            }
         };
         setup::ensure(&[Line::V5_10])?;
         let results = measure::run(providers)?;
@@ -101,21 +119,20 @@ impl Bench {
     fn traced(&self) -> Result<ExitCode> {
         setup::ensure(&[Line::V6_1])?;
         let report = trace::measure()?;
-        if self.json {
-            println!("{:#}", serde_json::to_value(&report).context("writing the figures as JSON")?);
-        } else {
-            println!("{}", report.table());
-        }
-        Ok(ExitCode::SUCCESS)
+        self.show(&report, &report.table())
     }
 
     fn on_host(&self) -> Result<ExitCode> {
         setup::ensure(&[])?;
         let report = run::measure()?;
+        self.show(&report, &report.table())
+    }
+
+    fn show(&self, figures: &impl Serialize, table: &Table) -> Result<ExitCode> {
         if self.json {
-            println!("{:#}", serde_json::to_value(&report).context("writing the figures as JSON")?);
+            println!("{:#}", serde_json::to_value(figures).context("writing the figures as JSON")?);
         } else {
-            println!("{}", report.table());
+            println!("{table}");
         }
         Ok(ExitCode::SUCCESS)
     }

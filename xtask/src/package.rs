@@ -17,6 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use release::Release;
 use stage::Version;
@@ -89,6 +90,23 @@ pub(crate) fn steps() -> Vec<Step> {
     ];
     steps.extend([Release::Trixie, Release::Sid, Release::Bullseye].map(|release| on("life", release, Trial::run)));
     steps
+}
+
+/// How long DKMS takes for the module on a Debian 12 that installs it: by the clock, and on processors.
+pub(crate) fn build_time() -> Result<(Duration, Duration)> {
+    const MARK: &str = "nanoseconds:";
+    let trial = trial(Release::Bookworm, false)?;
+    let machine = trial.machine("bench")?;
+    machine.must(&trial::install(&trial.packages))?;
+    let kernel = machine.kernels()?.into_iter().next().context("the machine has no kernel")?;
+    let of_kernel = format!("-m ashmem -v {} -k {kernel}", trial.version);
+    let before = process::children_time();
+    let said = machine.must(&format!(
+        "dkms unbuild {of_kernel}\nbegin=$(date +%s%N)\ndkms build {of_kernel}\necho {MARK} $(( $(date +%s%N) - begin ))"
+    ))?;
+    let elapsed = said.lines().find_map(|line| line.strip_prefix(MARK)).context("the machine told no time")?;
+    let elapsed = elapsed.trim().parse().context("reading the time of the build")?;
+    Ok((Duration::from_nanos(elapsed), process::children_time().saturating_sub(before)))
 }
 
 /// Builds the packages of a version, and lets lintian look at them where they are to be given away.

@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// Runs a command and returns what it printed on stdout; fails with its stderr when it fails.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
@@ -44,6 +45,18 @@ pub(crate) fn show(command: &mut Command) -> Result<()> {
 pub(crate) fn show_status(command: &mut Command) -> Result<ExitStatus> {
     let stderr = std::io::stderr().as_fd().try_clone_to_owned().context("copying stderr")?;
     command.stdin(Stdio::null()).stdout(stderr).status().with_context(|| format!("starting {}", line(command)))
+}
+
+/// The processor time of all children that ended and were waited for, theirs among it.
+pub(crate) fn children_time() -> Duration {
+    // SAFETY: a structure of numbers, which the call below fills.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one structure.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
+    let duration = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
+    };
+    duration(usage.ru_utime) + duration(usage.ru_stime)
 }
 
 /// Whether a person watches our stderr.

@@ -30,6 +30,16 @@ pub mod figure {
     /// Kernel memory of one unpinned range.
     pub const MEMORY_RANGE: &str = "memory.range";
 
+    /// A function of the C library, on the device; `memfd.` before it where it makes a memfd.
+    pub fn library(call: &str) -> String {
+        format!("library.{call}")
+    }
+
+    /// The calls that a program without the library makes instead.
+    pub fn bare(call: &str) -> String {
+        format!("bare.{call}")
+    }
+
     /// UNPIN and PIN of one page where the region has so many other unpinned ranges.
     pub fn pins(ranges: u32) -> String {
         format!("pins.{ranges}")

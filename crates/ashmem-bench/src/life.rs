@@ -5,9 +5,9 @@ use crate::system::{self, Answer, Device, PAGE};
 use ashmem_bench::{MEMFD_PIECES, PIECES, figure};
 use std::ffi::CStr;
 
-const NAME: &CStr = c"bench";
-const BATCHES: usize = 15;
-const LIVES: usize = 200;
+pub(crate) const NAME: &CStr = c"bench";
+pub(crate) const BATCHES: usize = 15;
+pub(crate) const LIVES: usize = 200;
 
 /// Pages of one mapping that are touched for the first time, one after the other: one page table's worth.
 const TOUCHED: usize = 512;
@@ -124,7 +124,7 @@ pub(crate) fn pieces(clock: &Clock, device: &Device) -> Answer<Vec<(String, f64)
 }
 
 /// A stopwatch that keeps a sum for each lap of a round.
-struct Laps<'a, const N: usize> {
+pub(crate) struct Laps<'a, const N: usize> {
     clock: &'a Clock,
     sums: [f64; N],
     next: usize,
@@ -133,13 +133,13 @@ struct Laps<'a, const N: usize> {
 
 impl<const N: usize> Laps<'_, N> {
     #[inline(always)]
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.next = 0;
         self.last = ticks();
     }
 
     #[inline(always)]
-    fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         let now = ticks();
         if let Some(sum) = self.sums.get_mut(self.next) {
             *sum += self.clock.nanoseconds(self.last, now);
@@ -150,7 +150,10 @@ impl<const N: usize> Laps<'_, N> {
 }
 
 /// The usual time of each lap of `round`: the median over batches of the mean over rounds.
-fn laps<const N: usize>(clock: &Clock, mut round: impl FnMut(&mut Laps<'_, N>) -> Answer<()>) -> Answer<[f64; N]> {
+pub(crate) fn laps<const N: usize>(
+    clock: &Clock,
+    mut round: impl FnMut(&mut Laps<'_, N>) -> Answer<()>,
+) -> Answer<[f64; N]> {
     let mut means: [Vec<f64>; N] = std::array::from_fn(|_| Vec::with_capacity(BATCHES));
     for batch in 0..=BATCHES {
         let mut laps = Laps { clock, sums: [0.0; N], next: 0, last: 0 };

@@ -3,6 +3,7 @@
 //! It prints one JSON document, [`Report`]. `cargo xtask bench` runs it on each driver and lays the figures side by side.
 
 mod clock;
+mod library;
 mod life;
 mod memory;
 mod pins;
@@ -49,6 +50,10 @@ enum What {
     MemoryRegion,
     /// kernel memory of an unpinned range (as root)
     MemoryRange,
+    /// the C library's functions and the bare calls they stand for
+    Library,
+    /// of these, what makes a region of a memfd (wants ASHMEM_BACKEND=memfd)
+    LibraryMemfd,
 }
 
 impl What {
@@ -63,6 +68,8 @@ impl What {
             Self::Threads => pins::threads(clock, device)?,
             Self::MemoryRegion => memory::region(device)?,
             Self::MemoryRange => memory::range(device)?,
+            Self::Library => library::both(clock)?,
+            Self::LibraryMemfd => library::on_memfd(clock)?,
         };
         Ok(figures)
     }
@@ -71,7 +78,12 @@ impl What {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let device = Device::at(&arguments.device).context("the device's path")?;
-    let wanted = if arguments.only.is_empty() { What::value_variants() } else { &arguments.only };
+    let of_one_process = |what: &&What| **what != What::LibraryMemfd;
+    let wanted: Vec<_> = if arguments.only.is_empty() {
+        What::value_variants().iter().filter(of_one_process).collect()
+    } else {
+        arguments.only.iter().collect()
+    };
     let clock = Clock::calibrate();
     let mut figures = BTreeMap::new();
     for what in wanted {

@@ -27,7 +27,7 @@ impl std::error::Error for Refused {}
 pub(crate) type Answer<T = i64> = Result<T, Refused>;
 
 #[inline(always)]
-fn answer(call: &'static str, value: i64) -> Answer {
+pub(crate) fn answer(call: &'static str, value: i64) -> Answer {
     if value < 0 { Err(refused(call)) } else { Ok(value) }
 }
 
@@ -78,6 +78,12 @@ pub(crate) fn memfd(name: &CStr) -> Answer<Descriptor> {
 /// A descriptor's number. Closed by [`Descriptor::close`] alone, since closing is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Descriptor(i64);
+
+impl From<i32> for Descriptor {
+    fn from(number: i32) -> Self {
+        Self(number.into())
+    }
+}
 
 impl Descriptor {
     /// close(2).

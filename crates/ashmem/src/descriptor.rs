@@ -3,6 +3,9 @@
 //! Each asks the device first and, where the answer is that the descriptor is none of its, looks whether it is a memfd.
 //! A memfd is any unnamed shared memory file, sealed or not, as Android takes them. What is neither is
 //! [`Error::NotRegion`].
+//!
+//! What follows upon a refusal is kept apart (`#[cold]`): on a region of the device these calls are to cost what the bare
+//! ioctl costs, which `cargo xtask bench --provider library` counts.
 
 use crate::error::{Errno, Error, Result};
 use crate::pin::Purge;
@@ -11,7 +14,7 @@ use crate::{Backend, backend, device, memfd};
 use ashmem_core::abi;
 use rustix::fs::FileType;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Makes a region and returns nothing but its descriptor; a size of 0 is taken, as Android's libcutils takes it.
 ///
@@ -77,8 +80,15 @@ pub fn size(fd: impl AsFd) -> Result<usize> {
     let fd = fd.as_fd();
     match device::size(fd) {
         Ok(size) => Ok(size),
-        Err(Errno::BADF) => Err(bad("asking for the size (ASHMEM_GET_SIZE)")),
-        Err(_) => memfd::size(fd),
+        Err(errno) => size_without_device(fd, errno),
+    }
+}
+
+#[cold]
+fn size_without_device(fd: BorrowedFd<'_>, errno: Errno) -> Result<usize> {
+    match errno {
+        Errno::BADF => Err(bad("asking for the size (ASHMEM_GET_SIZE)")),
+        _ => memfd::size(fd),
     }
 }
 
@@ -112,8 +122,15 @@ pub fn set_protection(fd: impl AsFd, mask: Protection) -> Result<()> {
     let fd = fd.as_fd();
     match device::set_protection(fd, mask.bits()) {
         Ok(()) => Ok(()),
-        Err(Errno::NOTTY) => memfd::set_protection(fd, mask),
-        Err(errno) => Err(Error::of("narrowing the mask (ASHMEM_SET_PROT_MASK)")(errno)),
+        Err(errno) => set_protection_without_device(fd, mask, errno),
+    }
+}
+
+#[cold]
+fn set_protection_without_device(fd: BorrowedFd<'_>, mask: Protection, errno: Errno) -> Result<()> {
+    match errno {
+        Errno::NOTTY => memfd::set_protection(fd, mask),
+        _ => Err(Error::of("narrowing the mask (ASHMEM_SET_PROT_MASK)")(errno)),
     }
 }
 
@@ -134,8 +151,7 @@ pub fn pin(fd: impl AsFd, offset: usize, length: usize) -> Result<Purge> {
     match device::pin(fd, interval(offset, length)?) {
         Ok(false) => Ok(Purge::Kept),
         Ok(true) => Ok(Purge::Purged),
-        Err(Errno::NOTTY) => memfd::stat(fd).map(|_| Purge::Kept),
-        Err(errno) => Err(Error::of("pinning (ASHMEM_PIN)")(errno)),
+        Err(errno) => pin_without_device(fd, errno, "pinning (ASHMEM_PIN)").map(|()| Purge::Kept),
     }
 }
 
@@ -151,8 +167,16 @@ pub fn unpin(fd: impl AsFd, offset: usize, length: usize) -> Result<()> {
     let fd = fd.as_fd();
     match device::unpin(fd, interval(offset, length)?) {
         Ok(()) => Ok(()),
-        Err(Errno::NOTTY) => memfd::stat(fd).map(drop),
-        Err(errno) => Err(Error::of("unpinning (ASHMEM_UNPIN)")(errno)),
+        Err(errno) => pin_without_device(fd, errno, "unpinning (ASHMEM_UNPIN)"),
+    }
+}
+
+/// A memfd is pinned for good: both calls do nothing to it.
+#[cold]
+fn pin_without_device(fd: BorrowedFd<'_>, errno: Errno, call: &'static str) -> Result<()> {
+    match errno {
+        Errno::NOTTY => memfd::stat(fd).map(drop),
+        _ => Err(Error::of(call)(errno)),
     }
 }
 
@@ -161,8 +185,13 @@ pub fn unpin(fd: impl AsFd, offset: usize, length: usize) -> Result<()> {
 fn interval(offset: usize, length: usize) -> Result<abi::Pin> {
     match (u32::try_from(offset), u32::try_from(length)) {
         (Ok(offset), Ok(len)) => Ok(abi::Pin { offset, len }),
-        _ => Err(Error::Invalid("an offset or a length beyond 4 GiB: the device's calls carry 32 bits of each")),
+        _ => Err(too_far()),
     }
+}
+
+#[cold]
+fn too_far() -> Error {
+    Error::Invalid("an offset or a length beyond 4 GiB: the device's calls carry 32 bits of each")
 }
 
 #[cold]

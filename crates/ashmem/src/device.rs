@@ -4,11 +4,11 @@ use crate::errno;
 use crate::error::{Error, Result};
 use ashmem_core::abi;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::ioctl::{Ioctl, IoctlOutput, Opcode};
 use std::ffi::{CStr, c_void};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use syscalls::{Sysno, raw};
 
 /// The name every Android knows.
 const PLAIN: &CStr = c"/dev/ashmem";
@@ -178,34 +178,32 @@ pub(crate) fn unpin(fd: BorrowedFd<'_>, interval: abi::Pin) -> rustix::io::Resul
 
 #[inline]
 fn request(fd: BorrowedFd<'_>, number: u32, argument: *const c_void) -> rustix::io::Result<i32> {
+    let answer = ioctl(fd, number, argument);
+    if answer > ERRORS { refused(fd, number, argument, answer) } else { Ok(answer as i32) }
+}
+
+/// Apart, so that a call which the device takes is one comparison more than the kernel's answer.
+#[cold]
+fn refused(fd: BorrowedFd<'_>, number: u32, argument: *const c_void, mut answer: usize) -> rustix::io::Result<i32> {
+    while answer > ERRORS {
+        match Errno::from_raw_os_error(answer.wrapping_neg() as i32 & 0xfff) {
+            Errno::INTR => answer = ioctl(fd, number, argument),
+            errno => return Err(errno),
+        }
+    }
+    Ok(answer as i32)
+}
+
+/// ioctl(2), made here: rustix's takes apart and packs again an answer that has to be compared once, and the C library's
+/// changes `errno` where a memfd is then asked instead.
+#[inline]
+fn ioctl(fd: BorrowedFd<'_>, number: u32, argument: *const c_void) -> usize {
+    // A descriptor is no negative number.
+    let fd = fd.as_raw_fd().cast_unsigned() as usize;
     // SAFETY: the numbers that this file uses either take their argument by value or read what it points to, for which
     // the callers above pass a terminated string (SET_NAME) or a whole `Pin`; none writes to the caller's memory.
-    retry_on_intr(|| unsafe { rustix::ioctl::ioctl(fd, Request { number, argument }) })
+    unsafe { raw::syscall3(Sysno::ioctl as usize, fd, number as usize, argument.expose_provenance()) }
 }
 
-/// One of the device's calls: its answer is the return value.
-struct Request {
-    number: Opcode,
-    argument: *const c_void,
-}
-
-// SAFETY: the number and the argument are handed on as they are; nothing the device's numbers here do mutates memory.
-unsafe impl Ioctl for Request {
-    type Output = i32;
-    const IS_MUTATING: bool = false;
-
-    #[inline]
-    fn opcode(&self) -> Opcode {
-        self.number
-    }
-
-    #[inline]
-    fn as_ptr(&mut self) -> *mut c_void {
-        self.argument.cast_mut()
-    }
-
-    #[inline]
-    unsafe fn output_from_ptr(answer: IoctlOutput, _: *mut c_void) -> rustix::io::Result<i32> {
-        Ok(answer)
-    }
-}
+/// Above it are the kernel's error numbers, 1 to 4095, negated.
+const ERRORS: usize = 4096_usize.wrapping_neg();

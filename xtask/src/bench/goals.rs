@@ -23,7 +23,7 @@ pub(super) struct Row {
 
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Goal {
+pub(super) enum Goal {
     AtMost(f64),
     AtLeast(f64),
     /// Shown for comparison alone.
@@ -31,7 +31,7 @@ enum Goal {
 }
 
 impl Goal {
-    fn is_met(self, ratio: f64) -> Option<bool> {
+    pub(super) fn is_met(self, ratio: f64) -> Option<bool> {
         match self {
             Self::AtMost(limit) => Some(ratio <= limit),
             Self::AtLeast(limit) => Some(ratio >= limit),
@@ -39,7 +39,7 @@ impl Goal {
         }
     }
 
-    fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         match self {
             Self::AtMost(limit) => format!("≤ {limit:.2}"),
             Self::AtLeast(limit) => format!("≥ {limit:.2}"),
@@ -194,7 +194,7 @@ fn number(report: Option<&Report>, name: &str) -> String {
 }
 
 /// A number as people read it: thousands apart, a ratio with two decimals.
-fn amount(value: f64, unit: &str) -> String {
+pub(super) fn amount(value: f64, unit: &str) -> String {
     if unit == "×" {
         return format!("{value:.2}");
     }
@@ -204,13 +204,13 @@ fn amount(value: f64, unit: &str) -> String {
     groups.join(",")
 }
 
-fn markdown(header: &[&str]) -> Table {
+pub(super) fn markdown(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN).set_header(header);
     table
 }
 
-fn right(table: &mut Table, columns: &[usize]) {
+pub(super) fn right(table: &mut Table, columns: &[usize]) {
     for column in columns {
         if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);

@@ -23,7 +23,7 @@ pub(super) fn run(providers: Vec<Provider>) -> Result<Results> {
     let counted: Vec<Result<Report>> = thread::scope(|scope| {
         let program = &program;
         let guests: Vec<_> =
-            providers.iter().map(|provider| scope.spawn(move || counted(program, *provider))).collect();
+            providers.iter().map(|provider| scope.spawn(move || counted(program, *provider, &COUNTED))).collect();
         guests.into_iter().map(|guest| guest.join().unwrap_or_else(|_| bail!("a thread of xtask died"))).collect()
     });
     let mut results = Results::default();
@@ -39,9 +39,10 @@ pub(super) fn run(providers: Vec<Provider>) -> Result<Results> {
     Ok(results)
 }
 
-fn counted(program: &Path, provider: Provider) -> Result<Report> {
+/// These figures of a driver, in instructions.
+pub(super) fn counted(program: &Path, provider: Provider, what: &[&str]) -> Result<Report> {
     let options = Options { provider, icount: true, ..Options::default() };
-    let report = guest(program, options, &COUNTED)?;
+    let report = guest(program, options, what)?;
     if report.nanoseconds_per_tick != 1.0 {
         bail!("the guest of the {provider} was to count 1 ns a tick but counted {}", report.nanoseconds_per_tick);
     }
