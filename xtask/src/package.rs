@@ -95,7 +95,10 @@ pub(crate) fn steps() -> Vec<Step> {
 /// How long DKMS takes for the module on a Debian 12 that installs it: by the clock, and on processors.
 pub(crate) fn build_time() -> Result<(Duration, Duration)> {
     const MARK: &str = "nanoseconds:";
-    let trial = trial(Release::Bookworm, false)?;
+    let version = Version::of_this_tree()?;
+    let packages = built_once(&version, false)?;
+    let (before, version_before) = (Vec::new(), version.clone());
+    let trial = Trial { release: Release::Bookworm, packages, before, version, version_before };
     let machine = trial.machine("bench")?;
     machine.must(&trial::install(&trial.packages))?;
     let kernel = machine.kernels()?.into_iter().next().context("the machine has no kernel")?;
