@@ -121,13 +121,26 @@ fn played(with: &str) -> Vec<String> {
     session.send("a word\n");
     session.until("got a word");
     seen.push(session.status());
+    // In the background it may not read the terminal (SIGTTIN), in the foreground it may.
+    session.send(&format!("{with} sh -c 'read line; echo r\"\"ead $line; exit 9' & wait $!; echo w\"\"aited $? end\n"));
+    session.until("waited ");
+    seen.push(session.until(" end").trim_end_matches(" end").to_owned());
+    session.send("fg\n");
+    session.until("exit 9");
+    session.send("another\n");
+    session.until("read another");
+    seen.push(session.status());
+    // Between two pipes it is one of three.
+    session.send(&format!("echo through | {with} cat | tr a-z A-Z\n"));
+    session.until("THROUGH");
+    seen.push(session.status());
     seen
 }
 
 #[test]
 fn key_strokes_and_job_control_work_as_without_us() {
     let bare = played("");
-    assert_eq!(bare, ["130", "131", "5", "7"], "the shell's own");
+    assert_eq!(bare, ["130", "131", "5", "7", "149", "9", "0"], "the shell's own");
     assert_eq!(played(&format!("{ASHMEM} run --")), bare);
 }
 
