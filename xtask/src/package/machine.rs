@@ -135,7 +135,7 @@ exec chroot . sh -ec "$1""#;
 
     /// Starts QEMU, whose root is this machine's, and waits until it is off.
     fn start(&self, kernel: &str, script: &str, parameters: &str, drives: &[String]) -> Result<Life> {
-        const PATIENCE: Duration = Duration::from_secs(900);
+        const PATIENCE: Duration = Duration::from_secs(1800);
         let exchange = self.exchange()?;
         let life = format!(
             "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive\n\

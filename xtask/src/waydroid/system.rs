@@ -173,7 +173,7 @@ impl System {
         fs::write(&initramfs, pack(kernel)?).context("writing the initramfs")?;
         let report = self.place("trial/report")?;
         let _ = fs::remove_file(&report);
-        let mut command = self.joined("exec timeout 600 \"$@\"", &[]);
+        let mut command = self.joined("exec timeout 1800 \"$@\"", &[]);
         command.args(["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.args(["-cpu", "max,la57=off", "-m", "1536", "-smp", "2", "-accel", "tcg,thread=multi"]);
         command.args(["-serial", "stdio", "-append"]);
