@@ -124,8 +124,9 @@ fn unit_tests() -> Result<Verdict> {
             process::describe(status)
         )));
     }
-    let is_summary = |line: &&str| line.trim_start().starts_with("Summary") || line.starts_with("test result:");
-    let summaries: Vec<_> = text.lines().filter(is_summary).map(str::trim).collect();
+    // nextest shows what each test printed, and that has a result of its own.
+    let summary = if with_nextest { "Summary" } else { "test result:" };
+    let summaries: Vec<_> = text.lines().map(str::trim).filter(|line| line.starts_with(summary)).collect();
     let skips: Vec<_> = text.lines().map(str::trim).filter(|line| line.starts_with("skipped: ")).collect();
     let skips =
         if skips.is_empty() { String::new() } else { format!("; {} left out: {}", skips.len(), skips.join("; ")) };
