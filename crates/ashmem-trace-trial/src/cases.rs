@@ -37,7 +37,7 @@ pub(crate) const ALL: &[Case] = &[
 ];
 
 /// Whether an event tells of a call what its caller knows.
-fn compare(told: &Event, done: &Done, pid: i32) -> Result<()> {
+pub(crate) fn compare(told: &Event, done: &Done, pid: i32) -> Result<()> {
     let expected = match (&done.operation, &told.operation) {
         // The source knows of these only that they were asked.
         (Operation::GetPinStatus(_), Operation::GetPinStatus(range)) => Operation::GetPinStatus(*range),
@@ -270,14 +270,17 @@ fn busy(tracer: &Tracer) -> Result<()> {
 
 fn losses(tracer: &Tracer) -> Result<()> {
     let file = tracer.file("losses.json");
-    // The least the kernel gives, and a tracer that is held up.
+    // The least the kernel gives, and a tracer that is held up from before the program's first call until after its last.
+    let account = tracer.file("account");
+    let _ = fs::remove_file(&account);
     let mut command = tracer.command(&["--json", "-o", &file, "--buffer", "8"], "loop")?;
-    command.env("TRIAL_TURNS", "20000");
-    let mut trace = command.stderr(Stdio::piped()).spawn().context("starting ashmem")?;
+    command.env("TRIAL_TURNS", "20000").env("TRIAL_HELD", "1");
+    let mut trace = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().context("starting ashmem")?;
     let pid = rustix::process::Pid::from_child(&trace);
-    sleep(Duration::from_millis(50));
+    wait_until("the trace begins", || fs::read_to_string(&file).is_ok_and(|text| text.contains("\"start\"")))?;
     rustix::process::kill_process(pid, rustix::process::Signal::STOP)?;
-    sleep(Duration::from_millis(2000));
+    drop(trace.stdin.take());
+    wait_until("the program ends", || fs::metadata(&account).is_ok_and(|file| file.len() > 0))?;
     rustix::process::kill_process(pid, rustix::process::Signal::CONT)?;
     let status = trace.wait()?;
     ensure!(status.success(), "it ended with {status}");
@@ -291,6 +294,17 @@ fn losses(tracer: &Tracer) -> Result<()> {
     let seen = told.events.iter().filter(|event| matches!(event.operation.name(), "PIN" | "UNPIN")).count() as u64;
     ensure!(seen < 40_000 && counted >= 40_000 - seen, "{seen} were seen, {counted} records lost");
     Ok(())
+}
+
+/// Waits, for as long as a busy machine may need.
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
+    for _ in 0..1200 {
+        if holds() {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100));
+    }
+    anyhow::bail!("waited two minutes in vain until {what}")
 }
 
 fn killed(tracer: &Tracer) -> Result<()> {

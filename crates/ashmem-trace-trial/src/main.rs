@@ -1,5 +1,5 @@
 //! `ashmem-trace-trial SOURCE ASHMEM`: runs `ASHMEM trace` over a small program, this one, and compares what it tells with
-//! what the program says it did. SOURCE is `module`, `agent` or `syscalls`. The last line counts.
+//! what the program says it did, and what `ASHMEM list` and `ASHMEM top` show with what it has. SOURCE is `module`, `agent` or `syscalls`. The last line counts.
 //!
 //! `ashmem-trace-trial work WHAT FILE` is that small program. `ashmem-trace-trial cost SOURCE ASHMEM STRACE` measures what it pays.
 
@@ -8,6 +8,8 @@ mod cost;
 mod faults;
 mod memfd;
 mod region;
+mod scene;
+mod sight;
 mod tracer;
 mod work;
 
@@ -42,7 +44,7 @@ fn trial(source: &str, ashmem: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    for (name, sources, case) in cases::ALL.iter().chain(faults::ALL) {
+    for (name, sources, case) in cases::ALL.iter().chain(sight::ALL).chain(faults::ALL) {
         if !sources.contains(&source) {
             continue;
         }

@@ -50,6 +50,8 @@ pub(crate) fn run(what: &str, file: &str) -> Result<()> {
         "lives" => return lives(file),
         "inside" => return inside(file),
         "forever" => return forever(),
+        "scene" => return crate::scene::play(file),
+        "guest" => return crate::scene::guest(),
         "memfds" => return crate::memfd::many(file),
         "sleep" => {
             let seconds: f64 = file.parse().context("reading how long to sleep")?;
@@ -75,7 +77,9 @@ impl Recorder {
         let outcome = Outcome::of_return(result);
         if outcome.errno().is_none() {
             match &operation {
-                Operation::SetName { name } | Operation::MemfdCreate { name } => self.name = name.clone(),
+                Operation::SetName { name } | Operation::MemfdCreate { name } => {
+                    self.name = name.clone().filter(|name| !name.is_empty());
+                }
                 Operation::SetSize { bytes } | Operation::Ftruncate { bytes } => self.size = Some(*bytes),
                 _ => {}
             }
@@ -172,13 +176,16 @@ fn forever() -> Result<()> {
     }
 }
 
-/// UNPIN and PIN as fast as they go, as often as TRIAL_TURNS says.
+/// UNPIN and PIN as fast as they go, as often as TRIAL_TURNS says; with TRIAL_HELD once its input ends.
 fn churn(file: &str) -> Result<()> {
     let turns: u64 = std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
     let region = Region::open()?;
     ensure!(region.set_name(b"churn") == 0 && region.ioctl(abi::SET_SIZE, PAGE) == 0, "preparing failed");
     let address = region.map(PAGE);
     ensure!(address > 0, "mmap: {address}");
+    if std::env::var_os("TRIAL_HELD").is_some() {
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).context("waiting for the input's end")?;
+    }
     for _ in 0..turns {
         ensure!(region.pinning(abi::UNPIN, 0, 4096) == 0, "UNPIN failed");
         ensure!(region.pinning(abi::PIN, 0, 4096) >= 0, "PIN failed");

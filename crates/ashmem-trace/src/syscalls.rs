@@ -325,10 +325,15 @@ impl Decoder {
 
     fn created(&mut self, pid: i32, at: u64, result: i64) -> (Operation, u64) {
         let found = i32::try_from(result).ok().filter(|fd| *fd >= 0).and_then(|fd| look(pid, fd));
-        let given = found.as_ref().and_then(|region| region.name.clone()).or_else(|| read_string(pid, at));
-        let operation = Operation::MemfdCreate { name: given.clone() };
+        // The file knows its name; what the call pointed to may be something else by now.
+        let given = match &found {
+            Some(region) => Some(region.name.clone().unwrap_or_default()),
+            None => read_string(pid, at),
+        };
         let inode = found.and_then(|region| region.inode);
-        let fresh = Region { inode, name: given, ..Region::default() };
+        let fresh =
+            Region { inode, name: given.as_ref().and_then(|given| name(given.as_bytes())), ..Region::default() };
+        let operation = Operation::MemfdCreate { name: given };
         (operation, self.enter(pid, result as i32, inode, fresh))
     }
 
