@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::channel::Channel;
 use crate::confine::confine;
@@ -25,7 +26,7 @@ use crate::filter::Fidelity;
 use crate::kept::KeptListener;
 use crate::lxc::Monitor;
 use crate::notify::Listener;
-use crate::oci;
+use crate::oci::{self, Brought};
 use crate::origin::Origin;
 use crate::process::{self, SignalMask};
 use crate::service::Manager;
@@ -33,6 +34,7 @@ use crate::slots::Slots;
 use crate::store::{Record, SavedNode, Store};
 use crate::supervisor::Supervisor;
 use crate::table::Table;
+use crate::tap::{Pipe, give};
 use crate::watches::Watches;
 
 /// After a failed accept, before the next: what is short (descriptors) needs time to come back.
@@ -44,7 +46,12 @@ pub struct Agent {
     manager: Option<Manager>,
     next: AtomicU64,
     watches: Arc<Watches>,
+    /// Who is told what is answered, of every container; locked after the containers.
+    tracers: Mutex<Vec<Pipe>>,
 }
+
+/// Tracers at a time; each holds a pipe's memory.
+const MOST_TRACERS: usize = 8;
 
 /// One container.
 struct Container {
@@ -112,7 +119,7 @@ impl Agent {
     /// An agent without containers, which keeps what a successor needs with this manager.
     pub fn new(manager: Option<Manager>) -> Self {
         let watches = Arc::new(Watches::of_host());
-        Self { containers: Mutex::default(), manager, next: AtomicU64::new(0), watches }
+        Self { containers: Mutex::default(), manager, next: AtomicU64::new(0), watches, tracers: Mutex::default() }
     }
 
     /// Takes over what was passed to this process: the containers of an earlier agent, and sockets, which are returned.
@@ -180,7 +187,7 @@ impl Agent {
             container.supervisor.add(channel);
         }
         tracing::info!(container = %container.identity, regions, "taken over");
-        self.containers().insert(container.identity.clone(), Arc::clone(&container));
+        self.admit(&mut self.containers(), &container);
         let agent = Arc::clone(self);
         start("container", move || agent.supervise(&container))
     }
@@ -206,7 +213,7 @@ impl Agent {
 
     fn welcome(&self, protocol: Protocol, peer: Peer) {
         let taken = match protocol {
-            Protocol::Oci => self.take_listener(peer),
+            Protocol::Oci => self.take_oci(peer),
             Protocol::Lxc => self.take_monitor(peer),
         };
         if let Err(error) = taken {
@@ -214,10 +221,26 @@ impl Agent {
         }
     }
 
+    fn take_oci(&self, Peer { connection, user }: Peer) -> Result<(), Error> {
+        match oci::receive(&connection)? {
+            Brought::Listener(handover) => {
+                // Some runtimes wait for its end.
+                drop(connection);
+                self.take_listener(user, handover)
+            }
+            Brought::Tracer => {
+                if let Err(error) = self.take_tracer(&connection) {
+                    tracing::warn!(%error, "a tracer is told nothing");
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Takes the listener that an OCI runtime brings.
-    fn take_listener(&self, peer: Peer) -> Result<(), Error> {
-        let oci::Handover { listener, process } = oci::receive(peer.connection)?;
-        let identity = Identity { user: peer.user, id: process.container };
+    fn take_listener(&self, user: u32, handover: oci::Handover) -> Result<(), Error> {
+        let oci::Handover { listener, process } = handover;
+        let identity = Identity { user, id: process.container };
         tracing::info!(container = %identity, pid = process.pid, first = process.is_first, "a listener");
         let known = |containers: &HashMap<Identity, Arc<Container>>| {
             containers.get(&identity).filter(|_| !process.is_first).cloned()
@@ -233,7 +256,7 @@ impl Agent {
             if let Some(device) = device.take() {
                 let container = self.new_container(identity.clone(), device)?;
                 self.add_listener(&container, listener)?;
-                containers.insert(identity, Arc::clone(&container));
+                self.admit(&mut containers, &container);
                 break container;
             }
             drop(containers);
@@ -257,9 +280,36 @@ impl Agent {
         self.keep(&Kept::Monitor.name(container.number), monitor.as_fd());
         self.settle();
         container.supervisor.add(Arc::new(monitor.marking(container.slots.clone())));
-        self.containers().insert(container.identity.clone(), Arc::clone(&container));
+        self.admit(&mut self.containers(), &container);
         self.supervise(&container);
         Ok(())
+    }
+
+    /// Enters a container, before its first call is answered.
+    fn admit(&self, containers: &mut HashMap<Identity, Arc<Container>>, container: &Arc<Container>) {
+        self.tracers().iter().for_each(|pipe| container.supervisor.trace(pipe.clone()));
+        containers.insert(container.identity.clone(), Arc::clone(container));
+    }
+
+    /// Tells whoever connected, from now on, what is answered in any container.
+    fn take_tracer(&self, connection: &OwnedFd) -> Result<(), Error> {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(system("making a pipe"))?;
+        let pipe = Pipe::new(writer).map_err(system("making a pipe"))?;
+        {
+            let containers = self.containers();
+            let mut tracers = self.tracers();
+            tracers.retain(Pipe::has_reader);
+            if tracers.len() >= MOST_TRACERS {
+                return Err(system("taking one more tracer")(Errno::USERS));
+            }
+            containers.values().for_each(|container| container.supervisor.trace(pipe.clone()));
+            tracers.push(pipe);
+        }
+        give(connection, &reader).map_err(system("giving a tracer its pipe"))
+    }
+
+    fn tracers(&self) -> MutexGuard<'_, Vec<Pipe>> {
+        self.tracers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn new_container(&self, identity: Identity, device: Device) -> Result<Arc<Container>, Error> {

@@ -29,7 +29,7 @@ use crate::notify::{InstallError, Listener, Privileges, install};
 use crate::origin::Origin;
 use crate::process::{self, Forked, SignalMask};
 use crate::supervisor::Supervisor;
-use crate::tap::Tap;
+use crate::tap::Pipe;
 use crate::target::{self, Threads};
 use crate::waiter::{Ending, Report, Reporter, wait};
 
@@ -42,7 +42,7 @@ pub struct Program {
     /// Whether it may be given a `/dev` of its own; if not, or where that is refused, lookups of paths are notified.
     pub own_dev: bool,
     /// Where to tell what is answered.
-    pub tap: Option<Tap>,
+    pub tap: Option<Pipe>,
 }
 
 /// Why nothing was started.
@@ -122,7 +122,7 @@ struct Plan {
 }
 
 /// The supervisor's life.
-fn supervise(plan: &Plan, tap: Option<Tap>, reporter: &Reporter, mask: SignalMask) -> Result<(), Error> {
+fn supervise(plan: &Plan, tap: Option<Pipe>, reporter: &Reporter, mask: SignalMask) -> Result<(), Error> {
     let (ours, theirs) = pair()?;
     let there = theirs.as_raw_fd();
     let pid = match process::fork().map_err(|errno| Error::System { what: "fork", errno })? {
@@ -157,6 +157,7 @@ fn supervise(plan: &Plan, tap: Option<Tap>, reporter: &Reporter, mask: SignalMas
         let served = supervisor.run();
         // Whoever traces is told of the last ends too.
         supervisor.origin().table().reap();
+        supervisor.origin().table().tap().close();
         served
     });
     reporter.follow(pid);

@@ -43,6 +43,15 @@ pub struct Process {
     pub is_first: bool,
 }
 
+/// Who connected.
+#[derive(Debug)]
+pub enum Brought {
+    /// A runtime, with a listener.
+    Listener(Handover),
+    /// Who wants to be told what is answered; see [`crate::tap`].
+    Tracer,
+}
+
 /// Why a connection brought no listener.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -90,10 +99,10 @@ struct State {
 ///
 /// # Errors
 /// See [`Error`]; every descriptor that came is closed then.
-pub fn receive(connection: impl AsFd) -> Result<Handover, Error> {
-    let (process, place, descriptors) = read(connection.as_fd())?;
+pub fn receive(connection: impl AsFd) -> Result<Brought, Error> {
+    let Some((process, place, descriptors)) = read(connection.as_fd())? else { return Ok(Brought::Tracer) };
     let listener = descriptors.into_iter().nth(place).ok_or(Error::Descriptors("names a descriptor it lacks"))?;
-    Ok(Handover { listener, process })
+    Ok(Brought::Listener(Handover { listener, process }))
 }
 
 /// Reads a message that came with so many descriptors; answers what it says, and which of them is the listener.
@@ -119,8 +128,8 @@ pub fn parse(bytes: &[u8], descriptors: usize) -> Result<(Process, usize), Error
 }
 
 /// Reads until the message is whole. Its end is not waited for: runc up to 1.1 at least keeps the connection for as long
-/// as its own process lives.
-fn read(connection: impl AsFd) -> Result<(Process, usize, Vec<OwnedFd>), Error> {
+/// as its own process lives. None: it is a tracer's.
+fn read(connection: impl AsFd) -> Result<Option<(Process, usize, Vec<OwnedFd>)>, Error> {
     let deadline = Instant::now() + PATIENCE;
     let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
     let mut room = vec![0; 64 << 10];
@@ -153,9 +162,12 @@ fn read(connection: impl AsFd) -> Result<(Process, usize, Vec<OwnedFd>), Error> 
             return Err(Error::Long);
         }
         bytes.extend_from_slice(&room[..got.bytes]);
+        if bytes == crate::tap::REQUEST && descriptors.is_empty() {
+            return Ok(None);
+        }
         match parse(&bytes, descriptors.len()) {
             Err(Error::Message(error)) if error.is_eof() && got.bytes > 0 => {}
-            other => return other.map(|(process, place)| (process, place, descriptors)),
+            other => return other.map(|(process, place)| Some((process, place, descriptors))),
         }
     }
 }
@@ -238,8 +250,20 @@ mod tests {
             send(&theirs, &null, tail, 0).expect("the other end is there");
             theirs
         });
-        assert_eq!(receive(ours).expect("a listener").process.pid, 4711);
+        let Ok(Brought::Listener(handover)) = receive(ours) else { panic!("no listener") };
+        assert_eq!(handover.process.pid, 4711);
         drop(late.join());
+    }
+
+    #[test]
+    fn a_tracer_is_told_from_a_runtime() {
+        let (theirs, ours) = pair();
+        let null = std::fs::File::open("/dev/null").expect("the null device");
+        send(&theirs, &null, crate::tap::REQUEST, 0).expect("the other end is there");
+        assert!(matches!(receive(ours), Ok(Brought::Tracer)));
+        let (theirs, ours) = pair();
+        send(&theirs, &null, crate::tap::REQUEST, 1).expect("the other end is there");
+        assert!(matches!(receive(ours), Err(Error::Message(_))), "it brings nothing");
     }
 
     #[test]

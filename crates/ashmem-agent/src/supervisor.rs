@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::OFlags;
@@ -20,7 +20,7 @@ use crate::implant;
 use crate::ioctl::Argument;
 use crate::keeper::Shift;
 use crate::origin::{Origin, Outcome};
-use crate::tap::{self, Tap};
+use crate::tap::{self, Pipe, Tap};
 use crate::target::Target;
 
 /// Longest path that is looked at; the device's own has less than a quarter of it.
@@ -42,7 +42,7 @@ pub struct Supervisor {
     resting: AtomicBool,
     ended: Mutex<Option<Result<()>>>,
     /// Who traces what is answered.
-    tap: OnceLock<Arc<Tap>>,
+    tap: Arc<Tap>,
 }
 
 impl Supervisor {
@@ -51,6 +51,7 @@ impl Supervisor {
     /// # Errors
     /// EMFILE, ENFILE.
     pub fn new(mut origin: Origin) -> Result<Self> {
+        let tap = Arc::clone(origin.table().tap());
         let deaths = origin.table().as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
         Ok(Self {
             origin: Mutex::new(origin),
@@ -62,7 +63,7 @@ impl Supervisor {
             activity: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             resting: AtomicBool::new(false),
             ended: Mutex::new(None),
-            tap: OnceLock::new(),
+            tap,
         })
     }
 
@@ -78,12 +79,9 @@ impl Supervisor {
         self.add(channel);
     }
 
-    /// Tells this tap, from now on and to the end, of each answer about a region.
-    pub fn trace(&self, tap: Tap) {
-        let tap = Arc::new(tap);
-        self.origin().table().trace(Arc::clone(&tap));
-        // The first one stays.
-        let _ = self.tap.set(tap);
+    /// Tells into this pipe, from now on, of each answer about a region.
+    pub fn trace(&self, pipe: Pipe) {
+        self.tap.attach(pipe);
     }
 
     /// Whether no channel is left.
@@ -236,7 +234,7 @@ impl Supervisor {
     /// Answers one request.
     pub fn handle(&self, channel: &dyn Channel, request: Request) {
         let target = Target::new(channel, request.id, request.tid);
-        let tap = self.tap.get().map(|tap| (tap, tap::now()));
+        let tap = self.tap.is_on().then(|| (&self.tap, tap::now()));
         let outcome = self.decide(&target, &request);
         // While the caller waits: what it points to is as it was, and its descriptors are.
         let told =

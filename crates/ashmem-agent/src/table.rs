@@ -48,7 +48,7 @@ pub struct Table {
     /// Where what happens is kept for another agent.
     store: Option<Store>,
     /// Who traces what happens.
-    tap: Option<Arc<Tap>>,
+    tap: Arc<Tap>,
     /// Answers that another agent found and may not have sent.
     recovered: HashMap<u64, SavedAnswer>,
     /// What bounds its watches beside the kernel.
@@ -90,7 +90,7 @@ impl Table {
             next: 0,
             births: 0,
             store: None,
-            tap: None,
+            tap: Arc::default(),
             recovered: HashMap::new(),
             share: None,
             openings: Openings::default(),
@@ -126,7 +126,7 @@ impl Table {
     /// The region that this inode's memory belongs to. The inode must live: a client has it open or mapped.
     pub fn find(&mut self, inode: u64) -> Option<Key> {
         // Whoever traces learns of an end with the next request.
-        if NUMBERS_COME_AGAIN || self.tap.is_some() {
+        if NUMBERS_COME_AGAIN || self.tap.is_on() {
             self.reap();
         }
         self.inodes.get(&inode).map(|entry| entry.key)
@@ -216,15 +216,17 @@ impl Table {
         self.inodes.iter().map(|(inode, entry)| Record::Memory { key: entry.key, inode: *inode, watch: entry.watch })
     }
 
-    /// Tells this tap of each end and each purge.
-    pub(crate) fn trace(&mut self, tap: Arc<Tap>) {
-        self.tap = Some(tap);
+    /// Who traces what happens.
+    pub(crate) fn tap(&self) -> &Arc<Tap> {
+        &self.tap
     }
 
     /// Tells whoever traces of pages that were purged.
     pub(crate) fn tell_purge(&self, key: Key, offset: u64, len: u64) {
-        if let Some((tap, region)) = self.tap.as_ref().zip(self.regions.get(&key)) {
-            tap.happened(What::Purge { offset, len }, tap::Region::of(key, region));
+        if self.tap.is_on()
+            && let Some(region) = self.regions.get(&key)
+        {
+            self.tap.happened(What::Purge { offset, len }, tap::Region::of(key, region));
         }
     }
 
@@ -321,8 +323,8 @@ impl Table {
             return;
         }
         if let Some(mut region) = self.regions.remove(&key) {
-            if let Some(tap) = &self.tap {
-                tap.happened(What::Release, tap::Region::of(key, &region));
+            if self.tap.is_on() {
+                self.tap.happened(What::Release, tap::Region::of(key, &region));
             }
             region.state.pins().clear(&self.arena);
         }

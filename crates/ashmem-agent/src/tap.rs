@@ -1,19 +1,21 @@
 //! What the supervisor answers, told to whoever traces it.
 //!
-//! Off, it costs a request one look at a word. On, each answer about a region becomes a [`Record`] in a pipe. The supervisor never
-//! waits for the reader: where the pipe is full the record is lost, and the next one that fits says how many were.
+//! Each answer about a region becomes a [`Record`] in each tracer's pipe. The supervisor never waits for a reader: where a pipe
+//! is full the record is lost, and the next one that fits says how many were. A tracer of `ashmem run` brings its pipe ([`Pipe`]),
+//! one of `ashmem agent` is given one ([`attach()`]).
+
+mod attach;
+mod pipe;
 
 use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ashmem_core::abi::Request as Ioctl;
-use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::io::{Errno, Result};
-use rustix::pipe::fcntl_setpipe_size;
+use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +25,10 @@ use crate::ioctl::Argument;
 use crate::origin::{Kind, Origin, Outcome};
 use crate::target::Target;
 
-/// What the pipe is asked to hold, in bytes.
-const ROOM: usize = 1 << 20;
+pub use attach::attach;
+pub(crate) use attach::{REQUEST, give};
+pub use pipe::{Pipe, Reader};
+
 /// A caller's name and numbers are looked up anew after so long: it may have executed another program.
 const FRESH: Duration = Duration::from_millis(20);
 /// Callers remembered at most.
@@ -35,6 +39,8 @@ const CALLERS: usize = 1024;
 pub struct Record {
     /// When it was over, in nanoseconds of `CLOCK_MONOTONIC`.
     pub mono_ns: u64,
+    /// Which container's, or program's: its regions' keys are its own.
+    pub origin: u64,
     /// From the request's arrival to the answer, in nanoseconds.
     pub duration_ns: Option<u64>,
     /// Who called; none of what the supervisor does by itself.
@@ -106,6 +112,8 @@ pub enum What {
         /// Offset in bytes.
         offset: u64,
     },
+    /// Nothing more: the record only says what was lost.
+    Nothing,
     /// Unpinned pages were given back.
     Purge {
         /// First byte.
@@ -115,49 +123,39 @@ pub enum What {
     },
 }
 
-/// The writing end.
+/// All who are told. Where nobody is, it costs a request one look at a word.
 pub struct Tap {
-    pipe: OwnedFd,
-    state: Mutex<State>,
+    /// Another one's differs.
+    number: u64,
+    is_on: AtomicBool,
+    pipes: Mutex<Vec<Pipe>>,
+    callers: Mutex<HashMap<i32, (Instant, Caller)>>,
 }
 
-#[derive(Default)]
-struct State {
-    lost: u64,
-    callers: HashMap<i32, (Instant, Caller)>,
+impl Default for Tap {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            is_on: AtomicBool::new(false),
+            pipes: Mutex::default(),
+            callers: Mutex::default(),
+        }
+    }
 }
 
 impl Tap {
-    /// Writes into this pipe, and never waits for it.
-    ///
-    /// # Errors
-    /// Those of fcntl(2).
-    pub fn new(pipe: OwnedFd) -> Result<Self> {
-        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
-        // Less, where the user has no more to give.
-        let _ = fcntl_setpipe_size(&pipe, ROOM);
-        Ok(Self { pipe, state: Mutex::default() })
+    /// Tells this one too, until it reads no more.
+    pub fn attach(&self, pipe: Pipe) {
+        let mut pipes = lock(&self.pipes);
+        pipes.retain(Pipe::has_reader);
+        pipes.push(pipe);
+        self.is_on.store(true, Ordering::Relaxed);
     }
 
-    /// Writes into a pipe that this process was started with, which its own children are not to have.
-    ///
-    /// # Errors
-    /// EBADF: there is no such descriptor. ENOTTY: it is no pipe.
-    pub fn inherited(number: std::os::fd::RawFd) -> Result<Self> {
-        // SAFETY: looks at the number only.
-        let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
-        if number <= 2 || !rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode).is_fifo() {
-            return Err(Errno::NOTTY);
-        }
-        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
-        // SAFETY: it is open, and was given to this process for nothing but this.
-        Self::new(unsafe { OwnedFd::from_raw_fd(number) })
-    }
-
-    /// The pipe.
-    pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        use std::os::fd::AsFd;
-        self.pipe.as_fd()
+    /// Whether anybody is told.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
     }
 
     /// What is to be told of a request that was decided, before its caller goes on; `began` is when it came.
@@ -210,7 +208,8 @@ impl Tap {
         };
         let caller = Some(self.caller(request.tid));
         let region = Some(region);
-        Some(Record { mono_ns: began, duration_ns: Some(0), caller, what, region, result, lost: 0 })
+        let origin = self.number;
+        Some(Record { mono_ns: began, origin, duration_ns: Some(0), caller, what, region, result, lost: 0 })
     }
 
     /// Tells of a request whose answer was sent.
@@ -226,34 +225,37 @@ impl Tap {
 
     /// Tells of what the supervisor did by itself.
     pub(crate) fn happened(&self, what: What, region: Region) {
-        let (caller, region) = (None, Some(region));
-        self.write(Record { mono_ns: now(), duration_ns: None, caller, what, region, result: None, lost: 0 });
+        let (origin, caller, region) = (self.number, None, Some(region));
+        self.write(Record { mono_ns: now(), origin, duration_ns: None, caller, what, region, result: None, lost: 0 });
+    }
+
+    /// Tells, at the end, what was lost since the last record that fitted.
+    pub(crate) fn close(&self) {
+        let (mono_ns, origin) = (now(), self.number);
+        let (duration_ns, caller, region, result) = (None, None, None, None);
+        let what = What::Nothing;
+        let mut record = Record { mono_ns, origin, duration_ns, caller, what, region, result, lost: 0 };
+        lock(&self.pipes).iter().for_each(|pipe| pipe.close(&mut record));
     }
 
     fn write(&self, mut record: Record) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        record.lost = state.lost;
-        let written = postcard::to_extend(&record, vec![0, 0]).ok().and_then(|mut bytes| {
-            let len = u16::try_from(bytes.len() - 2).ok()?;
-            bytes[..2].copy_from_slice(&len.to_ne_bytes());
-            // At most PIPE_BUF, so all of it or nothing.
-            (bytes.len() <= libc::PIPE_BUF && rustix::io::write(&self.pipe, &bytes).is_ok()).then_some(())
-        });
-        state.lost = if written.is_some() { 0 } else { state.lost + 1 };
+        let mut pipes = lock(&self.pipes);
+        pipes.retain(|pipe| pipe.write(&mut record) != Err(Errno::PIPE));
+        self.is_on.store(!pipes.is_empty(), Ordering::Relaxed);
     }
 
     fn caller(&self, tid: i32) -> Caller {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((since, caller)) = state.callers.get(&tid)
+        let mut callers = lock(&self.callers);
+        if let Some((since, caller)) = callers.get(&tid)
             && since.elapsed() < FRESH
         {
             return caller.clone();
         }
         let caller = Caller::look(tid);
-        if state.callers.len() >= CALLERS {
-            state.callers.clear();
+        if callers.len() >= CALLERS {
+            callers.clear();
         }
-        state.callers.insert(tid, (Instant::now(), caller.clone()));
+        callers.insert(tid, (Instant::now(), caller.clone()));
         caller
     }
 }
@@ -300,48 +302,7 @@ pub(crate) fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// The reading end.
-pub struct Reader {
-    pipe: OwnedFd,
-    bytes: Vec<u8>,
-}
-
-impl Reader {
-    /// Reads what a [`Tap`] writes into the other end.
-    ///
-    /// # Errors
-    /// Those of fcntl(2).
-    pub fn new(pipe: OwnedFd) -> Result<Self> {
-        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
-        Ok(Self { pipe, bytes: Vec::new() })
-    }
-
-    /// The pipe, to wait for.
-    pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        use std::os::fd::AsFd;
-        self.pipe.as_fd()
-    }
-
-    /// What is there; `None` once no tap is left.
-    ///
-    /// # Errors
-    /// Those of read(2). EPROTO: it is no tap that writes there.
-    pub fn read(&mut self) -> Result<Option<Vec<Record>>> {
-        let mut buffer = vec![0; 1 << 16];
-        match rustix::io::read(&self.pipe, &mut buffer) {
-            Ok(0) => return Ok(None),
-            Ok(len) => self.bytes.extend_from_slice(&buffer[..len]),
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-        let mut records = Vec::new();
-        let mut rest = self.bytes.as_slice();
-        while let Some((len, after)) = rest.split_first_chunk() {
-            let Some((record, after)) = after.split_at_checked(u16::from_ne_bytes(*len).into()) else { break };
-            records.push(postcard::from_bytes(record).map_err(|_| Errno::PROTO)?);
-            rest = after;
-        }
-        self.bytes = rest.to_vec();
-        Ok(Some(records))
-    }
+/// A thread that died over it left it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

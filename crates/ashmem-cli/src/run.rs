@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ashmem_agent::direct::{NOT_STARTED, Program};
 use ashmem_agent::filter::Fidelity;
-use ashmem_agent::tap::Tap;
+use ashmem_agent::tap::Pipe;
 use clap::{Args, ValueEnum};
 
 /// Run a program that finds /dev/ashmem, without a kernel module and without root
@@ -66,7 +66,7 @@ impl From<Level> for Fidelity {
 
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
-        let tap = match self.tap.map(Tap::inherited).transpose() {
+        let tap = match self.tap.map(Pipe::inherited).transpose() {
             Ok(tap) => tap,
             Err(error) => {
                 eprintln!("ashmem: the program was not started: --tap is no pipe of `ashmem trace`: {error}");

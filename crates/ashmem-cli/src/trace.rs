@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use ashmem_agent::endpoint::Address;
 use ashmem_trace::agent::Agent;
+use ashmem_trace::event::Source;
 use ashmem_trace::module::Module;
 use ashmem_trace::output::Output;
 use ashmem_trace::processes::Processes;
@@ -35,10 +37,11 @@ const NOT_STARTED: u8 = 125;
 #[command(after_help = "\
 Where the events come from (--source):
   module    the kernel module's tracepoints, read through tracefs, in a trace instance of our own: needs root
-  agent     the supervisor of `ashmem run`: needs no rights; PROGRAM runs as under `ashmem run`
+  agent     the supervisor of `ashmem run`: needs no rights; PROGRAM runs as under `ashmem run`. Without PROGRAM the
+            containers of `ashmem agent`: needs root, or to be the agent's user
   syscalls  the kernel's system call tracepoints, for ashmem ioctls and memfd: needs root; what a call points to in its
             caller's memory is read a moment after it
-  auto      the module where it is loaded, else the agent for PROGRAM, else syscalls
+  auto      the module where it is loaded, else the agent where PROGRAM is given or one listens, else syscalls
 
 Examples:
   ashmem trace -- ./my-android-program
@@ -73,6 +76,9 @@ pub(crate) struct Arguments {
     /// What sees the events
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
     source: Choice,
+    /// Where `ashmem agent` listens: its socket for OCI runtimes
+    #[arg(long, value_name = "unix:PATH", default_value = "unix:/run/ashmem/agent.sock", conflicts_with = "command")]
+    agent: Address,
     /// Kernel memory for events that are not read yet, for each processor
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
     buffer: usize,
@@ -87,7 +93,7 @@ enum Choice {
     Auto,
     /// The kernel module's tracepoints
     Module,
-    /// The supervisor of `ashmem run`
+    /// The supervisor of `ashmem run`, or `ashmem agent`
     Agent,
     /// The kernel's system call tracepoints
     Syscalls,
@@ -116,7 +122,8 @@ impl Arguments {
         let (form, output) = self.writing(!words.is_empty())?;
         let selection =
             Selection::new(self.fail_only, std::mem::take(&mut self.name), std::mem::take(&mut self.container));
-        let mut session = Session::begin(selection, form, output, vec![source.source()]);
+        let kind = source.source();
+        let mut session = Session::begin(selection, form, output, vec![kind]);
         let mut program = start(before, words)?;
         let mut ended = None;
         session
@@ -141,7 +148,7 @@ impl Arguments {
         let told = session.end();
         let failed = told.is_err();
         match told {
-            Ok(told) => tell_losses(told),
+            Ok(told) => tell_losses(told, kind),
             Err(ashmem_trace::output::Error::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => eprintln!("ashmem: {error}"),
         }
@@ -173,26 +180,51 @@ impl Arguments {
                 Ok(Traced::new(Module::begin(&tracefs, processes(), self.buffer)?))
             }
             (Choice::Auto | Choice::Agent, _) if has_program => Traced::under_agent(),
-            (Choice::Agent, _) => {
-                bail!("the agent tells of a program that it starts: give PROGRAM after `--`")
-            }
+            (Choice::Agent, _) => self.attached(watched),
             (Choice::Module, Ok(_)) => {
                 bail!(
                     "the kernel has no ashmem events: the module ashmem_linux is not loaded (`sudo modprobe ashmem_linux`)"
                 )
             }
-            (_, Err(error)) => Err(error.into()),
-            (_, Ok(tracefs)) => {
-                let threads = if has_program {
-                    Some(vec![std::process::id() as i32])
-                } else if watched.is_empty() {
-                    None
-                } else {
-                    Some(watched.iter().flat_map(Watched::tree).collect())
-                };
-                Ok(Traced::new(Syscalls::begin(&tracefs, processes(), threads, self.buffer)?))
-            }
+            (Choice::Auto, tracefs) if !has_program => match self.attached(watched) {
+                Ok(traced) => Ok(traced),
+                Err(_) => self.syscalls(&tracefs?, watched, processes(), has_program),
+            },
+            (_, tracefs) => self.syscalls(&tracefs?, watched, processes(), has_program),
         }
+    }
+
+    /// The agent that serves containers.
+    fn attached(&self, watched: &[Watched]) -> Result<Traced> {
+        let roots = (!watched.is_empty()).then(|| watched.iter().flat_map(Watched::tree).collect());
+        let agent = Agent::attached(self.agent.path(), roots).map_err(|error| {
+            let next = match error.kind() {
+                io::ErrorKind::PermissionDenied => "it tells only root and the user it runs as",
+                _ => {
+                    "where `ashmem agent` serves containers, `--agent unix:PATH` names its --oci; a program of your own is \
+                     given after `--`"
+                }
+            };
+            anyhow::anyhow!("no agent to trace at {}: {error}; {next}", self.agent)
+        })?;
+        Ok(Traced::new(agent))
+    }
+
+    fn syscalls(
+        &self,
+        tracefs: &Tracefs,
+        watched: &[Watched],
+        processes: Processes,
+        has_program: bool,
+    ) -> Result<Traced> {
+        let threads = if has_program {
+            Some(vec![std::process::id() as i32])
+        } else if watched.is_empty() {
+            None
+        } else {
+            Some(watched.iter().flat_map(Watched::tree).collect())
+        };
+        Ok(Traced::new(Syscalls::begin(tracefs, processes, threads, self.buffer)?))
     }
 
     fn writing(&self, has_program: bool) -> Result<(Form, Output)> {
@@ -261,13 +293,14 @@ fn repeat(status: std::process::ExitStatus) -> ExitCode {
     }
 }
 
-fn tell_losses(told: Told) {
+fn tell_losses(told: Told, source: Source) {
     if told.lost != 0 || told.uncounted {
         let more = if told.uncounted { " or more" } else { "" };
-        eprintln!(
-            "ashmem: {} events{more} were lost, {} were seen: the kernel's buffer was full; --buffer KIB makes it larger",
-            told.lost, told.events
-        );
+        let why = match source {
+            Source::Agent => "they came faster than they could be written, or the agent was away",
+            _ => "the kernel's buffer was full; --buffer KIB makes it larger",
+        };
+        eprintln!("ashmem: {} events{more} were lost, {} were seen: {why}", told.lost, told.events);
     }
 }
 

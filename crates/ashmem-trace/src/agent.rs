@@ -1,21 +1,25 @@
-//! The supervisor of `ashmem run`, which tells what it answers.
+//! The supervisor of `ashmem run`, which tells what it answers, or the supervisors of `ashmem agent`, one for each container.
 //!
 //! It answers before the kernel does, so of a mapping of a region it knows that the kernel goes on with it, not where it came to
 //! lie. A region has ended when no descriptor and no mapping of it is left anywhere; descriptors closed before that are not
 //! told of.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use ashmem_agent::tap::{Reader, Record, What};
+use ashmem_agent::tap::{self, Reader, Record, What, attach};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::clock::monotonic;
 use crate::container::Container;
 use crate::event::{Event, Outcome, Process, Region, Source};
 use crate::json::Lost;
 use crate::module::request;
 use crate::operation::{Operation, Range};
+use crate::processes::Followed;
 use crate::regions::{Regions, name};
 use crate::source::{See, Seen};
 use crate::text::Text;
@@ -23,11 +27,26 @@ use crate::text::Text;
 /// For so long nothing may come after the program's end, before a supervisor that lives on for somebody else is left alone.
 const SILENCE: Duration = Duration::from_millis(500);
 
+/// An agent that went is looked for anew so often: its service starts another, which takes the containers over.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Reads at the end of a trace of containers, which need not come to rest: more than the pipe holds.
+const LAST_READS: usize = 64;
+
 /// A supervisor's events.
 pub struct Agent {
     reader: Reader,
     regions: Regions,
     has_ended: bool,
+    /// Of an agent with containers.
+    attached: Option<Attached>,
+}
+
+/// What is known of an agent with containers.
+struct Attached {
+    socket: PathBuf,
+    followed: Followed,
+    /// When it was last looked for in vain.
+    missed: Option<Instant>,
 }
 
 impl Agent {
@@ -36,7 +55,36 @@ impl Agent {
     /// # Errors
     /// Those of fcntl(2).
     pub fn new(pipe: std::os::fd::OwnedFd) -> io::Result<Self> {
-        Ok(Self { reader: Reader::new(pipe)?, regions: Regions::default(), has_ended: false })
+        Ok(Self { reader: Reader::new(pipe)?, regions: Regions::default(), has_ended: false, attached: None })
+    }
+
+    /// Is told by the agent at this socket what it answers in any container, from now on; of these processes and all that
+    /// descend from them, or of all.
+    ///
+    /// # Errors
+    /// Those of [`attach`].
+    pub fn attached(socket: &Path, roots: Option<HashSet<i32>>) -> io::Result<Self> {
+        let mut agent = Self::new(attach(socket)?)?;
+        let followed = Followed::of(roots);
+        agent.attached = Some(Attached { socket: socket.to_owned(), followed, missed: None });
+        Ok(agent)
+    }
+
+    /// Looks for an agent that is gone; what its containers did meanwhile nobody saw.
+    fn look_again(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+        let Some(attached) = &mut self.attached else { return Ok(()) };
+        let missed = attached.missed.get_or_insert_with(Instant::now);
+        if missed.elapsed() < AGAIN {
+            return Ok(());
+        }
+        attached.missed = Some(Instant::now());
+        if let Ok(pipe) = attach(&attached.socket) {
+            (self.reader, self.has_ended, attached.missed) = (Reader::new(pipe)?, false, None);
+            // Its numbers count from 0 again.
+            self.regions.forget_all();
+            sink(Seen::Lost(Lost { mono_ns: monotonic(), source: Source::Agent, events: None }));
+        }
+        Ok(())
     }
 
     fn wait_for(&self, other: Option<BorrowedFd<'_>>, time: Duration) -> io::Result<[bool; 2]> {
@@ -53,11 +101,20 @@ impl Agent {
     }
 
     fn tell(&mut self, record: Record, sink: &mut dyn FnMut(Seen)) {
-        let Record { mono_ns, duration_ns, caller, what, region, result, lost } = record;
+        let Record { mono_ns, origin, duration_ns, caller, what, region, result, lost } = record;
         if lost != 0 {
             sink(Seen::Lost(Lost { mono_ns, source: Source::Agent, events: Some(lost) }));
         }
-        let ends = what == What::Release;
+        let is_followed = match (&mut self.attached, &caller) {
+            (None, _) => true,
+            (Some(attached), Some(caller)) => attached.followed.has(caller.pid),
+            (Some(attached), None) => attached.followed.are_all(),
+        };
+        let (region, is_of_followed) = self.meet(origin, region, is_followed, what == What::Release);
+        // What is nobody's doing concerns whoever has used the region.
+        if !is_followed && (caller.is_some() || !is_of_followed) {
+            return;
+        }
         let operation = match what {
             What::Open => Operation::Open {},
             What::Release => Operation::Release {},
@@ -79,6 +136,7 @@ impl Agent {
                 offset,
             },
             What::Purge { offset, len } => Operation::Purge { offset, len },
+            What::Nothing => return,
         };
         let outcome = match (&operation, result) {
             (Operation::Purge { len, .. }, _) => Outcome::of_return(*len as i64),
@@ -97,20 +155,32 @@ impl Agent {
                 command: Text::from(caller.command),
             }
         });
-        let region = region.map(|region| {
-            // Keys and inodes count apart.
-            let key = region.key.map_or(region.inode << 1 | 1, |key| key << 1);
-            let known = self.regions.meet(key, Region::default);
-            known.region.inode = (region.inode != 0).then_some(region.inode);
-            known.region.name = name(&region.name);
-            known.region.size = Some(region.size);
-            let found = known.region.clone();
-            if ends {
-                self.regions.forget(key);
-            }
-            found
-        });
         sink(Seen::Event(Event { mono_ns, source: Source::Agent, process, operation, region, outcome, duration_ns }));
+    }
+}
+
+impl Agent {
+    /// A record's region as events carry it, and whether anybody who is followed has used it.
+    fn meet(
+        &mut self,
+        origin: u64,
+        region: Option<tap::Region>,
+        is_followed: bool,
+        ends: bool,
+    ) -> (Option<Region>, bool) {
+        let Some(region) = region else { return (None, false) };
+        // Keys are their container's own, inodes the host's.
+        let key = region.key.map_or(region.inode << 1 | 1, |key| (origin << 40) ^ (key << 1));
+        let known = self.regions.meet(key, Region::default);
+        known.region.inode = (region.inode != 0).then_some(region.inode);
+        known.region.name = name(&region.name);
+        known.region.size = Some(region.size);
+        known.followed |= is_followed;
+        let (found, is_of_followed) = (known.region.clone(), known.followed);
+        if ends {
+            self.regions.forget(key);
+        }
+        (Some(found), is_of_followed)
     }
 }
 
@@ -124,6 +194,10 @@ impl See for Agent {
     }
 
     fn round(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<bool> {
+        if self.has_ended {
+            self.look_again(sink)?;
+            return Ok(false);
+        }
         match self.reader.read()? {
             None => self.has_ended = true,
             Some(records) => {
@@ -136,6 +210,14 @@ impl See for Agent {
     }
 
     fn finish(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+        if self.attached.is_some() {
+            for _ in 0..LAST_READS {
+                if self.has_ended || !self.round(sink)? {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         while !self.has_ended {
             match self.wait_for(None, SILENCE) {
                 Ok([_, true]) => drop(self.round(sink)?),

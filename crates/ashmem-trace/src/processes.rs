@@ -100,6 +100,36 @@ impl Processes {
     }
 }
 
+/// Processes and all that descend from them, or all there are, where nobody tells of births: found by /proc, while they live.
+#[derive(Debug)]
+pub struct Followed(Option<HashSet<i32>>);
+
+impl Followed {
+    /// These, or all.
+    pub fn of(roots: Option<HashSet<i32>>) -> Self {
+        Self(roots)
+    }
+
+    /// Whether all are.
+    pub fn are_all(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether this process is followed.
+    pub fn has(&mut self, pid: i32) -> bool {
+        let Some(known) = &mut self.0 else { return true };
+        let mut at = pid;
+        while !known.contains(&at) {
+            match parent_of(at) {
+                Some(parent) if parent > 0 => at = parent,
+                _ => return false,
+            }
+        }
+        known.insert(pid);
+        true
+    }
+}
+
 impl Known {
     fn look_up(&mut self, pid: i32) {
         self.is_looked_up = true;

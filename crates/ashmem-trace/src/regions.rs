@@ -41,6 +41,11 @@ impl Regions {
         self.known.remove(&key);
     }
 
+    /// All keys may stand for others from now on.
+    pub fn forget_all(&mut self) {
+        self.known.clear();
+    }
+
     /// How many are known.
     pub fn len(&self) -> usize {
         self.known.len()

@@ -6,6 +6,7 @@
 mod client;
 mod lxc;
 mod manager;
+mod trace;
 
 use std::io::{BufRead, BufReader, IoSlice, Read};
 use std::mem::MaybeUninit;

@@ -1,0 +1,57 @@
+//! How a tracer of `ashmem agent` comes to its pipe: at the socket where OCI runtimes bring containers, which lets in root and
+//! the agent's own user.
+//!
+//! The pipe is the agent's making. Of one that a tracer brings, the tracer could take the flag back that keeps writers from
+//! waiting, and hold up every container.
+
+use std::io::{IoSlice, IoSliceMut, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, Result};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+
+/// What a tracer says.
+pub(crate) const REQUEST: &[u8] = b"{\"ashmemTrace\":1}\n";
+/// How long the agent may take to answer.
+const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Asks the agent at this socket to tell what it answers from now on; the pipe it tells into.
+///
+/// # Errors
+/// Those of connect(2): ENOENT and ECONNREFUSED, there is no agent; EACCES, it is another user's. EPROTO: what answers there
+/// is no agent that can be traced. ETIMEDOUT.
+pub fn attach(socket: &Path) -> Result<OwnedFd> {
+    let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::PROTO);
+    let mut connection = UnixStream::connect(socket).map_err(errno)?;
+    connection.write_all(REQUEST).map_err(errno)?;
+    let ready = rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&connection, PollFlags::IN)], Some(&PATIENCE)))?;
+    if ready == 0 {
+        return Err(Errno::TIMEDOUT);
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(&connection, &mut [IoSliceMut::new(&mut [0])], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut fds = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    fds.next().ok_or(Errno::PROTO)
+}
+
+/// Gives a tracer its end of the pipe.
+pub(crate) fn give(connection: impl AsFd, reader: &OwnedFd) -> Result<()> {
+    let fds = [reader.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(Errno::NOBUFS);
+    }
+    sendmsg(connection, &[IoSlice::new(b"!")], &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).map(drop)
+}
