@@ -48,6 +48,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("rust-web-src", "the sources of `core`, built with kernel flags"),
     ("rustc-web", "the compiler that goes with them"),
     ("strace", "watching clients of the agent, and a page of docs/"),
+    ("tmux", "a terminal for `ashmem top`"),
     ("trace-cmd", "a page of docs/ that compares with it"),
     ("xz-utils", "kernel images and modules"),
     ("zsh", "its opinion of the completions"),

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Stdout, Write};
 use std::sync::{Mutex, Once, PoisonError};
 
 use crossterm::cursor::Hide;
-use crossterm::terminal::EnterAlternateScreen;
+use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use rustix::termios::{OptionalActions, Termios};
@@ -57,7 +57,11 @@ impl Screen {
     pub(crate) fn enter_again(&mut self) -> io::Result<()> {
         self.leave();
         self.keeper = take()?;
-        self.terminal.clear()
+        crossterm::execute!(io::stdout(), Clear(ClearType::All))?;
+        // A new one draws all of it. The old one's `clear` asks the terminal where its cursor is, and waits for the answer
+        // that the thread of the keys takes.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 
     /// Gives the terminal back for a while.
