@@ -2,6 +2,7 @@
 
 mod chart;
 mod goals;
+mod inspect;
 mod library;
 mod load;
 mod measure;
@@ -61,6 +62,8 @@ enum Choice {
     Trace,
     /// the C library beside the bare calls that its functions stand for
     Library,
+    /// looking: `ashmem list` of 10,000 regions, `ashmem top` beside 1,000, on this host
+    Inspect,
     /// what people wait for: `ashmem doctor`, DKMS's build of the module
     Users,
 }
@@ -85,6 +88,11 @@ impl Bench {
                 setup::ensure(&[Line::V5_10])?;
                 let rows = library::measure()?;
                 return self.show(&rows, &library::table(&rows));
+            }
+            Choice::Inspect => {
+                setup::ensure(&[])?;
+                let rows = inspect::measure()?;
+                return self.show(&rows, &inspect::table(&rows));
             }
             Choice::Users => {
                 setup::ensure(&[])?;

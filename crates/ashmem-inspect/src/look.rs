@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustix::fs::{FileType, SealFlags};
 use rustix::io::{Errno, Result};
 
+use crate::observer::ROUNDS;
 use crate::proc::fdinfo;
 use crate::proc::maps::{self, Line, Usage};
 use crate::proc::task::Folder;
@@ -135,7 +136,7 @@ impl Host {
             let stat = folder.stat(&path).ok().filter(|stat| stat.st_nlink == 0)?;
             let (kind, name) = of_memfd(name.strip_suffix(DELETED).unwrap_or(name));
             let key = Key::Memory { device: stat.st_dev, inode: stat.st_ino };
-            return Some((key, self.of_memory(kind, name, &stat)));
+            return Some((key, self.of_memory(kind, Arc::new(name), &stat)));
         }
         if !link.starts_with(b"/") || !contains(&link, b"ashmem") {
             return None;
@@ -161,12 +162,25 @@ impl Host {
         Some((key, Facts { kind: Kind::Device, name: Arc::new(info.name), size, resident, mask, pages }))
     }
 
+    /// What the memory behind a descriptor says now that was a memfd's when it was looked at; `None` if it is gone.
+    pub(crate) fn memory_again(&self, folder: &Folder, held: &mut Descriptor, round: u64) -> Option<(Key, Facts)> {
+        let path = format!("fd/{}", held.number);
+        let stat = folder.stat(&path).ok()?;
+        let known = &mut held.facts;
+        if known.mask.is_none() || stat.st_ino.wrapping_add(round).is_multiple_of(ROUNDS) {
+            known.mask = mask_of_memfd(folder, &path, known.kind);
+        }
+        let mut now = self.of_memory(known.kind, known.name.clone(), &stat);
+        now.mask = known.mask;
+        Some((Key::Memory { device: stat.st_dev, inode: stat.st_ino }, now))
+    }
+
     /// What a mapping's file says of its region; needs rights over the whole machine (`CAP_CHECKPOINT_RESTORE`).
     pub(crate) fn through_mapping(&self, folder: &Folder, mapped: &Mapped) -> Result<Facts> {
         let Mapping { start, end, .. } = mapped.mapping;
         let path = format!("map_files/{start:x}-{end:x}");
         let stat = folder.stat(&path)?;
-        let mut facts = self.of_memory(mapped.kind, Text::clone(&mapped.name), &stat);
+        let mut facts = self.of_memory(mapped.kind, mapped.name.clone(), &stat);
         if mapped.kind == Kind::Device {
             // No descriptor is left: nothing can be unpinned any more, and what was may stay unpinned, unseen.
             facts.pages = None;
@@ -176,14 +190,14 @@ impl Host {
         Ok(facts)
     }
 
-    fn of_memory(&self, kind: Kind, name: Text, stat: &rustix::fs::Stat) -> Facts {
+    fn of_memory(&self, kind: Kind, name: Arc<Text>, stat: &rustix::fs::Stat) -> Facts {
         /// What `st_blocks` counts.
         const BLOCK: u64 = 512;
         let size = stat.st_size as u64;
         // A memfd cannot be unpinned; of the agent's regions only the agent knows.
         let pages = (kind == Kind::Memfd).then(|| Pages { pinned: size.div_ceil(self.page), ..Pages::default() });
         let resident = Some(stat.st_blocks as u64 * BLOCK);
-        Facts { kind, name: Arc::new(name), size: Some(size), resident, mask: None, pages }
+        Facts { kind, name, size: Some(size), resident, mask: None, pages }
     }
 }
 
@@ -195,13 +209,11 @@ impl Look {
 
 /// The rights that new mappings of a memfd may have; what its mask says besides only the agent knows.
 pub(crate) fn mask_of_memfd(folder: &Folder, link: &str, kind: Kind) -> Option<Mask> {
-    let file = folder.open_link(link).ok()?;
-    let is_sealed = is_sealed(&file)?;
-    match (kind, is_sealed) {
-        (Kind::Memfd, false) => Some(Mask::ALL),
-        (Kind::Memfd, true) => Some(Mask::ALL.without_write()),
-        _ => None,
+    if kind != Kind::Memfd {
+        return None;
     }
+    let is_sealed = is_sealed(folder.open_link(link).ok()?)?;
+    Some(if is_sealed { Mask::ALL.without_write() } else { Mask::ALL })
 }
 
 fn is_sealed(file: impl AsFd) -> Option<bool> {

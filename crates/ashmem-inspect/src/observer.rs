@@ -8,7 +8,7 @@ use std::thread;
 use rustix::io::{Errno, Result};
 
 use crate::census::{self, Census};
-use crate::look::{Facts, Host, Key, Look, mask_of_memfd};
+use crate::look::{Facts, Host, Key, Look};
 use crate::proc::task::{self, Folder};
 use crate::region::Kind;
 
@@ -35,7 +35,7 @@ struct Task {
 pub struct Error(Errno);
 
 /// A process whose descriptors and mappings seem the same is looked at again in one of so many censuses.
-const ROUNDS: u64 = 8;
+pub(crate) const ROUNDS: u64 = 8;
 
 /// More threads than this only wait for each other in the kernel.
 const MOST_THREADS: usize = 4;
@@ -124,29 +124,30 @@ impl Observer {
         found.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state of each region now, by one of its descriptors, or through one of its mappings.
-    fn facts(&self) -> HashMap<Key, Facts> {
+    /// The state of each region now, by one of its descriptors, or through one of its mappings. Of a memfd that was looked at
+    /// before, its status is enough; its seals are read again every eighth time.
+    fn facts(&mut self) -> HashMap<Key, Facts> {
         let mut facts: HashMap<Key, Facts> = HashMap::new();
         let mut buffer = Vec::new();
         let mut by_mapping = Vec::new();
-        for (pid, task) in &self.tasks {
-            let look = &task.look;
+        for (pid, task) in &mut self.tasks {
+            let look = &mut task.look;
             if look.is_empty() {
                 continue;
             }
             let Ok(folder) = Folder::open(*pid) else { continue };
-            for held in &look.descriptors {
+            for held in &mut look.descriptors {
                 if facts.contains_key(&held.key) {
                     continue;
                 }
-                let Some((key, mut now)) = self.host.descriptor(*pid, &folder, held.number, &mut buffer) else {
-                    continue;
+                let now = match held.facts.kind {
+                    Kind::Device => self.host.descriptor(*pid, &folder, held.number, &mut buffer),
+                    _ => self.host.memory_again(&folder, held, self.round),
                 };
                 // The number may be another region's by now.
-                if key == held.key {
-                    if now.kind != Kind::Device {
-                        now.mask = mask_of_memfd(&folder, &format!("fd/{}", held.number), now.kind);
-                    }
+                if let Some((key, now)) = now
+                    && key == held.key
+                {
                     facts.insert(key, now);
                 }
             }
