@@ -137,6 +137,7 @@ fn rows(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Res
         let least = memfd.zip(unseen).map(|(memfd, unseen)| memfd + calls * unseen);
         row(what, "", least.as_ref(), "memfd's", memfd, None)?;
     }
+    row("getppid, a filter that allows all", "", bare.get("allowed"), "bare", bare.get("getppid"), None)?;
     for (level, figures) in [("full", full), ("fast", fast)] {
         let pages = bare.get("memfd_touch_64_mib");
         row("page faults and stores, 64 MiB", level, figures.get("ashmem_touch_64_mib"), "memfd", pages, Some(1.00))?;

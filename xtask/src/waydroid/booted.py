@@ -16,18 +16,22 @@ MODULE = {"device": "yes", "looks": "yes", "memfd": "false", "binder": "yes"}
 AGENT = {"device": "yes", "looks": "no", "memfd": "true", "binder": "yes"}
 
 
+# Seconds that an emulated machine on a busy host may take for what takes one.
+PATIENCE = 600
+
+
 def service():
     return helpers.ipc.DBusContainerService()
 
 
 def start(**values):
     trial.expect(**values)
-    service().Start(trial.session())
+    service().Start(trial.session(), timeout=PATIENCE)
     return trial.answer()
 
 
 def stop():
-    service().Stop(True)
+    service().Stop(True, timeout=PATIENCE)
 
 
 def restart():

@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::{process, static_program, vm, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -168,7 +168,10 @@ impl System {
     /// Boots it with its own systemd, which runs the script of Python with one argument; what that said.
     pub(super) fn boot(&self, kernel: &Kernel, script: &str, argument: &str) -> Result<String> {
         self.write("trial/script.py", &script.replace("@BOOT@", argument))?;
-        self.write("etc/systemd/system/multi-user.target.wants/trial.service", UNIT)?;
+        self.write("etc/systemd/system/trial.service", UNIT)?;
+        let wanted = self.place("etc/systemd/system/multi-user.target.wants/trial.service")?;
+        let _ = fs::remove_file(&wanted);
+        symlink("../trial.service", &wanted).context("having the trial's unit started")?;
         let initramfs = self.folder.join("initramfs");
         fs::write(&initramfs, pack(kernel)?).context("writing the initramfs")?;
         let report = self.place("trial/report")?;

@@ -2,7 +2,7 @@
 //!
 //! `run-bench plain` needs no device: memfd's own life cycle and calls that are not ours. `run-bench device` needs
 //! /dev/ashmem. `run-bench ioctls` is a few calls, for tracers that take long over each. `run-bench floor` is a notification
-//! that is answered without looking. Run the first bare, both under `ashmem run`, and take ratios; all figures are
+//! that is answered without looking, and a call under a filter that allows everything. Run the first bare, both under `ashmem run`, and take ratios; all figures are
 //! nanoseconds for one operation, the best of several rounds.
 
 mod floor;
@@ -20,7 +20,7 @@ fn main() {
         Some("plain") => plain(),
         Some("device") => device(),
         Some("ioctls") => vec![("ioctl_of_the_device", best(500, || ioctl(0, abi::GET_SIZE.into(), 0)))],
-        Some("floor") => vec![("notification", floor::notification())],
+        Some("floor") => vec![("notification", floor::notification()), ("allowed", floor::allowed())],
         _ => {
             eprintln!("usage: run-bench plain|device|ioctls|floor");
             std::process::exit(2);
