@@ -181,13 +181,15 @@ fn is_test(name: &str, sources: &[(String, String)]) -> bool {
         let place = text.find(&format!("fn {function}("));
         lies_in(file) && place.is_some_and(|at| text[..at].trim_end().ends_with("#[test]"))
     });
+    // What a macro makes a test of: `name: "a client's verb"`.
+    let is_made = any(&|file, text| file.contains("/tests/") && text.contains(&format!("    {function}: \"")));
     let is_module = name.ends_with("::tests") && any(&|file, text| lies_in(file) && text.contains("mod tests {"));
     let case = name.strip_suffix('*').map_or_else(|| format!("\"{name}\""), |group| format!("\"{group}"));
     let is_case = any(&|file, text| file.contains("conformance/src/cases/") && text.contains(&case));
     let is_target = any(&|file, _| file.ends_with(&format!("fuzz_targets/{name}.rs")));
     let step = name.trim_end_matches(" …");
     let is_step = any(&|file, text| file.starts_with("xtask/src/") && text.contains(step));
-    is_function || is_module || is_case || is_target || is_step
+    is_function || is_made || is_module || is_case || is_target || is_step
 }
 
 /// Texts that are kept word for word as others wrote them, or by a tool.

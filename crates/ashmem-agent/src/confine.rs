@@ -29,7 +29,6 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_sysinfo,
     // Files, all of them in /proc and /dev.
     libc::SYS_openat,
-    libc::SYS_openat2,
     libc::SYS_close,
     libc::SYS_read,
     libc::SYS_write,
