@@ -104,7 +104,8 @@ impl Supervisor {
         }
     }
 
-    /// Forgets the dead, and purges where memory is short or the kernel has `told` of pressure; how much there was before.
+    /// Forgets the dead, and purges where memory is short or the kernel has `told` of pressure; how closely to go on
+    /// looking, by how much memory there was before.
     fn relieve(&self, told: bool) -> Supply {
         let purgeable = self.origin().purgeable();
         if purgeable == 0 {
@@ -114,6 +115,10 @@ impl Supervisor {
         if told || supply == Supply::Short {
             let purged = self.origin().purge(share_of(purgeable));
             tracing::debug!(purged, "pages purged under memory pressure");
+            // What is left cannot be purged (sealed, or held by nobody): to look closely would only cost.
+            if purged == 0 {
+                return Supply::Plenty;
+            }
         }
         supply
     }

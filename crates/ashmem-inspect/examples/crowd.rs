@@ -2,6 +2,7 @@
 //! `ready` and stays until its standard input ends.
 
 use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, IntoRawFd};
 
 use rustix::fs::MemfdFlags;
 
@@ -43,7 +44,6 @@ fn make(number: usize) {
         rustix::fs::memfd_create(format!("CursorWindow: /data/{number}"), MemfdFlags::CLOEXEC).expect("a memfd");
     rustix::fs::ftruncate(&memory, SIZE as u64).expect("a size");
     let (prot, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-    use std::os::fd::{AsRawFd, IntoRawFd};
     // SAFETY: a new mapping, where the kernel finds room.
     let at = unsafe { libc::mmap(std::ptr::null_mut(), SIZE, prot, shared, memory.as_raw_fd(), 0) };
     assert_ne!(at, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());

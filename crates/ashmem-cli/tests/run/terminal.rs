@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::ptr::{null, null_mut};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,7 @@ impl Session {
     fn new() -> Self {
         let (mut ours, mut theirs) = (0, 0);
         // SAFETY: both numbers are filled by the call; everything else is left to its default.
-        let made =
-            unsafe { libc::openpty(&mut ours, &mut theirs, std::ptr::null_mut(), std::ptr::null(), std::ptr::null()) };
+        let made = unsafe { libc::openpty(&mut ours, &mut theirs, null_mut(), null(), null()) };
         assert_eq!(made, 0, "a terminal");
         // SAFETY: both descriptors are new and nobody else's.
         let (ours, theirs) = unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
