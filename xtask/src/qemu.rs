@@ -38,7 +38,7 @@ pub(crate) struct Machine<'a> {
 }
 
 /// What a machine said in its life.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Life {
     pub(crate) console: String,
     pub(crate) stdout: Vec<u8>,

@@ -86,7 +86,6 @@ impl Test {
         steps.extend(Line::ALL.map(races));
         steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
-            // trace-cmd now and then loses a record where boots run side by side.
             steps.push(recipes::tracing_on_module());
             steps.push(under_run_booted(Line::V6_1));
             steps.push(waydroid::booted());
@@ -161,7 +160,6 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
     })
 }
 
-/// The module's coming and going, its tracepoints, and its life without memory.
 /// The suite under `ashmem run` in a machine, where there is binder, memory may be filled, and the kernel is an older one.
 fn under_run_booted(kernel: Line) -> Step {
     Step::new(format!("suite under ashmem run, kernel {kernel}"), move || {
@@ -169,6 +167,7 @@ fn under_run_booted(kernel: Line) -> Step {
     })
 }
 
+/// The module's coming and going, its tracepoints, and its life without memory.
 fn trial(kernel: Line) -> Step {
     Step::new(format!("module trial, kernel {kernel}"), move || {
         let stock = Kernel::fetch(kernel)?;
