@@ -4,6 +4,7 @@
 //! Wants root, and a host whose control groups these runtimes understand.
 
 mod engines;
+mod seen;
 
 use crate::steps::{Step, Verdict};
 use crate::{process, static_program};
@@ -274,9 +275,14 @@ fn runc(world: &World, strict: bool) -> Result<String> {
         command.arg("exec").arg(id_of(name)).args(words);
         command
     };
-    share_join_keep(world, |name, words| world.runc(name, words, strict), exec)?;
+    let start = |name: &str, words: &[&str]| world.runc(name, words, strict);
+    share_join_keep(world, start, exec)?;
+    seen::seen(world, start, |name| Ok(id_of(name)))?;
     let version = process::capture(Command::new("runc").arg("--version"))?;
-    Ok(format!("shared in one container, joined by an exec, kept from another; {}", first_line(&version)))
+    Ok(format!(
+        "shared in one container, joined by an exec, kept from another, seen from outside; {}",
+        first_line(&version)
+    ))
 }
 
 fn suite(world: &World) -> Result<String> {
@@ -294,9 +300,14 @@ fn lxc(world: &World) -> Result<String> {
         command.args(["--name", name, "--lxcpath", &world.path("lxc"), "--"]).args(words);
         command
     };
-    share_join_keep(world, |name, words| lxc_execute(world, name, words), attach)?;
+    let start = |name: &str, words: &[&str]| lxc_execute(world, name, words);
+    share_join_keep(world, start, attach)?;
+    seen::seen(world, start, |name| Ok(name.to_owned()))?;
     let version = process::capture(Command::new("lxc-execute").arg("--version"))?;
-    Ok(format!("shared in one container, joined by an attach, kept from another; LXC {}", first_line(&version)))
+    Ok(format!(
+        "shared in one container, joined by an attach, kept from another, seen from outside; LXC {}",
+        first_line(&version)
+    ))
 }
 
 fn lxc_execute(world: &World, name: &str, words: &[&str]) -> Result<Container> {

@@ -140,6 +140,9 @@ impl Arguments {
                     ended = child.try_wait().ok().flatten();
                     return ended.is_some();
                 }
+                for name in watched.iter_mut().filter_map(Watched::ended_now) {
+                    eprintln!("ashmem: process {name} has ended");
+                }
                 let all_gone = !watched.is_empty() && watched.iter().all(Watched::has_ended);
                 signals.take_interrupt() || signals.take_end() || all_gone
             })

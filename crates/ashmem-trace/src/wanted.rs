@@ -1,5 +1,6 @@
 //! Processes as a person names them: by a number on the host, or by the number a container has for them.
 
+use std::fmt;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
@@ -43,6 +44,15 @@ pub enum Error {
     },
 }
 
+impl fmt::Display for Wanted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.container {
+            Some(container) => write!(formatter, "{container}:{}", self.pid),
+            None => write!(formatter, "{}", self.pid),
+        }
+    }
+}
+
 impl FromStr for Wanted {
     type Err = Error;
 
@@ -63,7 +73,11 @@ impl FromStr for Wanted {
 pub struct Watched {
     /// Its number here.
     pub pid: i32,
+    /// What a person called it.
+    name: String,
     handle: OwnedFd,
+    /// Its end has been told.
+    told: bool,
 }
 
 impl Wanted {
@@ -81,7 +95,7 @@ impl Wanted {
         let watch = |error| Error::Watch { pid, error };
         let number = Pid::from_raw(pid).ok_or(Error::Absent(pid))?;
         match pidfd_open(number, PidfdFlags::empty()) {
-            Ok(handle) => Ok(Watched { pid, handle }),
+            Ok(handle) => Ok(Watched { pid, name: self.to_string(), handle, told: false }),
             Err(rustix::io::Errno::SRCH) => Err(Error::Absent(pid)),
             Err(errno) => Err(watch(errno.into())),
         }
@@ -107,6 +121,15 @@ impl Watched {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut polled = [PollFd::new(&self.handle, PollFlags::IN)];
         poll(&mut polled, Some(&now)).is_ok_and(|ready| ready != 0)
+    }
+
+    /// What it is called, once it has ended, and once only.
+    pub fn ended_now(&mut self) -> Option<&str> {
+        if self.told || !self.has_ended() {
+            return None;
+        }
+        self.told = true;
+        Some(&self.name)
     }
 
     /// It, its threads and its descendants.
@@ -136,9 +159,11 @@ mod tests {
     fn who_is_gone_is_said_to_be() {
         let mut child = std::process::Command::new("true").spawn().expect("a program");
         let wanted: Wanted = child.id().to_string().parse().expect("a process");
-        let watched = wanted.find().expect("not yet waited for");
+        let mut watched = wanted.find().expect("not yet waited for");
         child.wait().expect("a child");
         assert!(watched.has_ended());
+        assert_eq!(watched.ended_now(), Some(child.id().to_string().as_str()));
+        assert_eq!(watched.ended_now(), None, "told already");
         assert!(matches!(wanted.find(), Err(Error::Absent(_))));
     }
 }

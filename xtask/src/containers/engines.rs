@@ -1,6 +1,6 @@
 //! The other engines that take an OCI profile: crun by itself, podman, containerd.
 
-use super::{Container, World, first_line, id_of, share_join_keep, wait_for};
+use super::{Container, World, first_line, id_of, seen, share_join_keep, wait_for};
 use crate::process;
 use anyhow::{Context, Result};
 use std::fs;
@@ -61,13 +61,20 @@ pub(super) fn podman(world: &World) -> Result<String> {
         removal.extend(["--force".to_owned(), id_of(name)]);
         Container::start(command, removal)
     };
-    share_join_keep(world, start, |name, words| {
+    share_join_keep(world, &start, |name, words| {
         let mut command = podman("exec");
         command.arg(id_of(name)).args(words);
         command
     })?;
+    seen::seen(world, start, |name| {
+        let said = process::capture(podman("inspect").args(["--format", "{{.Id}}"]).arg(id_of(name)))?;
+        Ok(said.trim().to_owned())
+    })?;
     let version = process::capture(Command::new("podman").arg("--version"))?;
-    Ok(format!("shared in one container, joined by an exec, kept from another; {}", first_line(&version)))
+    Ok(format!(
+        "shared in one container, joined by an exec, kept from another, seen from outside; {}",
+        first_line(&version)
+    ))
 }
 
 /// A containerd, ended when this is dropped.

@@ -4,6 +4,7 @@
 //! - `offer SOCKET`: makes a region, passes it to whoever connects, one after another, until one says `end`; then sees
 //!   whether the region is as it was left;
 //! - `join SOCKET`: takes it in another process of the same container, begun by an exec;
+//! - `watched SOCKET`: makes a region, tells who connects its own number, and uses the region whenever asked to;
 //! - `stranger SOCKET`: takes it in another container, where it is a memfd like any other; says `end`.
 //!
 //! - `android`: see [`android`]. Called `/init`, it does so as the container's first process.
@@ -15,7 +16,7 @@ mod region;
 use anyhow::{Context, Result, bail, ensure};
 use region::{PAGE, Region};
 use rustix::process::Pid;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::ExitCode;
 
@@ -37,9 +38,11 @@ fn main() -> ExitCode {
         ["offer", socket] => offer(socket),
         ["join", socket] => join(socket),
         ["stranger", socket] => stranger(socket),
+        ["watched", socket] => watched(socket),
         ["android"] => android::attempt().map(drop),
         _ => {
-            Err(anyhow::anyhow!("usage: ashmem-tenant share | offer SOCKET | join SOCKET | stranger SOCKET | android"))
+            let verbs = ["share", "offer SOCKET", "join SOCKET", "stranger SOCKET", "watched SOCKET", "android"];
+            Err(anyhow::anyhow!("usage: ashmem-tenant {}", verbs.join(" | ")))
         }
     };
     match done {
@@ -169,4 +172,33 @@ fn stranger(path: &str) -> Result<()> {
     own.map(SIZE)?.write(0, REPLY);
     ensure!(own.name()? == NAME, "GET_NAME answers {:?}", own.name()?);
     socket.write_all(b"end").context("saying end")
+}
+
+/// The page that is unpinned and pinned while others watch.
+const WATCHED: usize = 1;
+
+/// What tools outside the container are to see: one region of this name, in use, and three calls each time, of which one fails.
+fn watched(path: &str) -> Result<()> {
+    let listener = UnixListener::bind(path).with_context(|| format!("binding {path}"))?;
+    let region = Region::open(DEVICE)?;
+    region.set_name("watched")?;
+    region.set_size(SIZE)?;
+    let mapping = region.map(SIZE)?;
+    mapping.write(0, WORDS);
+    let (mut watcher, _) = listener.accept().context("accepting the watcher")?;
+    writeln!(watcher, "{}", std::process::id()).context("telling this process's number")?;
+    let words = BufReader::new(watcher.try_clone().context("another descriptor of the socket")?);
+    for word in words.lines() {
+        match word.context("hearing the watcher")?.as_str() {
+            "work" => {
+                region.unpin(WATCHED)?;
+                ensure!(region.pin(WATCHED)? == 0, "purged without a purge");
+                ensure!(region.set_size(PAGE).is_err(), "SET_SIZE on a mapped region");
+                writeln!(watcher, "done").context("answering")?;
+            }
+            "end" => return Ok(()),
+            other => bail!("no such work: {other}"),
+        }
+    }
+    bail!("the watcher went without a word")
 }
