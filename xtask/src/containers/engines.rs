@@ -61,7 +61,7 @@ pub(super) fn podman(world: &World) -> Result<String> {
         removal.extend(["--force".to_owned(), id_of(name)]);
         Container::start(command, removal)
     };
-    share_join_keep(world, &start, |name, words| {
+    share_join_keep(world, start, |name, words| {
         let mut command = podman("exec");
         command.arg(id_of(name)).args(words);
         command
