@@ -77,7 +77,7 @@ impl Supervisor {
         while !self.has_ended() {
             let mut polled = vec![PollFd::from_borrowed_fd(self.activity(), PollFlags::IN)];
             polled.extend(pressure.trigger().map(|trigger| PollFd::from_borrowed_fd(trigger, PollFlags::PRI)));
-            let rests = quiet >= QUIET && self.rest(seen);
+            let rests = !self.tap().tell_losses() && quiet >= QUIET && self.rest(seen);
             if rests {
                 polled.push(PollFd::from_borrowed_fd(self.deaths(), PollFlags::IN));
             }

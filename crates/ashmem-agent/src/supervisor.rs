@@ -140,6 +140,11 @@ impl Supervisor {
         purgeable == 0 && self.shift.pulse() == pulse
     }
 
+    /// Who traces what it answers.
+    pub(crate) fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
     pub(crate) fn wake_up(&self) {
         let _ = rustix::io::read(&self.activity, &mut [0; 8]);
         self.resting.store(false, Ordering::SeqCst);

@@ -229,13 +229,26 @@ impl Tap {
         self.write(Record { mono_ns: now(), origin, duration_ns: None, caller, what, region, result: None, lost: 0 });
     }
 
-    /// Tells, at the end, what was lost since the last record that fitted.
+    /// Tells who has room again what was lost since the last record that fitted; whether there is more to tell.
+    pub(crate) fn tell_losses(&self) -> bool {
+        if !self.is_on() {
+            return false;
+        }
+        let pipes = lock(&self.pipes);
+        for pipe in pipes.iter().filter(|pipe| pipe.owes()) {
+            pipe.tell_losses(&mut self.nothing());
+        }
+        pipes.iter().any(Pipe::owes)
+    }
+
+    /// The same for the last time.
     pub(crate) fn close(&self) {
-        let (mono_ns, origin) = (now(), self.number);
-        let (duration_ns, caller, region, result) = (None, None, None, None);
-        let what = What::Nothing;
-        let mut record = Record { mono_ns, origin, duration_ns, caller, what, region, result, lost: 0 };
-        lock(&self.pipes).iter().for_each(|pipe| pipe.close(&mut record));
+        lock(&self.pipes).iter().for_each(|pipe| pipe.close(&mut self.nothing()));
+    }
+
+    fn nothing(&self) -> Record {
+        let (mono_ns, origin, what) = (now(), self.number, What::Nothing);
+        Record { mono_ns, origin, duration_ns: None, caller: None, what, region: None, result: None, lost: 0 }
     }
 
     fn write(&self, mut record: Record) {

@@ -79,11 +79,24 @@ impl Pipe {
         written
     }
 
-    /// Writes a last record where some were lost.
+    /// Whether records were lost that its reader has not been told of.
+    pub(super) fn owes(&self) -> bool {
+        self.0.lost.load(Ordering::Relaxed) > 0
+    }
+
+    /// Tells what was lost, with this record that says nothing else, where it fits by now.
+    pub(super) fn tell_losses(&self, record: &mut Record) {
+        record.lost = self.0.lost.swap(0, Ordering::Relaxed);
+        if record.lost > 0 && self.put(record).is_err() {
+            self.0.lost.fetch_add(record.lost, Ordering::Relaxed);
+        }
+    }
+
+    /// The same for the last time, in room that is made for it.
     pub(super) fn close(&self, record: &mut Record) {
-        if self.0.lost.load(Ordering::Relaxed) > 0 {
+        if self.owes() {
             let _ = fcntl_setpipe_size(&self.0.fd, LAST_ROOM);
-            let _ = self.write(record);
+            self.tell_losses(record);
         }
     }
 
@@ -188,6 +201,21 @@ mod tests {
         let last = all(&mut stalled);
         assert_eq!(last.len(), 1);
         assert_eq!(first.len() as u64 + last[0].lost, many, "what is lost is counted");
+    }
+
+    #[test]
+    fn what_was_lost_is_told_once_there_is_room_though_nothing_else_happens() {
+        let tap = Tap::default();
+        let (mut stalled, writer) = pipe();
+        tap.attach(writer);
+        let many = 100_000;
+        (0..many).for_each(|number| happen(&tap, number));
+        let first = all(&mut stalled).len() as u64;
+        assert!(!tap.tell_losses(), "there is room");
+        let last = all(&mut stalled);
+        let told: Vec<_> = last.iter().map(|record| (&record.what, first + record.lost)).collect();
+        assert_eq!(told, [(&What::Nothing, many)]);
+        assert!(!tap.tell_losses() && all(&mut stalled).is_empty(), "told once");
     }
 
     #[test]
