@@ -119,8 +119,16 @@ const MASK: i32 = libc::PROT_READ | libc::PROT_WRITE;
 const UNPINNED: usize = 1;
 const STRANGERS: usize = 3;
 
+/// A socket that is to be found there once it listens: between bind(2) and listen(2) it refuses who comes.
+fn listen(path: &str) -> Result<UnixListener> {
+    let beside = format!("{path}.new");
+    let listener = UnixListener::bind(&beside).with_context(|| format!("binding {beside}"))?;
+    std::fs::rename(&beside, path).with_context(|| format!("renaming {beside} to {path}"))?;
+    Ok(listener)
+}
+
 fn offer(path: &str) -> Result<()> {
-    let listener = UnixListener::bind(path).with_context(|| format!("binding {path}"))?;
+    let listener = listen(path)?;
     let region = new_region()?;
     region.set_mask(MASK)?;
     let mapping = region.map(SIZE)?;
@@ -179,7 +187,7 @@ const WATCHED: usize = 1;
 
 /// What tools outside the container are to see: one region of this name, in use, and three calls each time, of which one fails.
 fn watched(path: &str) -> Result<()> {
-    let listener = UnixListener::bind(path).with_context(|| format!("binding {path}"))?;
+    let listener = listen(path)?;
     let region = Region::open(DEVICE)?;
     region.set_name("watched")?;
     region.set_size(SIZE)?;
