@@ -22,6 +22,7 @@ mod kubernetes;
 mod library;
 mod module;
 mod package;
+mod perfetto;
 mod process;
 mod pypi;
 mod qemu;

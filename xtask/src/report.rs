@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program with one region that is mapped, one that is held and mapped nowhere, and a name that is HTML.
-const WORK: &str = r#"
+pub(crate) const WORK: &str = r#"
 import fcntl, mmap, os, struct, subprocess, sys
 def region(name, size):
     fd = os.open("/dev/ashmem", os.O_RDWR)

@@ -9,8 +9,8 @@ use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
 use crate::{
-    cdi, check, containers, doctor, fuzz, help, kubernetes, library, package, process, recipes, report, setup,
-    static_program, tracing, waydroid, workspace,
+    cdi, check, containers, doctor, fuzz, help, kubernetes, library, package, perfetto, process, recipes, report,
+    setup, static_program, tracing, waydroid, workspace,
 };
 use anyhow::Result;
 use clap::Args;
@@ -70,7 +70,7 @@ impl Test {
         steps.extend(library::here());
         steps.extend(["agent", "syscalls"].map(tracing::here));
         steps.push(recipes::tracing());
-        steps.push(report::step());
+        steps.extend([report::step(), perfetto::step()]);
         steps
     }
 
