@@ -15,6 +15,9 @@ use crate::same_file;
 pub struct Census {
     /// Seconds since 1970.
     pub taken: f64,
+    /// Seconds by a clock that nobody sets.
+    #[serde(skip)]
+    pub seconds: f64,
     /// Bytes.
     pub page_size: u64,
     /// By id, those that never were mapped last.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use ashmem_trace::clock::monotonic;
 use rustix::io::{Errno, Result};
 
 use crate::census::{self, Census};
@@ -77,6 +78,7 @@ impl Observer {
         let unseen_processes = self.tasks.values().filter(|task| task.look.is_denied).count();
         Ok(Census {
             taken: census::now(),
+            seconds: monotonic() as f64 / 1e9,
             page_size: self.host.page,
             regions: census::join(self.tasks.values().map(|task| &task.look), &facts),
             processes: self.tasks.len() - unseen_processes,

@@ -21,6 +21,7 @@ const FEW: usize = 3;
 #[derive(Debug)]
 pub struct Watch {
     filter: Filter,
+    /// When, in seconds of [`Census::seconds`].
     began: Option<f64>,
     resident: Line,
     unpinned: Line,
@@ -40,8 +41,8 @@ impl Watch {
 
     /// One census more.
     pub fn take(&mut self, census: &Census) {
-        let began = *self.began.get_or_insert(census.taken);
-        let seconds = (census.taken - began).max(0.0);
+        let began = *self.began.get_or_insert(census.seconds);
+        let seconds = census.seconds - began;
         let regions = self.filter.apply(census, Order::Id);
         let totals = Totals::of("all", regions.iter().copied());
         let bytes = |pages: u64| (pages * census.page_size) as f64;
@@ -68,7 +69,7 @@ impl Watch {
         let totals = Totals::of("all", regions.iter().copied());
         let mut about = vec![format!("Host {host}, {}", date(census.taken))];
         about.push(format!("{} processes looked at", census.processes));
-        let seconds = self.began.map_or(0.0, |began| census.taken - began).max(0.0);
+        let seconds = self.began.map_or(0.0, |began| census.seconds - began);
         if self.censuses > 1 {
             about.push(format!("watched for {seconds:.0} s before"));
         }
@@ -350,7 +351,7 @@ mod tests {
     }
 
     fn page(regions: Vec<Region>) -> String {
-        let census = Census { taken: 0.0, page_size: 4096, regions, processes: 1, unseen_processes: 0 };
+        let census = Census { taken: 0.0, seconds: 0.0, page_size: 4096, regions, processes: 1, unseen_processes: 0 };
         let mut watch = Watch::new(Filter::default());
         watch.take(&census);
         watch.sheet(&census, "host").html()
@@ -392,10 +393,12 @@ mod tests {
 
     #[test]
     fn what_is_purged_meanwhile_is_drawn() {
-        let at = |taken, purged| {
+        // The wall clock is set back an hour meanwhile.
+        let at = |seconds, purged| {
             let mut one = region(1, b"cache", 7, true);
             one.pages = Some(Pages { pinned: 0, unpinned: 2 - purged, purged });
-            Census { taken, page_size: 4096, regions: vec![one], processes: 1, unseen_processes: 0 }
+            let taken = if purged == 0 { 7200.0 } else { 3600.0 };
+            Census { taken, seconds, page_size: 4096, regions: vec![one], processes: 1, unseen_processes: 0 }
         };
         let mut watch = Watch::new(Filter::default());
         let (first, last) = (at(10.0, 0), at(12.0, 2));

@@ -146,7 +146,7 @@ impl App {
         self.limits = self.census.limits();
         let filter = &self.filter;
         self.census.regions.retain(|region| filter.wants(region));
-        self.history.add(self.census.regions.iter(), self.census.taken);
+        self.history.add(self.census.regions.iter(), self.census.seconds);
         self.arrange();
         self.look();
     }

@@ -39,13 +39,13 @@ pub struct History {
     moments: VecDeque<Moment>,
     each: HashMap<Which, Past>,
     round: u64,
-    /// Seconds since 1970.
-    taken: f64,
+    /// Seconds by a clock that nobody sets.
+    seconds: f64,
 }
 
 impl History {
-    /// Adds what these regions are now, at this time in seconds since 1970.
-    pub fn add<'a>(&mut self, regions: impl Iterator<Item = &'a Region>, taken: f64) {
+    /// Adds what these regions are now, at this time in seconds by a clock that nobody sets.
+    pub fn add<'a>(&mut self, regions: impl Iterator<Item = &'a Region>, now: f64) {
         self.round += 1;
         let mut moment = Moment::default();
         let mut purges = 0;
@@ -65,10 +65,9 @@ impl History {
             push(&mut past.resident, resident, MOMENTS_EACH);
         }
         self.each.retain(|_, past| past.round == self.round);
-        // A clock that was set back says nothing of how long it took.
-        let seconds = taken - self.taken;
+        let seconds = now - self.seconds;
         moment.purges = if self.round > 1 && seconds > 0.0 { purges as f64 / seconds } else { 0.0 };
-        self.taken = taken;
+        self.seconds = now;
         push(&mut self.moments, moment, MOMENTS);
     }
 
@@ -106,7 +105,8 @@ mod tests {
         history.add([with(1, 5)].iter(), 100.0);
         history.add([with(1, 9), with(2, 7)].iter(), 102.0);
         history.add([with(1, 0)].iter(), 103.0);
-        history.add([with(1, 3)].iter(), 90.0);
+        // At once: how many that is a second nobody can say.
+        history.add([with(1, 3)].iter(), 103.0);
         let purges: Vec<f64> = history.moments().map(|moment| moment.purges).collect();
         assert_eq!(purges, [0.0, 0.0, 2.0, 0.0]);
         assert_eq!(history.resident(Which::Memory(1)), [4096; 4]);

@@ -40,7 +40,7 @@ pub(crate) fn region(id: u64, name: &str, resident: u64) -> Region {
 
 /// With these regions.
 pub(crate) fn app(regions: Vec<Region>) -> App {
-    let census = Census { taken: 1000.0, page_size: 4096, regions, processes: 3, unseen_processes: 0 };
+    let census = Census { taken: 1000.0, seconds: 1000.0, page_size: 4096, regions, processes: 3, unseen_processes: 0 };
     let options =
         Options { filter: Filter::default(), order: Order::Resident, every: Duration::from_secs(1), in_colour: false };
     let mut app = App::of(Observer::new(), census, options);
