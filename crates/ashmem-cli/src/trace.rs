@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ashmem_agent::endpoint::Address;
@@ -17,6 +18,7 @@ use ashmem_trace::event::Source;
 use ashmem_trace::module::Module;
 use ashmem_trace::output::Output;
 use ashmem_trace::processes::Processes;
+use ashmem_trace::residents::Residents;
 use ashmem_trace::selection::Selection;
 use ashmem_trace::session::{Form, Session, Told};
 use ashmem_trace::source::See;
@@ -28,6 +30,9 @@ use clap::{Args, ValueEnum};
 
 /// The exit status where the program was not started because of us.
 const NOT_STARTED: u8 = 125;
+
+/// How often it is seen whether the containers that are watched are still there.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Show each call to ashmem as it happens: who, what, the result, how long
 ///
@@ -120,6 +125,7 @@ impl Arguments {
         let signals = Signals::catch()?;
         let Traced { mut source, before } = self.source(&watched, !words.is_empty())?;
         let (form, output) = self.writing(!words.is_empty())?;
+        let (mut residents, mut looked) = (Residents::new(self.container.clone()), None::<Instant>);
         let selection =
             Selection::new(self.fail_only, std::mem::take(&mut self.name), std::mem::take(&mut self.container));
         let kind = source.source();
@@ -143,11 +149,16 @@ impl Arguments {
                 for name in watched.iter_mut().filter_map(Watched::ended_now) {
                     eprintln!("ashmem: process {name} has ended");
                 }
+                if looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) {
+                    looked = Some(Instant::now());
+                    tell_ends(&mut residents);
+                }
                 let all_gone = !watched.is_empty() && watched.iter().all(Watched::has_ended);
                 signals.take_interrupt() || signals.take_end() || all_gone
             })
             .context("reading the events")?;
         drop(source);
+        tell_ends(&mut residents);
         let told = session.end();
         let failed = told.is_err();
         match told {
@@ -294,6 +305,10 @@ fn repeat(status: std::process::ExitStatus) -> ExitCode {
         }
         _ => ExitCode::FAILURE,
     }
+}
+
+fn tell_ends(residents: &mut Residents) {
+    residents.gone().iter().for_each(|name| eprintln!("ashmem: container {name} has ended"));
 }
 
 fn tell_losses(told: Told, source: Source) {

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
+use ashmem_trace::residents::any_in;
+use ashmem_trace::wanted::Wanted;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::census::Census;
@@ -64,16 +66,30 @@ impl Filter {
         regions
     }
 
+    /// Who was asked for and is not there, a sentence each: a list that shows nothing of them does not tell that.
+    pub fn absent(&self, census: &Census) -> Vec<String> {
+        let holds = |process: &ProcessName| {
+            census.regions.iter().any(|region| region.holders.iter().any(|holder| process.is(holder)))
+        };
+        let not_there = |process: &ProcessName| match process.wanted().map(|wanted| wanted.find()) {
+            Some(Err(error)) => Some(error.to_string()),
+            _ => None,
+        };
+        let mut absent: Vec<String> =
+            self.processes.iter().filter(|process| !holds(process)).filter_map(not_there).collect();
+        if let Some(name) = &self.container
+            && !census.regions.iter().any(|region| region.holders.iter().any(|holder| holder.is_in(name)))
+            && !any_in(name)
+        {
+            absent.push(format!("no process is in a container `{name}`"));
+        }
+        absent
+    }
+
     /// Whether a region is wanted.
     pub fn wants(&self, region: &Region) -> bool {
         let by_process = |holder: &Holder| self.processes.iter().any(|process| process.is(holder));
-        let by_container = |name: &String| {
-            let is_meant = |holder: &Holder| match &holder.process.container {
-                Some(container) => container.is_meant_by(name),
-                None => false,
-            };
-            region.holders.iter().any(is_meant)
-        };
+        let by_container = |name: &String| region.holders.iter().any(|holder| holder.is_in(name));
         (!self.leaks || region.is_unmapped())
             && self.name.as_ref().is_none_or(|glob| glob.0.is_match(region.name.to_string()))
             && (self.processes.is_empty() || region.holders.iter().any(by_process))
@@ -81,15 +97,28 @@ impl Filter {
     }
 }
 
+impl Holder {
+    /// Whether it is in the container that this names.
+    fn is_in(&self, name: &str) -> bool {
+        self.process.container.as_ref().is_some_and(|container| container.is_meant_by(name))
+    }
+}
+
 impl ProcessName {
     fn is(&self, holder: &Holder) -> bool {
         match self {
             Self::Here(pid) => holder.process.pid == *pid,
-            Self::Inside(name, pid) => {
-                holder.process.inner_pid == *pid
-                    && holder.process.container.as_ref().is_some_and(|container| container.is_meant_by(name))
-            }
+            Self::Inside(name, pid) => holder.process.inner_pid == *pid && holder.is_in(name),
         }
+    }
+
+    /// For who looks whether it is there.
+    fn wanted(&self) -> Option<Wanted> {
+        let text = match self {
+            Self::Here(pid) => pid.to_string(),
+            Self::Inside(name, pid) => format!("{name}:{pid}"),
+        };
+        text.parse().ok()
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Census(#[from] observer::Error),
     /// Of the terminal.
-    #[error("the terminal: {0}")]
+    #[error("the terminal")]
     Terminal(#[from] io::Error),
 }
 

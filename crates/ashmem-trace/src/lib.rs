@@ -24,6 +24,7 @@ pub mod output;
 pub mod perfetto;
 pub mod processes;
 pub mod regions;
+pub mod residents;
 pub mod selection;
 pub mod session;
 pub mod source;

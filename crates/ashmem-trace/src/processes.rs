@@ -136,11 +136,8 @@ impl Known {
         if self.command.is_none() {
             self.command = command_of(pid);
         }
-        let Some(groups) = fs::read(format!("/proc/{pid}/cgroup")).ok() else { return };
         self.container_pid = inner_pid(pid);
-        let container =
-            Container::of_cgroups(&groups).or_else(|| self.container_pid.map(|_| Container::of_namespace(&groups)));
-        self.container = container.map(|container| Text::from(container.to_string().as_bytes()));
+        self.container = container_of(pid).map(|container| Text::from(container.to_string().as_bytes()));
     }
 }
 
@@ -148,6 +145,12 @@ impl Known {
 pub fn command_of(pid: i32) -> Option<Text> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(Text::from(name.strip_suffix(b"\n").unwrap_or(&name)))
+}
+
+/// The container that a process is in, while it lives.
+pub fn container_of(pid: i32) -> Option<Container> {
+    let groups = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+    Container::of_cgroups(&groups).or_else(|| inner_pid(pid).map(|_| Container::of_namespace(&groups)))
 }
 
 /// A process's number in its own pid namespace, where that is another one.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::processes::{Processes, tree};
+use crate::processes::{container_of, tree};
 
 /// `PID`, or `CONTAINER:PID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,15 +102,15 @@ impl Wanted {
     }
 
     fn find_inside(&self, container: &str) -> Option<i32> {
-        let mut processes = Processes::all();
-        let pattern = glob::Pattern::new(container).ok()?;
+        let pattern = glob::Pattern::new(container).ok();
         fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
             let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
             if crate::processes::inner_pid(pid)? != self.pid {
                 return None;
             }
-            let of = processes.meet(pid, pid, None).container?.to_string();
-            crate::selection::is_container(&pattern, &of).then_some(pid)
+            let of = container_of(pid)?;
+            let matches = |pattern| crate::selection::is_container(pattern, &of.to_string());
+            (of.is_meant_by(container) || pattern.as_ref().is_some_and(matches)).then_some(pid)
         })
     }
 }

@@ -177,7 +177,8 @@ pub(super) fn seen(
     last.until(&mut leaver, of(&left))?;
     leaver.end()?;
     both.until(&mut stayer, of(&stays))?;
-    let (events, _) = both.finish()?;
+    let (events, said) = both.finish()?;
+    ensure!(said.contains(&format!("container {left} has ended")), "of {left}'s end the tracer says {said:?}");
     let is_strange = |event: &&Value| ![&left, &stays].iter().any(|name| event["container"] == name.as_str());
     ensure!(!events.iter().any(|event| is_strange(&event)), "of no container that was asked for: {events:?}");
     // With nothing left to see, it says so and ends by itself.

@@ -1,0 +1,51 @@
+//! Who lives in containers, and which of these are gone.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+
+use crate::processes::container_of;
+use crate::selection::is_container;
+
+/// The containers that these patterns mean, as far as processes in them were seen.
+#[derive(Debug)]
+pub struct Residents {
+    wanted: Vec<glob::Pattern>,
+    /// Of each process the container that is wanted, if it is in one.
+    at: HashMap<i32, Option<String>>,
+}
+
+impl Residents {
+    /// Of these containers.
+    pub fn new(wanted: Vec<glob::Pattern>) -> Self {
+        Self { wanted, at: HashMap::new() }
+    }
+
+    /// The containers whose last process has ended since this was asked before, as they are shown.
+    pub fn gone(&mut self) -> BTreeSet<String> {
+        if self.wanted.is_empty() {
+            return BTreeSet::new();
+        }
+        let before: BTreeSet<String> = self.at.values().flatten().cloned().collect();
+        let meant = |pid| {
+            let shown = container_of(pid)?.to_string();
+            self.wanted.iter().any(|wanted| is_container(wanted, &shown)).then_some(shown)
+        };
+        // Who is in none is looked at again: a process may be moved into one after its start.
+        let known = |pid: &i32| self.at.get(pid).cloned().flatten();
+        let at = processes().map(|pid| (pid, known(&pid).or_else(|| meant(pid)))).collect();
+        self.at = at;
+        let after: BTreeSet<String> = self.at.values().flatten().cloned().collect();
+        before.difference(&after).cloned().collect()
+    }
+}
+
+/// Whether any process is in a container that is called so, or whose id, or pod's, begins so.
+pub fn any_in(container: &str) -> bool {
+    processes().any(|pid| container_of(pid).is_some_and(|found| found.is_meant_by(container)))
+}
+
+/// Every process there is.
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
