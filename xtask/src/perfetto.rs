@@ -31,7 +31,7 @@ pub(crate) fn step() -> Step {
 
 fn held(schema: &Path, trace: &Path) -> Command {
     let mut python = Command::new("python3");
-    python.env("PYTHONPATH", schema).args(["-c", include_str!("perfetto/held.py")]).arg(trace);
+    python.env("PYTHONPATH", schema).arg(workspace::root().join("xtask/src/perfetto/held.py")).arg(trace);
     python
 }
 

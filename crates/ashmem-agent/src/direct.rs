@@ -154,16 +154,18 @@ fn supervise(plan: &Plan, tap: Option<Pipe>, reporter: &Reporter, mask: SignalMa
     rustix::io::write(&ours, GO).map_err(|errno| Error::System { what: "telling the program to start", errno })?;
     drop(ours);
     let serving = std::thread::spawn(move || {
-        let served = supervisor.run();
-        // Whoever traces is told of the last ends too.
-        supervisor.origin().table().reap();
-        supervisor.origin().table().tap().close();
-        served
+        let _ = supervisor.run();
+        supervisor
     });
     reporter.follow(pid);
     process::let_go_of_standard_error();
     process::reap_children();
-    let _ = serving.join();
+    // Whoever traces is told of the last ends too. A process lets go of the listener before it closes its descriptors, so they
+    // are looked for once all processes are waited for.
+    if let Ok(supervisor) = serving.join() {
+        supervisor.origin().table().reap();
+        supervisor.origin().table().tap().close();
+    }
     Ok(())
 }
 
