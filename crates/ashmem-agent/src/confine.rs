@@ -84,8 +84,9 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
-    // For each listener that comes: what sizes the kernel has.
+    // For each listener that comes: what sizes the kernel has, and of what release it is.
     libc::SYS_seccomp,
+    libc::SYS_uname,
     // Calls that newer architectures do without.
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
@@ -169,6 +170,10 @@ mod tests {
             let memory = crate::memory::create(b"allowed").expect("memfd_create");
             crate::memory::set_size(&memory, 4096).expect("ftruncate");
             std::fs::read_to_string("/proc/self/status").expect("open and read");
+            // Of the system call itself: rustix takes its word for it that uname(2) never fails.
+            // SAFETY: an all-zero structure is a valid one, and the call fills it.
+            let named = unsafe { libc::uname(&mut std::mem::zeroed()) };
+            assert_eq!(named, 0, "uname");
             let thread = std::thread::spawn(|| std::process::Command::new("/bin/true").status().map_err(|e| e.kind()));
             let executed = thread.join().expect("a thread can be started");
             assert_eq!(executed.map(drop), Err(std::io::ErrorKind::PermissionDenied), "nothing is executed");
