@@ -183,7 +183,7 @@ fn prepare(plan: &Plan, handed: Handed) -> Result<Supervisor, Error> {
     let system = |what| move |errno| Error::System { what, errno };
     let node = handed.node.map(|node| Node::new(node.stat, &node.names));
     let origin = Origin::new(Device::new(node), plan.fidelity).map_err(system("making an inotify instance"))?;
-    let supervisor = Supervisor::new(origin).map_err(system("making an eventfd"))?;
+    let supervisor = Supervisor::making_ahead(origin).map_err(system("making an eventfd"))?;
     let listener =
         Listener::new(handed.listener).map_err(system("taking the listener, for which Linux 5.9 is needed"))?;
     supervisor.add_last(Arc::new(listener));

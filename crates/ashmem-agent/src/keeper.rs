@@ -1,4 +1,5 @@
-//! What runs beside the loop: relief for a loop that a caller holds up, purging under memory pressure, and rest.
+//! What runs beside the loop: relief for a loop that a caller holds up, purging under memory pressure,
+//! memories made ahead, and rest.
 //!
 //! Reading a caller's memory can take as long as the caller likes (userfaultfd, FUSE). A loop that is not back from one
 //! request after [`PATIENCE`] is therefore replaced by a new one; it finishes that request, whenever that is, and ends. So
@@ -85,6 +86,9 @@ impl Supervisor {
             let wait = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
             let _ = poll(&mut polled, if rests { None } else { Some(&wait) });
             self.wake_up();
+            if let Some(reserve) = self.reserve() {
+                reserve.fill();
+            }
             // What was slept through counts for nothing.
             let ticked = !rests && last_tick.elapsed() >= PATIENCE;
             if ticked || rests {

@@ -9,7 +9,7 @@
 //! - [`agent`], [`endpoint`], [`oci`], [`lxc`], [`container`]: containers that their runtimes bring; [`profile`] is what tells a
 //!   runtime to;
 //! - [`confine`]: what the agent gives up before it serves; [`service`], [`store`]: what outlives the agent, so that a restart loses no container;
-//! - [`device`], [`memory`], [`region`], [`arena`], [`table`]: what a region is and how long it lives;
+//! - [`device`], [`memory`], [`region`], [`arena`], [`table`], `reserve`: what a region is and how long it lives;
 //! - [`target`]: the calling thread seen from outside;
 //! - [`tap`]: what is answered, told to whoever traces it;
 //! - [`origin`]: all regions of one program or container, and its calls: `open`, `ioctl`, `mmap`, `stat`, `purge`.
@@ -45,6 +45,7 @@ pub mod profile;
 mod protect;
 mod purge;
 pub mod region;
+mod reserve;
 mod restore;
 pub mod service;
 mod slots;

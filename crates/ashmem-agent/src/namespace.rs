@@ -84,7 +84,7 @@ fn show(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr, kind: FileType) -> 
             return rustix::fs::symlinkat(std::ffi::OsStr::from_bytes(to.as_bytes()), new, name);
         }
         FileType::Directory => rustix::fs::mkdirat(new, name, Mode::from_bits_retain(0o755))?,
-        _ => drop(place(new, name)?),
+        _ => place(new, name)?,
     }
     bind(old, name, new, name)
 }
@@ -96,9 +96,9 @@ fn node(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr) -> Result<OwnedFd> 
     rustix::fs::openat(new, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn place(new: &OwnedFd, name: &std::ffi::CStr) -> Result<OwnedFd> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    rustix::fs::openat(new, name, flags, Mode::RUSR | Mode::WUSR)
+/// An empty file to bind something to.
+fn place(new: &OwnedFd, name: &std::ffi::CStr) -> Result<()> {
+    rustix::fs::mknodat(new, name, FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0)
 }
 
 fn bind(old: &OwnedFd, from: &std::ffi::CStr, new: &OwnedFd, to: &std::ffi::CStr) -> Result<()> {

@@ -140,6 +140,11 @@ impl Origin {
         flags: OFlags,
         name: &[u8],
     ) -> Result<(OwnedFd, Key)> {
+        if name.is_empty()
+            && let Some((memory, key)) = self.table.admit_ready(opening, || Region::new(holder))?
+        {
+            return Ok((memory::reopen(memory, flags)?, key));
+        }
         let memory = memory::create(&shown_name(name))?;
         let key = self.table.admit(opening, &memory, Region::new(holder))?;
         Ok((memory::reopen(memory, flags)?, key))

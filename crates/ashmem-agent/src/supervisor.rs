@@ -20,6 +20,7 @@ use crate::implant;
 use crate::ioctl::Argument;
 use crate::keeper::Shift;
 use crate::origin::{Origin, Outcome};
+use crate::reserve::Reserve;
 use crate::tap::{self, Pipe, Tap};
 use crate::target::Target;
 
@@ -43,6 +44,8 @@ pub struct Supervisor {
     ended: Mutex<Option<Result<()>>>,
     /// Who traces what is answered.
     tap: Arc<Tap>,
+    /// Memories for opens to come, which the keeper makes.
+    reserve: Option<Arc<Reserve>>,
 }
 
 impl Supervisor {
@@ -64,7 +67,17 @@ impl Supervisor {
             resting: AtomicBool::new(false),
             ended: Mutex::new(None),
             tap,
+            reserve: None,
         })
+    }
+
+    /// The same, with memories made ahead when opens come thick and fast: a few descriptors more while they do.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub(crate) fn making_ahead(mut origin: Origin) -> Result<Self> {
+        let reserve = origin.table().make_ahead()?;
+        Ok(Self { reserve: Some(reserve), ..Self::new(origin)? })
     }
 
     /// One more channel of the same origin; [`Supervisor::run`] sees it at once.
@@ -119,6 +132,10 @@ impl Supervisor {
         self.deaths.as_fd()
     }
 
+    pub(crate) fn reserve(&self) -> Option<&Reserve> {
+        self.reserve.as_deref()
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.ended).is_some()
     }
@@ -130,6 +147,9 @@ impl Supervisor {
     /// Lets go of what only saves work; whether the keeper may sleep until something happens: with something to purge it
     /// goes on looking at the memory. `pulse` is what the loop was last seen at.
     pub(crate) fn rest(&self, pulse: u64) -> bool {
+        if let Some(reserve) = &self.reserve {
+            reserve.clear();
+        }
         let purgeable = {
             let mut origin = self.origin();
             origin.threads().clear();
@@ -227,6 +247,9 @@ impl Supervisor {
                 self.tell_keeper();
             }
             self.handle(channel.as_ref(), request);
+            if self.reserve.as_ref().is_some_and(|reserve| reserve.is_wanted()) {
+                self.tell_keeper();
+            }
         })
     }
 

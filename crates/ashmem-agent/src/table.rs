@@ -24,6 +24,7 @@ use crate::memory;
 use crate::openings::Openings;
 use crate::origin::Outcome;
 use crate::region::Region;
+use crate::reserve::{Ready, Reserve};
 use crate::store::{Record, SavedAnswer, Store};
 use crate::tap::{self, Tap, What};
 use crate::watches::Watches;
@@ -53,6 +54,8 @@ pub struct Table {
     recovered: HashMap<u64, SavedAnswer>,
     /// What bounds its watches beside the kernel.
     share: Option<Arc<Watches>>,
+    /// Memories that are ready for regions to come.
+    reserve: Option<Arc<Reserve>>,
     pub(crate) openings: Openings,
 }
 
@@ -93,6 +96,7 @@ impl Table {
             tap: Arc::default(),
             recovered: HashMap::new(),
             share: None,
+            reserve: None,
             openings: Openings::default(),
         })
     }
@@ -101,6 +105,15 @@ impl Table {
     pub(crate) fn take_part(&mut self, share: Arc<Watches>) {
         share.take(self.watches.len());
         self.share = Some(share);
+    }
+
+    /// Has memories made ahead from now on, by whoever fills what is returned.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub(crate) fn make_ahead(&mut self) -> Result<Arc<Reserve>> {
+        let inotify = self.inotify.try_clone().map_err(|_| Errno::MFILE)?;
+        Ok(Arc::clone(self.reserve.insert(Arc::new(Reserve::new(inotify)))))
     }
 
     /// Becomes readable when a region has died; [`Table::reap`] then.
@@ -152,18 +165,25 @@ impl Table {
     /// # Errors
     /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`), or this table its share of them.
     pub fn admit(&mut self, opening: Option<u64>, memory: impl AsFd, region: Region) -> Result<Key> {
-        let key = self.next;
-        self.next += 1;
-        if let Some(id) = opening.filter(|_| self.store.is_some()) {
-            self.openings.begin(id, key);
-            self.note(|| Record::Opening { id, key });
-        }
-        self.regions.insert(key, region);
-        let watched = self.watch(memory, key);
-        if watched.is_err() {
-            self.regions.remove(&key);
-        }
-        watched.map(|()| key)
+        self.make_room()?;
+        let (inode, watch) = watch_memory(self.inotify.as_fd(), memory.as_fd())?;
+        Ok(self.settle(opening, region, inode, watch))
+    }
+
+    /// The same with a memory that was made ahead, which is returned; `None` if there is none.
+    ///
+    /// # Errors
+    /// ENOMEM, as for [`Table::admit`].
+    pub(crate) fn admit_ready(
+        &mut self,
+        opening: Option<u64>,
+        region: impl FnOnce() -> Region,
+    ) -> Result<Option<(OwnedFd, Key)>> {
+        let Some(Ready { memory, inode, watch }) = self.reserve.as_ref().and_then(|reserve| reserve.take()) else {
+            return Ok(None);
+        };
+        self.make_room()?;
+        Ok(Some((memory, self.settle(opening, region(), inode, watch))))
     }
 
     /// Lets a memory stand for a region beside those that already do, which clients may still hold, and makes it the one
@@ -172,23 +192,41 @@ impl Table {
     /// # Errors
     /// As for [`Table::admit`].
     pub fn watch(&mut self, memory: impl AsFd, key: Key) -> Result<()> {
+        self.make_room()?;
+        let (inode, watch) = watch_memory(self.inotify.as_fd(), memory.as_fd())?;
+        self.stand(key, inode, watch);
+        Ok(())
+    }
+
+    /// Sees to it that one more watch may be taken.
+    fn make_room(&mut self) -> Result<()> {
         self.births += 1;
         if self.births >= BIRTHS {
             self.reap();
         }
-        if self.share.as_ref().is_some_and(|share| !share.has_one_for(self.watches.len())) {
-            return Err(Errno::NOMEM);
+        let is_full = self.share.as_ref().is_some_and(|share| !share.has_one_for(self.watches.len()));
+        if is_full { Err(Errno::NOMEM) } else { Ok(()) }
+    }
+
+    /// Takes a region in whose memory is watched.
+    fn settle(&mut self, opening: Option<u64>, region: Region, inode: u64, watch: i32) -> Key {
+        let key = self.next;
+        self.next += 1;
+        if let Some(id) = opening.filter(|_| self.store.is_some()) {
+            self.openings.begin(id, key);
+            self.note(|| Record::Opening { id, key });
         }
-        let inode = rustix::fs::fstat(&memory)?.st_ino;
-        let path = format!("/proc/self/fd/{}", memory.as_fd().as_raw_fd());
-        // An inode without a name is never moved: nothing is queued but the end of the watch itself (IN_IGNORED).
-        let watch = inotify::add_watch(&self.inotify, path, WatchFlags::MOVE_SELF)
-            .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
+        self.regions.insert(key, region);
+        self.stand(key, inode, watch);
+        key
+    }
+
+    /// Lets what is watched stand for a region.
+    fn stand(&mut self, key: Key, inode: u64, watch: i32) {
         self.enter(key, inode, watch);
         // At once: the memory is about to be put where another agent will find it.
         self.note(|| Record::Memory { key, inode, watch });
         self.publish();
-        Ok(())
     }
 
     fn enter(&mut self, key: Key, inode: u64, watch: i32) {
@@ -339,4 +377,17 @@ impl Table {
         let watches = text.lines().filter_map(|line| line.strip_prefix("inotify wd:")?.split(' ').next());
         watches.filter_map(|hex| i32::from_str_radix(hex, 16).ok()).collect()
     }
+}
+
+/// Watches for the end of a memory; its inode and the watch.
+///
+/// # Errors
+/// ENOMEM: the user has too many inotify watches.
+pub(crate) fn watch_memory(inotify: BorrowedFd<'_>, memory: BorrowedFd<'_>) -> Result<(u64, i32)> {
+    let inode = rustix::fs::fstat(memory)?.st_ino;
+    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+    // An inode without a name is never moved: nothing is queued but the end of the watch itself (IN_IGNORED).
+    let watch = inotify::add_watch(inotify, path, WatchFlags::MOVE_SELF)
+        .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
+    Ok((inode, watch))
 }
