@@ -58,7 +58,12 @@ impl Test {
 
     fn here(&self) -> Vec<Step> {
         let mut steps = if self.all { check::steps() } else { Vec::new() };
-        steps.push(Step::new("unit and property tests", unit_tests));
+        // The optimised build, for property tests run through millions of operations.
+        steps.push(Step::new("unit and property tests", || cargo_tests(&["--release", "--workspace"])));
+        // With debug assertions: a system call that the agent's own filter refuses, and a library takes for infallible,
+        // shows in no other build.
+        let restarts = ["--package", "ashmem-cli", "--test", "restart"];
+        steps.push(Step::new("restarts of the agent, debug build", move || cargo_tests(&restarts)));
         steps.extend([under_run(Level::Full, None), under_run(Level::Full, Some(NOBODY))]);
         steps.extend([under_run(Level::Fast, Some(NOBODY)), under_run(Level::Bare, Some(NOBODY))]);
         if self.all {
@@ -105,13 +110,13 @@ impl Test {
     }
 }
 
-fn unit_tests() -> Result<Verdict> {
+/// The tests that cargo finds by these words.
+fn cargo_tests(which: &[&str]) -> Result<Verdict> {
     let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let with_nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     let mut command = cargo();
     command.args(if with_nextest { ["nextest", "run"].as_slice() } else { &["test", "--quiet"] });
-    // The optimised build, for property tests run through millions of operations.
-    command.args(["--release", "--workspace"]).current_dir(workspace::root());
+    command.args(which).current_dir(workspace::root());
     // What a test leaves out on this host it says on a line of its own; what setup installs it must not leave out.
     command.args(if with_nextest { ["--success-output", "final"] } else { ["--", "--show-output"] });
     command.env("ASHMEM_SET_UP", "1");

@@ -10,11 +10,12 @@
 //!   runtime to;
 //! - [`confine`]: what the agent gives up before it serves; [`service`], [`store`]: what outlives the agent, so that a restart loses no container;
 //! - [`device`], [`memory`], [`region`], [`arena`], [`table`], `reserve`: what a region is and how long it lives;
-//! - [`target`]: the calling thread seen from outside;
+//! - [`target`]: the calling thread seen from outside; `allowance`: how many descriptors may be kept to save work;
 //! - [`tap`]: what is answered, told to whoever traces it;
 //! - [`origin`]: all regions of one program or container, and its calls: `open`, `ioctl`, `mmap`, `stat`, `purge`.
 
 pub mod agent;
+mod allowance;
 pub mod arena;
 pub mod calls;
 pub mod channel;

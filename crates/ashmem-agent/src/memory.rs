@@ -3,11 +3,12 @@
 //! The agent never keeps a descriptor of it between two requests: the memory belongs to its clients alone and dies with
 //! the last of their descriptors and mappings.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ashmem_core::pins::Span;
 use ashmem_core::store::PageSize;
+use rustix::fs::inotify::{self, WatchFlags};
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags, Stat};
 use rustix::io::{Errno, Result};
 
@@ -50,9 +51,12 @@ pub fn reopen(memory: OwnedFd, flags: OFlags) -> Result<OwnedFd> {
 }
 
 fn open_again(memory: impl AsFd, flags: OFlags) -> Result<OwnedFd> {
-    use std::os::fd::AsRawFd;
-    let path = format!("/proc/self/fd/{}", memory.as_fd().as_raw_fd());
-    rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())
+    rustix::fs::open(path_of(memory), flags | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The path by which the kernel finds a memory that has none.
+fn path_of(memory: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", memory.as_fd().as_raw_fd())
 }
 
 /// Runs something that takes the right to write with a descriptor that has it: the device's requests ask for no right
@@ -101,6 +105,18 @@ fn add_seals(memory: impl AsFd, seals: SealFlags) -> Result<()> {
 /// Whether mappings to come may write.
 pub fn is_writable(memory: impl AsFd) -> bool {
     rustix::fs::fcntl_get_seals(memory).is_ok_and(|seals| !seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE))
+}
+
+/// Watches for the end of a memory; its inode and the watch.
+///
+/// # Errors
+/// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`).
+pub fn watch(inotify: impl AsFd, memory: impl AsFd) -> Result<(u64, i32)> {
+    let inode = rustix::fs::fstat(&memory)?.st_ino;
+    // An inode without a name is never moved: nothing is queued but the end of the watch itself (IN_IGNORED).
+    let watch = inotify::add_watch(inotify, path_of(memory), WatchFlags::MOVE_SELF)
+        .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
+    Ok((inode, watch))
 }
 
 /// Gives pages back to the system; they read as zeros from now on.

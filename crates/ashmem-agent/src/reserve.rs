@@ -1,18 +1,17 @@
 //! Memories made ahead, while opens come thick and fast.
 //!
-//! To make a memory and to watch for its end takes longer than all else that an open asks of the supervisor, and is the
-//! same for every open, for none has a name yet. So the keeper makes some ahead, beside the loop that answers. A program that
+//! To make a memory and to watch for its end takes longer than the notification itself, and is the same for every open,
+//! for none has a name yet. So the keeper makes some ahead, beside the loop that answers. A program that
 //! opens the device a few times never has any, and when it falls silent they are let go.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ashmem_core::abi::DEFAULT_NAME;
-use rustix::io::Result;
 
+use crate::allowance::Allowance;
 use crate::memory;
-use crate::table::watch_memory;
 
 /// Opens since the last silence from which on memories are made ahead.
 const BURST: u32 = 8;
@@ -26,6 +25,8 @@ pub(crate) struct Ready {
     pub(crate) memory: OwnedFd,
     pub(crate) inode: u64,
     pub(crate) watch: i32,
+    /// For as long as the descriptor is kept.
+    _allowance: Allowance,
 }
 
 /// The memories that are ready for one table.
@@ -42,7 +43,7 @@ struct Shelf {
     ready: Vec<Ready>,
     /// Opens since the last silence.
     opens: u32,
-    /// More were asked for and are not all there. Stays where none can be made: then nobody asks again before the next silence.
+    /// More were asked for and are not all there. Stays where none can be made: the keeper tries again when it next looks.
     is_asked: bool,
 }
 
@@ -76,7 +77,7 @@ impl Reserve {
         let wanted = MOST.saturating_sub(self.shelf().ready.len());
         for _ in 0..wanted {
             // Without the lock: the loop takes what is there already.
-            let Ok(ready) = self.make() else { return };
+            let Some(ready) = self.make() else { return };
             self.shelf().ready.push(ready);
         }
         self.shelf().is_asked = false;
@@ -84,14 +85,14 @@ impl Reserve {
 
     /// Lets go of all.
     pub(crate) fn clear(&self) {
-        let shelf = std::mem::take(&mut *self.shelf());
-        drop(shelf);
+        *self.shelf() = Shelf::default();
     }
 
-    fn make(&self) -> Result<Ready> {
-        let memory = memory::create(DEFAULT_NAME)?;
-        let (inode, watch) = watch_memory(self.inotify.as_fd(), memory.as_fd())?;
-        Ok(Ready { memory, inode, watch })
+    fn make(&self) -> Option<Ready> {
+        let allowance = Allowance::take()?;
+        let memory = memory::create(DEFAULT_NAME).ok()?;
+        let (inode, watch) = memory::watch(&self.inotify, &memory).ok()?;
+        Some(Ready { memory, inode, watch, _allowance: allowance })
     }
 
     fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {

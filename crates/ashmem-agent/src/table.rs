@@ -16,7 +16,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags};
 use rustix::io::{Errno, Result};
 
 use crate::arena::{Arena, Key};
@@ -166,7 +166,7 @@ impl Table {
     /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`), or this table its share of them.
     pub fn admit(&mut self, opening: Option<u64>, memory: impl AsFd, region: Region) -> Result<Key> {
         self.make_room()?;
-        let (inode, watch) = watch_memory(self.inotify.as_fd(), memory.as_fd())?;
+        let (inode, watch) = memory::watch(&self.inotify, memory)?;
         Ok(self.settle(opening, region, inode, watch))
     }
 
@@ -179,7 +179,7 @@ impl Table {
         opening: Option<u64>,
         region: impl FnOnce() -> Region,
     ) -> Result<Option<(OwnedFd, Key)>> {
-        let Some(Ready { memory, inode, watch }) = self.reserve.as_ref().and_then(|reserve| reserve.take()) else {
+        let Some(Ready { memory, inode, watch, .. }) = self.reserve.as_ref().and_then(|reserve| reserve.take()) else {
             return Ok(None);
         };
         self.make_room()?;
@@ -193,7 +193,7 @@ impl Table {
     /// As for [`Table::admit`].
     pub fn watch(&mut self, memory: impl AsFd, key: Key) -> Result<()> {
         self.make_room()?;
-        let (inode, watch) = watch_memory(self.inotify.as_fd(), memory.as_fd())?;
+        let (inode, watch) = memory::watch(&self.inotify, memory)?;
         self.stand(key, inode, watch);
         Ok(())
     }
@@ -377,17 +377,4 @@ impl Table {
         let watches = text.lines().filter_map(|line| line.strip_prefix("inotify wd:")?.split(' ').next());
         watches.filter_map(|hex| i32::from_str_radix(hex, 16).ok()).collect()
     }
-}
-
-/// Watches for the end of a memory; its inode and the watch.
-///
-/// # Errors
-/// ENOMEM: the user has too many inotify watches.
-pub(crate) fn watch_memory(inotify: BorrowedFd<'_>, memory: BorrowedFd<'_>) -> Result<(u64, i32)> {
-    let inode = rustix::fs::fstat(memory)?.st_ino;
-    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    // An inode without a name is never moved: nothing is queued but the end of the watch itself (IN_IGNORED).
-    let watch = inotify::add_watch(inotify, path, WatchFlags::MOVE_SELF)
-        .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
-    Ok((inode, watch))
 }

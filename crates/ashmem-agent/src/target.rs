@@ -10,12 +10,13 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
+use crate::allowance::Allowance;
 use crate::channel::{Channel, Injection};
 use crate::notify::last_errno;
 
 /// `PIDFD_THREAD`, from 6.9: a thread's own descriptor table, which may differ from its leader's.
 const PIDFD_THREAD: u32 = libc::PIDFD_THREAD;
-/// Handles kept at most: one for each thread that called lately.
+/// Handles that one origin keeps at most: one for each thread that called lately.
 const HANDLES: usize = 256;
 /// A page of the smallest size there is: memory is readable or not in units of at least this many bytes.
 const PAGE: u64 = 4096;
@@ -23,7 +24,7 @@ const PAGE: u64 = 4096;
 /// Handles of the threads that called lately.
 #[derive(Default)]
 pub struct Threads {
-    handles: HashMap<i32, OwnedFd>,
+    handles: HashMap<i32, (OwnedFd, Allowance)>,
 }
 
 impl Threads {
@@ -48,7 +49,7 @@ impl Threads {
     /// # Errors
     /// EBADF: it has none of this number. EPERM: it may not be looked at. ESRCH: it is gone.
     pub fn descriptor(&mut self, tid: i32, fd: RawFd, is_meant: impl FnOnce() -> bool) -> Result<OwnedFd> {
-        if let Some(handle) = self.handles.get(&tid) {
+        if let Some((handle, _)) = self.handles.get(&tid) {
             match rustix::process::pidfd_getfd(handle, fd, PidfdGetfdFlags::empty()) {
                 // The thread of that handle is gone; another may bear its number now.
                 Err(Errno::SRCH) => drop(self.handles.remove(&tid)),
@@ -66,7 +67,9 @@ impl Threads {
             if self.handles.len() >= HANDLES {
                 self.handles.clear();
             }
-            self.handles.insert(tid, handle);
+            if let Some(allowance) = Allowance::take() {
+                self.handles.insert(tid, (handle, allowance));
+            }
         }
         descriptor
     }

@@ -4,6 +4,7 @@
 //! says so.
 
 mod churn;
+mod descriptors;
 mod go;
 mod refusals;
 #[path = "../sandbox/mod.rs"]

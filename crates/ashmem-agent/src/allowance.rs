@@ -1,0 +1,69 @@
+//! The descriptors that this process may keep only to save work.
+//!
+//! They run out for all origins at once, and without one no caller's descriptor can be looked at: its ioctl would go on to
+//! the kernel, which does not know it. So what all origins keep together stays well below the limit (RLIMIT_NOFILE), and
+//! who gets no allowance works without.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What one origin's work takes beside: its own descriptors, and those of the request in hand.
+const NEEDED: usize = 16;
+/// The limit where it cannot be read: the usual one.
+const USUAL: usize = 1024;
+
+/// How many are kept.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+/// How many may be. Read from `/proc`, as a confined agent may.
+static MOST: LazyLock<usize> = LazyLock::new(|| {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    most(limit_in(&limits))
+});
+
+/// The right to keep one descriptor, for as long as this lives.
+pub(crate) struct Allowance(());
+
+impl Allowance {
+    /// One, if there is any left.
+    pub(crate) fn take() -> Option<Self> {
+        let one_more = |kept: usize| (kept < *MOST).then_some(kept + 1);
+        let taken = KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        // Made only where one was taken, for what is dropped gives one back.
+        taken.ok().map(|_| Self(()))
+    }
+}
+
+impl Drop for Allowance {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn most(limit: usize) -> usize {
+    limit.saturating_sub(NEEDED) / 2
+}
+
+/// The soft limit of open files, as proc_pid_limits(5) shows it.
+fn limit_in(limits: &str) -> usize {
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next());
+    match soft {
+        Some("unlimited") => usize::MAX,
+        Some(number) => number.parse().unwrap_or(USUAL),
+        None => USUAL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{limit_in, most};
+
+    #[test]
+    fn half_of_what_is_not_needed_may_be_kept() {
+        let limits =
+            |soft| format!("Max processes  96365  96365  processes\nMax open files            {soft}   4096   files\n");
+        for (soft, want) in [("16", 0), ("24", 4), ("1024", 504), ("unlimited", (usize::MAX - 16) / 2)] {
+            assert_eq!(most(limit_in(&limits(soft))), want, "{soft}");
+        }
+        assert_eq!(most(limit_in("")), 504, "unreadable");
+    }
+}
