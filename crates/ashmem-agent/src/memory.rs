@@ -3,7 +3,7 @@
 //! The agent never keeps a descriptor of it between two requests: the memory belongs to its clients alone and dies with
 //! the last of their descriptors and mappings.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ashmem_core::pins::Span;
@@ -47,22 +47,22 @@ pub fn reopen(memory: OwnedFd, flags: OFlags) -> Result<OwnedFd> {
     if kept == OFlags::RDWR {
         return Ok(memory);
     }
-    open_again(memory, kept)
+    open_again(memory.as_fd(), kept)
 }
 
-fn open_again(memory: impl AsFd, flags: OFlags) -> Result<OwnedFd> {
+fn open_again(memory: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
     rustix::fs::open(path_of(memory), flags | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// The path by which the kernel finds a memory that has none.
-fn path_of(memory: impl AsFd) -> String {
-    format!("/proc/self/fd/{}", memory.as_fd().as_raw_fd())
+/// The path by which the kernel finds a memory that has none, for as long as the descriptor is open: so it is borrowed.
+fn path_of(memory: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", memory.as_raw_fd())
 }
 
 /// Runs something that takes the right to write with a descriptor that has it: the device's requests ask for no right
 /// (NUM-20), memfd's do.
 fn writing<R>(memory: impl AsFd, run: impl FnOnce(&OwnedFd) -> Result<R>) -> Result<R> {
-    run(&open_again(memory, OFlags::RDWR)?)
+    run(&open_again(memory.as_fd(), OFlags::RDWR)?)
 }
 
 /// Gives a memory its size for good.
@@ -114,7 +114,7 @@ pub fn is_writable(memory: impl AsFd) -> bool {
 pub fn watch(inotify: impl AsFd, memory: impl AsFd) -> Result<(u64, i32)> {
     let inode = rustix::fs::fstat(&memory)?.st_ino;
     // An inode without a name is never moved: nothing is queued but the end of the watch itself (IN_IGNORED).
-    let watch = inotify::add_watch(inotify, path_of(memory), WatchFlags::MOVE_SELF)
+    let watch = inotify::add_watch(inotify, path_of(memory.as_fd()), WatchFlags::MOVE_SELF)
         .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
     Ok((inode, watch))
 }
