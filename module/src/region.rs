@@ -97,7 +97,8 @@ impl Region {
     pub(crate) fn try_lock(&self) -> Option<Locked<'_>> {
         // SAFETY: as above; never sleeps.
         let got = unsafe { glue::ashmem_region_trylock(ptr::from_ref(self).cast_mut().cast()) };
-        got.then_some(Locked { region: self })
+        // Made only once the lock is held: its Drop unlocks.
+        got.then(|| Locked { region: self })
     }
 
     /// The backing file, once there is one. It stays until the region goes.
