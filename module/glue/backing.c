@@ -6,20 +6,13 @@
  * has the first: it is the vm_file of every mapping, and remap_file_pages(2) would map it again past the mask
  * (CVE-2020-0009). The inode has the second: whoever is privileged enough to open a mapping's entry in
  * /proc/PID/map_files gets a file with it (MMAP-22). Both carry the module as owner, so that it outlives them (BUG-17).
- *
- * The shrinker punches holes inside reclaim, for which it waits for the inode's lock. So whoever else takes that lock
- * through this file and may need memory under it says that his reclaim must not enter a file system: the shrinker then
- * stays out (SHR-02), and no task waits for itself.
  */
 #include <linux/fs.h>
 #include <linux/falloc.h> /* knows no types by itself */
 #include <linux/file.h>
-#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/module.h>
-#include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 #include <linux/uio.h>
 
@@ -77,6 +70,9 @@ int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 wit
 {
 	int error;
 
+	/* Asked again by the kernel when it is too late to go back: before 6.2 it then drops the wrong file. */
+	if (!arch_validate_flags(vma->vm_flags))
+		return -EINVAL;
 	withhold(vma, withheld);
 	if (vma->vm_flags & VM_SHARED) {
 		error = shmem_map(backing, vma);
@@ -106,18 +102,7 @@ static int backing_release(struct inode *inode, struct file *file)
 {
 	WRITE_ONCE(inode->i_fop, shmem_fops);
 	WRITE_ONCE(inode->i_op, shmem_iops);
-	lockdep_set_class(&inode->i_rwsem, &inode->i_sb->s_type->i_mutex_key);
 	return shmem_fops->release ? shmem_fops->release(inode, file) : 0;
-}
-
-/* Comes from madvise(MADV_REMOVE), and from the purge. */
-static long backing_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
-{
-	unsigned int flags = memalloc_nofs_save();
-	long result = shmem_fops->fallocate(file, mode, offset, len);
-
-	memalloc_nofs_restore(flags);
-	return result;
 }
 
 /* ---- a file somebody opened through /proc/PID/map_files ---- */
@@ -160,57 +145,14 @@ static int reopened_mmap(struct file *file, struct vm_area_struct *vma)
 	return shmem_map(file, vma);
 }
 
-static ssize_t write_page(struct kiocb *iocb, void *page, size_t len)
-{
-	struct kvec vec = { .iov_base = page, .iov_len = len };
-	unsigned int flags;
-	struct iov_iter iter;
-	ssize_t result;
-
-	iov_iter_kvec(&iter, WRITE, &vec, 1, len);
-	flags = memalloc_nofs_save();
-	result = shmem_fops->write_iter(iocb, &iter);
-	memalloc_nofs_restore(flags);
-	return result;
-}
-
-/*
- * By way of a page of ours. shmem reads the caller's memory under the inode's lock, and a fault there waits for the
- * caller's mmap_lock, whose holder may be in reclaim and wait for the inode's lock.
- */
 static ssize_t reopened_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
-	ssize_t written = 0, result = 0;
-	void *page;
-
-	if (!(mask_of(iocb->ki_filp) & PROT_WRITE))
-		return -EPERM;
-	page = (void *)__get_free_page(GFP_KERNEL);
-	if (!page)
-		return -ENOMEM;
-	while (iov_iter_count(from)) {
-		size_t copied = copy_from_iter(page, min_t(size_t, iov_iter_count(from), PAGE_SIZE), from);
-
-		result = copied ? write_page(iocb, page, copied) : -EFAULT;
-		if (result > 0)
-			written += result;
-		if (result < 0 || (size_t)result < copied) {
-			iov_iter_revert(from, copied - max_t(ssize_t, result, 0));
-			break;
-		}
-		if (fatal_signal_pending(current))
-			break;
-		cond_resched();
-	}
-	free_page((unsigned long)page);
-	return written ? written : result;
+	return mask_of(iocb->ki_filp) & PROT_WRITE ? shmem_fops->write_iter(iocb, from) : -EPERM;
 }
 
 static long reopened_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {
-	if (!(mask_of(file) & PROT_WRITE))
-		return -EPERM;
-	return backing_fallocate(file, mode, offset, len);
+	return mask_of(file) & PROT_WRITE ? shmem_fops->fallocate(file, mode, offset, len) : -EPERM;
 }
 
 #if defined(ASHMEM_HAS_SETATTR_IDMAP)
@@ -228,7 +170,6 @@ static long reopened_fallocate(struct file *file, int mode, loff_t offset, loff_
 static int reopened_setattr(SETATTR(struct dentry *dentry, struct iattr *attr))
 {
 	bool writes = attr->ia_valid & ATTR_SIZE && !(mask_of_inode(d_inode(dentry)) & PROT_WRITE);
-	unsigned int flags;
 	int error;
 
 	if (writes || attr->ia_valid & ATTR_MODE)
@@ -236,9 +177,7 @@ static int reopened_setattr(SETATTR(struct dentry *dentry, struct iattr *attr))
 	/* There may be no file that holds the module: a path is enough to come here. */
 	if (!try_module_get(THIS_MODULE))
 		return -ENODEV;
-	flags = memalloc_nofs_save();
 	error = SHMEM_SETATTR(dentry, attr);
-	memalloc_nofs_restore(flags);
 	module_put(THIS_MODULE);
 	return error;
 }
@@ -255,19 +194,16 @@ static int reopened_setattr(SETATTR(struct dentry *dentry, struct iattr *attr))
 
 struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_area_struct *vma, u32 mask)
 {
-	static struct lock_class_key backing_inode_class;
 	struct file *file = shmem_file_setup(name, size, SHMEM_FLAGS(vma));
 	struct inode *inode;
 
 	if (IS_ERR(file))
 		return file;
 	inode = file_inode(file);
-	/* The shrinker locks these inodes inside reclaim, which a shmem file's lock never sees otherwise (LOCK-06). */
-	lockdep_set_class(&inode->i_rwsem, &backing_inode_class);
 	inode->i_mode = mode_of(mask);
 	inode->i_fop = &reopened_fops;
 	inode->i_op = &reopened_iops;
-	/* An access control list would change the mode, and other attributes take memory under the inode's lock. */
+	/* An access control list would change the mode. */
 	inode->i_opflags &= ~IOP_XATTR;
 	/* Kernels before 6.0 leave it out, and lseek(2) would fail (SEEK-08). */
 	file->f_mode |= FMODE_LSEEK;
@@ -300,11 +236,29 @@ u64 ashmem_backing_pages(const struct file *backing)
 	return (u64)READ_ONCE(file_inode(backing)->i_blocks) >> (PAGE_SHIFT - 9);
 }
 
+/*
+ * Piece by piece, so that who waits for memory hears of it in time; where a piece held none, the next one is larger, so that
+ * a sparse region takes no longer. The method itself is called: vfs_fallocate would add the freeze protection of a file
+ * system that cannot be frozen (SHR-09).
+ */
 void ashmem_backing_punch(struct file *backing, u64 first, u64 last)
 {
-	/* The method itself: vfs_fallocate would add the freeze protection of a file system that cannot be frozen (SHR-09). */
-	backing_fallocate(backing, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, first << PAGE_SHIFT,
-			  (last - first + 1) << PAGE_SHIFT);
+	const u64 piece = 1024;
+	u64 pages = piece;
+
+	while (first <= last) {
+		/* Pieces end where huge pages do. */
+		u64 end = min(last, first | (pages - 1));
+		u64 before = ashmem_backing_pages(backing), after;
+
+		shmem_fops->fallocate(backing, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, first << PAGE_SHIFT,
+				      (end - first + 1) << PAGE_SHIFT);
+		after = ashmem_backing_pages(backing);
+		ashmem_purged(before > after ? before - after : 0);
+		pages = before > after ? piece : min(pages * 2, 1ULL << 52);
+		first = end + 1;
+		cond_resched();
+	}
 }
 
 /* Fills the two tables from a file of shmem's, before anyone can ask for them (BUG-20). */
@@ -327,7 +281,6 @@ int ashmem_backing_init(void)
 	backing_fops = *shmem_fops;
 	backing_fops.owner = THIS_MODULE;
 	backing_fops.mmap = backing_mmap;
-	backing_fops.fallocate = backing_fallocate;
 	backing_fops.release = backing_release;
 	/* shmem's own insists on shmem's table; without one the address space's default serves (MMAP-21). */
 	backing_fops.get_unmapped_area = NULL;

@@ -17,12 +17,17 @@ struct seq_file;
 struct vm_area_struct;
 
 /* Memory for the Rust half of a region and of an unpinned range, in bytes. Rust asserts that its types fit. */
-#define ASHMEM_REGION_BYTES 72
+#define ASHMEM_REGION_BYTES 96
 #define ASHMEM_RANGE_BYTES 64
+
+/* How many workers purge. As Hand::WORKERS in module/src/range.rs. */
+#define ASHMEM_WORKERS 4
 
 /* Both are opaque here: the first is struct region_memory's start, the second an object of the range cache. */
 struct ashmem_region;
 struct ashmem_range;
+/* What one user has of regions and ranges. */
+struct ashmem_account;
 
 /* ---- Rust's, called from C ---- */
 
@@ -46,27 +51,38 @@ void ashmem_rs_show_fdinfo(struct ashmem_region *region, struct seq_file *seq);
 unsigned long ashmem_rs_inode(const struct ashmem_region *region);
 /* Pages that a purge could free. */
 unsigned long ashmem_rs_purgeable(void);
-/* Purges up to @ranges ranges, oldest first; the pages freed, or -1 if every one in reach is in use. */
-long ashmem_rs_purge(unsigned long ranges);
+/* @worker, one of ASHMEM_WORKERS, purges the oldest range; whether there was one. Sleeps, never to be called in reclaim. */
+bool ashmem_rs_purge_oldest(unsigned int worker);
 
 /* ---- C's, called from Rust ---- */
 
-/* memory.c: regions, ranges and names. NULL without memory. */
+/* memory.c: regions, ranges and names. NULL without memory; for ranges also beyond what the user may have. */
 struct ashmem_region *ashmem_region_alloc(void);
 void ashmem_region_free(struct ashmem_region *region);
-struct ashmem_range *ashmem_range_alloc(void);
-void ashmem_range_free(struct ashmem_range *range);
+struct ashmem_range *ashmem_range_alloc(struct ashmem_account *account);
+void ashmem_range_free(struct ashmem_range *range, struct ashmem_account *account);
 void *ashmem_name_alloc(size_t bytes);
 void ashmem_name_free(void *name);
+extern const u32 ashmem_page_shift;
 
-/* lock.c: the region's mutex, the wait for purges of its pages to end, and the purge order's spinlock. */
+/* account.c: one region more for the caller's user, NULL without memory or beyond what a user may have; one less. */
+struct ashmem_account *ashmem_account_get(void);
+void ashmem_account_put(struct ashmem_account *account);
+bool ashmem_account_add_range(struct ashmem_account *account);
+void ashmem_account_drop_range(struct ashmem_account *account);
+
+/* lock.c: the region's mutex, the purge order's spinlock, the mutex of PURGE_ALL_CACHES (false: the caller was killed). */
 void ashmem_region_lock(struct ashmem_region *region);
-bool ashmem_region_trylock(struct ashmem_region *region);
 void ashmem_region_unlock(struct ashmem_region *region);
-void ashmem_punches_wait(const u32 *punches);
-void ashmem_punches_ended(void);
-void ashmem_lru_lock(void);
-void ashmem_lru_unlock(void);
+void ashmem_order_lock(void);
+void ashmem_order_unlock(void);
+bool ashmem_purge_all_lock(void);
+void ashmem_purge_all_unlock(void);
+/* Sleeps while *@word is @seen; false if the caller was killed meanwhile. ashmem_wake has everybody look again. */
+bool ashmem_wait_while(const u32 *word, u32 seen);
+void ashmem_wake(void);
+/* Lets others run; whether the caller was killed. */
+bool ashmem_pause(void);
 
 /* user.c: the caller's memory and rights. Addresses are the caller's; 0 or -EFAULT. */
 int ashmem_read_pin(u64 address, u64 *pin);
@@ -85,7 +101,7 @@ unsigned long ashmem_backing_inode(const struct file *backing);
 u64 ashmem_backing_pages(const struct file *backing);
 /* Gives @vma the backing file, without the rights in @withheld. */
 int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 withheld);
-/* Takes pages @first to @last out of the file; it keeps its size. */
+/* Takes pages @first to @last out of the file; it keeps its size. Tells ashmem_purged what became free, as it does. */
 void ashmem_backing_punch(struct file *backing, u64 first, u64 last);
 
 /* device.c */
@@ -113,9 +129,12 @@ void ashmem_trace_purge(const void *region, unsigned long inode, u64 first, u64 
 
 /* ---- between C files ---- */
 
+/* Where everybody sleeps who waits for a purge, or for a region's ranges. */
+extern struct wait_queue_head ashmem_waiters;
 int ashmem_memory_init(void);
 void ashmem_memory_exit(void);
 int ashmem_backing_init(void);
+void ashmem_purged(unsigned long pages);
 int ashmem_shrinker_init(void);
 void ashmem_shrinker_exit(void);
 /*

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Memory for regions, unpinned ranges and names; charged to the caller's memory cgroup. */
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 
 #include "memory.h"
+
+const u32 ashmem_page_shift = PAGE_SHIFT;
 
 static struct kmem_cache *region_cache;
 static struct kmem_cache *range_cache;
@@ -43,14 +46,22 @@ static void construct_region(void *memory)
 	mutex_init(&((struct region_memory *)memory)->lock);
 }
 
-struct ashmem_range *ashmem_range_alloc(void)
+struct ashmem_range *ashmem_range_alloc(struct ashmem_account *account)
 {
-	return refused() ? NULL : kmem_cache_alloc(range_cache, GFP_KERNEL);
+	struct ashmem_range *range;
+
+	if (refused() || !ashmem_account_add_range(account))
+		return NULL;
+	range = kmem_cache_alloc(range_cache, GFP_KERNEL);
+	if (!range)
+		ashmem_account_drop_range(account);
+	return range;
 }
 
-void ashmem_range_free(struct ashmem_range *range)
+void ashmem_range_free(struct ashmem_range *range, struct ashmem_account *account)
 {
 	kmem_cache_free(range_cache, range);
+	ashmem_account_drop_range(account);
 }
 
 void *ashmem_name_alloc(size_t bytes)

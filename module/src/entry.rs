@@ -9,7 +9,7 @@ use ashmem_core::region::{Prot, Read};
 
 use crate::glue::{self, File, SeqFile, Vma};
 use crate::name::Name;
-use crate::range::UnpinnedRange;
+use crate::range::{Hand, UnpinnedRange};
 use crate::region::{Backing, Region};
 use crate::{ioctl, mapping, purge, range, trace};
 
@@ -190,11 +190,8 @@ extern "C" fn ashmem_rs_purgeable() -> c_ulong {
     range::purgeable_pages().min(c_long::MAX as u64)
 }
 
-/// The shrinker's scan: pages freed, or -1 if nothing in reach could be had (SHR-03).
+/// One of the workers purges the oldest range; whether there was one.
 #[unsafe(no_mangle)]
-extern "C" fn ashmem_rs_purge(ranges: c_ulong) -> c_long {
-    match purge::purge(ranges) {
-        Some(pages) => pages.min(c_long::MAX as u64) as c_long,
-        None => -1,
-    }
+extern "C" fn ashmem_rs_purge_oldest(worker: c_uint) -> bool {
+    purge::purge_oldest(Hand::Worker(worker as usize))
 }

@@ -21,29 +21,36 @@ opaque! {
     Vma;
     /// `struct seq_file`.
     SeqFile;
+    /// `struct ashmem_account`: what one user has.
+    Account;
 }
 
 /// Memory for [`crate::region::Region`], as `ASHMEM_REGION_BYTES` in `glue/glue.h`.
-pub(crate) const REGION_BYTES: usize = 72;
+pub(crate) const REGION_BYTES: usize = 96;
 /// Memory for [`crate::range::UnpinnedRange`], as `ASHMEM_RANGE_BYTES` in `glue/glue.h`.
 pub(crate) const RANGE_BYTES: usize = 64;
 
 unsafe extern "C" {
     pub(crate) fn ashmem_region_alloc() -> *mut c_void;
     pub(crate) fn ashmem_region_free(region: *mut c_void);
-    pub(crate) fn ashmem_range_alloc() -> *mut c_void;
-    pub(crate) fn ashmem_range_free(range: *mut c_void);
+    pub(crate) fn ashmem_range_alloc(account: *mut Account) -> *mut c_void;
+    pub(crate) fn ashmem_range_free(range: *mut c_void, account: *mut Account);
+    pub(crate) fn ashmem_account_get() -> *mut Account;
+    pub(crate) fn ashmem_account_put(account: *mut Account);
     pub(crate) fn ashmem_name_alloc(bytes: usize) -> *mut c_void;
     pub(crate) fn ashmem_name_free(name: *mut c_void);
 
     pub(crate) fn ashmem_region_lock(region: *mut c_void);
-    pub(crate) fn ashmem_region_trylock(region: *mut c_void) -> bool;
     pub(crate) fn ashmem_region_unlock(region: *mut c_void);
-    pub(crate) fn ashmem_punches_wait(punches: *const u32);
-    pub(crate) fn ashmem_punches_ended();
-    pub(crate) fn ashmem_lru_lock();
-    pub(crate) fn ashmem_lru_unlock();
+    pub(crate) fn ashmem_order_lock();
+    pub(crate) fn ashmem_order_unlock();
+    pub(crate) fn ashmem_purge_all_lock() -> bool;
+    pub(crate) fn ashmem_purge_all_unlock();
+    pub(crate) fn ashmem_wait_while(word: *const u32, seen: u32) -> bool;
+    pub(crate) fn ashmem_wake();
+    pub(crate) fn ashmem_pause() -> bool;
 
+    pub(crate) static ashmem_page_shift: u32;
     pub(crate) fn ashmem_read_pin(address: u64, pin: *mut u64) -> c_int;
     pub(crate) fn ashmem_read_string(to: *mut c_char, address: u64, room: c_long) -> c_long;
     pub(crate) fn ashmem_write(address: u64, from: *const c_void, bytes: c_ulong) -> c_int;

@@ -3,13 +3,14 @@
 use core::ffi::c_long;
 use core::mem::MaybeUninit;
 
+use ashmem_core::Errno;
 use ashmem_core::abi::{self, Pin, Request};
-use ashmem_core::region::Refusal;
-use ashmem_core::{Errno, region};
+use ashmem_core::pins::{Census, NeedSpare, Pinned, Pins, Progress, Span};
+use ashmem_core::store::Store as _;
 
 use crate::name::Name;
-use crate::range::{self, Id, Ranges, Spare};
-use crate::region::{Locked, Region};
+use crate::range::{Id, Ranges, Spare};
+use crate::region::{Locked, Region, STRIDE};
 use crate::{purge, trace, user};
 
 /// Answers one ioctl: a value, or an errno, negative.
@@ -130,14 +131,39 @@ fn pin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
         Ok(pin) => pin,
         Err(errno) => return errno.as_return(),
     };
-    // A range more is needed only where one falls in two: rarely, so it is allocated when the core asks for it.
-    let answer = result(with_spare(region, Spare(None), |state, spare| {
-        state.pin(region.facts(), &Ranges, Pin::from_bytes(pin.to_ne_bytes()), spare)
-    }));
+    let answer =
+        result(region.facts().interval(Ranges.page_size(), Pin::from_bytes(pin.to_ne_bytes())).and_then(|span| {
+            match span {
+                Some(span) => pin_pages(region, span),
+                None => Ok(abi::NOT_PURGED),
+            }
+        }));
     if TRACED {
         trace::pin(region, pin, answer);
     }
     answer
+}
+
+#[inline(always)]
+fn pin_pages(region: &Region, span: Span) -> Result<i64, Errno> {
+    let (mut rest, mut pinned) = (span, Pinned::Intact);
+    // A range more is needed only where one falls in two: rarely, so it is allocated when the core asks for it.
+    change_pins(region, Spare(None), |pins, spare| {
+        let step = pins.pin(&Ranges, region.facts().share(), rest, spare, STRIDE)?;
+        if step.pinned == Pinned::Purged {
+            pinned = Pinned::Purged;
+        }
+        Ok(match step.rest {
+            Some(left) => {
+                rest = left;
+                Progress::More
+            }
+            None => Progress::Done,
+        })
+    })?;
+    // Nobody can begin to purge these pages any more; who has begun must have ended before they are written to.
+    purge::wait_for_purges(region, span)?;
+    Ok(pinned.answer())
 }
 
 #[inline(never)]
@@ -146,31 +172,49 @@ fn unpin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
         Ok(pin) => pin,
         Err(errno) => return errno.as_return(),
     };
-    // Nearly always needed, so it is allocated at once.
-    let answer = result(Id::allocate(region).and_then(|id| {
-        with_spare(region, Spare(Some(id)), |state, spare| {
-            state.unpin(region.facts(), &Ranges, Pin::from_bytes(pin.to_ne_bytes()), spare)
-        })
-    }));
+    let answer =
+        result(region.facts().interval(Ranges.page_size(), Pin::from_bytes(pin.to_ne_bytes())).and_then(|span| {
+            match span {
+                Some(span) => unpin_pages(region, span),
+                None => Ok(0),
+            }
+        }));
     if TRACED {
         trace::unpin(region, pin, answer);
     }
     answer
 }
 
-/// Runs `work` under the region's lock, anew with a spare range if it asks for one; what is left over is freed after.
 #[inline(always)]
-fn with_spare(
+fn unpin_pages(region: &Region, span: Span) -> Result<i64, Errno> {
+    // Nearly always needed, so it is asked for at once; where it cannot be had, an UNPIN that needs none goes on.
+    change_pins(region, Spare(Id::allocate(region).ok()), |pins, spare| {
+        pins.unpin(&Ranges, region.facts().share(), span, spare, STRIDE)
+    })?;
+    Ok(0)
+}
+
+/// Runs `work` under the region's lock until it is done, stride by stride, or anew with a spare range if it asks for one;
+/// what is left over is freed after.
+#[inline(always)]
+fn change_pins(
     region: &Region,
     mut spare: Spare,
-    mut work: impl FnMut(&mut Locked<'_>, &mut Option<Id>) -> Result<i64, Refusal>,
-) -> Result<i64, Errno> {
+    mut work: impl FnMut(&mut Pins<Id>, &mut Option<Id>) -> Result<Progress, NeedSpare>,
+) -> Result<(), Errno> {
+    let mut locked = region.lock_pins()?;
     loop {
-        let outcome = work(&mut region.lock_pins(), &mut spare.0);
-        match outcome {
-            Ok(value) => return Ok(value),
-            Err(Refusal::Errno(errno)) => return Err(errno),
-            Err(Refusal::NeedSpare) => spare.0 = Some(Id::allocate(region)?),
+        match work(locked.pins(), &mut spare.0) {
+            Ok(Progress::Done) => {
+                locked.finish();
+                return Ok(());
+            }
+            Ok(Progress::More) => locked = locked.pause(),
+            Err(NeedSpare) => {
+                locked.finish();
+                spare.0 = Some(Id::allocate(region)?);
+                locked = region.lock_pins()?;
+            }
         }
     }
 }
@@ -178,7 +222,7 @@ fn with_spare(
 #[inline(never)]
 fn pin_status(region: &Region, address: u64) -> Result<i64, Errno> {
     let pin = Pin::from_bytes(user::read_pin(address)?.to_ne_bytes());
-    region.lock_pins().pin_status(region.facts(), &Ranges, pin)
+    region.lock_pins()?.pin_status(region.facts(), &Ranges, pin)
 }
 
 /// Answers the number of pages that stood in the order, and purges them all (PURGE-02). What does not fit the `int` that
@@ -188,9 +232,7 @@ fn purge_all_caches() -> Result<i64, Errno> {
     if !user::may_purge() {
         return Err(Errno::Perm);
     }
-    let pages = range::purgeable_pages();
-    purge::purge(u64::MAX);
-    Ok(pages.min(i32::MAX as u64) as i64)
+    purge::purge_all().map(|pages| pages.min(i32::MAX as u64) as i64)
 }
 
 #[inline(never)]
@@ -210,11 +252,8 @@ pub(crate) struct Pages {
 
 /// For fdinfo.
 pub(crate) fn pages(region: &Region, locked: &mut Locked<'_>) -> Pages {
-    use ashmem_core::store::Store as _;
-    let facts: &region::Facts = region.facts();
     let page = Ranges.page_size();
-    let all = page.number(page.align(facts.size()));
-    let census = locked.pins().census(&Ranges);
-    let pinned = all.saturating_sub(census.unpinned).saturating_sub(census.purged);
-    Pages { pinned, unpinned: census.unpinned, purged: census.purged }
+    let all = page.number(page.align(region.facts().size()));
+    let Census { unpinned, purged } = locked.pins().census(region.facts().share());
+    Pages { pinned: all.saturating_sub(unpinned).saturating_sub(purged), unpinned, purged }
 }

@@ -1,66 +1,96 @@
-//! The purge: unpinned ranges lose their pages, oldest first, for the shrinker and for PURGE_ALL_CACHES.
+//! The purge: unpinned ranges lose their pages, oldest first.
 //!
-//! Called out of reclaim, by a task that may hold any lock in the kernel: everything here only tries (see the lock order
-//! in `region`). Several purges may be at work at once, on one region too. A PIN that comes while a range's pages go waits
-//! for the end of it, and then says that they were purged (SHR-12).
+//! Removing pages waits for the locks of the backing file and of its pages, and whoever holds those may be waiting for
+//! memory. So it never happens inside reclaim: the C half's workers do it (`glue/shrinker.c`), a [`Hand`] each, and the task
+//! that asked for PURGE_ALL_CACHES. The shrinker only asks the workers, and waits for a bounded moment.
+//!
+//! A purge takes its range out of the order under the order's lock and removes the pages under none. A PIN that comes
+//! meanwhile waits for the end of it, and says that the pages were purged (SHR-12).
 
-use crate::range::{Id, Order, Ranges};
-use crate::region::{Backing, Locked};
+use ashmem_core::Errno;
+use ashmem_core::pins::Span;
+
+use crate::glue;
+use crate::range::{Hand, Order};
+use crate::region::{Region, wait_while};
 use crate::trace;
 
-/// How many ranges whose region is in use a purge passes over. It does so holding a spinlock.
-const PATIENCE: usize = 32;
+/// Purges the oldest range; `false` if there is none.
+pub(crate) fn purge_oldest(hand: Hand) -> bool {
+    let Some((region, span)) = Order::lock().take_oldest(hand) else { return false };
+    // SAFETY: `take_oldest` made this hand a user of the region.
+    let this = unsafe { region.as_ref() };
+    // A region with ranges has a backing file.
+    if let Some(backing) = this.backing() {
+        backing.punch(span);
+    }
+    trace::purge(this, span);
+    Order::lock().put_down(hand);
+    // SAFETY: wakes who waits for this purge; ends this hand's use of the region, which nothing touches after it.
+    unsafe {
+        glue::ashmem_wake();
+        Region::put(region);
+    }
+    true
+}
 
-/// Purges up to `ranges` ranges (SHR-06: the kernel's wish is counted in ranges, the answer in pages). Answers the number
-/// of pages freed; `None` if there is no range, or not one in reach could be had.
-pub(crate) fn purge(ranges: u64) -> Option<u64> {
-    let mut freed = None;
+/// PURGE_ALL_CACHES: purges as many ranges as were in the order when it began, oldest first, so that every one of these is
+/// gone when it ends, whatever others unpin meanwhile. Answers how many pages were in the order (PURGE-02).
+///
+/// # Errors
+/// EINTR: the caller has been killed.
+pub(crate) fn purge_all() -> Result<u64, Errno> {
+    // SAFETY: waits for another such request to end; `false` if the caller was killed meanwhile.
+    if !unsafe { glue::ashmem_purge_all_lock() } {
+        return Err(Errno::Intr);
+    }
+    let outcome = purge_all_locked();
+    // SAFETY: locked above.
+    unsafe { glue::ashmem_purge_all_unlock() };
+    outcome
+}
+
+fn purge_all_locked() -> Result<u64, Errno> {
+    let (pages, ranges) = {
+        let order = Order::lock();
+        (order.lru().pages(), order.lru().ranges())
+    };
     for _ in 0..ranges {
-        match purge_one() {
-            Step::Purged(pages) => freed = Some(freed.unwrap_or(0_u64).saturating_add(pages)),
-            // With nothing freed the kernel has to be told to stop, or it asks again for as long as it once counted.
-            Step::Empty | Step::Busy => return freed,
+        // SAFETY: looks at the caller; no lock is held.
+        if unsafe { glue::ashmem_pause() } {
+            return Err(Errno::Intr);
+        }
+        if !purge_oldest(Hand::Caller) {
+            break;
         }
     }
-    Some(freed.unwrap_or(0))
+    wait_for_hands(|_, _| true)?;
+    Ok(pages)
 }
 
-enum Step {
-    Purged(u64),
-    /// Nothing is left in the order.
-    Empty,
-    /// All ranges in reach belong to regions in use.
-    Busy,
-}
-
-fn purge_one() -> Step {
-    let order = Order::lock();
-    let mut at = order.lru().oldest();
-    if at.is_none() {
-        return Step::Empty;
+/// Waits until no purge that has begun by now removes pages of `span` of the region any more (SHR-12).
+///
+/// # Errors
+/// EINTR: the caller has been killed.
+#[inline(always)]
+pub(crate) fn wait_for_purges(region: &Region, span: Span) -> Result<(), Errno> {
+    if Order::is_nothing_in_hand() {
+        return Ok(());
     }
-    for _ in 0..PATIENCE {
-        let Some(id) = at else { break };
-        let region = id.region();
-        // SAFETY: the range is in the order, whose lock is held, so its region has not been released.
-        let this = unsafe { region.as_ref() };
-        if let Some(locked) = this.try_lock()
-            && let Some(backing) = this.backing()
-        {
-            return Step::Purged(take(order, id, locked, backing));
+    wait_for_hands(|of, pages| {
+        core::ptr::eq(of, region) && pages.first() <= span.last() && span.first() <= pages.last()
+    })
+}
+
+/// Waits for each purge under way that `matters` to end.
+#[cold]
+#[inline(never)]
+fn wait_for_hands(matters: impl Fn(*const Region, Span) -> bool) -> Result<(), Errno> {
+    for hand in Hand::ALL {
+        let at_work = Order::lock().at_work(hand, &matters);
+        if let Some((ended, seen)) = at_work {
+            wait_while(ended, seen)?;
         }
-        at = order.lru().after(&Ranges, id);
     }
-    Step::Busy
-}
-
-/// Purges one range, whose region is locked; answers its pages.
-fn take(order: Order, id: Id, mut locked: Locked<'_>, backing: Backing) -> u64 {
-    let span = locked.pins().purge(&Ranges, order.lru(), id);
-    let punch = locked.punch();
-    drop(order);
-    drop(locked);
-    backing.punch(span);
-    trace::purge(punch.region(), span);
-    span.pages()
+    Ok(())
 }

@@ -1,10 +1,12 @@
 //! Unpinned ranges in kernel memory, the lock around their purge order, and both as the core's [`Store`].
 
+use core::cell::Cell;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use ashmem_core::Errno;
 use ashmem_core::lru::Lru;
-use ashmem_core::pins::Range;
+use ashmem_core::pins::{self, Range, Span};
 use ashmem_core::store::{PageSize, Store};
 
 use crate::glue;
@@ -14,7 +16,7 @@ use crate::region::Region;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Id(NonNull<UnpinnedRange>);
 
-/// A range, and the region it belongs to: the shrinker finds ranges first.
+/// A range, and the region it belongs to: a purge finds ranges first.
 pub(crate) struct UnpinnedRange {
     range: Range<Id>,
     region: NonNull<Region>,
@@ -26,57 +28,139 @@ impl Id {
     /// Allocates a spare range for `region`. May reclaim memory: no lock may be held.
     ///
     /// # Errors
-    /// ENOMEM.
+    /// ENOMEM, also where the region's user has as many ranges as a user may.
     pub(crate) fn allocate(region: &Region) -> Result<Self, Errno> {
-        // SAFETY: allocates; null is looked at below.
-        let memory = unsafe { glue::ashmem_range_alloc() };
+        // SAFETY: the region keeps its account; null is looked at below.
+        let memory = unsafe { glue::ashmem_range_alloc(region.account().as_ptr()) };
         let memory = NonNull::new(memory.cast::<UnpinnedRange>()).ok_or(Errno::NoMem)?;
         // SAFETY: fresh memory of RANGE_BYTES, in which the type fits; slab objects are aligned to 8 bytes.
         unsafe { memory.write(UnpinnedRange { range: Range::spare(), region: NonNull::from(region) }) };
         Ok(Self(memory))
     }
 
-    /// The region it belongs to. The caller holds the purge order's lock or the region's, and the range is in use, so
-    /// that neither can go.
-    pub(crate) fn region(self) -> NonNull<Region> {
+    /// The region it belongs to. The caller holds the purge order's lock or the region's, or is the last to use the
+    /// region, and the range is in use, so that neither can go.
+    fn region(self) -> NonNull<Region> {
         // SAFETY: the range is in use, as the caller knows; the field never changes.
         unsafe { self.0.as_ref() }.region
     }
 }
 
-/// The order over all regions. Its lock is `lru_lock` in `glue/lock.c`.
-struct GlobalLru(Lru<Id>);
+/// Who removes pages.
+#[derive(Clone, Copy)]
+pub(crate) enum Hand {
+    /// One of the C half's workers, by its number.
+    Worker(usize),
+    /// The caller of PURGE_ALL_CACHES; there is one at a time.
+    Caller,
+}
 
-// SAFETY: all but its page count, which is atomic, is reached through `with_lru` and `Order` alone, under the lock.
-unsafe impl Sync for GlobalLru {}
+impl Hand {
+    /// As `ASHMEM_WORKERS` in `glue/glue.h`.
+    const WORKERS: usize = 4;
 
-static LRU: GlobalLru = GlobalLru(Lru::new());
+    /// Every one.
+    pub(crate) const ALL: [Self; Self::WORKERS + 1] =
+        [Self::Worker(0), Self::Worker(1), Self::Worker(2), Self::Worker(3), Self::Caller];
+
+    fn place(self) -> usize {
+        match self {
+            Self::Worker(number) => number,
+            Self::Caller => Self::WORKERS,
+        }
+    }
+}
+
+/// What a hand has taken out of the order and not put down yet. Guarded by the order's lock, but for the count.
+struct Work {
+    taken: Cell<Option<(NonNull<Region>, Span)>>,
+    /// How often it was put down.
+    ended: AtomicU32,
+}
+
+/// The order over all regions, and what has been taken out of it. The lock is `order_lock` in `glue/lock.c`.
+struct GlobalOrder {
+    lru: Lru<Id>,
+    work: [Work; Hand::ALL.len()],
+    /// How many hands are at work. Changes under the lock only.
+    busy: AtomicU32,
+}
+
+// SAFETY: all but what is atomic is reached through `with_lru` and `Order` alone, under the lock.
+unsafe impl Sync for GlobalOrder {}
+
+static ORDER: GlobalOrder = GlobalOrder {
+    lru: Lru::new(),
+    work: [const { Work { taken: Cell::new(None), ended: AtomicU32::new(0) } }; Hand::ALL.len()],
+    busy: AtomicU32::new(0),
+};
 
 /// How many pages a purge could free now. Takes no lock (SHR-01).
 pub(crate) fn purgeable_pages() -> u64 {
-    LRU.0.pages()
+    ORDER.lru.pages()
 }
 
-/// The purge order, locked while this lives. For the purge, which takes a region's lock inside; all others use
-/// [`Store::with_lru`].
+/// The purge order, locked while this lives.
 pub(crate) struct Order(());
 
 impl Order {
+    #[inline(always)]
     pub(crate) fn lock() -> Self {
-        // SAFETY: the lock is a leaf but for the trylock of a region, and no one asks for it twice.
-        unsafe { glue::ashmem_lru_lock() };
+        // SAFETY: the lock is a leaf, and no one asks for it twice.
+        unsafe { glue::ashmem_order_lock() };
         Self(())
     }
 
     pub(crate) fn lru(&self) -> &Lru<Id> {
-        &LRU.0
+        &ORDER.lru
+    }
+
+    /// Takes the oldest range out of the order (SHR-05). The hand becomes a user of the region.
+    pub(crate) fn take_oldest(&self, hand: Hand) -> Option<(NonNull<Region>, Span)> {
+        let work = ORDER.work.get(hand.place())?;
+        let id = self.lru().oldest()?;
+        let region = id.region();
+        // SAFETY: the range is in the order, whose lock is held, so its region has not been released.
+        let this = unsafe { region.as_ref() };
+        this.hold();
+        let span = pins::purge(&Ranges, self.lru(), this.facts().share(), id);
+        work.taken.set(Some((region, span)));
+        ORDER.busy.fetch_add(1, Ordering::Relaxed);
+        Some((region, span))
+    }
+
+    /// The pages are removed.
+    pub(crate) fn put_down(&self, hand: Hand) {
+        if let Some(work) = ORDER.work.get(hand.place()) {
+            work.taken.set(None);
+            work.ended.fetch_add(1, Ordering::Release);
+            ORDER.busy.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// The hand's count of what it has put down, if it has something in hand that `matters`.
+    pub(crate) fn at_work(
+        &self,
+        hand: Hand,
+        matters: impl Fn(*const Region, Span) -> bool,
+    ) -> Option<(&'static AtomicU32, u32)> {
+        let work = ORDER.work.get(hand.place())?;
+        let (region, span) = work.taken.get()?;
+        matters(region.as_ptr(), span).then(|| (&work.ended, work.ended.load(Ordering::Relaxed)))
+    }
+
+    /// Whether no hand is at work. Whoever saw a range taken, under a lock that came after, is not told so in error.
+    #[inline(always)]
+    pub(crate) fn is_nothing_in_hand() -> bool {
+        ORDER.busy.load(Ordering::Acquire) == 0
     }
 }
 
 impl Drop for Order {
+    #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: locked by `lock`.
-        unsafe { glue::ashmem_lru_unlock() }
+        unsafe { glue::ashmem_order_unlock() }
     }
 }
 
@@ -87,20 +171,27 @@ impl Store for Ranges {
     type Id = Id;
 
     fn page_size(&self) -> PageSize {
-        // x86 has no other.
-        const { PageSize::from_shift(12) }
+        // SAFETY: a constant of the kernel at hand.
+        PageSize::from_shift(unsafe { glue::ashmem_page_shift })
     }
 
     fn range(&self, id: Id) -> &Range<Id> {
         // SAFETY: the core never uses an id it has given to `free`, and ids come from `allocate` alone. The result is
-        // not kept beyond the operation at hand. All of a range's fields are cells: no two CPUs touch the same one
-        // without a common lock (the region's for the tree and the bounds, the order's for the place in it).
+        // not kept beyond the operation at hand. A range's links are cells that no two CPUs touch without a common lock
+        // (the region's for the tree, the order's for the place in it); its bounds and marks are atomic.
         unsafe { &(*id.0.as_ptr()).range }
     }
 
     fn free(&self, id: Id) {
+        // SAFETY: the range is still in use, so its region has an account.
+        let account = unsafe { id.region().as_ref() }.account();
         // SAFETY: allocated by `allocate`; the core gives each id back once, when nothing refers to it any more.
-        unsafe { glue::ashmem_range_free(id.0.as_ptr().cast()) }
+        unsafe { glue::ashmem_range_free(id.0.as_ptr().cast(), account.as_ptr()) }
+    }
+
+    fn pause(&self) {
+        // SAFETY: no lock is held.
+        unsafe { glue::ashmem_pause() };
     }
 
     fn with_lru<R>(&self, work: impl FnOnce(&Lru<Id>) -> R) -> R {

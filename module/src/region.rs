@@ -4,14 +4,14 @@
 //!
 //! 1. the caller's address space (mmap comes with it held);
 //! 2. a region's mutex ([`Region::lock`]); never two regions' at once;
-//! 3. the purge order's spinlock ([`crate::range::Order`]).
+//! 3. the purge order's spinlock ([`crate::range::Order`]), a leaf.
 //!
-//! The purge comes the other way, from the order to a region, and comes out of reclaim, which may run inside the first
-//! two: so it only ever *tries* a region's mutex, and goes on to the next range if it does not get it. It lets go of both
-//! before it removes pages, under the backing file's own locks, and counts itself in [`Region`] meanwhile. Who changes
-//! ranges waits, holding nothing, until nobody removes its pages ([`Region::lock_pins`]).
+//! A purge takes the third alone, and never runs inside reclaim (see [`crate::purge`]). No lock is held for longer than
+//! [`STRIDE`] ranges take: a request over more lets go of its region between strides, which keeps other requests for its
+//! ranges out by a mark ([`Region::lock_pins`]) and lets mmap and the rest in.
 //!
-//! What needs no lock: size and mask ([`Facts`]); the backing file, which is set once, before [`Facts::is_mapped`].
+//! What needs no lock: size, mask and the share of the purge order ([`Facts`]); the backing file, which is set once,
+//! before [`Facts::is_mapped`].
 
 use core::cell::UnsafeCell;
 use core::ffi::c_ulong;
@@ -23,43 +23,55 @@ use ashmem_core::Errno;
 use ashmem_core::pins::Span;
 use ashmem_core::region::{Facts, Prot, State};
 
-use crate::glue::{self, File};
+use crate::glue::{self, Account, File};
 use crate::name::Name;
 use crate::range::{Id, Ranges};
+
+/// How many ranges a request changes before it lets others have the region: well below a millisecond's work.
+pub(crate) const STRIDE: usize = 256;
 
 /// A region. Lives as long as its open file, and for a purge in flight a moment longer.
 pub(crate) struct Region {
     facts: Facts,
     state: UnsafeCell<State<Name, Id>>,
     backing: AtomicPtr<File>,
+    /// Whom its memory is counted for.
+    account: NonNull<Account>,
     /// The open file, and each purge at work on the region.
     users: AtomicU32,
-    /// Purges that are removing pages now. Grows under the region's lock only.
-    punches: AtomicU32,
+    /// 1 while a request changes ranges in strides. Changes under the region's lock only.
+    striding: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Region>() <= glue::REGION_BYTES);
 
-// SAFETY: `state` is reached through `Locked` alone, or by the last user; all else is atomic.
+// SAFETY: `state` is reached through `Locked` alone, or by the last user; all else is atomic or never changes.
 unsafe impl Sync for Region {}
 
 impl Region {
     /// Allocates a region with one user: the open file.
     ///
     /// # Errors
-    /// ENOMEM.
+    /// ENOMEM, also where the caller has as many regions as a user may.
     pub(crate) fn allocate() -> Result<NonNull<Self>, Errno> {
+        // SAFETY: finds or makes the caller's account; null is looked at.
+        let account = NonNull::new(unsafe { glue::ashmem_account_get() }).ok_or(Errno::NoMem)?;
         // SAFETY: allocates; null is looked at below. The C half has made its mutex, which stays as it is.
         let memory = unsafe { glue::ashmem_region_alloc() };
-        let region = NonNull::new(memory.cast::<Self>()).ok_or(Errno::NoMem)?;
+        let Some(region) = NonNull::new(memory.cast::<Self>()) else {
+            // SAFETY: got above, and kept nowhere.
+            unsafe { glue::ashmem_account_put(account.as_ptr()) };
+            return Err(Errno::NoMem);
+        };
         // SAFETY: fresh memory with REGION_BYTES for this half, in which the type fits, aligned to 8 bytes.
         unsafe {
             region.write(Self {
                 facts: Facts::new(),
                 state: UnsafeCell::new(State::new()),
                 backing: AtomicPtr::new(ptr::null_mut()),
+                account,
                 users: AtomicU32::new(1),
-                punches: AtomicU32::new(0),
+                striding: AtomicU32::new(0),
             });
         }
         Ok(region)
@@ -77,28 +89,24 @@ impl Region {
         Locked { region: self }
     }
 
-    /// As [`Region::lock`], with no purge removing pages: what PIN says of them afterwards stays true (SHR-12).
+    /// As [`Region::lock`], with no other request in the middle of its ranges.
     ///
-    /// Waits with the lock let go: a purge waits for the backing file's lock, whose holder (in a write by way of
-    /// /proc/PID/map_files) may wait for the caller's address space, which mmap holds while it waits for this region.
-    pub(crate) fn lock_pins(&self) -> Locked<'_> {
+    /// # Errors
+    /// EINTR: the caller has been killed.
+    pub(crate) fn lock_pins(&self) -> Result<Locked<'_>, Errno> {
         loop {
             let locked = self.lock();
-            if self.punches.load(Ordering::Acquire) == 0 {
-                return locked;
+            if self.striding.load(Ordering::Relaxed) == 0 {
+                return Ok(locked);
             }
             drop(locked);
-            // SAFETY: the count lives as long as the region.
-            unsafe { glue::ashmem_punches_wait(self.punches.as_ptr()) }
+            wait_while(&self.striding, 1)?;
         }
     }
 
-    /// Locks the region's state unless somebody has it, this task included.
-    pub(crate) fn try_lock(&self) -> Option<Locked<'_>> {
-        // SAFETY: as above; never sleeps.
-        let got = unsafe { glue::ashmem_region_trylock(ptr::from_ref(self).cast_mut().cast()) };
-        // Made only once the lock is held: its Drop unlocks.
-        got.then(|| Locked { region: self })
+    /// Whom the region's memory is counted for.
+    pub(crate) fn account(&self) -> NonNull<Account> {
+        self.account
     }
 
     /// The backing file, once there is one. It stays until the region goes.
@@ -111,30 +119,33 @@ impl Region {
         self.backing().map_or(0, Backing::inode)
     }
 
+    /// One user more: a purge, which found a range of the region in the order, whose lock it holds.
+    pub(crate) fn hold(&self) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// One user less; the last one frees the region.
     ///
     /// # Safety
     /// The caller was a user and does not touch the region afterwards.
-    unsafe fn put(region: NonNull<Self>) {
+    pub(crate) unsafe fn put(region: NonNull<Self>) {
         // SAFETY: the caller is a user still.
-        let users = unsafe { &region.as_ref().users };
-        // A lone user needs no atomic subtraction: nobody can become one any more (see `release`).
-        if users.load(Ordering::Acquire) != 1 && users.fetch_sub(1, Ordering::AcqRel) != 1 {
+        if unsafe { region.as_ref() }.users.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
         // SAFETY: the last user has the region to itself; its memory came from `allocate`.
         unsafe {
-            let backing = region.as_ref().backing();
+            let (backing, account) = (region.as_ref().backing(), region.as_ref().account);
             region.drop_in_place();
             glue::ashmem_region_free(region.as_ptr().cast());
+            glue::ashmem_account_put(account.as_ptr());
             if let Some(Backing(file)) = backing {
                 glue::ashmem_backing_put(file.as_ptr());
             }
         }
     }
 
-    /// The last descriptor was closed: no purge can begin any more (OPEN-08; one under way goes on, OPEN-09), and no new
-    /// user can come.
+    /// The last descriptor was closed: no purge can begin any more (OPEN-08; one under way goes on, OPEN-09).
     ///
     /// # Safety
     /// Called once, by the open file's release, which was a user.
@@ -143,33 +154,21 @@ impl Region {
         let this = unsafe { region.as_ref() };
         // A region that was never mapped never had a range.
         if this.facts.is_mapped() {
-            this.lock().pins().clear(&Ranges);
+            // SAFETY: no request is left, none can come, and a purge never looks at the state.
+            unsafe { &mut *this.state.get() }.pins().clear(&Ranges, this.facts.share());
         }
         // SAFETY: the open file's use ends here.
         unsafe { Self::put(region) }
     }
 }
 
-/// A purge that is removing pages of a region. The region stays while this lives, were its file closed.
-pub(crate) struct Punch(NonNull<Region>);
-
-impl Punch {
-    /// The region.
-    pub(crate) fn region(&self) -> &Region {
-        // SAFETY: this is one of the region's users.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Drop for Punch {
-    fn drop(&mut self) {
-        if self.region().punches.fetch_sub(1, Ordering::Release) == 1 {
-            // SAFETY: wakes whoever waits.
-            unsafe { glue::ashmem_punches_ended() }
-        }
-        // SAFETY: `Locked::punch` made this a user, and nothing touches the region through it after this.
-        unsafe { Region::put(self.0) }
-    }
+/// Waits until `word` is no longer `seen`.
+///
+/// # Errors
+/// EINTR: the caller has been killed.
+pub(crate) fn wait_while(word: &AtomicU32, seen: u32) -> Result<(), Errno> {
+    // SAFETY: the word lives as long as the borrow; no lock is held.
+    if unsafe { glue::ashmem_wait_while(word.as_ptr(), seen) } { Ok(()) } else { Err(Errno::Intr) }
 }
 
 /// The right to a region's state: its lock, held while this lives.
@@ -178,11 +177,22 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    /// Begins to remove pages, which goes on when the lock is no longer held.
-    pub(crate) fn punch(&mut self) -> Punch {
-        self.region.users.fetch_add(1, Ordering::Relaxed);
-        self.region.punches.fetch_add(1, Ordering::Relaxed);
-        Punch(NonNull::from(self.region))
+    /// Between two strides over the region's ranges: lets others have the region, but not its ranges.
+    pub(crate) fn pause(self) -> Self {
+        let region = self.region;
+        region.striding.store(1, Ordering::Relaxed);
+        drop(self);
+        // SAFETY: no lock is held.
+        unsafe { glue::ashmem_pause() };
+        region.lock()
+    }
+
+    /// The last stride is done.
+    pub(crate) fn finish(self) {
+        if self.region.striding.swap(0, Ordering::Relaxed) != 0 {
+            // SAFETY: wakes whoever waits in `lock_pins`.
+            unsafe { glue::ashmem_wake() }
+        }
     }
 
     /// Stores the backing file; `state` and `facts` learn of it by [`State::set_mapped`] after this.
@@ -237,7 +247,7 @@ impl Backing {
         unsafe { glue::ashmem_backing_set_mask(self.0.as_ptr(), mask.bits()) }
     }
 
-    /// Takes the pages out of the file; sleeps.
+    /// Takes the pages out of the file; sleeps, and must not be called in reclaim.
     pub(crate) fn punch(self, span: Span) {
         // SAFETY: as above.
         unsafe { glue::ashmem_backing_punch(self.0.as_ptr(), span.first(), span.last()) }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
+use ashmem_core::pins;
 use rustix::io::Errno;
 
 use crate::arena::Key;
@@ -49,7 +50,7 @@ impl Origin {
             if let Some(fd) = self.descriptor_of(key) {
                 holders.insert(key, fd);
             } else if let Some((region, arena)) = self.table.region(key) {
-                region.state.pins().clear(arena);
+                region.state.pins().clear(arena, region.facts.share());
                 self.table.note(|| Record::Cleared { key });
             }
         }
@@ -82,7 +83,7 @@ impl Origin {
             let Some((region, arena)) = self.table.region(key) else { continue };
             // Memory sealed against writing cannot be punched: its pages stay, and PIN will say so.
             if memory::punch(memory, arena.page_size(), span).is_ok() {
-                region.state.pins().purge(arena, arena.lru(), id);
+                pins::purge(arena, arena.lru(), region.facts.share(), id);
                 let page = arena.page_size().bytes();
                 freed += span.pages();
                 self.table.tell_purge(key, span.first() * page, span.pages() * page);

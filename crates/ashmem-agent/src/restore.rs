@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use ashmem_core::abi::{Pin, Request};
-use ashmem_core::pins::Span;
+use ashmem_core::pins::{self, Span};
 use ashmem_core::region::{Prot, Refusal};
 use ashmem_core::store::Store as _;
 use rustix::io::Result;
@@ -79,12 +79,12 @@ impl Table {
                 let mut ids = std::iter::successors(oldest, |id| arena.lru().after(arena, *id));
                 let range = ids.find(|id| arena.owner(*id) == key && arena.range(*id).span().first() == first);
                 if let (Some(id), Some((region, arena))) = (range, self.region(key)) {
-                    region.state.pins().purge(arena, arena.lru(), id);
+                    pins::purge(arena, arena.lru(), region.facts.share(), id);
                 }
             }
             Record::Cleared { key } => {
                 if let Some((region, arena)) = self.region(key) {
-                    region.state.pins().clear(arena);
+                    region.state.pins().clear(arena, region.facts.share());
                 }
             }
         }
@@ -100,9 +100,10 @@ impl Table {
         let Some(span) = Span::new(first, last) else { return };
         let Some((region, arena)) = self.region(key) else { return };
         let _ = region.with_spare(arena, key, |region, arena, spare| {
+            let (share, all) = (region.facts.share(), usize::MAX);
             match pins {
-                true => region.state.pins().pin(arena, span, spare).map(drop),
-                false => region.state.pins().unpin(arena, span, spare),
+                true => region.state.pins().pin(arena, share, span, spare, all).map(drop),
+                false => region.state.pins().unpin(arena, share, span, spare, all).map(drop),
             }
             .map(|()| 0)
             .map_err(Refusal::from)
@@ -278,7 +279,7 @@ mod tests {
         table.publish();
         let oldest = table.arena().lru().oldest().expect("page 7");
         let (region, arena) = table.region(key).expect("it was admitted");
-        region.state.pins().purge(arena, arena.lru(), oldest);
+        pins::purge(arena, arena.lru(), region.facts.share(), oldest);
         (memory, key)
     }
 

@@ -364,7 +364,7 @@ impl Table {
             if self.tap.is_on() {
                 self.tap.happened(What::Release, tap::Region::of(key, &region));
             }
-            region.state.pins().clear(&self.arena);
+            region.state.pins().clear(&self.arena, region.facts.share());
         }
         if self.regions.is_empty() {
             self.arena.shrink();

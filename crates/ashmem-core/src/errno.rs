@@ -6,6 +6,8 @@
 pub enum Errno {
     /// EPERM: a mapping beyond the protection mask, or a purge without the privilege.
     Perm = 1,
+    /// EINTR: the caller was killed while it waited.
+    Intr = 4,
     /// EBADF: read or seek before the region was mapped.
     BadF = 9,
     /// ENOMEM: no memory for an unpinned range, a name or the backing file.

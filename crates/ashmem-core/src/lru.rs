@@ -6,7 +6,7 @@
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::pins::Range;
+use crate::pins::{Range, Share};
 use crate::store::Store;
 
 /// A range's place in the purge order.
@@ -25,26 +25,43 @@ impl<Id> Place<Id> {
 pub struct Lru<Id> {
     oldest: Cell<Option<Id>>,
     youngest: Cell<Option<Id>>,
+    ranges: Cell<u64>,
     /// Written under the lock, read by anyone (SHR-01).
     pages: AtomicU64,
 }
 
 impl<Id> Lru<Id> {
+    /// A range counts with as many pages at the most, so that no number of ranges that fits a machine's memory makes the
+    /// sum overflow: it then depends on nothing but what is in the order. Beyond the greatest number that PURGE_ALL_CACHES
+    /// can answer, one more page makes no difference (BUG-23).
+    const MOST_PAGES: u64 = 1 << 31;
+
     /// An order without ranges.
     pub const fn new() -> Self {
-        Self { oldest: Cell::new(None), youngest: Cell::new(None), pages: AtomicU64::new(0) }
+        Self { oldest: Cell::new(None), youngest: Cell::new(None), ranges: Cell::new(0), pages: AtomicU64::new(0) }
     }
 
-    /// How many pages the ranges in the order hold; may be read without the lock (SHR-01, PURGE-02).
+    /// How many pages the ranges in the order hold, each counted with 2^31 at the most; may be read without the lock
+    /// (SHR-01, PURGE-02).
     pub fn pages(&self) -> u64 {
         self.pages.load(Ordering::Relaxed)
     }
 
-    /// Takes `pages` off the count: a range in the order became smaller but kept its place (PIN-17, PIN-18).
-    pub(crate) fn lose(&self, pages: u64) {
-        // Plain load and store suffice: writers hold the lock. Saturating, so that no fault elsewhere can make the
-        // count huge, where the kernel reads it as a magic number (BUG-13).
-        self.pages.store(self.pages().saturating_sub(pages), Ordering::Relaxed);
+    /// How many ranges are in the order.
+    pub fn ranges(&self) -> u64 {
+        self.ranges.get()
+    }
+
+    /// A range in the order has other bounds but kept its place (PIN-17, PIN-18).
+    pub(crate) fn resize(&self, share: &Share, before: u64, after: u64) {
+        share.change(before, after);
+        self.count(before, after);
+    }
+
+    /// Plain load and store suffice: writers hold the lock. What is taken off was put on, so nothing wraps.
+    fn count(&self, before: u64, after: u64) {
+        let pages = self.pages().wrapping_sub(before.min(Self::MOST_PAGES)).wrapping_add(after.min(Self::MOST_PAGES));
+        self.pages.store(pages, Ordering::Relaxed);
     }
 }
 
@@ -60,7 +77,7 @@ impl<Id: Copy + Eq> Lru<Id> {
     }
 
     /// Puts a range, whose bounds are set, at the young end.
-    pub(crate) fn push(&self, store: &impl Store<Id = Id>, id: Id) {
+    pub(crate) fn push(&self, store: &impl Store<Id = Id>, share: &Share, id: Id) {
         let range = store.range(id);
         let older = self.youngest.replace(Some(id));
         range.place.older.set(older);
@@ -69,11 +86,12 @@ impl<Id: Copy + Eq> Lru<Id> {
             Some(older) => store.range(older).place.younger.set(Some(id)),
             None => self.oldest.set(Some(id)),
         }
-        self.pages.store(self.pages().saturating_add(range.pages()), Ordering::Relaxed);
+        self.ranges.set(self.ranges.get().wrapping_add(1));
+        self.resize(share, 0, range.pages());
     }
 
     /// Takes a range out, before its bounds change.
-    pub(crate) fn remove(&self, store: &impl Store<Id = Id>, id: Id) {
+    pub(crate) fn remove(&self, store: &impl Store<Id = Id>, share: &Share, id: Id) {
         let range: &Range<Id> = store.range(id);
         let (older, younger) = (range.place.older.take(), range.place.younger.take());
         match older {
@@ -84,7 +102,8 @@ impl<Id: Copy + Eq> Lru<Id> {
             Some(younger) => store.range(younger).place.older.set(older),
             None => self.youngest.set(older),
         }
-        self.lose(range.pages());
+        self.ranges.set(self.ranges.get().wrapping_sub(1));
+        self.resize(share, range.pages(), 0);
     }
 }
 

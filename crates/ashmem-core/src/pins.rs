@@ -4,13 +4,18 @@
 //! ([`crate::lru`]), or *purged*, and then it only remembers that its pages were taken. Ranges never share a page, and
 //! ranges that merely touch stay apart (PIN-22).
 //!
-//! Two locks: the region's guards the tree, the bounds and the purged mark; the one of [`Store::with_lru`] guards the
-//! places in the order. A purge holds both. Nothing here allocates: an operation that may need a range more takes a
-//! spare that was allocated before the region's lock was taken, and leaves in it what it did not use (PIN-32).
+//! Two locks. The region's guards the tree. The one of [`Store::with_lru`] guards the order, and with it every range that
+//! has a place there: its bounds change and its purged mark is set under that lock alone. So a purge needs no region's
+//! lock, and whoever holds a region's must ask under the other whether a range has been purged by now.
+//!
+//! Nothing here allocates: an operation that may need a range more takes a spare that was allocated before the region's
+//! lock was taken, and leaves in it what it did not use (PIN-32). Nothing here runs long: an operation over many ranges
+//! stops after as many as its caller allows, in a state that is whole, and goes on when it is called again.
 
-use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::lru::Place;
+use crate::abi;
+use crate::lru::{Lru, Place};
 use crate::store::Store;
 use crate::tree::{Links, Tree};
 
@@ -44,26 +49,29 @@ impl Span {
 }
 
 /// One unpinned range, threaded into its region's tree and into the purge order. 56 bytes on a 64-bit machine.
+///
+/// The two words are atomic because a purge reads and marks a range while the tree's lock is somebody else's.
 pub struct Range<Id> {
     pub(crate) links: Links<Id>,
     pub(crate) place: Place<Id>,
-    /// First page, purged mark and rank in the tree: see the constants below.
-    packed: Cell<u64>,
-    last: Cell<u64>,
+    /// First page and rank in the tree: see the constants below.
+    low: AtomicU64,
+    /// Last page and purged mark.
+    high: AtomicU64,
 }
 
 impl<Id> Range<Id> {
-    /// Bits 0 to 6 of `packed` hold the rank, which is at most twice the logarithm of the number of ranges.
+    /// Bits 0 to 6 of `low` hold the rank, which is at most twice the logarithm of the number of ranges.
     const RANK: u64 = 0x7f;
-    const PURGED: u64 = 0x80;
-    const FIRST_SHIFT: u32 = 8;
-    /// Page numbers stay below this, so that one fits beside the mark and the rank. A file has less than 2^63 bytes,
-    /// so it has less than 2^51 pages.
+    const PURGED: u64 = 1;
+    const PAGE_SHIFT: u32 = 8;
+    /// Page numbers stay below this, so that one fits beside the rank or the mark. A file has less than 2^63 bytes, so
+    /// it has less than 2^51 pages.
     pub(crate) const PAGE_LIMIT: u64 = 1 << 52;
 
     /// A range that is nowhere yet: a spare.
     pub const fn spare() -> Self {
-        Self { links: Links::alone(), place: Place::nowhere(), packed: Cell::new(0), last: Cell::new(0) }
+        Self { links: Links::alone(), place: Place::nowhere(), low: AtomicU64::new(0), high: AtomicU64::new(0) }
     }
 
     /// The pages it holds.
@@ -73,7 +81,7 @@ impl<Id> Range<Id> {
 
     /// Whether its pages were purged since they were unpinned.
     pub fn purged(&self) -> bool {
-        self.packed.get() & Self::PURGED != 0
+        self.high.load(Ordering::Relaxed) & Self::PURGED != 0
     }
 
     pub(crate) fn pages(&self) -> u64 {
@@ -81,34 +89,59 @@ impl<Id> Range<Id> {
     }
 
     pub(crate) fn first(&self) -> u64 {
-        self.packed.get() >> Self::FIRST_SHIFT
+        self.low.load(Ordering::Relaxed) >> Self::PAGE_SHIFT
     }
 
     pub(crate) fn last(&self) -> u64 {
-        self.last.get()
+        self.high.load(Ordering::Relaxed) >> Self::PAGE_SHIFT
     }
 
     pub(crate) fn rank(&self) -> u8 {
-        (self.packed.get() & Self::RANK) as u8
+        (self.low.load(Ordering::Relaxed) & Self::RANK) as u8
     }
 
     pub(crate) fn set_rank(&self, rank: u8) {
-        self.packed.set(self.packed.get() & !Self::RANK | u64::from(rank) & Self::RANK);
+        let low = self.low.load(Ordering::Relaxed) & !Self::RANK | u64::from(rank) & Self::RANK;
+        self.low.store(low, Ordering::Relaxed);
     }
 
     /// Gives a range its first contents.
     pub(crate) fn fill(&self, span: Span, purged: bool) {
-        self.packed.set(span.first << Self::FIRST_SHIFT | if purged { Self::PURGED } else { 0 });
-        self.last.set(span.last);
+        self.low.store(span.first << Self::PAGE_SHIFT, Ordering::Relaxed);
+        self.high.store(span.last << Self::PAGE_SHIFT | u64::from(purged), Ordering::Relaxed);
     }
 
     fn set_first(&self, first: u64) {
-        let flags = self.packed.get() & (Self::PURGED | Self::RANK);
-        self.packed.set(first << Self::FIRST_SHIFT | flags);
+        self.low.store(first << Self::PAGE_SHIFT | u64::from(self.rank()), Ordering::Relaxed);
+    }
+
+    fn set_last(&self, last: u64) {
+        self.high.store(last << Self::PAGE_SHIFT | u64::from(self.purged()), Ordering::Relaxed);
     }
 
     fn mark_purged(&self) {
-        self.packed.set(self.packed.get() | Self::PURGED);
+        self.high.store(self.high.load(Ordering::Relaxed) | Self::PURGED, Ordering::Relaxed);
+    }
+}
+
+/// How many pages of one region are in the purge order. Written under the order's lock, read by anyone.
+#[derive(Default)]
+pub struct Share(AtomicU64);
+
+impl Share {
+    /// Of a region without unpinned ranges.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// How many pages.
+    pub fn pages(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Ranges of a region share no page, so that this can neither overflow nor fall below zero.
+    pub(crate) fn change(&self, before: u64, after: u64) {
+        self.0.store(self.pages().wrapping_sub(before).wrapping_add(after), Ordering::Relaxed);
     }
 }
 
@@ -119,6 +152,34 @@ pub enum Pinned {
     Intact,
     /// At least one of the ranges was purged.
     Purged,
+}
+
+impl Pinned {
+    /// As PIN answers: [`abi::NOT_PURGED`] or [`abi::WAS_PURGED`].
+    pub const fn answer(self) -> i64 {
+        match self {
+            Self::Intact => abi::NOT_PURGED,
+            Self::Purged => abi::WAS_PURGED,
+        }
+    }
+}
+
+/// How far a PIN came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What became of the pages it pinned.
+    pub pinned: Pinned,
+    /// What is left to pin, if it met as many ranges as it was allowed.
+    pub rest: Option<Span>,
+}
+
+/// How far an UNPIN came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// To its end.
+    Done,
+    /// Over as many ranges as it was allowed; the same call again goes on.
+    More,
 }
 
 /// The operation needs a spare range and was given none; nothing was changed. Allocate one and come again.
@@ -137,100 +198,122 @@ pub struct Census {
 /// The unpinned ranges of one region.
 pub struct Pins<Id> {
     tree: Tree<Id>,
+    /// Pages in all ranges.
+    pages: u64,
 }
 
 impl<Id: Copy + Eq> Pins<Id> {
     /// A region all of whose pages are pinned.
     pub const fn new() -> Self {
-        Self { tree: Tree::new() }
+        Self { tree: Tree::new(), pages: 0 }
     }
 
     /// Unpins `span`: what it overlaps and `span` itself become one range at the young end of the order (PIN-21).
     ///
     /// Inside one range already, nothing changes, not even the age (PIN-20). If any part was purged, so is the whole,
-    /// and it has no place in the order (PIN-23).
+    /// and it has no place in the order (PIN-23). Swallows `most` ranges at the most, then asks to be called again.
     ///
     /// # Errors
     /// [`NeedSpare`] if nothing overlaps and `spare` is empty.
-    pub fn unpin<S: Store<Id = Id>>(&mut self, store: &S, span: Span, spare: &mut Option<Id>) -> Result<(), NeedSpare> {
+    pub fn unpin<S: Store<Id = Id>>(
+        &mut self,
+        store: &S,
+        share: &Share,
+        span: Span,
+        spare: &mut Option<Id>,
+        most: usize,
+    ) -> Result<Progress, NeedSpare> {
         let lowest = match self.tree.seek(store, span) {
             Ok(lowest) => lowest,
             Err(slot) => {
                 let id = spare.take().ok_or(NeedSpare)?;
                 store.range(id).fill(span, false);
+                self.pages = self.pages.wrapping_add(span.pages());
                 self.tree.insert(store, slot, id);
-                store.with_lru(|lru| lru.push(store, id));
-                return Ok(());
+                store.with_lru(|lru| lru.push(store, share, id));
+                return Ok(Progress::Done);
             }
         };
 
         let range = store.range(lowest);
         if range.first() <= span.first && span.last <= range.last() {
-            return Ok(());
+            return Ok(Progress::Done);
         }
         // The lowest range grows into the whole; the others it swallows go.
-        let mut purged = range.purged();
-        let mut last = span.last.max(range.last());
+        let (mut purged, mut last, mut left) = (false, range.last(), most);
+        let mut progress = Progress::Done;
         while let Some(id) = self.tree.next_overlap(store, lowest, span) {
-            let swallowed = store.range(id);
-            purged |= swallowed.purged();
-            last = last.max(swallowed.last());
-            self.take_out(store, id);
+            if left == 0 {
+                progress = Progress::More;
+                break;
+            }
+            left = left.wrapping_sub(1);
+            last = store.range(id).last();
+            purged |= self.take_out(store, share, id);
         }
+        if progress == Progress::Done {
+            last = last.max(span.last);
+        }
+        let before = range.pages();
         store.with_lru(|lru| {
+            purged |= range.purged();
             if !range.purged() {
-                lru.remove(store, lowest);
+                lru.remove(store, share, lowest);
             }
             range.set_first(range.first().min(span.first));
-            range.last.set(last);
+            range.set_last(last);
             if purged {
                 range.mark_purged();
             } else {
-                lru.push(store, lowest);
+                lru.push(store, share, lowest);
             }
         });
-        Ok(())
+        self.pages = self.pages.wrapping_sub(before).wrapping_add(range.pages());
+        Ok(progress)
     }
 
-    /// Pins `span`: takes its pages out of every range that holds some (PIN-16 to PIN-19).
+    /// Pins `span`: takes its pages out of every range that holds some (PIN-16 to PIN-19), of `most` ranges at the most.
     ///
     /// # Errors
     /// [`NeedSpare`] if `span` lies strictly inside a range, which then falls in two, and `spare` is empty.
     pub fn pin<S: Store<Id = Id>>(
         &mut self,
         store: &S,
+        share: &Share,
         span: Span,
         spare: &mut Option<Id>,
-    ) -> Result<Pinned, NeedSpare> {
-        let mut pinned = Pinned::Intact;
+        most: usize,
+    ) -> Result<Step, NeedSpare> {
+        let (mut purged, mut rest, mut left) = (false, None, most);
         let mut at = self.tree.seek(store, span).ok();
         while let Some(id) = at {
             let range = store.range(id);
+            let (first, last) = (range.first(), range.last());
+            if left == 0 {
+                rest = Some(Span { first: first.max(span.first), last: span.last });
+                break;
+            }
+            left = left.wrapping_sub(1);
             // Case 4 first, since it alone may have to come again: strictly inside, the low part stays where it is and
             // the high part becomes a new range, the youngest; both remember a purge (PIN-19).
-            if range.first() < span.first && span.last < range.last() {
+            if first < span.first && span.last < last {
                 let high = spare.take().ok_or(NeedSpare)?;
-                self.split(store, id, span, high);
-                return Ok(if range.purged() { Pinned::Purged } else { pinned });
-            }
-            if range.purged() {
-                pinned = Pinned::Purged;
+                purged |= self.split(store, share, id, span, high);
+                break;
             }
             at = self.tree.next_overlap(store, id, span);
-            if span.first <= range.first() && range.last() <= span.last {
+            purged |= if span.first <= first && last <= span.last {
                 // Case 1: all of the range (PIN-16).
-                self.take_out(store, id);
-            } else if span.first <= range.first() {
+                self.take_out(store, share, id)
+            } else if span.first <= first {
                 // Case 2: its low part; the rest keeps its place (PIN-17). The order in the tree is the same.
-                let lost = span.last.wrapping_sub(range.first()).wrapping_add(1);
-                self.shrink(store, id, lost, || range.set_first(span.last.wrapping_add(1)));
+                self.shrink(store, share, id, || range.set_first(span.last.wrapping_add(1)))
             } else {
                 // Case 3: its high part; the rest keeps its place (PIN-18).
-                let lost = range.last().wrapping_sub(span.first).wrapping_add(1);
-                self.shrink(store, id, lost, || range.last.set(span.first.wrapping_sub(1)));
-            }
+                self.shrink(store, share, id, || range.set_last(span.first.wrapping_sub(1)))
+            };
         }
-        Ok(pinned)
+        Ok(Step { pinned: if purged { Pinned::Purged } else { Pinned::Intact }, rest })
     }
 
     /// Whether every page of `span` is pinned (PIN-15).
@@ -238,28 +321,19 @@ impl<Id: Copy + Eq> Pins<Id> {
         self.tree.seek(store, span).is_err()
     }
 
-    /// Purges one of this region's ranges, which has a place in the order: takes it out of the order and marks it
-    /// (SHR-05). The caller holds the order's lock, and removes the pages it answers before it unlocks the region.
-    pub fn purge<S: Store<Id = Id>>(&mut self, store: &S, lru: &crate::lru::Lru<Id>, id: Id) -> Span {
-        let range = store.range(id);
-        lru.remove(store, id);
-        range.mark_purged();
-        range.span()
-    }
-
-    /// Drops every range: the region goes (OPEN-08).
-    pub fn clear<S: Store<Id = Id>>(&mut self, store: &S) {
-        self.tree.drain(store, |id| forget(store, id));
-    }
-
-    /// Counts the pages by their state, in time linear in the number of ranges.
-    pub fn census<S: Store<Id = Id>>(&self, store: &S) -> Census {
-        let mut census = Census::default();
-        self.for_each(store, |span, purged| {
-            let count = if purged { &mut census.purged } else { &mut census.unpinned };
-            *count = count.saturating_add(span.pages());
+    /// Drops every range: the region goes (OPEN-08). Calls [`Store::pause`] between ranges.
+    pub fn clear<S: Store<Id = Id>>(&mut self, store: &S, share: &Share) {
+        self.pages = 0;
+        self.tree.drain(store, |id| {
+            forget(store, share, id);
+            store.pause();
         });
-        census
+    }
+
+    /// The pages by their state; `share` is the region's.
+    pub fn census(&self, share: &Share) -> Census {
+        let unpinned = share.pages();
+        Census { unpinned, purged: self.pages.saturating_sub(unpinned) }
     }
 
     /// Visits the ranges from the lowest page up, each with its purged mark.
@@ -272,34 +346,49 @@ impl<Id: Copy + Eq> Pins<Id> {
         }
     }
 
-    fn take_out<S: Store<Id = Id>>(&mut self, store: &S, id: Id) {
+    /// Takes a range out of the tree and gives it back; answers whether it was purged.
+    fn take_out<S: Store<Id = Id>>(&mut self, store: &S, share: &Share, id: Id) -> bool {
+        self.pages = self.pages.wrapping_sub(store.range(id).pages());
         self.tree.remove(store, id);
-        forget(store, id);
+        forget(store, share, id)
     }
 
-    /// Moves one bound of a range inwards, by `lost` pages, without touching its place in the order.
-    fn shrink<S: Store<Id = Id>>(&mut self, store: &S, id: Id, lost: u64, move_bound: impl FnOnce()) {
-        if store.range(id).purged() {
+    /// Moves a bound of a range inwards without touching its place in the order; answers whether it was purged.
+    fn shrink<S: Store<Id = Id>>(&mut self, store: &S, share: &Share, id: Id, move_bound: impl FnOnce()) -> bool {
+        let range = store.range(id);
+        let before = range.pages();
+        let purged = store.with_lru(|lru| {
             move_bound();
-        } else {
-            store.with_lru(|lru| {
-                move_bound();
-                lru.lose(lost);
-            });
-        }
+            if !range.purged() {
+                lru.resize(share, before, range.pages());
+            }
+            range.purged()
+        });
+        self.pages = self.pages.wrapping_sub(before).wrapping_add(range.pages());
+        purged
     }
 
-    fn split<S: Store<Id = Id>>(&mut self, store: &S, low: Id, hole: Span, high: Id) {
-        let (range, new) = (store.range(low), store.range(high));
-        let above = Span { first: hole.last.wrapping_add(1), last: range.last() };
-        let lost = range.last().wrapping_sub(hole.first).wrapping_add(1);
-        new.fill(above, range.purged());
-        self.shrink(store, low, lost, || range.last.set(hole.first.wrapping_sub(1)));
+    /// Takes `hole` out of the middle of a range; `high` becomes what lies above. Answers whether it was purged.
+    fn split<S: Store<Id = Id>>(&mut self, store: &S, share: &Share, low: Id, hole: Span, high: Id) -> bool {
+        let above = Span { first: hole.last.wrapping_add(1), last: store.range(low).last() };
+        let purged = self.shrink(store, share, low, || store.range(low).set_last(hole.first.wrapping_sub(1)));
+        self.pages = self.pages.wrapping_add(above.pages());
+        store.range(high).fill(above, purged);
         self.tree.insert(store, self.tree.slot_above(store, low), high);
-        if !new.purged() {
-            store.with_lru(|lru| lru.push(store, high));
+        if !purged {
+            store.with_lru(|lru| lru.push(store, share, high));
         }
+        purged
     }
+}
+
+/// Purges a range that has a place in the order: takes it out of the order and marks it (SHR-05). The caller holds the
+/// order's lock, and removes the pages it answers.
+pub fn purge<S: Store>(store: &S, lru: &Lru<S::Id>, share: &Share, id: S::Id) -> Span {
+    let range = store.range(id);
+    lru.remove(store, share, id);
+    range.mark_purged();
+    range.span()
 }
 
 impl<Id: Copy + Eq> Default for Pins<Id> {
@@ -308,10 +397,15 @@ impl<Id: Copy + Eq> Default for Pins<Id> {
     }
 }
 
-/// Takes a range that is in no tree any more out of the order, and gives it back.
-fn forget<S: Store>(store: &S, id: S::Id) {
-    if !store.range(id).purged() {
-        store.with_lru(|lru| lru.remove(store, id));
-    }
+/// Takes a range that is in no tree any more out of the order, and gives it back; answers whether it was purged.
+fn forget<S: Store>(store: &S, share: &Share, id: S::Id) -> bool {
+    let range = store.range(id);
+    let purged = store.with_lru(|lru| {
+        if !range.purged() {
+            lru.remove(store, share, id);
+        }
+        range.purged()
+    });
     store.free(id);
+    purged
 }

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::Errno;
 use crate::abi::{self, Pin};
-use crate::pins::{NeedSpare, Pinned, Pins, Span};
+use crate::pins::{NeedSpare, Pins, Share, Span};
 use crate::store::{PageSize, Store};
 
 /// Rights to a mapping, with the values of `PROT_READ`, `PROT_WRITE` and `PROT_EXEC`.
@@ -56,12 +56,18 @@ pub struct Facts {
     size: AtomicU64,
     mask: AtomicU32,
     mapped: AtomicBool,
+    share: Share,
 }
 
 impl Facts {
     /// A new region's: no size, every right, not mapped (OPEN-01).
     pub const fn new() -> Self {
-        Self { size: AtomicU64::new(0), mask: AtomicU32::new(Prot::ALL.0), mapped: AtomicBool::new(false) }
+        Self {
+            size: AtomicU64::new(0),
+            mask: AtomicU32::new(Prot::ALL.0),
+            mapped: AtomicBool::new(false),
+            share: Share::new(),
+        }
     }
 
     /// The size in bytes as it was set, not rounded (SIZE-04).
@@ -77,6 +83,11 @@ impl Facts {
     /// Whether the backing file exists. Acquires, so that who reads `true` also sees the file the shell stored.
     pub fn is_mapped(&self) -> bool {
         self.mapped.load(Ordering::Acquire)
+    }
+
+    /// The region's share of the purge order.
+    pub fn share(&self) -> &Share {
+        &self.share
     }
 
     /// What read(2) shall do (READ-01, READ-02).
@@ -286,10 +297,7 @@ impl<Name: AsRef<[u8]>, Id: Copy + Eq> State<Name, Id> {
         spare: &mut Option<Id>,
     ) -> Result<i64, Refusal> {
         let Some(span) = facts.interval(store.page_size(), pin)? else { return Ok(abi::NOT_PURGED) };
-        Ok(match self.pins.pin(store, span, spare)? {
-            Pinned::Intact => abi::NOT_PURGED,
-            Pinned::Purged => abi::WAS_PURGED,
-        })
+        Ok(self.pins.pin(store, facts.share(), span, spare, usize::MAX)?.pinned.answer())
     }
 
     /// UNPIN: 0, whatever was unpinned before (PIN-10).
@@ -304,7 +312,7 @@ impl<Name: AsRef<[u8]>, Id: Copy + Eq> State<Name, Id> {
         spare: &mut Option<Id>,
     ) -> Result<i64, Refusal> {
         if let Some(span) = facts.interval(store.page_size(), pin)? {
-            self.pins.unpin(store, span, spare)?;
+            self.pins.unpin(store, facts.share(), span, spare, usize::MAX)?;
         }
         Ok(0)
     }

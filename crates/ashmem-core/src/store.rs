@@ -57,6 +57,9 @@ pub trait Store {
     /// Takes back a range that is in no tree and in no order any more.
     fn free(&self, id: Self::Id);
 
+    /// Called between the ranges of a region that goes, with nothing locked: a kernel may let others run.
+    fn pause(&self) {}
+
     /// Runs `work` with the purge order locked. The sections are a few instructions long and never nest.
     fn with_lru<R>(&self, work: impl FnOnce(&Lru<Self::Id>) -> R) -> R;
 }

@@ -1,7 +1,7 @@
 //! What an operation costs among 100,000 ranges, in looks at a range: the tree is as low as a weak AVL tree must be,
 //! whatever order a stranger's program unpins and pins in.
 
-use ashmem_core::pins::{Pins, Span};
+use ashmem_core::pins::{Pins, Progress, Share, Span};
 use ashmem_core::store::PageSize;
 
 use crate::arena::{Arena, Id};
@@ -26,19 +26,22 @@ fn looks(ranges: u64) -> u64 {
 /// One region whose even pages are unpinned and pinned one by one, so that no two ranges touch.
 struct Field {
     arena: Arena,
+    share: Share,
     pins: Pins<Id>,
 }
 
 impl Field {
     fn new(capacity: u64) -> Self {
-        Self { arena: Arena::new(PageSize::from_shift(12), capacity as usize), pins: Pins::new() }
+        Self { arena: Arena::new(PageSize::from_shift(12), capacity as usize), share: Share::new(), pins: Pins::new() }
     }
 
     /// Unpins page `2 * range`.
     fn unpin(&mut self, range: u64) -> u64 {
         let page = Span::new(2 * range, 2 * range).unwrap();
         let mut spare = Some(self.arena.spare(0));
-        let steps = self.arena.steps(|| self.pins.unpin(&self.arena, page, &mut spare).expect("a spare is there"));
+        let steps = self
+            .arena
+            .steps(|| _ = self.pins.unpin(&self.arena, &self.share, page, &mut spare, 1).expect("a spare is there"));
         assert!(spare.is_none() && steps <= looks(RANGES), "UNPIN of range {range} looked at {steps} ranges");
         steps
     }
@@ -46,7 +49,8 @@ impl Field {
     /// Pins page `2 * range` again.
     fn pin(&mut self, range: u64) -> u64 {
         let page = Span::new(2 * range, 2 * range).unwrap();
-        let steps = self.arena.steps(|| _ = self.pins.pin(&self.arena, page, &mut None).expect("no split"));
+        let steps =
+            self.arena.steps(|| _ = self.pins.pin(&self.arena, &self.share, page, &mut None, 1).expect("no split"));
         assert!(steps <= looks(RANGES), "PIN of range {range} looked at {steps} ranges");
         steps
     }
@@ -137,20 +141,35 @@ fn splits_and_a_large_merge() {
     let mut field = Field::new(SPLITS + 1);
     let all = Span::new(0, 2 * SPLITS).unwrap();
     let mut spare = Some(field.arena.spare(0));
-    field.pins.unpin(&field.arena, all, &mut spare).expect("a spare is there");
+    field.pins.unpin(&field.arena, &field.share, all, &mut spare, 1).expect("a spare is there");
     for split in 0..SPLITS {
         let odd = 2 * (split * 30_901 % SPLITS) + 1;
         let mut spare = Some(field.arena.spare(0));
         let hole = Span::new(odd, odd).unwrap();
-        let steps = field.arena.steps(|| _ = field.pins.pin(&field.arena, hole, &mut spare).expect("a spare is there"));
+        let steps = field
+            .arena
+            .steps(|| _ = field.pins.pin(&field.arena, &field.share, hole, &mut spare, 1).expect("a spare is there"));
         assert!(spare.is_none() && steps <= looks(split + 2), "split {split}: {steps} looks");
     }
     assert!(field.height(2 * SPLITS + 1) <= avl_height(SPLITS + 1));
     assert_eq!((field.arena.live() as u64, field.arena.lru_pages()), (SPLITS + 1, SPLITS + 1));
 
-    field.pins.unpin(&field.arena, all, &mut None).expect("growing needs no spare");
+    // In steps none of which takes long, whatever there is to swallow.
+    let mut steps = 0;
+    loop {
+        let mut progress = Progress::Done;
+        let step = || field.pins.unpin(&field.arena, &field.share, all, &mut None, 100);
+        let looked = field.arena.steps(|| progress = { step }().expect("growing needs no spare"));
+        assert!(looked <= 100 * looks(SPLITS), "a step looked at {looked} ranges");
+        steps += 1;
+        if progress == Progress::Done {
+            break;
+        }
+        assert_eq!(field.arena.lru_pages() + SPLITS - 100 * steps, all.pages());
+    }
+    assert_eq!(steps, SPLITS.div_ceil(100));
     assert_eq!((field.arena.live(), field.arena.lru_pages()), (1, all.pages()));
-    field.pins.clear(&field.arena);
+    field.pins.clear(&field.arena, &field.share);
     assert_eq!((field.arena.live(), field.arena.lru_pages()), (0, 0));
 }
 
@@ -159,7 +178,7 @@ fn splits_and_a_large_merge() {
 fn clear_is_linear() {
     let mut field = Field::new(RANGES);
     scattered().for_each(|range| _ = field.unpin(range));
-    let steps = field.arena.steps(|| field.pins.clear(&field.arena));
+    let steps = field.arena.steps(|| field.pins.clear(&field.arena, &field.share));
     assert_eq!((field.arena.live(), field.arena.lru_pages()), (0, 0));
     assert!(steps <= 8 * RANGES, "{steps} looks at {RANGES} ranges");
 }

@@ -2,10 +2,11 @@
 //!
 //! The model, which the random sequences hold the core to, is not asked here: what to expect is written out.
 
+use ashmem_core::Errno;
 use ashmem_core::abi::{IS_PINNED, IS_UNPINNED, NOT_PURGED, Pin, WAS_PURGED};
+use ashmem_core::pins::{self, NeedSpare};
 use ashmem_core::region::{Facts, Refusal, State};
 use ashmem_core::store::{PageSize, Store};
-use ashmem_core::{Errno, pins::NeedSpare};
 
 use crate::arena::{Arena, Id};
 
@@ -51,11 +52,11 @@ impl Bench {
 
     /// Purges the oldest range; answers its region and its first and last page.
     fn purge(&mut self) -> Option<(usize, [u64; 2])> {
-        let (arena, regions) = (&self.arena, &mut self.regions);
+        let (arena, regions) = (&self.arena, &self.regions);
         arena.with_lru(|lru| {
             let id = lru.oldest()?;
             let region = arena.owner(id);
-            let span = regions[region].1.pins().purge(arena, lru, id);
+            let span = pins::purge(arena, lru, regions[region].0.share(), id);
             Some((region, [span.first(), span.last()]))
         })
     }
@@ -295,7 +296,8 @@ fn open_08_a_closed_region_takes_its_ranges_along() {
         bench.unpin(1, [page, page]);
     }
     bench.purge();
-    bench.regions[0].1.pins().clear(&bench.arena);
+    let (facts, state) = &mut bench.regions[0];
+    state.pins().clear(&bench.arena, facts.share());
     assert_eq!(bench.order(), [0, 2, 4, 6, 8].map(|page| (1, [page, page])));
     assert_eq!((bench.arena.lru_pages(), bench.arena.live()), (5, 5));
     assert_eq!(bench.ranges(0), []);

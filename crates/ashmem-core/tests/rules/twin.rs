@@ -2,7 +2,7 @@
 
 use ashmem_core::Errno;
 use ashmem_core::abi::Pin;
-use ashmem_core::pins::Span;
+use ashmem_core::pins::{self, Pinned, Progress, Span};
 use ashmem_core::region::{Facts, Mapping, Prot, Refusal, State};
 use ashmem_core::store::{PageSize, Store};
 
@@ -155,7 +155,8 @@ impl Twin {
 
     /// PIN. The kernel allocates its spare beforehand, the agent when it is asked to: both ways in turn.
     pub(crate) fn pin(&mut self, region: usize, pin: Pin) {
-        let answer = self.with_spare(region, |facts, state, arena, spare| state.pin(facts, arena, pin, spare));
+        let answer = self
+            .with_spare(region, |most, facts, state, arena, spare| pin_by_steps(most, facts, state, arena, pin, spare));
         assert_eq!(answer, self.model.pin(region, pin.offset, pin.len), "PIN {pin:?} of region {region}");
         // Whatever was lost, somebody was told (PIN-12).
         if let Ok(Some(span)) = self.regions[region].0.interval(self.arena.page_size(), pin) {
@@ -167,7 +168,9 @@ impl Twin {
 
     /// UNPIN.
     pub(crate) fn unpin(&mut self, region: usize, pin: Pin) {
-        let answer = self.with_spare(region, |facts, state, arena, spare| state.unpin(facts, arena, pin, spare));
+        let answer = self.with_spare(region, |most, facts, state, arena, spare| {
+            unpin_by_steps(most, facts, state, arena, pin, spare)
+        });
         assert_eq!(answer, self.model.unpin(region, pin.offset, pin.len), "UNPIN {pin:?} of region {region}");
     }
 
@@ -201,7 +204,7 @@ impl Twin {
                 assert_eq!(Some((span.first(), span.last(), purged)), expected.next(), "ranges of region {region}");
             });
             assert_eq!(expected.next(), None, "ranges of region {region}");
-            let census = pins.census(&self.arena);
+            let census = pins.census(facts.share());
             assert_eq!((census.unpinned, census.purged), self.model.census(region), "pages of region {region}");
             assert_eq!(facts.is_mapped(), self.model.region(region).pages() > 0);
             unpinned += census.unpinned;
@@ -229,7 +232,7 @@ impl Twin {
     fn reopen(&mut self, region: usize) {
         self.model.reopen(region);
         let (facts, state) = &mut self.regions[region];
-        state.pins().clear(&self.arena);
+        state.pins().clear(&self.arena, facts.share());
         (*facts, *state) = (Facts::new(), State::new());
         self.lost[region].clear();
     }
@@ -256,16 +259,18 @@ impl Twin {
         }
     }
 
-    /// Runs a request with a spare at hand or, every other time, without one until it asks.
+    /// Runs a request with a spare at hand or, every other time, without one until it asks; in one go or in steps over one
+    /// or two ranges each.
     fn with_spare(
         &mut self,
         region: usize,
-        mut request: impl FnMut(&Facts, &mut State<Vec<u8>, Id>, &Arena, &mut Option<Id>) -> Result<i64, Refusal>,
+        mut request: impl FnMut(usize, &Facts, &mut State<Vec<u8>, Id>, &Arena, &mut Option<Id>) -> Result<i64, Refusal>,
     ) -> i64 {
+        let most = [usize::MAX, 1, 2][self.turn % 3];
         let mut spare = if self.turn.is_multiple_of(2) { Some(self.arena.spare(region)) } else { None };
         let refused = loop {
             let (facts, state) = &mut self.regions[region];
-            match request(facts, state, &self.arena, &mut spare) {
+            match request(most, facts, state, &self.arena, &mut spare) {
                 Ok(answer) => break Ok(answer),
                 Err(Refusal::Errno(errno)) => break Err(errno),
                 Err(Refusal::NeedSpare) => {
@@ -283,13 +288,55 @@ impl Twin {
     }
 
     fn purge_oldest(&mut self) -> Option<(usize, Span)> {
-        let (arena, regions) = (&self.arena, &mut self.regions);
+        let (arena, regions) = (&self.arena, &self.regions);
         arena.with_lru(|lru| {
             let id = lru.oldest()?;
             let region = arena.owner(id);
-            Some((region, regions[region].1.pins().purge(arena, lru, id)))
+            Some((region, pins::purge(arena, lru, regions[region].0.share(), id)))
         })
     }
+}
+
+/// PIN in steps, as the kernel takes them.
+fn pin_by_steps(
+    most: usize,
+    facts: &Facts,
+    state: &mut State<Vec<u8>, Id>,
+    arena: &Arena,
+    pin: Pin,
+    spare: &mut Option<Id>,
+) -> Result<i64, Refusal> {
+    if most == usize::MAX {
+        return state.pin(facts, arena, pin, spare);
+    }
+    let mut rest = facts.interval(arena.page_size(), pin)?;
+    let mut pinned = Pinned::Intact;
+    while let Some(span) = rest {
+        let step = state.pins().pin(arena, facts.share(), span, spare, most)?;
+        if step.pinned == Pinned::Purged {
+            pinned = Pinned::Purged;
+        }
+        rest = step.rest;
+    }
+    Ok(pinned.answer())
+}
+
+/// UNPIN in steps, as the kernel takes them.
+fn unpin_by_steps(
+    most: usize,
+    facts: &Facts,
+    state: &mut State<Vec<u8>, Id>,
+    arena: &Arena,
+    pin: Pin,
+    spare: &mut Option<Id>,
+) -> Result<i64, Refusal> {
+    if most == usize::MAX {
+        return state.unpin(facts, arena, pin, spare);
+    }
+    if let Some(span) = facts.interval(arena.page_size(), pin)? {
+        while state.pins().unpin(arena, facts.share(), span, spare, most)? == Progress::More {}
+    }
+    Ok(0)
 }
 
 /// What a system call would return.
