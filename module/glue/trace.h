@@ -224,7 +224,7 @@ DEFINE_EVENT_FN(pinning, unpin,
 	ashmem_traced_begin, ashmem_traced_end
 );
 
-/* One range, by the task that needed the memory. In pages. */
+/* One range, in pages: by the caller of PURGE_ALL_CACHES, or by a worker where memory was short. */
 TRACE_EVENT(purge,
 	TP_PROTO(const void *region, unsigned long inode, u64 first, u64 pages),
 	TP_ARGS(region, inode, first, pages),

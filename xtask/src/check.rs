@@ -1,5 +1,7 @@
 //! `cargo xtask check`: what can be said about the sources without running them.
 
+mod eager;
+
 use crate::steps::{Account, Step, Verdict};
 use crate::{process, workspace};
 use anyhow::{Context, Result};
@@ -24,9 +26,9 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Check format, lints, documentation, licences, wording and the threat model's tests
+/// Check format, lints, guards, documentation, licences, wording and the threat model's tests
 ///
-/// All six checks run whatever became of the others; the last line counts them. Nothing is changed.
+/// All seven checks run whatever became of the others; the last line counts them. Nothing is changed.
 #[derive(Debug, Args)]
 pub(crate) struct Check {}
 
@@ -46,6 +48,7 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("lints", || {
             cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"], &[])
         }),
+        Step::new("guards", guards),
         Step::new("documentation", || {
             cargo(
                 &["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"],
@@ -56,6 +59,21 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("wording", wording),
         Step::new("threat model", threats),
     ]
+}
+
+/// No lock's guard is made before the lock is held.
+fn guards() -> Result<Verdict> {
+    let sources = sources()?;
+    Ok(verdict(&eager::guards(&sources)?, format!("{} files", sources.len())))
+}
+
+/// Every source in Rust: its path and its text.
+fn sources() -> Result<Vec<(String, String)>> {
+    let read = |file: String| {
+        let text = fs::read_to_string(workspace::root().join(&file)).with_context(|| format!("reading {file}"))?;
+        Ok((file, text))
+    };
+    tracked(&["*.rs"])?.into_iter().map(read).collect()
 }
 
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Verdict> {
@@ -140,11 +158,7 @@ fn wording() -> Result<Verdict> {
 /// Each line of docs/security.md names a test that there is.
 fn threats() -> Result<Verdict> {
     let page = fs::read_to_string(workspace::root().join("docs/security.md")).context("reading docs/security.md")?;
-    let mut sources = Vec::new();
-    for file in tracked(&["*.rs"])? {
-        let text = fs::read_to_string(workspace::root().join(&file)).with_context(|| format!("reading {file}"))?;
-        sources.push((file, text));
-    }
+    let sources = sources()?;
     let (mut lines, mut names, mut wrong) = (0, 0, Vec::new());
     for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Threat |")) {
         lines += 1;
