@@ -46,12 +46,12 @@ static int device_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static noinline long traced_ioctl(struct file *file, unsigned int cmd, unsigned long arg,
-				  long (*answer)(struct ashmem_region *, unsigned int, unsigned long))
+/* Chosen by a flag and called by name: the Rust half has no type in front of its functions for kCFI to look at. */
+static noinline long traced_ioctl(struct file *file, unsigned int cmd, unsigned long arg, bool compat)
 {
 	struct ashmem_region *region = file->private_data;
 	u64 began = ktime_get_mono_fast_ns();
-	long result = answer(region, cmd, arg);
+	long result = compat ? ashmem_rs_traced_compat_ioctl(region, cmd, arg) : ashmem_rs_traced_ioctl(region, cmd, arg);
 
 	trace_ioctl(region, ashmem_rs_inode(region), cmd, arg, ktime_get_mono_fast_ns() - began, result);
 	return result;
@@ -60,7 +60,7 @@ static noinline long traced_ioctl(struct file *file, unsigned int cmd, unsigned 
 static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	if (ashmem_requests_traced())
-		return traced_ioctl(file, cmd, arg, ashmem_rs_traced_ioctl);
+		return traced_ioctl(file, cmd, arg, false);
 	return ashmem_rs_ioctl(file->private_data, cmd, arg);
 }
 
@@ -68,7 +68,7 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 static long device_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	if (ashmem_requests_traced())
-		return traced_ioctl(file, cmd, arg, ashmem_rs_traced_compat_ioctl);
+		return traced_ioctl(file, cmd, arg, true);
 	return ashmem_rs_compat_ioctl(file->private_data, cmd, arg);
 }
 #endif
