@@ -3,6 +3,8 @@
 //! Two steps: one Rust object that knows no kernel (`module/rust/build.sh`), and kbuild for the C glue around it. Each is
 //! kept in the cache under a key of all that goes into it.
 
+mod object;
+
 use crate::kernel::{Kernel, Line};
 use crate::{process, setup, workspace};
 use anyhow::{Context, Result, bail};
@@ -112,6 +114,7 @@ pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf
     let text = kernel.make(&work, flavour.make_arguments())?;
     refuse_warnings(&text)?;
     refuse_panics(&work.join("ashmem_linux.ko"))?;
+    object::check(&work.join("ashmem_linux.ko"), &object::Configuration::read(&kernel.headers)?)?;
     check_probes(kernel.line, &work)?;
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let part = folder.join("ashmem_linux.ko.part");
