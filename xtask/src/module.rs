@@ -232,7 +232,7 @@ fn refuse_warnings(text: &str) -> Result<()> {
     ];
     let found: Vec<_> = text
         .lines()
-        .filter(|line| line.to_lowercase().contains("warning") || line.contains("objtool"))
+        .filter(|line| line.to_lowercase().contains("warning") || line.contains("objtool:"))
         .filter(|line| !EXPECTED.iter().any(|expected| line.contains(expected)))
         .collect();
     if !found.is_empty() {
