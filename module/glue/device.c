@@ -136,7 +136,10 @@ void ashmem_fdinfo_file(struct seq_file *seq, unsigned long inode)
 
 void ashmem_fdinfo_name(struct seq_file *seq, const char *name)
 {
-	seq_printf(seq, "name:\t%s\n", name);
+	seq_puts(seq, "name:\t");
+	/* As maps has it: a name must not pose as lines of its own (FDI-03). */
+	seq_escape(seq, name, "\n");
+	seq_putc(seq, '\n');
 }
 
 void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned, u64 purged, u64 resident)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The tracepoints, and how it is known, before anything is done for them, that nobody listens. */
+#include <linux/ctype.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 
@@ -10,6 +11,28 @@
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
+
+size_t ashmem_escape_name(char *to, const char *name)
+{
+	size_t bytes = 0;
+
+	for (; *name; name++) {
+		unsigned char byte = *name;
+
+		if (isascii(byte) && isprint(byte) && byte != '\\') {
+			if (to)
+				to[bytes] = byte;
+			bytes++;
+		} else {
+			if (to)
+				sprintf(to + bytes, "\\%03o", byte);
+			bytes += 4;
+		}
+	}
+	if (to)
+		to[bytes] = 0;
+	return bytes + 1;
+}
 
 DEFINE_STATIC_KEY_FALSE(ashmem_traced);
 

@@ -30,6 +30,12 @@ void ashmem_traced_end(void);
 #define ashmem_requests_traced() false
 #endif
 
+/*
+ * Writes a name down as the record keeps it: what is not printable ASCII, and the backslash, as \ooo, so that no name can
+ * pose as lines of the trace or act on a terminal. Returns the bytes with the NUL; @to may be NULL, to have them counted.
+ */
+size_t ashmem_escape_name(char *to, const char *name);
+
 #define ashmem_show_prot(prot) __print_flags(prot, "|", { 1, "READ" }, { 2, "WRITE" }, { 4, "EXEC" })
 
 TRACE_EVENT(open,
@@ -105,12 +111,12 @@ TRACE_EVENT_FN(set_name,
 	TP_STRUCT__entry(
 		__field(const void *, region)
 		/* Not __string: its __assign_str changed its arguments in 6.10; the record is the same. */
-		__dynamic_array(char, name, strlen(name) + 1)
+		__dynamic_array(char, name, ashmem_escape_name(NULL, name))
 		__field(long, result)
 	),
 	TP_fast_assign(
 		__entry->region = region;
-		strcpy(__get_dynamic_array(name), name);
+		ashmem_escape_name(__get_dynamic_array(name), name);
 		__entry->result = result;
 	),
 	/* No quotes: the kernel shows them bare in the form, which no tool can then read. */

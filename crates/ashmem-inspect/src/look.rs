@@ -246,11 +246,11 @@ fn of_mapping(line: &Line<'_>) -> Option<(Kind, Text)> {
     }
     let path = line.path.strip_suffix(DELETED)?;
     if let Some(name) = path.strip_prefix(MEMFD) {
-        return Some(of_memfd(&without_escapes(name)));
+        return Some(of_memfd(Text::from_proc(name).as_bytes()));
     }
     match path.strip_prefix(DEVICE)? {
         b"" => Some((Kind::Device, Text::default())),
-        name => Some((Kind::Device, Text::from(without_escapes(name.strip_prefix(b"/")?)))),
+        name => Some((Kind::Device, Text::from_proc(name.strip_prefix(b"/")?))),
     }
 }
 
@@ -262,26 +262,6 @@ fn of_memfd(name: &[u8]) -> (Kind, Text) {
         Some([b'/', name @ ..]) => (Kind::Agent, Text::from(name)),
         _ => (Kind::Memfd, Text::from(name)),
     }
-}
-
-/// The kernel writes a line feed of a name as `\012` in maps, and nothing else.
-fn without_escapes(path: &[u8]) -> Vec<u8> {
-    const ESCAPE: &[u8] = b"\\012";
-    let mut plain = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((first, others)) = rest.split_first() {
-        match rest.strip_prefix(ESCAPE) {
-            Some(others) => {
-                plain.push(b'\n');
-                rest = others;
-            }
-            None => {
-                plain.push(*first);
-                rest = others;
-            }
-        }
-    }
-    plain
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -1,5 +1,6 @@
 //! The tracepoints `ashmem:*`, as tracefs shows them.
 
+use std::ffi::CStr;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
@@ -33,7 +34,14 @@ const EXPECTED: &[(&str, &str)] = &[
     ("pin", "offset=0 len=4096 result=1"),
     ("ioctl", "result=1"),
     ("release", ""),
+    ("open", "result=0"),
+    ("set_name", r"name=x\012region=1 \033[2J\134\303\251 result=0"),
+    ("ioctl", "result=0"),
+    ("release", ""),
 ];
+
+/// A name that would be two lines, clear a terminal, and look like an escape: and a letter that is no ASCII.
+const FORGED: &CStr = c"x\nregion=1 \x1b[2J\\\xc3\xa9";
 
 pub(crate) fn events(modules: &Modules) -> Result<()> {
     with_module(modules, || {
@@ -65,6 +73,7 @@ fn work() -> Result<()> {
     region.purge()?;
     region.pinning(abi::PIN, 0, 1)?;
     drop((mapping, region));
+    Region::open()?.set_name(FORGED)?;
     Ok(())
 }
 

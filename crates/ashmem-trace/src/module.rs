@@ -184,7 +184,7 @@ impl Decoder {
             Kind::Renamed => return self.processes.renamed(thread, bytes(0)),
             Kind::Ended => return self.processes.ended(thread),
             Kind::SetName => {
-                return self.begin(thread, Operation::SetName { name: Some(Text::from(bytes(0))) });
+                return self.begin(thread, Operation::SetName { name: Some(Text::from_record(bytes(0))) });
             }
             Kind::SetSize => return self.begin(thread, Operation::SetSize { bytes: own(0) }),
             Kind::SetProtMask => return self.begin(thread, Operation::SetProtMask { mask: own(0) }),
@@ -304,14 +304,16 @@ fn look(inode: u64) -> Region {
             let Ok(text) = fs::read(process.path().join("fdinfo").join(descriptor.file_name())) else { continue };
             let Some(at) = text.windows(wanted.len()).position(|window| window == wanted.as_bytes()) else { continue };
             let after = &text[at + wanted.len()..];
-            // The name may hold anything but NUL, a new line too; what follows it is the module's own.
+            // Older builds of the module write a new line in the name as it is; what follows it is the module's own.
             let given = after.strip_prefix(b"name:\t".as_slice());
             let end = after.windows(7).rposition(|window| window == b"\nsize:\t");
             let size = end.and_then(|end| {
                 let digits = after[end + 7..].split(|byte| *byte == b'\n').next()?;
                 std::str::from_utf8(digits).ok()?.parse().ok()
             });
-            let given = given.zip(end).and_then(|(given, end)| name(given.get(..end.checked_sub(6)?)?));
+            let given = given
+                .zip(end)
+                .and_then(|(given, end)| name(Text::from_proc(given.get(..end.checked_sub(6)?)?).as_bytes()));
             return Region { inode: Some(inode), name: given, size, ..Region::default() };
         }
     }

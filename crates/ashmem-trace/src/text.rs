@@ -20,6 +20,37 @@ impl Text {
         self.0.is_empty()
     }
 
+    /// Reads a name from a line in `/proc`: the kernel writes a line feed of it as `\012`, and all else as it is.
+    pub fn from_proc(written: &[u8]) -> Self {
+        Self::with_octal(written, |byte| byte == b'\n')
+    }
+
+    /// Reads a name from the module's tracepoints, which write whatever is not printable ASCII, and the backslash, as `\ooo`.
+    pub fn from_record(written: &[u8]) -> Self {
+        Self::with_octal(written, |byte| byte == b'\\' || !matches!(byte, b' '..=b'~'))
+    }
+
+    /// Undoes `\ooo` where it stands for a byte that is written so.
+    fn with_octal(written: &[u8], is_escaped: impl Fn(u8) -> bool) -> Self {
+        let mut bytes = Vec::with_capacity(written.len());
+        let mut rest = written;
+        while let Some((first, others)) = rest.split_first() {
+            let byte = match rest {
+                [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
+                    Some((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'))
+                }
+                _ => None,
+            };
+            let (byte, next) = match byte.filter(|byte| is_escaped(*byte)) {
+                Some(byte) => (byte, &rest[4..]),
+                None => (*first, others),
+            };
+            bytes.push(byte);
+            rest = next;
+        }
+        Self(bytes.into())
+    }
+
     /// Reads what [`Text`] shows.
     ///
     /// # Errors
@@ -132,6 +163,13 @@ impl<'de> Deserialize<'de> for Text {
 #[cfg(test)]
 mod tests {
     use super::Text;
+
+    #[test]
+    fn names_are_read_as_the_kernel_and_the_module_write_them() {
+        assert_eq!(Text::from_proc(b"two\\012lines\\134\xff"), Text::from(b"two\nlines\\134\xff"));
+        let record = Text::from_record(b"\\033[31m\\012\\134\\303\\251 \\7\\101\\");
+        assert_eq!(record, Text::from(b"\x1b[31m\n\\\xc3\xa9 \\7\\101\\"));
+    }
 
     #[test]
     fn what_could_act_on_a_terminal_is_escaped() {

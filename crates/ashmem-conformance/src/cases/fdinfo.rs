@@ -8,6 +8,9 @@ use crate::map::PAGE;
 /// The lines this project adds behind the original's, by key.
 const MORE: [&str; 6] = ["size", "prot_mask", "pinned", "unpinned", "purged", "resident"];
 
+/// A name that would be two lines.
+const FORGED: &std::ffi::CStr = c"x\nsize:\t1";
+
 /// Declared where a case compares the lines as a whole.
 const MORE_LINES: &[Differs] = &[Differs {
     providers: &[Provider::Module],
@@ -69,6 +72,30 @@ pub(crate) const CASES: &[Case] = &[
         equal("the lines", region.fdinfo()?, want)
     })
     .differs(MORE_LINES_OR_NONE),
+    Case::new(
+        "fdinfo.name-forges-nothing",
+        &["FDI-03"],
+        "A newline in the name ends the line, and what follows it stands on a line of its own",
+        |env| {
+            let region = env.open()?;
+            region.set_name(FORGED)?;
+            equal("the lines", region.fdinfo()?, vec!["name:\tx".into(), "size:\t1".into()])
+        },
+    )
+    .differs(&[
+        Differs {
+            providers: &[Provider::Module],
+            what: "A newline in the name is shown as \\012, as maps shows it",
+            reason: "a name must not pose as lines of the kernel's own, or of the module's",
+            check: Some(|env| {
+                let region = env.open()?;
+                region.set_name(FORGED)?;
+                equal("the first lines", first_lines(&region)?, vec!["name:\tx\\012size:\t1".into()])?;
+                equal("the name", region.name()?, FORGED.to_bytes().to_vec())
+            }),
+        },
+        run::FDINFO,
+    ]),
     Case::new("fdinfo.inode-stays", &["FDI-02"], "inode: stays after everything was unmapped", |env| {
         let (region, map) = env.mapped(4096)?;
         let inode = map.line()?.inode.to_string();

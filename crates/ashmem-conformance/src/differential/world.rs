@@ -115,8 +115,10 @@ impl<'a> World<'a> {
 fn on_region(region: &Region, operation: &Operation) -> Result<String, Stop> {
     Ok(match *operation {
         Operation::SetName { len, byte, .. } => {
-            // A NUL would end the name early; every other byte is as good as another.
-            let name = CString::new(vec![byte.max(1); len]).unwrap_or_default();
+            // A NUL would end the name early, and a line feed is shown otherwise in fdinfo, on purpose; every other byte is
+            // as good as another.
+            let byte = if matches!(byte, 0 | b'\n') { 1 } else { byte };
+            let name = CString::new(vec![byte; len]).unwrap_or_default();
             show(region.set_name(&name))
         }
         Operation::SetNameAt { address, .. } => show(region.set_name_at(address as usize)),

@@ -21,15 +21,15 @@ pub(crate) struct Fdinfo {
 /// The last lines, in the order in which they stand.
 const MORE: [&str; 6] = ["size:\t", "prot_mask:\t", "pinned:\t", "unpinned:\t", "purged:\t", "resident:\t"];
 
-/// Reads the text. The name is not escaped there and may hold line feeds: what our module adds is therefore looked for from
-/// the end, where it stands whatever the name pretends.
+/// Reads the text. Older builds of our module do not escape the name, which may hold line feeds: what they add is
+/// therefore looked for from the end, where it stands whatever the name pretends.
 pub(crate) fn parse(text: &[u8]) -> Fdinfo {
     let (text, [size, mask, pinned, unpinned, purged, resident]) = split_more(text);
     let (inode, name) = split_name(text);
     let pages = pinned.zip(unpinned).zip(purged);
     Fdinfo {
         inode,
-        name: Text::from(name),
+        name: Text::from_proc(name),
         size,
         mask: mask.map(|mask| Mask::from_bits(mask as u32)),
         pages: pages.map(|((pinned, unpinned), purged)| Pages { pinned, unpinned, purged }),
@@ -99,6 +99,8 @@ mod tests {
         let more = "size:\t4096\nprot_mask:\t7\npinned:\t1\nunpinned:\t0\npurged:\t0\n";
         let info = parse(format!("{KERNEL}inode:\t7\nname:\t{name}\n{more}").as_bytes());
         assert_eq!((info.name, info.size, info.resident), (Text::from(name), Some(4096), None));
+        let info = parse(format!("{KERNEL}inode:\t7\nname:\tx\\012size:\t1\n{more}").as_bytes());
+        assert_eq!((info.name, info.size), (Text::from("x\nsize:\t1"), Some(4096)), "as the module writes it");
         let fooled = parse(format!("{KERNEL}name:\tinode:\t1\n{more}").as_bytes());
         assert_eq!((fooled.inode, fooled.name), (None, Text::from("inode:\t1")));
     }
