@@ -6,7 +6,7 @@
 #
 # RUSTC and LIBRARY (the folder that holds core/src/lib.rs) must be of one release; Debian's rustc-web and rust-web-src
 # are such a pair. CORE is ashmem-core's src folder. OUT gets ashmem.o_shipped; what was made on the way is left in OUT/work.
-# FLAGS are the compiler's for the module's own crate.
+# FLAGS are the compiler's for the module's own crate; ASHMEM_RUST_FLAGS in the environment is for every crate.
 set -eu
 rustc=$1 library=$2 core=$3 out=$4
 shift 4
@@ -21,7 +21,7 @@ export RUSTC_BOOTSTRAP=1
 flags="-Zunstable-options --target $module/rust/target.json --sysroot /dev/null -Copt-level=2 -Cpanic=abort
 	-Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Cjump-tables=n -Zfunction-return=thunk-extern
 	-Zcf-protection=branch -Zfunction-sections=no -Zpatchable-function-entry=16,16
-	--remap-path-prefix=$library=/rust --remap-path-prefix=$core=/ashmem-core --remap-path-prefix=$module=/module"
+	--remap-path-prefix=$library=/rust --remap-path-prefix=$core=/ashmem-core --remap-path-prefix=$module=/module ${ASHMEM_RUST_FLAGS-}"
 
 cd "$work"
 "$rustc" --edition 2024 --crate-name core --crate-type rlib $flags --cfg no_fp_fmt_parse "$library/core/src/lib.rs"

@@ -36,8 +36,17 @@ const REPORTS: &[&str] = &[
     "KASAN: ",
     "KFENCE: ",
     "KCSAN: ",
+    "CFI failure at ",
+    "Missing ENDBR: ",
     "list_add corruption",
+    "list_add double add",
     "list_del corruption",
+    "ODEBUG: ",
+    "DEBUG_LOCKS_WARN_ON",
+    // A debug kernel that stopped looking: what comes after proves nothing.
+    "turning off the locking correctness validator",
+    "Kernel memory leak detector disabled",
+    "new suspected memory leaks",
     "Bad page state",
     "Bad page map",
     "Bad rss-counter state",
@@ -147,6 +156,11 @@ mod tests {
             "[    3.3] usercopy: Kernel memory overwrite attempt detected to SLUB object 'x' (offset 0, size 300)!",
             "[    3.3] BUG ashmem_area (Tainted: G    B     OE): Objects remaining in ashmem_area on __kmem_cache_shutdown()",
             "[    3.3] ashmem_linux: Unknown symbol shmem_zero_setup (err -2)",
+            "[    3.3] CFI failure at ashmem_ioctl+0x10/0x20 [ashmem_linux] (target: x+0x0/0x10; expected type: 0x1)",
+            "[    3.3] [ BUG: Invalid wait context ]",
+            "[    3.3] BUG: KCSAN: data-race in ashmem_ioctl / ashmem_mmap",
+            "[    9.1] kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+            "[    9.1] kmemleak: Kernel memory leak detector disabled",
         ] {
             assert!(first_report(console).is_some(), "{console}");
         }

@@ -5,7 +5,7 @@
 
 mod object;
 
-use crate::kernel::{Kernel, Line};
+use crate::kernel::{Instruments, Kernel, Line};
 use crate::{process, setup, workspace};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// Build ashmem_linux.ko for a stock kernel
+/// Build ashmem_linux.ko for a kernel
 ///
 /// Builds the Rust half once, compiles the C half against the kernel's headers, and refuses a module that any tool warned
 /// about, that holds a panic path, or whose compile probes came out otherwise than module/probes/expected.json says.
@@ -91,7 +91,7 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
 
 /// As [`build`], for use or for a test.
 pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf> {
-    let object = rust_object(flavour)?;
+    let object = rust_object(flavour, kernel.line.instruments())?;
     let sources = sources(&source())?;
     let key = key(&sources, &[&kernel.release, &kernel.version, flavour.name(), &object.display().to_string()])?;
     let name = format!("{}-{}-{key:016x}", kernel.line, flavour.name());
@@ -127,15 +127,16 @@ fn source() -> PathBuf {
     workspace::root().join("module")
 }
 
-/// Builds the Rust half, or finds it built.
-pub(crate) fn rust_object(flavour: Flavour) -> Result<PathBuf> {
+/// Builds the Rust half, or finds it built. One object serves every kernel that asks for the same instruments.
+pub(crate) fn rust_object(flavour: Flavour, instruments: Instruments) -> Result<PathBuf> {
     let compiler = compiler()?;
     let core = workspace::root().join("crates/ashmem-core/src");
     let mut inputs = files(&core)?;
     inputs.extend(files(&source().join("src"))?);
     inputs.extend(files(&source().join("rust"))?);
-    let flags = flavour.rust_flags();
-    let key = key(&inputs, &[&compiler.version, &flags.join(" ")])?;
+    let flags = [flavour.rust_flags(), instruments.own_crate].concat();
+    let everywhere = instruments.every_crate.join(" ");
+    let key = key(&inputs, &[&compiler.version, &flags.join(" "), &everywhere])?;
     let folder = workspace::cache("rust-objects")?.join(format!("{key:016x}"));
     let _lock = workspace::lock("rust-object")?;
     if !folder.exists() {
@@ -149,7 +150,7 @@ pub(crate) fn rust_object(flavour: Flavour) -> Result<PathBuf> {
                 .arg(&core)
                 .arg(part)
                 .args(flags);
-            command.env("PATH", COMPILER_PATH);
+            command.env("PATH", COMPILER_PATH).env("ASHMEM_RUST_FLAGS", &everywhere);
             let (text, status) = process::capture_both(&mut command)?;
             if !status.success() {
                 bail!("{} ended with {}:\n{text}", process::line(&command), process::describe(status));
@@ -257,7 +258,8 @@ fn check_probes(line: Line, work: &Path) -> Result<()> {
     let text = fs::read_to_string(&table).with_context(|| format!("reading {}", table.display()))?;
     let expected: BTreeMap<String, BTreeSet<String>> =
         serde_json::from_str(&text).with_context(|| format!("reading {}", table.display()))?;
-    let expected = expected.get(line.name()).with_context(|| format!("{} has no line {line}", table.display()))?;
+    let expected = expected.get(line.interfaces().name());
+    let expected = expected.with_context(|| format!("{} has no line {line}", table.display()))?;
     let header = work.join("glue/probes.h");
     let text = fs::read_to_string(&header).with_context(|| format!("reading {}", header.display()))?;
     let found: BTreeSet<String> = text

@@ -25,6 +25,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) image: &'a Path,
     /// The initramfs.
     pub(crate) initramfs: &'a [u8],
+    /// What the kernel is told, beside what every kernel is told.
+    pub(crate) words: &'a str,
     /// Memory in MiB.
     pub(crate) memory: u32,
     /// Processors; each is a host thread of its own.
@@ -142,11 +144,9 @@ impl Machine<'_> {
         command.arg("-kernel").arg(self.image).arg("-initrd").arg(inherited(initramfs));
         // Quiet until init opens the console's level; a panic ends the machine at once (-1) and so does an oops, for what
         // a kernel does after one proves nothing.
-        command.args([
-            "-append",
-            "console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=5 oops=panic panic=-1 8250.nr_uarts=4 \
-             hung_task_panic=1",
-        ]);
+        let words = "console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=5 oops=panic panic=-1 8250.nr_uarts=4 \
+             hung_task_panic=1";
+        command.arg("-append").arg(format!("{words} {}", self.words));
         for (number, port) in ports.into_iter().enumerate() {
             command.arg("-chardev").arg(format!("file,id=port{number},path={}", inherited(port)));
             command.arg("-serial").arg(format!("chardev:port{number}"));

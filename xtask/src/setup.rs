@@ -12,6 +12,7 @@ use std::time::Instant;
 const PACKAGES: &[(&str, &str)] = &[
     ("bc", "kbuild of older kernels"),
     ("binutils", "linking the module, looking at its symbols"),
+    ("bison", "configuring the debug kernels"),
     ("bpftrace", "a page of docs/ that compares with it"),
     ("busybox-static", "a shell for the test machine and for containers"),
     ("ca-certificates", "apt and cargo over https"),
@@ -24,6 +25,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dpkg-dev", "building the packages"),
     ("e2fsprogs", "the images of a container that Waydroid starts"),
     ("fish", "its opinion of the completions"),
+    ("flex", "configuring the debug kernels"),
     ("fonts-dejavu-core", "letters on these pages"),
     ("g++", "the C library's headers and examples as C++"),
     ("gcc", "the module's C half"),
@@ -63,7 +65,7 @@ const PACKAGES: &[(&str, &str)] = &[
 /// to run.
 #[derive(Debug, Args)]
 pub(crate) struct Setup {
-    /// Kernels to fetch; `none` for none [default: all four]
+    /// Kernels to fetch, or build where they are debug kernels; `none` for none [default: the four stock ones]
     #[arg(long, value_delimiter = ',', value_name = "KERNELS")]
     kernels: Vec<Choice>,
     /// Look for newer kernels than the cached ones
@@ -88,6 +90,10 @@ impl ValueEnum for Choice {
             Self::Line(Line::V6_1),
             Self::Line(Line::V6_12),
             Self::Line(Line::Newest),
+            Self::Line(Line::Kasan),
+            Self::Line(Line::Kcsan),
+            Self::Line(Line::Cfi),
+            Self::Line(Line::Rt),
             Self::None,
         ]
     }
@@ -115,7 +121,7 @@ impl Setup {
         if self.check {
             return check(&lines);
         }
-        ensure_packages()?;
+        ensure_packages(&lines)?;
         for line in &lines {
             let kernel = if self.refresh { Kernel::refresh(*line)? } else { Kernel::fetch(*line)? };
             eprintln!("kernel {line}: {} ({})", kernel.release, kernel.version);
@@ -129,7 +135,7 @@ impl Setup {
 
 /// Makes sure of the packages and of these kernels, for a verb that needs them. Costs a moment when all is there.
 pub(crate) fn ensure(lines: &[Line]) -> Result<()> {
-    ensure_packages()?;
+    ensure_packages(lines)?;
     for line in lines {
         Kernel::fetch(*line)?;
     }
@@ -143,7 +149,7 @@ pub(crate) fn with_root() -> Result<String> {
 }
 
 fn check(lines: &[Line]) -> Result<ExitCode> {
-    let packages = missing_packages()?;
+    let packages = missing_packages(lines)?;
     let kernels: Vec<_> = lines.iter().filter(|line| Kernel::cached(**line).is_none()).collect();
     for (package, reason) in &packages {
         println!("package {package} is missing: {reason}");
@@ -154,8 +160,8 @@ fn check(lines: &[Line]) -> Result<ExitCode> {
     Ok(if packages.is_empty() && kernels.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn ensure_packages() -> Result<()> {
-    let missing = missing_packages()?;
+fn ensure_packages(lines: &[Line]) -> Result<()> {
+    let missing = missing_packages(lines)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -184,7 +190,7 @@ fn ensure_packages() -> Result<()> {
     }
     process::show(install.args(names()))
         .context("installing packages; run it again to go on when apt's complaint above is seen to")?;
-    let left = missing_packages()?;
+    let left = missing_packages(lines)?;
     if !left.is_empty() {
         bail!("apt reported success but these are still missing: {left:?}");
     }
@@ -192,7 +198,7 @@ fn ensure_packages() -> Result<()> {
     Ok(())
 }
 
-fn missing_packages() -> Result<Vec<(&'static str, &'static str)>> {
+fn missing_packages(lines: &[Line]) -> Result<Vec<(&'static str, &'static str)>> {
     let list = process::capture(Command::new("dpkg-query").args([
         "--show",
         "--showformat",
@@ -202,7 +208,8 @@ fn missing_packages() -> Result<Vec<(&'static str, &'static str)>> {
         "asking dpkg what is installed; setup knows Debian alone, the packages it wants stand in xtask/src/setup.rs",
     )?;
     let installed: BTreeSet<&str> = list.lines().filter_map(|line| line.strip_suffix("ii ")).map(str::trim).collect();
-    Ok(PACKAGES.iter().copied().filter(|(package, _)| !installed.contains(package)).collect())
+    let wanted = PACKAGES.iter().chain(lines.iter().flat_map(|line| line.packages()));
+    Ok(wanted.copied().filter(|(package, _)| !installed.contains(package)).collect())
 }
 
 /// Gives the cache to the person behind `sudo`, who goes on without it.

@@ -33,7 +33,8 @@ const NOBODY: u32 = 65534;
 #[derive(Debug, Args)]
 pub(crate) struct Test {
     /// Also the checks of `cargo xtask check`, ten random sequences instead of one, the fuzz targets, the suite under `ashmem run` in a
-    /// machine, docs/tracing.md with the module, and the packages
+    /// machine, docs/tracing.md with the module, the suite, the module's trial and the races on each debug kernel (built here where they are
+    /// not yet, in an hour and a half on two processors), every allocation made to fail, and the packages
     #[arg(long)]
     all: bool,
     /// Only steps whose name contains this
@@ -69,6 +70,13 @@ impl Test {
         if self.all {
             steps.extend([under_run(Level::Fast, None), under_run(Level::Bare, None)]);
             steps.extend(fuzz::steps(FUZZ_SECONDS));
+            // One after another, for each takes all processors.
+            steps.extend(Line::DEBUG.map(|line| {
+                Step::new(format!("debug kernel {line}"), move || {
+                    setup::ensure(&[line])?;
+                    Ok(Verdict::Passed(Kernel::fetch(line)?.version))
+                })
+            }));
         }
         steps.extend(containers::steps());
         steps.extend([waydroid::here(), cdi::step(), kubernetes::step(), help::step()]);
@@ -91,6 +99,10 @@ impl Test {
         steps.extend(Line::ALL.map(races));
         steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
+            steps.extend(Line::DEBUG.map(|line| suite(Provider::Module, line)));
+            steps.extend(Line::DEBUG.map(trial));
+            steps.extend(Line::DEBUG.map(races));
+            steps.push(failslab());
             steps.push(recipes::tracing_on_module());
             steps.push(under_run_booted(Line::V6_1));
             steps.push(waydroid::booted());
@@ -184,6 +196,16 @@ fn trial(kernel: Line) -> Step {
         let program = static_program::build("ashmem-module-trial")?;
         let arguments = vec!["/plain.ko".to_owned(), "/faults.ko".to_owned()];
         vm::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
+    })
+}
+
+/// Every request with each of its allocations made to fail, on the kernel that can.
+fn failslab() -> Step {
+    Step::new("every allocation made to fail, kernel kasan", move || {
+        let program = static_program::build("ashmem-module-trial")?;
+        let (options, arguments) = (Options::default(), vec!["--failslab".to_owned()]);
+        let request = VmRequest { kernel: Line::Kasan, options, program, arguments, live: false };
+        vm::run(&request).map(|outcome| verdict(&outcome))
     })
 }
 

@@ -67,7 +67,7 @@ pub(crate) struct Options {
     /// Memory in MiB
     #[arg(long, default_value_t = 512)]
     pub(crate) memory: u32,
-    /// Seconds after which the guest counts as hung
+    /// Seconds after which the guest counts as hung; a debug kernel's has several times that
     #[arg(long, default_value_t = 600)]
     pub(crate) timeout: u64,
     /// The provider's module file, instead of building it
@@ -223,11 +223,12 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
     let initramfs = pack(&kernel, request)?;
     let machine = Machine {
         image: &kernel.image,
+        words: request.kernel.boot_words(),
         initramfs: &initramfs,
         memory: options.memory,
         processors: options.smp,
         counted: options.icount,
-        patience: Duration::from_secs(options.timeout),
+        patience: Duration::from_secs(options.timeout) * request.kernel.patience(),
         live: request.live,
     };
     let mut life = machine.run()?;

@@ -2,7 +2,11 @@
 //!
 //! Runs as root in a virtual machine whose kernel has no ashmem. Arguments: the module built for use, and the one built
 //! for tests (`cargo xtask module --faults`). The last line is `N passed, N failed`.
+//!
+//! With `--failslab` alone, on a kernel with the module and with fault injection, it makes each request fail at each of its
+//! allocations instead.
 
+mod failslab;
 mod faults;
 mod kernel_log;
 mod lifecycle;
@@ -47,6 +51,9 @@ const CASES: &[Case] = &[
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == lifecycle::DROP_CACHES) {
         return lifecycle::drop_caches();
+    }
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == failslab::FAILSLAB) {
+        return failslab::run();
     }
     match run() {
         Ok(true) => ExitCode::SUCCESS,

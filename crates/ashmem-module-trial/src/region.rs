@@ -47,6 +47,25 @@ impl Region {
         self.ioctl(abi::SET_PROT_MASK, mask)
     }
 
+    pub(crate) fn prot_mask(&self) -> io::Result<i64> {
+        self.ioctl(abi::GET_PROT_MASK, 0)
+    }
+
+    pub(crate) fn file_id(&self) -> io::Result<u64> {
+        let mut id = 0_u64;
+        self.ioctl(abi::GET_FILE_ID, (&raw mut id) as u64)?;
+        Ok(id)
+    }
+
+    pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.0, bytes, offset)
+    }
+
+    /// The path of its fdinfo.
+    pub(crate) fn fdinfo(&self) -> String {
+        format!("/proc/self/fdinfo/{}", self.0.as_raw_fd())
+    }
+
     /// PIN, UNPIN or GET_PIN_STATUS of whole pages.
     pub(crate) fn pinning(&self, command: u32, first: usize, pages: usize) -> io::Result<i64> {
         let pin = abi::Pin { offset: (first * PAGE) as u32, len: (pages * PAGE) as u32 };

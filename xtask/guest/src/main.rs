@@ -1,8 +1,9 @@
 //! Init of the test machine: process 1 of a stock kernel whose whole user space is one initramfs.
 //!
-//! It prepares the machine, carries out the [`Plan`], reports on the control port and powers off. Whatever goes wrong
+//! It prepares the machine, carries out the [`Plan`], has the kernel look for leaks where it can, reports on the control port and powers off. Whatever goes wrong
 //! is said there too, for the kernel's console belongs to the kernel alone.
 
+mod leaks;
 mod machine;
 mod program;
 
@@ -39,7 +40,9 @@ fn carry_out(control: &mut File) -> Result<Word> {
     }
     let binder = machine::provide_binder()?;
     say(control, &Word::Ready);
-    program::run(&plan, binder)
+    let word = program::run(&plan, binder)?;
+    leaks::look()?;
+    Ok(word)
 }
 
 fn load(module: &Module) -> Result<()> {

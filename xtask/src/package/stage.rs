@@ -1,5 +1,6 @@
 //! The tree that Debian's tools pack: `debian/`, and beside it in `built/` everything that the packages hold.
 
+use crate::kernel::Instruments;
 use crate::module::{self, Compiler};
 use crate::{library, process, workspace};
 use anyhow::{Context, Result, bail};
@@ -130,7 +131,7 @@ fn module_source(folder: &Path, version: &Version) -> Result<()> {
     copy_with(&packaging("dkms/dkms.conf"), &folder.join("dkms.conf"), version)?;
     copy(&packaging("dkms/prepare"), &folder.join("prepare"))?;
 
-    let object = module::rust_object(module::Flavour::Plain)?;
+    let object = module::rust_object(module::Flavour::Plain, Instruments::default())?;
     let sum = process::capture(Command::new("sha256sum").arg(&object))?;
     let sum = sum.split_whitespace().next().context("sha256sum printed nothing")?;
     copy(&object, &folder.join("rust/ashmem.o_shipped"))?;
