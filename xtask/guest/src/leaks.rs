@@ -25,7 +25,7 @@ pub(crate) fn look() -> Result<()> {
     }
     let found = fs::read_to_string(KMEMLEAK).with_context(|| format!("reading {KMEMLEAK}"))?;
     // The kernel itself has told how many there are. Without this it takes ten records and drops the rest. A write is a record of its own there.
-    fs::write("/proc/sys/kernel/printk_devkmsg", "on").context("opening the kernel's log to all records")?;
+    fs::write("/proc/sys/kernel/printk_devkmsg", "on\n").context("opening the kernel's log to all records")?;
     let mut console = fs::OpenOptions::new().write(true).open("/dev/kmsg").context("opening /dev/kmsg")?;
     for line in found.lines() {
         console.write_all(format!("kmemleak: {line}\n").as_bytes()).context("writing to /dev/kmsg")?;

@@ -78,6 +78,18 @@ const KERNEL_ADDRESS: Instruments = Instruments {
     ],
 };
 
+/// As scripts/Makefile.kcsan asks clang for it; plain copies of memory stay calls of the kernel's own memcpy.
+const THREAD: Instruments = Instruments {
+    every_crate: &[
+        "-Zsanitizer=thread",
+        "-Cllvm-args=-tsan-compound-read-before-write=1",
+        "-Cllvm-args=-tsan-distinguish-volatile=1",
+        "-Cllvm-args=-tsan-instrument-func-entry-exit=0",
+        "-Cllvm-args=-tsan-instrument-memintrinsics=0",
+    ],
+    own_crate: &[],
+};
+
 const KASAN: Recipe = Recipe {
     fragment: include_str!("../../kernels/kasan.config"),
     compiler: "gcc",
@@ -86,9 +98,9 @@ const KASAN: Recipe = Recipe {
     patience: 6,
     packages: &[],
 };
-const KCSAN: Recipe =
-    Recipe { fragment: include_str!("../../kernels/kcsan.config"), instruments: Instruments::NONE, ..KASAN };
-const RT: Recipe = Recipe { fragment: include_str!("../../kernels/rt.config"), patience: 4, ..KCSAN };
+const KCSAN: Recipe = Recipe { fragment: include_str!("../../kernels/kcsan.config"), instruments: THREAD, ..KASAN };
+const RT: Recipe =
+    Recipe { fragment: include_str!("../../kernels/rt.config"), instruments: Instruments::NONE, patience: 4, ..KASAN };
 const CFI: Recipe = Recipe {
     fragment: include_str!("../../kernels/cfi.config"),
     compiler: "clang-19",
@@ -277,8 +289,9 @@ fn make(source: &Source, recipe: &Recipe, tree: &Path) -> Command {
 /// Writes the configuration, and refuses one that lost something asked for: an option whose condition does not hold goes
 /// without a word, and a check that is not there would pass for one that found nothing.
 fn configure(source: &Source, recipe: &Recipe, tree: &Path) -> Result<()> {
-    let config = tree.join(".config");
-    if !config.exists() {
+    // Written last: the configuration of a run that was interrupted here is made anew.
+    let (config, done) = (tree.join(".config"), tree.join("configured"));
+    if !done.exists() {
         process::capture(make(source, recipe, tree).args(["-s", "tinyconfig"]))?;
         let mut file = File::options().append(true).open(&config).context("opening the configuration")?;
         file.write_all(recipe.wishes().as_bytes()).context("writing the configuration")?;
@@ -289,10 +302,9 @@ fn configure(source: &Source, recipe: &Recipe, tree: &Path) -> Result<()> {
     let wishes = recipe.wishes();
     let lost = lost(&wishes, &made);
     if !lost.is_empty() {
-        fs::remove_file(&config).context("removing the configuration")?;
         bail!("the kernel's configuration came out without {}: see xtask/kernels", lost.join(", "));
     }
-    Ok(())
+    fs::write(&done, "").with_context(|| format!("writing {}", done.display()))
 }
 
 /// What a configuration does not hold of what was asked for; of two wishes about one option the later counts.
@@ -368,9 +380,11 @@ fn settle(work: &Path, tree: &Path) -> Result<String> {
     )?;
     // A module's build wants headers and programs; the objects were the kernel's own.
     let mut drop_objects = Command::new("find");
-    drop_objects.arg(tree).args(["(", "-path", "*/scripts", "-o", "-path", "*/tools", ")", "-prune", "-o"]);
-    drop_objects.args(["-type", "f", "(", "-name", "*.o", "-o", "-name", "*.a", "-o", "-name", "vmlinux*", ")"]);
-    process::capture(drop_objects.arg("-delete"))?;
+    drop_objects
+        .arg(tree)
+        .args(["-type", "f", "(", "-name", "*.o", "-o", "-name", "*.a", "-o", "-name", "vmlinux*", ")"]);
+    drop_objects.args(["-not", "-path", "*/scripts/*", "-not", "-path", "*/tools/*", "-delete"]);
+    process::capture(&mut drop_objects)?;
     fs::rename(tree, work.join("usr/src").join(format!("linux-headers-{release}"))).context("keeping the headers")?;
     fs::write(work.join("release"), release).context("noting the kernel's release")?;
     Ok(release.to_owned())
