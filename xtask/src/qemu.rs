@@ -31,6 +31,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) memory: u32,
     /// Processors; each is a host thread of its own.
     pub(crate) processors: u32,
+    /// NUMA nodes.
+    pub(crate) nodes: u32,
     /// One instruction is one nanosecond: figures repeat, and one processor is all there can be.
     pub(crate) counted: bool,
     /// After this long the machine counts as hung.
@@ -119,6 +121,27 @@ impl Machine<'_> {
         })
     }
 
+    /// What QEMU is told of the nodes: nothing of a single one. Processors are dealt out in turn, and the last node has what
+    /// memory is left over.
+    fn node_words(&self) -> Vec<String> {
+        if self.nodes == 1 {
+            return Vec::new();
+        }
+        let share = self.memory / self.nodes;
+        let words = (0..self.nodes).flat_map(|node| {
+            let memory = if node + 1 < self.nodes { share } else { self.memory - share * node };
+            let processors = (node..self.processors).step_by(self.nodes as usize).map(|cpu| format!(",cpus={cpu}"));
+            let processors: String = processors.collect();
+            [
+                "-object".to_owned(),
+                format!("memory-backend-ram,id=node{node},size={memory}M"),
+                "-numa".to_owned(),
+                format!("node,nodeid={node},memdev=node{node}{processors}"),
+            ]
+        });
+        words.collect()
+    }
+
     fn initramfs_file(&self) -> Result<OwnedFd> {
         let file = rustix::fs::memfd_create("initramfs", MemfdFlags::CLOEXEC).context("making an anonymous file")?;
         let mut file = File::from(file);
@@ -139,8 +162,11 @@ impl Machine<'_> {
         if self.counted {
             command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1"]);
         } else {
-            command.args(["-accel", "tcg,thread=multi", "-smp", &self.processors.to_string()]);
+            // Processors of one socket share a cache, and the kernel warns of a cache that two nodes share.
+            let sockets = if self.nodes == 1 { String::new() } else { format!(",sockets={}", self.processors) };
+            command.args(["-accel", "tcg,thread=multi", "-smp", &format!("{}{sockets}", self.processors)]);
         }
+        command.args(self.node_words());
         command.arg("-kernel").arg(self.image).arg("-initrd").arg(inherited(initramfs));
         // Quiet until init opens the console's level; a panic ends the machine at once (-1) and so does an oops, for what
         // a kernel does after one proves nothing.

@@ -59,11 +59,14 @@ pub(crate) struct Options {
     #[arg(long, default_value = "module")]
     pub(crate) provider: Provider,
     /// One instruction is one nanosecond, on one processor: figures repeat
-    #[arg(long, conflicts_with = "smp")]
+    #[arg(long)]
     pub(crate) icount: bool,
     /// Processors, each on a host thread of its own
     #[arg(long, default_value_t = 1)]
     pub(crate) smp: u32,
+    /// NUMA nodes, over which memory and processors are split; a node may be left without a processor
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) numa: u32,
     /// Memory in MiB
     #[arg(long, default_value_t = 512)]
     pub(crate) memory: u32,
@@ -90,6 +93,7 @@ impl Default for Options {
             provider: Provider::Module,
             icount: false,
             smp: 1,
+            numa: 1,
             memory: 512,
             timeout: 600,
             module_path: None,
@@ -220,6 +224,12 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
     if options.provider == Provider::Reference && request.kernel != Line::V5_10 {
         bail!("the reference driver exists on kernel 5.10 alone: use --kernel 5.10 or --provider module");
     }
+    if options.icount && options.smp > 1 {
+        bail!(
+            "--icount counts the instructions of one processor, and --smp asks for {}: leave one of the two out",
+            options.smp
+        );
+    }
     let initramfs = pack(&kernel, request)?;
     let machine = Machine {
         image: &kernel.image,
@@ -227,6 +237,7 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
         initramfs: &initramfs,
         memory: options.memory,
         processors: options.smp,
+        nodes: options.numa,
         counted: options.icount,
         patience: Duration::from_secs(options.timeout) * request.kernel.patience(),
         live: request.live,
