@@ -3,7 +3,7 @@
 mod eager;
 
 use crate::steps::{Account, Step, Verdict};
-use crate::{process, workspace};
+use crate::{process, setup, workspace};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
@@ -26,9 +26,9 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Check format, lints, guards, documentation, licences, wording and the threat model's tests
+/// Check format, lints, guards, documentation, licences, wording, the threat model's tests, setup's packages
 ///
-/// All seven checks run whatever became of the others; the last line counts them. Nothing is changed.
+/// All checks run whatever became of the others; the last line counts them. Nothing is changed.
 #[derive(Debug, Args)]
 pub(crate) struct Check {}
 
@@ -58,6 +58,7 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("licences", licences),
         Step::new("wording", wording),
         Step::new("threat model", threats),
+        Step::new("packages", setup::beside_cross_compiler),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: everything the other verbs need, on a bare Debian 12 that has Rust.
 
 use crate::kernel::{Kernel, Line};
+use crate::steps::Verdict;
 use crate::{kubernetes, process, workspace};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -29,10 +30,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("fonts-dejavu-core", "letters on these pages"),
     ("g++", "the C library's headers and examples as C++"),
     ("gcc", "the module's C half"),
-    ("gcc-multilib", "32-bit clients"),
     ("golang-go", "a client in Go"),
     ("kmod", "the index of a kernel's modules"),
+    // With lib32gcc-12-dev in gcc-multilib's place, which conflicts with every cross compiler.
+    ("libc6-dev-i386", "32-bit clients"),
     ("libc6-dev", "static programs"),
+    ("lib32gcc-12-dev", "32-bit clients"),
     ("libelf-dev", "kbuild's objtool"),
     ("lintian", "checking the packages"),
     ("linux-perf", "a page of docs/ that compares with it"),
@@ -57,9 +60,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("zstd", "kernel images"),
 ];
 
+/// How apt is to install: what is asked for and what that needs, and never at the price of another package.
+const CAREFULLY: [&str; 2] = ["--no-install-recommends", "--no-remove"];
+
 /// Install and fetch everything the other verbs need
 ///
-/// Installs the Debian packages that are missing (nothing recommended, only what is needed), then fetches the stock
+/// Installs the Debian packages that are missing (nothing recommended, only what is needed) and removes none, then fetches the stock
 /// kernels with their headers into target/ashmem and makes the chroot the newest one builds in. What is there already is
 /// left alone: a second run does nothing and takes a moment. Without root it installs nothing and prints the one command
 /// to run.
@@ -177,15 +183,18 @@ fn ensure_packages(lines: &[Line]) -> Result<()> {
     process::show(Command::new("apt-get").args(["-q", "update"])).context("reading the package index")?;
     let names = || missing.iter().map(|(package, _)| package);
     let mut install = Command::new("apt-get");
-    install.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "install", "-y", "--no-install-recommends"]);
+    install.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "install", "-y"]).args(CAREFULLY);
     // An index that could not be read is no failure to apt; not to know a package is.
     let mut rehearsal = Command::new("apt-get");
-    if process::capture(rehearsal.args(["-q", "install", "--simulate", "--no-install-recommends"]).args(names()))
-        .is_err()
-    {
+    let (said, status) =
+        process::capture_both(rehearsal.args(["-q", "install", "--simulate"]).args(CAREFULLY).args(names()))?;
+    if !status.success() {
         bail!(
-            "apt cannot install all of these from what its index holds: see its messages above, make sure that the \
-             network is there and that apt's sources name Debian 12's bookworm, then run it again"
+            "apt cannot install all of these from what its index holds without removing a package; it said:\n{}\nIf it \
+             would remove one, decide about that one and remove it yourself (gcc-multilib, which an earlier setup \
+             installed, is no longer needed). Otherwise make sure that the network is there and that apt's sources name \
+             Debian 12's bookworm. Then run it again",
+            process::tail(said.as_bytes())
         );
     }
     process::show(install.args(names()))
@@ -210,6 +219,24 @@ fn missing_packages(lines: &[Line]) -> Result<Vec<(&'static str, &'static str)>>
     let installed: BTreeSet<&str> = list.lines().filter_map(|line| line.strip_suffix("ii ")).map(str::trim).collect();
     let wanted = PACKAGES.iter().chain(lines.iter().flat_map(|line| line.packages()));
     Ok(wanted.copied().filter(|(package, _)| !installed.contains(package)).collect())
+}
+
+/// Whether the packages can be had together with a cross compiler, on a machine that has no package yet: apt's own
+/// judgement, from the index it holds.
+pub(crate) fn beside_cross_compiler() -> Result<Verdict> {
+    const CROSS: &str = "gcc-aarch64-linux-gnu";
+    if process::capture(Command::new("apt-cache").args(["show", CROSS])).is_err() {
+        return Ok(Verdict::Skipped(format!("apt's index holds no {CROSS}; `apt-get update` may bring it")));
+    }
+    let mut apt = Command::new("apt-get");
+    apt.args(["-o", "Dir::State::status=/dev/null", "-q", "install", "--simulate"]).args(CAREFULLY);
+    apt.args(PACKAGES.iter().map(|(package, _)| package)).arg(CROSS);
+    let (said, status) = process::capture_both(&mut apt)?;
+    Ok(if status.success() {
+        Verdict::Passed(format!("{} packages beside {CROSS}", PACKAGES.len()))
+    } else {
+        Verdict::Failed(format!("{} ended with {}:\n{said}", process::line(&apt), process::describe(status)))
+    })
 }
 
 /// Gives the cache to the person behind `sudo`, who goes on without it.

@@ -41,11 +41,19 @@ fn builds() -> &'static [Build; 3] {
             cc.args(["-O1", "-Wall", "-Werror"]).args(flags).arg("-o").arg(&program).arg(&source).arg("-lpthread");
             let built = cc.output().is_ok_and(|output| output.status.success());
             if !built {
-                eprintln!("skipped: the C compiler cannot build the {what} client (gcc-multilib makes the 32-bit one)");
+                eprintln!(
+                    "skipped: the C compiler cannot build the {what} client (libc6-dev-i386 makes the 32-bit one)"
+                );
             }
             Build { what, program: built.then_some(program) }
         };
-        [build("dynamic", &[]), build("static", &["-static"]), build("32-bit", &["-m32", "-static"])]
+        // The kernel's headers, one set for both widths, lie where the 32-bit compiler does not look by itself.
+        let kernel_headers = "/usr/include/x86_64-linux-gnu";
+        [
+            build("dynamic", &[]),
+            build("static", &["-static"]),
+            build("32-bit", &["-m32", "-static", "-idirafter", kernel_headers]),
+        ]
     })
 }
 
