@@ -16,23 +16,28 @@
 #include "glue.h"
 
 /* 64 MiB of ranges; about as much of regions with their files. */
-static unsigned int max_ranges = 1 << 20;
-module_param(max_ranges, uint, 0644);
+unsigned int ashmem_max_ranges = 1 << 20;
+module_param_named(max_ranges, ashmem_max_ranges, uint, 0644);
 MODULE_PARM_DESC(max_ranges, "unpinned ranges of one user at most (default 1048576); beyond, ENOMEM");
 static unsigned int max_regions = 1 << 16;
 module_param(max_regions, uint, 0644);
 MODULE_PARM_DESC(max_regions, "open regions of one user at most (default 65536); beyond, ENOMEM");
 
 struct ashmem_account {
+	/* Rust counts these (module/src/range.rs). */
+	u32 ranges;
+	/* Guarded by the lock, as all that follows. */
+	unsigned int regions;
 	struct hlist_node node;
 	kuid_t user;
-	/* The account lives while it has one. Guarded by the lock. */
-	unsigned int regions;
-	atomic_t ranges;
 };
+
+/* Accounts without a region that are kept: a user who opens and closes one region in turn needs no memory for it. */
+#define MOST_IDLE 64
 
 static DEFINE_HASHTABLE(accounts, 6);
 static DEFINE_SPINLOCK(accounts_lock);
+static unsigned int idle;
 
 static struct ashmem_account *find(kuid_t user)
 {
@@ -50,6 +55,7 @@ struct ashmem_account *ashmem_account_get(void)
 	struct ashmem_account *account, *fresh = NULL;
 	unsigned int regions = 0;
 
+	BUILD_BUG_ON(offsetof(struct ashmem_account, ranges) != 0);
 	for (;;) {
 		spin_lock(&accounts_lock);
 		account = find(user);
@@ -57,9 +63,13 @@ struct ashmem_account *ashmem_account_get(void)
 			account = fresh;
 			fresh = NULL;
 			hash_add(accounts, &account->node, __kuid_val(user));
+			idle++;
 		}
-		if (account)
+		if (account) {
 			regions = ++account->regions;
+			if (regions == 1)
+				idle--;
+		}
 		spin_unlock(&accounts_lock);
 		if (account)
 			break;
@@ -69,7 +79,7 @@ struct ashmem_account *ashmem_account_get(void)
 		fresh->user = user;
 	}
 	kfree(fresh);
-	if (unlikely(regions > READ_ONCE(max_regions)) && !capable(CAP_SYS_RESOURCE)) {
+	if (unlikely(regions > READ_ONCE(max_regions)) && !ashmem_may_exceed()) {
 		ashmem_account_put(account);
 		return NULL;
 	}
@@ -78,26 +88,33 @@ struct ashmem_account *ashmem_account_get(void)
 
 void ashmem_account_put(struct ashmem_account *account)
 {
-	bool last;
+	bool unwanted = false;
 
 	spin_lock(&accounts_lock);
-	last = --account->regions == 0;
-	if (last)
-		hash_del(&account->node);
+	if (--account->regions == 0) {
+		unwanted = idle >= MOST_IDLE;
+		if (unwanted)
+			hash_del(&account->node);
+		else
+			idle++;
+	}
 	spin_unlock(&accounts_lock);
-	if (last)
+	if (unwanted)
 		kfree(account);
 }
 
-bool ashmem_account_add_range(struct ashmem_account *account)
+bool ashmem_may_exceed(void)
 {
-	if (likely((unsigned int)atomic_inc_return(&account->ranges) <= READ_ONCE(max_ranges)) || capable(CAP_SYS_RESOURCE))
-		return true;
-	ashmem_account_drop_range(account);
-	return false;
+	return capable(CAP_SYS_RESOURCE);
 }
 
-void ashmem_account_drop_range(struct ashmem_account *account)
+/* No region is left, so all are idle. */
+void ashmem_accounts_exit(void)
 {
-	atomic_dec(&account->ranges);
+	struct ashmem_account *account;
+	struct hlist_node *next;
+	int bucket;
+
+	hash_for_each_safe(accounts, bucket, next, account, node)
+		kfree(account);
 }

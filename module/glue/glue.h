@@ -26,7 +26,7 @@ struct vm_area_struct;
 /* Both are opaque here: the first is struct region_memory's start, the second an object of the range cache. */
 struct ashmem_region;
 struct ashmem_range;
-/* What one user has of regions and ranges. */
+/* What one user has of regions and ranges; begins with the number of ranges, a u32 that Rust counts. */
 struct ashmem_account;
 
 /* ---- Rust's, called from C ---- */
@@ -56,11 +56,11 @@ bool ashmem_rs_purge_oldest(unsigned int worker);
 
 /* ---- C's, called from Rust ---- */
 
-/* memory.c: regions, ranges and names. NULL without memory; for ranges also beyond what the user may have. */
+/* memory.c: regions, ranges and names. NULL without memory. */
 struct ashmem_region *ashmem_region_alloc(void);
 void ashmem_region_free(struct ashmem_region *region);
-struct ashmem_range *ashmem_range_alloc(struct ashmem_account *account);
-void ashmem_range_free(struct ashmem_range *range, struct ashmem_account *account);
+struct ashmem_range *ashmem_range_alloc(void);
+void ashmem_range_free(struct ashmem_range *range);
 void *ashmem_name_alloc(size_t bytes);
 void ashmem_name_free(void *name);
 extern const u32 ashmem_page_shift;
@@ -68,8 +68,9 @@ extern const u32 ashmem_page_shift;
 /* account.c: one region more for the caller's user, NULL without memory or beyond what a user may have; one less. */
 struct ashmem_account *ashmem_account_get(void);
 void ashmem_account_put(struct ashmem_account *account);
-bool ashmem_account_add_range(struct ashmem_account *account);
-void ashmem_account_drop_range(struct ashmem_account *account);
+extern unsigned int ashmem_max_ranges;
+/* Whether the caller may have more than a user may. */
+bool ashmem_may_exceed(void);
 
 /* lock.c: the region's mutex, the purge order's spinlock, the mutex of PURGE_ALL_CACHES (false: the caller was killed). */
 void ashmem_region_lock(struct ashmem_region *region);
@@ -133,6 +134,7 @@ void ashmem_trace_purge(const void *region, unsigned long inode, u64 first, u64 
 extern struct wait_queue_head ashmem_waiters;
 int ashmem_memory_init(void);
 void ashmem_memory_exit(void);
+void ashmem_accounts_exit(void);
 int ashmem_backing_init(void);
 void ashmem_purged(unsigned long pages);
 int ashmem_shrinker_init(void);

@@ -46,22 +46,14 @@ static void construct_region(void *memory)
 	mutex_init(&((struct region_memory *)memory)->lock);
 }
 
-struct ashmem_range *ashmem_range_alloc(struct ashmem_account *account)
+struct ashmem_range *ashmem_range_alloc(void)
 {
-	struct ashmem_range *range;
-
-	if (refused() || !ashmem_account_add_range(account))
-		return NULL;
-	range = kmem_cache_alloc(range_cache, GFP_KERNEL);
-	if (!range)
-		ashmem_account_drop_range(account);
-	return range;
+	return refused() ? NULL : kmem_cache_alloc(range_cache, GFP_KERNEL);
 }
 
-void ashmem_range_free(struct ashmem_range *range, struct ashmem_account *account)
+void ashmem_range_free(struct ashmem_range *range)
 {
 	kmem_cache_free(range_cache, range);
-	ashmem_account_drop_range(account);
 }
 
 void *ashmem_name_alloc(size_t bytes)
@@ -91,4 +83,5 @@ void ashmem_memory_exit(void)
 {
 	kmem_cache_destroy(range_cache);
 	kmem_cache_destroy(region_cache);
+	ashmem_accounts_exit();
 }

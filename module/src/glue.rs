@@ -2,6 +2,7 @@
 //! each is wrapped once, where its noun is.
 
 use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
+use core::sync::atomic::AtomicU32;
 
 /// A kernel structure that Rust only carries by address.
 macro_rules! opaque {
@@ -21,8 +22,13 @@ opaque! {
     Vma;
     /// `struct seq_file`.
     SeqFile;
-    /// `struct ashmem_account`: what one user has.
-    Account;
+}
+
+/// `struct ashmem_account`: what one user has, as far as this half looks at it.
+#[repr(C)]
+pub(crate) struct Account {
+    /// Unpinned ranges, in use or spare.
+    pub(crate) ranges: AtomicU32,
 }
 
 /// Memory for [`crate::region::Region`], as `ASHMEM_REGION_BYTES` in `glue/glue.h`.
@@ -33,8 +39,10 @@ pub(crate) const RANGE_BYTES: usize = 64;
 unsafe extern "C" {
     pub(crate) fn ashmem_region_alloc() -> *mut c_void;
     pub(crate) fn ashmem_region_free(region: *mut c_void);
-    pub(crate) fn ashmem_range_alloc(account: *mut Account) -> *mut c_void;
-    pub(crate) fn ashmem_range_free(range: *mut c_void, account: *mut Account);
+    pub(crate) fn ashmem_range_alloc() -> *mut c_void;
+    pub(crate) fn ashmem_range_free(range: *mut c_void);
+    pub(crate) static ashmem_max_ranges: AtomicU32;
+    pub(crate) fn ashmem_may_exceed() -> bool;
     pub(crate) fn ashmem_account_get() -> *mut Account;
     pub(crate) fn ashmem_account_put(account: *mut Account);
     pub(crate) fn ashmem_name_alloc(bytes: usize) -> *mut c_void;

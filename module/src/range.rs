@@ -30,9 +30,20 @@ impl Id {
     /// # Errors
     /// ENOMEM, also where the region's user has as many ranges as a user may.
     pub(crate) fn allocate(region: &Region) -> Result<Self, Errno> {
-        // SAFETY: the region keeps its account; null is looked at below.
-        let memory = unsafe { glue::ashmem_range_alloc(region.account().as_ptr()) };
-        let memory = NonNull::new(memory.cast::<UnpinnedRange>()).ok_or(Errno::NoMem)?;
+        let ranges = &region.account().ranges;
+        // SAFETY: the kernel changes the parameter as one word.
+        let most = unsafe { glue::ashmem_max_ranges.load(Ordering::Relaxed) };
+        // SAFETY: looks at the caller.
+        if ranges.fetch_add(1, Ordering::Relaxed) >= most && !unsafe { glue::ashmem_may_exceed() } {
+            ranges.fetch_sub(1, Ordering::Relaxed);
+            return Err(Errno::NoMem);
+        }
+        // SAFETY: allocates; null is looked at below.
+        let memory = unsafe { glue::ashmem_range_alloc() };
+        let Some(memory) = NonNull::new(memory.cast::<UnpinnedRange>()) else {
+            ranges.fetch_sub(1, Ordering::Relaxed);
+            return Err(Errno::NoMem);
+        };
         // SAFETY: fresh memory of RANGE_BYTES, in which the type fits; slab objects are aligned to 8 bytes.
         unsafe { memory.write(UnpinnedRange { range: Range::spare(), region: NonNull::from(region) }) };
         Ok(Self(memory))
@@ -171,8 +182,12 @@ impl Store for Ranges {
     type Id = Id;
 
     fn page_size(&self) -> PageSize {
-        // SAFETY: a constant of the kernel at hand.
-        PageSize::from_shift(unsafe { glue::ashmem_page_shift })
+        // SAFETY: a constant of the kernel at hand, which has no other pages.
+        let shift = unsafe {
+            core::hint::assert_unchecked(matches!(glue::ashmem_page_shift, 12..=16));
+            glue::ashmem_page_shift
+        };
+        PageSize::from_shift(shift)
     }
 
     fn range(&self, id: Id) -> &Range<Id> {
@@ -183,10 +198,12 @@ impl Store for Ranges {
     }
 
     fn free(&self, id: Id) {
-        // SAFETY: the range is still in use, so its region has an account.
-        let account = unsafe { id.region().as_ref() }.account();
-        // SAFETY: allocated by `allocate`; the core gives each id back once, when nothing refers to it any more.
-        unsafe { glue::ashmem_range_free(id.0.as_ptr().cast(), account.as_ptr()) }
+        // SAFETY: who gives a range back has its region; the range was allocated by `allocate`, and the core gives each
+        // id back once, when nothing refers to it any more.
+        unsafe {
+            id.region().as_ref().account().ranges.fetch_sub(1, Ordering::Relaxed);
+            glue::ashmem_range_free(id.0.as_ptr().cast());
+        }
     }
 
     fn pause(&self) {

@@ -105,8 +105,10 @@ impl Region {
     }
 
     /// Whom the region's memory is counted for.
-    pub(crate) fn account(&self) -> NonNull<Account> {
-        self.account
+    #[inline(always)]
+    pub(crate) fn account(&self) -> &Account {
+        // SAFETY: the region keeps its account for as long as it lives.
+        unsafe { self.account.as_ref() }
     }
 
     /// The backing file, once there is one. It stays until the region goes.
@@ -189,7 +191,8 @@ impl Locked<'_> {
 
     /// The last stride is done.
     pub(crate) fn finish(self) {
-        if self.region.striding.swap(0, Ordering::Relaxed) != 0 {
+        if self.region.striding.load(Ordering::Relaxed) != 0 {
+            self.region.striding.store(0, Ordering::Release);
             // SAFETY: wakes whoever waits in `lock_pins`.
             unsafe { glue::ashmem_wake() }
         }
