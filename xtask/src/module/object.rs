@@ -256,6 +256,10 @@ impl<'data> Code<'data> {
             let from_rust = self.function_of(reference.at).is_some_and(Function::is_rust);
             if function.is_rust() || from_rust {
                 let holder = self.function_at(reference.at);
+                // Its own address a function writes into its stack frame where KASAN watches the stack: it tells whose it is.
+                if holder == function.to_string() {
+                    continue;
+                }
                 faults.push(format!("{holder}: takes the address of {function}, for a call through a pointer"));
             }
         }
