@@ -95,6 +95,10 @@ static int device_mmap(struct file *file, struct vm_area_struct *vma)
 	return ashmem_rs_mmap(file->private_data, vma, len, prot);
 }
 
+/*
+ * The backing file's position is the region's, whoever reads or seeks; its own lock is nobody else's, since no descriptor
+ * leads to that file. The kernel takes none around calls of a device's.
+ */
 static ssize_t device_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct file *backing = ashmem_rs_read_from(iocb->ki_filp->private_data);
@@ -104,8 +108,11 @@ static ssize_t device_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		return PTR_ERR_OR_ZERO(backing);
 	bytes = vfs_iter_read(backing, to, &iocb->ki_pos, 0);
 	/* lseek(2) goes on from where the last read ended, were it a pread (READ-05, READ-06). */
-	if (bytes > 0)
+	if (bytes > 0) {
+		mutex_lock(&backing->f_pos_lock);
 		backing->f_pos = iocb->ki_pos;
+		mutex_unlock(&backing->f_pos_lock);
+	}
 	return bytes;
 }
 
@@ -116,9 +123,12 @@ static loff_t device_llseek(struct file *file, loff_t offset, int whence)
 
 	if (IS_ERR(backing))
 		return PTR_ERR(backing);
+	mutex_lock(&backing->f_pos_lock);
 	position = vfs_llseek(backing, offset, whence);
+	/* read(2) looks at a device's position without any lock. */
 	if (position >= 0)
-		file->f_pos = backing->f_pos;
+		WRITE_ONCE(file->f_pos, backing->f_pos);
+	mutex_unlock(&backing->f_pos_lock);
 	return position;
 }
 
