@@ -19,11 +19,12 @@
 #include "glue.h"
 #include "probes.h"
 
-static const struct file_operations *shmem_fops;
-static struct file_operations backing_fops;
-static struct file_operations reopened_fops;
-static const struct inode_operations *shmem_iops;
-static struct inode_operations reopened_iops;
+/* Written once, as the module is loaded. */
+static const struct file_operations *shmem_fops __ro_after_init;
+static struct file_operations backing_fops __ro_after_init;
+static struct file_operations reopened_fops __ro_after_init;
+static const struct inode_operations *shmem_iops __ro_after_init;
+static struct inode_operations reopened_iops __ro_after_init;
 
 /* shmem's own mmap, by whichever hook this kernel's shmem has. Nothing of @vma's file is changed. */
 static int shmem_map(struct file *file, struct vm_area_struct *vma)
