@@ -7,6 +7,8 @@
  * (CVE-2020-0009). The inode has the second: whoever is privileged enough to open a mapping's entry in
  * /proc/PID/map_files gets a file with it (MMAP-22). Both carry the module as owner, so that it outlives them (BUG-17).
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/fs.h>
 #include <linux/falloc.h> /* knows no types by itself */
 #include <linux/file.h>
@@ -278,6 +280,11 @@ int ashmem_backing_init(void)
 		return -EOPNOTSUPP;
 	}
 #endif
+	if (!shmem_fops->fallocate || !shmem_fops->read_iter || !shmem_fops->write_iter || !shmem_fops->llseek ||
+	    !shmem_iops->setattr) {
+		pr_err("this kernel's shmem files cannot be read or given back: it wants CONFIG_TMPFS; not loaded\n");
+		return -EOPNOTSUPP;
+	}
 
 	backing_fops = *shmem_fops;
 	backing_fops.owner = THIS_MODULE;

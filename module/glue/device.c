@@ -185,6 +185,10 @@ int ashmem_device_refuse(void)
 {
 	struct path path;
 
+	/*
+	 * The class of misc devices is not exported, so it is asked by its path. Where sysfs is not mounted, or the caller's
+	 * root is elsewhere, misc_register refuses the second device all the same, with a stack trace.
+	 */
 	if (kern_path("/sys/class/misc/ashmem", LOOKUP_FOLLOW, &path))
 		return 0;
 	path_put(&path);
