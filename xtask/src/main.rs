@@ -21,6 +21,7 @@ mod kernel;
 mod kubernetes;
 mod library;
 mod module;
+mod neighbours;
 mod package;
 mod perfetto;
 mod process;

@@ -9,8 +9,8 @@ use crate::module::{self, Flavour};
 use crate::steps::{Account, Step, Verdict};
 use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
 use crate::{
-    cdi, check, containers, doctor, fuzz, help, kubernetes, library, package, perfetto, process, recipes, report,
-    setup, static_program, tracing, waydroid, workspace,
+    cdi, check, containers, doctor, fuzz, help, kubernetes, library, neighbours, package, perfetto, process, recipes,
+    report, setup, static_program, tracing, waydroid, workspace,
 };
 use anyhow::Result;
 use clap::Args;
@@ -97,6 +97,8 @@ impl Test {
         let traced: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1] };
         steps.extend(traced.iter().map(|line| tracing::module(*line, verdict)));
         steps.extend(Line::ALL.map(races));
+        let besieged: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1, Line::Newest] };
+        steps.extend(besieged.iter().map(|line| neighbours::step(*line, self.all, verdict)));
         steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
             steps.extend(Line::DEBUG.map(|line| suite(Provider::Module, line)));

@@ -5,12 +5,15 @@
 //!
 //! With `--failslab` alone, on a kernel with the module and with fault injection, it makes each request fail at each of its
 //! allocations instead.
+//! With `--neighbours` in their place, and a module that is loaded already, it tries what the module does to a machine with
+//! hostile users (see `neighbours`).
 
 mod failslab;
 mod faults;
 mod kernel_log;
 mod lifecycle;
 mod module;
+mod neighbours;
 mod region;
 mod trace;
 
@@ -55,6 +58,12 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == failslab::FAILSLAB) {
         return failslab::run();
     }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((first, names)) = words.split_first()
+        && first == neighbours::ARGUMENT
+    {
+        return neighbours::run(names);
+    }
     match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -67,7 +76,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<bool> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let usage = "usage: ashmem-module-trial ASHMEM_LINUX.KO ASHMEM_LINUX_FAULTS.KO";
+    let usage = "usage: ashmem-module-trial ASHMEM_LINUX.KO ASHMEM_LINUX_FAULTS.KO | --neighbours [TRIAL...|all]";
     let modules = Modules { plain: arguments.next().context(usage)?, faults: arguments.next().context(usage)? };
 
     let mut failed = 0;

@@ -77,10 +77,15 @@ impl Region {
     }
 
     pub(crate) fn map(&self, pages: usize, flags: i32) -> io::Result<Mapping> {
+        self.map_at(std::ptr::null_mut(), pages, flags)
+    }
+
+    /// As [`Self::map`], near an address or, with MAP_FIXED, at it; then it must lie in memory that the caller reserved.
+    pub(crate) fn map_at(&self, address: *mut u8, pages: usize, flags: i32) -> io::Result<Mapping> {
         let length = pages * PAGE;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, self.0.as_raw_fd(), 0) };
+        // SAFETY: a new mapping, where nothing else is or where the caller allows it.
+        let start = unsafe { libc::mmap(address.cast(), length, protection, flags, self.0.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Mapping { start, length }) }
     }
 
