@@ -64,11 +64,22 @@ const HARMLESS: &[&str] = &["module verification failed", "loading out-of-tree m
 /// The console from its first report on, or nothing from a kernel that stayed healthy.
 pub(crate) fn first_report(console: &str) -> Option<String> {
     let lines: Vec<&str> = console.lines().collect();
-    let found = lines.iter().position(|line| begins_report(line))?;
+    let found = (0..lines.len()).find(|place| {
+        let report = lines.get(*place..).unwrap_or_default();
+        report.first().is_some_and(|line| begins_report(line)) && !is_foreign_race(report)
+    })?;
     // A lock report opens with a rule of `=` above its title.
     let ruled = found.checked_sub(1).filter(|above| lines.get(*above).is_some_and(|line| line.contains("=====")));
     let report = lines.get(ruled.unwrap_or(found)..)?;
     Some(report.join("\n"))
+}
+
+/// Whether a report tells of a data race that the module had no part in. The kernel has some of its own that its maintainers
+/// live with; one whose traces show the module is ours, in the module's code or in what it called.
+fn is_foreign_race(report: &[&str]) -> bool {
+    let mut lines = report.iter();
+    lines.next().is_some_and(|title| title.contains("BUG: KCSAN: "))
+        && !lines.take_while(|line| !line.contains("=====")).any(|line| line.contains("[ashmem_linux]"))
 }
 
 fn begins_report(line: &str) -> bool {
@@ -158,12 +169,26 @@ mod tests {
             "[    3.3] ashmem_linux: Unknown symbol shmem_zero_setup (err -2)",
             "[    3.3] CFI failure at ashmem_ioctl+0x10/0x20 [ashmem_linux] (target: x+0x0/0x10; expected type: 0x1)",
             "[    3.3] [ BUG: Invalid wait context ]",
-            "[    3.3] BUG: KCSAN: data-race in ashmem_ioctl / ashmem_mmap",
             "[    9.1] kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
             "[    9.1] kmemleak: Kernel memory leak detector disabled",
         ] {
             assert!(first_report(console).is_some(), "{console}");
         }
+    }
+
+    #[test]
+    fn a_data_race_is_a_report_where_the_module_had_a_part_in_it() {
+        const RACE: &str = "[    3.1] ==================================================================\n\
+            [    3.2] BUG: KCSAN: data-race in tick_nohz_next_event / tick_do_update_jiffies64\n\
+            [    3.3] write to 0xffffffff82a0c5c0 of 8 bytes by interrupt on cpu 1:\n\
+            [    3.4]  tick_do_update_jiffies64+0x112/0x1b0\n\
+            [    3.5] ==================================================================\n";
+        assert_eq!(first_report(RACE), None, "the kernel's own");
+        let ours = RACE.replace("tick_do_update_jiffies64+0x112/0x1b0", "device_ioctl+0x10/0x20 [ashmem_linux]");
+        assert_eq!(first_report(&format!("{RACE}{ours}")).as_deref(), Some(ours.trim_end()));
+        // What follows a race of the kernel's own is looked at for itself.
+        let later = format!("{RACE}[    3.6] BUG: KASAN: use-after-free in device_ioctl+0x10/0x20 [ashmem_linux]");
+        assert!(first_line(&later).is_some_and(|line| line.contains("=====")));
     }
 
     #[test]
