@@ -25,6 +25,10 @@ const UNPINNED: usize = 4;
 /// No request asks for memory more often; one that seems to never comes to an end.
 const MOST: u32 = 400;
 
+/// How a request may be refused: without memory, without the copy it asked for, and, where shmem finds no memory for an
+/// inode, in shmem's own words.
+const REFUSALS: [i32; 3] = [libc::ENOMEM, libc::EFAULT, libc::ENOSPC];
+
 /// A region in use and one at its beginning, made anew for each try.
 struct Stage {
     used: Region,
@@ -114,7 +118,9 @@ fn walk(switch: &Switch, request: fn(&Stage) -> io::Result<()>) -> Result<Walk> 
         let happened = switch.stop()?;
         match answer {
             Ok(()) => {}
-            Err(error) if happened && matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EFAULT)) => refused += 1,
+            Err(error) if happened && error.raw_os_error().is_some_and(|error| REFUSALS.contains(&error)) => {
+                refused += 1
+            }
             Err(error) => bail!("with point {point} failing (it did: {happened}): {error}"),
         }
         stage.check().with_context(|| format!("afterwards, with point {point} failing"))?;
