@@ -3,7 +3,9 @@
  * What each user has: the node is everybody's, and neither regions nor ranges are memory that the OOM killer sees.
  *
  * A region counts for the user who opened it, for as long as it lives, whoever has its descriptor by then; so do its
- * ranges. Those who may exceed the machine's limits (CAP_SYS_RESOURCE) may exceed these.
+ * ranges. In a user namespace that is whoever made the outermost one: he has many numbers there, and they are one user's.
+ * (Namespaces that root made count by the number outside.) Those who may exceed the machine's limits (CAP_SYS_RESOURCE)
+ * may exceed these.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -12,6 +14,7 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
+#include <linux/user_namespace.h>
 
 #include "glue.h"
 
@@ -49,9 +52,19 @@ static struct ashmem_account *find(kuid_t user)
 	return NULL;
 }
 
-struct ashmem_account *ashmem_account_get(void)
+static kuid_t current_owner(void)
 {
 	kuid_t user = current_uid();
+	struct user_namespace *space;
+
+	for (space = current_user_ns(); space != &init_user_ns; space = space->parent)
+		user = space->owner;
+	return uid_eq(user, GLOBAL_ROOT_UID) ? current_uid() : user;
+}
+
+struct ashmem_account *ashmem_account_get(void)
+{
+	kuid_t user = current_owner();
 	struct ashmem_account *account, *fresh = NULL;
 	unsigned int regions = 0;
 
@@ -105,7 +118,8 @@ void ashmem_account_put(struct ashmem_account *account)
 
 bool ashmem_may_exceed(void)
 {
-	return capable(CAP_SYS_RESOURCE);
+	/* Without a line in the audit log, which whoever is refused again and again would fill. */
+	return ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
 }
 
 /* No region is left, so all are idle. */

@@ -2,13 +2,11 @@
 /*
  * The shmem file behind a region.
  *
- * Two tables of file operations, both shmem's own but for what guards the protection mask. A file that this module made
- * has the first: it is the vm_file of every mapping, and remap_file_pages(2) would map it again past the mask
- * (CVE-2020-0009). The inode has the second: whoever is privileged enough to open a mapping's entry in
- * /proc/PID/map_files gets a file with it (MMAP-22). Both carry the module as owner, so that it outlives them (BUG-17).
+ * It has shmem's own file operations but for what guards the protection mask: it is the vm_file of every mapping, and
+ * remap_file_pages(2) would map it again past the mask (CVE-2020-0009). The table carries the module as owner, so that it
+ * outlives the file (BUG-17). Its inode, which whoever is privileged enough opens by way of /proc/PID/map_files (MMAP-22),
+ * has nothing of the module's: a mask without WRITE is shmem's own seal there.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/fs.h>
 #include <linux/falloc.h> /* knows no types by itself */
 #include <linux/file.h>
@@ -16,7 +14,6 @@
 #include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/shmem_fs.h>
-#include <linux/uio.h>
 
 #include "glue.h"
 #include "probes.h"
@@ -24,9 +21,6 @@
 /* Written once, as the module is loaded. */
 static const struct file_operations *shmem_fops __ro_after_init;
 static struct file_operations backing_fops __ro_after_init;
-static struct file_operations reopened_fops __ro_after_init;
-static const struct inode_operations *shmem_iops __ro_after_init;
-static struct inode_operations reopened_iops __ro_after_init;
 
 /* shmem's own mmap, by whichever hook this kernel's shmem has. Nothing of @vma's file is changed. */
 static int shmem_map(struct file *file, struct vm_area_struct *vma)
@@ -98,91 +92,22 @@ static int backing_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /*
- * The region and its last mapping are gone. A path to the inode (O_PATH) may stay, and holds no module: it gets the
- * kernel's own tables back.
+ * As shmem's own fallocate punches, but without the inode's lock, which whoever holds it could keep the purge waiting by,
+ * and whatever the seals say: neither the purge nor who maps the region writes through it.
  */
-static int backing_release(struct inode *inode, struct file *file)
+static void remove_pages(struct file *file, loff_t offset, loff_t len)
 {
-	WRITE_ONCE(inode->i_fop, shmem_fops);
-	WRITE_ONCE(inode->i_op, shmem_iops);
-	return shmem_fops->release ? shmem_fops->release(inode, file) : 0;
+	unmap_mapping_range(file->f_mapping, offset, len, 0);
+	shmem_truncate_range(file_inode(file), offset, offset + len - 1);
 }
 
-/* ---- a file somebody opened through /proc/PID/map_files ---- */
-
-/*
- * The region's mask is the inode's mode: the region itself may be gone while mappings live, and a mode says what it means.
- * It is looked at here because those who can come this way seldom need a mode's permission; and they cannot change it.
- */
-static umode_t mode_of(u32 mask)
+/* Comes from madvise(MADV_REMOVE) alone, by mappings that may write. */
+static long backing_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {
-	return S_IFREG | (mask & PROT_READ ? 0444 : 0) | (mask & PROT_WRITE ? 0222 : 0) | (mask & PROT_EXEC ? 0111 : 0);
-}
-
-static u32 mask_of_inode(const struct inode *inode)
-{
-	umode_t mode = READ_ONCE(inode->i_mode);
-
-	return (mode & 0400 ? PROT_READ : 0) | (mode & 0200 ? PROT_WRITE : 0) | (mode & 0100 ? PROT_EXEC : 0);
-}
-
-static u32 mask_of(const struct file *file)
-{
-	return mask_of_inode(file_inode(file));
-}
-
-static int reopened_open(struct inode *inode, struct file *file)
-{
-	if (file->f_mode & FMODE_WRITE && !(mask_of(file) & PROT_WRITE))
-		return -EPERM;
-	return shmem_fops->open ? shmem_fops->open(inode, file) : generic_file_open(inode, file);
-}
-
-static int reopened_mmap(struct file *file, struct vm_area_struct *vma)
-{
-	u32 withheld = ~mask_of(file) & (PROT_READ | PROT_WRITE | PROT_EXEC);
-
-	if (vma->vm_flags & withheld)
-		return -EPERM;
-	withhold(vma, withheld);
-	return shmem_map(file, vma);
-}
-
-static ssize_t reopened_write_iter(struct kiocb *iocb, struct iov_iter *from)
-{
-	return mask_of(iocb->ki_filp) & PROT_WRITE ? shmem_fops->write_iter(iocb, from) : -EPERM;
-}
-
-static long reopened_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
-{
-	return mask_of(file) & PROT_WRITE ? shmem_fops->fallocate(file, mode, offset, len) : -EPERM;
-}
-
-#if defined(ASHMEM_HAS_SETATTR_IDMAP)
-#define SETATTR(...) struct mnt_idmap *mount, __VA_ARGS__
-#define SHMEM_SETATTR(...) shmem_iops->setattr(mount, __VA_ARGS__)
-#elif defined(ASHMEM_HAS_SETATTR_USERNS)
-#define SETATTR(...) struct user_namespace *mount, __VA_ARGS__
-#define SHMEM_SETATTR(...) shmem_iops->setattr(mount, __VA_ARGS__)
-#else
-#define SETATTR(...) __VA_ARGS__
-#define SHMEM_SETATTR(...) shmem_iops->setattr(__VA_ARGS__)
-#endif
-
-/* truncate(2) writes, and chmod(2) would change the mask. */
-static int reopened_setattr(SETATTR(struct dentry *dentry, struct iattr *attr))
-{
-	bool writes = attr->ia_valid & ATTR_SIZE && !(mask_of_inode(d_inode(dentry)) & PROT_WRITE);
-	int error;
-
-	if (writes || attr->ia_valid & ATTR_MODE)
-		return -EPERM;
-	/* There may be no file that holds the module: a path is enough to come here. */
-	if (!try_module_get(THIS_MODULE))
-		return -ENODEV;
-	error = SHMEM_SETATTR(dentry, attr);
-	module_put(THIS_MODULE);
-	return error;
+	if (mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+		return -EOPNOTSUPP;
+	remove_pages(file, offset, len);
+	return 0;
 }
 
 /* ---- verbs ---- */
@@ -198,16 +123,10 @@ static int reopened_setattr(SETATTR(struct dentry *dentry, struct iattr *attr))
 struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_area_struct *vma, u32 mask)
 {
 	struct file *file = shmem_file_setup(name, size, SHMEM_FLAGS(vma));
-	struct inode *inode;
 
 	if (IS_ERR(file))
 		return file;
-	inode = file_inode(file);
-	inode->i_mode = mode_of(mask);
-	inode->i_fop = &reopened_fops;
-	inode->i_op = &reopened_iops;
-	/* An access control list would change the mode. */
-	inode->i_opflags &= ~IOP_XATTR;
+	ashmem_backing_set_mask(file, mask);
 	/* Kernels before 6.0 leave it out, and lseek(2) would fail (SEEK-08). */
 	file->f_mode |= FMODE_LSEEK;
 	/* Nobody can see this inode's access time change; keeping it costs at every mmap. */
@@ -223,9 +142,15 @@ void ashmem_backing_put(struct file *backing)
 	fput(backing);
 }
 
+/*
+ * A mask never gets WRITE back, and a seal is never taken away. This one was made for ashmem's masks: writable mappings
+ * made before keep their right.
+ */
 void ashmem_backing_set_mask(struct file *backing, u32 mask)
 {
-	WRITE_ONCE(file_inode(backing)->i_mode, mode_of(mask));
+	if (!(mask & PROT_WRITE))
+		WRITE_ONCE(SHMEM_I(file_inode(backing))->seals,
+			   F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE);
 }
 
 unsigned long ashmem_backing_inode(const struct file *backing)
@@ -241,8 +166,7 @@ u64 ashmem_backing_pages(const struct file *backing)
 
 /*
  * Piece by piece, so that who waits for memory hears of it in time; where a piece held none, the next one is larger, so that
- * a sparse region takes no longer. The method itself is called: vfs_fallocate would add the freeze protection of a file
- * system that cannot be frozen (SHR-09).
+ * a sparse region takes no longer, and where the file holds none, the rest is one piece.
  */
 void ashmem_backing_punch(struct file *backing, u64 first, u64 last)
 {
@@ -250,21 +174,20 @@ void ashmem_backing_punch(struct file *backing, u64 first, u64 last)
 	u64 pages = piece;
 
 	while (first <= last) {
+		unsigned long before = READ_ONCE(backing->f_mapping->nrpages), after;
 		/* Pieces end where huge pages do. */
-		u64 end = min(last, first | (pages - 1));
-		u64 before = ashmem_backing_pages(backing), after;
+		u64 end = before ? min(last, first | (pages - 1)) : last;
 
-		shmem_fops->fallocate(backing, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, first << PAGE_SHIFT,
-				      (end - first + 1) << PAGE_SHIFT);
-		after = ashmem_backing_pages(backing);
+		remove_pages(backing, first << PAGE_SHIFT, (end - first + 1) << PAGE_SHIFT);
+		after = READ_ONCE(backing->f_mapping->nrpages);
 		ashmem_purged(before > after ? before - after : 0);
-		pages = before > after ? piece : min(pages * 2, 1ULL << 52);
+		pages = before > after ? piece : pages * 2;
 		first = end + 1;
 		cond_resched();
 	}
 }
 
-/* Fills the two tables from a file of shmem's, before anyone can ask for them (BUG-20). */
+/* Fills the table from a file of shmem's, before anyone can ask for them (BUG-20). */
 int ashmem_backing_init(void)
 {
 	struct file *file = shmem_file_setup("dev/ashmem", 0, SHMEM_NO_FLAGS);
@@ -272,7 +195,6 @@ int ashmem_backing_init(void)
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	shmem_fops = file->f_op;
-	shmem_iops = file_inode(file)->i_op;
 	fput(file);
 #ifndef ASHMEM_HAS_MMAP_PREPARE
 	if (!shmem_fops->mmap) {
@@ -280,8 +202,7 @@ int ashmem_backing_init(void)
 		return -EOPNOTSUPP;
 	}
 #endif
-	if (!shmem_fops->fallocate || !shmem_fops->read_iter || !shmem_fops->write_iter || !shmem_fops->llseek ||
-	    !shmem_iops->setattr) {
+	if (!shmem_fops->fallocate || !shmem_fops->read_iter || !shmem_fops->llseek) {
 		pr_err("this kernel's shmem files cannot be read or given back: it wants CONFIG_TMPFS; not loaded\n");
 		return -EOPNOTSUPP;
 	}
@@ -289,23 +210,12 @@ int ashmem_backing_init(void)
 	backing_fops = *shmem_fops;
 	backing_fops.owner = THIS_MODULE;
 	backing_fops.mmap = backing_mmap;
-	backing_fops.release = backing_release;
+	backing_fops.fallocate = backing_fallocate;
 	/* shmem's own insists on shmem's table; without one the address space's default serves (MMAP-21). */
 	backing_fops.get_unmapped_area = NULL;
 #ifdef ASHMEM_HAS_MMAP_PREPARE
 	/* Both hooks set would make every mapping fail (API-04). */
 	backing_fops.mmap_prepare = NULL;
 #endif
-
-	reopened_fops = backing_fops;
-	reopened_fops.release = shmem_fops->release;
-	reopened_fops.open = reopened_open;
-	reopened_fops.mmap = reopened_mmap;
-	reopened_fops.write_iter = reopened_write_iter;
-	reopened_fops.fallocate = reopened_fallocate;
-
-	reopened_iops = *shmem_iops;
-	reopened_iops.setattr = reopened_setattr;
-	reopened_iops.set_acl = NULL;
 	return 0;
 }

@@ -51,8 +51,13 @@ void ashmem_rs_show_fdinfo(struct ashmem_region *region, struct seq_file *seq);
 unsigned long ashmem_rs_inode(const struct ashmem_region *region);
 /* Pages that a purge could free. */
 unsigned long ashmem_rs_purgeable(void);
-/* @worker, one of ASHMEM_WORKERS, purges the oldest range; whether there was one. Sleeps, never to be called in reclaim. */
-bool ashmem_rs_purge_oldest(unsigned int worker);
+/*
+ * @worker, one of ASHMEM_WORKERS, purges the oldest range of a region that nobody purges at the moment: 1; 0 if there is
+ * none; -EBUSY if there may be one, to be looked for anew. Sleeps, never to be called in reclaim.
+ */
+int ashmem_rs_purge_oldest(unsigned int worker);
+/* Whether there is a range, or somebody at work. */
+bool ashmem_rs_may_purge(void);
 
 /* ---- C's, called from Rust ---- */
 
@@ -79,9 +84,9 @@ void ashmem_order_lock(void);
 void ashmem_order_unlock(void);
 bool ashmem_purge_all_lock(void);
 void ashmem_purge_all_unlock(void);
-/* Sleeps while *@word is @seen; false if the caller was killed meanwhile. ashmem_wake has everybody look again. */
+/* Sleeps while *@word is @seen; false if the caller was killed meanwhile. ashmem_wake has its waiters look again. */
 bool ashmem_wait_while(const u32 *word, u32 seen);
-void ashmem_wake(void);
+void ashmem_wake(const u32 *word);
 /* Lets others run; whether the caller was killed. */
 bool ashmem_pause(void);
 
@@ -130,8 +135,6 @@ void ashmem_trace_purge(const void *region, unsigned long inode, u64 first, u64 
 
 /* ---- between C files ---- */
 
-/* Where everybody sleeps who waits for a purge, or for a region's ranges. */
-extern struct wait_queue_head ashmem_waiters;
 int ashmem_memory_init(void);
 void ashmem_memory_exit(void);
 void ashmem_accounts_exit(void);

@@ -4,14 +4,12 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/spinlock.h>
-#include <linux/wait.h>
+#include <linux/wait_bit.h>
 
 #include "memory.h"
 
 static DEFINE_SPINLOCK(order_lock);
 static DEFINE_MUTEX(purge_all);
-/* One for all: who waits is rare, and looks again at what he waits for. */
-DECLARE_WAIT_QUEUE_HEAD(ashmem_waiters);
 
 void ashmem_region_lock(struct ashmem_region *region)
 {
@@ -45,13 +43,14 @@ void ashmem_purge_all_unlock(void)
 
 bool ashmem_wait_while(const u32 *word, u32 seen)
 {
-	return !wait_event_killable(ashmem_waiters, smp_load_acquire(word) != seen);
+	return !wait_var_event_killable((void *)word, smp_load_acquire(word) != seen);
 }
 
-void ashmem_wake(void)
+void ashmem_wake(const u32 *word)
 {
-	if (wq_has_sleeper(&ashmem_waiters))
-		wake_up_all(&ashmem_waiters);
+	/* What was stored comes before the look at who waits. */
+	smp_mb();
+	wake_up_var((void *)word);
 }
 
 bool ashmem_pause(void)

@@ -3,9 +3,10 @@
  * The kernel asks for memory back: unpinned pages are purged (specification section 9).
  *
  * Who asks may hold any lock there is, those that a purge takes among them, so nothing is purged in his place: workers do
- * it, which need no memory, and he waits for them a bounded moment. A worker may be kept waiting by whoever holds the
- * locks of the file or of the pages at hand; the others then go on with other ranges.
+ * it, and he waits for them a bounded moment. A worker may be kept waiting by whoever holds the locks of the pages at hand;
+ * the others then go on with other regions. Workers rest when nobody waits for them.
  */
+#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/oom.h>
@@ -23,46 +24,69 @@
 #define ASHMEM_SEEKS (DEFAULT_SEEKS * 4)
 #define ASHMEM_SHRINKER_NAME "android-ashmem"
 
-/* How long reclaim waits for pages, and how long the OOM killer does. */
+/* How long reclaim waits for its pages, before the other workers are called as well and in all; and the OOM killer. */
+#define FIRST_PATIENCE 2
 #define PATIENCE (HZ / 10)
 #define LAST_PATIENCE HZ
-/* What the OOM killer asks for: any memory will do. */
+/* Who got fewer pages than he asked for in his time waits a tick only, until somebody has them all or this is over. */
+#define STALL HZ
+/* What the OOM killer asks for, in pages. Less than that keeps it from killing once in so long. */
 #define LAST_WISH 1024UL
+#define LAST_WISH_AGAIN (10 * HZ)
 
 static struct workqueue_struct *queue;
 static struct work_struct works[ASHMEM_WORKERS];
-/* How many pages are still to be freed: the greatest wish, for what becomes free serves everybody. */
+/* Which workers are at work, a bit each. */
+static unsigned long at_work;
+/* Who waits, and how many pages are still to be freed: the greatest wish, for what becomes free serves everybody. */
+static atomic_t waiters;
+static DECLARE_WAIT_QUEUE_HEAD(waiting);
 static atomic_long_t wanted;
 /* How many became free, ever. */
 static atomic_long_t freed;
-/* Somebody waited his time and saw nothing become free: until something does, nobody else waits. */
-static bool stalled;
+static unsigned long stalled_until;
 
 void ashmem_purged(unsigned long pages)
 {
-	if (pages) {
-		atomic_long_add(pages, &freed);
-		atomic_long_sub(pages, &wanted);
-		if (READ_ONCE(stalled))
-			WRITE_ONCE(stalled, false);
-	}
-	ashmem_wake();
+	atomic_long_add(pages, &freed);
+	atomic_long_sub(pages, &wanted);
+	if (wq_has_sleeper(&waiting))
+		wake_up_all(&waiting);
 }
 
 static void work(struct work_struct *this)
 {
+	unsigned int worker = this - works;
 	/* A purge that needs a little memory to free much may have it, and never asks for a purge itself. */
 	unsigned int flags = memalloc_noreclaim_save();
+	/* Each pass that finds none looks at 64 ranges. */
+	unsigned int passes = 1 << 14;
+	int purged = 1;
 
-	while (atomic_long_read(&wanted) > 0) {
-		if (!ashmem_rs_purge_oldest(this - works)) {
-			atomic_long_set(&wanted, 0);
-			break;
-		}
+	set_bit(worker, &at_work);
+	while (atomic_read(&waiters) && atomic_long_read(&wanted) > 0 && purged && passes) {
+		purged = ashmem_rs_purge_oldest(worker);
+		passes -= purged < 0;
 		cond_resched();
 	}
+	clear_bit(worker, &at_work);
 	memalloc_noreclaim_restore(flags);
-	ashmem_wake();
+	if (!ashmem_rs_may_purge())
+		atomic_long_set(&wanted, 0);
+	wake_up_all(&waiting);
+}
+
+static void call_workers(bool all)
+{
+	unsigned int worker;
+
+	for (worker = 0; worker < ASHMEM_WORKERS; worker++) {
+		if (test_bit(worker, &at_work))
+			continue;
+		queue_work(queue, &works[worker]);
+		if (!all)
+			break;
+	}
 }
 
 static void want(long pages)
@@ -73,22 +97,36 @@ static void want(long pages)
 		;
 }
 
-/* Has up to @pages freed; how many were, by the time it returns. */
-static unsigned long purge(unsigned long pages, long patience)
+/* Whether the pages came, or none is left to come. */
+static bool is_met(long goal)
+{
+	return atomic_long_read(&freed) >= goal || atomic_long_read(&wanted) <= 0;
+}
+
+/* Has up to @pages freed and waits so long for it, unless the caller is killed. How many were; *@met if that is all. */
+static unsigned long purge(unsigned long pages, long patience, bool *met)
 {
 	long before = atomic_long_read(&freed);
 	long goal = before + min_t(unsigned long, pages, LONG_MAX / 2);
-	int worker;
+	long left;
 
+	atomic_inc(&waiters);
 	want(goal - before);
-	queue_work(queue, &works[0]);
-	wait_event_timeout(ashmem_waiters, atomic_long_read(&freed) >= goal || atomic_long_read(&wanted) <= 0, patience);
-	if (atomic_long_read(&freed) == before && atomic_long_read(&wanted) > 0) {
-		WRITE_ONCE(stalled, true);
-		for (worker = 1; worker < ASHMEM_WORKERS; worker++)
-			queue_work(queue, &works[worker]);
+	call_workers(false);
+	left = wait_event_killable_timeout(waiting, is_met(goal), min_t(long, patience, FIRST_PATIENCE));
+	if (!left && patience > FIRST_PATIENCE) {
+		call_workers(true);
+		wait_event_killable_timeout(waiting, is_met(goal), patience - FIRST_PATIENCE);
 	}
+	atomic_dec(&waiters);
+	*met = is_met(goal);
+	WRITE_ONCE(stalled_until, *met ? jiffies : jiffies + STALL);
 	return atomic_long_read(&freed) - before;
+}
+
+static bool is_stalled(void)
+{
+	return time_before(jiffies, READ_ONCE(stalled_until));
 }
 
 static unsigned long count(struct shrinker *shrinker, struct shrink_control *control)
@@ -99,27 +137,39 @@ static unsigned long count(struct shrinker *shrinker, struct shrink_control *con
 
 static unsigned long scan(struct shrinker *shrinker, struct shrink_control *control)
 {
-	unsigned long pages = purge(control->nr_to_scan, READ_ONCE(stalled) ? 1 : PATIENCE);
+	bool met;
+	unsigned long pages = purge(control->nr_to_scan, is_stalled() ? 1 : PATIENCE, &met);
 
-	/* With nothing freed the kernel has to be told to stop, or it asks again for as long as it once counted. */
-	if (!pages)
-		return SHRINK_STOP;
+	pages = min(pages, control->nr_to_scan);
 #ifdef ASHMEM_HAS_ACCOUNT_RECLAIMED
 	mm_account_reclaimed_pages(pages);
 #else
 	if (current->reclaim_state)
 		current->reclaim_state->reclaimed_slab += pages;
 #endif
-	return pages;
+	/* With less freed than asked for the kernel has to be told to stop, or it asks again for as long as it once counted. */
+	return met && pages ? pages : SHRINK_STOP;
 }
 
-/* The last moment before a process is killed for memory. */
+/*
+ * The last moment before a process is killed for memory. Whoever unpins a page in time, again and again, must not be able to
+ * put that off for ever.
+ */
 static int out_of_memory_soon(struct notifier_block *notifier, unsigned long unused, void *parameter)
 {
-	unsigned long *found = parameter;
+	static unsigned long again;
+	unsigned long *found = parameter, pages;
+	bool met;
 
-	if (ashmem_rs_purgeable())
-		*found += purge(LAST_WISH, LAST_PATIENCE);
+	if (!ashmem_rs_may_purge())
+		return NOTIFY_OK;
+	pages = purge(LAST_WISH, is_stalled() ? PATIENCE : LAST_PATIENCE, &met);
+	if (pages >= LAST_WISH) {
+		*found += pages;
+	} else if (pages && time_after_eq(jiffies, READ_ONCE(again))) {
+		*found += pages;
+		WRITE_ONCE(again, jiffies + LAST_WISH_AGAIN);
+	}
 	return NOTIFY_OK;
 }
 
@@ -127,9 +177,11 @@ static struct notifier_block oom_notifier = { .notifier_call = out_of_memory_soo
 
 static int workers_init(void)
 {
-	int worker;
+	unsigned int worker;
 
-	queue = alloc_workqueue("ashmem_purge", WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM, ASHMEM_WORKERS);
+	stalled_until = jiffies;
+	/* Freezable: what is written to disk for hibernation must not be purged after its picture was taken. */
+	queue = alloc_workqueue("ashmem_purge", WQ_UNBOUND | WQ_MEM_RECLAIM | WQ_FREEZABLE, ASHMEM_WORKERS);
 	if (!queue)
 		return -ENOMEM;
 	for (worker = 0; worker < ASHMEM_WORKERS; worker++)

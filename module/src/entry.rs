@@ -9,7 +9,8 @@ use ashmem_core::region::{Prot, Read};
 
 use crate::glue::{self, File, SeqFile, Vma};
 use crate::name::Name;
-use crate::range::{Hand, UnpinnedRange};
+use crate::purge::Outcome;
+use crate::range::{Hand, Order, UnpinnedRange};
 use crate::region::{Backing, Region};
 use crate::{ioctl, mapping, purge, range, trace};
 
@@ -190,8 +191,19 @@ extern "C" fn ashmem_rs_purgeable() -> c_ulong {
     range::purgeable_pages().min(c_long::MAX as u64)
 }
 
-/// One of the workers purges the oldest range; whether there was one.
+/// One of the workers purges the oldest range: 1; 0 if there is none for it; -EBUSY if it has to look anew.
 #[unsafe(no_mangle)]
-extern "C" fn ashmem_rs_purge_oldest(worker: c_uint) -> bool {
-    purge::purge_oldest(Hand::Worker(worker as usize))
+extern "C" fn ashmem_rs_purge_oldest(worker: c_uint) -> c_int {
+    const BUSY: c_int = 16;
+    match purge::purge_oldest(Hand::Worker(worker as usize)) {
+        Outcome::Purged => 1,
+        Outcome::Nothing => 0,
+        Outcome::Busy => -BUSY,
+    }
+}
+
+/// Whether there is a range to purge, or somebody at work on one.
+#[unsafe(no_mangle)]
+extern "C" fn ashmem_rs_may_purge() -> bool {
+    range::purgeable_pages() != 0 || !Order::is_nothing_in_hand()
 }

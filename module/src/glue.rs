@@ -55,7 +55,7 @@ unsafe extern "C" {
     pub(crate) fn ashmem_purge_all_lock() -> bool;
     pub(crate) fn ashmem_purge_all_unlock();
     pub(crate) fn ashmem_wait_while(word: *const u32, seen: u32) -> bool;
-    pub(crate) fn ashmem_wake();
+    pub(crate) fn ashmem_wake(word: *const u32);
     pub(crate) fn ashmem_pause() -> bool;
 
     pub(crate) static ashmem_page_shift: u32;

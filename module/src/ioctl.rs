@@ -134,7 +134,7 @@ fn pin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
     let answer =
         result(region.facts().interval(Ranges.page_size(), Pin::from_bytes(pin.to_ne_bytes())).and_then(|span| {
             match span {
-                Some(span) => pin_pages(region, span),
+                Some(span) => pin_pages::<TRACED>(region, span),
                 None => Ok(abi::NOT_PURGED),
             }
         }));
@@ -144,8 +144,9 @@ fn pin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
     answer
 }
 
+/// `TRACED` makes two of it, of one caller each, so that all of it becomes part of that.
 #[inline(always)]
-fn pin_pages(region: &Region, span: Span) -> Result<i64, Errno> {
+fn pin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, Errno> {
     let (mut rest, mut pinned) = (span, Pinned::Intact);
     // A range more is needed only where one falls in two: rarely, so it is allocated when the core asks for it.
     change_pins(region, Spare(None), |pins, spare| {
@@ -175,7 +176,7 @@ fn unpin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
     let answer =
         result(region.facts().interval(Ranges.page_size(), Pin::from_bytes(pin.to_ne_bytes())).and_then(|span| {
             match span {
-                Some(span) => unpin_pages(region, span),
+                Some(span) => unpin_pages::<TRACED>(region, span),
                 None => Ok(0),
             }
         }));
@@ -186,7 +187,7 @@ fn unpin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
 }
 
 #[inline(always)]
-fn unpin_pages(region: &Region, span: Span) -> Result<i64, Errno> {
+fn unpin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, Errno> {
     // Nearly always needed, so it is asked for at once; where it cannot be had, an UNPIN that needs none goes on.
     change_pins(region, Spare(Id::allocate(region).ok()), |pins, spare| {
         pins.unpin(&Ranges, region.facts().share(), span, spare, STRIDE)

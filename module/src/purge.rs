@@ -15,9 +15,23 @@ use crate::range::{Hand, Order};
 use crate::region::{Region, wait_while};
 use crate::trace;
 
-/// Purges the oldest range; `false` if there is none.
-pub(crate) fn purge_oldest(hand: Hand) -> bool {
-    let Some((region, span)) = Order::lock().take_oldest(hand) else { return false };
+/// What became of a try to purge.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A range lost its pages.
+    Purged,
+    /// There is no range, or none but of regions that others are at work on.
+    Nothing,
+    /// The ranges that were looked at are of such regions; others may not be.
+    Busy,
+}
+
+/// Purges the oldest range.
+pub(crate) fn purge_oldest(hand: Hand) -> Outcome {
+    let (region, span) = match Order::lock().take_oldest(hand) {
+        Ok(taken) => taken,
+        Err(outcome) => return outcome,
+    };
     // SAFETY: `take_oldest` made this hand a user of the region.
     let this = unsafe { region.as_ref() };
     // A region with ranges has a backing file.
@@ -25,17 +39,17 @@ pub(crate) fn purge_oldest(hand: Hand) -> bool {
         backing.punch(span);
     }
     trace::purge(this, span);
-    Order::lock().put_down(hand);
+    let ended = Order::lock().put_down(hand);
     // SAFETY: wakes who waits for this purge; ends this hand's use of the region, which nothing touches after it.
     unsafe {
-        glue::ashmem_wake();
+        glue::ashmem_wake(ended.as_ptr());
         Region::put(region);
     }
-    true
+    Outcome::Purged
 }
 
-/// PURGE_ALL_CACHES: purges as many ranges as were in the order when it began, oldest first, so that every one of these is
-/// gone when it ends, whatever others unpin meanwhile. Answers how many pages were in the order (PURGE-02).
+/// PURGE_ALL_CACHES: purges as many ranges as were in the order when it began, oldest first, so that what was unpinned then
+/// and still is has lost its pages when it ends, whatever others unpin meanwhile. Answers how many pages were in the order (PURGE-02).
 ///
 /// # Errors
 /// EINTR: the caller has been killed.
@@ -60,7 +74,7 @@ fn purge_all_locked() -> Result<u64, Errno> {
         if unsafe { glue::ashmem_pause() } {
             return Err(Errno::Intr);
         }
-        if !purge_oldest(Hand::Caller) {
+        if purge_oldest(Hand::Caller) != Outcome::Purged {
             break;
         }
     }

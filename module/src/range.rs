@@ -10,6 +10,7 @@ use ashmem_core::pins::{self, Range, Span};
 use ashmem_core::store::{PageSize, Store};
 
 use crate::glue;
+use crate::purge::Outcome;
 use crate::region::Region;
 
 /// A range's id: its address.
@@ -74,10 +75,12 @@ impl Hand {
     pub(crate) const ALL: [Self; Self::WORKERS + 1] =
         [Self::Worker(0), Self::Worker(1), Self::Worker(2), Self::Worker(3), Self::Caller];
 
-    fn place(self) -> usize {
+    fn work(self) -> &'static Work {
+        let [workers @ .., caller] = &ORDER.work;
         match self {
-            Self::Worker(number) => number,
-            Self::Caller => Self::WORKERS,
+            // The C half has no others.
+            Self::Worker(number) => workers.get(number).unwrap_or(caller),
+            Self::Caller => caller,
         }
     }
 }
@@ -127,26 +130,57 @@ impl Order {
     }
 
     /// Takes the oldest range out of the order (SHR-05). The hand becomes a user of the region.
-    pub(crate) fn take_oldest(&self, hand: Hand) -> Option<(NonNull<Region>, Span)> {
-        let work = ORDER.work.get(hand.place())?;
-        let id = self.lru().oldest()?;
-        let region = id.region();
+    ///
+    /// A worker takes none of a region that is in another hand, so that who holds up the purge of one region holds up one
+    /// worker. Where the oldest ranges are all of such regions, they go to the young end, and the next try finds others.
+    ///
+    /// # Errors
+    /// [`Outcome::Nothing`], [`Outcome::Busy`].
+    pub(crate) fn take_oldest(&self, hand: Hand) -> Result<(NonNull<Region>, Span), Outcome> {
+        /// How many ranges are looked at with the lock held.
+        const LOOKS: usize = 64;
+        let busy = ORDER.busy.load(Ordering::Relaxed);
+        let mut at = self.lru().oldest().ok_or(Outcome::Nothing)?;
+        if busy != 0 && matches!(hand, Hand::Worker(_)) {
+            let mut looks = LOOKS;
+            while self.is_in_hand(at.region()) {
+                looks -= 1;
+                if looks == 0 {
+                    self.move_to_young_end(LOOKS);
+                    return Err(Outcome::Busy);
+                }
+                at = self.lru().after(&Ranges, at).ok_or(Outcome::Nothing)?;
+            }
+        }
+        let region = at.region();
         // SAFETY: the range is in the order, whose lock is held, so its region has not been released.
         let this = unsafe { region.as_ref() };
         this.hold();
-        let span = pins::purge(&Ranges, self.lru(), this.facts().share(), id);
-        work.taken.set(Some((region, span)));
-        ORDER.busy.fetch_add(1, Ordering::Relaxed);
-        Some((region, span))
+        let span = pins::purge(&Ranges, self.lru(), this.facts().share(), at);
+        hand.work().taken.set(Some((region, span)));
+        ORDER.busy.store(busy.wrapping_add(1), Ordering::Relaxed);
+        Ok((region, span))
     }
 
-    /// The pages are removed.
-    pub(crate) fn put_down(&self, hand: Hand) {
-        if let Some(work) = ORDER.work.get(hand.place()) {
-            work.taken.set(None);
-            work.ended.fetch_add(1, Ordering::Release);
-            ORDER.busy.fetch_sub(1, Ordering::Release);
+    fn is_in_hand(&self, region: NonNull<Region>) -> bool {
+        ORDER.work.iter().any(|work| work.taken.get().is_some_and(|(taken, _)| taken == region))
+    }
+
+    fn move_to_young_end(&self, ranges: usize) {
+        for _ in 0..ranges {
+            if let Some(id) = self.lru().oldest() {
+                self.lru().renew(&Ranges, id);
+            }
         }
+    }
+
+    /// The pages are removed. Answers the word that those wait on who wait for that.
+    pub(crate) fn put_down(&self, hand: Hand) -> &'static AtomicU32 {
+        let work = hand.work();
+        work.taken.set(None);
+        work.ended.fetch_add(1, Ordering::Release);
+        ORDER.busy.fetch_sub(1, Ordering::Release);
+        &work.ended
     }
 
     /// The hand's count of what it has put down, if it has something in hand that `matters`.
@@ -155,7 +189,7 @@ impl Order {
         hand: Hand,
         matters: impl Fn(*const Region, Span) -> bool,
     ) -> Option<(&'static AtomicU32, u32)> {
-        let work = ORDER.work.get(hand.place())?;
+        let work = hand.work();
         let (region, span) = work.taken.get()?;
         matters(region.as_ptr(), span).then(|| (&work.ended, work.ended.load(Ordering::Relaxed)))
     }

@@ -194,7 +194,7 @@ impl Locked<'_> {
         if self.region.striding.load(Ordering::Relaxed) != 0 {
             self.region.striding.store(0, Ordering::Release);
             // SAFETY: wakes whoever waits in `lock_pins`.
-            unsafe { glue::ashmem_wake() }
+            unsafe { glue::ashmem_wake(self.region.striding.as_ptr()) }
         }
     }
 

@@ -78,6 +78,12 @@ impl<Id: Copy + Eq> Lru<Id> {
 
     /// Puts a range, whose bounds are set, at the young end.
     pub(crate) fn push(&self, store: &impl Store<Id = Id>, share: &Share, id: Id) {
+        self.link(store, id);
+        self.ranges.set(self.ranges.get().wrapping_add(1));
+        self.resize(share, 0, store.range(id).pages());
+    }
+
+    fn link(&self, store: &impl Store<Id = Id>, id: Id) {
         let range = store.range(id);
         let older = self.youngest.replace(Some(id));
         range.place.older.set(older);
@@ -86,12 +92,22 @@ impl<Id: Copy + Eq> Lru<Id> {
             Some(older) => store.range(older).place.younger.set(Some(id)),
             None => self.oldest.set(Some(id)),
         }
-        self.ranges.set(self.ranges.get().wrapping_add(1));
-        self.resize(share, 0, range.pages());
     }
 
     /// Takes a range out, before its bounds change.
     pub(crate) fn remove(&self, store: &impl Store<Id = Id>, share: &Share, id: Id) {
+        self.unlink(store, id);
+        self.ranges.set(self.ranges.get().wrapping_sub(1));
+        self.resize(share, store.range(id).pages(), 0);
+    }
+
+    /// Makes a range the youngest.
+    pub fn renew(&self, store: &impl Store<Id = Id>, id: Id) {
+        self.unlink(store, id);
+        self.link(store, id);
+    }
+
+    fn unlink(&self, store: &impl Store<Id = Id>, id: Id) {
         let range: &Range<Id> = store.range(id);
         let (older, younger) = (range.place.older.take(), range.place.younger.take());
         match older {
@@ -102,8 +118,6 @@ impl<Id: Copy + Eq> Lru<Id> {
             Some(younger) => store.range(younger).place.older.set(older),
             None => self.youngest.set(older),
         }
-        self.ranges.set(self.ranges.get().wrapping_sub(1));
-        self.resize(share, range.pages(), 0);
     }
 }
 

@@ -215,6 +215,7 @@ impl<Id: Copy + Eq> Pins<Id> {
     ///
     /// # Errors
     /// [`NeedSpare`] if nothing overlaps and `spare` is empty.
+    #[inline(always)]
     pub fn unpin<S: Store<Id = Id>>(
         &mut self,
         store: &S,
@@ -276,6 +277,7 @@ impl<Id: Copy + Eq> Pins<Id> {
     ///
     /// # Errors
     /// [`NeedSpare`] if `span` lies strictly inside a range, which then falls in two, and `spare` is empty.
+    #[inline(always)]
     pub fn pin<S: Store<Id = Id>>(
         &mut self,
         store: &S,
@@ -398,6 +400,7 @@ impl<Id: Copy + Eq> Default for Pins<Id> {
 }
 
 /// Takes a range that is in no tree any more out of the order, and gives it back; answers whether it was purged.
+#[inline(always)]
 fn forget<S: Store>(store: &S, share: &Share, id: S::Id) -> bool {
     let range = store.range(id);
     let purged = store.with_lru(|lru| {

@@ -109,19 +109,32 @@ fn held_by_mapping(modules: &Modules, flags: i32) -> Result<()> {
     })
 }
 
-pub(crate) fn reopened_file_holds(modules: &Modules) -> Result<()> {
+/// The inode has nothing of the module's, so whoever opened it needs no module: it may be gone.
+pub(crate) fn reopened_file_outlives(modules: &Modules) -> Result<()> {
+    let mut file = None;
     with_module(modules, || {
         let region = Region::create(4)?;
         let mapping = region.map(4, libc::MAP_SHARED)?;
         mapping.fill();
-        let file = fs::File::options().read(true).write(true).open(mapping.map_file()).context("opening map_files")?;
-        drop((region, mapping));
-        expect_busy()?;
-        let mut byte = [0];
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut byte, PAGE as u64)?;
-        ensure!(byte == [1], "page 1 holds {byte:?} through the reopened file");
+        region.set_prot_mask(libc::PROT_READ as u64)?;
+        let opened =
+            fs::File::options().read(true).write(true).open(mapping.map_file()).context("opening map_files")?;
+        file = Some(opened);
         Ok(())
-    })
+    })?;
+    let mut file = file.context("the file was opened")?;
+    let mut byte = [0];
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut byte, PAGE as u64)?;
+    ensure!(byte == [1], "page 1 holds {byte:?} through the reopened file, with the module gone");
+    let refused = |what: &str, result: io::Result<()>| -> Result<()> {
+        ensure!(
+            result.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)),
+            "{what} with the module gone: {result:?}"
+        );
+        Ok(())
+    };
+    refused("write", io::Write::write_all(&mut file, b"hole"))?;
+    refused("ftruncate", file.set_len(0))
 }
 
 pub(crate) fn path_survives(modules: &Modules) -> Result<()> {
@@ -155,23 +168,14 @@ pub(crate) fn no_truncate(modules: &Modules) -> Result<()> {
         let truncated = unsafe { libc::truncate(path.as_ptr(), 0) };
         let error = io::Error::last_os_error();
         ensure!(truncated == -1 && error.raw_os_error() == Some(libc::EPERM), "truncate: {truncated}, {error}");
-        let mode = fs::set_permissions(mapping.map_file(), fs::Permissions::from_mode(0o777));
-        ensure!(mode.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)), "chmod: {mode:?}");
-        let (name, list) = (c"system.posix_acl_access", access_list());
-        // SAFETY: two strings and a list of the length given.
-        let listed = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), list.as_ptr().cast(), list.len(), 0) };
-        let error = io::Error::last_os_error();
-        ensure!(listed == -1 && error.raw_os_error() == Some(libc::EOPNOTSUPP), "an access list: {listed}, {error}");
+        // A mode gives nobody the right that the mask has given up.
+        fs::set_permissions(mapping.map_file(), fs::Permissions::from_mode(0o777)).context("chmod")?;
+        let mut file = fs::File::options().write(true).open(mapping.map_file()).context("opening map_files")?;
+        let written = io::Write::write_all(&mut file, b"hole");
+        ensure!(written.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)), "write: {written:?}");
         ensure!(mapping.is_filled(), "the region's memory changed");
         Ok(())
     })
-}
-
-/// A POSIX access control list that gives everybody everything, as setxattr(2) takes it (linux/posix_acl_xattr.h).
-fn access_list() -> Vec<u8> {
-    let entry = |tag: u16| [tag.to_le_bytes(), 7_u16.to_le_bytes(), [0xff; 2], [0xff; 2]].concat();
-    // The version, then owner, group and others.
-    [2_u32.to_le_bytes().to_vec(), entry(0x01), entry(0x04), entry(0x20)].concat()
 }
 
 /// Writes of many pages, of a part of a page, at the end, and from memory that ends in the middle.

@@ -35,10 +35,13 @@ const CASES: &[Case] = &[
     ("an open descriptor holds the module, and its region stays whole", lifecycle::descriptor_holds),
     ("a shared mapping alone holds the module, and its memory stays whole", lifecycle::mapping_holds),
     ("a private mapping alone holds the module", lifecycle::private_mapping_holds),
-    ("a file opened through /proc/PID/map_files holds the module", lifecycle::reopened_file_holds),
+    (
+        "a file opened through /proc/PID/map_files outlives the module, within the mask",
+        lifecycle::reopened_file_outlives,
+    ),
     ("a path to a backing file, held by O_PATH, outlives the module and can still be used", lifecycle::path_survives),
     (
-        "a region without write in its mask cannot be truncated or given a mode through map_files",
+        "a region without write in its mask cannot be truncated or written through map_files, whatever its mode",
         lifecycle::no_truncate,
     ),
     ("a mapping opened again is written as far as the caller's memory reaches", lifecycle::written_again),

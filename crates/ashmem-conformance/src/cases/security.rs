@@ -246,20 +246,12 @@ pub(crate) const CASES: &[Case] = &[
             equal("the bytes", owner.read(0, 4)?, b"hole".to_vec())
         },
     )
-    .differs(&[
-        Differs {
-            providers: Provider::AGENT,
-            what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
-            reason: SHUT,
-            check: Some(sealed_for_writing),
-        },
-        Differs {
-            providers: &[Provider::Module],
-            what: "Re-opening for writing a mapping whose mask has no write is EPERM",
-            reason: SHUT,
-            check: Some(shut_for_writing),
-        },
-    ]),
+    .differs(&[Differs {
+        providers: Provider::OURS,
+        what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
+        reason: SHUT,
+        check: Some(sealed_for_writing),
+    }]),
     Case::new(
         "security.map-files-map-beyond-mask",
         &["MMAP-22"],
@@ -305,20 +297,12 @@ pub(crate) const CASES: &[Case] = &[
             equal("the bytes", owner.read(0, 4)?, b"hole".to_vec())
         },
     )
-    .differs(&[
-        Differs {
-            providers: Provider::AGENT,
-            what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
-            reason: SHUT,
-            check: Some(sealed_for_writing),
-        },
-        Differs {
-            providers: &[Provider::Module],
-            what: "Re-opening write-only a mapping whose mask has no write is EPERM",
-            reason: SHUT,
-            check: Some(shut_for_writing),
-        },
-    ]),
+    .differs(&[Differs {
+        providers: Provider::OURS,
+        what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
+        reason: SHUT,
+        check: Some(sealed_for_writing),
+    }]),
     Case::new(
         "security.map-files-read",
         &["MMAP-22"],
@@ -405,15 +389,6 @@ fn reopen(map: &Map, flags: i32) -> Result<Region, Stop> {
     Ok(try_reopen(map, flags)?)
 }
 
-fn shut_for_writing(env: &Env) -> Verdict {
-    need_map_files()?;
-    let (_region, owner, map) = read_only(env)?;
-    for flags in [libc::O_RDWR, libc::O_WRONLY, libc::O_RDWR | libc::O_APPEND] {
-        refused("open", try_reopen(&map, flags), libc::EPERM)?;
-    }
-    equal("the byte", owner.load(0)?, 5)
-}
-
 /// Each way to get a writable view of a read-only region, tried and refused.
 fn every_way_to_write(region: &Region, write: i32) -> Verdict {
     let map = region.map(2 * PAGE, R, SHARED, 0)?;
@@ -436,7 +411,7 @@ fn every_way_to_write(region: &Region, write: i32) -> Verdict {
 fn sealed_for_writing(env: &Env) -> Verdict {
     need_map_files()?;
     let (_region, owner, map) = read_only(env)?;
-    for flags in [libc::O_RDWR, libc::O_WRONLY] {
+    for flags in [libc::O_RDWR, libc::O_WRONLY, libc::O_RDWR | libc::O_APPEND] {
         refused("write", reopen(&map, flags)?.write(b"hole"), libc::EPERM)?;
     }
     refused("a writable mmap", reopen(&map, libc::O_RDWR)?.share(PAGE), libc::EPERM)?;
