@@ -16,6 +16,9 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+/// Where code returns to that the kernel patches.
+const RETURN_THUNK: &str = "__x86_return_thunk";
+
 /// What a kernel was built with, as far as it says what its modules hold.
 #[derive(Debug, Default)]
 pub(crate) struct Configuration {
@@ -56,9 +59,12 @@ pub(crate) fn check(module: &Path, kernel: &Configuration) -> Result<()> {
     }
     let mut faults = Vec::new();
     if kernel.return_thunks {
-        faults.extend(code.unlisted("return", |name| name == "__x86_return_thunk", ".return_sites")?);
-    } else if code.imports("__x86_return_thunk") {
-        faults.push("it returns through __x86_return_thunk, which this kernel has not".to_owned());
+        faults.extend(code.unlisted("return", |name| name == RETURN_THUNK, ".return_sites")?);
+        if code.functions.values().any(|function| function.name == RETURN_THUNK) {
+            faults.push(format!("it has a {RETURN_THUNK} of its own, which this kernel does not patch"));
+        }
+    } else if code.imports(RETURN_THUNK) {
+        faults.push(format!("it returns through {RETURN_THUNK}, which this kernel has not"));
     }
     if kernel.retpolines {
         let is_thunk = |name: &str| name.starts_with("__x86_indirect_thunk");
@@ -349,6 +355,7 @@ mod tests {
         let own = ".globl __x86_return_thunk\n.type __x86_return_thunk,@function\n__x86_return_thunk: ret\nint3\n\
                    .size __x86_return_thunk, 1\n";
         assert_eq!(said(&[RETURNS, own], "CONFIG_X86=y\n"), "");
+        assert!(said(&[RETURNS, LISTED, own], "CONFIG_RETHUNK=y\n").contains("of its own"));
     }
 
     #[test]
