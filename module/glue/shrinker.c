@@ -10,6 +10,8 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/oom.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
 #include <linux/swap.h>
@@ -24,10 +26,10 @@
 #define ASHMEM_SEEKS (DEFAULT_SEEKS * 4)
 #define ASHMEM_SHRINKER_NAME "android-ashmem"
 
-/* How long reclaim waits for its pages, before the other workers are called as well and in all; and the OOM killer. */
-#define FIRST_PATIENCE 2
+/* How long reclaim waits for its pages, and the OOM killer; and how often they look whether the worker is stuck. */
 #define PATIENCE (HZ / 10)
 #define LAST_PATIENCE HZ
+#define LOOK (HZ / 50 + 1)
 /* Who got fewer pages than he asked for in his time waits a tick only, until somebody has them all or this is over. */
 #define STALL HZ
 /* What the OOM killer asks for, in pages. Less than that keeps it from killing once in so long. */
@@ -36,8 +38,8 @@
 
 static struct workqueue_struct *queue;
 static struct work_struct works[ASHMEM_WORKERS];
-/* Which workers are at work, a bit each. */
-static unsigned long at_work;
+/* Who does the work at the moment, by worker. */
+static struct task_struct *at_work[ASHMEM_WORKERS];
 /* Who waits, and how many pages are still to be freed: the greatest wish, for what becomes free serves everybody. */
 static atomic_t waiters;
 static DECLARE_WAIT_QUEUE_HEAD(waiting);
@@ -63,30 +65,44 @@ static void work(struct work_struct *this)
 	unsigned int passes = 1 << 14;
 	int purged = 1;
 
-	set_bit(worker, &at_work);
+	WRITE_ONCE(at_work[worker], current);
 	while (atomic_read(&waiters) && atomic_long_read(&wanted) > 0 && purged && passes) {
 		purged = ashmem_rs_purge_oldest(worker);
 		passes -= purged < 0;
 		cond_resched();
 	}
-	clear_bit(worker, &at_work);
+	WRITE_ONCE(at_work[worker], NULL);
 	memalloc_noreclaim_restore(flags);
 	if (!ashmem_rs_may_purge())
 		atomic_long_set(&wanted, 0);
 	wake_up_all(&waiting);
 }
 
-static void call_workers(bool all)
+#ifdef task_is_running
+#define IS_RUNNING(task) task_is_running(task)
+#else
+#define IS_RUNNING(task) (READ_ONCE((task)->state) == TASK_RUNNING)
+#endif
+
+/*
+ * One worker is enough, and keeps to the order (SHR-04), unless it sleeps and nothing became free since the last look: the
+ * next one then finds other regions.
+ */
+static void call_next_if_stuck(void)
 {
 	unsigned int worker;
 
+	/* A task that has done its work may end; its memory stays for as long as somebody reads. */
+	rcu_read_lock();
 	for (worker = 0; worker < ASHMEM_WORKERS; worker++) {
-		if (test_bit(worker, &at_work))
-			continue;
-		queue_work(queue, &works[worker]);
-		if (!all)
+		struct task_struct *task = READ_ONCE(at_work[worker]);
+
+		if (!task)
+			queue_work(queue, &works[worker]);
+		if (!task || IS_RUNNING(task))
 			break;
 	}
+	rcu_read_unlock();
 }
 
 static void want(long pages)
@@ -108,15 +124,16 @@ static unsigned long purge(unsigned long pages, long patience, bool *met)
 {
 	long before = atomic_long_read(&freed);
 	long goal = before + min_t(unsigned long, pages, LONG_MAX / 2);
-	long left;
+	long seen = before, left = 0;
 
 	atomic_inc(&waiters);
 	want(goal - before);
-	call_workers(false);
-	left = wait_event_killable_timeout(waiting, is_met(goal), min_t(long, patience, FIRST_PATIENCE));
-	if (!left && patience > FIRST_PATIENCE) {
-		call_workers(true);
-		wait_event_killable_timeout(waiting, is_met(goal), patience - FIRST_PATIENCE);
+	queue_work(queue, &works[0]);
+	for (; !left && patience > 0; patience -= LOOK) {
+		left = wait_event_killable_timeout(waiting, is_met(goal), min_t(long, patience, LOOK));
+		if (!left && atomic_long_read(&freed) == seen)
+			call_next_if_stuck();
+		seen = atomic_long_read(&freed);
 	}
 	atomic_dec(&waiters);
 	*met = is_met(goal);
