@@ -19,7 +19,7 @@ const HANG: u8 = 71;
 /// The status of a run that never got as far as the program's end.
 const NO_RESULT: u8 = 72;
 
-/// Boot a stock Debian kernel under QEMU and run one program on it
+/// Boot a stock Debian kernel, or a debug kernel, under QEMU and run one program on it
 ///
 /// The program runs as root in a guest whose whole user space is one initramfs: our init, the
 /// program, and the files named by --file. Its stdout and stderr come out here byte for byte and
@@ -30,6 +30,9 @@ const NO_RESULT: u8 = 72;
 ///   71  the guest did not finish in time (the end of its console is shown)
 ///   72  the guest could not run the program
 ///    2  xtask itself failed
+///
+/// A debug kernel (kasan, kcsan, cfi, rt) is built when it is first asked for, which takes the time that --kernel tells;
+/// an interrupted build goes on where it stopped. Where the kernel has kmemleak, a leak is a report as well.
 ///
 /// The program finds in its environment: ASHMEM_KERNEL, ASHMEM_PROVIDER, ASHMEM_BINDER (yes|no)
 /// and, where a provider's module is in the guest, ASHMEM_MODULE (its file).
