@@ -6,21 +6,41 @@ use crate::static_program;
 use crate::steps::{Step, Verdict};
 use crate::vm::{self, Options, VmOutcome, VmRequest};
 
-/// One boot with the short trials, or with all of them.
-pub(crate) fn step(kernel: Line, all: bool, verdict: fn(&VmOutcome) -> Verdict) -> Step {
+/// The trials on one kernel: one boot with the short ones or with all, and one that counts its instructions for what has to
+/// be measured.
+pub(crate) fn steps(kernel: Line, all: bool, verdict: fn(&VmOutcome) -> Verdict) -> [Step; 2] {
     let which = if all { ", all" } else { "" };
-    Step::new(format!("hostile neighbours{which}, kernel {kernel}"), move || {
-        let options = Options {
-            smp: 2,
-            numa: 2,
-            memory: 768,
-            timeout: if all { 2400 } else { 1200 },
-            extra_module: vec!["zram".to_owned()],
-            ..Options::default()
-        };
+    let options = Options {
+        smp: 2,
+        numa: 2,
+        memory: 768,
+        timeout: if all { 2400 } else { 1200 },
+        extra_module: vec!["zram".to_owned()],
+        ..Options::default()
+    };
+    let names = if all { &["all"][..] } else { &[] };
+    [
+        step(format!("hostile neighbours{which}, kernel {kernel}"), kernel, options, names, verdict),
+        step(
+            format!("2^19 ranges by counted time, kernel {kernel}"),
+            kernel,
+            Options { icount: true, ..Options::default() },
+            &["half-a-million-ranges"],
+            verdict,
+        ),
+    ]
+}
+
+fn step(
+    name: String,
+    kernel: Line,
+    options: Options,
+    trials: &'static [&'static str],
+    verdict: fn(&VmOutcome) -> Verdict,
+) -> Step {
+    Step::new(name, move || {
         let program = static_program::build("ashmem-module-trial")?;
-        let mut arguments = vec!["--neighbours".to_owned()];
-        arguments.extend(all.then(|| "all".to_owned()));
+        let arguments = [&["--neighbours"][..], trials].concat().into_iter().map(str::to_owned).collect();
         vm::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
     })
 }

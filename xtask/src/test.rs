@@ -98,7 +98,7 @@ impl Test {
         steps.extend(traced.iter().map(|line| tracing::module(*line, verdict)));
         steps.extend(Line::ALL.map(races));
         let besieged: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1, Line::Newest] };
-        steps.extend(besieged.iter().map(|line| neighbours::step(*line, self.all, verdict)));
+        steps.extend(besieged.iter().flat_map(|line| neighbours::steps(*line, self.all, verdict)));
         steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
             steps.extend(Line::DEBUG.map(|line| suite(Provider::Module, line)));

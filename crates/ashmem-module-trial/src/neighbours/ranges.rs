@@ -34,8 +34,9 @@ pub(crate) fn vast() -> Result<Region> {
 
 pub(crate) fn half_a_million() -> Result<String> {
     const RANGES: usize = 1 << 19;
-    /// Nobody is kept from the processor for so long: real kernels do so for milliseconds, and a host may be busy.
-    const WAIT: Duration = Duration::from_secs(1);
+    const LIMIT: Duration = Duration::from_millis(20);
+    // A single processor counts its own instructions. Of several the host's load shows in every wait.
+    let is_exact = std::thread::available_parallelism()?.get() == 1;
     stay_on_first_processor()?;
     let phases = [Gate::new()?, Gate::new()?, Gate::new()?];
     let done = Gate::new()?;
@@ -71,7 +72,7 @@ pub(crate) fn half_a_million() -> Result<String> {
             return owner.finish(Duration::ZERO).with_context(|| format!("the ranges, as they are {what}"));
         }
         let wait = watch.end()?;
-        ensure!(wait < WAIT, "somebody waited {wait:.3?} for the processor while the ranges were {what}");
+        ensure!(!is_exact || wait < LIMIT, "somebody waited {wait:.3?} for the processor while the ranges were {what}");
         waits.push(format!("{wait:.3?}"));
     }
     let said = owner.finish(Duration::from_secs(60)).context("the owner of the ranges")?;
@@ -117,7 +118,13 @@ pub(crate) fn endless_unpinners() -> Result<Vec<Part>> {
 pub(crate) fn purge_all() -> Result<String> {
     const CALLS: usize = 5;
     const LIMIT: Duration = Duration::from_secs(40);
-    let purge = || Ok(Region::open()?.purge()?.to_string());
+    /// Much slower than those who unpin: there is always more to purge.
+    const NICE: i32 = 15;
+    let purge = || {
+        // SAFETY: a number.
+        unsafe { libc::nice(NICE) };
+        Ok(Region::open()?.purge()?.to_string())
+    };
     let unpinners = endless_unpinners()?;
     let mut longest = Duration::ZERO;
     let mut counted = Vec::new();
@@ -138,34 +145,41 @@ pub(crate) fn purge_all() -> Result<String> {
     Ok(format!("the longest call took {longest:.1?}, the answers were {}; {killed}", counted.join(", ")))
 }
 
-/// Kills a PURGE_ALL_CACHES that has much to do.
+/// Kills a PURGE_ALL_CACHES early in its work.
 fn killed_at_it() -> Result<String> {
     const RANGES: usize = 300_000;
-    let (ready, go) = (Gate::new()?, Gate::new()?);
+    let (unpinned, unpin) = (Gate::new()?, Gate::new()?);
     let owner = Part::start(USER, || {
         let region = vast()?;
-        scatter(&region, RANGES)?;
-        ready.open()?;
-        go.pass()?;
-        Ok(String::new())
+        loop {
+            // A range that was purged would not be there to be purged again.
+            region.pinning(abi::PIN, 0, 0)?;
+            scatter(&region, RANGES)?;
+            unpinned.open()?;
+            unpin.pass()?;
+        }
     })?;
-    ensure!(ready.is_passed(Duration::from_secs(120))?, "the ranges: {:?}", owner.end(Duration::ZERO)?);
-    let begun = Gate::new()?;
-    let purging = Part::start(0, || {
-        let region = Region::open()?;
-        begun.open()?;
-        Ok(region.purge()?.to_string())
-    })?;
-    begun.pass()?;
-    std::thread::sleep(Duration::from_millis(100));
-    let was_over = purging.is_at_end()?;
-    let killed = Instant::now();
-    purging.put_down(Duration::from_secs(5)).context("PURGE_ALL_CACHES, killed")?;
-    let took = killed.elapsed();
+    let purge = || -> Result<(Part, Instant)> {
+        ensure!(unpinned.is_passed(Duration::from_secs(120))?, "the ranges were not there after two minutes");
+        let begun = Gate::new()?;
+        let purging = Part::start(0, || {
+            let region = Region::open()?;
+            begun.open()?;
+            Ok(region.purge()?.to_string())
+        })?;
+        begun.pass()?;
+        Ok((purging, Instant::now()))
+    };
+    let (whole, begun) = purge()?;
+    whole.finish(Duration::from_secs(60)).context("PURGE_ALL_CACHES, left alone")?;
+    let whole = begun.elapsed();
+    unpin.open()?;
+    let (killed, _) = purge()?;
+    std::thread::sleep(whole / 10);
+    let begun = Instant::now();
+    killed.put_down(Duration::from_secs(60)).context("PURGE_ALL_CACHES, killed")?;
+    let took = begun.elapsed();
+    ensure!(took < whole / 2, "PURGE_ALL_CACHES takes {whole:.1?}, and killed after a tenth of that {took:.1?} more");
     drop(owner);
-    Ok(if was_over {
-        format!("over {RANGES} ranges it was too fast to be killed")
-    } else {
-        format!("over {RANGES} ranges it was gone {took:.1?} after SIGKILL")
-    })
+    Ok(format!("over {RANGES} ranges it takes {whole:.1?}, killed after a tenth of that {took:.1?} more"))
 }

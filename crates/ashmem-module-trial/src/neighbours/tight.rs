@@ -58,8 +58,51 @@ fn fill_unpin_and_go_on() -> Result<String> {
 }
 
 pub(crate) fn endless_regions() -> Result<String> {
+    let drop_caches: Press<'_> = &dropping_caches;
+    let beside = round(false, drop_caches).context("while these regions are there")?;
+    let after = round(true, drop_caches).context("after these regions' end")?;
+    let pressed = round(true, &|gone| memory::press_until(4, gone)).context("after these regions' end, to a hog")?;
+    Ok(format!("128 MiB were given back beside them {beside}, after them {after}, to a hog {pressed}"))
+}
+
+/// Looks whether it is enough.
+type Look<'a> = &'a mut dyn FnMut() -> Result<bool>;
+/// Makes the kernel want memory back, until a look says that it is enough; `false` if none did.
+type Press<'a> = &'a dyn Fn(Look<'_>) -> Result<bool>;
+
+/// Has 128 MiB of unpinned pages purged by `press` that were there before another's endless regions were, and still are
+/// when these are gone, or beside them; says after how many looks they were.
+fn round(after: bool, press: Press<'_>) -> Result<String> {
+    const PAGES: usize = (128 << 20) / PAGE;
+    let region = Region::create(PAGES)?;
+    let mapping = region.map(PAGES, libc::MAP_SHARED)?;
+    mapping.fill();
+    for page in (0..PAGES).step_by(64) {
+        region.pinning(abi::UNPIN, page, 64)?;
+    }
+    let mut owner = Some(endless()?);
+    if after && let Some(owner) = owner.take() {
+        owner.put_down(Duration::from_secs(60)).context("the owner of these regions")?;
+    }
+    let full = memory::of_machine("Shmem:")?;
+    let (mut looks, mut left) = (0, full);
+    let is_gone = press(&mut || {
+        looks += 1;
+        left = memory::of_machine("Shmem:")?;
+        Ok(full.saturating_sub(left) > 120 * MIB)
+    })?;
+    ensure!(is_gone, "{} of 128 MiB of unpinned pages were purged", full.saturating_sub(left) / MIB);
+    ensure!(region.pinning(abi::PIN, 0, 0)? == abi::WAS_PURGED, "PIN did not say that the pages were purged");
+    if let Some(owner) = owner {
+        owner.put_down(Duration::from_secs(60)).context("the owner of these regions")?;
+    }
+    Ok(format!("at look {looks}"))
+}
+
+/// A process that has more pages unpinned than a 64-bit number can count, all of them sparse.
+fn endless() -> Result<Part> {
     const REGIONS: usize = 8300;
-    let (ready, go) = (Gate::new()?, Gate::new()?);
+    let ready = Gate::new()?;
     let owner = Part::start(USER, || {
         let mut regions = Vec::new();
         for _ in 0..REGIONS {
@@ -70,20 +113,14 @@ pub(crate) fn endless_regions() -> Result<String> {
             regions.push((region, mapping));
         }
         ready.open()?;
-        go.pass()?;
-        Ok(String::new())
+        // Until it is put down.
+        loop {
+            std::thread::park();
+        }
     })?;
     ensure!(ready.is_passed(Duration::from_secs(90))?, "the regions: {:?}", owner.end(Duration::ZERO)?);
-    let beside = given_back(&dropping_caches).context("while these regions are there")?;
-    go.open()?;
-    owner.finish(Duration::from_secs(60)).context("the owner of these regions")?;
-    let after = given_back(&dropping_caches).context("after these regions' end")?;
-    let pressed = given_back(&|gone| memory::press_until(4, gone)).context("after these regions' end")?;
-    Ok(format!("128 MiB were given back beside them {beside}, after them {after}, to a hog {pressed}"))
+    Ok(owner)
 }
-
-/// Looks whether it is enough.
-type Look<'a> = &'a mut dyn FnMut() -> Result<bool>;
 
 /// Asks for caches to be dropped until `gone`.
 fn dropping_caches(gone: Look<'_>) -> Result<bool> {
@@ -94,26 +131,4 @@ fn dropping_caches(gone: Look<'_>) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// Has 128 MiB of unpinned pages purged by `press`; says after how many looks they were gone.
-fn given_back(press: &dyn Fn(Look<'_>) -> Result<bool>) -> Result<String> {
-    const PAGES: usize = (128 << 20) / PAGE;
-    let region = Region::create(PAGES)?;
-    let mapping = region.map(PAGES, libc::MAP_SHARED)?;
-    mapping.fill();
-    let full = memory::of_machine("Shmem:")?;
-    for page in (0..PAGES).step_by(64) {
-        region.pinning(abi::UNPIN, page, 64)?;
-    }
-    let mut looks = 0;
-    let mut left = full;
-    let is_gone = press(&mut || {
-        looks += 1;
-        left = memory::of_machine("Shmem:")?;
-        Ok(full.saturating_sub(left) > 120 * MIB)
-    })?;
-    ensure!(is_gone, "{} of 128 MiB of unpinned pages were purged", full.saturating_sub(left) / MIB);
-    ensure!(region.pinning(abi::PIN, 0, 0)? == abi::WAS_PURGED, "PIN did not say that the pages were purged");
-    Ok(format!("at look {looks}"))
 }

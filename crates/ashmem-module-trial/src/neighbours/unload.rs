@@ -50,9 +50,9 @@ pub(crate) fn against_all() -> Result<String> {
 
 /// Unloads it again and again while others open, use and close it.
 fn against_openers(file: &std::path::Path) -> Result<usize> {
-    const OPENERS: usize = 3;
-    const ATTEMPTS: usize = 3000;
-    const ENOUGH: usize = 40;
+    const OPENERS: usize = 2;
+    const ATTEMPTS: usize = 20_000;
+    const ENOUGH: usize = 10;
     let openers = (0..OPENERS).map(|_| Part::start(USER, open_and_close)).collect::<Result<Vec<_>>>()?;
     let mut gone = 0;
     for _ in 0..ATTEMPTS {
@@ -72,12 +72,14 @@ fn against_openers(file: &std::path::Path) -> Result<usize> {
         ensure!(!opener.is_at_end()?, "one who opens the device has ended: {:?}", opener.end(DEATH)?);
         opener.put_down(DEATH)?;
     }
+    ensure!(gone > 0, "in {ATTEMPTS} attempts it could not be unloaded between two openings");
     module::unload_soon(NAME)?;
     module::load(file, "").context("loading it again")?;
     Ok(gone)
 }
 
 fn open_and_close() -> Result<String> {
+    let mut turn = 0;
     loop {
         let region = match Region::open() {
             Ok(region) => region,
@@ -96,5 +98,8 @@ fn open_and_close() -> Result<String> {
         region.pinning(abi::PIN, 1, 2)?;
         drop(region);
         drop(mapping);
+        // Leaves a gap, each time another one.
+        turn = turn % 7 + 1;
+        std::thread::sleep(Duration::from_micros(100 * turn));
     }
 }
