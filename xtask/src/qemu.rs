@@ -33,10 +33,13 @@ pub(crate) struct Machine<'a> {
     pub(crate) processors: u32,
     /// NUMA nodes.
     pub(crate) nodes: u32,
-    /// One instruction is one nanosecond: figures repeat, and one processor is all there can be.
+    /// One instruction is one nanosecond: figures repeat, no load of the host's shows, and one processor is all there can
+    /// be.
     pub(crate) counted: bool,
-    /// After this long the machine counts as hung.
+    /// After this long the machine counts as hung; what its threads waited for a processor of the host is not counted.
     pub(crate) patience: Duration,
+    /// The same until init's first word.
+    pub(crate) boot_patience: Duration,
     /// Whether the program's output also goes to our own stdout and stderr as it comes.
     pub(crate) live: bool,
 }
@@ -97,13 +100,16 @@ impl Machine<'_> {
         let (mut words, mut boot) = (Vec::new(), None);
         let control = listen(control.0);
         let timed_out = loop {
-            match control.recv_timeout(self.patience.saturating_sub(started.elapsed())) {
+            let patience = if words.is_empty() { self.boot_patience.min(self.patience) } else { self.patience };
+            let left = (patience + host_waits(qemu.0.id())).saturating_sub(started.elapsed());
+            match control.recv_timeout(left.min(LOOK)) {
                 Ok(word) => {
                     if word == Word::Ready {
                         boot = Some(started.elapsed());
                     }
                     words.push(word);
                 }
+                Err(RecvTimeoutError::Timeout) if left > LOOK => {}
                 Err(RecvTimeoutError::Timeout) => break true,
                 // The port's end is QEMU's end.
                 Err(RecvTimeoutError::Disconnected) => break false,
@@ -172,7 +178,9 @@ impl Machine<'_> {
         // a kernel does after one proves nothing.
         let words = "console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=5 oops=panic panic=-1 8250.nr_uarts=4 \
              hung_task_panic=1";
-        command.arg("-append").arg(format!("{words} {}", self.words));
+        // Several processors go by the host's clock, and one that the host keeps from running for a while is not stuck.
+        let watchdogs = if self.counted { "" } else { PATIENT };
+        command.arg("-append").arg(format!("{words} {watchdogs} {}", self.words));
         for (number, port) in ports.into_iter().enumerate() {
             command.arg("-chardev").arg(format!("file,id=port{number},path={}", inherited(port)));
             command.arg("-serial").arg(format!("chardev:port{number}"));
@@ -195,6 +203,23 @@ impl Machine<'_> {
         }
         command
     }
+}
+
+/// The kernel's watchdogs, for a machine that is kept waiting: two minutes for a processor, four for a task.
+const PATIENT: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 rcupdate.rcu_exp_cpu_stall_timeout=0 \
+    workqueue.watchdog_thresh=120 sysctl.kernel.hung_task_timeout_secs=240";
+
+/// How often it is looked at whether a machine's time is over.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long a process has waited for a processor that others had: the most that one of its threads did. Nothing where the
+/// kernel does not tell.
+fn host_waits(process: u32) -> Duration {
+    let waited = |thread: std::fs::DirEntry| -> Option<u64> {
+        std::fs::read_to_string(thread.path().join("schedstat")).ok()?.split_whitespace().nth(1)?.parse().ok()
+    };
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    Duration::from_nanos(threads.filter_map(waited).max().unwrap_or_default())
 }
 
 /// A pipe QEMU inherits: our reading end, its writing end.

@@ -61,10 +61,11 @@ pub(crate) struct Options {
     /// What answers /dev/ashmem in the guest
     #[arg(long, default_value = "module")]
     pub(crate) provider: Provider,
-    /// One instruction is one nanosecond, on one processor: figures repeat
+    /// One instruction is one nanosecond, so that figures repeat and no load of the host's shows; what one processor does
+    /// by itself
     #[arg(long)]
     pub(crate) icount: bool,
-    /// Processors, each on a host thread of its own
+    /// Processors: one counts its own instructions as time, several are host threads and go by the host's clock
     #[arg(long, default_value_t = 1)]
     pub(crate) smp: u32,
     /// NUMA nodes, over which memory and processors are split; a node may be left without a processor
@@ -241,19 +242,23 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
         memory: options.memory,
         processors: options.smp,
         nodes: options.numa,
-        counted: options.icount,
+        counted: options.smp == 1,
         patience: Duration::from_secs(options.timeout) * request.kernel.patience(),
+        boot_patience: BOOT * request.kernel.patience(),
         live: request.live,
     };
     let mut life = machine.run()?;
     for _ in 0..REBOOTS {
+        let has_run = life.words.contains(&Word::Ready);
+        let why = if never_began(&life) {
+            "the stock kernel hung before init had a word"
         // What a live machine has printed cannot be taken back.
-        if !is_emulators_fault(&life) || request.live && !life.words.is_empty() {
+        } else if is_emulators_fault(&life) && !(request.live && has_run) {
+            "QEMU ran a breakpoint that the kernel's memory no longer holds, and the kernel died of it"
+        } else {
             break;
-        }
-        eprintln!(
-            "vm: QEMU ran a breakpoint that the kernel's memory no longer holds, and the kernel died of it; booting again"
-        );
+        };
+        eprintln!("vm: {why}; booting again");
         life = machine.run()?;
     }
     let status = judge(&life);
@@ -263,6 +268,14 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
 
 /// How often a boot that the emulator spoilt is tried again.
 const REBOOTS: usize = 2;
+
+/// How long a stock kernel may take to init's first word. It takes some seconds.
+const BOOT: Duration = Duration::from_secs(120);
+
+/// Whether the machine hung while nothing of what is to be tried had begun: a module's loading is a word.
+fn never_began(life: &Life) -> bool {
+    life.timed_out && life.words.is_empty() && console::first_report(&life.console).is_none()
+}
 
 /// Whether the kernel met a breakpoint of its own code patching after it was done with it. With two processors QEMU 7.2 may
 /// run an instruction that was replaced by then; real ones cannot. The report itself proves it: the breakpoint was met in
@@ -294,7 +307,7 @@ fn judge(life: &Life) -> Status {
         Some(Word::Exit(code)) => Status::Exit(*code),
         Some(Word::Signal(signal)) => Status::Signal(*signal),
         Some(Word::InitError(text)) => Status::NoResult(format!("{text}\nthe console ends with:\n{}", console_end())),
-        Some(Word::Ready) | None => Status::NoResult(format!(
+        Some(Word::Loading(_) | Word::Ready) | None => Status::NoResult(format!(
             "the machine went off without a word; QEMU said: {}\nthe console ends with:\n{}",
             if life.complaints.is_empty() { "nothing" } else { life.complaints.trim_end() },
             console_end()
@@ -368,8 +381,9 @@ pub(crate) fn put_module(initramfs: &mut Initramfs, file: &Path, parameters: &st
 
 #[cfg(test)]
 mod tests {
-    use super::is_emulators_fault;
+    use super::{is_emulators_fault, never_began};
     use crate::qemu::Life;
+    use ashmem_guest::Word;
 
     fn life(console: &str) -> Life {
         Life { console: console.to_owned(), ..Life::default() }
@@ -380,6 +394,20 @@ mod tests {
         [   34.806502] CPU: 0 UID: 0 PID: 0 Comm: swapper/0 Tainted: G           OE       7.3.4+deb13-amd64\n\
         [   34.807465] RIP: 0010:ttwu_do_activate+0x93/0x1b0\n\
         [   34.807827] Code: 00 80 f9 02 0f 44 d0 c7 43 18 00 00 00 00 66 <90> 48 8b 83 18 04\n";
+
+    #[test]
+    fn only_a_silent_boot_is_begun_again() {
+        let hung = Life { timed_out: true, ..Life::default() };
+        assert!(never_began(&hung));
+        assert!(!never_began(&Life { timed_out: false, ..Life::default() }), "it went off");
+        let loading = Word::Loading("/lib/modules/ashmem_linux.ko".to_owned());
+        assert!(
+            !never_began(&Life { words: vec![loading], timed_out: true, ..Life::default() }),
+            "a module was loaded"
+        );
+        let report = "BUG: kernel NULL pointer dereference".to_owned();
+        assert!(!never_began(&Life { console: report, timed_out: true, ..Life::default() }), "the kernel said why");
+    }
 
     #[test]
     fn only_a_breakpoint_that_is_not_there_is_the_emulators() {

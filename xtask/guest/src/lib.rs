@@ -41,6 +41,8 @@ pub struct Module {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Word {
+    /// This module is handed to the kernel now; until the first of these only the stock kernel has run.
+    Loading(String),
     /// The machine is prepared; the program starts now.
     Ready,
     /// The program returned this status.

@@ -36,6 +36,7 @@ fn carry_out(control: &mut File) -> Result<Word> {
     let text = fs::read(PLAN).with_context(|| format!("reading {PLAN}"))?;
     let plan: Plan = serde_json::from_slice(&text).with_context(|| format!("{PLAN} does not hold a plan"))?;
     for module in &plan.modules {
+        say(control, &Word::Loading(module.path.clone()));
         load(module)?;
     }
     let binder = machine::provide_binder()?;

@@ -20,7 +20,7 @@ const SWAP_BYTES: u64 = 192 << 20;
 const BLOCK: usize = 512;
 const BLOCKS: usize = 16;
 /// How long it goes on.
-const TIME: Duration = Duration::from_secs(25);
+const TIME: Duration = Duration::from_secs(15);
 /// When it should long be over.
 const LIMIT: Duration = Duration::from_secs(150);
 

@@ -98,7 +98,7 @@ const TRIALS: &[Trial] = &[
     Trial {
         name: "purge-all",
         sentence: "PURGE_ALL_CACHES ends while four processes unpin without end, and obeys SIGKILL",
-        limit: 240,
+        limit: 500,
         long: false,
         run: ranges::purge_all,
     },

@@ -116,10 +116,10 @@ pub(crate) fn endless_unpinners() -> Result<Vec<Part>> {
 }
 
 pub(crate) fn purge_all() -> Result<String> {
-    const CALLS: usize = 5;
-    const LIMIT: Duration = Duration::from_secs(40);
+    const CALLS: usize = 2;
+    const LIMIT: Duration = Duration::from_secs(120);
     /// Much slower than those who unpin: there is always more to purge.
-    const NICE: i32 = 15;
+    const NICE: i32 = 19;
     let purge = || {
         // SAFETY: a number.
         unsafe { libc::nice(NICE) };
