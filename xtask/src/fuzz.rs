@@ -1,4 +1,6 @@
-//! `cargo xtask fuzz`: the fuzz targets, each for a while.
+//! `cargo xtask fuzz`: the fuzz targets, each for a while, or the kernel module in a machine of its own.
+
+pub(crate) mod module;
 
 use crate::steps::{Account, Step, Verdict};
 use crate::{process, tools, workspace};
@@ -15,6 +17,11 @@ const CARGO_FUZZ: &str = "0.13.2";
 /// Builds each target of fuzz/ with libFuzzer and runs it, from its seeds and from what earlier runs found
 /// (target/ashmem/fuzz/corpus). A failure's input is kept and its path printed. Installs cargo-fuzz into target/ashmem/tools
 /// first, which takes some minutes once.
+///
+/// With --module, the kernel module: in a virtual machine, by random calls from racing threads and processes, guided by what the
+/// kernel says of the module's coverage (on kernels with KCOV: `kasan`). It begins with the inputs of fuzz/corpus-module and adds
+/// there what reaches new places; the status is 1 if the kernel complained, hung or died, and the input that was tried then is
+/// kept, with how to try it again.
 #[derive(Debug, Args)]
 pub(crate) struct Fuzz {
     /// The targets [default: all]
@@ -22,11 +29,19 @@ pub(crate) struct Fuzz {
     /// How long each runs
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// Fuzz the kernel module instead, in a virtual machine
+    #[arg(long, conflicts_with_all = ["targets", "seconds"])]
+    module: bool,
+    #[command(flatten)]
+    machine: module::Search,
 }
 
 impl Fuzz {
-    /// Runs the targets one after the other.
+    /// Runs the targets one after the other, or the module's fuzzer.
     pub(crate) fn run(self) -> Result<ExitCode> {
+        if self.module {
+            return self.machine.run();
+        }
         let all = targets()?;
         if let Some(unknown) = self.targets.iter().find(|target| !all.contains(target)) {
             bail!("{unknown} is no fuzz target; there are {}", all.join(", "));

@@ -99,6 +99,7 @@ impl Test {
         steps.extend(Line::ALL.map(races));
         let besieged: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1, Line::Newest] };
         steps.extend(besieged.iter().flat_map(|line| neighbours::steps(*line, self.all, verdict)));
+        steps.extend(Line::ALL.map(fuzz::module::step));
         steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
             steps.extend(Line::DEBUG.map(|line| suite(Provider::Module, line)));

@@ -253,7 +253,7 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
         let why = if never_began(&life) {
             "the stock kernel hung before init had a word"
         // What a live machine has printed cannot be taken back.
-        } else if is_emulators_fault(&life) && !(request.live && has_run) {
+        } else if is_emulators_fault(&life.console) && !(request.live && has_run) {
             "QEMU ran a breakpoint that the kernel's memory no longer holds, and the kernel died of it"
         } else {
             break;
@@ -281,10 +281,10 @@ fn never_began(life: &Life) -> bool {
 /// run an instruction that was replaced by then; real ones cannot. The report itself proves it: the breakpoint was met in
 /// the kernel's own text, not a module's, and the bytes that it shows as lying there hold none. What this project does
 /// cannot hide behind that.
-fn is_emulators_fault(life: &Life) -> bool {
+pub(crate) fn is_emulators_fault(console: &str) -> bool {
     /// int3's only byte, which the processor has just passed.
     const BREAKPOINT: &str = "cc";
-    let report = console::first_report(&life.console).unwrap_or_default();
+    let report = console::first_report(console).unwrap_or_default();
     let mut lines = report.lines();
     let is_breakpoint = lines.next().is_some_and(|line| line.contains("int3: 0000"));
     let after = |mark: &str| lines.clone().find_map(|line| line.split_once(mark).map(|(_, rest)| rest.trim()));
@@ -385,9 +385,6 @@ mod tests {
     use crate::qemu::Life;
     use ashmem_guest::Word;
 
-    fn life(console: &str) -> Life {
-        Life { console: console.to_owned(), ..Life::default() }
-    }
 
     /// As a console showed it: the two bytes of a NOP lie where the breakpoint was met.
     const STALE: &str = "[   34.805423] Oops: int3: 0000 [#1] SMP NOPTI\n\
@@ -411,7 +408,7 @@ mod tests {
 
     #[test]
     fn only_a_breakpoint_that_is_not_there_is_the_emulators() {
-        assert!(is_emulators_fault(&life(STALE)));
+        assert!(is_emulators_fault(STALE));
         for (from, to, why) in [
             ("int3: 0000", "general protection fault", "another fault"),
             ("66 <90>", "cc <90>", "a breakpoint that is there"),
@@ -419,8 +416,8 @@ mod tests {
             ("Code: ", "", "nothing shows what lies there"),
         ] {
             assert!(STALE.contains(from), "{from}");
-            assert!(!is_emulators_fault(&life(&STALE.replace(from, to))), "{why}");
+            assert!(!is_emulators_fault(&STALE.replace(from, to)), "{why}");
         }
-        assert!(!is_emulators_fault(&life("")), "no fault");
+        assert!(!is_emulators_fault(""), "no fault");
     }
 }

@@ -1,0 +1,150 @@
+//! What root, the kernel and the neighbours do to the device: memory taken away, modules loaded, allocations that fail.
+
+use std::ffi::CString;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use crate::input::Step;
+use crate::operation::Actor;
+use crate::value::{PAGE, pick};
+
+/// The module's name.
+pub(crate) const NAME: &str = "ashmem_linux";
+/// The memory cgroup each input runs in.
+pub(crate) const CGROUP: &str = "/sys/fs/cgroup/fuzz";
+
+/// Writes to a file that the kernel made; it is neither made nor cut here.
+pub(crate) fn put(path: &str, text: &str) -> i64 {
+    let written = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    if written.is_ok() { 0 } else { -1 }
+}
+
+pub(crate) fn limit(_actor: &Actor<'_>, step: &Step) -> i64 {
+    const MIB: [u32; 6] = [2, 4, 8, 16, 32, 64];
+    let file = pick(step.b, &["memory.max", "memory.high", "memory.max", "memory.swap.max"]);
+    put(&format!("{CGROUP}/{file}"), &format!("{}M", pick(step.a, &MIB)))
+}
+
+/// Uses so much memory for a moment.
+pub(crate) fn fill(_actor: &Actor<'_>, step: &Step) -> i64 {
+    let length = (usize::from(step.a % 32) + 1) << 20;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: new memory at an address of the kernel's choice, which nobody else knows.
+    unsafe {
+        let start = libc::mmap(std::ptr::null_mut(), length, rights, flags, -1, 0);
+        if start == libc::MAP_FAILED {
+            return -1;
+        }
+        libc::munmap(start, length).into()
+    }
+}
+
+pub(crate) fn reclaim(_actor: &Actor<'_>, step: &Step) -> i64 {
+    put(&format!("{CGROUP}/memory.reclaim"), &format!("{}", u64::from(step.a) * 16 * PAGE))
+}
+
+pub(crate) fn drop_caches(_actor: &Actor<'_>, step: &Step) -> i64 {
+    put("/proc/sys/vm/drop_caches", pick(step.a, &["2", "3", "1"]))
+}
+
+/// The device's shrinker in debugfs, where the kernel shows shrinkers (CONFIG_SHRINKER_DEBUG).
+pub(crate) fn shrinker() -> Option<String> {
+    let entries = fs::read_dir("/sys/kernel/debug/shrinker").ok()?;
+    let paths = entries.flatten().map(|entry| entry.path().to_string_lossy().into_owned());
+    paths.into_iter().find(|path| path.contains("/android-ashmem-"))
+}
+
+pub(crate) fn scan(_actor: &Actor<'_>, step: &Step) -> i64 {
+    let amount = pick(step.a, &[1, 2, 8, 32, 128, 1024, 1 << 20]);
+    shrinker().map_or(-1, |path| put(&format!("{path}/scan"), &format!("0 {} {amount}", step.b & 1)))
+}
+
+pub(crate) fn count(_actor: &Actor<'_>, _step: &Step) -> i64 {
+    shrinker().and_then(|path| fs::read(format!("{path}/count")).ok()).map_or(-1, |text| text.len() as i64)
+}
+
+pub(crate) fn compact(_actor: &Actor<'_>, _step: &Step) -> i64 {
+    put("/proc/sys/vm/compact_memory", "1")
+}
+
+/// The module's file, which init names.
+pub(crate) fn module_file() -> String {
+    std::env::var("ASHMEM_MODULE").unwrap_or_default()
+}
+
+pub(crate) fn load(_actor: &Actor<'_>, _step: &Step) -> i64 {
+    load_module()
+}
+
+/// Loads the module; -1 if it is there already.
+pub(crate) fn load_module() -> i64 {
+    let Ok(file) = fs::File::open(module_file()) else { return -1 };
+    // SAFETY: a descriptor, a NUL-terminated string and flags.
+    unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) }
+}
+
+pub(crate) fn unload(_actor: &Actor<'_>, _step: &Step) -> i64 {
+    unload_module()
+}
+
+/// Unloads the module; -1 while it is in use.
+pub(crate) fn unload_module() -> i64 {
+    let Ok(name) = CString::new(NAME) else { return -1 };
+    // SAFETY: a NUL-terminated string and flags.
+    unsafe { libc::syscall(libc::SYS_delete_module, name.as_ptr(), libc::O_NONBLOCK) }
+}
+
+/// The module's parameters, by their paths, in order.
+pub(crate) fn parameters() -> Vec<String> {
+    let entries = fs::read_dir(format!("/sys/module/{NAME}/parameters")).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path().to_string_lossy().into_owned()).collect();
+    paths.sort_unstable();
+    paths
+}
+
+pub(crate) fn parameter(_actor: &Actor<'_>, step: &Step) -> i64 {
+    let paths = parameters();
+    if paths.is_empty() {
+        return -1;
+    }
+    let value = pick(step.b, &["0", "1", "2", "16", "4096", "4294967295", "18446744073709551615", "-1", "x"]);
+    put(&paths[usize::from(step.a) % paths.len()], value)
+}
+
+/// Where the module's tracepoints are switched.
+pub(crate) const TRACEPOINTS: &str = "/sys/kernel/tracing/events/ashmem";
+
+pub(crate) fn trace(_actor: &Actor<'_>, step: &Step) -> i64 {
+    let event = pick(step.a, &["", "/open", "/ioctl", "/mmap", "/purge", "/pin", "/unpin", "/release"]);
+    let on = pick(step.b, &["1", "1", "0"]);
+    put(&format!("{TRACEPOINTS}{event}/enable"), on)
+}
+
+/// Makes the n-th fallible call of the calling thread fail (Documentation/fault-injection), 0 for none.
+pub(crate) fn set_fail(n: u32) {
+    // Kernels without fault injection have no such file, and nothing fails.
+    put("/proc/thread-self/fail-nth", &n.to_string());
+}
+
+pub(crate) fn fail_next(actor: &Actor<'_>, step: &Step) -> i64 {
+    actor.fail_next.set(u32::from(step.a % 24) + 1);
+    0
+}
+
+pub(crate) fn become_user(_actor: &Actor<'_>, step: &Step) -> i64 {
+    let user = 65_534 - u32::from(step.a % 3);
+    // The system calls themselves, which change the calling thread alone.
+    // SAFETY: they touch no memory of ours.
+    unsafe {
+        libc::syscall(libc::SYS_setresgid, user, user, user);
+        libc::syscall(libc::SYS_setresuid, user, user, user)
+    }
+}
+
+pub(crate) fn wait(_actor: &Actor<'_>, step: &Step) -> i64 {
+    std::thread::sleep(Duration::from_micros(u64::from(step.a) * 20));
+    0
+}
