@@ -55,8 +55,6 @@ pub(crate) enum Flavour {
     Faults,
     /// Without tracepoints, to measure what they cost.
     Untraced,
-    /// For the fuzzer: both halves tell the kernel which of their code runs (KCOV).
-    Covered,
 }
 
 impl Flavour {
@@ -65,7 +63,6 @@ impl Flavour {
             Self::Plain => "plain",
             Self::Faults => "faults",
             Self::Untraced => "untraced",
-            Self::Covered => "covered",
         }
     }
 
@@ -75,7 +72,6 @@ impl Flavour {
             Self::Plain => &["modules"],
             Self::Faults => &["ASHMEM_FAULTS=y", "modules"],
             Self::Untraced => &["ASHMEM_UNTRACED=y", "modules"],
-            Self::Covered => &["ASHMEM_COVERED=y", "modules"],
         }
     }
 
@@ -84,12 +80,6 @@ impl Flavour {
         match self {
             Self::Plain | Self::Faults => &[],
             Self::Untraced => &["--cfg", "ashmem_untraced"],
-            // As the kernel has its own Rust code compiled where it wants coverage.
-            Self::Covered => &[
-                "-Cpasses=sancov-module",
-                "-Cllvm-args=-sanitizer-coverage-level=3",
-                "-Cllvm-args=-sanitizer-coverage-trace-pc",
-            ],
         }
     }
 }

@@ -149,8 +149,8 @@ impl Fuzzer {
         );
     }
 
-    /// Closes the search: leaks, and what was not reached.
-    pub(crate) fn close(mut self) -> Result<(), Finding> {
+    /// Closes the search: how it stands, and what was not reached.
+    pub(crate) fn close(mut self) {
         self.tell(true);
         if self.runner.records.is_some() {
             println!("functions not reached in full:");
@@ -158,7 +158,5 @@ impl Fuzzer {
                 println!("  {line}");
             }
         }
-        self.runner.journal.line("leaks", "");
-        self.runner.health.leaks().map_err(|what| Finding { input: Input::default(), what })
     }
 }

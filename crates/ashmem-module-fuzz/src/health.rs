@@ -33,7 +33,6 @@ const COMPLAINTS: &[&str] = &[
     "soft lockup",
     "detected stalls",
     "self-detected stall",
-    "suspected memory leaks",
     "Objects remaining",
 ];
 
@@ -93,23 +92,6 @@ impl Health {
             return Err(format!("there are no regions, and the shrinker counts {}", purgeable()));
         }
         Ok(())
-    }
-
-    /// Looks for memory that nobody knows any more, where the kernel can (CONFIG_DEBUG_KMEMLEAK).
-    pub(crate) fn leaks(&self) -> Result<(), String> {
-        const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
-        if !Path::new(KMEMLEAK).exists() {
-            return Ok(());
-        }
-        // What was freed a moment ago may look lost in one scan; what is lost does so in the second.
-        for _ in 0..2 {
-            machine::put(KMEMLEAK, "scan");
-            thread::sleep(Duration::from_secs(6));
-        }
-        let text = fs::read(KMEMLEAK).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let ours = text.split("unreferenced object").filter(|report| report.contains("ashmem")).collect::<Vec<_>>();
-        if ours.is_empty() { Ok(()) } else { Err(format!("memory was lost:\n{}", ours.join("\n"))) }
     }
 }
 

@@ -105,7 +105,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Some(times) => fuzzer.replay(&known, times),
         None => fuzzer.search(known, Duration::from_secs(arguments.seconds)),
     };
-    match found.and_then(|()| fuzzer.close()) {
+    fuzzer.close();
+    match found {
         Ok(()) => Ok(true),
         Err(finding) => {
             report(&finding);

@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz --module`: machines in which the module's fuzzer lives, one after the other, and what they leave.
 
-use crate::kernel::{Kernel, Line};
-use crate::module::{self, Flavour};
+use crate::kernel::Line;
+use crate::module;
 use crate::steps::{Step, Verdict};
 use crate::vm::{self, Options, Status, VmOutcome, VmRequest};
 use crate::{process, setup, static_program, workspace};
@@ -36,7 +36,7 @@ pub(crate) struct Search {
     #[arg(long, default_value_t = 10, requires = "module")]
     minutes: u64,
     /// With --module: the kernel
-    #[arg(long, default_value = "6.1", requires = "module")]
+    #[arg(long, default_value = "kasan", requires = "module")]
     kernel: Line,
     /// With --module: processors
     #[arg(long, default_value_t = 2, requires = "module")]
@@ -143,7 +143,7 @@ pub(crate) fn step(kernel: Line) -> Step {
     })
 }
 
-/// Boots a machine with the module, covered where the kernel records coverage, and the fuzzer in it.
+/// Boots a machine with the module, which tells a kernel with KCOV what of it runs, and the fuzzer in it.
 fn machine(
     kernel: Line,
     processors: u32,
@@ -153,17 +153,8 @@ fn machine(
     life: Duration,
     live: bool,
 ) -> Result<VmOutcome> {
-    let built = Kernel::fetch(kernel)?;
-    let symbols = fs::read_to_string(built.headers.join("Module.symvers")).unwrap_or_default();
-    let flavour = if symbols.contains("\t__sanitizer_cov_trace_pc\t") { Flavour::Covered } else { Flavour::Plain };
     let given = workspace::cache("fuzz/module")?.join(format!("given-{}-{kernel}", std::process::id()));
-    let mut options = Options {
-        smp: processors,
-        memory,
-        timeout: life.as_secs() + MARGIN,
-        module_path: Some(module::build_flavour(&built, flavour)?),
-        ..Options::default()
-    };
+    let mut options = Options { smp: processors, memory, timeout: life.as_secs() + MARGIN, ..Options::default() };
     let mut all = arguments.to_vec();
     if !inputs.is_empty() {
         fs::write(&given, inputs.join("\n")).with_context(|| format!("writing {}", given.display()))?;
