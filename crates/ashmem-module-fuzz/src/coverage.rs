@@ -75,7 +75,7 @@ impl Sites {
     }
 
     /// What a record of addresses shows: places, which followed which, and how often each was come by.
-    pub(crate) fn features(&self, records: &[Vec<u64>], bases: &[Bases]) -> HashSet<Feature> {
+    pub(crate) fn features(&self, records: &[Vec<u64>], bases: &[&Bases]) -> HashSet<Feature> {
         let mut features = HashSet::new();
         for record in records {
             let (mut counts, mut before) = (BTreeMap::new(), None);
@@ -92,11 +92,9 @@ impl Sites {
         features
     }
 
-    fn site(&self, address: u64, bases: &[Bases]) -> Option<Site> {
-        bases
-            .iter()
-            .flatten()
-            .find_map(|(section, base)| self.by_section.get(section)?.get(&address.checked_sub(*base)?).copied())
+    fn site(&self, address: u64, bases: &[&Bases]) -> Option<Site> {
+        let mut sections = bases.iter().flat_map(|bases| bases.iter());
+        sections.find_map(|(section, base)| self.by_section.get(section)?.get(&address.checked_sub(*base)?).copied())
     }
 
     /// The functions with places that these features do not reach: their names, and how many of how many were reached.

@@ -14,8 +14,8 @@ const ENABLE: libc::c_ulong = 0x6364;
 const DISABLE: libc::c_ulong = 0x6365;
 /// The kind of record: addresses.
 const TRACE_PC: libc::c_ulong = 0;
-/// Words of a record. What a task does beyond that is not recorded.
-const WORDS: usize = 1 << 16;
+/// Words of a record. What a task does beyond that is not recorded. Each fork copies the tables of all of its pages.
+const WORDS: usize = 1 << 14;
 
 /// One record, made by one process and filled by a task of another, its child.
 pub(crate) struct Kcov {

@@ -93,6 +93,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
     let mut runner = Runner {
         sites: Sites::read(&machine::module_file())?,
+        bases: None,
         records: None,
         journal: Journal::open()?,
         health: Health::begin()?,

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::child::{self, Records};
-use crate::coverage::{Feature, Sites};
+use crate::coverage::{Bases, Feature, Sites};
 use crate::health::Health;
 use crate::input::Input;
 use crate::journal::Journal;
@@ -34,6 +34,8 @@ pub(crate) struct Finding {
 /// What inputs are run with.
 pub(crate) struct Runner {
     pub(crate) sites: Sites,
+    /// Where the module is; none while that has to be asked.
+    pub(crate) bases: Option<Bases>,
     pub(crate) records: Option<Records>,
     pub(crate) journal: Journal,
     pub(crate) health: Health,
@@ -50,7 +52,7 @@ impl Runner {
         for record in self.records.iter().flatten() {
             record.clear();
         }
-        let before = self.sites.bases();
+        let before = self.bases.take().unwrap_or_else(|| self.sites.bases());
         // SAFETY: this process has one thread, so the child may run any code.
         let child = unsafe { libc::fork() };
         match child {
@@ -60,14 +62,14 @@ impl Runner {
         }
         let killed = wait(child).map_err(finding)?;
         self.killed += u64::from(killed);
-        let mut bases = vec![before];
-        if input.does(&["load the module", "unload the module"]) {
-            bases.push(self.sites.bases());
-        }
         self.health.restore(input).map_err(finding)?;
         self.health.check(self.runs.is_multiple_of(THOROUGH)).map_err(finding)?;
+        let moved = input.does(&["load the module", "unload the module"]);
+        let after = if moved { self.sites.bases() } else { before.clone() };
         let records: Vec<_> = self.records.iter().flatten().map(|record| record.addresses()).collect();
-        Ok(Outcome { features: self.sites.features(&records, &bases), killed })
+        let features = self.sites.features(&records, &[&before, &after]);
+        self.bases = Some(after);
+        Ok(Outcome { features, killed })
     }
 }
 
