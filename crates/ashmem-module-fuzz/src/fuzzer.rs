@@ -98,8 +98,8 @@ impl Fuzzer {
             return Ok(());
         }
         self.reached.extend(&new);
-        // One that has to be killed costs as much time as a thousand others, and all of its kin would.
-        if outcome.killed {
+        // One that is not over in time costs as much of it as a thousand others, and all of its kin would.
+        if !outcome.whole {
             return Ok(());
         }
         let short = self.shorten(input, &new)?;
@@ -121,7 +121,7 @@ impl Fuzzer {
             let reaches = new.is_subset(&outcome.features);
             // A shorter one may itself reach something that nothing did before: it is another way, and not lost.
             self.reached.extend(outcome.features);
-            if reaches && !outcome.killed {
+            if reaches && outcome.whole {
                 input = shorter;
             }
         }
@@ -134,7 +134,7 @@ impl Fuzzer {
             return;
         }
         self.told = Instant::now();
-        let Runner { sites, records, runs, killed, .. } = &self.runner;
+        let Runner { sites, records, runs, late, died, .. } = &self.runner;
         let seconds = self.began.elapsed().as_secs_f64();
         let reached = match records {
             Some(_) => {
@@ -143,7 +143,7 @@ impl Fuzzer {
             None => "blind".to_owned(),
         };
         eprintln!(
-            "{seconds:.0} s: {runs} runs ({:.0}/s), {killed} killed, corpus {}, {reached}",
+            "{seconds:.0} s: {runs} runs ({:.0}/s), {late} late, {died} died, corpus {}, {reached}",
             *runs as f64 / seconds,
             self.corpus.len()
         );

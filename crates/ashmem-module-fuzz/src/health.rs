@@ -80,15 +80,15 @@ impl Health {
         Ok(())
     }
 
-    /// Looks whether all is well now that no process of the input is left; else what is not.
-    pub(crate) fn check(&mut self, thorough: bool) -> Result<(), String> {
+    /// Looks whether all is well; else what is not. With `ended` no process of an input is left, and nothing else may be.
+    pub(crate) fn check(&mut self, ended: bool) -> Result<(), String> {
         if let Some(line) = complaint(&mut self.log).map_err(|error| format!("{error:#}"))? {
             return Err(format!("the kernel said: {line}"));
         }
-        if !soon(|| users() == 0) {
+        if ended && !soon(|| users() == 0) {
             return Err(format!("{} users hold the module though no process is left", users()));
         }
-        if thorough && !soon(|| purgeable().is_empty()) {
+        if ended && !soon(|| purgeable().is_empty()) {
             return Err(format!("there are no regions, and the shrinker counts {}", purgeable()));
         }
         Ok(())

@@ -125,6 +125,24 @@ pub(crate) fn trace(_actor: &Actor<'_>, step: &Step) -> i64 {
     put(&format!("{TRACEPOINTS}{event}/enable"), on)
 }
 
+pub(crate) fn read_trace(_actor: &Actor<'_>, _step: &Step) -> i64 {
+    fs::read("/sys/kernel/tracing/trace").map_or(-1, |text| text.len() as i64)
+}
+
+/// Listens to one of the tracepoints as perf does, for as long as the descriptor is open.
+pub(crate) fn perf(actor: &Actor<'_>, step: &Step) -> i64 {
+    let event = pick(step.a, &["open", "ioctl", "mmap", "purge", "pin", "unpin", "release", "set_name", "set_size"]);
+    let Ok(id) = fs::read_to_string(format!("{TRACEPOINTS}/{event}/id")) else { return -1 };
+    // `struct perf_event_attr` in its first form: type and size, config (the event's number), sample_period.
+    const TRACEPOINT: u64 = 2;
+    const SIZE: u64 = 64;
+    let attributes = [TRACEPOINT | SIZE << 32, id.trim().parse().unwrap_or_default(), 1, 0, 0, 0, 0, 0];
+    // SAFETY: the structure is as long as it says.
+    let file = unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0) };
+    actor.world.set_file(step.file, file as i32);
+    file.min(0)
+}
+
 /// Makes the n-th fallible call of the calling thread fail (Documentation/fault-injection), 0 for none.
 pub(crate) fn set_fail(n: u32) {
     // Kernels without fault injection have no such file, and nothing fails.

@@ -1,11 +1,9 @@
-//! A fuzzer that lives in the machine whose kernel it tries: it plays random inputs on the module, each in a process of its
-//! own, and keeps those that reach something new of the module's code, as the kernel records it (KCOV).
+//! A fuzzer that lives in the machine whose kernel it tries: it plays random inputs on the module, and keeps those that reach something new of the module's code, as the kernel records it (KCOV).
 //!
 //! It runs as root in a virtual machine that holds nothing else (`cargo xtask fuzz --module`). What it is about to try it
 //! writes on the kernel's console first, so that whoever reads the console of a machine that died knows what killed it.
 //! How it stands it tells on stderr. The exit status is 1 after a finding.
 
-mod child;
 mod coverage;
 mod files;
 mod fuzzer;
@@ -17,6 +15,7 @@ mod machine;
 mod mappings;
 mod mutation;
 mod operation;
+mod player;
 mod requests;
 mod ring;
 mod runner;
@@ -32,13 +31,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 
-use crate::child::Records;
 use crate::coverage::Sites;
 use crate::fuzzer::Fuzzer;
 use crate::health::Health;
 use crate::input::Input;
 use crate::journal::Journal;
 use crate::kcov::Kcov;
+use crate::player::Records;
 use crate::runner::{Finding, Runner};
 
 /// Fuzz the kernel module from inside a virtual machine
@@ -97,8 +96,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
         records: None,
         journal: Journal::open()?,
         health: Health::begin()?,
+        player: None,
         runs: 0,
-        killed: 0,
+        late: 0,
+        died: 0,
     };
     runner.records = records(&runner.sites);
     let mut fuzzer = Fuzzer::new(runner, arguments.seed);

@@ -17,6 +17,7 @@ pub(crate) fn map(actor: &Actor<'_>, step: &Step) -> i64 {
     ];
     let length = if step.a < 240 { length(step.a) } else { wide(step.a) as usize };
     let offset = if step.d < 192 { 0 } else { wide(step.d) & !(PAGE - 1) };
+    let (old, mapped) = actor.world.map(step.map);
     let (rights, flags) = (protection(step.b), pick(step.c, &FLAGS));
     // SAFETY: new memory at an address of the kernel's choice.
     let start =
@@ -25,6 +26,9 @@ pub(crate) fn map(actor: &Actor<'_>, step: &Step) -> i64 {
         return -1;
     }
     actor.world.set_map(step.map, start as usize, length);
+    // What was there would be nobody's.
+    // SAFETY: the world's mappings hold no Rust object.
+    unsafe { libc::munmap(old as *mut _, mapped) };
     0
 }
 

@@ -1,27 +1,26 @@
-//! One input after the other, each in a process of its own with a time limit, from the outside.
+//! One input after the other, with a time limit, from the outside.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::child::{self, Records};
 use crate::coverage::{Bases, Feature, Sites};
 use crate::health::Health;
 use crate::input::Input;
 use crate::journal::Journal;
+use crate::player::{Played, Player, Records};
 
 /// How long an input may take; then its processes are killed, which is no failure of the kernel's.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long killed processes may take to be gone; then they cannot be killed, which is one.
 const GRACE: Duration = Duration::from_secs(90);
-/// After so many inputs all is looked at, not only what is quickly seen.
-const THOROUGH: u64 = 64;
 
 /// What came of an input on a kernel that stayed well.
 pub(crate) struct Outcome {
     pub(crate) features: HashSet<Feature>,
-    pub(crate) killed: bool,
+    /// Whether it was over in time, by itself.
+    pub(crate) whole: bool,
 }
 
 /// A kernel that did not.
@@ -39,8 +38,10 @@ pub(crate) struct Runner {
     pub(crate) records: Option<Records>,
     pub(crate) journal: Journal,
     pub(crate) health: Health,
+    pub(crate) player: Option<Player>,
     pub(crate) runs: u64,
-    pub(crate) killed: u64,
+    pub(crate) late: u64,
+    pub(crate) died: u64,
 }
 
 impl Runner {
@@ -53,63 +54,60 @@ impl Runner {
             record.clear();
         }
         let before = self.bases.take().unwrap_or_else(|| self.sites.bases());
-        // SAFETY: this process has one thread, so the child may run any code.
-        let child = unsafe { libc::fork() };
-        match child {
-            0 => child::play(input, self.records.as_ref()),
-            ..0 => return Err(finding(format!("fork: {}", std::io::Error::last_os_error()))),
-            _ => {}
+        let mut player = match self.player.take() {
+            Some(player) => player,
+            None => Player::start(self.records.as_ref()).map_err(|error| finding(format!("fork: {error}")))?,
+        };
+        let played = player.play(input, LIMIT);
+        self.late += u64::from(played == Played::Late);
+        self.died += u64::from(played == Played::Died);
+        let whole = matches!(played, Played::Whole | Played::Last);
+        let ended = played != Played::Whole;
+        match played {
+            Played::Whole => self.player = Some(player),
+            // One that has ended by itself needs a moment, one that has not is given none.
+            Played::Last => end(player, LIMIT).map_err(finding)?,
+            Played::Died | Played::Late => end(player, Duration::ZERO).map_err(finding)?,
         }
-        let killed = wait(child).map_err(finding)?;
-        self.killed += u64::from(killed);
+        let records: Vec<_> = self.records.iter().flatten().map(|record| record.addresses()).collect();
         self.health.restore(input).map_err(finding)?;
-        self.health.check(self.runs.is_multiple_of(THOROUGH)).map_err(finding)?;
+        self.health.check(ended).map_err(finding)?;
         let moved = input.does(&["load the module", "unload the module"]);
         let after = if moved { self.sites.bases() } else { before.clone() };
-        let records: Vec<_> = self.records.iter().flatten().map(|record| record.addresses()).collect();
         let features = self.sites.features(&records, &[&before, &after]);
         self.bases = Some(after);
-        Ok(Outcome { features, killed })
+        Ok(Outcome { features, whole })
     }
 }
 
-/// Waits until nothing is left of a child: whether it had to be killed, or what cannot be.
-fn wait(child: libc::pid_t) -> Result<bool, String> {
+/// Waits until nothing is left of a player, killing what does not end by itself; else what cannot be killed.
+fn end(player: Player, patience: Duration) -> Result<(), String> {
+    let process = player.process;
+    drop(player);
     let began = Instant::now();
     let (mut killed, mut pause) = (false, Duration::from_micros(200));
     loop {
-        // Orphans of the child come to this process: it has made itself their reaper.
+        // Orphans of the player come to this process: it has made itself their reaper.
         // SAFETY: the status is not wanted.
         match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
             0 => {}
             // No child is left.
-            ..0 => return Ok(killed),
-            gone => {
-                if gone == child {
-                    // What it left running would run into the next input.
-                    kill(child);
-                }
-                continue;
-            }
+            ..0 => return Ok(()),
+            _ => continue,
         }
-        if began.elapsed() > LIMIT && !killed {
-            kill(child);
+        if began.elapsed() > patience && !killed {
+            // SAFETY: signals our own child's group, which all its descendants are in.
+            unsafe {
+                libc::kill(-process, libc::SIGKILL);
+                libc::kill(process, libc::SIGKILL);
+            }
             killed = true;
         }
-        if began.elapsed() > LIMIT + GRACE {
-            return Err(format!("a process cannot be killed:\n{}", stacks(child)));
+        if began.elapsed() > patience + GRACE {
+            return Err(format!("a process cannot be killed:\n{}", stacks(process)));
         }
         std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(if killed { 50 } else { 2 }));
-    }
-}
-
-/// Kills a child's process group, which all its descendants are in.
-fn kill(child: libc::pid_t) {
-    // SAFETY: signals our own child's group; a number of a group that is gone is an error.
-    unsafe {
-        libc::kill(-child, libc::SIGKILL);
-        libc::kill(child, libc::SIGKILL);
+        pause = (pause * 2).min(Duration::from_millis(20));
     }
 }
 

@@ -11,6 +11,9 @@ use crate::value::PAGE;
 /// Bytes of the memory that valid pointers lead to.
 pub(crate) const BUFFER: usize = 16 * PAGE as usize;
 
+/// The most processes an input may leave running.
+const CHILDREN: usize = 8;
+
 /// A mapping's place: where it begins and how long it is, both 0 for none.
 #[derive(Default)]
 struct Mapping {
@@ -23,6 +26,9 @@ pub(crate) struct World {
     files: [AtomicI32; PLACES],
     maps: [Mapping; PLACES],
     userfault: AtomicI32,
+    children: [AtomicI32; CHILDREN],
+    /// How many children there were; more than there is room for in a forked process, which has none.
+    forks: AtomicUsize,
     /// Memory below 4 GiB, for 32-bit callers too; what follows it is mapped nowhere.
     buffer: usize,
 }
@@ -45,6 +51,8 @@ impl World {
             files: std::array::from_fn(|_| AtomicI32::new(-1)),
             maps: Default::default(),
             userfault: AtomicI32::new(-1),
+            children: Default::default(),
+            forks: AtomicUsize::new(0),
             buffer,
         }
     }
@@ -100,7 +108,40 @@ impl World {
         close(self.userfault.swap(file, Relaxed))
     }
 
-    /// Memory for `length` bytes to hand to the kernel.
+    /// Whether the calling process may fork once more.
+    pub(crate) fn may_fork(&self) -> bool {
+        self.forks.load(Relaxed) < CHILDREN
+    }
+
+    /// The calling process is a forked one.
+    pub(crate) fn set_forked(&self) {
+        self.forks.store(CHILDREN, Relaxed);
+    }
+
+    /// Another process that goes on by itself.
+    pub(crate) fn add_child(&self, child: libc::pid_t) {
+        // The two threads may both pass by `may_fork`; a child too many is the reaper's.
+        if let Some(place) = self.children.get(self.forks.fetch_add(1, Relaxed)) {
+            place.store(child, Relaxed);
+        }
+    }
+
+    /// Ends the processes that go on by themselves.
+    pub(crate) fn end_children(&self) {
+        for child in &self.children {
+            let child = child.swap(0, Relaxed);
+            if child > 0 {
+                // SAFETY: a child of this process, which nobody else waits for.
+                unsafe {
+                    libc::kill(child, libc::SIGKILL);
+                    libc::waitpid(child, std::ptr::null_mut(), 0);
+                }
+            }
+        }
+        self.forks.store(0, Relaxed);
+    }
+
+    /// Memory to hand to the kernel.
     pub(crate) fn buffer(&self) -> usize {
         self.buffer
     }

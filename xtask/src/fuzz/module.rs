@@ -63,11 +63,15 @@ impl Search {
         Ok(if found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
+    fn home(&self) -> Result<Home> {
+        Home::new(self.kernel, self.smp, self.memory, true)
+    }
+
     /// Runs the inputs of a file; whether they brought up anything.
     fn again(&self, file: &Path) -> Result<bool> {
         let inputs = inputs(&fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?);
         let arguments = ["--replay".to_owned(), TIMES.to_string()];
-        let outcome = machine(self.kernel, self.smp, self.memory, &inputs, &arguments, LIFE, true)?;
+        let outcome = self.home()?.boot(&inputs, &arguments, LIFE)?;
         println!("{}", outcome.status);
         Ok(!outcome.status.is_success())
     }
@@ -77,6 +81,7 @@ impl Search {
         let end = Instant::now() + Duration::from_secs(self.minutes * 60);
         let mut seed = self.seed.unwrap_or_else(now);
         let mut findings = 0;
+        let home = self.home()?;
         loop {
             let left = end.saturating_duration_since(Instant::now()).min(LIFE);
             if left.is_zero() || findings == ENOUGH {
@@ -85,7 +90,7 @@ impl Search {
             let known = known()?;
             eprintln!("fuzz: a machine with kernel {}, {} known inputs, seed {seed}", self.kernel, known.len());
             let arguments = ["--seconds".to_owned(), left.as_secs().to_string(), "--seed".to_owned(), seed.to_string()];
-            let outcome = machine(self.kernel, self.smp, self.memory, &known, &arguments, left, true)?;
+            let outcome = home.boot(&known, &arguments, left)?;
             let journal = Journal::of(&outcome.console);
             journal.keep()?;
             if vm::is_emulators_fault(&outcome.console) {
@@ -131,9 +136,9 @@ impl Search {
 /// The corpus of the tree, once through, on a kernel without a record of coverage: what was found once stays mended.
 pub(crate) fn step(kernel: Line) -> Step {
     Step::new(format!("fuzzer's corpus on the module, kernel {kernel}"), move || {
-        let inputs = corpus(&tree())?;
         let arguments = ["--replay".to_owned(), "1".to_owned()];
-        let outcome = machine(kernel, 2, 1024, &inputs.into_iter().collect::<Vec<_>>(), &arguments, LIFE, false)?;
+        let inputs: Vec<String> = corpus(&tree())?.into_iter().collect();
+        let outcome = Home::new(kernel, 2, 1024, false)?.boot(&inputs, &arguments, LIFE)?;
         if outcome.status.is_success() {
             let said = String::from_utf8_lossy(&outcome.stderr);
             return Ok(Verdict::Passed(said.lines().last().unwrap_or_default().to_owned()));
@@ -143,29 +148,43 @@ pub(crate) fn step(kernel: Line) -> Step {
     })
 }
 
-/// Boots a machine with the module, which tells a kernel with KCOV what of it runs, and the fuzzer in it.
-fn machine(
+/// A machine with the module, which tells a kernel with KCOV what of it runs, and the fuzzer in it.
+struct Home {
     kernel: Line,
     processors: u32,
     memory: u32,
-    inputs: &[String],
-    arguments: &[String],
-    life: Duration,
     live: bool,
-) -> Result<VmOutcome> {
-    let given = workspace::cache("fuzz/module")?.join(format!("given-{}-{kernel}", std::process::id()));
-    let mut options = Options { smp: processors, memory, timeout: life.as_secs() + MARGIN, ..Options::default() };
-    let mut all = arguments.to_vec();
-    if !inputs.is_empty() {
-        fs::write(&given, inputs.join("\n")).with_context(|| format!("writing {}", given.display()))?;
-        options.file.push(format!("{}:{GIVEN}", given.display()));
-        all.extend(["--corpus".to_owned(), GIVEN.to_owned()]);
+    fuzzer: PathBuf,
+}
+
+impl Home {
+    fn new(kernel: Line, processors: u32, memory: u32, live: bool) -> Result<Self> {
+        Ok(Self { kernel, processors, memory, live, fuzzer: static_program::build("ashmem-module-fuzz")? })
     }
-    let program = static_program::build("ashmem-module-fuzz")?;
-    let outcome = vm::run(&VmRequest { kernel, options, program, arguments: all, live });
-    // Read when the machine was packed.
-    let _ = fs::remove_file(&given);
-    outcome
+
+    /// Boots it, for one life.
+    fn boot(&self, inputs: &[String], arguments: &[String], life: Duration) -> Result<VmOutcome> {
+        let given = workspace::cache("fuzz/module")?.join(format!("given-{}-{}", std::process::id(), self.kernel));
+        let mut options = Options {
+            smp: self.processors,
+            // Pages move between nodes, where each has a processor.
+            numa: self.processors.clamp(1, 2),
+            memory: self.memory,
+            timeout: life.as_secs() + MARGIN,
+            ..Options::default()
+        };
+        let mut arguments = arguments.to_vec();
+        if !inputs.is_empty() {
+            fs::write(&given, inputs.join("\n")).with_context(|| format!("writing {}", given.display()))?;
+            options.file.push(format!("{}:{GIVEN}", given.display()));
+            arguments.extend(["--corpus".to_owned(), GIVEN.to_owned()]);
+        }
+        let (kernel, program, live) = (self.kernel, self.fuzzer.clone(), self.live);
+        let outcome = vm::run(&VmRequest { kernel, options, program, arguments, live });
+        // Read when the machine was packed.
+        let _ = fs::remove_file(&given);
+        outcome
+    }
 }
 
 /// What the fuzzer wrote on the console.
