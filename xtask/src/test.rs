@@ -106,6 +106,7 @@ impl Test {
             steps.extend(Line::DEBUG.map(trial));
             steps.extend(Line::DEBUG.map(races));
             steps.push(failslab());
+            steps.push(fuzz::module::search_step());
             steps.push(recipes::tracing_on_module());
             steps.push(under_run_booted(Line::V6_1));
             steps.push(waydroid::booted());

@@ -19,6 +19,7 @@ mod player;
 mod requests;
 mod ring;
 mod runner;
+mod swap;
 mod userfault;
 mod value;
 mod world;
@@ -88,6 +89,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Some(path) => read(path)?,
         None => Vec::new(),
     };
+    if let Err(error) = swap::switch_on() {
+        eprintln!("without swap: {error}");
+    }
     // SAFETY: touches no memory of ours.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
     let mut runner = Runner {

@@ -12,7 +12,7 @@ use crate::journal::Journal;
 use crate::player::{Played, Player, Records};
 
 /// How long an input may take; then its processes are killed, which is no failure of the kernel's.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(20);
 /// How long killed processes may take to be gone; then they cannot be killed, which is one.
 const GRACE: Duration = Duration::from_secs(90);
 

@@ -22,6 +22,8 @@ const GIVEN: &str = "/corpus";
 const LIFE: Duration = Duration::from_secs(20 * 60);
 /// What a machine may need beyond the search itself: boot, a hung process waited for, the last looks.
 const MARGIN: u64 = 420;
+/// Memory of a machine, in MiB: a kernel with KASAN keeps an eighth for itself.
+const MEMORY: u32 = 1536;
 /// After so many findings something is broken that has to be mended first.
 const ENOUGH: usize = 8;
 /// Inputs kept with a finding: what came before may have to do with it.
@@ -42,7 +44,7 @@ pub(crate) struct Search {
     #[arg(long, default_value_t = 2, requires = "module")]
     smp: u32,
     /// With --module: memory in MiB
-    #[arg(long, default_value_t = 1536, requires = "module")]
+    #[arg(long, default_value_t = MEMORY, requires = "module")]
     memory: u32,
     /// With --module: where the disorder begins [default: another place each time]
     #[arg(long, requires = "module")]
@@ -58,30 +60,26 @@ impl Search {
         setup::ensure(&[self.kernel])?;
         let found = match &self.replay {
             Some(file) => usize::from(self.again(file)?),
-            None => self.search()?,
+            None => self.search(true)?,
         };
         Ok(if found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    fn home(&self) -> Result<Home> {
-        Home::new(self.kernel, self.smp, self.memory, true)
     }
 
     /// Runs the inputs of a file; whether they brought up anything.
     fn again(&self, file: &Path) -> Result<bool> {
         let inputs = inputs(&fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?);
         let arguments = ["--replay".to_owned(), TIMES.to_string()];
-        let outcome = self.home()?.boot(&inputs, &arguments, LIFE)?;
+        let outcome = Home::new(self.kernel, self.smp, self.memory, true)?.boot(&inputs, &arguments, LIFE)?;
         println!("{}", outcome.status);
         Ok(!outcome.status.is_success())
     }
 
     /// One machine after the other until the time is over; how many findings there were.
-    fn search(&self) -> Result<usize> {
+    fn search(&self, live: bool) -> Result<usize> {
         let end = Instant::now() + Duration::from_secs(self.minutes * 60);
         let mut seed = self.seed.unwrap_or_else(now);
         let mut findings = 0;
-        let home = self.home()?;
+        let home = Home::new(self.kernel, self.smp, self.memory, live)?;
         loop {
             let left = end.saturating_duration_since(Instant::now()).min(LIFE);
             if left.is_zero() || findings == ENOUGH {
@@ -145,6 +143,18 @@ pub(crate) fn step(kernel: Line) -> Step {
         }
         let last = Journal::of(&outcome.console).runs.pop().unwrap_or_default();
         Ok(Verdict::Failed(format!("{}\nthe last input: {last}", outcome.status)))
+    })
+}
+
+/// A search of some minutes on the kernel that records coverage.
+pub(crate) fn search_step() -> Step {
+    const MINUTES: u64 = 10;
+    Step::new(format!("fuzzer of the module, kernel kasan, {MINUTES} min"), move || {
+        let search = Search { minutes: MINUTES, kernel: Line::Kasan, smp: 2, memory: MEMORY, seed: None, replay: None };
+        Ok(match search.search(false)? {
+            0 => Verdict::Passed(format!("{} known inputs", known()?.len())),
+            findings => Verdict::Failed(format!("{findings} findings, kept in target/ashmem/fuzz/findings")),
+        })
     })
 }
 
