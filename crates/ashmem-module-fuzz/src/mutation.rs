@@ -29,12 +29,23 @@ fn place(random: &mut Rng) -> u8 {
     if random.bool() { 0 } else { random.u8(..6) }
 }
 
-/// The step of an operation by its name, with these operands.
+/// The step of an operation by its name on the first file and mapping, with these operands.
 fn named(name: &str, operands: [u8; 4]) -> Bytes {
     let code = OPERATIONS.iter().position(|operation| operation.name == name).unwrap_or_default() as u8;
     let [a, b, c, d] = operands;
     [code, 0, a, b, c, d]
 }
+
+/// As [`named`], on the second file.
+fn named_on_second(name: &str, operands: [u8; 4]) -> Bytes {
+    let mut step = named(name, operands);
+    step[1] = 1;
+    step
+}
+
+/// What is done to a backing file first.
+const ON_BACKING_FILES: &[&str] =
+    &["write", "pwrite", "mmap", "fallocate", "ftruncate", "fchmod", "fsetxattr", "splice"];
 
 /// An input from nothing: mostly a region that is mapped, touched and unpinned, then whatever comes.
 pub(crate) fn fresh(random: &mut Rng) -> Input {
@@ -47,6 +58,15 @@ pub(crate) fn fresh(random: &mut Rng) -> Input {
         steps.push(named("touch", [0; 4]));
         if random.bool() {
             steps.push(named("UNPIN", [0; 4]));
+        }
+        if random.u8(..4) == 0 {
+            // The backing file, and something done to it.
+            steps.push(named_on_second("open in map_files", [random.u8(..2), 0, 0, 0]));
+            let what = random.choice(ON_BACKING_FILES).copied().unwrap_or("write");
+            steps.push(named_on_second(what, [random.u8(..), random.u8(..), random.u8(..), 0]));
+        }
+        if random.u8(..8) == 0 {
+            steps.insert(0, named("tracepoints", [0; 4]));
         }
     }
     let more = random.usize(1..12);
@@ -119,7 +139,7 @@ fn byte(random: &mut Rng) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{fresh, like, named};
+    use super::{ON_BACKING_FILES, fresh, like};
     use crate::input::{Input, LONGEST};
     use crate::operation::OPERATIONS;
 
@@ -148,9 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_is_made_of_known_operations() {
-        for (place, name) in ["open", "SET_SIZE", "mmap", "touch", "UNPIN", "make the next fail"].iter().enumerate() {
-            assert_eq!(place == 0, named(name, [0; 4])[0] == 0, "{name}");
+    fn the_beginnings_are_made_of_known_operations() {
+        let others =
+            ["open", "SET_SIZE", "mmap", "touch", "UNPIN", "open in map_files", "tracepoints", "make the next fail"];
+        for name in others.iter().chain(ON_BACKING_FILES) {
+            assert!(OPERATIONS.iter().any(|operation| operation.name == *name), "{name}");
         }
     }
 }
