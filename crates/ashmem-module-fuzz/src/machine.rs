@@ -88,8 +88,13 @@ pub(crate) fn load_module() -> i64 {
     unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) }
 }
 
-pub(crate) fn unload(_actor: &Actor<'_>, _step: &Step) -> i64 {
-    unload_module()
+/// Unloads the module, and loads it at once again every other time.
+pub(crate) fn unload(_actor: &Actor<'_>, step: &Step) -> i64 {
+    let gone = unload_module();
+    if step.a & 1 == 0 {
+        load_module();
+    }
+    gone
 }
 
 /// Unloads the module; -1 while it is in use.

@@ -68,6 +68,9 @@ pub(crate) fn fresh(random: &mut Rng) -> Input {
         if random.u8(..8) == 0 {
             steps.insert(0, named("tracepoints", [0; 4]));
         }
+        if random.u8(..4) == 0 {
+            purged_meanwhile(random, &mut steps);
+        }
     }
     let more = random.usize(1..12);
     steps.extend((0..more).map(|_| step(random)));
@@ -84,6 +87,19 @@ pub(crate) fn like(random: &mut Rng, base: &Input, other: &Input) -> Input {
         steps.push(step(random));
     }
     Input::new(steps)
+}
+
+/// The second thread has everything purged, time and again, while the first pins and unpins.
+fn purged_meanwhile(random: &mut Rng, steps: &mut Vec<Bytes>) {
+    for _ in 0..random.u8(2..6) {
+        let purge = random.choice(["PURGE_ALL_CACHES", "shrinker's scan", "drop caches"]).unwrap_or("PURGE_ALL_CACHES");
+        let mut step = named(purge, [6, 0, 0, 0]);
+        step[0] |= SECOND;
+        steps.push(step);
+        let pin = random.choice(["PIN", "GET_PIN_STATUS", "many pinned again"]).unwrap_or("PIN");
+        steps.push(named(pin, [random.u8(..4), random.u8(..8), 0, 0]));
+        steps.push(named("UNPIN", [0; 4]));
+    }
 }
 
 fn change(random: &mut Rng, steps: &mut Vec<Bytes>, other: &[Bytes]) {
