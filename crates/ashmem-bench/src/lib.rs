@@ -45,6 +45,21 @@ pub mod figure {
         format!("pins.{ranges}")
     }
 
+    /// The longest that somebody waits for the processor while this is done to [`MANY_RANGES`](super::MANY_RANGES).
+    pub fn wait_for_processor(what: &str) -> String {
+        format!("wait.processor.{what}")
+    }
+
+    /// The longest that somebody waits for the region meanwhile, the processor included.
+    pub fn wait_for_region(what: &str) -> String {
+        format!("wait.region.{what}")
+    }
+
+    /// From the first stall until an unpinned region is memory for others, unpinned as so many ranges.
+    pub fn given_back(ranges: u32) -> String {
+        format!("given-back.{ranges}")
+    }
+
     /// One call out of the lifecycle.
     pub fn piece(call: &str) -> String {
         format!("piece.{call}")
@@ -53,6 +68,15 @@ pub mod figure {
 
 /// How many unpinned ranges a region has beside the measured one.
 pub const RANGES: [u32; 8] = [0, 1, 16, 256, 1024, 4096, 8192, 16384];
+
+/// How many ranges of one region are pinned, unpinned and closed while others wait.
+pub const MANY_RANGES: u32 = 1 << 19;
+
+/// What others wait for, the first for comparison; closing has no region to wait for.
+pub const WAITS: [&str; 4] = ["nothing", "pin", "unpin", "close"];
+
+/// As how many ranges a region is unpinned whose pages are wanted back.
+pub const PRESSED_RANGES: [u32; 3] = [1, 64, 1024];
 
 /// The calls of a region's life that are measured one by one.
 pub const PIECES: [&str; 9] =

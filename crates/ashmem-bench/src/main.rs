@@ -7,7 +7,9 @@ mod library;
 mod life;
 mod memory;
 mod pins;
+mod pressure;
 mod system;
+mod wait;
 
 use anyhow::{Context, Result};
 use ashmem_bench::Report;
@@ -46,6 +48,10 @@ enum What {
     Pins,
     /// two threads on two regions against one (wants two processors)
     Threads,
+    /// how long others wait while 2^19 ranges are pinned, unpinned, closed (wants one processor, as root)
+    Wait,
+    /// how soon 256 MiB of unpinned pages are memory for others (wants 512 MiB of memory)
+    Pressure,
     /// kernel memory of an open, sized, named region (as root)
     MemoryRegion,
     /// kernel memory of an unpinned range (as root)
@@ -66,6 +72,8 @@ impl What {
             Self::Touch => life::touch(clock, device)?,
             Self::Pins => pins::among_others(clock, device)?,
             Self::Threads => pins::threads(clock, device)?,
+            Self::Wait => wait::over_many_ranges(device)?,
+            Self::Pressure => pressure::given_back(clock, device)?,
             Self::MemoryRegion => memory::region(device)?,
             Self::MemoryRange => memory::range(device)?,
             Self::Library => library::both(clock)?,

@@ -3,6 +3,7 @@
 use ashmem_core::abi;
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{ffi::CString, io, os::unix::ffi::OsStrExt};
 
 /// The page size, in bytes.
@@ -130,6 +131,27 @@ impl Descriptor {
         self.pinning("PIN", abi::PIN, page)
     }
 
+    /// UNPIN of some pages.
+    pub(crate) fn unpin_pages(self, first: u32, pages: u32) -> Answer<()> {
+        self.pinning_pages("UNPIN", abi::UNPIN, first, pages).map(drop)
+    }
+
+    /// UNPIN of the whole region.
+    pub(crate) fn unpin_all(self) -> Answer<()> {
+        self.unpin_pages(0, 0)
+    }
+
+    /// PIN of the whole region.
+    pub(crate) fn pin_all(self) -> Answer {
+        self.pinning_pages("PIN", abi::PIN, 0, 0)
+    }
+
+    /// SET_PROT_MASK to what a region begins with.
+    pub(crate) fn set_prot_all(self) -> Answer<()> {
+        let all = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+        self.ioctl("SET_PROT_MASK", abi::SET_PROT_MASK, all as usize).map(drop)
+    }
+
     /// mmap(2), shared, read and write, with further flags, where the kernel likes (0) or at a place of ours.
     #[inline(always)]
     pub(crate) fn map(self, place: usize, len: usize, flags: i32) -> Answer<usize> {
@@ -141,7 +163,12 @@ impl Descriptor {
 
     #[inline(always)]
     fn pinning(self, call: &'static str, command: u32, page: u32) -> Answer {
-        let pin = abi::Pin { offset: page * PAGE as u32, len: PAGE as u32 };
+        self.pinning_pages(call, command, page, 1)
+    }
+
+    #[inline(always)]
+    fn pinning_pages(self, call: &'static str, command: u32, first: u32, pages: u32) -> Answer {
+        let pin = abi::Pin { offset: first * PAGE as u32, len: pages * PAGE as u32 };
         self.ioctl(call, command, &raw const pin as usize)
     }
 
@@ -159,6 +186,18 @@ pub(crate) fn reserve(len: usize) -> Answer<usize> {
     // SAFETY: the kernel picks a free place.
     let at = unsafe { libc::syscall(libc::SYS_mmap, 0_usize, len + TABLE, libc::PROT_NONE, flags, -1_i64, 0_usize) };
     answer("mmap of a reservation", at).map(|at| (at as usize).next_multiple_of(TABLE))
+}
+
+/// Memory of nobody else's, in small pages, of which none is there yet.
+pub(crate) fn reserve_memory(len: usize) -> Answer<usize> {
+    let (prot, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+    // SAFETY: the kernel picks a free place.
+    let at = unsafe { libc::syscall(libc::SYS_mmap, 0_usize, len, prot, flags, -1_i64, 0_usize) };
+    let at = answer("mmap of memory", at)? as usize;
+    // SAFETY: advice about the new mapping.
+    let advised = unsafe { libc::syscall(libc::SYS_madvise, at, len, libc::MADV_NOHUGEPAGE) };
+    answer("madvise", advised).map(|_| at)
 }
 
 /// munmap(2).
@@ -192,6 +231,69 @@ pub(crate) fn stay_on(processor: usize) -> Answer<()> {
     unsafe { libc::CPU_SET(processor, &mut set) };
     // SAFETY: the set's own size is passed.
     answer("sched_setaffinity", unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) }.into()).map(drop)
+}
+
+/// The calling thread goes before all that have no or a lower real-time priority.
+pub(crate) fn go_first(sched_priority: i32) -> Answer<()> {
+    let parameters = libc::sched_param { sched_priority };
+    // SAFETY: reads one structure and concerns the calling thread.
+    let scheduled = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+    answer("sched_setscheduler (a real-time priority, as root)", scheduled.into()).map(drop)
+}
+
+/// The clock of timers.
+pub(crate) fn monotonic() -> Answer<Duration> {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one structure.
+    let read = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    answer("clock_gettime", read.into()).map(|_| Duration::new(now.tv_sec as u64, now.tv_nsec as u32))
+}
+
+/// Sleeps until that clock shows this.
+pub(crate) fn sleep_until(wake: Duration) -> Answer<()> {
+    let wake = libc::timespec { tv_sec: wake.as_secs() as i64, tv_nsec: wake.subsec_nanos().into() };
+    // SAFETY: reads one structure; the time left is not asked for.
+    let slept = unsafe {
+        libc::syscall(libc::SYS_clock_nanosleep, libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &raw const wake, 0_usize)
+    };
+    answer("clock_nanosleep", slept).map(drop)
+}
+
+/// Another process like this one; 0 in it. To be called while there is one thread.
+pub(crate) fn fork() -> Answer<i32> {
+    // SAFETY: one thread, so that no lock is held by one that is not copied.
+    let child = unsafe { libc::fork() };
+    answer("fork", child.into()).map(|_| child)
+}
+
+/// Ends such a process at once.
+pub(crate) fn end(status: i32) -> ! {
+    // SAFETY: takes a number only.
+    unsafe { libc::_exit(status) }
+}
+
+/// Waits for the end of a child; the signal that killed it, if one did.
+pub(crate) fn wait_for(child: i32) -> Answer<Option<i32>> {
+    let mut status = 0;
+    // SAFETY: writes one number.
+    answer("waitpid", unsafe { libc::waitpid(child, &raw mut status, 0) }.into())?;
+    Ok(libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status)))
+}
+
+/// The machine's memory, in bytes.
+pub(crate) struct Memory {
+    pub(crate) free: usize,
+    pub(crate) shared: usize,
+}
+
+/// sysinfo(2).
+pub(crate) fn memory() -> Answer<Memory> {
+    // SAFETY: numbers may be zero.
+    let mut info: libc::sysinfo = unsafe { std::mem::zeroed() };
+    // SAFETY: writes one structure.
+    answer("sysinfo", unsafe { libc::sysinfo(&raw mut info) }.into())?;
+    let unit = info.mem_unit as usize;
+    Ok(Memory { free: info.freeram as usize * unit, shared: info.sharedram as usize * unit })
 }
 
 /// Lets this process have so many descriptors, and makes the kernel's table of them that large at once.

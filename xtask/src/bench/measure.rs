@@ -11,8 +11,18 @@ use std::thread;
 use std::time::Instant;
 
 /// What is counted in instructions, on one processor.
-const COUNTED: [&str; 8] =
-    ["lifecycle", "pieces", "open-close", "get-size", "touch", "pins", "memory-region", "memory-range"];
+const COUNTED: [&str; 10] = [
+    "lifecycle",
+    "pieces",
+    "open-close",
+    "get-size",
+    "touch",
+    "pins",
+    "wait",
+    "pressure",
+    "memory-region",
+    "memory-range",
+];
 /// What is timed by the clock, on two.
 const TIMED: [&str; 1] = ["threads"];
 
