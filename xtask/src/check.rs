@@ -183,7 +183,7 @@ fn threats() -> Result<Verdict> {
 }
 
 /// Whether this names a test of these sources: a function by its path, a module of tests, a case or a group of cases of the
-/// suite, a fuzz target, a step, or a word in one of the programs of a step.
+/// suite, a fuzz target, a trial of the module among hostile neighbours, a step, or a word in one of the programs of a step.
 fn is_test(name: &str, sources: &[(String, String)]) -> bool {
     let any = |holds: &dyn Fn(&str, &str) -> bool| sources.iter().any(|(file, text)| holds(file, text));
     let function = name.rsplit("::").next().unwrap_or(name);
@@ -202,11 +202,13 @@ fn is_test(name: &str, sources: &[(String, String)]) -> bool {
     let case = name.strip_suffix('*').map_or_else(|| format!("\"{name}\""), |group| format!("\"{group}"));
     let is_case = any(&|file, text| file.contains("conformance/src/cases/") && text.contains(&case));
     let is_target = any(&|file, _| file.ends_with(&format!("fuzz_targets/{name}.rs")));
+    let is_trial =
+        any(&|file, text| file.contains("ashmem-module-trial/src/") && text.contains(&format!("name: \"{name}\"")));
     let step = name.trim_end_matches(" …");
     // Not in this file, which names some to try them out.
     let is_step =
         any(&|file, text| file.starts_with("xtask/src/") && file != "xtask/src/check.rs" && text.contains(step));
-    is_function || is_made || is_module || is_case || is_target || is_step
+    is_function || is_made || is_module || is_case || is_target || is_trial || is_step
 }
 
 /// Texts that are kept word for word as others wrote them, or by a tool.
@@ -237,6 +239,7 @@ mod tests {
             ("crates/agent/src/oci.rs", "mod tests {\n    #[test]\n    fn it_holds() {}\n    fn helper() {}\n}"),
             ("crates/ashmem-conformance/src/cases/security.rs", "Case::new(\"security.race\", …)"),
             ("fuzz/fuzz_targets/lxc.rs", ""),
+            ("crates/ashmem-module-trial/src/neighbours/mod.rs", "Trial {\n        name: \"move-pages\",\n"),
             ("xtask/src/containers.rs", "Step::new(\"LXC containers\", …)"),
         ]
         .map(|(file, text)| (file.to_owned(), text.to_owned()));
@@ -247,12 +250,15 @@ mod tests {
             "security.race",
             "security.*",
             "lxc",
+            "move-pages",
             "LXC containers",
             "LXC …",
         ] {
             assert!(is_test(name, &sources), "{name}");
         }
-        for name in ["helper", "lxc::tests::it_holds", "lxc::tests", "security.rac", "pins.*", "runc containers"] {
+        for name in
+            ["helper", "move-page", "lxc::tests::it_holds", "lxc::tests", "security.rac", "pins.*", "runc containers"]
+        {
             assert!(!is_test(name, &sources), "{name}");
         }
     }

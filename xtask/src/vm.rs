@@ -385,7 +385,6 @@ mod tests {
     use crate::qemu::Life;
     use ashmem_guest::Word;
 
-
     /// As a console showed it: the two bytes of a NOP lie where the breakpoint was met.
     const STALE: &str = "[   34.805423] Oops: int3: 0000 [#1] SMP NOPTI\n\
         [   34.806502] CPU: 0 UID: 0 PID: 0 Comm: swapper/0 Tainted: G           OE       7.3.4+deb13-amd64\n\
