@@ -17,7 +17,7 @@ const NODES: [&str; 2] = ["/dev/binder", "/dev/binderfs/binder"];
 /// Room for the messages this process receives, in bytes.
 const ARENA: usize = 256 << 10;
 /// How long to wait for a context manager that has ended to be let go.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why binder could not be used.
 #[derive(Debug, thiserror::Error)]

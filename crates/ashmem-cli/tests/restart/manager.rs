@@ -77,7 +77,7 @@ impl Manager {
         }
         let child = command.spawn().expect("the agent starts");
         while heard.ready < wanted {
-            let (again, late) = changed.wait_timeout(heard, Duration::from_secs(10)).expect("nobody panicked");
+            let (again, late) = changed.wait_timeout(heard, Duration::from_secs(60)).expect("nobody panicked");
             assert!(!late.timed_out(), "the agent did not say READY=1");
             heard = again;
         }

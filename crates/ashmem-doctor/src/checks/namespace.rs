@@ -33,7 +33,7 @@ impl Check for Namespace {
     }
 
     fn examine(&self, host: &Host) -> Finding {
-        let end = Child::start(enter).and_then(|child| child.end(Duration::from_secs(2)));
+        let end = Child::start(enter).and_then(|child| child.end(Duration::from_secs(10)));
         let errno = match end {
             Ok(End::Exit(0)) => return Finding::ok("a program can have one"),
             Ok(End::Exit(code)) if code < REFUSED_LATE => Errno::from_raw_os_error(code),

@@ -22,7 +22,7 @@ use crate::trial::{self, Provider};
 use crate::way::Way;
 
 /// Nothing here takes longer, unless it hangs.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(10);
 /// What the child's call carries, and the supervisor must be able to read.
 const WORD: &std::ffi::CStr = c"ashmem doctor";
 /// What the supervisor answers.
