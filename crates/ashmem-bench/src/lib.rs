@@ -55,7 +55,7 @@ pub mod figure {
         format!("wait.region.{what}")
     }
 
-    /// From the first stall until an unpinned region is memory for others, unpinned as so many ranges.
+    /// From the first stall until others have had most of an unpinned region, unpinned as so many ranges.
     pub fn given_back(ranges: u32) -> String {
         format!("given-back.{ranges}")
     }

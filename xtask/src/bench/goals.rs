@@ -129,7 +129,7 @@ pub(super) fn rows(results: &Results) -> Vec<Row> {
         wait("the same, 2^19 ranges closed", &figure::wait_for_processor("close")),
         wait("longest wait for the region, 2^19 ranges pinned", &figure::wait_for_region("pin")),
         wait("the same, 2^19 ranges swallowed by one UNPIN", &figure::wait_for_region("unpin")),
-        back("256 MiB given back under pressure, unpinned at once", &figure::given_back(1)),
+        back("240 MiB given back under pressure, unpinned at once", &figure::given_back(1)),
         back("the same, unpinned as 64 ranges", &figure::given_back(64)),
         back("the same, unpinned as 1,024 ranges", &figure::given_back(1024)),
         row("two threads on two regions, unpin and pin", "×", figure::THREADS, Against::Nothing, Goal::AtLeast(1.8)),
