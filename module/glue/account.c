@@ -91,7 +91,8 @@ struct ashmem_account *ashmem_account_get(void)
 			return NULL;
 		fresh->user = user;
 	}
-	kfree(fresh);
+	if (unlikely(fresh))
+		kfree(fresh);
 	if (unlikely(regions > READ_ONCE(max_regions)) && !ashmem_may_exceed()) {
 		ashmem_account_put(account);
 		return NULL;
