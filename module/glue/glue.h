@@ -17,7 +17,7 @@ struct seq_file;
 struct vm_area_struct;
 
 /* Memory for the Rust half of a region and of an unpinned range, in bytes. Rust asserts that its types fit. */
-#define ASHMEM_REGION_BYTES 96
+#define ASHMEM_REGION_BYTES 104
 #define ASHMEM_RANGE_BYTES 64
 
 /* How many workers purge. As Hand::WORKERS in module/src/range.rs. */

@@ -32,7 +32,7 @@ pub(crate) struct Account {
 }
 
 /// Memory for [`crate::region::Region`], as `ASHMEM_REGION_BYTES` in `glue/glue.h`.
-pub(crate) const REGION_BYTES: usize = 96;
+pub(crate) const REGION_BYTES: usize = 104;
 /// Memory for [`crate::range::UnpinnedRange`], as `ASHMEM_RANGE_BYTES` in `glue/glue.h`.
 pub(crate) const RANGE_BYTES: usize = 64;
 

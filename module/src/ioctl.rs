@@ -148,8 +148,8 @@ fn pin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
 #[inline(always)]
 fn pin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, Errno> {
     let (mut rest, mut pinned) = (span, Pinned::Intact);
-    // A range more is needed only where one falls in two: rarely, so it is allocated when the core asks for it.
-    change_pins(region, Spare(None), |pins, spare| {
+    // A range more is needed only where one falls in two.
+    change_pins::<false>(region, |pins, spare| {
         let step = pins.pin(&Ranges, region.facts().share(), rest, spare, STRIDE)?;
         if step.pinned == Pinned::Purged {
             pinned = Pinned::Purged;
@@ -188,33 +188,41 @@ fn unpin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
 
 #[inline(always)]
 fn unpin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, Errno> {
-    // Nearly always needed, so it is asked for at once; where it cannot be had, an UNPIN that needs none goes on.
-    change_pins(region, Spare(Id::allocate(region).ok()), |pins, spare| {
-        pins.unpin(&Ranges, region.facts().share(), span, spare, STRIDE)
-    })?;
+    change_pins::<true>(region, |pins, spare| pins.unpin(&Ranges, region.facts().share(), span, spare, STRIDE))?;
     Ok(0)
 }
 
-/// Runs `work` under the region's lock until it is done, stride by stride, or anew with a spare range if it asks for one;
-/// what is left over is freed after.
+/// Runs `work` under the region's lock until it is done, stride by stride, or anew with a spare range if it asks for one.
+///
+/// `LIKELY`: whether it nearly always needs one. The region's own spare is tried first.
 #[inline(always)]
-fn change_pins(
+fn change_pins<const LIKELY: bool>(
     region: &Region,
-    mut spare: Spare,
     mut work: impl FnMut(&mut Pins<Id>, &mut Option<Id>) -> Result<Progress, NeedSpare>,
 ) -> Result<(), Errno> {
+    let mut spare = Spare(None);
     let mut locked = region.lock_pins()?;
+    if LIKELY {
+        spare.0 = locked.take_spare();
+    }
     loop {
         match work(locked.pins(), &mut spare.0) {
             Ok(Progress::Done) => {
+                // What it did not need is the region's again.
+                if let Some(id) = spare.0.take() {
+                    Ranges.free(id);
+                }
                 locked.finish();
                 return Ok(());
             }
             Ok(Progress::More) => locked = locked.pause(),
             Err(NeedSpare) => {
-                locked.finish();
-                spare.0 = Some(Id::allocate(region)?);
-                locked = region.lock_pins()?;
+                spare.0 = locked.take_spare();
+                if spare.0.is_none() {
+                    locked.finish();
+                    spare.0 = Some(Id::allocate(region)?);
+                    locked = region.lock_pins()?;
+                }
             }
         }
     }

@@ -50,6 +50,27 @@ impl Id {
         Ok(Self(memory))
     }
 
+    /// Gives the range back to the kernel.
+    ///
+    /// # Safety
+    /// It came from `allocate`, nothing refers to it, and its region lives.
+    pub(crate) unsafe fn give_back(self) {
+        // SAFETY: as the caller says.
+        unsafe {
+            self.region().as_ref().account().ranges.fetch_sub(1, Ordering::Relaxed);
+            glue::ashmem_range_free(self.0.as_ptr().cast());
+        }
+    }
+
+    /// Makes a spare of a range that nothing refers to.
+    ///
+    /// # Safety
+    /// As for [`Id::give_back`].
+    pub(crate) unsafe fn renew(self) {
+        // SAFETY: as the caller says.
+        unsafe { (*self.0.as_ptr()).range = Range::spare() }
+    }
+
     /// The region it belongs to. The caller holds the purge order's lock or the region's, or is the last to use the
     /// region, and the range is in use, so that neither can go.
     fn region(self) -> NonNull<Region> {
@@ -232,11 +253,11 @@ impl Store for Ranges {
     }
 
     fn free(&self, id: Id) {
-        // SAFETY: who gives a range back has its region; the range was allocated by `allocate`, and the core gives each
-        // id back once, when nothing refers to it any more.
-        unsafe {
-            id.region().as_ref().account().ranges.fetch_sub(1, Ordering::Relaxed);
-            glue::ashmem_range_free(id.0.as_ptr().cast());
+        // SAFETY: the core frees a range with its region locked, or as the last to use it.
+        let kept = unsafe { id.region().as_ref().keep(id) };
+        if !kept {
+            // SAFETY: allocated by `allocate`, and the core frees each id once, when nothing refers to it any more.
+            unsafe { id.give_back() }
         }
     }
 
@@ -257,7 +278,8 @@ pub(crate) struct Spare(pub(crate) Option<Id>);
 impl Drop for Spare {
     fn drop(&mut self) {
         if let Some(id) = self.0.take() {
-            Ranges.free(id);
+            // SAFETY: a spare is nobody else's; who has it has its region.
+            unsafe { id.give_back() }
         }
     }
 }

@@ -13,7 +13,7 @@
 //! What needs no lock: size, mask and the share of the purge order ([`Facts`]); the backing file, which is set once,
 //! before [`Facts::is_mapped`].
 
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::ffi::c_ulong;
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
@@ -41,6 +41,8 @@ pub(crate) struct Region {
     users: AtomicU32,
     /// 1 while a request changes ranges in strides. Changes under the region's lock only.
     striding: AtomicU32,
+    /// The range that was freed first: kept for the next UNPIN, since the two mostly alternate. Guarded by the region's lock.
+    spare: Cell<Option<Id>>,
 }
 
 const _: () = assert!(size_of::<Region>() <= glue::REGION_BYTES);
@@ -72,6 +74,7 @@ impl Region {
                 account,
                 users: AtomicU32::new(1),
                 striding: AtomicU32::new(0),
+                spare: Cell::new(None),
             });
         }
         Ok(region)
@@ -109,6 +112,19 @@ impl Region {
     pub(crate) fn account(&self) -> &Account {
         // SAFETY: the region keeps its account for as long as it lives.
         unsafe { self.account.as_ref() }
+    }
+
+    /// Keeps a freed range for later, if there is none yet.
+    ///
+    /// # Safety
+    /// The caller has the region's lock or is its last user; nothing refers to the range.
+    #[inline(always)]
+    pub(crate) unsafe fn keep(&self, id: Id) -> bool {
+        let is_free = self.spare.get().is_none();
+        if is_free {
+            self.spare.set(Some(id));
+        }
+        is_free
     }
 
     /// The backing file, once there is one. It stays until the region goes.
@@ -158,6 +174,10 @@ impl Region {
         if this.facts.is_mapped() {
             // SAFETY: no request is left, none can come, and a purge never looks at the state.
             unsafe { &mut *this.state.get() }.pins().clear(&Ranges, this.facts.share());
+            if let Some(spare) = this.spare.take() {
+                // SAFETY: nothing refers to a spare, and the region lives.
+                unsafe { spare.give_back() }
+            }
         }
         // SAFETY: the open file's use ends here.
         unsafe { Self::put(region) }
@@ -196,6 +216,15 @@ impl Locked<'_> {
             // SAFETY: wakes whoever waits in `lock_pins`.
             unsafe { glue::ashmem_wake(self.region.striding.as_ptr()) }
         }
+    }
+
+    /// The range that was kept, if there is one.
+    #[inline(always)]
+    pub(crate) fn take_spare(&mut self) -> Option<Id> {
+        let spare = self.region.spare.take()?;
+        // SAFETY: nothing refers to a spare, and the region is locked.
+        unsafe { spare.renew() };
+        Some(spare)
     }
 
     /// Stores the backing file; `state` and `facts` learn of it by [`State::set_mapped`] after this.
