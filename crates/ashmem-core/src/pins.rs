@@ -96,6 +96,16 @@ impl<Id> Range<Id> {
         self.high.load(Ordering::Relaxed) >> Self::PAGE_SHIFT
     }
 
+    /// A page as [`Range::reaches`] is asked for it.
+    pub(crate) const fn bound(page: u64) -> u64 {
+        page << Self::PAGE_SHIFT
+    }
+
+    /// Whether the last page is the bound's or a later one. Compared as it is kept: the way down a tree is many of these.
+    pub(crate) fn reaches(&self, bound: u64) -> bool {
+        self.high.load(Ordering::Relaxed) >= bound
+    }
+
     pub(crate) fn rank(&self) -> u8 {
         (self.low.load(Ordering::Relaxed) & Self::RANK) as u8
     }

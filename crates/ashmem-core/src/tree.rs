@@ -10,7 +10,7 @@
 
 use core::cell::Cell;
 
-use crate::pins::Span;
+use crate::pins::{Range, Span};
 use crate::store::Store;
 
 /// A range's links: children, parent. Its rank is packed beside its first page.
@@ -83,12 +83,13 @@ impl<Id: Copy + Eq> Tree<Id> {
     /// The lowest range that shares a page with `span`, or the place where a range of `span` would hang.
     #[inline]
     pub(crate) fn seek<S: Store<Id = Id>>(&self, store: &S, span: Span) -> Result<Id, Slot<Id>> {
+        let bound = Range::<Id>::bound(span.first());
         let mut found = None;
         let mut slot = Slot { parent: None, side: Side::Left };
         let mut at = self.root;
         while let Some(id) = at {
             let range = store.range(id);
-            let side = if range.last() >= span.first() { Side::Left } else { Side::Right };
+            let side = if range.reaches(bound) { Side::Left } else { Side::Right };
             if side == Side::Left {
                 found = at;
             }
