@@ -53,18 +53,27 @@ impl Processes {
         {
             follow.insert(child);
         }
-        // The number may have been another's.
-        self.known.remove(&child);
-        if let Some(parent) = self.known.get(&parent) {
-            let container = parent.container.clone();
-            self.known.insert(child, Known { command: Some(Text::from(command)), container, ..Known::default() });
-        }
+        // The number may have been another's. The name is kept of strangers' children too: they may be met only once they
+        // are gone, where nobody can look any more.
+        self.forget_the_ended();
+        let container = self.known.get(&parent).and_then(|parent| parent.container.clone());
+        self.known.insert(child, Known { command: Some(Text::from(command)), container, ..Known::default() });
     }
 
     /// A thread is called otherwise: it executed a program, or chose a name.
     pub fn renamed(&mut self, tid: i32, command: &[u8]) {
         if let Some(known) = self.known.get_mut(&tid) {
             known.command = Some(Text::from(command));
+        }
+    }
+
+    /// Makes room where there is none.
+    fn forget_the_ended(&mut self) {
+        if self.known.len() >= MOST {
+            self.known.retain(|_, known| !known.has_ended);
+            if self.known.len() >= MOST {
+                self.known.clear();
+            }
         }
     }
 
@@ -77,12 +86,7 @@ impl Processes {
 
     /// A process as events carry it; `inside` is its number in its own pid namespace, where the source knows it.
     pub fn meet(&mut self, pid: i32, tid: i32, inside: Option<i32>) -> Process {
-        if self.known.len() >= MOST {
-            self.known.retain(|_, known| !known.has_ended);
-            if self.known.len() >= MOST {
-                self.known.clear();
-            }
-        }
+        self.forget_the_ended();
         let known = self.known.entry(pid).or_default();
         if !known.is_looked_up {
             known.look_up(pid);
@@ -133,9 +137,9 @@ impl Followed {
 impl Known {
     fn look_up(&mut self, pid: i32) {
         self.is_looked_up = true;
-        if self.command.is_none() {
-            self.command = command_of(pid);
-        }
+        // Of one that is gone, what its birth told stays.
+        let Some(command) = command_of(pid) else { return };
+        self.command.get_or_insert(command);
         self.container_pid = inner_pid(pid);
         self.container = container_of(pid).map(|container| Text::from(container.to_string().as_bytes()));
     }
@@ -188,4 +192,31 @@ fn parent_of(pid: i32) -> Option<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in parentheses, may hold anything.
     text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_child_that_is_gone_is_called_what_it_was() {
+        // Beyond what a kernel gives out, so nobody has these numbers.
+        let (stranger, child) = (1 << 29, (1 << 29) + 1);
+        let mut processes = Processes::following([1]);
+        processes.forked(stranger, child, b"shell");
+        processes.renamed(child, b"program");
+        processes.ended(child);
+        assert_eq!(processes.meet(child, child, None).command.as_bytes(), b"program");
+        assert!(!processes.follows(child, child));
+    }
+
+    #[test]
+    fn the_ended_go_when_there_are_too_many() {
+        let mut processes = Processes::all();
+        for child in 0..3 * MOST as i32 {
+            processes.forked(0, (1 << 29) + child, b"brief");
+            processes.ended((1 << 29) + child);
+        }
+        assert!(processes.known.len() <= MOST);
+    }
 }
