@@ -255,15 +255,32 @@ pub(super) fn build(line: Line, recipe: &Recipe, renew: bool) -> Result<Kernel> 
         "building kernel {line} from {SOURCE} ({}); an interrupted build goes on where it stopped ...",
         source.version
     );
-    let tree = work.join("usr/src/build");
-    fs::create_dir_all(&tree).with_context(|| format!("making {}", tree.display()))?;
-    configure(&source, recipe, &tree)?;
-    compile(line, make(&source, recipe, &tree).args(["vmlinux", "modules"]), &work.join("build.log"))?;
-    let release = settle(&work, &tree)?;
+    let goes_on = work.exists();
+    let mut release = make_all(line, &source, recipe, &work);
+    if let (true, Err(error)) = (goes_on, &release) {
+        // A machine that stops in the middle leaves half-written files, which make takes for whole ones.
+        let why = error.to_string();
+        eprintln!(
+            "{}; the build was interrupted before, so it is begun anew ...",
+            why.lines().next().unwrap_or_default()
+        );
+        fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;
+        release = make_all(line, &source, recipe, &work);
+    }
+    let release = release?;
     fs::rename(&work, &destination)
         .with_context(|| format!("giving {} its final name {}", work.display(), destination.display()))?;
     eprintln!("built kernel {release} in {:.0} min", started.elapsed().as_secs_f64() / 60.0);
     open(line, &version)
+}
+
+/// Makes the kernel in the folder; its release.
+fn make_all(line: Line, source: &Source, recipe: &Recipe, work: &Path) -> Result<String> {
+    let tree = work.join("usr/src/build");
+    fs::create_dir_all(&tree).with_context(|| format!("making {}", tree.display()))?;
+    configure(source, recipe, &tree)?;
+    compile(line, make(source, recipe, &tree).args(["vmlinux", "modules"]), &work.join("build.log"))?;
+    settle(work, &tree)
 }
 
 fn version(source: &Source, recipe: &Recipe) -> Result<String> {
