@@ -78,10 +78,11 @@ static void work(struct work_struct *this)
 	wake_up_all(&waiting);
 }
 
+/* Not so while it waits for a spinlock of a PREEMPT_RT kernel: that is over soon. */
 #ifdef task_is_running
-#define IS_RUNNING(task) task_is_running(task)
+#define IS_ASLEEP(task) (READ_ONCE((task)->__state) & TASK_NORMAL)
 #else
-#define IS_RUNNING(task) (READ_ONCE((task)->state) == TASK_RUNNING)
+#define IS_ASLEEP(task) (READ_ONCE((task)->state) & TASK_NORMAL)
 #endif
 
 /*
@@ -99,7 +100,7 @@ static void call_next_if_stuck(void)
 
 		if (!task)
 			queue_work(queue, &works[worker]);
-		if (!task || IS_RUNNING(task))
+		if (!task || !IS_ASLEEP(task))
 			break;
 	}
 	rcu_read_unlock();
