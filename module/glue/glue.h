@@ -14,10 +14,12 @@
 struct file;
 struct iov_iter;
 struct seq_file;
+struct shrink_control;
+struct shrinker;
 struct vm_area_struct;
 
 /* Memory for the Rust half of a region and of an unpinned range, in bytes. Rust asserts that its types fit. */
-#define ASHMEM_REGION_BYTES 104
+#define ASHMEM_REGION_BYTES 112
 #define ASHMEM_RANGE_BYTES 64
 
 /* How many workers purge. As Hand::WORKERS in module/src/range.rs. */
@@ -56,6 +58,11 @@ unsigned long ashmem_rs_purgeable(void);
  * none; -EBUSY if there may be one, to be looked for anew. Sleeps, never to be called in reclaim.
  */
 int ashmem_rs_purge_oldest(unsigned int worker);
+/*
+ * The same for the oldest range of a memory cgroup's regions, from where the last such look ended, or @anew from the
+ * oldest range there is. For one caller at a time.
+ */
+int ashmem_rs_purge_cgroup(u64 cgroup, bool anew);
 /* Whether there is a range, or somebody at work. */
 bool ashmem_rs_may_purge(void);
 
@@ -76,6 +83,9 @@ void ashmem_account_put(struct ashmem_account *account);
 extern unsigned int ashmem_max_ranges;
 /* Whether the caller may have more than a user may. */
 bool ashmem_may_exceed(void);
+
+/* cgroup.c: the number of the memory cgroup that the caller is in, whose limit the kernel looks after from now on; or 0. */
+u64 ashmem_cgroup_of_caller(void);
 
 /* lock.c: the region's mutex, the purge order's spinlock, the mutex of PURGE_ALL_CACHES (false: the caller was killed). */
 void ashmem_region_lock(struct ashmem_region *region);
@@ -140,8 +150,17 @@ void ashmem_memory_exit(void);
 void ashmem_accounts_exit(void);
 int ashmem_backing_init(void);
 void ashmem_purged(unsigned long pages);
+typedef unsigned long ashmem_shrink(struct shrinker *shrinker, struct shrink_control *control);
+/* NULL without memory. */
+struct shrinker *ashmem_shrinker_register(unsigned int flags, const char *name, ashmem_shrink *count, ashmem_shrink *scan);
+void ashmem_shrinker_unregister(struct shrinker *shrinker);
+/* Tells whoever reclaims that pages became free. */
+void ashmem_shrinker_account(unsigned long pages);
 int ashmem_shrinker_init(void);
 void ashmem_shrinker_exit(void);
+void ashmem_cgroup_purged(unsigned long pages);
+int ashmem_cgroup_init(void);
+void ashmem_cgroup_exit(void);
 /*
  * -EEXIST in a kernel with a driver of its own. Asked before anything is registered: a second cache or device of the same
  * name would put stack traces into the log.

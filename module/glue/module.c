@@ -26,12 +26,17 @@ static int __init ashmem_init(void)
 	error = ashmem_shrinker_init();
 	if (error)
 		goto no_backing;
+	error = ashmem_cgroup_init();
+	if (error)
+		goto no_cgroup;
 	error = ashmem_device_init();
 	if (error)
 		goto no_device;
 	return 0;
 
 no_device:
+	ashmem_cgroup_exit();
+no_cgroup:
 	ashmem_shrinker_exit();
 no_backing:
 	ashmem_memory_exit();
@@ -45,6 +50,7 @@ no_backing:
 static void __exit ashmem_exit(void)
 {
 	ashmem_device_exit();
+	ashmem_cgroup_exit();
 	ashmem_shrinker_exit();
 	ashmem_memory_exit();
 }

@@ -14,6 +14,7 @@
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/vmstat.h>
 #include <linux/wait.h>
@@ -52,6 +53,7 @@ void ashmem_purged(unsigned long pages)
 {
 	atomic_long_add(pages, &freed);
 	atomic_long_sub(pages, &wanted);
+	ashmem_cgroup_purged(pages);
 	if (wq_has_sleeper(&waiting))
 		wake_up_all(&waiting);
 }
@@ -147,6 +149,16 @@ static bool is_stalled(void)
 	return time_before(jiffies, READ_ONCE(stalled_until));
 }
 
+void ashmem_shrinker_account(unsigned long pages)
+{
+#ifdef ASHMEM_HAS_ACCOUNT_RECLAIMED
+	mm_account_reclaimed_pages(pages);
+#else
+	if (current->reclaim_state)
+		current->reclaim_state->reclaimed_slab += pages;
+#endif
+}
+
 static unsigned long count(struct shrinker *shrinker, struct shrink_control *control)
 {
 	/* Regions can be sparse; what they have of memory is part of this. */
@@ -159,12 +171,7 @@ static unsigned long scan(struct shrinker *shrinker, struct shrink_control *cont
 	unsigned long pages = purge(control->nr_to_scan, is_stalled() ? 1 : PATIENCE, &met);
 
 	pages = min(pages, control->nr_to_scan);
-#ifdef ASHMEM_HAS_ACCOUNT_RECLAIMED
-	mm_account_reclaimed_pages(pages);
-#else
-	if (current->reclaim_state)
-		current->reclaim_state->reclaimed_slab += pages;
-#endif
+	ashmem_shrinker_account(pages);
 	/* With less freed than asked for the kernel has to be told to stop, or it asks again for as long as it once counted. */
 	return met && pages ? pages : SHRINK_STOP;
 }
@@ -215,7 +222,47 @@ static void workers_exit(void)
 	destroy_workqueue(queue);
 }
 
+struct shrinker *ashmem_shrinker_register(unsigned int flags, const char *name, ashmem_shrink *count, ashmem_shrink *scan)
+{
 #ifdef ASHMEM_HAS_SHRINKER_ALLOC
+	struct shrinker *shrinker = shrinker_alloc(flags, "%s", name);
+#else
+	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+#endif
+
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker->seeks = ASHMEM_SEEKS;
+#if defined(ASHMEM_HAS_SHRINKER_ALLOC)
+	shrinker_register(shrinker);
+	return shrinker;
+#else
+	shrinker->flags = flags;
+#if defined(ASHMEM_HAS_REGISTER_SHRINKER_NAMED)
+	if (!register_shrinker(shrinker, "%s", name))
+		return shrinker;
+#elif defined(ASHMEM_HAS_REGISTER_SHRINKER)
+	if (!register_shrinker(shrinker))
+		return shrinker;
+#else
+#error "This kernel has none of the known ways to register a shrinker (linux/shrinker.h): what the compiler said of each is in probes/*.log."
+#endif
+	kfree(shrinker);
+	return NULL;
+#endif
+}
+
+void ashmem_shrinker_unregister(struct shrinker *shrinker)
+{
+#ifdef ASHMEM_HAS_SHRINKER_ALLOC
+	shrinker_free(shrinker);
+#else
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
+#endif
+}
 
 static struct shrinker *shrinker;
 
@@ -225,59 +272,16 @@ int ashmem_shrinker_init(void)
 
 	if (error)
 		return error;
-	shrinker = shrinker_alloc(0, ASHMEM_SHRINKER_NAME);
+	shrinker = ashmem_shrinker_register(0, ASHMEM_SHRINKER_NAME, count, scan);
 	if (!shrinker) {
 		workers_exit();
 		return -ENOMEM;
 	}
-	shrinker->count_objects = count;
-	shrinker->scan_objects = scan;
-	shrinker->seeks = ASHMEM_SEEKS;
-	shrinker_register(shrinker);
 	return 0;
 }
 
 void ashmem_shrinker_exit(void)
 {
-	shrinker_free(shrinker);
+	ashmem_shrinker_unregister(shrinker);
 	workers_exit();
 }
-
-#else
-
-static struct shrinker shrinker = {
-	.count_objects = count,
-	.scan_objects = scan,
-	.seeks = ASHMEM_SEEKS,
-};
-
-static int hook_up(void)
-{
-#if defined(ASHMEM_HAS_REGISTER_SHRINKER_NAMED)
-	return register_shrinker(&shrinker, ASHMEM_SHRINKER_NAME);
-#elif defined(ASHMEM_HAS_REGISTER_SHRINKER)
-	return register_shrinker(&shrinker);
-#else
-#error "This kernel has none of the known ways to register a shrinker (linux/shrinker.h): what the compiler said of each is in probes/*.log."
-#endif
-}
-
-int ashmem_shrinker_init(void)
-{
-	int error = workers_init();
-
-	if (error)
-		return error;
-	error = hook_up();
-	if (error)
-		workers_exit();
-	return error;
-}
-
-void ashmem_shrinker_exit(void)
-{
-	unregister_shrinker(&shrinker);
-	workers_exit();
-}
-
-#endif

@@ -194,8 +194,18 @@ extern "C" fn ashmem_rs_purgeable() -> c_ulong {
 /// One of the workers purges the oldest range: 1; 0 if there is none for it; -EBUSY if it has to look anew.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_purge_oldest(worker: c_uint) -> c_int {
+    as_int(purge::purge_oldest(Hand::Worker(worker as usize)))
+}
+
+/// The worker for memory cgroups purges the oldest range of one's regions. Answers the same.
+#[unsafe(no_mangle)]
+extern "C" fn ashmem_rs_purge_cgroup(cgroup: u64, anew: bool) -> c_int {
+    as_int(purge::purge_cgroup(cgroup, anew))
+}
+
+fn as_int(outcome: Outcome) -> c_int {
     const BUSY: c_int = 16;
-    match purge::purge_oldest(Hand::Worker(worker as usize)) {
+    match outcome {
         Outcome::Purged => 1,
         Outcome::Nothing => 0,
         Outcome::Busy => -BUSY,

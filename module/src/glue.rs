@@ -32,7 +32,7 @@ pub(crate) struct Account {
 }
 
 /// Memory for [`crate::region::Region`], as `ASHMEM_REGION_BYTES` in `glue/glue.h`.
-pub(crate) const REGION_BYTES: usize = 104;
+pub(crate) const REGION_BYTES: usize = 112;
 /// Memory for [`crate::range::UnpinnedRange`], as `ASHMEM_RANGE_BYTES` in `glue/glue.h`.
 pub(crate) const RANGE_BYTES: usize = 64;
 
@@ -45,6 +45,7 @@ unsafe extern "C" {
     pub(crate) fn ashmem_may_exceed() -> bool;
     pub(crate) fn ashmem_account_get() -> *mut Account;
     pub(crate) fn ashmem_account_put(account: *mut Account);
+    pub(crate) fn ashmem_cgroup_of_caller() -> u64;
     pub(crate) fn ashmem_name_alloc(bytes: usize) -> *mut c_void;
     pub(crate) fn ashmem_name_free(name: *mut c_void);
 

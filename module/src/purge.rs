@@ -7,6 +7,8 @@
 //! A purge takes its range out of the order under the order's lock and removes the pages under none. A PIN that comes
 //! meanwhile waits for the end of it, and says that the pages were purged (SHR-12).
 
+use core::ptr::NonNull;
+
 use ashmem_core::Errno;
 use ashmem_core::pins::Span;
 
@@ -28,11 +30,20 @@ pub(crate) enum Outcome {
 
 /// Purges the oldest range.
 pub(crate) fn purge_oldest(hand: Hand) -> Outcome {
-    let (region, span) = match Order::lock().take_oldest(hand) {
-        Ok(taken) => taken,
-        Err(outcome) => return outcome,
-    };
-    // SAFETY: `take_oldest` made this hand a user of the region.
+    let taken = Order::lock().take_oldest(hand);
+    taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(hand, region, span))
+}
+
+/// Purges the oldest range of the memory cgroup's regions, from where the last such look ended, or `anew` from the oldest
+/// range there is.
+pub(crate) fn purge_cgroup(cgroup: u64, anew: bool) -> Outcome {
+    let taken = Order::lock().take_oldest_of(cgroup, anew);
+    taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(Hand::Cgroup, region, span))
+}
+
+/// The rest of a purge, once its range was taken.
+fn remove_pages(hand: Hand, region: NonNull<Region>, span: Span) -> Outcome {
+    // SAFETY: who took the range made this hand a user of the region.
     let this = unsafe { region.as_ref() };
     // A region with ranges has a backing file.
     if let Some(backing) = this.backing() {

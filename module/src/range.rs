@@ -84,6 +84,8 @@ impl Id {
 pub(crate) enum Hand {
     /// One of the C half's workers, by its number.
     Worker(usize),
+    /// The worker for memory cgroups at their limits.
+    Cgroup,
     /// The caller of PURGE_ALL_CACHES; there is one at a time.
     Caller,
 }
@@ -93,14 +95,15 @@ impl Hand {
     const WORKERS: usize = 4;
 
     /// Every one.
-    pub(crate) const ALL: [Self; Self::WORKERS + 1] =
-        [Self::Worker(0), Self::Worker(1), Self::Worker(2), Self::Worker(3), Self::Caller];
+    pub(crate) const ALL: [Self; Self::WORKERS + 2] =
+        [Self::Worker(0), Self::Worker(1), Self::Worker(2), Self::Worker(3), Self::Cgroup, Self::Caller];
 
     fn work(self) -> &'static Work {
-        let [workers @ .., caller] = &ORDER.work;
+        let [workers @ .., cgroup, caller] = &ORDER.work;
         match self {
             // The C half has no others.
             Self::Worker(number) => workers.get(number).unwrap_or(caller),
+            Self::Cgroup => cgroup,
             Self::Caller => caller,
         }
     }
@@ -173,14 +176,42 @@ impl Order {
                 at = self.lru().after(&Ranges, at).ok_or(Outcome::Nothing)?;
             }
         }
-        let region = at.region();
+        Ok(self.take(hand, at))
+    }
+
+    /// Takes the oldest range of the cgroup's regions, as [`Order::take_oldest`] does, from where the last such look ended,
+    /// or `anew` from the oldest range there is.
+    ///
+    /// # Errors
+    /// [`Outcome::Nothing`]; [`Outcome::Busy`]: more ranges are to be looked at.
+    pub(crate) fn take_oldest_of(&self, cgroup: u64, anew: bool) -> Result<(NonNull<Region>, Span), Outcome> {
+        /// How many ranges are looked at with the lock held.
+        const LOOKS: usize = 256;
+        if anew {
+            self.lru().rewind();
+        }
+        for _ in 0..LOOKS {
+            let at = self.lru().cursor().ok_or(Outcome::Nothing)?;
+            // SAFETY: the range is in the order, whose lock is held, so its region has not been released.
+            let of = unsafe { at.region().as_ref() }.cgroup();
+            if of == cgroup && !self.is_in_hand(at.region()) {
+                return Ok(self.take(Hand::Cgroup, at));
+            }
+            self.lru().skip(&Ranges);
+        }
+        Err(Outcome::Busy)
+    }
+
+    /// Takes a range out of the order.
+    fn take(&self, hand: Hand, id: Id) -> (NonNull<Region>, Span) {
+        let region = id.region();
         // SAFETY: the range is in the order, whose lock is held, so its region has not been released.
         let this = unsafe { region.as_ref() };
         this.hold();
-        let span = pins::purge(&Ranges, self.lru(), this.facts().share(), at);
+        let span = pins::purge(&Ranges, self.lru(), this.facts().share(), id);
         hand.work().taken.set(Some((region, span)));
-        ORDER.busy.store(busy.wrapping_add(1), Ordering::Relaxed);
-        Ok((region, span))
+        ORDER.busy.store(ORDER.busy.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        (region, span)
     }
 
     fn is_in_hand(&self, region: NonNull<Region>) -> bool {

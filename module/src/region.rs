@@ -37,6 +37,8 @@ pub(crate) struct Region {
     backing: AtomicPtr<File>,
     /// Whom its memory is counted for.
     account: NonNull<Account>,
+    /// The number of the memory cgroup whose limit its pages are thought to count against; 0 for the machine's own.
+    cgroup: u64,
     /// The open file, and each purge at work on the region.
     users: AtomicU32,
     /// 1 while a request changes ranges in strides. Changes under the region's lock only.
@@ -72,6 +74,7 @@ impl Region {
                 state: UnsafeCell::new(State::new()),
                 backing: AtomicPtr::new(ptr::null_mut()),
                 account,
+                cgroup: glue::ashmem_cgroup_of_caller(),
                 users: AtomicU32::new(1),
                 striding: AtomicU32::new(0),
                 spare: Cell::new(None),
@@ -112,6 +115,11 @@ impl Region {
     pub(crate) fn account(&self) -> &Account {
         // SAFETY: the region keeps its account for as long as it lives.
         unsafe { self.account.as_ref() }
+    }
+
+    /// The number of the memory cgroup of who opened it.
+    pub(crate) fn cgroup(&self) -> u64 {
+        self.cgroup
     }
 
     /// Keeps a freed range for later, if there is none yet.

@@ -25,6 +25,8 @@ impl<Id> Place<Id> {
 pub struct Lru<Id> {
     oldest: Cell<Option<Id>>,
     youngest: Cell<Option<Id>>,
+    /// The oldest range that was not looked at since the last [`Lru::rewind`]. `None`: all were.
+    cursor: Cell<Option<Id>>,
     ranges: Cell<u64>,
     /// Written under the lock, read by anyone (SHR-01).
     pages: AtomicU64,
@@ -38,7 +40,13 @@ impl<Id> Lru<Id> {
 
     /// An order without ranges.
     pub const fn new() -> Self {
-        Self { oldest: Cell::new(None), youngest: Cell::new(None), ranges: Cell::new(0), pages: AtomicU64::new(0) }
+        Self {
+            oldest: Cell::new(None),
+            youngest: Cell::new(None),
+            cursor: Cell::new(None),
+            ranges: Cell::new(0),
+            pages: AtomicU64::new(0),
+        }
     }
 
     /// How many pages the ranges in the order hold, each counted with 2^31 at the most; may be read without the lock
@@ -76,6 +84,24 @@ impl<Id: Copy + Eq> Lru<Id> {
         store.range(id).place.younger.get()
     }
 
+    /// The range to look at next, for a purge that takes some ranges and leaves others, and gives the lock back between.
+    /// It comes by every range once, oldest first, and by those that are put in meanwhile.
+    pub fn cursor(&self) -> Option<Id> {
+        self.cursor.get()
+    }
+
+    /// Leaves the range at the cursor where it is, and goes on to the next.
+    pub fn skip(&self, store: &impl Store<Id = Id>) {
+        if let Some(id) = self.cursor.get() {
+            self.cursor.set(self.after(store, id));
+        }
+    }
+
+    /// Looks at every range again, from the oldest on.
+    pub fn rewind(&self) {
+        self.cursor.set(self.oldest.get());
+    }
+
     /// Puts a range, whose bounds are set, at the young end.
     pub(crate) fn push(&self, store: &impl Store<Id = Id>, share: &Share, id: Id) {
         self.link(store, id);
@@ -91,6 +117,9 @@ impl<Id: Copy + Eq> Lru<Id> {
         match older {
             Some(older) => store.range(older).place.younger.set(Some(id)),
             None => self.oldest.set(Some(id)),
+        }
+        if self.cursor.get().is_none() {
+            self.cursor.set(Some(id));
         }
     }
 
@@ -117,6 +146,9 @@ impl<Id: Copy + Eq> Lru<Id> {
         match younger {
             Some(younger) => store.range(younger).place.older.set(older),
             None => self.youngest.set(older),
+        }
+        if self.cursor.get() == Some(id) {
+            self.cursor.set(younger);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use ashmem_core::Errno;
 use ashmem_core::abi::{IS_PINNED, IS_UNPINNED, NOT_PURGED, Pin, WAS_PURGED};
+use ashmem_core::lru::Lru;
 use ashmem_core::pins::{self, NeedSpare};
 use ashmem_core::region::{Facts, Refusal, State};
 use ashmem_core::store::{PageSize, Store};
@@ -61,6 +62,21 @@ impl Bench {
         })
     }
 
+    /// Purges the oldest range of one region, from the cursor on; answers its first and last page.
+    fn purge_of(&mut self, wanted: usize) -> Option<[u64; 2]> {
+        let (arena, regions) = (&self.arena, &self.regions);
+        arena.with_lru(|lru| {
+            loop {
+                let id = lru.cursor()?;
+                if arena.owner(id) == wanted {
+                    let span = pins::purge(arena, lru, regions[wanted].0.share(), id);
+                    return Some([span.first(), span.last()]);
+                }
+                lru.skip(arena);
+            }
+        })
+    }
+
     /// First page, last page and purged mark of a region's ranges.
     fn ranges(&mut self, region: usize) -> Vec<(u64, u64, bool)> {
         let mut ranges = Vec::new();
@@ -82,6 +98,26 @@ impl Bench {
 /// The interval of the pages from the first to the last.
 fn bytes([first, last]: [u32; 2]) -> Pin {
     Pin { offset: first * PAGE, len: (last + 1 - first) * PAGE }
+}
+
+#[test]
+fn shr_05_a_purge_of_one_region_goes_by_age_and_passes_others_by_once() {
+    let mut bench = Bench::new(2);
+    for (region, pages) in [(0, [0, 1]), (1, [0, 0]), (0, [4, 5]), (1, [4, 4]), (1, [8, 8]), (0, [8, 9])] {
+        bench.unpin(region, pages);
+    }
+    assert_eq!(bench.purge_of(1), Some([0, 0]));
+    // The range that the purge would look at next is taken out of the order: it goes on behind it.
+    bench.pin(0, [4, 5]);
+    bench.pin(1, [4, 4]);
+    assert_eq!([bench.purge_of(1), bench.purge_of(1)], [Some([8, 8]), None]);
+    // What is unpinned later is found; what was passed by, only from the start.
+    bench.unpin(1, [2, 2]);
+    assert_eq!([bench.purge_of(1), bench.purge_of(1), bench.purge_of(0)], [Some([2, 2]), None, None]);
+    assert_eq!(bench.order(), [(0, [0, 1]), (0, [8, 9])]);
+    bench.arena.with_lru(Lru::rewind);
+    assert_eq!([bench.purge_of(0), bench.purge_of(0), bench.purge_of(0)], [Some([0, 1]), Some([8, 9]), None]);
+    assert_eq!(bench.purge(), None);
 }
 
 #[test]

@@ -62,7 +62,7 @@ const TRIALS: &[Trial] = &[
     },
     Trial {
         name: "cgroup",
-        sentence: "a memory cgroup at its limit beside its own unpinned pages: its process ends",
+        sentence: "a memory cgroup at its limit gets its own unpinned pages back, and nobody else loses any",
         limit: 120,
         long: false,
         run: tight::cgroup,

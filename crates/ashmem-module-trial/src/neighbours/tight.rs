@@ -9,7 +9,7 @@ use ashmem_core::abi;
 use super::SKIPPED;
 use super::memory::{self, PIECE, Taken};
 use super::part::{End, Gate, Part, USER};
-use crate::region::{PAGE, Region};
+use crate::region::{Mapping, PAGE, Region};
 
 const CGROUPS: &str = "/sys/fs/cgroup";
 const MIB: u64 = 1 << 20;
@@ -20,41 +20,123 @@ pub(crate) fn cgroup() -> Result<String> {
         return Ok(format!("{SKIPPED}this kernel's cgroup2 has no memory controller"));
     }
     fs::write(format!("{CGROUPS}/cgroup.subtree_control"), "+memory").context("switching the memory controller on")?;
-    let group = format!("{CGROUPS}/tight");
-    fs::create_dir(&group).context("making a cgroup")?;
-    fs::write(format!("{group}/memory.max"), (64 * MIB).to_string()).context("limiting the cgroup")?;
-    let go = Gate::new()?;
-    let process = Part::start(USER, || {
+    // Older unpinned pages, of the machine's own cgroup and of another, which is not at its limit.
+    let of_machine = Unpinned::make(OTHERS)?;
+    let (neighbour, tight) = (Group::make("neighbour", 4 * LIMIT)?, Group::make("tight", LIMIT)?);
+    let (ready, go) = (Gate::new()?, Gate::new()?);
+    let beside = Part::start(USER, || {
         go.pass()?;
+        let unpinned = Unpinned::make(OTHERS)?;
+        ready.open()?;
+        go.pass()?;
+        unpinned.is_intact()
+    })?;
+    neighbour.take_in(&beside)?;
+    go.open()?;
+    ensure!(ready.is_passed(PATIENCE)?, "the neighbour: {:?}", beside.end(Duration::ZERO)?);
+
+    let start = Gate::new()?;
+    let process = Part::start(USER, || {
+        start.pass()?;
         fill_unpin_and_go_on()
     })?;
-    fs::write(format!("{group}/cgroup.procs"), process.id().to_string()).context("moving a process there")?;
-    go.open()?;
-    let became = match process.end(Duration::from_secs(60))? {
+    tight.take_in(&process)?;
+    start.open()?;
+    let became = match process.end(PATIENCE)? {
         End::Said(text) => text,
-        End::Killed(libc::SIGKILL) => "the process was killed for memory beside its own unpinned pages".to_owned(),
+        End::Killed(libc::SIGKILL) => anyhow::bail!(
+            "the process was killed for memory beside its own unpinned pages; memory.events: {}",
+            tight.events()?
+        ),
         other => anyhow::bail!("the process in the cgroup: {other:?}"),
     };
-    let events = fs::read_to_string(format!("{group}/memory.events")).context("reading memory.events")?;
-    fs::remove_dir(&group).context("removing the cgroup")?;
-    Ok(format!("{became}; memory.events: {}", events.trim().replace('\n', ", ")))
+    let events = tight.events()?;
+    go.open()?;
+    beside.finish(PATIENCE).context("the cgroup beside it, whose unpinned pages are older")?;
+    of_machine.is_intact().context("the machine's own cgroup, whose unpinned pages are older")?;
+
+    for group in [neighbour, tight] {
+        group.remove()?;
+    }
+    Ok(format!("{became}; memory.events: {events}; older unpinned pages of others stayed"))
+}
+
+/// What a cgroup at its limit may have.
+const LIMIT: u64 = 64 * MIB;
+const UNPINNED: usize = (40 << 20) / PAGE;
+const OTHERS: usize = (16 << 20) / PAGE;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A memory cgroup.
+struct Group(String);
+
+impl Group {
+    fn make(name: &str, limit: u64) -> Result<Self> {
+        let path = format!("{CGROUPS}/{name}");
+        fs::create_dir(&path).with_context(|| format!("making the cgroup {name}"))?;
+        fs::write(format!("{path}/memory.max"), limit.to_string()).context("limiting the cgroup")?;
+        Ok(Self(path))
+    }
+
+    fn take_in(&self, process: &Part) -> Result<()> {
+        fs::write(format!("{}/cgroup.procs", self.0), process.id().to_string()).context("moving a process to a cgroup")
+    }
+
+    fn events(&self) -> Result<String> {
+        let events = fs::read_to_string(format!("{}/memory.events", self.0)).context("reading memory.events")?;
+        Ok(events.trim().replace('\n', ", "))
+    }
+
+    fn remove(self) -> Result<()> {
+        fs::remove_dir(&self.0).with_context(|| format!("removing {}", self.0))
+    }
+}
+
+/// A region whose pages were all written, and are unpinned.
+struct Unpinned {
+    region: Region,
+    _mapping: Mapping,
+}
+
+impl Unpinned {
+    fn make(pages: usize) -> Result<Self> {
+        let region = Region::create(pages)?;
+        let mapping = region.map(pages, libc::MAP_SHARED)?;
+        mapping.fill();
+        for page in (0..pages).step_by(16) {
+            region.pinning(abi::UNPIN, page, 16)?;
+        }
+        Ok(Self { region, _mapping: mapping })
+    }
+
+    fn is_intact(&self) -> Result<String> {
+        let pinned = self.region.pinning(abi::PIN, 0, 0)?;
+        ensure!(pinned == abi::NOT_PURGED, "PIN answered {pinned}");
+        Ok(String::new())
+    }
 }
 
 fn fill_unpin_and_go_on() -> Result<String> {
-    const UNPINNED: usize = 40 << 20;
+    const PINNED: usize = (8 << 20) / PAGE;
+    let pinned = Region::create(PINNED)?;
+    let kept = pinned.map(PINNED, libc::MAP_SHARED)?;
+    kept.fill();
+    let unpinned = Unpinned::make(UNPINNED)?;
+    take_more()?;
+    let answer = unpinned.region.pinning(abi::PIN, 0, 0)?;
+    ensure!(answer == abi::WAS_PURGED, "there was room for more, and PIN answered {answer}");
+    ensure!(kept.is_filled(), "pinned pages were taken");
+    Ok(format!("the process had its memory, and PIN answered {answer}"))
+}
+
+/// Takes more than there is room for beside what is unpinned.
+fn take_more() -> Result<()> {
     const MORE: usize = 40 << 20;
-    let region = Region::create(UNPINNED / PAGE)?;
-    let mapping = region.map(UNPINNED / PAGE, libc::MAP_SHARED)?;
-    mapping.fill();
-    for page in (0..UNPINNED / PAGE).step_by(16) {
-        region.pinning(abi::UNPIN, page, 16)?;
-    }
     let taken = Taken::reserve(MORE)?;
     for from in (0..MORE).step_by(PIECE) {
         taken.touch(from, PIECE);
     }
-    let purged = region.pinning(abi::PIN, 0, 0)?;
-    Ok(format!("the process had its memory, and PIN answered {purged}"))
+    Ok(())
 }
 
 pub(crate) fn endless_regions() -> Result<String> {
