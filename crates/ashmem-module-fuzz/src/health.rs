@@ -127,7 +127,7 @@ fn users() -> u64 {
 
 /// What the shrinker counts, which is nothing where it counts nothing or cannot be asked.
 fn purgeable() -> String {
-    machine::shrinker().and_then(|path| fs::read_to_string(format!("{path}/count")).ok()).unwrap_or_default()
+    machine::shrinker(0).and_then(|path| fs::read_to_string(format!("{path}/count")).ok()).unwrap_or_default()
 }
 
 /// Whether something becomes true in time.

@@ -52,20 +52,22 @@ pub(crate) fn drop_caches(_actor: &Actor<'_>, step: &Step) -> i64 {
     put("/proc/sys/vm/drop_caches", pick(step.a, &["2", "3", "1"]))
 }
 
-/// The device's shrinker in debugfs, where the kernel shows shrinkers (CONFIG_SHRINKER_DEBUG).
-pub(crate) fn shrinker() -> Option<String> {
+/// One of the device's shrinkers in debugfs (of them the first is the machine's), where the kernel shows shrinkers (CONFIG_SHRINKER_DEBUG).
+pub(crate) fn shrinker(which: u8) -> Option<String> {
     let entries = fs::read_dir("/sys/kernel/debug/shrinker").ok()?;
     let paths = entries.flatten().map(|entry| entry.path().to_string_lossy().into_owned());
-    paths.into_iter().find(|path| path.contains("/android-ashmem-"))
+    let mut ours: Vec<String> = paths.filter(|path| path.contains("/android-ashmem-")).collect();
+    ours.sort_unstable();
+    ours.get(usize::from(which) % ours.len().max(1)).cloned()
 }
 
 pub(crate) fn scan(_actor: &Actor<'_>, step: &Step) -> i64 {
     let amount = pick(step.a, &[1, 2, 8, 32, 128, 1024, 1 << 20]);
-    shrinker().map_or(-1, |path| put(&format!("{path}/scan"), &format!("0 {} {amount}", step.b & 1)))
+    shrinker(step.c).map_or(-1, |path| put(&format!("{path}/scan"), &format!("0 {} {amount}", step.b & 1)))
 }
 
-pub(crate) fn count(_actor: &Actor<'_>, _step: &Step) -> i64 {
-    shrinker().and_then(|path| fs::read(format!("{path}/count")).ok()).map_or(-1, |text| text.len() as i64)
+pub(crate) fn count(_actor: &Actor<'_>, step: &Step) -> i64 {
+    shrinker(step.a).and_then(|path| fs::read(format!("{path}/count")).ok()).map_or(-1, |text| text.len() as i64)
 }
 
 pub(crate) fn compact(_actor: &Actor<'_>, _step: &Step) -> i64 {

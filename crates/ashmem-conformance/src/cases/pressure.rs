@@ -290,6 +290,12 @@ fn hog() -> Result<Child, Stop> {
     })?)
 }
 
+/// Whether a shrinker of this name in debugfs, where a number follows each name, is the driver's for the whole machine, and
+/// not the module's for memory cgroups.
+fn is_the_machines(name: &str) -> bool {
+    name.strip_prefix("android-ashmem-").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
 /// The folder of this device's shrinker below debugfs.
 fn debugfs_shrinker() -> Result<String, Stop> {
     const DEBUG: &str = "/sys/kernel/debug";
@@ -302,7 +308,7 @@ fn debugfs_shrinker() -> Result<String, Stop> {
     }
     let entries = std::fs::read_dir(&folder)
         .or_else(|_| skip("this kernel has no shrinker debugfs (CONFIG_SHRINKER_DEBUG, 6.0)"))?;
-    let name = entries.flatten().map(|entry| entry.file_name()).find(|name| name.to_string_lossy().contains("ashmem"));
+    let name = entries.flatten().map(|entry| entry.file_name()).find(|name| is_the_machines(&name.to_string_lossy()));
     name.map_or_else(
         || failed("no shrinker in debugfs is called ashmem"),
         |name| Ok(format!("{folder}/{}", name.to_string_lossy())),
