@@ -74,12 +74,21 @@ pub(crate) fn first_report(console: &str) -> Option<String> {
     Some(report.join("\n"))
 }
 
-/// Whether a report tells of a data race that the module had no part in. The kernel has some of its own that its maintainers
-/// live with; one whose traces show the module is ours, in the module's code or in what it called.
+/// Whether these lines begin with a data race in which the module had no part: none of the two accesses was made by it or
+/// called from it. What an interrupt does is not called from what it came between, though the stack shows that too.
 fn is_foreign_race(report: &[&str]) -> bool {
     let mut lines = report.iter();
-    lines.next().is_some_and(|title| title.contains("BUG: KCSAN: "))
-        && !lines.take_while(|line| !line.contains("=====")).any(|line| line.contains("[ashmem_linux]"))
+    if !lines.next().is_some_and(|title| title.contains("BUG: KCSAN: ")) {
+        return false;
+    }
+    let mut is_interrupted = false;
+    !lines.take_while(|line| !line.contains("=====")).any(|line| {
+        if line.contains(" bytes by ") {
+            is_interrupted = false;
+        }
+        is_interrupted |= line.contains(" asm_sysvec_") || line.contains(" asm_common_interrupt");
+        !is_interrupted && line.contains("[ashmem_linux]")
+    })
 }
 
 fn begins_report(line: &str) -> bool {
@@ -186,6 +195,17 @@ mod tests {
         assert_eq!(first_report(RACE), None, "the kernel's own");
         let ours = RACE.replace("tick_do_update_jiffies64+0x112/0x1b0", "device_ioctl+0x10/0x20 [ashmem_linux]");
         assert_eq!(first_report(&format!("{RACE}{ours}")).as_deref(), Some(ours.trim_end()));
+        let frame = "[    3.4]  tick_do_update_jiffies64+0x112/0x1b0\n";
+        let below = |entry: &str, more: &str| {
+            let module = "[    3.4]  device_ioctl+0x10/0x20 [ashmem_linux]\n";
+            first_report(&RACE.replace(frame, &format!("{frame}[    3.4]  {entry}+0x1a/0x20\n{module}{more}")))
+        };
+        const INTERRUPT: &str = "asm_sysvec_apic_timer_interrupt";
+        assert_eq!(below(INTERRUPT, ""), None, "an interrupt's, which came while the module ran");
+        assert!(below("asm_exc_page_fault", "").is_some(), "a page fault is the module's own doing");
+        let other = "[    3.4] read to 0xffffffff82a0c5c0 of 8 bytes by task 39 on cpu 0:\n\
+            [    3.4]  device_ioctl+0x10/0x20 [ashmem_linux]\n";
+        assert!(below(INTERRUPT, other).is_some(), "the other access is the module's");
         // What follows a race of the kernel's own is looked at for itself.
         let later = format!("{RACE}[    3.6] BUG: KASAN: use-after-free in device_ioctl+0x10/0x20 [ashmem_linux]");
         assert!(first_line(&later).is_some_and(|line| line.contains("=====")));
