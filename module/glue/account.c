@@ -9,14 +9,12 @@
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
-#include <linux/hashtable.h>
 #include <linux/module.h>
-#include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 
-#include "glue.h"
+#include "account.h"
 
 /* 64 MiB of ranges; about as much of regions with their files. */
 unsigned int ashmem_max_ranges = 1 << 20;
@@ -26,30 +24,35 @@ static unsigned int max_regions = 1 << 16;
 module_param(max_regions, uint, 0644);
 MODULE_PARM_DESC(max_regions, "open regions of one user at most (default 65536); beyond, ENOMEM");
 
-struct ashmem_account {
-	/* Rust counts these (module/src/range.rs). */
-	u32 ranges;
-	/* Guarded by the lock, as all that follows. */
-	unsigned int regions;
-	struct hlist_node node;
-	kuid_t user;
-};
-
-/* Accounts without a region that are kept: a user who opens and closes one region in turn needs no memory for it. */
-#define MOST_IDLE 64
-
-static DEFINE_HASHTABLE(accounts, 6);
+/* Users have the even places, memory cgroups the odd ones. */
+static struct hlist_head accounts[128];
 static DEFINE_SPINLOCK(accounts_lock);
-static unsigned int idle;
 
-static struct ashmem_account *find(kuid_t user)
+static struct hlist_head *place(u64 key)
+{
+	return &accounts[key % ARRAY_SIZE(accounts)];
+}
+
+struct ashmem_account *ashmem_account_hold(u64 key, struct ashmem_account *fresh)
 {
 	struct ashmem_account *account;
 
-	hash_for_each_possible(accounts, account, node, __kuid_val(user))
-		if (uid_eq(account->user, user))
-			return account;
-	return NULL;
+	spin_lock(&accounts_lock);
+	hlist_for_each_entry(account, place(key), node)
+		if (account->key == key)
+			break;
+	if (!account && fresh) {
+		account = fresh;
+		fresh = NULL;
+		account->key = key;
+		hlist_add_head(&account->node, place(key));
+	}
+	if (account)
+		account->regions++;
+	spin_unlock(&accounts_lock);
+	if (unlikely(fresh))
+		ashmem_account_free(fresh);
+	return account;
 }
 
 static kuid_t current_owner(void)
@@ -64,57 +67,43 @@ static kuid_t current_owner(void)
 
 struct ashmem_account *ashmem_account_get(void)
 {
-	kuid_t user = current_owner();
-	struct ashmem_account *account, *fresh = NULL;
-	unsigned int regions = 0;
+	u64 key = ASHMEM_USER_KEY(__kuid_val(current_owner()));
+	struct ashmem_account *account = ashmem_account_hold(key, NULL);
 
 	BUILD_BUG_ON(offsetof(struct ashmem_account, ranges) != 0);
-	for (;;) {
-		spin_lock(&accounts_lock);
-		account = find(user);
-		if (!account && fresh) {
-			account = fresh;
-			fresh = NULL;
-			hash_add(accounts, &account->node, __kuid_val(user));
-			idle++;
-		}
-		if (account) {
-			regions = ++account->regions;
-			if (regions == 1)
-				idle--;
-		}
-		spin_unlock(&accounts_lock);
-		if (account)
-			break;
-		fresh = kzalloc(sizeof(*fresh), GFP_KERNEL);
-		if (!fresh)
+	BUILD_BUG_ON(offsetof(struct ashmem_account, waiters) != 4 || offsetof(struct ashmem_account, wanted) != 8);
+	if (unlikely(!account)) {
+		account = ashmem_account_alloc(NULL);
+		if (!account)
 			return NULL;
-		fresh->user = user;
+		account = ashmem_account_hold(key, account);
 	}
-	if (unlikely(fresh))
-		kfree(fresh);
-	if (unlikely(regions > READ_ONCE(max_regions)) && !ashmem_may_exceed()) {
+	if (unlikely(READ_ONCE(account->regions) > READ_ONCE(max_regions)) && !ashmem_may_exceed()) {
 		ashmem_account_put(account);
 		return NULL;
 	}
 	return account;
 }
 
+/*
+ * One without a region stays for the next, and takes the place of another such one: whoever opens and closes one region in
+ * turn needs no memory for it.
+ */
 void ashmem_account_put(struct ashmem_account *account)
 {
-	bool unwanted = false;
+	struct ashmem_account *other = NULL;
 
 	spin_lock(&accounts_lock);
 	if (--account->regions == 0) {
-		unwanted = idle >= MOST_IDLE;
-		if (unwanted)
-			hash_del(&account->node);
-		else
-			idle++;
+		hlist_for_each_entry(other, place(account->key), node)
+			if (other != account && !other->regions)
+				break;
+		if (unlikely(other))
+			hlist_del(&other->node);
 	}
 	spin_unlock(&accounts_lock);
-	if (unwanted)
-		kfree(account);
+	if (unlikely(other))
+		ashmem_account_free(other);
 }
 
 bool ashmem_may_exceed(void)
@@ -123,13 +112,14 @@ bool ashmem_may_exceed(void)
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
 }
 
-/* No region is left, so all are idle. */
+/* No region is left. */
 void ashmem_accounts_exit(void)
 {
 	struct ashmem_account *account;
 	struct hlist_node *next;
-	int bucket;
+	unsigned int bucket;
 
-	hash_for_each_safe(accounts, bucket, next, account, node)
-		kfree(account);
+	for (bucket = 0; bucket < ARRAY_SIZE(accounts); bucket++)
+		hlist_for_each_entry_safe(account, next, &accounts[bucket], node)
+			ashmem_account_free(account);
 }

@@ -168,7 +168,7 @@ u64 ashmem_backing_pages(const struct file *backing)
  * Piece by piece, so that who waits for memory hears of it in time; where a piece held none, the next one is larger, so that
  * a sparse region takes no longer, and where the file holds none, the rest is one piece.
  */
-void ashmem_backing_punch(struct file *backing, u64 first, u64 last)
+void ashmem_backing_punch(struct file *backing, u64 first, u64 last, struct ashmem_account *cgroup)
 {
 	const u64 piece = 1024;
 	u64 pages = piece;
@@ -180,7 +180,7 @@ void ashmem_backing_punch(struct file *backing, u64 first, u64 last)
 
 		remove_pages(backing, first << PAGE_SHIFT, (end - first + 1) << PAGE_SHIFT);
 		after = READ_ONCE(backing->f_mapping->nrpages);
-		ashmem_purged(before > after ? before - after : 0);
+		ashmem_purged(cgroup, before > after ? before - after : 0);
 		pages = before > after ? piece : pages * 2;
 		first = end + 1;
 		cond_resched();

@@ -28,7 +28,7 @@ struct vm_area_struct;
 /* Both are opaque here: the first is struct region_memory's start, the second an object of the range cache. */
 struct ashmem_region;
 struct ashmem_range;
-/* What one user has of regions and ranges; begins with the number of ranges, a u32 that Rust counts. */
+/* What one user or memory cgroup has (account.h); Rust counts the ranges, and sees who waits. */
 struct ashmem_account;
 
 /* ---- Rust's, called from C ---- */
@@ -59,10 +59,10 @@ unsigned long ashmem_rs_purgeable(void);
  */
 int ashmem_rs_purge_oldest(unsigned int worker);
 /*
- * The same for the oldest range of a memory cgroup's regions, from where the last such look ended, or @anew from the
- * oldest range there is. For one caller at a time.
+ * The same for the next range of a region whose memory cgroup is waited for, from where the last such look ended; 0 at the
+ * order's end, and the next look begins at the oldest range.
  */
-int ashmem_rs_purge_cgroup(u64 cgroup, bool anew);
+int ashmem_rs_purge_awaited(unsigned int worker);
 /* Whether there is a range, or somebody at work. */
 bool ashmem_rs_may_purge(void);
 
@@ -84,8 +84,8 @@ extern unsigned int ashmem_max_ranges;
 /* Whether the caller may have more than a user may. */
 bool ashmem_may_exceed(void);
 
-/* cgroup.c: the number of the memory cgroup that the caller is in, whose limit the kernel looks after from now on; or 0. */
-u64 ashmem_cgroup_of_caller(void);
+/* cgroup.c: the same for the caller's memory cgroup, to be put as a user's; NULL for the machine's own. */
+struct ashmem_account *ashmem_cgroup_get(void);
 
 /* lock.c: the region's mutex, the purge order's spinlock, the mutex of PURGE_ALL_CACHES (false: the caller was killed). */
 void ashmem_region_lock(struct ashmem_region *region);
@@ -118,7 +118,7 @@ u64 ashmem_backing_pages(const struct file *backing);
 /* Gives @vma the backing file, without the rights in @withheld. */
 int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 withheld);
 /* Takes pages @first to @last out of the file; it keeps its size. Tells ashmem_purged what became free, as it does. */
-void ashmem_backing_punch(struct file *backing, u64 first, u64 last);
+void ashmem_backing_punch(struct file *backing, u64 first, u64 last, struct ashmem_account *cgroup);
 
 /* device.c */
 void ashmem_file_set_region(struct file *file, struct ashmem_region *region);
@@ -149,16 +149,16 @@ int ashmem_memory_init(void);
 void ashmem_memory_exit(void);
 void ashmem_accounts_exit(void);
 int ashmem_backing_init(void);
-void ashmem_purged(unsigned long pages);
+/* Pages of a region that belongs to @cgroup, NULL for the machine's own, became free. */
+void ashmem_purged(struct ashmem_account *cgroup, unsigned long pages);
 typedef unsigned long ashmem_shrink(struct shrinker *shrinker, struct shrink_control *control);
 /* NULL without memory. */
 struct shrinker *ashmem_shrinker_register(unsigned int flags, const char *name, ashmem_shrink *count, ashmem_shrink *scan);
 void ashmem_shrinker_unregister(struct shrinker *shrinker);
-/* Tells whoever reclaims that pages became free. */
-void ashmem_shrinker_account(unsigned long pages);
+/* Has up to so many pages of @cgroup's regions purged. How many were, or SHRINK_STOP. */
+unsigned long ashmem_shrink_cgroup(struct ashmem_account *cgroup, unsigned long asked, bool may_wait);
 int ashmem_shrinker_init(void);
 void ashmem_shrinker_exit(void);
-void ashmem_cgroup_purged(unsigned long pages);
 int ashmem_cgroup_init(void);
 void ashmem_cgroup_exit(void);
 /*

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory for regions, unpinned ranges and names; charged to the caller's memory cgroup. */
+/* Memory for regions, unpinned ranges, accounts and names; charged to the caller's memory cgroup. */
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include "account.h"
 #include "memory.h"
+#include "probes.h"
 
 const u32 ashmem_page_shift = PAGE_SHIFT;
 
@@ -56,6 +58,21 @@ void ashmem_range_free(struct ashmem_range *range)
 	kmem_cache_free(range_cache, range);
 }
 
+struct ashmem_account *ashmem_account_alloc(struct list_lru *lru)
+{
+	BUILD_BUG_ON(sizeof(struct ashmem_account) > ASHMEM_RANGE_BYTES);
+#ifdef ASHMEM_HAS_ALLOC_LRU
+	return kmem_cache_alloc_lru(range_cache, lru, GFP_KERNEL | __GFP_ZERO);
+#else
+	return kmem_cache_zalloc(range_cache, GFP_KERNEL);
+#endif
+}
+
+void ashmem_account_free(struct ashmem_account *account)
+{
+	kmem_cache_free(range_cache, account);
+}
+
 void *ashmem_name_alloc(size_t bytes)
 {
 	return refused() ? NULL : kmalloc(bytes, GFP_KERNEL_ACCOUNT);
@@ -81,7 +98,7 @@ int ashmem_memory_init(void)
 
 void ashmem_memory_exit(void)
 {
+	ashmem_accounts_exit();
 	kmem_cache_destroy(range_cache);
 	kmem_cache_destroy(region_cache);
-	ashmem_accounts_exit();
 }

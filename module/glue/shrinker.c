@@ -20,7 +20,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include "glue.h"
+#include "account.h"
 #include "probes.h"
 
 /* Four times as dear as the average cache: its loss is noticed by programs (SHR-07). */
@@ -41,21 +41,51 @@ static struct workqueue_struct *queue;
 static struct work_struct works[ASHMEM_WORKERS];
 /* Who does the work at the moment, by worker. */
 static struct task_struct *at_work[ASHMEM_WORKERS];
-/* Who waits, and how many pages are still to be freed: the greatest wish, for what becomes free serves everybody. */
-static atomic_t waiters;
+/* For the machine. Those for memory cgroups are in their accounts; how many there are: */
+static struct ashmem_account machine;
+static atomic_t at_limit;
 static DECLARE_WAIT_QUEUE_HEAD(waiting);
-static atomic_long_t wanted;
-/* How many became free, ever. */
-static atomic_long_t freed;
-static unsigned long stalled_until;
+/* How often workers came to the end of the order for cgroups. Two ends later, whoever waits for one was served or has none. */
+static atomic_t ends;
+#define ENDS 2
 
-void ashmem_purged(unsigned long pages)
+static void tell(struct ashmem_account *of, unsigned long pages)
 {
-	atomic_long_add(pages, &freed);
-	atomic_long_sub(pages, &wanted);
-	ashmem_cgroup_purged(pages);
+	atomic_long_add(pages, &of->freed);
+	atomic_long_sub(pages, &of->wanted);
+}
+
+void ashmem_purged(struct ashmem_account *cgroup, unsigned long pages)
+{
+	tell(&machine, pages);
+	if (cgroup)
+		tell(cgroup, pages);
 	if (wq_has_sleeper(&waiting))
 		wake_up_all(&waiting);
+}
+
+static int purge_for_machine(unsigned int worker)
+{
+	bool awaited = atomic_read(&machine.waiters) && atomic_long_read(&machine.wanted) > 0;
+
+	return awaited ? ashmem_rs_purge_oldest(worker) : 0;
+}
+
+/* @seen: how many ends there were when the worker last found a range. */
+static int purge_for_cgroups(unsigned int worker, int *seen)
+{
+	int purged;
+
+	if (!atomic_read(&at_limit) || atomic_read(&ends) - *seen >= ENDS)
+		return 0;
+	purged = ashmem_rs_purge_awaited(worker);
+	if (purged > 0)
+		*seen = atomic_read(&ends);
+	if (purged)
+		return purged;
+	atomic_inc(&ends);
+	wake_up_all(&waiting);
+	return -EBUSY;
 }
 
 static void work(struct work_struct *this)
@@ -65,18 +95,18 @@ static void work(struct work_struct *this)
 	unsigned int flags = memalloc_noreclaim_save();
 	/* Each pass that finds none looks at 64 ranges. */
 	unsigned int passes = 1 << 14;
-	int purged = 1;
+	int seen = atomic_read(&ends), purged = 1;
 
 	WRITE_ONCE(at_work[worker], current);
-	while (atomic_read(&waiters) && atomic_long_read(&wanted) > 0 && purged && passes) {
-		purged = ashmem_rs_purge_oldest(worker);
+	while (purged && passes) {
+		purged = purge_for_machine(worker) | purge_for_cgroups(worker, &seen);
 		passes -= purged < 0;
 		cond_resched();
 	}
 	WRITE_ONCE(at_work[worker], NULL);
 	memalloc_noreclaim_restore(flags);
 	if (!ashmem_rs_may_purge())
-		atomic_long_set(&wanted, 0);
+		atomic_long_set(&machine.wanted, 0);
 	wake_up_all(&waiting);
 }
 
@@ -108,55 +138,73 @@ static void call_next_if_stuck(void)
 	rcu_read_unlock();
 }
 
-static void want(long pages)
+static void want(struct ashmem_account *of, long pages)
 {
-	long old = atomic_long_read(&wanted);
+	long old = atomic_long_read(&of->wanted);
 
-	while (old < pages && !atomic_long_try_cmpxchg(&wanted, &old, pages))
+	while (old < pages && !atomic_long_try_cmpxchg(&of->wanted, &old, pages))
 		;
 }
 
 /* Whether the pages came, or none is left to come. */
-static bool is_met(long goal)
+static bool is_met(struct ashmem_account *of, long goal, int seen)
 {
-	return atomic_long_read(&freed) >= goal || atomic_long_read(&wanted) <= 0;
+	return atomic_long_read(&of->freed) >= goal || atomic_long_read(&of->wanted) <= 0 ||
+	       (of != &machine && atomic_read(&ends) - seen >= ENDS);
 }
 
 /* Has up to @pages freed and waits so long for it, unless the caller is killed. How many were; *@met if that is all. */
-static unsigned long purge(unsigned long pages, long patience, bool *met)
+static unsigned long purge(struct ashmem_account *of, unsigned long pages, long patience, bool *met)
 {
-	long before = atomic_long_read(&freed);
+	long before = atomic_long_read(&of->freed);
 	long goal = before + min_t(unsigned long, pages, LONG_MAX / 2);
-	long seen = before, left = 0;
+	long freed = before, left = 0;
+	int seen = atomic_read(&ends), cgroups = of != &machine;
 
-	atomic_inc(&waiters);
-	want(goal - before);
+	atomic_inc(&of->waiters);
+	atomic_add(cgroups, &at_limit);
+	want(of, goal - before);
 	queue_work(queue, &works[0]);
 	for (; !left && patience > 0; patience -= LOOK) {
-		left = wait_event_killable_timeout(waiting, is_met(goal), min_t(long, patience, LOOK));
-		if (!left && atomic_long_read(&freed) == seen)
+		left = wait_event_killable_timeout(waiting, is_met(of, goal, seen), min_t(long, patience, LOOK));
+		if (!left && atomic_long_read(&of->freed) == freed)
 			call_next_if_stuck();
-		seen = atomic_long_read(&freed);
+		freed = atomic_long_read(&of->freed);
 	}
-	atomic_dec(&waiters);
-	*met = is_met(goal);
-	WRITE_ONCE(stalled_until, *met ? jiffies : jiffies + STALL);
-	return atomic_long_read(&freed) - before;
+	atomic_sub(cgroups, &at_limit);
+	atomic_dec(&of->waiters);
+	*met = is_met(of, goal, seen);
+	WRITE_ONCE(of->stalled_until, *met ? jiffies : jiffies + STALL);
+	return atomic_long_read(&of->freed) - before;
 }
 
-static bool is_stalled(void)
+static bool is_stalled(const struct ashmem_account *of)
 {
-	return time_before(jiffies, READ_ONCE(stalled_until));
+	return time_before(jiffies, READ_ONCE(of->stalled_until));
 }
 
-void ashmem_shrinker_account(unsigned long pages)
+static unsigned long shrink(struct ashmem_account *of, unsigned long asked, long patience)
 {
+	bool met;
+	unsigned long pages = purge(of, asked, is_stalled(of) ? 1 : patience, &met);
+
+	pages = min(pages, asked);
+	/* A cgroup's reclaim sees for itself what became free; it must not take what a region's other users are charged for. */
+	if (of == &machine) {
 #ifdef ASHMEM_HAS_ACCOUNT_RECLAIMED
-	mm_account_reclaimed_pages(pages);
+		mm_account_reclaimed_pages(pages);
 #else
-	if (current->reclaim_state)
-		current->reclaim_state->reclaimed_slab += pages;
+		if (current->reclaim_state)
+			current->reclaim_state->reclaimed_slab += pages;
 #endif
+	}
+	/* With less freed than asked for the kernel has to be told to stop, or it asks again for as long as it once counted. */
+	return met && pages ? pages : SHRINK_STOP;
+}
+
+unsigned long ashmem_shrink_cgroup(struct ashmem_account *cgroup, unsigned long asked, bool may_wait)
+{
+	return shrink(cgroup, asked, may_wait ? PATIENCE : 1);
 }
 
 static unsigned long count(struct shrinker *shrinker, struct shrink_control *control)
@@ -167,13 +215,7 @@ static unsigned long count(struct shrinker *shrinker, struct shrink_control *con
 
 static unsigned long scan(struct shrinker *shrinker, struct shrink_control *control)
 {
-	bool met;
-	unsigned long pages = purge(control->nr_to_scan, is_stalled() ? 1 : PATIENCE, &met);
-
-	pages = min(pages, control->nr_to_scan);
-	ashmem_shrinker_account(pages);
-	/* With less freed than asked for the kernel has to be told to stop, or it asks again for as long as it once counted. */
-	return met && pages ? pages : SHRINK_STOP;
+	return shrink(&machine, control->nr_to_scan, PATIENCE);
 }
 
 /*
@@ -188,7 +230,7 @@ static int out_of_memory_soon(struct notifier_block *notifier, unsigned long unu
 
 	if (!ashmem_rs_may_purge())
 		return NOTIFY_OK;
-	pages = purge(LAST_WISH, is_stalled() ? PATIENCE : LAST_PATIENCE, &met);
+	pages = purge(&machine, LAST_WISH, is_stalled(&machine) ? PATIENCE : LAST_PATIENCE, &met);
 	if (pages >= LAST_WISH) {
 		*found += pages;
 	} else if (pages && time_after_eq(jiffies, READ_ONCE(again))) {
@@ -204,7 +246,7 @@ static int workers_init(void)
 {
 	unsigned int worker;
 
-	stalled_until = jiffies;
+	machine.stalled_until = jiffies;
 	/* Freezable: what is written to disk for hibernation must not be purged after its picture was taken. */
 	queue = alloc_workqueue("ashmem_purge", WQ_UNBOUND | WQ_MEM_RECLAIM | WQ_FREEZABLE, ASHMEM_WORKERS);
 	if (!queue)

@@ -197,10 +197,10 @@ extern "C" fn ashmem_rs_purge_oldest(worker: c_uint) -> c_int {
     as_int(purge::purge_oldest(Hand::Worker(worker as usize)))
 }
 
-/// The worker for memory cgroups purges the oldest range of one's regions. Answers the same.
+/// The same for the next range of a memory cgroup that is waited for; 0 at the order's end.
 #[unsafe(no_mangle)]
-extern "C" fn ashmem_rs_purge_cgroup(cgroup: u64, anew: bool) -> c_int {
-    as_int(purge::purge_cgroup(cgroup, anew))
+extern "C" fn ashmem_rs_purge_awaited(worker: c_uint) -> c_int {
+    as_int(purge::purge_awaited(Hand::Worker(worker as usize)))
 }
 
 fn as_int(outcome: Outcome) -> c_int {

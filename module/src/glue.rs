@@ -2,7 +2,7 @@
 //! each is wrapped once, where its noun is.
 
 use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicIsize, AtomicU32, Ordering};
 
 /// A kernel structure that Rust only carries by address.
 macro_rules! opaque {
@@ -24,11 +24,21 @@ opaque! {
     SeqFile;
 }
 
-/// `struct ashmem_account`: what one user has, as far as this half looks at it.
+/// `struct ashmem_account`: what is kept of one user or memory cgroup, as far as this half looks at it.
 #[repr(C)]
 pub(crate) struct Account {
     /// Unpinned ranges, in use or spare.
     pub(crate) ranges: AtomicU32,
+    /// How many tasks wait for pages, and for how many.
+    waiters: AtomicU32,
+    wanted: AtomicIsize,
+}
+
+impl Account {
+    /// Whether somebody waits for pages.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.waiters.load(Ordering::Relaxed) != 0 && self.wanted.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// Memory for [`crate::region::Region`], as `ASHMEM_REGION_BYTES` in `glue/glue.h`.
@@ -45,7 +55,7 @@ unsafe extern "C" {
     pub(crate) fn ashmem_may_exceed() -> bool;
     pub(crate) fn ashmem_account_get() -> *mut Account;
     pub(crate) fn ashmem_account_put(account: *mut Account);
-    pub(crate) fn ashmem_cgroup_of_caller() -> u64;
+    pub(crate) fn ashmem_cgroup_get() -> *mut Account;
     pub(crate) fn ashmem_name_alloc(bytes: usize) -> *mut c_void;
     pub(crate) fn ashmem_name_free(name: *mut c_void);
 
@@ -73,7 +83,7 @@ unsafe extern "C" {
     pub(crate) fn ashmem_backing_inode(backing: *const File) -> c_ulong;
     pub(crate) fn ashmem_backing_pages(backing: *const File) -> u64;
     pub(crate) fn ashmem_backing_map(backing: *mut File, vma: *mut Vma, withheld: u32) -> c_int;
-    pub(crate) fn ashmem_backing_punch(backing: *mut File, first: u64, last: u64);
+    pub(crate) fn ashmem_backing_punch(backing: *mut File, first: u64, last: u64, cgroup: *const Account);
 
     pub(crate) fn ashmem_file_set_region(file: *mut File, region: *mut c_void);
     pub(crate) fn ashmem_fdinfo_file(seq: *mut SeqFile, inode: c_ulong);

@@ -34,11 +34,10 @@ pub(crate) fn purge_oldest(hand: Hand) -> Outcome {
     taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(hand, region, span))
 }
 
-/// Purges the oldest range of the memory cgroup's regions, from where the last such look ended, or `anew` from the oldest
-/// range there is.
-pub(crate) fn purge_cgroup(cgroup: u64, anew: bool) -> Outcome {
-    let taken = Order::lock().take_oldest_of(cgroup, anew);
-    taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(Hand::Cgroup, region, span))
+/// Purges the next range of a memory cgroup that is waited for.
+pub(crate) fn purge_awaited(hand: Hand) -> Outcome {
+    let taken = Order::lock().take_awaited(hand);
+    taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(hand, region, span))
 }
 
 /// The rest of a purge, once its range was taken.
@@ -47,7 +46,7 @@ fn remove_pages(hand: Hand, region: NonNull<Region>, span: Span) -> Outcome {
     let this = unsafe { region.as_ref() };
     // A region with ranges has a backing file.
     if let Some(backing) = this.backing() {
-        backing.punch(span);
+        backing.punch(span, this.cgroup());
     }
     trace::purge(this, span);
     let ended = Order::lock().put_down(hand);

@@ -9,7 +9,7 @@ use ashmem_core::lru::Lru;
 use ashmem_core::pins::{self, Range, Span};
 use ashmem_core::store::{PageSize, Store};
 
-use crate::glue;
+use crate::glue::{self, Account};
 use crate::purge::Outcome;
 use crate::region::Region;
 
@@ -84,8 +84,6 @@ impl Id {
 pub(crate) enum Hand {
     /// One of the C half's workers, by its number.
     Worker(usize),
-    /// The worker for memory cgroups at their limits.
-    Cgroup,
     /// The caller of PURGE_ALL_CACHES; there is one at a time.
     Caller,
 }
@@ -95,15 +93,14 @@ impl Hand {
     const WORKERS: usize = 4;
 
     /// Every one.
-    pub(crate) const ALL: [Self; Self::WORKERS + 2] =
-        [Self::Worker(0), Self::Worker(1), Self::Worker(2), Self::Worker(3), Self::Cgroup, Self::Caller];
+    pub(crate) const ALL: [Self; Self::WORKERS + 1] =
+        [Self::Worker(0), Self::Worker(1), Self::Worker(2), Self::Worker(3), Self::Caller];
 
     fn work(self) -> &'static Work {
-        let [workers @ .., cgroup, caller] = &ORDER.work;
+        let [workers @ .., caller] = &ORDER.work;
         match self {
             // The C half has no others.
             Self::Worker(number) => workers.get(number).unwrap_or(caller),
-            Self::Cgroup => cgroup,
             Self::Caller => caller,
         }
     }
@@ -138,6 +135,9 @@ pub(crate) fn purgeable_pages() -> u64 {
     ORDER.lru.pages()
 }
 
+/// How many ranges are looked at with the order's lock held.
+const LOOKS: usize = 64;
+
 /// The purge order, locked while this lives.
 pub(crate) struct Order(());
 
@@ -161,8 +161,6 @@ impl Order {
     /// # Errors
     /// [`Outcome::Nothing`], [`Outcome::Busy`].
     pub(crate) fn take_oldest(&self, hand: Hand) -> Result<(NonNull<Region>, Span), Outcome> {
-        /// How many ranges are looked at with the lock held.
-        const LOOKS: usize = 64;
         let busy = ORDER.busy.load(Ordering::Relaxed);
         let mut at = self.lru().oldest().ok_or(Outcome::Nothing)?;
         if busy != 0 && matches!(hand, Hand::Worker(_)) {
@@ -179,25 +177,22 @@ impl Order {
         Ok(self.take(hand, at))
     }
 
-    /// Takes the oldest range of the cgroup's regions, as [`Order::take_oldest`] does, from where the last such look ended,
-    /// or `anew` from the oldest range there is.
+    /// Takes the next range of a memory cgroup that is waited for, as [`Order::take_oldest`] does, from where the last such
+    /// look ended. So each range comes by in turn, whoever else waits, and those of one cgroup oldest first.
     ///
     /// # Errors
-    /// [`Outcome::Nothing`]; [`Outcome::Busy`]: more ranges are to be looked at.
-    pub(crate) fn take_oldest_of(&self, cgroup: u64, anew: bool) -> Result<(NonNull<Region>, Span), Outcome> {
-        /// How many ranges are looked at with the lock held.
-        const LOOKS: usize = 256;
-        if anew {
-            self.lru().rewind();
-        }
+    /// [`Outcome::Nothing`]: there is none before the order's end; the next look begins anew. [`Outcome::Busy`].
+    pub(crate) fn take_awaited(&self, hand: Hand) -> Result<(NonNull<Region>, Span), Outcome> {
+        let mut at = self.lru().cursor();
         for _ in 0..LOOKS {
-            let at = self.lru().cursor().ok_or(Outcome::Nothing)?;
+            self.lru().set_cursor(at);
+            let id = at.ok_or(Outcome::Nothing)?;
             // SAFETY: the range is in the order, whose lock is held, so its region has not been released.
-            let of = unsafe { at.region().as_ref() }.cgroup();
-            if of == cgroup && !self.is_in_hand(at.region()) {
-                return Ok(self.take(Hand::Cgroup, at));
+            let cgroup = unsafe { id.region().as_ref() }.cgroup();
+            if cgroup.is_some_and(Account::is_awaited) && !self.is_in_hand(id.region()) {
+                return Ok(self.take(hand, id));
             }
-            self.lru().skip(&Ranges);
+            at = self.lru().after(&Ranges, id);
         }
         Err(Outcome::Busy)
     }

@@ -37,8 +37,8 @@ pub(crate) struct Region {
     backing: AtomicPtr<File>,
     /// Whom its memory is counted for.
     account: NonNull<Account>,
-    /// The number of the memory cgroup whose limit its pages are thought to count against; 0 for the machine's own.
-    cgroup: u64,
+    /// The memory cgroup whose limit its pages are thought to count against; `None` for the machine's own.
+    cgroup: Option<NonNull<Account>>,
     /// The open file, and each purge at work on the region.
     users: AtomicU32,
     /// 1 while a request changes ranges in strides. Changes under the region's lock only.
@@ -74,7 +74,7 @@ impl Region {
                 state: UnsafeCell::new(State::new()),
                 backing: AtomicPtr::new(ptr::null_mut()),
                 account,
-                cgroup: glue::ashmem_cgroup_of_caller(),
+                cgroup: NonNull::new(glue::ashmem_cgroup_get()),
                 users: AtomicU32::new(1),
                 striding: AtomicU32::new(0),
                 spare: Cell::new(None),
@@ -117,9 +117,10 @@ impl Region {
         unsafe { self.account.as_ref() }
     }
 
-    /// The number of the memory cgroup of who opened it.
-    pub(crate) fn cgroup(&self) -> u64 {
-        self.cgroup
+    /// The memory cgroup of who opened it.
+    pub(crate) fn cgroup(&self) -> Option<&Account> {
+        // SAFETY: as above.
+        self.cgroup.map(|cgroup| unsafe { cgroup.as_ref() })
     }
 
     /// Keeps a freed range for later, if there is none yet.
@@ -161,10 +162,14 @@ impl Region {
         }
         // SAFETY: the last user has the region to itself; its memory came from `allocate`.
         unsafe {
-            let (backing, account) = (region.as_ref().backing(), region.as_ref().account);
+            let Self { account, cgroup, .. } = *region.as_ref();
+            let backing = region.as_ref().backing();
             region.drop_in_place();
             glue::ashmem_region_free(region.as_ptr().cast());
             glue::ashmem_account_put(account.as_ptr());
+            if let Some(cgroup) = cgroup {
+                glue::ashmem_account_put(cgroup.as_ptr());
+            }
             if let Some(Backing(file)) = backing {
                 glue::ashmem_backing_put(file.as_ptr());
             }
@@ -288,8 +293,9 @@ impl Backing {
     }
 
     /// Takes the pages out of the file; sleeps, and must not be called in reclaim.
-    pub(crate) fn punch(self, span: Span) {
-        // SAFETY: as above.
-        unsafe { glue::ashmem_backing_punch(self.0.as_ptr(), span.first(), span.last()) }
+    pub(crate) fn punch(self, span: Span, cgroup: Option<&Account>) {
+        let cgroup = cgroup.map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: as above; the region holds its cgroup's account as well.
+        unsafe { glue::ashmem_backing_punch(self.0.as_ptr(), span.first(), span.last(), cgroup) }
     }
 }

@@ -25,7 +25,7 @@ impl<Id> Place<Id> {
 pub struct Lru<Id> {
     oldest: Cell<Option<Id>>,
     youngest: Cell<Option<Id>>,
-    /// The oldest range that was not looked at since the last [`Lru::rewind`]. `None`: all were.
+    /// Where a purge goes on that takes some ranges and leaves others. `None`: at the oldest.
     cursor: Cell<Option<Id>>,
     ranges: Cell<u64>,
     /// Written under the lock, read by anyone (SHR-01).
@@ -84,22 +84,15 @@ impl<Id: Copy + Eq> Lru<Id> {
         store.range(id).place.younger.get()
     }
 
-    /// The range to look at next, for a purge that takes some ranges and leaves others, and gives the lock back between.
-    /// It comes by every range once, oldest first, and by those that are put in meanwhile.
+    /// The range to look at next, for a purge that takes some ranges and leaves others, and gives the lock back between:
+    /// where [`Lru::set_cursor`] left it, or what is next since that one was taken out; after the youngest, the oldest.
     pub fn cursor(&self) -> Option<Id> {
-        self.cursor.get()
+        self.cursor.get().or(self.oldest.get())
     }
 
-    /// Leaves the range at the cursor where it is, and goes on to the next.
-    pub fn skip(&self, store: &impl Store<Id = Id>) {
-        if let Some(id) = self.cursor.get() {
-            self.cursor.set(self.after(store, id));
-        }
-    }
-
-    /// Looks at every range again, from the oldest on.
-    pub fn rewind(&self) {
-        self.cursor.set(self.oldest.get());
+    /// Looks at this range next; `None`: at the oldest.
+    pub fn set_cursor(&self, id: Option<Id>) {
+        self.cursor.set(id);
     }
 
     /// Puts a range, whose bounds are set, at the young end.
@@ -117,9 +110,6 @@ impl<Id: Copy + Eq> Lru<Id> {
         match older {
             Some(older) => store.range(older).place.younger.set(Some(id)),
             None => self.oldest.set(Some(id)),
-        }
-        if self.cursor.get().is_none() {
-            self.cursor.set(Some(id));
         }
     }
 
