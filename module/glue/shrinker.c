@@ -41,26 +41,30 @@ static struct workqueue_struct *queue;
 static struct work_struct works[ASHMEM_WORKERS];
 /* Who does the work at the moment, by worker. */
 static struct task_struct *at_work[ASHMEM_WORKERS];
-/* For the machine. Those for memory cgroups are in their accounts; how many there are: */
+/* Who waits for pages of any region, and how many wait for those of a memory cgroup's, which have accounts of their own. */
 static struct ashmem_account machine;
 static atomic_t at_limit;
 static DECLARE_WAIT_QUEUE_HEAD(waiting);
-/* How often workers came to the end of the order for cgroups. Two ends later, whoever waits for one was served or has none. */
+/* How often workers came to the order's end for cgroups. Two ends later, every range has been looked at. */
 static atomic_t ends;
 #define ENDS 2
 
-static void tell(struct ashmem_account *of, unsigned long pages)
+/* Whether that is all that was wanted. */
+static bool tell(struct ashmem_account *of, unsigned long pages)
 {
 	atomic_long_add(pages, &of->freed);
-	atomic_long_sub(pages, &of->wanted);
+	return atomic_long_sub_return(pages, &of->wanted) <= 0;
 }
 
 void ashmem_purged(struct ashmem_account *cgroup, unsigned long pages)
 {
+	bool wake = atomic_read(&machine.waiters);
+
 	tell(&machine, pages);
+	/* A cgroup may have thousands of tasks that wait. */
 	if (cgroup)
-		tell(cgroup, pages);
-	if (wq_has_sleeper(&waiting))
+		wake |= tell(cgroup, pages);
+	if (wake && wq_has_sleeper(&waiting))
 		wake_up_all(&waiting);
 }
 

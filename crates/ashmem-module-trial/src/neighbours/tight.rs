@@ -35,30 +35,40 @@ pub(crate) fn cgroup() -> Result<String> {
     go.open()?;
     ensure!(ready.is_passed(PATIENCE)?, "the neighbour: {:?}", beside.end(Duration::ZERO)?);
 
+    // Both come to their limits at the same time.
     let start = Gate::new()?;
-    let process = Part::start(USER, || {
-        start.pass()?;
-        fill_unpin_and_go_on()
-    })?;
-    tight.take_in(&process)?;
-    start.open()?;
-    let became = match process.end(PATIENCE)? {
-        End::Said(text) => text,
-        End::Killed(libc::SIGKILL) => anyhow::bail!(
-            "the process was killed for memory beside its own unpinned pages; memory.events: {}",
-            tight.events()?
-        ),
-        other => anyhow::bail!("the process in the cgroup: {other:?}"),
-    };
-    let events = tight.events()?;
+    let groups = [tight, Group::make("rival", LIMIT)?];
+    let mut processes = Vec::new();
+    for group in &groups {
+        let process = Part::start(USER, || {
+            start.pass()?;
+            fill_unpin_and_go_on()
+        })?;
+        group.take_in(&process)?;
+        processes.push(process);
+    }
+    for _ in &groups {
+        start.open()?;
+    }
+    let mut became = String::new();
+    for (group, process) in groups.iter().zip(processes) {
+        became = match process.end(PATIENCE)? {
+            End::Said(text) => format!("{text}; memory.events: {}", group.events()?),
+            End::Killed(libc::SIGKILL) => anyhow::bail!(
+                "the process was killed for memory beside its own unpinned pages; memory.events: {}",
+                group.events()?
+            ),
+            other => anyhow::bail!("the process in the cgroup: {other:?}"),
+        };
+    }
     go.open()?;
     beside.finish(PATIENCE).context("the cgroup beside it, whose unpinned pages are older")?;
     of_machine.is_intact().context("the machine's own cgroup, whose unpinned pages are older")?;
 
-    for group in [neighbour, tight] {
+    for group in groups.into_iter().chain([neighbour]) {
         group.remove()?;
     }
-    Ok(format!("{became}; memory.events: {events}; older unpinned pages of others stayed"))
+    Ok(format!("{became}; older unpinned pages of others stayed"))
 }
 
 /// What a cgroup at its limit may have.
