@@ -292,6 +292,7 @@ impl Store for Ranges {
         unsafe { glue::ashmem_pause() };
     }
 
+    #[inline(always)]
     fn with_lru<R>(&self, work: impl FnOnce(&Lru<Id>) -> R) -> R {
         let order = Order::lock();
         work(order.lru())
