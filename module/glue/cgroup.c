@@ -18,8 +18,8 @@
 #ifdef CONFIG_MEMCG
 
 #define ASHMEM_SHRINKER_NAME "android-ashmem-cgroup"
-/* A cgroup with room for fewer pages than this, two huge pages' worth, is at its limit. */
-#define ROOM 1024UL
+/* A cgroup with room for fewer pages than this, 4 MiB, is at its limit. */
+#define ROOM (4UL << 20 >> PAGE_SHIFT)
 
 static struct list_lru announced;
 static struct shrinker *shrinker;
@@ -80,13 +80,19 @@ struct ashmem_account *ashmem_cgroup_get(void)
 	return NULL;
 }
 
+static bool has_no_room(struct page_counter *counter)
+{
+	return page_counter_read(counter) + ROOM > READ_ONCE(counter->max);
+}
+
 /* The cgroup, or one that it is part of, whose memory runs short by itself, and not the machine's. */
 static struct mem_cgroup *at_limit(struct mem_cgroup *memcg)
 {
 	for (; memcg && memcg->css.parent; memcg = parent_mem_cgroup(memcg)) {
-		unsigned long used = page_counter_read(&memcg->memory);
-
-		if (used + ROOM > READ_ONCE(memcg->memory.max) || used > READ_ONCE(memcg->memory.high))
+		if (has_no_room(&memcg->memory) || page_counter_read(&memcg->memory) > READ_ONCE(memcg->memory.high))
+			return memcg;
+		/* Version 1 has a limit of memory and swap together. */
+		if (!cgroup_subsys_on_dfl(memory_cgrp_subsys) && has_no_room(&memcg->memsw))
 			return memcg;
 	}
 	return NULL;

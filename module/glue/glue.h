@@ -63,7 +63,8 @@ int ashmem_rs_purge_oldest(unsigned int worker);
  * order's end, and the next look begins at the oldest range.
  */
 int ashmem_rs_purge_awaited(unsigned int worker);
-/* Whether there is a range, or somebody at work. */
+/* Whether somebody has a range in hand; whether somebody has, or there is one. */
+bool ashmem_rs_is_at_work(void);
 bool ashmem_rs_may_purge(void);
 
 /* ---- C's, called from Rust ---- */

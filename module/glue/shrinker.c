@@ -58,10 +58,9 @@ static bool tell(struct ashmem_account *of, unsigned long pages)
 
 void ashmem_purged(struct ashmem_account *cgroup, unsigned long pages)
 {
-	bool wake = atomic_read(&machine.waiters);
+	/* Thousands of tasks may wait; who wanted fewer pages than the others looks by himself soon. */
+	bool wake = tell(&machine, pages) && atomic_read(&machine.waiters);
 
-	tell(&machine, pages);
-	/* A cgroup may have thousands of tasks that wait. */
 	if (cgroup)
 		wake |= tell(cgroup, pages);
 	if (wake && wq_has_sleeper(&waiting))
@@ -85,7 +84,8 @@ static int purge_for_cgroups(unsigned int worker, int *seen)
 	purged = ashmem_rs_purge_awaited(worker);
 	if (purged > 0)
 		*seen = atomic_read(&ends);
-	if (purged)
+	/* What others have in hand may be what is waited for, and is told of as it becomes free. */
+	if (purged || ashmem_rs_is_at_work())
 		return purged;
 	atomic_inc(&ends);
 	wake_up_all(&waiting);

@@ -212,6 +212,12 @@ fn as_int(outcome: Outcome) -> c_int {
     }
 }
 
+/// Whether somebody is at work on a range.
+#[unsafe(no_mangle)]
+extern "C" fn ashmem_rs_is_at_work() -> bool {
+    !Order::is_nothing_in_hand()
+}
+
 /// Whether there is a range to purge, or somebody at work on one.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_may_purge() -> bool {
