@@ -328,7 +328,9 @@ mod tests {
 
     /// What is said of an object made of these lines for a kernel so configured; nothing if it is good.
     fn said(assembly: &[&str], configured: &str) -> String {
-        let folder = std::env::temp_dir().join(format!("ashmem-object-{:?}", std::thread::current().id()));
+        // Tests are threads of one process, or processes of one thread each.
+        let own = format!("ashmem-object-{}-{:?}", std::process::id(), std::thread::current().id());
+        let folder = std::env::temp_dir().join(own);
         std::fs::create_dir_all(&folder).expect("a folder for the object");
         let object = folder.join("object.o");
         let mut assembler = Command::new("as");
