@@ -41,8 +41,9 @@ static struct workqueue_struct *queue;
 static struct work_struct works[ASHMEM_WORKERS];
 /* Who does the work at the moment, by worker. */
 static struct task_struct *at_work[ASHMEM_WORKERS];
-/* Who waits for pages of any region, and how many wait for those of a memory cgroup's, which have accounts of their own. */
+/* What the tasks that wait for pages of any region want. */
 static struct ashmem_account machine;
+/* How many tasks wait for pages of a memory cgroup's regions. What they want stands in the cgroup's account. */
 static atomic_t at_limit;
 static DECLARE_WAIT_QUEUE_HEAD(waiting);
 /* How often workers came to the order's end for cgroups. Two ends later, every range has been looked at. */

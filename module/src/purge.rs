@@ -24,7 +24,7 @@ pub(crate) enum Outcome {
     Purged,
     /// There is no range, or none but of regions that others are at work on.
     Nothing,
-    /// The ranges that were looked at are of such regions; others may not be.
+    /// None of the ranges that were looked at may be taken; there are more.
     Busy,
 }
 

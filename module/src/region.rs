@@ -67,7 +67,8 @@ impl Region {
             unsafe { glue::ashmem_account_put(account.as_ptr()) };
             return Err(Errno::NoMem);
         };
-        // SAFETY: fresh memory with REGION_BYTES for this half, in which the type fits, aligned to 8 bytes.
+        // SAFETY: fresh memory with REGION_BYTES for this half, in which the type fits, aligned to 8 bytes. Finds or makes
+        // the cgroup's account; null is none.
         unsafe {
             region.write(Self {
                 facts: Facts::new(),

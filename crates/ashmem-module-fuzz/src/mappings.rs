@@ -19,9 +19,9 @@ pub(crate) fn map(actor: &Actor<'_>, step: &Step) -> i64 {
     let offset = if step.d < 192 { 0 } else { wide(step.d) & !(PAGE - 1) };
     let (old, mapped) = actor.world.map(step.map);
     let (rights, flags) = (protection(step.b), pick(step.c, &FLAGS));
+    let (file, offset) = (actor.file(step), offset as libc::off_t);
     // SAFETY: new memory at an address of the kernel's choice.
-    let start =
-        unsafe { libc::mmap(std::ptr::null_mut(), length, rights, flags, actor.file(step), offset as libc::off_t) };
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), length, rights, flags, file, offset) };
     if start == libc::MAP_FAILED {
         return -1;
     }

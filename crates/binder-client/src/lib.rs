@@ -270,11 +270,10 @@ fn node() -> Result<OwnedFd> {
         }
     }
     // A kernel with binderfs makes no nodes by itself; root may have them made.
+    let (kind, place) = (c"binder".as_ptr(), c"/dev/binderfs".as_ptr());
+    let made = std::fs::create_dir_all("/dev/binderfs").is_ok();
     // SAFETY: the strings are NUL-terminated.
-    let mounted = std::fs::create_dir_all("/dev/binderfs").is_ok()
-        && unsafe {
-            libc::mount(c"binder".as_ptr(), c"/dev/binderfs".as_ptr(), c"binder".as_ptr(), 0, std::ptr::null())
-        } == 0;
+    let mounted = made && unsafe { libc::mount(kind, place, kind, 0, std::ptr::null()) } == 0;
     match open(NODES[1]) {
         Ok(device) if mounted => Ok(device),
         _ => Err(Error::Unavailable(format!("this machine has no binder ({why}and no binderfs to mount)"))),
