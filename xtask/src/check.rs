@@ -203,7 +203,7 @@ fn is_test(name: &str, sources: &[(String, String)]) -> bool {
     let is_case = any(&|file, text| file.contains("conformance/src/cases/") && text.contains(&case));
     let is_target = any(&|file, _| file.ends_with(&format!("fuzz_targets/{name}.rs")));
     let is_trial =
-        any(&|file, text| file.contains("ashmem-module-trial/src/") && text.contains(&format!("name: \"{name}\"")));
+        any(&|file, text| file.contains("tests/module/src/") && text.contains(&format!("name: \"{name}\"")));
     let step = name.trim_end_matches(" …");
     // Not in this file, which names some to try them out.
     let is_step =
@@ -237,9 +237,9 @@ mod tests {
     fn a_test_is_known_by_its_place_and_nothing_else_passes_for_one() {
         let sources = [
             ("crates/agent/src/oci.rs", "mod tests {\n    #[test]\n    fn it_holds() {}\n    fn helper() {}\n}"),
-            ("crates/ashmem-conformance/src/cases/security.rs", "Case::new(\"security.race\", …)"),
+            ("tests/conformance/src/cases/security.rs", "Case::new(\"security.race\", …)"),
             ("fuzz/fuzz_targets/lxc.rs", ""),
-            ("crates/ashmem-module-trial/src/neighbours/mod.rs", "Trial {\n        name: \"move-pages\",\n"),
+            ("tests/module/src/neighbours/mod.rs", "Trial {\n        name: \"move-pages\",\n"),
             ("xtask/src/containers.rs", "Step::new(\"LXC containers\", …)"),
         ]
         .map(|(file, text)| (file.to_owned(), text.to_owned()));
