@@ -202,8 +202,7 @@ fn is_test(name: &str, sources: &[(String, String)]) -> bool {
     let case = name.strip_suffix('*').map_or_else(|| format!("\"{name}\""), |group| format!("\"{group}"));
     let is_case = any(&|file, text| file.contains("conformance/src/cases/") && text.contains(&case));
     let is_target = any(&|file, _| file.ends_with(&format!("fuzz_targets/{name}.rs")));
-    let is_trial =
-        any(&|file, text| file.contains("tests/module/src/") && text.contains(&format!("name: \"{name}\"")));
+    let is_trial = any(&|file, text| file.contains("tests/module/src/") && text.contains(&format!("name: \"{name}\"")));
     let step = name.trim_end_matches(" …");
     // Not in this file, which names some to try them out.
     let is_step =

@@ -71,7 +71,7 @@ struct World {
 impl World {
     fn make(user: User) -> Result<Self> {
         let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
-        let tenant = static_program::build("ashmem-tenant")?;
+        let client = static_program::build("ashmem-container-client")?;
         let conformance = static_program::build("ashmem-conformance")?;
         // Sockets' names are short: the cache may lie too deep.
         let folder = std::env::temp_dir().join(format!("ashmem-containers-{}", std::process::id()));
@@ -80,7 +80,7 @@ impl World {
         for directory in ["bin", "dev", "proc", "sys", "tmp"] {
             fs::create_dir_all(root.join(directory)).context("making a root file system")?;
         }
-        let programs = [(Path::new("/bin/busybox"), "busybox"), (&tenant, "tenant"), (&conformance, "conformance")];
+        let programs = [(Path::new("/bin/busybox"), "busybox"), (&client, "client"), (&conformance, "conformance")];
         for (from, to) in programs {
             fs::copy(from, root.join("bin").join(to)).with_context(|| format!("copying {}", from.display()))?;
         }
@@ -256,12 +256,12 @@ fn share_join_keep(
     start: impl Fn(&str, &[&str]) -> Result<Container>,
     exec: impl Fn(&str, &[&str]) -> Command,
 ) -> Result<()> {
-    start("share", &["/bin/tenant", "share"])?.finish(LIMIT)?;
+    start("share", &["/bin/client", "share"])?.finish(LIMIT)?;
     // All containers see the socket, for they have one root file system; each has its own regions.
-    let owner = start("owner", &["/bin/tenant", "offer", "/tmp/offer"])?;
+    let owner = start("owner", &["/bin/client", "offer", "/tmp/offer"])?;
     wait_for("the owner's socket", || world.folder.join("rootfs/tmp/offer").exists())?;
-    Container::start(exec("owner", &["/bin/tenant", "join", "/tmp/offer"]), Vec::new())?.finish(LIMIT)?;
-    start("other", &["/bin/tenant", "stranger", "/tmp/offer"])?.finish(LIMIT)?;
+    Container::start(exec("owner", &["/bin/client", "join", "/tmp/offer"]), Vec::new())?.finish(LIMIT)?;
+    start("other", &["/bin/client", "stranger", "/tmp/offer"])?.finish(LIMIT)?;
     owner.finish(LIMIT).map(drop)
 }
 

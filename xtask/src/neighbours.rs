@@ -1,4 +1,4 @@
-//! The module among hostile neighbours: the trials of `ashmem-module-trial --neighbours`, in a machine that has what they
+//! The module among hostile neighbours: the trials of `ashmem-module-test --neighbours`, in a machine that has what they
 //! want: two processors, two nodes of memory, and what makes swap.
 
 use crate::kernel::Line;
@@ -39,7 +39,7 @@ fn step(
     verdict: fn(&VmOutcome) -> Verdict,
 ) -> Step {
     Step::new(name, move || {
-        let program = static_program::build("ashmem-module-trial")?;
+        let program = static_program::build("ashmem-module-test")?;
         let arguments = [&["--neighbours"][..], trials].concat().into_iter().map(str::to_owned).collect();
         vm::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
     })

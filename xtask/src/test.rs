@@ -197,7 +197,7 @@ fn trial(kernel: Line) -> Step {
         };
         let file = vec![put(Flavour::Plain, "plain.ko")?, put(Flavour::Faults, "faults.ko")?];
         let options = Options { provider: Provider::None, file, ..Options::default() };
-        let program = static_program::build("ashmem-module-trial")?;
+        let program = static_program::build("ashmem-module-test")?;
         let arguments = vec!["/plain.ko".to_owned(), "/faults.ko".to_owned()];
         vm::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
     })
@@ -206,7 +206,7 @@ fn trial(kernel: Line) -> Step {
 /// Every request with each of its allocations made to fail, on the kernel that can.
 fn failslab() -> Step {
     Step::new("every allocation made to fail, kernel kasan", move || {
-        let program = static_program::build("ashmem-module-trial")?;
+        let program = static_program::build("ashmem-module-test")?;
         let (options, arguments) = (Options::default(), vec!["--failslab".to_owned()]);
         let request = VmRequest { kernel: Line::Kasan, options, program, arguments, live: false };
         vm::run(&request).map(|outcome| verdict(&outcome))

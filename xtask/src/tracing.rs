@@ -17,7 +17,7 @@ pub(crate) fn module(kernel: Line, verdict: fn(&VmOutcome) -> Verdict) -> Step {
         file.extend(SHELL.map(|name| format!("/bin/busybox:/bin/{name}")));
         // The tracer beside the traced, as on the machines it is for.
         let options = Options { smp: 2, file, ..Options::default() };
-        let program = static_program::build("ashmem-trace-trial")?;
+        let program = static_program::build("ashmem-trace-test")?;
         let arguments = vec!["module".to_owned(), "/bin/ashmem".to_owned()];
         vm::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
     })
@@ -30,7 +30,7 @@ pub(crate) fn here(source: &'static str) -> Step {
             return Ok(Verdict::Skipped("the kernel's events are root's to read".to_owned()));
         }
         let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
-        let mut command = Command::new(static_program::build("ashmem-trace-trial")?);
+        let mut command = Command::new(static_program::build("ashmem-trace-test")?);
         let (text, status) = process::capture_both(command.arg(source).arg(ashmem))?;
         if !status.success() {
             return Ok(Verdict::Failed(format!("it ended with {}:\n{text}", process::describe(status))));

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 /// The device's short name.
 const DEVICE: &str = "/dev/ashmem";
-const NAME: &str = "tenant";
+const NAME: &str = "client";
 const SIZE: usize = 4 * PAGE;
 const WORDS: &[u8] = b"what one process wrote";
 const REPLY: &[u8] = b"what the other answered";
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         ["android"] => android::attempt().map(drop),
         _ => {
             let verbs = ["share", "offer SOCKET", "join SOCKET", "stranger SOCKET", "watched SOCKET", "android"];
-            Err(anyhow::anyhow!("usage: ashmem-tenant {}", verbs.join(" | ")))
+            Err(anyhow::anyhow!("usage: ashmem-container-client {}", verbs.join(" | ")))
         }
     };
     match done {

@@ -8,7 +8,7 @@ fn without_a_device_every_promise_holds_on_memfd() {
         eprintln!("skipped: this machine has /dev/ashmem; the trial on a device runs in `cargo xtask test`");
         return;
     }
-    let program = env!("CARGO_BIN_EXE_ashmem-library-trial");
+    let program = env!("CARGO_BIN_EXE_ashmem-library-test");
     let output = Command::new(program)
         .args(["--provider", "none"])
         .env_remove("ASHMEM_BACKEND")

@@ -76,7 +76,7 @@ pub(crate) fn run() -> ExitCode {
             if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            eprintln!("ashmem-module-trial: {error:#}");
+            eprintln!("ashmem-module-test: {error:#}");
             ExitCode::from(2)
         }
     }

@@ -71,7 +71,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("ashmem-module-trial: {error:#}");
+            eprintln!("ashmem-module-test: {error:#}");
             ExitCode::from(2)
         }
     }
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<bool> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let usage = "usage: ashmem-module-trial ASHMEM_LINUX.KO ASHMEM_LINUX_FAULTS.KO | --neighbours [TRIAL...|all]";
+    let usage = "usage: ashmem-module-test ASHMEM_LINUX.KO ASHMEM_LINUX_FAULTS.KO | --neighbours [TRIAL...|all]";
     let modules = Modules { plain: arguments.next().context(usage)?, faults: arguments.next().context(usage)? };
 
     let mut failed = 0;

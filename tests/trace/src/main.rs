@@ -1,7 +1,7 @@
-//! `ashmem-trace-trial SOURCE ASHMEM`: runs `ASHMEM trace` over a small program, this one, and compares what it tells with
+//! `ashmem-trace-test SOURCE ASHMEM`: runs `ASHMEM trace` over a small program, this one, and compares what it tells with
 //! what the program says it did, and what `ASHMEM list` and `ASHMEM top` show with what it has. SOURCE is `module`, `agent` or `syscalls`. The last line counts.
 //!
-//! `ashmem-trace-trial work WHAT FILE` is that small program. `ashmem-trace-trial cost SOURCE ASHMEM STRACE` measures what it pays.
+//! `ashmem-trace-test work WHAT FILE` is that small program. `ashmem-trace-test cost SOURCE ASHMEM STRACE` measures what it pays.
 
 mod cases;
 mod cost;
@@ -26,10 +26,10 @@ fn main() -> ExitCode {
         ["work", what, file] => work::run(what, file).map(|()| ExitCode::SUCCESS),
         ["cost", source, ashmem, strace] => cost::measure(source, ashmem, strace).map(|()| ExitCode::SUCCESS),
         [source, ashmem] => Ok(trial(source, ashmem)),
-        _ => Err(anyhow::anyhow!("usage: ashmem-trace-trial [cost] module|agent|syscalls ASHMEM [STRACE]")),
+        _ => Err(anyhow::anyhow!("usage: ashmem-trace-test [cost] module|agent|syscalls ASHMEM [STRACE]")),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("ashmem-trace-trial: {error:#}");
+        eprintln!("ashmem-trace-test: {error:#}");
         ExitCode::FAILURE
     })
 }
@@ -40,7 +40,7 @@ fn trial(source: &str, ashmem: &str) -> ExitCode {
     let tracer = match Tracer::new(source, ashmem) {
         Ok(tracer) => tracer,
         Err(error) => {
-            eprintln!("ashmem-trace-trial: {error:#}");
+            eprintln!("ashmem-trace-test: {error:#}");
             return ExitCode::FAILURE;
         }
     };

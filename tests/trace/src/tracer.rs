@@ -30,7 +30,7 @@ pub(crate) struct Told {
 
 impl Tracer {
     pub(crate) fn new(source: &str, ashmem: &str) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("ashmem-trace-trial-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("ashmem-trace-test-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         Ok(Self { source: source.to_owned(), ashmem: ashmem.to_owned(), folder })
     }

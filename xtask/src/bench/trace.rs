@@ -23,7 +23,7 @@ pub(super) struct Report {
     rows: Vec<Row>,
 }
 
-/// What `ashmem-trace-trial cost` prints.
+/// What `ashmem-trace-test cost` prints.
 #[derive(Debug, Serialize, Deserialize)]
 struct Cost {
     untraced_ns: f64,
@@ -99,12 +99,12 @@ fn in_machine() -> Result<Cost> {
     file.extend(tools::programs(&["strace"])?);
     let options = Options { smp: 2, file, ..Options::default() };
     let arguments = ["cost", "module", "/bin/ashmem", "/usr/bin/strace"].map(str::to_owned).to_vec();
-    let program = static_program::build("ashmem-trace-trial")?;
+    let program = static_program::build("ashmem-trace-test")?;
     run(&VmRequest { kernel: KERNEL, options, program, arguments, live: false })
 }
 
 fn on_host() -> Result<Cost> {
-    let trial: PathBuf = static_program::build("ashmem-trace-trial")?;
+    let trial: PathBuf = static_program::build("ashmem-trace-test")?;
     let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
     let text = process::capture(Command::new(trial).args(["cost", "agent"]).arg(ashmem).arg("/usr/bin/strace"))?;
     serde_json::from_str(&text).context("reading what the trial measured")

@@ -26,7 +26,7 @@ struct Watched {
 impl Watched {
     fn start(world: &World, name: &str, start: impl Fn(&str, &[&str]) -> Result<Container>) -> Result<Self> {
         let path = format!("/tmp/{name}");
-        let container = start(name, &["/bin/tenant", "watched", &path])?;
+        let container = start(name, &["/bin/client", "watched", &path])?;
         let outside = world.folder.join("rootfs/tmp").join(name);
         wait_for("the watched program's socket", || outside.exists())?;
         let socket = UnixStream::connect(&outside).context("connecting to the watched program")?;
@@ -151,7 +151,7 @@ pub(super) fn seen(
     let (events, _) = one.finish()?;
     for event in &events {
         ensure!(
-            event["pid"] == outer && event["container_pid"] == leaver.inner && event["command"] == "tenant",
+            event["pid"] == outer && event["container_pid"] == leaver.inner && event["command"] == "client",
             "--pid {place} shows {event}, and that process is {outer} on the host"
         );
     }

@@ -19,7 +19,7 @@ pub(crate) fn here() -> Vec<Step> {
     vec![
         Step::new("libraries under ashmem run", || {
             let mut command = Command::new(static_program::build_named("ashmem-cli", "ashmem")?);
-            command.args(["run", "--"]).arg(static_program::build("ashmem-library-trial")?).args(["--provider", "run"]);
+            command.args(["run", "--"]).arg(static_program::build("ashmem-library-test")?).args(["--provider", "run"]);
             let (text, status) = process::capture_both(command.env_remove("ASHMEM_BACKEND"))?;
             Ok(if status.success() {
                 Verdict::Passed(text.trim_end().lines().last().unwrap_or_default().to_owned())
@@ -35,7 +35,7 @@ pub(crate) fn here() -> Vec<Step> {
 /// What runs in machines of its own.
 pub(crate) fn booted() -> Vec<Step> {
     let trial = Step::new(format!("libraries on the module, kernel {KERNEL}"), || {
-        on_module(static_program::build("ashmem-library-trial")?, &["--provider", "module"])
+        on_module(static_program::build("ashmem-library-test")?, &["--provider", "module"])
     });
     let example = Step::new(format!("C library: example on the module, kernel {KERNEL}"), || {
         let place = staged()?;

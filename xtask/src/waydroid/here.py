@@ -61,7 +61,7 @@ glibc = tuple(map(int, os.confstr("CS_GNU_LIBC_VERSION").split()[1].split(".")))
 looks = "yes" if (2, 33) <= glibc < (2, 39) else "no"
 trial.expect(device="yes", looks=looks, memfd="true", binder="no")
 first = start(args, WRAPPED)
-attached = trial.run("lxc-attach", "-P", config.defaults["lxc"], "-n", "waydroid", "--", "/system/bin/tenant", "android")
+attached = trial.run("lxc-attach", "-P", config.defaults["lxc"], "-n", "waydroid", "--", "/system/bin/client", "android")
 assert "held" in attached, attached
 container = trial.status(code=1)["container"]
 assert container["short_name"] and container["long_name"] and container["provider"] == "agent", container

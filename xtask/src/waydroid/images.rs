@@ -25,14 +25,14 @@ const FOLDERS: [&str; 14] = [
     "vendor_extra",
 ];
 
-/// Makes `system.img` and `vendor.img` in a folder; the program is `/init` and `/system/bin/tenant`.
+/// Makes `system.img` and `vendor.img` in a folder; the program is `/init` and `/system/bin/client`.
 pub(super) fn make(folder: &Path, program: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     let (system, vendor) = (folder.join("system"), folder.join("vendor"));
     for name in FOLDERS {
         fs::create_dir_all(system.join(name)).context("making the image's folders")?;
     }
-    for place in ["init", "system/bin/tenant"] {
+    for place in ["init", "system/bin/client"] {
         let place = system.join(place);
         fs::copy(program, &place).with_context(|| format!("copying {}", program.display()))?;
         fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).context("making it executable")?;

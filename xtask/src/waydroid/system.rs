@@ -101,8 +101,8 @@ impl System {
             system.give(&source.join("packaging/systemd").join(unit), &place, 0o644)?;
         }
         system.write("trial/waydroid_trial.py", include_str!("waydroid_trial.py"))?;
-        let tenant = static_program::build("ashmem-tenant")?;
-        images::make(&system.folder.join("upper/etc/waydroid-extra/images"), &tenant)?;
+        let client = static_program::build("ashmem-container-client")?;
+        images::make(&system.folder.join("upper/etc/waydroid-extra/images"), &client)?;
         Ok(system)
     }
 

@@ -126,7 +126,7 @@ pub(crate) fn run(names: &[String]) -> ExitCode {
         _ => names.iter().any(|name| name == trial.name),
     };
     if let Err(error) = prepare() {
-        eprintln!("ashmem-module-trial: {error:#}");
+        eprintln!("ashmem-module-test: {error:#}");
         return ExitCode::from(2);
     }
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
@@ -151,7 +151,7 @@ pub(crate) fn run(names: &[String]) -> ExitCode {
         }
     }
     if passed + failed + skipped == 0 {
-        eprintln!("ashmem-module-trial: no trial is called {}", names.join(" or "));
+        eprintln!("ashmem-module-test: no trial is called {}", names.join(" or "));
         return ExitCode::from(2);
     }
     println!("{passed} passed, {failed} failed, {skipped} skipped");
