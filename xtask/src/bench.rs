@@ -11,9 +11,10 @@ mod run;
 mod trace;
 mod users;
 
-use crate::kernel::Line;
-use crate::vm::Provider;
-use crate::{setup, workspace};
+use crate::debian::host;
+use crate::debian::kernel::Line;
+use crate::machine::Provider;
+use crate::util::workspace;
 use anyhow::{Context, Result};
 use ashmem_bench::Report;
 use clap::{Args, ValueEnum};
@@ -85,22 +86,22 @@ impl Bench {
             Choice::Run => return self.on_host(),
             Choice::Trace => return self.traced(),
             Choice::Library => {
-                setup::ensure(&[Line::V5_10])?;
+                host::ensure(&[Line::V5_10])?;
                 let rows = library::measure()?;
                 return self.show(&rows, &library::table(&rows));
             }
             Choice::Inspect => {
-                setup::ensure(&[])?;
+                host::ensure(&[])?;
                 let rows = inspect::measure()?;
                 return self.show(&rows, &inspect::table(&rows));
             }
             Choice::Users => {
-                setup::ensure(&[])?;
+                host::ensure(&[])?;
                 let rows = users::measure()?;
                 return self.show(&rows, &users::table(&rows));
             }
         };
-        setup::ensure(&[Line::V5_10])?;
+        host::ensure(&[Line::V5_10])?;
         let results = measure::run(providers)?;
         let rows = goals::rows(&results);
         if self.json {
@@ -125,13 +126,13 @@ impl Bench {
     }
 
     fn traced(&self) -> Result<ExitCode> {
-        setup::ensure(&[Line::V6_1])?;
+        host::ensure(&[Line::V6_1])?;
         let report = trace::measure()?;
         self.show(&report, &report.table())
     }
 
     fn on_host(&self) -> Result<ExitCode> {
-        setup::ensure(&[])?;
+        host::ensure(&[])?;
         let report = run::measure()?;
         self.show(&report, &report.table())
     }

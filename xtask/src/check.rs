@@ -2,8 +2,9 @@
 
 mod eager;
 
-use crate::steps::{Account, Step, Verdict};
-use crate::{process, setup, workspace};
+use crate::debian::host;
+use crate::util::steps::{Account, Step, Verdict};
+use crate::util::{process, workspace};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
@@ -58,7 +59,7 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("licences", licences),
         Step::new("wording", wording),
         Step::new("threat model", threats),
-        Step::new("packages", setup::beside_cross_compiler),
+        Step::new("packages", host::beside_cross_compiler),
     ]
 }
 
@@ -239,7 +240,7 @@ mod tests {
             ("tests/conformance/src/cases/security.rs", "Case::new(\"security.race\", …)"),
             ("fuzz/fuzz_targets/lxc.rs", ""),
             ("tests/module/src/neighbours/mod.rs", "Trial {\n        name: \"move-pages\",\n"),
-            ("xtask/src/containers.rs", "Step::new(\"LXC containers\", …)"),
+            ("xtask/src/integration/containers/mod.rs", "Step::new(\"LXC containers\", …)"),
         ]
         .map(|(file, text)| (file.to_owned(), text.to_owned()));
         for name in [

@@ -2,8 +2,8 @@
 
 pub(crate) mod module;
 
-use crate::steps::{Account, Step, Verdict};
-use crate::{process, tools, workspace};
+use crate::util::steps::{Account, Step, Verdict};
+use crate::util::{process, tools, workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::fs;

@@ -3,43 +3,21 @@
 //! A verb is a `clap` structure with a `run` that says by its exit code how it went. What several verbs need has a file of
 //! its own beside them: kernels, the machine they run in, the cache.
 
-mod archive;
 mod bench;
-mod cdi;
+mod build;
 mod check;
-mod chroot;
-mod conformance;
-mod console;
-mod containers;
+mod debian;
 mod demo;
-mod doctor;
 mod fuzz;
-mod help;
-mod image;
-mod initramfs;
-mod kernel;
-mod kubernetes;
-mod library;
-mod module;
-mod neighbours;
-mod package;
-mod perfetto;
-mod process;
-mod pypi;
-mod qemu;
-mod recipes;
-mod report;
-mod setup;
-mod static_program;
-mod steps;
+mod integration;
+mod machine;
 mod test;
-mod tools;
-mod tracing;
-mod vm;
-mod waydroid;
-mod workspace;
+mod util;
 
+use build::{library, module, packages};
 use clap::{Parser, Subcommand};
+use debian::host;
+use integration::suite;
 use std::process::ExitCode;
 
 /// Build, boot, test, measure and show ashmem-linux
@@ -52,12 +30,12 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Verb {
-    Setup(setup::Setup),
+    Setup(host::Setup),
     Module(module::Module),
     Library(library::Library),
-    Package(package::Package),
-    Vm(vm::Vm),
-    Conformance(conformance::Conformance),
+    Package(packages::Package),
+    Vm(machine::Vm),
+    Conformance(suite::Conformance),
     Test(test::Test),
     Check(check::Check),
     Fuzz(fuzz::Fuzz),

@@ -3,15 +3,18 @@
 //! A new proof is a function that returns a [`Step`], added to one of the two lists below: `here` for what runs on this
 //! machine and wants all of it, `booted` for what runs in a machine of its own beside others.
 
-use crate::conformance::{self, Comparison, Level, OPERATIONS};
-use crate::kernel::{Kernel, Line};
-use crate::module::{self, Flavour};
-use crate::steps::{Account, Step, Verdict};
-use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
-use crate::{
-    cdi, check, containers, doctor, fuzz, help, kubernetes, library, neighbours, package, perfetto, process, recipes,
-    report, setup, static_program, tracing, waydroid, workspace,
+use crate::build::module::{self, Flavour};
+use crate::build::{packages, static_program};
+use crate::debian::host;
+use crate::debian::kernel::{Kernel, Line};
+use crate::integration::suite::{self, Comparison, Level, OPERATIONS};
+use crate::integration::{
+    cdi, containers, doctor, help, kubernetes, library, neighbours, perfetto, recipes, report, tracing, waydroid,
 };
+use crate::machine::{self, Options, Provider, VmOutcome, VmRequest};
+use crate::util::steps::{Account, Step, Verdict};
+use crate::util::{process, workspace};
+use crate::{check, fuzz};
 use anyhow::Result;
 use clap::Args;
 use std::process::{Command, ExitCode};
@@ -46,7 +49,7 @@ impl Test {
     /// Runs every step.
     pub(crate) fn run(self) -> ExitCode {
         let mut account = Account::default();
-        account.in_turn([Step::new("setup", || setup::ensure(&Line::ALL).map(|()| Verdict::Passed(String::new())))]);
+        account.in_turn([Step::new("setup", || host::ensure(&Line::ALL).map(|()| Verdict::Passed(String::new())))]);
         if !account.is_clean() {
             // Without what the steps stand on, each would only fail for the same reason.
             return account.close();
@@ -73,7 +76,7 @@ impl Test {
             // One after another, for each takes all processors.
             steps.extend(Line::DEBUG.map(|line| {
                 Step::new(format!("debug kernel {line}"), move || {
-                    setup::ensure(&[line])?;
+                    host::ensure(&[line])?;
                     Ok(Verdict::Passed(Kernel::fetch(line)?.version))
                 })
             }));
@@ -110,7 +113,7 @@ impl Test {
             steps.push(recipes::tracing_on_module());
             steps.push(under_run_booted(Line::V6_1));
             steps.push(waydroid::booted());
-            steps.extend(package::steps());
+            steps.extend(packages::steps());
         }
         steps
     }
@@ -156,7 +159,7 @@ fn cargo_tests(which: &[&str]) -> Result<Verdict> {
 /// The suite on one provider.
 fn suite(provider: Provider, kernel: Line) -> Step {
     Step::new(format!("suite on {provider}, kernel {kernel}"), move || {
-        conformance::in_machine(provider, kernel, &[], false).map(|outcome| verdict(&outcome))
+        suite::in_machine(provider, kernel, &[], false).map(|outcome| verdict(&outcome))
     })
 }
 
@@ -173,7 +176,7 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
         if user.is_some() && !rustix::process::getuid().is_root() {
             return Ok(Verdict::Skipped("this is an ordinary user already".to_owned()));
         }
-        let (output, status) = conformance::under_run(level, user)?;
+        let (output, status) = suite::under_run(level, user)?;
         if !status.success() {
             return Ok(Verdict::Failed(format!("it ended with {}:\n{output}", process::describe(status))));
         }
@@ -184,7 +187,7 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
 /// The suite under `ashmem run` in a machine, where there is binder, memory may be filled, and the kernel is an older one.
 fn under_run_booted(kernel: Line) -> Step {
     Step::new(format!("suite under ashmem run, kernel {kernel}"), move || {
-        conformance::under_run_in_machine(Level::Full, kernel, &[], false).map(|outcome| verdict(&outcome))
+        suite::under_run_in_machine(Level::Full, kernel, &[], false).map(|outcome| verdict(&outcome))
     })
 }
 
@@ -199,7 +202,7 @@ fn trial(kernel: Line) -> Step {
         let options = Options { provider: Provider::None, file, ..Options::default() };
         let program = static_program::build("ashmem-module-test")?;
         let arguments = vec!["/plain.ko".to_owned(), "/faults.ko".to_owned()];
-        vm::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
+        machine::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
     })
 }
 
@@ -209,7 +212,7 @@ fn failslab() -> Step {
         let program = static_program::build("ashmem-module-test")?;
         let (options, arguments) = (Options::default(), vec!["--failslab".to_owned()]);
         let request = VmRequest { kernel: Line::Kasan, options, program, arguments, live: false };
-        vm::run(&request).map(|outcome| verdict(&outcome))
+        machine::run(&request).map(|outcome| verdict(&outcome))
     })
 }
 
@@ -217,7 +220,7 @@ fn failslab() -> Step {
 fn races(kernel: Line) -> Step {
     Step::new(format!("30 s of races, kernel {kernel}"), move || {
         let arguments = ["--stress".to_owned(), "30".to_owned()];
-        conformance::in_machine(Provider::Module, kernel, &arguments, false).map(|outcome| verdict(&outcome))
+        suite::in_machine(Provider::Module, kernel, &arguments, false).map(|outcome| verdict(&outcome))
     })
 }
 
@@ -234,7 +237,7 @@ fn verdict(outcome: &VmOutcome) -> Verdict {
 
 fn differential(seed: u64) -> Step {
     Step::new(format!("random sequence {seed}, reference against module"), move || {
-        Ok(match conformance::differential(seed, OPERATIONS)? {
+        Ok(match suite::differential(seed, OPERATIONS)? {
             Comparison::Same { lines } => Verdict::Passed(format!("{lines} lines, the same to the byte")),
             Comparison::Different(difference) => Verdict::Failed(difference),
         })

@@ -1,8 +1,8 @@
 //! What `ashmem run` costs a day's work: walks of a large tree, a compiler, a million regions, two hundred processes.
 
 use super::run::{Programs, Row, Unit};
-use crate::kernel::{Kernel, Line};
-use crate::{process, workspace};
+use crate::debian::kernel::{Kernel, Line};
+use crate::util::{process, workspace};
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use super::Results;
 use super::goals::{self, Row};
-use crate::workspace;
+use crate::util::workspace;
 use anyhow::{Context, Result};
 use std::fs;
 

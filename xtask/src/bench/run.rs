@@ -4,7 +4,7 @@
 //! each call by ptrace as a debugger does, is measured beside it.
 
 use super::load;
-use crate::{process, workspace};
+use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;

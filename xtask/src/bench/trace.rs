@@ -1,10 +1,11 @@
 //! What being traced costs: the module's tracepoints while nobody listens, in instructions, and a region's life under
 //! `ashmem trace`, by the clock and beside strace in the same run.
 
-use crate::kernel::{Kernel, Line};
-use crate::module::{self, Flavour};
-use crate::vm::{self, Options, VmRequest};
-use crate::{process, static_program, tools};
+use crate::build::module::{self, Flavour};
+use crate::build::static_program;
+use crate::debian::kernel::{Kernel, Line};
+use crate::machine::{self, Options, VmRequest};
+use crate::util::{process, tools};
 use anyhow::{Context, Result, bail};
 use ashmem_bench::figure;
 use comfy_table::{CellAlignment, Table, presets};
@@ -112,7 +113,7 @@ fn on_host() -> Result<Cost> {
 
 /// Runs a program that prints JSON in a machine.
 fn run<T: serde::de::DeserializeOwned>(request: &VmRequest) -> Result<T> {
-    let outcome = vm::run(request)?;
+    let outcome = machine::run(request)?;
     if !outcome.status.is_success() {
         bail!("measuring: {}\n{}", outcome.status, String::from_utf8_lossy(&outcome.stderr).trim_end());
     }

@@ -1,10 +1,12 @@
 //! `cargo xtask fuzz --module`: machines in which the module's fuzzer lives, one after the other, and what they leave.
 
-use crate::kernel::Line;
-use crate::module;
-use crate::steps::{Step, Verdict};
-use crate::vm::{self, Options, Status, VmOutcome, VmRequest};
-use crate::{process, setup, static_program, workspace};
+use crate::build::module;
+use crate::build::static_program;
+use crate::debian::host;
+use crate::debian::kernel::Line;
+use crate::machine::{self, Options, Status, VmOutcome, VmRequest};
+use crate::util::steps::{Step, Verdict};
+use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::collections::BTreeSet;
@@ -57,7 +59,7 @@ pub(crate) struct Search {
 impl Search {
     /// Searches, or tries again what was found.
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        setup::ensure(&[self.kernel])?;
+        host::ensure(&[self.kernel])?;
         let found = match &self.replay {
             Some(file) => usize::from(self.again(file)?),
             None => self.search(true)?,
@@ -91,7 +93,7 @@ impl Search {
             let outcome = home.boot(&known, &arguments, left)?;
             let journal = Journal::of(&outcome.console);
             journal.keep()?;
-            if vm::is_emulators_fault(&outcome.console) {
+            if machine::is_emulators_fault(&outcome.console) {
                 eprintln!("fuzz: the emulator spoilt that machine; the next one");
             } else if !outcome.status.is_success() {
                 findings += 1;
@@ -190,7 +192,7 @@ impl Home {
             arguments.extend(["--corpus".to_owned(), GIVEN.to_owned()]);
         }
         let (kernel, program, live) = (self.kernel, self.fuzzer.clone(), self.live);
-        let outcome = vm::run(&VmRequest { kernel, options, program, arguments, live });
+        let outcome = machine::run(&VmRequest { kernel, options, program, arguments, live });
         // Read when the machine was packed.
         let _ = fs::remove_file(&given);
         outcome
