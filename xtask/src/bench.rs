@@ -1,12 +1,14 @@
 //! `cargo xtask bench`: what the device costs, the original driver and this project's side by side.
 
 mod chart;
+mod figures;
 mod goals;
 mod inspect;
 mod library;
 mod load;
 mod measure;
 mod record;
+mod results;
 mod run;
 mod trace;
 mod users;
@@ -16,7 +18,6 @@ use crate::debian::kernel::Line;
 use crate::machine::Provider;
 use crate::util::workspace;
 use anyhow::{Context, Result};
-use ashmem_bench::Report;
 use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use serde::Serialize;
@@ -67,13 +68,6 @@ enum Choice {
     Inspect,
     /// what people wait for: `ashmem doctor`, DKMS's build of the module
     Users,
-}
-
-/// What was measured of each driver that was asked for.
-#[derive(Debug, Default)]
-struct Results {
-    reference: Option<Report>,
-    module: Option<Report>,
 }
 
 impl Bench {

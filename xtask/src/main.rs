@@ -1,23 +1,27 @@
 //! `cargo xtask`: everything a person runs. One verb a file; `cargo xtask VERB --help` teaches each.
 //!
-//! A verb is a `clap` structure with a `run` that says by its exit code how it went. What several verbs need has a file of
-//! its own beside them: kernels, the machine they run in, the cache.
+//! A verb is a `clap` structure with a `run` that says by its exit code how it went; its file stands here. Folders are what
+//! verbs stand on, each only on those before it: `util`, `debian`, `build`, `machine`, `integration`. A folder with a verb's
+//! name is that verb's own.
 
 mod bench;
 mod build;
 mod check;
+mod conformance;
 mod debian;
 mod demo;
 mod fuzz;
 mod integration;
+mod library;
 mod machine;
+mod module;
+mod package;
+mod setup;
 mod test;
 mod util;
+mod vm;
 
-use build::{library, module, packages};
 use clap::{Parser, Subcommand};
-use debian::host;
-use integration::suite;
 use std::process::ExitCode;
 
 /// Build, boot, test, measure and show ashmem-linux
@@ -30,12 +34,12 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Verb {
-    Setup(host::Setup),
+    Setup(setup::Setup),
     Module(module::Module),
     Library(library::Library),
-    Package(packages::Package),
-    Vm(machine::Vm),
-    Conformance(suite::Conformance),
+    Package(package::Package),
+    Vm(vm::Vm),
+    Conformance(conformance::Conformance),
     Test(test::Test),
     Check(check::Check),
     Fuzz(fuzz::Fuzz),

@@ -4,14 +4,15 @@
 //! machine and wants all of it, `booted` for what runs in a machine of its own beside others.
 
 use crate::build::module::{self, Flavour};
-use crate::build::{packages, static_program};
+use crate::build::static_program;
 use crate::debian::host;
 use crate::debian::kernel::{Kernel, Line};
 use crate::integration::suite::{self, Comparison, Level, OPERATIONS};
 use crate::integration::{
-    cdi, containers, doctor, help, kubernetes, library, neighbours, perfetto, recipes, report, tracing, waydroid,
+    cdi, containers, doctor, help, kubernetes, library, neighbours, packages, perfetto, recipes, report, tracing,
+    waydroid,
 };
-use crate::machine::{self, Options, Provider, VmOutcome, VmRequest};
+use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::steps::{Account, Step, Verdict};
 use crate::util::{process, workspace};
 use crate::{check, fuzz};
@@ -98,10 +99,10 @@ impl Test {
         steps.extend(Line::ALL.map(trial));
         steps.extend(library::booted());
         let traced: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1] };
-        steps.extend(traced.iter().map(|line| tracing::module(*line, verdict)));
+        steps.extend(traced.iter().map(|line| tracing::module(*line)));
         steps.extend(Line::ALL.map(races));
         let besieged: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1, Line::Newest] };
-        steps.extend(besieged.iter().flat_map(|line| neighbours::steps(*line, self.all, verdict)));
+        steps.extend(besieged.iter().flat_map(|line| neighbours::steps(*line, self.all)));
         steps.extend(Line::ALL.map(fuzz::module::step));
         steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
@@ -159,7 +160,7 @@ fn cargo_tests(which: &[&str]) -> Result<Verdict> {
 /// The suite on one provider.
 fn suite(provider: Provider, kernel: Line) -> Step {
     Step::new(format!("suite on {provider}, kernel {kernel}"), move || {
-        suite::in_machine(provider, kernel, &[], false).map(|outcome| verdict(&outcome))
+        suite::in_machine(provider, kernel, &[], false).map(|outcome| outcome.verdict())
     })
 }
 
@@ -187,7 +188,7 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
 /// The suite under `ashmem run` in a machine, where there is binder, memory may be filled, and the kernel is an older one.
 fn under_run_booted(kernel: Line) -> Step {
     Step::new(format!("suite under ashmem run, kernel {kernel}"), move || {
-        suite::under_run_in_machine(Level::Full, kernel, &[], false).map(|outcome| verdict(&outcome))
+        suite::under_run_in_machine(Level::Full, kernel, &[], false).map(|outcome| outcome.verdict())
     })
 }
 
@@ -202,7 +203,7 @@ fn trial(kernel: Line) -> Step {
         let options = Options { provider: Provider::None, file, ..Options::default() };
         let program = static_program::build("ashmem-module-test")?;
         let arguments = vec!["/plain.ko".to_owned(), "/faults.ko".to_owned()];
-        machine::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
+        machine::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| outcome.verdict())
     })
 }
 
@@ -212,7 +213,7 @@ fn failslab() -> Step {
         let program = static_program::build("ashmem-module-test")?;
         let (options, arguments) = (Options::default(), vec!["--failslab".to_owned()]);
         let request = VmRequest { kernel: Line::Kasan, options, program, arguments, live: false };
-        machine::run(&request).map(|outcome| verdict(&outcome))
+        machine::run(&request).map(|outcome| outcome.verdict())
     })
 }
 
@@ -220,19 +221,8 @@ fn failslab() -> Step {
 fn races(kernel: Line) -> Step {
     Step::new(format!("30 s of races, kernel {kernel}"), move || {
         let arguments = ["--stress".to_owned(), "30".to_owned()];
-        suite::in_machine(Provider::Module, kernel, &arguments, false).map(|outcome| verdict(&outcome))
+        suite::in_machine(Provider::Module, kernel, &arguments, false).map(|outcome| outcome.verdict())
     })
-}
-
-/// What became of a program with a closing line of its own, which is the note.
-fn verdict(outcome: &VmOutcome) -> Verdict {
-    let said = String::from_utf8_lossy(&outcome.stdout);
-    if outcome.status.is_success() {
-        let (closing, boot) = (said.trim_end().lines().last().unwrap_or_default(), outcome.boot.unwrap_or_default());
-        return Verdict::Passed(format!("{closing} (booted in {:.1} s)", boot.as_secs_f64()));
-    }
-    let complaints = String::from_utf8_lossy(&outcome.stderr);
-    Verdict::Failed(format!("{}\n{said}{complaints}", outcome.status))
 }
 
 fn differential(seed: u64) -> Step {

@@ -1,6 +1,6 @@
 //! What `ashmem run` costs a day's work: walks of a large tree, a compiler, a million regions, two hundred processes.
 
-use super::run::{Programs, Row, Unit};
+use super::figures::{Programs, Row, Unit};
 use crate::debian::kernel::{Kernel, Line};
 use crate::util::{process, workspace};
 use anyhow::{Result, ensure};

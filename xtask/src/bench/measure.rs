@@ -1,6 +1,6 @@
 //! The measuring itself: the program built, a guest for each driver, its report read.
 
-use super::Results;
+use super::results::Results;
 use crate::build::static_program;
 use crate::debian::kernel::Line;
 use crate::machine::{self, Options, Provider, VmRequest};

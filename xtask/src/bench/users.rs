@@ -2,7 +2,8 @@
 //! the figures are those of the host at hand and of what else it does; the time on a processor stands beside.
 
 use super::goals::{self, Goal};
-use crate::build::{packages, static_program};
+use crate::build::static_program;
+use crate::integration::packages;
 use crate::util::process;
 use anyhow::{Context, Result};
 use comfy_table::Table;

@@ -1,4 +1,4 @@
-//! `cargo xtask library`: the C library, linked and laid out as it is installed.
+//! The C library, linked and laid out as it is installed.
 //!
 //! rustc makes an archive of it, with much of Rust's standard library in it that is not needed. The linker makes that one
 //! object of what is needed, out of which nothing shows but the functions of the headers: that is the static library, which
@@ -7,44 +7,13 @@
 
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
-use clap::Args;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
-
-/// Build the C library and install it: shared, static, headers, pkg-config
-///
-/// Puts libashmem.so.0 (with the link for the linker), libashmem.a, pkgconfig/libashmem.pc, <android/sharedmem.h> and
-/// <cutils/ashmem.h> under PREFIX. Needs cc, ld and objcopy. Prints each file's path.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sudo cargo xtask library --prefix /usr/local\n  \
-    cargo xtask library --prefix /usr --libdir lib/x86_64-linux-gnu --destdir debian/tmp")]
-pub(crate) struct Library {
-    /// Where it will be used from
-    #[arg(long, value_name = "DIR", default_value = "/usr/local")]
-    prefix: PathBuf,
-    /// Where the libraries go, within the prefix
-    #[arg(long, value_name = "DIR", default_value = "lib")]
-    libdir: PathBuf,
-    /// A folder to put in front of every path written to, for packages
-    #[arg(long, value_name = "DIR")]
-    destdir: Option<PathBuf>,
-}
+use std::process::Command;
 
 /// The name programs are linked to: it changes when a function goes or changes its meaning, and never else.
 const SONAME: &str = "libashmem.so.0";
-
-impl Library {
-    /// Builds and installs.
-    pub(crate) fn run(self) -> Result<ExitCode> {
-        let prefix = std::path::absolute(&self.prefix).context("making the prefix absolute")?;
-        for file in install(&prefix, &self.libdir, self.destdir.as_deref())? {
-            println!("{}", file.display());
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-}
 
 /// Builds the library and lays it out under `destdir` for use from `prefix`; the files written.
 pub(crate) fn install(prefix: &Path, libdir: &Path, destdir: Option<&Path>) -> Result<Vec<PathBuf>> {

@@ -1,11 +1,10 @@
-//! `cargo xtask module`: the kernel module, built for one kernel, and what is checked of every build.
+//! The kernel module, built for one kernel, and what is checked of every build.
 //!
 //! Two steps: one Rust object that knows no kernel (`module/rust/build.sh`), and kbuild for the C glue around it. Each is
 //! kept in the cache under a key of all that goes into it.
 
 mod object;
 
-use crate::debian::host;
 use crate::debian::kernel::{Instruments, Kernel, Line};
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
@@ -13,39 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
-
-/// Build ashmem_linux.ko for a kernel
-///
-/// Builds the Rust half once, compiles the C half against the kernel's headers, and refuses a module that any tool warned
-/// about, that holds a panic path, or whose compile probes came out otherwise than module/probes/expected.json says.
-/// The last line printed is the module's path.
-#[derive(clap::Args)]
-pub(crate) struct Module {
-    /// The kernel to build for
-    #[arg(long, value_name = "KERNEL")]
-    kernel: Line,
-    /// Build with the parameter fail_every, which makes every n-th allocation fail: for tests only
-    #[arg(long)]
-    faults: bool,
-    /// Build without tracepoints, to measure what they cost
-    #[arg(long, conflicts_with = "faults")]
-    untraced: bool,
-}
-
-impl Module {
-    pub(crate) fn run(&self) -> Result<ExitCode> {
-        host::ensure(&[self.kernel])?;
-        let kernel = Kernel::fetch(self.kernel)?;
-        let flavour = match (self.faults, self.untraced) {
-            (true, _) => Flavour::Faults,
-            (_, true) => Flavour::Untraced,
-            _ => Flavour::Plain,
-        };
-        println!("{}", build_flavour(&kernel, flavour)?.display());
-        Ok(ExitCode::SUCCESS)
-    }
-}
+use std::process::Command;
 
 /// What a build is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

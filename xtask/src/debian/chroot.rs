@@ -4,7 +4,6 @@
 //! command that needs them: nothing stays mounted, however that command ends.
 
 use crate::debian::archive::DEBIAN;
-use crate::debian::host;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -46,7 +45,7 @@ impl Chroot {
         if !rustix::process::geteuid().is_root() {
             bail!(
                 "making the {release} chroot needs root; run this one command, then go on as yourself:\n\n  {}\n",
-                host::with_root()?
+                workspace::with_root()?
             );
         }
         eprintln!("making a {release} chroot with {wanted} (about a minute) ...");

@@ -1,13 +1,11 @@
-//! `cargo xtask setup`: everything the other verbs need, on a bare Debian 12 that has Rust.
+//! The packages of this host that the verbs need, and how apt is asked for them.
 
 use crate::debian::kernel::{Kernel, Line};
-use crate::integration::kubernetes;
 use crate::util::steps::Verdict;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
 use std::collections::BTreeSet;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::Instant;
 
 /// What is installed, and for what.
@@ -64,82 +62,6 @@ const PACKAGES: &[(&str, &str)] = &[
 /// How apt is to install: what is asked for and what that needs, and never at the price of another package.
 const CAREFULLY: [&str; 2] = ["--no-install-recommends", "--no-remove"];
 
-/// Install and fetch everything the other verbs need
-///
-/// Installs the Debian packages that are missing (nothing recommended, only what is needed) and removes none, then fetches the stock
-/// kernels with their headers into target/ashmem and makes the chroot the newest one builds in. What is there already is
-/// left alone: a second run does nothing and takes a moment. Without root it installs nothing and prints the one command
-/// to run.
-#[derive(Debug, Args)]
-pub(crate) struct Setup {
-    /// Kernels to fetch, or build where they are debug kernels; `none` for none [default: the four stock ones]
-    #[arg(long, value_delimiter = ',', value_name = "KERNELS")]
-    kernels: Vec<Choice>,
-    /// Look for newer kernels than the cached ones
-    #[arg(long)]
-    refresh: bool,
-    /// Only say what is missing; status 1 if anything is
-    #[arg(long)]
-    check: bool,
-}
-
-/// A line of kernels, or none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Choice {
-    Line(Line),
-    None,
-}
-
-impl ValueEnum for Choice {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[
-            Self::Line(Line::V5_10),
-            Self::Line(Line::V6_1),
-            Self::Line(Line::V6_12),
-            Self::Line(Line::Newest),
-            Self::Line(Line::Kasan),
-            Self::Line(Line::Kcsan),
-            Self::Line(Line::Cfi),
-            Self::Line(Line::Rt),
-            Self::None,
-        ]
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        match self {
-            Self::Line(line) => line.to_possible_value(),
-            Self::None => Some(clap::builder::PossibleValue::new("none").help("no kernel")),
-        }
-    }
-}
-
-impl Setup {
-    /// Does what is missing.
-    pub(crate) fn run(self) -> Result<ExitCode> {
-        let lines: Vec<Line> = if self.kernels.is_empty() {
-            Line::ALL.to_vec()
-        } else {
-            let lines = self.kernels.iter().filter_map(|choice| match choice {
-                Choice::Line(line) => Some(*line),
-                Choice::None => None,
-            });
-            lines.collect()
-        };
-        if self.check {
-            return check(&lines);
-        }
-        ensure_packages(&lines)?;
-        for line in &lines {
-            let kernel = if self.refresh { Kernel::refresh(*line)? } else { Kernel::fetch(*line)? };
-            eprintln!("kernel {line}: {} ({})", kernel.release, kernel.version);
-        }
-        kubernetes::Validator::ensure()?;
-        hand_over()?;
-        eprintln!("everything is there");
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
 /// Makes sure of the packages and of these kernels, for a verb that needs them. Costs a moment when all is there.
 pub(crate) fn ensure(lines: &[Line]) -> Result<()> {
     ensure_packages(lines)?;
@@ -149,25 +71,8 @@ pub(crate) fn ensure(lines: &[Line]) -> Result<()> {
     Ok(())
 }
 
-/// The command that does with root's rights what setup does.
-pub(crate) fn with_root() -> Result<String> {
-    let program = std::env::current_exe().context("finding this program's own path")?;
-    Ok(format!("sudo {} setup", program.display()))
-}
-
-fn check(lines: &[Line]) -> Result<ExitCode> {
-    let packages = missing_packages(lines)?;
-    let kernels: Vec<_> = lines.iter().filter(|line| Kernel::cached(**line).is_none()).collect();
-    for (package, reason) in &packages {
-        println!("package {package} is missing: {reason}");
-    }
-    for line in &kernels {
-        println!("kernel {line} is not fetched");
-    }
-    Ok(if packages.is_empty() && kernels.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn ensure_packages(lines: &[Line]) -> Result<()> {
+/// Installs what is missing for everything and for these kernels, or names the command that does.
+pub(crate) fn ensure_packages(lines: &[Line]) -> Result<()> {
     let missing = missing_packages(lines)?;
     if missing.is_empty() {
         return Ok(());
@@ -177,7 +82,10 @@ fn ensure_packages(lines: &[Line]) -> Result<()> {
         eprintln!("  {package:24} {reason}");
     }
     if !rustix::process::geteuid().is_root() {
-        bail!("installing needs root; run this one command, then go on as yourself:\n\n  {}\n", with_root()?);
+        bail!(
+            "installing needs root; run this one command, then go on as yourself:\n\n  {}\n",
+            workspace::with_root()?
+        );
     }
     let started = Instant::now();
     eprintln!("installing them with apt ...");
@@ -208,7 +116,8 @@ fn ensure_packages(lines: &[Line]) -> Result<()> {
     Ok(())
 }
 
-fn missing_packages(lines: &[Line]) -> Result<Vec<(&'static str, &'static str)>> {
+/// The packages that are not installed, each with what it is for.
+pub(crate) fn missing_packages(lines: &[Line]) -> Result<Vec<(&'static str, &'static str)>> {
     let list = process::capture(Command::new("dpkg-query").args([
         "--show",
         "--showformat",
@@ -238,12 +147,4 @@ pub(crate) fn beside_cross_compiler() -> Result<Verdict> {
     } else {
         Verdict::Failed(format!("{} ended with {}:\n{said}", process::line(&apt), process::describe(status)))
     })
-}
-
-/// Gives the cache to the person behind `sudo`, who goes on without it.
-fn hand_over() -> Result<()> {
-    let (Ok(user), Ok(group)) = (std::env::var("SUDO_UID"), std::env::var("SUDO_GID")) else { return Ok(()) };
-    let cache = workspace::cache("")?;
-    process::capture(Command::new("chown").args(["-R", &format!("{user}:{group}")]).arg(cache))?;
-    Ok(())
 }

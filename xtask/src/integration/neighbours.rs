@@ -3,12 +3,12 @@
 
 use crate::build::static_program;
 use crate::debian::kernel::Line;
-use crate::machine::{self, Options, VmOutcome, VmRequest};
-use crate::util::steps::{Step, Verdict};
+use crate::machine::{self, Options, VmRequest};
+use crate::util::steps::Step;
 
 /// The trials on one kernel: one boot with the short ones or with all, and one that counts its instructions for what has to
 /// be measured.
-pub(crate) fn steps(kernel: Line, all: bool, verdict: fn(&VmOutcome) -> Verdict) -> [Step; 2] {
+pub(crate) fn steps(kernel: Line, all: bool) -> [Step; 2] {
     let which = if all { ", all" } else { "" };
     let options = Options {
         smp: 2,
@@ -20,27 +20,20 @@ pub(crate) fn steps(kernel: Line, all: bool, verdict: fn(&VmOutcome) -> Verdict)
     };
     let names = if all { &["all"][..] } else { &[] };
     [
-        step(format!("hostile neighbours{which}, kernel {kernel}"), kernel, options, names, verdict),
+        step(format!("hostile neighbours{which}, kernel {kernel}"), kernel, options, names),
         step(
             format!("2^19 ranges by counted time, kernel {kernel}"),
             kernel,
             Options { icount: true, ..Options::default() },
             &["half-a-million-ranges"],
-            verdict,
         ),
     ]
 }
 
-fn step(
-    name: String,
-    kernel: Line,
-    options: Options,
-    trials: &'static [&'static str],
-    verdict: fn(&VmOutcome) -> Verdict,
-) -> Step {
+fn step(name: String, kernel: Line, options: Options, trials: &'static [&'static str]) -> Step {
     Step::new(name, move || {
         let program = static_program::build("ashmem-module-test")?;
         let arguments = [&["--neighbours"][..], trials].concat().into_iter().map(str::to_owned).collect();
-        machine::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
+        machine::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| outcome.verdict())
     })
 }

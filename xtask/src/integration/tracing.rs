@@ -2,7 +2,7 @@
 
 use crate::build::static_program;
 use crate::debian::kernel::Line;
-use crate::machine::{self, Options, VmOutcome, VmRequest};
+use crate::machine::{self, Options, VmRequest};
 use crate::util::process;
 use crate::util::steps::{Step, Verdict};
 use std::process::Command;
@@ -11,7 +11,7 @@ use std::process::Command;
 const SHELL: [&str; 3] = ["sh", "mount", "umount"];
 
 /// On the module, in a machine of its own.
-pub(crate) fn module(kernel: Line, verdict: fn(&VmOutcome) -> Verdict) -> Step {
+pub(crate) fn module(kernel: Line) -> Step {
     Step::new(format!("trace trial on the module, kernel {kernel}"), move || {
         let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
         let mut file = vec![format!("{}:/bin/ashmem", ashmem.display())];
@@ -20,7 +20,7 @@ pub(crate) fn module(kernel: Line, verdict: fn(&VmOutcome) -> Verdict) -> Step {
         let options = Options { smp: 2, file, ..Options::default() };
         let program = static_program::build("ashmem-trace-test")?;
         let arguments = vec!["module".to_owned(), "/bin/ashmem".to_owned()];
-        machine::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
+        machine::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| outcome.verdict())
     })
 }
 

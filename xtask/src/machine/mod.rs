@@ -1,21 +1,21 @@
-//! `cargo xtask vm`: one program, as root, on a stock kernel.
+//! A virtual machine: one program, as root, on a kernel of its own.
 
 mod console;
 pub(crate) mod initramfs;
 mod qemu;
 
 use crate::build::{module, static_program};
-use crate::debian::host;
 use crate::debian::kernel::{Kernel, Line};
 use crate::machine::initramfs::Initramfs;
 use crate::machine::qemu::{Life, Machine};
 use crate::util::process;
+use crate::util::steps::Verdict;
 use anyhow::{Context, Result, bail};
 use ashmem_guest::{Module, Plan, Word};
 use clap::{Args, ValueEnum};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::Duration;
 
 /// The status of a run whose kernel reported something.
@@ -24,42 +24,6 @@ const KERNEL_REPORT: u8 = 70;
 const HANG: u8 = 71;
 /// The status of a run that never got as far as the program's end.
 const NO_RESULT: u8 = 72;
-
-/// Boot a stock Debian kernel, or a debug kernel, under QEMU and run one program on it
-///
-/// The program runs as root in a guest whose whole user space is one initramfs: our init, the
-/// program, and the files named by --file. Its stdout and stderr come out here byte for byte and
-/// alone; everything xtask has to say goes to stderr. The exit status is the program's (128 + N
-/// when signal N killed it), except:
-///
-///   70  the kernel reported a bug, a warning, a stall or a lock held wrong (its text is shown)
-///   71  the guest did not finish in time (the end of its console is shown)
-///   72  the guest could not run the program
-///    2  xtask itself failed
-///
-/// A debug kernel (kasan, kcsan, cfi, rt) is built when it is first asked for, which takes the time that --kernel tells;
-/// an interrupted build goes on where it stopped. Where the kernel has kmemleak, a leak is a report as well.
-///
-/// The program finds in its environment: ASHMEM_KERNEL, ASHMEM_PROVIDER, ASHMEM_BINDER (yes|no)
-/// and, where a provider's module is in the guest, ASHMEM_MODULE (its file).
-#[derive(Debug, Args)]
-#[command(
-    verbatim_doc_comment,
-    after_help = "Example: cargo xtask vm --kernel 5.10 --provider reference --file /bin/busybox:/bin/sh -- /bin/busybox ls -l /dev/ashmem"
-)]
-pub(crate) struct Vm {
-    /// The line of kernels; the latest the archive held at the last `setup --refresh`
-    #[arg(long, default_value = "6.1")]
-    kernel: Line,
-    #[command(flatten)]
-    options: Options,
-    /// Show the kernel's console and the time it took to boot on stderr when the run is over
-    #[arg(long)]
-    console: bool,
-    /// Static program of the host, put at /bin/NAME in the guest, and its arguments
-    #[arg(required = true, last = true, value_name = "PROGRAM [ARGS]")]
-    command: Vec<String>,
-}
 
 /// How a machine is made up, for `vm` and for every verb that runs something in one.
 #[derive(Debug, Clone, Args)]
@@ -159,6 +123,19 @@ pub(crate) struct VmOutcome {
     pub(crate) boot: Option<Duration>,
 }
 
+impl VmOutcome {
+    /// What became of a program with a closing line of its own, which is the note.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let said = String::from_utf8_lossy(&self.stdout);
+        if self.status.is_success() {
+            let (closing, boot) = (said.trim_end().lines().last().unwrap_or_default(), self.boot.unwrap_or_default());
+            return Verdict::Passed(format!("{closing} (booted in {:.1} s)", boot.as_secs_f64()));
+        }
+        let complaints = String::from_utf8_lossy(&self.stderr);
+        Verdict::Failed(format!("{}\n{said}{complaints}", self.status))
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -201,29 +178,6 @@ impl fmt::Display for Status {
             Self::Hang(text) => write!(formatter, "the guest did not finish in time; its console ends with:\n{text}"),
             Self::NoResult(text) => write!(formatter, "the guest could not run the program: {text}"),
         }
-    }
-}
-
-impl Vm {
-    /// Runs the program; the status is its own.
-    pub(crate) fn run(self) -> Result<ExitCode> {
-        host::ensure(&[self.kernel])?;
-        let mut words = self.command.into_iter();
-        let program = words.next().context("no program was named")?.into();
-        let request =
-            VmRequest { kernel: self.kernel, options: self.options, program, arguments: words.collect(), live: true };
-        let outcome = run(&request)?;
-        if self.console {
-            eprintln!("{}", outcome.console.trim_end());
-            if let Some(boot) = outcome.boot {
-                eprintln!("vm: from QEMU's start to the program's: {:.1} s", boot.as_secs_f64());
-            }
-        }
-        match &outcome.status {
-            Status::Exit(_) => {}
-            other => eprintln!("vm: {other}"),
-        }
-        Ok(outcome.status.code().into())
     }
 }
 

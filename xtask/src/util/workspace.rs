@@ -15,6 +15,12 @@ pub(crate) fn root() -> &'static Path {
     package.parent().unwrap_or(package)
 }
 
+/// The command that does with root's rights what setup does.
+pub(crate) fn with_root() -> Result<String> {
+    let program = std::env::current_exe().context("finding this program's own path")?;
+    Ok(format!("sudo {} setup", program.display()))
+}
+
 /// Where cargo leaves what it builds for this host.
 pub(crate) fn built() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)

@@ -4,7 +4,8 @@
 //! A build is kept under a key of all that made it. One that was interrupted goes on where it stopped. What is kept looks
 //! like an unpacked kernel of Debian's, so that everything else takes it for one.
 
-use super::{IMAGE, Kernel, Line, folder};
+use super::line::{LIKE, Line, Recipe};
+use super::unpacked::{IMAGE, Kernel, folder};
 use crate::debian::archive::Archive;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
@@ -20,175 +21,22 @@ use std::time::{Duration, Instant};
 /// Changes whenever the same inputs would be made into something else.
 const RECIPE: u64 = 1;
 
-/// The line whose source they are built from: its interfaces are theirs.
-const LIKE: Line = Line::V6_12;
-
 /// Debian's package of that source.
 const SOURCE: &str = "linux-source-6.12";
 
-/// What every debug kernel has.
-const BASE: &str = include_str!("../../../kernels/base.config");
-
-/// How one of them is made, and what a machine that runs it must be told and allowed.
-pub(crate) struct Recipe {
-    /// Its own configuration, on top of the common one.
-    fragment: &'static str,
-    /// The compiler, for `--version`.
-    compiler: &'static str,
-    /// What make is told, for the kernel and for modules.
-    make: &'static [&'static str],
-    /// How the module's Rust half is compiled for it; the C half takes what it wants from the kernel's own flags.
-    instruments: Instruments,
-    /// How many times longer than on a stock kernel anything may take in its machine.
-    patience: u32,
-    /// What building it wants beside what everything wants.
-    packages: &'static [(&'static str, &'static str)],
-}
-
-/// Flags for rustc that watch what the module's Rust half does.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Instruments {
-    /// For `core` and the module alike.
-    pub(crate) every_crate: &'static [&'static str],
-    /// For the module, with all of `core` that ends up in it.
-    pub(crate) own_crate: &'static [&'static str],
-}
-
-impl Instruments {
-    /// For kernels that watch compiled code by other means than the compiler's.
-    const NONE: Self = Self { every_crate: &[], own_crate: &[] };
-}
-
-/// What scripts/Makefile.kasan gives the kernel's own Rust, but for the global variables: their registration would keep
-/// every table of `core` in the module, and the panics that print them. The offset is x86-64's.
-const KERNEL_ADDRESS: Instruments = Instruments {
-    every_crate: &[
-        "-Zsanitizer=kernel-address",
-        "-Zsanitizer-recover=kernel-address",
-        "-Cllvm-args=-asan-mapping-offset=0xdffffc0000000000",
-        "-Cllvm-args=-asan-instrumentation-with-call-threshold=10000",
-        "-Cllvm-args=-asan-stack=1",
-        "-Cllvm-args=-asan-globals=0",
-    ],
-    // Coverage, as scripts/Makefile.kcov asks gcc for it.
-    own_crate: &[
-        "-Cpasses=sancov-module",
-        "-Cllvm-args=-sanitizer-coverage-level=3",
-        "-Cllvm-args=-sanitizer-coverage-trace-pc",
-    ],
-};
-
-/// As scripts/Makefile.kcsan asks clang for it; plain copies of memory stay calls of the kernel's own memcpy.
-const THREAD: Instruments = Instruments {
-    every_crate: &[
-        "-Zsanitizer=thread",
-        "-Cllvm-args=-tsan-compound-read-before-write=1",
-        "-Cllvm-args=-tsan-distinguish-volatile=1",
-        "-Cllvm-args=-tsan-instrument-func-entry-exit=0",
-        "-Cllvm-args=-tsan-instrument-memintrinsics=0",
-    ],
-    own_crate: &[],
-};
-
-const KASAN: Recipe = Recipe {
-    fragment: include_str!("../../../kernels/kasan.config"),
-    compiler: "gcc",
-    make: &["CC=gcc"],
-    instruments: KERNEL_ADDRESS,
-    patience: 6,
-    packages: &[],
-};
-const KCSAN: Recipe = Recipe { fragment: include_str!("../../../kernels/kcsan.config"), instruments: THREAD, ..KASAN };
-const RT: Recipe = Recipe {
-    fragment: include_str!("../../../kernels/rt.config"),
-    instruments: Instruments::NONE,
-    patience: 4,
-    ..KASAN
-};
-const CFI: Recipe = Recipe {
-    fragment: include_str!("../../../kernels/cfi.config"),
-    compiler: "clang-19",
-    make: &["LLVM=-19"],
-    instruments: Instruments::NONE,
-    patience: 2,
-    packages: &[
-        ("clang-19", "the kernel that clang builds"),
-        ("lld-19", "the kernel that clang builds"),
-        ("llvm-19", "the kernel that clang builds"),
-    ],
-};
-
-impl Line {
-    /// The kernels that are built here, for the faults that stock ones do not show.
-    pub(crate) const DEBUG: [Self; 4] = [Self::Kasan, Self::Kcsan, Self::Cfi, Self::Rt];
-
-    /// How the line's kernel is made here; nothing for a stock one.
-    pub(super) const fn recipe(self) -> Option<&'static Recipe> {
-        match self {
-            Self::Kasan => Some(&KASAN),
-            Self::Kcsan => Some(&KCSAN),
-            Self::Cfi => Some(&CFI),
-            Self::Rt => Some(&RT),
-            Self::V5_10 | Self::V6_1 | Self::V6_12 | Self::Newest => None,
-        }
+/// The key of all that makes the kernel but its source.
+fn key(recipe: &Recipe) -> Result<u64> {
+    let version = process::capture(Command::new(recipe.compiler).arg("--version"))
+        .with_context(|| format!("asking {} for its version", recipe.compiler))?;
+    let mut hasher = DefaultHasher::new();
+    RECIPE.hash(&mut hasher);
+    // Not the comments: a better word is no other kernel.
+    for line in recipe.wishes().lines().filter(|line| line.starts_with("CONFIG_")) {
+        line.hash(&mut hasher);
     }
-
-    /// The stock line whose interfaces the line's kernel has: itself for a stock one.
-    pub(crate) fn interfaces(self) -> Self {
-        if self.recipe().is_some() { LIKE } else { self }
-    }
-
-    /// How many times longer than on a stock kernel anything may take.
-    pub(crate) fn patience(self) -> u32 {
-        self.recipe().map_or(1, |recipe| recipe.patience)
-    }
-
-    /// How the module's Rust half is compiled for the line.
-    pub(crate) fn instruments(self) -> Instruments {
-        self.recipe().map_or(Instruments::NONE, |recipe| recipe.instruments)
-    }
-
-    /// The packages that the line wants beside what everything wants, and for what.
-    pub(crate) fn packages(self) -> &'static [(&'static str, &'static str)] {
-        self.recipe().map_or(&[], |recipe| recipe.packages)
-    }
-
-    /// What make is told of the compiler.
-    pub(super) fn make_variables(self) -> &'static [&'static str] {
-        self.recipe().map_or(&["CC=gcc"], |recipe| recipe.make)
-    }
-
-    /// What the kernel is told when it boots, beside what every kernel is told.
-    pub(crate) fn boot_words(self) -> &'static str {
-        match self.recipe() {
-            // An instrumented kernel under emulation is slow, not stuck: half a minute of one processor's silence is usual
-            // where the host has other work as well.
-            Some(_) => "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120",
-            None => "",
-        }
-    }
-}
-
-impl Recipe {
-    /// What the kernel's configuration is asked to hold.
-    fn wishes(&self) -> String {
-        format!("{BASE}{}", self.fragment)
-    }
-
-    /// The key of all that makes the kernel but its source.
-    fn key(&self) -> Result<u64> {
-        let version = process::capture(Command::new(self.compiler).arg("--version"))
-            .with_context(|| format!("asking {} for its version", self.compiler))?;
-        let mut hasher = DefaultHasher::new();
-        RECIPE.hash(&mut hasher);
-        // Not the comments: a better word is no other kernel.
-        for line in self.wishes().lines().filter(|line| line.starts_with("CONFIG_")) {
-            line.hash(&mut hasher);
-        }
-        version.lines().next().hash(&mut hasher);
-        self.make.hash(&mut hasher);
-        Ok(hasher.finish())
-    }
+    version.lines().next().hash(&mut hasher);
+    recipe.make.hash(&mut hasher);
+    Ok(hasher.finish())
 }
 
 /// The source as Debian patched it, unpacked.
@@ -288,7 +136,7 @@ fn make_all(line: Line, source: &Source, recipe: &Recipe, work: &Path) -> Result
 }
 
 fn version(source: &Source, recipe: &Recipe) -> Result<String> {
-    Ok(format!("{}-{:016x}", source.version, recipe.key()?))
+    Ok(format!("{}-{:016x}", source.version, key(recipe)?))
 }
 
 fn open(line: Line, version: &str) -> Result<Kernel> {
@@ -413,7 +261,7 @@ fn settle(work: &Path, tree: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BASE, Line, lost};
+    use super::lost;
 
     #[test]
     fn a_wish_that_did_not_come_is_named() {
@@ -422,14 +270,5 @@ mod tests {
         assert_eq!(lost("CONFIG_B=y\nCONFIG_C=n\nCONFIG_AB=y\n", made), ["CONFIG_B=y", "CONFIG_C=n", "CONFIG_AB=y"]);
         // A kernel's own fragment overrules the common one.
         assert_eq!(lost("CONFIG_B=y\nCONFIG_B=n\n", made), [""; 0]);
-    }
-
-    #[test]
-    fn every_line_of_a_fragment_is_a_wish_or_a_word_about_it() {
-        let fragments = Line::DEBUG.iter().filter_map(|line| line.recipe()).map(|recipe| recipe.fragment);
-        for line in fragments.chain([BASE]).flat_map(str::lines) {
-            let is_wish = line.starts_with("CONFIG_") && line.contains('=');
-            assert!(line.is_empty() || line.starts_with("# ") || is_wish, "{line}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The other engines that take an OCI profile: crun by itself, podman, containerd.
 
-use super::{Container, World, first_line, id_of, seen, share_join_keep, wait_for};
+use super::seen;
+use super::world::{Container, World, first_line, id_of, share_join_keep, wait_for};
 use crate::util::process;
 use anyhow::{Context, Result};
 use std::fs;

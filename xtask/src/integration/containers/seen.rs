@@ -1,6 +1,6 @@
 //! What `ashmem list` and `ashmem trace` show of a running container, against what its own process says of itself.
 
-use super::{Container, LIMIT, World, wait_for};
+use super::world::{Container, LIMIT, World, wait_for};
 use crate::util::process;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};

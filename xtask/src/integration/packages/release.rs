@@ -2,7 +2,6 @@
 //! install them has (systemd, udev, a kernel with its headers, DKMS), and the files of a second kernel.
 
 use crate::debian::archive::DEBIAN;
-use crate::debian::host;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::fmt;
@@ -77,7 +76,7 @@ impl Release {
             return Ok(root);
         }
         if !rustix::process::geteuid().is_root() {
-            bail!("making a system of Debian's {self} needs root: run this as root, {}", host::with_root()?);
+            bail!("making a system of Debian's {self} needs root: run this as root, {}", workspace::with_root()?);
         }
         eprintln!("making a system of Debian's {self} (some minutes) ...");
         workspace::make_whole(&root, |part| {

@@ -1,0 +1,58 @@
+//! `cargo xtask package`: the Debian packages, and their life in real Debian systems.
+
+use crate::build::packages::{build, publish};
+use crate::build::stage::Version;
+use crate::debian::host;
+use crate::integration::packages::release::Release;
+use crate::integration::packages::{faults, service, signing, trial};
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// Build the Debian packages: ashmem, ashmem-dkms, libashmem0, libashmem-dev
+///
+/// Builds the program, the library and the module's Rust half, builds that half a second time from the sources that are
+/// packed and compares the two, then packs everything by debian/rules and lets lintian look at it. Leaves the packages in
+/// target/packages and prints their paths. They are for amd64, for Debian 12 and newer; ashmem-dkms also for Debian 11.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Package {
+    /// The version to give them, where it is not this tree's own
+    #[arg(long, value_name = "VERSION")]
+    version: Option<Version>,
+    /// Install, upgrade, downgrade, boot, remove and purge them in a system of this release (needs root)
+    #[arg(long, value_name = "RELEASE", conflicts_with = "version")]
+    trial: Option<Release>,
+    /// With --trial: make what goes wrong on people's machines go wrong, instead
+    #[arg(long, requires = "trial")]
+    faults: bool,
+    /// With --trial: take the packages that were built last
+    #[arg(long, requires = "trial")]
+    built: bool,
+    /// With --trial: a kernel that takes signed modules alone, instead
+    #[arg(long, requires = "trial", conflicts_with = "faults")]
+    signing: bool,
+    /// With --trial: the agent as systemd's service, killed and started anew, instead
+    #[arg(long, requires = "trial", conflicts_with_all = ["faults", "signing"])]
+    service: bool,
+}
+
+impl Package {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        host::ensure(&[])?;
+        if let Some(release) = self.trial {
+            let trial = trial(release, self.built)?;
+            let seen = match (self.faults, self.signing, self.service) {
+                (true, ..) => faults::run(&trial)?,
+                (_, true, _) => signing::run(&trial)?,
+                (.., true) => service::run(&trial)?,
+                _ => trial.run()?,
+            };
+            println!("{seen}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let version = self.version.clone().map_or_else(Version::of_this_tree, Ok)?;
+        for package in publish(&build(&version, true)?)? {
+            println!("{}", package.display());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
