@@ -11,7 +11,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::Errno;
 use crate::abi::{self, Pin};
-use crate::pins::{NeedSpare, Pins, Share, Span};
+use crate::lru::Share;
+use crate::pins::{NeedSpare, Pins};
+use crate::range::Span;
 use crate::store::{PageSize, Store};
 
 /// Rights to a mapping, with the values of `PROT_READ`, `PROT_WRITE` and `PROT_EXEC`.

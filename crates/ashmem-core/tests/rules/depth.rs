@@ -1,7 +1,9 @@
 //! What an operation costs among 100,000 ranges, in looks at a range: the tree is as low as a weak AVL tree must be,
 //! whatever order a stranger's program unpins and pins in.
 
-use ashmem_core::pins::{Pins, Progress, Share, Span};
+use ashmem_core::lru::Share;
+use ashmem_core::pins::{Pins, Progress};
+use ashmem_core::range::Span;
 use ashmem_core::store::PageSize;
 
 use crate::arena::{Arena, Id};
