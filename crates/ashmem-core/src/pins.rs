@@ -6,11 +6,11 @@
 //!
 //! Two locks. The region's guards the tree. The one of [`Store::with_lru`] guards the order, and with it every range that
 //! has a place there: its bounds change and its purged mark is set under that lock alone. So a purge needs no region's
-//! lock, and whoever holds a region's must ask under the other whether a range has been purged by now.
+//! lock, and a caller that holds a region's must ask under the other whether a range has been purged by now.
 //!
 //! Nothing here allocates: an operation that may need a range more takes a spare that was allocated before the region's
 //! lock was taken, and leaves in it what it did not use (PIN-32). Nothing here runs long: an operation over many ranges
-//! stops after as many as its caller allows, in a state that is whole, and goes on when it is called again.
+//! stops after as many as its caller allows, in a consistent state, and continues when it is called again.
 
 use crate::abi;
 use crate::lru::{Lru, Share};
@@ -51,7 +51,7 @@ pub struct Step {
 pub enum Progress {
     /// To its end.
     Done,
-    /// Over as many ranges as it was allowed; the same call again goes on.
+    /// Over as many ranges as it was allowed; the same call again continues.
     More,
 }
 
@@ -196,7 +196,7 @@ impl<Id: Copy + Eq> Pins<Id> {
         self.tree.seek(store, span).is_err()
     }
 
-    /// Drops every range: the region goes (OPEN-08). Calls [`Store::pause`] between ranges.
+    /// Drops every range of a region that is released (OPEN-08). Calls [`Store::pause`] between ranges.
     pub fn clear<S: Store<Id = Id>>(&mut self, store: &S, share: &Share) {
         self.pages = 0;
         self.tree.drain(store, |id| {

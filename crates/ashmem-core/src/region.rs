@@ -82,7 +82,7 @@ impl Facts {
         Prot(self.mask.load(Ordering::Relaxed))
     }
 
-    /// Whether the backing file exists. Acquires, so that who reads `true` also sees the file the shell stored.
+    /// Whether the backing file exists. Acquires, so that a reader of `true` also sees the file that the shell stored.
     pub fn is_mapped(&self) -> bool {
         self.mapped.load(Ordering::Acquire)
     }

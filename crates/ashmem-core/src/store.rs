@@ -51,7 +51,7 @@ pub trait Store: Ranges {
     /// Takes back a range that is in no tree and in no order any more.
     fn free(&self, id: Self::Id);
 
-    /// Called between the ranges of a region that goes, with nothing locked: a kernel may let others run.
+    /// Called between the ranges of a region that is released, with nothing locked: a kernel may let other tasks run.
     fn pause(&self) {}
 
     /// Runs `work` with the purge order locked. The sections are a few instructions long and never nest.

@@ -5,7 +5,7 @@
 //! caller is a stranger's program, so an expected bound would not do.
 //!
 //! A weak AVL tree (Haeupler, Sen, Tarjan: "Rank-Balanced Trees"): a range's rank is greater than its children's by one or
-//! two, a missing child's is 0, a leaf's is 1. Without removals it is an AVL tree; with them it mends a constant number of
+//! two, a missing child's is 0, a leaf's is 1. Without removals it is an AVL tree; with them it changes a constant number of
 //! ranges an operation on average, where an AVL tree may climb to the root each time: and UNPIN and PIN alternate.
 
 use crate::range::{Range, Ranges, Side, Span};
@@ -97,7 +97,7 @@ impl<Id: Copy + Eq> Tree<Id> {
             None => self.root = Some(id),
             Some(parent) => {
                 store.range(parent).links.set_child(slot.side, Some(id));
-                self.mend_insertion(store, id);
+                self.rebalance_insertion(store, id);
             }
         }
     }
@@ -107,33 +107,33 @@ impl<Id: Copy + Eq> Tree<Id> {
         let range = store.range(id);
         let (left, right, parent) = (range.links.left.get(), range.links.right.get(), range.links.parent.get());
         // The range that lost a child, and on which side.
-        let (loser, side) = match (left, right) {
+        let (shortened, side) = match (left, right) {
             (None, child) | (child, None) => {
                 let side = self.replace(store, parent, id, child);
                 (parent, side)
             }
             // The next higher range, which has no left child, takes the place and the rank.
             (Some(left), Some(right)) => {
-                let heir = lowest(store, right);
-                let links = &store.range(heir).links;
-                let loser = if heir == right {
-                    (Some(heir), Side::Right)
+                let successor = lowest(store, right);
+                let links = &store.range(successor).links;
+                let shortened = if successor == right {
+                    (Some(successor), Side::Right)
                 } else {
                     let above = links.parent.get();
-                    let side = self.replace(store, above, heir, links.right.get());
+                    let side = self.replace(store, above, successor, links.right.get());
                     links.right.set(Some(right));
-                    store.range(right).links.parent.set(Some(heir));
+                    store.range(right).links.parent.set(Some(successor));
                     (above, side)
                 };
                 links.left.set(Some(left));
-                store.range(left).links.parent.set(Some(heir));
-                store.range(heir).set_rank(range.rank());
-                self.replace(store, parent, id, Some(heir));
-                loser
+                store.range(left).links.parent.set(Some(successor));
+                store.range(successor).set_rank(range.rank());
+                self.replace(store, parent, id, Some(successor));
+                shortened
             }
         };
-        if let Some(loser) = loser {
-            self.mend_removal(store, loser, side);
+        if let Some(shortened) = shortened {
+            self.rebalance_removal(store, shortened, side);
         }
     }
 
@@ -142,7 +142,7 @@ impl<Id: Copy + Eq> Tree<Id> {
         let mut at = self.root.take();
         while let Some(id) = at {
             let links = &store.range(id).links;
-            // Down to a leaf, which is cut off its parent before it goes.
+            // Down to a leaf, which is cut off its parent before it is handed out.
             at = links.left.take().or_else(|| links.right.take()).or_else(|| {
                 let parent = links.parent.get();
                 each(id);
@@ -168,8 +168,8 @@ impl<Id: Copy + Eq> Tree<Id> {
         side
     }
 
-    /// Mends the ranks above `child`, whose rank has grown to its parent's at most.
-    fn mend_insertion<S: Ranges<Id = Id>>(&mut self, store: &S, mut child: Id) {
+    /// Rebalances above `child`, whose rank has grown to its parent's at most.
+    fn rebalance_insertion<S: Ranges<Id = Id>>(&mut self, store: &S, mut child: Id) {
         loop {
             let rank = store.range(child).rank();
             let Some(parent) = store.range(child).links.parent.get() else { return };
@@ -200,8 +200,8 @@ impl<Id: Copy + Eq> Tree<Id> {
         }
     }
 
-    /// Mends the ranks from `parent` up, whose subtree on `side` has lost a rank.
-    fn mend_removal<S: Ranges<Id = Id>>(&mut self, store: &S, mut parent: Id, mut side: Side) {
+    /// Rebalances from `parent` up, whose subtree on `side` has lost a rank.
+    fn rebalance_removal<S: Ranges<Id = Id>>(&mut self, store: &S, mut parent: Id, mut side: Side) {
         loop {
             let above = store.range(parent);
             let rank = above.rank();

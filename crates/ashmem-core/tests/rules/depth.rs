@@ -110,7 +110,7 @@ fn removal_keeps_it_low() {
     }
 }
 
-/// A full tree of which only the way down its left edge is kept: without mending that would be a list.
+/// A full tree of which only the way down its left edge is kept: without rebalancing that would be a list.
 #[test]
 fn removal_bends_a_long_edge() {
     const FULL: u64 = (1 << 16) - 1;
@@ -123,10 +123,10 @@ fn removal_bends_a_long_edge() {
     assert!(field.height(2 * FULL + 2) <= weak_avl_height(16));
 }
 
-/// UNPIN and PIN of one page in turn, all over the region: beside the two searches little is mended. An AVL tree, which
+/// UNPIN and PIN of one page in turn, all over the region: beside the two searches little is rebalanced. An AVL tree, which
 /// climbs to the root more often than not, needs half as much again.
 #[test]
-fn unpin_and_pin_in_turn_mend_little() {
+fn unpin_and_pin_in_turn_rebalance_little() {
     const HALF: u64 = RANGES / 2;
     let mut field = Field::new(2 * RANGES);
     scattered().filter(|range| range % 2 == 0).for_each(|range| _ = field.unpin(range));
