@@ -8,8 +8,8 @@
 //! ioctl costs, which `cargo xtask bench --provider library` counts.
 
 use crate::error::{Errno, Error, Result};
-use crate::pin::Purge;
 use crate::protection::Protection;
+use crate::purge::Purge;
 use crate::{Backend, backend, device, memfd};
 use ashmem_core::abi;
 use rustix::fs::FileType;

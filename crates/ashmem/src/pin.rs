@@ -1,17 +1,8 @@
-//! Memory that stays, and memory that may go.
+//! Memory that stays.
 
 use crate::descriptor;
-use crate::region::Region;
-
-/// What became of memory while it was unpinned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[must_use = "what was purged reads as zeros and has to be made again"]
-pub enum Purge {
-    /// Everything still holds what was written.
-    Kept,
-    /// Some or all of it was taken: its pages read as zeros.
-    Purged,
-}
+use crate::purge::Purge;
+use std::os::fd::BorrowedFd;
 
 /// A range that stays while this lives, and is unpinned again when it is dropped. Made by [`Region::pin`].
 ///
@@ -20,14 +11,14 @@ pub enum Purge {
 #[derive(Debug)]
 #[must_use = "dropping the guard unpins the range at once"]
 pub struct Pin<'region> {
-    region: &'region Region,
+    region: BorrowedFd<'region>,
     offset: usize,
     length: usize,
     purge: Purge,
 }
 
 impl<'region> Pin<'region> {
-    pub(crate) const fn new(region: &'region Region, offset: usize, length: usize, purge: Purge) -> Self {
+    pub(crate) const fn new(region: BorrowedFd<'region>, offset: usize, length: usize, purge: Purge) -> Self {
         Self { region, offset, length, purge }
     }
 

@@ -13,13 +13,10 @@ use crate::process::{Child, Link};
 use crate::random::Random;
 
 use self::operation::Operation;
-use self::world::World;
+use self::world::{SENT, World};
 
 mod operation;
 mod world;
-
-/// The result of a descriptor sent, which the other process then takes.
-const SENT: &str = "sent";
 
 /// The process that performs an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,22 +10,17 @@
 //! - `android`: see [`android`]. Called `/init`, it does so as the container's first process.
 
 mod android;
+mod exchange;
 mod passing;
 mod region;
 
 use anyhow::{Context, Result, bail, ensure};
+use exchange::{DEVICE, NAME, REPLY, SIZE, WORDS, prepare};
 use region::{PAGE, Region};
 use rustix::process::Pid;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::ExitCode;
-
-/// The device's short name.
-const DEVICE: &str = "/dev/ashmem";
-const NAME: &str = "client";
-const SIZE: usize = 4 * PAGE;
-const WORDS: &[u8] = b"what one process wrote";
-const REPLY: &[u8] = b"what the other answered";
 
 fn main() -> ExitCode {
     if std::env::args_os().next().is_some_and(|name| name == "/init") {
@@ -61,13 +56,6 @@ fn new_region() -> Result<Region> {
     let region = Region::open(DEVICE)?;
     region.check_looks()?;
     prepare(region)
-}
-
-fn prepare(region: Region) -> Result<Region> {
-    region.set_name(NAME)?;
-    region.set_size(SIZE)?;
-    ensure!(region.size()? == SIZE, "GET_SIZE answers {}", region.size()?);
-    Ok(region)
 }
 
 fn share() -> Result<()> {

@@ -1,20 +1,9 @@
 //! The second process, the socket between the two, and what each is called.
 
-use crate::region::{decimal, shown};
+use crate::stage::{self, decimal, shown};
 use anyhow::{Context, Result, bail};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
-
-/// What a system call gave: a value, or its errno.
-pub(crate) type Answer<T = i64> = io::Result<T>;
-
-static NAME: OnceLock<&str> = OnceLock::new();
-
-/// What the audience knows this process as.
-pub(crate) fn name() -> &'static str {
-    NAME.get().copied().unwrap_or("creator")
-}
 
 /// A forked process that plays its part and ends.
 pub(crate) struct Player(libc::pid_t);
@@ -26,8 +15,7 @@ impl Player {
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()).context("forking the second process"),
             0 => {
-                // Set once, at the start of a process: nobody can have come before.
-                let _ = NAME.set(name);
+                stage::be(name);
                 // SAFETY: takes numbers only. A parent that dies takes its child along.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
                 let status = match part() {

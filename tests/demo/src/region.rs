@@ -1,11 +1,9 @@
 //! The calls of an ashmem client, each shown with its arguments decoded and what came back.
 
-use crate::process::Answer;
-use crate::stage;
+use crate::stage::{self, Answer, decimal, shown};
 use anyhow::{Context, Result};
 use ashmem_core::abi;
 use std::ffi::{CStr, CString};
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// The device node.
@@ -134,7 +132,7 @@ pub(crate) struct Map {
 impl Map {
     /// Stores bytes from the start; the mapping must be writable.
     pub(crate) fn write(&self, bytes: &[u8]) {
-        stage::deed(&format!("stores {:?} at {:#x}", String::from_utf8_lossy(bytes), self.at));
+        stage::action(&format!("stores {:?} at {:#x}", String::from_utf8_lossy(bytes), self.at));
         assert!(bytes.len() <= self.len, "{} bytes into a mapping of {}", bytes.len(), self.len);
         for (place, byte) in (self.at..).zip(bytes) {
             // SAFETY: the place lies in this mapping. Volatile, for other processes read it.
@@ -153,7 +151,7 @@ impl Map {
         } else {
             format!("{:?}", String::from_utf8_lossy(&bytes))
         };
-        stage::deed(&format!("loads {content} from {:#x}", self.at));
+        stage::action(&format!("loads {content} from {:#x}", self.at));
         bytes
     }
 
@@ -174,33 +172,6 @@ impl Drop for Map {
         // A refusal is shown; nothing else could be done about it.
         let _ = shown("munmap", &format!("{:#x}, {}", self.at, self.len), result, decimal);
     }
-}
-
-/// Shows a call that has just returned and turns what came back into an answer.
-pub(crate) fn shown(name: &str, arguments: &str, result: i64, decode: impl Fn(i64) -> String) -> Answer {
-    if result == -1 {
-        let error = io::Error::last_os_error();
-        stage::call(name, arguments, &format!("-1 {}", symbol(&error)), true);
-        return Err(error);
-    }
-    stage::call(name, arguments, &decode(result), false);
-    Ok(result)
-}
-
-/// The errno's symbol, where it is one a client of the device is likely to see.
-fn symbol(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::EPERM) => "EPERM (Operation not permitted)".to_owned(),
-        Some(libc::EINVAL) => "EINVAL (Invalid argument)".to_owned(),
-        Some(libc::ENOENT) => "ENOENT (No such file or directory)".to_owned(),
-        Some(libc::ENOTTY) => "ENOTTY (Inappropriate ioctl for device)".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-/// A result that is a number and nothing else.
-pub(crate) fn decimal(value: i64) -> String {
-    value.to_string()
 }
 
 /// # Safety

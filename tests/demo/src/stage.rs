@@ -4,7 +4,8 @@
 
 use anyhow::{Result, bail};
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const BOLD: &str = "\x1b[1m";
@@ -13,6 +14,21 @@ const CYAN: &str = "\x1b[36m";
 const GREEN: &str = "\x1b[32m";
 const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
+
+/// What a system call gave: a value, or its errno.
+pub(crate) type Answer<T = i64> = io::Result<T>;
+
+static NAME: OnceLock<&str> = OnceLock::new();
+
+/// What the audience knows this process as.
+pub(crate) fn name() -> &'static str {
+    NAME.get().copied().unwrap_or("creator")
+}
+
+/// Gives this process its name. Called once, at the start of a process: nobody can have come before.
+pub(crate) fn be(name: &'static str) {
+    let _ = NAME.set(name);
+}
 
 static COLOURS: AtomicBool = AtomicBool::new(false);
 
@@ -44,7 +60,7 @@ pub(crate) fn call(name: &str, arguments: &str, result: &str, refused: bool) {
 }
 
 /// Something a process does without asking the kernel, such as storing to memory.
-pub(crate) fn deed(what: &str) {
+pub(crate) fn action(what: &str) {
     line(&format!("{}  {what}", who()));
 }
 
@@ -64,7 +80,7 @@ pub(crate) fn left_out(why: impl Display) {
 }
 
 fn who() -> String {
-    ink(DIM, &format!("{:>7}", crate::process::name()))
+    ink(DIM, &format!("{:>7}", name()))
 }
 
 fn ink(colour: &str, text: &str) -> String {
@@ -74,4 +90,31 @@ fn ink(colour: &str, text: &str) -> String {
 fn line(text: &str) {
     // One write a line. Where nobody listens any more, there is nobody to tell.
     let _ = std::io::stdout().lock().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Shows a call that has just returned and turns what came back into an answer.
+pub(crate) fn shown(name: &str, arguments: &str, result: i64, decode: impl Fn(i64) -> String) -> Answer {
+    if result == -1 {
+        let error = io::Error::last_os_error();
+        call(name, arguments, &format!("-1 {}", symbol(&error)), true);
+        return Err(error);
+    }
+    call(name, arguments, &decode(result), false);
+    Ok(result)
+}
+
+/// The errno's symbol, where it is one a client of the device is likely to see.
+fn symbol(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => "EPERM (Operation not permitted)".to_owned(),
+        Some(libc::EINVAL) => "EINVAL (Invalid argument)".to_owned(),
+        Some(libc::ENOENT) => "ENOENT (No such file or directory)".to_owned(),
+        Some(libc::ENOTTY) => "ENOTTY (Inappropriate ioctl for device)".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A result that is a number and nothing else.
+pub(crate) fn decimal(value: i64) -> String {
+    value.to_string()
 }

@@ -2,8 +2,7 @@
 //!
 //! The choice is made once in a process, so each case starts this program anew in a [`Role`].
 
-use crate::surroundings::{Outcome, Surroundings, same};
-use crate::{Case, Provider};
+use crate::surroundings::{Case, Outcome, Provider, Surroundings, same};
 use anyhow::{Context, Result, ensure};
 use ashmem::{Backend, Error, Region};
 use clap::ValueEnum;

@@ -1,7 +1,6 @@
 //! `<cutils/ashmem.h>`.
 
-use crate::Case;
-use crate::surroundings::{Outcome, PAGE, Surroundings, fails, map, opened, others, same, succeeds, unmap};
+use crate::surroundings::{Case, Outcome, PAGE, Surroundings, fails, map, opened, others, same, succeeds, unmap};
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 use libashmem::cutils::{

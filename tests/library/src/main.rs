@@ -11,10 +11,9 @@ mod region;
 mod sharedmem;
 mod surroundings;
 
-use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use std::process::ExitCode;
-use surroundings::{Outcome, Surroundings};
+use surroundings::{Outcome, Provider, Surroundings};
 
 /// Hold libashmem and the ashmem crate to their promises
 #[derive(Parser)]
@@ -29,19 +28,6 @@ struct Arguments {
     #[arg(long, hide = true)]
     role: Option<choice::Role>,
 }
-
-/// What answers the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Provider {
-    /// nothing: regions are memfds
-    None,
-    /// `ashmem run`
-    Run,
-    /// the kernel module
-    Module,
-}
-
-type Case = (&'static str, fn(&Surroundings) -> Result<Outcome>);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -1,7 +1,6 @@
 //! Threads, children, and a process that has no descriptors left.
 
-use crate::Case;
-use crate::surroundings::{Outcome, PAGE, Surroundings, descriptors, same};
+use crate::surroundings::{Case, Outcome, PAGE, Surroundings, descriptors, same};
 use anyhow::{Result, ensure};
 use ashmem::{Protection, Region};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,6 @@
 //! The Rust crate: regions, mappings, pins, sockets.
 
-use crate::Case;
-use crate::surroundings::{Outcome, PAGE, Surroundings, descriptors, others, same};
+use crate::surroundings::{Case, Outcome, PAGE, Surroundings, descriptors, others, same};
 use anyhow::{Context, Result, ensure};
 use ashmem::{Backend, Error, Options, Protection, Purge, Region};
 use ashmem_core::abi;

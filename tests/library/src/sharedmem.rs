@@ -1,7 +1,6 @@
 //! `<android/sharedmem.h>`.
 
-use crate::Case;
-use crate::surroundings::{Outcome, PAGE, Surroundings, fails, map, opened, others, same, succeeds, unmap};
+use crate::surroundings::{Case, Outcome, PAGE, Surroundings, fails, map, opened, others, same, succeeds, unmap};
 use anyhow::{Context, Result, ensure};
 use libashmem::sharedmem::{ASharedMemory_create, ASharedMemory_getSize, ASharedMemory_setProt};
 use libc::{MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE};

@@ -1,13 +1,27 @@
 //! Where the trial runs, and what its cases have in common.
 
-use crate::Provider;
 use anyhow::{Context, Result, bail, ensure};
 use ashmem::Backend;
+use clap::ValueEnum;
 use rustix::io::Errno;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::Error;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// What answers the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Provider {
+    /// nothing: regions are memfds
+    None,
+    /// `ashmem run`
+    Run,
+    /// the kernel module
+    Module,
+}
+
+/// A case: what it holds, and how.
+pub(crate) type Case = (&'static str, fn(&Surroundings) -> Result<Outcome>);
 
 /// How a case that did not fail came out.
 pub(crate) enum Outcome {

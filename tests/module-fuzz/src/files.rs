@@ -3,8 +3,8 @@
 use std::ffi::{CStr, CString};
 use std::fs;
 
-use crate::input::Step;
-use crate::operation::Actor;
+use crate::actor::Actor;
+use crate::step::Step;
 use crate::value::{PAGE, length, pick, wide};
 use crate::world::BUFFER;
 

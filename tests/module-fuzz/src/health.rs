@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::input::Input;
+use crate::knob;
 use crate::machine::{self, CGROUP, NAME, TRACEPOINTS};
 
 /// What the kernel's complaints hold.
@@ -62,16 +63,16 @@ impl Health {
     /// Takes back what an input changed of the machine.
     pub(crate) fn restore(&self, input: &Input) -> Result<(), String> {
         if input.does(&["tracepoints"]) {
-            machine::put(&format!("{TRACEPOINTS}/enable"), "0");
+            knob::put(&format!("{TRACEPOINTS}/enable"), "0");
         }
         if input.does(&["limit memory"]) {
             for file in ["memory.max", "memory.high", "memory.swap.max"] {
-                machine::put(&format!("{CGROUP}/{file}"), "max");
+                knob::put(&format!("{CGROUP}/{file}"), "max");
             }
         }
         if input.does(&["module parameter"]) {
             for (path, value) in &self.parameters {
-                machine::put(path, value.trim());
+                knob::put(path, value.trim());
             }
         }
         if input.does(&["unload the module"]) && !soon(|| machine::load_module() == 0 || is_loaded()) {
@@ -99,20 +100,20 @@ impl Health {
 fn prepare() {
     // Made failures are told of by what comes of them; each one's stack on the console would take longer than the input.
     for fault in ["failslab", "fail_page_alloc", "fail_usercopy", "fail_futex"] {
-        machine::put(&format!("/sys/kernel/debug/{fault}/verbose"), "0");
+        knob::put(&format!("/sys/kernel/debug/{fault}/verbose"), "0");
         for (file, value) in [("ignore-gfp-wait", "N"), ("ignore-gfp-highmem", "N"), ("min-order", "0")] {
-            machine::put(&format!("/sys/kernel/debug/{fault}/{file}"), value);
+            knob::put(&format!("/sys/kernel/debug/{fault}/{file}"), value);
         }
     }
-    machine::put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+    knob::put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
     // There already, if this is the second run in a machine.
     let _ = fs::create_dir(CGROUP);
-    machine::put("/proc/sys/vm/overcommit_memory", "1");
+    knob::put("/proc/sys/vm/overcommit_memory", "1");
     // The victim's name is enough; its neighbours' table is as long as a hundred inputs.
-    machine::put("/proc/sys/vm/oom_dump_tasks", "0");
-    machine::put("/proc/sys/vm/unprivileged_userfaultfd", "1");
-    machine::put("/proc/sys/kernel/printk_ratelimit", "0");
-    machine::put("/proc/self/oom_score_adj", "-1000");
+    knob::put("/proc/sys/vm/oom_dump_tasks", "0");
+    knob::put("/proc/sys/vm/unprivileged_userfaultfd", "1");
+    knob::put("/proc/sys/kernel/printk_ratelimit", "0");
+    knob::put("/proc/self/oom_score_adj", "-1000");
 }
 
 fn is_loaded() -> bool {

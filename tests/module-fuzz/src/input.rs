@@ -13,49 +13,15 @@ use std::fmt;
 use anyhow::{Context, Result, ensure};
 
 use crate::operation::OPERATIONS;
+use crate::step::{Step, WIDTH};
 
-/// Bytes of a step.
-pub(crate) const WIDTH: usize = 6;
 /// The most steps of an input.
 pub(crate) const LONGEST: usize = 40;
-/// Places for descriptors, and for mappings.
-pub(crate) const PLACES: usize = 6;
-
-/// The bit that gives a step to the second thread.
-pub(crate) const SECOND: u8 = 0x80;
-
 /// One input: whole steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Input(Vec<[u8; WIDTH]>);
 
-/// One step, decoded.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
-    /// The operation's place in [`OPERATIONS`].
-    pub(crate) code: usize,
-    pub(crate) second: bool,
-    pub(crate) file: usize,
-    pub(crate) map: usize,
-    pub(crate) a: u8,
-    pub(crate) b: u8,
-    pub(crate) c: u8,
-    pub(crate) d: u8,
-}
-
 impl Step {
-    fn decode([code, places, a, b, c, d]: [u8; WIDTH]) -> Self {
-        Self {
-            code: usize::from(code & !SECOND) % OPERATIONS.len(),
-            second: code & SECOND != 0,
-            file: usize::from(places & 0xf) % PLACES,
-            map: usize::from(places >> 4) % PLACES,
-            a,
-            b,
-            c,
-            d,
-        }
-    }
-
     /// The operation's name.
     pub(crate) fn name(&self) -> &'static str {
         OPERATIONS[self.code].name
@@ -101,7 +67,7 @@ impl Input {
 
     /// The steps as meant.
     pub(crate) fn steps(&self) -> Vec<Step> {
-        self.0.iter().map(|step| Step::decode(*step)).collect()
+        self.0.iter().map(|step| Step::decode(*step, OPERATIONS.len())).collect()
     }
 
     /// How many steps it has.

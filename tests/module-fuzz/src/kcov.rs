@@ -72,3 +72,14 @@ impl Kcov {
         addresses.iter().take(count.load(Relaxed) as usize).map(|address| address.load(Relaxed)).collect()
     }
 }
+
+/// Does some work under a record, where there is one.
+pub(crate) fn recorded(record: Option<&Kcov>, work: impl FnOnce()) {
+    if let Some(record) = record {
+        record.enable();
+    }
+    work();
+    if let Some(record) = record {
+        record.disable();
+    }
+}

@@ -1,25 +1,19 @@
 //! What root, the kernel and the neighbours do to the device: memory taken away, modules loaded, allocations that fail.
 
 use std::ffi::CString;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use crate::input::Step;
-use crate::operation::Actor;
+use crate::actor::Actor;
+use crate::knob::put;
+use crate::step::Step;
 use crate::value::{PAGE, pick};
 
 /// The module's name.
 pub(crate) const NAME: &str = "ashmem_linux";
 /// The memory cgroup each input runs in.
 pub(crate) const CGROUP: &str = "/sys/fs/cgroup/fuzz";
-
-/// Writes to a file that the kernel made; it is neither made nor cut here.
-pub(crate) fn put(path: &str, text: &str) -> i64 {
-    let written = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
-    if written.is_ok() { 0 } else { -1 }
-}
 
 pub(crate) fn limit(_actor: &Actor<'_>, step: &Step) -> i64 {
     const MIB: [u32; 6] = [2, 4, 8, 16, 32, 64];
@@ -148,12 +142,6 @@ pub(crate) fn perf(actor: &Actor<'_>, step: &Step) -> i64 {
     let file = unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0) };
     actor.world.set_file(step.file, file as i32);
     file.min(0)
-}
-
-/// Makes the n-th fallible call of the calling thread fail (Documentation/fault-injection), 0 for none.
-pub(crate) fn set_fail(n: u32) {
-    // Kernels without fault injection have no such file, and nothing fails.
-    put("/proc/thread-self/fail-nth", &n.to_string());
 }
 
 pub(crate) fn fail_next(actor: &Actor<'_>, step: &Step) -> i64 {

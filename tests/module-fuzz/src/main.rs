@@ -4,13 +4,16 @@
 //! writes on the kernel's console first, so that whoever reads the console of a machine that died knows what killed it.
 //! How it stands it tells on stderr. The exit status is 1 after a finding.
 
+mod actor;
 mod coverage;
 mod files;
+mod fork;
 mod fuzzer;
 mod health;
 mod input;
 mod journal;
 mod kcov;
+mod knob;
 mod machine;
 mod mappings;
 mod mutation;
@@ -19,6 +22,7 @@ mod player;
 mod requests;
 mod ring;
 mod runner;
+mod step;
 mod swap;
 mod userfault;
 mod value;

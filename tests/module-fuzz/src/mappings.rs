@@ -1,7 +1,7 @@
 //! What can be done with memory once it is mapped.
 
-use crate::input::Step;
-use crate::operation::Actor;
+use crate::actor::Actor;
+use crate::step::Step;
 use crate::value::{PAGE, length, pick, protection, wide};
 
 pub(crate) fn map(actor: &Actor<'_>, step: &Step) -> i64 {

@@ -2,8 +2,9 @@
 
 use fastrand::Rng;
 
-use crate::input::{Input, LONGEST, SECOND, WIDTH};
+use crate::input::{Input, LONGEST};
 use crate::operation::OPERATIONS;
+use crate::step::{SECOND, WIDTH};
 
 type Bytes = [u8; WIDTH];
 

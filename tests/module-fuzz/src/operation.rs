@@ -1,19 +1,8 @@
-//! The operations by their numbers, and who performs them.
+//! The operations by their numbers.
 
-use std::cell::Cell;
-
-use crate::input::Step;
-use crate::kcov::Kcov;
-use crate::world::World;
-use crate::{files, machine, mappings, player, requests, ring, userfault};
-
-/// One kind of step.
-pub(crate) struct Operation {
-    pub(crate) name: &'static str,
-    /// How often it is drawn, compared with the others: what takes long is drawn seldom.
-    pub(crate) weight: u32,
-    act: fn(&Actor<'_>, &Step) -> i64,
-}
+use crate::actor::{Actor, Operation};
+use crate::step::Step;
+use crate::{files, fork, machine, mappings, requests, ring, userfault};
 
 const fn op(name: &'static str, weight: u32, act: fn(&Actor<'_>, &Step) -> i64) -> Operation {
     Operation { name, weight, act }
@@ -56,7 +45,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     op("userfaultfd", 4, userfault::register),
     op("answer a user fault", 4, userfault::answer),
     op("close the userfaultfd", 2, userfault::close),
-    op("fork", 5, player::fork),
+    op("fork", 5, fork::fork),
     op("io_uring", 5, ring::submit),
     op("open in map_files", 8, files::open_mapped),
     op("read", 4, files::read),
@@ -94,48 +83,3 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     op("read the trace", 1, machine::read_trace),
     op("perf event", 2, machine::perf),
 ];
-
-/// Operations that are no call of the device's at all, in which a made failure finds what the kernel itself cannot bear
-/// (6.12: a WARNING of the scheduler's tracepoints).
-const UNFAILING: &[&str] = &["tracepoints", "perf event", "limit memory", "fork"];
-
-/// A thread that performs steps.
-pub(crate) struct Actor<'a> {
-    pub(crate) world: &'a World,
-    /// Whether it is the only one: nobody then answers a user fault it waits for.
-    pub(crate) alone: bool,
-    /// Which fallible call of the next step is to fail, 0 for none.
-    pub(crate) fail_next: Cell<u32>,
-    /// What it has still to do.
-    pub(crate) rest: Cell<&'a [Step]>,
-    /// The record of a forked process.
-    pub(crate) forked: Option<&'a Kcov>,
-}
-
-impl<'a> Actor<'a> {
-    /// Performs all that it has still to do.
-    pub(crate) fn play(&self) {
-        while let Some((step, rest)) = self.rest.get().split_first() {
-            self.rest.set(rest);
-            self.perform(step);
-        }
-    }
-
-    /// Performs one step, and tells what came of it: what the call returned, -1 for its errors.
-    fn perform(&self, step: &Step) -> i64 {
-        let fails = if UNFAILING.contains(&step.name()) { 0 } else { self.fail_next.take() };
-        if fails != 0 {
-            machine::set_fail(fails);
-        }
-        let result = (OPERATIONS[step.code].act)(self, step);
-        if fails != 0 {
-            machine::set_fail(0);
-        }
-        result
-    }
-
-    /// The descriptor the step is about.
-    pub(crate) fn file(&self, step: &Step) -> i32 {
-        self.world.file(step.file)
-    }
-}

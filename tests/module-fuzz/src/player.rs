@@ -7,10 +7,13 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use crate::input::{Input, LONGEST, PLACES, Step, WIDTH};
-use crate::kcov::Kcov;
-use crate::machine::{self, CGROUP};
-use crate::operation::Actor;
+use crate::actor::Actor;
+use crate::input::{Input, LONGEST};
+use crate::kcov::{Kcov, recorded};
+use crate::knob;
+use crate::machine::CGROUP;
+use crate::operation::OPERATIONS;
+use crate::step::{PLACES, Step, WIDTH};
 use crate::world::World;
 
 /// Operations for which a player goes into the memory cgroup, and stays there.
@@ -104,7 +107,7 @@ fn serve(socket: i32, records: Option<&Records>) -> ! {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     }
     // Where memory is gone, this process has it, and not the one that watches.
-    machine::put("/proc/self/oom_score_adj", "1000");
+    knob::put("/proc/self/oom_score_adj", "1000");
     let world = World::new();
     loop {
         let mut steps = [[0_u8; WIDTH]; LONGEST];
@@ -124,7 +127,7 @@ fn serve(socket: i32, records: Option<&Records>) -> ! {
 
 fn play(input: &Input, world: &World, records: Option<&Records>) {
     if input.does(IN_CGROUP) {
-        machine::put(&format!("{CGROUP}/cgroup.procs"), "0");
+        knob::put(&format!("{CGROUP}/cgroup.procs"), "0");
     }
     let (second, first): (Vec<Step>, Vec<Step>) = input.steps().into_iter().partition(|step| step.second);
     let record = |place: usize| records.map(|records| &records[place]);
@@ -147,18 +150,9 @@ fn play(input: &Input, world: &World, records: Option<&Records>) {
     recorded(record(0), || leave(world));
 }
 
-fn recorded(record: Option<&Kcov>, work: impl FnOnce()) {
-    if let Some(record) = record {
-        record.enable();
-    }
-    work();
-    if let Some(record) = record {
-        record.disable();
-    }
-}
-
 fn act(world: &World, steps: &[Step], alone: bool, forked: Option<&Kcov>) {
-    Actor { world, alone, fail_next: Cell::new(0), rest: Cell::new(steps), forked }.play();
+    let operations = OPERATIONS;
+    Actor { operations, world, alone, fail_next: Cell::new(0), rest: Cell::new(steps), forked }.play();
     // The other thread may wait for an answer that nobody gives any more.
     world.set_userfault(-1);
 }
@@ -173,37 +167,4 @@ fn leave(world: &World) {
         world.set_map(place, 0, 0);
         world.close(place);
     }
-}
-
-/// Forks a process that does the next few steps, with the parent doing them as well or going on behind them.
-pub(crate) fn fork(actor: &Actor<'_>, step: &Step) -> i64 {
-    let steps = actor.rest.get();
-    let (taken, rest) = steps.split_at((usize::from(step.a % 6) + 1).min(steps.len()));
-    if !actor.world.may_fork() {
-        return -1;
-    }
-    // SAFETY: the child performs steps and ends, without anything that a lock of another thread could hold up for good:
-    // the allocator, which it uses, is made for a fork by the C library.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        actor.world.set_forked();
-        recorded(actor.forked, || {
-            actor.rest.set(taken);
-            actor.play();
-        });
-        // SAFETY: as in `serve`.
-        unsafe { libc::_exit(0) };
-    }
-    if step.c & 1 == 0 {
-        actor.rest.set(rest);
-    }
-    if child > 0 {
-        if step.b & 1 == 0 {
-            // SAFETY: waits for the child just made.
-            unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
-        } else {
-            actor.world.add_child(child);
-        }
-    }
-    i64::from(child.min(0))
 }

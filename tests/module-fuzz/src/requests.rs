@@ -2,8 +2,8 @@
 
 use ashmem_core::abi::{self, Pin};
 
-use crate::input::Step;
-use crate::operation::Actor;
+use crate::actor::Actor;
+use crate::step::Step;
 use crate::value::{PAGE, narrow, pick, wide};
 
 fn ioctl(file: i32, number: u32, argument: usize) -> i64 {

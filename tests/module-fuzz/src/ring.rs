@@ -2,8 +2,8 @@
 
 use io_uring::{IoUring, opcode, squeue, types};
 
-use crate::input::Step;
-use crate::operation::Actor;
+use crate::actor::Actor;
+use crate::step::Step;
 use crate::value::{PAGE, pick, wide};
 use crate::world::BUFFER;
 

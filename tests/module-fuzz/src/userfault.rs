@@ -1,7 +1,7 @@
 //! Faults of a mapping answered by the program itself, or by nobody.
 
-use crate::input::Step;
-use crate::operation::Actor;
+use crate::actor::Actor;
+use crate::step::Step;
 use crate::value::PAGE;
 
 const API: u64 = 0xaa;

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed};
 
-use crate::input::PLACES;
+use crate::step::PLACES;
 use crate::value::PAGE;
 
 /// Bytes of the memory that valid pointers lead to.

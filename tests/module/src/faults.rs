@@ -6,8 +6,7 @@ use std::io;
 use anyhow::{Context, Result, bail, ensure};
 use ashmem_core::abi;
 
-use crate::Modules;
-use crate::module::{self, NAME};
+use crate::module::{self, Modules, NAME};
 use crate::region::{PAGE, Region};
 
 fn with_faults(modules: &Modules, work: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 
-use crate::Modules;
 use crate::kernel_log::Mark;
-use crate::module::{self, NAME};
+use crate::module::{self, Modules, NAME, with_module};
 use crate::region::{PAGE, Region};
 
 /// The first argument of this program when it is to do one thing only: [`drop_caches`].
@@ -26,15 +25,6 @@ pub(crate) fn drop_caches() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Loads the module for the life of a case's `work`, and unloads it.
-pub(crate) fn with_module(modules: &Modules, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    module::load(&modules.plain, "").context("loading the module")?;
-    work()?;
-    module::unload_soon(NAME)?;
-    ensure!(!fs::exists("/dev/ashmem")?, "/dev/ashmem is still there after unloading");
-    Ok(())
 }
 
 fn expect_busy() -> Result<()> {

@@ -21,12 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-
-/// The two builds of the module.
-pub(crate) struct Modules {
-    pub(crate) plain: PathBuf,
-    pub(crate) faults: PathBuf,
-}
+use module::Modules;
 
 type Case = (&'static str, fn(&Modules) -> Result<()>);
 

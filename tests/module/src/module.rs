@@ -4,12 +4,27 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// The module's name, which Waydroid and redroid ask for.
 pub(crate) const NAME: &str = "ashmem_linux";
+
+/// The two builds of the module.
+pub(crate) struct Modules {
+    pub(crate) plain: PathBuf,
+    pub(crate) faults: PathBuf,
+}
+
+/// Loads the module for the life of a case's `work`, and unloads it.
+pub(crate) fn with_module(modules: &Modules, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    load(&modules.plain, "").context("loading the module")?;
+    work()?;
+    unload_soon(NAME)?;
+    ensure!(!fs::exists("/dev/ashmem")?, "/dev/ashmem is still there after unloading");
+    Ok(())
+}
 
 /// Loads a module file.
 pub(crate) fn load(path: &Path, parameters: &str) -> io::Result<()> {

@@ -6,8 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 
-use crate::Modules;
-use crate::lifecycle::with_module;
+use crate::module::{Modules, with_module};
 use crate::region::Region;
 
 const TRACEFS: &str = "/sys/kernel/tracing";

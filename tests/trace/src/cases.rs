@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 use ashmem_trace::event::{Event, Outcome, Source};
 use ashmem_trace::operation::Operation;
 
+use crate::account::Done;
 use crate::tracer::{Tracer, read};
-use crate::work::Done;
 
 /// A case: its name, the sources it is for, and itself.
 pub(crate) type Case = (&'static str, &'static [&'static str], fn(&Tracer) -> Result<()>);
@@ -228,7 +228,7 @@ fn full_disk(tracer: &Tracer) -> Result<()> {
 }
 
 fn ends_in_the_middle(tracer: &Tracer) -> Result<()> {
-    let mut sleeper = std::process::Command::new(crate::own_path()?)
+    let mut sleeper = std::process::Command::new(crate::program::own_path()?)
         .args(["work", "sleep", "0.5"])
         .spawn()
         .context("starting a process")?;

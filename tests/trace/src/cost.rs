@@ -55,7 +55,7 @@ pub(crate) fn measure(source: &str, ashmem: &str, strace: &str) -> Result<()> {
 
 /// Lives under these words.
 fn plain(tracer: &Tracer, words: &[&str]) -> Result<f64> {
-    let (own, account) = (crate::own_path()?, tracer.file("account"));
+    let (own, account) = (crate::program::own_path()?, tracer.file("account"));
     let all = [words, &[&own, "work", "lives", &account]].concat();
     let status = Command::new(all[0]).args(&all[1..]).env("TRIAL_TURNS", LIVES.to_string()).status();
     let status = status.with_context(|| format!("starting {}", all[0]))?;

@@ -220,7 +220,7 @@ fn container(tracer: &Tracer) -> Result<()> {
     let group = "/sys/fs/cgroup/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope";
     fs::create_dir_all(group).with_context(|| format!("making {group}"))?;
     let pid_file = tracer.file("inside");
-    let mut command = Command::new(crate::own_path()?);
+    let mut command = Command::new(crate::program::own_path()?);
     command.args(["work", "inside", &pid_file]);
     let mut outside = command.env("TRIAL_GROUP", group).spawn().context("starting a container's program")?;
     let outcome = (|| {

@@ -3,10 +3,12 @@
 //!
 //! `ashmem-trace-test work WHAT FILE` is that small program. `ashmem-trace-test cost SOURCE ASHMEM STRACE` measures what it pays.
 
+mod account;
 mod cases;
 mod cost;
 mod faults;
 mod memfd;
+mod program;
 mod region;
 mod scene;
 mod sight;
@@ -14,8 +16,6 @@ mod tracer;
 mod work;
 
 use std::process::ExitCode;
-
-use anyhow::{Context, Result, bail};
 
 use tracer::Tracer;
 
@@ -61,13 +61,4 @@ fn trial(source: &str, ashmem: &str) -> ExitCode {
     }
     println!("{passed} passed, {failed} failed, 0 skipped");
     if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// This program's own path.
-fn own_path() -> Result<String> {
-    let path = std::env::current_exe().context("finding this program")?;
-    match path.into_os_string().into_string() {
-        Ok(path) => Ok(path),
-        Err(path) => bail!("{} is no text", path.display()),
-    }
 }

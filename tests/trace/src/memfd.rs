@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use ashmem_trace::operation::Operation;
 use ashmem_trace::text::Text;
 
+use crate::account::{Account, HOSTILE, Recorder};
 use crate::region::{PAGE, Region, answer, inode_at, unmap};
-use crate::work::{Account, HOSTILE, Recorder};
 
 /// Every call that the source tells of, those that fail among them.
 pub(crate) fn work() -> Result<Account> {

@@ -19,8 +19,8 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::account::{Account, Recorder};
 use crate::region::{PAGE, Region, answer, inode_at, unmap};
-use crate::work::{Account, Recorder};
 
 /// A region as it stands, as its makers know it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -158,7 +158,7 @@ fn child(socket: UnixStream) -> Result<Child> {
         // SAFETY: concerns the children that are started from now on.
         ensure!(unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0, "unshare: {}", std::io::Error::last_os_error());
     }
-    let mut command = Command::new(crate::own_path()?);
+    let mut command = Command::new(crate::program::own_path()?);
     command.args(["work", "guest", ""]).stdin(Stdio::from(OwnedFd::from(socket)));
     command.spawn().context("starting a child")
 }

@@ -14,10 +14,10 @@ use ashmem_trace::operation::Operation;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::account::Account;
 use crate::cases::{Case, EVERY, compare, wait_until};
 use crate::scene::{Processes, Stands};
 use crate::tracer::{Tracer, read};
-use crate::work::Account;
 
 pub(crate) const ALL: &[Case] =
     &[("list, top and trace show of one program's regions what it knows of them", EVERY, the_same)];
@@ -99,7 +99,7 @@ impl<'a> Scene<'a> {
         let what = if tracer.source == "syscalls" { "memfd" } else { "device" };
         let mut command = Command::new(&tracer.ashmem);
         command.args(["trace", "--source", &tracer.source, "--json", "-o", &tracer.file("scene.json")]);
-        command.args(["--", &crate::own_path()?, "work", "scene", what]);
+        command.args(["--", &crate::program::own_path()?, "work", "scene", what]);
         let is_root = rustix::process::geteuid().is_root();
         if is_root {
             command.env("TRIAL_INSIDE", "1");

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ashmem_trace::event::Event;
 use ashmem_trace::json::{End, Line, Lost};
 
-use crate::work::Account;
+use crate::account::Account;
 
 /// The tracer under trial.
 pub(crate) struct Tracer {
@@ -54,7 +54,7 @@ impl Tracer {
     pub(crate) fn command(&self, options: &[&str], work: &str) -> Result<Command> {
         let mut command = Command::new(&self.ashmem);
         command.args(["trace", "--source", &self.source]).args(options).arg("--");
-        command.args([&crate::own_path()?, "work", work, &self.file("account")]);
+        command.args([&crate::program::own_path()?, "work", work, &self.file("account")]);
         Ok(command)
     }
 

@@ -6,39 +6,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use ashmem_core::abi;
-use ashmem_trace::event::Outcome;
 use ashmem_trace::operation::{Operation, Range};
 use ashmem_trace::text::Text;
-use serde::{Deserialize, Serialize};
 
+use crate::account::{Account, HOSTILE, Recorder};
+use crate::program::own_path;
 use crate::region::{PAGE, Region, unmap};
-
-/// One call as the caller knows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Done {
-    /// What.
-    pub(crate) operation: Operation,
-    /// What came back.
-    pub(crate) outcome: Outcome,
-    /// The region's name after it.
-    pub(crate) name: Option<Text>,
-    /// Its size after it.
-    pub(crate) size: Option<u64>,
-    /// Its inode after it, where the caller knows it.
-    pub(crate) inode: Option<u64>,
-}
-
-/// What the program did, and as whom.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Account {
-    /// Its number, as it sees it itself.
-    pub(crate) pid: i32,
-    /// The calls in order.
-    pub(crate) done: Vec<Done>,
-}
-
-/// A name with what a terminal would act on, and with bytes that are no text.
-pub(crate) const HOSTILE: &[u8] = b"cache\x1b[31m\n\xff\xfe \\ \xe2\x80\xae";
 
 /// Does `what` and writes the account to `file`.
 pub(crate) fn run(what: &str, file: &str) -> Result<()> {
@@ -61,36 +34,6 @@ pub(crate) fn run(what: &str, file: &str) -> Result<()> {
         other => bail!("there is no work `{other}`"),
     };
     fs::write(file, serde_json::to_vec(&account)?).with_context(|| format!("writing {file}"))
-}
-
-/// Follows one region, and writes down each call.
-#[derive(Default)]
-pub(crate) struct Recorder {
-    done: Vec<Done>,
-    pub(crate) name: Option<Text>,
-    pub(crate) size: Option<u64>,
-    pub(crate) inode: Option<u64>,
-}
-
-impl Recorder {
-    pub(crate) fn note(&mut self, operation: Operation, result: i64) {
-        let outcome = Outcome::of_return(result);
-        if outcome.errno().is_none() {
-            match &operation {
-                Operation::SetName { name } | Operation::MemfdCreate { name } => {
-                    self.name = name.clone().filter(|name| !name.is_empty());
-                }
-                Operation::SetSize { bytes } | Operation::Ftruncate { bytes } => self.size = Some(*bytes),
-                _ => {}
-            }
-        }
-        let (name, size, inode) = (self.name.clone(), self.size, self.inode);
-        self.done.push(Done { operation, outcome, name, size, inode });
-    }
-
-    pub(crate) fn account(self) -> Account {
-        Account { pid: std::process::id() as i32, done: self.done }
-    }
 }
 
 /// Every call of the device's, those that fail among them.
@@ -143,7 +86,7 @@ fn tree(file: &str) -> Result<()> {
     if depth < 3 {
         for child in 0..3 {
             let name = format!("{file}.{child}");
-            let status = Command::new(crate::own_path()?)
+            let status = Command::new(own_path()?)
                 .args(["work", "tree", &name])
                 .env("TRIAL_DEPTH", (depth + 1).to_string())
                 .status()
@@ -161,7 +104,7 @@ fn inside(file: &str) -> Result<()> {
     fs::write(format!("{group}/cgroup.procs"), "0").with_context(|| format!("entering {group}"))?;
     // SAFETY: concerns the children that are started from now on.
     ensure!(unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0, "unshare: {}", std::io::Error::last_os_error());
-    let mut child = Command::new(crate::own_path()?).args(["work", "forever", ""]).spawn().context("starting it")?;
+    let mut child = Command::new(own_path()?).args(["work", "forever", ""]).spawn().context("starting it")?;
     fs::write(file, format!("{}\n", child.id())).with_context(|| format!("writing {file}"))?;
     child.wait().context("waiting for it")?;
     Ok(())

@@ -4,7 +4,6 @@ use std::ffi::CString;
 
 use ashmem_core::abi;
 
-use super::SENT;
 use super::operation::{MAPS, Operation, PinCommand, REGIONS};
 use crate::case::{Env, Stop};
 use crate::device::{Region, UNTOUCHED};
@@ -12,6 +11,9 @@ use crate::errno::Answer;
 use crate::fault::Signal;
 use crate::map::{Map, PAGE};
 use crate::process::Link;
+
+/// The result of a descriptor sent, which the other process then takes.
+pub(super) const SENT: &str = "sent";
 
 /// What an operation on an empty place prints.
 const EMPTY: &str = "-";

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 
-use super::SKIPPED;
 use super::memory::{self, Taken};
-use super::part::{Part, USER, check};
+use super::part::{Part, SKIPPED, USER, check};
 use crate::region::{Mapping, PAGE, Region};
 
 const DEVICE: &str = "/dev/zram0";

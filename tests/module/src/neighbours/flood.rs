@@ -6,9 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 
-use super::SKIPPED;
 use super::memory;
-use super::part::{Gate, Part, USER};
+use super::part::{Gate, Part, SKIPPED, USER};
 use super::ranges::{scatter, vast};
 use crate::module::NAME;
 use crate::region::Region;

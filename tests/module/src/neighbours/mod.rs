@@ -20,13 +20,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use part::Part;
+use part::{Part, SKIPPED};
 
 /// The first argument of this program when these trials are wanted; the names of some may follow.
 pub(crate) const ARGUMENT: &str = "--neighbours";
-
-/// What a trial that could not be tried says before its reason.
-const SKIPPED: &str = "skipped: ";
 
 struct Trial {
     name: &'static str,

@@ -8,9 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 
-use super::SKIPPED;
 use super::memory::{self, PIECE, Policy, Taken};
-use super::part::{Gate, Part, USER, check};
+use super::part::{Gate, Part, SKIPPED, USER, check};
 use crate::region::{PAGE, Region};
 
 const PAGES: usize = 8000;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+/// What a trial that could not be tried says before its reason.
+pub(super) const SKIPPED: &str = "skipped: ";
+
 /// How long a killed process may take to be gone before it counts as one that cannot be killed.
 const DEATH: Duration = Duration::from_secs(20);
 

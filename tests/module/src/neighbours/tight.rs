@@ -6,9 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 
-use super::SKIPPED;
 use super::memory::{self, PIECE, Taken};
-use super::part::{End, Gate, Part, USER};
+use super::part::{End, Gate, Part, SKIPPED, USER};
 use crate::region::{Mapping, PAGE, Region};
 
 const CGROUPS: &str = "/sys/fs/cgroup";

@@ -7,8 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 
-use super::SKIPPED;
-use super::part::{Part, USER};
+use super::part::{Part, SKIPPED, USER};
 use super::ranges::endless_unpinners;
 use crate::module::{self, NAME};
 use crate::region::{PAGE, Region};
