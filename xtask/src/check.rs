@@ -1,9 +1,12 @@
 //! `cargo xtask check`: what can be said about the sources without running them.
 
 mod eager;
+mod imports;
+mod layers;
+mod subjects;
 
 use crate::debian::host;
-use crate::util::steps::{Account, Step, Verdict};
+use crate::util::steps::{Account, Step, Verdict, only};
 use crate::util::{process, workspace};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -27,17 +30,22 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Check format, lints, guards, documentation, licences, wording, the threat model's tests, setup's packages
+/// Check format, lints, guards, documentation, layers, licences, wording, the threat model, commits, packages
 ///
-/// All checks run whatever became of the others; the last line counts them. Nothing is changed.
+/// Layers: no file imports another that imports it, and crates and folders import only what ARCHITECTURE.md draws below
+/// them. Commits: the subjects of those that are not on `main` yet. All checks run whatever became of the others; the last line counts them. Nothing is changed.
 #[derive(Debug, Args)]
-pub(crate) struct Check {}
+pub(crate) struct Check {
+    /// Only checks whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
 
 impl Check {
     /// Runs every check.
     pub(crate) fn run(self) -> ExitCode {
         let mut account = Account::default();
-        account.in_turn(steps());
+        account.in_turn(only(self.only.as_deref(), steps()));
         account.close()
     }
 }
@@ -56,7 +64,10 @@ pub(crate) fn steps() -> Vec<Step> {
                 &[("RUSTDOCFLAGS", "-D warnings")],
             )
         }),
+        Step::new("layers", layers),
         Step::new("licences", licences),
+        Step::new("manifests", manifests),
+        Step::new("commit subjects", commit_subjects),
         Step::new("wording", wording),
         Step::new("threat model", threats),
         Step::new("packages", host::beside_cross_compiler),
@@ -89,12 +100,74 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Verdict> {
     })
 }
 
+/// What cargo knows of the workspace and all that it depends on.
+fn metadata() -> Result<Value> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["metadata", "--format-version", "1", "--locked"]).current_dir(workspace::root());
+    serde_json::from_str(&process::capture(&mut cargo)?).context("reading cargo's metadata")
+}
+
+/// No files import each other, and crates and folders import as ARCHITECTURE.md draws them.
+fn layers() -> Result<Verdict> {
+    let root = workspace::root();
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).context("reading ARCHITECTURE.md")?;
+    let mut pictures = layers::pictures(&page);
+    let metadata = metadata()?;
+    let (crates, between) = layers::crates(&metadata)?;
+
+    let mut wrong = layers::compare("crates", pictures.remove("crates").as_ref(), &crates, &between);
+    let fuzz_targets = tracked(&["fuzz/fuzz_targets/*.rs"])?.into_iter().map(|file| root.join(file));
+    let mut arrows = imports::Arrows::new();
+    for top in layers::targets(&metadata).into_iter().map(Into::into).chain(fuzz_targets) {
+        for ((from, to), names) in imports::arrows(&top)? {
+            let short = |file: &Path| file.strip_prefix(root).unwrap_or(file).to_owned();
+            arrows.entry((short(&from), short(&to))).or_default().extend(names);
+        }
+    }
+    wrong.extend(imports::circles(&arrows));
+    // Of a folder: what the pictures that are left are of.
+    for (folder, picture) in &pictures {
+        let (members, between) = layers::folders(Path::new(folder), &arrows);
+        wrong.extend(layers::compare(folder, Some(picture), &members, &between));
+    }
+    let note =
+        format!("{} crates, {} imports between files, {} folders drawn", crates.len(), arrows.len(), pictures.len());
+    Ok(verdict(&wrong, note))
+}
+
+/// Each dependency's version stands once, in the workspace's own manifest.
+fn manifests() -> Result<Verdict> {
+    let own = tracked(&["*/Cargo.toml"])?;
+    let own: Vec<_> = own.iter().filter(|file| !file.starts_with("fuzz/")).collect();
+    let mut wrong = Vec::new();
+    for file in &own {
+        let text = fs::read_to_string(workspace::root().join(file)).with_context(|| format!("reading {file}"))?;
+        let mut lists = false;
+        for (number, line) in text.lines().enumerate() {
+            if line.starts_with('[') {
+                lists = line.ends_with("dependencies]");
+            } else if lists && line.contains('=') && !line.contains("workspace = true") {
+                wrong.push(format!("{file}:{}: not from [workspace.dependencies]: {line}", number + 1));
+            }
+        }
+    }
+    Ok(verdict(&wrong, format!("{} manifests", own.len())))
+}
+
+/// The commits that are not on `main` yet have subjects as CONTRIBUTING.md asks.
+fn commit_subjects() -> Result<Verdict> {
+    let git = |words: &[&str]| process::capture(Command::new("git").args(words).current_dir(workspace::root()));
+    let Ok(base) = git(&["merge-base", "HEAD", "main"]) else {
+        return Ok(Verdict::Skipped("there is no branch main to compare with".to_owned()));
+    };
+    let log = git(&["log", "--no-merges", "--format=%h %s", &format!("{}..HEAD", base.trim())])?;
+    Ok(verdict(&subjects::wrong(&log), format!("{} new commits", log.lines().count())))
+}
+
 /// Our crates carry the licence their place asks for, the module's C files say theirs, and no dependency has one we
 /// cannot ship.
 fn licences() -> Result<Verdict> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["metadata", "--format-version", "1", "--locked"]).current_dir(workspace::root());
-    let metadata: Value = serde_json::from_str(&process::capture(&mut cargo)?).context("reading cargo's metadata")?;
+    let metadata = metadata()?;
     let packages = metadata.get("packages").and_then(Value::as_array).context("cargo's metadata names no packages")?;
     let mut wrong = Vec::new();
     for package in packages {

@@ -48,11 +48,16 @@ impl Step {
     ) -> Self {
         Self { name: name.into(), attempt: Box::new(attempt) }
     }
+}
 
-    /// What it is called.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
+/// The steps as they are to be taken: one whose name does not contain `text` is skipped, and counted as such.
+pub(crate) fn only(text: Option<&str>, steps: Vec<Step>) -> impl Iterator<Item = Step> {
+    steps.into_iter().map(move |step| match text {
+        Some(text) if !step.name.contains(text) => {
+            Step::new(step.name, || Ok(Verdict::Skipped("left out by --only".to_owned())))
+        }
+        _ => step,
+    })
 }
 
 /// A step that was taken.
