@@ -6,7 +6,7 @@ mod layers;
 mod subjects;
 
 use crate::debian::host;
-use crate::util::steps::{Account, Step, Verdict, only};
+use crate::util::steps::{Runner, Step, StepResult, only};
 use crate::util::{process, workspace};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -44,9 +44,9 @@ pub(crate) struct Check {
 impl Check {
     /// Runs every check.
     pub(crate) fn run(self) -> ExitCode {
-        let mut account = Account::default();
-        account.in_turn(only(self.only.as_deref(), steps()));
-        account.close()
+        let mut runner = Runner::default();
+        runner.sequential(only(self.only.as_deref(), steps()));
+        runner.close()
     }
 }
 
@@ -75,9 +75,9 @@ pub(crate) fn steps() -> Vec<Step> {
 }
 
 /// No lock's guard is made before the lock is held.
-fn guards() -> Result<Verdict> {
+fn guards() -> Result<StepResult> {
     let sources = sources()?;
-    Ok(verdict(&eager::guards(&sources)?, format!("{} files", sources.len())))
+    Ok(step_result(&eager::guards(&sources)?, format!("{} files", sources.len())))
 }
 
 /// Every source in Rust: its path and its text.
@@ -89,14 +89,14 @@ fn sources() -> Result<Vec<(String, String)>> {
     tracked(&["*.rs"])?.into_iter().map(read).collect()
 }
 
-fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Verdict> {
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<StepResult> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(arguments).envs(environment.iter().copied()).current_dir(workspace::root());
     let (text, status) = process::capture_both(&mut cargo)?;
     Ok(if status.success() {
-        Verdict::Passed(String::new())
+        StepResult::Passed(String::new())
     } else {
-        Verdict::Failed(format!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status)))
+        StepResult::Failed(format!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status)))
     })
 }
 
@@ -108,7 +108,7 @@ fn metadata() -> Result<Value> {
 }
 
 /// No files import each other, and crates and folders import as ARCHITECTURE.md draws them.
-fn layers() -> Result<Verdict> {
+fn layers() -> Result<StepResult> {
     let root = workspace::root();
     let page = fs::read_to_string(root.join("ARCHITECTURE.md")).context("reading ARCHITECTURE.md")?;
     let mut pictures = layers::pictures(&page);
@@ -132,11 +132,11 @@ fn layers() -> Result<Verdict> {
     }
     let note =
         format!("{} crates, {} imports between files, {} folders drawn", crates.len(), arrows.len(), pictures.len());
-    Ok(verdict(&wrong, note))
+    Ok(step_result(&wrong, note))
 }
 
 /// Each dependency's version stands once, in the workspace's own manifest.
-fn manifests() -> Result<Verdict> {
+fn manifests() -> Result<StepResult> {
     let own = tracked(&["*/Cargo.toml"])?;
     let own: Vec<_> = own.iter().filter(|file| !file.starts_with("fuzz/")).collect();
     let mut wrong = Vec::new();
@@ -151,22 +151,22 @@ fn manifests() -> Result<Verdict> {
             }
         }
     }
-    Ok(verdict(&wrong, format!("{} manifests", own.len())))
+    Ok(step_result(&wrong, format!("{} manifests", own.len())))
 }
 
 /// The commits that are not on `main` yet have subjects as CONTRIBUTING.md asks.
-fn commit_subjects() -> Result<Verdict> {
+fn commit_subjects() -> Result<StepResult> {
     let git = |words: &[&str]| process::capture(Command::new("git").args(words).current_dir(workspace::root()));
     let Ok(base) = git(&["merge-base", "HEAD", "main"]) else {
-        return Ok(Verdict::Skipped("there is no branch main to compare with".to_owned()));
+        return Ok(StepResult::Skipped("there is no branch main to compare with".to_owned()));
     };
     let log = git(&["log", "--no-merges", "--format=%h %s", &format!("{}..HEAD", base.trim())])?;
-    Ok(verdict(&subjects::wrong(&log), format!("{} new commits", log.lines().count())))
+    Ok(step_result(&subjects::wrong(&log), format!("{} new commits", log.lines().count())))
 }
 
 /// Our crates carry the licence their place asks for, the module's C files say theirs, and no dependency has one we
 /// cannot ship.
-fn licences() -> Result<Verdict> {
+fn licences() -> Result<StepResult> {
     let metadata = metadata()?;
     let packages = metadata.get("packages").and_then(Value::as_array).context("cargo's metadata names no packages")?;
     let mut wrong = Vec::new();
@@ -197,7 +197,7 @@ fn licences() -> Result<Verdict> {
             wrong.push(format!("{file}: the first line is no `SPDX-License-Identifier: GPL-2.0`"));
         }
     }
-    Ok(verdict(&wrong, format!("{} packages, {} C files", packages.len(), sources.len())))
+    Ok(step_result(&wrong, format!("{} packages, {} C files", packages.len(), sources.len())))
 }
 
 fn is_allowed(licence: &str) -> bool {
@@ -206,7 +206,7 @@ fn is_allowed(licence: &str) -> bool {
 }
 
 /// No tracked file holds words of unfinished work, or names a place outside this repository.
-fn wording() -> Result<Verdict> {
+fn wording() -> Result<StepResult> {
     // Each in two halves, so that this list is not its own finding.
     let unfinished =
         [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["HA", "CK"], ["to", "do!"], ["unimple", "mented!"], ["db", "g!("]];
@@ -227,11 +227,11 @@ fn wording() -> Result<Verdict> {
             }
         }
     }
-    Ok(verdict(&wrong, format!("{} files", files.len())))
+    Ok(step_result(&wrong, format!("{} files", files.len())))
 }
 
 /// Each line of docs/security.md names a test that there is.
-fn threats() -> Result<Verdict> {
+fn threats() -> Result<StepResult> {
     let page = fs::read_to_string(workspace::root().join("docs/security.md")).context("reading docs/security.md")?;
     let sources = sources()?;
     let (mut lines, mut names, mut wrong) = (0, 0, Vec::new());
@@ -253,7 +253,7 @@ fn threats() -> Result<Verdict> {
     if lines == 0 {
         wrong.push("docs/security.md has no table of threats".to_owned());
     }
-    Ok(verdict(&wrong, format!("{lines} threats, {names} tests")))
+    Ok(step_result(&wrong, format!("{lines} threats, {names} tests")))
 }
 
 /// Whether this names a test of these sources: a function by its path, a module of tests, a case or a group of cases of the
@@ -298,8 +298,8 @@ fn tracked(patterns: &[&str]) -> Result<Vec<String>> {
     Ok(list.split('\0').filter(|file| !file.is_empty()).filter(exists).map(str::to_owned).collect())
 }
 
-fn verdict(wrong: &[String], note: String) -> Verdict {
-    if wrong.is_empty() { Verdict::Passed(note) } else { Verdict::Failed(wrong.join("\n")) }
+fn step_result(wrong: &[String], note: String) -> StepResult {
+    if wrong.is_empty() { StepResult::Passed(note) } else { StepResult::Failed(wrong.join("\n")) }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::integration::{
     waydroid,
 };
 use crate::machine::{self, Options, Provider, VmRequest};
-use crate::util::steps::{Account, Step, Verdict, only};
+use crate::util::steps::{Runner, Step, StepResult, only};
 use crate::util::{process, workspace};
 use crate::{check, fuzz};
 use anyhow::Result;
@@ -49,16 +49,17 @@ pub(crate) struct Test {
 impl Test {
     /// Runs every step.
     pub(crate) fn run(self) -> ExitCode {
-        let mut account = Account::default();
-        account.in_turn([Step::new("setup", || host::ensure(&Line::ALL).map(|()| Verdict::Passed(String::new())))]);
-        if !account.is_clean() {
+        let mut runner = Runner::default();
+        runner
+            .sequential([Step::new("setup", || host::ensure(&Line::ALL).map(|()| StepResult::Passed(String::new())))]);
+        if !runner.is_clean() {
             // Without what the steps stand on, each would only fail for the same reason.
-            return account.close();
+            return runner.close();
         }
         let lanes = thread::available_parallelism().map_or(1, usize::from);
-        account.in_turn(only(self.only.as_deref(), self.here()));
-        account.side_by_side(lanes, only(self.only.as_deref(), self.booted()));
-        account.close()
+        runner.sequential(only(self.only.as_deref(), self.here()));
+        runner.parallel(lanes, only(self.only.as_deref(), self.booted()));
+        runner.close()
     }
 
     fn here(&self) -> Vec<Step> {
@@ -78,7 +79,7 @@ impl Test {
             steps.extend(Line::DEBUG.map(|line| {
                 Step::new(format!("debug kernel {line}"), move || {
                     host::ensure(&[line])?;
-                    Ok(Verdict::Passed(Kernel::fetch(line)?.version))
+                    Ok(StepResult::Passed(Kernel::fetch(line)?.version))
                 })
             }));
         }
@@ -121,7 +122,7 @@ impl Test {
 }
 
 /// The tests that cargo finds by these words.
-fn cargo_tests(which: &[&str]) -> Result<Verdict> {
+fn cargo_tests(which: &[&str]) -> Result<StepResult> {
     let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let with_nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     let mut command = cargo();
@@ -132,7 +133,7 @@ fn cargo_tests(which: &[&str]) -> Result<Verdict> {
     command.env("ASHMEM_SET_UP", "1");
     let (text, status) = process::capture_both(&mut command)?;
     if !status.success() {
-        return Ok(Verdict::Failed(format!(
+        return Ok(StepResult::Failed(format!(
             "{} ended with {}:\n{text}",
             process::line(&command),
             process::describe(status)
@@ -144,13 +145,13 @@ fn cargo_tests(which: &[&str]) -> Result<Verdict> {
     let skips: Vec<_> = text.lines().map(str::trim).filter(|line| line.starts_with("skipped: ")).collect();
     let skips =
         if skips.is_empty() { String::new() } else { format!("; {} left out: {}", skips.len(), skips.join("; ")) };
-    Ok(Verdict::Passed(format!("{}{skips}", summaries.join("; "))))
+    Ok(StepResult::Passed(format!("{}{skips}", summaries.join("; "))))
 }
 
 /// The suite on one provider.
 fn suite(provider: Provider, kernel: Line) -> Step {
     Step::new(format!("suite on {provider}, kernel {kernel}"), move || {
-        suite::in_machine(provider, kernel, &[], false).map(|outcome| outcome.verdict())
+        suite::in_machine(provider, kernel, &[], false).map(|outcome| outcome.step_result())
     })
 }
 
@@ -165,20 +166,20 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
     let name = format!("suite under ashmem run{words}{user_words}");
     Step::new(name, move || {
         if user.is_some() && !rustix::process::getuid().is_root() {
-            return Ok(Verdict::Skipped("this is an ordinary user already".to_owned()));
+            return Ok(StepResult::Skipped("this is an ordinary user already".to_owned()));
         }
         let (output, status) = suite::under_run(level, user)?;
         if !status.success() {
-            return Ok(Verdict::Failed(format!("it ended with {}:\n{output}", process::describe(status))));
+            return Ok(StepResult::Failed(format!("it ended with {}:\n{output}", process::describe(status))));
         }
-        Ok(Verdict::Passed(output.trim_end().lines().last().unwrap_or_default().to_owned()))
+        Ok(StepResult::Passed(output.trim_end().lines().last().unwrap_or_default().to_owned()))
     })
 }
 
 /// The suite under `ashmem run` in a machine, where there is binder, memory may be filled, and the kernel is an older one.
 fn under_run_booted(kernel: Line) -> Step {
     Step::new(format!("suite under ashmem run, kernel {kernel}"), move || {
-        suite::under_run_in_machine(Level::Full, kernel, &[], false).map(|outcome| outcome.verdict())
+        suite::under_run_in_machine(Level::Full, kernel, &[], false).map(|outcome| outcome.step_result())
     })
 }
 
@@ -193,7 +194,8 @@ fn trial(kernel: Line) -> Step {
         let options = Options { provider: Provider::None, file, ..Options::default() };
         let program = static_program::build("ashmem-module-test")?;
         let arguments = vec!["/plain.ko".to_owned(), "/faults.ko".to_owned()];
-        machine::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| outcome.verdict())
+        machine::run(&VmRequest { kernel, options, program, arguments, live: false })
+            .map(|outcome| outcome.step_result())
     })
 }
 
@@ -203,7 +205,7 @@ fn failslab() -> Step {
         let program = static_program::build("ashmem-module-test")?;
         let (options, arguments) = (Options::default(), vec!["--failslab".to_owned()]);
         let request = VmRequest { kernel: Line::Kasan, options, program, arguments, live: false };
-        machine::run(&request).map(|outcome| outcome.verdict())
+        machine::run(&request).map(|outcome| outcome.step_result())
     })
 }
 
@@ -211,15 +213,15 @@ fn failslab() -> Step {
 fn races(kernel: Line) -> Step {
     Step::new(format!("30 s of races, kernel {kernel}"), move || {
         let arguments = ["--stress".to_owned(), "30".to_owned()];
-        suite::in_machine(Provider::Module, kernel, &arguments, false).map(|outcome| outcome.verdict())
+        suite::in_machine(Provider::Module, kernel, &arguments, false).map(|outcome| outcome.step_result())
     })
 }
 
 fn differential(seed: u64) -> Step {
     Step::new(format!("random sequence {seed}, reference against module"), move || {
         Ok(match suite::differential(seed, OPERATIONS)? {
-            Comparison::Same { lines } => Verdict::Passed(format!("{lines} lines, the same to the byte")),
-            Comparison::Different(difference) => Verdict::Failed(difference),
+            Comparison::Same { lines } => StepResult::Passed(format!("{lines} lines, the same to the byte")),
+            Comparison::Different(difference) => StepResult::Failed(difference),
         })
     })
 }

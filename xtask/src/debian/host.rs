@@ -1,7 +1,7 @@
 //! The packages of this host that the verbs need, and how apt is asked for them.
 
 use crate::debian::kernel::{Kernel, Line};
-use crate::util::steps::Verdict;
+use crate::util::steps::StepResult;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
@@ -133,18 +133,18 @@ pub(crate) fn missing_packages(lines: &[Line]) -> Result<Vec<(&'static str, &'st
 
 /// Whether the packages can be had together with a cross compiler, on a machine that has no package yet: apt's own
 /// judgement, from the index it holds.
-pub(crate) fn beside_cross_compiler() -> Result<Verdict> {
+pub(crate) fn beside_cross_compiler() -> Result<StepResult> {
     const CROSS: &str = "gcc-aarch64-linux-gnu";
     if process::capture(Command::new("apt-cache").args(["show", CROSS])).is_err() {
-        return Ok(Verdict::Skipped(format!("apt's index holds no {CROSS}; `apt-get update` may bring it")));
+        return Ok(StepResult::Skipped(format!("apt's index holds no {CROSS}; `apt-get update` may bring it")));
     }
     let mut apt = Command::new("apt-get");
     apt.args(["-o", "Dir::State::status=/dev/null", "-q", "install", "--simulate"]).args(CAREFULLY);
     apt.args(PACKAGES.iter().map(|(package, _)| package)).arg(CROSS);
     let (said, status) = process::capture_both(&mut apt)?;
     Ok(if status.success() {
-        Verdict::Passed(format!("{} packages beside {CROSS}", PACKAGES.len()))
+        StepResult::Passed(format!("{} packages beside {CROSS}", PACKAGES.len()))
     } else {
-        Verdict::Failed(format!("{} ended with {}:\n{said}", process::line(&apt), process::describe(status)))
+        StepResult::Failed(format!("{} ended with {}:\n{said}", process::line(&apt), process::describe(status)))
     })
 }

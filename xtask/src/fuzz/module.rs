@@ -5,7 +5,7 @@ use crate::build::static_program;
 use crate::debian::host;
 use crate::debian::kernel::Line;
 use crate::machine::{self, Options, Status, VmOutcome, VmRequest};
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -141,10 +141,10 @@ pub(crate) fn step(kernel: Line) -> Step {
         let outcome = Home::new(kernel, 2, 1024, false)?.boot(&inputs, &arguments, LIFE)?;
         if outcome.status.is_success() {
             let said = String::from_utf8_lossy(&outcome.stderr);
-            return Ok(Verdict::Passed(said.lines().last().unwrap_or_default().to_owned()));
+            return Ok(StepResult::Passed(said.lines().last().unwrap_or_default().to_owned()));
         }
         let last = Journal::of(&outcome.console).runs.pop().unwrap_or_default();
-        Ok(Verdict::Failed(format!("{}\nthe last input: {last}", outcome.status)))
+        Ok(StepResult::Failed(format!("{}\nthe last input: {last}", outcome.status)))
     })
 }
 
@@ -154,8 +154,8 @@ pub(crate) fn search_step() -> Step {
     Step::new(format!("fuzzer of the module, kernel kasan, {MINUTES} min"), move || {
         let search = Search { minutes: MINUTES, kernel: Line::Kasan, smp: 2, memory: MEMORY, seed: None, replay: None };
         Ok(match search.search(false)? {
-            0 => Verdict::Passed(format!("{} known inputs", known()?.len())),
-            findings => Verdict::Failed(format!("{findings} findings, kept in target/ashmem/fuzz/findings")),
+            0 => StepResult::Passed(format!("{} known inputs", known()?.len())),
+            findings => StepResult::Failed(format!("{findings} findings, kept in target/ashmem/fuzz/findings")),
         })
     })
 }

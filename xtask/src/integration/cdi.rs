@@ -5,7 +5,7 @@
 
 use crate::build::static_program;
 use crate::util::process;
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
@@ -24,15 +24,15 @@ exec podman --root "$2/store" --runroot "$2/run" --storage-driver vfs --cgroup-m
 pub(crate) fn step() -> Step {
     Step::new("podman with the CDI specification", || {
         if !rustix::process::geteuid().is_root() {
-            return Ok(Verdict::Skipped("podman's containers are started for root alone here".to_owned()));
+            return Ok(StepResult::Skipped("podman's containers are started for root alone here".to_owned()));
         }
         if Command::new("podman").arg("--version").output().is_err() {
-            return Ok(Verdict::Skipped("there is no podman on this host".to_owned()));
+            return Ok(StepResult::Skipped("there is no podman on this host".to_owned()));
         }
         let folder = std::env::temp_dir().join(format!("ashmem-cdi-{}", std::process::id()));
-        let verdict = container(&folder).map(Verdict::Passed);
+        let result = container(&folder).map(StepResult::Passed);
         let _ = fs::remove_dir_all(&folder);
-        verdict
+        result
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::build::static_program;
 use crate::util::process;
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 pub(crate) fn step() -> Step {
     Step::new("manual pages and completions", || {
         let folder = std::env::temp_dir().join(format!("ashmem-help-{}", std::process::id()));
-        let verdict = look(&folder).map(Verdict::Passed);
+        let result = look(&folder).map(StepResult::Passed);
         let _ = fs::remove_dir_all(&folder);
-        verdict
+        result
     })
 }
 

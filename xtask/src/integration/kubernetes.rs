@@ -4,7 +4,7 @@
 //! The validator, with the schemas of several releases, comes from PyPI (kubernetes-validate) into the cache.
 
 use crate::build::static_program;
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use crate::util::{process, pypi, workspace};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub(crate) fn step() -> Step {
         manifests.agree_on_the_profile()?;
         let dry_run = manifests.dry_run()?;
         let [oldest, newest] = RELEASES;
-        Ok(Verdict::Passed(format!(
+        Ok(StepResult::Passed(format!(
             "{} manifests by the schemas of {oldest} and {newest}; {dry_run}",
             manifests.0.len()
         )))

@@ -4,7 +4,7 @@ use crate::build::library::{install, source};
 use crate::build::static_program;
 use crate::debian::kernel::Line;
 use crate::machine::{self, Options, VmRequest};
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeSet;
@@ -23,13 +23,15 @@ pub(crate) fn here() -> Vec<Step> {
             command.args(["run", "--"]).arg(static_program::build("ashmem-library-test")?).args(["--provider", "run"]);
             let (text, status) = process::capture_both(command.env_remove("ASHMEM_BACKEND"))?;
             Ok(if status.success() {
-                Verdict::Passed(text.trim_end().lines().last().unwrap_or_default().to_owned())
+                StepResult::Passed(text.trim_end().lines().last().unwrap_or_default().to_owned())
             } else {
-                Verdict::Failed(format!("it ended with {}:\n{text}", process::describe(status)))
+                StepResult::Failed(format!("it ended with {}:\n{text}", process::describe(status)))
             })
         }),
-        Step::new("C library: interface and headers", || Ok(Verdict::Passed(interface(&staged()?)?))),
-        Step::new("C library: examples on memfd and under ashmem run", || Ok(Verdict::Passed(examples(&staged()?)?))),
+        Step::new("C library: interface and headers", || Ok(StepResult::Passed(interface(&staged()?)?))),
+        Step::new("C library: examples on memfd and under ashmem run", || {
+            Ok(StepResult::Passed(examples(&staged()?)?))
+        }),
     ]
 }
 
@@ -46,16 +48,16 @@ pub(crate) fn booted() -> Vec<Step> {
     vec![trial, example]
 }
 
-fn on_module(program: PathBuf, arguments: &[&str]) -> Result<Verdict> {
+fn on_module(program: PathBuf, arguments: &[&str]) -> Result<StepResult> {
     // Where only the device will do, a program that quietly took memfd would fail.
     let options = Options { env: vec!["ASHMEM_BACKEND=device".to_owned()], ..Options::default() };
     let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
     let outcome = machine::run(&VmRequest { kernel: KERNEL, options, program, arguments, live: false })?;
     let said = String::from_utf8_lossy(&outcome.stdout);
     Ok(if outcome.status.is_success() {
-        Verdict::Passed(said.trim_end().lines().last().unwrap_or_default().to_owned())
+        StepResult::Passed(said.trim_end().lines().last().unwrap_or_default().to_owned())
     } else {
-        Verdict::Failed(format!("{}\n{said}{}", outcome.status, String::from_utf8_lossy(&outcome.stderr)))
+        StepResult::Failed(format!("{}\n{said}{}", outcome.status, String::from_utf8_lossy(&outcome.stderr)))
     })
 }
 

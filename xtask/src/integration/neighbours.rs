@@ -34,6 +34,7 @@ fn step(name: String, kernel: Line, options: Options, trials: &'static [&'static
     Step::new(name, move || {
         let program = static_program::build("ashmem-module-test")?;
         let arguments = [&["--neighbours"][..], trials].concat().into_iter().map(str::to_owned).collect();
-        machine::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| outcome.verdict())
+        machine::run(&VmRequest { kernel, options, program, arguments, live: false })
+            .map(|outcome| outcome.step_result())
     })
 }

@@ -3,7 +3,7 @@
 use crate::build::static_program;
 use crate::debian::kernel::Line;
 use crate::machine::{self, Options, VmRequest};
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use crate::util::{process, tools, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -47,7 +47,7 @@ struct Recipe {
 pub(crate) fn tracing() -> Step {
     Step::new("docs/tracing.md, command by command", || {
         if !rustix::process::getuid().is_root() {
-            return Ok(Verdict::Skipped("its purge and the kernel's events are root's".to_owned()));
+            return Ok(StepResult::Skipped("its purge and the kernel's events are root's".to_owned()));
         }
         let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
         let programs = ashmem.parent().context("a program lies in a folder")?.display().to_string();
@@ -64,7 +64,7 @@ pub(crate) fn tracing() -> Step {
             failed.extend(complaint(recipe, &output, status));
         }
         let _ = fs::remove_dir_all(&folder);
-        Ok(verdict(recipes.len(), failed))
+        Ok(step_result(recipes.len(), failed))
     })
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn tracing_on_module() -> Step {
         if let Some(failure) = failure.or_else(|| (ended != recipes.len()).then(|| format!("{ended} boxes ended"))) {
             failed.push_str(&format!("{failure}\n{text}"));
         }
-        Ok(verdict(recipes.len(), failed))
+        Ok(step_result(recipes.len(), failed))
     })
 }
 
@@ -118,8 +118,12 @@ fn script_of(recipes: &[Recipe]) -> String {
     script
 }
 
-fn verdict(boxes: usize, failed: String) -> Verdict {
-    if failed.is_empty() && boxes != 0 { Verdict::Passed(format!("{boxes} boxes")) } else { Verdict::Failed(failed) }
+fn step_result(boxes: usize, failed: String) -> StepResult {
+    if failed.is_empty() && boxes != 0 {
+        StepResult::Passed(format!("{boxes} boxes"))
+    } else {
+        StepResult::Failed(failed)
+    }
 }
 
 /// What a box did that the page does not say.

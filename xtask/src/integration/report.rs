@@ -1,7 +1,7 @@
 //! `ashmem report` as a reader sees it: its pages opened in a browser without a window.
 
 use crate::build::static_program;
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ pub(crate) fn step() -> Step {
             browser.picture(page)?;
             browser.print(page)?;
         }
-        Ok(Verdict::Passed(format!("pages, pictures and prints are in {}", folder.display())))
+        Ok(StepResult::Passed(format!("pages, pictures and prints are in {}", folder.display())))
     })
 }
 

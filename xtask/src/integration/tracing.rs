@@ -4,7 +4,7 @@ use crate::build::static_program;
 use crate::debian::kernel::Line;
 use crate::machine::{self, Options, VmRequest};
 use crate::util::process;
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use std::process::Command;
 
 /// A shell and what the trial wants of one.
@@ -20,7 +20,8 @@ pub(crate) fn module(kernel: Line) -> Step {
         let options = Options { smp: 2, file, ..Options::default() };
         let program = static_program::build("ashmem-trace-test")?;
         let arguments = vec!["module".to_owned(), "/bin/ashmem".to_owned()];
-        machine::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| outcome.verdict())
+        machine::run(&VmRequest { kernel, options, program, arguments, live: false })
+            .map(|outcome| outcome.step_result())
     })
 }
 
@@ -28,14 +29,14 @@ pub(crate) fn module(kernel: Line) -> Step {
 pub(crate) fn here(source: &'static str) -> Step {
     Step::new(format!("trace trial on the {source} source"), move || {
         if source == "syscalls" && !rustix::process::getuid().is_root() {
-            return Ok(Verdict::Skipped("the kernel's events are root's to read".to_owned()));
+            return Ok(StepResult::Skipped("the kernel's events are root's to read".to_owned()));
         }
         let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
         let mut command = Command::new(static_program::build("ashmem-trace-test")?);
         let (text, status) = process::capture_both(command.arg(source).arg(ashmem))?;
         if !status.success() {
-            return Ok(Verdict::Failed(format!("it ended with {}:\n{text}", process::describe(status))));
+            return Ok(StepResult::Failed(format!("it ended with {}:\n{text}", process::describe(status))));
         }
-        Ok(Verdict::Passed(text.trim_end().lines().last().unwrap_or_default().to_owned()))
+        Ok(StepResult::Passed(text.trim_end().lines().last().unwrap_or_default().to_owned()))
     })
 }

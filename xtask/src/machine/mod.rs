@@ -9,7 +9,7 @@ use crate::debian::kernel::{Kernel, Line};
 use crate::machine::initramfs::Initramfs;
 use crate::machine::qemu::{Life, Machine};
 use crate::util::process;
-use crate::util::steps::Verdict;
+use crate::util::steps::StepResult;
 use anyhow::{Context, Result, bail};
 use ashmem_guest::{Module, Plan, Word};
 use clap::{Args, ValueEnum};
@@ -125,14 +125,14 @@ pub(crate) struct VmOutcome {
 
 impl VmOutcome {
     /// What became of a program with a closing line of its own, which is the note.
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(crate) fn step_result(&self) -> StepResult {
         let said = String::from_utf8_lossy(&self.stdout);
         if self.status.is_success() {
             let (closing, boot) = (said.trim_end().lines().last().unwrap_or_default(), self.boot.unwrap_or_default());
-            return Verdict::Passed(format!("{closing} (booted in {:.1} s)", boot.as_secs_f64()));
+            return StepResult::Passed(format!("{closing} (booted in {:.1} s)", boot.as_secs_f64()));
         }
         let complaints = String::from_utf8_lossy(&self.stderr);
-        Verdict::Failed(format!("{}\n{said}{complaints}", self.status))
+        StepResult::Failed(format!("{}\n{said}{complaints}", self.status))
     }
 }
 
@@ -255,7 +255,7 @@ pub(crate) fn is_emulators_fault(console: &str) -> bool {
     is_breakpoint && is_kernels && passed.is_some_and(|byte| byte != BREAKPOINT)
 }
 
-/// The verdict over a machine's life: the kernel's health comes before the program's result.
+/// How a run came out: the kernel's health comes before the program's result.
 fn judge(life: &Life) -> Status {
     if let Some(report) = console::first_report(&life.console) {
         return Status::KernelReport(report);

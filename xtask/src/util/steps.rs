@@ -1,4 +1,4 @@
-//! Named steps, run one after another or side by side, every one of them whatever became of the others; then a table and
+//! Named steps, run one after another or in parallel, every one of them whatever became of the others; then a table and
 //! one closing line.
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How a step came out.
-pub(crate) enum Verdict {
+pub(crate) enum StepResult {
     /// It held; a few words on what was seen.
     Passed(String),
     /// It did not; all there is to say about why.
@@ -18,13 +18,13 @@ pub(crate) enum Verdict {
     Skipped(String),
 }
 
-impl From<anyhow::Result<Verdict>> for Verdict {
+impl From<anyhow::Result<StepResult>> for StepResult {
     fn from(result: anyhow::Result<Self>) -> Self {
         result.unwrap_or_else(|error| Self::Failed(format!("{error:#}")))
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for StepResult {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Passed(_) => "passed",
@@ -37,14 +37,14 @@ impl fmt::Display for Verdict {
 /// One thing to try.
 pub(crate) struct Step {
     name: String,
-    attempt: Box<dyn FnOnce() -> anyhow::Result<Verdict> + Send>,
+    attempt: Box<dyn FnOnce() -> anyhow::Result<StepResult> + Send>,
 }
 
 impl Step {
     /// A step by its name and what it does. An error is a failure with the error's text.
     pub(crate) fn new(
         name: impl Into<String>,
-        attempt: impl FnOnce() -> anyhow::Result<Verdict> + Send + 'static,
+        attempt: impl FnOnce() -> anyhow::Result<StepResult> + Send + 'static,
     ) -> Self {
         Self { name: name.into(), attempt: Box::new(attempt) }
     }
@@ -54,7 +54,7 @@ impl Step {
 pub(crate) fn only(text: Option<&str>, steps: Vec<Step>) -> impl Iterator<Item = Step> {
     steps.into_iter().map(move |step| match text {
         Some(text) if !step.name.contains(text) => {
-            Step::new(step.name, || Ok(Verdict::Skipped("left out by --only".to_owned())))
+            Step::new(step.name, || Ok(StepResult::Skipped("left out by --only".to_owned())))
         }
         _ => step,
     })
@@ -63,22 +63,22 @@ pub(crate) fn only(text: Option<&str>, steps: Vec<Step>) -> impl Iterator<Item =
 /// A step that was taken.
 struct Taken {
     name: String,
-    verdict: Verdict,
+    result: StepResult,
     time: Duration,
 }
 
-/// The account of the steps taken so far.
+/// Runs steps, and knows how those taken so far came out.
 #[derive(Default)]
-pub(crate) struct Account(Vec<Taken>);
+pub(crate) struct Runner(Vec<Taken>);
 
-impl Account {
-    /// Takes steps one after another.
-    pub(crate) fn in_turn(&mut self, steps: impl IntoIterator<Item = Step>) {
-        self.side_by_side(1, steps);
+impl Runner {
+    /// Runs steps one after another.
+    pub(crate) fn sequential(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.parallel(1, steps);
     }
 
-    /// Takes steps, as many at a time as `lanes` allows, begun in the order given.
-    pub(crate) fn side_by_side(&mut self, lanes: usize, steps: impl IntoIterator<Item = Step>) {
+    /// Runs steps, as many at a time as `lanes` allows, begun in the order given.
+    pub(crate) fn parallel(&mut self, lanes: usize, steps: impl IntoIterator<Item = Step>) {
         let waiting: Mutex<VecDeque<(usize, Step)>> = Mutex::new(steps.into_iter().enumerate().collect());
         let taken: Mutex<Vec<(usize, Taken)>> = Mutex::new(Vec::new());
         thread::scope(|scope| {
@@ -101,23 +101,23 @@ impl Account {
 
     /// Whether everything tried so far held.
     pub(crate) fn is_clean(&self) -> bool {
-        !self.0.iter().any(|step| matches!(step.verdict, Verdict::Failed(_)))
+        !self.0.iter().any(|step| matches!(step.result, StepResult::Failed(_)))
     }
 
     /// Prints the table and, alone on the last line, `N passed, N failed, N skipped`.
     pub(crate) fn close(self) -> ExitCode {
-        let count = |wanted: fn(&Verdict) -> bool| self.0.iter().filter(|step| wanted(&step.verdict)).count();
-        let passed = count(|verdict| matches!(verdict, Verdict::Passed(_)));
-        let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
-        let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
+        let count = |wanted: fn(&StepResult) -> bool| self.0.iter().filter(|step| wanted(&step.result)).count();
+        let passed = count(|result| matches!(result, StepResult::Passed(_)));
+        let failed = count(|result| matches!(result, StepResult::Failed(_)));
+        let skipped = count(|result| matches!(result, StepResult::Skipped(_)));
         let width = self.0.iter().map(|step| step.name.len()).max().unwrap_or_default();
         println!();
-        for Taken { name, verdict, time } in &self.0 {
-            let note = match verdict {
-                Verdict::Passed(note) | Verdict::Skipped(note) => note,
-                Verdict::Failed(text) => text.lines().next().unwrap_or_default(),
+        for Taken { name, result, time } in &self.0 {
+            let note = match result {
+                StepResult::Passed(note) | StepResult::Skipped(note) => note,
+                StepResult::Failed(text) => text.lines().next().unwrap_or_default(),
             };
-            println!("{name:width$}  {verdict:7}  {:7.1} s  {note}", time.as_secs_f64());
+            println!("{name:width$}  {result:7}  {:7.1} s  {note}", time.as_secs_f64());
         }
         println!("{passed} passed, {failed} failed, {skipped} skipped");
         if self.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -129,15 +129,15 @@ fn take(step: Step) -> Taken {
     let Step { name, attempt } = step;
     eprintln!("{name} ...");
     let started = Instant::now();
-    let verdict = Verdict::from(attempt());
+    let result = StepResult::from(attempt());
     let time = started.elapsed();
-    match &verdict {
-        Verdict::Failed(text) => eprintln!("{name}: FAILED after {:.1} s\n{}", time.as_secs_f64(), text.trim_end()),
-        Verdict::Passed(note) | Verdict::Skipped(note) => {
-            eprintln!("{name}: {verdict} after {:.1} s  {note}", time.as_secs_f64());
+    match &result {
+        StepResult::Failed(text) => eprintln!("{name}: FAILED after {:.1} s\n{}", time.as_secs_f64(), text.trim_end()),
+        StepResult::Passed(note) | StepResult::Skipped(note) => {
+            eprintln!("{name}: {result} after {:.1} s  {note}", time.as_secs_f64());
         }
     }
-    Taken { name, verdict, time }
+    Taken { name, result, time }
 }
 
 /// A list stays whole when a thread that held it dies.
@@ -147,7 +147,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, Step, Verdict};
+    use super::{Runner, Step, StepResult};
 
     #[test]
     fn steps_run_side_by_side() {
@@ -156,21 +156,21 @@ mod tests {
             let both = std::sync::Arc::clone(&both);
             Step::new("meets the other", move || {
                 both.wait();
-                Ok(Verdict::Passed(String::new()))
+                Ok(StepResult::Passed(String::new()))
             })
         };
-        let mut account = Account::default();
-        account.side_by_side(2, [meet(), meet()]);
-        assert!(account.is_clean());
+        let mut runner = Runner::default();
+        runner.parallel(2, [meet(), meet()]);
+        assert!(runner.is_clean());
     }
 
     #[test]
     fn every_step_is_taken_and_kept_in_order() {
-        let mut account = Account::default();
-        account.in_turn([Step::new("fails", || anyhow::bail!("no"))]);
-        account.side_by_side(3, (0..9).map(|n| Step::new(n.to_string(), move || Ok(Verdict::Passed(n.to_string())))));
-        let names: Vec<_> = account.0.iter().map(|step| step.name.as_str()).collect();
+        let mut runner = Runner::default();
+        runner.sequential([Step::new("fails", || anyhow::bail!("no"))]);
+        runner.parallel(3, (0..9).map(|n| Step::new(n.to_string(), move || Ok(StepResult::Passed(n.to_string())))));
+        let names: Vec<_> = runner.0.iter().map(|step| step.name.as_str()).collect();
         assert_eq!(names, ["fails", "0", "1", "2", "3", "4", "5", "6", "7", "8"]);
-        assert!(!account.is_clean());
+        assert!(!runner.is_clean());
     }
 }

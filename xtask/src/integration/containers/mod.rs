@@ -8,7 +8,7 @@ mod seen;
 mod world;
 
 use crate::util::process;
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
@@ -35,15 +35,15 @@ pub(crate) fn steps() -> Vec<Step> {
 fn step(name: &'static str, runtime: &'static str, user: User, attempt: fn(&World) -> Result<String>) -> Step {
     Step::new(name, move || {
         if !rustix::process::geteuid().is_root() {
-            return Ok(Verdict::Skipped(format!("{runtime} starts containers for root alone here")));
+            return Ok(StepResult::Skipped(format!("{runtime} starts containers for root alone here")));
         }
         if Command::new(runtime).arg("--version").output().is_err() {
-            return Ok(Verdict::Skipped(format!("there is no {runtime} on this host")));
+            return Ok(StepResult::Skipped(format!("there is no {runtime} on this host")));
         }
         if !Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-            return Ok(Verdict::Skipped("no control groups are mounted on this host".to_owned()));
+            return Ok(StepResult::Skipped("no control groups are mounted on this host".to_owned()));
         }
-        attempt(&World::make(user)?).map(Verdict::Passed)
+        attempt(&World::make(user)?).map(StepResult::Passed)
     })
 }
 

@@ -4,7 +4,7 @@ use crate::build::module;
 use crate::build::static_program;
 use crate::debian::kernel::{Kernel, Line};
 use crate::machine::{self, Options, Provider, Status, VmRequest};
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use std::path::PathBuf;
 
 /// What is done to the machine, and what the doctor must say to it.
@@ -27,8 +27,8 @@ pub(crate) fn step(kernel: Line) -> Step {
         let outcome = machine::run(&VmRequest { kernel, options, program, arguments, live: false })?;
         let said = String::from_utf8_lossy(&outcome.stdout);
         Ok(match outcome.status {
-            Status::Exit(0) => Verdict::Passed(said.trim_end().lines().last().unwrap_or_default().to_owned()),
-            status => Verdict::Failed(format!("{status}\n{said}{}", String::from_utf8_lossy(&outcome.stderr))),
+            Status::Exit(0) => StepResult::Passed(said.trim_end().lines().last().unwrap_or_default().to_owned()),
+            status => StepResult::Failed(format!("{status}\n{said}{}", String::from_utf8_lossy(&outcome.stderr))),
         })
     })
 }

@@ -11,7 +11,7 @@ mod trial;
 use crate::build::packages::{built_once, folder, packages};
 use crate::build::stage::Version;
 use crate::util::process;
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use anyhow::{Context, Result};
 use release::Release;
 use std::path::PathBuf;
@@ -23,9 +23,9 @@ pub(crate) fn steps() -> Vec<Step> {
     let on = |what: &str, release: Release, attempt: fn(&Trial) -> Result<String>| {
         Step::new(format!("packages on {release}, {what}"), move || {
             if !rustix::process::geteuid().is_root() {
-                return Ok(Verdict::Skipped("making and mounting a system needs root".to_owned()));
+                return Ok(StepResult::Skipped("making and mounting a system needs root".to_owned()));
             }
-            attempt(&trial(release, false)?).map(Verdict::Passed)
+            attempt(&trial(release, false)?).map(StepResult::Passed)
         })
     };
     let mut steps = vec![

@@ -5,7 +5,7 @@
 
 use crate::build::static_program;
 use crate::integration::report;
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use crate::util::{process, pypi, workspace};
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -27,7 +27,7 @@ pub(crate) fn step() -> Step {
         process::capture(tracing.args(["trace", "-o"]).arg(&trace).args(["--", "python3"]).arg(&work))?;
         let said = process::capture(&mut held(&schema, &trace))?;
         refuses_a_slip(&schema, &trace, &folder.join("slip.pftrace"))?;
-        Ok(Verdict::Passed(format!("{}, by the schema of perfetto {SCHEMA}", said.trim())))
+        Ok(StepResult::Passed(format!("{}, by the schema of perfetto {SCHEMA}", said.trim())))
     })
 }
 

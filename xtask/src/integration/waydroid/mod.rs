@@ -10,7 +10,7 @@ mod system;
 
 use crate::build::module;
 use crate::debian::kernel::{Kernel, Line};
-use crate::util::steps::{Step, Verdict};
+use crate::util::steps::{Step, StepResult};
 use anyhow::Result;
 use std::path::Path;
 use system::System;
@@ -23,7 +23,7 @@ pub(crate) fn here() -> Step {
     step("Waydroid's code and LXC, with the agent", || {
         let system = System::new("here")?;
         let said = system.enter(include_str!("host.py"))?;
-        Ok(Verdict::Passed(last_line(&said)))
+        Ok(StepResult::Passed(last_line(&said)))
     })
 }
 
@@ -39,17 +39,17 @@ pub(crate) fn booted() -> Step {
         for boot in ["1", "2"] {
             said = system.boot(&kernel, include_str!("booted.py"), boot)?;
         }
-        Ok(Verdict::Passed(last_line(&said)))
+        Ok(StepResult::Passed(last_line(&said)))
     })
 }
 
-fn step(name: &'static str, attempt: fn() -> Result<Verdict>) -> Step {
+fn step(name: &'static str, attempt: fn() -> Result<StepResult>) -> Step {
     Step::new(name, move || {
         if !rustix::process::geteuid().is_root() {
-            return Ok(Verdict::Skipped("Waydroid's container is root's".to_owned()));
+            return Ok(StepResult::Skipped("Waydroid's container is root's".to_owned()));
         }
         if !Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-            return Ok(Verdict::Skipped("no control groups are mounted on this host".to_owned()));
+            return Ok(StepResult::Skipped("no control groups are mounted on this host".to_owned()));
         }
         attempt()
     })
