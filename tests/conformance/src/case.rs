@@ -1,9 +1,11 @@
 //! A case: one behaviour of the original driver, and what each provider is held to.
 
 use std::fmt::Debug;
+use std::io;
 use std::path::PathBuf;
 
-use crate::errno::{self, Answer, Refused};
+use ashmem_test_client::errno::{self, Answer, Refused};
+use ashmem_test_client::fault::Signal;
 
 /// Who answers behind the device node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -150,6 +152,18 @@ impl Case {
 impl From<Refused> for Stop {
     fn from(refused: Refused) -> Self {
         Self::Failed(format!("{}: expected success, got {}", refused.call, errno::name(refused.code)))
+    }
+}
+
+impl From<Signal> for Stop {
+    fn from(signal: Signal) -> Self {
+        Self::Failed(format!("memory access: expected success, got {signal:?}"))
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.to_string())
     }
 }
 

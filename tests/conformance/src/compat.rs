@@ -1,10 +1,10 @@
 //! A 32-bit caller without a 32-bit program: `int 0x80` from this 64-bit process enters the kernel's compat calls.
 
 use crate::case::{Verdict, skip};
-use crate::device::Region;
-use crate::errno::{Answer, Refused};
-use crate::map::{Map, PAGE, RW};
 use crate::process::{Child, End};
+use ashmem_test_client::errno::{Answer, Refused};
+use ashmem_test_client::map::{Map, PAGE, RW};
+use ashmem_test_client::region::Region;
 
 const GETPID_32: u32 = 20;
 const IOCTL_32: u32 = 54;
@@ -57,7 +57,7 @@ impl LowPage {
     }
 
     /// Puts a `struct ashmem_pin` at its start and gives its address.
-    pub(crate) fn pin(&self, offset: u32, len: u32) -> Result<u32, crate::fault::Signal> {
+    pub(crate) fn pin(&self, offset: u32, len: u32) -> Result<u32, ashmem_test_client::fault::Signal> {
         self.0.write(0, &offset.to_ne_bytes())?;
         self.0.write(4, &len.to_ne_bytes())?;
         Ok(self.address())

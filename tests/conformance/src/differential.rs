@@ -8,9 +8,9 @@
 use std::process::ExitCode;
 
 use crate::case::{Env, Stop, Verdict, failed};
-use crate::fault;
 use crate::process::{Child, Link};
 use crate::random::Random;
+use ashmem_test_client::fault;
 
 use self::operation::Operation;
 use self::world::{SENT, World};

@@ -6,11 +6,8 @@
 mod case;
 mod cases;
 mod compat;
-mod device;
 mod differential;
-mod errno;
-mod fault;
-mod map;
+mod env;
 mod process;
 mod random;
 mod report;

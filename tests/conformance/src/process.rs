@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::case::{Stop, Verdict, failed, skip};
-use crate::device::Region;
-use crate::errno::{Answer, Refused, answer, signal_name};
+use ashmem_test_client::errno::{Answer, Refused, answer, signal_name};
+use ashmem_test_client::region::Region;
 
 /// User and group that hold no privilege on any system.
 pub(crate) const NOBODY: u32 = 65534;

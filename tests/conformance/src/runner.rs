@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, Env, PATIENCE, Stop, Verdict, failed, skip};
-use crate::errno::signal_name;
-use crate::fault;
 use crate::process::{Child, End};
+use ashmem_test_client::errno::signal_name;
+use ashmem_test_client::fault;
 
 /// What came of one case.
 pub(crate) struct Outcome {

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use ashmem_core::abi;
 
 use crate::case::{Env, Stop, Verdict, failed};
-use crate::device::Region;
-use crate::errno::{self, Answer};
-use crate::fault;
-use crate::map::PAGE;
 use crate::process::Child;
 use crate::random::Random;
+use ashmem_test_client::errno::{self, Answer};
+use ashmem_test_client::fault;
+use ashmem_test_client::map::PAGE;
+use ashmem_test_client::region::Region;
 
 const PROCESSES: u64 = 2;
 const THREADS: u64 = 3;
@@ -131,7 +131,7 @@ fn step(env: &Env, slots: &Slots, random: &mut Random) -> Verdict {
         16 => expected(region.read(random.below(2 * PAGE))),
         17 => expected(region.pread(random.below(2 * PAGE), random.below(PAGES * PAGE) as i64)),
         18 => expected(region.seek(random.below(PAGES * PAGE) as i64, random.below(6) as i32)),
-        19 => region.fdinfo().map(|_| ()),
+        19 => Ok(region.fdinfo().map(drop)?),
         20 if random.one_in(8) => {
             let fresh = Arc::new(env.region(((random.below(PAGES) + 1) * PAGE) as u64)?);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = fresh;

@@ -6,10 +6,10 @@ use ashmem_core::abi::{IS_PINNED, IS_UNPINNED, NOT_PURGED, WAS_PURGED};
 
 use super::run;
 use crate::case::{Case, Stop, Verdict, equal, failed, holds, refused};
-use crate::device::Region;
-use crate::fault::SEGV;
-use crate::map::{Map, NONE, PAGE, R, RW, RWX};
 use crate::process::Child;
+use ashmem_test_client::fault::SEGV;
+use ashmem_test_client::map::{Map, NONE, PAGE, R, RW, RWX};
+use ashmem_test_client::region::Region;
 
 /// One page, as the pin structure counts.
 const P: u32 = PAGE as u32;

@@ -7,9 +7,9 @@ use binder_client::{Binder, Message};
 
 use super::run;
 use crate::case::{Case, Env, Stop, Verdict, equal, failed, refused};
-use crate::device::Region;
-use crate::map::{PAGE, R};
 use crate::process::Child;
+use ashmem_test_client::map::{PAGE, R};
+use ashmem_test_client::region::Region;
 
 /// One page, as the pin structure counts.
 const P: u32 = PAGE as u32;

@@ -4,10 +4,10 @@ use ashmem_core::abi::{self, NOT_PURGED, WAS_PURGED};
 
 use super::run;
 use crate::case::{Case, Differs, Provider, equal, failed, holds, refused};
-use crate::device::open_path;
-use crate::errno::answer;
-use crate::map::{Map, NONE, PAGE, R, RW, RWX};
 use crate::process::Child;
+use ashmem_test_client::errno::answer;
+use ashmem_test_client::map::{Map, NONE, PAGE, R, RW, RWX};
+use ashmem_test_client::region::open_path;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(

@@ -4,8 +4,8 @@ use ashmem_core::abi;
 
 use crate::case::{Case, Differs, Provider, equal, refused};
 use crate::compat::{self, LowPage};
-use crate::map::PAGE;
 use crate::process::{Child, Link};
+use ashmem_test_client::map::PAGE;
 
 /// One page, as the pin structure counts.
 const P: u32 = PAGE as u32;
@@ -51,7 +51,7 @@ pub(crate) const CASES: &[Case] = &[
         compat::need()?;
         let region = env.open()?;
         compat::ioctl(&region, abi::SET_SIZE_32, 0xffff_f000)?;
-        let _map = region.map(PAGE, crate::map::RW, libc::MAP_SHARED | libc::MAP_NORESERVE, 0)?;
+        let _map = region.map(PAGE, ashmem_test_client::map::RW, libc::MAP_SHARED | libc::MAP_NORESERVE, 0)?;
         equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 0xffff_f000)
     }),
     Case::new(

@@ -2,8 +2,8 @@
 
 use super::run;
 use crate::case::{Case, Differs, Env, Provider, Stop, equal, failed};
-use crate::device::Region;
-use crate::map::PAGE;
+use ashmem_test_client::map::PAGE;
+use ashmem_test_client::region::Region;
 
 /// The lines this project adds behind the original's, by key.
 const MORE: [&str; 6] = ["size", "prot_mask", "pinned", "unpinned", "purged", "resident"];

@@ -7,11 +7,11 @@ use ashmem_core::abi;
 
 use super::run;
 use crate::case::{Case, Differs, Env, Provider, Stop, Verdict, equal, failed, holds, refused, skip};
-use crate::device::{Region, open_path};
-use crate::errno::{Answer, answer};
-use crate::fault::BUS;
-use crate::map::{Map, NONE, PAGE, R, RW, RWX};
 use crate::process::{apart, need_root};
+use ashmem_test_client::errno::{Answer, answer};
+use ashmem_test_client::fault::BUS;
+use ashmem_test_client::map::{Map, NONE, PAGE, R, RW, RWX};
+use ashmem_test_client::region::{Region, open_path};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -54,7 +54,7 @@ pub(crate) const CASES: &[Case] = &[
             let at = unsafe { libc::mremap(first.address() as *mut _, 0, PAGE, libc::MREMAP_MAYMOVE) };
             holds("mremap succeeds", at != libc::MAP_FAILED)?;
             first.store(9, 9)?;
-            equal("the byte through the second", crate::fault::load(at as usize + 9)?, 9)
+            equal("the byte through the second", ashmem_test_client::fault::load(at as usize + 9)?, 9)
         },
     ),
     Case::new("memory.remap-file-pages", &["MMAP-20", "BUG-02"], "remap_file_pages is EPERM", |env| {

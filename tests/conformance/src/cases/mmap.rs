@@ -2,9 +2,9 @@
 
 use super::run;
 use crate::case::{Case, equal, holds, refused};
-use crate::fault::{BUS, SEGV};
-use crate::map::{Map, NONE, PAGE, R, RW, RWX};
 use crate::process::Child;
+use ashmem_test_client::fault::{BUS, SEGV};
+use ashmem_test_client::map::{Map, NONE, PAGE, R, RW, RWX};
 
 const SHARED: i32 = libc::MAP_SHARED;
 const PRIVATE: i32 = libc::MAP_PRIVATE;

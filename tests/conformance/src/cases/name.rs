@@ -6,8 +6,8 @@ use ashmem_core::abi;
 
 use super::run;
 use crate::case::{Case, equal, holds, refused};
-use crate::device::UNTOUCHED;
-use crate::map::{Map, NONE, PAGE, R, RW};
+use ashmem_test_client::map::{Map, NONE, PAGE, R, RW};
+use ashmem_test_client::region::UNTOUCHED;
 
 /// An address nothing can be mapped at.
 const BAD: usize = 0xffff_8000_0000_0000;

@@ -4,8 +4,8 @@ use ashmem_core::abi;
 
 use super::run;
 use crate::case::{Case, Differs, Provider, equal, refused};
-use crate::device::open_path;
-use crate::map::{PAGE, RWX};
+use ashmem_test_client::map::{PAGE, RWX};
+use ashmem_test_client::region::open_path;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(

@@ -6,8 +6,8 @@ use ashmem_core::abi;
 
 use super::run;
 use crate::case::{Case, Differs, Provider, equal, failed, holds, refused, skip};
-use crate::device::open_path;
-use crate::map::PAGE;
+use ashmem_test_client::map::PAGE;
+use ashmem_test_client::region::open_path;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(

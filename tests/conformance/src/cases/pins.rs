@@ -3,9 +3,9 @@
 use ashmem_core::abi::{self, IS_PINNED, IS_UNPINNED, NOT_PURGED, PIN, UNPIN, WAS_PURGED};
 
 use crate::case::{Case, Differs, Provider, Stop, equal, refused};
-use crate::device::Region;
-use crate::map::{Map, NONE, PAGE, R, RW};
 use crate::random::Random;
+use ashmem_test_client::map::{Map, NONE, PAGE, R, RW};
+use ashmem_test_client::region::Region;
 
 /// One page, as the pin structure counts.
 const P: u32 = PAGE as u32;

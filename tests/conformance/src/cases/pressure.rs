@@ -4,9 +4,9 @@ use ashmem_core::abi::{NOT_PURGED, WAS_PURGED};
 
 use super::memory::meminfo;
 use crate::case::{Case, Env, Stop, Verdict, equal, failed, holds, skip};
-use crate::device::Region;
-use crate::map::{Map, PAGE, RW};
 use crate::process::{Child, need_root};
+use ashmem_test_client::map::{Map, PAGE, RW};
+use ashmem_test_client::region::Region;
 
 /// One page, as the pin structure counts.
 const P: u32 = PAGE as u32;

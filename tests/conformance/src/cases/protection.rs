@@ -4,9 +4,9 @@ use ashmem_core::abi;
 
 use super::run;
 use crate::case::{Case, Verdict, equal, failed, refused};
-use crate::errno::answer;
-use crate::map::{NONE, PAGE, R, RW, RWX};
 use crate::process::apart;
+use ashmem_test_client::errno::answer;
+use ashmem_test_client::map::{NONE, PAGE, R, RW, RWX};
 
 const X: i32 = libc::PROT_EXEC;
 const W: i32 = libc::PROT_WRITE;

@@ -3,8 +3,8 @@
 use ashmem_core::abi::{NOT_PURGED, WAS_PURGED};
 
 use crate::case::{Case, equal, refused, skip};
-use crate::map::PAGE;
 use crate::process::{apart, is_root, unprivileged};
+use ashmem_test_client::map::PAGE;
 
 /// One page, as the pin structure counts.
 const P: u32 = PAGE as u32;
@@ -118,6 +118,6 @@ fn drop_sys_admin() -> crate::case::Verdict {
     sets[0] &= !(1 << CAP_SYS_ADMIN);
     // SAFETY: as above.
     let set = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
-    crate::errno::answer("capset", set)?;
+    ashmem_test_client::errno::answer("capset", set)?;
     Ok(())
 }

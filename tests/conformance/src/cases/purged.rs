@@ -3,8 +3,8 @@
 use ashmem_core::abi::{IS_UNPINNED, NOT_PURGED, WAS_PURGED};
 
 use crate::case::{Case, equal};
-use crate::map::{PAGE, R, RW};
 use crate::process::Child;
+use ashmem_test_client::map::{PAGE, R, RW};
 
 /// One page, as the pin structure counts.
 const P: u32 = PAGE as u32;

@@ -2,9 +2,9 @@
 
 use super::run;
 use crate::case::{Case, equal, refused};
-use crate::device::UNTOUCHED;
-use crate::errno::answer;
-use crate::map::{Map, PAGE, R, RW};
+use ashmem_test_client::errno::answer;
+use ashmem_test_client::map::{Map, PAGE, R, RW};
+use ashmem_test_client::region::UNTOUCHED;
 
 const PAGE64: i64 = PAGE as i64;
 

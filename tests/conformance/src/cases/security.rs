@@ -8,10 +8,10 @@ use ashmem_core::abi::{IS_PINNED, NOT_PURGED, WAS_PURGED};
 
 use super::run;
 use crate::case::{Case, Differs, Env, Provider, Stop, Verdict, equal, failed, holds, refused};
-use crate::device::{Region, open_path};
-use crate::errno::Answer;
-use crate::map::{Map, PAGE, R, RW, RWX};
 use crate::process::{need_map_files, unprivileged};
+use ashmem_test_client::errno::Answer;
+use ashmem_test_client::map::{Map, PAGE, R, RW, RWX};
+use ashmem_test_client::region::{Region, open_path};
 
 const SHARED: i32 = libc::MAP_SHARED;
 

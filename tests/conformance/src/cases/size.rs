@@ -1,8 +1,8 @@
 //! Sizes.
 
 use crate::case::{Case, equal, refused, skip};
-use crate::fault::BUS;
-use crate::map::{PAGE, R, RW};
+use ashmem_test_client::fault::BUS;
+use ashmem_test_client::map::{PAGE, R, RW};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(

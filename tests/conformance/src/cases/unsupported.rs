@@ -2,8 +2,8 @@
 
 use super::run;
 use crate::case::{Case, equal, refused};
-use crate::errno::answer;
 use crate::process::Link;
+use ashmem_test_client::errno::answer;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("unsupported.write", &["UNS-01"], "write, pwrite and writev are EINVAL, mapped or not", |env| {

@@ -1,7 +1,7 @@
 //! What may happen next: an operation and its arguments, drawn without looking at what came before.
 
-use crate::map::PAGE;
 use crate::random::Random;
+use ashmem_test_client::map::PAGE;
 
 /// Descriptors a process may hold at once.
 pub(super) const REGIONS: usize = 5;

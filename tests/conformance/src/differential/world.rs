@@ -6,11 +6,11 @@ use ashmem_core::abi;
 
 use super::operation::{MAPS, Operation, PinCommand, REGIONS};
 use crate::case::{Env, Stop};
-use crate::device::{Region, UNTOUCHED};
-use crate::errno::Answer;
-use crate::fault::Signal;
-use crate::map::{Map, PAGE};
 use crate::process::Link;
+use ashmem_test_client::errno::Answer;
+use ashmem_test_client::fault::Signal;
+use ashmem_test_client::map::{Map, PAGE};
+use ashmem_test_client::region::{Region, UNTOUCHED};
 
 /// The result of a descriptor sent, which the other process then takes.
 pub(super) const SENT: &str = "sent";

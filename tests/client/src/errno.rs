@@ -4,20 +4,39 @@ use std::fmt;
 
 /// A refused call. Two are the same when their errno is; the call's name is there for the message.
 #[derive(Clone, Copy)]
-pub(crate) struct Refused {
+pub struct Refused {
     /// The call as a person would name it, e.g. `SET_SIZE` or `mmap`.
-    pub(crate) call: &'static str,
+    pub call: &'static str,
     /// The errno.
-    pub(crate) code: i32,
+    pub code: i32,
 }
 
 /// What a call answered: its return value as the kernel gave it, all 64 bits of it.
-pub(crate) type Answer<T = i64> = Result<T, Refused>;
+pub type Answer<T = i64> = Result<T, Refused>;
 
 impl Refused {
+    /// The errno, as `std::io::Error` names it.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        Some(self.code)
+    }
+
     /// The errno the C library holds for the call that has just failed.
-    pub(crate) fn last(call: &'static str) -> Self {
+    pub fn last(call: &'static str) -> Self {
         Self { call, code: std::io::Error::last_os_error().raw_os_error().unwrap_or(0) }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.call, name(self.code))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<Refused> for std::io::Error {
+    fn from(refused: Refused) -> Self {
+        Self::from_raw_os_error(refused.code)
     }
 }
 
@@ -28,12 +47,12 @@ impl fmt::Debug for Refused {
 }
 
 /// Turns the C convention (-1 and errno) into an [`Answer`].
-pub(crate) fn answer(call: &'static str, value: i64) -> Answer {
+pub fn answer(call: &'static str, value: i64) -> Answer {
     if value == -1 { Err(Refused::last(call)) } else { Ok(value) }
 }
 
 /// The errno's symbol, e.g. `EINVAL`; a number where it is not one a device like this is likely to answer.
-pub(crate) fn name(code: i32) -> String {
+pub fn name(code: i32) -> String {
     macro_rules! symbols {
         ($($symbol:ident)*) => {
             match code {
@@ -50,7 +69,7 @@ pub(crate) fn name(code: i32) -> String {
 }
 
 /// The signal's symbol, e.g. `SIGBUS`.
-pub(crate) fn signal_name(signal: i32) -> String {
+pub fn signal_name(signal: i32) -> String {
     match signal {
         libc::SIGABRT => "SIGABRT".into(),
         libc::SIGBUS => "SIGBUS".into(),

@@ -1,62 +1,23 @@
-//! The device as a client sees it: open it, and what can be done with the descriptor.
+//! The device as a client sees it: what can be done with a descriptor of it.
 
 use std::ffi::{CStr, CString};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 
 use ashmem_core::abi;
 
-use crate::case::{Env, Stop, failed, skip};
 use crate::errno::{Answer, answer};
 use crate::map::{Map, RW};
-use crate::process;
 
 /// What a buffer holds before the device is asked to write into it.
-pub(crate) const UNTOUCHED: u8 = 0xa5;
+pub const UNTOUCHED: u8 = 0xa5;
 
 /// One open of the device (or any other descriptor to be asked the same questions).
 #[derive(Debug)]
-pub(crate) struct Region(OwnedFd);
-
-impl Env {
-    /// Opens the device as a client does.
-    pub(crate) fn open(&self) -> Answer<Region> {
-        self.open_with(libc::O_RDWR | libc::O_CLOEXEC)
-    }
-
-    /// Opens the device with these flags.
-    pub(crate) fn open_with(&self, flags: i32) -> Answer<Region> {
-        open_path(self.device.as_os_str().as_bytes(), flags)
-    }
-
-    /// A region of this size in bytes.
-    pub(crate) fn region(&self, size: u64) -> Answer<Region> {
-        let region = self.open()?;
-        region.set_size(size)?;
-        Ok(region)
-    }
-
-    /// A region of this size in bytes with a shared mapping, read and write, over all of it.
-    pub(crate) fn mapped(&self, size: u64) -> Answer<(Region, Map)> {
-        let region = self.region(size)?;
-        let map = region.share(size as usize)?;
-        Ok((region, map))
-    }
-
-    /// PURGE_ALL_CACHES on a descriptor of its own; ends the case as skipped where this process may not.
-    ///
-    /// Whether it may is asked of the kernel, not read from the answer: a device that refuses root, or whose count has
-    /// gone to -1, answers EPERM as well, and has failed.
-    pub(crate) fn purge(&self) -> Result<i64, Stop> {
-        if !process::may_purge()? {
-            return skip("PURGE_ALL_CACHES needs CAP_SYS_ADMIN in the initial user namespace");
-        }
-        Ok(self.open()?.purge()?)
-    }
-}
+pub struct Region(OwnedFd);
 
 /// open(2) of any path.
-pub(crate) fn open_path(path: &[u8], flags: i32) -> Answer<Region> {
+pub fn open_path(path: &[u8], flags: i32) -> Answer<Region> {
     let path = CString::new(path).unwrap_or_default();
     // SAFETY: the path is NUL terminated; the mode is only used with O_CREAT.
     let fd = answer("open", i64::from(unsafe { libc::open(path.as_ptr(), flags, 0o600) }))?;
@@ -84,103 +45,103 @@ impl AsFd for Region {
 
 impl Region {
     /// The descriptor's number.
-    pub(crate) fn fd(&self) -> RawFd {
+    pub fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 
     /// ioctl(2) by its number alone, with the whole 64-bit argument and answer (libc's `int` would cut them).
-    pub(crate) fn ioctl(&self, call: &'static str, cmd: u32, arg: u64) -> Answer {
+    pub fn ioctl(&self, call: &'static str, cmd: u32, arg: u64) -> Answer {
         // SAFETY: pointers in `arg` are either buffers the caller owns or meant to be bad, which the kernel answers.
         answer(call, unsafe { libc::syscall(libc::SYS_ioctl, self.fd(), u64::from(cmd), arg) })
     }
 
     /// SET_NAME.
-    pub(crate) fn set_name(&self, name: &CStr) -> Answer {
+    pub fn set_name(&self, name: &CStr) -> Answer {
         self.set_name_at(name.as_ptr() as usize)
     }
 
     /// SET_NAME from an address, good or bad.
-    pub(crate) fn set_name_at(&self, address: usize) -> Answer {
+    pub fn set_name_at(&self, address: usize) -> Answer {
         self.ioctl("SET_NAME", abi::SET_NAME, address as u64)
     }
 
     /// GET_NAME, as bytes before the NUL.
-    pub(crate) fn name(&self) -> Answer<Vec<u8>> {
+    pub fn name(&self) -> Answer<Vec<u8>> {
         let buffer = self.name_buffer()?;
         Ok(buffer.iter().copied().take_while(|byte| *byte != 0).collect())
     }
 
     /// GET_NAME into a buffer of [`UNTOUCHED`] bytes, all of it.
-    pub(crate) fn name_buffer(&self) -> Answer<[u8; abi::NAME_LEN]> {
+    pub fn name_buffer(&self) -> Answer<[u8; abi::NAME_LEN]> {
         let mut buffer = [UNTOUCHED; abi::NAME_LEN];
         self.name_to(buffer.as_mut_ptr() as usize)?;
         Ok(buffer)
     }
 
     /// GET_NAME to an address, good or bad.
-    pub(crate) fn name_to(&self, address: usize) -> Answer {
+    pub fn name_to(&self, address: usize) -> Answer {
         self.ioctl("GET_NAME", abi::GET_NAME, address as u64)
     }
 
     /// SET_SIZE, in bytes.
-    pub(crate) fn set_size(&self, size: u64) -> Answer {
+    pub fn set_size(&self, size: u64) -> Answer {
         self.ioctl("SET_SIZE", abi::SET_SIZE, size)
     }
 
     /// GET_SIZE, in bytes.
-    pub(crate) fn size(&self) -> Answer {
+    pub fn size(&self) -> Answer {
         self.ioctl("GET_SIZE", abi::GET_SIZE, 0)
     }
 
     /// SET_PROT_MASK.
-    pub(crate) fn set_mask(&self, mask: u64) -> Answer {
+    pub fn set_mask(&self, mask: u64) -> Answer {
         self.ioctl("SET_PROT_MASK", abi::SET_PROT_MASK, mask)
     }
 
     /// GET_PROT_MASK.
-    pub(crate) fn mask(&self) -> Answer {
+    pub fn mask(&self) -> Answer {
         self.ioctl("GET_PROT_MASK", abi::GET_PROT_MASK, 0)
     }
 
     /// PIN: [`abi::NOT_PURGED`] or [`abi::WAS_PURGED`].
-    pub(crate) fn pin(&self, offset: u32, len: u32) -> Answer {
+    pub fn pin(&self, offset: u32, len: u32) -> Answer {
         self.pin_call("PIN", abi::PIN, offset, len)
     }
 
     /// UNPIN.
-    pub(crate) fn unpin(&self, offset: u32, len: u32) -> Answer {
+    pub fn unpin(&self, offset: u32, len: u32) -> Answer {
         self.pin_call("UNPIN", abi::UNPIN, offset, len)
     }
 
     /// GET_PIN_STATUS: [`abi::IS_UNPINNED`] or [`abi::IS_PINNED`].
-    pub(crate) fn status(&self, offset: u32, len: u32) -> Answer {
+    pub fn status(&self, offset: u32, len: u32) -> Answer {
         self.pin_call("GET_PIN_STATUS", abi::GET_PIN_STATUS, offset, len)
     }
 
     /// PURGE_ALL_CACHES: how many pages were waiting to be purged.
-    pub(crate) fn purge(&self) -> Answer {
+    pub fn purge(&self) -> Answer {
         self.ioctl("PURGE_ALL_CACHES", abi::PURGE_ALL_CACHES, 0)
     }
 
     /// GET_FILE_ID.
-    pub(crate) fn file_id(&self) -> Answer<u64> {
+    pub fn file_id(&self) -> Answer<u64> {
         let mut id = 0_u64;
         self.ioctl("GET_FILE_ID", abi::GET_FILE_ID, &raw mut id as u64)?;
         Ok(id)
     }
 
     /// mmap(2).
-    pub(crate) fn map(&self, len: usize, prot: i32, flags: i32, offset: u64) -> Answer<Map> {
+    pub fn map(&self, len: usize, prot: i32, flags: i32, offset: u64) -> Answer<Map> {
         Map::new(self.fd(), len, prot, flags, offset)
     }
 
     /// A shared mapping, read and write, from the start.
-    pub(crate) fn share(&self, len: usize) -> Answer<Map> {
+    pub fn share(&self, len: usize) -> Answer<Map> {
         self.map(len, RW, libc::MAP_SHARED, 0)
     }
 
     /// read(2) of at most so many bytes.
-    pub(crate) fn read(&self, count: usize) -> Answer<Vec<u8>> {
+    pub fn read(&self, count: usize) -> Answer<Vec<u8>> {
         let mut buffer = vec![UNTOUCHED; count];
         // SAFETY: the buffer is `count` bytes long.
         let got = answer("read", unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), count) } as i64)?;
@@ -189,7 +150,7 @@ impl Region {
     }
 
     /// pread(2).
-    pub(crate) fn pread(&self, count: usize, offset: i64) -> Answer<Vec<u8>> {
+    pub fn pread(&self, count: usize, offset: i64) -> Answer<Vec<u8>> {
         let mut buffer = vec![UNTOUCHED; count];
         // SAFETY: the buffer is `count` bytes long.
         let got = unsafe { libc::pread(self.fd(), buffer.as_mut_ptr().cast(), count, offset) };
@@ -199,19 +160,19 @@ impl Region {
     }
 
     /// write(2).
-    pub(crate) fn write(&self, bytes: &[u8]) -> Answer {
+    pub fn write(&self, bytes: &[u8]) -> Answer {
         // SAFETY: the buffer is as long as said.
         answer("write", unsafe { libc::write(self.fd(), bytes.as_ptr().cast(), bytes.len()) } as i64)
     }
 
     /// lseek(2).
-    pub(crate) fn seek(&self, offset: i64, whence: i32) -> Answer {
+    pub fn seek(&self, offset: i64, whence: i32) -> Answer {
         // SAFETY: lseek touches no memory of ours.
         answer("lseek", unsafe { libc::lseek(self.fd(), offset, whence) })
     }
 
     /// fstat(2).
-    pub(crate) fn stat(&self) -> Answer<libc::stat> {
+    pub fn stat(&self) -> Answer<libc::stat> {
         // SAFETY: an all-zero stat is a valid one.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: the buffer is a whole stat.
@@ -220,34 +181,35 @@ impl Region {
     }
 
     /// fcntl(2) with a number as argument.
-    pub(crate) fn fcntl(&self, cmd: i32, arg: i64) -> Answer {
+    pub fn fcntl(&self, cmd: i32, arg: i64) -> Answer {
         // SAFETY: callers use commands whose argument is a number.
         answer("fcntl", i64::from(unsafe { libc::fcntl(self.fd(), cmd, arg) }))
     }
 
     /// dup(2).
-    pub(crate) fn dup(&self) -> Answer<Self> {
+    pub fn dup(&self) -> Answer<Self> {
         let fd = self.fcntl(libc::F_DUPFD_CLOEXEC, 0)?;
         // SAFETY: fcntl has just made this descriptor and nobody else knows it.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
     }
 
     /// The lines of `/proc/self/fdinfo/N` that are the device's own, in order.
-    pub(crate) fn fdinfo(&self) -> Result<Vec<String>, Stop> {
+    pub fn fdinfo(&self) -> io::Result<Vec<String>> {
         let path = format!("/proc/self/fdinfo/{}", self.fd());
-        let text = std::fs::read(&path).or_else(|error| failed(format!("reading {path}: {error}")))?;
+        let text = std::fs::read(&path).map_err(|error| io::Error::other(format!("reading {path}: {error}")))?;
         let generic = ["pos:", "flags:", "mnt_id:", "ino:"];
         let text = String::from_utf8_lossy(&text);
         Ok(text.lines().filter(|line| !generic.iter().any(|key| line.starts_with(key))).map(String::from).collect())
     }
 
     /// The value of one of the device's own fdinfo lines.
-    pub(crate) fn fdinfo_value(&self, key: &str) -> Result<Option<String>, Stop> {
+    pub fn fdinfo_value(&self, key: &str) -> io::Result<Option<String>> {
         let lines = self.fdinfo()?;
         Ok(lines.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t").map(String::from)))
     }
 
-    fn pin_call(&self, call: &'static str, cmd: u32, offset: u32, len: u32) -> Answer {
+    /// PIN, UNPIN or GET_PIN_STATUS, in bytes.
+    pub fn pin_call(&self, call: &'static str, cmd: u32, offset: u32, len: u32) -> Answer {
         let pin = abi::Pin { offset, len };
         self.ioctl(call, cmd, &raw const pin as u64)
     }
