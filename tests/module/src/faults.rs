@@ -1,10 +1,10 @@
 //! The module without memory: its test build makes every n-th allocation fail.
 
 use std::fs;
-use std::io;
 
 use anyhow::{Context, Result, bail, ensure};
 use ashmem_core::abi;
+use ashmem_test_client::errno::Answer;
 
 use crate::module::{self, Modules, NAME};
 use crate::region::{PAGE, Region};
@@ -23,7 +23,7 @@ fn fail_every(n: u32) -> Result<()> {
 }
 
 /// A call's answer, or `None` for ENOMEM; any other error is one.
-fn or_no_memory<T>(call: &str, result: io::Result<T>) -> Result<Option<T>> {
+fn or_no_memory<T>(call: &str, result: Answer<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Ok(None),
@@ -91,7 +91,7 @@ pub(crate) fn pins_are_untouched(modules: &Modules) -> Result<()> {
     })
 }
 
-fn expect_no_memory(call: &str, result: io::Result<i64>) -> Result<()> {
+fn expect_no_memory(call: &str, result: Answer<i64>) -> Result<()> {
     match or_no_memory(call, result)? {
         None => Ok(()),
         Some(answer) => bail!("{call} answered {answer} though every allocation fails"),

@@ -114,7 +114,7 @@ pub(crate) fn reopened_file_outlives(modules: &Modules) -> Result<()> {
         let region = Region::create(4)?;
         let mapping = region.map(4, libc::MAP_SHARED)?;
         mapping.fill();
-        region.set_prot_mask(libc::PROT_READ as u64)?;
+        region.set_mask(libc::PROT_READ as u64)?;
         let opened =
             fs::File::options().read(true).write(true).open(mapping.map_file()).context("opening map_files")?;
         file = Some(opened);
@@ -160,7 +160,7 @@ pub(crate) fn no_truncate(modules: &Modules) -> Result<()> {
         let region = Region::create(4)?;
         let mapping = region.map(4, libc::MAP_SHARED)?;
         mapping.fill();
-        region.set_prot_mask(libc::PROT_READ as u64)?;
+        region.set_mask(libc::PROT_READ as u64)?;
         let path = std::ffi::CString::new(mapping.map_file())?;
         // SAFETY: a NUL-terminated string.
         let truncated = unsafe { libc::truncate(path.as_ptr(), 0) };

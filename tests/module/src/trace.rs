@@ -66,7 +66,7 @@ fn work() -> Result<()> {
     let region = Region::create(8)?;
     let mapping = region.map(8, libc::MAP_SHARED)?;
     ensure!(region.set_size(4096).is_err(), "a mapped region took a new size");
-    region.set_prot_mask(3)?;
+    region.set_mask(3)?;
     region.pinning(abi::UNPIN, 0, 4)?;
     region.pinning(abi::PIN, 1, 1)?;
     region.purge()?;
