@@ -3,14 +3,16 @@
 //! `/data/expect` says what must be found, a `key=value` a line; `/data/result` gets `held` or what did not hold. Then it
 //! waits to be killed, as a container's first process does.
 
-use crate::region::{PAGE, Region};
-use crate::{DEVICE, NAME, REPLY, SIZE, WORDS, passing, prepare};
+use crate::exchange::{DEVICE, NAME, REPLY, SIZE, WORDS, check_looks, open, prepare};
+use crate::passing;
 use anyhow::{Context, Result, bail, ensure};
+use ashmem_test_client::map::PAGE;
+use ashmem_test_client::region::Region;
 use binder_client::{Binder, Message};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
@@ -51,16 +53,16 @@ pub(crate) fn attempt() -> Result<String> {
         for name in &names {
             // LXC makes the target of Waydroid's own line (`create=file`) although its source is not there any more.
             let is_empty_file = std::fs::metadata(name).is_ok_and(|it| it.is_file() && it.len() == 0);
-            ensure!(is_empty_file || Region::open(name).is_err(), "{name} can be opened, and is no empty file");
+            ensure!(is_empty_file || open(name).is_err(), "{name} can be opened, and is no empty file");
         }
         return Ok(format!("no device, sys.use_memfd={memfd}"));
     }
     let has_looks = expected("looks")? == "yes";
     for name in &names {
-        let region = Region::open(name)?;
+        let region = open(name)?;
         // The first call that concerns the device makes it one.
-        region.set_size(PAGE)?;
-        match (region.check_looks(), has_looks) {
+        region.set_size(PAGE as u64)?;
+        match (check_looks(&region), has_looks) {
             (Ok(()), true) | (Err(_), false) => {}
             (Ok(()), false) => bail!("{name}: fstat shows the device, which was not expected here"),
             (Err(error), true) => return Err(error.context(name.clone())),
@@ -89,20 +91,20 @@ fn use_memfd() -> Result<String> {
 fn over_socket(ours: &str, theirs: &str) -> Result<()> {
     let (here, there) = UnixStream::pair().context("socketpair")?;
     let child = fork(move || {
-        let region = prepare(Region::open(theirs)?)?;
-        region.map(SIZE)?.write(0, REPLY);
+        let region = prepare(open(theirs)?)?;
+        region.share(SIZE)?.write(0, REPLY)?;
         passing::send(&there, region.as_fd())?;
-        answer(&Region::from_fd(passing::receive(&there)?))
+        answer(&Region::from(passing::receive(&there)?))
     })?;
-    let region = prepare(Region::open(ours)?)?;
-    let mapping = region.map(SIZE)?;
-    mapping.write(PAGE, WORDS);
+    let region = prepare(open(ours)?)?;
+    let mapping = region.share(SIZE)?;
+    mapping.write(PAGE, WORDS)?;
     passing::send(&here, region.as_fd())?;
-    let other = Region::from_fd(passing::receive(&here)?);
-    ensure!(other.name()? == NAME, "GET_NAME on the region passed back answers {:?}", other.name()?);
-    ensure!(other.map(SIZE)?.read(0, REPLY.len()) == REPLY, "other bytes than the child's");
+    let other = Region::from(passing::receive(&here)?);
+    ensure!(other.name()? == NAME.to_bytes(), "GET_NAME on the region passed back answers {:?}", other.name()?);
+    ensure!(other.share(SIZE)?.read(0, REPLY.len())? == REPLY, "other bytes than the child's");
     join(child)?;
-    ensure!(mapping.read(2 * PAGE, REPLY.len()) == REPLY, "the child's answer did not arrive");
+    ensure!(mapping.read(2 * PAGE, REPLY.len())? == REPLY, "the child's answer did not arrive");
     Ok(())
 }
 
@@ -114,28 +116,28 @@ fn over_binder(name: &str) -> Result<()> {
         binder.become_manager()?;
         (&ready).write_all(b"!").context("saying that the server is ready")?;
         binder.serve(|Message { descriptor, .. }| {
-            let region = Region::from_fd(descriptor.context("the call carries no descriptor")?);
+            let region = Region::from(descriptor.context("the call carries no descriptor")?);
             answer(&region)?;
             Ok::<_, anyhow::Error>((0, None::<OwnedFd>))
         })
     })?;
     (&told).read_exact(&mut [0]).context("the binder server is gone")?;
-    let region = prepare(Region::open(name)?)?;
-    let mapping = region.map(SIZE)?;
-    mapping.write(PAGE, WORDS);
+    let region = prepare(open(name)?)?;
+    let mapping = region.share(SIZE)?;
+    mapping.write(PAGE, WORDS)?;
     Binder::open_at(BINDER)?.call(1, Some(region.as_fd())).context("calling through binder")?;
     join(server)?;
-    ensure!(mapping.read(2 * PAGE, REPLY.len()) == REPLY, "what the binder server wrote did not arrive");
+    ensure!(mapping.read(2 * PAGE, REPLY.len())? == REPLY, "what the binder server wrote did not arrive");
     Ok(())
 }
 
 /// What the receiver of a region finds in it, and writes.
 fn answer(region: &Region) -> Result<()> {
-    ensure!(region.name()? == NAME, "GET_NAME answers {:?}", region.name()?);
-    ensure!(region.size()? == SIZE, "GET_SIZE answers {}", region.size()?);
-    let mapping = region.map(SIZE)?;
-    ensure!(mapping.read(PAGE, WORDS.len()) == WORDS, "other bytes than the sender's");
-    mapping.write(2 * PAGE, REPLY);
+    ensure!(region.name()? == NAME.to_bytes(), "GET_NAME answers {:?}", region.name()?);
+    ensure!(region.size()? == SIZE as i64, "GET_SIZE answers {}", region.size()?);
+    let mapping = region.share(SIZE)?;
+    ensure!(mapping.read(PAGE, WORDS.len())? == WORDS, "other bytes than the sender's");
+    mapping.write(2 * PAGE, REPLY)?;
     Ok(())
 }
 

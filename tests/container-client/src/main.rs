@@ -12,13 +12,14 @@
 mod android;
 mod exchange;
 mod passing;
-mod region;
 
 use anyhow::{Context, Result, bail, ensure};
-use exchange::{DEVICE, NAME, REPLY, SIZE, WORDS, prepare};
-use region::{PAGE, Region};
+use ashmem_test_client::map::PAGE;
+use ashmem_test_client::region::Region;
+use exchange::{DEVICE, NAME, REPLY, SIZE, WORDS, check_looks, is_pinned, open, prepare};
 use rustix::process::Pid;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::ExitCode;
 
@@ -53,8 +54,8 @@ fn main() -> ExitCode {
 }
 
 fn new_region() -> Result<Region> {
-    let region = Region::open(DEVICE)?;
-    region.check_looks()?;
+    let region = open(DEVICE)?;
+    check_looks(&region)?;
     prepare(region)
 }
 
@@ -77,35 +78,35 @@ fn share() -> Result<()> {
         pid => {
             drop(theirs);
             let region = new_region()?;
-            let mapping = region.map(SIZE)?;
-            mapping.write(PAGE, WORDS);
+            let mapping = region.share(SIZE)?;
+            mapping.write(PAGE, WORDS)?;
             passing::send(&ours, region.as_fd())?;
             let pid = Pid::from_raw(pid).context("fork's answer")?;
             let status = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())?;
             let code = status.and_then(|(_, status)| status.exit_status());
             ensure!(code == Some(0), "the child ended with {code:?}");
-            ensure!(mapping.read(2 * PAGE, REPLY.len()) == REPLY, "the child's answer did not arrive");
+            ensure!(mapping.read(2 * PAGE, REPLY.len())? == REPLY, "the child's answer did not arrive");
             Ok(())
         }
     }
 }
 
 fn answer(socket: &UnixStream) -> Result<()> {
-    let region = Region::from_fd(passing::receive(socket)?);
-    region.check_looks()?;
-    ensure!(region.name()? == NAME, "GET_NAME answers {:?}", region.name()?);
-    ensure!(region.size()? == SIZE, "GET_SIZE answers {}", region.size()?);
-    let mapping = region.map(SIZE)?;
-    ensure!(mapping.read(PAGE, WORDS.len()) == WORDS, "other bytes than the parent's");
-    mapping.write(2 * PAGE, REPLY);
+    let region = Region::from(passing::receive(socket)?);
+    check_looks(&region)?;
+    ensure!(region.name()? == NAME.to_bytes(), "GET_NAME answers {:?}", region.name()?);
+    ensure!(region.size()? == SIZE as i64, "GET_SIZE answers {}", region.size()?);
+    let mapping = region.share(SIZE)?;
+    ensure!(mapping.read(PAGE, WORDS.len())? == WORDS, "other bytes than the parent's");
+    mapping.write(2 * PAGE, REPLY)?;
     Ok(())
 }
 
 /// The mask that the offered region is given: reading and writing.
-const MASK: i32 = libc::PROT_READ | libc::PROT_WRITE;
+const MASK: i64 = (libc::PROT_READ | libc::PROT_WRITE) as i64;
 /// Its pages that are unpinned: from one process of its own container, and from a stranger.
-const UNPINNED: usize = 1;
-const STRANGERS: usize = 3;
+const UNPINNED: u32 = PAGE as u32;
+const STRANGERS: u32 = 3 * PAGE as u32;
 
 /// A socket that is to be found there once it listens: between bind(2) and listen(2) it refuses who comes.
 fn listen(path: &str) -> Result<UnixListener> {
@@ -118,9 +119,9 @@ fn listen(path: &str) -> Result<UnixListener> {
 fn offer(path: &str) -> Result<()> {
     let listener = listen(path)?;
     let region = new_region()?;
-    region.set_mask(MASK)?;
-    let mapping = region.map(SIZE)?;
-    mapping.write(0, WORDS);
+    region.set_mask(MASK as u64)?;
+    let mapping = region.share(SIZE)?;
+    mapping.write(0, WORDS)?;
     loop {
         let (mut visitor, _) = listener.accept().context("accepting a visitor")?;
         passing::send(&visitor, region.as_fd())?;
@@ -130,66 +131,69 @@ fn offer(path: &str) -> Result<()> {
             break;
         }
     }
-    ensure!(!region.is_pinned(UNPINNED)?, "what a process of this container unpinned is pinned");
-    ensure!(region.is_pinned(STRANGERS)?, "a stranger unpinned a page");
-    ensure!(region.name()? == NAME && region.size()? == SIZE && region.mask()? == MASK, "the region has changed");
+    ensure!(!is_pinned(&region, UNPINNED)?, "what a process of this container unpinned is pinned");
+    ensure!(is_pinned(&region, STRANGERS)?, "a stranger unpinned a page");
+    ensure!(
+        region.name()? == NAME.to_bytes() && region.size()? == SIZE as i64 && region.mask()? == MASK,
+        "the region has changed"
+    );
     Ok(())
 }
 
 fn visit(path: &str) -> Result<(UnixStream, Region)> {
     let socket = UnixStream::connect(path).with_context(|| format!("connecting to {path}"))?;
-    let region = Region::from_fd(passing::receive(&socket)?);
+    let region = Region::from(passing::receive(&socket)?);
     Ok((socket, region))
 }
 
 fn join(path: &str) -> Result<()> {
     let (_socket, region) = visit(path)?;
-    region.check_looks()?;
-    ensure!(region.name()? == NAME, "GET_NAME answers {:?}", region.name()?);
+    check_looks(&region)?;
+    ensure!(region.name()? == NAME.to_bytes(), "GET_NAME answers {:?}", region.name()?);
     ensure!(region.mask()? == MASK, "GET_PROT_MASK answers {}", region.mask()?);
-    ensure!(region.map(SIZE)?.read(0, WORDS.len()) == WORDS, "other bytes than the owner's");
-    region.unpin(UNPINNED)?;
-    ensure!(!region.is_pinned(UNPINNED)?, "unpinned and pinned all the same");
+    ensure!(region.share(SIZE)?.read(0, WORDS.len())? == WORDS, "other bytes than the owner's");
+    region.unpin(UNPINNED, PAGE as u32)?;
+    ensure!(!is_pinned(&region, UNPINNED)?, "unpinned and pinned all the same");
     Ok(())
 }
 
 /// A descriptor was passed, and with it the memory, as with any file. The region behind it was not.
 fn stranger(path: &str) -> Result<()> {
     let (mut socket, region) = visit(path)?;
-    ensure!(region.check_looks().is_err(), "it looks like a region of this container");
+    ensure!(check_looks(&region).is_err(), "it looks like a region of this container");
     ensure!(region.mask()? != MASK, "the mask of another container's region is told");
-    ensure!(region.is_pinned(UNPINNED)?, "the pins of another container's region are told");
-    region.unpin(STRANGERS)?;
-    ensure!(region.pin(STRANGERS)? == 0, "a memfd that was never unpinned says it was purged");
-    region.unpin(STRANGERS)?;
-    ensure!(region.set_size(PAGE).is_err(), "SET_SIZE on another container's region");
-    ensure!(region.set_name("taken").is_err(), "SET_NAME on another container's region");
+    ensure!(is_pinned(&region, UNPINNED)?, "the pins of another container's region are told");
+    region.unpin(STRANGERS, PAGE as u32)?;
+    ensure!(region.pin(STRANGERS, PAGE as u32)? == 0, "a memfd that was never unpinned says it was purged");
+    region.unpin(STRANGERS, PAGE as u32)?;
+    ensure!(region.set_size(PAGE as u64).is_err(), "SET_SIZE on another container's region");
+    ensure!(region.set_name(c"taken").is_err(), "SET_NAME on another container's region");
     let own = new_region()?;
-    own.map(SIZE)?.write(0, REPLY);
-    ensure!(own.name()? == NAME, "GET_NAME answers {:?}", own.name()?);
+    own.share(SIZE)?.write(0, REPLY)?;
+    ensure!(own.name()? == NAME.to_bytes(), "GET_NAME answers {:?}", own.name()?);
     socket.write_all(b"end").context("saying end")
 }
 
 /// The page that is unpinned and pinned while others watch.
-const WATCHED: usize = 1;
+const WATCHED: u32 = PAGE as u32;
 
 /// What tools outside the container are to see: one region of this name, in use, and three calls each time, of which one fails.
 fn watched(path: &str) -> Result<()> {
     let listener = listen(path)?;
-    let region = Region::open(DEVICE)?;
-    region.set_name("watched")?;
-    region.set_size(SIZE)?;
-    let mapping = region.map(SIZE)?;
-    mapping.write(0, WORDS);
+    let region = open(DEVICE)?;
+    region.set_name(c"watched")?;
+    region.set_size(SIZE as u64)?;
+    let mapping = region.share(SIZE)?;
+    mapping.write(0, WORDS)?;
     let (mut watcher, _) = listener.accept().context("accepting the watcher")?;
     writeln!(watcher, "{}", std::process::id()).context("telling this process's number")?;
     let words = BufReader::new(watcher.try_clone().context("another descriptor of the socket")?);
     for word in words.lines() {
         match word.context("hearing the watcher")?.as_str() {
             "work" => {
-                region.unpin(WATCHED)?;
-                ensure!(region.pin(WATCHED)? == 0, "purged without a purge");
-                ensure!(region.set_size(PAGE).is_err(), "SET_SIZE on a mapped region");
+                region.unpin(WATCHED, PAGE as u32)?;
+                ensure!(region.pin(WATCHED, PAGE as u32)? == 0, "purged without a purge");
+                ensure!(region.set_size(PAGE as u64).is_err(), "SET_SIZE on a mapped region");
                 writeln!(watcher, "done").context("answering")?;
             }
             "end" => return Ok(()),
