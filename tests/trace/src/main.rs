@@ -4,14 +4,14 @@
 //! `ashmem-trace-test work WHAT FILE` is that small program. `ashmem-trace-test cost SOURCE ASHMEM STRACE` measures what it pays.
 
 mod account;
+mod agreement;
 mod cases;
 mod cost;
 mod faults;
 mod memfd;
 mod program;
 mod region;
-mod scene;
-mod sight;
+mod setup;
 mod tracer;
 mod work;
 
@@ -44,7 +44,7 @@ fn trial(source: &str, ashmem: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    for (name, sources, case) in cases::ALL.iter().chain(sight::ALL).chain(faults::ALL) {
+    for (name, sources, case) in cases::ALL.iter().chain(agreement::ALL).chain(faults::ALL) {
         if !sources.contains(&source) {
             continue;
         }

@@ -23,8 +23,8 @@ pub(crate) fn run(what: &str, file: &str) -> Result<()> {
         "lives" => return lives(file),
         "inside" => return inside(file),
         "forever" => return forever(),
-        "scene" => return crate::scene::play(file),
-        "guest" => return crate::scene::guest(),
+        "scene" => return crate::setup::play(file),
+        "guest" => return crate::setup::guest(),
         "memfds" => return crate::memfd::many(file),
         "sleep" => {
             let seconds: f64 = file.parse().context("reading how long to sleep")?;

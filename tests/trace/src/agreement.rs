@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::account::Account;
 use crate::cases::{Case, EVERY, compare, wait_until};
-use crate::scene::{Processes, Stands};
+use crate::setup::{Processes, Stands};
 use crate::tracer::{Tracer, read};
 
 pub(crate) const ALL: &[Case] =
