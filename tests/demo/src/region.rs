@@ -3,25 +3,24 @@
 use crate::stage::{self, Answer, decimal, shown};
 use anyhow::{Context, Result};
 use ashmem_core::abi;
+use ashmem_test_client::region::{Region as Client, open_path};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The device node.
 pub(crate) const DEVICE: &CStr = c"/dev/ashmem";
 
 /// A descriptor of a region.
 #[derive(Debug)]
-pub(crate) struct Region(OwnedFd);
+pub(crate) struct Region(Client);
 
 impl Region {
     /// open(2) of the device.
     pub(crate) fn open() -> Answer<Self> {
-        let flags = libc::O_RDWR | libc::O_CLOEXEC;
-        // SAFETY: the path is NUL-terminated.
-        let fd = i64::from(unsafe { libc::open(DEVICE.as_ptr(), flags) });
-        let fd = shown("openat", &format!("AT_FDCWD, {DEVICE:?}, O_RDWR|O_CLOEXEC"), fd, |fd| fd.to_string())?;
-        // SAFETY: open has just made this descriptor and nobody else knows it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
+        let opened = open_path(DEVICE.to_bytes(), libc::O_RDWR | libc::O_CLOEXEC);
+        let number = opened.as_ref().map_or(-1, |region| region.fd().into());
+        shown("openat", &format!("AT_FDCWD, {DEVICE:?}, O_RDWR|O_CLOEXEC"), number, decimal)?;
+        Ok(Self(opened?))
     }
 
     /// SET_NAME.
@@ -32,10 +31,9 @@ impl Region {
     /// GET_NAME.
     pub(crate) fn name(&self) -> Result<CString> {
         let mut buffer = [0_u8; abi::NAME_LEN];
-        // SAFETY: GET_NAME writes at most NAME_LEN bytes.
-        let result = unsafe { raw_ioctl(self.0.as_raw_fd(), abi::GET_NAME, buffer.as_mut_ptr() as usize) };
+        let result = self.0.name_to(buffer.as_mut_ptr() as usize).unwrap_or(-1);
         let name = CStr::from_bytes_until_nul(&buffer).context("GET_NAME wrote no NUL")?.to_owned();
-        shown("ioctl", &format!("{}, ASHMEM_GET_NAME, {name:?}", self.0.as_raw_fd()), result, decimal)?;
+        shown("ioctl", &format!("{}, ASHMEM_GET_NAME, {name:?}", self.0.fd()), result, decimal)?;
         Ok(name)
     }
 
@@ -79,7 +77,7 @@ impl Region {
 
     /// mmap(2), shared, from the start.
     pub(crate) fn map(&self, len: usize, prot: i32) -> Answer<Map> {
-        let fd = self.0.as_raw_fd();
+        let fd = self.0.fd();
         // SAFETY: the kernel picks a free place.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd, 0) };
         let arguments = format!("NULL, {len}, {}, MAP_SHARED, {fd}, 0", protection(prot));
@@ -89,12 +87,8 @@ impl Region {
 
     /// What fdinfo says that only the device knows.
     pub(crate) fn fdinfo(&self) -> Result<String> {
-        const GENERIC: [&str; 4] = ["pos:", "flags:", "mnt_id:", "ino:"];
-        let path = format!("/proc/{}/fdinfo/{}", std::process::id(), self.0.as_raw_fd());
-        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        let own = text.lines().filter(|line| !GENERIC.iter().any(|key| line.starts_with(key)));
-        let own: Vec<String> = own.map(|line| line.replace('\t', " ")).collect();
-        Ok(format!("{path}: {}", own.join(", ")))
+        let own = self.0.fdinfo()?.join(", ").replace('\t', " ");
+        Ok(format!("/proc/{}/fdinfo/{}: {own}", std::process::id(), self.0.fd()))
     }
 
     fn pinning(&self, command: u32, name: &str, decode: impl Fn(i64) -> String) -> Answer {
@@ -103,16 +97,14 @@ impl Region {
     }
 
     fn ioctl(&self, command: u32, argument: usize, arguments: &str, decode: impl Fn(i64) -> String) -> Answer {
-        let fd = self.0.as_raw_fd();
-        // SAFETY: where the argument is a pointer, it points at what the request reads.
-        let result = unsafe { raw_ioctl(fd, command, argument) };
-        shown("ioctl", &format!("{fd}, {arguments}"), result, decode)
+        let result = self.0.ioctl("ioctl", command, argument as u64).unwrap_or(-1);
+        shown("ioctl", &format!("{}, {arguments}", self.0.fd()), result, decode)
     }
 }
 
 impl From<OwnedFd> for Region {
     fn from(descriptor: OwnedFd) -> Self {
-        Self(descriptor)
+        Self(descriptor.into())
     }
 }
 
@@ -172,13 +164,6 @@ impl Drop for Map {
         // A refusal is shown; nothing else could be done about it.
         let _ = shown("munmap", &format!("{:#x}, {}", self.at, self.len), result, decimal);
     }
-}
-
-/// # Safety
-/// Where the command takes a pointer, the argument is one to what it reads or writes.
-unsafe fn raw_ioctl(fd: RawFd, command: u32, argument: usize) -> i64 {
-    // SAFETY: the caller's promise. Not libc's ioctl, whose `int` would cut large sizes.
-    unsafe { libc::syscall(libc::SYS_ioctl, fd, u64::from(command), argument) }
 }
 
 fn protection(prot: i32) -> String {
