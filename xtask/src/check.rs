@@ -50,7 +50,7 @@ impl Check {
     }
 }
 
-/// The checks, for whoever runs them among other steps.
+/// The checks, to be run among other steps.
 pub(crate) fn steps() -> Vec<Step> {
     vec![
         Step::new("format", || cargo(&["fmt", "--all", "--check"], &[])),

@@ -53,7 +53,7 @@ impl Fuzz {
     }
 }
 
-/// Every target for so many seconds, for whoever runs them among other steps.
+/// Every target for so many seconds, to be run among other steps.
 pub(crate) fn steps(seconds: u32) -> Vec<Step> {
     targets().map_or_else(
         |error| vec![Step::new("fuzz targets", || Err(error))],

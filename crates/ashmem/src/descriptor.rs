@@ -1,4 +1,4 @@
-//! The calls on any descriptor, whoever made the region behind it.
+//! The calls on any descriptor of a region, from this process or another.
 //!
 //! Each asks the device first and, where the answer is that the descriptor is none of its, looks whether it is a memfd.
 //! A memfd is any unnamed shared memory file, sealed or not, as Android takes them. What is neither is

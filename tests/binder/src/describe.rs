@@ -1,4 +1,4 @@
-//! Commands as a person reads them, for whoever looks on.
+//! Commands as a person reads them.
 
 use crate::protocol::{self, Transaction};
 

@@ -56,7 +56,7 @@ fn perform(me: Player, env: &Env, mut random: Random, operations: u64, link: &Li
             let result = world.perform(&operation, descriptors)?;
             link.send(result.as_bytes())?;
             if result == SENT {
-                // What the other process lets go of for it must be gone before anything else happens.
+                // What the other process releases for it must be gone before anything else happens.
                 descriptors.wait()?;
             }
             result

@@ -107,7 +107,8 @@ fn held_by_mapping(modules: &Modules, flags: i32) -> Result<()> {
     })
 }
 
-/// The inode has nothing of the module's, so whoever opened it needs no module: it may be gone.
+/// The inode has nothing of the module's, so a process that opened it needs no module: the module
+/// may be gone.
 pub(crate) fn reopened_file_outlives(modules: &Modules) -> Result<()> {
     let mut file = None;
     with_module(modules, || {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// Each is run so often bare and at each level, in turns; the fastest counts.
+/// Each is run so often bare and at each level, alternately; the fastest counts.
 const ROUNDS: usize = 5;
 /// Copies of a kernel's headers in the tree: together some 65,000 files, about as many as the kernel's sources are.
 const COPIES: usize = 10;

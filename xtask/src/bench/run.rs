@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-/// The figures are taken so often, bare and at each level in turns, so that a busy moment disturbs all of them alike; of each
+/// The figures are taken so often, bare and at each level alternately, so that a busy moment disturbs all of them alike; of each
 /// the least counts.
 const ROUNDS: usize = 3;
 
