@@ -4,7 +4,8 @@ use crate::descriptor;
 use crate::purge::Purge;
 use std::os::fd::BorrowedFd;
 
-/// A range that stays while this lives, and is unpinned again when it is dropped. Made by [`Region::pin`].
+/// A range that stays while this lives, and is unpinned again when it is dropped. Made by
+/// [`Region::pin`](crate::Region::pin).
 ///
 /// Pins are not counted, neither here nor in the device: the first guard dropped over a page unpins it, however many
 /// others cover it.
