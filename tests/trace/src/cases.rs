@@ -11,6 +11,7 @@ use ashmem_trace::event::{Event, Outcome, Source};
 use ashmem_trace::operation::Operation;
 
 use crate::account::Done;
+use crate::program::COMMAND;
 use crate::tracer::{Tracer, read};
 
 /// A case: its name, the sources it is for, and itself.
@@ -67,7 +68,7 @@ pub(crate) fn compare(told: &Event, done: &Done, pid: i32) -> Result<()> {
     if !(is_unseen && told.source == Source::Agent && told.process.pid == 0) {
         ensure!(told.process.pid == pid && told.process.tid == pid, "{:?} did what {pid} did", told.process);
         ensure!(told.process.container_pid.is_none(), "{:?} is in no container", told.process);
-        ensure!(told.process.command.as_bytes() == b"ashmem-trace-tr", "it is called {}", told.process.command);
+        ensure!(told.process.command.as_bytes() == COMMAND.as_bytes(), "it is called {}", told.process.command);
     }
     let region = told.region.as_ref().with_context(|| format!("{:?} has no region", told.operation))?;
     ensure!(region.name == done.name, "{:?}: the name was told as {:?}", done, region.name);
@@ -168,7 +169,7 @@ fn summary(tracer: &Tracer) -> Result<()> {
             ensure!(row["calls"] == of_it().count() && row["errors"] == errors, "{row} is not what was done");
             calls += of_it().count();
         } else if row["process"]["pid"] != 0 {
-            ensure!(row["process"]["command"] == "ashmem-trace-tr", "{row} is another process");
+            ensure!(row["process"]["command"] == COMMAND, "{row} is another process");
         }
     }
     ensure!(calls == told.events.len(), "{calls} calls were summed of {}", told.events.len());

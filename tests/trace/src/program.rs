@@ -2,6 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 
+/// What the kernel calls this program: as much of its name as it keeps.
+pub(crate) const COMMAND: &str = "ashmem-trace-te";
+
 /// This program's own path.
 pub(crate) fn own_path() -> Result<String> {
     let path = std::env::current_exe().context("finding this program")?;
