@@ -5,7 +5,8 @@ use core::mem::MaybeUninit;
 
 use ashmem_core::Errno;
 use ashmem_core::abi::{self, Pin, Request};
-use ashmem_core::pins::{Census, NeedSpare, Pinned, Pins, Progress, Span};
+use ashmem_core::pins::{Census, NeedSpare, Pinned, Pins, Progress};
+use ashmem_core::range::Span;
 use ashmem_core::store::Store as _;
 
 use crate::name::Name;

@@ -10,7 +10,7 @@
 use core::ptr::NonNull;
 
 use ashmem_core::Errno;
-use ashmem_core::pins::Span;
+use ashmem_core::range::Span;
 
 use crate::glue;
 use crate::range::{Hand, Order};

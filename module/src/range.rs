@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use ashmem_core::Errno;
 use ashmem_core::lru::Lru;
-use ashmem_core::pins::{self, Range, Span};
+use ashmem_core::pins;
+use ashmem_core::range::{Range, Span};
 use ashmem_core::store::{PageSize, Store};
 
 use crate::glue::{self, Account};
@@ -259,9 +260,18 @@ impl Drop for Order {
 /// The kernel's memory for ranges.
 pub(crate) struct Ranges;
 
-impl Store for Ranges {
+impl ashmem_core::range::Ranges for Ranges {
     type Id = Id;
 
+    fn range(&self, id: Id) -> &Range<Id> {
+        // SAFETY: the core never uses an id it has given to `free`, and ids come from `allocate` alone. The result is
+        // not kept beyond the operation at hand. A range's links are cells that no two CPUs touch without a common lock
+        // (the region's for the tree, the order's for the place in it); its bounds and marks are atomic.
+        unsafe { &(*id.0.as_ptr()).range }
+    }
+}
+
+impl Store for Ranges {
     fn page_size(&self) -> PageSize {
         // SAFETY: a constant of the kernel at hand, which has no other pages.
         let shift = unsafe {
@@ -269,13 +279,6 @@ impl Store for Ranges {
             glue::ashmem_page_shift
         };
         PageSize::from_shift(shift)
-    }
-
-    fn range(&self, id: Id) -> &Range<Id> {
-        // SAFETY: the core never uses an id it has given to `free`, and ids come from `allocate` alone. The result is
-        // not kept beyond the operation at hand. A range's links are cells that no two CPUs touch without a common lock
-        // (the region's for the tree, the order's for the place in it); its bounds and marks are atomic.
-        unsafe { &(*id.0.as_ptr()).range }
     }
 
     fn free(&self, id: Id) {

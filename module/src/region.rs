@@ -20,7 +20,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use ashmem_core::Errno;
-use ashmem_core::pins::Span;
+use ashmem_core::range::Span;
 use ashmem_core::region::{Facts, Prot, State};
 
 use crate::glue::{self, Account, File};

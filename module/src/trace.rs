@@ -8,7 +8,7 @@ use core::ffi::{CStr, c_long};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, Ordering};
 
-use ashmem_core::pins::Span;
+use ashmem_core::range::Span;
 
 use crate::glue;
 use crate::region::Region;

@@ -1,21 +1,23 @@
 //! `cargo xtask bench`: what the device costs, the original driver and this project's side by side.
 
 mod chart;
+mod figures;
 mod goals;
 mod inspect;
 mod library;
 mod load;
 mod measure;
 mod record;
+mod results;
 mod run;
 mod trace;
 mod users;
 
-use crate::kernel::Line;
-use crate::vm::Provider;
-use crate::{setup, workspace};
+use crate::debian::host;
+use crate::debian::kernel::Line;
+use crate::machine::Provider;
+use crate::util::workspace;
 use anyhow::{Context, Result};
-use ashmem_bench::Report;
 use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use serde::Serialize;
@@ -68,13 +70,6 @@ enum Choice {
     Users,
 }
 
-/// What was measured of each driver that was asked for.
-#[derive(Debug, Default)]
-struct Results {
-    reference: Option<Report>,
-    module: Option<Report>,
-}
-
 impl Bench {
     /// Measures and shows.
     pub(crate) fn run(self) -> Result<ExitCode> {
@@ -85,22 +80,22 @@ impl Bench {
             Choice::Run => return self.on_host(),
             Choice::Trace => return self.traced(),
             Choice::Library => {
-                setup::ensure(&[Line::V5_10])?;
+                host::ensure(&[Line::V5_10])?;
                 let rows = library::measure()?;
                 return self.show(&rows, &library::table(&rows));
             }
             Choice::Inspect => {
-                setup::ensure(&[])?;
+                host::ensure(&[])?;
                 let rows = inspect::measure()?;
                 return self.show(&rows, &inspect::table(&rows));
             }
             Choice::Users => {
-                setup::ensure(&[])?;
+                host::ensure(&[])?;
                 let rows = users::measure()?;
                 return self.show(&rows, &users::table(&rows));
             }
         };
-        setup::ensure(&[Line::V5_10])?;
+        host::ensure(&[Line::V5_10])?;
         let results = measure::run(providers)?;
         let rows = goals::rows(&results);
         if self.json {
@@ -125,13 +120,13 @@ impl Bench {
     }
 
     fn traced(&self) -> Result<ExitCode> {
-        setup::ensure(&[Line::V6_1])?;
+        host::ensure(&[Line::V6_1])?;
         let report = trace::measure()?;
         self.show(&report, &report.table())
     }
 
     fn on_host(&self) -> Result<ExitCode> {
-        setup::ensure(&[])?;
+        host::ensure(&[])?;
         let report = run::measure()?;
         self.show(&report, &report.table())
     }

@@ -1,9 +1,13 @@
 //! `cargo xtask check`: what can be said about the sources without running them.
 
 mod eager;
+mod imports;
+mod layers;
+mod subjects;
 
-use crate::steps::{Account, Step, Verdict};
-use crate::{process, setup, workspace};
+use crate::debian::host;
+use crate::util::steps::{Runner, Step, StepResult, only};
+use crate::util::{process, workspace};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
@@ -26,22 +30,27 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Check format, lints, guards, documentation, licences, wording, the threat model's tests, setup's packages
+/// Check format, lints, guards, documentation, layers, licences, wording, the threat model, commits, packages
 ///
-/// All checks run whatever became of the others; the last line counts them. Nothing is changed.
+/// Layers: no file imports another that imports it, and crates and folders import only what ARCHITECTURE.md draws below
+/// them. Commits: the subjects of those that are not on `main` yet. All checks run whatever became of the others; the last line counts them. Nothing is changed.
 #[derive(Debug, Args)]
-pub(crate) struct Check {}
+pub(crate) struct Check {
+    /// Only checks whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
 
 impl Check {
     /// Runs every check.
     pub(crate) fn run(self) -> ExitCode {
-        let mut account = Account::default();
-        account.in_turn(steps());
-        account.close()
+        let mut runner = Runner::default();
+        runner.sequential(only(self.only.as_deref(), steps()));
+        runner.close()
     }
 }
 
-/// The checks, for whoever runs them among other steps.
+/// The checks, to be run among other steps.
 pub(crate) fn steps() -> Vec<Step> {
     vec![
         Step::new("format", || cargo(&["fmt", "--all", "--check"], &[])),
@@ -55,17 +64,20 @@ pub(crate) fn steps() -> Vec<Step> {
                 &[("RUSTDOCFLAGS", "-D warnings")],
             )
         }),
+        Step::new("layers", layers),
         Step::new("licences", licences),
+        Step::new("manifests", manifests),
+        Step::new("commit subjects", commit_subjects),
         Step::new("wording", wording),
         Step::new("threat model", threats),
-        Step::new("packages", setup::beside_cross_compiler),
+        Step::new("packages", host::beside_cross_compiler),
     ]
 }
 
 /// No lock's guard is made before the lock is held.
-fn guards() -> Result<Verdict> {
+fn guards() -> Result<StepResult> {
     let sources = sources()?;
-    Ok(verdict(&eager::guards(&sources)?, format!("{} files", sources.len())))
+    Ok(step_result(&eager::guards(&sources)?, format!("{} files", sources.len())))
 }
 
 /// Every source in Rust: its path and its text.
@@ -77,23 +89,85 @@ fn sources() -> Result<Vec<(String, String)>> {
     tracked(&["*.rs"])?.into_iter().map(read).collect()
 }
 
-fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Verdict> {
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<StepResult> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(arguments).envs(environment.iter().copied()).current_dir(workspace::root());
     let (text, status) = process::capture_both(&mut cargo)?;
     Ok(if status.success() {
-        Verdict::Passed(String::new())
+        StepResult::Passed(String::new())
     } else {
-        Verdict::Failed(format!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status)))
+        StepResult::Failed(format!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status)))
     })
+}
+
+/// What cargo knows of the workspace and all that it depends on.
+fn metadata() -> Result<Value> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["metadata", "--format-version", "1", "--locked"]).current_dir(workspace::root());
+    serde_json::from_str(&process::capture(&mut cargo)?).context("reading cargo's metadata")
+}
+
+/// No files import each other, and crates and folders import as ARCHITECTURE.md draws them.
+fn layers() -> Result<StepResult> {
+    let root = workspace::root();
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).context("reading ARCHITECTURE.md")?;
+    let mut pictures = layers::pictures(&page);
+    let metadata = metadata()?;
+    let (crates, between) = layers::crates(&metadata)?;
+
+    let mut wrong = layers::compare("crates", pictures.remove("crates").as_ref(), &crates, &between);
+    let fuzz_targets = tracked(&["fuzz/fuzz_targets/*.rs"])?.into_iter().map(|file| root.join(file));
+    let mut arrows = imports::Arrows::new();
+    for top in layers::targets(&metadata).into_iter().map(Into::into).chain(fuzz_targets) {
+        for ((from, to), names) in imports::arrows(&top)? {
+            let short = |file: &Path| file.strip_prefix(root).unwrap_or(file).to_owned();
+            arrows.entry((short(&from), short(&to))).or_default().extend(names);
+        }
+    }
+    wrong.extend(imports::circles(&arrows));
+    // Of a folder: what the pictures that are left are of.
+    for (folder, picture) in &pictures {
+        let (members, between) = layers::folders(Path::new(folder), &arrows);
+        wrong.extend(layers::compare(folder, Some(picture), &members, &between));
+    }
+    let note =
+        format!("{} crates, {} imports between files, {} folders drawn", crates.len(), arrows.len(), pictures.len());
+    Ok(step_result(&wrong, note))
+}
+
+/// Each dependency's version stands once, in the workspace's own manifest.
+fn manifests() -> Result<StepResult> {
+    let own = tracked(&["*/Cargo.toml"])?;
+    let own: Vec<_> = own.iter().filter(|file| !file.starts_with("fuzz/")).collect();
+    let mut wrong = Vec::new();
+    for file in &own {
+        let text = fs::read_to_string(workspace::root().join(file)).with_context(|| format!("reading {file}"))?;
+        let mut lists = false;
+        for (number, line) in text.lines().enumerate() {
+            if line.starts_with('[') {
+                lists = line.ends_with("dependencies]");
+            } else if lists && line.contains('=') && !line.contains("workspace = true") {
+                wrong.push(format!("{file}:{}: not from [workspace.dependencies]: {line}", number + 1));
+            }
+        }
+    }
+    Ok(step_result(&wrong, format!("{} manifests", own.len())))
+}
+
+/// The commits that are not on `main` yet have subjects as CONTRIBUTING.md asks.
+fn commit_subjects() -> Result<StepResult> {
+    let git = |words: &[&str]| process::capture(Command::new("git").args(words).current_dir(workspace::root()));
+    let Ok(base) = git(&["merge-base", "HEAD", "main"]) else {
+        return Ok(StepResult::Skipped("there is no branch main to compare with".to_owned()));
+    };
+    let log = git(&["log", "--no-merges", "--format=%h %s", &format!("{}..HEAD", base.trim())])?;
+    Ok(step_result(&subjects::wrong(&log), format!("{} new commits", log.lines().count())))
 }
 
 /// Our crates carry the licence their place asks for, the module's C files say theirs, and no dependency has one we
 /// cannot ship.
-fn licences() -> Result<Verdict> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["metadata", "--format-version", "1", "--locked"]).current_dir(workspace::root());
-    let metadata: Value = serde_json::from_str(&process::capture(&mut cargo)?).context("reading cargo's metadata")?;
+fn licences() -> Result<StepResult> {
+    let metadata = metadata()?;
     let packages = metadata.get("packages").and_then(Value::as_array).context("cargo's metadata names no packages")?;
     let mut wrong = Vec::new();
     for package in packages {
@@ -123,7 +197,7 @@ fn licences() -> Result<Verdict> {
             wrong.push(format!("{file}: the first line is no `SPDX-License-Identifier: GPL-2.0`"));
         }
     }
-    Ok(verdict(&wrong, format!("{} packages, {} C files", packages.len(), sources.len())))
+    Ok(step_result(&wrong, format!("{} packages, {} C files", packages.len(), sources.len())))
 }
 
 fn is_allowed(licence: &str) -> bool {
@@ -132,7 +206,7 @@ fn is_allowed(licence: &str) -> bool {
 }
 
 /// No tracked file holds words of unfinished work, or names a place outside this repository.
-fn wording() -> Result<Verdict> {
+fn wording() -> Result<StepResult> {
     // Each in two halves, so that this list is not its own finding.
     let unfinished =
         [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["HA", "CK"], ["to", "do!"], ["unimple", "mented!"], ["db", "g!("]];
@@ -153,11 +227,11 @@ fn wording() -> Result<Verdict> {
             }
         }
     }
-    Ok(verdict(&wrong, format!("{} files", files.len())))
+    Ok(step_result(&wrong, format!("{} files", files.len())))
 }
 
 /// Each line of docs/security.md names a test that there is.
-fn threats() -> Result<Verdict> {
+fn threats() -> Result<StepResult> {
     let page = fs::read_to_string(workspace::root().join("docs/security.md")).context("reading docs/security.md")?;
     let sources = sources()?;
     let (mut lines, mut names, mut wrong) = (0, 0, Vec::new());
@@ -179,7 +253,7 @@ fn threats() -> Result<Verdict> {
     if lines == 0 {
         wrong.push("docs/security.md has no table of threats".to_owned());
     }
-    Ok(verdict(&wrong, format!("{lines} threats, {names} tests")))
+    Ok(step_result(&wrong, format!("{lines} threats, {names} tests")))
 }
 
 /// Whether this names a test of these sources: a function by its path, a module of tests, a case or a group of cases of the
@@ -202,8 +276,7 @@ fn is_test(name: &str, sources: &[(String, String)]) -> bool {
     let case = name.strip_suffix('*').map_or_else(|| format!("\"{name}\""), |group| format!("\"{group}"));
     let is_case = any(&|file, text| file.contains("conformance/src/cases/") && text.contains(&case));
     let is_target = any(&|file, _| file.ends_with(&format!("fuzz_targets/{name}.rs")));
-    let is_trial =
-        any(&|file, text| file.contains("ashmem-module-trial/src/") && text.contains(&format!("name: \"{name}\"")));
+    let is_trial = any(&|file, text| file.contains("tests/module/src/") && text.contains(&format!("name: \"{name}\"")));
     let step = name.trim_end_matches(" …");
     // Not in this file, which names some to try them out.
     let is_step =
@@ -225,8 +298,8 @@ fn tracked(patterns: &[&str]) -> Result<Vec<String>> {
     Ok(list.split('\0').filter(|file| !file.is_empty()).filter(exists).map(str::to_owned).collect())
 }
 
-fn verdict(wrong: &[String], note: String) -> Verdict {
-    if wrong.is_empty() { Verdict::Passed(note) } else { Verdict::Failed(wrong.join("\n")) }
+fn step_result(wrong: &[String], note: String) -> StepResult {
+    if wrong.is_empty() { StepResult::Passed(note) } else { StepResult::Failed(wrong.join("\n")) }
 }
 
 #[cfg(test)]
@@ -237,10 +310,10 @@ mod tests {
     fn a_test_is_known_by_its_place_and_nothing_else_passes_for_one() {
         let sources = [
             ("crates/agent/src/oci.rs", "mod tests {\n    #[test]\n    fn it_holds() {}\n    fn helper() {}\n}"),
-            ("crates/ashmem-conformance/src/cases/security.rs", "Case::new(\"security.race\", …)"),
+            ("tests/conformance/src/cases/security.rs", "Case::new(\"security.race\", …)"),
             ("fuzz/fuzz_targets/lxc.rs", ""),
-            ("crates/ashmem-module-trial/src/neighbours/mod.rs", "Trial {\n        name: \"move-pages\",\n"),
-            ("xtask/src/containers.rs", "Step::new(\"LXC containers\", …)"),
+            ("tests/module/src/neighbours/mod.rs", "Trial {\n        name: \"move-pages\",\n"),
+            ("xtask/src/integration/containers/mod.rs", "Step::new(\"LXC containers\", …)"),
         ]
         .map(|(file, text)| (file.to_owned(), text.to_owned()));
         for name in [

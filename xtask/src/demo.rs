@@ -3,8 +3,8 @@
 mod module;
 mod run;
 
-use crate::kernel::Line;
-use crate::setup;
+use crate::debian::host;
+use crate::debian::kernel::Line;
 use anyhow::Result;
 use clap::Args;
 use std::io::IsTerminal;
@@ -42,7 +42,7 @@ impl Demo {
     /// Plays it; the status says whether everything held.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let colours = std::io::stdout().is_terminal();
-        setup::ensure(if self.only == Some(Way::Run) { &[] } else { std::slice::from_ref(&self.kernel) })?;
+        host::ensure(if self.only == Some(Way::Run) { &[] } else { std::slice::from_ref(&self.kernel) })?;
         let mut held = true;
         if self.only != Some(Way::Module) {
             println!("1. Without a module\n");

@@ -2,8 +2,8 @@
 
 pub(crate) mod module;
 
-use crate::steps::{Account, Step, Verdict};
-use crate::{process, tools, workspace};
+use crate::util::steps::{Runner, Step, StepResult};
+use crate::util::{process, tools, workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::fs;
@@ -47,13 +47,13 @@ impl Fuzz {
             bail!("{unknown} is no fuzz target; there are {}", all.join(", "));
         }
         let wanted = if self.targets.is_empty() { all } else { self.targets };
-        let mut account = Account::default();
-        account.in_turn(wanted.into_iter().map(|target| step(target, self.seconds)));
-        Ok(account.close())
+        let mut runner = Runner::default();
+        runner.sequential(wanted.into_iter().map(|target| step(target, self.seconds)));
+        Ok(runner.close())
     }
 }
 
-/// Every target for so many seconds, for whoever runs them among other steps.
+/// Every target for so many seconds, to be run among other steps.
 pub(crate) fn steps(seconds: u32) -> Vec<Step> {
     targets().map_or_else(
         |error| vec![Step::new("fuzz targets", || Err(error))],
@@ -75,7 +75,7 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn fuzz(target: &str, seconds: u32) -> Result<Verdict> {
+fn fuzz(target: &str, seconds: u32) -> Result<StepResult> {
     let cache = workspace::cache("fuzz")?;
     let corpus = workspace::cache(&format!("fuzz/corpus/{target}"))?;
     let seeds = workspace::root().join("fuzz/seeds").join(target);
@@ -89,7 +89,7 @@ fn fuzz(target: &str, seconds: u32) -> Result<Verdict> {
     command.args(["--", &format!("-max_total_time={seconds}")]).current_dir(workspace::root());
     let (text, status) = process::capture_both(&mut command)?;
     if !status.success() {
-        return Ok(Verdict::Failed(format!(
+        return Ok(StepResult::Failed(format!(
             "it ended with {}:\n{}",
             process::describe(status),
             process::tail(text.as_bytes())
@@ -98,5 +98,5 @@ fn fuzz(target: &str, seconds: u32) -> Result<Verdict> {
     // libFuzzer's own last word: `Done 1234567 runs in 61 second(s)`.
     let runs =
         text.lines().rev().find(|line| line.starts_with("Done ")).context("libFuzzer did not say how often it ran")?;
-    Ok(Verdict::Passed(runs.trim_start_matches("Done ").to_owned()))
+    Ok(StepResult::Passed(runs.trim_start_matches("Done ").to_owned()))
 }

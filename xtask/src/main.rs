@@ -1,43 +1,25 @@
 //! `cargo xtask`: everything a person runs. One verb a file; `cargo xtask VERB --help` teaches each.
 //!
-//! A verb is a `clap` structure with a `run` that says by its exit code how it went. What several verbs need has a file of
-//! its own beside them: kernels, the machine they run in, the cache.
+//! A verb is a `clap` structure with a `run` that says by its exit code how it went; its file stands here. Folders are what
+//! verbs stand on, each only on those before it: `util`, `debian`, `build`, `machine`, `integration`. A folder with a verb's
+//! name is that verb's own.
 
-mod archive;
 mod bench;
-mod cdi;
+mod build;
 mod check;
-mod chroot;
 mod conformance;
-mod console;
-mod containers;
+mod debian;
 mod demo;
-mod doctor;
 mod fuzz;
-mod help;
-mod image;
-mod initramfs;
-mod kernel;
-mod kubernetes;
+mod integration;
 mod library;
+mod machine;
 mod module;
-mod neighbours;
 mod package;
-mod perfetto;
-mod process;
-mod pypi;
-mod qemu;
-mod recipes;
-mod report;
 mod setup;
-mod static_program;
-mod steps;
 mod test;
-mod tools;
-mod tracing;
+mod util;
 mod vm;
-mod waydroid;
-mod workspace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -3,15 +3,19 @@
 //! A new proof is a function that returns a [`Step`], added to one of the two lists below: `here` for what runs on this
 //! machine and wants all of it, `booted` for what runs in a machine of its own beside others.
 
-use crate::conformance::{self, Comparison, Level, OPERATIONS};
-use crate::kernel::{Kernel, Line};
-use crate::module::{self, Flavour};
-use crate::steps::{Account, Step, Verdict};
-use crate::vm::{self, Options, Provider, VmOutcome, VmRequest};
-use crate::{
-    cdi, check, containers, doctor, fuzz, help, kubernetes, library, neighbours, package, perfetto, process, recipes,
-    report, setup, static_program, tracing, waydroid, workspace,
+use crate::build::module::{self, Flavour};
+use crate::build::static_program;
+use crate::debian::host;
+use crate::debian::kernel::{Kernel, Line};
+use crate::integration::suite::{self, Comparison, Level, OPERATIONS};
+use crate::integration::{
+    cdi, containers, doctor, help, kubernetes, library, neighbours, packages, perfetto, recipes, report, tracing,
+    waydroid,
 };
+use crate::machine::{self, Options, Provider, VmRequest};
+use crate::util::steps::{Runner, Step, StepResult, only};
+use crate::util::{process, workspace};
+use crate::{check, fuzz};
 use anyhow::Result;
 use clap::Args;
 use std::process::{Command, ExitCode};
@@ -45,16 +49,17 @@ pub(crate) struct Test {
 impl Test {
     /// Runs every step.
     pub(crate) fn run(self) -> ExitCode {
-        let mut account = Account::default();
-        account.in_turn([Step::new("setup", || setup::ensure(&Line::ALL).map(|()| Verdict::Passed(String::new())))]);
-        if !account.is_clean() {
+        let mut runner = Runner::default();
+        runner
+            .sequential([Step::new("setup", || host::ensure(&Line::ALL).map(|()| StepResult::Passed(String::new())))]);
+        if !runner.is_clean() {
             // Without what the steps stand on, each would only fail for the same reason.
-            return account.close();
+            return runner.close();
         }
         let lanes = thread::available_parallelism().map_or(1, usize::from);
-        account.in_turn(self.wanted(self.here()));
-        account.side_by_side(lanes, self.wanted(self.booted()));
-        account.close()
+        runner.sequential(only(self.only.as_deref(), self.here()));
+        runner.parallel(lanes, only(self.only.as_deref(), self.booted()));
+        runner.close()
     }
 
     fn here(&self) -> Vec<Step> {
@@ -73,8 +78,8 @@ impl Test {
             // One after another, for each takes all processors.
             steps.extend(Line::DEBUG.map(|line| {
                 Step::new(format!("debug kernel {line}"), move || {
-                    setup::ensure(&[line])?;
-                    Ok(Verdict::Passed(Kernel::fetch(line)?.version))
+                    host::ensure(&[line])?;
+                    Ok(StepResult::Passed(Kernel::fetch(line)?.version))
                 })
             }));
         }
@@ -95,10 +100,10 @@ impl Test {
         steps.extend(Line::ALL.map(trial));
         steps.extend(library::booted());
         let traced: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1] };
-        steps.extend(traced.iter().map(|line| tracing::module(*line, verdict)));
+        steps.extend(traced.iter().map(|line| tracing::module(*line)));
         steps.extend(Line::ALL.map(races));
         let besieged: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1, Line::Newest] };
-        steps.extend(besieged.iter().flat_map(|line| neighbours::steps(*line, self.all, verdict)));
+        steps.extend(besieged.iter().flat_map(|line| neighbours::steps(*line, self.all)));
         steps.extend(Line::ALL.map(fuzz::module::step));
         steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
@@ -110,24 +115,14 @@ impl Test {
             steps.push(recipes::tracing_on_module());
             steps.push(under_run_booted(Line::V6_1));
             steps.push(waydroid::booted());
-            steps.extend(package::steps());
+            steps.extend(packages::steps());
         }
         steps
-    }
-
-    /// The steps as they are to be taken: one that `only` leaves out is skipped, and counted as such.
-    fn wanted(&self, steps: Vec<Step>) -> impl Iterator<Item = Step> {
-        steps.into_iter().map(|step| match &self.only {
-            Some(text) if !step.name().contains(text.as_str()) => {
-                Step::new(step.name(), || Ok(Verdict::Skipped("left out by --only".to_owned())))
-            }
-            _ => step,
-        })
     }
 }
 
 /// The tests that cargo finds by these words.
-fn cargo_tests(which: &[&str]) -> Result<Verdict> {
+fn cargo_tests(which: &[&str]) -> Result<StepResult> {
     let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let with_nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     let mut command = cargo();
@@ -138,7 +133,7 @@ fn cargo_tests(which: &[&str]) -> Result<Verdict> {
     command.env("ASHMEM_SET_UP", "1");
     let (text, status) = process::capture_both(&mut command)?;
     if !status.success() {
-        return Ok(Verdict::Failed(format!(
+        return Ok(StepResult::Failed(format!(
             "{} ended with {}:\n{text}",
             process::line(&command),
             process::describe(status)
@@ -150,13 +145,13 @@ fn cargo_tests(which: &[&str]) -> Result<Verdict> {
     let skips: Vec<_> = text.lines().map(str::trim).filter(|line| line.starts_with("skipped: ")).collect();
     let skips =
         if skips.is_empty() { String::new() } else { format!("; {} left out: {}", skips.len(), skips.join("; ")) };
-    Ok(Verdict::Passed(format!("{}{skips}", summaries.join("; "))))
+    Ok(StepResult::Passed(format!("{}{skips}", summaries.join("; "))))
 }
 
 /// The suite on one provider.
 fn suite(provider: Provider, kernel: Line) -> Step {
     Step::new(format!("suite on {provider}, kernel {kernel}"), move || {
-        conformance::in_machine(provider, kernel, &[], false).map(|outcome| verdict(&outcome))
+        suite::in_machine(provider, kernel, &[], false).map(|outcome| outcome.step_result())
     })
 }
 
@@ -171,20 +166,20 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
     let name = format!("suite under ashmem run{words}{user_words}");
     Step::new(name, move || {
         if user.is_some() && !rustix::process::getuid().is_root() {
-            return Ok(Verdict::Skipped("this is an ordinary user already".to_owned()));
+            return Ok(StepResult::Skipped("this is an ordinary user already".to_owned()));
         }
-        let (output, status) = conformance::under_run(level, user)?;
+        let (output, status) = suite::under_run(level, user)?;
         if !status.success() {
-            return Ok(Verdict::Failed(format!("it ended with {}:\n{output}", process::describe(status))));
+            return Ok(StepResult::Failed(format!("it ended with {}:\n{output}", process::describe(status))));
         }
-        Ok(Verdict::Passed(output.trim_end().lines().last().unwrap_or_default().to_owned()))
+        Ok(StepResult::Passed(output.trim_end().lines().last().unwrap_or_default().to_owned()))
     })
 }
 
 /// The suite under `ashmem run` in a machine, where there is binder, memory may be filled, and the kernel is an older one.
 fn under_run_booted(kernel: Line) -> Step {
     Step::new(format!("suite under ashmem run, kernel {kernel}"), move || {
-        conformance::under_run_in_machine(Level::Full, kernel, &[], false).map(|outcome| verdict(&outcome))
+        suite::under_run_in_machine(Level::Full, kernel, &[], false).map(|outcome| outcome.step_result())
     })
 }
 
@@ -197,19 +192,20 @@ fn trial(kernel: Line) -> Step {
         };
         let file = vec![put(Flavour::Plain, "plain.ko")?, put(Flavour::Faults, "faults.ko")?];
         let options = Options { provider: Provider::None, file, ..Options::default() };
-        let program = static_program::build("ashmem-module-trial")?;
+        let program = static_program::build("ashmem-module-test")?;
         let arguments = vec!["/plain.ko".to_owned(), "/faults.ko".to_owned()];
-        vm::run(&VmRequest { kernel, options, program, arguments, live: false }).map(|outcome| verdict(&outcome))
+        machine::run(&VmRequest { kernel, options, program, arguments, live: false })
+            .map(|outcome| outcome.step_result())
     })
 }
 
 /// Every request with each of its allocations made to fail, on the kernel that can.
 fn failslab() -> Step {
     Step::new("every allocation made to fail, kernel kasan", move || {
-        let program = static_program::build("ashmem-module-trial")?;
+        let program = static_program::build("ashmem-module-test")?;
         let (options, arguments) = (Options::default(), vec!["--failslab".to_owned()]);
         let request = VmRequest { kernel: Line::Kasan, options, program, arguments, live: false };
-        vm::run(&request).map(|outcome| verdict(&outcome))
+        machine::run(&request).map(|outcome| outcome.step_result())
     })
 }
 
@@ -217,26 +213,15 @@ fn failslab() -> Step {
 fn races(kernel: Line) -> Step {
     Step::new(format!("30 s of races, kernel {kernel}"), move || {
         let arguments = ["--stress".to_owned(), "30".to_owned()];
-        conformance::in_machine(Provider::Module, kernel, &arguments, false).map(|outcome| verdict(&outcome))
+        suite::in_machine(Provider::Module, kernel, &arguments, false).map(|outcome| outcome.step_result())
     })
-}
-
-/// What became of a program with a closing line of its own, which is the note.
-fn verdict(outcome: &VmOutcome) -> Verdict {
-    let said = String::from_utf8_lossy(&outcome.stdout);
-    if outcome.status.is_success() {
-        let (closing, boot) = (said.trim_end().lines().last().unwrap_or_default(), outcome.boot.unwrap_or_default());
-        return Verdict::Passed(format!("{closing} (booted in {:.1} s)", boot.as_secs_f64()));
-    }
-    let complaints = String::from_utf8_lossy(&outcome.stderr);
-    Verdict::Failed(format!("{}\n{said}{complaints}", outcome.status))
 }
 
 fn differential(seed: u64) -> Step {
     Step::new(format!("random sequence {seed}, reference against module"), move || {
-        Ok(match conformance::differential(seed, OPERATIONS)? {
-            Comparison::Same { lines } => Verdict::Passed(format!("{lines} lines, the same to the byte")),
-            Comparison::Different(difference) => Verdict::Failed(difference),
+        Ok(match suite::differential(seed, OPERATIONS)? {
+            Comparison::Same { lines } => StepResult::Passed(format!("{lines} lines, the same to the byte")),
+            Comparison::Different(difference) => StepResult::Failed(difference),
         })
     })
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use ashmem_core::lru::Lru;
-use ashmem_core::pins::Range;
+use ashmem_core::range::{Range, Ranges};
 use ashmem_core::store::{PageSize, Store};
 
 /// Ranges of one table at most, some hundred MiB of them: whoever unpins every other page of ever more regions shall not
@@ -70,15 +70,17 @@ impl Default for Arena {
     }
 }
 
-impl Store for Arena {
+impl Ranges for Arena {
     type Id = u32;
-
-    fn page_size(&self) -> PageSize {
-        self.page
-    }
 
     fn range(&self, id: u32) -> &Range<u32> {
         &self.ranges[id as usize]
+    }
+}
+
+impl Store for Arena {
+    fn page_size(&self) -> PageSize {
+        self.page
     }
 
     fn free(&self, id: u32) {

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ashmem_core::pins::Span;
+use ashmem_core::range::Span;
 use ashmem_core::store::PageSize;
 use rustix::fs::inotify::{self, WatchFlags};
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags, Stat};

@@ -66,7 +66,7 @@ impl Origin {
     }
 
     fn punch(&mut self, pages: u64, holders: &HashMap<Key, OwnedFd>) -> u64 {
-        use ashmem_core::store::Store;
+        use ashmem_core::{range::Ranges, store::Store};
         let mut freed = 0;
         for (id, key) in self.purge_order() {
             if freed >= pages {

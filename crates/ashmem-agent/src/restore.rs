@@ -3,7 +3,8 @@
 use std::os::fd::OwnedFd;
 
 use ashmem_core::abi::{Pin, Request};
-use ashmem_core::pins::{self, Span};
+use ashmem_core::pins;
+use ashmem_core::range::{Ranges as _, Span};
 use ashmem_core::region::{Prot, Refusal};
 use ashmem_core::store::Store as _;
 use rustix::io::Result;

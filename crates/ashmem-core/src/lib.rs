@@ -6,6 +6,7 @@
 //! - [`abi`]: the ioctl numbers and structures, and the decoding of `(cmd, arg)` into a [`abi::Request`];
 //! - [`region`]: one region's name, size, protection mask and whether it is mapped, and each request's checks in order;
 //! - [`pins`]: the unpinned ranges of one region, in a balanced tree;
+//! - [`range`]: one of these ranges, and where ranges live;
 //! - [`lru`]: the order in which the unpinned ranges of all regions are purged;
 //! - [`store`]: what a shell provides: memory for ranges, and the lock around the purge order.
 //!
@@ -20,6 +21,7 @@ pub mod abi;
 mod errno;
 pub mod lru;
 pub mod pins;
+pub mod range;
 pub mod region;
 pub mod store;
 mod tree;

@@ -1,25 +1,12 @@
 //! The purge order: every unpinned range that still holds its pages, over all regions, oldest first (SHR-04).
 //!
 //! A list threaded through the ranges themselves, so that putting in and taking out cost the same whatever its length.
-//! Its links, and nothing else of a range, are guarded by the one lock of [`Store::with_lru`].
+//! Its links, and nothing else of a range, are guarded by the one lock of [`crate::store::Store::with_lru`].
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::pins::{Range, Share};
-use crate::store::Store;
-
-/// A range's place in the purge order.
-pub(crate) struct Place<Id> {
-    older: Cell<Option<Id>>,
-    younger: Cell<Option<Id>>,
-}
-
-impl<Id> Place<Id> {
-    pub(crate) const fn nowhere() -> Self {
-        Self { older: Cell::new(None), younger: Cell::new(None) }
-    }
-}
+use crate::range::{Range, Ranges};
 
 /// The least recently unpinned order.
 pub struct Lru<Id> {
@@ -80,7 +67,7 @@ impl<Id: Copy + Eq> Lru<Id> {
     }
 
     /// The range to purge after `id`.
-    pub fn after(&self, store: &impl Store<Id = Id>, id: Id) -> Option<Id> {
+    pub fn after(&self, store: &impl Ranges<Id = Id>, id: Id) -> Option<Id> {
         store.range(id).place.younger.get()
     }
 
@@ -96,13 +83,13 @@ impl<Id: Copy + Eq> Lru<Id> {
     }
 
     /// Puts a range, whose bounds are set, at the young end.
-    pub(crate) fn push(&self, store: &impl Store<Id = Id>, share: &Share, id: Id) {
+    pub(crate) fn push(&self, store: &impl Ranges<Id = Id>, share: &Share, id: Id) {
         self.link(store, id);
         self.ranges.set(self.ranges.get().wrapping_add(1));
         self.resize(share, 0, store.range(id).pages());
     }
 
-    fn link(&self, store: &impl Store<Id = Id>, id: Id) {
+    fn link(&self, store: &impl Ranges<Id = Id>, id: Id) {
         let range = store.range(id);
         let older = self.youngest.replace(Some(id));
         range.place.older.set(older);
@@ -114,19 +101,19 @@ impl<Id: Copy + Eq> Lru<Id> {
     }
 
     /// Takes a range out, before its bounds change.
-    pub(crate) fn remove(&self, store: &impl Store<Id = Id>, share: &Share, id: Id) {
+    pub(crate) fn remove(&self, store: &impl Ranges<Id = Id>, share: &Share, id: Id) {
         self.unlink(store, id);
         self.ranges.set(self.ranges.get().wrapping_sub(1));
         self.resize(share, store.range(id).pages(), 0);
     }
 
     /// Makes a range the youngest.
-    pub fn renew(&self, store: &impl Store<Id = Id>, id: Id) {
+    pub fn renew(&self, store: &impl Ranges<Id = Id>, id: Id) {
         self.unlink(store, id);
         self.link(store, id);
     }
 
-    fn unlink(&self, store: &impl Store<Id = Id>, id: Id) {
+    fn unlink(&self, store: &impl Ranges<Id = Id>, id: Id) {
         let range: &Range<Id> = store.range(id);
         let (older, younger) = (range.place.older.take(), range.place.younger.take());
         match older {
@@ -146,5 +133,26 @@ impl<Id: Copy + Eq> Lru<Id> {
 impl<Id> Default for Lru<Id> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// How many pages of one region are in the purge order. Written under the order's lock, read by anyone.
+#[derive(Default)]
+pub struct Share(AtomicU64);
+
+impl Share {
+    /// Of a region without unpinned ranges.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// How many pages.
+    pub fn pages(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Ranges of a region share no page, so that this can neither overflow nor fall below zero.
+    pub(crate) fn change(&self, before: u64, after: u64) {
+        self.0.store(self.pages().wrapping_sub(before).wrapping_add(after), Ordering::Relaxed);
     }
 }

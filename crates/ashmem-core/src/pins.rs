@@ -6,154 +6,17 @@
 //!
 //! Two locks. The region's guards the tree. The one of [`Store::with_lru`] guards the order, and with it every range that
 //! has a place there: its bounds change and its purged mark is set under that lock alone. So a purge needs no region's
-//! lock, and whoever holds a region's must ask under the other whether a range has been purged by now.
+//! lock, and a caller that holds a region's must ask under the other whether a range has been purged by now.
 //!
 //! Nothing here allocates: an operation that may need a range more takes a spare that was allocated before the region's
 //! lock was taken, and leaves in it what it did not use (PIN-32). Nothing here runs long: an operation over many ranges
-//! stops after as many as its caller allows, in a state that is whole, and goes on when it is called again.
-
-use core::sync::atomic::{AtomicU64, Ordering};
+//! stops after as many as its caller allows, in a consistent state, and continues when it is called again.
 
 use crate::abi;
-use crate::lru::{Lru, Place};
+use crate::lru::{Lru, Share};
+use crate::range::Span;
 use crate::store::Store;
-use crate::tree::{Links, Tree};
-
-/// A closed interval of pages; never empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    first: u64,
-    last: u64,
-}
-
-impl Span {
-    /// The pages `first..=last`; `None` where that holds no page, or a page no file can have.
-    pub const fn new(first: u64, last: u64) -> Option<Self> {
-        if first <= last && last < Range::<()>::PAGE_LIMIT { Some(Self { first, last }) } else { None }
-    }
-
-    /// The lowest page.
-    pub const fn first(self) -> u64 {
-        self.first
-    }
-
-    /// The highest page.
-    pub const fn last(self) -> u64 {
-        self.last
-    }
-
-    /// How many pages.
-    pub const fn pages(self) -> u64 {
-        self.last.wrapping_sub(self.first).wrapping_add(1)
-    }
-}
-
-/// One unpinned range, threaded into its region's tree and into the purge order. 56 bytes on a 64-bit machine.
-///
-/// The two words are atomic because a purge reads and marks a range while the tree's lock is somebody else's.
-pub struct Range<Id> {
-    pub(crate) links: Links<Id>,
-    pub(crate) place: Place<Id>,
-    /// First page and rank in the tree: see the constants below.
-    low: AtomicU64,
-    /// Last page and purged mark.
-    high: AtomicU64,
-}
-
-impl<Id> Range<Id> {
-    /// Bits 0 to 6 of `low` hold the rank, which is at most twice the logarithm of the number of ranges.
-    const RANK: u64 = 0x7f;
-    const PURGED: u64 = 1;
-    const PAGE_SHIFT: u32 = 8;
-    /// Page numbers stay below this, so that one fits beside the rank or the mark. A file has less than 2^63 bytes, so
-    /// it has less than 2^51 pages.
-    pub(crate) const PAGE_LIMIT: u64 = 1 << 52;
-
-    /// A range that is nowhere yet: a spare.
-    pub const fn spare() -> Self {
-        Self { links: Links::alone(), place: Place::nowhere(), low: AtomicU64::new(0), high: AtomicU64::new(0) }
-    }
-
-    /// The pages it holds.
-    pub fn span(&self) -> Span {
-        Span { first: self.first(), last: self.last() }
-    }
-
-    /// Whether its pages were purged since they were unpinned.
-    pub fn purged(&self) -> bool {
-        self.high.load(Ordering::Relaxed) & Self::PURGED != 0
-    }
-
-    pub(crate) fn pages(&self) -> u64 {
-        self.span().pages()
-    }
-
-    pub(crate) fn first(&self) -> u64 {
-        self.low.load(Ordering::Relaxed) >> Self::PAGE_SHIFT
-    }
-
-    pub(crate) fn last(&self) -> u64 {
-        self.high.load(Ordering::Relaxed) >> Self::PAGE_SHIFT
-    }
-
-    /// A page as [`Range::reaches`] is asked for it.
-    pub(crate) const fn bound(page: u64) -> u64 {
-        page << Self::PAGE_SHIFT
-    }
-
-    /// Whether the last page is the bound's or a later one. Compared as it is kept: the way down a tree is many of these.
-    pub(crate) fn reaches(&self, bound: u64) -> bool {
-        self.high.load(Ordering::Relaxed) >= bound
-    }
-
-    pub(crate) fn rank(&self) -> u8 {
-        (self.low.load(Ordering::Relaxed) & Self::RANK) as u8
-    }
-
-    pub(crate) fn set_rank(&self, rank: u8) {
-        let low = self.low.load(Ordering::Relaxed) & !Self::RANK | u64::from(rank) & Self::RANK;
-        self.low.store(low, Ordering::Relaxed);
-    }
-
-    /// Gives a range its first contents.
-    pub(crate) fn fill(&self, span: Span, purged: bool) {
-        self.low.store(span.first << Self::PAGE_SHIFT, Ordering::Relaxed);
-        self.high.store(span.last << Self::PAGE_SHIFT | u64::from(purged), Ordering::Relaxed);
-    }
-
-    fn set_first(&self, first: u64) {
-        self.low.store(first << Self::PAGE_SHIFT | u64::from(self.rank()), Ordering::Relaxed);
-    }
-
-    fn set_last(&self, last: u64) {
-        self.high.store(last << Self::PAGE_SHIFT | u64::from(self.purged()), Ordering::Relaxed);
-    }
-
-    fn mark_purged(&self) {
-        self.high.store(self.high.load(Ordering::Relaxed) | Self::PURGED, Ordering::Relaxed);
-    }
-}
-
-/// How many pages of one region are in the purge order. Written under the order's lock, read by anyone.
-#[derive(Default)]
-pub struct Share(AtomicU64);
-
-impl Share {
-    /// Of a region without unpinned ranges.
-    pub const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    /// How many pages.
-    pub fn pages(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Ranges of a region share no page, so that this can neither overflow nor fall below zero.
-    pub(crate) fn change(&self, before: u64, after: u64) {
-        self.0.store(self.pages().wrapping_sub(before).wrapping_add(after), Ordering::Relaxed);
-    }
-}
+use crate::tree::Tree;
 
 /// The answer of PIN: whether any range it met was purged (PIN-11 to PIN-14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +51,7 @@ pub struct Step {
 pub enum Progress {
     /// To its end.
     Done,
-    /// Over as many ranges as it was allowed; the same call again goes on.
+    /// Over as many ranges as it was allowed; the same call again continues.
     More,
 }
 
@@ -333,7 +196,7 @@ impl<Id: Copy + Eq> Pins<Id> {
         self.tree.seek(store, span).is_err()
     }
 
-    /// Drops every range: the region goes (OPEN-08). Calls [`Store::pause`] between ranges.
+    /// Drops every range of a region that is released (OPEN-08). Calls [`Store::pause`] between ranges.
     pub fn clear<S: Store<Id = Id>>(&mut self, store: &S, share: &Share) {
         self.pages = 0;
         self.tree.drain(store, |id| {

@@ -11,7 +11,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::Errno;
 use crate::abi::{self, Pin};
-use crate::pins::{NeedSpare, Pins, Share, Span};
+use crate::lru::Share;
+use crate::pins::{NeedSpare, Pins};
+use crate::range::Span;
 use crate::store::{PageSize, Store};
 
 /// Rights to a mapping, with the values of `PROT_READ`, `PROT_WRITE` and `PROT_EXEC`.
@@ -80,7 +82,7 @@ impl Facts {
         Prot(self.mask.load(Ordering::Relaxed))
     }
 
-    /// Whether the backing file exists. Acquires, so that who reads `true` also sees the file the shell stored.
+    /// Whether the backing file exists. Acquires, so that a reader of `true` also sees the file that the shell stored.
     pub fn is_mapped(&self) -> bool {
         self.mapped.load(Ordering::Acquire)
     }

@@ -1,7 +1,7 @@
-//! What a shell provides: where ranges live, how big a page is, and the lock around the purge order.
+//! What a shell provides: memory for ranges, how big a page is, and the lock around the purge order.
 
 use crate::lru::Lru;
-use crate::pins::Range;
+use crate::range::Ranges;
 
 /// A page's size, as its base-2 logarithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,21 +43,15 @@ impl PageSize {
 
 /// The memory and the lock that [`crate::pins`] and [`crate::lru`] work on.
 ///
-/// `Id`s name ranges. The core returns an id to [`Store::free`] exactly once, and never asks for one it has returned.
-pub trait Store {
-    /// A range's name: a pointer in the kernel, an index elsewhere.
-    type Id: Copy + Eq;
-
+/// The core returns an id to [`Store::free`] exactly once, and never asks for one it has returned.
+pub trait Store: Ranges {
     /// The page size in force.
     fn page_size(&self) -> PageSize;
-
-    /// The range that `id` names.
-    fn range(&self, id: Self::Id) -> &Range<Self::Id>;
 
     /// Takes back a range that is in no tree and in no order any more.
     fn free(&self, id: Self::Id);
 
-    /// Called between the ranges of a region that goes, with nothing locked: a kernel may let others run.
+    /// Called between the ranges of a region that is released, with nothing locked: a kernel may let other tasks run.
     fn pause(&self) {}
 
     /// Runs `work` with the purge order locked. The sections are a few instructions long and never nest.

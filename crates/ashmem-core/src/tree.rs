@@ -5,62 +5,10 @@
 //! caller is a stranger's program, so an expected bound would not do.
 //!
 //! A weak AVL tree (Haeupler, Sen, Tarjan: "Rank-Balanced Trees"): a range's rank is greater than its children's by one or
-//! two, a missing child's is 0, a leaf's is 1. Without removals it is an AVL tree; with them it mends a constant number of
+//! two, a missing child's is 0, a leaf's is 1. Without removals it is an AVL tree; with them it changes a constant number of
 //! ranges an operation on average, where an AVL tree may climb to the root each time: and UNPIN and PIN alternate.
 
-use core::cell::Cell;
-
-use crate::pins::{Range, Span};
-use crate::store::Store;
-
-/// A range's links: children, parent. Its rank is packed beside its first page.
-pub(crate) struct Links<Id> {
-    left: Cell<Option<Id>>,
-    right: Cell<Option<Id>>,
-    parent: Cell<Option<Id>>,
-}
-
-impl<Id> Links<Id> {
-    pub(crate) const fn alone() -> Self {
-        Self { left: Cell::new(None), right: Cell::new(None), parent: Cell::new(None) }
-    }
-}
-
-impl<Id: Copy + Eq> Links<Id> {
-    fn child(&self, side: Side) -> Option<Id> {
-        match side {
-            Side::Left => self.left.get(),
-            Side::Right => self.right.get(),
-        }
-    }
-
-    fn set_child(&self, side: Side, child: Option<Id>) {
-        match side {
-            Side::Left => self.left.set(child),
-            Side::Right => self.right.set(child),
-        }
-    }
-
-    /// Where a child hangs.
-    fn side_of(&self, child: Id) -> Side {
-        if self.left.get() == Some(child) { Side::Left } else { Side::Right }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Left,
-    Right,
-}
-
-impl Side {
-    const fn other(self) -> Self {
-        match self {
-            Self::Left => Self::Right,
-            Self::Right => Self::Left,
-        }
-    }
-}
+use crate::range::{Range, Ranges, Side, Span};
 
 /// A place in the tree where a range can hang; stale after any change.
 pub(crate) struct Slot<Id> {
@@ -82,7 +30,7 @@ impl<Id> Tree<Id> {
 impl<Id: Copy + Eq> Tree<Id> {
     /// The lowest range that shares a page with `span`, or the place where a range of `span` would hang.
     #[inline]
-    pub(crate) fn seek<S: Store<Id = Id>>(&self, store: &S, span: Span) -> Result<Id, Slot<Id>> {
+    pub(crate) fn seek<S: Ranges<Id = Id>>(&self, store: &S, span: Span) -> Result<Id, Slot<Id>> {
         let bound = Range::<Id>::bound(span.first());
         let mut found = None;
         let mut slot = Slot { parent: None, side: Side::Left };
@@ -100,7 +48,7 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 
     /// The next higher range, if it shares a page with `span`.
-    pub(crate) fn next_overlap<S: Store<Id = Id>>(&self, store: &S, id: Id, span: Span) -> Option<Id> {
+    pub(crate) fn next_overlap<S: Ranges<Id = Id>>(&self, store: &S, id: Id, span: Span) -> Option<Id> {
         // Most often there can be none, and nobody has to climb for it.
         if store.range(id).last() >= span.last() {
             return None;
@@ -109,12 +57,12 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 
     /// The lowest range of all.
-    pub(crate) fn first<S: Store<Id = Id>>(&self, store: &S) -> Option<Id> {
+    pub(crate) fn first<S: Ranges<Id = Id>>(&self, store: &S) -> Option<Id> {
         self.root.map(|root| lowest(store, root))
     }
 
     /// The next higher range.
-    pub(crate) fn next<S: Store<Id = Id>>(&self, store: &S, id: Id) -> Option<Id> {
+    pub(crate) fn next<S: Ranges<Id = Id>>(&self, store: &S, id: Id) -> Option<Id> {
         let links = &store.range(id).links;
         if let Some(right) = links.right.get() {
             return Some(lowest(store, right));
@@ -131,7 +79,7 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 
     /// The place right above `id`.
-    pub(crate) fn slot_above<S: Store<Id = Id>>(&self, store: &S, id: Id) -> Slot<Id> {
+    pub(crate) fn slot_above<S: Ranges<Id = Id>>(&self, store: &S, id: Id) -> Slot<Id> {
         match store.range(id).links.right.get() {
             None => Slot { parent: Some(id), side: Side::Right },
             Some(right) => Slot { parent: Some(lowest(store, right)), side: Side::Left },
@@ -139,7 +87,7 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 
     /// Hangs a range, which overlaps none of the tree's, where [`Tree::seek`] or [`Tree::slot_above`] said.
-    pub(crate) fn insert<S: Store<Id = Id>>(&mut self, store: &S, slot: Slot<Id>, id: Id) {
+    pub(crate) fn insert<S: Ranges<Id = Id>>(&mut self, store: &S, slot: Slot<Id>, id: Id) {
         let range = store.range(id);
         range.links.left.set(None);
         range.links.right.set(None);
@@ -149,52 +97,52 @@ impl<Id: Copy + Eq> Tree<Id> {
             None => self.root = Some(id),
             Some(parent) => {
                 store.range(parent).links.set_child(slot.side, Some(id));
-                self.mend_insertion(store, id);
+                self.rebalance_insertion(store, id);
             }
         }
     }
 
     /// Takes a range out; its links are stale afterwards.
-    pub(crate) fn remove<S: Store<Id = Id>>(&mut self, store: &S, id: Id) {
+    pub(crate) fn remove<S: Ranges<Id = Id>>(&mut self, store: &S, id: Id) {
         let range = store.range(id);
         let (left, right, parent) = (range.links.left.get(), range.links.right.get(), range.links.parent.get());
         // The range that lost a child, and on which side.
-        let (loser, side) = match (left, right) {
+        let (shortened, side) = match (left, right) {
             (None, child) | (child, None) => {
                 let side = self.replace(store, parent, id, child);
                 (parent, side)
             }
             // The next higher range, which has no left child, takes the place and the rank.
             (Some(left), Some(right)) => {
-                let heir = lowest(store, right);
-                let links = &store.range(heir).links;
-                let loser = if heir == right {
-                    (Some(heir), Side::Right)
+                let successor = lowest(store, right);
+                let links = &store.range(successor).links;
+                let shortened = if successor == right {
+                    (Some(successor), Side::Right)
                 } else {
                     let above = links.parent.get();
-                    let side = self.replace(store, above, heir, links.right.get());
+                    let side = self.replace(store, above, successor, links.right.get());
                     links.right.set(Some(right));
-                    store.range(right).links.parent.set(Some(heir));
+                    store.range(right).links.parent.set(Some(successor));
                     (above, side)
                 };
                 links.left.set(Some(left));
-                store.range(left).links.parent.set(Some(heir));
-                store.range(heir).set_rank(range.rank());
-                self.replace(store, parent, id, Some(heir));
-                loser
+                store.range(left).links.parent.set(Some(successor));
+                store.range(successor).set_rank(range.rank());
+                self.replace(store, parent, id, Some(successor));
+                shortened
             }
         };
-        if let Some(loser) = loser {
-            self.mend_removal(store, loser, side);
+        if let Some(shortened) = shortened {
+            self.rebalance_removal(store, shortened, side);
         }
     }
 
     /// Takes out every range in turn, in no promised order, in one pass without rebalancing.
-    pub(crate) fn drain<S: Store<Id = Id>>(&mut self, store: &S, mut each: impl FnMut(Id)) {
+    pub(crate) fn drain<S: Ranges<Id = Id>>(&mut self, store: &S, mut each: impl FnMut(Id)) {
         let mut at = self.root.take();
         while let Some(id) = at {
             let links = &store.range(id).links;
-            // Down to a leaf, which is cut off its parent before it goes.
+            // Down to a leaf, which is cut off its parent before it is handed out.
             at = links.left.take().or_else(|| links.right.take()).or_else(|| {
                 let parent = links.parent.get();
                 each(id);
@@ -204,7 +152,7 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 
     /// Hangs `child` where `old` hung below `parent`, and answers on which side that is.
-    fn replace<S: Store<Id = Id>>(&mut self, store: &S, parent: Option<Id>, old: Id, child: Option<Id>) -> Side {
+    fn replace<S: Ranges<Id = Id>>(&mut self, store: &S, parent: Option<Id>, old: Id, child: Option<Id>) -> Side {
         let mut side = Side::Left;
         match parent {
             None => self.root = child,
@@ -220,8 +168,8 @@ impl<Id: Copy + Eq> Tree<Id> {
         side
     }
 
-    /// Mends the ranks above `child`, whose rank has grown to its parent's at most.
-    fn mend_insertion<S: Store<Id = Id>>(&mut self, store: &S, mut child: Id) {
+    /// Rebalances above `child`, whose rank has grown to its parent's at most.
+    fn rebalance_insertion<S: Ranges<Id = Id>>(&mut self, store: &S, mut child: Id) {
         loop {
             let rank = store.range(child).rank();
             let Some(parent) = store.range(child).links.parent.get() else { return };
@@ -252,8 +200,8 @@ impl<Id: Copy + Eq> Tree<Id> {
         }
     }
 
-    /// Mends the ranks from `parent` up, whose subtree on `side` has lost a rank.
-    fn mend_removal<S: Store<Id = Id>>(&mut self, store: &S, mut parent: Id, mut side: Side) {
+    /// Rebalances from `parent` up, whose subtree on `side` has lost a rank.
+    fn rebalance_removal<S: Ranges<Id = Id>>(&mut self, store: &S, mut parent: Id, mut side: Side) {
         loop {
             let above = store.range(parent);
             let rank = above.rank();
@@ -285,7 +233,7 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 
     /// The last step of a removal: the sibling, or its inner child, takes the parent's place.
-    fn lift_sibling<S: Store<Id = Id>>(&mut self, store: &S, parent: Id, sibling: Id, side: Side, outer_gap: u8) {
+    fn lift_sibling<S: Ranges<Id = Id>>(&mut self, store: &S, parent: Id, sibling: Id, side: Side, outer_gap: u8) {
         let (above, beside) = (store.range(parent), store.range(sibling));
         let rank = above.rank();
         if outer_gap == 1 {
@@ -303,7 +251,7 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 
     /// Turns `id` down to `side`: its child on the other side takes its place. Ranks stay as they are.
-    fn rotate<S: Store<Id = Id>>(&mut self, store: &S, id: Id, side: Side) {
+    fn rotate<S: Ranges<Id = Id>>(&mut self, store: &S, id: Id, side: Side) {
         let links = &store.range(id).links;
         let Some(top) = links.child(side.other()) else { return };
         let above = &store.range(top).links;
@@ -318,7 +266,7 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 }
 
-fn lowest<S: Store>(store: &S, mut id: S::Id) -> S::Id {
+fn lowest<S: Ranges>(store: &S, mut id: S::Id) -> S::Id {
     while let Some(left) = store.range(id).links.left.get() {
         id = left;
     }
@@ -326,7 +274,7 @@ fn lowest<S: Store>(store: &S, mut id: S::Id) -> S::Id {
 }
 
 /// How far a child lies below `rank`.
-fn gap<S: Store>(rank: u8, store: &S, child: Option<S::Id>) -> u8 {
+fn gap<S: Ranges>(rank: u8, store: &S, child: Option<S::Id>) -> u8 {
     rank.saturating_sub(child.map_or(0, |id| store.range(id).rank()))
 }
 
@@ -337,29 +285,17 @@ mod tests {
     use std::vec::Vec;
 
     use super::{Tree, gap};
-    use crate::lru::Lru;
-    use crate::pins::{Range, Span};
-    use crate::store::{PageSize, Store};
+    use crate::range::{Range, Ranges, Span};
 
     /// Ranges that are never given back.
     struct Shelf(Vec<Range<usize>>);
 
-    impl Store for Shelf {
+    impl Ranges for Shelf {
         type Id = usize;
-
-        fn page_size(&self) -> PageSize {
-            PageSize::from_shift(12)
-        }
 
         #[expect(clippy::indexing_slicing, reason = "a wrong id shall end the test")]
         fn range(&self, id: usize) -> &Range<usize> {
             &self.0[id]
-        }
-
-        fn free(&self, _: usize) {}
-
-        fn with_lru<R>(&self, work: impl FnOnce(&Lru<usize>) -> R) -> R {
-            work(&Lru::new())
         }
     }
 

@@ -69,7 +69,7 @@ impl Snapshot {
 
     /// A picture of it, as SVG.
     pub fn svg(&self) -> String {
-        svg::picture(self)
+        svg::picture(self.rows())
     }
 
     /// Its rows of cells.

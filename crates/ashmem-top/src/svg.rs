@@ -5,8 +5,6 @@ use std::fmt::Write;
 use ratatui::buffer::Cell;
 use ratatui::style::{Color, Modifier};
 
-use crate::snapshot::Snapshot;
-
 /// A cell in pixels.
 const WIDE: f64 = 8.4;
 const HIGH: f64 = 18.0;
@@ -16,11 +14,11 @@ const EDGE: f64 = 14.0;
 const INK: &str = "#d7dae0";
 const PAPER: &str = "#16191f";
 
-/// Draws the screen.
-pub(crate) fn picture(snapshot: &Snapshot) -> String {
+/// Draws a screen of these rows.
+pub(crate) fn picture<'a>(rows: impl Iterator<Item = &'a [Cell]>) -> String {
     let mut body = String::new();
     let (mut width, mut height) = (0, 0);
-    for (y, row) in snapshot.rows().enumerate() {
+    for (y, row) in rows.enumerate() {
         (width, height) = (width.max(row.len()), y + 1);
         let mut x = 0;
         for run in row.chunk_by(|one, other| kind(one) == kind(other)) {

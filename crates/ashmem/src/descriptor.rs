@@ -1,4 +1,4 @@
-//! The calls on any descriptor, whoever made the region behind it.
+//! The calls on any descriptor of a region, from this process or another.
 //!
 //! Each asks the device first and, where the answer is that the descriptor is none of its, looks whether it is a memfd.
 //! A memfd is any unnamed shared memory file, sealed or not, as Android takes them. What is neither is
@@ -8,8 +8,8 @@
 //! ioctl costs, which `cargo xtask bench --provider library` counts.
 
 use crate::error::{Errno, Error, Result};
-use crate::pin::Purge;
 use crate::protection::Protection;
+use crate::purge::Purge;
 use crate::{Backend, backend, device, memfd};
 use ashmem_core::abi;
 use rustix::fs::FileType;

@@ -46,12 +46,14 @@ mod mapping;
 mod memfd;
 mod pin;
 mod protection;
+mod purge;
 mod region;
 mod socket;
 
 pub use backend::Backend;
 pub use error::{Errno, Error, Result};
 pub use mapping::Mapping;
-pub use pin::{Pin, Purge};
+pub use pin::Pin;
 pub use protection::Protection;
+pub use purge::Purge;
 pub use region::{Options, Region};

@@ -1,33 +1,25 @@
-//! Memory that stays, and memory that may go.
+//! Memory that stays.
 
 use crate::descriptor;
-use crate::region::Region;
+use crate::purge::Purge;
+use std::os::fd::BorrowedFd;
 
-/// What became of memory while it was unpinned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[must_use = "what was purged reads as zeros and has to be made again"]
-pub enum Purge {
-    /// Everything still holds what was written.
-    Kept,
-    /// Some or all of it was taken: its pages read as zeros.
-    Purged,
-}
-
-/// A range that stays while this lives, and is unpinned again when it is dropped. Made by [`Region::pin`].
+/// A range that stays while this lives, and is unpinned again when it is dropped. Made by
+/// [`Region::pin`](crate::Region::pin).
 ///
 /// Pins are not counted, neither here nor in the device: the first guard dropped over a page unpins it, however many
 /// others cover it.
 #[derive(Debug)]
 #[must_use = "dropping the guard unpins the range at once"]
 pub struct Pin<'region> {
-    region: &'region Region,
+    region: BorrowedFd<'region>,
     offset: usize,
     length: usize,
     purge: Purge,
 }
 
 impl<'region> Pin<'region> {
-    pub(crate) const fn new(region: &'region Region, offset: usize, length: usize, purge: Purge) -> Self {
+    pub(crate) const fn new(region: BorrowedFd<'region>, offset: usize, length: usize, purge: Purge) -> Self {
         Self { region, offset, length, purge }
     }
 

@@ -3,8 +3,9 @@
 use crate::backend::{self, Backend};
 use crate::error::{Error, Result};
 use crate::mapping::Mapping;
-use crate::pin::{Pin, Purge};
+use crate::pin::Pin;
 use crate::protection::Protection;
+use crate::purge::Purge;
 use crate::{descriptor, device, memfd};
 use std::ffi::CStr;
 use std::ops::{Bound, RangeBounds};
@@ -98,7 +99,7 @@ impl Region {
     pub fn pin(&self, range: impl RangeBounds<usize>) -> Result<Pin<'_>> {
         let (offset, length) = interval(range)?;
         let purge = descriptor::pin(self, offset, length)?;
-        Ok(Pin::new(self, offset, length, purge))
+        Ok(Pin::new(self.as_fd(), offset, length, purge))
     }
 
     /// Unpins a range: the kernel may take its content when it needs memory.

@@ -2,7 +2,7 @@
 //!
 //! An SVG of its own, for both axes are logarithmic but begin at none, and it has to be read on white and on dark alike.
 
-use super::Results;
+use super::results::Results;
 use ashmem_bench::{RANGES, Report, figure};
 use std::fmt::Write;
 

@@ -1,6 +1,6 @@
 //! What is to be reached, and the tables that say whether it is.
 
-use super::Results;
+use super::results::Results;
 use ashmem_bench::{MEMFD_PIECES, PIECES, RANGES, Report, figure};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;

@@ -2,7 +2,7 @@
 //! this host.
 
 use super::goals::{self, Goal};
-use crate::{process, workspace};
+use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use comfy_table::Table;
 use serde::Serialize;

@@ -3,8 +3,8 @@
 
 use super::goals::{self, Goal};
 use super::measure;
-use crate::static_program;
-use crate::vm::Provider;
+use crate::build::static_program;
+use crate::machine::Provider;
 use anyhow::{Context, Result};
 use ashmem_bench::{Report, figure};
 use comfy_table::Table;

@@ -1,15 +1,15 @@
 //! What `ashmem run` costs a day's work: walks of a large tree, a compiler, a million regions, two hundred processes.
 
-use super::run::{Programs, Row, Unit};
-use crate::kernel::{Kernel, Line};
-use crate::{process, workspace};
+use super::figures::{Programs, Row, Unit};
+use crate::debian::kernel::{Kernel, Line};
+use crate::util::{process, workspace};
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// Each is run so often bare and at each level, in turns; the fastest counts.
+/// Each is run so often bare and at each level, alternately; the fastest counts.
 const ROUNDS: usize = 5;
 /// Copies of a kernel's headers in the tree: together some 65,000 files, about as many as the kernel's sources are.
 const COPIES: usize = 10;

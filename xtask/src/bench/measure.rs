@@ -1,9 +1,9 @@
 //! The measuring itself: the program built, a guest for each driver, its report read.
 
-use super::Results;
-use crate::kernel::Line;
-use crate::static_program;
-use crate::vm::{self, Options, Provider, VmRequest};
+use super::results::Results;
+use crate::build::static_program;
+use crate::debian::kernel::Line;
+use crate::machine::{self, Options, Provider, VmRequest};
 use anyhow::{Context, Result, bail};
 use ashmem_bench::Report;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ fn guest(program: &Path, options: Options, what: &[&str]) -> Result<Report> {
         arguments: what.iter().map(|what| format!("--only={what}")).collect(),
         live: false,
     };
-    let outcome = vm::run(&request)?;
+    let outcome = machine::run(&request)?;
     if !outcome.status.is_success() {
         let complaint = String::from_utf8_lossy(&outcome.stderr);
         bail!("measuring the {provider}: {}\n{}", outcome.status, complaint.trim_end());

@@ -1,8 +1,8 @@
 //! The figures of record: the tables of `docs/bench.md` and its plot, written from one run.
 
-use super::Results;
 use super::goals::{self, Row};
-use crate::workspace;
+use super::results::Results;
+use crate::util::workspace;
 use anyhow::{Context, Result};
 use std::fs;
 

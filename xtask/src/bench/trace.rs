@@ -1,10 +1,11 @@
 //! What being traced costs: the module's tracepoints while nobody listens, in instructions, and a region's life under
 //! `ashmem trace`, by the clock and beside strace in the same run.
 
-use crate::kernel::{Kernel, Line};
-use crate::module::{self, Flavour};
-use crate::vm::{self, Options, VmRequest};
-use crate::{process, static_program, tools};
+use crate::build::module::{self, Flavour};
+use crate::build::static_program;
+use crate::debian::kernel::{Kernel, Line};
+use crate::machine::{self, Options, VmRequest};
+use crate::util::{process, tools};
 use anyhow::{Context, Result, bail};
 use ashmem_bench::figure;
 use comfy_table::{CellAlignment, Table, presets};
@@ -23,7 +24,7 @@ pub(super) struct Report {
     rows: Vec<Row>,
 }
 
-/// What `ashmem-trace-trial cost` prints.
+/// What `ashmem-trace-test cost` prints.
 #[derive(Debug, Serialize, Deserialize)]
 struct Cost {
     untraced_ns: f64,
@@ -99,12 +100,12 @@ fn in_machine() -> Result<Cost> {
     file.extend(tools::programs(&["strace"])?);
     let options = Options { smp: 2, file, ..Options::default() };
     let arguments = ["cost", "module", "/bin/ashmem", "/usr/bin/strace"].map(str::to_owned).to_vec();
-    let program = static_program::build("ashmem-trace-trial")?;
+    let program = static_program::build("ashmem-trace-test")?;
     run(&VmRequest { kernel: KERNEL, options, program, arguments, live: false })
 }
 
 fn on_host() -> Result<Cost> {
-    let trial: PathBuf = static_program::build("ashmem-trace-trial")?;
+    let trial: PathBuf = static_program::build("ashmem-trace-test")?;
     let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
     let text = process::capture(Command::new(trial).args(["cost", "agent"]).arg(ashmem).arg("/usr/bin/strace"))?;
     serde_json::from_str(&text).context("reading what the trial measured")
@@ -112,7 +113,7 @@ fn on_host() -> Result<Cost> {
 
 /// Runs a program that prints JSON in a machine.
 fn run<T: serde::de::DeserializeOwned>(request: &VmRequest) -> Result<T> {
-    let outcome = vm::run(request)?;
+    let outcome = machine::run(request)?;
     if !outcome.status.is_success() {
         bail!("measuring: {}\n{}", outcome.status, String::from_utf8_lossy(&outcome.stderr).trim_end());
     }

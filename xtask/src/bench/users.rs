@@ -2,7 +2,9 @@
 //! the figures are those of the host at hand and of what else it does; the time on a processor stands beside.
 
 use super::goals::{self, Goal};
-use crate::{package, process, static_program};
+use crate::build::static_program;
+use crate::integration::packages;
+use crate::util::process;
 use anyhow::{Context, Result};
 use comfy_table::Table;
 use serde::Serialize;
@@ -28,7 +30,7 @@ pub(super) struct Row {
 pub(super) fn measure() -> Result<Vec<Row>> {
     let mut rows = vec![doctor()?];
     if rustix::process::geteuid().is_root() {
-        let (elapsed, processor) = package::build_time()?;
+        let (elapsed, processor) = packages::build_time()?;
         rows.push(row("DKMS's build of the module, Debian 12, prebuilt object", "s", 1.0, elapsed, processor, 60.0));
     } else {
         eprintln!("DKMS's build is measured for root alone, who can make a system to build in");

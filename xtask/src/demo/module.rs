@@ -1,8 +1,8 @@
 //! The device by way of the kernel module: a stock kernel booted, the module loaded, the program run.
 
-use crate::kernel::{Kernel, Line};
-use crate::static_program;
-use crate::vm::{self, Options, VmRequest};
+use crate::build::static_program;
+use crate::debian::kernel::{Kernel, Line};
+use crate::machine::{self, Options, VmRequest};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ pub(super) fn play(line: Line, colours: bool) -> Result<ExitCode> {
         arguments: if colours { vec!["--colours".to_owned()] } else { Vec::new() },
         live: true,
     };
-    let outcome = vm::run(&request)?;
+    let outcome = machine::run(&request)?;
     println!();
     if outcome.status.is_success() {
         println!("Everything shown was checked and held, and the kernel had nothing to complain about.");

@@ -1,6 +1,7 @@
 //! The device without a module: `ashmem run` on this host.
 
-use crate::{process, static_program, workspace};
+use crate::build::static_program;
+use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::path::PathBuf;

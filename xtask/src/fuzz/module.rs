@@ -1,10 +1,12 @@
 //! `cargo xtask fuzz --module`: machines in which the module's fuzzer lives, one after the other, and what they leave.
 
-use crate::kernel::Line;
-use crate::module;
-use crate::steps::{Step, Verdict};
-use crate::vm::{self, Options, Status, VmOutcome, VmRequest};
-use crate::{process, setup, static_program, workspace};
+use crate::build::module;
+use crate::build::static_program;
+use crate::debian::host;
+use crate::debian::kernel::Line;
+use crate::machine::{self, Options, Status, VmOutcome, VmRequest};
+use crate::util::steps::{Step, StepResult};
+use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::collections::BTreeSet;
@@ -57,7 +59,7 @@ pub(crate) struct Search {
 impl Search {
     /// Searches, or tries again what was found.
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        setup::ensure(&[self.kernel])?;
+        host::ensure(&[self.kernel])?;
         let found = match &self.replay {
             Some(file) => usize::from(self.again(file)?),
             None => self.search(true)?,
@@ -91,7 +93,7 @@ impl Search {
             let outcome = home.boot(&known, &arguments, left)?;
             let journal = Journal::of(&outcome.console);
             journal.keep()?;
-            if vm::is_emulators_fault(&outcome.console) {
+            if machine::is_emulators_fault(&outcome.console) {
                 eprintln!("fuzz: the emulator spoilt that machine; the next one");
             } else if !outcome.status.is_success() {
                 findings += 1;
@@ -139,10 +141,10 @@ pub(crate) fn step(kernel: Line) -> Step {
         let outcome = Home::new(kernel, 2, 1024, false)?.boot(&inputs, &arguments, LIFE)?;
         if outcome.status.is_success() {
             let said = String::from_utf8_lossy(&outcome.stderr);
-            return Ok(Verdict::Passed(said.lines().last().unwrap_or_default().to_owned()));
+            return Ok(StepResult::Passed(said.lines().last().unwrap_or_default().to_owned()));
         }
         let last = Journal::of(&outcome.console).runs.pop().unwrap_or_default();
-        Ok(Verdict::Failed(format!("{}\nthe last input: {last}", outcome.status)))
+        Ok(StepResult::Failed(format!("{}\nthe last input: {last}", outcome.status)))
     })
 }
 
@@ -152,8 +154,8 @@ pub(crate) fn search_step() -> Step {
     Step::new(format!("fuzzer of the module, kernel kasan, {MINUTES} min"), move || {
         let search = Search { minutes: MINUTES, kernel: Line::Kasan, smp: 2, memory: MEMORY, seed: None, replay: None };
         Ok(match search.search(false)? {
-            0 => Verdict::Passed(format!("{} known inputs", known()?.len())),
-            findings => Verdict::Failed(format!("{findings} findings, kept in target/ashmem/fuzz/findings")),
+            0 => StepResult::Passed(format!("{} known inputs", known()?.len())),
+            findings => StepResult::Failed(format!("{findings} findings, kept in target/ashmem/fuzz/findings")),
         })
     })
 }
@@ -190,7 +192,7 @@ impl Home {
             arguments.extend(["--corpus".to_owned(), GIVEN.to_owned()]);
         }
         let (kernel, program, live) = (self.kernel, self.fuzzer.clone(), self.live);
-        let outcome = vm::run(&VmRequest { kernel, options, program, arguments, live });
+        let outcome = machine::run(&VmRequest { kernel, options, program, arguments, live });
         // Read when the machine was packed.
         let _ = fs::remove_file(&given);
         outcome

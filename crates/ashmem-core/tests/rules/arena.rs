@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use ashmem_core::lru::Lru;
-use ashmem_core::pins::Range;
+use ashmem_core::range::{Range, Ranges};
 use ashmem_core::store::{PageSize, Store};
 
 /// A range's name: its slot.
@@ -90,18 +90,20 @@ impl Arena {
     }
 }
 
-impl Store for Arena {
+impl Ranges for Arena {
     type Id = Id;
-
-    fn page_size(&self) -> PageSize {
-        self.page
-    }
 
     fn range(&self, id: Id) -> &Range<Id> {
         self.steps.set(self.steps.get() + 1);
         let slot = &self.slots[id.0];
         assert_eq!(slot.life.get(), Life::Live, "{id:?} was used");
         &slot.range
+    }
+}
+
+impl Store for Arena {
+    fn page_size(&self) -> PageSize {
+        self.page
     }
 
     fn free(&self, id: Id) {

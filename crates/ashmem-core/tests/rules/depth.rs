@@ -1,7 +1,9 @@
 //! What an operation costs among 100,000 ranges, in looks at a range: the tree is as low as a weak AVL tree must be,
 //! whatever order a stranger's program unpins and pins in.
 
-use ashmem_core::pins::{Pins, Progress, Share, Span};
+use ashmem_core::lru::Share;
+use ashmem_core::pins::{Pins, Progress};
+use ashmem_core::range::Span;
 use ashmem_core::store::PageSize;
 
 use crate::arena::{Arena, Id};
@@ -108,7 +110,7 @@ fn removal_keeps_it_low() {
     }
 }
 
-/// A full tree of which only the way down its left edge is kept: without mending that would be a list.
+/// A full tree of which only the way down its left edge is kept: without rebalancing that would be a list.
 #[test]
 fn removal_bends_a_long_edge() {
     const FULL: u64 = (1 << 16) - 1;
@@ -121,10 +123,10 @@ fn removal_bends_a_long_edge() {
     assert!(field.height(2 * FULL + 2) <= weak_avl_height(16));
 }
 
-/// UNPIN and PIN of one page in turn, all over the region: beside the two searches little is mended. An AVL tree, which
+/// UNPIN and PIN of one page in turn, all over the region: beside the two searches little is rebalanced. An AVL tree, which
 /// climbs to the root more often than not, needs half as much again.
 #[test]
-fn unpin_and_pin_in_turn_mend_little() {
+fn unpin_and_pin_in_turn_rebalance_little() {
     const HALF: u64 = RANGES / 2;
     let mut field = Field::new(2 * RANGES);
     scattered().filter(|range| range % 2 == 0).for_each(|range| _ = field.unpin(range));

@@ -27,4 +27,4 @@ mod twin;
 
 /// What one unpinned range costs the kernel: three links, two places, two packed words, in one 64-byte line less a word.
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<ashmem_core::pins::Range<core::ptr::NonNull<u8>>>() == 56);
+const _: () = assert!(size_of::<ashmem_core::range::Range<core::ptr::NonNull<u8>>>() == 56);

@@ -2,7 +2,7 @@
 
 use ashmem_core::Errno;
 use ashmem_core::abi::Pin;
-use ashmem_core::pins::Span;
+use ashmem_core::range::Span;
 use ashmem_core::region::{Facts, Mapping, Prot, Read, State};
 use ashmem_core::store::PageSize;
 

@@ -5,6 +5,7 @@
 use ashmem_core::Errno;
 use ashmem_core::abi::{IS_PINNED, IS_UNPINNED, NOT_PURGED, Pin, WAS_PURGED};
 use ashmem_core::pins::{self, NeedSpare};
+use ashmem_core::range::Ranges as _;
 use ashmem_core::region::{Facts, Refusal, State};
 use ashmem_core::store::{PageSize, Store};
 

@@ -2,7 +2,8 @@
 
 use ashmem_core::Errno;
 use ashmem_core::abi::Pin;
-use ashmem_core::pins::{self, Pinned, Progress, Span};
+use ashmem_core::pins::{self, Pinned, Progress};
+use ashmem_core::range::{Ranges as _, Span};
 use ashmem_core::region::{Facts, Mapping, Prot, Refusal, State};
 use ashmem_core::store::{PageSize, Store};
 

@@ -44,7 +44,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
 pub(super) fn chart(frame: &mut Frame<'_>, area: Rect, label: &str, style: Style, newest_first: &[u64]) {
     let [head, bars, _] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)]).areas(area);
-    frame.render_widget(Line::from(Span::styled(super::cut(label, head.width.into()), style)), head);
+    frame.render_widget(Line::from(Span::styled(super::fit::cut(label, head.width.into()), style)), head);
     let most = newest_first.iter().copied().max().unwrap_or(0).max(1);
     let bar = Sparkline::default().data(newest_first).max(most).style(style).direction(RenderDirection::RightToLeft);
     frame.render_widget(bar, bars);

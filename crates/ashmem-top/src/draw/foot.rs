@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use super::cut;
+use super::fit::cut;
 use crate::app::{App, View};
 
 /// A key and what it does; the first ones are shown wherever there is room for anything.

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::cut;
+use super::fit::cut;
 use crate::theme::Theme;
 
 const TEXT: &str = "\

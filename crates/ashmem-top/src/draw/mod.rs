@@ -1,6 +1,7 @@
 //! How the screen looks: a title, what was, what is, and the keys.
 
 mod charts;
+mod fit;
 mod foot;
 mod help;
 mod region;
@@ -11,7 +12,6 @@ mod title;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::text::Line;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::app::{App, View};
 
@@ -53,27 +53,6 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
     }
     foot::message(frame, message, app);
     foot::keys(frame, keys, app);
-}
-
-/// The text in so many columns, with an ellipsis where it is longer.
-fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut room = width.saturating_sub(1);
-    let mut short = String::new();
-    for character in text.chars() {
-        let columns = character.width().unwrap_or(0);
-        if columns > room {
-            break;
-        }
-        room -= columns;
-        short.push(character);
-    }
-    if width > 0 {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
-use super::{charts, cut, strip};
+use super::fit::cut;
+use super::{charts, strip};
 use crate::app::App;
 use crate::theme::Theme;
 use crate::which::Which;

@@ -9,7 +9,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use super::cut;
+use super::fit::cut;
 use crate::app::App;
 use crate::order;
 use crate::theme::Theme;

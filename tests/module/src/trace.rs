@@ -1,0 +1,87 @@
+//! The tracepoints `ashmem:*`, as tracefs shows them.
+
+use std::ffi::CStr;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use ashmem_core::abi;
+
+use crate::module::{Modules, with_module};
+use crate::region::Region;
+
+const TRACEFS: &str = "/sys/kernel/tracing";
+
+/// What the work below does, as each line of the trace ends; addresses are left out.
+const EXPECTED: &[(&str, &str)] = &[
+    ("open", "result=0"),
+    ("set_name", "name=trial result=0"),
+    ("ioctl", "result=0"),
+    ("set_size", "size=32768 result=0"),
+    ("ioctl", "cmd=0x40087703 arg=0x8000 result=0"),
+    ("mmap", "len=32768 offset=0 prot=READ|WRITE shared result=0"),
+    ("set_size", "size=4096 result=-22"),
+    ("ioctl", "cmd=0x40087703 arg=0x1000 result=-22"),
+    ("set_prot_mask", "mask=0x3 result=0"),
+    ("ioctl", "cmd=0x40087705 arg=0x3 result=0"),
+    ("unpin", "offset=0 len=16384 result=0"),
+    ("ioctl", "result=0"),
+    ("pin", "offset=4096 len=4096 result=0"),
+    ("ioctl", "result=0"),
+    ("purge", "first=0 pages=1"),
+    ("purge", "first=2 pages=2"),
+    ("ioctl", "cmd=0x770a arg=0x0 result=3"),
+    ("pin", "offset=0 len=4096 result=1"),
+    ("ioctl", "result=1"),
+    ("release", ""),
+    ("open", "result=0"),
+    ("set_name", r"name=x\012region=1 \033[2J\134\303\251 result=0"),
+    ("ioctl", "result=0"),
+    ("release", ""),
+];
+
+/// A name that would be two lines, clear a terminal, and look like an escape: and a letter that is no ASCII.
+const FORGED: &CStr = c"x\nregion=1 \x1b[2J\\\xc3\xa9";
+
+pub(crate) fn events(modules: &Modules) -> Result<()> {
+    with_module(modules, || {
+        work()?;
+        ensure!(lines()?.is_empty(), "events were recorded while tracing is off");
+        switch("1")?;
+        let result = work();
+        switch("0")?;
+        result?;
+        let lines = lines()?;
+        ensure!(lines.len() == EXPECTED.len(), "{} events instead of {}: {lines:#?}", lines.len(), EXPECTED.len());
+        for (line, (event, end)) in lines.iter().zip(EXPECTED) {
+            ensure!(
+                line.contains(&format!(" {event}: ")) && line.ends_with(end),
+                "expected {event} … {end}, got {line}"
+            );
+        }
+        fs::write(format!("{TRACEFS}/trace"), "").context("emptying the trace")
+    })
+}
+
+fn work() -> Result<()> {
+    let region = Region::create(8)?;
+    let mapping = region.map(8, libc::MAP_SHARED)?;
+    ensure!(region.set_size(4096).is_err(), "a mapped region took a new size");
+    region.set_mask(3)?;
+    region.pinning(abi::UNPIN, 0, 4)?;
+    region.pinning(abi::PIN, 1, 1)?;
+    region.purge()?;
+    region.pinning(abi::PIN, 0, 1)?;
+    drop((mapping, region));
+    Region::open()?.set_name(FORGED)?;
+    Ok(())
+}
+
+fn switch(on: &str) -> Result<()> {
+    fs::write(format!("{TRACEFS}/events/ashmem/enable"), on).context("switching events/ashmem")
+}
+
+/// The recorded events of this module.
+fn lines() -> Result<Vec<String>> {
+    let trace = fs::read_to_string(format!("{TRACEFS}/trace")).context("reading the trace")?;
+    Ok(trace.lines().filter(|line| line.contains("region=")).map(|line| line.trim_end().to_owned()).collect())
+}

@@ -1,0 +1,7 @@
+//! What is built here: the kernel module, the C library, packages, programs that need no library.
+
+pub(crate) mod library;
+pub(crate) mod module;
+pub(crate) mod packages;
+pub(crate) mod stage;
+pub(crate) mod static_program;

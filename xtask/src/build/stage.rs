@@ -1,0 +1,197 @@
+//! The tree that Debian's tools pack: `debian/`, and beside it in `built/` everything that the packages hold.
+
+use crate::build::library;
+use crate::build::module::{self, Compiler};
+use crate::debian::kernel::Instruments;
+use crate::util::{process, workspace};
+use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+
+/// A version as Debian compares them; DKMS gets the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version(String);
+
+impl Version {
+    /// The workspace's own version.
+    pub(crate) fn of_this_tree() -> Result<Self> {
+        let own = Self(env!("CARGO_PKG_VERSION").to_owned());
+        let module = read(&workspace::root().join("module/VERSION"))?;
+        let changelog = read(&workspace::root().join("packaging/debian/changelog"))?;
+        if module.trim() != own.0 || !changelog.starts_with(&format!("ashmem-linux ({own})")) {
+            bail!("Cargo.toml says version {own}: module/VERSION and packaging/debian/changelog must say the same");
+        }
+        Ok(own)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Version {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_sound = text.starts_with(|c: char| c.is_ascii_digit())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || ".+~".contains(c));
+        if is_sound { Ok(Self(text.to_owned())) } else { Err("a version is digits, letters, . + and ~".to_owned()) }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Where Debian keeps the libraries of amd64.
+const LIBRARIES: &str = "lib/x86_64-linux-gnu";
+
+/// Fills an empty folder.
+pub(crate) fn fill(tree: &Path, version: &Version) -> Result<()> {
+    let built = tree.join("built");
+    debian(&tree.join("debian"), version)?;
+    program(&built)?;
+    module_source(&built.join("module"), version)?;
+    for name in ["ashmem.conf", "60-ashmem.rules"] {
+        copy(&packaging(&format!("system/{name}")), &built.join(name))?;
+    }
+    copy_with(&packaging("dkms/modules"), &built.join("modules"), version)?;
+    for unit in files(&packaging("systemd"), OsStr::new(""))? {
+        copy(&unit, &built.join("systemd").join(unit.file_name().context("a unit has a name")?))?;
+    }
+    copy(&packaging("waydroid/lxc-start"), &built.join("waydroid/lxc-start"))?;
+    library::install(Path::new("/usr"), Path::new(LIBRARIES), Some(&built.join("library"))).map(drop)
+}
+
+/// Debian's control files, with the version in them.
+fn debian(folder: &Path, version: &Version) -> Result<()> {
+    for file in files(&packaging("debian"), OsStr::new(""))? {
+        let place = folder.join(file.strip_prefix(packaging("debian")).context("a file lies below its folder")?);
+        copy_with(&file, &place, version)?;
+    }
+    let changelog = folder.join("changelog");
+    let text = read(&changelog)?;
+    let (latest, rest) = text.split_once(')').context("debian/changelog names no version")?;
+    let (name, _) = latest.split_once('(').context("debian/changelog names no version")?;
+    write(&changelog, &format!("{name}({version}){rest}"))?;
+    let copyright = folder.join("copyright");
+    let licence = read(&workspace::root().join("LICENSE-MIT"))?;
+    let (_, terms) = licence.split_once("\n\nPermission").context("LICENSE-MIT grants no permission")?;
+    let terms = format!("Permission{terms}");
+    let lines: Vec<_> = terms
+        .trim_end()
+        .lines()
+        .map(|line| if line.is_empty() { " .".to_owned() } else { format!(" {line}") })
+        .collect();
+    write(&copyright, &read(&copyright)?.replace("@MIT@", &lines.join("\n")))
+}
+
+/// The program, its manual pages, its completions.
+fn program(built: &Path) -> Result<()> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--package", "ashmem-cli", "--bin", "ashmem"]);
+    cargo.current_dir(workspace::root());
+    let (text, status) = process::capture_both(&mut cargo)?;
+    if !status.success() {
+        bail!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status));
+    }
+    let ashmem = built.join("ashmem");
+    copy(&workspace::built().join("release/ashmem"), &ashmem)?;
+    process::capture(Command::new(&ashmem).arg("man").arg(built.join("man")))?;
+    for (shell, name) in [("bash", "ashmem"), ("zsh", "_ashmem"), ("fish", "ashmem.fish")] {
+        let text = process::capture(Command::new(&ashmem).args(["completions", shell]))?;
+        write(&built.join("completions").join(shell).join(name), &text)?;
+    }
+    Ok(())
+}
+
+/// What DKMS gets: the C half, the Rust half as an object and as sources, and what it needs to build each.
+///
+/// The object is built a second time, in another folder and by the very script that a user would call, from the sources
+/// packed beside it: a difference is an error.
+fn module_source(folder: &Path, version: &Version) -> Result<()> {
+    let module = workspace::root().join("module");
+    for part in ["glue", "probes", "rust", "src"] {
+        for file in files(&module.join(part), OsStr::new("expected.json"))? {
+            copy(&file, &folder.join(file.strip_prefix(&module).context("a file lies below its folder")?))?;
+        }
+    }
+    copy(&module.join("Kbuild"), &folder.join("Kbuild"))?;
+    write(&folder.join("VERSION"), &format!("{version}\n"))?;
+    let core = workspace::root().join("crates/ashmem-core/src");
+    for file in files(&core, OsStr::new(""))? {
+        let name = file.strip_prefix(&core).context("a file lies below its folder")?;
+        copy(&file, &folder.join("ashmem-core").join(name))?;
+    }
+    copy_with(&packaging("dkms/dkms.conf"), &folder.join("dkms.conf"), version)?;
+    copy(&packaging("dkms/prepare"), &folder.join("prepare"))?;
+
+    let object = module::rust_object(module::Flavour::Plain, Instruments::default())?;
+    let sum = process::capture(Command::new("sha256sum").arg(&object))?;
+    let sum = sum.split_whitespace().next().context("sha256sum printed nothing")?;
+    copy(&object, &folder.join("rust/ashmem.o_shipped"))?;
+    write(&folder.join("rust/ashmem.sha256"), &format!("{sum}\n"))?;
+    let compiler = module::compiler()?;
+    write(&folder.join("rust/compiler"), &format!("{}\n", compiler.version))?;
+
+    confirm(folder, &object, &compiler)
+}
+
+/// Builds the object again where that was not done for this one yet.
+fn confirm(folder: &Path, object: &Path, compiler: &Compiler) -> Result<()> {
+    let confirmed = object.with_file_name("comes-out-the-same");
+    if confirmed.exists() {
+        return Ok(());
+    }
+    eprintln!("building the module's Rust half again, from the sources that are packed ...");
+    let again = folder.with_file_name("module-from-source");
+    process::capture(Command::new("cp").arg("-a").arg(folder).arg(&again))?;
+    let mut prepare = Command::new(again.join("prepare"));
+    prepare.arg("source").env("PATH", module::COMPILER_PATH).env("RUST_LIBRARY", &compiler.library);
+    let said = process::capture(&mut prepare)?;
+    if !said.contains("to the byte") {
+        bail!("the module's Rust half does not come out the same twice: {said}");
+    }
+    fs::remove_dir_all(&again).context("removing the second build of the Rust half")?;
+    write(&confirmed, &said)
+}
+
+fn packaging(name: &str) -> PathBuf {
+    workspace::root().join("packaging").join(name)
+}
+
+/// The files below a folder but those called `but`.
+fn files(folder: &Path, but: &OsStr) -> Result<Vec<PathBuf>> {
+    let mut found = module::files(folder)?;
+    found.retain(|file| file.file_name() != Some(but));
+    Ok(found)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let folder = to.parent().context("a file lies in a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+/// As [`copy`], with `@VERSION@` filled in.
+fn copy_with(from: &Path, to: &Path, version: &Version) -> Result<()> {
+    copy(from, to)?;
+    write(to, &read(to)?.replace("@VERSION@", version.as_str()))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().context("a file lies in a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}

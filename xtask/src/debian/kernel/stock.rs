@@ -1,0 +1,108 @@
+//! Debian's own kernels: found in the archive, unpacked, made to work where they lie.
+
+use super::line::Line;
+use super::unpacked::{IMAGE, Kernel, folder};
+use crate::debian::archive::{Archive, Package};
+use crate::debian::chroot::Chroot;
+use crate::debian::image;
+use crate::util::{process, workspace};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Changes whenever an unpacked kernel would come out differently: what an older xtask left is then fetched anew.
+const RECIPE: u64 = 2;
+
+/// The line's kernel if the cache has it.
+pub(super) fn cached(line: Line) -> Option<Kernel> {
+    let text = fs::read_to_string(folder(line).ok()?.join("current.json")).ok()?;
+    let current: Value = serde_json::from_str(&text).ok()?;
+    if current.get("recipe")?.as_u64()? != RECIPE {
+        return None;
+    }
+    Kernel::open(line, current.get("version")?.as_str()?, current.get("release")?.as_str()?).ok()
+}
+
+/// The line's kernel by a fresh look at the archive.
+pub(super) fn download(line: Line) -> Result<Kernel> {
+    let archive = Archive::update(line.name(), line.suites())?;
+    let packages = packages(&archive)?;
+    let headers = packages
+        .iter()
+        .find(|package| package.name.starts_with("linux-headers-") && !package.name.ends_with("-common"))
+        .context("the archive's kernel has no headers package")?;
+    let (version, release) = (&headers.version, headers.name.trim_start_matches("linux-headers-"));
+    // First, for it may want root: better said before the downloads than after.
+    if let Some(release_of_tools) = line.foreign_tools() {
+        let wishes = packages.iter().flat_map(|package| &package.depends).filter(|name| !is_kernel(name));
+        Chroot::ensure(release_of_tools, wishes.filter(|name| is_tool(name)).map(String::as_str))?;
+    }
+    let destination = folder(line)?.join(version);
+    if !Kernel::open(line, version, release).is_ok_and(|_| cached(line).is_some()) {
+        eprintln!("fetching kernel {release} ({version}) ...");
+        workspace::make_whole(&destination, |part| {
+            archive.unpack(&packages, part)?;
+            settle(part, &destination, release)
+        })?;
+    }
+    let current = json!({ "recipe": RECIPE, "version": version, "release": release });
+    workspace::write_whole(&folder(line)?.join("current.json"), &format!("{current}\n"))?;
+    Kernel::open(line, version, release)
+}
+
+/// The packages that make up the archive's generic kernel, found from the two packages that always depend on the
+/// latest: the kernel's own, not the tools and maintainer scripts they also want.
+fn packages(archive: &Archive) -> Result<Vec<Package>> {
+    let mut found: Vec<Package> = Vec::new();
+    let mut wanted = vec!["linux-image-amd64".to_owned(), "linux-headers-amd64".to_owned()];
+    let metas = wanted.len();
+    let mut seen = 0;
+    while let Some(name) = wanted.get(seen).cloned() {
+        seen += 1;
+        let package = archive.look_up(&name)?;
+        for dependency in package.depends.iter().filter(|name| is_kernel(name)) {
+            if !wanted.contains(dependency) {
+                wanted.push(dependency.clone());
+            }
+        }
+        found.push(package);
+    }
+    Ok(found.split_off(metas))
+}
+
+/// Whether a package holds a part of the kernel itself.
+fn is_kernel(name: &str) -> bool {
+    const PARTS: [&str; 6] =
+        ["linux-image-", "linux-binary-", "linux-modules-", "linux-headers-", "linux-kbuild-", "linux-base-"];
+    PARTS.iter().any(|part| name.starts_with(part))
+}
+
+/// Whether a package is something the headers build with, rather than something an installed kernel boots with.
+fn is_tool(name: &str) -> bool {
+    name.starts_with("gcc") || name.starts_with("lib") || name == "pahole" || name.starts_with("zlib")
+}
+
+/// Makes an unpacked kernel work where it lies: Debian's headers name their other halves by absolute path, and the
+/// index of modules is made at installation. The image is decompressed here, once, for a guest would take longer over it
+/// than over all the rest of its boot.
+fn settle(part: &Path, destination: &Path, release: &str) -> Result<()> {
+    if !part.join("lib").exists() {
+        std::os::unix::fs::symlink("usr/lib", part.join("lib")).context("linking lib to usr/lib")?;
+    }
+    let headers = part.join("usr/src").join(format!("linux-headers-{release}"));
+    for name in ["Makefile", ".kernelvariables"] {
+        let file = headers.join(name);
+        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let text = text.replace("/usr/src/", &format!("{}/usr/src/", destination.display()));
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    }
+    let packed = [format!("boot/vmlinuz-{release}"), format!("lib/modules/{release}/vmlinuz")];
+    let packed = packed.iter().map(|path| part.join(path)).find(|path| path.exists());
+    image::decompress(&packed.context("the kernel's packages hold no image")?, &part.join(IMAGE))?;
+    process::capture(
+        Command::new("depmod").env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").arg("--basedir").arg(part).arg(release),
+    )?;
+    Ok(())
+}

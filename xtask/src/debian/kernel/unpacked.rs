@@ -1,0 +1,114 @@
+//! A kernel as it lies unpacked in the cache, and what is done with one: modules are built for it, its own are found.
+
+use super::line::Line;
+use crate::debian::chroot::Chroot;
+use crate::util::{process, workspace};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where an unpacked kernel has its decompressed image.
+pub(super) const IMAGE: &str = "boot/vmlinux";
+
+/// A kernel in the cache, whole: image, modules, headers.
+#[derive(Debug, Clone)]
+pub(crate) struct Kernel {
+    /// The line it is the latest of.
+    pub(crate) line: Line,
+    /// What `uname -r` says in it.
+    pub(crate) release: String,
+    /// The Debian package's version.
+    pub(crate) version: String,
+    /// The image as QEMU boots it at once: decompressed.
+    pub(crate) image: PathBuf,
+    /// `…/lib/modules/RELEASE`.
+    pub(crate) modules: PathBuf,
+    /// What `make -C` wants.
+    pub(crate) headers: PathBuf,
+    /// Where modules for it are built.
+    pub(crate) build_root: BuildRoot,
+}
+
+/// Where a kernel's headers find the compiler and libraries they want.
+#[derive(Debug, Clone)]
+pub(crate) enum BuildRoot {
+    /// On this machine.
+    Host,
+    /// In a Debian of its own.
+    Chroot(PathBuf),
+}
+
+impl Kernel {
+    /// Builds an out-of-tree module for this kernel: `make -C HEADERS M=module_dir CC=gcc ARGS…` where its tools are
+    /// (by clang where the kernel was).
+    ///
+    /// Returns everything printed, warnings among it; fails with the text's tail when make fails.
+    pub(crate) fn make(&self, module_dir: &Path, args: &[&str]) -> Result<String> {
+        let module_dir = module_dir
+            .canonicalize()
+            .with_context(|| format!("finding the module's folder {}", module_dir.display()))?;
+        let mut make = match &self.build_root {
+            BuildRoot::Host => Command::new("make"),
+            BuildRoot::Chroot(root) => {
+                Chroot::at(root.clone()).command("make", &[&folder(self.line)?.canonicalize()?, &module_dir])
+            }
+        };
+        make.arg("-C").arg(&self.headers).arg(format!("M={}", module_dir.display()));
+        make.args(self.line.make_variables()).args(args);
+        // make hands its own variables down; those of a make that runs us are not meant for this one.
+        make.env("LC_ALL", "C.UTF-8").env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
+        let (text, status) = process::capture_both(&mut make)?;
+        if !status.success() {
+            let (command, tail) = (process::line(&make), process::tail(text.as_bytes()));
+            bail!(
+                "building {} for {} ended with {}:\n{tail}\nthe command was: {command}",
+                module_dir.display(),
+                self.release,
+                process::describe(status)
+            );
+        }
+        Ok(text)
+    }
+
+    /// The files to load for a module, dependencies first; none where it is built in. Fails where the kernel lacks it.
+    pub(crate) fn module_files(&self, module: &str) -> Result<Vec<PathBuf>> {
+        let root = self.unpacked_root()?;
+        let text = process::capture(
+            Command::new("modprobe")
+                .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+                .args(["--config", "/dev/null", "--show-depends", "--set-version", &self.release, "--dirname"])
+                .arg(root)
+                .arg(module),
+        )
+        .with_context(|| format!("kernel {} has no module {module}", self.release))?;
+        Ok(text.lines().filter_map(|line| Some(line.strip_prefix("insmod ")?.trim().into())).collect())
+    }
+
+    /// A kernel as it lies unpacked; fails where a part is not there.
+    pub(super) fn open(line: Line, version: &str, release: &str) -> Result<Self> {
+        let root = folder(line)?.join(version);
+        let modules = root.join("lib/modules").join(release);
+        let image = root.join(IMAGE);
+        let headers = root.join("usr/src").join(format!("linux-headers-{release}"));
+        for part in [&image, &modules.join("modules.dep"), &headers.join("Module.symvers")] {
+            if !part.exists() {
+                bail!("{} is not there", part.display());
+            }
+        }
+        let build_root = match line.foreign_tools() {
+            None => BuildRoot::Host,
+            Some(release_of_tools) => BuildRoot::Chroot(Chroot::cached(release_of_tools)?.root),
+        };
+        let (release, version) = (release.to_owned(), version.to_owned());
+        Ok(Self { line, release, version, image, modules, headers, build_root })
+    }
+
+    fn unpacked_root(&self) -> Result<&Path> {
+        self.modules.ancestors().nth(3).context("a kernel's modules lie under lib/modules")
+    }
+}
+
+/// Where a line's kernels are kept.
+pub(super) fn folder(line: Line) -> Result<PathBuf> {
+    workspace::cache(&format!("kernels/{line}"))
+}

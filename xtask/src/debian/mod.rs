@@ -1,0 +1,7 @@
+//! What comes from Debian: packages of this host, kernels, a chroot for newer tools.
+
+pub(crate) mod archive;
+pub(crate) mod chroot;
+pub(crate) mod host;
+pub(crate) mod image;
+pub(crate) mod kernel;

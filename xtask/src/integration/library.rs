@@ -1,0 +1,201 @@
+//! What is tried of the libraries: their promises wherever they run, their examples, their binary interface.
+
+use crate::build::library::{install, source};
+use crate::build::static_program;
+use crate::debian::kernel::Line;
+use crate::machine::{self, Options, VmRequest};
+use crate::util::steps::{Step, StepResult};
+use crate::util::{process, workspace};
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The kernel whose module is tried; what differs between kernels is the suite's to find.
+const KERNEL: Line = Line::V6_1;
+
+/// What wants this machine.
+pub(crate) fn here() -> Vec<Step> {
+    vec![
+        Step::new("libraries under ashmem run", || {
+            let mut command = Command::new(static_program::build_named("ashmem-cli", "ashmem")?);
+            command.args(["run", "--"]).arg(static_program::build("ashmem-library-test")?).args(["--provider", "run"]);
+            let (text, status) = process::capture_both(command.env_remove("ASHMEM_BACKEND"))?;
+            Ok(if status.success() {
+                StepResult::Passed(text.trim_end().lines().last().unwrap_or_default().to_owned())
+            } else {
+                StepResult::Failed(format!("it ended with {}:\n{text}", process::describe(status)))
+            })
+        }),
+        Step::new("C library: interface and headers", || Ok(StepResult::Passed(interface(&staged()?)?))),
+        Step::new("C library: examples on memfd and under ashmem run", || {
+            Ok(StepResult::Passed(examples(&staged()?)?))
+        }),
+    ]
+}
+
+/// What runs in machines of its own.
+pub(crate) fn booted() -> Vec<Step> {
+    let trial = Step::new(format!("libraries on the module, kernel {KERNEL}"), || {
+        on_module(static_program::build("ashmem-library-test")?, &["--provider", "module"])
+    });
+    let example = Step::new(format!("C library: example on the module, kernel {KERNEL}"), || {
+        let place = staged()?;
+        let program = Example { source: "cache.c", language: C, linkage: Linkage::Static }.compile(&place)?;
+        on_module(program, &[])
+    });
+    vec![trial, example]
+}
+
+fn on_module(program: PathBuf, arguments: &[&str]) -> Result<StepResult> {
+    // Where only the device will do, a program that quietly took memfd would fail.
+    let options = Options { env: vec!["ASHMEM_BACKEND=device".to_owned()], ..Options::default() };
+    let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+    let outcome = machine::run(&VmRequest { kernel: KERNEL, options, program, arguments, live: false })?;
+    let said = String::from_utf8_lossy(&outcome.stdout);
+    Ok(if outcome.status.is_success() {
+        StepResult::Passed(said.trim_end().lines().last().unwrap_or_default().to_owned())
+    } else {
+        StepResult::Failed(format!("{}\n{said}{}", outcome.status, String::from_utf8_lossy(&outcome.stderr)))
+    })
+}
+
+/// The library as a user gets it, in a place of the cache's.
+fn staged() -> Result<PathBuf> {
+    let prefix = workspace::cache("library")?.join("prefix");
+    let _lock = workspace::lock("library-prefix")?;
+    install(&prefix, Path::new("lib"), None)?;
+    Ok(prefix)
+}
+
+/// Names, versions and dependencies are those of the list, and each header can be used alone, in C and in C++.
+fn interface(prefix: &Path) -> Result<String> {
+    let list = source().join("abi.txt");
+    let text = fs::read_to_string(&list).with_context(|| format!("reading {}", list.display()))?;
+    let should: BTreeSet<_> = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+    let is = relied_on(&prefix.join("lib/libashmem.so.0"))?;
+    let lines =
+        |one: &BTreeSet<String>, other: &BTreeSet<String>| -> Vec<String> { one.difference(other).cloned().collect() };
+    let (lost, new) = (lines(&should, &is), lines(&is, &should));
+    ensure!(
+        lost.is_empty() && new.is_empty(),
+        "the library is not what {} says.\nmissing: {}\nnew: {}",
+        list.display(),
+        lost.join(", "),
+        new.join(", ")
+    );
+    for header in ["android/sharedmem.h", "cutils/ashmem.h"] {
+        for (compiler, standard) in [("gcc", "c99"), ("gcc", "c17"), ("g++", "c++11"), ("g++", "c++20")] {
+            let language = if compiler == "g++" { "c++" } else { "c" };
+            let mut command = Command::new(compiler);
+            command.args(["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Werror", &format!("-std={standard}")]);
+            command.args(["-x", language]).arg(prefix.join("include").join(header));
+            process::capture(&mut command).with_context(|| format!("{header} as {standard}"))?;
+        }
+    }
+    Ok(format!("{} lines of the interface, 2 headers in 4 standards", should.len()))
+}
+
+/// What a shared library gives, takes and needs, a line for each.
+fn relied_on(library: &Path) -> Result<BTreeSet<String>> {
+    let mut lines = BTreeSet::new();
+    let names = process::capture(Command::new("nm").arg("-D").arg(library))?;
+    for line in names.lines() {
+        match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+            // A version's own name, and what any shared object may weakly ask for.
+            [_, "A", _] | ["w", _] => {}
+            ["U", name] => {
+                lines.insert(format!("takes {}", name.split('@').next().unwrap_or_default()));
+            }
+            [_, "T", name] => {
+                lines.insert(format!("gives {name}"));
+            }
+            _ => bail!("{}: nm says {line:?}, which no line of the list can stand for", library.display()),
+        }
+    }
+    let dynamic = process::capture(Command::new("readelf").args(["-dW"]).arg(library))?;
+    for line in dynamic.lines() {
+        let name = || line.split(['[', ']']).nth(1).unwrap_or_default();
+        if line.contains("(NEEDED)") {
+            lines.insert(format!("needs {}", name()));
+        } else if line.contains("(SONAME)") {
+            lines.insert(format!("soname {}", name()));
+        }
+    }
+    Ok(lines)
+}
+
+/// How a program comes by the library.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Linkage {
+    Shared,
+    Static,
+}
+
+/// An example's compiler, and the language it is told.
+type Language = (&'static str, &'static str);
+const C: Language = ("gcc", "c");
+const CPP: Language = ("g++", "c++");
+
+/// One way to compile one of the C examples.
+struct Example {
+    source: &'static str,
+    language: Language,
+    linkage: Linkage,
+}
+
+impl Example {
+    /// Compiles it as its first lines say, through pkg-config.
+    fn compile(&self, prefix: &Path) -> Result<PathBuf> {
+        let (compiler, language) = self.language;
+        let name = format!("{}-{}-{}", self.source.trim_end_matches(".c"), compiler, self.linkage == Linkage::Static);
+        let program = workspace::cache("library")?.join(name);
+        let mut ask = Command::new("pkg-config");
+        ask.args(["--cflags", "--libs", "libashmem"]).env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
+        let flags = process::capture(&mut ask).context("asking pkg-config")?;
+        let mut compile = Command::new(compiler);
+        compile.args(["-O2", "-Wall", "-Wextra", "-Werror", "-x", language]);
+        compile.arg(source().join("examples").join(self.source)).args(["-x", "none", "-o"]).arg(&program);
+        compile.args(flags.split_whitespace());
+        if self.linkage == Linkage::Static {
+            compile.arg("-static");
+        }
+        process::capture(&mut compile)?;
+        Ok(program)
+    }
+}
+
+/// Every example, each as C and C++, shared and static, run where there is no device and under `ashmem run`; and the Rust
+/// ones.
+fn examples(prefix: &Path) -> Result<String> {
+    let supervisor = static_program::build_named("ashmem-cli", "ashmem")?;
+    let mut runs = 0;
+    let mut run = |program: &Path, library: &Path| -> Result<()> {
+        let plain = Command::new(program);
+        let mut supervised = Command::new(&supervisor);
+        supervised.args(["run", "--"]).arg(program).env("ASHMEM_BACKEND", "device");
+        for mut command in [plain, supervised] {
+            let said = process::capture(command.env("LD_LIBRARY_PATH", library))?;
+            ensure!(said.contains("bytes"), "{} said {said:?}", process::line(&command));
+            runs += 1;
+        }
+        Ok(())
+    };
+    let library = prefix.join("lib");
+    for source in ["share.c", "cache.c"] {
+        for language in [C, CPP] {
+            for linkage in [Linkage::Shared, Linkage::Static] {
+                run(&Example { source, language, linkage }.compile(prefix)?, &library)?;
+            }
+        }
+    }
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--package", "ashmem", "--examples"]).arg("--target-dir");
+    let target = workspace::root().join("target");
+    process::capture(cargo.arg(&target).current_dir(workspace::root())).context("building the Rust examples")?;
+    for example in ["share", "cache"] {
+        run(&target.join("release/examples").join(example), &library)?;
+    }
+    Ok(format!("{runs} runs of 2 C and 2 Rust programs"))
+}

@@ -1,0 +1,189 @@
+//! The suite on one provider, or one random sequence on two.
+
+use crate::build::static_program;
+use crate::debian::kernel::Line;
+use crate::machine::{self, Options, Provider, VmOutcome, VmRequest};
+use crate::util::{process, workspace};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::thread;
+
+/// How many operations a random sequence has.
+pub(crate) const OPERATIONS: u64 = 20_000;
+
+/// How `ashmem run` is told to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    /// as it does by itself
+    Full,
+    /// `--fidelity fast`
+    Fast,
+    /// `--namespace never`
+    Bare,
+}
+
+impl Level {
+    /// The words for `ashmem run`, and the suite's name for who answers then.
+    fn words(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Self::Full => (&[], "run"),
+            Self::Fast => (&["--fidelity", "fast"], "run-fast"),
+            Self::Bare => (&["--namespace", "never"], "run-bare"),
+        }
+    }
+
+    /// `ashmem run` of the suite.
+    fn command(self, ashmem: &Path, suite: &Path) -> Command {
+        let (options, provider) = self.words();
+        let mut command = Command::new(ashmem);
+        command.arg("run").args(options).arg("--").arg(suite).args(["--provider", provider]);
+        command
+    }
+}
+
+/// Runs the suite in a machine.
+pub(crate) fn in_machine(provider: Provider, kernel: Line, arguments: &[String], live: bool) -> Result<VmOutcome> {
+    /// Seconds for a case on a stock kernel: it bounds one that hangs, and must not end one whose machine the host keeps
+    /// waiting.
+    const LIMIT: u32 = 120;
+    let limit = LIMIT * kernel.patience();
+    let mut all = vec!["--provider".to_owned(), provider.to_string(), "--limit".to_owned(), limit.to_string()];
+    all.extend_from_slice(arguments);
+    let options = Options { provider, smp: 2, timeout: 1800, ..Options::default() };
+    machine::run(&VmRequest { kernel, options, program: suite()?, arguments: all, live })
+}
+
+/// Runs the suite in a machine under `ashmem run`, where memory may be filled and binder is.
+pub(crate) fn under_run_in_machine(level: Level, kernel: Line, arguments: &[String], live: bool) -> Result<VmOutcome> {
+    /// Seconds for a case: each notification is two switches between processes, and those are what emulation is slowest at.
+    const LIMIT: &str = "600";
+    let program = static_program::build_named("ashmem-cli", "ashmem")?;
+    let options = Options {
+        provider: Provider::None,
+        smp: 2,
+        timeout: 2400,
+        file: vec![format!("{}:/bin/suite", suite()?.display())],
+        ..Options::default()
+    };
+    let (words, provider) = level.words();
+    let mut all = vec!["run"];
+    all.extend(words);
+    all.extend(["--", "/bin/suite", "--limit", LIMIT, "--provider", provider]);
+    let arguments = all.into_iter().map(str::to_owned).chain(arguments.iter().cloned()).collect();
+    machine::run(&VmRequest { kernel, options, program, arguments, live })
+}
+
+/// What two providers made of one sequence.
+pub(crate) enum Comparison {
+    /// The same, to the byte.
+    Same { lines: usize },
+    /// Not the same; the first difference with what led to it.
+    Different(String),
+}
+
+/// Plays one random sequence on the reference and on the module, both on kernel 5.10.
+pub(crate) fn differential(seed: u64, operations: u64) -> Result<Comparison> {
+    let arguments = ["--differential".to_owned(), seed.to_string(), "--operations".to_owned(), operations.to_string()];
+    let play = |provider| -> Result<Vec<u8>> {
+        let outcome = in_machine(provider, Line::V5_10, &arguments, false)?;
+        if !outcome.status.is_success() {
+            let said = process::tail(&outcome.stderr);
+            bail!("the sequence of seed {seed} on {provider}: {}\nit said: {said}", outcome.status);
+        }
+        if outcome.stdout.is_empty() {
+            bail!("the sequence of seed {seed} on {provider} left no transcript");
+        }
+        Ok(outcome.stdout)
+    };
+    let (reference, module) = thread::scope(|scope| {
+        let reference = scope.spawn(|| play(Provider::Reference));
+        let module = play(Provider::Module);
+        (reference.join(), module)
+    });
+    let Ok(reference) = reference else { bail!("the thread that ran the reference died") };
+    Ok(transcripts(&reference?, &module?))
+}
+
+fn transcripts(reference: &[u8], module: &[u8]) -> Comparison {
+    const CONTEXT: usize = 12;
+    if reference == module {
+        return Comparison::Same { lines: reference.split(|byte| *byte == b'\n').count().saturating_sub(1) };
+    }
+    // An end of line is part of the line: a transcript without its last one differs.
+    let lines = |text: &[u8]| -> Vec<String> {
+        text.split_inclusive(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+    };
+    let (reference, module) = (lines(reference), lines(module));
+    let first = reference.iter().zip(&module).take_while(|(left, right)| left == right).count();
+    let before = reference.get(first.saturating_sub(CONTEXT)..first).unwrap_or_default();
+    let line = |lines: &[String]| match lines.get(first) {
+        Some(line) => line.trim_end().to_owned(),
+        None => "(its transcript ends here)".to_owned(),
+    };
+    let before: String = before.iter().map(|line| format!("            {line}")).collect();
+    Comparison::Different(format!(
+        "the transcripts differ from line {} on:\n{before}  reference {}\n  module    {}",
+        first + 1,
+        line(&reference),
+        line(&module)
+    ))
+}
+
+/// `ashmem run` of the suite on this host.
+pub(crate) fn command(level: Level) -> Result<Command> {
+    Ok(level.command(&static_program::build_named("ashmem-cli", "ashmem")?, &suite()?))
+}
+
+/// Runs the suite on this host under `ashmem run`, as another user if wanted. Answers what was printed and how it ended.
+pub(crate) fn under_run(level: Level, user: Option<u32>) -> Result<(String, ExitStatus)> {
+    let programs = [static_program::build_named("ashmem-cli", "ashmem")?, suite()?];
+    // In a place that every user can reach, which a home folder need not be.
+    let place = std::env::temp_dir().join(format!("ashmem-under-run-{}", std::process::id()));
+    workspace::make_whole(&place, |folder| {
+        for program in &programs {
+            let name = program.file_name().context("a program has a name")?;
+            fs::copy(program, folder.join(name)).with_context(|| format!("copying {}", program.display()))?;
+        }
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).context("opening the folder to all")
+    })?;
+    let mut command = level.command(&place.join("ashmem"), &place.join("ashmem-conformance"));
+    command.current_dir("/");
+    if let Some(user) = user {
+        command.uid(user).gid(user);
+    }
+    let result = process::capture_both(&mut command);
+    fs::remove_dir_all(&place).with_context(|| format!("removing {}", place.display()))?;
+    result
+}
+
+fn suite() -> Result<std::path::PathBuf> {
+    static_program::build("ashmem-conformance")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Comparison, transcripts};
+
+    #[test]
+    fn equal_transcripts_are_the_same() {
+        assert!(matches!(transcripts(b"a\nb\n", b"a\nb\n"), Comparison::Same { lines: 2 }));
+    }
+
+    #[test]
+    fn the_first_difference_is_shown_with_its_number() {
+        let Comparison::Different(text) = transcripts(b"a\nb 1\nc\n", b"a\nb 2\nc\n") else { panic!("they differ") };
+        assert!(text.contains("line 2") && text.contains("reference b 1") && text.contains("module    b 2"), "{text}");
+    }
+
+    #[test]
+    fn a_shorter_transcript_differs_where_it_ends() {
+        for (left, right) in [(&b"a\nb\n"[..], &b"a\n"[..]), (b"a\n", b"a\nb\n"), (b"a\n", b"a")] {
+            assert!(matches!(transcripts(left, right), Comparison::Different(_)));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Programs of others: of this Debian's packages, with the libraries they load, for a guest that has neither; and of
+//! crates.io, for this machine.
+
+use crate::util::{process, workspace};
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What a package brings that no program reads.
+const UNREAD: [&str; 4] = ["/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share/lintian"];
+
+/// These programs, each at /usr/bin, and what they load, as [`crate::machine::Options`] wants files.
+pub(crate) fn programs(names: &[&str]) -> Result<Vec<String>> {
+    let mut found = BTreeSet::new();
+    for name in names {
+        let path = ["/usr/bin", "/usr/sbin"].map(|folder| Path::new(folder).join(name));
+        let path = path.iter().find(|path| path.exists());
+        let path = path.with_context(|| format!("{name} is not installed (`cargo xtask setup` installs it)"))?;
+        found.insert(format!("{}:/usr/bin/{name}", path.display()));
+        let list = process::capture(Command::new("ldd").arg(path))?;
+        found.extend(list.lines().filter_map(library).map(ToOwned::to_owned));
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// The files of these packages, but what people read.
+pub(crate) fn packages(names: &[&str]) -> Result<Vec<String>> {
+    let list = process::capture(Command::new("dpkg-query").arg("--listfiles").args(names))?;
+    let is_read = |path: &&str| !UNREAD.iter().any(|folder| path.starts_with(folder));
+    let found: Vec<_> = list.lines().filter(is_read).filter(|path| Path::new(path).is_file()).collect();
+    if found.is_empty() {
+        bail!("the packages {names:?} hold no file");
+    }
+    Ok(found.into_iter().map(ToOwned::to_owned).collect())
+}
+
+/// The program of this crate in this version, installed into the cache if it is not there yet.
+pub(crate) fn from_crates_io(name: &str, version: &str) -> Result<PathBuf> {
+    let tools = workspace::cache("tools")?;
+    let _lock = workspace::lock("tools")?;
+    let program = tools.join("bin").join(name);
+    let installed = process::capture(Command::new(&program).arg("--version")).unwrap_or_default();
+    if installed.split_whitespace().last() == Some(version) {
+        return Ok(program);
+    }
+    eprintln!("installing {name} {version} into {} (some minutes) ...", tools.display());
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["install", "--quiet", "--locked", name, "--version", &format!("={version}"), "--root"]);
+    process::capture(cargo.arg(&tools)).with_context(|| format!("installing {name} from crates.io"))?;
+    Ok(program)
+}
+
+/// The file that a line of ldd(1) names: `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, or the loader itself.
+fn library(line: &str) -> Option<&str> {
+    let path = line.split_once("=>").map_or(line, |(_, path)| path).trim();
+    let path = path.split_once(" (").map_or(path, |(path, _)| path);
+    path.starts_with('/').then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::library;
+
+    #[test]
+    fn libraries_are_what_ldd_names_by_path() {
+        assert_eq!(library("\tlibc.so.6 => /lib/libc.so.6 (0x00007f)"), Some("/lib/libc.so.6"));
+        assert_eq!(library("\t/lib64/ld-linux-x86-64.so.2 (0x00007f)"), Some("/lib64/ld-linux-x86-64.so.2"));
+        assert_eq!(library("\tlinux-vdso.so.1 (0x00007f)"), None);
+    }
+}
