@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use ashmem_agent::endpoint::{Address, Endpoint, Protocol};
-use ashmem_agent::filter::Fidelity;
-use ashmem_agent::profile::{lxc, oci};
-use ashmem_agent::service::{self, Manager};
+use ashmem_agent::agent::endpoint::{Address, Endpoint, Protocol};
+use ashmem_agent::agent::systemd::{self, Manager};
+use ashmem_agent::seccomp::filter::Fidelity;
+use ashmem_agent::seccomp::profile::{lxc, oci};
 use clap::{Args, Subcommand};
 
 use crate::run::Level;
@@ -102,7 +102,7 @@ impl Arguments {
 }
 
 fn serve(oci: &[Address], lxc: &[Address]) -> Result<()> {
-    let passed = service::passed_descriptors();
+    let passed = systemd::passed_descriptors();
     let manager = Manager::from_environment().context("reaching the service manager that NOTIFY_SOCKET names")?;
     let mut endpoints = Vec::new();
     for (protocol, addresses) in [(Protocol::Oci, oci), (Protocol::Lxc, lxc)] {

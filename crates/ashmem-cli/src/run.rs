@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::process::ExitCode;
 
-use ashmem_agent::direct::{NOT_STARTED, Program};
-use ashmem_agent::filter::Fidelity;
-use ashmem_agent::tap::Pipe;
+use ashmem_agent::run::{NOT_STARTED, Program};
+use ashmem_agent::seccomp::filter::Fidelity;
+use ashmem_agent::trace::Pipe;
 use clap::{Args, ValueEnum};
 
 /// Run a program that finds /dev/ashmem, without a kernel module and without root

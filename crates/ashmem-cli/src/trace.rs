@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use ashmem_agent::endpoint::Address;
+use ashmem_agent::agent::endpoint::Address;
 use ashmem_trace::agent::Agent;
 use ashmem_trace::event::Source;
 use ashmem_trace::module::Module;

@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ashmem_agent::tap::{self, Reader, Record, What, attach};
+use ashmem_agent::trace::{self, Reader, Record, What, attach};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::monotonic;
@@ -164,7 +164,7 @@ impl Agent {
     fn meet(
         &mut self,
         origin: u64,
-        region: Option<tap::Region>,
+        region: Option<trace::Region>,
         is_followed: bool,
         ends: bool,
     ) -> (Option<Region>, bool) {

@@ -15,9 +15,9 @@
 //! agent it is on: a memfd costs them no notification, the agent answers ashmem's ioctls on it too, which is what Android 16
 //! asks of a memfd, and whoever opens the device itself is answered. With neither it is on, for there is nothing else.
 
-use ashmem_agent::filter::Fidelity;
-use ashmem_agent::profile;
-use ashmem_agent::profile::lxc::Fstat;
+use ashmem_agent::seccomp::filter::Fidelity;
+use ashmem_agent::seccomp::profile;
+use ashmem_agent::seccomp::profile::lxc::Fstat;
 
 use crate::config::{self, Config};
 use crate::host::{FileError, Host};

@@ -4,9 +4,9 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 
-use ashmem_agent::channel::{Answer, Channel};
-use ashmem_agent::filter::{Fidelity, Filter, Node};
-use ashmem_agent::notify::{Listener, Privileges, install};
+use ashmem_agent::notification::{Answer, Channel};
+use ashmem_agent::seccomp::filter::{Fidelity, Filter, Node};
+use ashmem_agent::seccomp::listener::{Listener, Privileges, install};
 use ashmem_core::abi;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};

@@ -18,8 +18,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ashmem_agent::filter::{Fidelity, Filter, Node};
-use ashmem_agent::notify::{Privileges, install};
+use ashmem_agent::seccomp::filter::{Fidelity, Filter, Node};
+use ashmem_agent::seccomp::listener::{Privileges, install};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, recvmsg, sendmsg, socket_with,

@@ -1,0 +1,131 @@
+//! A container as the agent sees it: its name, and the device's node in it.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, Result};
+
+use crate::regions::node::{Device, Node};
+
+/// What names a container: regions are shared among the listeners of one name alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Identity {
+    /// The user whose runtime brought it. Two users' runtimes may give two containers one id.
+    pub user: u32,
+    /// The runtime's id of it; of an LXC container, its cookie.
+    pub id: String,
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} (of user {})", self.id, self.user)
+    }
+}
+
+/// The device in the container that this process belongs to: with the nodes that lie at its names there, or with none.
+pub fn device_of(pid: i32) -> Device {
+    match nodes(pid) {
+        Ok((stat, nodes)) => Device::new(Some(Node::new(stat, nodes))),
+        Err(error) => {
+            tracing::debug!(pid, %error, "no node at /dev/ashmem in the container: only opens for reading and writing are seen");
+            Device::new(None)
+        }
+    }
+}
+
+/// The status of the node as the container shows it, and descriptors of its names.
+fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
+    if pid <= 0 {
+        return Err(Errno::SRCH);
+    }
+    let looking = OFlags::PATH | OFlags::CLOEXEC;
+    let root = rustix::fs::open(format!("/proc/{pid}/root"), looking | OFlags::DIRECTORY, Mode::empty())?;
+    let (mut nodes, mut refused) = (Vec::new(), Errno::NOENT);
+    for name in Device::names() {
+        match node_in(&root, &name) {
+            Ok(node) => nodes.push(node),
+            Err(error) => refused = error,
+        }
+    }
+    let mut stat = stat_of(nodes.first().ok_or(refused)?)?;
+    if stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
+        tracing::warn!(pid, "what lies at /dev/ashmem in the container is no character device: bind /dev/null there");
+    }
+    stat.st_uid = inside_number(pid, "uid_map", stat.st_uid);
+    stat.st_gid = inside_number(pid, "gid_map", stat.st_gid);
+    Ok((stat, nodes))
+}
+
+/// A name in the `/dev` below a root directory. The container owns this tree and may have put links into it: none is
+/// followed. Step by step, for systemd withholds openat2(2) from services that may not make set-user-id files, and so from
+/// every service with a user of its own (`DynamicUser`).
+fn node_in(root: &OwnedFd, name: &str) -> Result<OwnedFd> {
+    let looking = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let folder = rustix::fs::openat(root, "dev", looking | OFlags::DIRECTORY, Mode::empty())?;
+    rustix::fs::openat(folder, name, looking, Mode::empty())
+}
+
+fn stat_of(fd: &OwnedFd) -> Result<libc::stat> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: an all-zero stat is a valid one, and the call fills it.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        crate::seccomp::listener::check(libc::fstat(fd.as_raw_fd(), &mut stat))?;
+        Ok(stat)
+    }
+}
+
+/// A user or group of ours as the container's user namespace shows it.
+fn inside_number(pid: i32, map: &str, outside: u32) -> u32 {
+    /// What the kernel shows of those that have no number inside.
+    const NOBODY: u32 = 65534;
+    let Ok(map) = std::fs::read_to_string(format!("/proc/{pid}/{map}")) else { return outside };
+    translate(&map, outside).unwrap_or(NOBODY)
+}
+
+/// Looks a number up in the lines `inside outside count` of a map.
+fn translate(map: &str, outside: u32) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().map_while(|field| field.parse::<u32>().ok());
+        let (inside, first, count) = (fields.next()?, fields.next()?, fields.next()?);
+        let distance = outside.checked_sub(first)?;
+        if distance < count { inside.checked_add(distance) } else { None }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{device_of, node_in, translate};
+    use rustix::fs::{Mode, OFlags};
+    use rustix::io::Errno;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_containers_links_lead_nowhere_outside_it() {
+        let root = std::env::temp_dir().join(format!("ashmem-root-{}", std::process::id()));
+        std::fs::create_dir_all(&root).expect("a folder");
+        symlink("/dev", root.join("dev")).expect("a link");
+        let open = || rustix::fs::open(&root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("it is there");
+        // The host has a /dev/null; below this root there is only a link.
+        assert_eq!(node_in(&open(), "null").map(drop), Err(Errno::NOTDIR));
+        std::fs::remove_file(root.join("dev")).expect("it was ours");
+        symlink("../../../../../../dev", root.join("dev")).expect("a link");
+        assert_eq!(node_in(&open(), "null").map(drop), Err(Errno::NOTDIR));
+        std::fs::remove_dir_all(root).expect("it was ours");
+    }
+
+    #[test]
+    fn numbers_are_translated_as_the_kernel_does() {
+        assert_eq!(translate("         0          0 4294967295\n", 7), Some(7));
+        let map = "0 100000 1000\n1000 1000 1\n1001 101001 64535\n";
+        for (outside, inside) in [(100_000, Some(0)), (100_999, Some(999)), (1000, Some(1000)), (0, None)] {
+            assert_eq!(translate(map, outside), inside, "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_has_a_device_without_a_node() {
+        assert!(!device_of(0).has_node());
+        assert!(!device_of(i32::MAX).has_node());
+    }
+}

@@ -1,0 +1,470 @@
+//! The agent: containers come and go at its sockets, and each has a supervisor and a thread of its own.
+//!
+//! Nothing is shared between two containers but this table of names: a container that keeps its supervisor busy, or makes
+//! it fail, keeps nobody else from an answer.
+//!
+//! Under a service manager everything that a successor needs is kept there too: of each container its store, the watches
+//! on its regions, and its listeners or its monitor's connection. See [`crate::agent::systemd`] and [`crate::journal`].
+
+pub mod container;
+pub mod endpoint;
+pub mod lxc;
+pub mod oci;
+pub mod sandbox;
+pub mod systemd;
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use self::container::{Identity, device_of};
+use self::endpoint::{Endpoint, Peer, Protocol};
+use self::lxc::Monitor;
+use self::sandbox::confine;
+use self::systemd::Manager;
+use crate::emulation::Origin;
+use crate::journal::in_flight::Slots;
+use crate::journal::listener::KeptListener;
+use crate::journal::{Record, SavedNode, Store};
+use crate::notification::Channel;
+use crate::regions::node::Device;
+use crate::regions::table::Table;
+use crate::regions::watch_quota::Watches;
+use crate::seccomp::filter::Fidelity;
+use crate::seccomp::listener::Listener;
+use crate::supervisor::Supervisor;
+use crate::sys::{self, SignalMask};
+use crate::trace::{Pipe, give};
+use oci::Brought;
+
+/// After a failed accept, before the next: what is short (descriptors) needs time to come back.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// All containers.
+pub struct Agent {
+    containers: Mutex<HashMap<Identity, Arc<Container>>>,
+    manager: Option<Manager>,
+    next: AtomicU64,
+    watches: Arc<Watches>,
+    /// Who is told what is answered, of every container; locked after the containers.
+    tracers: Mutex<Vec<Pipe>>,
+}
+
+/// Tracers at a time; each holds a pipe's memory.
+const MOST_TRACERS: usize = 8;
+
+/// One container.
+struct Container {
+    identity: Identity,
+    /// By which the manager's descriptors are told apart.
+    number: u64,
+    supervisor: Supervisor,
+    /// Where its notifications in hand are kept, if they are.
+    slots: Option<Arc<Slots>>,
+    listeners: AtomicU64,
+}
+
+/// Why a container is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its runtime said nothing that can be used.
+    #[error(transparent)]
+    Oci(#[from] oci::Error),
+    /// A system call that normally works did not.
+    #[error("{what}: {errno}")]
+    System {
+        /// The call.
+        what: &'static str,
+        /// What it said.
+        errno: Errno,
+    },
+}
+
+fn system(what: &'static str) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::System { what, errno }
+}
+
+/// What a kept descriptor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    State,
+    Deaths,
+    Listener(u64),
+    Monitor,
+}
+
+impl Kept {
+    fn name(self, container: u64) -> String {
+        match self {
+            Self::State => format!("container-{container}-state"),
+            Self::Deaths => format!("container-{container}-deaths"),
+            Self::Listener(number) => format!("container-{container}-listener-{number}"),
+            Self::Monitor => format!("container-{container}-monitor"),
+        }
+    }
+
+    fn parse(name: &str) -> Option<(u64, Self)> {
+        let (container, what) = name.strip_prefix("container-")?.split_once('-')?;
+        let what = match what {
+            "state" => Self::State,
+            "deaths" => Self::Deaths,
+            "monitor" => Self::Monitor,
+            listener => Self::Listener(listener.strip_prefix("listener-")?.parse().ok()?),
+        };
+        Some((container.parse().ok()?, what))
+    }
+}
+
+impl Agent {
+    /// An agent without containers, which keeps what a successor needs with this manager.
+    pub fn new(manager: Option<Manager>) -> Self {
+        let watches = Arc::new(Watches::of_host());
+        Self { containers: Mutex::default(), manager, next: AtomicU64::new(0), watches, tracers: Mutex::default() }
+    }
+
+    /// Takes over what was passed to this process: the containers of an earlier agent, and sockets, which are returned.
+    pub fn take_over(self: &Arc<Self>, passed: Vec<(String, OwnedFd)>) -> Vec<Endpoint> {
+        let mut endpoints = Vec::new();
+        let mut kept: HashMap<u64, Vec<(Kept, OwnedFd)>> = HashMap::new();
+        for (name, fd) in passed {
+            if let Some((container, what)) = Kept::parse(&name) {
+                kept.entry(container).or_default().push((what, fd));
+                continue;
+            }
+            match Endpoint::adopt(fd) {
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(error) => tracing::warn!(name, %error, "a passed descriptor is no socket of ours"),
+            }
+        }
+        self.next.store(kept.keys().max().map_or(0, |last| last + 1), Ordering::Relaxed);
+        for (number, descriptors) in kept {
+            let names: Vec<String> = descriptors.iter().map(|(what, _)| what.name(number)).collect();
+            if let Err(error) = self.restore(number, descriptors) {
+                tracing::error!(number, %error, "a container of the agent before is lost: its calls fail with ENOSYS");
+                names.iter().for_each(|name| self.forget(name));
+            }
+        }
+        endpoints
+    }
+
+    fn restore(self: &Arc<Self>, number: u64, descriptors: Vec<(Kept, OwnedFd)>) -> Result<(), Error> {
+        let (mut state, mut deaths, mut channels) = (None, None, Vec::new());
+        for (what, fd) in descriptors {
+            match what {
+                Kept::State => state = Some(fd),
+                Kept::Deaths => deaths = Some(fd),
+                channel => channels.push((channel, fd)),
+            }
+        }
+        let lacking = || system("looking for its store")(Errno::NOENT);
+        let (state, deaths) = (state.ok_or_else(lacking)?, deaths.ok_or_else(lacking)?);
+        let (store, identity, node, records) = Store::open(state).map_err(system("reading its store"))?;
+        let slots = Arc::clone(store.slots());
+        let mut table = Table::restore(deaths, store, &records).map_err(system("making its table"))?;
+        let regions = table.len();
+        table.take_part(Arc::clone(&self.watches));
+        let origin = Origin::restore(Device::new(node.and_then(|node| node.node())), table);
+        let container = Arc::new(Container {
+            supervisor: Supervisor::new(origin).map_err(system("making an eventfd"))?,
+            number,
+            slots: Some(Arc::clone(&slots)),
+            listeners: AtomicU64::new(0),
+            identity,
+        });
+        for (what, fd) in channels {
+            let Kept::Listener(place) = what else {
+                container.supervisor.add(Arc::new(Monitor::new(fd).marking(container.slots.clone())));
+                continue;
+            };
+            container.listeners.fetch_max(place + 1, Ordering::Relaxed);
+            let listener = Listener::new(fd).map_err(system("asking for seccomp's sizes"))?;
+            let channel = Arc::new(KeptListener::new(listener, Arc::clone(&slots), place));
+            for request in channel.left_over() {
+                // What the agent before died over may hold this one up as well: each by itself.
+                let (container, channel) = (Arc::clone(&container), Arc::clone(&channel));
+                start("left over", move || container.supervisor.handle(channel.as_ref(), request))?;
+            }
+            container.supervisor.add(channel);
+        }
+        tracing::info!(container = %container.identity, regions, "taken over");
+        self.admit(&mut self.containers(), &container);
+        let agent = Arc::clone(self);
+        start("container", move || agent.supervise(&container))
+    }
+
+    /// Serves a socket for ever.
+    fn serve(self: &Arc<Self>, endpoint: &Endpoint) -> ! {
+        loop {
+            match endpoint.accept() {
+                Ok(peer) => {
+                    let (agent, protocol) = (Arc::clone(self), endpoint.protocol());
+                    // In a thread of its own: who is slow to speak holds nobody up.
+                    if let Err(error) = start("container", move || agent.welcome(protocol, peer)) {
+                        tracing::error!(%error, "a container is not served by /dev/ashmem");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection");
+                    thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+
+    fn welcome(&self, protocol: Protocol, peer: Peer) {
+        let taken = match protocol {
+            Protocol::Oci => self.take_oci(peer),
+            Protocol::Lxc => self.take_monitor(peer),
+        };
+        if let Err(error) = taken {
+            tracing::error!(%error, "a container is not served by /dev/ashmem");
+        }
+    }
+
+    fn take_oci(&self, Peer { connection, user }: Peer) -> Result<(), Error> {
+        match oci::receive(&connection)? {
+            Brought::Listener(handover) => {
+                // Some runtimes wait for its end.
+                drop(connection);
+                self.take_listener(user, handover)
+            }
+            Brought::Tracer => {
+                if let Err(error) = self.take_tracer(&connection) {
+                    tracing::warn!(%error, "a tracer is told nothing");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the listener that an OCI runtime brings.
+    fn take_listener(&self, user: u32, handover: oci::Handover) -> Result<(), Error> {
+        let oci::Handover { listener, process } = handover;
+        let identity = Identity { user, id: process.container };
+        tracing::info!(container = %identity, pid = process.pid, first = process.is_first, "a listener");
+        let known = |containers: &HashMap<Identity, Arc<Container>>| {
+            containers.get(&identity).filter(|_| !process.is_first).cloned()
+        };
+        // Looked into before the lock is taken: the file system of a container whose programs run already may block for as
+        // long as they like, and keeps nobody else waiting.
+        let mut device = None;
+        let container = loop {
+            let mut containers = self.containers();
+            if let Some(container) = known(&containers) {
+                return self.add_listener(&container, listener);
+            }
+            if let Some(device) = device.take() {
+                let container = self.new_container(identity.clone(), device)?;
+                self.add_listener(&container, listener)?;
+                self.admit(&mut containers, &container);
+                break container;
+            }
+            drop(containers);
+            device = Some(device_of(process.pid));
+        };
+        self.supervise(&container);
+        Ok(())
+    }
+
+    /// Serves the container of an LXC monitor. Its first notification says which one it is.
+    fn take_monitor(&self, peer: Peer) -> Result<(), Error> {
+        let monitor = Monitor::new(peer.connection);
+        let first = match monitor.peek() {
+            // A container that ended before it made a call that could concern us.
+            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
+            other => other.map_err(system("reading LXC's first notification"))?,
+        };
+        let id = format!("{}#{}", String::from_utf8_lossy(&first.cookie), first.init);
+        let container = self.new_container(Identity { user: peer.user, id }, device_of(first.init))?;
+        tracing::info!(container = %container.identity, "a monitor");
+        self.keep(&Kept::Monitor.name(container.number), monitor.as_fd());
+        self.settle();
+        container.supervisor.add(Arc::new(monitor.marking(container.slots.clone())));
+        self.admit(&mut self.containers(), &container);
+        self.supervise(&container);
+        Ok(())
+    }
+
+    /// Enters a container, before its first call is answered.
+    fn admit(&self, containers: &mut HashMap<Identity, Arc<Container>>, container: &Arc<Container>) {
+        self.tracers().iter().for_each(|pipe| container.supervisor.trace(pipe.clone()));
+        containers.insert(container.identity.clone(), Arc::clone(container));
+    }
+
+    /// Tells whoever connected, from now on, what is answered in any container.
+    fn take_tracer(&self, connection: &OwnedFd) -> Result<(), Error> {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(system("making a pipe"))?;
+        let pipe = Pipe::new(writer).map_err(system("making a pipe"))?;
+        {
+            let containers = self.containers();
+            let mut tracers = self.tracers();
+            tracers.retain(Pipe::has_reader);
+            if tracers.len() >= MOST_TRACERS {
+                return Err(system("taking one more tracer")(Errno::USERS));
+            }
+            containers.values().for_each(|container| container.supervisor.trace(pipe.clone()));
+            tracers.push(pipe);
+        }
+        give(connection, &reader).map_err(system("giving a tracer its pipe"))
+    }
+
+    fn tracers(&self) -> MutexGuard<'_, Vec<Pipe>> {
+        self.tracers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_container(&self, identity: Identity, device: Device) -> Result<Arc<Container>, Error> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let node = SavedNode::of(&device);
+        let watches = "making an inotify instance (fs.inotify.max_user_instances is the limit)";
+        let mut origin = Origin::new(device, Fidelity::Full).map_err(system(watches))?;
+        origin.table().take_part(Arc::clone(&self.watches));
+        let mut slots = None;
+        if self.manager.is_some() {
+            let container = Record::Container { identity: identity.clone(), node };
+            let store = Store::new(container).map_err(system("making a store"))?;
+            slots = Some(Arc::clone(store.slots()));
+            self.keep(&Kept::State.name(number), store.as_fd());
+            self.keep(&Kept::Deaths.name(number), origin.table().as_fd());
+            origin.table().keep_in(store);
+        }
+        let supervisor = Supervisor::new(origin).map_err(system("making an eventfd"))?;
+        Ok(Arc::new(Container { identity, number, supervisor, slots, listeners: AtomicU64::new(0) }))
+    }
+
+    /// Serves one more listener of a container, once it is kept.
+    fn add_listener(&self, container: &Container, listener: OwnedFd) -> Result<(), Error> {
+        let number = container.listeners.fetch_add(1, Ordering::Relaxed);
+        self.keep(&Kept::Listener(number).name(container.number), &listener);
+        self.settle();
+        let listener = Listener::new(listener).map_err(system("asking for seccomp's sizes"))?;
+        container.supervisor.add(match &container.slots {
+            Some(slots) => Arc::new(KeptListener::new(listener, Arc::clone(slots), number)),
+            None => Arc::new(listener),
+        });
+        Ok(())
+    }
+
+    /// Answers a container's calls until its last process is gone.
+    fn supervise(&self, container: &Arc<Container>) {
+        loop {
+            if let Err(error) = container.supervisor.run() {
+                tracing::error!(container = %container.identity, %error, "waiting for notifications");
+            }
+            let mut containers = self.containers();
+            // One more listener may have come while the last one went.
+            if container.supervisor.is_idle() {
+                if containers.get(&container.identity).is_some_and(|current| Arc::ptr_eq(current, container)) {
+                    containers.remove(&container.identity);
+                }
+                break;
+            }
+        }
+        let listeners = (0..container.listeners.load(Ordering::Relaxed)).map(Kept::Listener);
+        for what in [Kept::State, Kept::Deaths, Kept::Monitor].into_iter().chain(listeners) {
+            self.forget(&what.name(container.number));
+        }
+        tracing::info!(container = %container.identity, "ended");
+    }
+
+    fn keep(&self, name: &str, fd: impl AsFd) {
+        if let Some(manager) = &self.manager
+            && let Err(error) = manager.keep(name, fd)
+        {
+            tracing::warn!(name, %error, "the service manager keeps no descriptor: a restart loses this container");
+        }
+    }
+
+    /// Waits until the manager has what it was given to keep.
+    fn settle(&self) {
+        if let Some(manager) = &self.manager
+            && let Err(error) = manager.wait()
+        {
+            tracing::warn!(%error, "the service manager does not say that it keeps what it was given");
+        }
+    }
+
+    fn forget(&self, name: &str) {
+        if let Some(manager) = &self.manager {
+            manager.forget(name);
+        }
+    }
+
+    fn tell(&self, state: &str) {
+        if let Some(manager) = &self.manager {
+            manager.tell(state);
+        }
+    }
+
+    fn containers(&self) -> MutexGuard<'_, HashMap<Identity, Arc<Container>>> {
+        self.containers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves these sockets, and the containers and sockets that were passed to this process, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// EAGAIN: no thread could be started. DESTADDRREQ: there is no socket. EMFILE.
+pub fn serve(
+    manager: Option<Manager>,
+    passed: Vec<(String, OwnedFd)>,
+    mut endpoints: Vec<Endpoint>,
+) -> Result<(), Error> {
+    // Before any thread, so that all of them leave the signals to this one.
+    let _mask = SignalMask::block_all();
+    let signals = sys::signals().map_err(system("making a signalfd"))?;
+    // Before the first container, and before any thread.
+    if let Err(error) = confine() {
+        tracing::warn!(%error, "the agent goes on without a seccomp filter of its own");
+    }
+    let agent = Arc::new(Agent::new(manager));
+    endpoints.extend(agent.take_over(passed));
+    if endpoints.is_empty() {
+        return Err(system("looking for a socket to serve")(Errno::DESTADDRREQ));
+    }
+    for endpoint in endpoints {
+        let agent = Arc::clone(&agent);
+        start("socket", move || agent.serve(&endpoint))?;
+    }
+    agent.tell("READY=1");
+    loop {
+        match poll(&mut [PollFd::new(&signals, PollFlags::IN)], None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(system("waiting for signals")(errno)),
+        }
+        while let Some(info) = sys::next_signal(&signals) {
+            if [libc::SIGTERM, libc::SIGINT].contains(&(info.ssi_signo as i32)) {
+                agent.tell("STOPPING=1");
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn start<R: Send + 'static>(name: &str, work: impl FnOnce() -> R + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().name(name.into()).spawn(work);
+    started.map(drop).map_err(|_| system("starting a thread")(Errno::AGAIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kept;
+
+    #[test]
+    fn kept_descriptors_are_known_by_their_names() {
+        for what in [Kept::State, Kept::Deaths, Kept::Monitor, Kept::Listener(0), Kept::Listener(17)] {
+            assert_eq!(Kept::parse(&what.name(42)), Some((42, what)));
+        }
+        for name in
+            ["", "ashmem-agent.socket", "container-", "container-x-state", "container-1-listener-", "container-1-x"]
+        {
+            assert_eq!(Kept::parse(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Mappings of a region: the device's checks, and then the kernel's own mmap of the memfd.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use ashmem_core::region::Prot;
+use ashmem_core::store::Store;
+use rustix::fs::{OFlags, SealFlags};
+use rustix::io::{Errno, Result};
+
+use crate::emulation::{Held, Kind, Origin, Outcome};
+use crate::regions::arena::Key;
+use crate::regions::memfd;
+use crate::regions::region::{Region, host};
+use crate::seccomp::syscalls::Mmap;
+use crate::target::{Target, read_implies_exec};
+
+const MAP_TYPE: u32 = libc::MAP_TYPE as u32;
+const MAP_PRIVATE: u32 = libc::MAP_PRIVATE as u32;
+const PROT_WRITE: u32 = libc::PROT_WRITE as u32;
+
+impl Origin {
+    /// mmap(2) of a descriptor.
+    pub(crate) fn mmap(&mut self, target: &Target<'_>, call: Mmap) -> Outcome {
+        let Some(held) = self.look(target, call.fd) else { return Outcome::CONTINUE };
+        let Kind::Region(key) = held.kind else { return Outcome::CONTINUE };
+        if self.kernel_refuses(&held, call) {
+            return Outcome::CONTINUE;
+        }
+        match self.map(target, &held, key, call) {
+            Ok(()) if call.flags & MAP_TYPE == MAP_PRIVATE => Outcome::MapAnonymous(call),
+            Ok(()) => Outcome::CONTINUE,
+            Err(error) => Outcome::errno(error),
+        }
+    }
+
+    /// The checks that come before the device's (MMAP-01, MMAP-17): what they refuse must not count as mapped.
+    fn kernel_refuses(&mut self, held: &Held, call: Mmap) -> bool {
+        let mode = held.flags & OFlags::RWMODE;
+        let shared = call.flags & MAP_TYPE != MAP_PRIVATE;
+        let writes = call.prot & PROT_WRITE != 0;
+        call.len == 0
+            || self.table.arena().page_size().offset_in(call.offset) != 0
+            || call.flags & MAP_TYPE == 0
+            || mode == OFlags::WRONLY
+            || (shared && writes && mode != OFlags::RDWR)
+    }
+
+    fn map(&mut self, target: &Target<'_>, held: &Held, key: Key, call: Mmap) -> Result<()> {
+        let Some((region, arena)) = self.table.region(key) else { return Ok(()) };
+        let page = arena.page_size();
+        let mut prot = Prot::from_bits(call.prot);
+        if prot.contains(Prot::READ)
+            && !region.facts.prot_mask().contains(Prot::EXEC)
+            && read_implies_exec(target.tid())
+        {
+            prot = Prot::from_bits(prot.bits() | Prot::EXEC.bits());
+        }
+        let len = page.align(call.len);
+        // A length that rounds to nothing is longer than any region.
+        if len == 0 {
+            return Err(Errno::NOMEM);
+        }
+        let mapping = region.state.map(&region.facts, page, len, prot).map_err(host)?;
+        let size = region.facts.size();
+        let newer = self.newer_memory(target, held, key);
+        let memory = newer.as_ref().unwrap_or(&held.fd);
+        if mapping.creates_backing {
+            if i64::try_from(size).is_err() {
+                return Err(Errno::INVAL);
+            }
+            if !can_promise(size, call.flags) {
+                return Err(Errno::NOMEM);
+            }
+            memfd::set_size(memory, size)?;
+        }
+        let Some((region, _)) = self.table.region(key) else { return Ok(()) };
+        let moved = newer.is_none() && region.inode != held.inode;
+        if moved {
+            // Nobody holds the newer memory any more: this one stands for the region from now on.
+            region.inode = held.inode;
+            make_like_first(memory, region)?;
+        }
+        region.state.set_mapped(&region.facts);
+        if mapping.creates_backing || moved {
+            self.table.note_mapped(key);
+        }
+        Ok(())
+    }
+
+    /// The memory that the region's other mappings show, put behind the caller's descriptor where that still has an
+    /// older one: so it is where the name was set through another descriptor.
+    fn newer_memory(&mut self, target: &Target<'_>, held: &Held, key: Key) -> Option<OwnedFd> {
+        if self.table.region(key)?.0.inode == held.inode {
+            return None;
+        }
+        let newer = memfd::reopen(self.descriptor_of(key)?, held.flags).ok()?;
+        self.replace(target, held.number, &newer).ok()?;
+        Some(newer)
+    }
+}
+
+/// Gives a memory that comes to stand for a region what the first one got.
+fn make_like_first(memory: impl AsFd, region: &Region) -> Result<()> {
+    let seals = rustix::fs::fcntl_get_seals(&memory)?;
+    if region.facts.is_mapped() && !seals.contains(SealFlags::GROW) {
+        memfd::set_size(&memory, region.facts.size())?;
+    }
+    if !region.facts.prot_mask().contains(Prot::WRITE) {
+        memfd::forbid_writing(&memory)?;
+    }
+    Ok(())
+}
+
+/// Whether the system would promise a region's whole size at once, as the device has it do (SIZE-10, MMAP-28). memfd only
+/// asks for what is touched, so this is the same rule by hand, and nothing is set aside.
+fn can_promise(size: u64, flags: u32) -> bool {
+    /// Below this every system that runs at all says yes, and the files below need not be read.
+    const SMALL: u64 = 64 << 20;
+    if size < SMALL {
+        return true;
+    }
+    let policy = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap_or_default();
+    let memory = rustix::system::sysinfo();
+    match policy.trim() {
+        "1" => true,
+        "2" => size <= meminfo("CommitLimit:").saturating_sub(meminfo("Committed_AS:")),
+        _ => {
+            let all = (memory.totalram as u64 + memory.totalswap as u64) * u64::from(memory.mem_unit);
+            flags & libc::MAP_NORESERVE as u32 != 0 || size <= all
+        }
+    }
+}
+
+/// A line of `/proc/meminfo`, in bytes.
+fn meminfo(key: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
+}

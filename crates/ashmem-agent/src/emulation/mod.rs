@@ -1,0 +1,211 @@
+//! One origin: a program with all its descendants, or a container. Its regions are its own; no request of another origin
+//! ever meets them.
+
+mod find_fd;
+pub(crate) mod ioctl;
+mod mmap;
+mod mprotect;
+mod open;
+mod purge;
+mod restore;
+mod stat;
+
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+
+use ashmem_core::abi::{DEFAULT_NAME, NAME_PREFIX};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::{Errno, Result};
+
+use crate::journal::Record;
+use crate::notification::{Answer, Injection};
+use crate::regions::arena::Key;
+use crate::regions::memfd;
+use crate::regions::node::Device;
+use crate::regions::region::{Holder, Region};
+use crate::regions::table::Table;
+use crate::seccomp::filter::Fidelity;
+use crate::seccomp::syscalls::Mmap;
+use crate::target::{Target, Threads, closes_on_exec};
+
+/// Everything the agent knows of one origin.
+pub struct Origin {
+    pub(crate) table: Table,
+    pub(crate) threads: Threads,
+    pub(crate) device: Device,
+    pub(crate) fidelity: Fidelity,
+    /// Some region's mask has lost EXEC.
+    pub(crate) exec_withheld: bool,
+}
+
+/// What a request comes to. Memory of the caller is only touched by who holds no lock: it may be memory that blocks.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Answer this.
+    Answer(Answer),
+    /// Write these bytes, then answer 0.
+    Write { address: u64, bytes: Vec<u8> },
+    /// Answer this mmap with private memory of zeros.
+    MapAnonymous(Mmap),
+    /// Answer with a new descriptor.
+    Open { fd: OwnedFd, close_on_exec: bool, key: Key },
+}
+
+impl Outcome {
+    pub(crate) const CONTINUE: Self = Self::Answer(Answer::Continue);
+    pub(crate) const ZERO: Self = Self::Answer(Answer::Value(0));
+
+    pub(crate) fn errno(errno: Errno) -> Self {
+        Self::Answer(Answer::Errno(errno))
+    }
+
+    pub(crate) fn value(result: Result<i64>) -> Self {
+        Self::Answer(result.map_or_else(Answer::Errno, Answer::Value))
+    }
+}
+
+/// What a caller's descriptor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A region of this origin.
+    Region(Key),
+    /// A memfd that is none.
+    Memfd,
+    /// Something else, not ours.
+    Foreign,
+}
+
+/// A copy of a caller's descriptor, for as long as its request takes.
+pub(crate) struct Held {
+    pub(crate) fd: OwnedFd,
+    pub(crate) number: RawFd,
+    pub(crate) inode: u64,
+    pub(crate) size: u64,
+    pub(crate) flags: OFlags,
+    pub(crate) kind: Kind,
+    /// Its memory was just made under the name that is being set.
+    pub(crate) is_named: bool,
+}
+
+impl Origin {
+    /// An origin without regions.
+    ///
+    /// # Errors
+    /// Those of [`Table::new`].
+    pub fn new(device: Device, fidelity: Fidelity) -> Result<Self> {
+        Ok(Self { table: Table::new()?, threads: Threads::default(), device, fidelity, exec_withheld: false })
+    }
+
+    /// Its regions.
+    pub fn table(&mut self) -> &mut Table {
+        &mut self.table
+    }
+
+    /// The threads that called lately.
+    pub fn threads(&mut self) -> &mut Threads {
+        &mut self.threads
+    }
+
+    /// Looks at one of the caller's descriptors. `None`: it has none, or it may not be looked at; then the kernel shall
+    /// run the call, which it refuses or which is not ours.
+    pub(crate) fn look(&mut self, target: &Target<'_>, number: RawFd) -> Option<Held> {
+        self.look_naming(target, number, b"")
+    }
+
+    /// The same on the way to SET_NAME: an open of the node that becomes a region now gets its memory under that name.
+    pub(crate) fn look_naming(&mut self, target: &Target<'_>, number: RawFd, name: &[u8]) -> Option<Held> {
+        if number < 0 {
+            return None;
+        }
+        let fd = self.threads.descriptor(target.tid(), number, || target.is_waiting()).ok()?;
+        let stat = rustix::fs::fstat(&fd).ok()?;
+        // Most descriptors are neither a memfd nor a device, and need no closer look.
+        if stat.st_dev != self.table.device() && FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
+            return None;
+        }
+        let flags = rustix::fs::fcntl_getfl(&fd).ok()?;
+        let (inode, size) = (stat.st_ino, stat.st_size as u64);
+        let held = |fd, kind| Held { fd, number, inode, size, flags, kind, is_named: false };
+        if flags.contains(OFlags::PATH) {
+            return Some(held(fd, Kind::Foreign));
+        }
+        if stat.st_dev == self.table.device() {
+            let Some(key) = self.table.find(stat.st_ino) else { return Some(held(fd, Kind::Memfd)) };
+            if let Some((region, _)) = self.table.region(key) {
+                region.holder = Holder { tid: target.tid(), fd: number };
+            }
+            return Some(held(fd, Kind::Region(key)));
+        }
+        if self.device.is_placeholder(&fd, stat.st_dev, stat.st_ino) {
+            return self.adopt(target, number, flags, name);
+        }
+        Some(held(fd, Kind::Foreign))
+    }
+
+    /// Makes a new region, whose memory only the descriptor that is returned holds; `opening` is the request that it answers.
+    pub(crate) fn create(
+        &mut self,
+        opening: Option<u64>,
+        holder: Holder,
+        flags: OFlags,
+        name: &[u8],
+    ) -> Result<(OwnedFd, Key)> {
+        if name.is_empty()
+            && let Some((memory, key)) = self.table.admit_ready(opening, || Region::new(holder))?
+        {
+            return Ok((memfd::reopen(memory, flags)?, key));
+        }
+        let memory = memfd::create(&shown_name(name))?;
+        let key = self.table.admit(opening, &memory, Region::new(holder))?;
+        Ok((memfd::reopen(memory, flags)?, key))
+    }
+
+    /// Turns an open that ended at the node, without a notification, into a region.
+    fn adopt(&mut self, target: &Target<'_>, number: RawFd, flags: OFlags, name: &[u8]) -> Option<Held> {
+        let holder = Holder { tid: target.tid(), fd: number };
+        let (fd, key) = self.create(None, holder, flags, name).ok()?;
+        self.replace(target, number, &fd).ok()?;
+        let inode = rustix::fs::fstat(&fd).ok()?.st_ino;
+        Some(Held { fd, number, inode, size: 0, flags, kind: Kind::Region(key), is_named: !name.is_empty() })
+    }
+
+    /// Puts another file behind a caller's descriptor; whether it closes on exec stays as it is.
+    pub(crate) fn replace(&self, target: &Target<'_>, number: RawFd, fd: impl AsFd) -> Result<()> {
+        let close_on_exec = closes_on_exec(target.tid(), number)?;
+        target.inject(Injection { fd: fd.as_fd(), at: Some(number), close_on_exec }).map(drop)
+    }
+
+    /// Shows a region's name in the mappings to come. A memfd's name is fixed when it is made, so the caller's descriptor
+    /// gets a new one, which takes the old one's place if the old one dies of it. If it does not, others hold it too, and
+    /// since all must share one memory the caller gets the old one back: then the name is kept, only not shown.
+    pub(crate) fn show_name(&mut self, target: &Target<'_>, held: Held, key: Key, name: &[u8]) {
+        if held.is_named {
+            return;
+        }
+        let fresh = memfd::create(&shown_name(name)).and_then(|memory| memfd::reopen(memory, held.flags));
+        let Ok(fresh) = fresh else { return };
+        if self.table.watch(&fresh, key).is_err() {
+            return;
+        }
+        let Held { fd: old, inode, number, .. } = held;
+        let replaced = self.replace(target, number, &fresh);
+        drop((old, fresh));
+        if self.table.is_dead(inode) && replaced.is_ok() {
+            return;
+        }
+        if let Some((region, _)) = self.table.region(key) {
+            region.inode = inode;
+        }
+        self.table.note(|| Record::Shown { key, inode });
+        self.table.publish();
+        if replaced.is_ok()
+            && let Some(old) = self.search(inode)
+        {
+            let _ = self.replace(target, number, old);
+        }
+    }
+}
+
+/// What mappings show of a region's name.
+fn shown_name(name: &[u8]) -> Vec<u8> {
+    if name.is_empty() { DEFAULT_NAME.to_vec() } else { [NAME_PREFIX, name].concat() }
+}

@@ -1,0 +1,72 @@
+//! What a region's mapping must never become.
+//!
+//! A mask without WRITE is held by a seal, which the kernel checks. Nothing of that kind exists for EXEC: who maps a region
+//! whose mask has lost it and then asks mprotect for it is caught here (MMAP-08).
+
+use std::io::{BufRead, BufReader};
+
+use ashmem_core::region::Prot;
+use rustix::io::Errno;
+
+use crate::emulation::{Origin, Outcome};
+use crate::target::Target;
+
+impl Origin {
+    /// mprotect(2) with PROT_EXEC.
+    pub(crate) fn protect(&mut self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
+        // Programs that make code at run time call this often; the regions they have are rarely masked.
+        if !self.exec_withheld {
+            return Outcome::CONTINUE;
+        }
+        let page = ashmem_core::store::Store::page_size(self.table.arena());
+        let end = address.saturating_add(page.align(len));
+        for inode in mapped_inodes(target.tid(), self.table.device(), address, end) {
+            let Some(key) = self.table.find(inode) else { continue };
+            let Some((region, _)) = self.table.region(key) else { continue };
+            if !region.facts.prot_mask().contains(Prot::EXEC) {
+                return Outcome::errno(Errno::ACCESS);
+            }
+        }
+        Outcome::CONTINUE
+    }
+
+    /// remap_file_pages(2): refused on every region (MMAP-20).
+    pub(crate) fn remap(&mut self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
+        let end = address.saturating_add(len);
+        let inodes = mapped_inodes(target.tid(), self.table.device(), address, end);
+        let ours = inodes.into_iter().any(|inode| self.table.find(inode).is_some());
+        if ours { Outcome::errno(Errno::PERM) } else { Outcome::CONTINUE }
+    }
+}
+
+/// The inodes on this file system that a thread has mapped between two addresses.
+fn mapped_inodes(tid: i32, device: u64, from: u64, to: u64) -> Vec<u64> {
+    let Ok(maps) = std::fs::File::open(format!("/proc/{tid}/maps")) else { return Vec::new() };
+    let device = format!("{:02x}:{:02x}", libc::major(device), libc::minor(device));
+    let lines = BufReader::new(maps).split(b'\n').map_while(Result::ok);
+    lines.filter_map(|line| inode_of(&String::from_utf8_lossy(&line), &device, from, to)).collect()
+}
+
+fn inode_of(line: &str, device: &str, from: u64, to: u64) -> Option<u64> {
+    let mut fields = line.split(' ');
+    let (first, last) = fields.next()?.split_once('-')?;
+    let (first, last) = (u64::from_str_radix(first, 16).ok()?, u64::from_str_radix(last, 16).ok()?);
+    let mut fields = fields.skip(2);
+    if last <= from || to <= first || fields.next()? != device {
+        return None;
+    }
+    fields.next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inode_of;
+
+    #[test]
+    fn a_line_of_maps_is_taken_apart() {
+        let line = "7f0000001000-7f0000003000 rw-s 00000000 00:01 1090                     /memfd:dev/ashmem (deleted)";
+        assert_eq!(inode_of(line, "00:01", 0x7f00_0000_2000, 0x7f00_0000_3000), Some(1090));
+        assert_eq!(inode_of(line, "00:01", 0x7f00_0000_3000, 0x7f00_0000_4000), None);
+        assert_eq!(inode_of(line, "08:01", 0x7f00_0000_2000, 0x7f00_0000_3000), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! Opens of the device.
+
+use std::os::fd::RawFd;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::emulation::find_fd::{descriptors_of, stat_of};
+use crate::emulation::{Kind, Origin, Outcome};
+use crate::regions::node::Device;
+use crate::regions::region::Holder;
+use crate::seccomp::filter::Fidelity;
+use crate::target::{Target, closes_on_exec};
+
+impl Origin {
+    /// open(2) and its brothers.
+    pub(crate) fn open(&mut self, target: &Target<'_>, dir: i32, path: &[u8], flags: OFlags) -> Outcome {
+        if flags.contains(OFlags::PATH) {
+            return Outcome::CONTINUE;
+        }
+        if !self.device.is_at(target.tid(), dir, path) && !self.is_region_again(target, path) {
+            return Outcome::CONTINUE;
+        }
+        if flags.contains(OFlags::DIRECTORY) {
+            return Outcome::errno(Errno::NOTDIR);
+        }
+        if flags.contains(OFlags::CREATE | OFlags::EXCL) {
+            return Outcome::errno(Errno::EXIST);
+        }
+        if let Some(number) = self.opened_already(target, flags) {
+            return Outcome::value(Ok(number.into()));
+        }
+        // Its number in the caller is not known yet; the first request tells.
+        let holder = Holder { tid: target.tid(), fd: -1 };
+        match self.create(Some(target.id()), holder, flags, b"") {
+            Ok((fd, key)) => {
+                // Who only opens and closes lets the log grow as well.
+                self.table.shorten(target.id(), None);
+                Outcome::Open { fd, close_on_exec: flags.contains(OFlags::CLOEXEC), key }
+            }
+            // The agent's limits are not the caller's, so its own table is not what is full.
+            Err(Errno::MFILE) => Outcome::errno(Errno::NFILE),
+            Err(error) => Outcome::errno(error),
+        }
+    }
+
+    /// The descriptor that this very open has already brought into the caller, if only its number did not get there: the
+    /// agent before died in between, or a signal took the caller out of the call, which it now makes again.
+    fn opened_already(&mut self, target: &Target<'_>, flags: OFlags) -> Option<RawFd> {
+        let key = self.table.openings.take(target.id(), target.tid())?;
+        let (region, _) = self.table.region(key)?;
+        let (inode, device) = (region.inode, self.table.device());
+        let wanted = flags & OFlags::RWMODE;
+        descriptors_of(target.tid()).into_iter().find(|number| {
+            stat_of(target.tid(), *number).is_some_and(|stat| stat.st_dev == device && stat.st_ino == inode)
+                && closes_on_exec(target.tid(), *number) == Ok(flags.contains(OFlags::CLOEXEC))
+                && self
+                    .threads
+                    .descriptor(target.tid(), *number, || target.is_waiting())
+                    .and_then(rustix::fs::fcntl_getfl)
+                    .is_ok_and(|flags| flags & OFlags::RWMODE == wanted)
+        })
+    }
+
+    /// Whether a path names one of the caller's own descriptors, and that is a region: to open it makes a new one
+    /// (OPEN-05).
+    fn is_region_again(&mut self, target: &Target<'_>, path: &[u8]) -> bool {
+        if self.fidelity != Fidelity::Full {
+            return false;
+        }
+        let Some(number) = Device::own_descriptor(target.tid(), path) else { return false };
+        self.look(target, number).is_some_and(|held| matches!(held.kind, Kind::Region(_)))
+    }
+}

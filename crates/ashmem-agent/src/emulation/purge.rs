@@ -1,0 +1,94 @@
+//! Giving unpinned pages back to the system.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
+
+use ashmem_core::pins;
+use rustix::io::Errno;
+
+use crate::emulation::ioctl::as_int;
+use crate::emulation::{Origin, Outcome};
+use crate::journal::Record;
+use crate::regions::arena::Key;
+use crate::regions::memfd;
+use crate::target::{Target, is_host_administrator};
+
+impl Origin {
+    /// PURGE_ALL_CACHES, over this origin's regions.
+    pub(crate) fn purge_all(&mut self, target: &Target<'_>) -> Outcome {
+        if !is_host_administrator(target.tid()) {
+            return Outcome::errno(Errno::PERM);
+        }
+        let holders = self.holders_of_purgeable();
+        let pages = self.table.arena().lru().pages();
+        self.punch(u64::MAX, &holders);
+        Outcome::value(Ok(as_int(pages)))
+    }
+
+    /// Purges at least so many pages, the least recently unpinned first, if there are so many; answers how many it were.
+    pub fn purge(&mut self, pages: u64) -> u64 {
+        if self.purgeable() == 0 {
+            return 0;
+        }
+        let holders = self.holders_of_purgeable();
+        self.punch(pages, &holders)
+    }
+
+    /// How many pages could be purged.
+    pub fn purgeable(&mut self) -> u64 {
+        self.table.reap();
+        self.table.arena().lru().pages()
+    }
+
+    /// A descriptor of each region that has pages to purge. Where no process has one any more, the pages only live in
+    /// mappings, and are never purged again (OPEN-08).
+    fn holders_of_purgeable(&mut self) -> HashMap<Key, OwnedFd> {
+        self.table.reap();
+        let keys: HashSet<Key> = self.purge_order().into_iter().map(|(_, key)| key).collect();
+        let mut holders = HashMap::new();
+        for key in keys {
+            if let Some(fd) = self.descriptor_of(key) {
+                holders.insert(key, fd);
+            } else if let Some((region, arena)) = self.table.region(key) {
+                region.state.pins().clear(arena, region.facts.share());
+                self.table.note(|| Record::Cleared { key });
+            }
+        }
+        self.table.publish();
+        holders
+    }
+
+    fn purge_order(&mut self) -> Vec<(u32, Key)> {
+        let arena = self.table.arena();
+        std::iter::successors(arena.lru().oldest(), |id| arena.lru().after(arena, *id))
+            .map(|id| (id, arena.owner(id)))
+            .collect()
+    }
+
+    fn punch(&mut self, pages: u64, holders: &HashMap<Key, OwnedFd>) -> u64 {
+        use ashmem_core::store::Store;
+        let mut freed = 0;
+        for (id, key) in self.purge_order() {
+            if freed >= pages {
+                break;
+            }
+            let Some(memory) = holders.get(&key) else { continue };
+            let Some((_, arena)) = self.table.region(key) else { continue };
+            let span = arena.range(id).span();
+            // Before it happens: an agent that comes later may take pages for purged that are not, but never the contrary.
+            if self.table.store().is_some() && memfd::is_writable(memory) {
+                self.table.note(|| Record::Purged { key, first: span.first() });
+                self.table.publish();
+            }
+            let Some((region, arena)) = self.table.region(key) else { continue };
+            // Memory sealed against writing cannot be punched: its pages stay, and PIN will say so.
+            if memfd::punch(memory, arena.page_size(), span).is_ok() {
+                pins::purge(arena, arena.lru(), region.facts.share(), id);
+                let page = arena.page_size().bytes();
+                freed += span.pages();
+                self.table.tell_purge(key, span.first() * page, span.pages() * page);
+            }
+        }
+        freed
+    }
+}

@@ -1,0 +1,178 @@
+//! The notifications in hand, where an agent's death does not touch them.
+//!
+//! They lie at the beginning of a container's store, and the kernel writes them there itself: so there is no moment at which
+//! one is taken from its listener and not yet kept. There are several, for a caller may hold up the loop that answers it,
+//! and another goes on.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::io::Result;
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::journal::LOG;
+use crate::seccomp::listener::{ROOM, Room};
+
+/// Notifications that can be in hand at once: one of each loop that a caller holds up, and one of the loop that serves.
+const SLOTS: usize = 66;
+/// A slot: which listener the notification came from, and at [`IN_HAND`] the notification.
+const SLOT: usize = 64 + ROOM;
+const IN_HAND: usize = 64;
+/// Where the first slot lies.
+const FIRST_SLOT: usize = 64;
+/// Where the id stands of the request that LXC's monitor is being told the answer to, behind the store's own header.
+const ANSWERING: usize = 56;
+
+/// The beginning of a store, where the kernel puts the notifications in hand.
+pub(crate) struct Slots {
+    start: *mut u8,
+    taken: Mutex<[bool; SLOTS]>,
+}
+
+// SAFETY: a slot is only touched by who has taken it; the pointer itself may be anywhere.
+unsafe impl Send for Slots {}
+// SAFETY: as above.
+unsafe impl Sync for Slots {}
+
+impl Slots {
+    /// All are taken that hold something: it is answered first.
+    pub(crate) fn map(memory: &OwnedFd) -> Result<Self> {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping, where the kernel finds room.
+        let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), LOG as usize, prot, MapFlags::SHARED, memory, 0)? };
+        let slots = Self { start: start.cast(), taken: Mutex::new([false; SLOTS]) };
+        for number in 0..SLOTS {
+            slots.taken()[number] = slots.read(number).1[0] != 0;
+        }
+        Ok(slots)
+    }
+
+    /// Takes the next notification of this listener with `receive`, which is given a room of zeros and says whether there
+    /// was one. Where every slot is taken, the notification is in hand without being kept.
+    pub(crate) fn take<R>(
+        &self,
+        listener: u64,
+        receive: impl FnOnce(&mut Room) -> Result<Option<R>>,
+    ) -> Result<Option<R>> {
+        let free = {
+            let mut taken = self.taken();
+            let free = taken.iter().position(|taken| !taken);
+            free.inspect(|number| taken[*number] = true)
+        };
+        let Some(number) = free else { return receive(&mut [0; ROOM / 8]) };
+        let (from, room) = self.at(number);
+        // SAFETY: both lie within the mapping and are aligned, and the slot is this thread's until it is given back.
+        let (from, room) = unsafe { (&mut *from, &mut *room) };
+        room.fill(0);
+        *from = listener;
+        let received = receive(room);
+        if !matches!(received, Ok(Some(_))) {
+            self.taken()[number] = false;
+        }
+        received
+    }
+
+    /// Gives the slot of a notification that is answered back.
+    pub(crate) fn give_back(&self, listener: u64, id: u64) {
+        let mut taken = self.taken();
+        for number in (0..SLOTS).filter(|number| taken[*number]).collect::<Vec<_>>() {
+            let (from, room) = self.at(number);
+            // SAFETY: both lie within the mapping and are aligned; the words are only compared, and a slot that is being
+            // received into belongs to another id.
+            unsafe {
+                if from.read_volatile() == listener && room.cast::<u64>().read_volatile() == id {
+                    room.cast::<u64>().write_volatile(0);
+                    taken[number] = false;
+                }
+            }
+        }
+    }
+
+    /// The notifications that an agent died over, each with its listener.
+    pub(crate) fn in_hand(&self) -> Vec<(u64, Room)> {
+        (0..SLOTS).map(|number| self.read(number)).filter(|(_, room)| room[0] != 0).collect()
+    }
+
+    /// Marks the request whose answer is on its way to LXC's monitor; 0: none.
+    pub(crate) fn set_answering(&self, id: u64) {
+        // SAFETY: the word lies within the mapping and is aligned.
+        unsafe { self.start.add(ANSWERING).cast::<u64>().write_volatile(id) };
+    }
+
+    /// The marked request.
+    pub(crate) fn answering(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { self.start.add(ANSWERING).cast::<u64>().read_volatile() }
+    }
+
+    /// The ids of all notifications in hand.
+    pub(crate) fn ids_in_hand(&self) -> Vec<u64> {
+        let ids = (0..SLOTS).map(|number| {
+            let (_, room) = self.at(number);
+            // SAFETY: it lies within the mapping and is aligned; another thread, or the kernel, may be writing it.
+            unsafe { room.cast::<u64>().read_volatile() }
+        });
+        ids.filter(|id| *id != 0).collect()
+    }
+
+    fn at(&self, number: usize) -> (*mut u64, *mut Room) {
+        let at = FIRST_SLOT + number * SLOT;
+        // SAFETY: every slot lies within the mapping.
+        unsafe { (self.start.add(at).cast(), self.start.add(at + IN_HAND).cast()) }
+    }
+
+    fn read(&self, number: usize) -> (u64, Room) {
+        let (from, room) = self.at(number);
+        // SAFETY: both lie within the mapping and are aligned; this is called while nothing is being received.
+        unsafe { (from.read(), room.read()) }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, [bool; SLOTS]> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this object's own, and nobody has a reference into it any more.
+        let _ = unsafe { rustix::mm::munmap(self.start.cast(), LOG as usize) };
+    }
+}
+
+const _: () = assert!(FIRST_SLOT + SLOTS * SLOT <= LOG as usize && SLOT.is_multiple_of(64));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> OwnedFd {
+        let memory = crate::regions::memfd::create(b"slots").expect("a memfd");
+        rustix::fs::ftruncate(&memory, LOG).expect("room");
+        memory
+    }
+
+    #[test]
+    fn notifications_in_hand_come_back() {
+        let memory = memory();
+        let slots = Slots::map(&memory).expect("a mapping");
+        let receive = |id| {
+            move |room: &mut Room| {
+                room[0] = id;
+                Ok(Some(()))
+            }
+        };
+        for id in 1..=SLOTS as u64 + 1 {
+            assert_eq!(
+                slots.take(id % 2, receive(id)),
+                Ok(Some(())),
+                "without a free slot it is received all the same"
+            );
+        }
+        slots.give_back(0, 1);
+        slots.give_back(1, 1);
+        assert_eq!(slots.take(5, |_| Ok(None::<()>)), Ok(None));
+        let slots = Slots::map(&memory).expect("a mapping");
+        let in_hand: Vec<u64> = slots.in_hand().iter().map(|(_, room)| room[0]).collect();
+        assert_eq!(in_hand, (2..=SLOTS as u64).collect::<Vec<_>>());
+    }
+}

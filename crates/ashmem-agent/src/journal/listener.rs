@@ -1,0 +1,71 @@
+//! A listener whose notification in hand survives this process.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use rustix::io::{Errno, Result};
+
+use crate::journal::in_flight::Slots;
+use crate::notification::{Answer, Channel, Injection, Request};
+use crate::seccomp::listener::{Listener, request_in};
+
+/// One of a container's listeners, with the slots of its store.
+pub(crate) struct KeptListener {
+    listener: Listener,
+    slots: Arc<Slots>,
+    number: u64,
+}
+
+impl KeptListener {
+    pub(crate) fn new(listener: Listener, slots: Arc<Slots>, number: u64) -> Self {
+        Self { listener, slots, number }
+    }
+
+    /// The requests that another agent died over: those from this listener whose callers still wait.
+    pub(crate) fn left_over(&self) -> Vec<Request> {
+        let from_here = self.slots.in_hand().into_iter().filter(|(from, _)| *from == self.number);
+        let (waiting, gone) =
+            from_here.map(|(_, room)| request_in(&room)).partition::<Vec<_>, _>(|request| self.is_waiting(request.id));
+        gone.iter().for_each(|request| self.slots.give_back(self.number, request.id));
+        waiting
+    }
+}
+
+impl Channel for KeptListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    fn receive(&self) -> Result<Option<Request>> {
+        self.slots.take(self.number, |room| self.listener.receive_into(room))
+    }
+
+    fn is_waiting(&self, id: u64) -> bool {
+        self.listener.is_waiting(id)
+    }
+
+    fn inject(&self, id: u64, injection: Injection<'_>) -> Result<RawFd> {
+        self.listener.inject(id, injection)
+    }
+
+    fn answer(&self, id: u64, answer: Answer) -> Result<()> {
+        let answered = self.listener.answer(id, answer);
+        self.slots.give_back(self.number, id);
+        answered
+    }
+
+    fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<()> {
+        // Never in one step: see `openings`.
+        let injection = Injection { fd: fd.as_fd(), at: None, close_on_exec };
+        match self.listener.inject(id, injection) {
+            Ok(number) => self.answer(id, Answer::Value(number.into())),
+            // Any other failure is answered in turn.
+            Err(error) => {
+                if error == Errno::NOENT {
+                    self.slots.give_back(self.number, id);
+                }
+                Err(error)
+            }
+        }
+    }
+}

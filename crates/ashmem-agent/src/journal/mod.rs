@@ -1,0 +1,332 @@
+//! What a restart must not lose of one container, in a memfd that a service manager keeps beside its listeners.
+//!
+//! Its beginning holds the notifications in hand (`slots`). Behind them lies a log of records, one JSON value each, which played again from its
+//! start makes the same table. A request's records are published together with its answer, by one write of the log's end; a
+//! call whose answer had not left is so answered again and not worked on again, for PIN says only once that pages were
+//! purged.
+//!
+//! Only the agent's death is provided for, not the machine's: what a write has brought into the memfd is there. A log that
+//! has grown is written anew behind itself, and what lies before its start given back.
+
+pub(crate) mod in_flight;
+pub(crate) mod listener;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::io::{Errno, Result};
+use serde::{Deserialize, Serialize};
+
+use self::in_flight::Slots;
+use crate::agent::container::Identity;
+use crate::emulation::Outcome;
+use crate::notification::Answer;
+use crate::regions::arena::Key;
+
+/// What the first bytes say: a store, and the version of its form.
+const MAGIC: [u8; 8] = *b"ashmem 2";
+/// Where the log's start and end stand, side by side.
+const BOUNDS: u64 = 8;
+/// Where the first log starts; what lies before it is mapped.
+pub(crate) const LOG: u64 = 40 << 10;
+/// A log starts at a page, so that what lies before it can be given back.
+const PAGE: u64 = 4096;
+/// A log shorter than this is not written anew.
+const SHORT: u64 = 256 << 10;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Record {
+    /// Whose store this is, and the device's node there.
+    Container {
+        identity: Identity,
+        node: Option<SavedNode>,
+    },
+    /// An inode stands for a region, which is new if its key is.
+    Memory {
+        key: Key,
+        inode: u64,
+        watch: i32,
+    },
+    /// The region's mappings show this inode.
+    Shown {
+        key: Key,
+        inode: u64,
+    },
+    /// The inode of this watch is gone.
+    Dead {
+        watch: i32,
+    },
+    Name {
+        key: Key,
+        name: Option<Vec<u8>>,
+    },
+    Size {
+        key: Key,
+        size: u64,
+    },
+    Mask {
+        key: Key,
+        mask: u32,
+    },
+    Mapped {
+        key: Key,
+    },
+    /// Pages, by their first and last number.
+    Pin {
+        key: Key,
+        first: u64,
+        last: u64,
+    },
+    Unpin {
+        key: Key,
+        first: u64,
+        last: u64,
+    },
+    /// The unpinned range that starts at this page was purged.
+    Purged {
+        key: Key,
+        first: u64,
+    },
+    /// Nothing of the region can be purged any more.
+    Cleared {
+        key: Key,
+    },
+    /// The request of this id makes this region, whose descriptor its caller may have.
+    Opening {
+        id: u64,
+        key: Key,
+    },
+    /// The request of this id comes to this.
+    Answered {
+        id: u64,
+        answer: SavedAnswer,
+    },
+}
+
+/// A node's status, byte for byte, and its mounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedNode {
+    pub(crate) stat: Vec<u8>,
+    pub(crate) mounts: Vec<u64>,
+}
+
+/// An answer that has not left yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SavedAnswer {
+    Value(i64),
+    Errno(i32),
+    Continue,
+    Write { address: u64, bytes: Vec<u8> },
+}
+
+impl SavedAnswer {
+    /// A new descriptor or mapping is none: it dies with the agent, and the call is worked on again.
+    pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
+        Some(match outcome {
+            Outcome::Answer(Answer::Value(value)) => Self::Value(*value),
+            Outcome::Answer(Answer::Errno(errno)) => Self::Errno(errno.raw_os_error()),
+            Outcome::Answer(Answer::Continue) => Self::Continue,
+            Outcome::Write { address, bytes } => Self::Write { address: *address, bytes: bytes.clone() },
+            Outcome::Open { .. } | Outcome::MapAnonymous(_) => return None,
+        })
+    }
+
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::Value(value) => Outcome::Answer(Answer::Value(value)),
+            Self::Errno(errno) => Outcome::errno(Errno::from_raw_os_error(errno)),
+            Self::Continue => Outcome::CONTINUE,
+            Self::Write { address, bytes } => Outcome::Write { address, bytes },
+        }
+    }
+}
+
+/// A container's store.
+pub struct Store {
+    memory: OwnedFd,
+    slots: Arc<Slots>,
+    start: u64,
+    end: u64,
+    pending: Vec<u8>,
+    /// Whose it is: every log starts with it.
+    container: Record,
+    /// The log's length when it was last written anew.
+    fresh: u64,
+}
+
+impl Store {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub(crate) fn new(container: Record) -> Result<Self> {
+        let memory = rustix::fs::memfd_create("ashmem-agent", MemfdFlags::CLOEXEC)?;
+        rustix::fs::ftruncate(&memory, LOG)?;
+        let slots = Arc::new(Slots::map(&memory)?);
+        let mut store = Self { memory, slots, start: LOG, end: LOG, pending: Vec::new(), container, fresh: 0 };
+        store.put(0, &MAGIC)?;
+        store.write_bounds()?;
+        store.note(&store.container.clone());
+        store.publish();
+        Ok(store)
+    }
+
+    /// Opens one that another agent left, and reads its log.
+    ///
+    /// # Errors
+    /// PROTO: it is none, or of another version's form.
+    pub(crate) fn open(memory: OwnedFd) -> Result<(Self, Identity, Option<SavedNode>, Vec<Record>)> {
+        let mut header = [0; 24];
+        let (magic, bounds) = match rustix::io::pread(&memory, &mut header, 0)? {
+            24 => header.split_at(BOUNDS as usize),
+            _ => return Err(Errno::PROTO),
+        };
+        let bound = |at: usize| bounds[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+        let (start, end) = (bound(0), bound(8));
+        if magic != MAGIC || start < LOG || end < start {
+            return Err(Errno::PROTO);
+        }
+        let mut log = vec![0; usize::try_from(end - start).map_err(|_| Errno::PROTO)?];
+        let mut done = 0;
+        while done < log.len() {
+            match rustix::io::pread(&memory, &mut log[done..], start + done as u64)? {
+                0 => return Err(Errno::PROTO),
+                got => done += got,
+            }
+        }
+        let records =
+            serde_json::Deserializer::from_slice(&log).into_iter().collect::<std::result::Result<Vec<_>, _>>();
+        let records = records.map_err(|error| {
+            tracing::error!(%error, "a record of the store cannot be read");
+            Errno::PROTO
+        })?;
+        let mut records: std::vec::IntoIter<Record> = records.into_iter();
+        let Some(Record::Container { identity, node }) = records.next() else { return Err(Errno::PROTO) };
+        let rest = records.collect();
+        let slots = Arc::new(Slots::map(&memory)?);
+        let container = Record::Container { identity: identity.clone(), node: node.clone() };
+        let store = Self { memory, slots, start, end, pending: Vec::new(), container, fresh: end - start };
+        Ok((store, identity, node, rest))
+    }
+
+    /// Where notifications are taken to.
+    pub(crate) fn slots(&self) -> &Arc<Slots> {
+        &self.slots
+    }
+
+    /// Keeps a record for the next [`Store::publish`].
+    pub(crate) fn note(&mut self, record: &Record) {
+        if let Err(error) = serde_json::to_writer(&mut self.pending, record) {
+            tracing::error!(%error, ?record, "a record cannot be written");
+        }
+    }
+
+    /// Publishes what was noted.
+    pub(crate) fn publish(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let written = self.put(self.end, &pending).and_then(|()| {
+            self.end += pending.len() as u64;
+            self.write_bounds()
+        });
+        if let Err(error) = written {
+            tracing::error!(%error, "the store is behind: a restart now would lose what just happened");
+        }
+    }
+
+    /// Whether the log is long, compared to what it was when it was last written anew.
+    pub(crate) fn is_long(&self) -> bool {
+        self.end - self.start > SHORT.max(4 * self.fresh)
+    }
+
+    /// Writes the log anew.
+    pub(crate) fn rewrite(&mut self, records: impl IntoIterator<Item = Record>) {
+        self.note(&self.container.clone());
+        records.into_iter().for_each(|record| self.note(&record));
+        let log = std::mem::take(&mut self.pending);
+        let (old, start) = (self.start, self.end.next_multiple_of(PAGE));
+        if let Err(error) = self.put(start, &log) {
+            tracing::warn!(%error, "the store's log stays as long as it is");
+            return;
+        }
+        (self.start, self.end, self.fresh) = (start, start + log.len() as u64, log.len() as u64);
+        if let Err(error) = self.write_bounds() {
+            tracing::error!(%error, "the store's log stays as long as it is");
+        }
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let _ = rustix::fs::fallocate(&self.memory, hole, old, start - old);
+    }
+
+    fn put(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            done += rustix::io::retry_on_intr(|| rustix::io::pwrite(&self.memory, &bytes[done..], at + done as u64))?;
+        }
+        Ok(())
+    }
+
+    /// Both in one write within one page, which no death of this process can cut in two.
+    fn write_bounds(&mut self) -> Result<()> {
+        let mut bounds = [0; 16];
+        bounds[..8].copy_from_slice(&self.start.to_ne_bytes());
+        bounds[8..].copy_from_slice(&self.end.to_ne_bytes());
+        self.put(BOUNDS, &bounds)
+    }
+}
+
+impl AsFd for Store {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new() -> Store {
+        let identity = Identity { user: 0, id: "one".into() };
+        Store::new(Record::Container { identity, node: None }).expect("a memfd")
+    }
+
+    fn reopened(store: &Store) -> (Store, Vec<Record>) {
+        let memory = store.as_fd().try_clone_to_owned().expect("a descriptor");
+        let (store, identity, _, records) = Store::open(memory).expect("a store");
+        assert_eq!(identity.id, "one");
+        (store, records)
+    }
+
+    #[test]
+    fn what_is_published_comes_back_and_what_is_not_does_not() {
+        let mut store = new();
+        store.note(&Record::Size { key: 1, size: 4096 });
+        store.note(&Record::Answered { id: 7, answer: SavedAnswer::Value(0) });
+        store.publish();
+        store.note(&Record::Size { key: 2, size: 4096 });
+        let (_, records) = reopened(&store);
+        let answered = Record::Answered { id: 7, answer: SavedAnswer::Value(0) };
+        assert_eq!(records, [Record::Size { key: 1, size: 4096 }, answered]);
+        assert!(matches!(Store::open(crate::regions::memfd::create(b"no store").expect("a memfd")), Err(Errno::PROTO)));
+    }
+
+    #[test]
+    fn a_long_log_is_written_anew_and_its_memory_given_back() {
+        let mut store = new();
+        let mut size = 0;
+        while !store.is_long() {
+            size += 1;
+            store.note(&Record::Size { key: 1, size });
+            store.publish();
+        }
+        store.rewrite([Record::Size { key: 1, size }]);
+        assert!(!store.is_long());
+        let (_, records) = reopened(&store);
+        assert_eq!(records, [Record::Size { key: 1, size }]);
+        let blocks = rustix::fs::fstat(&store).expect("fstat").st_blocks;
+        assert!(blocks <= 12 * 8, "{blocks} blocks are kept for a few bytes");
+    }
+}

@@ -1,0 +1,81 @@
+//! One region: ashmem-core's logic, and where its memory was last seen.
+
+use std::os::fd::RawFd;
+
+use ashmem_core::abi::NAME_LEN;
+use ashmem_core::region::{Facts, Refusal, State};
+use rustix::io::Errno;
+
+use crate::regions::arena::{Arena, Key};
+
+/// A name without its NUL, 1 to 255 bytes.
+pub type Name = Box<[u8]>;
+
+/// A region's state. Its memory is the clients' (see [`crate::regions::memfd`]).
+pub struct Region {
+    /// Size, mask, and whether it was ever mapped.
+    pub facts: Facts,
+    /// Name and unpinned ranges.
+    pub state: State<Name, u32>,
+    /// The inode that mappings show.
+    pub inode: u64,
+    /// Inodes that stand for the region: more than one after a name was set while several descriptors were open.
+    pub memories: u32,
+    /// Who called about it last: the first place to look for a descriptor when the agent needs one.
+    pub holder: Holder,
+}
+
+/// A descriptor in a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// A thread of the client.
+    pub tid: i32,
+    /// The number.
+    pub fd: RawFd,
+}
+
+impl Region {
+    /// A new one: no name, no size, every right (OPEN-01).
+    pub fn new(holder: Holder) -> Self {
+        Self { facts: Facts::new(), state: State::new(), inode: 0, memories: 0, holder }
+    }
+
+    /// Runs PIN or UNPIN, which may need a range more.
+    ///
+    /// # Errors
+    /// Those of the request; ENOMEM.
+    pub fn with_spare(
+        &mut self,
+        arena: &mut Arena,
+        key: Key,
+        mut run: impl FnMut(&mut Self, &Arena, &mut Option<u32>) -> Result<i64, Refusal>,
+    ) -> Result<i64, Errno> {
+        use ashmem_core::store::Store;
+        let mut spare = None;
+        loop {
+            match run(self, arena, &mut spare) {
+                Err(Refusal::NeedSpare) => spare = Some(arena.spare(key).ok_or(Errno::NOMEM)?),
+                other => {
+                    if let Some(unused) = spare {
+                        arena.free(unused);
+                    }
+                    return other.map_err(|refusal| match refusal {
+                        Refusal::Errno(errno) => host(errno),
+                        Refusal::NeedSpare => Errno::NOMEM,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The string as SET_NAME keeps it: cut to what fits, and nothing where it is empty (NAME-04, NAME-10).
+pub fn stored_name(mut string: Vec<u8>) -> Option<Name> {
+    string.truncate(NAME_LEN - 1);
+    (!string.is_empty()).then(|| string.into_boxed_slice())
+}
+
+/// The device's error number as the system's.
+pub fn host(errno: ashmem_core::Errno) -> Errno {
+    Errno::from_raw_os_error(errno as i32)
+}

@@ -1,0 +1,380 @@
+//! The regions of one program or container, found by the inode of their memory.
+//!
+//! # Lifetimes
+//!
+//! The agent holds no descriptor of a region's memory, so that the memory dies with its last client. What the agent does
+//! hold is an inotify watch on the memfd's inode. A watch keeps the inode, and so its number, but neither its pages nor
+//! its file; when the last descriptor and the last mapping are gone, the kernel queues the watch's end *before* it frees
+//! the number. On 64-bit kernels memfds are numbered by a counter of 64 bits (`shmem_reserve_inode`, from 5.9), so that no
+//! number comes twice and a lookup needs not read the queue first: what it finds lives. The queue is read every few
+//! opens and when the keeper ticks, and the dead are forgotten then. Where numbers may come again it is read before every
+//! lookup, which therefore never takes a new memfd for a dead one. Should the queue overflow, the watches that are left
+//! are read from `/proc/self/fdinfo`.
+
+use std::collections::{HashMap, HashSet};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags};
+use rustix::io::{Errno, Result};
+
+use crate::emulation::Outcome;
+use crate::journal::{Record, SavedAnswer, Store};
+use crate::regions::arena::{Arena, Key};
+use crate::regions::memfd;
+use crate::regions::memfd_pool::{Ready, Reserve};
+use crate::regions::pending_opens::Openings;
+use crate::regions::region::Region;
+use crate::regions::watch_quota::Watches;
+use crate::trace::{self, Tap, What};
+
+/// An inode's number may stand for another one later.
+const NUMBERS_COME_AGAIN: bool = cfg!(not(target_pointer_width = "64"));
+/// The dead are forgotten with every so manieth new memory: often enough that they take no room, rarely enough that looking
+/// for them costs nothing.
+const BIRTHS: u32 = 32;
+
+/// All regions of one origin. Two origins never share a table, so that no request of one finds a region of the other.
+pub struct Table {
+    regions: HashMap<Key, Region>,
+    inodes: HashMap<u64, Entry>,
+    watches: HashMap<i32, u64>,
+    inotify: OwnedFd,
+    arena: Arena,
+    device: u64,
+    next: Key,
+    /// New memories since the queue was last read.
+    births: u32,
+    /// Where what happens is kept for another agent.
+    store: Option<Store>,
+    /// Who traces what happens.
+    tap: Arc<Tap>,
+    /// Answers that another agent found and may not have sent.
+    recovered: HashMap<u64, SavedAnswer>,
+    /// What bounds its watches beside the kernel.
+    share: Option<Arc<Watches>>,
+    /// Memories that are ready for regions to come.
+    reserve: Option<Arc<Reserve>>,
+    pub(crate) openings: Openings,
+}
+
+struct Entry {
+    key: Key,
+    watch: i32,
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        if let Some(share) = &self.share {
+            share.give_back(self.watches.len());
+        }
+    }
+}
+
+impl Table {
+    /// An empty table.
+    ///
+    /// # Errors
+    /// EMFILE: the user has too many inotify instances (`fs.inotify.max_user_instances`).
+    pub fn new() -> Result<Self> {
+        Self::with_watches(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)
+    }
+
+    /// An empty table with the watches that another one had.
+    pub(crate) fn with_watches(inotify: OwnedFd) -> Result<Self> {
+        Ok(Self {
+            regions: HashMap::new(),
+            inodes: HashMap::new(),
+            watches: HashMap::new(),
+            inotify,
+            arena: Arena::new(),
+            device: memfd::device()?,
+            next: 0,
+            births: 0,
+            store: None,
+            tap: Arc::default(),
+            recovered: HashMap::new(),
+            share: None,
+            reserve: None,
+            openings: Openings::default(),
+        })
+    }
+
+    /// Shares the user's watches with other tables from now on.
+    pub(crate) fn take_part(&mut self, share: Arc<Watches>) {
+        share.take(self.watches.len());
+        self.share = Some(share);
+    }
+
+    /// Has memories made ahead from now on, by whoever fills what is returned.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub(crate) fn make_ahead(&mut self) -> Result<Arc<Reserve>> {
+        let inotify = self.inotify.try_clone().map_err(|_| Errno::MFILE)?;
+        Ok(Arc::clone(self.reserve.insert(Arc::new(Reserve::new(inotify)))))
+    }
+
+    /// Becomes readable when a region has died; [`Table::reap`] then.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+
+    /// The file system of every memfd, as `st_dev`.
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// How many regions live.
+    pub fn len(&self) -> usize {
+        self.regions.len()
+    }
+
+    /// Whether no region lives.
+    pub fn is_empty(&self) -> bool {
+        self.regions.is_empty()
+    }
+
+    /// The region that this inode's memory belongs to. The inode must live: a client has it open or mapped.
+    pub fn find(&mut self, inode: u64) -> Option<Key> {
+        // Whoever traces learns of an end with the next request.
+        if NUMBERS_COME_AGAIN || self.tap.is_on() {
+            self.reap();
+        }
+        self.inodes.get(&inode).map(|entry| entry.key)
+    }
+
+    /// A region and the ranges of all.
+    pub fn region(&mut self, key: Key) -> Option<(&mut Region, &mut Arena)> {
+        Some((self.regions.get_mut(&key)?, &mut self.arena))
+    }
+
+    /// The ranges of all regions.
+    pub fn arena(&mut self) -> &mut Arena {
+        &mut self.arena
+    }
+
+    /// Every region with its key.
+    pub fn regions(&self) -> impl Iterator<Item = (Key, &Region)> {
+        self.regions.iter().map(|(key, region)| (*key, region))
+    }
+
+    /// Takes a new region in, whose memory this is, and which is the answer to this request if it is to one.
+    ///
+    /// # Errors
+    /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`), or this table its share of them.
+    pub fn admit(&mut self, opening: Option<u64>, memory: impl AsFd, region: Region) -> Result<Key> {
+        self.make_room()?;
+        let (inode, watch) = memfd::watch(&self.inotify, memory)?;
+        Ok(self.settle(opening, region, inode, watch))
+    }
+
+    /// The same with a memory that was made ahead, which is returned; `None` if there is none.
+    ///
+    /// # Errors
+    /// ENOMEM, as for [`Table::admit`].
+    pub(crate) fn admit_ready(
+        &mut self,
+        opening: Option<u64>,
+        region: impl FnOnce() -> Region,
+    ) -> Result<Option<(OwnedFd, Key)>> {
+        let Some(Ready { memory, inode, watch, .. }) = self.reserve.as_ref().and_then(|reserve| reserve.take()) else {
+            return Ok(None);
+        };
+        self.make_room()?;
+        Ok(Some((memory, self.settle(opening, region(), inode, watch))))
+    }
+
+    /// Lets a memory stand for a region beside those that already do, which clients may still hold, and makes it the one
+    /// that mappings show from now on.
+    ///
+    /// # Errors
+    /// As for [`Table::admit`].
+    pub fn watch(&mut self, memory: impl AsFd, key: Key) -> Result<()> {
+        self.make_room()?;
+        let (inode, watch) = memfd::watch(&self.inotify, memory)?;
+        self.stand(key, inode, watch);
+        Ok(())
+    }
+
+    /// Sees to it that one more watch may be taken.
+    fn make_room(&mut self) -> Result<()> {
+        self.births += 1;
+        if self.births >= BIRTHS {
+            self.reap();
+        }
+        let is_full = self.share.as_ref().is_some_and(|share| !share.has_one_for(self.watches.len()));
+        if is_full { Err(Errno::NOMEM) } else { Ok(()) }
+    }
+
+    /// Takes a region in whose memory is watched.
+    fn settle(&mut self, opening: Option<u64>, region: Region, inode: u64, watch: i32) -> Key {
+        let key = self.next;
+        self.next += 1;
+        if let Some(id) = opening.filter(|_| self.store.is_some()) {
+            self.openings.begin(id, key);
+            self.note(|| Record::Opening { id, key });
+        }
+        self.regions.insert(key, region);
+        self.stand(key, inode, watch);
+        key
+    }
+
+    /// Lets what is watched stand for a region.
+    fn stand(&mut self, key: Key, inode: u64, watch: i32) {
+        self.enter(key, inode, watch);
+        // At once: the memory is about to be put where another agent will find it.
+        self.note(|| Record::Memory { key, inode, watch });
+        self.publish();
+    }
+
+    fn enter(&mut self, key: Key, inode: u64, watch: i32) {
+        if self.watches.insert(watch, inode).is_none()
+            && let Some(share) = &self.share
+        {
+            share.take(1);
+        }
+        self.inodes.insert(inode, Entry { key, watch });
+        if let Some(region) = self.regions.get_mut(&key) {
+            region.memories += 1;
+            region.inode = inode;
+        }
+    }
+
+    /// Takes in what another agent watched; the region is made if there is none of this key.
+    pub(crate) fn adopt(&mut self, key: Key, inode: u64, watch: i32, region: impl FnOnce() -> Region) {
+        self.next = self.next.max(key + 1);
+        self.regions.entry(key).or_insert_with(region);
+        self.enter(key, inode, watch);
+    }
+
+    /// Every memory that stands for a region.
+    pub(crate) fn memories(&self) -> impl Iterator<Item = Record> {
+        self.inodes.iter().map(|(inode, entry)| Record::Memory { key: entry.key, inode: *inode, watch: entry.watch })
+    }
+
+    /// Who traces what happens.
+    pub(crate) fn tap(&self) -> &Arc<Tap> {
+        &self.tap
+    }
+
+    /// Tells whoever traces of pages that were purged.
+    pub(crate) fn tell_purge(&self, key: Key, offset: u64, len: u64) {
+        if self.tap.is_on()
+            && let Some(region) = self.regions.get(&key)
+        {
+            self.tap.happened(What::Purge { offset, len }, trace::Region::of(key, region));
+        }
+    }
+
+    /// Keeps in this store what happens from now on.
+    pub(crate) fn keep_in(&mut self, store: Store) {
+        self.store = Some(store);
+    }
+
+    /// Takes in an answer that another agent found.
+    pub(crate) fn recover(&mut self, id: u64, answer: SavedAnswer) {
+        self.recovered.insert(id, answer);
+    }
+
+    /// Forgets the others of these answers.
+    pub(crate) fn keep_recovered(&mut self, keep: impl Fn(u64) -> bool) {
+        self.recovered.retain(|id, _| keep(*id));
+    }
+
+    /// The answer that another agent found for this request.
+    pub(crate) fn recovered(&mut self, id: u64) -> Option<Outcome> {
+        if self.recovered.is_empty() { None } else { self.recovered.remove(&id).map(SavedAnswer::outcome) }
+    }
+
+    /// Where what happens is kept, if it is.
+    pub(crate) fn store(&mut self) -> Option<&mut Store> {
+        self.store.as_mut()
+    }
+
+    /// Keeps what happened, to be published with the answer.
+    pub(crate) fn note(&mut self, record: impl FnOnce() -> Record) {
+        if let Some(store) = &mut self.store {
+            store.note(&record());
+        }
+    }
+
+    /// Publishes what was noted.
+    pub(crate) fn publish(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.publish();
+        }
+    }
+
+    /// Whether the memory of this inode, which stood for a region, is gone.
+    pub(crate) fn is_dead(&mut self, inode: u64) -> bool {
+        self.reap();
+        !self.inodes.contains_key(&inode)
+    }
+
+    /// Forgets the regions whose memory is gone.
+    pub fn reap(&mut self) {
+        self.births = 0;
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut dead = Vec::new();
+        let mut overflow = false;
+        {
+            let mut queue = inotify::Reader::new(&self.inotify, &mut buffer);
+            while let Ok(event) = queue.next() {
+                overflow |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
+                if event.events().contains(ReadFlags::IGNORED) {
+                    dead.push(event.wd());
+                }
+            }
+        }
+        if overflow {
+            let alive = self.living_watches();
+            dead.extend(self.watches.keys().filter(|watch| !alive.contains(watch)));
+        }
+        for watch in dead {
+            self.bury(watch);
+        }
+    }
+
+    /// Forgets what died while nobody read the queue.
+    pub(crate) fn bury_missed(&mut self) {
+        let alive = self.living_watches();
+        let dead: Vec<i32> = self.watches.keys().copied().filter(|watch| !alive.contains(watch)).collect();
+        dead.into_iter().for_each(|watch| self.bury(watch));
+    }
+
+    pub(crate) fn bury(&mut self, watch: i32) {
+        let Some(inode) = self.watches.remove(&watch) else { return };
+        if let Some(share) = &self.share {
+            share.give_back(1);
+        }
+        self.note(|| Record::Dead { watch });
+        // A new memfd of the same number may have its own entry by now.
+        if self.inodes.get(&inode).is_none_or(|entry| entry.watch != watch) {
+            return;
+        }
+        let Some(Entry { key, .. }) = self.inodes.remove(&inode) else { return };
+        let Some(region) = self.regions.get_mut(&key) else { return };
+        region.memories -= 1;
+        if region.memories > 0 {
+            return;
+        }
+        if let Some(mut region) = self.regions.remove(&key) {
+            if self.tap.is_on() {
+                self.tap.happened(What::Release, trace::Region::of(key, &region));
+            }
+            region.state.pins().clear(&self.arena, region.facts.share());
+        }
+        if self.regions.is_empty() {
+            self.arena.shrink();
+        }
+    }
+
+    fn living_watches(&self) -> HashSet<i32> {
+        let path = format!("/proc/self/fdinfo/{}", self.inotify.as_raw_fd());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let watches = text.lines().filter_map(|line| line.strip_prefix("inotify wd:")?.split(' ').next());
+        watches.filter_map(|hex| i32::from_str_radix(hex, 16).ok()).collect()
+    }
+}

@@ -1,0 +1,80 @@
+//! The inotify watches that one user may have, shared out among the containers of one agent.
+//!
+//! A region takes a watch for as long as it lives, and the kernel bounds the watches of a user (`fs.inotify.max_user_watches`),
+//! who is the same for all containers. A table therefore never takes the last of them: only while at least as many are free
+//! as it has. The first to want all gets half, the next a quarter, and a container that comes later still finds some.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What an agent's tables have together.
+pub(crate) struct Watches {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Watches {
+    /// Those of this process's user.
+    pub(crate) fn of_host() -> Self {
+        let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap_or_default();
+        Self::new(limit.trim().parse().unwrap_or(u64::MAX))
+    }
+
+    fn new(limit: u64) -> Self {
+        Self { limit, used: AtomicU64::new(0) }
+    }
+
+    /// Whether a table that has so many may take one more.
+    pub(crate) fn has_one_for(&self, own: usize) -> bool {
+        self.limit.saturating_sub(self.used.load(Ordering::Relaxed)) > own as u64
+    }
+
+    /// A table has so many more.
+    pub(crate) fn take(&self, count: usize) {
+        self.used.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// A table has so many fewer.
+    pub(crate) fn give_back(&self, count: usize) {
+        self.used.fetch_sub(count as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Watches;
+    use crate::regions::memfd;
+    use crate::regions::region::{Holder, Region};
+    use crate::regions::table::Table;
+    use rustix::io::Errno;
+    use std::os::fd::OwnedFd;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_table_that_wants_all_leaves_some_to_the_next() {
+        let watches = Arc::new(Watches::new(64));
+        let filled = || {
+            let mut table = Table::new().expect("a table");
+            table.take_part(Arc::clone(&watches));
+            let mut memories: Vec<OwnedFd> = Vec::new();
+            loop {
+                let memory = memfd::create(b"greedy").expect("a memfd");
+                match table.admit(None, &memory, Region::new(Holder { tid: 0, fd: -1 })) {
+                    Ok(_) => memories.push(memory),
+                    Err(error) => {
+                        assert_eq!((error, table.len()), (Errno::NOMEM, memories.len()));
+                        return (table, memories);
+                    }
+                }
+            }
+        };
+        let first = filled();
+        let (mut second, memories) = filled();
+        assert_eq!((first.1.len(), memories.len()), (32, 16));
+        drop(first);
+        let more = memfd::create(b"more").expect("a memfd");
+        second.admit(None, &more, Region::new(Holder { tid: 0, fd: -1 })).expect("the first one's are free");
+        drop((memories, more));
+        second.reap();
+        assert!(watches.has_one_for(63), "all are given back");
+    }
+}

@@ -1,0 +1,153 @@
+//! Standing in for the program before the shell: signals in, status out.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{SendFlags, send};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::sys;
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With this exit code.
+    Exited(u8),
+    /// By this signal.
+    Killed(i32),
+    /// The supervisor ended first, so that how the program ended is not known.
+    Unknown,
+}
+
+impl Ending {
+    /// Ends this process in the same way.
+    pub fn repeat(self) -> ! {
+        if let Self::Killed(signal) = self {
+            sys::leave_no_core();
+            sys::suffer(signal);
+            sys::exit(128 + signal);
+        }
+        let code = if let Self::Exited(code) = self { code } else { crate::run::NOT_STARTED };
+        sys::exit(code.into())
+    }
+}
+
+/// What the supervisor tells the waiter of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    Started(i32),
+    Stopped(i32),
+    Exited(i32),
+    Killed(i32),
+}
+
+impl Report {
+    fn to_bytes(self) -> [u8; 8] {
+        let (kind, value) = match self {
+            Self::Started(pid) => (0_u32, pid),
+            Self::Stopped(signal) => (1, signal),
+            Self::Exited(code) => (2, code),
+            Self::Killed(signal) => (3, signal),
+        };
+        (u64::from(kind) << 32 | u64::from(value as u32)).to_ne_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; 8]) -> Self {
+        let word = u64::from_ne_bytes(bytes);
+        let value = word as u32 as i32;
+        match word >> 32 {
+            0 => Self::Started(value),
+            1 => Self::Stopped(value),
+            2 => Self::Exited(value),
+            _ => Self::Killed(value),
+        }
+    }
+}
+
+/// The supervisor's end of the socket.
+pub(crate) struct Reporter(OwnedFd);
+
+impl Reporter {
+    pub(crate) fn new(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Nobody may be listening any more; then the program has nobody to be reported to.
+    pub(crate) fn send(&self, report: Report) {
+        let _ = send(&self.0, &report.to_bytes(), SendFlags::NOSIGNAL);
+    }
+
+    /// Reports on the program until it ends. Should the waiter be killed meanwhile, so is the program.
+    pub(crate) fn follow(&self, pid: i32) {
+        std::thread::scope(|scope| {
+            // By its handle: once the program is reaped, its number may be another's.
+            if let Some(program) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
+                scope.spawn(move || {
+                    let mut polled = [PollFd::new(&self.0, PollFlags::empty())];
+                    while !polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+                        let _ = poll(&mut polled, None);
+                    }
+                    let _ = pidfd_send_signal(program, Signal::KILL);
+                });
+            }
+            // Orphans that this process has adopted end here too.
+            while let Ok((who, status)) = sys::wait_for_child() {
+                if who != pid {
+                    continue;
+                }
+                if libc::WIFSTOPPED(status) {
+                    self.send(Report::Stopped(libc::WSTOPSIG(status)));
+                } else if libc::WIFEXITED(status) {
+                    return self.send(Report::Exited(libc::WEXITSTATUS(status)));
+                } else if libc::WIFSIGNALED(status) {
+                    return self.send(Report::Killed(libc::WTERMSIG(status)));
+                }
+            }
+        });
+    }
+}
+
+/// The waiter's life.
+pub(crate) fn wait(supervisor: &OwnedFd) -> Ending {
+    let Ok(signals) = sys::signals() else { return Ending::Unknown };
+    let mut program = None;
+    loop {
+        let mut polled = [PollFd::new(supervisor, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        if poll(&mut polled, None).is_err() {
+            continue;
+        }
+        let (reports, arrived) = (!polled[0].revents().is_empty(), !polled[1].revents().is_empty());
+        if reports {
+            let mut bytes = [0; 8];
+            match rustix::io::read(supervisor, &mut bytes) {
+                Ok(8) => match Report::from_bytes(bytes) {
+                    Report::Started(pid) => program = Some(pid),
+                    Report::Stopped(signal) => sys::suffer(signal),
+                    Report::Exited(code) => return Ending::Exited(code as u8),
+                    Report::Killed(signal) => return Ending::Killed(signal),
+                },
+                _ => return Ending::Unknown,
+            }
+        }
+        // Until the program's number is known its signals wait.
+        if let (true, Some(pid)) = (arrived, program) {
+            while let Some(info) = sys::next_signal(&signals) {
+                pass_on(&info, pid);
+            }
+        }
+    }
+}
+
+/// Passes a signal on, unless the program has got it too: the terminal sends its signals to the whole process group.
+fn pass_on(info: &libc::signalfd_siginfo, pid: i32) {
+    let signal = info.ssi_signo as i32;
+    let from_terminal = info.ssi_code == libc::SI_KERNEL && !(signal == libc::SIGHUP && sys::leads_session());
+    if signal == libc::SIGCHLD || info.ssi_pid as i32 == pid || (from_terminal && signal != libc::SIGCONT) {
+        return;
+    }
+    sys::kill(pid, signal);
+}

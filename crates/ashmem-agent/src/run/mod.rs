@@ -1,0 +1,235 @@
+//! A program that we start ourselves.
+//!
+//! Three processes take part:
+//!
+//! - the *waiter* is the one the shell knows. It passes signals on to the program, stops when the program stops, and ends
+//!   as the program ends;
+//! - the *supervisor*, its child, answers notifications for as long as any process of the program is left, also after the
+//!   program itself has ended. It is in a session of its own, so that no key stroke stops it;
+//! - the *program*, child of the supervisor, so that Yama lets the supervisor look at it and at all its descendants. It
+//!   stays in the waiter's session and process group: the terminal treats it as if the shell had started it.
+//!
+//! The waiter and the supervisor keep none of the descriptors they inherited but standard error, lest a pipe stay open
+//! that the program has closed.
+
+mod fd_passing;
+mod foreground;
+mod namespace;
+
+pub use foreground::Ending;
+
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use self::fd_passing::{Handed, Nodes};
+use self::foreground::{Report, Reporter, wait};
+use crate::emulation::Origin;
+use crate::regions::node::{Device, Node};
+use crate::seccomp::filter::{self, Fidelity, Filter};
+use crate::seccomp::listener::{InstallError, Listener, Privileges, install};
+use crate::supervisor::Supervisor;
+use crate::sys::{self, Forked, SignalMask};
+use crate::target::{self, Threads};
+use crate::trace::Pipe;
+
+/// What to start.
+pub struct Program {
+    /// Its name, searched in PATH unless it holds a slash, and its arguments.
+    pub command: Vec<OsString>,
+    /// How much of the device is kept up.
+    pub fidelity: Fidelity,
+    /// Whether it may be given a `/dev` of its own; if not, or where that is refused, lookups of paths are notified.
+    pub own_dev: bool,
+    /// Where to tell what is answered.
+    pub tap: Option<Pipe>,
+}
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call that normally works did not.
+    #[error("{what}: {errno}")]
+    System {
+        /// The call.
+        what: &'static str,
+        /// What it said.
+        errno: Errno,
+    },
+    /// The program could not be looked at, and so none of its calls answered.
+    #[error(
+        "this process may not look at its own child ({what}: {errno}); what forbids it is a container's seccomp profile \
+         without process_vm_readv, or Yama (kernel.yama.ptrace_scope above 1): `ashmem doctor` tells which"
+    )]
+    Blind {
+        /// The call.
+        what: &'static str,
+        /// What it said.
+        errno: Errno,
+    },
+    /// A word of the command holds a NUL.
+    #[error("a word of the command holds a NUL byte, which no program can be given")]
+    Nul,
+}
+
+/// The exit code where the program was not started because of us; as env(1), timeout(1) and docker(1) have it.
+pub const NOT_STARTED: u8 = 125;
+/// What the program waits for before it starts.
+const GO: &[u8] = b"!";
+/// The exit code where the program is there and cannot be executed.
+const NOT_EXECUTABLE: i32 = 126;
+/// The exit code where there is no such program.
+const NOT_FOUND: i32 = 127;
+
+impl Program {
+    /// Starts it under a supervisor and waits for its end. Must be called while the process has one thread.
+    ///
+    /// # Errors
+    /// See [`Error`]; the program was not started then.
+    pub fn run(self) -> Result<Ending, Error> {
+        let words = self.command.into_iter().map(|word| CString::new(word.into_vec()));
+        let words: Vec<CString> = words.collect::<Result<_, _>>().map_err(|_| Error::Nul)?;
+        let plan = Plan { words, fidelity: self.fidelity, own_dev: self.own_dev };
+        let tap = self.tap;
+        let mask = SignalMask::block_all();
+        let (ours, theirs) = pair()?;
+        match sys::fork().map_err(|errno| Error::System { what: "fork", errno })? {
+            Forked::Parent(_) => {
+                drop((theirs, tap));
+                sys::let_go_of_descriptors(&[ours.as_raw_fd()]);
+                Ok(wait(&ours))
+            }
+            Forked::Child => {
+                drop(ours);
+                let code = match supervise(&plan, tap, &Reporter::new(theirs), mask) {
+                    Ok(()) => 0,
+                    Err(error) => {
+                        eprintln!("ashmem: cannot supervise: {error}");
+                        NOT_STARTED.into()
+                    }
+                };
+                std::process::exit(code)
+            }
+        }
+    }
+}
+
+/// [`Program`], ready to be executed.
+struct Plan {
+    words: Vec<CString>,
+    fidelity: Fidelity,
+    own_dev: bool,
+}
+
+/// The supervisor's life.
+fn supervise(plan: &Plan, tap: Option<Pipe>, reporter: &Reporter, mask: SignalMask) -> Result<(), Error> {
+    let (ours, theirs) = pair()?;
+    let there = theirs.as_raw_fd();
+    let pid = match sys::fork().map_err(|errno| Error::System { what: "fork", errno })? {
+        Forked::Parent(pid) => pid,
+        Forked::Child => {
+            drop(ours);
+            become_program(plan, theirs, mask);
+        }
+    };
+    drop(theirs);
+    sys::set_session();
+    sys::stay_ancestor();
+    let mut kept = vec![ours.as_raw_fd(), reporter.as_fd().as_raw_fd()];
+    kept.extend(tap.as_ref().map(|tap| tap.as_fd().as_raw_fd()));
+    sys::let_go_of_descriptors(&kept);
+    reporter.send(Report::Started(pid));
+
+    // Without a listener the program has said why and ended; its exit code is all that is left to tell.
+    let Ok(handed) = fd_passing::receive(&ours) else {
+        reporter.follow(pid);
+        return Ok(());
+    };
+    // Filtered and not answered it must not go on: where one of these fails, what it waits for never comes.
+    look_at(pid, there)?;
+    let supervisor = prepare(plan, handed)?;
+    if let Some(tap) = tap {
+        supervisor.trace(tap);
+    }
+    rustix::io::write(&ours, GO).map_err(|errno| Error::System { what: "telling the program to start", errno })?;
+    drop(ours);
+    let serving = std::thread::spawn(move || {
+        let _ = supervisor.run();
+        supervisor
+    });
+    reporter.follow(pid);
+    sys::let_go_of_standard_error();
+    sys::reap_children();
+    // Whoever traces is told of the last ends too. A process lets go of the listener before it closes its descriptors, so they
+    // are looked for once all processes are waited for.
+    if let Ok(supervisor) = serving.join() {
+        supervisor.origin().table().reap();
+        supervisor.origin().table().tap().close();
+    }
+    Ok(())
+}
+
+/// Looks at the program as every answer does, while it is this process's image still: at its memory, and at a descriptor
+/// that it has for certain.
+fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
+    let blind = |what| move |errno| Error::Blind { what, errno };
+    let mut seen = [0; GO.len()];
+    target::read_memory(pid, GO.as_ptr() as u64, &mut seen).map_err(blind("process_vm_readv"))?;
+    Threads::default().descriptor(pid, descriptor, || true).map(drop).map_err(blind("looking at its descriptors"))
+}
+
+/// A supervisor with the program's listener as its only channel.
+fn prepare(plan: &Plan, handed: Handed) -> Result<Supervisor, Error> {
+    let system = |what| move |errno| Error::System { what, errno };
+    let node = handed.node.map(|node| Node::new(node.stat, &node.names));
+    let origin = Origin::new(Device::new(node), plan.fidelity).map_err(system("making an inotify instance"))?;
+    let supervisor = Supervisor::making_ahead(origin).map_err(system("making an eventfd"))?;
+    let listener =
+        Listener::new(handed.listener).map_err(system("taking the listener, for which Linux 5.9 is needed"))?;
+    supervisor.add_last(Arc::new(listener));
+    Ok(supervisor)
+}
+
+/// Filters itself, hands the listener to the supervisor and executes the program.
+fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
+    let node = if plan.own_dev { namespace::enter().and_then(Nodes::of) } else { Err(Errno::CANCELED) };
+    if let Err(error) = &node {
+        tracing::info!(%error, "no /dev of its own: every lookup of a path is looked at");
+    }
+    let node = node.ok();
+    let at_path = if node.is_some() { filter::Node::Present } else { filter::Node::Absent };
+    let program = Filter { fidelity: plan.fidelity, node: at_path }.program();
+    let listener = match install(&program, Privileges::Keep) {
+        Err(InstallError::Refused(Errno::ACCESS)) => install(&program, Privileges::Renounce),
+        other => other,
+    };
+    let listener = listener.unwrap_or_else(|error| {
+        eprintln!("ashmem: the program was not started: {error}");
+        sys::exit(NOT_STARTED.into())
+    });
+    if let Err(errno) = fd_passing::send(&supervisor, listener.as_fd(), node.as_ref()) {
+        eprintln!("ashmem: the program was not started: handing the listener to the supervisor: {errno}");
+        sys::exit(NOT_STARTED.into());
+    }
+    drop((listener, node));
+    // Nobody answers, unless the supervisor says so; what kept it from that, it tells itself.
+    if rustix::io::retry_on_intr(|| rustix::io::read(&supervisor, &mut [0; 1])) != Ok(GO.len()) {
+        sys::exit(NOT_STARTED.into());
+    }
+    drop(supervisor);
+    mask.restore();
+    let errno = sys::execute(&plan.words);
+    let name = plan.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    eprintln!("ashmem: cannot run {name}: {}", io::Error::from(errno));
+    sys::exit(if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE })
+}
+
+fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| Error::System { what: "socketpair", errno })
+}

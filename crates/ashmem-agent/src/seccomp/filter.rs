@@ -1,0 +1,344 @@
+//! The seccomp program: which calls become notifications, and which run untouched.
+//!
+//! One program knows every table of [`crate::seccomp::syscalls`]; x32 and unknown architectures pass: this is no sandbox. A call that
+//! no table names is allowed whatever its arguments, so that kernels from 5.11 on keep it in a bitmap and do not even run
+//! the program for it.
+
+use crate::seccomp::syscalls::{Kind, TABLES, X86_64};
+
+/// How much of the device is kept up, against what it costs calls that are not ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fidelity {
+    /// A region's descriptor looks like the character device in every call that can be answered.
+    Full,
+    /// Only open, the ioctls and mmap.
+    Fast,
+}
+
+/// Where a path lookup of the device's name ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A character device lies at the path, in the program's own mount namespace or put there by its container: lookups
+    /// cost nothing, and an open that was not notified is turned into a region by its first ioctl.
+    Present,
+    /// Nothing lies there: every path that could be the device's must be looked at.
+    Absent,
+}
+
+/// What a program shall be filtered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// Which behaviours are kept up.
+    pub fidelity: Fidelity,
+    /// Whether lookups of the path find a node.
+    pub node: Node,
+}
+
+/// A call is notified if `args[arg] & mask == value`, in the low 32 bits; the upper ones are not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Test {
+    /// Which argument.
+    pub arg: u32,
+    /// Which of its bits.
+    pub mask: u32,
+    /// What they must be.
+    pub value: u32,
+}
+
+/// One instruction, as the kernel reads it.
+pub type Instruction = libc::sock_filter;
+
+/// The start of the numbers of the x32 ABI, which shares x86_64's `AUDIT_ARCH`.
+const X32: u32 = 0x4000_0000;
+const ACCESS_MODE: u32 = libc::O_ACCMODE as u32;
+const MAP_DENYWRITE: u32 = libc::MAP_DENYWRITE as u32;
+
+impl Test {
+    const ALWAYS: Self = Self { arg: 0, mask: 0, value: 0 };
+
+    const fn of(arg: u32, mask: u32, value: u32) -> Self {
+        Self { arg, mask, value }
+    }
+}
+
+impl Filter {
+    /// When a call of this kind is notified; `None`: never.
+    pub fn test(self, kind: Kind) -> Option<Test> {
+        let full = self.fidelity == Fidelity::Full;
+        let searching = full && self.node == Node::Absent;
+        // Read-only opens are by far the most frequent and nobody opens the device so; O_CREAT is how files are made.
+        // Such opens of the device end at the node, and become a region with their first ioctl. At the level `fast` every
+        // open does: only a descriptor that is copied before its first ioctl then makes two regions.
+        let open = |arg| {
+            if searching {
+                Some(Test::ALWAYS)
+            } else if full || self.node == Node::Absent {
+                Some(Test::of(arg, ACCESS_MODE | libc::O_CREAT as u32, libc::O_RDWR as u32))
+            } else {
+                None
+            }
+        };
+        // Of a path's status only that of an empty path, which is fstat by another name.
+        let at = |arg| {
+            let empty = libc::AT_EMPTY_PATH as u32;
+            if searching { Test::ALWAYS } else { Test::of(arg, empty, empty) }
+        };
+        match kind {
+            Kind::Open => open(1),
+            Kind::OpenAt => open(2),
+            Kind::Ioctl => Some(Test::of(1, 0xff00, ashmem_core::abi::MAGIC << 8)),
+            // MAP_DENYWRITE does nothing since Linux 2.6, yet the C library's loader sets it on every library it maps.
+            Kind::Mmap | Kind::Mmap2 => Some(Test::of(3, libc::MAP_ANONYMOUS as u32 | MAP_DENYWRITE, 0)),
+            // It maps a region anew without a descriptor that could be looked at (CVE-2020-0009). Nobody calls it.
+            Kind::Remap => Some(Test::ALWAYS),
+            Kind::SendFile | Kind::Splice if full => Some(Test::ALWAYS),
+            Kind::OldMmap | Kind::OpenAt2 if full => Some(Test::ALWAYS),
+            Kind::Fstat(_) | Kind::Truncate | Kind::Allocate | Kind::Sync if full => Some(Test::ALWAYS),
+            Kind::StatAt(_) if full => Some(at(3)),
+            Kind::Statx if full => Some(at(2)),
+            Kind::Stat(_) | Kind::Lstat(_) | Kind::Access | Kind::AccessAt | Kind::AccessAt2 if searching => {
+                Some(Test::ALWAYS)
+            }
+            // F_ADD_SEALS and F_GET_SEALS are 1033 and 1034; their neighbours in this group of four are as rare.
+            Kind::Fcntl if full => Some(Test::of(1, !3, 1032)),
+            Kind::Protect if full => Some(Test::of(2, libc::PROT_EXEC as u32, libc::PROT_EXEC as u32)),
+            _ => None,
+        }
+    }
+
+    /// The program.
+    pub fn program(self) -> Vec<Instruction> {
+        let mut tests: Vec<Test> = Vec::new();
+        let mut code = Assembler::default();
+        code.load(Field::Arch);
+        for table in TABLES {
+            code.jump_if_equal(table.arch, Label::Table(table.arch));
+        }
+        code.jump(Label::Allow);
+        for table in TABLES {
+            code.place(Label::Table(table.arch));
+            code.load(Field::Number);
+            if table.arch == X86_64 {
+                code.jump_if_at_least(X32, Label::Allow);
+            }
+            for (number, _, kind) in table.calls {
+                let Some(test) = self.test(*kind) else { continue };
+                if test == Test::ALWAYS {
+                    code.jump_if_equal(*number, Label::Notify);
+                    continue;
+                }
+                let index = tests.iter().position(|known| *known == test).unwrap_or_else(|| {
+                    tests.push(test);
+                    tests.len() - 1
+                });
+                code.jump_if_equal(*number, Label::Test(index));
+            }
+            code.jump(Label::Allow);
+        }
+        for (index, test) in tests.iter().enumerate() {
+            code.place(Label::Test(index));
+            code.load(Field::LowArgument(test.arg));
+            code.and(test.mask);
+            code.jump_if_equal(test.value, Label::Notify);
+            code.jump(Label::Allow);
+        }
+        code.place(Label::Notify);
+        code.end(libc::SECCOMP_RET_USER_NOTIF);
+        code.place(Label::Allow);
+        code.end(libc::SECCOMP_RET_ALLOW);
+        code.assemble()
+    }
+}
+
+/// A place in the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Label {
+    Table(u32),
+    Test(usize),
+    Notify,
+    Allow,
+}
+
+/// A field of `struct seccomp_data`.
+#[derive(Clone, Copy)]
+enum Field {
+    Number,
+    Arch,
+    LowArgument(u32),
+}
+
+impl Field {
+    fn offset(self) -> u32 {
+        let low_half = if cfg!(target_endian = "little") { 0 } else { 4 };
+        match self {
+            Self::Number => 0,
+            Self::Arch => 4,
+            Self::LowArgument(index) => 16 + 8 * index + low_half,
+        }
+    }
+}
+
+/// Writes instructions whose jumps go forward to labels placed later.
+#[derive(Default)]
+struct Assembler {
+    code: Vec<Instruction>,
+    jumps: Vec<(usize, Label)>,
+    places: Vec<(Label, usize)>,
+}
+
+impl Assembler {
+    const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+
+    fn load(&mut self, field: Field) {
+        self.push(Self::LOAD_WORD, field.offset());
+    }
+
+    fn and(&mut self, mask: u32) {
+        self.push(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask);
+    }
+
+    fn jump_if_equal(&mut self, value: u32, to: Label) {
+        self.jumps.push((self.code.len(), to));
+        self.push(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value);
+    }
+
+    fn jump_if_at_least(&mut self, value: u32, to: Label) {
+        self.jumps.push((self.code.len(), to));
+        self.push(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, value);
+    }
+
+    fn jump(&mut self, to: Label) {
+        self.jumps.push((self.code.len(), to));
+        self.push(libc::BPF_JMP | libc::BPF_JA, 0);
+    }
+
+    fn end(&mut self, action: u32) {
+        self.push(libc::BPF_RET | libc::BPF_K, action);
+    }
+
+    fn place(&mut self, label: Label) {
+        self.places.push((label, self.code.len()));
+    }
+
+    fn push(&mut self, code: u32, k: u32) {
+        self.code.push(Instruction { code: code as u16, jt: 0, jf: 0, k });
+    }
+
+    /// Fills the jumps in. A conditional jump reaches 255 instructions; the whole program is shorter than that.
+    fn assemble(mut self) -> Vec<Instruction> {
+        for (at, label) in self.jumps {
+            let place = self.places.iter().find(|(placed, _)| *placed == label).expect("every label is placed").1;
+            let distance = place - at - 1;
+            let instruction = &mut self.code[at];
+            if u32::from(instruction.code) & 0xf0 == libc::BPF_JA {
+                instruction.k = distance as u32;
+            } else {
+                instruction.jt = u8::try_from(distance).expect("the program is shorter than 256 instructions");
+            }
+        }
+        self.code
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp::syscalls::{AARCH64, I386};
+
+    /// Runs the program as the kernel would.
+    fn run(program: &[Instruction], arch: u32, nr: u32, args: [u64; 6]) -> u32 {
+        let (mut at, mut acc) = (0, 0_u32);
+        loop {
+            let instruction = program[at];
+            let (code, k) = (u32::from(instruction.code), instruction.k);
+            at += 1;
+            let mut branch = |taken: bool| at += usize::from(if taken { instruction.jt } else { instruction.jf });
+            match code {
+                Assembler::LOAD_WORD => {
+                    acc = match k {
+                        0 => nr,
+                        4 => arch,
+                        k => (args[(k as usize - 16) / 8] >> (8 * (k % 8))) as u32,
+                    }
+                }
+                _ if code == libc::BPF_ALU | libc::BPF_AND => acc &= k,
+                _ if code == libc::BPF_JMP | libc::BPF_JEQ => branch(acc == k),
+                _ if code == libc::BPF_JMP | libc::BPF_JGE => branch(acc >= k),
+                _ if code == libc::BPF_JMP | libc::BPF_JA => at += k as usize,
+                _ if code == libc::BPF_RET => return k,
+                _ => panic!("unknown instruction {code:#x}"),
+            }
+        }
+    }
+
+    const LEVELS: [Filter; 4] = [
+        Filter { fidelity: Fidelity::Full, node: Node::Present },
+        Filter { fidelity: Fidelity::Full, node: Node::Absent },
+        Filter { fidelity: Fidelity::Fast, node: Node::Present },
+        Filter { fidelity: Fidelity::Fast, node: Node::Absent },
+    ];
+
+    fn notified(filter: Filter, arch: u32, nr: u32, args: [u64; 6]) -> bool {
+        match run(&filter.program(), arch, nr, args) {
+            libc::SECCOMP_RET_USER_NOTIF => true,
+            libc::SECCOMP_RET_ALLOW => false,
+            other => panic!("action {other:#x}"),
+        }
+    }
+
+    #[test]
+    fn the_program_decides_as_the_table_says() {
+        for filter in LEVELS {
+            for table in TABLES {
+                for (nr, _, kind) in table.calls {
+                    for flags in [0_u64, 1, 2, 4, 0x20, 0x42, 0x802, 0x1000, 0x7704, 0x4008_7703, 1033, u64::MAX] {
+                        let args = [flags; 6];
+                        let test = filter.test(*kind);
+                        let want = test.is_some_and(|test| flags as u32 & test.mask == test.value);
+                        assert_eq!(notified(filter, table.arch, *nr, args), want, "{filter:?} {kind:?} {flags:#x}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_ioctl_of_the_device_is_notified_and_no_other() {
+        for filter in LEVELS {
+            for (arch, nr) in [(X86_64, 16), (I386, 54), (AARCH64, 29)] {
+                for cmd in [0x4100_7701_u64, 0x8100_7702, 0x7704, 0xffff_ffff_8100_7702, 0x0077_0477_770a] {
+                    assert!(notified(filter, arch, nr, [3, cmd, 0, 0, 0, 0]), "{cmd:#x}");
+                }
+                for cmd in [0x5401_u64, 0x7877, 0x77_0000, 0x7701_0000_5401] {
+                    assert!(!notified(filter, arch, nr, [3, cmd, 0, 0, 0, 0]), "{cmd:#x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_passes() {
+        for filter in LEVELS {
+            for nr in [0, 1, 3, 39, 60, 231] {
+                assert!(!notified(filter, X86_64, nr, [0x7704; 6]), "call {nr}");
+            }
+            assert!(!notified(filter, X86_64, X32 | 16, [3, 0x7704, 0, 0, 0, 0]), "x32");
+            assert!(!notified(filter, 0x1234_5678, 16, [3, 0x7704, 0, 0, 0, 0]), "an unknown architecture");
+            let library = u64::from(MAP_DENYWRITE) | libc::MAP_PRIVATE as u64;
+            assert!(!notified(filter, X86_64, 9, [0, 4096, 1, library, 3, 0]), "a library's mapping");
+            assert!(!notified(filter, X86_64, 9, [0, 4096, 3, 0x22, u64::MAX, 0]), "anonymous memory");
+        }
+    }
+
+    #[test]
+    fn with_a_node_only_opens_for_reading_and_writing_are_notified() {
+        let present = Filter { fidelity: Fidelity::Full, node: Node::Present };
+        let read_only = [CWD, 0, 0, 0, 0, 0];
+        let read_write = [CWD, 0, libc::O_RDWR as u64 | libc::O_CLOEXEC as u64, 0, 0, 0];
+        assert!(!notified(present, X86_64, 257, read_only));
+        assert!(notified(present, X86_64, 257, read_write));
+        assert!(notified(Filter { node: Node::Absent, ..present }, X86_64, 257, read_only));
+    }
+
+    const CWD: u64 = crate::seccomp::syscalls::CWD as u32 as u64;
+}

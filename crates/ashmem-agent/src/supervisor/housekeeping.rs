@@ -1,0 +1,149 @@
+//! What runs beside the loop: relief for a loop that a caller holds up, purging under memory pressure,
+//! memories made ahead, and rest.
+//!
+//! Reading a caller's memory can take as long as the caller likes (userfaultfd, FUSE). A loop that is not back from one
+//! request after [`PATIENCE`] is therefore replaced by a new one; it finishes that request, whenever that is, and ends. So
+//! a caller holds up nobody but itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::supervisor::Supervisor;
+use crate::supervisor::pressure::{Pressure, Supply, share_of};
+
+/// How long one request may take before another loop takes over: this long, and up to twice this.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// How often memory is looked at while it is scarce and there is something to purge.
+const CLOSELY: Duration = Duration::from_millis(20);
+/// After so many ticks of [`PATIENCE`] without a request, what only saves work is let go.
+const QUIET: u32 = 4;
+/// Loops that callers may hold up at once; who wants more holds up its own origin.
+const MOST: u64 = 64;
+
+/// What the loop that serves is at.
+#[derive(Default)]
+pub(crate) struct Shift {
+    /// Moves with each begin and each end of a request, and is odd in between. Who moves it on from there decides whether the
+    /// loop came back or was replaced.
+    pulse: AtomicU64,
+    /// Loops that are held up.
+    stuck: AtomicU64,
+}
+
+impl Shift {
+    /// Runs one request; whether the loop still serves afterwards.
+    pub(crate) fn during(&self, request: impl FnOnce()) -> bool {
+        let pulse = self.pulse.fetch_add(1, Ordering::SeqCst) + 1;
+        request();
+        if self.move_on(pulse) {
+            return true;
+        }
+        self.stuck.fetch_sub(1, Ordering::Relaxed);
+        false
+    }
+
+    /// What the loop is at: odd, with a request; it never comes to the same again.
+    pub(crate) fn pulse(&self) -> u64 {
+        self.pulse.load(Ordering::SeqCst)
+    }
+
+    fn move_on(&self, pulse: u64) -> bool {
+        self.pulse.compare_exchange(pulse, pulse + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Takes the request in hand for held up, if it still is the one of this pulse; whether a new loop is due.
+    fn hand_over(&self, pulse: u64) -> bool {
+        if pulse.is_multiple_of(2) || self.stuck.load(Ordering::Relaxed) >= MOST {
+            return false;
+        }
+        // First, for the loop may come back at once.
+        self.stuck.fetch_add(1, Ordering::Relaxed);
+        let handed = self.move_on(pulse);
+        if !handed {
+            self.stuck.fetch_sub(1, Ordering::Relaxed);
+        }
+        handed
+    }
+}
+
+impl Supervisor {
+    /// Keeps watch until the supervisor ends.
+    pub(crate) fn keep<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
+        let pressure = Pressure::watch();
+        let (mut seen, mut quiet) = (self.shift().pulse(), 0);
+        let (mut supply, mut last_tick) = (Supply::Plenty, Instant::now());
+        while !self.has_ended() {
+            let mut polled = vec![PollFd::from_borrowed_fd(self.activity(), PollFlags::IN)];
+            polled.extend(pressure.trigger().map(|trigger| PollFd::from_borrowed_fd(trigger, PollFlags::PRI)));
+            let rests = !self.tap().tell_losses() && quiet >= QUIET && self.rest(seen);
+            if rests {
+                polled.push(PollFd::from_borrowed_fd(self.deaths(), PollFlags::IN));
+            }
+            let wait = if supply == Supply::Plenty { PATIENCE } else { CLOSELY };
+            let wait = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
+            let _ = poll(&mut polled, if rests { None } else { Some(&wait) });
+            self.wake_up();
+            if let Some(reserve) = self.reserve() {
+                reserve.fill();
+            }
+            // What was slept through counts for nothing.
+            let ticked = !rests && last_tick.elapsed() >= PATIENCE;
+            if ticked || rests {
+                last_tick = Instant::now();
+            }
+            let told = pressure.trigger().is_some() && polled[1].revents().contains(PollFlags::PRI);
+            supply = self.relieve(told);
+            let pulse = self.shift().pulse();
+            if pulse != seen {
+                (seen, quiet) = (pulse, 0);
+            } else if ticked && self.shift().hand_over(pulse) {
+                tracing::debug!("a caller holds its request up: another loop takes over");
+                scope.spawn(|| self.serve_turn());
+            } else if ticked && pulse.is_multiple_of(2) {
+                quiet += 1;
+            }
+        }
+    }
+
+    /// Forgets the dead, and purges where memory is short or the kernel has `told` of pressure; how closely to go on
+    /// looking, by how much memory there was before.
+    fn relieve(&self, told: bool) -> Supply {
+        let purgeable = self.origin().purgeable();
+        if purgeable == 0 {
+            return Supply::Plenty;
+        }
+        let supply = Supply::now();
+        if told || supply == Supply::Short {
+            let purged = self.origin().purge(share_of(purgeable));
+            tracing::debug!(purged, "pages purged under memory pressure");
+            // What is left cannot be purged (sealed, or held by nobody): to look closely would only cost.
+            if purged == 0 {
+                return Supply::Plenty;
+            }
+        }
+        supply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shift;
+
+    #[test]
+    fn a_request_in_hand_is_handed_over_once_and_its_loop_ends() {
+        let shift = Shift::default();
+        assert!(!shift.hand_over(shift.pulse()), "nothing is in hand");
+        assert!(shift.during(|| {}));
+        let serves = shift.during(|| {
+            let pulse = shift.pulse();
+            assert!(shift.hand_over(pulse));
+            assert!(!shift.hand_over(pulse), "once");
+            assert!(shift.during(|| {}), "the new loop serves");
+        });
+        assert!(!serves);
+        assert!(shift.during(|| {}));
+    }
+}

@@ -1,0 +1,415 @@
+//! The loop: takes requests from an origin's channels, has them decided, and answers.
+//!
+//! A request goes through three steps. What it points to in the caller's memory is read once; the origin decides, under
+//! its lock, on what was read; what the caller shall find in its memory is written, and the answer sent. The lock is never
+//! held while memory of a caller is touched, which may block for as long as the caller likes (userfaultfd, FUSE).
+
+mod housekeeping;
+mod pressure;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::OFlags;
+use rustix::io::{Errno, Result};
+
+use ashmem_core::abi::{self, Caller};
+
+use self::housekeeping::Shift;
+use crate::emulation::ioctl::Argument;
+use crate::emulation::{Origin, Outcome};
+use crate::notification::{Answer, Channel, Request};
+use crate::regions::memfd_pool::Reserve;
+use crate::seccomp::syscalls::{Call, Mmap};
+use crate::target::Target;
+use crate::target::inject_mmap;
+use crate::trace::{self, Pipe, Tap};
+
+/// Longest path that is looked at; the device's own has less than a quarter of it.
+const PATH_LIMIT: usize = 256;
+const F_ADD_SEALS: u32 = libc::F_ADD_SEALS as u32;
+const F_GET_SEALS: u32 = libc::F_GET_SEALS as u32;
+
+/// One origin's supervisor.
+pub struct Supervisor {
+    origin: Mutex<Origin>,
+    channels: Mutex<Vec<Arc<dyn Channel>>>,
+    /// No channel will be added any more.
+    complete: AtomicBool,
+    deaths: OwnedFd,
+    wake: OwnedFd,
+    shift: Shift,
+    /// Told when a request comes while the keeper rests, or the loop ends.
+    activity: OwnedFd,
+    resting: AtomicBool,
+    ended: Mutex<Option<Result<()>>>,
+    /// Who traces what is answered.
+    tap: Arc<Tap>,
+    /// Memories for opens to come, which the keeper makes.
+    reserve: Option<Arc<Reserve>>,
+}
+
+impl Supervisor {
+    /// A supervisor without channels.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub fn new(mut origin: Origin) -> Result<Self> {
+        let tap = Arc::clone(origin.table().tap());
+        let deaths = origin.table().as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
+        Ok(Self {
+            origin: Mutex::new(origin),
+            channels: Mutex::default(),
+            complete: AtomicBool::new(false),
+            deaths,
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            shift: Shift::default(),
+            activity: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            resting: AtomicBool::new(false),
+            ended: Mutex::new(None),
+            tap,
+            reserve: None,
+        })
+    }
+
+    /// The same, with memories made ahead when opens come thick and fast: a few descriptors more while they do.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub(crate) fn making_ahead(mut origin: Origin) -> Result<Self> {
+        let reserve = origin.table().make_ahead()?;
+        Ok(Self { reserve: Some(reserve), ..Self::new(origin)? })
+    }
+
+    /// One more channel of the same origin; [`Supervisor::run`] sees it at once.
+    pub fn add(&self, channel: Arc<dyn Channel>) {
+        lock(&self.channels).push(channel);
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// The same for the last one: no other is added after it.
+    pub fn add_last(&self, channel: Arc<dyn Channel>) {
+        self.complete.store(true, Ordering::Relaxed);
+        self.add(channel);
+    }
+
+    /// Tells into this pipe, from now on, of each answer about a region.
+    pub fn trace(&self, pipe: Pipe) {
+        self.tap.attach(pipe);
+    }
+
+    /// Whether no channel is left.
+    pub fn is_idle(&self) -> bool {
+        lock(&self.channels).is_empty()
+    }
+
+    /// The origin.
+    pub fn origin(&self) -> MutexGuard<'_, Origin> {
+        lock(&self.origin)
+    }
+
+    /// Serves until the last channel has hung up.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn run(&self) -> Result<()> {
+        *lock(&self.ended) = None;
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.keep(scope));
+            self.serve_turn();
+        });
+        lock(&self.ended).take().unwrap_or(Ok(()))
+    }
+
+    pub(crate) fn shift(&self) -> &Shift {
+        &self.shift
+    }
+
+    pub(crate) fn activity(&self) -> BorrowedFd<'_> {
+        self.activity.as_fd()
+    }
+
+    pub(crate) fn deaths(&self) -> BorrowedFd<'_> {
+        self.deaths.as_fd()
+    }
+
+    pub(crate) fn reserve(&self) -> Option<&Reserve> {
+        self.reserve.as_deref()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.ended).is_some()
+    }
+
+    fn tell_keeper(&self) {
+        let _ = rustix::io::write(&self.activity, &1_u64.to_ne_bytes());
+    }
+
+    /// Lets go of what only saves work; whether the keeper may sleep until something happens: with something to purge it
+    /// goes on looking at the memory. `pulse` is what the loop was last seen at.
+    pub(crate) fn rest(&self, pulse: u64) -> bool {
+        if let Some(reserve) = &self.reserve {
+            reserve.clear();
+        }
+        let purgeable = {
+            let mut origin = self.origin();
+            origin.threads().clear();
+            origin.purgeable()
+        };
+        self.resting.store(purgeable == 0, Ordering::SeqCst);
+        // A request that came meanwhile may not have seen it.
+        purgeable == 0 && self.shift.pulse() == pulse
+    }
+
+    /// Who traces what it answers.
+    pub(crate) fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
+    pub(crate) fn wake_up(&self) {
+        let _ = rustix::io::read(&self.activity, &mut [0; 8]);
+        self.resting.store(false, Ordering::SeqCst);
+    }
+
+    /// Serves until another loop takes over or no channel is left.
+    pub(crate) fn serve_turn(&self) {
+        loop {
+            let channels = lock(&self.channels).clone();
+            let served = match channels.as_slice() {
+                [] => Err(None),
+                [channel] if self.complete.load(Ordering::Relaxed) && channel.waits() => Ok(self.serve_only(channel)),
+                channels => self.serve(channels).map_err(Some),
+            };
+            match served {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    *lock(&self.ended) = Some(error.map_or(Ok(()), Err));
+                    return self.tell_keeper();
+                }
+            }
+        }
+    }
+
+    /// Serves these channels until one of them hangs up or another is added; whether this loop serves on.
+    fn serve(&self, channels: &[Arc<dyn Channel>]) -> Result<bool> {
+        let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
+        polled.extend(channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)));
+        loop {
+            match poll(&mut polled, None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error),
+            }
+            if !polled[0].revents().is_empty() {
+                let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+                return Ok(true);
+            }
+            for (channel, polled) in channels.iter().zip(&polled[1..]) {
+                let events = polled.revents();
+                if events.contains(PollFlags::IN) {
+                    match channel.receive() {
+                        Ok(Some(request)) => {
+                            if !self.take(channel, request) {
+                                return Ok(false);
+                            }
+                        }
+                        Ok(None) => {}
+                        Err(error) => return Ok(self.drop_channel(channel, error)),
+                    }
+                } else if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+                    return Ok(self.drop_channel(channel, Errno::PIPE));
+                }
+            }
+        }
+    }
+
+    /// Serves the only channel there will be, which waits for its requests by itself, until it hangs up; whether this loop
+    /// serves on.
+    fn serve_only(&self, channel: &Arc<dyn Channel>) -> bool {
+        loop {
+            match channel.receive() {
+                Ok(Some(request)) => {
+                    if !self.take(channel, request) {
+                        return false;
+                    }
+                }
+                Ok(None) if has_hung_up(channel.as_fd()) => return self.drop_channel(channel, Errno::PIPE),
+                Ok(None) => {}
+                Err(error) => return self.drop_channel(channel, error),
+            }
+        }
+    }
+
+    /// Answers a request that the loop received; whether the loop still serves afterwards.
+    fn take(&self, channel: &Arc<dyn Channel>, request: Request) -> bool {
+        self.shift.during(|| {
+            if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
+                self.tell_keeper();
+            }
+            self.handle(channel.as_ref(), request);
+            if self.reserve.as_ref().is_some_and(|reserve| reserve.is_wanted()) {
+                self.tell_keeper();
+            }
+        })
+    }
+
+    fn drop_channel(&self, gone: &Arc<dyn Channel>, why: Errno) -> bool {
+        tracing::debug!(%why, "a channel is closed");
+        lock(&self.channels).retain(|channel| !Arc::ptr_eq(channel, gone));
+        true
+    }
+
+    /// Answers one request.
+    pub fn handle(&self, channel: &dyn Channel, request: Request) {
+        let target = Target::new(channel, request.id, request.tid);
+        let tap = self.tap.is_on().then(|| (&self.tap, trace::now()));
+        let outcome = self.decide(&target, &request);
+        // While the caller waits: what it points to is as it was, and its descriptors are.
+        let told =
+            tap.and_then(|(tap, began)| Some((tap, tap.look(&mut self.origin(), &target, &request, &outcome, began)?)));
+        let mut faulted = false;
+        tracing::trace!(?request, ?outcome);
+        let sent = match outcome {
+            Outcome::Answer(answer) => channel.answer(request.id, answer),
+            Outcome::Write { address, bytes } => {
+                let answer = match target.write(address, &bytes) {
+                    Ok(()) => Answer::Value(0),
+                    Err(_) => Answer::Errno(Errno::FAULT),
+                };
+                faulted = answer != Answer::Value(0);
+                channel.answer(request.id, answer)
+            }
+            Outcome::MapAnonymous(call) => inject_mmap::map_anonymous(channel, &request, call),
+            Outcome::Open { fd, close_on_exec, key } => {
+                channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
+                    Errno::NOENT => {
+                        self.origin().table().openings.leave(request.tid, key);
+                        Err(error)
+                    }
+                    // The caller's table is full, or its limit reached.
+                    error => channel.answer(request.id, Answer::Errno(error)),
+                })
+            }
+        };
+        if let Some((tap, record)) = told {
+            tap.answered(record, faulted);
+        }
+        // ENOENT: killed, or a signal came first and the call will be made again.
+        if let Err(error) = sent
+            && error != Errno::NOENT
+        {
+            tracing::warn!(%error, ?request, "an answer was refused");
+        }
+    }
+
+    fn decide(&self, target: &Target<'_>, request: &Request) -> Outcome {
+        let Some((call, caller)) = Call::decode(request.arch, request.nr, &request.args) else {
+            return Outcome::CONTINUE;
+        };
+        match call {
+            Call::Open { dir, path, flags } => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
+            Call::OpenAt2 { dir, path, how, size } => self.open_by_structure(target, dir, path, how, size),
+            Call::Ioctl { fd, cmd, arg } => self.ioctl(target, caller, fd, cmd, arg),
+            Call::Mmap(call) => self.origin().mmap(target, call),
+            Call::OldMmap(address) => {
+                let mut bytes = [0; 24];
+                if target.read(address, &mut bytes).is_err() {
+                    return Outcome::CONTINUE;
+                }
+                let mut words = [0; 6];
+                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    *word = u32::from_ne_bytes(*bytes);
+                }
+                self.origin().mmap(target, Mmap::from_words(words))
+            }
+            Call::Fstat { fd, buffer, layout } => {
+                let mut origin = self.origin();
+                if origin.is_region(target, fd) { origin.stat(buffer, layout) } else { Outcome::CONTINUE }
+            }
+            Call::Stat { dir, path, buffer, flags, layout } => match self.names_device(target, dir, path, flags) {
+                true => self.origin().stat(buffer, layout),
+                false => Outcome::CONTINUE,
+            },
+            Call::Statx { dir, path, buffer, flags } => match self.names_device(target, dir, path, flags) {
+                true => self.origin().statx(buffer),
+                false => Outcome::CONTINUE,
+            },
+            Call::Access { dir, path, mode, flags } => match self.names_device(target, dir, path, flags) {
+                true => self.origin().access(mode),
+                false => Outcome::CONTINUE,
+            },
+            Call::Truncate(fd) | Call::Sync(fd) => self.origin().refuse(target, &[fd], Errno::INVAL),
+            Call::Allocate(fd) => self.origin().refuse(target, &[fd], Errno::NODEV),
+            Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => self.origin().refuse(target, &[fd], Errno::INVAL),
+            Call::Fcntl { .. } => Outcome::CONTINUE,
+            Call::Transfer { from, to } => self.origin().refuse(target, &[from, to], Errno::INVAL),
+            Call::Remap { address, len } => self.origin().remap(target, address, len),
+            Call::Protect { address, len, .. } => self.origin().protect(target, address, len),
+        }
+    }
+
+    /// Whether a call that takes a path means the device: by its path where no node lies there, or by a descriptor where
+    /// the path is empty.
+    fn names_device(&self, target: &Target<'_>, dir: i32, path: u64, flags: u32) -> bool {
+        let by_descriptor = flags & libc::AT_EMPTY_PATH as u32 != 0 && self.origin().is_region(target, dir);
+        let by_path = !self.origin().device.has_node();
+        if !by_descriptor && !by_path {
+            return false;
+        }
+        // With AT_EMPTY_PATH kernels from 6.11 on take no path at all for an empty one.
+        let read = if path == 0 { Ok(Vec::new()) } else { target.read_string(path, PATH_LIMIT) };
+        match read {
+            Ok(path) if path.is_empty() => by_descriptor,
+            Ok(path) => by_path && path.len() < PATH_LIMIT && self.origin().device.is_at(target.tid(), dir, &path),
+            Err(_) => false,
+        }
+    }
+
+    fn open(&self, target: &Target<'_>, dir: i32, path: u64, flags: OFlags) -> Outcome {
+        match target.read_string(path, PATH_LIMIT) {
+            Ok(path) if path.len() < PATH_LIMIT => self.origin().open(target, dir, &path, flags),
+            _ => Outcome::CONTINUE,
+        }
+    }
+
+    fn open_by_structure(&self, target: &Target<'_>, dir: i32, path: u64, how: u64, size: u64) -> Outcome {
+        /// `struct open_how`: flags, mode, resolve.
+        const SIZE: usize = 24;
+        let mut bytes = [0; SIZE];
+        // What is larger or smaller, or asks for RESOLVE_*, is left to the kernel: its open ends at the node.
+        if size != SIZE as u64 || target.read(how, &mut bytes).is_err() || bytes[8..] != [0; 16] {
+            return Outcome::CONTINUE;
+        }
+        let flags = bytes.first_chunk().map_or(0, |flags| u64::from_ne_bytes(*flags));
+        match u32::try_from(flags) {
+            Ok(flags) => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
+            Err(_) => Outcome::CONTINUE,
+        }
+    }
+
+    fn ioctl(&self, target: &Target<'_>, caller: Caller, fd: i32, cmd: u32, arg: u64) -> Outcome {
+        let request = abi::Request::decode(caller, cmd, arg);
+        let argument = Argument::of(request, target);
+        self.origin().ioctl(target, fd, request, argument)
+    }
+}
+
+/// Whether no request can come from a channel any more.
+fn has_hung_up(channel: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(channel, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    poll(&mut polled, Some(&now)).is_ok() && {
+        let events = polled[0].revents();
+        events.intersects(gone) && !events.contains(PollFlags::IN)
+    }
+}
+
+/// A panic in one request leaves the table as it was or with that request half done; both are no reason to leave every
+/// other caller waiting.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,190 @@
+//! Processes and signals: the few calls that no crate of ours wraps.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::{Errno, Result};
+
+use crate::seccomp::listener::{check, last_errno};
+
+/// Which side of a fork this is.
+pub(crate) enum Forked {
+    /// The parent; the child's number.
+    Parent(i32),
+    /// The child.
+    Child,
+}
+
+/// fork(2), in a process of one thread.
+pub(crate) fn fork() -> Result<Forked> {
+    // SAFETY: the process has one thread, so the child finds every lock as its own thread left it.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid)),
+    }
+}
+
+/// Ends a forked process at once, without the handlers that belong to its parent's life.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: _exit touches no memory.
+    unsafe { libc::_exit(code) }
+}
+
+/// The signal mask as it was inherited.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalMask(libc::sigset_t);
+
+impl SignalMask {
+    /// Blocks every signal that can be blocked, and remembers what was blocked before.
+    pub(crate) fn block_all() -> Self {
+        // SAFETY: a signal set is plain bits; both calls fill the sets they are given.
+        unsafe {
+            let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            Self(before)
+        }
+    }
+
+    /// Puts back what was, for a program that is about to be executed. The Rust runtime had SIGPIPE ignored, which a
+    /// program would inherit.
+    pub(crate) fn restore(self) {
+        // SAFETY: the set was filled by the kernel; the default action takes no handler.
+        unsafe {
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Lets one signal act on this process as it does by default. Comes back unless that ends or stops it.
+pub(crate) fn suffer(signal: i32) {
+    // SAFETY: the set is filled by sigemptyset before it is used; the default action takes no handler.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+    }
+}
+
+/// Keeps this process from leaving a core file when it dies in another's stead.
+pub(crate) fn leave_no_core() {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is read only.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
+}
+
+/// A descriptor that every blocked signal can be read from.
+pub(crate) fn signals() -> Result<OwnedFd> {
+    // SAFETY: the set is filled before it is used, and the descriptor is new.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        Ok(OwnedFd::from_raw_fd(check(libc::signalfd(-1, &all, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?))
+    }
+}
+
+/// The next signal that is waiting.
+pub(crate) fn next_signal(signals: &OwnedFd) -> Option<libc::signalfd_siginfo> {
+    // SAFETY: every bit pattern is a valid structure, and read gets its length.
+    unsafe {
+        let mut info: libc::signalfd_siginfo = std::mem::zeroed();
+        let size = size_of_val(&info);
+        let got = libc::read(signals.as_raw_fd(), (&raw mut info).cast(), size);
+        (got == size as isize).then_some(info)
+    }
+}
+
+/// kill(2).
+pub(crate) fn kill(pid: i32, signal: i32) {
+    // SAFETY: kill touches no memory.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Waits until something happens to a child: its number and its status; stops count too. Only children of the thread that
+/// asks: what another thread traces is that one's matter.
+pub(crate) fn wait_for_child() -> Result<(i32, i32)> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the status is an integer of ours.
+        match check(unsafe { libc::waitpid(-1, &mut status, libc::WUNTRACED | libc::__WNOTHREAD) }) {
+            Err(Errno::INTR) => {}
+            other => return other.map(|pid| (pid, status)),
+        }
+    }
+}
+
+/// Waits until no child is left: the orphans that [`stay_ancestor`] made ours.
+pub(crate) fn reap_children() {
+    while wait_for_child().is_ok() {}
+}
+
+/// Starts a session.
+pub(crate) fn set_session() {
+    // SAFETY: setsid touches no memory.
+    unsafe { libc::setsid() };
+}
+
+/// Whether this process leads its session.
+pub(crate) fn leads_session() -> bool {
+    // SAFETY: neither call touches memory.
+    unsafe { libc::getsid(0) == libc::getpid() }
+}
+
+/// Where Yama lets only ancestors look at a process (`ptrace_scope` 1 and more): makes orphans among the descendants this
+/// process's children instead of init's.
+pub(crate) fn stay_ancestor() {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    if scope.trim().is_empty() || scope.trim() == "0" {
+        return;
+    }
+    // SAFETY: the command takes no pointer.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1_usize, 0_usize, 0_usize, 0_usize) };
+}
+
+/// Replaces standard input and output by nothing and closes every other inherited descriptor but standard error and
+/// those that are kept.
+pub(crate) fn let_go_of_descriptors(keep: &[RawFd]) {
+    for number in [0, 1] {
+        empty(number);
+    }
+    let mut keep: Vec<RawFd> = keep.iter().copied().filter(|number| *number > 2).collect();
+    keep.sort_unstable();
+    let mut from = 3;
+    for number in keep.into_iter().chain([RawFd::MAX]) {
+        if from < number {
+            // SAFETY: what lies in the range was inherited and no object here owns it.
+            unsafe { libc::syscall(libc::SYS_close_range, from, number - 1, 0) };
+        }
+        from = number.saturating_add(1);
+    }
+}
+
+/// Replaces standard error by nothing.
+pub(crate) fn let_go_of_standard_error() {
+    empty(2);
+}
+
+fn empty(number: RawFd) {
+    // SAFETY: the path is NUL terminated; both numbers are this process's own.
+    unsafe {
+        let nothing = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        if nothing >= 0 && nothing != number {
+            libc::dup2(nothing, number);
+            libc::close(nothing);
+        }
+    }
+}
+
+/// execvp(3); comes back only with what went wrong.
+pub(crate) fn execute(words: &[CString]) -> Errno {
+    let mut pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    // SAFETY: the vector ends with a null pointer and every other one is a NUL-terminated string.
+    unsafe { libc::execvp(pointers[0], pointers.as_ptr()) };
+    last_errno()
+}
