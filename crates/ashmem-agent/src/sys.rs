@@ -1,11 +1,11 @@
 //! Processes and signals: the few calls that no crate of ours wraps.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::{Errno, Result};
-
-use crate::seccomp::listener::{check, last_errno};
 
 /// Which side of a fork this is.
 pub(crate) enum Forked {
@@ -187,4 +187,30 @@ pub(crate) fn execute(words: &[CString]) -> Errno {
     // SAFETY: the vector ends with a null pointer and every other one is a NUL-terminated string.
     unsafe { libc::execvp(pointers[0], pointers.as_ptr()) };
     last_errno()
+}
+
+/// A libc call's result: -1 stands for errno.
+pub(crate) fn check(result: i32) -> Result<i32> {
+    if result < 0 { Err(last_errno()) } else { Ok(result) }
+}
+
+/// errno of the call that has just failed.
+pub(crate) fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Locks a mutex, whether or not a thread has panicked with it: what such a thread leaves is as it was or half done, and
+/// neither is a reason to leave every other caller waiting.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// fstat(2), with the C library's structure.
+pub(crate) fn fstat(fd: impl AsFd) -> Result<libc::stat> {
+    // SAFETY: an all-zero stat is a valid one, and the call fills it.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        check(libc::fstat(fd.as_fd().as_raw_fd(), &mut stat))?;
+        Ok(stat)
+    }
 }

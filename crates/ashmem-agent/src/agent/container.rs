@@ -6,21 +6,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 
 use crate::regions::node::{Device, Node};
-
-/// What names a container: regions are shared among the listeners of one name alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Identity {
-    /// The user whose runtime brought it. Two users' runtimes may give two containers one id.
-    pub user: u32,
-    /// The runtime's id of it; of an LXC container, its cookie.
-    pub id: String,
-}
-
-impl std::fmt::Display for Identity {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} (of user {})", self.id, self.user)
-    }
-}
+use crate::sys;
 
 /// The device in the container that this process belongs to: with the nodes that lie at its names there, or with none.
 pub fn device_of(pid: i32) -> Device {
@@ -47,7 +33,7 @@ fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
             Err(error) => refused = error,
         }
     }
-    let mut stat = stat_of(nodes.first().ok_or(refused)?)?;
+    let mut stat = sys::fstat(nodes.first().ok_or(refused)?)?;
     if stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
         tracing::warn!(pid, "what lies at /dev/ashmem in the container is no character device: bind /dev/null there");
     }
@@ -63,16 +49,6 @@ fn node_in(root: &OwnedFd, name: &str) -> Result<OwnedFd> {
     let looking = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let folder = rustix::fs::openat(root, "dev", looking | OFlags::DIRECTORY, Mode::empty())?;
     rustix::fs::openat(folder, name, looking, Mode::empty())
-}
-
-fn stat_of(fd: &OwnedFd) -> Result<libc::stat> {
-    use std::os::fd::AsRawFd;
-    // SAFETY: an all-zero stat is a valid one, and the call fills it.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        crate::seccomp::listener::check(libc::fstat(fd.as_raw_fd(), &mut stat))?;
-        Ok(stat)
-    }
 }
 
 /// A user or group of ours as the container's user namespace shows it.

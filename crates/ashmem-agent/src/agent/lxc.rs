@@ -12,7 +12,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, Result};
@@ -23,6 +23,7 @@ use rustix::net::{
 use crate::journal::in_flight::Slots;
 use crate::notification::{Answer, Channel, Injection, Request};
 use crate::seccomp::listener::Listener;
+use crate::sys::lock;
 
 /// Longest datagram: a cookie is a line of a configuration file.
 pub const DATAGRAM_LIMIT: usize = 8 << 10;
@@ -220,7 +221,7 @@ impl Monitor {
     }
 
     fn with_current<R>(&self, id: u64, run: impl FnOnce(&Current) -> Result<R>) -> Result<R> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = lock(&self.current);
         current.as_ref().filter(|current| current.datagram.id == id).ok_or(Errno::NOENT).and_then(run)
     }
 }
@@ -231,7 +232,7 @@ impl Channel for Monitor {
     }
 
     fn receive(&self) -> Result<Option<Request>> {
-        if self.current.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+        if lock(&self.current).is_some() {
             // Another loop is held up by the caller, and the datagram lies there until it is answered.
             std::thread::sleep(HELD_UP);
             return Ok(None);
@@ -247,7 +248,7 @@ impl Channel for Monitor {
         if listener.is_none() {
             tracing::debug!("this LXC does not send its listener: no region can be opened through it");
         }
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Current { datagram, listener });
+        *lock(&self.current) = Some(Current { datagram, listener });
         Ok(Some(request))
     }
 
@@ -268,7 +269,7 @@ impl Channel for Monitor {
         let sent = sendmsg(&self.connection, &[IoSlice::new(&reply)], &mut nothing, SendFlags::NOSIGNAL).map(drop);
         let taken = self.take_out();
         self.mark(0);
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.current) = None;
         sent.and(taken)
     }
 

@@ -16,7 +16,7 @@ pub mod systemd;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -24,12 +24,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use self::container::{Identity, device_of};
+use self::container::device_of;
 use self::endpoint::{Endpoint, Peer, Protocol};
 use self::lxc::Monitor;
 use self::sandbox::confine;
 use self::systemd::Manager;
 use crate::emulation::Origin;
+use crate::ids::Identity;
 use crate::journal::in_flight::Slots;
 use crate::journal::listener::KeptListener;
 use crate::journal::{Record, SavedNode, Store};
@@ -40,6 +41,7 @@ use crate::regions::watch_quota::Watches;
 use crate::seccomp::filter::Fidelity;
 use crate::seccomp::listener::Listener;
 use crate::supervisor::Supervisor;
+use crate::sys::lock;
 use crate::sys::{self, SignalMask};
 use crate::trace::{Pipe, give};
 use oci::Brought;
@@ -316,7 +318,7 @@ impl Agent {
     }
 
     fn tracers(&self) -> MutexGuard<'_, Vec<Pipe>> {
-        self.tracers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tracers)
     }
 
     fn new_container(&self, identity: Identity, device: Device) -> Result<Arc<Container>, Error> {
@@ -403,7 +405,7 @@ impl Agent {
     }
 
     fn containers(&self) -> MutexGuard<'_, HashMap<Identity, Arc<Container>>> {
-        self.containers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.containers)
     }
 }
 

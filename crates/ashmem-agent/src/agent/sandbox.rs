@@ -5,9 +5,10 @@
 //! calls through which one process looks at another (`process_vm_readv`, `pidfd_getfd`, `ptrace`) are on it: without them
 //! there is no agent. The service's unit takes more away: capabilities, devices, the file system.
 
-use rustix::io::{Errno, Result};
+use rustix::io::Result;
 
-use crate::seccomp::listener::{check, last_errno};
+use crate::seccomp::bpf::{self, Assembler, Field, Instruction};
+use crate::sys::check;
 
 /// What the agent calls once it serves: by its loops, by its threads' beginnings and ends, by the C library for both.
 const ALLOWED: &[libc::c_long] = &[
@@ -114,14 +115,7 @@ const ARCH: u32 = crate::seccomp::syscalls::AARCH64;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub fn confine() -> Result<()> {
     rustix::thread::set_no_new_privs(true)?;
-    let filter = program();
-    let program = libc::sock_fprog {
-        len: u16::try_from(filter.len()).map_err(|_| Errno::TOOBIG)?,
-        filter: filter.as_ptr().cast_mut(),
-    };
-    // SAFETY: the program outlives the call, which copies it.
-    let got = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &program) };
-    if got == 0 { Ok(()) } else { Err(last_errno()) }
+    bpf::install(&program(), 0).map(drop)
 }
 
 /// Confines nothing but privileges: this architecture's numbers are not known here.
@@ -134,20 +128,27 @@ pub fn confine() -> Result<()> {
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn program() -> Vec<libc::sock_filter> {
-    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    let skip_unless =
-        |k: u32, jf: u8| libc::sock_filter { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt: 0, jf, k };
-    let load = |offset| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset);
-    let end = |action| statement(libc::BPF_RET | libc::BPF_K, action);
-    // Another architecture's calls have other numbers, and this program makes none of them.
-    let refuse = end(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
-    let mut program = vec![load(4), libc::sock_filter { jt: 1, ..skip_unless(ARCH, 0) }, refuse, load(0)];
-    for number in ALLOWED {
-        program.extend([skip_unless(*number as u32, 1), end(libc::SECCOMP_RET_ALLOW)]);
+fn program() -> Vec<Instruction> {
+    #[derive(PartialEq)]
+    enum Label {
+        Known,
+        Allow,
     }
-    program.push(refuse);
-    program
+    let mut code = Assembler::default();
+    // Another architecture's calls have other numbers, and this program makes none of them.
+    let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    code.load(Field::Arch);
+    code.jump_if_equal(ARCH, Label::Known);
+    code.end(refuse);
+    code.place(Label::Known);
+    code.load(Field::Number);
+    for number in ALLOWED {
+        code.jump_if_equal(*number as u32, Label::Allow);
+    }
+    code.end(refuse);
+    code.place(Label::Allow);
+    code.end(libc::SECCOMP_RET_ALLOW);
+    code.assemble()
 }
 
 /// Whether this thread is under a filter of its own.
@@ -159,6 +160,19 @@ pub fn is_confined() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_on_the_list_pass_and_others_fail() {
+        let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        let run = |arch, number: libc::c_long| bpf::run(&program(), arch, number as u32, [0; 6]);
+        for number in ALLOWED {
+            assert_eq!(run(ARCH, *number), libc::SECCOMP_RET_ALLOW, "call {number}");
+            assert_eq!(run(ARCH + 1, *number), refused, "another architecture's call {number}");
+        }
+        for number in [libc::SYS_execve, libc::SYS_socket, libc::SYS_unlinkat, libc::SYS_kill] {
+            assert_eq!(run(ARCH, number), refused, "call {number}");
+        }
+    }
 
     #[test]
     fn a_confined_thread_can_work_and_cannot_leave() {

@@ -5,7 +5,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use rustix::fs::Stat;
 
 use crate::emulation::Origin;
-use crate::regions::arena::Key;
+use crate::ids::Key;
 
 impl Origin {
     /// A copy of some client's descriptor of the memory that the region's mappings show; `None` if no process that can be

@@ -1,58 +1,18 @@
 //! The device's ioctls: on regions as ashmem-core has them, on other memfds as Google's memfd-ashmem-shim has them.
 
-use ashmem_core::abi::{self, NAME_LEN, Pin, Request};
+use ashmem_core::abi::{self, NAME_LEN, Request};
 use ashmem_core::region::Prot;
-use rustix::io::{Errno, Result};
+use rustix::io::Errno;
 
-use crate::emulation::{Held, Kind, Origin, Outcome};
-use crate::regions::arena::Key;
+use crate::emulation::Origin;
+use crate::emulation::argument::Argument;
+use crate::emulation::descriptor::Held;
+use crate::emulation::descriptor::Kind;
+use crate::emulation::outcome::Outcome;
+use crate::ids::Key;
 use crate::regions::memfd;
 use crate::regions::region::{host, stored_name};
 use crate::target::{Target, is_host_administrator, read_implies_exec};
-
-/// What an ioctl's argument points to, read before anything is decided, as the device does (PIN-02, NAME-08).
-pub(crate) enum Argument {
-    None,
-    Name(Result<Vec<u8>>),
-    Pin(Result<Pin>),
-}
-
-impl Argument {
-    /// Reads what this request needs.
-    pub(crate) fn of(request: Option<Request>, target: &Target<'_>) -> Self {
-        match request {
-            Some(Request::SetName(at)) => Self::Name(target.read_string(at, NAME_LEN - 1)),
-            Some(Request::Pin(at) | Request::Unpin(at) | Request::GetPinStatus(at)) => {
-                let mut bytes = [0; abi::PIN_BYTES];
-                Self::Pin(target.read(at, &mut bytes).map(|()| Pin::from_bytes(bytes)))
-            }
-            _ => Self::None,
-        }
-    }
-
-    fn name(self) -> Result<Vec<u8>> {
-        match self {
-            Self::Name(name) => name.map_err(fault),
-            _ => Err(Errno::FAULT),
-        }
-    }
-
-    fn known_pin(&self) -> Option<Pin> {
-        if let Self::Pin(Ok(pin)) = self { Some(*pin) } else { None }
-    }
-
-    fn pin(self) -> Result<Pin> {
-        match self {
-            Self::Pin(pin) => pin.map_err(fault),
-            _ => Err(Errno::FAULT),
-        }
-    }
-}
-
-/// Memory that cannot be read, for whatever reason, is EFAULT to the caller.
-fn fault(_: Errno) -> Errno {
-    Errno::FAULT
-}
 
 impl Origin {
     /// ioctl(2) with the device's type byte.
@@ -61,8 +21,8 @@ impl Origin {
         let Some(held) = self.look_naming(target, fd, name) else { return Outcome::CONTINUE };
         match (held.kind, request) {
             (Kind::Region(key), Some(request)) => {
-                if let Some(outcome) = self.table.recovered(target.id()) {
-                    return outcome;
+                if let Some(answer) = self.table.recovered(target.id()) {
+                    return answer.outcome();
                 }
                 let pin = arg.known_pin();
                 let outcome = self.region_ioctl(target, held, key, request, arg);

@@ -7,8 +7,11 @@ use ashmem_core::store::Store;
 use rustix::fs::{OFlags, SealFlags};
 use rustix::io::{Errno, Result};
 
-use crate::emulation::{Held, Kind, Origin, Outcome};
-use crate::regions::arena::Key;
+use crate::emulation::Origin;
+use crate::emulation::descriptor::Held;
+use crate::emulation::descriptor::Kind;
+use crate::emulation::outcome::Outcome;
+use crate::ids::Key;
 use crate::regions::memfd;
 use crate::regions::region::{Region, host};
 use crate::seccomp::syscalls::Mmap;

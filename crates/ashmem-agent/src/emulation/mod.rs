@@ -1,11 +1,14 @@
 //! One origin: a program with all its descendants, or a container. Its regions are its own; no request of another origin
 //! ever meets them.
 
+pub(crate) mod argument;
+pub(crate) mod descriptor;
 mod find_fd;
-pub(crate) mod ioctl;
+mod ioctl;
 mod mmap;
 mod mprotect;
 mod open;
+pub(crate) mod outcome;
 mod purge;
 mod restore;
 mod stat;
@@ -14,17 +17,17 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use ashmem_core::abi::{DEFAULT_NAME, NAME_PREFIX};
 use rustix::fs::{FileType, OFlags};
-use rustix::io::{Errno, Result};
+use rustix::io::Result;
 
+use self::descriptor::{Held, Kind};
+use crate::ids::Key;
 use crate::journal::Record;
-use crate::notification::{Answer, Injection};
-use crate::regions::arena::Key;
+use crate::notification::Injection;
 use crate::regions::memfd;
 use crate::regions::node::Device;
 use crate::regions::region::{Holder, Region};
 use crate::regions::table::Table;
 use crate::seccomp::filter::Fidelity;
-use crate::seccomp::syscalls::Mmap;
 use crate::target::{Target, Threads, closes_on_exec};
 
 /// Everything the agent knows of one origin.
@@ -35,55 +38,6 @@ pub struct Origin {
     pub(crate) fidelity: Fidelity,
     /// Some region's mask has lost EXEC.
     pub(crate) exec_withheld: bool,
-}
-
-/// What a request comes to. Memory of the caller is only touched by who holds no lock: it may be memory that blocks.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// Answer this.
-    Answer(Answer),
-    /// Write these bytes, then answer 0.
-    Write { address: u64, bytes: Vec<u8> },
-    /// Answer this mmap with private memory of zeros.
-    MapAnonymous(Mmap),
-    /// Answer with a new descriptor.
-    Open { fd: OwnedFd, close_on_exec: bool, key: Key },
-}
-
-impl Outcome {
-    pub(crate) const CONTINUE: Self = Self::Answer(Answer::Continue);
-    pub(crate) const ZERO: Self = Self::Answer(Answer::Value(0));
-
-    pub(crate) fn errno(errno: Errno) -> Self {
-        Self::Answer(Answer::Errno(errno))
-    }
-
-    pub(crate) fn value(result: Result<i64>) -> Self {
-        Self::Answer(result.map_or_else(Answer::Errno, Answer::Value))
-    }
-}
-
-/// What a caller's descriptor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A region of this origin.
-    Region(Key),
-    /// A memfd that is none.
-    Memfd,
-    /// Something else, not ours.
-    Foreign,
-}
-
-/// A copy of a caller's descriptor, for as long as its request takes.
-pub(crate) struct Held {
-    pub(crate) fd: OwnedFd,
-    pub(crate) number: RawFd,
-    pub(crate) inode: u64,
-    pub(crate) size: u64,
-    pub(crate) flags: OFlags,
-    pub(crate) kind: Kind,
-    /// Its memory was just made under the name that is being set.
-    pub(crate) is_named: bool,
 }
 
 impl Origin {

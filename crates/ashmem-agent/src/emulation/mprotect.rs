@@ -8,7 +8,8 @@ use std::io::{BufRead, BufReader};
 use ashmem_core::region::Prot;
 use rustix::io::Errno;
 
-use crate::emulation::{Origin, Outcome};
+use crate::emulation::Origin;
+use crate::emulation::outcome::Outcome;
 use crate::target::Target;
 
 impl Origin {

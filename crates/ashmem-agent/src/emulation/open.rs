@@ -5,8 +5,10 @@ use std::os::fd::RawFd;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::emulation::Origin;
+use crate::emulation::descriptor::Kind;
 use crate::emulation::find_fd::{descriptors_of, stat_of};
-use crate::emulation::{Kind, Origin, Outcome};
+use crate::emulation::outcome::Outcome;
 use crate::regions::node::Device;
 use crate::regions::region::Holder;
 use crate::seccomp::filter::Fidelity;

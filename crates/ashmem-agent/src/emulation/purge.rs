@@ -6,10 +6,11 @@ use std::os::fd::OwnedFd;
 use ashmem_core::pins;
 use rustix::io::Errno;
 
+use crate::emulation::Origin;
 use crate::emulation::ioctl::as_int;
-use crate::emulation::{Origin, Outcome};
+use crate::emulation::outcome::Outcome;
+use crate::ids::Key;
 use crate::journal::Record;
-use crate::regions::arena::Key;
 use crate::regions::memfd;
 use crate::target::{Target, is_host_administrator};
 

@@ -8,10 +8,11 @@ use ashmem_core::region::{Prot, Refusal};
 use ashmem_core::store::Store as _;
 use rustix::io::Result;
 
-use crate::emulation::{Origin, Outcome};
+use crate::emulation::Origin;
+use crate::emulation::outcome::Outcome;
+use crate::ids::Key;
 use crate::journal::{Record, SavedAnswer, SavedNode, Store};
 use crate::notification::Answer;
-use crate::regions::arena::Key;
 use crate::regions::node::{Device, Node};
 use crate::regions::region::{Holder, Region};
 use crate::regions::table::Table;
@@ -223,8 +224,8 @@ impl SavedNode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::container::Identity;
-    use crate::emulation::Outcome;
+    use crate::emulation::outcome::Outcome;
+    use crate::ids::Identity;
     use crate::regions::memfd;
     use std::os::fd::AsFd;
 
@@ -321,7 +322,7 @@ mod tests {
         let mut table = kept_table();
         let (_memory, _) = fill(&mut table);
         let mut second = successor(&mut table);
-        assert!(matches!(second.recovered(1), Some(Outcome::Answer(Answer::Value(0)))));
+        assert!(matches!(second.recovered(1), Some(SavedAnswer::Value(0))));
         assert!(second.recovered(1).is_none());
     }
 }

@@ -2,7 +2,9 @@
 
 use rustix::io::Errno;
 
-use crate::emulation::{Kind, Origin, Outcome};
+use crate::emulation::Origin;
+use crate::emulation::descriptor::Kind;
+use crate::emulation::outcome::Outcome;
 use crate::notification::Answer;
 use crate::seccomp::syscalls::Layout;
 use crate::target::Target;

@@ -5,14 +5,16 @@
 //! and another goes on.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use rustix::io::Result;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::journal::LOG;
 use crate::seccomp::listener::{ROOM, Room};
+use crate::sys::lock;
 
+/// Where the log behind them starts; what lies before it is mapped.
+pub(crate) const LOG: u64 = 40 << 10;
 /// Notifications that can be in hand at once: one of each loop that a caller holds up, and one of the loop that serves.
 const SLOTS: usize = 66;
 /// A slot: which listener the notification came from, and at [`IN_HAND`] the notification.
@@ -128,7 +130,7 @@ impl Slots {
     }
 
     fn taken(&self) -> MutexGuard<'_, [bool; SLOTS]> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.taken)
     }
 }
 
@@ -146,7 +148,7 @@ mod tests {
     use super::*;
 
     fn memory() -> OwnedFd {
-        let memory = crate::regions::memfd::create(b"slots").expect("a memfd");
+        let memory = rustix::fs::memfd_create("slots", rustix::fs::MemfdFlags::CLOEXEC).expect("a memfd");
         rustix::fs::ftruncate(&memory, LOG).expect("room");
         memory
     }

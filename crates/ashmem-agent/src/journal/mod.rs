@@ -18,18 +18,14 @@ use rustix::fs::{FallocateFlags, MemfdFlags};
 use rustix::io::{Errno, Result};
 use serde::{Deserialize, Serialize};
 
-use self::in_flight::Slots;
-use crate::agent::container::Identity;
-use crate::emulation::Outcome;
-use crate::notification::Answer;
-use crate::regions::arena::Key;
+use self::in_flight::{LOG, Slots};
+use crate::ids::Identity;
+use crate::ids::Key;
 
 /// What the first bytes say: a store, and the version of its form.
 const MAGIC: [u8; 8] = *b"ashmem 2";
 /// Where the log's start and end stand, side by side.
 const BOUNDS: u64 = 8;
-/// Where the first log starts; what lies before it is mapped.
-pub(crate) const LOG: u64 = 40 << 10;
 /// A log starts at a page, so that what lies before it can be given back.
 const PAGE: u64 = 4096;
 /// A log shorter than this is not written anew.
@@ -119,28 +115,6 @@ pub(crate) enum SavedAnswer {
     Errno(i32),
     Continue,
     Write { address: u64, bytes: Vec<u8> },
-}
-
-impl SavedAnswer {
-    /// A new descriptor or mapping is none: it dies with the agent, and the call is worked on again.
-    pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
-        Some(match outcome {
-            Outcome::Answer(Answer::Value(value)) => Self::Value(*value),
-            Outcome::Answer(Answer::Errno(errno)) => Self::Errno(errno.raw_os_error()),
-            Outcome::Answer(Answer::Continue) => Self::Continue,
-            Outcome::Write { address, bytes } => Self::Write { address: *address, bytes: bytes.clone() },
-            Outcome::Open { .. } | Outcome::MapAnonymous(_) => return None,
-        })
-    }
-
-    pub(crate) fn outcome(self) -> Outcome {
-        match self {
-            Self::Value(value) => Outcome::Answer(Answer::Value(value)),
-            Self::Errno(errno) => Outcome::errno(Errno::from_raw_os_error(errno)),
-            Self::Continue => Outcome::CONTINUE,
-            Self::Write { address, bytes } => Outcome::Write { address, bytes },
-        }
-    }
 }
 
 /// A container's store.
@@ -310,7 +284,10 @@ mod tests {
         let (_, records) = reopened(&store);
         let answered = Record::Answered { id: 7, answer: SavedAnswer::Value(0) };
         assert_eq!(records, [Record::Size { key: 1, size: 4096 }, answered]);
-        assert!(matches!(Store::open(crate::regions::memfd::create(b"no store").expect("a memfd")), Err(Errno::PROTO)));
+        assert!(matches!(
+            Store::open(rustix::fs::memfd_create("no store", MemfdFlags::CLOEXEC).expect("a memfd")),
+            Err(Errno::PROTO)
+        ));
     }
 
     #[test]

@@ -6,12 +6,11 @@ use ashmem_core::lru::Lru;
 use ashmem_core::pins::Range;
 use ashmem_core::store::{PageSize, Store};
 
+use crate::ids::Key;
+
 /// Ranges of one table at most, some hundred MiB of them: whoever unpins every other page of ever more regions shall not
 /// fill the agent's memory, which no limit of a container bounds.
 const MOST: usize = 1 << 21;
-
-/// A region's name inside the agent; never given to another one.
-pub type Key = u64;
 
 /// All ranges of one table, and their purge order. The table's lock is the order's lock as well.
 pub struct Arena {

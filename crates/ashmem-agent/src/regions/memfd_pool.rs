@@ -5,12 +5,13 @@
 //! opens the device a few times never has any, and when it falls silent they are let go.
 
 use std::os::fd::OwnedFd;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use ashmem_core::abi::DEFAULT_NAME;
 
 use crate::regions::memfd;
+use crate::sys::lock;
 use crate::target::fd_budget::Allowance;
 
 /// Opens since the last silence from which on memories are made ahead.
@@ -96,7 +97,7 @@ impl Reserve {
     }
 
     fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shelf)
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use crate::regions::arena::Key;
+use crate::ids::Key;
 
 /// Threads remembered at most; who is forgotten has one descriptor too many.
 const THREADS: usize = 256;

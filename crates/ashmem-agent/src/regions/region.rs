@@ -6,7 +6,9 @@ use ashmem_core::abi::NAME_LEN;
 use ashmem_core::region::{Facts, Refusal, State};
 use rustix::io::Errno;
 
-use crate::regions::arena::{Arena, Key};
+use crate::ids::Key;
+use crate::regions::arena::Arena;
+use crate::trace;
 
 /// A name without its NUL, 1 to 255 bytes.
 pub type Name = Box<[u8]>;
@@ -38,6 +40,12 @@ impl Region {
     /// A new one: no name, no size, every right (OPEN-01).
     pub fn new(holder: Holder) -> Self {
         Self { facts: Facts::new(), state: State::new(), inode: 0, memories: 0, holder }
+    }
+
+    /// What whoever traces is told of it.
+    pub(crate) fn traced(&self, key: Key) -> trace::Region {
+        let name = self.state.given().map_or_else(Vec::new, |name| name.to_vec());
+        trace::Region { key: Some(key), inode: self.inode, name, size: self.facts.size() }
     }
 
     /// Runs PIN or UNPIN, which may need a range more.

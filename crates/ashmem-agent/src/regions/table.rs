@@ -19,15 +19,15 @@ use std::sync::Arc;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags};
 use rustix::io::{Errno, Result};
 
-use crate::emulation::Outcome;
+use crate::ids::Key;
 use crate::journal::{Record, SavedAnswer, Store};
-use crate::regions::arena::{Arena, Key};
+use crate::regions::arena::Arena;
 use crate::regions::memfd;
 use crate::regions::memfd_pool::{Ready, Reserve};
 use crate::regions::pending_opens::Openings;
 use crate::regions::region::Region;
 use crate::regions::watch_quota::Watches;
-use crate::trace::{self, Tap, What};
+use crate::trace::{Tap, What};
 
 /// An inode's number may stand for another one later.
 const NUMBERS_COME_AGAIN: bool = cfg!(not(target_pointer_width = "64"));
@@ -264,7 +264,7 @@ impl Table {
         if self.tap.is_on()
             && let Some(region) = self.regions.get(&key)
         {
-            self.tap.happened(What::Purge { offset, len }, trace::Region::of(key, region));
+            self.tap.happened(What::Purge { offset, len }, region.traced(key));
         }
     }
 
@@ -284,8 +284,8 @@ impl Table {
     }
 
     /// The answer that another agent found for this request.
-    pub(crate) fn recovered(&mut self, id: u64) -> Option<Outcome> {
-        if self.recovered.is_empty() { None } else { self.recovered.remove(&id).map(SavedAnswer::outcome) }
+    pub(crate) fn recovered(&mut self, id: u64) -> Option<SavedAnswer> {
+        if self.recovered.is_empty() { None } else { self.recovered.remove(&id) }
     }
 
     /// Where what happens is kept, if it is.
@@ -362,7 +362,7 @@ impl Table {
         }
         if let Some(mut region) = self.regions.remove(&key) {
             if self.tap.is_on() {
-                self.tap.happened(What::Release, trace::Region::of(key, &region));
+                self.tap.happened(What::Release, region.traced(key));
             }
             region.state.pins().clear(&self.arena, region.facts.share());
         }

@@ -2,13 +2,15 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, Result};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
 };
+
+use crate::sys;
 
 /// What arrives.
 pub(crate) struct Handed {
@@ -31,12 +33,7 @@ const MOST: usize = 3;
 impl Nodes {
     /// Takes the status of the node that both descriptors refer to.
     pub(crate) fn of(names: [OwnedFd; 2]) -> Result<Self> {
-        // SAFETY: an all-zero stat is a valid one, and the call fills it.
-        let stat = unsafe {
-            let mut stat: libc::stat = std::mem::zeroed();
-            crate::seccomp::listener::check(libc::fstat(names[0].as_raw_fd(), &mut stat))?;
-            stat
-        };
+        let stat = sys::fstat(&names[0])?;
         Ok(Self { stat, names })
     }
 }

@@ -8,6 +8,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::sys;
 
+/// The exit code where the program was not started because of us; as env(1), timeout(1) and docker(1) have it.
+pub const NOT_STARTED: u8 = 125;
+
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -27,7 +30,7 @@ impl Ending {
             sys::suffer(signal);
             sys::exit(128 + signal);
         }
-        let code = if let Self::Exited(code) = self { code } else { crate::run::NOT_STARTED };
+        let code = if let Self::Exited(code) = self { code } else { NOT_STARTED };
         sys::exit(code.into())
     }
 }

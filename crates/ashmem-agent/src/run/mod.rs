@@ -16,7 +16,7 @@ mod fd_passing;
 mod foreground;
 mod namespace;
 
-pub use foreground::Ending;
+pub use foreground::{Ending, NOT_STARTED};
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -77,8 +77,6 @@ pub enum Error {
     Nul,
 }
 
-/// The exit code where the program was not started because of us; as env(1), timeout(1) and docker(1) have it.
-pub const NOT_STARTED: u8 = 125;
 /// What the program waits for before it starts.
 const GO: &[u8] = b"!";
 /// The exit code where the program is there and cannot be executed.

@@ -4,6 +4,7 @@
 //! no table names is allowed whatever its arguments, so that kernels from 5.11 on keep it in a bitmap and do not even run
 //! the program for it.
 
+use crate::seccomp::bpf::{Assembler, Field, Instruction};
 use crate::seccomp::syscalls::{Kind, TABLES, X86_64};
 
 /// How much of the device is kept up, against what it costs calls that are not ours.
@@ -44,9 +45,6 @@ pub struct Test {
     /// What they must be.
     pub value: u32,
 }
-
-/// One instruction, as the kernel reads it.
-pub type Instruction = libc::sock_filter;
 
 /// The start of the numbers of the x32 ABI, which shares x86_64's `AUDIT_ARCH`.
 const X32: u32 = 0x4000_0000;
@@ -159,117 +157,11 @@ enum Label {
     Allow,
 }
 
-/// A field of `struct seccomp_data`.
-#[derive(Clone, Copy)]
-enum Field {
-    Number,
-    Arch,
-    LowArgument(u32),
-}
-
-impl Field {
-    fn offset(self) -> u32 {
-        let low_half = if cfg!(target_endian = "little") { 0 } else { 4 };
-        match self {
-            Self::Number => 0,
-            Self::Arch => 4,
-            Self::LowArgument(index) => 16 + 8 * index + low_half,
-        }
-    }
-}
-
-/// Writes instructions whose jumps go forward to labels placed later.
-#[derive(Default)]
-struct Assembler {
-    code: Vec<Instruction>,
-    jumps: Vec<(usize, Label)>,
-    places: Vec<(Label, usize)>,
-}
-
-impl Assembler {
-    const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-
-    fn load(&mut self, field: Field) {
-        self.push(Self::LOAD_WORD, field.offset());
-    }
-
-    fn and(&mut self, mask: u32) {
-        self.push(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask);
-    }
-
-    fn jump_if_equal(&mut self, value: u32, to: Label) {
-        self.jumps.push((self.code.len(), to));
-        self.push(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value);
-    }
-
-    fn jump_if_at_least(&mut self, value: u32, to: Label) {
-        self.jumps.push((self.code.len(), to));
-        self.push(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, value);
-    }
-
-    fn jump(&mut self, to: Label) {
-        self.jumps.push((self.code.len(), to));
-        self.push(libc::BPF_JMP | libc::BPF_JA, 0);
-    }
-
-    fn end(&mut self, action: u32) {
-        self.push(libc::BPF_RET | libc::BPF_K, action);
-    }
-
-    fn place(&mut self, label: Label) {
-        self.places.push((label, self.code.len()));
-    }
-
-    fn push(&mut self, code: u32, k: u32) {
-        self.code.push(Instruction { code: code as u16, jt: 0, jf: 0, k });
-    }
-
-    /// Fills the jumps in. A conditional jump reaches 255 instructions; the whole program is shorter than that.
-    fn assemble(mut self) -> Vec<Instruction> {
-        for (at, label) in self.jumps {
-            let place = self.places.iter().find(|(placed, _)| *placed == label).expect("every label is placed").1;
-            let distance = place - at - 1;
-            let instruction = &mut self.code[at];
-            if u32::from(instruction.code) & 0xf0 == libc::BPF_JA {
-                instruction.k = distance as u32;
-            } else {
-                instruction.jt = u8::try_from(distance).expect("the program is shorter than 256 instructions");
-            }
-        }
-        self.code
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seccomp::bpf::run;
     use crate::seccomp::syscalls::{AARCH64, I386};
-
-    /// Runs the program as the kernel would.
-    fn run(program: &[Instruction], arch: u32, nr: u32, args: [u64; 6]) -> u32 {
-        let (mut at, mut acc) = (0, 0_u32);
-        loop {
-            let instruction = program[at];
-            let (code, k) = (u32::from(instruction.code), instruction.k);
-            at += 1;
-            let mut branch = |taken: bool| at += usize::from(if taken { instruction.jt } else { instruction.jf });
-            match code {
-                Assembler::LOAD_WORD => {
-                    acc = match k {
-                        0 => nr,
-                        4 => arch,
-                        k => (args[(k as usize - 16) / 8] >> (8 * (k % 8))) as u32,
-                    }
-                }
-                _ if code == libc::BPF_ALU | libc::BPF_AND => acc &= k,
-                _ if code == libc::BPF_JMP | libc::BPF_JEQ => branch(acc == k),
-                _ if code == libc::BPF_JMP | libc::BPF_JGE => branch(acc >= k),
-                _ if code == libc::BPF_JMP | libc::BPF_JA => at += k as usize,
-                _ if code == libc::BPF_RET => return k,
-                _ => panic!("unknown instruction {code:#x}"),
-            }
-        }
-    }
 
     const LEVELS: [Filter; 4] = [
         Filter { fidelity: Fidelity::Full, node: Node::Present },

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::{Errno, Result};
 
 use crate::notification::{Answer, Channel, Injection, Request};
-use crate::seccomp::filter::Instruction;
+use crate::seccomp::bpf::{self, Instruction};
+use crate::sys::{check, last_errno};
 
 const RECV: u64 = 0xc050_2100;
 const SEND: u64 = 0xc018_2101;
@@ -71,23 +72,17 @@ pub fn install(program: &[Instruction], privileges: Privileges) -> std::result::
     if privileges == Privileges::Renounce {
         rustix::thread::set_no_new_privs(true).map_err(InstallError::NoNewPrivs)?;
     }
-    let program = libc::sock_fprog {
-        len: u16::try_from(program.len()).map_err(|_| InstallError::Refused(Errno::INVAL))?,
-        filter: program.as_ptr().cast_mut(),
-    };
     // SPEC_ALLOW: without it kernels before 5.16 slow a filtered process down against attacks from inside, which a filter
     // that is no sandbox has no part in.
     let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
     // WAIT_KILLABLE_RECV is 5.19's: until then a signal may take a caller out of a call that is being answered.
     let mut last = Errno::INVAL;
     for flags in [listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, listener] {
-        // SAFETY: the program outlives the call, which copies it.
-        let fd = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &program) };
-        if fd >= 0 {
+        match bpf::install(program, flags) {
             // SAFETY: seccomp has just made this descriptor and nobody else knows it.
-            return Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
+            Ok(fd) => return Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+            Err(error) => last = error,
         }
-        last = last_errno();
         if last != Errno::INVAL {
             break;
         }
@@ -225,14 +220,4 @@ pub(crate) fn request_in(room: &Room) -> Request {
 
 fn response(id: u64, val: i64, error: i32, flags: u32) -> libc::seccomp_notif_resp {
     libc::seccomp_notif_resp { id, val, error, flags }
-}
-
-/// A libc call's result: -1 stands for errno.
-pub(crate) fn check(result: i32) -> Result<i32> {
-    if result < 0 { Err(last_errno()) } else { Ok(result) }
-}
-
-/// errno of the call that has just failed.
-pub(crate) fn last_errno() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

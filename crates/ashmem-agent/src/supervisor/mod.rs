@@ -5,11 +5,13 @@
 //! held while memory of a caller is touched, which may block for as long as the caller likes (userfaultfd, FUSE).
 
 mod housekeeping;
+mod observe;
 mod pressure;
+mod takeover;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::OFlags;
@@ -17,12 +19,14 @@ use rustix::io::{Errno, Result};
 
 use ashmem_core::abi::{self, Caller};
 
-use self::housekeeping::Shift;
-use crate::emulation::ioctl::Argument;
-use crate::emulation::{Origin, Outcome};
+use self::takeover::Shift;
+use crate::emulation::Origin;
+use crate::emulation::argument::Argument;
+use crate::emulation::outcome::Outcome;
 use crate::notification::{Answer, Channel, Request};
 use crate::regions::memfd_pool::Reserve;
 use crate::seccomp::syscalls::{Call, Mmap};
+use crate::sys::lock;
 use crate::target::Target;
 use crate::target::inject_mmap;
 use crate::trace::{self, Pipe, Tap};
@@ -268,8 +272,9 @@ impl Supervisor {
         let tap = self.tap.is_on().then(|| (&self.tap, trace::now()));
         let outcome = self.decide(&target, &request);
         // While the caller waits: what it points to is as it was, and its descriptors are.
-        let told =
-            tap.and_then(|(tap, began)| Some((tap, tap.look(&mut self.origin(), &target, &request, &outcome, began)?)));
+        let told = tap.and_then(|(tap, began)| {
+            Some((tap, observe::look(tap, &mut self.origin(), &target, &request, &outcome, began)?))
+        });
         let mut faulted = false;
         tracing::trace!(?request, ?outcome);
         let sent = match outcome {
@@ -406,10 +411,4 @@ fn has_hung_up(channel: BorrowedFd<'_>) -> bool {
         let events = polled[0].revents();
         events.intersects(gone) && !events.contains(PollFlags::IN)
     }
-}
-
-/// A panic in one request leaves the table as it was or with that request half done; both are no reason to leave every
-/// other caller waiting.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -38,8 +38,8 @@ pub(crate) fn map_anonymous(channel: &dyn Channel, request: &Request, call: Mmap
 mod processor {
     use rustix::io::{Errno, Result};
 
-    use crate::seccomp::listener::check;
     use crate::seccomp::syscalls::{I386, Mmap};
+    use crate::sys::check;
 
     const SET_OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD;
     const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;

@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use self::fd_budget::Allowance;
 use crate::notification::{Channel, Injection};
-use crate::seccomp::listener::last_errno;
+use crate::sys::last_errno;
 
 /// `PIDFD_THREAD`, from 6.9: a thread's own descriptor table, which may differ from its leader's.
 const PIDFD_THREAD: u32 = libc::PIDFD_THREAD;

@@ -11,19 +11,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use ashmem_core::abi::Request as Ioctl;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::emulation::ioctl::Argument;
-use crate::emulation::{Kind, Origin, Outcome};
-use crate::notification::{Answer, Request};
-use crate::seccomp::syscalls::Call;
-use crate::target::Target;
+use crate::sys::lock;
 
 pub use attach::attach;
 pub(crate) use attach::{REQUEST, give};
@@ -153,63 +148,14 @@ impl Tap {
         self.is_on.store(true, Ordering::Relaxed);
     }
 
+    /// By which its records are told from another tap's.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether anybody is told.
     pub(crate) fn is_on(&self) -> bool {
         self.is_on.load(Ordering::Relaxed)
-    }
-
-    /// What is to be told of a request that was decided, before its caller goes on; `began` is when it came.
-    pub(crate) fn look(
-        &self,
-        origin: &mut Origin,
-        target: &Target<'_>,
-        request: &Request,
-        outcome: &Outcome,
-        began: u64,
-    ) -> Option<Record> {
-        let (call, caller) = Call::decode(request.arch, request.nr, &request.args)?;
-        let (what, region) = match call {
-            Call::Open { .. } | Call::OpenAt2 { .. } => {
-                let Outcome::Open { fd, .. } = outcome else { return None };
-                let inode = rustix::fs::fstat(fd).ok()?.st_ino;
-                (What::Open, region_of(origin, inode)?)
-            }
-            Call::Ioctl { fd, cmd, arg } => {
-                let held = origin.look(target, fd)?;
-                let region = match held.kind {
-                    Kind::Region(_) => region_of(origin, held.inode)?,
-                    Kind::Memfd => {
-                        let name = crate::regions::memfd::name(&held.fd).unwrap_or_default();
-                        Region { key: None, inode: held.inode, name, size: held.size }
-                    }
-                    Kind::Foreign => return None,
-                };
-                let request = Ioctl::decode(caller, cmd, arg);
-                let (name, pin) = match Argument::of(request, target) {
-                    Argument::Name(name) => (name.ok(), None),
-                    Argument::Pin(pin) => (None, pin.ok().map(|pin| (pin.offset, pin.len))),
-                    Argument::None => (None, None),
-                };
-                (What::Ioctl { command: cmd, argument: arg, name, pin }, region)
-            }
-            Call::Mmap(call) => {
-                let held = origin.look(target, call.fd)?;
-                let Kind::Region(_) = held.kind else { return None };
-                let what = What::Mmap { len: call.len, prot: call.prot, flags: call.flags, offset: call.offset };
-                (what, region_of(origin, held.inode)?)
-            }
-            _ => return None,
-        };
-        let result = match outcome {
-            Outcome::Answer(Answer::Value(value)) => Some(*value),
-            Outcome::Answer(Answer::Errno(errno)) => Some(-i64::from(errno.raw_os_error())),
-            Outcome::Answer(Answer::Continue) | Outcome::MapAnonymous(_) => None,
-            Outcome::Write { .. } | Outcome::Open { .. } => Some(0),
-        };
-        let caller = Some(self.caller(request.tid));
-        let region = Some(region);
-        let origin = self.number;
-        Some(Record { mono_ns: began, origin, duration_ns: Some(0), caller, what, region, result, lost: 0 })
     }
 
     /// Tells of a request whose answer was sent.
@@ -257,7 +203,8 @@ impl Tap {
         self.is_on.store(!pipes.is_empty(), Ordering::Relaxed);
     }
 
-    fn caller(&self, tid: i32) -> Caller {
+    /// Who called.
+    pub(crate) fn caller(&self, tid: i32) -> Caller {
         let mut callers = lock(&self.callers);
         if let Some((since, caller)) = callers.get(&tid)
             && since.elapsed() < FRESH
@@ -295,27 +242,8 @@ impl Caller {
     }
 }
 
-/// The region of this memory, as it is now.
-pub(crate) fn region_of(origin: &mut Origin, inode: u64) -> Option<Region> {
-    let key = origin.table().find(inode)?;
-    let (region, _) = origin.table().region(key)?;
-    Some(Region::of(key, region))
-}
-
-impl Region {
-    pub(crate) fn of(key: crate::regions::arena::Key, region: &crate::regions::region::Region) -> Self {
-        let name = region.state.given().map_or_else(Vec::new, |name| name.to_vec());
-        Self { key: Some(key), inode: region.inode, name, size: region.facts.size() }
-    }
-}
-
 /// `CLOCK_MONOTONIC`, in nanoseconds.
 pub(crate) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// A thread that died over it left it whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use ashmem_agent::notification::{Answer, Channel, Injection};
-use ashmem_agent::seccomp::filter::{Fidelity, Filter, Instruction, Node};
+use ashmem_agent::seccomp::bpf::Instruction;
+use ashmem_agent::seccomp::filter::{Fidelity, Filter, Node};
 use ashmem_agent::seccomp::listener::{InstallError, Listener, Privileges, install};
 use ashmem_agent::target::Target;
 use ashmem_core::abi;

@@ -1,0 +1,30 @@
+//! One of a caller's descriptors, as it was looked at.
+
+use std::os::fd::{OwnedFd, RawFd};
+
+use rustix::fs::OFlags;
+
+use crate::ids::Key;
+
+/// What a caller's descriptor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A region of this origin.
+    Region(Key),
+    /// A memfd that is none.
+    Memfd,
+    /// Something else, not ours.
+    Foreign,
+}
+
+/// A copy of a caller's descriptor, for as long as its request takes.
+pub(crate) struct Held {
+    pub(crate) fd: OwnedFd,
+    pub(crate) number: RawFd,
+    pub(crate) inode: u64,
+    pub(crate) size: u64,
+    pub(crate) flags: OFlags,
+    pub(crate) kind: Kind,
+    /// Its memory was just made under the name that is being set.
+    pub(crate) is_named: bool,
+}
