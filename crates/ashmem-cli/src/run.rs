@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ashmem_agent::run::{NOT_STARTED, Program};
 use ashmem_agent::seccomp::filter::Fidelity;
-use ashmem_agent::trace::Pipe;
+use ashmem_trace_wire::pipe::Pipe;
 use clap::{Args, ValueEnum};
 
 /// Run a program that finds /dev/ashmem, without a kernel module and without root

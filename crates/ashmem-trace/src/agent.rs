@@ -10,7 +10,9 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ashmem_agent::trace::{self, Reader, Record, What, attach};
+use ashmem_trace_wire::attach::attach;
+use ashmem_trace_wire::pipe::Reader;
+use ashmem_trace_wire::record::{self, Record, What};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::monotonic;
@@ -164,7 +166,7 @@ impl Agent {
     fn meet(
         &mut self,
         origin: u64,
-        region: Option<trace::Region>,
+        region: Option<record::Region>,
         is_followed: bool,
         ends: bool,
     ) -> (Option<Region>, bool) {

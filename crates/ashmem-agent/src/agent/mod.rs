@@ -43,7 +43,8 @@ use crate::seccomp::listener::Listener;
 use crate::supervisor::Supervisor;
 use crate::sys::lock;
 use crate::sys::{self, SignalMask};
-use crate::trace::{Pipe, give};
+use ashmem_trace_wire::attach::give;
+use ashmem_trace_wire::pipe::Pipe;
 use oci::Brought;
 
 /// After a failed accept, before the next: what is short (descriptors) needs time to come back.

@@ -162,7 +162,7 @@ fn read(connection: impl AsFd) -> Result<Option<(Process, usize, Vec<OwnedFd>)>,
             return Err(Error::Long);
         }
         bytes.extend_from_slice(&room[..got.bytes]);
-        if bytes == crate::trace::REQUEST && descriptors.is_empty() {
+        if bytes == ashmem_trace_wire::attach::REQUEST && descriptors.is_empty() {
             return Ok(None);
         }
         match parse(&bytes, descriptors.len()) {
@@ -259,10 +259,10 @@ mod tests {
     fn a_tracer_is_told_from_a_runtime() {
         let (theirs, ours) = pair();
         let null = std::fs::File::open("/dev/null").expect("the null device");
-        send(&theirs, &null, crate::trace::REQUEST, 0).expect("the other end is there");
+        send(&theirs, &null, ashmem_trace_wire::attach::REQUEST, 0).expect("the other end is there");
         assert!(matches!(receive(ours), Ok(Brought::Tracer)));
         let (theirs, ours) = pair();
-        send(&theirs, &null, crate::trace::REQUEST, 1).expect("the other end is there");
+        send(&theirs, &null, ashmem_trace_wire::attach::REQUEST, 1).expect("the other end is there");
         assert!(matches!(receive(ours), Err(Error::Message(_))), "it brings nothing");
     }
 

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::ids::Key;
 use crate::regions::arena::Arena;
-use crate::trace;
+use ashmem_trace_wire::record;
 
 /// A name without its NUL, 1 to 255 bytes.
 pub type Name = Box<[u8]>;
@@ -43,9 +43,9 @@ impl Region {
     }
 
     /// What whoever traces is told of it.
-    pub(crate) fn traced(&self, key: Key) -> trace::Region {
+    pub(crate) fn traced(&self, key: Key) -> record::Region {
         let name = self.state.given().map_or_else(Vec::new, |name| name.to_vec());
-        trace::Region { key: Some(key), inode: self.inode, name, size: self.facts.size() }
+        record::Region { key: Some(key), inode: self.inode, name, size: self.facts.size() }
     }
 
     /// Runs PIN or UNPIN, which may need a range more.

@@ -27,7 +27,9 @@ use crate::regions::memfd_pool::{Ready, Reserve};
 use crate::regions::pending_opens::Openings;
 use crate::regions::region::Region;
 use crate::regions::watch_quota::Watches;
-use crate::trace::{Tap, What};
+use ashmem_trace_wire::record::What;
+
+use crate::trace::Tap;
 
 /// An inode's number may stand for another one later.
 const NUMBERS_COME_AGAIN: bool = cfg!(not(target_pointer_width = "64"));

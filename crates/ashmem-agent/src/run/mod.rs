@@ -36,7 +36,7 @@ use crate::seccomp::listener::{InstallError, Listener, Privileges, install};
 use crate::supervisor::Supervisor;
 use crate::sys::{self, Forked, SignalMask};
 use crate::target::{self, Threads};
-use crate::trace::Pipe;
+use ashmem_trace_wire::pipe::Pipe;
 
 /// What to start.
 pub struct Program {

@@ -29,7 +29,9 @@ use crate::seccomp::syscalls::{Call, Mmap};
 use crate::sys::lock;
 use crate::target::Target;
 use crate::target::inject_mmap;
-use crate::trace::{self, Pipe, Tap};
+use ashmem_trace_wire::pipe::Pipe;
+
+use crate::trace::{self, Tap};
 
 /// Longest path that is looked at; the device's own has less than a quarter of it.
 const PATH_LIMIT: usize = 256;

@@ -10,7 +10,9 @@ use crate::notification::{Answer, Request};
 use crate::regions::memfd;
 use crate::seccomp::syscalls::Call;
 use crate::target::Target;
-use crate::trace::{Record, Region, Tap, What};
+use ashmem_trace_wire::record::{Record, Region, What};
+
+use crate::trace::Tap;
 
 /// What is to be told of a request that was decided, before its caller goes on; `began` is when it came.
 pub(crate) fn look(

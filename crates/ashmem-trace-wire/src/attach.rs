@@ -18,7 +18,7 @@ use rustix::net::{
 };
 
 /// What a tracer says.
-pub(crate) const REQUEST: &[u8] = b"{\"ashmemTrace\":1}\n";
+pub const REQUEST: &[u8] = b"{\"ashmemTrace\":1}\n";
 /// How long the agent may take to answer.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
@@ -46,7 +46,7 @@ pub fn attach(socket: &Path) -> Result<OwnedFd> {
 }
 
 /// Gives a tracer its end of the pipe.
-pub(crate) fn give(connection: impl AsFd, reader: &OwnedFd) -> Result<()> {
+pub fn give(connection: impl AsFd, reader: &OwnedFd) -> Result<()> {
     let fds = [reader.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);

@@ -1,0 +1,240 @@
+//! What the supervisor answers, told to whoever traces it.
+//!
+//! Each answer about a region becomes a [`Record`] in each tracer's pipe. The supervisor never waits for a reader: where a pipe
+//! is full the record is lost, and the next one that fits says how many were. A tracer of `ashmem run` brings its pipe ([`Pipe`]),
+//! one of `ashmem agent` is given one ([`ashmem_trace_wire::attach`]).
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ashmem_trace_wire::pipe::Pipe;
+use ashmem_trace_wire::record::{Caller, Record, Region, What};
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::sys::lock;
+
+/// A caller's name and numbers are looked up anew after so long: it may have executed another program.
+const FRESH: Duration = Duration::from_millis(20);
+/// Callers remembered at most.
+const CALLERS: usize = 1024;
+
+/// All who are told. Where nobody is, it costs a request one look at a word.
+pub struct Tap {
+    /// Another one's differs.
+    number: u64,
+    is_on: AtomicBool,
+    pipes: Mutex<Vec<Pipe>>,
+    callers: Mutex<HashMap<i32, (Instant, Caller)>>,
+}
+
+impl Default for Tap {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            is_on: AtomicBool::new(false),
+            pipes: Mutex::default(),
+            callers: Mutex::default(),
+        }
+    }
+}
+
+impl Tap {
+    /// Tells this one too, until it reads no more.
+    pub fn attach(&self, pipe: Pipe) {
+        let mut pipes = lock(&self.pipes);
+        pipes.retain(Pipe::has_reader);
+        pipes.push(pipe);
+        self.is_on.store(true, Ordering::Relaxed);
+    }
+
+    /// By which its records are told from another tap's.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether anybody is told.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Tells of a request whose answer was sent.
+    pub(crate) fn answered(&self, mut record: Record, faulted: bool) {
+        let now = now();
+        record.duration_ns = Some(now.saturating_sub(record.mono_ns));
+        record.mono_ns = now;
+        if faulted {
+            record.result = Some(-i64::from(libc::EFAULT));
+        }
+        self.write(record);
+    }
+
+    /// Tells of what the supervisor did by itself.
+    pub(crate) fn happened(&self, what: What, region: Region) {
+        let (origin, caller, region) = (self.number, None, Some(region));
+        self.write(Record { mono_ns: now(), origin, duration_ns: None, caller, what, region, result: None, lost: 0 });
+    }
+
+    /// Tells who has room again what was lost since the last record that fitted; whether there is more to tell.
+    pub(crate) fn tell_losses(&self) -> bool {
+        if !self.is_on() {
+            return false;
+        }
+        let pipes = lock(&self.pipes);
+        for pipe in pipes.iter().filter(|pipe| pipe.owes()) {
+            pipe.tell_losses(&mut self.nothing());
+        }
+        pipes.iter().any(Pipe::owes)
+    }
+
+    /// The same for the last time.
+    pub(crate) fn close(&self) {
+        lock(&self.pipes).iter().for_each(|pipe| pipe.close(&mut self.nothing()));
+    }
+
+    fn nothing(&self) -> Record {
+        let (mono_ns, origin, what) = (now(), self.number, What::Nothing);
+        Record { mono_ns, origin, duration_ns: None, caller: None, what, region: None, result: None, lost: 0 }
+    }
+
+    fn write(&self, mut record: Record) {
+        let mut pipes = lock(&self.pipes);
+        pipes.retain(|pipe| pipe.write(&mut record) != Err(Errno::PIPE));
+        self.is_on.store(!pipes.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Who called.
+    pub(crate) fn caller(&self, tid: i32) -> Caller {
+        let mut callers = lock(&self.callers);
+        if let Some((since, caller)) = callers.get(&tid)
+            && since.elapsed() < FRESH
+        {
+            return caller.clone();
+        }
+        let caller = look(tid);
+        if callers.len() >= CALLERS {
+            callers.clear();
+        }
+        callers.insert(tid, (Instant::now(), caller.clone()));
+        caller
+    }
+}
+
+/// As /proc has it; the thread waits for its answer, and so is there.
+fn look(tid: i32) -> Caller {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let last = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        line.split_whitespace().next_back()?.parse::<i32>().ok()
+    };
+    let pid = last("Tgid:").unwrap_or(tid);
+    let read = |file: &str| {
+        let mut bytes = Vec::new();
+        let file = fs::File::open(format!("/proc/{pid}/{file}"));
+        // What makes a record too long is left out.
+        let _ = file.and_then(|file| file.take(1024).read_to_end(&mut bytes));
+        bytes
+    };
+    let mut command = read("comm");
+    command.pop();
+    Caller { tid, pid, inner_pid: last("NStgid:").unwrap_or(pid), command, groups: read("cgroup") }
+}
+
+/// `CLOCK_MONOTONIC`, in nanoseconds.
+pub(crate) fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashmem_trace_wire::pipe::Reader;
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    fn pipe() -> (Reader, Pipe) {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+        (Reader::new(reader).expect("a reader"), Pipe::new(writer).expect("a writer"))
+    }
+
+    fn happen(tap: &Tap, offset: u64) {
+        let region = Region { key: Some(1), inode: 2, name: b"x".to_vec(), size: 4096 };
+        tap.happened(What::Purge { offset, len: 1 }, region);
+    }
+
+    fn all(reader: &mut Reader) -> Vec<Record> {
+        let mut records = Vec::new();
+        loop {
+            match reader.read().expect("a tap's records") {
+                Some(more) if !more.is_empty() => records.extend(more),
+                _ => return records,
+            }
+        }
+    }
+
+    #[test]
+    fn who_stalls_loses_and_hears_how_much_and_others_lose_nothing() {
+        let tap = Tap::default();
+        let ((mut stalled, one), (mut quick, other)) = (pipe(), pipe());
+        tap.attach(one);
+        tap.attach(other);
+        let (mut seen, many) = (0, 100_000);
+        for number in 0..many {
+            happen(&tap, number);
+            seen += all(&mut quick).len() as u64;
+        }
+        assert_eq!(seen, many, "who reads is told all");
+        let first = all(&mut stalled);
+        assert!((1..many).contains(&(first.len() as u64)), "{} were kept", first.len());
+        happen(&tap, many);
+        let last = all(&mut stalled);
+        assert_eq!(last.len(), 1);
+        assert_eq!(first.len() as u64 + last[0].lost, many, "what is lost is counted");
+    }
+
+    #[test]
+    fn what_was_lost_is_told_once_there_is_room_though_nothing_else_happens() {
+        let tap = Tap::default();
+        let (mut stalled, writer) = pipe();
+        tap.attach(writer);
+        let many = 100_000;
+        (0..many).for_each(|number| happen(&tap, number));
+        let first = all(&mut stalled).len() as u64;
+        assert!(!tap.tell_losses(), "there is room");
+        let last = all(&mut stalled);
+        let told: Vec<_> = last.iter().map(|record| (&record.what, first + record.lost)).collect();
+        assert_eq!(told, [(&What::Nothing, many)]);
+        assert!(!tap.tell_losses() && all(&mut stalled).is_empty(), "told once");
+    }
+
+    #[test]
+    fn what_was_lost_is_told_at_the_end_where_the_pipe_is_full_still() {
+        let tap = Tap::default();
+        let (mut stalled, writer) = pipe();
+        tap.attach(writer);
+        let many = 100_000;
+        (0..many).for_each(|number| happen(&tap, number));
+        tap.close();
+        let told = all(&mut stalled);
+        let last = told.last().expect("something fitted");
+        assert_eq!((&last.what, told.len() as u64 - 1 + last.lost), (&What::Nothing, many));
+    }
+
+    #[test]
+    fn who_is_gone_is_told_nothing_more() {
+        let tap = Tap::default();
+        let (reader, writer) = pipe();
+        assert!(writer.has_reader() && !tap.is_on());
+        tap.attach(writer.clone());
+        assert!(tap.is_on());
+        drop(reader);
+        assert!(!writer.has_reader());
+        happen(&tap, 0);
+        assert!(!tap.is_on(), "it costs nothing again");
+    }
+}

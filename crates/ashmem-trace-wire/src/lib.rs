@@ -1,0 +1,11 @@
+//! Between a supervisor and whoever traces it: what is told, and through which pipe.
+//!
+//! - [`record`]: one answer, one purge or one end of a region;
+//! - [`pipe`]: the two ends of the pipe that carries records;
+//! - [`attach`]: how a tracer of `ashmem agent` gets its pipe.
+//!
+//! The supervisor is ashmem-agent, the reader ashmem-trace; neither knows the other.
+
+pub mod attach;
+pub mod pipe;
+pub mod record;
