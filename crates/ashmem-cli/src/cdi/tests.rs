@@ -1,6 +1,6 @@
 //! The specification against CDI's published schema (version 0.5.0): names, required fields, types and patterns; and the file.
 
-use ashmem_cdi::{DEVICE, KIND, Spec};
+use super::spec::{DEVICE, KIND, Spec};
 use serde_json::{Map, Value};
 
 const ID: &str = "fae27f22-285e-4301-9a83-f311f79c74d9";

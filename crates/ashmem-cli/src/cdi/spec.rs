@@ -16,11 +16,11 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 /// The oldest version of the specification that has all we say: `hostPath` came with it.
-pub const VERSION: &str = "0.5.0";
+pub(crate) const VERSION: &str = "0.5.0";
 /// Vendor and class.
-pub const KIND: &str = "android.dev/ashmem";
+pub(crate) const KIND: &str = "android.dev/ashmem";
 /// The one device.
-pub const DEVICE: &str = "all";
+pub(crate) const DEVICE: &str = "all";
 
 const NODE: &str = "/dev/ashmem";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -32,7 +32,7 @@ const MODE: u32 = 0o666;
 /// The specification.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Spec {
+pub(crate) struct Spec {
     cdi_version: &'static str,
     kind: &'static str,
     devices: Vec<Device>,
@@ -63,7 +63,7 @@ struct Node {
 
 /// Why there is no specification.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// There is nothing to give out.
     #[error(
         "there is no {NODE} to give to containers: load the module (sudo modprobe ashmem_linux); `ashmem doctor --mode module` tells what is in the way"
@@ -100,7 +100,7 @@ impl Spec {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn of_host() -> Result<Self, Error> {
+    pub(crate) fn of_host() -> Result<Self, Error> {
         let stat = match rustix::fs::stat(NODE) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Err(Error::NoDevice),
@@ -124,7 +124,7 @@ impl Spec {
     }
 
     /// Of the boot with this id.
-    pub fn of_boot(id: &str) -> Self {
+    pub(crate) fn of_boot(id: &str) -> Self {
         let node = |path| Node { path, host_path: NODE, r#type: "c", file_mode: MODE, permissions: "rw" };
         let device_nodes = vec![node(NODE.to_owned()), node(format!("{NODE}{id}"))];
         let devices = vec![Device { name: DEVICE, container_edits: Edits { device_nodes } }];
@@ -132,7 +132,7 @@ impl Spec {
     }
 
     /// As it stands in the file.
-    pub fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         // A structure of strings and numbers always becomes JSON.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
@@ -141,7 +141,7 @@ impl Spec {
     ///
     /// # Errors
     /// [`Error::Unwritten`].
-    pub fn write(&self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         self.replace(path).map_err(|error| Error::Unwritten { path: path.to_owned(), error })
     }
 

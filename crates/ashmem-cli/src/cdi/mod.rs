@@ -1,12 +1,17 @@
 //! `ashmem cdi`: the device for docker, podman, containerd and CRI-O.
 
+mod spec;
+#[cfg(test)]
+mod tests;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use ashmem_cdi::Spec;
 use clap::Args;
+
+use spec::Spec;
 
 /// Print or write the CDI specification: --device android.dev/ashmem=all
 ///
