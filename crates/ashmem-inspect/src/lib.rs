@@ -13,12 +13,13 @@
 pub mod amount;
 pub mod census;
 pub use ashmem_trace::container;
+mod fdinfo;
 pub mod group;
 pub mod listing;
 mod look;
 pub mod observer;
 pub mod page_map;
-mod proc;
+
 pub mod process;
 pub mod query;
 pub mod region;

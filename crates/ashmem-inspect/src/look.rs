@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rustix::fs::{FileType, SealFlags};
 use rustix::io::{Errno, Result};
 
+use crate::fdinfo;
 use crate::observer::ROUNDS;
-use crate::proc::fdinfo;
-use crate::proc::maps::{self, Line, Usage};
-use crate::proc::task::Folder;
 use crate::process::Process;
 use crate::region::{Kind, Mapping, Mask, Pages};
+use ashmem_proc::maps::{self, Line, Usage};
+use ashmem_proc::process::Folder;
 use ashmem_trace::text::Text;
 
 /// What is the same for all processes of this host.
@@ -102,7 +102,7 @@ impl Host {
                 // Threads of the kernel have no memory of their own, and nothing to hide.
                 look.is_denied = folder
                     .read("status", &mut buffer)
-                    .is_ok_and(|text| crate::proc::value_of(text, "VmSize").is_some());
+                    .is_ok_and(|text| ashmem_proc::value_of(text, "VmSize").is_some());
             }
             other => other?,
         }
@@ -280,7 +280,7 @@ fn shared_memory() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{Kind, Text, of_mapping, of_memfd};
-    use crate::proc::maps::Line;
+    use ashmem_proc::maps::Line;
 
     #[test]
     fn memfds_and_regions_are_told_apart_by_their_paths() {

@@ -10,8 +10,8 @@ use rustix::io::{Errno, Result};
 
 use crate::census::{self, Census};
 use crate::look::{Facts, Host, Key, Look};
-use crate::proc::task::{self, Folder};
 use crate::region::Kind;
+use ashmem_proc::process::{self, Folder};
 
 /// What is remembered from one census to the next.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Observer {
     /// # Errors
     /// There is no `/proc`.
     pub fn census(&mut self) -> std::result::Result<Census, Error> {
-        let processes = task::processes().map_err(Error)?;
+        let processes = process::processes().map_err(Error)?;
         self.forget_others_than(&processes);
         let due = self.due(&processes);
         for ((pid, stamp), look) in self.look_at(&due) {

@@ -12,9 +12,9 @@ use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
-use crate::proc::fdinfo;
-use crate::proc::task::Folder;
+use crate::fdinfo;
 use crate::region::{Kind, Region};
+use ashmem_proc::process::Folder;
 
 /// Ranges looked at in one region; what is behind the last is not known.
 const MOST_RANGES: usize = 16 << 10;

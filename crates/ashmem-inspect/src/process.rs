@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::container::Container;
-use crate::proc::task::Folder;
-use crate::proc::{number, value_of};
+use ashmem_proc::process::Folder;
+use ashmem_proc::{number, value_of};
 use ashmem_trace::text::Text;
 
 /// Who holds or maps a region.

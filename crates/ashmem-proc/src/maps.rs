@@ -1,38 +1,38 @@
 //! `/proc/PID/maps` and `smaps`, which is the same with a mapping's pages below each line.
 
-use super::{lines, number};
+use crate::{lines, number};
 
 /// One line of maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Line<'a> {
-    pub(crate) start: u64,
-    pub(crate) end: u64,
+pub struct Line<'a> {
+    pub start: u64,
+    pub end: u64,
     /// `rw-s` and the like.
-    pub(crate) rights: [u8; 4],
-    pub(crate) offset: u64,
+    pub rights: [u8; 4],
+    pub offset: u64,
     /// As `st_dev` has it.
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
+    pub device: u64,
+    pub inode: u64,
     /// With line feeds as `\012`, and ` (deleted)`.
-    pub(crate) path: &'a [u8],
+    pub path: &'a [u8],
 }
 
 /// A mapping's pages, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) rss: u64,
-    pub(crate) pss: u64,
+pub struct Usage {
+    pub rss: u64,
+    pub pss: u64,
     /// Of these the mapping's own copies, which are no longer the file's.
-    pub(crate) anonymous: u64,
+    pub anonymous: u64,
 }
 
 /// The mappings of a maps file.
-pub(crate) fn mappings(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
+pub fn mappings(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
     lines(text).filter_map(parse)
 }
 
 /// The mappings of a smaps file for which `wanted`, with their pages.
-pub(crate) fn usages<'a>(text: &'a [u8], wanted: impl Fn(&Line<'_>) -> bool) -> Vec<(Line<'a>, Usage)> {
+pub fn usages<'a>(text: &'a [u8], wanted: impl Fn(&Line<'_>) -> bool) -> Vec<(Line<'a>, Usage)> {
     let mut found: Vec<(Line<'a>, Usage)> = Vec::new();
     let mut in_wanted = false;
     for line in lines(text) {

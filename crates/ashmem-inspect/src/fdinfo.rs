@@ -1,7 +1,7 @@
 //! `/proc/PID/fdinfo/N` of the device: what the driver says of a region.
 
-use super::number;
 use crate::region::{Mask, Pages};
+use ashmem_proc::number;
 use ashmem_trace::text::Text;
 
 /// What stands there, as far as it does.
