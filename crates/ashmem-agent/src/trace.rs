@@ -5,12 +5,12 @@
 //! one of `ashmem agent` is given one ([`ashmem_trace_wire::attach`]).
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ashmem_proc::process;
+use ashmem_proc::status::Status;
 use ashmem_trace_wire::pipe::Pipe;
 use ashmem_trace_wire::record::{Caller, Record, Region, What};
 use rustix::io::Errno;
@@ -127,22 +127,14 @@ impl Tap {
 
 /// As /proc has it; the thread waits for its answer, and so is there.
 fn look(tid: i32) -> Caller {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    let last = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.split_whitespace().next_back()?.parse::<i32>().ok()
-    };
-    let pid = last("Tgid:").unwrap_or(tid);
-    let read = |file: &str| {
-        let mut bytes = Vec::new();
-        let file = fs::File::open(format!("/proc/{pid}/{file}"));
-        // What makes a record too long is left out.
-        let _ = file.and_then(|file| file.take(1024).read_to_end(&mut bytes));
-        bytes
-    };
-    let mut command = read("comm");
-    command.pop();
-    Caller { tid, pid, inner_pid: last("NStgid:").unwrap_or(pid), command, groups: read("cgroup") }
+    /// What makes a record too long is left out.
+    const LONGEST: usize = 1024;
+    let status = Status::read(tid);
+    let pid = status.as_ref().and_then(Status::process).unwrap_or(tid);
+    let inner_pid = status.and_then(|status| status.inner_pids().last().copied()).unwrap_or(pid);
+    let mut groups = process::control_groups(pid).unwrap_or_default();
+    groups.truncate(LONGEST);
+    Caller { tid, pid, inner_pid, command: process::name(pid).unwrap_or_default(), groups }
 }
 
 /// `CLOCK_MONOTONIC`, in nanoseconds.

@@ -13,13 +13,11 @@
 pub mod amount;
 pub mod census;
 pub use ashmem_trace::container;
-mod fdinfo;
 pub mod group;
 pub mod listing;
 mod look;
 pub mod observer;
 pub mod page_map;
-
 pub mod process;
 pub mod query;
 pub mod region;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use rustix::fs::{FileType, SealFlags};
 use rustix::io::{Errno, Result};
 
-use crate::fdinfo;
 use crate::observer::ROUNDS;
 use crate::process::Process;
 use crate::region::{Kind, Mapping, Mask, Pages};
-use ashmem_proc::maps::{self, Line, Usage};
-use ashmem_proc::process::Folder;
+use ashmem_proc::fdinfo;
+use ashmem_proc::maps::{self, Usage};
+use ashmem_proc::process::ProcessDir;
+use ashmem_proc::status::Status;
 use ashmem_trace::text::Text;
 
 /// What is the same for all processes of this host.
@@ -89,7 +90,7 @@ impl Host {
 
     /// Looks at a process. One that ends meanwhile is [`Errno::SRCH`] or [`Errno::NOENT`].
     pub(crate) fn look(&self, pid: i32) -> Result<Look> {
-        let folder = Folder::open(pid)?;
+        let folder = ProcessDir::open(pid)?;
         let mut buffer = Vec::new();
         let mut look = Look::default();
         let seen = self.descriptors(pid, &folder, &mut buffer).and_then(|descriptors| {
@@ -100,9 +101,7 @@ impl Host {
         match seen {
             Err(Errno::ACCESS | Errno::PERM) => {
                 // Threads of the kernel have no memory of their own, and nothing to hide.
-                look.is_denied = folder
-                    .read("status", &mut buffer)
-                    .is_ok_and(|text| ashmem_proc::value_of(text, "VmSize").is_some());
+                look.is_denied = folder.read("status", &mut buffer).is_ok_and(|text| Status::new(text).has_memory());
             }
             other => other?,
         }
@@ -112,7 +111,7 @@ impl Host {
         Ok(look)
     }
 
-    fn descriptors(&self, pid: i32, folder: &Folder, buffer: &mut Vec<u8>) -> Result<Vec<Descriptor>> {
+    fn descriptors(&self, pid: i32, folder: &ProcessDir, buffer: &mut Vec<u8>) -> Result<Vec<Descriptor>> {
         let mut found = Vec::new();
         for number in folder.descriptors()? {
             if let Some((key, facts)) = self.descriptor(pid, folder, number, buffer) {
@@ -126,7 +125,7 @@ impl Host {
     pub(crate) fn descriptor(
         &self,
         pid: i32,
-        folder: &Folder,
+        folder: &ProcessDir,
         number: i32,
         buffer: &mut Vec<u8>,
     ) -> Option<(Key, Facts)> {
@@ -146,7 +145,7 @@ impl Host {
         if !is_device || self.device.is_some_and(|device| device != stat.st_rdev) {
             return None;
         }
-        let info = fdinfo::parse(folder.read(&format!("fdinfo/{number}"), buffer).ok()?);
+        let info = fdinfo::of_device(folder.read(&format!("fdinfo/{number}"), buffer).ok()?);
         // Without the device in /proc/misc, what says nothing of a region is none: the null device under this name.
         if self.device.is_none() && info.inode.is_none() && info.size.is_none() {
             return None;
@@ -158,12 +157,14 @@ impl Host {
         // Before its first mmap it has no memory.
         let resident =
             info.resident.map(|pages| pages * self.page).or(if info.inode.is_none() { Some(0) } else { None });
-        let (size, mask, pages) = (info.size, info.mask, info.pages);
-        Some((key, Facts { kind: Kind::Device, name: Arc::new(info.name), size, resident, mask, pages }))
+        let pages = info.pinned.zip(info.unpinned).zip(info.purged);
+        let pages = pages.map(|((pinned, unpinned), purged)| Pages { pinned, unpinned, purged });
+        let (name, mask) = (Arc::new(Text::from(info.name)), info.mask.map(Mask::from_bits));
+        Some((key, Facts { kind: Kind::Device, name, size: info.size, resident, mask, pages }))
     }
 
     /// What the memory behind a descriptor says now that was a memfd's when it was looked at; `None` if it is gone.
-    pub(crate) fn memory_again(&self, folder: &Folder, held: &mut Descriptor, round: u64) -> Option<(Key, Facts)> {
+    pub(crate) fn memory_again(&self, folder: &ProcessDir, held: &mut Descriptor, round: u64) -> Option<(Key, Facts)> {
         let path = format!("fd/{}", held.number);
         let stat = folder.stat(&path).ok()?;
         let known = &mut held.facts;
@@ -176,7 +177,7 @@ impl Host {
     }
 
     /// What a mapping's file says of its region; needs rights over the whole machine (`CAP_CHECKPOINT_RESTORE`).
-    pub(crate) fn through_mapping(&self, folder: &Folder, mapped: &Mapped) -> Result<Facts> {
+    pub(crate) fn through_mapping(&self, folder: &ProcessDir, mapped: &Mapped) -> Result<Facts> {
         let Mapping { start, end, .. } = mapped.mapping;
         let path = format!("map_files/{start:x}-{end:x}");
         let stat = folder.stat(&path)?;
@@ -208,7 +209,7 @@ impl Look {
 }
 
 /// The rights that new mappings of a memfd may have; what its mask says besides only the agent knows.
-pub(crate) fn mask_of_memfd(folder: &Folder, link: &str, kind: Kind) -> Option<Mask> {
+pub(crate) fn mask_of_memfd(folder: &ProcessDir, link: &str, kind: Kind) -> Option<Mask> {
     if kind != Kind::Memfd {
         return None;
     }
@@ -222,8 +223,8 @@ fn is_sealed(file: impl AsFd) -> Option<bool> {
 }
 
 /// The mappings of regions. smaps walks every page table of the process, so it is read only where maps shows a region.
-fn mapped(folder: &Folder, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
-    let wanted = |line: &Line<'_>| of_mapping(line).is_some();
+fn mapped(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
+    let wanted = |line: &maps::Mapping<'_>| of_mapping(line).is_some();
     if !maps::mappings(folder.read("maps", buffer)?).any(|line| wanted(&line)) {
         return Ok(Vec::new());
     }
@@ -231,8 +232,8 @@ fn mapped(folder: &Folder, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
     Ok(found.iter().filter_map(|(line, usage)| Some(of_line(line, usage, of_mapping(line)?))).collect())
 }
 
-fn of_line(line: &Line<'_>, usage: &Usage, (kind, name): (Kind, Text)) -> Mapped {
-    let Line { start, end, rights, offset, device, inode, .. } = *line;
+fn of_line(line: &maps::Mapping<'_>, usage: &Usage, (kind, name): (Kind, Text)) -> Mapped {
+    let maps::Mapping { start, end, rights, offset, device, inode, .. } = *line;
     // A private mapping's own copies are not the region's.
     let share = usage.pss.saturating_sub(usage.anonymous);
     let mapping = Mapping { start, end, offset, rights };
@@ -240,7 +241,7 @@ fn of_line(line: &Line<'_>, usage: &Usage, (kind, name): (Kind, Text)) -> Mapped
 }
 
 /// The region that a mapping is of, by its path.
-fn of_mapping(line: &Line<'_>) -> Option<(Kind, Text)> {
+fn of_mapping(line: &maps::Mapping<'_>) -> Option<(Kind, Text)> {
     if line.inode == 0 {
         return None;
     }
@@ -280,7 +281,7 @@ fn shared_memory() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{Kind, Text, of_mapping, of_memfd};
-    use ashmem_proc::maps::Line;
+    use ashmem_proc::maps::Mapping as Line;
 
     #[test]
     fn memfds_and_regions_are_told_apart_by_their_paths() {

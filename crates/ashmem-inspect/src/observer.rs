@@ -11,7 +11,7 @@ use rustix::io::{Errno, Result};
 use crate::census::{self, Census};
 use crate::look::{Facts, Host, Key, Look};
 use crate::region::Kind;
-use ashmem_proc::process::{self, Folder};
+use ashmem_proc::process::{self, ProcessDir};
 
 /// What is remembered from one census to the next.
 #[derive(Debug)]
@@ -61,13 +61,13 @@ impl Observer {
     /// # Errors
     /// There is no `/proc`.
     pub fn census(&mut self) -> std::result::Result<Census, Error> {
-        let processes = process::processes().map_err(Error)?;
+        let processes = process::processes_with_inodes().map_err(Error)?;
         self.forget_others_than(&processes);
         let due = self.due(&processes);
         for ((pid, stamp), look) in self.look_at(&due) {
             match look {
                 Ok(look) => {
-                    let hint = Folder::open(pid).and_then(|folder| folder.hint(&mut Vec::new())).ok();
+                    let hint = ProcessDir::open(pid).and_then(|folder| folder.hint(&mut Vec::new())).ok();
                     self.tasks.insert(pid, Task { stamp, look, hint });
                 }
                 Err(_) => drop(self.tasks.remove(&pid)),
@@ -99,7 +99,7 @@ impl Observer {
             if (pid as u64).wrapping_add(self.round).is_multiple_of(ROUNDS) {
                 return true;
             }
-            let hint = Folder::open(pid).and_then(|folder| folder.hint(&mut buffer)).ok();
+            let hint = ProcessDir::open(pid).and_then(|folder| folder.hint(&mut buffer)).ok();
             !task.look.is_denied && hint != task.hint
         };
         processes.iter().copied().filter(|(pid, _)| is_due(*pid)).collect()
@@ -137,7 +137,7 @@ impl Observer {
             if look.is_empty() {
                 continue;
             }
-            let Ok(folder) = Folder::open(*pid) else { continue };
+            let Ok(folder) = ProcessDir::open(*pid) else { continue };
             for held in &mut look.descriptors {
                 if facts.contains_key(&held.key) {
                     continue;
@@ -155,13 +155,13 @@ impl Observer {
             }
             by_mapping.extend(look.mapped.iter().map(|mapped| (*pid, mapped)));
         }
-        let mut open: Option<(i32, Folder)> = None;
+        let mut open: Option<(i32, ProcessDir)> = None;
         for (pid, mapped) in by_mapping {
             if facts.contains_key(&mapped.key) {
                 continue;
             }
             if open.as_ref().is_none_or(|(of, _)| *of != pid) {
-                open = Folder::open(pid).ok().map(|folder| (pid, folder));
+                open = ProcessDir::open(pid).ok().map(|folder| (pid, folder));
             }
             let seen = open.as_ref().map(|(_, folder)| self.host.through_mapping(folder, mapped));
             if let Some(Ok(now)) = seen {

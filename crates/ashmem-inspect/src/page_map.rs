@@ -12,9 +12,9 @@ use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
-use crate::fdinfo;
 use crate::region::{Kind, Region};
-use ashmem_proc::process::Folder;
+use ashmem_proc::fdinfo;
+use ashmem_proc::process::ProcessDir;
 
 /// Ranges looked at in one region; what is behind the last is not known.
 const MOST_RANGES: usize = 16 << 10;
@@ -115,7 +115,7 @@ fn memory(region: &Region) -> Result<OwnedFd, String> {
             Kind::Device => mappings.take(1).collect(),
             _ => descriptors.take(1).chain(mappings.take(1)).collect(),
         };
-        let Ok(folder) = Folder::open(pid) else { continue };
+        let Ok(folder) = ProcessDir::open(pid) else { continue };
         for path in paths {
             let opened = folder.open_link(&path).and_then(|file| {
                 let inode = rustix::fs::fstat(&file)?.st_ino;
@@ -223,7 +223,7 @@ fn is_of(file: impl AsFd, region: &Region) -> bool {
     let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()));
     let is_device =
         rustix::fs::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice);
-    is_device && info.is_ok_and(|text| fdinfo::parse(&text).inode.is_some_and(|inode| Some(inode) == region.id))
+    is_device && info.is_ok_and(|text| fdinfo::of_device(&text).inode.is_some_and(|inode| Some(inode) == region.id))
 }
 
 #[cfg(test)]

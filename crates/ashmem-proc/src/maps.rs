@@ -1,17 +1,21 @@
 //! `/proc/PID/maps` and `smaps`, which is the same with a mapping's pages below each line.
 
-use crate::{lines, number};
+use crate::{hexadecimal, lines, number};
 
-/// One line of maps.
+/// One mapping: a line of maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line<'a> {
+pub struct Mapping<'a> {
+    /// The first address.
     pub start: u64,
+    /// The first address behind it.
     pub end: u64,
     /// `rw-s` and the like.
     pub rights: [u8; 4],
+    /// Where in the file it starts, in bytes.
     pub offset: u64,
     /// As `st_dev` has it.
     pub device: u64,
+    /// The inode of the file; 0: there is none.
     pub inode: u64,
     /// With line feeds as `\012`, and ` (deleted)`.
     pub path: &'a [u8],
@@ -20,20 +24,22 @@ pub struct Line<'a> {
 /// A mapping's pages, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
+    /// In memory.
     pub rss: u64,
+    /// In memory, each page divided by the number of its mappings.
     pub pss: u64,
     /// Of these the mapping's own copies, which are no longer the file's.
     pub anonymous: u64,
 }
 
 /// The mappings of a maps file.
-pub fn mappings(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
+pub fn mappings(text: &[u8]) -> impl Iterator<Item = Mapping<'_>> {
     lines(text).filter_map(parse)
 }
 
 /// The mappings of a smaps file for which `wanted`, with their pages.
-pub fn usages<'a>(text: &'a [u8], wanted: impl Fn(&Line<'_>) -> bool) -> Vec<(Line<'a>, Usage)> {
-    let mut found: Vec<(Line<'a>, Usage)> = Vec::new();
+pub fn usages<'a>(text: &'a [u8], wanted: impl Fn(&Mapping<'_>) -> bool) -> Vec<(Mapping<'a>, Usage)> {
+    let mut found: Vec<(Mapping<'a>, Usage)> = Vec::new();
     let mut in_wanted = false;
     for line in lines(text) {
         // Keys begin with a capital, addresses have small digits.
@@ -60,16 +66,13 @@ fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (!word.is_empty()).then(|| (word, rest.trim_ascii_start()))
 }
 
-fn hexadecimal(text: &[u8]) -> Option<u64> {
-    u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
-}
-
 fn halves(text: &[u8], between: u8) -> Option<(u64, u64)> {
     let middle = text.iter().position(|byte| *byte == between)?;
     Some((hexadecimal(&text[..middle])?, hexadecimal(&text[middle + 1..])?))
 }
 
-fn parse(line: &[u8]) -> Option<Line<'_>> {
+/// Reads one line of maps.
+pub fn parse(line: &[u8]) -> Option<Mapping<'_>> {
     let (range, rest) = word(line)?;
     let (rights, rest) = word(rest)?;
     let (offset, rest) = word(rest)?;
@@ -77,7 +80,7 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
     let (inode, path) = word(rest)?;
     let (start, end) = halves(range, b'-')?;
     let (major, minor) = halves(device, b':')?;
-    Some(Line {
+    Some(Mapping {
         start,
         end,
         rights: rights.try_into().ok()?,
@@ -90,7 +93,7 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, Usage, mappings, usages};
+    use super::{Mapping, Usage, mappings, usages};
 
     const TEXT: &[u8] = b"\
 7f775e046000-7f775e04b000 rw-s 00001000 00:01 5422909                    /memfd:dev/ashmem/a\\012b \xff (deleted)
@@ -106,7 +109,7 @@ Rss:                 100 kB
 
     #[test]
     fn a_line_is_read_with_any_path() {
-        let found: Vec<Line<'_>> = mappings(TEXT).collect();
+        let found: Vec<Mapping<'_>> = mappings(TEXT).collect();
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].start, found[0].end, found[0].offset), (0x7f77_5e04_6000, 0x7f77_5e04_b000, 0x1000));
         assert_eq!((found[0].device, found[0].inode, &found[0].rights), (1, 5_422_909, b"rw-s"));

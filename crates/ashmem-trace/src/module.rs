@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use ashmem_core::abi::{Caller, Request};
+use ashmem_proc::{fdinfo, process};
 
 use crate::event::{Event, Outcome, Region, Source};
 use crate::json::Lost;
@@ -293,29 +294,18 @@ pub(crate) fn request(command: u32, argument: u64) -> Operation {
 
 /// What fdinfo tells of a region that was there before the trace began.
 fn look(inode: u64) -> Region {
-    let wanted = format!("inode:\t{inode}\n");
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let descriptors = process.path().join("fd");
-        for descriptor in fs::read_dir(&descriptors).into_iter().flatten().flatten() {
-            let is_device = fs::read_link(descriptor.path()).is_ok_and(|path| path.starts_with("/dev/ashmem"));
-            if !is_device {
+    let unknown = Region { inode: Some(inode), ..Region::default() };
+    for pid in process::processes() {
+        for number in process::descriptors(pid) {
+            if !process::descriptor_link(pid, number).is_some_and(|link| link.starts_with(b"/dev/ashmem")) {
                 continue;
             }
-            let Ok(text) = fs::read(process.path().join("fdinfo").join(descriptor.file_name())) else { continue };
-            let Some(at) = text.windows(wanted.len()).position(|window| window == wanted.as_bytes()) else { continue };
-            let after = &text[at + wanted.len()..];
-            // Older builds of the module write a new line in the name as it is; what follows it is the module's own.
-            let given = after.strip_prefix(b"name:\t".as_slice());
-            let end = after.windows(7).rposition(|window| window == b"\nsize:\t");
-            let size = end.and_then(|end| {
-                let digits = after[end + 7..].split(|byte| *byte == b'\n').next()?;
-                std::str::from_utf8(digits).ok()?.parse().ok()
-            });
-            let given = given
-                .zip(end)
-                .and_then(|(given, end)| name(Text::from_proc(given.get(..end.checked_sub(6)?)?).as_bytes()));
-            return Region { inode: Some(inode), name: given, size, ..Region::default() };
+            let Ok(text) = fs::read(format!("/proc/{pid}/fdinfo/{number}")) else { continue };
+            let info = fdinfo::of_device(&text);
+            if info.inode == Some(inode) {
+                return Region { name: name(&info.name), size: info.size, ..unknown };
+            }
         }
     }
-    Region { inode: Some(inode), ..Region::default() }
+    unknown
 }

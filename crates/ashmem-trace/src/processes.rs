@@ -3,8 +3,9 @@
 //! What a source tells of births, new names and ends is taken first, since it is true even for processes that are gone before
 //! anybody can look; the rest comes from /proc.
 
+use ashmem_proc::process;
+use ashmem_proc::status::Status;
 use std::collections::{HashMap, HashSet};
-use std::fs;
 
 use crate::container::Container;
 use crate::event::Process;
@@ -124,7 +125,7 @@ impl Followed {
         let Some(known) = &mut self.0 else { return true };
         let mut at = pid;
         while !known.contains(&at) {
-            match parent_of(at) {
+            match process::parent(at) {
                 Some(parent) if parent > 0 => at = parent,
                 _ => return false,
             }
@@ -147,51 +148,40 @@ impl Known {
 
 /// A process's name, while it lives.
 pub fn command_of(pid: i32) -> Option<Text> {
-    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-    Some(Text::from(name.strip_suffix(b"\n").unwrap_or(&name)))
+    process::name(pid).map(Text::from)
 }
 
 /// The container that a process is in, while it lives.
 pub fn container_of(pid: i32) -> Option<Container> {
-    let groups = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+    let groups = process::control_groups(pid)?;
     Container::of_cgroups(&groups).or_else(|| inner_pid(pid).map(|_| Container::of_namespace(&groups)))
 }
 
 /// A process's number in its own pid namespace, where that is another one.
 pub fn inner_pid(pid: i32) -> Option<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    let mut numbers = numbers.split_whitespace().map(|number| number.parse::<i32>().ok());
-    let (outer, inner) = (numbers.next()??, numbers.next_back()??);
-    (outer != inner || outer != pid).then_some(inner)
+    match Status::read(pid)?.inner_tids().as_slice() {
+        [outer, .., inner] if outer != inner || *outer != pid => Some(*inner),
+        _ => None,
+    }
 }
 
 /// A process, its threads, and all that descend from it, as /proc shows them now.
 pub fn tree(root: i32) -> HashSet<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        if let Some(parent) = parent_of(pid) {
+    for pid in process::processes() {
+        if let Some(parent) = process::parent(pid) {
             children.entry(parent).or_default().push(pid);
         }
     }
     let mut found = HashSet::new();
     let mut waiting = vec![root];
     while let Some(pid) = waiting.pop() {
-        for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            found.extend(entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
-        }
+        found.extend(process::threads(pid));
         if found.insert(pid) || pid == root || children.contains_key(&pid) {
             waiting.extend(children.remove(&pid).unwrap_or_default());
         }
     }
     found
-}
-
-fn parent_of(pid: i32) -> Option<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
-    text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]

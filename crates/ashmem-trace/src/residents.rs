@@ -1,7 +1,7 @@
 //! Who lives in containers, and which of these are gone.
 
+use ashmem_proc::process::processes;
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
 
 use crate::processes::container_of;
 use crate::selection::is_container;
@@ -32,7 +32,7 @@ impl Residents {
         };
         // Who is in none is looked at again: a process may be moved into one after its start.
         let known = |pid: &i32| self.at.get(pid).cloned().flatten();
-        let at = processes().map(|pid| (pid, known(&pid).or_else(|| meant(pid)))).collect();
+        let at = processes().into_iter().map(|pid| (pid, known(&pid).or_else(|| meant(pid)))).collect();
         self.at = at;
         let after: BTreeSet<String> = self.at.values().flatten().cloned().collect();
         before.difference(&after).cloned().collect()
@@ -41,11 +41,5 @@ impl Residents {
 
 /// Whether any process is in a container that is called so, or whose id, or pod's, begins so.
 pub fn any_in(container: &str) -> bool {
-    processes().any(|pid| container_of(pid).is_some_and(|found| found.is_meant_by(container)))
-}
-
-/// Every process there is.
-fn processes() -> impl Iterator<Item = i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    processes().into_iter().any(|pid| container_of(pid).is_some_and(|found| found.is_meant_by(container)))
 }

@@ -5,14 +5,13 @@
 //! 64-bit kernel are not seen.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use ashmem_core::abi;
+use ashmem_proc::process;
+use ashmem_proc::status::Status;
 
 use crate::event::{Event, Outcome, Region, Source};
 use crate::json::Lost;
@@ -234,11 +233,10 @@ impl Decoder {
 
     /// A thread's process.
     fn leader(&mut self, thread: i32) -> i32 {
-        *self.leaders.entry(thread).or_insert_with(|| {
-            let status = fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
-            let leader = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
-            leader.unwrap_or(thread)
-        })
+        *self
+            .leaders
+            .entry(thread)
+            .or_insert_with(|| Status::read(thread).and_then(|status| status.process()).unwrap_or(thread))
     }
 
     fn ended(&mut self, time: u64, thread: i32, begun: &Begun, result: i64, sink: &mut dyn FnMut(Seen)) {
@@ -316,11 +314,11 @@ impl Decoder {
 
     /// A device's descriptor; other files are nobody's business.
     fn opened(&mut self, pid: i32, fd: i64) -> Option<u64> {
-        let link = fs::read_link(format!("/proc/{pid}/fd/{}", u32::try_from(fd).ok()?)).ok()?;
-        if !link.as_os_str().as_bytes().starts_with(b"/dev/ashmem") {
+        let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+        if !process::descriptor_link(pid, fd)?.starts_with(b"/dev/ashmem") {
             return None;
         }
-        Some(self.enter(pid, fd as i32, None, Region::default()))
+        Some(self.enter(pid, fd, None, Region::default()))
     }
 
     fn created(&mut self, pid: i32, at: u64, result: i64) -> (Operation, u64) {
@@ -367,14 +365,12 @@ impl Decoder {
 
 /// What a descriptor is by /proc: a memfd, or a device of the old kind.
 fn look(pid: i32, fd: i32) -> Option<Region> {
-    let path = format!("/proc/{pid}/fd/{fd}");
-    let link = fs::read_link(&path).ok()?;
-    let link = link.as_os_str().as_bytes();
+    let link = process::descriptor_link(pid, fd)?;
     let given = link.strip_prefix(b"/memfd:".as_slice()).map(|rest| rest.strip_suffix(b" (deleted)").unwrap_or(rest));
     if given.is_none() && !link.starts_with(b"/dev/ashmem") {
         return None;
     }
-    let inode = fs::metadata(&path).ok()?.ino();
+    let inode = process::descriptor_stat(pid, fd)?.st_ino;
     Some(Region { inode: Some(inode), name: given.and_then(name), ..Region::default() })
 }
 

@@ -22,33 +22,12 @@ impl Text {
 
     /// Reads a name from a line in `/proc`: the kernel writes a line feed of it as `\012`, and all else as it is.
     pub fn from_proc(written: &[u8]) -> Self {
-        Self::with_octal(written, |byte| byte == b'\n')
+        Self::from(ashmem_proc::unescape_name(written))
     }
 
     /// Reads a name from the module's tracepoints, which write whatever is not printable ASCII, and the backslash, as `\ooo`.
     pub fn from_record(written: &[u8]) -> Self {
-        Self::with_octal(written, |byte| byte == b'\\' || !matches!(byte, b' '..=b'~'))
-    }
-
-    /// Undoes `\ooo` where it stands for a byte that is written so.
-    fn with_octal(written: &[u8], is_escaped: impl Fn(u8) -> bool) -> Self {
-        let mut bytes = Vec::with_capacity(written.len());
-        let mut rest = written;
-        while let Some((first, others)) = rest.split_first() {
-            let byte = match rest {
-                [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
-                    Some((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'))
-                }
-                _ => None,
-            };
-            let (byte, next) = match byte.filter(|byte| is_escaped(*byte)) {
-                Some(byte) => (byte, &rest[4..]),
-                None => (*first, others),
-            };
-            bytes.push(byte);
-            rest = next;
-        }
-        Self(bytes.into())
+        Self::from(ashmem_proc::unescape(written, |byte| byte == b'\\' || !matches!(byte, b' '..=b'~')))
     }
 
     /// Reads what [`Text`] shows.

@@ -1,7 +1,6 @@
 //! Processes as a person names them: by a number on the host, or by the number a container has for them.
 
 use std::fmt;
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
@@ -103,8 +102,7 @@ impl Wanted {
 
     fn find_inside(&self, container: &str) -> Option<i32> {
         let pattern = glob::Pattern::new(container).ok();
-        fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
+        ashmem_proc::process::processes().into_iter().find_map(|pid| {
             if crate::processes::inner_pid(pid)? != self.pid {
                 return None;
             }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 
-use rustix::fs::Stat;
+use ashmem_proc::process::{descriptor_stat, descriptors, processes};
 
 use crate::emulation::Origin;
 use crate::ids::Key;
@@ -26,9 +26,9 @@ impl Origin {
     /// A copy of any process's descriptor of this memory.
     pub(crate) fn search(&mut self, inode: u64) -> Option<OwnedFd> {
         let device = self.table.device();
-        for pid in numbers_in("/proc").into_iter().filter(|pid| *pid != std::process::id() as i32) {
-            for number in descriptors_of(pid) {
-                let Some(stat) = stat_of(pid, number) else { continue };
+        for pid in processes().into_iter().filter(|pid| *pid != std::process::id() as i32) {
+            for number in descriptors(pid) {
+                let Some(stat) = descriptor_stat(pid, number) else { continue };
                 if stat.st_dev == device
                     && stat.st_ino == inode
                     && let Some(fd) = self.descriptor_if(pid, number, inode)
@@ -39,21 +39,4 @@ impl Origin {
         }
         None
     }
-}
-
-/// The numbers of a thread's descriptors, the lowest first.
-pub(crate) fn descriptors_of(tid: i32) -> Vec<RawFd> {
-    let mut numbers = numbers_in(&format!("/proc/{tid}/fd"));
-    numbers.sort_unstable();
-    numbers
-}
-
-/// The status of what one of them refers to.
-pub(crate) fn stat_of(tid: i32, number: RawFd) -> Option<Stat> {
-    rustix::fs::stat(format!("/proc/{tid}/fd/{number}")).ok()
-}
-
-fn numbers_in(path: &str) -> Vec<i32> {
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }

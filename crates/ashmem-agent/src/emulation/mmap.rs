@@ -126,17 +126,14 @@ fn can_promise(size: u64, flags: u32) -> bool {
     let memory = rustix::system::sysinfo();
     match policy.trim() {
         "1" => true,
-        "2" => size <= meminfo("CommitLimit:").saturating_sub(meminfo("Committed_AS:")),
+        "2" => {
+            let meminfo = std::fs::read("/proc/meminfo").unwrap_or_default();
+            let value = |key| ashmem_proc::system::memory(&meminfo, key).unwrap_or(0);
+            size <= value("CommitLimit").saturating_sub(value("Committed_AS"))
+        }
         _ => {
             let all = (memory.totalram as u64 + memory.totalswap as u64) * u64::from(memory.mem_unit);
             flags & libc::MAP_NORESERVE as u32 != 0 || size <= all
         }
     }
-}
-
-/// A line of `/proc/meminfo`, in bytes.
-fn meminfo(key: &str) -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

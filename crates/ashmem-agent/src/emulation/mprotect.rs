@@ -6,6 +6,7 @@
 use std::io::{BufRead, BufReader};
 
 use ashmem_core::region::Prot;
+use ashmem_proc::maps;
 use rustix::io::Errno;
 
 use crate::emulation::Origin;
@@ -42,21 +43,14 @@ impl Origin {
 
 /// The inodes on this file system that a thread has mapped between two addresses.
 fn mapped_inodes(tid: i32, device: u64, from: u64, to: u64) -> Vec<u64> {
-    let Ok(maps) = std::fs::File::open(format!("/proc/{tid}/maps")) else { return Vec::new() };
-    let device = format!("{:02x}:{:02x}", libc::major(device), libc::minor(device));
-    let lines = BufReader::new(maps).split(b'\n').map_while(Result::ok);
-    lines.filter_map(|line| inode_of(&String::from_utf8_lossy(&line), &device, from, to)).collect()
+    let Ok(file) = std::fs::File::open(format!("/proc/{tid}/maps")) else { return Vec::new() };
+    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+    lines.filter_map(|line| inode_of(&line, device, from, to)).collect()
 }
 
-fn inode_of(line: &str, device: &str, from: u64, to: u64) -> Option<u64> {
-    let mut fields = line.split(' ');
-    let (first, last) = fields.next()?.split_once('-')?;
-    let (first, last) = (u64::from_str_radix(first, 16).ok()?, u64::from_str_radix(last, 16).ok()?);
-    let mut fields = fields.skip(2);
-    if last <= from || to <= first || fields.next()? != device {
-        return None;
-    }
-    fields.next()?.parse().ok()
+fn inode_of(line: &[u8], device: u64, from: u64, to: u64) -> Option<u64> {
+    let mapping = maps::parse(line)?;
+    (mapping.start < to && from < mapping.end && mapping.device == device).then_some(mapping.inode)
 }
 
 #[cfg(test)]
@@ -65,9 +59,10 @@ mod tests {
 
     #[test]
     fn a_line_of_maps_is_taken_apart() {
-        let line = "7f0000001000-7f0000003000 rw-s 00000000 00:01 1090                     /memfd:dev/ashmem (deleted)";
-        assert_eq!(inode_of(line, "00:01", 0x7f00_0000_2000, 0x7f00_0000_3000), Some(1090));
-        assert_eq!(inode_of(line, "00:01", 0x7f00_0000_3000, 0x7f00_0000_4000), None);
-        assert_eq!(inode_of(line, "08:01", 0x7f00_0000_2000, 0x7f00_0000_3000), None);
+        let line =
+            b"7f0000001000-7f0000003000 rw-s 00000000 00:01 1090                     /memfd:dev/ashmem (deleted)";
+        assert_eq!(inode_of(line, rustix::fs::makedev(0, 1), 0x7f00_0000_2000, 0x7f00_0000_3000), Some(1090));
+        assert_eq!(inode_of(line, rustix::fs::makedev(0, 1), 0x7f00_0000_3000, 0x7f00_0000_4000), None);
+        assert_eq!(inode_of(line, rustix::fs::makedev(8, 1), 0x7f00_0000_2000, 0x7f00_0000_3000), None);
     }
 }

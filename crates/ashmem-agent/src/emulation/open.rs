@@ -2,12 +2,12 @@
 
 use std::os::fd::RawFd;
 
+use ashmem_proc::process::{descriptor_stat, descriptors};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::emulation::Origin;
 use crate::emulation::descriptor::Kind;
-use crate::emulation::find_fd::{descriptors_of, stat_of};
 use crate::emulation::outcome::Outcome;
 use crate::regions::node::Device;
 use crate::regions::region::Holder;
@@ -53,8 +53,8 @@ impl Origin {
         let (region, _) = self.table.region(key)?;
         let (inode, device) = (region.inode, self.table.device());
         let wanted = flags & OFlags::RWMODE;
-        descriptors_of(target.tid()).into_iter().find(|number| {
-            stat_of(target.tid(), *number).is_some_and(|stat| stat.st_dev == device && stat.st_ino == inode)
+        descriptors(target.tid()).into_iter().find(|number| {
+            descriptor_stat(target.tid(), *number).is_some_and(|stat| stat.st_dev == device && stat.st_ino == inode)
                 && closes_on_exec(target.tid(), *number) == Ok(flags.contains(OFlags::CLOEXEC))
                 && self
                     .threads

@@ -59,8 +59,8 @@ fn mount_of(fd: impl AsFd) -> u64 {
 impl Device {
     /// The device with this node, or with none.
     pub fn new(node: Option<Node>) -> Self {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self { long_name: [NAME, boot.trim().as_bytes()].concat(), node }
+        let boot = ashmem_proc::system::boot_id().unwrap_or_default();
+        Self { long_name: [NAME, boot.as_bytes()].concat(), node }
     }
 
     /// The two names in `/dev`.

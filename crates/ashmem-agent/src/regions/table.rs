@@ -16,6 +16,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use ashmem_proc::fdinfo;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags};
 use rustix::io::{Errno, Result};
 
@@ -375,8 +376,6 @@ impl Table {
 
     fn living_watches(&self) -> HashSet<i32> {
         let path = format!("/proc/self/fdinfo/{}", self.inotify.as_raw_fd());
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let watches = text.lines().filter_map(|line| line.strip_prefix("inotify wd:")?.split(' ').next());
-        watches.filter_map(|hex| i32::from_str_radix(hex, 16).ok()).collect()
+        fdinfo::inotify_watches(&std::fs::read(path).unwrap_or_default()).collect()
     }
 }

@@ -8,6 +8,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ashmem_proc::system;
 use rustix::fs::{Mode, OFlags};
 
 /// Tasks stalled for 150 ms within 2 s. Users without CAP_SYS_RESOURCE may only ask for whole multiples of 2 s.
@@ -58,15 +59,11 @@ pub(crate) enum Supply {
 impl Supply {
     /// What the system has now.
     pub(crate) fn now() -> Self {
-        std::fs::read_to_string("/proc/meminfo").map_or(Self::Plenty, |text| Self::of(&text))
+        std::fs::read("/proc/meminfo").map_or(Self::Plenty, |text| Self::of(&text))
     }
 
-    fn of(meminfo: &str) -> Self {
-        let value = |key| {
-            let line = meminfo.lines().find_map(|line| line.strip_prefix(key));
-            line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        };
-        match (value("MemAvailable:"), value("MemTotal:")) {
+    fn of(meminfo: &[u8]) -> Self {
+        match (system::memory(meminfo, "MemAvailable"), system::memory(meminfo, "MemTotal")) {
             (Some(available), Some(total)) if available < total / SHORT => Self::Short,
             (Some(available), Some(total)) if available < total / SCARCE => Self::Scarce,
             _ => Self::Plenty,
@@ -85,10 +82,13 @@ mod tests {
 
     #[test]
     fn memory_is_scarce_below_a_quarter_and_short_below_a_sixteenth() {
-        let of = |available| Supply::of(&format!("MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: {available} kB\n"));
+        let of = |available| {
+            let text = format!("MemTotal: 16000 kB\nMemFree: 1 kB\nMemAvailable: {available} kB\n");
+            Supply::of(text.as_bytes())
+        };
         let supplies = [4000, 3999, 1000, 999].map(of);
         assert_eq!(supplies, [Supply::Plenty, Supply::Scarce, Supply::Scarce, Supply::Short]);
-        assert_eq!(Supply::of(""), Supply::Plenty);
+        assert_eq!(Supply::of(b""), Supply::Plenty);
     }
 
     #[test]

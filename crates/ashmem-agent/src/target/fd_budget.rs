@@ -7,6 +7,8 @@
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ashmem_proc::system;
+
 /// What one origin's work takes beside: its own descriptors, and those of the request in hand.
 const NEEDED: usize = 16;
 /// The limit where it cannot be read: the usual one.
@@ -16,7 +18,7 @@ const USUAL: usize = 1024;
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 /// How many may be. Read from `/proc`, as a confined agent may.
 static MOST: LazyLock<usize> = LazyLock::new(|| {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let limits = std::fs::read("/proc/self/limits").unwrap_or_default();
     most(limit_in(&limits))
 });
 
@@ -43,14 +45,9 @@ fn most(limit: usize) -> usize {
     limit.saturating_sub(NEEDED) / 2
 }
 
-/// The soft limit of open files, as proc_pid_limits(5) shows it.
-fn limit_in(limits: &str) -> usize {
-    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next());
-    match soft {
-        Some("unlimited") => usize::MAX,
-        Some(number) => number.parse().unwrap_or(USUAL),
-        None => USUAL,
-    }
+/// The soft limit of open files.
+fn limit_in(limits: &[u8]) -> usize {
+    system::open_files(limits).map_or(USUAL, |soft| usize::try_from(soft).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -62,8 +59,8 @@ mod tests {
         let limits =
             |soft| format!("Max processes  96365  96365  processes\nMax open files            {soft}   4096   files\n");
         for (soft, want) in [("16", 0), ("24", 4), ("1024", 504), ("unlimited", (usize::MAX - 16) / 2)] {
-            assert_eq!(most(limit_in(&limits(soft))), want, "{soft}");
+            assert_eq!(most(limit_in(limits(soft).as_bytes())), want, "{soft}");
         }
-        assert_eq!(most(limit_in("")), 504, "unreadable");
+        assert_eq!(most(limit_in(b"")), 504, "unreadable");
     }
 }

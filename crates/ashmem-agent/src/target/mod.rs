@@ -9,6 +9,8 @@ pub(crate) mod inject_mmap;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
+use ashmem_proc::fdinfo;
+use ashmem_proc::status::Status;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
@@ -228,7 +230,7 @@ pub(crate) fn read_memory(tid: i32, address: u64, buffer: &mut [u8]) -> Result<u
 
 /// The number of a thread's process.
 fn leader(tid: i32) -> Result<i32> {
-    status_field(tid, "Tgid:")?.trim().parse().map_err(|_| Errno::SRCH)
+    Status::read(tid).and_then(|status| status.process()).ok_or(Errno::SRCH)
 }
 
 /// Whether a thread has CAP_SYS_ADMIN in the initial user namespace (PURGE-01).
@@ -238,16 +240,16 @@ pub fn is_host_administrator(tid: i32) -> bool {
     const CAP_SYS_ADMIN: u32 = 21;
     let initial =
         rustix::fs::stat(format!("/proc/{tid}/ns/user")).is_ok_and(|namespace| namespace.st_ino == INITIAL_NAMESPACE);
-    let effective = status_field(tid, "CapEff:").ok().and_then(|caps| u64::from_str_radix(caps.trim(), 16).ok());
-    initial && effective.is_some_and(|caps| caps >> CAP_SYS_ADMIN & 1 == 1)
+    let effective = || Status::read(tid).and_then(|status| status.capabilities());
+    initial && effective().is_some_and(|caps| caps >> CAP_SYS_ADMIN & 1 == 1)
 }
 
 /// Whether a thread runs under the READ_IMPLIES_EXEC personality (PROT-07).
 pub fn read_implies_exec(tid: i32) -> bool {
-    const READ_IMPLIES_EXEC: u32 = 0x0040_0000;
-    std::fs::read_to_string(format!("/proc/{tid}/personality"))
+    const READ_IMPLIES_EXEC: u64 = 0x0040_0000;
+    std::fs::read(format!("/proc/{tid}/personality"))
         .ok()
-        .and_then(|text| u32::from_str_radix(text.trim(), 16).ok())
+        .and_then(|text| ashmem_proc::hexadecimal(&text))
         .is_some_and(|personality| personality & READ_IMPLIES_EXEC != 0)
 }
 
@@ -265,14 +267,7 @@ fn status_flags(tid: i32, fd: RawFd) -> Result<OFlags> {
     let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|_| Errno::SRCH)?;
     let mut bytes = [0; 128];
     let got = rustix::io::read(file, &mut bytes)?;
-    let info = String::from_utf8_lossy(&bytes[..got]);
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).ok_or(Errno::SRCH)?;
-    u32::from_str_radix(flags.trim(), 8).map(OFlags::from_bits_retain).map_err(|_| Errno::SRCH)
-}
-
-fn status_field(tid: i32, key: &str) -> Result<String> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).map_err(|_| Errno::SRCH)?;
-    status.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned).ok_or(Errno::SRCH)
+    fdinfo::flags(&bytes[..got]).map(OFlags::from_bits_retain).ok_or(Errno::SRCH)
 }
 
 /// What a descriptor of ours refers to, as `/proc` shows it.
