@@ -58,7 +58,7 @@ impl SignalMask {
 }
 
 /// Lets one signal act on this process as it does by default. Comes back unless that ends or stops it.
-pub(crate) fn suffer(signal: i32) {
+pub(crate) fn take_default_action(signal: i32) {
     // SAFETY: the set is filled by sigemptyset before it is used; the default action takes no handler.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
@@ -72,7 +72,7 @@ pub(crate) fn suffer(signal: i32) {
 }
 
 /// Keeps this process from leaving a core file when it dies in another's stead.
-pub(crate) fn leave_no_core() {
+pub(crate) fn disable_core_dumps() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure is read only.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
@@ -118,13 +118,13 @@ pub(crate) fn wait_for_child() -> Result<(i32, i32)> {
     }
 }
 
-/// Waits until no child is left: the orphans that [`stay_ancestor`] made ours.
+/// Waits until no child is left: the orphans that [`adopt_orphans`] made ours.
 pub(crate) fn reap_children() {
     while wait_for_child().is_ok() {}
 }
 
 /// Starts a session.
-pub(crate) fn set_session() {
+pub(crate) fn setsid() {
     // SAFETY: setsid touches no memory.
     unsafe { libc::setsid() };
 }
@@ -137,7 +137,7 @@ pub(crate) fn leads_session() -> bool {
 
 /// Where Yama lets only ancestors look at a process (`ptrace_scope` 1 and more): makes orphans among the descendants this
 /// process's children instead of init's.
-pub(crate) fn stay_ancestor() {
+pub(crate) fn adopt_orphans() {
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     if scope.trim().is_empty() || scope.trim() == "0" {
         return;
@@ -148,7 +148,7 @@ pub(crate) fn stay_ancestor() {
 
 /// Replaces standard input and output by nothing and closes every other inherited descriptor but standard error and
 /// those that are kept.
-pub(crate) fn let_go_of_descriptors(keep: &[RawFd]) {
+pub(crate) fn close_inherited_fds(keep: &[RawFd]) {
     for number in [0, 1] {
         empty(number);
     }
@@ -165,7 +165,7 @@ pub(crate) fn let_go_of_descriptors(keep: &[RawFd]) {
 }
 
 /// Replaces standard error by nothing.
-pub(crate) fn let_go_of_standard_error() {
+pub(crate) fn redirect_stderr_to_null() {
     empty(2);
 }
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use ashmem_proc::process;
 use ashmem_proc::status::Status;
-use ashmem_trace_wire::pipe::Pipe;
-use ashmem_trace_wire::record::{Caller, Record, Region, What};
+use ashmem_trace_wire::pipe::RecordWriter;
+use ashmem_trace_wire::record::{CallerInfo, EventKind, Record, RegionInfo};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -24,15 +24,15 @@ const FRESH: Duration = Duration::from_millis(20);
 const CALLERS: usize = 1024;
 
 /// All who are told. Where nobody is, it costs a request one look at a word.
-pub struct Tap {
+pub struct TraceSink {
     /// Another one's differs.
     number: u64,
     is_on: AtomicBool,
-    pipes: Mutex<Vec<Pipe>>,
-    callers: Mutex<HashMap<i32, (Instant, Caller)>>,
+    pipes: Mutex<Vec<RecordWriter>>,
+    callers: Mutex<HashMap<i32, (Instant, CallerInfo)>>,
 }
 
-impl Default for Tap {
+impl Default for TraceSink {
     fn default() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -44,11 +44,11 @@ impl Default for Tap {
     }
 }
 
-impl Tap {
+impl TraceSink {
     /// Tells this one too, until it reads no more.
-    pub fn attach(&self, pipe: Pipe) {
+    pub fn attach(&self, pipe: RecordWriter) {
         let mut pipes = lock(&self.pipes);
-        pipes.retain(Pipe::has_reader);
+        pipes.retain(RecordWriter::has_reader);
         pipes.push(pipe);
         self.is_on.store(true, Ordering::Relaxed);
     }
@@ -75,9 +75,9 @@ impl Tap {
     }
 
     /// Tells of what the supervisor did by itself.
-    pub(crate) fn happened(&self, what: What, region: Region) {
-        let (origin, caller, region) = (self.number, None, Some(region));
-        self.write(Record { mono_ns: now(), origin, duration_ns: None, caller, what, region, result: None, lost: 0 });
+    pub(crate) fn happened(&self, kind: EventKind, region: RegionInfo) {
+        let (tenant, caller, region) = (self.number, None, Some(region));
+        self.write(Record { mono_ns: now(), tenant, duration_ns: None, caller, kind, region, result: None, lost: 0 });
     }
 
     /// Tells who has room again what was lost since the last record that fitted; whether there is more to tell.
@@ -89,7 +89,7 @@ impl Tap {
         for pipe in pipes.iter().filter(|pipe| pipe.owes()) {
             pipe.tell_losses(&mut self.nothing());
         }
-        pipes.iter().any(Pipe::owes)
+        pipes.iter().any(RecordWriter::owes)
     }
 
     /// The same for the last time.
@@ -98,8 +98,8 @@ impl Tap {
     }
 
     fn nothing(&self) -> Record {
-        let (mono_ns, origin, what) = (now(), self.number, What::Nothing);
-        Record { mono_ns, origin, duration_ns: None, caller: None, what, region: None, result: None, lost: 0 }
+        let (mono_ns, tenant, kind) = (now(), self.number, EventKind::Nothing);
+        Record { mono_ns, tenant, duration_ns: None, caller: None, kind, region: None, result: None, lost: 0 }
     }
 
     fn write(&self, mut record: Record) {
@@ -109,7 +109,7 @@ impl Tap {
     }
 
     /// Who called.
-    pub(crate) fn caller(&self, tid: i32) -> Caller {
+    pub(crate) fn caller(&self, tid: i32) -> CallerInfo {
         let mut callers = lock(&self.callers);
         if let Some((since, caller)) = callers.get(&tid)
             && since.elapsed() < FRESH
@@ -126,7 +126,7 @@ impl Tap {
 }
 
 /// As /proc has it; the thread waits for its answer, and so is there.
-fn look(tid: i32) -> Caller {
+fn look(tid: i32) -> CallerInfo {
     /// What makes a record too long is left out.
     const LONGEST: usize = 1024;
     let status = Status::read(tid);
@@ -134,7 +134,7 @@ fn look(tid: i32) -> Caller {
     let inner_pid = status.and_then(|status| status.inner_pids().last().copied()).unwrap_or(pid);
     let mut groups = process::control_groups(pid).unwrap_or_default();
     groups.truncate(LONGEST);
-    Caller { tid, pid, inner_pid, command: process::name(pid).unwrap_or_default(), groups }
+    CallerInfo { tid, pid, inner_pid, command: process::name(pid).unwrap_or_default(), groups }
 }
 
 /// `CLOCK_MONOTONIC`, in nanoseconds.
@@ -146,23 +146,23 @@ pub(crate) fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ashmem_trace_wire::pipe::Reader;
+    use ashmem_trace_wire::pipe::RecordReader;
     use rustix::pipe::{PipeFlags, pipe_with};
 
-    fn pipe() -> (Reader, Pipe) {
+    fn pipe() -> (RecordReader, RecordWriter) {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
-        (Reader::new(reader).expect("a reader"), Pipe::new(writer).expect("a writer"))
+        (RecordReader::new(reader).expect("a reader"), RecordWriter::new(writer).expect("a writer"))
     }
 
-    fn happen(tap: &Tap, offset: u64) {
-        let region = Region { key: Some(1), inode: 2, name: b"x".to_vec(), size: 4096 };
-        tap.happened(What::Purge { offset, len: 1 }, region);
+    fn happen(trace_sink: &TraceSink, offset: u64) {
+        let region = RegionInfo { key: Some(1), inode: 2, name: b"x".to_vec(), size: 4096 };
+        trace_sink.happened(EventKind::Purge { offset, len: 1 }, region);
     }
 
-    fn all(reader: &mut Reader) -> Vec<Record> {
+    fn all(reader: &mut RecordReader) -> Vec<Record> {
         let mut records = Vec::new();
         loop {
-            match reader.read().expect("a tap's records") {
+            match reader.read().expect("records") {
                 Some(more) if !more.is_empty() => records.extend(more),
                 _ => return records,
             }
@@ -171,62 +171,62 @@ mod tests {
 
     #[test]
     fn who_stalls_loses_and_hears_how_much_and_others_lose_nothing() {
-        let tap = Tap::default();
+        let trace_sink = TraceSink::default();
         let ((mut stalled, one), (mut quick, other)) = (pipe(), pipe());
-        tap.attach(one);
-        tap.attach(other);
+        trace_sink.attach(one);
+        trace_sink.attach(other);
         let (mut seen, many) = (0, 100_000);
         for number in 0..many {
-            happen(&tap, number);
+            happen(&trace_sink, number);
             seen += all(&mut quick).len() as u64;
         }
         assert_eq!(seen, many, "who reads is told all");
         let first = all(&mut stalled);
         assert!((1..many).contains(&(first.len() as u64)), "{} were kept", first.len());
-        happen(&tap, many);
+        happen(&trace_sink, many);
         let last = all(&mut stalled);
         assert_eq!(last.len(), 1);
-        assert_eq!(first.len() as u64 + last[0].lost, many, "what is lost is counted");
+        assert_eq!(first.len() as u64 + last[0].lost, many, "kind is lost is counted");
     }
 
     #[test]
     fn what_was_lost_is_told_once_there_is_room_though_nothing_else_happens() {
-        let tap = Tap::default();
+        let trace_sink = TraceSink::default();
         let (mut stalled, writer) = pipe();
-        tap.attach(writer);
+        trace_sink.attach(writer);
         let many = 100_000;
-        (0..many).for_each(|number| happen(&tap, number));
+        (0..many).for_each(|number| happen(&trace_sink, number));
         let first = all(&mut stalled).len() as u64;
-        assert!(!tap.tell_losses(), "there is room");
+        assert!(!trace_sink.tell_losses(), "there is room");
         let last = all(&mut stalled);
-        let told: Vec<_> = last.iter().map(|record| (&record.what, first + record.lost)).collect();
-        assert_eq!(told, [(&What::Nothing, many)]);
-        assert!(!tap.tell_losses() && all(&mut stalled).is_empty(), "told once");
+        let told: Vec<_> = last.iter().map(|record| (&record.kind, first + record.lost)).collect();
+        assert_eq!(told, [(&EventKind::Nothing, many)]);
+        assert!(!trace_sink.tell_losses() && all(&mut stalled).is_empty(), "told once");
     }
 
     #[test]
     fn what_was_lost_is_told_at_the_end_where_the_pipe_is_full_still() {
-        let tap = Tap::default();
+        let trace_sink = TraceSink::default();
         let (mut stalled, writer) = pipe();
-        tap.attach(writer);
+        trace_sink.attach(writer);
         let many = 100_000;
-        (0..many).for_each(|number| happen(&tap, number));
-        tap.close();
+        (0..many).for_each(|number| happen(&trace_sink, number));
+        trace_sink.close();
         let told = all(&mut stalled);
         let last = told.last().expect("something fitted");
-        assert_eq!((&last.what, told.len() as u64 - 1 + last.lost), (&What::Nothing, many));
+        assert_eq!((&last.kind, told.len() as u64 - 1 + last.lost), (&EventKind::Nothing, many));
     }
 
     #[test]
     fn who_is_gone_is_told_nothing_more() {
-        let tap = Tap::default();
+        let trace_sink = TraceSink::default();
         let (reader, writer) = pipe();
-        assert!(writer.has_reader() && !tap.is_on());
-        tap.attach(writer.clone());
-        assert!(tap.is_on());
+        assert!(writer.has_reader() && !trace_sink.is_on());
+        trace_sink.attach(writer.clone());
+        assert!(trace_sink.is_on());
         drop(reader);
         assert!(!writer.has_reader());
-        happen(&tap, 0);
-        assert!(!tap.is_on(), "it costs nothing again");
+        happen(&trace_sink, 0);
+        assert!(!trace_sink.is_on(), "it costs nothing again");
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ashmem_agent::run::{NOT_STARTED, Program};
 use ashmem_agent::seccomp::filter::Fidelity;
-use ashmem_trace_wire::pipe::Pipe;
+use ashmem_trace_wire::pipe::RecordWriter;
 use clap::{Args, ValueEnum};
 
 /// Run a program that finds /dev/ashmem, without a kernel module and without root
@@ -32,8 +32,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     namespace: Namespace,
     /// The pipe of the `ashmem trace` that runs this
-    #[arg(long, value_name = "FD", hide = true)]
-    tap: Option<RawFd>,
+    #[arg(long = "tap", value_name = "FD", hide = true)]
+    trace: Option<RawFd>,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
@@ -66,8 +66,8 @@ impl From<Level> for Fidelity {
 
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
-        let tap = match self.tap.map(Pipe::inherited).transpose() {
-            Ok(tap) => tap,
+        let trace = match self.trace.map(RecordWriter::inherited).transpose() {
+            Ok(trace) => trace,
             Err(error) => {
                 eprintln!("ashmem: the program was not started: --tap is no pipe of `ashmem trace`: {error}");
                 return ExitCode::from(NOT_STARTED);
@@ -77,7 +77,7 @@ impl Arguments {
             command: self.command,
             fidelity: self.fidelity.into(),
             own_dev: self.namespace == Namespace::Auto,
-            tap,
+            trace,
         };
         match program.run() {
             Ok(ending) => ending.repeat(),

@@ -18,7 +18,7 @@ const LAST_ROOM: usize = 1 << 20;
 
 /// The writing end, which several supervisors may have.
 #[derive(Clone)]
-pub struct Pipe(Arc<Inner>);
+pub struct RecordWriter(Arc<Inner>);
 
 struct Inner {
     fd: OwnedFd,
@@ -26,7 +26,7 @@ struct Inner {
     lost: AtomicU64,
 }
 
-impl Pipe {
+impl RecordWriter {
     /// Writes into this pipe, and never waits for it.
     ///
     /// # Errors
@@ -112,12 +112,12 @@ impl Pipe {
 }
 
 /// The reading end.
-pub struct Reader {
+pub struct RecordReader {
     pipe: OwnedFd,
     bytes: Vec<u8>,
 }
 
-impl Reader {
+impl RecordReader {
     /// Reads what is written into the other end.
     ///
     /// # Errors

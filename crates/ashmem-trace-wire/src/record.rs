@@ -8,15 +8,15 @@ pub struct Record {
     /// When it was over, in nanoseconds of `CLOCK_MONOTONIC`.
     pub mono_ns: u64,
     /// Which container's, or program's: its regions' keys are its own.
-    pub origin: u64,
+    pub tenant: u64,
     /// From the request's arrival to the answer, in nanoseconds.
     pub duration_ns: Option<u64>,
     /// Who called; none of what the supervisor does by itself.
-    pub caller: Option<Caller>,
+    pub caller: Option<CallerInfo>,
     /// What it was.
-    pub what: What,
+    pub kind: EventKind,
     /// The region.
-    pub region: Option<Region>,
+    pub region: Option<RegionInfo>,
     /// What the caller got: a value, or an errno, negative. None: the kernel goes on with the call and has the last word.
     pub result: Option<i64>,
     /// Records that were lost before this one.
@@ -25,7 +25,7 @@ pub struct Record {
 
 /// Who called, in the supervisor's pid namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Caller {
+pub struct CallerInfo {
     /// The thread.
     pub tid: i32,
     /// Its process.
@@ -40,7 +40,7 @@ pub struct Caller {
 
 /// A region as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Region {
+pub struct RegionInfo {
     /// The table's key; none of a memfd that the program made itself.
     pub key: Option<u64>,
     /// The inode that mappings show.
@@ -53,7 +53,7 @@ pub struct Region {
 
 /// What was asked, or what happened. Ranges are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum What {
+pub enum EventKind {
     /// A new region.
     Open,
     /// Nothing holds the region any more.

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ashmem_trace_wire::attach::attach;
-use ashmem_trace_wire::pipe::Reader;
-use ashmem_trace_wire::record::{self, Record, What};
+use ashmem_trace_wire::pipe::RecordReader;
+use ashmem_trace_wire::record::{self, EventKind, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::monotonic;
@@ -36,7 +36,7 @@ const LAST_READS: usize = 64;
 
 /// A supervisor's events.
 pub struct Agent {
-    reader: Reader,
+    reader: RecordReader,
     regions: Regions,
     has_ended: bool,
     /// Of an agent with containers.
@@ -57,7 +57,7 @@ impl Agent {
     /// # Errors
     /// Those of fcntl(2).
     pub fn new(pipe: std::os::fd::OwnedFd) -> io::Result<Self> {
-        Ok(Self { reader: Reader::new(pipe)?, regions: Regions::default(), has_ended: false, attached: None })
+        Ok(Self { reader: RecordReader::new(pipe)?, regions: Regions::default(), has_ended: false, attached: None })
     }
 
     /// Is told by the agent at this socket what it answers in any container, from now on; of these processes and all that
@@ -81,7 +81,7 @@ impl Agent {
         }
         attached.missed = Some(Instant::now());
         if let Ok(pipe) = attach(&attached.socket) {
-            (self.reader, self.has_ended, attached.missed) = (Reader::new(pipe)?, false, None);
+            (self.reader, self.has_ended, attached.missed) = (RecordReader::new(pipe)?, false, None);
             // Its numbers count from 0 again.
             self.regions.forget_all();
             sink(Seen::Lost(Lost { mono_ns: monotonic(), source: Source::Agent, events: None }));
@@ -103,7 +103,7 @@ impl Agent {
     }
 
     fn tell(&mut self, record: Record, sink: &mut dyn FnMut(Seen)) {
-        let Record { mono_ns, origin, duration_ns, caller, what, region, result, lost } = record;
+        let Record { mono_ns, tenant, duration_ns, caller, kind, region, result, lost } = record;
         if lost != 0 {
             sink(Seen::Lost(Lost { mono_ns, source: Source::Agent, events: Some(lost) }));
         }
@@ -112,15 +112,15 @@ impl Agent {
             (Some(attached), Some(caller)) => attached.followed.has(caller.pid),
             (Some(attached), None) => attached.followed.are_all(),
         };
-        let (region, is_of_followed) = self.meet(origin, region, is_followed, what == What::Release);
+        let (region, is_of_followed) = self.meet(tenant, region, is_followed, kind == EventKind::Release);
         // What is nobody's doing concerns whoever has used the region.
         if !is_followed && (caller.is_some() || !is_of_followed) {
             return;
         }
-        let operation = match what {
-            What::Open => Operation::Open {},
-            What::Release => Operation::Release {},
-            What::Ioctl { command, argument, name, pin } => {
+        let operation = match kind {
+            EventKind::Open => Operation::Open {},
+            EventKind::Release => Operation::Release {},
+            EventKind::Ioctl { command, argument, name, pin } => {
                 let range = pin.map_or(Range::UNKNOWN, |(offset, len)| Range::new(offset, len));
                 match request(command, argument) {
                     Operation::SetName { .. } => Operation::SetName { name: name.map(Text::from) },
@@ -130,15 +130,15 @@ impl Agent {
                     other => other,
                 }
             }
-            What::Mmap { len, prot, flags, offset } => Operation::Mmap {
+            EventKind::Mmap { len, prot, flags, offset } => Operation::Mmap {
                 address: 0,
                 len: len.next_multiple_of(rustix::param::page_size() as u64),
                 prot,
                 shared: flags & libc::MAP_TYPE as u32 != libc::MAP_PRIVATE as u32,
                 offset,
             },
-            What::Purge { offset, len } => Operation::Purge { offset, len },
-            What::Nothing => return,
+            EventKind::Purge { offset, len } => Operation::Purge { offset, len },
+            EventKind::Nothing => return,
         };
         let outcome = match (&operation, result) {
             (Operation::Purge { len, .. }, _) => Outcome::of_return(*len as i64),
@@ -165,14 +165,14 @@ impl Agent {
     /// A record's region as events carry it, and whether anybody who is followed has used it.
     fn meet(
         &mut self,
-        origin: u64,
-        region: Option<record::Region>,
+        tenant: u64,
+        region: Option<record::RegionInfo>,
         is_followed: bool,
         ends: bool,
     ) -> (Option<Region>, bool) {
         let Some(region) = region else { return (None, false) };
         // Keys are their container's own, inodes the host's.
-        let key = region.key.map_or(region.inode << 1 | 1, |key| (origin << 40) ^ (key << 1));
+        let key = region.key.map_or(region.inode << 1 | 1, |key| (tenant << 40) ^ (key << 1));
         let known = self.regions.meet(key, Region::default);
         known.region.inode = (region.inode != 0).then_some(region.inode);
         known.region.name = name(&region.name);

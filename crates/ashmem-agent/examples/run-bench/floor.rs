@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 
 use ashmem_agent::notification::{Answer, Channel};
-use ashmem_agent::seccomp::filter::{Fidelity, Filter, Node};
+use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
 use ashmem_agent::seccomp::listener::{Listener, Privileges, install};
 use ashmem_core::abi;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,7 +21,7 @@ pub(crate) fn notification() -> f64 {
     assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
     if pid == 0 {
         drop(reading);
-        let filter = Filter { fidelity: Fidelity::Fast, node: Node::Present };
+        let filter = Filter { fidelity: Fidelity::Fast, node: NodeLookup::Present };
         let listener = install(&filter.program(), Privileges::Renounce).expect("a filter");
         writing.write_all(&listener.as_raw_fd().to_ne_bytes()).expect("room in the pipe");
         let nanos = super::best(5_000, || super::ioctl(0, abi::GET_SIZE.into(), 0));

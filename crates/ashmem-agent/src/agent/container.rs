@@ -6,13 +6,13 @@ use ashmem_proc::system;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 
-use crate::regions::node::{Device, Node};
+use crate::regions::node::{Device, DeviceNode};
 use crate::sys;
 
 /// The device in the container that this process belongs to: with the nodes that lie at its names there, or with none.
 pub fn device_of(pid: i32) -> Device {
     match nodes(pid) {
-        Ok((stat, nodes)) => Device::new(Some(Node::new(stat, nodes))),
+        Ok((stat, nodes)) => Device::new(Some(DeviceNode::new(stat, nodes))),
         Err(error) => {
             tracing::debug!(pid, %error, "no node at /dev/ashmem in the container: only opens for reading and writing are seen");
             Device::new(None)

@@ -20,7 +20,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, recvmsg, sendmsg,
 };
 
-use crate::journal::in_flight::Slots;
+use crate::journal::in_flight::InFlight;
 use crate::notification::{Answer, Channel, Injection, Request};
 use crate::seccomp::listener::Listener;
 use crate::sys::lock;
@@ -133,7 +133,7 @@ impl Datagram {
 pub struct Monitor {
     connection: OwnedFd,
     current: Mutex<Option<Current>>,
-    mark: Option<Arc<Slots>>,
+    mark: Option<Arc<InFlight>>,
 }
 
 /// The datagram that is being answered.
@@ -149,7 +149,7 @@ impl Monitor {
     }
 
     /// The same, with the mark on what is being answered kept here.
-    pub(crate) fn marking(self, mark: Option<Arc<Slots>>) -> Self {
+    pub(crate) fn marking(self, mark: Option<Arc<InFlight>>) -> Self {
         Self { mark, ..self }
     }
 

@@ -29,22 +29,22 @@ use self::endpoint::{Endpoint, Peer, Protocol};
 use self::lxc::Monitor;
 use self::sandbox::confine;
 use self::systemd::Manager;
-use crate::emulation::Origin;
+use crate::emulation::Tenant;
 use crate::ids::Identity;
-use crate::journal::in_flight::Slots;
-use crate::journal::listener::KeptListener;
-use crate::journal::{Record, SavedNode, Store};
+use crate::journal::in_flight::InFlight;
+use crate::journal::listener::JournaledListener;
+use crate::journal::{Entry, Journal, SavedNode};
 use crate::notification::Channel;
 use crate::regions::node::Device;
-use crate::regions::table::Table;
-use crate::regions::watch_quota::Watches;
+use crate::regions::table::RegionTable;
+use crate::regions::watch_quota::WatchQuota;
 use crate::seccomp::filter::Fidelity;
 use crate::seccomp::listener::Listener;
 use crate::supervisor::Supervisor;
 use crate::sys::lock;
 use crate::sys::{self, SignalMask};
 use ashmem_trace_wire::attach::give;
-use ashmem_trace_wire::pipe::Pipe;
+use ashmem_trace_wire::pipe::RecordWriter;
 use oci::Brought;
 
 /// After a failed accept, before the next: what is short (descriptors) needs time to come back.
@@ -52,25 +52,25 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// All containers.
 pub struct Agent {
-    containers: Mutex<HashMap<Identity, Arc<Container>>>,
+    containers: Mutex<HashMap<Identity, Arc<ServedContainer>>>,
     manager: Option<Manager>,
     next: AtomicU64,
-    watches: Arc<Watches>,
+    watches: Arc<WatchQuota>,
     /// Who is told what is answered, of every container; locked after the containers.
-    tracers: Mutex<Vec<Pipe>>,
+    tracers: Mutex<Vec<RecordWriter>>,
 }
 
 /// Tracers at a time; each holds a pipe's memory.
 const MOST_TRACERS: usize = 8;
 
 /// One container.
-struct Container {
+struct ServedContainer {
     identity: Identity,
     /// By which the manager's descriptors are told apart.
     number: u64,
     supervisor: Supervisor,
     /// Where its notifications in hand are kept, if they are.
-    slots: Option<Arc<Slots>>,
+    in_flight: Option<Arc<InFlight>>,
     listeners: AtomicU64,
 }
 
@@ -96,18 +96,18 @@ fn system(what: &'static str) -> impl FnOnce(Errno) -> Error {
 
 /// What a kept descriptor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
-    State,
-    Deaths,
+enum StoredFd {
+    Journal,
+    InodeEvents,
     Listener(u64),
     Monitor,
 }
 
-impl Kept {
+impl StoredFd {
     fn name(self, container: u64) -> String {
         match self {
-            Self::State => format!("container-{container}-state"),
-            Self::Deaths => format!("container-{container}-deaths"),
+            Self::Journal => format!("container-{container}-state"),
+            Self::InodeEvents => format!("container-{container}-deaths"),
             Self::Listener(number) => format!("container-{container}-listener-{number}"),
             Self::Monitor => format!("container-{container}-monitor"),
         }
@@ -116,8 +116,8 @@ impl Kept {
     fn parse(name: &str) -> Option<(u64, Self)> {
         let (container, what) = name.strip_prefix("container-")?.split_once('-')?;
         let what = match what {
-            "state" => Self::State,
-            "deaths" => Self::Deaths,
+            "state" => Self::Journal,
+            "deaths" => Self::InodeEvents,
             "monitor" => Self::Monitor,
             listener => Self::Listener(listener.strip_prefix("listener-")?.parse().ok()?),
         };
@@ -128,16 +128,16 @@ impl Kept {
 impl Agent {
     /// An agent without containers, which keeps what a successor needs with this manager.
     pub fn new(manager: Option<Manager>) -> Self {
-        let watches = Arc::new(Watches::of_host());
+        let watches = Arc::new(WatchQuota::of_host());
         Self { containers: Mutex::default(), manager, next: AtomicU64::new(0), watches, tracers: Mutex::default() }
     }
 
     /// Takes over what was passed to this process: the containers of an earlier agent, and sockets, which are returned.
     pub fn take_over(self: &Arc<Self>, passed: Vec<(String, OwnedFd)>) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
-        let mut kept: HashMap<u64, Vec<(Kept, OwnedFd)>> = HashMap::new();
+        let mut kept: HashMap<u64, Vec<(StoredFd, OwnedFd)>> = HashMap::new();
         for (name, fd) in passed {
-            if let Some((container, what)) = Kept::parse(&name) {
+            if let Some((container, what)) = StoredFd::parse(&name) {
                 kept.entry(container).or_default().push((what, fd));
                 continue;
             }
@@ -157,38 +157,38 @@ impl Agent {
         endpoints
     }
 
-    fn restore(self: &Arc<Self>, number: u64, descriptors: Vec<(Kept, OwnedFd)>) -> Result<(), Error> {
-        let (mut state, mut deaths, mut channels) = (None, None, Vec::new());
+    fn restore(self: &Arc<Self>, number: u64, descriptors: Vec<(StoredFd, OwnedFd)>) -> Result<(), Error> {
+        let (mut state, mut inode_events, mut channels) = (None, None, Vec::new());
         for (what, fd) in descriptors {
             match what {
-                Kept::State => state = Some(fd),
-                Kept::Deaths => deaths = Some(fd),
+                StoredFd::Journal => state = Some(fd),
+                StoredFd::InodeEvents => inode_events = Some(fd),
                 channel => channels.push((channel, fd)),
             }
         }
-        let lacking = || system("looking for its store")(Errno::NOENT);
-        let (state, deaths) = (state.ok_or_else(lacking)?, deaths.ok_or_else(lacking)?);
-        let (store, identity, node, records) = Store::open(state).map_err(system("reading its store"))?;
-        let slots = Arc::clone(store.slots());
-        let mut table = Table::restore(deaths, store, &records).map_err(system("making its table"))?;
+        let lacking = || system("looking for its journal")(Errno::NOENT);
+        let (state, inode_events) = (state.ok_or_else(lacking)?, inode_events.ok_or_else(lacking)?);
+        let (journal, identity, node, entries) = Journal::open(state).map_err(system("reading its journal"))?;
+        let in_flight = Arc::clone(journal.in_flight());
+        let mut table = RegionTable::restore(inode_events, journal, &entries).map_err(system("making its table"))?;
         let regions = table.len();
-        table.take_part(Arc::clone(&self.watches));
-        let origin = Origin::restore(Device::new(node.and_then(|node| node.node())), table);
-        let container = Arc::new(Container {
-            supervisor: Supervisor::new(origin).map_err(system("making an eventfd"))?,
+        table.share_watches(Arc::clone(&self.watches));
+        let tenant = Tenant::restore(Device::new(node.and_then(|node| node.node())), table);
+        let container = Arc::new(ServedContainer {
+            supervisor: Supervisor::new(tenant).map_err(system("making an eventfd"))?,
             number,
-            slots: Some(Arc::clone(&slots)),
+            in_flight: Some(Arc::clone(&in_flight)),
             listeners: AtomicU64::new(0),
             identity,
         });
         for (what, fd) in channels {
-            let Kept::Listener(place) = what else {
-                container.supervisor.add(Arc::new(Monitor::new(fd).marking(container.slots.clone())));
+            let StoredFd::Listener(place) = what else {
+                container.supervisor.add(Arc::new(Monitor::new(fd).marking(container.in_flight.clone())));
                 continue;
             };
             container.listeners.fetch_max(place + 1, Ordering::Relaxed);
             let listener = Listener::new(fd).map_err(system("asking for seccomp's sizes"))?;
-            let channel = Arc::new(KeptListener::new(listener, Arc::clone(&slots), place));
+            let channel = Arc::new(JournaledListener::new(listener, Arc::clone(&in_flight), place));
             for request in channel.left_over() {
                 // What the agent before died over may hold this one up as well: each by itself.
                 let (container, channel) = (Arc::clone(&container), Arc::clone(&channel));
@@ -252,7 +252,7 @@ impl Agent {
         let oci::Handover { listener, process } = handover;
         let identity = Identity { user, id: process.container };
         tracing::info!(container = %identity, pid = process.pid, first = process.is_first, "a listener");
-        let known = |containers: &HashMap<Identity, Arc<Container>>| {
+        let known = |containers: &HashMap<Identity, Arc<ServedContainer>>| {
             containers.get(&identity).filter(|_| !process.is_first).cloned()
         };
         // Looked into before the lock is taken: the file system of a container whose programs run already may block for as
@@ -287,16 +287,16 @@ impl Agent {
         let id = format!("{}#{}", String::from_utf8_lossy(&first.cookie), first.init);
         let container = self.new_container(Identity { user: peer.user, id }, device_of(first.init))?;
         tracing::info!(container = %container.identity, "a monitor");
-        self.keep(&Kept::Monitor.name(container.number), monitor.as_fd());
+        self.keep(&StoredFd::Monitor.name(container.number), monitor.as_fd());
         self.settle();
-        container.supervisor.add(Arc::new(monitor.marking(container.slots.clone())));
+        container.supervisor.add(Arc::new(monitor.marking(container.in_flight.clone())));
         self.admit(&mut self.containers(), &container);
         self.supervise(&container);
         Ok(())
     }
 
     /// Enters a container, before its first call is answered.
-    fn admit(&self, containers: &mut HashMap<Identity, Arc<Container>>, container: &Arc<Container>) {
+    fn admit(&self, containers: &mut HashMap<Identity, Arc<ServedContainer>>, container: &Arc<ServedContainer>) {
         self.tracers().iter().for_each(|pipe| container.supervisor.trace(pipe.clone()));
         containers.insert(container.identity.clone(), Arc::clone(container));
     }
@@ -304,11 +304,11 @@ impl Agent {
     /// Tells whoever connected, from now on, what is answered in any container.
     fn take_tracer(&self, connection: &OwnedFd) -> Result<(), Error> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(system("making a pipe"))?;
-        let pipe = Pipe::new(writer).map_err(system("making a pipe"))?;
+        let pipe = RecordWriter::new(writer).map_err(system("making a pipe"))?;
         {
             let containers = self.containers();
             let mut tracers = self.tracers();
-            tracers.retain(Pipe::has_reader);
+            tracers.retain(RecordWriter::has_reader);
             if tracers.len() >= MOST_TRACERS {
                 return Err(system("taking one more tracer")(Errno::USERS));
             }
@@ -318,44 +318,44 @@ impl Agent {
         give(connection, &reader).map_err(system("giving a tracer its pipe"))
     }
 
-    fn tracers(&self) -> MutexGuard<'_, Vec<Pipe>> {
+    fn tracers(&self) -> MutexGuard<'_, Vec<RecordWriter>> {
         lock(&self.tracers)
     }
 
-    fn new_container(&self, identity: Identity, device: Device) -> Result<Arc<Container>, Error> {
+    fn new_container(&self, identity: Identity, device: Device) -> Result<Arc<ServedContainer>, Error> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let node = SavedNode::of(&device);
         let watches = "making an inotify instance (fs.inotify.max_user_instances is the limit)";
-        let mut origin = Origin::new(device, Fidelity::Full).map_err(system(watches))?;
-        origin.table().take_part(Arc::clone(&self.watches));
-        let mut slots = None;
+        let mut tenant = Tenant::new(device, Fidelity::Full).map_err(system(watches))?;
+        tenant.table().share_watches(Arc::clone(&self.watches));
+        let mut in_flight = None;
         if self.manager.is_some() {
-            let container = Record::Container { identity: identity.clone(), node };
-            let store = Store::new(container).map_err(system("making a store"))?;
-            slots = Some(Arc::clone(store.slots()));
-            self.keep(&Kept::State.name(number), store.as_fd());
-            self.keep(&Kept::Deaths.name(number), origin.table().as_fd());
-            origin.table().keep_in(store);
+            let container = Entry::Container { identity: identity.clone(), node };
+            let journal = Journal::new(container).map_err(system("making a journal"))?;
+            in_flight = Some(Arc::clone(journal.in_flight()));
+            self.keep(&StoredFd::Journal.name(number), journal.as_fd());
+            self.keep(&StoredFd::InodeEvents.name(number), tenant.table().as_fd());
+            tenant.table().write_to(journal);
         }
-        let supervisor = Supervisor::new(origin).map_err(system("making an eventfd"))?;
-        Ok(Arc::new(Container { identity, number, supervisor, slots, listeners: AtomicU64::new(0) }))
+        let supervisor = Supervisor::new(tenant).map_err(system("making an eventfd"))?;
+        Ok(Arc::new(ServedContainer { identity, number, supervisor, in_flight, listeners: AtomicU64::new(0) }))
     }
 
     /// Serves one more listener of a container, once it is kept.
-    fn add_listener(&self, container: &Container, listener: OwnedFd) -> Result<(), Error> {
+    fn add_listener(&self, container: &ServedContainer, listener: OwnedFd) -> Result<(), Error> {
         let number = container.listeners.fetch_add(1, Ordering::Relaxed);
-        self.keep(&Kept::Listener(number).name(container.number), &listener);
+        self.keep(&StoredFd::Listener(number).name(container.number), &listener);
         self.settle();
         let listener = Listener::new(listener).map_err(system("asking for seccomp's sizes"))?;
-        container.supervisor.add(match &container.slots {
-            Some(slots) => Arc::new(KeptListener::new(listener, Arc::clone(slots), number)),
+        container.supervisor.add(match &container.in_flight {
+            Some(in_flight) => Arc::new(JournaledListener::new(listener, Arc::clone(in_flight), number)),
             None => Arc::new(listener),
         });
         Ok(())
     }
 
     /// Answers a container's calls until its last process is gone.
-    fn supervise(&self, container: &Arc<Container>) {
+    fn supervise(&self, container: &Arc<ServedContainer>) {
         loop {
             if let Err(error) = container.supervisor.run() {
                 tracing::error!(container = %container.identity, %error, "waiting for notifications");
@@ -369,8 +369,8 @@ impl Agent {
                 break;
             }
         }
-        let listeners = (0..container.listeners.load(Ordering::Relaxed)).map(Kept::Listener);
-        for what in [Kept::State, Kept::Deaths, Kept::Monitor].into_iter().chain(listeners) {
+        let listeners = (0..container.listeners.load(Ordering::Relaxed)).map(StoredFd::Listener);
+        for what in [StoredFd::Journal, StoredFd::InodeEvents, StoredFd::Monitor].into_iter().chain(listeners) {
             self.forget(&what.name(container.number));
         }
         tracing::info!(container = %container.identity, "ended");
@@ -405,7 +405,7 @@ impl Agent {
         }
     }
 
-    fn containers(&self) -> MutexGuard<'_, HashMap<Identity, Arc<Container>>> {
+    fn containers(&self) -> MutexGuard<'_, HashMap<Identity, Arc<ServedContainer>>> {
         lock(&self.containers)
     }
 }
@@ -457,17 +457,19 @@ fn start<R: Send + 'static>(name: &str, work: impl FnOnce() -> R + Send + 'stati
 
 #[cfg(test)]
 mod tests {
-    use super::Kept;
+    use super::StoredFd;
 
     #[test]
     fn kept_descriptors_are_known_by_their_names() {
-        for what in [Kept::State, Kept::Deaths, Kept::Monitor, Kept::Listener(0), Kept::Listener(17)] {
-            assert_eq!(Kept::parse(&what.name(42)), Some((42, what)));
+        for what in
+            [StoredFd::Journal, StoredFd::InodeEvents, StoredFd::Monitor, StoredFd::Listener(0), StoredFd::Listener(17)]
+        {
+            assert_eq!(StoredFd::parse(&what.name(42)), Some((42, what)));
         }
         for name in
             ["", "ashmem-agent.socket", "container-", "container-x-state", "container-1-listener-", "container-1-x"]
         {
-            assert_eq!(Kept::parse(name), None, "{name}");
+            assert_eq!(StoredFd::parse(name), None, "{name}");
         }
     }
 }

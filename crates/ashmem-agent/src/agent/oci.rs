@@ -29,12 +29,12 @@ pub struct Handover {
     /// The listener.
     pub listener: OwnedFd,
     /// Whose it is.
-    pub process: Process,
+    pub process: ContainerProcess,
 }
 
 /// What is used of a `ContainerProcessState`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
+pub struct ContainerProcess {
     /// The container's id, unique in its runtime.
     pub container: String,
     /// The process that loaded the filter, as the runtime sees it; 0 if it does not say.
@@ -78,16 +78,16 @@ pub enum Error {
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct OciMessage {
     #[serde(default)]
     fds: Vec<String>,
     #[serde(default)]
     pid: i32,
-    state: State,
+    state: OciState,
 }
 
 #[derive(Deserialize)]
-struct State {
+struct OciState {
     id: String,
     #[serde(default)]
     status: String,
@@ -109,9 +109,9 @@ pub fn receive(connection: impl AsFd) -> Result<Brought, Error> {
 ///
 /// # Errors
 /// [`Error::Message`], [`Error::Descriptors`].
-pub fn parse(bytes: &[u8], descriptors: usize) -> Result<(Process, usize), Error> {
+pub fn parse(bytes: &[u8], descriptors: usize) -> Result<(ContainerProcess, usize), Error> {
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    let message: Message = serde_json::from_slice(&bytes[..end])?;
+    let message: OciMessage = serde_json::from_slice(&bytes[..end])?;
     if message.fds.len() != descriptors {
         return Err(Error::Descriptors("names another number of descriptors than came with it"));
     }
@@ -124,12 +124,12 @@ pub fn parse(bytes: &[u8], descriptors: usize) -> Result<(Process, usize), Error
     }
     let pid = if message.pid > 0 { message.pid } else { message.state.pid.max(0) };
     let is_first = message.state.status == "creating";
-    Ok((Process { container: message.state.id, pid, is_first }, place))
+    Ok((ContainerProcess { container: message.state.id, pid, is_first }, place))
 }
 
 /// Reads until the message is whole. Its end is not waited for: runc up to 1.1 at least keeps the connection for as long
 /// as its own process lives. None: it is a tracer's.
-fn read(connection: impl AsFd) -> Result<Option<(Process, usize, Vec<OwnedFd>)>, Error> {
+fn read(connection: impl AsFd) -> Result<Option<(ContainerProcess, usize, Vec<OwnedFd>)>, Error> {
     let deadline = Instant::now() + PATIENCE;
     let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
     let mut room = vec![0; 64 << 10];
@@ -201,10 +201,10 @@ mod tests {
     #[test]
     fn messages_of_different_runtimes_are_understood() {
         let (process, place) = parse(RUNC.as_bytes(), 1).expect("runc's");
-        assert_eq!((process, place), (Process { container: "one".into(), pid: 4711, is_first: true }, 0));
+        assert_eq!((process, place), (ContainerProcess { container: "one".into(), pid: 4711, is_first: true }, 0));
         let crun = "{\n  \"ociVersion\": \"0.2.0\",\n  \"fds\": [\"other\", \"seccompFd\"],\n  \"pid\": 0,\n  \"state\": {\n    \"id\": \"two\", \"status\": \"running\", \"pid\": 12\n  }\n}\n\0";
         let (process, place) = parse(crun.as_bytes(), 2).expect("crun's");
-        assert_eq!((process, place), (Process { container: "two".into(), pid: 12, is_first: false }, 1));
+        assert_eq!((process, place), (ContainerProcess { container: "two".into(), pid: 12, is_first: false }, 1));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::ids::Key;
 
 /// What a caller's descriptor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A region of this origin.
+pub(crate) enum FdKind {
+    /// A region of this tenant.
     Region(Key),
     /// A memfd that is none.
     Memfd,
@@ -18,13 +18,13 @@ pub(crate) enum Kind {
 }
 
 /// A copy of a caller's descriptor, for as long as its request takes.
-pub(crate) struct Held {
+pub(crate) struct InspectedFd {
     pub(crate) fd: OwnedFd,
     pub(crate) number: RawFd,
     pub(crate) inode: u64,
     pub(crate) size: u64,
     pub(crate) flags: OFlags,
-    pub(crate) kind: Kind,
+    pub(crate) kind: FdKind,
     /// Its memory was just made under the name that is being set.
     pub(crate) is_named: bool,
 }

@@ -4,16 +4,16 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use ashmem_proc::process::{descriptor_stat, descriptors, processes};
 
-use crate::emulation::Origin;
+use crate::emulation::Tenant;
 use crate::ids::Key;
 
-impl Origin {
+impl Tenant {
     /// A copy of some client's descriptor of the memory that the region's mappings show; `None` if no process that can be
     /// seen has one. The last caller is asked first, then every process.
     pub(crate) fn descriptor_of(&mut self, key: Key) -> Option<OwnedFd> {
         let (region, _) = self.table.region(key)?;
-        let (holder, inode) = (region.holder, region.inode);
-        self.descriptor_if(holder.tid, holder.fd, inode).or_else(|| self.search(inode))
+        let (last_caller, inode) = (region.last_caller, region.inode);
+        self.descriptor_if(last_caller.tid, last_caller.fd, inode).or_else(|| self.search(inode))
     }
 
     fn descriptor_if(&mut self, tid: i32, number: RawFd, inode: u64) -> Option<OwnedFd> {

@@ -4,38 +4,45 @@ use ashmem_core::abi::{self, NAME_LEN, Request};
 use ashmem_core::region::Prot;
 use rustix::io::Errno;
 
-use crate::emulation::Origin;
+use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
-use crate::emulation::descriptor::Held;
-use crate::emulation::descriptor::Kind;
+use crate::emulation::descriptor::FdKind;
+use crate::emulation::descriptor::InspectedFd;
 use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
 use crate::regions::memfd;
 use crate::regions::region::{host, stored_name};
 use crate::target::{Target, is_host_administrator, read_implies_exec};
 
-impl Origin {
+impl Tenant {
     /// ioctl(2) with the device's type byte.
     pub(crate) fn ioctl(&mut self, target: &Target<'_>, fd: i32, request: Option<Request>, arg: Argument) -> Outcome {
         let name = if let Argument::Name(Ok(name)) = &arg { name.as_slice() } else { b"" };
-        let Some(held) = self.look_naming(target, fd, name) else { return Outcome::CONTINUE };
-        match (held.kind, request) {
-            (Kind::Region(key), Some(request)) => {
+        let Some(inspected) = self.inspect_naming(target, fd, name) else { return Outcome::CONTINUE };
+        match (inspected.kind, request) {
+            (FdKind::Region(key), Some(request)) => {
                 if let Some(answer) = self.table.recovered(target.id()) {
                     return answer.outcome();
                 }
                 let pin = arg.known_pin();
-                let outcome = self.region_ioctl(target, held, key, request, arg);
+                let outcome = self.region_ioctl(target, inspected, key, request, arg);
                 self.table.note_ioctl(key, request, pin, target.id(), &outcome);
                 outcome
             }
-            (Kind::Region(_), None) => Outcome::errno(Errno::NOTTY),
-            (Kind::Memfd, Some(request)) => memfd_ioctl(target, &held, request),
+            (FdKind::Region(_), None) => Outcome::errno(Errno::NOTTY),
+            (FdKind::Memfd, Some(request)) => memfd_ioctl(target, &inspected, request),
             _ => Outcome::CONTINUE,
         }
     }
 
-    fn region_ioctl(&mut self, target: &Target<'_>, held: Held, key: Key, request: Request, arg: Argument) -> Outcome {
+    fn region_ioctl(
+        &mut self,
+        target: &Target<'_>,
+        inspected: InspectedFd,
+        key: Key,
+        request: Request,
+        arg: Argument,
+    ) -> Outcome {
         if request == Request::PurgeAllCaches {
             return self.purge_all(target);
         }
@@ -48,7 +55,7 @@ impl Origin {
                 };
                 let mut stored = stored_name(name.clone());
                 match region.state.set_name(&region.facts, &mut stored) {
-                    Ok(()) => self.show_name(target, held, key, &name),
+                    Ok(()) => self.show_name(target, inspected, key, &name),
                     Err(error) => return Outcome::errno(host(error)),
                 }
                 Outcome::ZERO
@@ -70,7 +77,7 @@ impl Origin {
                 self.exec_withheld |= now.is_ok_and(|now| !now.contains(Prot::EXEC));
                 match now {
                     Ok(now) if now.contains(Prot::WRITE) => Outcome::ZERO,
-                    Ok(_) => Outcome::value(memfd::forbid_writing(&held.fd).map(|()| 0)),
+                    Ok(_) => Outcome::value(memfd::forbid_writing(&inspected.fd).map(|()| 0)),
                     Err(error) => Outcome::errno(host(error)),
                 }
             }
@@ -94,10 +101,10 @@ impl Origin {
 }
 
 /// A memfd that the program made itself (SH-01 to SH-09): what Android 16's libcutils asks to see whether it may use one.
-fn memfd_ioctl(target: &Target<'_>, held: &Held, request: Request) -> Outcome {
+fn memfd_ioctl(target: &Target<'_>, inspected: &InspectedFd, request: Request) -> Outcome {
     match request {
         Request::SetName(_) | Request::SetSize(_) => Outcome::errno(Errno::INVAL),
-        Request::GetName(address) => match memfd::name(&held.fd) {
+        Request::GetName(address) => match memfd::name(&inspected.fd) {
             Some(mut bytes) => {
                 bytes.truncate(NAME_LEN - 1);
                 bytes.push(0);
@@ -105,16 +112,16 @@ fn memfd_ioctl(target: &Target<'_>, held: &Held, request: Request) -> Outcome {
             }
             None => Outcome::errno(Errno::INVAL),
         },
-        Request::GetSize => Outcome::value(Ok(as_int(held.size))),
+        Request::GetSize => Outcome::value(Ok(as_int(inspected.size))),
         Request::GetProtMask => {
-            let write = if memfd::is_writable(&held.fd) { libc::PROT_WRITE } else { 0 };
+            let write = if memfd::is_writable(&inspected.fd) { libc::PROT_WRITE } else { 0 };
             Outcome::value(Ok((libc::PROT_READ | libc::PROT_EXEC | write).into()))
         }
         Request::SetProtMask(mask) => {
-            let (write, writable) = (mask & libc::PROT_WRITE as u64 != 0, memfd::is_writable(&held.fd));
+            let (write, writable) = (mask & libc::PROT_WRITE as u64 != 0, memfd::is_writable(&inspected.fd));
             Outcome::value(match (write, writable) {
                 (true, false) => Err(Errno::INVAL),
-                (false, true) => memfd::forbid_writing_by(&held.fd).map(|()| 0),
+                (false, true) => memfd::forbid_writing_by(&inspected.fd).map(|()| 0),
                 _ => Ok(0),
             })
         }
@@ -122,7 +129,7 @@ fn memfd_ioctl(target: &Target<'_>, held: &Held, request: Request) -> Outcome {
         Request::GetPinStatus(_) => Outcome::value(Ok(abi::IS_PINNED)),
         Request::PurgeAllCaches if is_host_administrator(target.tid()) => Outcome::ZERO,
         Request::PurgeAllCaches => Outcome::errno(Errno::PERM),
-        Request::GetFileId { address, bytes } => file_id(address, bytes, held.inode),
+        Request::GetFileId { address, bytes } => file_id(address, bytes, inspected.inode),
     }
 }
 

@@ -7,13 +7,13 @@ use ashmem_core::store::Store;
 use rustix::fs::{OFlags, SealFlags};
 use rustix::io::{Errno, Result};
 
-use crate::emulation::Origin;
-use crate::emulation::descriptor::Held;
-use crate::emulation::descriptor::Kind;
+use crate::emulation::Tenant;
+use crate::emulation::descriptor::FdKind;
+use crate::emulation::descriptor::InspectedFd;
 use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
 use crate::regions::memfd;
-use crate::regions::region::{Region, host};
+use crate::regions::region::{EmulatedRegion, host};
 use crate::seccomp::syscalls::Mmap;
 use crate::target::{Target, read_implies_exec};
 
@@ -21,15 +21,15 @@ const MAP_TYPE: u32 = libc::MAP_TYPE as u32;
 const MAP_PRIVATE: u32 = libc::MAP_PRIVATE as u32;
 const PROT_WRITE: u32 = libc::PROT_WRITE as u32;
 
-impl Origin {
+impl Tenant {
     /// mmap(2) of a descriptor.
     pub(crate) fn mmap(&mut self, target: &Target<'_>, call: Mmap) -> Outcome {
-        let Some(held) = self.look(target, call.fd) else { return Outcome::CONTINUE };
-        let Kind::Region(key) = held.kind else { return Outcome::CONTINUE };
-        if self.kernel_refuses(&held, call) {
+        let Some(inspected) = self.inspect(target, call.fd) else { return Outcome::CONTINUE };
+        let FdKind::Region(key) = inspected.kind else { return Outcome::CONTINUE };
+        if self.kernel_refuses(&inspected, call) {
             return Outcome::CONTINUE;
         }
-        match self.map(target, &held, key, call) {
+        match self.map(target, &inspected, key, call) {
             Ok(()) if call.flags & MAP_TYPE == MAP_PRIVATE => Outcome::MapAnonymous(call),
             Ok(()) => Outcome::CONTINUE,
             Err(error) => Outcome::errno(error),
@@ -37,8 +37,8 @@ impl Origin {
     }
 
     /// The checks that come before the device's (MMAP-01, MMAP-17): what they refuse must not count as mapped.
-    fn kernel_refuses(&mut self, held: &Held, call: Mmap) -> bool {
-        let mode = held.flags & OFlags::RWMODE;
+    fn kernel_refuses(&mut self, inspected: &InspectedFd, call: Mmap) -> bool {
+        let mode = inspected.flags & OFlags::RWMODE;
         let shared = call.flags & MAP_TYPE != MAP_PRIVATE;
         let writes = call.prot & PROT_WRITE != 0;
         call.len == 0
@@ -48,7 +48,7 @@ impl Origin {
             || (shared && writes && mode != OFlags::RDWR)
     }
 
-    fn map(&mut self, target: &Target<'_>, held: &Held, key: Key, call: Mmap) -> Result<()> {
+    fn map(&mut self, target: &Target<'_>, inspected: &InspectedFd, key: Key, call: Mmap) -> Result<()> {
         let Some((region, arena)) = self.table.region(key) else { return Ok(()) };
         let page = arena.page_size();
         let mut prot = Prot::from_bits(call.prot);
@@ -65,8 +65,8 @@ impl Origin {
         }
         let mapping = region.state.map(&region.facts, page, len, prot).map_err(host)?;
         let size = region.facts.size();
-        let newer = self.newer_memory(target, held, key);
-        let memory = newer.as_ref().unwrap_or(&held.fd);
+        let newer = self.newer_memory(target, inspected, key);
+        let memory = newer.as_ref().unwrap_or(&inspected.fd);
         if mapping.creates_backing {
             if i64::try_from(size).is_err() {
                 return Err(Errno::INVAL);
@@ -77,10 +77,10 @@ impl Origin {
             memfd::set_size(memory, size)?;
         }
         let Some((region, _)) = self.table.region(key) else { return Ok(()) };
-        let moved = newer.is_none() && region.inode != held.inode;
+        let moved = newer.is_none() && region.inode != inspected.inode;
         if moved {
             // Nobody holds the newer memory any more: this one stands for the region from now on.
-            region.inode = held.inode;
+            region.inode = inspected.inode;
             make_like_first(memory, region)?;
         }
         region.state.set_mapped(&region.facts);
@@ -92,18 +92,18 @@ impl Origin {
 
     /// The memory that the region's other mappings show, put behind the caller's descriptor where that still has an
     /// older one: so it is where the name was set through another descriptor.
-    fn newer_memory(&mut self, target: &Target<'_>, held: &Held, key: Key) -> Option<OwnedFd> {
-        if self.table.region(key)?.0.inode == held.inode {
+    fn newer_memory(&mut self, target: &Target<'_>, inspected: &InspectedFd, key: Key) -> Option<OwnedFd> {
+        if self.table.region(key)?.0.inode == inspected.inode {
             return None;
         }
-        let newer = memfd::reopen(self.descriptor_of(key)?, held.flags).ok()?;
-        self.replace(target, held.number, &newer).ok()?;
+        let newer = memfd::reopen(self.descriptor_of(key)?, inspected.flags).ok()?;
+        self.replace(target, inspected.number, &newer).ok()?;
         Some(newer)
     }
 }
 
 /// Gives a memory that comes to stand for a region what the first one got.
-fn make_like_first(memory: impl AsFd, region: &Region) -> Result<()> {
+fn make_like_first(memory: impl AsFd, region: &EmulatedRegion) -> Result<()> {
     let seals = rustix::fs::fcntl_get_seals(&memory)?;
     if region.facts.is_mapped() && !seals.contains(SealFlags::GROW) {
         memfd::set_size(&memory, region.facts.size())?;

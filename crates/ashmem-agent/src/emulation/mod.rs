@@ -1,4 +1,4 @@
-//! One origin: a program with all its descendants, or a container. Its regions are its own; no request of another origin
+//! One tenant: a program with all its descendants, or a container. Its regions are its own; no request of another tenant
 //! ever meets them.
 
 pub(crate) mod argument;
@@ -19,20 +19,20 @@ use ashmem_core::abi::{DEFAULT_NAME, NAME_PREFIX};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Result;
 
-use self::descriptor::{Held, Kind};
+use self::descriptor::{FdKind, InspectedFd};
 use crate::ids::Key;
-use crate::journal::Record;
+use crate::journal::Entry;
 use crate::notification::Injection;
 use crate::regions::memfd;
 use crate::regions::node::Device;
-use crate::regions::region::{Holder, Region};
-use crate::regions::table::Table;
+use crate::regions::region::{EmulatedRegion, LastCaller};
+use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
 use crate::target::{Target, Threads, closes_on_exec};
 
-/// Everything the agent knows of one origin.
-pub struct Origin {
-    pub(crate) table: Table,
+/// Everything the agent knows of one tenant.
+pub struct Tenant {
+    pub(crate) table: RegionTable,
     pub(crate) threads: Threads,
     pub(crate) device: Device,
     pub(crate) fidelity: Fidelity,
@@ -40,17 +40,17 @@ pub struct Origin {
     pub(crate) exec_withheld: bool,
 }
 
-impl Origin {
-    /// An origin without regions.
+impl Tenant {
+    /// An tenant without regions.
     ///
     /// # Errors
     /// Those of [`Table::new`].
     pub fn new(device: Device, fidelity: Fidelity) -> Result<Self> {
-        Ok(Self { table: Table::new()?, threads: Threads::default(), device, fidelity, exec_withheld: false })
+        Ok(Self { table: RegionTable::new()?, threads: Threads::default(), device, fidelity, exec_withheld: false })
     }
 
     /// Its regions.
-    pub fn table(&mut self) -> &mut Table {
+    pub fn table(&mut self) -> &mut RegionTable {
         &mut self.table
     }
 
@@ -61,12 +61,12 @@ impl Origin {
 
     /// Looks at one of the caller's descriptors. `None`: it has none, or it may not be looked at; then the kernel shall
     /// run the call, which it refuses or which is not ours.
-    pub(crate) fn look(&mut self, target: &Target<'_>, number: RawFd) -> Option<Held> {
-        self.look_naming(target, number, b"")
+    pub(crate) fn inspect(&mut self, target: &Target<'_>, number: RawFd) -> Option<InspectedFd> {
+        self.inspect_naming(target, number, b"")
     }
 
     /// The same on the way to SET_NAME: an open of the node that becomes a region now gets its memory under that name.
-    pub(crate) fn look_naming(&mut self, target: &Target<'_>, number: RawFd, name: &[u8]) -> Option<Held> {
+    pub(crate) fn inspect_naming(&mut self, target: &Target<'_>, number: RawFd, name: &[u8]) -> Option<InspectedFd> {
         if number < 0 {
             return None;
         }
@@ -78,48 +78,48 @@ impl Origin {
         }
         let flags = rustix::fs::fcntl_getfl(&fd).ok()?;
         let (inode, size) = (stat.st_ino, stat.st_size as u64);
-        let held = |fd, kind| Held { fd, number, inode, size, flags, kind, is_named: false };
+        let inspected = |fd, kind| InspectedFd { fd, number, inode, size, flags, kind, is_named: false };
         if flags.contains(OFlags::PATH) {
-            return Some(held(fd, Kind::Foreign));
+            return Some(inspected(fd, FdKind::Foreign));
         }
         if stat.st_dev == self.table.device() {
-            let Some(key) = self.table.find(stat.st_ino) else { return Some(held(fd, Kind::Memfd)) };
+            let Some(key) = self.table.find(stat.st_ino) else { return Some(inspected(fd, FdKind::Memfd)) };
             if let Some((region, _)) = self.table.region(key) {
-                region.holder = Holder { tid: target.tid(), fd: number };
+                region.last_caller = LastCaller { tid: target.tid(), fd: number };
             }
-            return Some(held(fd, Kind::Region(key)));
+            return Some(inspected(fd, FdKind::Region(key)));
         }
         if self.device.is_placeholder(&fd, stat.st_dev, stat.st_ino) {
             return self.adopt(target, number, flags, name);
         }
-        Some(held(fd, Kind::Foreign))
+        Some(inspected(fd, FdKind::Foreign))
     }
 
     /// Makes a new region, whose memory only the descriptor that is returned holds; `opening` is the request that it answers.
     pub(crate) fn create(
         &mut self,
         opening: Option<u64>,
-        holder: Holder,
+        last_caller: LastCaller,
         flags: OFlags,
         name: &[u8],
     ) -> Result<(OwnedFd, Key)> {
         if name.is_empty()
-            && let Some((memory, key)) = self.table.admit_ready(opening, || Region::new(holder))?
+            && let Some((memory, key)) = self.table.admit_pooled(opening, || EmulatedRegion::new(last_caller))?
         {
             return Ok((memfd::reopen(memory, flags)?, key));
         }
         let memory = memfd::create(&shown_name(name))?;
-        let key = self.table.admit(opening, &memory, Region::new(holder))?;
+        let key = self.table.admit(opening, &memory, EmulatedRegion::new(last_caller))?;
         Ok((memfd::reopen(memory, flags)?, key))
     }
 
     /// Turns an open that ended at the node, without a notification, into a region.
-    fn adopt(&mut self, target: &Target<'_>, number: RawFd, flags: OFlags, name: &[u8]) -> Option<Held> {
-        let holder = Holder { tid: target.tid(), fd: number };
-        let (fd, key) = self.create(None, holder, flags, name).ok()?;
+    fn adopt(&mut self, target: &Target<'_>, number: RawFd, flags: OFlags, name: &[u8]) -> Option<InspectedFd> {
+        let last_caller = LastCaller { tid: target.tid(), fd: number };
+        let (fd, key) = self.create(None, last_caller, flags, name).ok()?;
         self.replace(target, number, &fd).ok()?;
         let inode = rustix::fs::fstat(&fd).ok()?.st_ino;
-        Some(Held { fd, number, inode, size: 0, flags, kind: Kind::Region(key), is_named: !name.is_empty() })
+        Some(InspectedFd { fd, number, inode, size: 0, flags, kind: FdKind::Region(key), is_named: !name.is_empty() })
     }
 
     /// Puts another file behind a caller's descriptor; whether it closes on exec stays as it is.
@@ -131,16 +131,16 @@ impl Origin {
     /// Shows a region's name in the mappings to come. A memfd's name is fixed when it is made, so the caller's descriptor
     /// gets a new one, which takes the old one's place if the old one dies of it. If it does not, others hold it too, and
     /// since all must share one memory the caller gets the old one back: then the name is kept, only not shown.
-    pub(crate) fn show_name(&mut self, target: &Target<'_>, held: Held, key: Key, name: &[u8]) {
-        if held.is_named {
+    pub(crate) fn show_name(&mut self, target: &Target<'_>, inspected: InspectedFd, key: Key, name: &[u8]) {
+        if inspected.is_named {
             return;
         }
-        let fresh = memfd::create(&shown_name(name)).and_then(|memory| memfd::reopen(memory, held.flags));
+        let fresh = memfd::create(&shown_name(name)).and_then(|memory| memfd::reopen(memory, inspected.flags));
         let Ok(fresh) = fresh else { return };
         if self.table.watch(&fresh, key).is_err() {
             return;
         }
-        let Held { fd: old, inode, number, .. } = held;
+        let InspectedFd { fd: old, inode, number, .. } = inspected;
         let replaced = self.replace(target, number, &fresh);
         drop((old, fresh));
         if self.table.is_dead(inode) && replaced.is_ok() {
@@ -149,7 +149,7 @@ impl Origin {
         if let Some((region, _)) = self.table.region(key) {
             region.inode = inode;
         }
-        self.table.note(|| Record::Shown { key, inode });
+        self.table.note(|| Entry::Shown { key, inode });
         self.table.publish();
         if replaced.is_ok()
             && let Some(old) = self.search(inode)

@@ -9,11 +9,11 @@ use ashmem_core::region::Prot;
 use ashmem_proc::maps;
 use rustix::io::Errno;
 
-use crate::emulation::Origin;
+use crate::emulation::Tenant;
 use crate::emulation::outcome::Outcome;
 use crate::target::Target;
 
-impl Origin {
+impl Tenant {
     /// mprotect(2) with PROT_EXEC.
     pub(crate) fn protect(&mut self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
         // Programs that make code at run time call this often; the regions they have are rarely masked.

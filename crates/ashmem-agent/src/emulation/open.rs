@@ -6,15 +6,15 @@ use ashmem_proc::process::{descriptor_stat, descriptors};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::emulation::Origin;
-use crate::emulation::descriptor::Kind;
+use crate::emulation::Tenant;
+use crate::emulation::descriptor::FdKind;
 use crate::emulation::outcome::Outcome;
 use crate::regions::node::Device;
-use crate::regions::region::Holder;
+use crate::regions::region::LastCaller;
 use crate::seccomp::filter::Fidelity;
 use crate::target::{Target, closes_on_exec};
 
-impl Origin {
+impl Tenant {
     /// open(2) and its brothers.
     pub(crate) fn open(&mut self, target: &Target<'_>, dir: i32, path: &[u8], flags: OFlags) -> Outcome {
         if flags.contains(OFlags::PATH) {
@@ -33,11 +33,11 @@ impl Origin {
             return Outcome::value(Ok(number.into()));
         }
         // Its number in the caller is not known yet; the first request tells.
-        let holder = Holder { tid: target.tid(), fd: -1 };
-        match self.create(Some(target.id()), holder, flags, b"") {
+        let last_caller = LastCaller { tid: target.tid(), fd: -1 };
+        match self.create(Some(target.id()), last_caller, flags, b"") {
             Ok((fd, key)) => {
                 // Who only opens and closes lets the log grow as well.
-                self.table.shorten(target.id(), None);
+                self.table.compact_if_due(target.id(), None);
                 Outcome::Open { fd, close_on_exec: flags.contains(OFlags::CLOEXEC), key }
             }
             // The agent's limits are not the caller's, so its own table is not what is full.
@@ -49,7 +49,7 @@ impl Origin {
     /// The descriptor that this very open has already brought into the caller, if only its number did not get there: the
     /// agent before died in between, or a signal took the caller out of the call, which it now makes again.
     fn opened_already(&mut self, target: &Target<'_>, flags: OFlags) -> Option<RawFd> {
-        let key = self.table.openings.take(target.id(), target.tid())?;
+        let key = self.table.pending_opens.take(target.id(), target.tid())?;
         let (region, _) = self.table.region(key)?;
         let (inode, device) = (region.inode, self.table.device());
         let wanted = flags & OFlags::RWMODE;
@@ -71,6 +71,6 @@ impl Origin {
             return false;
         }
         let Some(number) = Device::own_descriptor(target.tid(), path) else { return false };
-        self.look(target, number).is_some_and(|held| matches!(held.kind, Kind::Region(_)))
+        self.inspect(target, number).is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
     }
 }

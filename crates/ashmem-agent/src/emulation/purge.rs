@@ -6,23 +6,23 @@ use std::os::fd::OwnedFd;
 use ashmem_core::pins;
 use rustix::io::Errno;
 
-use crate::emulation::Origin;
+use crate::emulation::Tenant;
 use crate::emulation::ioctl::as_int;
 use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
-use crate::journal::Record;
+use crate::journal::Entry;
 use crate::regions::memfd;
 use crate::target::{Target, is_host_administrator};
 
-impl Origin {
-    /// PURGE_ALL_CACHES, over this origin's regions.
+impl Tenant {
+    /// PURGE_ALL_CACHES, over this tenant's regions.
     pub(crate) fn purge_all(&mut self, target: &Target<'_>) -> Outcome {
         if !is_host_administrator(target.tid()) {
             return Outcome::errno(Errno::PERM);
         }
-        let holders = self.holders_of_purgeable();
+        let fds = self.fds_of_purgeable();
         let pages = self.table.arena().lru().pages();
-        self.punch(u64::MAX, &holders);
+        self.punch(u64::MAX, &fds);
         Outcome::value(Ok(as_int(pages)))
     }
 
@@ -31,8 +31,8 @@ impl Origin {
         if self.purgeable() == 0 {
             return 0;
         }
-        let holders = self.holders_of_purgeable();
-        self.punch(pages, &holders)
+        let fds = self.fds_of_purgeable();
+        self.punch(pages, &fds)
     }
 
     /// How many pages could be purged.
@@ -43,20 +43,20 @@ impl Origin {
 
     /// A descriptor of each region that has pages to purge. Where no process has one any more, the pages only live in
     /// mappings, and are never purged again (OPEN-08).
-    fn holders_of_purgeable(&mut self) -> HashMap<Key, OwnedFd> {
+    fn fds_of_purgeable(&mut self) -> HashMap<Key, OwnedFd> {
         self.table.reap();
         let keys: HashSet<Key> = self.purge_order().into_iter().map(|(_, key)| key).collect();
-        let mut holders = HashMap::new();
+        let mut fds = HashMap::new();
         for key in keys {
             if let Some(fd) = self.descriptor_of(key) {
-                holders.insert(key, fd);
+                fds.insert(key, fd);
             } else if let Some((region, arena)) = self.table.region(key) {
                 region.state.pins().clear(arena, region.facts.share());
-                self.table.note(|| Record::Cleared { key });
+                self.table.note(|| Entry::Cleared { key });
             }
         }
         self.table.publish();
-        holders
+        fds
     }
 
     fn purge_order(&mut self) -> Vec<(u32, Key)> {
@@ -66,19 +66,19 @@ impl Origin {
             .collect()
     }
 
-    fn punch(&mut self, pages: u64, holders: &HashMap<Key, OwnedFd>) -> u64 {
+    fn punch(&mut self, pages: u64, fds: &HashMap<Key, OwnedFd>) -> u64 {
         use ashmem_core::store::Store;
         let mut freed = 0;
         for (id, key) in self.purge_order() {
             if freed >= pages {
                 break;
             }
-            let Some(memory) = holders.get(&key) else { continue };
+            let Some(memory) = fds.get(&key) else { continue };
             let Some((_, arena)) = self.table.region(key) else { continue };
             let span = arena.range(id).span();
             // Before it happens: an agent that comes later may take pages for purged that are not, but never the contrary.
-            if self.table.store().is_some() && memfd::is_writable(memory) {
-                self.table.note(|| Record::Purged { key, first: span.first() });
+            if self.table.journal().is_some() && memfd::is_writable(memory) {
+                self.table.note(|| Entry::Purged { key, first: span.first() });
                 self.table.publish();
             }
             let Some((region, arena)) = self.table.region(key) else { continue };

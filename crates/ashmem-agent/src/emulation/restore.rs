@@ -8,73 +8,73 @@ use ashmem_core::region::{Prot, Refusal};
 use ashmem_core::store::Store as _;
 use rustix::io::Result;
 
-use crate::emulation::Origin;
+use crate::emulation::Tenant;
 use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
-use crate::journal::{Record, SavedAnswer, SavedNode, Store};
+use crate::journal::{Entry, Journal, SavedAnswer, SavedNode};
 use crate::notification::Answer;
-use crate::regions::node::{Device, Node};
-use crate::regions::region::{Holder, Region};
-use crate::regions::table::Table;
+use crate::regions::node::{Device, DeviceNode};
+use crate::regions::region::{EmulatedRegion, LastCaller};
+use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
 use crate::target::Threads;
 
 /// Nobody: who held a region is found anew.
-const UNKNOWN: Holder = Holder { tid: 0, fd: -1 };
+const UNKNOWN: LastCaller = LastCaller { tid: 0, fd: -1 };
 
-impl Table {
+impl RegionTable {
     /// The table that a store's records tell of, with the watches on its regions' inodes. What died while nobody looked is
     /// forgotten.
     ///
     /// # Errors
     /// Those of [`crate::regions::memfd::create`].
-    pub(crate) fn restore(deaths: OwnedFd, store: Store, records: &[Record]) -> Result<Self> {
-        let mut table = Self::with_watches(deaths)?;
-        records.iter().for_each(|record| table.replay(record));
-        table.forget_all_but_the_last(records, &store);
-        table.keep_in(store);
-        table.bury_missed();
+    pub(crate) fn restore(inode_events: OwnedFd, journal: Journal, entries: &[Entry]) -> Result<Self> {
+        let mut table = Self::with_watches(inode_events)?;
+        entries.iter().for_each(|entry| table.replay(entry));
+        table.forget_all_but_the_last(entries, &journal);
+        table.write_to(journal);
+        table.remove_missed();
         Ok(table)
     }
 
     /// Only a request that is still in hand, or the last of all, may not have got its answer.
-    fn forget_all_but_the_last(&mut self, records: &[Record], store: &Store) {
-        let last = records.iter().rev().find_map(|record| match record {
-            Record::Answered { id, .. } | Record::Opening { id, .. } => Some(*id),
+    fn forget_all_but_the_last(&mut self, entries: &[Entry], journal: &Journal) {
+        let last = entries.iter().rev().find_map(|entry| match entry {
+            Entry::Answered { id, .. } | Entry::Opening { id, .. } => Some(*id),
             _ => None,
         });
-        let in_hand = store.slots().ids_in_hand();
-        let may_wait = |id| Some(id) == last || in_hand.contains(&id);
+        let in_flight = journal.in_flight().ids();
+        let may_wait = |id| Some(id) == last || in_flight.contains(&id);
         self.keep_recovered(may_wait);
-        self.openings.retain(may_wait);
+        self.pending_opens.retain(may_wait);
     }
 
-    fn replay(&mut self, record: &Record) {
-        match *record {
-            Record::Container { .. } => {}
-            Record::Answered { id, ref answer } => self.recover(id, answer.clone()),
-            Record::Opening { id, key } => self.openings.begin(id, key),
-            Record::Memory { key, inode, watch } => self.adopt(key, inode, watch, || Region::new(UNKNOWN)),
-            Record::Dead { watch } => self.bury(watch),
-            Record::Shown { key, inode } => self.change(key, |region| region.inode = inode),
-            Record::Name { key, ref name } => self.change(key, |region| {
+    fn replay(&mut self, entry: &Entry) {
+        match *entry {
+            Entry::Container { .. } => {}
+            Entry::Answered { id, ref answer } => self.recover(id, answer.clone()),
+            Entry::Opening { id, key } => self.pending_opens.begin(id, key),
+            Entry::Memory { key, inode, watch } => self.adopt(key, inode, watch, || EmulatedRegion::new(UNKNOWN)),
+            Entry::Dead { watch } => self.remove(watch),
+            Entry::Shown { key, inode } => self.change(key, |region| region.inode = inode),
+            Entry::Name { key, ref name } => self.change(key, |region| {
                 let mut name = name.clone().map(Vec::into_boxed_slice);
                 let _ = region.state.set_name(&region.facts, &mut name);
             }),
-            Record::Size { key, size } => self.change(key, |region| {
+            Entry::Size { key, size } => self.change(key, |region| {
                 let _ = region.state.set_size(&region.facts, size);
             }),
-            Record::Mask { key, mask } => self.change(key, |region| {
+            Entry::Mask { key, mask } => self.change(key, |region| {
                 let (mask, before) = (Prot::from_bits(mask), region.facts.prot_mask());
                 // EXEC that was gone came back by the READ_IMPLIES_EXEC personality.
                 let implied = !before.contains(mask);
                 let asked = if implied { mask.without(Prot::EXEC) } else { mask };
                 let _ = region.state.set_prot_mask(&region.facts, asked.bits().into(), implied);
             }),
-            Record::Mapped { key } => self.change(key, |region| region.state.set_mapped(&region.facts)),
-            Record::Pin { key, first, last } => self.change_pins(key, first, last, true),
-            Record::Unpin { key, first, last } => self.change_pins(key, first, last, false),
-            Record::Purged { key, first } => {
+            Entry::Mapped { key } => self.change(key, |region| region.state.set_mapped(&region.facts)),
+            Entry::Pin { key, first, last } => self.change_pins(key, first, last, true),
+            Entry::Unpin { key, first, last } => self.change_pins(key, first, last, false),
+            Entry::Purged { key, first } => {
                 let oldest = self.arena().lru().oldest();
                 let arena = self.arena();
                 let mut ids = std::iter::successors(oldest, |id| arena.lru().after(arena, *id));
@@ -83,7 +83,7 @@ impl Table {
                     pins::purge(arena, arena.lru(), region.facts.share(), id);
                 }
             }
-            Record::Cleared { key } => {
+            Entry::Cleared { key } => {
                 if let Some((region, arena)) = self.region(key) {
                     region.state.pins().clear(arena, region.facts.share());
                 }
@@ -91,7 +91,7 @@ impl Table {
         }
     }
 
-    fn change(&mut self, key: Key, change: impl FnOnce(&mut Region)) {
+    fn change(&mut self, key: Key, change: impl FnOnce(&mut EmulatedRegion)) {
         if let Some((region, _)) = self.region(key) {
             change(region);
         }
@@ -113,65 +113,65 @@ impl Table {
 
     /// Keeps what an ioctl did to a region, together with its answer: PIN says only once that pages were purged.
     pub(crate) fn note_ioctl(&mut self, key: Key, request: Request, pin: Option<Pin>, id: u64, outcome: &Outcome) {
-        if self.store().is_none() {
+        if self.journal().is_none() {
             return;
         }
         let done = matches!(outcome, Outcome::Answer(Answer::Value(_)));
         let Some((region, arena)) = self.region(key) else { return };
         let span = pin.and_then(|pin| region.facts.interval(arena.page_size(), pin).ok().flatten());
-        let record = match (request, span) {
+        let entry = match (request, span) {
             (Request::SetName(_), _) if done => {
-                Record::Name { key, name: region.state.given().map(|name| name.to_vec()) }
+                Entry::Name { key, name: region.state.given().map(|name| name.to_vec()) }
             }
-            (Request::SetSize(_), _) if done => Record::Size { key, size: region.facts.size() },
+            (Request::SetSize(_), _) if done => Entry::Size { key, size: region.facts.size() },
             // The mask holds even where the seal that goes with it was refused.
-            (Request::SetProtMask(_), _) => Record::Mask { key, mask: region.facts.prot_mask().bits() },
-            (Request::Pin(_), Some(span)) if done => Record::Pin { key, first: span.first(), last: span.last() },
-            (Request::Unpin(_), Some(span)) if done => Record::Unpin { key, first: span.first(), last: span.last() },
+            (Request::SetProtMask(_), _) => Entry::Mask { key, mask: region.facts.prot_mask().bits() },
+            (Request::Pin(_), Some(span)) if done => Entry::Pin { key, first: span.first(), last: span.last() },
+            (Request::Unpin(_), Some(span)) if done => Entry::Unpin { key, first: span.first(), last: span.last() },
             _ => return,
         };
-        self.note(|| record);
+        self.note(|| entry);
         if let Some(answer) = SavedAnswer::of(outcome) {
-            self.note(|| Record::Answered { id, answer });
+            self.note(|| Entry::Answered { id, answer });
         }
         self.publish();
-        self.shorten(id, SavedAnswer::of(outcome));
+        self.compact_if_due(id, SavedAnswer::of(outcome));
     }
 
     /// Keeps that a region is mapped, and by which inode.
     pub(crate) fn note_mapped(&mut self, key: Key) {
         let Some((region, _)) = self.region(key) else { return };
         let inode = region.inode;
-        self.note(|| Record::Shown { key, inode });
-        self.note(|| Record::Mapped { key });
+        self.note(|| Entry::Shown { key, inode });
+        self.note(|| Entry::Mapped { key });
         self.publish();
     }
 
     /// Writes the store's log anew once it has grown; the request in hand is this one.
-    pub(crate) fn shorten(&mut self, id: u64, answer: Option<SavedAnswer>) {
-        let Some(store) = self.store().filter(|store| store.is_long()) else { return };
-        let in_hand = store.slots().ids_in_hand();
-        self.openings.retain(|opening| opening == id || in_hand.contains(&opening));
-        let mut records = self.records();
-        records.extend(answer.map(|answer| Record::Answered { id, answer }));
-        if let Some(store) = self.store() {
-            store.rewrite(records);
+    pub(crate) fn compact_if_due(&mut self, id: u64, answer: Option<SavedAnswer>) {
+        let Some(journal) = self.journal().filter(|journal| journal.is_due()) else { return };
+        let in_flight = journal.in_flight().ids();
+        self.pending_opens.retain(|opening| opening == id || in_flight.contains(&opening));
+        let mut entries = self.entries();
+        entries.extend(answer.map(|answer| Entry::Answered { id, answer }));
+        if let Some(journal) = self.journal() {
+            journal.compact(entries);
         }
     }
 
     /// Records that make this table from an empty one.
-    pub(crate) fn records(&mut self) -> Vec<Record> {
-        let mut records: Vec<Record> = self.memories().collect();
-        records.extend(self.openings.requests().map(|(id, key)| Record::Opening { id, key }));
+    pub(crate) fn entries(&mut self) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = self.memories().collect();
+        entries.extend(self.pending_opens.requests().map(|(id, key)| Entry::Opening { id, key }));
         for (key, region) in self.regions() {
-            records.push(Record::Shown { key, inode: region.inode });
+            entries.push(Entry::Shown { key, inode: region.inode });
             if let Some(name) = region.state.given() {
-                records.push(Record::Name { key, name: Some(name.to_vec()) });
+                entries.push(Entry::Name { key, name: Some(name.to_vec()) });
             }
-            records.push(Record::Size { key, size: region.facts.size() });
-            records.push(Record::Mask { key, mask: region.facts.prot_mask().bits() });
+            entries.push(Entry::Size { key, size: region.facts.size() });
+            entries.push(Entry::Mask { key, mask: region.facts.prot_mask().bits() });
             if region.facts.is_mapped() {
-                records.push(Record::Mapped { key });
+                entries.push(Entry::Mapped { key });
             }
         }
         let keys: Vec<Key> = self.regions().map(|(key, _)| key).collect();
@@ -180,24 +180,24 @@ impl Table {
             region.state.pins().for_each(arena, |span, purged| {
                 if purged {
                     let (first, last) = (span.first(), span.last());
-                    records.extend([Record::Unpin { key, first, last }, Record::Purged { key, first }]);
+                    entries.extend([Entry::Unpin { key, first, last }, Entry::Purged { key, first }]);
                 }
             });
         }
         // The rest in the order in which it will be purged.
         let arena = self.arena();
         let order = std::iter::successors(arena.lru().oldest(), |id| arena.lru().after(arena, *id));
-        records.extend(order.map(|id| {
+        entries.extend(order.map(|id| {
             let span = arena.range(id).span();
-            Record::Unpin { key: arena.owner(id), first: span.first(), last: span.last() }
+            Entry::Unpin { key: arena.owner(id), first: span.first(), last: span.last() }
         }));
-        records
+        entries
     }
 }
 
-impl Origin {
-    /// The origin that has these regions.
-    pub(crate) fn restore(device: Device, table: Table) -> Self {
+impl Tenant {
+    /// The tenant that has these regions.
+    pub(crate) fn restore(device: Device, table: RegionTable) -> Self {
         let exec_withheld = table.regions().any(|(_, region)| !region.facts.prot_mask().contains(Prot::EXEC));
         Self { table, threads: Threads::default(), device, fidelity: Fidelity::Full, exec_withheld }
     }
@@ -213,11 +213,11 @@ impl SavedNode {
     }
 
     /// The node again; `None` where the structure is another machine's.
-    pub(crate) fn node(&self) -> Option<Node> {
+    pub(crate) fn node(&self) -> Option<DeviceNode> {
         let bytes: &[u8; size_of::<libc::stat>()] = self.stat.first_chunk()?;
         // SAFETY: as many bytes as the structure has, of which every bit pattern is a valid one.
         let stat = unsafe { bytes.as_ptr().cast::<libc::stat>().read_unaligned() };
-        Some(Node::from_parts(stat, self.mounts.clone()))
+        Some(DeviceNode::from_parts(stat, self.mounts.clone()))
     }
 }
 
@@ -229,28 +229,28 @@ mod tests {
     use crate::regions::memfd;
     use std::os::fd::AsFd;
 
-    fn kept_table() -> Table {
-        let mut table = Table::new().expect("a table");
+    fn kept_table() -> RegionTable {
+        let mut table = RegionTable::new().expect("a table");
         let identity = Identity { user: 0, id: "one".into() };
-        table.keep_in(Store::new(Record::Container { identity, node: None }).expect("a memfd"));
+        table.write_to(Journal::new(Entry::Container { identity, node: None }).expect("a memfd"));
         table
     }
 
-    fn ioctl(table: &mut Table, key: Key, request: Request, pin: Option<Pin>) {
+    fn ioctl(table: &mut RegionTable, key: Key, request: Request, pin: Option<Pin>) {
         table.note_ioctl(key, request, pin, 1, &Outcome::ZERO);
     }
 
-    fn successor(table: &mut Table) -> Table {
-        let deaths = table.as_fd().try_clone_to_owned().expect("a descriptor");
-        let memory = table.store().expect("kept").as_fd().try_clone_to_owned().expect("a descriptor");
-        let (store, _, _, records) = Store::open(memory).expect("a store");
-        Table::restore(deaths, store, &records).expect("a table")
+    fn successor(table: &mut RegionTable) -> RegionTable {
+        let inode_events = table.as_fd().try_clone_to_owned().expect("a descriptor");
+        let memory = table.journal().expect("kept").as_fd().try_clone_to_owned().expect("a descriptor");
+        let (journal, _, _, entries) = Journal::open(memory).expect("a journal");
+        RegionTable::restore(inode_events, journal, &entries).expect("a table")
     }
 
     /// A region of ten pages, named, masked, mapped; pages 1 and 3 to 4 unpinned, 7 purged, 8 unpinned and pinned again.
-    fn fill(table: &mut Table) -> (OwnedFd, Key) {
+    fn fill(table: &mut RegionTable) -> (OwnedFd, Key) {
         let memory = memfd::create(b"one").expect("a memfd");
-        let key = table.admit(None, &memory, Region::new(UNKNOWN)).expect("a watch");
+        let key = table.admit(None, &memory, EmulatedRegion::new(UNKNOWN)).expect("a watch");
         let bytes = |pages: u32| pages * 4096;
         let (region, _) = table.region(key).expect("it was admitted");
         region.state.set_name(&region.facts, &mut Some(b"name".to_vec().into_boxed_slice())).expect("not mapped");
@@ -276,7 +276,7 @@ mod tests {
             .with_spare(arena, key, |region, arena, spare| region.state.pin(&region.facts, arena, pin, spare))
             .expect("within the region");
         ioctl(table, key, Request::Pin(0), Some(pin));
-        table.note(|| Record::Purged { key, first: 7 });
+        table.note(|| Entry::Purged { key, first: 7 });
         table.publish();
         let oldest = table.arena().lru().oldest().expect("page 7");
         let (region, arena) = table.region(key).expect("it was admitted");
@@ -289,18 +289,18 @@ mod tests {
         let mut table = kept_table();
         let (memory, key) = fill(&mut table);
         let gone = memfd::create(b"two").expect("a memfd");
-        table.admit(None, &gone, Region::new(UNKNOWN)).expect("a watch");
-        let mut wanted = table.records();
+        table.admit(None, &gone, EmulatedRegion::new(UNKNOWN)).expect("a watch");
+        let mut wanted = table.entries();
         drop(gone);
         let mut second = successor(&mut table);
-        wanted.retain(|record| match record {
-            Record::Memory { key: of, .. }
-            | Record::Shown { key: of, .. }
-            | Record::Size { key: of, .. }
-            | Record::Mask { key: of, .. } => *of == key,
+        wanted.retain(|entry| match entry {
+            Entry::Memory { key: of, .. }
+            | Entry::Shown { key: of, .. }
+            | Entry::Size { key: of, .. }
+            | Entry::Mask { key: of, .. } => *of == key,
             _ => true,
         });
-        assert_eq!(second.records(), wanted);
+        assert_eq!(second.entries(), wanted);
         assert_eq!(second.len(), 1, "what died meanwhile is forgotten");
         drop(memory);
         second.reap();
@@ -311,10 +311,10 @@ mod tests {
     fn a_log_that_was_written_anew_says_the_same() {
         let mut table = kept_table();
         let (_memory, _) = fill(&mut table);
-        let wanted = table.records();
-        let records = table.records();
-        table.store().expect("kept").rewrite(records);
-        assert_eq!(successor(&mut table).records(), wanted);
+        let wanted = table.entries();
+        let entries = table.entries();
+        table.journal().expect("kept").compact(entries);
+        assert_eq!(successor(&mut table).entries(), wanted);
     }
 
     #[test]

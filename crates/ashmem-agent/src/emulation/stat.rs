@@ -2,17 +2,17 @@
 
 use rustix::io::Errno;
 
-use crate::emulation::Origin;
-use crate::emulation::descriptor::Kind;
+use crate::emulation::Tenant;
+use crate::emulation::descriptor::FdKind;
 use crate::emulation::outcome::Outcome;
 use crate::notification::Answer;
 use crate::seccomp::syscalls::Layout;
 use crate::target::Target;
 
-impl Origin {
+impl Tenant {
     /// Whether one of the caller's descriptors is a region.
     pub(crate) fn is_region(&mut self, target: &Target<'_>, fd: i32) -> bool {
-        self.look(target, fd).is_some_and(|held| matches!(held.kind, Kind::Region(_)))
+        self.inspect(target, fd).is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
     }
 
     /// The calls that a region's descriptor refuses with this errno; on any others the kernel runs them.

@@ -17,36 +17,36 @@ use crate::sys::lock;
 pub(crate) const LOG: u64 = 40 << 10;
 /// Notifications that can be in hand at once: one of each loop that a caller holds up, and one of the loop that serves.
 const SLOTS: usize = 66;
-/// A slot: which listener the notification came from, and at [`IN_HAND`] the notification.
+/// A slot: which listener the notification came from, and at [`ROOM_OFFSET`] the notification.
 const SLOT: usize = 64 + ROOM;
-const IN_HAND: usize = 64;
+const ROOM_OFFSET: usize = 64;
 /// Where the first slot lies.
 const FIRST_SLOT: usize = 64;
 /// Where the id stands of the request that LXC's monitor is being told the answer to, behind the store's own header.
 const ANSWERING: usize = 56;
 
 /// The beginning of a store, where the kernel puts the notifications in hand.
-pub(crate) struct Slots {
+pub(crate) struct InFlight {
     start: *mut u8,
     taken: Mutex<[bool; SLOTS]>,
 }
 
 // SAFETY: a slot is only touched by who has taken it; the pointer itself may be anywhere.
-unsafe impl Send for Slots {}
+unsafe impl Send for InFlight {}
 // SAFETY: as above.
-unsafe impl Sync for Slots {}
+unsafe impl Sync for InFlight {}
 
-impl Slots {
+impl InFlight {
     /// All are taken that hold something: it is answered first.
     pub(crate) fn map(memory: &OwnedFd) -> Result<Self> {
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, where the kernel finds room.
         let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), LOG as usize, prot, MapFlags::SHARED, memory, 0)? };
-        let slots = Self { start: start.cast(), taken: Mutex::new([false; SLOTS]) };
+        let in_flight = Self { start: start.cast(), taken: Mutex::new([false; SLOTS]) };
         for number in 0..SLOTS {
-            slots.taken()[number] = slots.read(number).1[0] != 0;
+            in_flight.taken()[number] = in_flight.read(number).1[0] != 0;
         }
-        Ok(slots)
+        Ok(in_flight)
     }
 
     /// Takes the next notification of this listener with `receive`, which is given a room of zeros and says whether there
@@ -91,7 +91,7 @@ impl Slots {
     }
 
     /// The notifications that an agent died over, each with its listener.
-    pub(crate) fn in_hand(&self) -> Vec<(u64, Room)> {
+    pub(crate) fn left_over(&self) -> Vec<(u64, Room)> {
         (0..SLOTS).map(|number| self.read(number)).filter(|(_, room)| room[0] != 0).collect()
     }
 
@@ -108,7 +108,7 @@ impl Slots {
     }
 
     /// The ids of all notifications in hand.
-    pub(crate) fn ids_in_hand(&self) -> Vec<u64> {
+    pub(crate) fn ids(&self) -> Vec<u64> {
         let ids = (0..SLOTS).map(|number| {
             let (_, room) = self.at(number);
             // SAFETY: it lies within the mapping and is aligned; another thread, or the kernel, may be writing it.
@@ -120,7 +120,7 @@ impl Slots {
     fn at(&self, number: usize) -> (*mut u64, *mut Room) {
         let at = FIRST_SLOT + number * SLOT;
         // SAFETY: every slot lies within the mapping.
-        unsafe { (self.start.add(at).cast(), self.start.add(at + IN_HAND).cast()) }
+        unsafe { (self.start.add(at).cast(), self.start.add(at + ROOM_OFFSET).cast()) }
     }
 
     fn read(&self, number: usize) -> (u64, Room) {
@@ -134,7 +134,7 @@ impl Slots {
     }
 }
 
-impl Drop for Slots {
+impl Drop for InFlight {
     fn drop(&mut self) {
         // SAFETY: the mapping is this object's own, and nobody has a reference into it any more.
         let _ = unsafe { rustix::mm::munmap(self.start.cast(), LOG as usize) };
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn memory() -> OwnedFd {
-        let memory = rustix::fs::memfd_create("slots", rustix::fs::MemfdFlags::CLOEXEC).expect("a memfd");
+        let memory = rustix::fs::memfd_create("in-flight", rustix::fs::MemfdFlags::CLOEXEC).expect("a memfd");
         rustix::fs::ftruncate(&memory, LOG).expect("room");
         memory
     }
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn notifications_in_hand_come_back() {
         let memory = memory();
-        let slots = Slots::map(&memory).expect("a mapping");
+        let in_flight = InFlight::map(&memory).expect("a mapping");
         let receive = |id| {
             move |room: &mut Room| {
                 room[0] = id;
@@ -165,16 +165,16 @@ mod tests {
         };
         for id in 1..=SLOTS as u64 + 1 {
             assert_eq!(
-                slots.take(id % 2, receive(id)),
+                in_flight.take(id % 2, receive(id)),
                 Ok(Some(())),
                 "without a free slot it is received all the same"
             );
         }
-        slots.give_back(0, 1);
-        slots.give_back(1, 1);
-        assert_eq!(slots.take(5, |_| Ok(None::<()>)), Ok(None));
-        let slots = Slots::map(&memory).expect("a mapping");
-        let in_hand: Vec<u64> = slots.in_hand().iter().map(|(_, room)| room[0]).collect();
-        assert_eq!(in_hand, (2..=SLOTS as u64).collect::<Vec<_>>());
+        in_flight.give_back(0, 1);
+        in_flight.give_back(1, 1);
+        assert_eq!(in_flight.take(5, |_| Ok(None::<()>)), Ok(None));
+        let in_flight = InFlight::map(&memory).expect("a mapping");
+        let in_flight: Vec<u64> = in_flight.left_over().iter().map(|(_, room)| room[0]).collect();
+        assert_eq!(in_flight, (2..=SLOTS as u64).collect::<Vec<_>>());
     }
 }

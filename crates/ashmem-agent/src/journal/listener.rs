@@ -5,39 +5,39 @@ use std::sync::Arc;
 
 use rustix::io::{Errno, Result};
 
-use crate::journal::in_flight::Slots;
+use crate::journal::in_flight::InFlight;
 use crate::notification::{Answer, Channel, Injection, Request};
 use crate::seccomp::listener::{Listener, request_in};
 
 /// One of a container's listeners, with the slots of its store.
-pub(crate) struct KeptListener {
+pub(crate) struct JournaledListener {
     listener: Listener,
-    slots: Arc<Slots>,
+    in_flight: Arc<InFlight>,
     number: u64,
 }
 
-impl KeptListener {
-    pub(crate) fn new(listener: Listener, slots: Arc<Slots>, number: u64) -> Self {
-        Self { listener, slots, number }
+impl JournaledListener {
+    pub(crate) fn new(listener: Listener, in_flight: Arc<InFlight>, number: u64) -> Self {
+        Self { listener, in_flight, number }
     }
 
     /// The requests that another agent died over: those from this listener whose callers still wait.
     pub(crate) fn left_over(&self) -> Vec<Request> {
-        let from_here = self.slots.in_hand().into_iter().filter(|(from, _)| *from == self.number);
+        let from_here = self.in_flight.left_over().into_iter().filter(|(from, _)| *from == self.number);
         let (waiting, gone) =
             from_here.map(|(_, room)| request_in(&room)).partition::<Vec<_>, _>(|request| self.is_waiting(request.id));
-        gone.iter().for_each(|request| self.slots.give_back(self.number, request.id));
+        gone.iter().for_each(|request| self.in_flight.give_back(self.number, request.id));
         waiting
     }
 }
 
-impl Channel for KeptListener {
+impl Channel for JournaledListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
 
     fn receive(&self) -> Result<Option<Request>> {
-        self.slots.take(self.number, |room| self.listener.receive_into(room))
+        self.in_flight.take(self.number, |room| self.listener.receive_into(room))
     }
 
     fn is_waiting(&self, id: u64) -> bool {
@@ -50,7 +50,7 @@ impl Channel for KeptListener {
 
     fn answer(&self, id: u64, answer: Answer) -> Result<()> {
         let answered = self.listener.answer(id, answer);
-        self.slots.give_back(self.number, id);
+        self.in_flight.give_back(self.number, id);
         answered
     }
 
@@ -62,7 +62,7 @@ impl Channel for KeptListener {
             // Any other failure is answered in turn.
             Err(error) => {
                 if error == Errno::NOENT {
-                    self.slots.give_back(self.number, id);
+                    self.in_flight.give_back(self.number, id);
                 }
                 Err(error)
             }

@@ -18,7 +18,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags};
 use rustix::io::{Errno, Result};
 use serde::{Deserialize, Serialize};
 
-use self::in_flight::{LOG, Slots};
+use self::in_flight::{InFlight, LOG};
 use crate::ids::Identity;
 use crate::ids::Key;
 
@@ -33,7 +33,7 @@ const SHORT: u64 = 256 << 10;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Record {
+pub(crate) enum Entry {
     /// Whose store this is, and the device's node there.
     Container {
         identity: Identity,
@@ -118,40 +118,41 @@ pub(crate) enum SavedAnswer {
 }
 
 /// A container's store.
-pub struct Store {
+pub struct Journal {
     memory: OwnedFd,
-    slots: Arc<Slots>,
+    in_flight: Arc<InFlight>,
     start: u64,
     end: u64,
     pending: Vec<u8>,
     /// Whose it is: every log starts with it.
-    container: Record,
+    container: Entry,
     /// The log's length when it was last written anew.
-    fresh: u64,
+    compacted_len: u64,
 }
 
-impl Store {
+impl Journal {
     /// An empty one.
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
-    pub(crate) fn new(container: Record) -> Result<Self> {
+    pub(crate) fn new(container: Entry) -> Result<Self> {
         let memory = rustix::fs::memfd_create("ashmem-agent", MemfdFlags::CLOEXEC)?;
         rustix::fs::ftruncate(&memory, LOG)?;
-        let slots = Arc::new(Slots::map(&memory)?);
-        let mut store = Self { memory, slots, start: LOG, end: LOG, pending: Vec::new(), container, fresh: 0 };
-        store.put(0, &MAGIC)?;
-        store.write_bounds()?;
-        store.note(&store.container.clone());
-        store.publish();
-        Ok(store)
+        let in_flight = Arc::new(InFlight::map(&memory)?);
+        let mut journal =
+            Self { memory, in_flight, start: LOG, end: LOG, pending: Vec::new(), container, compacted_len: 0 };
+        journal.put(0, &MAGIC)?;
+        journal.write_bounds()?;
+        journal.note(&journal.container.clone());
+        journal.publish();
+        Ok(journal)
     }
 
     /// Opens one that another agent left, and reads its log.
     ///
     /// # Errors
     /// PROTO: it is none, or of another version's form.
-    pub(crate) fn open(memory: OwnedFd) -> Result<(Self, Identity, Option<SavedNode>, Vec<Record>)> {
+    pub(crate) fn open(memory: OwnedFd) -> Result<(Self, Identity, Option<SavedNode>, Vec<Entry>)> {
         let mut header = [0; 24];
         let (magic, bounds) = match rustix::io::pread(&memory, &mut header, 0)? {
             24 => header.split_at(BOUNDS as usize),
@@ -170,30 +171,31 @@ impl Store {
                 got => done += got,
             }
         }
-        let records =
+        let entries =
             serde_json::Deserializer::from_slice(&log).into_iter().collect::<std::result::Result<Vec<_>, _>>();
-        let records = records.map_err(|error| {
-            tracing::error!(%error, "a record of the store cannot be read");
+        let entries = entries.map_err(|error| {
+            tracing::error!(%error, "an entry of the journal cannot be read");
             Errno::PROTO
         })?;
-        let mut records: std::vec::IntoIter<Record> = records.into_iter();
-        let Some(Record::Container { identity, node }) = records.next() else { return Err(Errno::PROTO) };
-        let rest = records.collect();
-        let slots = Arc::new(Slots::map(&memory)?);
-        let container = Record::Container { identity: identity.clone(), node: node.clone() };
-        let store = Self { memory, slots, start, end, pending: Vec::new(), container, fresh: end - start };
-        Ok((store, identity, node, rest))
+        let mut entries: std::vec::IntoIter<Entry> = entries.into_iter();
+        let Some(Entry::Container { identity, node }) = entries.next() else { return Err(Errno::PROTO) };
+        let rest = entries.collect();
+        let in_flight = Arc::new(InFlight::map(&memory)?);
+        let container = Entry::Container { identity: identity.clone(), node: node.clone() };
+        let journal =
+            Self { memory, in_flight, start, end, pending: Vec::new(), container, compacted_len: end - start };
+        Ok((journal, identity, node, rest))
     }
 
     /// Where notifications are taken to.
-    pub(crate) fn slots(&self) -> &Arc<Slots> {
-        &self.slots
+    pub(crate) fn in_flight(&self) -> &Arc<InFlight> {
+        &self.in_flight
     }
 
-    /// Keeps a record for the next [`Store::publish`].
-    pub(crate) fn note(&mut self, record: &Record) {
-        if let Err(error) = serde_json::to_writer(&mut self.pending, record) {
-            tracing::error!(%error, ?record, "a record cannot be written");
+    /// Keeps a record for the next [`Journal::publish`].
+    pub(crate) fn note(&mut self, entry: &Entry) {
+        if let Err(error) = serde_json::to_writer(&mut self.pending, entry) {
+            tracing::error!(%error, ?entry, "an entry cannot be written");
         }
     }
 
@@ -208,28 +210,28 @@ impl Store {
             self.write_bounds()
         });
         if let Err(error) = written {
-            tracing::error!(%error, "the store is behind: a restart now would lose what just happened");
+            tracing::error!(%error, "the journal is behind: a restart now would lose what just happened");
         }
     }
 
     /// Whether the log is long, compared to what it was when it was last written anew.
-    pub(crate) fn is_long(&self) -> bool {
-        self.end - self.start > SHORT.max(4 * self.fresh)
+    pub(crate) fn is_due(&self) -> bool {
+        self.end - self.start > SHORT.max(4 * self.compacted_len)
     }
 
     /// Writes the log anew.
-    pub(crate) fn rewrite(&mut self, records: impl IntoIterator<Item = Record>) {
+    pub(crate) fn compact(&mut self, entries: impl IntoIterator<Item = Entry>) {
         self.note(&self.container.clone());
-        records.into_iter().for_each(|record| self.note(&record));
+        entries.into_iter().for_each(|entry| self.note(&entry));
         let log = std::mem::take(&mut self.pending);
         let (old, start) = (self.start, self.end.next_multiple_of(PAGE));
         if let Err(error) = self.put(start, &log) {
-            tracing::warn!(%error, "the store's log stays as long as it is");
+            tracing::warn!(%error, "the journal's log stays as long as it is");
             return;
         }
-        (self.start, self.end, self.fresh) = (start, start + log.len() as u64, log.len() as u64);
+        (self.start, self.end, self.compacted_len) = (start, start + log.len() as u64, log.len() as u64);
         if let Err(error) = self.write_bounds() {
-            tracing::error!(%error, "the store's log stays as long as it is");
+            tracing::error!(%error, "the journal's log stays as long as it is");
         }
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let _ = rustix::fs::fallocate(&self.memory, hole, old, start - old);
@@ -252,7 +254,7 @@ impl Store {
     }
 }
 
-impl AsFd for Store {
+impl AsFd for Journal {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.memory.as_fd()
     }
@@ -262,48 +264,48 @@ impl AsFd for Store {
 mod tests {
     use super::*;
 
-    fn new() -> Store {
+    fn new() -> Journal {
         let identity = Identity { user: 0, id: "one".into() };
-        Store::new(Record::Container { identity, node: None }).expect("a memfd")
+        Journal::new(Entry::Container { identity, node: None }).expect("a memfd")
     }
 
-    fn reopened(store: &Store) -> (Store, Vec<Record>) {
-        let memory = store.as_fd().try_clone_to_owned().expect("a descriptor");
-        let (store, identity, _, records) = Store::open(memory).expect("a store");
+    fn reopened(journal: &Journal) -> (Journal, Vec<Entry>) {
+        let memory = journal.as_fd().try_clone_to_owned().expect("a descriptor");
+        let (journal, identity, _, entries) = Journal::open(memory).expect("a journal");
         assert_eq!(identity.id, "one");
-        (store, records)
+        (journal, entries)
     }
 
     #[test]
     fn what_is_published_comes_back_and_what_is_not_does_not() {
-        let mut store = new();
-        store.note(&Record::Size { key: 1, size: 4096 });
-        store.note(&Record::Answered { id: 7, answer: SavedAnswer::Value(0) });
-        store.publish();
-        store.note(&Record::Size { key: 2, size: 4096 });
-        let (_, records) = reopened(&store);
-        let answered = Record::Answered { id: 7, answer: SavedAnswer::Value(0) };
-        assert_eq!(records, [Record::Size { key: 1, size: 4096 }, answered]);
+        let mut journal = new();
+        journal.note(&Entry::Size { key: 1, size: 4096 });
+        journal.note(&Entry::Answered { id: 7, answer: SavedAnswer::Value(0) });
+        journal.publish();
+        journal.note(&Entry::Size { key: 2, size: 4096 });
+        let (_, entries) = reopened(&journal);
+        let answered = Entry::Answered { id: 7, answer: SavedAnswer::Value(0) };
+        assert_eq!(entries, [Entry::Size { key: 1, size: 4096 }, answered]);
         assert!(matches!(
-            Store::open(rustix::fs::memfd_create("no store", MemfdFlags::CLOEXEC).expect("a memfd")),
+            Journal::open(rustix::fs::memfd_create("no journal", MemfdFlags::CLOEXEC).expect("a memfd")),
             Err(Errno::PROTO)
         ));
     }
 
     #[test]
     fn a_long_log_is_written_anew_and_its_memory_given_back() {
-        let mut store = new();
+        let mut journal = new();
         let mut size = 0;
-        while !store.is_long() {
+        while !journal.is_due() {
             size += 1;
-            store.note(&Record::Size { key: 1, size });
-            store.publish();
+            journal.note(&Entry::Size { key: 1, size });
+            journal.publish();
         }
-        store.rewrite([Record::Size { key: 1, size }]);
-        assert!(!store.is_long());
-        let (_, records) = reopened(&store);
-        assert_eq!(records, [Record::Size { key: 1, size }]);
-        let blocks = rustix::fs::fstat(&store).expect("fstat").st_blocks;
+        journal.compact([Entry::Size { key: 1, size }]);
+        assert!(!journal.is_due());
+        let (_, entries) = reopened(&journal);
+        assert_eq!(entries, [Entry::Size { key: 1, size }]);
+        let blocks = rustix::fs::fstat(&journal).expect("fstat").st_blocks;
         assert!(blocks <= 12 * 8, "{blocks} blocks are kept for a few bytes");
     }
 }

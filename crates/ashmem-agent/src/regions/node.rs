@@ -14,12 +14,12 @@ pub struct Device {
     /// `ashmem` and the boot's id: what libcutils opens from Android 10 on.
     long_name: Vec<u8>,
     /// The node that lies at the path, if one does.
-    node: Option<Node>,
+    node: Option<DeviceNode>,
 }
 
 /// A node at the device's path.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct DeviceNode {
     /// Its status, as the program sees it: owners differ from one user namespace to another.
     stat: libc::stat,
     /// The mounts that the two names lie on, by which they are told from the same node elsewhere.
@@ -30,7 +30,7 @@ pub struct Node {
 const MAJOR: u32 = 10;
 const MINOR: u32 = 61;
 
-impl Node {
+impl DeviceNode {
     /// The node with this status behind these descriptors, one for each name.
     pub fn new(stat: libc::stat, names: impl IntoIterator<Item = impl AsFd>) -> Self {
         Self { stat, mounts: names.into_iter().map(mount_of).collect() }
@@ -58,7 +58,7 @@ fn mount_of(fd: impl AsFd) -> u64 {
 
 impl Device {
     /// The device with this node, or with none.
-    pub fn new(node: Option<Node>) -> Self {
+    pub fn new(node: Option<DeviceNode>) -> Self {
         let boot = ashmem_proc::system::boot_id().unwrap_or_default();
         Self { long_name: [NAME, boot.as_bytes()].concat(), node }
     }
@@ -70,7 +70,7 @@ impl Device {
     }
 
     /// The node that lies at the path.
-    pub(crate) fn node(&self) -> Option<&Node> {
+    pub(crate) fn node(&self) -> Option<&DeviceNode> {
         self.node.as_ref()
     }
 

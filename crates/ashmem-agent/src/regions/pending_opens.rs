@@ -15,14 +15,14 @@ const THREADS: usize = 256;
 
 /// The opens that are not known to have come to their end, with the region that each has made.
 #[derive(Default)]
-pub(crate) struct Openings {
+pub(crate) struct PendingOpens {
     /// By the request's id: for an agent to come, to which the kernel's id still means the same call.
     requests: HashMap<u64, Key>,
     /// By the thread that was taken out of its call: made again it has another id.
     threads: HashMap<i32, Key>,
 }
 
-impl Openings {
+impl PendingOpens {
     /// This request has made this region.
     pub(crate) fn begin(&mut self, id: u64, key: Key) {
         self.requests.insert(id, key);
@@ -54,18 +54,18 @@ impl Openings {
 
 #[cfg(test)]
 mod tests {
-    use super::Openings;
+    use super::PendingOpens;
 
     #[test]
     fn a_call_finds_what_it_has_made_once() {
-        let mut openings = Openings::default();
-        openings.begin(1, 10);
-        openings.begin(2, 20);
-        openings.leave(7, 30);
-        assert_eq!(openings.take(1, 7), Some(10), "the request's own comes first");
-        assert_eq!(openings.take(1, 7), Some(30), "then what the thread has left");
-        assert_eq!(openings.take(1, 7), None);
-        openings.retain(|id| id != 2);
-        assert_eq!(openings.requests().count(), 0);
+        let mut pending_opens = PendingOpens::default();
+        pending_opens.begin(1, 10);
+        pending_opens.begin(2, 20);
+        pending_opens.leave(7, 30);
+        assert_eq!(pending_opens.take(1, 7), Some(10), "the request's own comes first");
+        assert_eq!(pending_opens.take(1, 7), Some(30), "then what the thread has left");
+        assert_eq!(pending_opens.take(1, 7), None);
+        pending_opens.retain(|id| id != 2);
+        assert_eq!(pending_opens.requests().count(), 0);
     }
 }

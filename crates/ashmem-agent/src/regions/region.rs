@@ -14,7 +14,7 @@ use ashmem_trace_wire::record;
 pub type Name = Box<[u8]>;
 
 /// A region's state. Its memory is the clients' (see [`crate::regions::memfd`]).
-pub struct Region {
+pub struct EmulatedRegion {
     /// Size, mask, and whether it was ever mapped.
     pub facts: Facts,
     /// Name and unpinned ranges.
@@ -24,28 +24,28 @@ pub struct Region {
     /// Inodes that stand for the region: more than one after a name was set while several descriptors were open.
     pub memories: u32,
     /// Who called about it last: the first place to look for a descriptor when the agent needs one.
-    pub holder: Holder,
+    pub last_caller: LastCaller,
 }
 
 /// A descriptor in a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct LastCaller {
     /// A thread of the client.
     pub tid: i32,
     /// The number.
     pub fd: RawFd,
 }
 
-impl Region {
+impl EmulatedRegion {
     /// A new one: no name, no size, every right (OPEN-01).
-    pub fn new(holder: Holder) -> Self {
-        Self { facts: Facts::new(), state: State::new(), inode: 0, memories: 0, holder }
+    pub fn new(last_caller: LastCaller) -> Self {
+        Self { facts: Facts::new(), state: State::new(), inode: 0, memories: 0, last_caller }
     }
 
     /// What whoever traces is told of it.
-    pub(crate) fn traced(&self, key: Key) -> record::Region {
+    pub(crate) fn traced(&self, key: Key) -> record::RegionInfo {
         let name = self.state.given().map_or_else(Vec::new, |name| name.to_vec());
-        record::Region { key: Some(key), inode: self.inode, name, size: self.facts.size() }
+        record::RegionInfo { key: Some(key), inode: self.inode, name, size: self.facts.size() }
     }
 
     /// Runs PIN or UNPIN, which may need a range more.

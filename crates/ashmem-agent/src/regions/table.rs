@@ -21,61 +21,61 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags};
 use rustix::io::{Errno, Result};
 
 use crate::ids::Key;
-use crate::journal::{Record, SavedAnswer, Store};
+use crate::journal::{Entry, Journal, SavedAnswer};
 use crate::regions::arena::Arena;
 use crate::regions::memfd;
-use crate::regions::memfd_pool::{Ready, Reserve};
-use crate::regions::pending_opens::Openings;
-use crate::regions::region::Region;
-use crate::regions::watch_quota::Watches;
-use ashmem_trace_wire::record::What;
+use crate::regions::memfd_pool::{MemfdPool, PooledMemfd};
+use crate::regions::pending_opens::PendingOpens;
+use crate::regions::region::EmulatedRegion;
+use crate::regions::watch_quota::WatchQuota;
+use ashmem_trace_wire::record::EventKind;
 
-use crate::trace::Tap;
+use crate::trace::TraceSink;
 
 /// An inode's number may stand for another one later.
 const NUMBERS_COME_AGAIN: bool = cfg!(not(target_pointer_width = "64"));
 /// The dead are forgotten with every so manieth new memory: often enough that they take no room, rarely enough that looking
 /// for them costs nothing.
-const BIRTHS: u32 = 32;
+const REAP_INTERVAL: u32 = 32;
 
-/// All regions of one origin. Two origins never share a table, so that no request of one finds a region of the other.
-pub struct Table {
-    regions: HashMap<Key, Region>,
-    inodes: HashMap<u64, Entry>,
+/// All regions of one tenant. Two tenants never share a table, so that no request of one finds a region of the other.
+pub struct RegionTable {
+    regions: HashMap<Key, EmulatedRegion>,
+    inodes: HashMap<u64, InodeEntry>,
     watches: HashMap<i32, u64>,
     inotify: OwnedFd,
     arena: Arena,
     device: u64,
     next: Key,
     /// New memories since the queue was last read.
-    births: u32,
+    opens_since_reap: u32,
     /// Where what happens is kept for another agent.
-    store: Option<Store>,
+    journal: Option<Journal>,
     /// Who traces what happens.
-    tap: Arc<Tap>,
+    trace_sink: Arc<TraceSink>,
     /// Answers that another agent found and may not have sent.
     recovered: HashMap<u64, SavedAnswer>,
     /// What bounds its watches beside the kernel.
-    share: Option<Arc<Watches>>,
+    quota: Option<Arc<WatchQuota>>,
     /// Memories that are ready for regions to come.
-    reserve: Option<Arc<Reserve>>,
-    pub(crate) openings: Openings,
+    pool: Option<Arc<MemfdPool>>,
+    pub(crate) pending_opens: PendingOpens,
 }
 
-struct Entry {
+struct InodeEntry {
     key: Key,
     watch: i32,
 }
 
-impl Drop for Table {
+impl Drop for RegionTable {
     fn drop(&mut self) {
-        if let Some(share) = &self.share {
-            share.give_back(self.watches.len());
+        if let Some(quota) = &self.quota {
+            quota.give_back(self.watches.len());
         }
     }
 }
 
-impl Table {
+impl RegionTable {
     /// An empty table.
     ///
     /// # Errors
@@ -94,29 +94,29 @@ impl Table {
             arena: Arena::new(),
             device: memfd::device()?,
             next: 0,
-            births: 0,
-            store: None,
-            tap: Arc::default(),
+            opens_since_reap: 0,
+            journal: None,
+            trace_sink: Arc::default(),
             recovered: HashMap::new(),
-            share: None,
-            reserve: None,
-            openings: Openings::default(),
+            quota: None,
+            pool: None,
+            pending_opens: PendingOpens::default(),
         })
     }
 
     /// Shares the user's watches with other tables from now on.
-    pub(crate) fn take_part(&mut self, share: Arc<Watches>) {
-        share.take(self.watches.len());
-        self.share = Some(share);
+    pub(crate) fn share_watches(&mut self, quota: Arc<WatchQuota>) {
+        quota.take(self.watches.len());
+        self.quota = Some(quota);
     }
 
     /// Has memories made ahead from now on, by whoever fills what is returned.
     ///
     /// # Errors
     /// EMFILE, ENFILE.
-    pub(crate) fn make_ahead(&mut self) -> Result<Arc<Reserve>> {
+    pub(crate) fn enable_pool(&mut self) -> Result<Arc<MemfdPool>> {
         let inotify = self.inotify.try_clone().map_err(|_| Errno::MFILE)?;
-        Ok(Arc::clone(self.reserve.insert(Arc::new(Reserve::new(inotify)))))
+        Ok(Arc::clone(self.pool.insert(Arc::new(MemfdPool::new(inotify)))))
     }
 
     /// Becomes readable when a region has died; [`Table::reap`] then.
@@ -142,14 +142,14 @@ impl Table {
     /// The region that this inode's memory belongs to. The inode must live: a client has it open or mapped.
     pub fn find(&mut self, inode: u64) -> Option<Key> {
         // Whoever traces learns of an end with the next request.
-        if NUMBERS_COME_AGAIN || self.tap.is_on() {
+        if NUMBERS_COME_AGAIN || self.trace_sink.is_on() {
             self.reap();
         }
         self.inodes.get(&inode).map(|entry| entry.key)
     }
 
     /// A region and the ranges of all.
-    pub fn region(&mut self, key: Key) -> Option<(&mut Region, &mut Arena)> {
+    pub fn region(&mut self, key: Key) -> Option<(&mut EmulatedRegion, &mut Arena)> {
         Some((self.regions.get_mut(&key)?, &mut self.arena))
     }
 
@@ -159,7 +159,7 @@ impl Table {
     }
 
     /// Every region with its key.
-    pub fn regions(&self) -> impl Iterator<Item = (Key, &Region)> {
+    pub fn regions(&self) -> impl Iterator<Item = (Key, &EmulatedRegion)> {
         self.regions.iter().map(|(key, region)| (*key, region))
     }
 
@@ -167,7 +167,7 @@ impl Table {
     ///
     /// # Errors
     /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`), or this table its share of them.
-    pub fn admit(&mut self, opening: Option<u64>, memory: impl AsFd, region: Region) -> Result<Key> {
+    pub fn admit(&mut self, opening: Option<u64>, memory: impl AsFd, region: EmulatedRegion) -> Result<Key> {
         self.make_room()?;
         let (inode, watch) = memfd::watch(&self.inotify, memory)?;
         Ok(self.settle(opening, region, inode, watch))
@@ -177,12 +177,12 @@ impl Table {
     ///
     /// # Errors
     /// ENOMEM, as for [`Table::admit`].
-    pub(crate) fn admit_ready(
+    pub(crate) fn admit_pooled(
         &mut self,
         opening: Option<u64>,
-        region: impl FnOnce() -> Region,
+        region: impl FnOnce() -> EmulatedRegion,
     ) -> Result<Option<(OwnedFd, Key)>> {
-        let Some(Ready { memory, inode, watch, .. }) = self.reserve.as_ref().and_then(|reserve| reserve.take()) else {
+        let Some(PooledMemfd { memory, inode, watch, .. }) = self.pool.as_ref().and_then(|pool| pool.take()) else {
             return Ok(None);
         };
         self.make_room()?;
@@ -203,21 +203,21 @@ impl Table {
 
     /// Sees to it that one more watch may be taken.
     fn make_room(&mut self) -> Result<()> {
-        self.births += 1;
-        if self.births >= BIRTHS {
+        self.opens_since_reap += 1;
+        if self.opens_since_reap >= REAP_INTERVAL {
             self.reap();
         }
-        let is_full = self.share.as_ref().is_some_and(|share| !share.has_one_for(self.watches.len()));
+        let is_full = self.quota.as_ref().is_some_and(|quota| !quota.allows_one_more(self.watches.len()));
         if is_full { Err(Errno::NOMEM) } else { Ok(()) }
     }
 
     /// Takes a region in whose memory is watched.
-    fn settle(&mut self, opening: Option<u64>, region: Region, inode: u64, watch: i32) -> Key {
+    fn settle(&mut self, opening: Option<u64>, region: EmulatedRegion, inode: u64, watch: i32) -> Key {
         let key = self.next;
         self.next += 1;
-        if let Some(id) = opening.filter(|_| self.store.is_some()) {
-            self.openings.begin(id, key);
-            self.note(|| Record::Opening { id, key });
+        if let Some(id) = opening.filter(|_| self.journal.is_some()) {
+            self.pending_opens.begin(id, key);
+            self.note(|| Entry::Opening { id, key });
         }
         self.regions.insert(key, region);
         self.stand(key, inode, watch);
@@ -228,17 +228,17 @@ impl Table {
     fn stand(&mut self, key: Key, inode: u64, watch: i32) {
         self.enter(key, inode, watch);
         // At once: the memory is about to be put where another agent will find it.
-        self.note(|| Record::Memory { key, inode, watch });
+        self.note(|| Entry::Memory { key, inode, watch });
         self.publish();
     }
 
     fn enter(&mut self, key: Key, inode: u64, watch: i32) {
         if self.watches.insert(watch, inode).is_none()
-            && let Some(share) = &self.share
+            && let Some(quota) = &self.quota
         {
-            share.take(1);
+            quota.take(1);
         }
-        self.inodes.insert(inode, Entry { key, watch });
+        self.inodes.insert(inode, InodeEntry { key, watch });
         if let Some(region) = self.regions.get_mut(&key) {
             region.memories += 1;
             region.inode = inode;
@@ -246,34 +246,34 @@ impl Table {
     }
 
     /// Takes in what another agent watched; the region is made if there is none of this key.
-    pub(crate) fn adopt(&mut self, key: Key, inode: u64, watch: i32, region: impl FnOnce() -> Region) {
+    pub(crate) fn adopt(&mut self, key: Key, inode: u64, watch: i32, region: impl FnOnce() -> EmulatedRegion) {
         self.next = self.next.max(key + 1);
         self.regions.entry(key).or_insert_with(region);
         self.enter(key, inode, watch);
     }
 
     /// Every memory that stands for a region.
-    pub(crate) fn memories(&self) -> impl Iterator<Item = Record> {
-        self.inodes.iter().map(|(inode, entry)| Record::Memory { key: entry.key, inode: *inode, watch: entry.watch })
+    pub(crate) fn memories(&self) -> impl Iterator<Item = Entry> {
+        self.inodes.iter().map(|(inode, entry)| Entry::Memory { key: entry.key, inode: *inode, watch: entry.watch })
     }
 
     /// Who traces what happens.
-    pub(crate) fn tap(&self) -> &Arc<Tap> {
-        &self.tap
+    pub(crate) fn trace_sink(&self) -> &Arc<TraceSink> {
+        &self.trace_sink
     }
 
     /// Tells whoever traces of pages that were purged.
     pub(crate) fn tell_purge(&self, key: Key, offset: u64, len: u64) {
-        if self.tap.is_on()
+        if self.trace_sink.is_on()
             && let Some(region) = self.regions.get(&key)
         {
-            self.tap.happened(What::Purge { offset, len }, region.traced(key));
+            self.trace_sink.happened(EventKind::Purge { offset, len }, region.traced(key));
         }
     }
 
     /// Keeps in this store what happens from now on.
-    pub(crate) fn keep_in(&mut self, store: Store) {
-        self.store = Some(store);
+    pub(crate) fn write_to(&mut self, journal: Journal) {
+        self.journal = Some(journal);
     }
 
     /// Takes in an answer that another agent found.
@@ -292,21 +292,21 @@ impl Table {
     }
 
     /// Where what happens is kept, if it is.
-    pub(crate) fn store(&mut self) -> Option<&mut Store> {
-        self.store.as_mut()
+    pub(crate) fn journal(&mut self) -> Option<&mut Journal> {
+        self.journal.as_mut()
     }
 
     /// Keeps what happened, to be published with the answer.
-    pub(crate) fn note(&mut self, record: impl FnOnce() -> Record) {
-        if let Some(store) = &mut self.store {
-            store.note(&record());
+    pub(crate) fn note(&mut self, entry: impl FnOnce() -> Entry) {
+        if let Some(journal) = &mut self.journal {
+            journal.note(&entry());
         }
     }
 
     /// Publishes what was noted.
     pub(crate) fn publish(&mut self) {
-        if let Some(store) = &mut self.store {
-            store.publish();
+        if let Some(journal) = &mut self.journal {
+            journal.publish();
         }
     }
 
@@ -318,7 +318,7 @@ impl Table {
 
     /// Forgets the regions whose memory is gone.
     pub fn reap(&mut self) {
-        self.births = 0;
+        self.opens_since_reap = 0;
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut dead = Vec::new();
         let mut overflow = false;
@@ -336,36 +336,36 @@ impl Table {
             dead.extend(self.watches.keys().filter(|watch| !alive.contains(watch)));
         }
         for watch in dead {
-            self.bury(watch);
+            self.remove(watch);
         }
     }
 
     /// Forgets what died while nobody read the queue.
-    pub(crate) fn bury_missed(&mut self) {
+    pub(crate) fn remove_missed(&mut self) {
         let alive = self.living_watches();
         let dead: Vec<i32> = self.watches.keys().copied().filter(|watch| !alive.contains(watch)).collect();
-        dead.into_iter().for_each(|watch| self.bury(watch));
+        dead.into_iter().for_each(|watch| self.remove(watch));
     }
 
-    pub(crate) fn bury(&mut self, watch: i32) {
+    pub(crate) fn remove(&mut self, watch: i32) {
         let Some(inode) = self.watches.remove(&watch) else { return };
-        if let Some(share) = &self.share {
-            share.give_back(1);
+        if let Some(quota) = &self.quota {
+            quota.give_back(1);
         }
-        self.note(|| Record::Dead { watch });
+        self.note(|| Entry::Dead { watch });
         // A new memfd of the same number may have its own entry by now.
         if self.inodes.get(&inode).is_none_or(|entry| entry.watch != watch) {
             return;
         }
-        let Some(Entry { key, .. }) = self.inodes.remove(&inode) else { return };
+        let Some(InodeEntry { key, .. }) = self.inodes.remove(&inode) else { return };
         let Some(region) = self.regions.get_mut(&key) else { return };
         region.memories -= 1;
         if region.memories > 0 {
             return;
         }
         if let Some(mut region) = self.regions.remove(&key) {
-            if self.tap.is_on() {
-                self.tap.happened(What::Release, region.traced(key));
+            if self.trace_sink.is_on() {
+                self.trace_sink.happened(EventKind::Release, region.traced(key));
             }
             region.state.pins().clear(&self.arena, region.facts.share());
         }

@@ -7,12 +7,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What an agent's tables have together.
-pub(crate) struct Watches {
+pub(crate) struct WatchQuota {
     limit: u64,
     used: AtomicU64,
 }
 
-impl Watches {
+impl WatchQuota {
     /// Those of this process's user.
     pub(crate) fn of_host() -> Self {
         let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap_or_default();
@@ -24,7 +24,7 @@ impl Watches {
     }
 
     /// Whether a table that has so many may take one more.
-    pub(crate) fn has_one_for(&self, own: usize) -> bool {
+    pub(crate) fn allows_one_more(&self, own: usize) -> bool {
         self.limit.saturating_sub(self.used.load(Ordering::Relaxed)) > own as u64
     }
 
@@ -41,24 +41,24 @@ impl Watches {
 
 #[cfg(test)]
 mod tests {
-    use super::Watches;
+    use super::WatchQuota;
     use crate::regions::memfd;
-    use crate::regions::region::{Holder, Region};
-    use crate::regions::table::Table;
+    use crate::regions::region::{EmulatedRegion, LastCaller};
+    use crate::regions::table::RegionTable;
     use rustix::io::Errno;
     use std::os::fd::OwnedFd;
     use std::sync::Arc;
 
     #[test]
     fn a_table_that_wants_all_leaves_some_to_the_next() {
-        let watches = Arc::new(Watches::new(64));
+        let watches = Arc::new(WatchQuota::new(64));
         let filled = || {
-            let mut table = Table::new().expect("a table");
-            table.take_part(Arc::clone(&watches));
+            let mut table = RegionTable::new().expect("a table");
+            table.share_watches(Arc::clone(&watches));
             let mut memories: Vec<OwnedFd> = Vec::new();
             loop {
                 let memory = memfd::create(b"greedy").expect("a memfd");
-                match table.admit(None, &memory, Region::new(Holder { tid: 0, fd: -1 })) {
+                match table.admit(None, &memory, EmulatedRegion::new(LastCaller { tid: 0, fd: -1 })) {
                     Ok(_) => memories.push(memory),
                     Err(error) => {
                         assert_eq!((error, table.len()), (Errno::NOMEM, memories.len()));
@@ -72,9 +72,11 @@ mod tests {
         assert_eq!((first.1.len(), memories.len()), (32, 16));
         drop(first);
         let more = memfd::create(b"more").expect("a memfd");
-        second.admit(None, &more, Region::new(Holder { tid: 0, fd: -1 })).expect("the first one's are free");
+        second
+            .admit(None, &more, EmulatedRegion::new(LastCaller { tid: 0, fd: -1 }))
+            .expect("the first one's are free");
         drop((memories, more));
         second.reap();
-        assert!(watches.has_one_for(63), "all are given back");
+        assert!(watches.allows_one_more(63), "all are given back");
     }
 }

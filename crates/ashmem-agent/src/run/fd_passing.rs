@@ -13,13 +13,13 @@ use rustix::net::{
 use crate::sys;
 
 /// What arrives.
-pub(crate) struct Handed {
+pub(crate) struct Received {
     pub(crate) listener: OwnedFd,
-    pub(crate) node: Option<Nodes>,
+    pub(crate) node: Option<NodeFds>,
 }
 
 /// The device's node as its own mount namespace shows it.
-pub(crate) struct Nodes {
+pub(crate) struct NodeFds {
     /// Its status, as a process in that namespace sees it.
     pub(crate) stat: libc::stat,
     /// Descriptors of both names.
@@ -30,7 +30,7 @@ const STAT_SIZE: usize = size_of::<libc::stat>();
 /// The listener and both names.
 const MOST: usize = 3;
 
-impl Nodes {
+impl NodeFds {
     /// Takes the status of the node that both descriptors refer to.
     pub(crate) fn of(names: [OwnedFd; 2]) -> Result<Self> {
         let stat = sys::fstat(&names[0])?;
@@ -38,7 +38,7 @@ impl Nodes {
     }
 }
 
-pub(crate) fn send(socket: impl AsFd, listener: BorrowedFd<'_>, node: Option<&Nodes>) -> Result<()> {
+pub(crate) fn send(socket: impl AsFd, listener: BorrowedFd<'_>, node: Option<&NodeFds>) -> Result<()> {
     let names = node.into_iter().flat_map(|node| node.names.iter().map(AsFd::as_fd));
     let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(listener).chain(names).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
@@ -56,7 +56,7 @@ pub(crate) fn send(socket: impl AsFd, listener: BorrowedFd<'_>, node: Option<&No
 
 /// # Errors
 /// PIPE: the other side ended without sending anything.
-pub(crate) fn receive(socket: impl AsFd) -> Result<Handed> {
+pub(crate) fn receive(socket: impl AsFd) -> Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut bytes = [0; STAT_SIZE];
@@ -71,5 +71,5 @@ pub(crate) fn receive(socket: impl AsFd) -> Result<Handed> {
     let names = next().zip(next());
     // SAFETY: the buffer is as long as the structure, of which every bit pattern is a valid one.
     let stat = unsafe { bytes.as_ptr().cast::<libc::stat>().read_unaligned() };
-    Ok(Handed { listener, node: names.map(|(short, long)| Nodes { stat, names: [short, long] }) })
+    Ok(Received { listener, node: names.map(|(short, long)| NodeFds { stat, names: [short, long] }) })
 }

@@ -26,8 +26,8 @@ impl Ending {
     /// Ends this process in the same way.
     pub fn repeat(self) -> ! {
         if let Self::Killed(signal) = self {
-            sys::leave_no_core();
-            sys::suffer(signal);
+            sys::disable_core_dumps();
+            sys::take_default_action(signal);
             sys::exit(128 + signal);
         }
         let code = if let Self::Exited(code) = self { code } else { NOT_STARTED };
@@ -37,14 +37,14 @@ impl Ending {
 
 /// What the supervisor tells the waiter of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Report {
+pub(crate) enum ProgramStatus {
     Started(i32),
     Stopped(i32),
     Exited(i32),
     Killed(i32),
 }
 
-impl Report {
+impl ProgramStatus {
     fn to_bytes(self) -> [u8; 8] {
         let (kind, value) = match self {
             Self::Started(pid) => (0_u32, pid),
@@ -68,9 +68,9 @@ impl Report {
 }
 
 /// The supervisor's end of the socket.
-pub(crate) struct Reporter(OwnedFd);
+pub(crate) struct StatusSender(OwnedFd);
 
-impl Reporter {
+impl StatusSender {
     pub(crate) fn new(socket: OwnedFd) -> Self {
         Self(socket)
     }
@@ -80,7 +80,7 @@ impl Reporter {
     }
 
     /// Nobody may be listening any more; then the program has nobody to be reported to.
-    pub(crate) fn send(&self, report: Report) {
+    pub(crate) fn send(&self, report: ProgramStatus) {
         let _ = send(&self.0, &report.to_bytes(), SendFlags::NOSIGNAL);
     }
 
@@ -103,11 +103,11 @@ impl Reporter {
                     continue;
                 }
                 if libc::WIFSTOPPED(status) {
-                    self.send(Report::Stopped(libc::WSTOPSIG(status)));
+                    self.send(ProgramStatus::Stopped(libc::WSTOPSIG(status)));
                 } else if libc::WIFEXITED(status) {
-                    return self.send(Report::Exited(libc::WEXITSTATUS(status)));
+                    return self.send(ProgramStatus::Exited(libc::WEXITSTATUS(status)));
                 } else if libc::WIFSIGNALED(status) {
-                    return self.send(Report::Killed(libc::WTERMSIG(status)));
+                    return self.send(ProgramStatus::Killed(libc::WTERMSIG(status)));
                 }
             }
         });
@@ -127,11 +127,11 @@ pub(crate) fn wait(supervisor: &OwnedFd) -> Ending {
         if reports {
             let mut bytes = [0; 8];
             match rustix::io::read(supervisor, &mut bytes) {
-                Ok(8) => match Report::from_bytes(bytes) {
-                    Report::Started(pid) => program = Some(pid),
-                    Report::Stopped(signal) => sys::suffer(signal),
-                    Report::Exited(code) => return Ending::Exited(code as u8),
-                    Report::Killed(signal) => return Ending::Killed(signal),
+                Ok(8) => match ProgramStatus::from_bytes(bytes) {
+                    ProgramStatus::Started(pid) => program = Some(pid),
+                    ProgramStatus::Stopped(signal) => sys::take_default_action(signal),
+                    ProgramStatus::Exited(code) => return Ending::Exited(code as u8),
+                    ProgramStatus::Killed(signal) => return Ending::Killed(signal),
                 },
                 _ => return Ending::Unknown,
             }
@@ -139,14 +139,14 @@ pub(crate) fn wait(supervisor: &OwnedFd) -> Ending {
         // Until the program's number is known its signals wait.
         if let (true, Some(pid)) = (arrived, program) {
             while let Some(info) = sys::next_signal(&signals) {
-                pass_on(&info, pid);
+                forward_signal(&info, pid);
             }
         }
     }
 }
 
 /// Passes a signal on, unless the program has got it too: the terminal sends its signals to the whole process group.
-fn pass_on(info: &libc::signalfd_siginfo, pid: i32) {
+fn forward_signal(info: &libc::signalfd_siginfo, pid: i32) {
     let signal = info.ssi_signo as i32;
     let from_terminal = info.ssi_code == libc::SI_KERNEL && !(signal == libc::SIGHUP && sys::leads_session());
     if signal == libc::SIGCHLD || info.ssi_pid as i32 == pid || (from_terminal && signal != libc::SIGCONT) {

@@ -27,16 +27,16 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use self::fd_passing::{Handed, Nodes};
-use self::foreground::{Report, Reporter, wait};
-use crate::emulation::Origin;
-use crate::regions::node::{Device, Node};
+use self::fd_passing::{NodeFds, Received};
+use self::foreground::{ProgramStatus, StatusSender, wait};
+use crate::emulation::Tenant;
+use crate::regions::node::{Device, DeviceNode};
 use crate::seccomp::filter::{self, Fidelity, Filter};
 use crate::seccomp::listener::{InstallError, Listener, Privileges, install};
 use crate::supervisor::Supervisor;
 use crate::sys::{self, Forked, SignalMask};
 use crate::target::{self, Threads};
-use ashmem_trace_wire::pipe::Pipe;
+use ashmem_trace_wire::pipe::RecordWriter;
 
 /// What to start.
 pub struct Program {
@@ -47,7 +47,7 @@ pub struct Program {
     /// Whether it may be given a `/dev` of its own; if not, or where that is refused, lookups of paths are notified.
     pub own_dev: bool,
     /// Where to tell what is answered.
-    pub tap: Option<Pipe>,
+    pub trace: Option<RecordWriter>,
 }
 
 /// Why nothing was started.
@@ -93,18 +93,18 @@ impl Program {
         let words = self.command.into_iter().map(|word| CString::new(word.into_vec()));
         let words: Vec<CString> = words.collect::<Result<_, _>>().map_err(|_| Error::Nul)?;
         let plan = Plan { words, fidelity: self.fidelity, own_dev: self.own_dev };
-        let tap = self.tap;
+        let trace = self.trace;
         let mask = SignalMask::block_all();
         let (ours, theirs) = pair()?;
         match sys::fork().map_err(|errno| Error::System { what: "fork", errno })? {
             Forked::Parent(_) => {
-                drop((theirs, tap));
-                sys::let_go_of_descriptors(&[ours.as_raw_fd()]);
+                drop((theirs, trace));
+                sys::close_inherited_fds(&[ours.as_raw_fd()]);
                 Ok(wait(&ours))
             }
             Forked::Child => {
                 drop(ours);
-                let code = match supervise(&plan, tap, &Reporter::new(theirs), mask) {
+                let code = match supervise(&plan, trace, &StatusSender::new(theirs), mask) {
                     Ok(()) => 0,
                     Err(error) => {
                         eprintln!("ashmem: cannot supervise: {error}");
@@ -125,7 +125,7 @@ struct Plan {
 }
 
 /// The supervisor's life.
-fn supervise(plan: &Plan, tap: Option<Pipe>, reporter: &Reporter, mask: SignalMask) -> Result<(), Error> {
+fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, mask: SignalMask) -> Result<(), Error> {
     let (ours, theirs) = pair()?;
     let there = theirs.as_raw_fd();
     let pid = match sys::fork().map_err(|errno| Error::System { what: "fork", errno })? {
@@ -136,23 +136,23 @@ fn supervise(plan: &Plan, tap: Option<Pipe>, reporter: &Reporter, mask: SignalMa
         }
     };
     drop(theirs);
-    sys::set_session();
-    sys::stay_ancestor();
-    let mut kept = vec![ours.as_raw_fd(), reporter.as_fd().as_raw_fd()];
-    kept.extend(tap.as_ref().map(|tap| tap.as_fd().as_raw_fd()));
-    sys::let_go_of_descriptors(&kept);
-    reporter.send(Report::Started(pid));
+    sys::setsid();
+    sys::adopt_orphans();
+    let mut kept = vec![ours.as_raw_fd(), status.as_fd().as_raw_fd()];
+    kept.extend(trace.as_ref().map(|trace| trace.as_fd().as_raw_fd()));
+    sys::close_inherited_fds(&kept);
+    status.send(ProgramStatus::Started(pid));
 
     // Without a listener the program has said why and ended; its exit code is all that is left to tell.
-    let Ok(handed) = fd_passing::receive(&ours) else {
-        reporter.follow(pid);
+    let Ok(received) = fd_passing::receive(&ours) else {
+        status.follow(pid);
         return Ok(());
     };
     // Filtered and not answered it must not go on: where one of these fails, what it waits for never comes.
     look_at(pid, there)?;
-    let supervisor = prepare(plan, handed)?;
-    if let Some(tap) = tap {
-        supervisor.trace(tap);
+    let supervisor = prepare(plan, received)?;
+    if let Some(trace) = trace {
+        supervisor.trace(trace);
     }
     rustix::io::write(&ours, GO).map_err(|errno| Error::System { what: "telling the program to start", errno })?;
     drop(ours);
@@ -160,14 +160,14 @@ fn supervise(plan: &Plan, tap: Option<Pipe>, reporter: &Reporter, mask: SignalMa
         let _ = supervisor.run();
         supervisor
     });
-    reporter.follow(pid);
-    sys::let_go_of_standard_error();
+    status.follow(pid);
+    sys::redirect_stderr_to_null();
     sys::reap_children();
     // Whoever traces is told of the last ends too. A process lets go of the listener before it closes its descriptors, so they
     // are looked for once all processes are waited for.
     if let Ok(supervisor) = serving.join() {
-        supervisor.origin().table().reap();
-        supervisor.origin().table().tap().close();
+        supervisor.tenant().table().reap();
+        supervisor.tenant().table().trace_sink().close();
     }
     Ok(())
 }
@@ -182,25 +182,25 @@ fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
 }
 
 /// A supervisor with the program's listener as its only channel.
-fn prepare(plan: &Plan, handed: Handed) -> Result<Supervisor, Error> {
+fn prepare(plan: &Plan, received: Received) -> Result<Supervisor, Error> {
     let system = |what| move |errno| Error::System { what, errno };
-    let node = handed.node.map(|node| Node::new(node.stat, &node.names));
-    let origin = Origin::new(Device::new(node), plan.fidelity).map_err(system("making an inotify instance"))?;
-    let supervisor = Supervisor::making_ahead(origin).map_err(system("making an eventfd"))?;
+    let node = received.node.map(|node| DeviceNode::new(node.stat, &node.names));
+    let tenant = Tenant::new(Device::new(node), plan.fidelity).map_err(system("making an inotify instance"))?;
+    let supervisor = Supervisor::with_pool(tenant).map_err(system("making an eventfd"))?;
     let listener =
-        Listener::new(handed.listener).map_err(system("taking the listener, for which Linux 5.9 is needed"))?;
+        Listener::new(received.listener).map_err(system("taking the listener, for which Linux 5.9 is needed"))?;
     supervisor.add_last(Arc::new(listener));
     Ok(supervisor)
 }
 
 /// Filters itself, hands the listener to the supervisor and executes the program.
 fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
-    let node = if plan.own_dev { namespace::enter().and_then(Nodes::of) } else { Err(Errno::CANCELED) };
+    let node = if plan.own_dev { namespace::enter().and_then(NodeFds::of) } else { Err(Errno::CANCELED) };
     if let Err(error) = &node {
         tracing::info!(%error, "no /dev of its own: every lookup of a path is looked at");
     }
     let node = node.ok();
-    let at_path = if node.is_some() { filter::Node::Present } else { filter::Node::Absent };
+    let at_path = if node.is_some() { filter::NodeLookup::Present } else { filter::NodeLookup::Absent };
     let program = Filter { fidelity: plan.fidelity, node: at_path }.program();
     let listener = match install(&program, Privileges::Keep) {
         Err(InstallError::Refused(Errno::ACCESS)) => install(&program, Privileges::Renounce),

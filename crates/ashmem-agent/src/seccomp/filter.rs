@@ -5,7 +5,7 @@
 //! the program for it.
 
 use crate::seccomp::bpf::{Assembler, Field, Instruction};
-use crate::seccomp::syscalls::{Kind, TABLES, X86_64};
+use crate::seccomp::syscalls::{SyscallKind, TABLES, X86_64};
 
 /// How much of the device is kept up, against what it costs calls that are not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Fidelity {
 
 /// Where a path lookup of the device's name ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Node {
+pub enum NodeLookup {
     /// A character device lies at the path, in the program's own mount namespace or put there by its container: lookups
     /// cost nothing, and an open that was not notified is turned into a region by its first ioctl.
     Present,
@@ -32,7 +32,7 @@ pub struct Filter {
     /// Which behaviours are kept up.
     pub fidelity: Fidelity,
     /// Whether lookups of the path find a node.
-    pub node: Node,
+    pub node: NodeLookup,
 }
 
 /// A call is notified if `args[arg] & mask == value`, in the low 32 bits; the upper ones are not looked at.
@@ -61,16 +61,16 @@ impl Test {
 
 impl Filter {
     /// When a call of this kind is notified; `None`: never.
-    pub fn test(self, kind: Kind) -> Option<Test> {
+    pub fn test(self, kind: SyscallKind) -> Option<Test> {
         let full = self.fidelity == Fidelity::Full;
-        let searching = full && self.node == Node::Absent;
+        let searching = full && self.node == NodeLookup::Absent;
         // Read-only opens are by far the most frequent and nobody opens the device so; O_CREAT is how files are made.
         // Such opens of the device end at the node, and become a region with their first ioctl. At the level `fast` every
         // open does: only a descriptor that is copied before its first ioctl then makes two regions.
         let open = |arg| {
             if searching {
                 Some(Test::ALWAYS)
-            } else if full || self.node == Node::Absent {
+            } else if full || self.node == NodeLookup::Absent {
                 Some(Test::of(arg, ACCESS_MODE | libc::O_CREAT as u32, libc::O_RDWR as u32))
             } else {
                 None
@@ -82,24 +82,32 @@ impl Filter {
             if searching { Test::ALWAYS } else { Test::of(arg, empty, empty) }
         };
         match kind {
-            Kind::Open => open(1),
-            Kind::OpenAt => open(2),
-            Kind::Ioctl => Some(Test::of(1, 0xff00, ashmem_core::abi::MAGIC << 8)),
+            SyscallKind::Open => open(1),
+            SyscallKind::OpenAt => open(2),
+            SyscallKind::Ioctl => Some(Test::of(1, 0xff00, ashmem_core::abi::MAGIC << 8)),
             // MAP_DENYWRITE does nothing since Linux 2.6, yet the C library's loader sets it on every library it maps.
-            Kind::Mmap | Kind::Mmap2 => Some(Test::of(3, libc::MAP_ANONYMOUS as u32 | MAP_DENYWRITE, 0)),
+            SyscallKind::Mmap | SyscallKind::Mmap2 => Some(Test::of(3, libc::MAP_ANONYMOUS as u32 | MAP_DENYWRITE, 0)),
             // It maps a region anew without a descriptor that could be looked at (CVE-2020-0009). Nobody calls it.
-            Kind::Remap => Some(Test::ALWAYS),
-            Kind::SendFile | Kind::Splice if full => Some(Test::ALWAYS),
-            Kind::OldMmap | Kind::OpenAt2 if full => Some(Test::ALWAYS),
-            Kind::Fstat(_) | Kind::Truncate | Kind::Allocate | Kind::Sync if full => Some(Test::ALWAYS),
-            Kind::StatAt(_) if full => Some(at(3)),
-            Kind::Statx if full => Some(at(2)),
-            Kind::Stat(_) | Kind::Lstat(_) | Kind::Access | Kind::AccessAt | Kind::AccessAt2 if searching => {
+            SyscallKind::Remap => Some(Test::ALWAYS),
+            SyscallKind::SendFile | SyscallKind::Splice if full => Some(Test::ALWAYS),
+            SyscallKind::OldMmap | SyscallKind::OpenAt2 if full => Some(Test::ALWAYS),
+            SyscallKind::Fstat(_) | SyscallKind::Truncate | SyscallKind::Allocate | SyscallKind::Sync if full => {
+                Some(Test::ALWAYS)
+            }
+            SyscallKind::StatAt(_) if full => Some(at(3)),
+            SyscallKind::Statx if full => Some(at(2)),
+            SyscallKind::Stat(_)
+            | SyscallKind::Lstat(_)
+            | SyscallKind::Access
+            | SyscallKind::AccessAt
+            | SyscallKind::AccessAt2
+                if searching =>
+            {
                 Some(Test::ALWAYS)
             }
             // F_ADD_SEALS and F_GET_SEALS are 1033 and 1034; their neighbours in this group of four are as rare.
-            Kind::Fcntl if full => Some(Test::of(1, !3, 1032)),
-            Kind::Protect if full => Some(Test::of(2, libc::PROT_EXEC as u32, libc::PROT_EXEC as u32)),
+            SyscallKind::Fcntl if full => Some(Test::of(1, !3, 1032)),
+            SyscallKind::Protect if full => Some(Test::of(2, libc::PROT_EXEC as u32, libc::PROT_EXEC as u32)),
             _ => None,
         }
     }
@@ -110,11 +118,11 @@ impl Filter {
         let mut code = Assembler::default();
         code.load(Field::Arch);
         for table in TABLES {
-            code.jump_if_equal(table.arch, Label::Table(table.arch));
+            code.jump_if_equal(table.arch, Label::SyscallTable(table.arch));
         }
         code.jump(Label::Allow);
         for table in TABLES {
-            code.place(Label::Table(table.arch));
+            code.place(Label::SyscallTable(table.arch));
             code.load(Field::Number);
             if table.arch == X86_64 {
                 code.jump_if_at_least(X32, Label::Allow);
@@ -151,7 +159,7 @@ impl Filter {
 /// A place in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Label {
-    Table(u32),
+    SyscallTable(u32),
     Test(usize),
     Notify,
     Allow,
@@ -164,10 +172,10 @@ mod tests {
     use crate::seccomp::syscalls::{AARCH64, I386};
 
     const LEVELS: [Filter; 4] = [
-        Filter { fidelity: Fidelity::Full, node: Node::Present },
-        Filter { fidelity: Fidelity::Full, node: Node::Absent },
-        Filter { fidelity: Fidelity::Fast, node: Node::Present },
-        Filter { fidelity: Fidelity::Fast, node: Node::Absent },
+        Filter { fidelity: Fidelity::Full, node: NodeLookup::Present },
+        Filter { fidelity: Fidelity::Full, node: NodeLookup::Absent },
+        Filter { fidelity: Fidelity::Fast, node: NodeLookup::Present },
+        Filter { fidelity: Fidelity::Fast, node: NodeLookup::Absent },
     ];
 
     fn notified(filter: Filter, arch: u32, nr: u32, args: [u64; 6]) -> bool {
@@ -224,12 +232,12 @@ mod tests {
 
     #[test]
     fn with_a_node_only_opens_for_reading_and_writing_are_notified() {
-        let present = Filter { fidelity: Fidelity::Full, node: Node::Present };
+        let present = Filter { fidelity: Fidelity::Full, node: NodeLookup::Present };
         let read_only = [CWD, 0, 0, 0, 0, 0];
         let read_write = [CWD, 0, libc::O_RDWR as u64 | libc::O_CLOEXEC as u64, 0, 0, 0];
         assert!(!notified(present, X86_64, 257, read_only));
         assert!(notified(present, X86_64, 257, read_write));
-        assert!(notified(Filter { node: Node::Absent, ..present }, X86_64, 257, read_only));
+        assert!(notified(Filter { node: NodeLookup::Absent, ..present }, X86_64, 257, read_only));
     }
 
     const CWD: u64 = crate::seccomp::syscalls::CWD as u32 as u64;

@@ -22,23 +22,23 @@ const QUIET: u32 = 4;
 
 impl Supervisor {
     /// Keeps watch until the supervisor ends.
-    pub(crate) fn keep<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
+    pub(crate) fn housekeep<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         let pressure = Pressure::watch();
-        let (mut seen, mut quiet) = (self.shift().pulse(), 0);
+        let (mut seen, mut quiet) = (self.takeover().epoch(), 0);
         let (mut supply, mut last_tick) = (Supply::Plenty, Instant::now());
         while !self.has_ended() {
             let mut polled = vec![PollFd::from_borrowed_fd(self.activity(), PollFlags::IN)];
             polled.extend(pressure.trigger().map(|trigger| PollFd::from_borrowed_fd(trigger, PollFlags::PRI)));
-            let rests = !self.tap().tell_losses() && quiet >= QUIET && self.rest(seen);
+            let rests = !self.trace_sink().tell_losses() && quiet >= QUIET && self.rest(seen);
             if rests {
-                polled.push(PollFd::from_borrowed_fd(self.deaths(), PollFlags::IN));
+                polled.push(PollFd::from_borrowed_fd(self.inode_events(), PollFlags::IN));
             }
             let wait = if supply == Supply::Plenty { PATIENCE } else { CLOSELY };
             let wait = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
             let _ = poll(&mut polled, if rests { None } else { Some(&wait) });
             self.wake_up();
-            if let Some(reserve) = self.reserve() {
-                reserve.fill();
+            if let Some(pool) = self.pool() {
+                pool.fill();
             }
             // What was slept through counts for nothing.
             let ticked = !rests && last_tick.elapsed() >= PATIENCE;
@@ -47,13 +47,13 @@ impl Supervisor {
             }
             let told = pressure.trigger().is_some() && polled[1].revents().contains(PollFlags::PRI);
             supply = self.relieve(told);
-            let pulse = self.shift().pulse();
-            if pulse != seen {
-                (seen, quiet) = (pulse, 0);
-            } else if ticked && self.shift().hand_over(pulse) {
+            let epoch = self.takeover().epoch();
+            if epoch != seen {
+                (seen, quiet) = (epoch, 0);
+            } else if ticked && self.takeover().replace_if_stuck(epoch) {
                 tracing::debug!("a caller holds its request up: another loop takes over");
                 scope.spawn(|| self.serve_turn());
-            } else if ticked && pulse.is_multiple_of(2) {
+            } else if ticked && epoch.is_multiple_of(2) {
                 quiet += 1;
             }
         }
@@ -62,13 +62,13 @@ impl Supervisor {
     /// Forgets the dead, and purges where memory is short or the kernel has `told` of pressure; how closely to go on
     /// looking, by how much memory there was before.
     fn relieve(&self, told: bool) -> Supply {
-        let purgeable = self.origin().purgeable();
+        let purgeable = self.tenant().purgeable();
         if purgeable == 0 {
             return Supply::Plenty;
         }
         let supply = Supply::now();
         if told || supply == Supply::Short {
-            let purged = self.origin().purge(share_of(purgeable));
+            let purged = self.tenant().purge(share_of(purgeable));
             tracing::debug!(purged, "pages purged under memory pressure");
             // What is left cannot be purged (sealed, or held by nobody): to look closely would only cost.
             if purged == 0 {

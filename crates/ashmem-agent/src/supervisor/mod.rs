@@ -1,6 +1,6 @@
-//! The loop: takes requests from an origin's channels, has them decided, and answers.
+//! The loop: takes requests from an tenant's channels, has them decided, and answers.
 //!
-//! A request goes through three steps. What it points to in the caller's memory is read once; the origin decides, under
+//! A request goes through three steps. What it points to in the caller's memory is read once; the tenant decides, under
 //! its lock, on what was read; what the caller shall find in its memory is written, and the answer sent. The lock is never
 //! held while memory of a caller is touched, which may block for as long as the caller likes (userfaultfd, FUSE).
 
@@ -19,42 +19,42 @@ use rustix::io::{Errno, Result};
 
 use ashmem_core::abi::{self, Caller};
 
-use self::takeover::Shift;
-use crate::emulation::Origin;
+use self::takeover::Takeover;
+use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
 use crate::emulation::outcome::Outcome;
 use crate::notification::{Answer, Channel, Request};
-use crate::regions::memfd_pool::Reserve;
+use crate::regions::memfd_pool::MemfdPool;
 use crate::seccomp::syscalls::{Call, Mmap};
 use crate::sys::lock;
 use crate::target::Target;
 use crate::target::inject_mmap;
-use ashmem_trace_wire::pipe::Pipe;
+use ashmem_trace_wire::pipe::RecordWriter;
 
-use crate::trace::{self, Tap};
+use crate::trace::{self, TraceSink};
 
 /// Longest path that is looked at; the device's own has less than a quarter of it.
 const PATH_LIMIT: usize = 256;
 const F_ADD_SEALS: u32 = libc::F_ADD_SEALS as u32;
 const F_GET_SEALS: u32 = libc::F_GET_SEALS as u32;
 
-/// One origin's supervisor.
+/// One tenant's supervisor.
 pub struct Supervisor {
-    origin: Mutex<Origin>,
+    tenant: Mutex<Tenant>,
     channels: Mutex<Vec<Arc<dyn Channel>>>,
     /// No channel will be added any more.
     complete: AtomicBool,
-    deaths: OwnedFd,
+    inode_events: OwnedFd,
     wake: OwnedFd,
-    shift: Shift,
+    takeover: Takeover,
     /// Told when a request comes while the keeper rests, or the loop ends.
     activity: OwnedFd,
     resting: AtomicBool,
     ended: Mutex<Option<Result<()>>>,
     /// Who traces what is answered.
-    tap: Arc<Tap>,
+    trace_sink: Arc<TraceSink>,
     /// Memories for opens to come, which the keeper makes.
-    reserve: Option<Arc<Reserve>>,
+    pool: Option<Arc<MemfdPool>>,
 }
 
 impl Supervisor {
@@ -62,21 +62,21 @@ impl Supervisor {
     ///
     /// # Errors
     /// EMFILE, ENFILE.
-    pub fn new(mut origin: Origin) -> Result<Self> {
-        let tap = Arc::clone(origin.table().tap());
-        let deaths = origin.table().as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
+    pub fn new(mut tenant: Tenant) -> Result<Self> {
+        let trace_sink = Arc::clone(tenant.table().trace_sink());
+        let inode_events = tenant.table().as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
         Ok(Self {
-            origin: Mutex::new(origin),
+            tenant: Mutex::new(tenant),
             channels: Mutex::default(),
             complete: AtomicBool::new(false),
-            deaths,
+            inode_events,
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            shift: Shift::default(),
+            takeover: Takeover::default(),
             activity: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             resting: AtomicBool::new(false),
             ended: Mutex::new(None),
-            tap,
-            reserve: None,
+            trace_sink,
+            pool: None,
         })
     }
 
@@ -84,12 +84,12 @@ impl Supervisor {
     ///
     /// # Errors
     /// EMFILE, ENFILE.
-    pub(crate) fn making_ahead(mut origin: Origin) -> Result<Self> {
-        let reserve = origin.table().make_ahead()?;
-        Ok(Self { reserve: Some(reserve), ..Self::new(origin)? })
+    pub(crate) fn with_pool(mut tenant: Tenant) -> Result<Self> {
+        let pool = tenant.table().enable_pool()?;
+        Ok(Self { pool: Some(pool), ..Self::new(tenant)? })
     }
 
-    /// One more channel of the same origin; [`Supervisor::run`] sees it at once.
+    /// One more channel of the same tenant; [`Supervisor::run`] sees it at once.
     pub fn add(&self, channel: Arc<dyn Channel>) {
         lock(&self.channels).push(channel);
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
@@ -102,8 +102,8 @@ impl Supervisor {
     }
 
     /// Tells into this pipe, from now on, of each answer about a region.
-    pub fn trace(&self, pipe: Pipe) {
-        self.tap.attach(pipe);
+    pub fn trace(&self, pipe: RecordWriter) {
+        self.trace_sink.attach(pipe);
     }
 
     /// Whether no channel is left.
@@ -111,9 +111,9 @@ impl Supervisor {
         lock(&self.channels).is_empty()
     }
 
-    /// The origin.
-    pub fn origin(&self) -> MutexGuard<'_, Origin> {
-        lock(&self.origin)
+    /// The tenant.
+    pub fn tenant(&self) -> MutexGuard<'_, Tenant> {
+        lock(&self.tenant)
     }
 
     /// Serves until the last channel has hung up.
@@ -123,55 +123,55 @@ impl Supervisor {
     pub fn run(&self) -> Result<()> {
         *lock(&self.ended) = None;
         std::thread::scope(|scope| {
-            scope.spawn(|| self.keep(scope));
+            scope.spawn(|| self.housekeep(scope));
             self.serve_turn();
         });
         lock(&self.ended).take().unwrap_or(Ok(()))
     }
 
-    pub(crate) fn shift(&self) -> &Shift {
-        &self.shift
+    pub(crate) fn takeover(&self) -> &Takeover {
+        &self.takeover
     }
 
     pub(crate) fn activity(&self) -> BorrowedFd<'_> {
         self.activity.as_fd()
     }
 
-    pub(crate) fn deaths(&self) -> BorrowedFd<'_> {
-        self.deaths.as_fd()
+    pub(crate) fn inode_events(&self) -> BorrowedFd<'_> {
+        self.inode_events.as_fd()
     }
 
-    pub(crate) fn reserve(&self) -> Option<&Reserve> {
-        self.reserve.as_deref()
+    pub(crate) fn pool(&self) -> Option<&MemfdPool> {
+        self.pool.as_deref()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.ended).is_some()
     }
 
-    fn tell_keeper(&self) {
+    fn wake_housekeeping(&self) {
         let _ = rustix::io::write(&self.activity, &1_u64.to_ne_bytes());
     }
 
     /// Lets go of what only saves work; whether the keeper may sleep until something happens: with something to purge it
     /// goes on looking at the memory. `pulse` is what the loop was last seen at.
-    pub(crate) fn rest(&self, pulse: u64) -> bool {
-        if let Some(reserve) = &self.reserve {
-            reserve.clear();
+    pub(crate) fn rest(&self, epoch: u64) -> bool {
+        if let Some(pool) = &self.pool {
+            pool.clear();
         }
         let purgeable = {
-            let mut origin = self.origin();
-            origin.threads().clear();
-            origin.purgeable()
+            let mut tenant = self.tenant();
+            tenant.threads().clear();
+            tenant.purgeable()
         };
         self.resting.store(purgeable == 0, Ordering::SeqCst);
         // A request that came meanwhile may not have seen it.
-        purgeable == 0 && self.shift.pulse() == pulse
+        purgeable == 0 && self.takeover.epoch() == epoch
     }
 
     /// Who traces what it answers.
-    pub(crate) fn tap(&self) -> &Tap {
-        &self.tap
+    pub(crate) fn trace_sink(&self) -> &TraceSink {
+        &self.trace_sink
     }
 
     pub(crate) fn wake_up(&self) {
@@ -193,7 +193,7 @@ impl Supervisor {
                 Ok(false) => return,
                 Err(error) => {
                     *lock(&self.ended) = Some(error.map_or(Ok(()), Err));
-                    return self.tell_keeper();
+                    return self.wake_housekeeping();
                 }
             }
         }
@@ -251,13 +251,13 @@ impl Supervisor {
 
     /// Answers a request that the loop received; whether the loop still serves afterwards.
     fn take(&self, channel: &Arc<dyn Channel>, request: Request) -> bool {
-        self.shift.during(|| {
+        self.takeover.run(|| {
             if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
-                self.tell_keeper();
+                self.wake_housekeeping();
             }
             self.handle(channel.as_ref(), request);
-            if self.reserve.as_ref().is_some_and(|reserve| reserve.is_wanted()) {
-                self.tell_keeper();
+            if self.pool.as_ref().is_some_and(|pool| pool.refill_wanted()) {
+                self.wake_housekeeping();
             }
         })
     }
@@ -271,11 +271,11 @@ impl Supervisor {
     /// Answers one request.
     pub fn handle(&self, channel: &dyn Channel, request: Request) {
         let target = Target::new(channel, request.id, request.tid);
-        let tap = self.tap.is_on().then(|| (&self.tap, trace::now()));
+        let trace_sink = self.trace_sink.is_on().then(|| (&self.trace_sink, trace::now()));
         let outcome = self.decide(&target, &request);
         // While the caller waits: what it points to is as it was, and its descriptors are.
-        let told = tap.and_then(|(tap, began)| {
-            Some((tap, observe::look(tap, &mut self.origin(), &target, &request, &outcome, began)?))
+        let told = trace_sink.and_then(|(trace_sink, began)| {
+            Some((trace_sink, observe::observe(trace_sink, &mut self.tenant(), &target, &request, &outcome, began)?))
         });
         let mut faulted = false;
         tracing::trace!(?request, ?outcome);
@@ -293,7 +293,7 @@ impl Supervisor {
             Outcome::Open { fd, close_on_exec, key } => {
                 channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
                     Errno::NOENT => {
-                        self.origin().table().openings.leave(request.tid, key);
+                        self.tenant().table().pending_opens.leave(request.tid, key);
                         Err(error)
                     }
                     // The caller's table is full, or its limit reached.
@@ -301,8 +301,8 @@ impl Supervisor {
                 })
             }
         };
-        if let Some((tap, record)) = told {
-            tap.answered(record, faulted);
+        if let Some((trace_sink, record)) = told {
+            trace_sink.answered(record, faulted);
         }
         // ENOENT: killed, or a signal came first and the call will be made again.
         if let Err(error) = sent
@@ -320,7 +320,7 @@ impl Supervisor {
             Call::Open { dir, path, flags } => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
             Call::OpenAt2 { dir, path, how, size } => self.open_by_structure(target, dir, path, how, size),
             Call::Ioctl { fd, cmd, arg } => self.ioctl(target, caller, fd, cmd, arg),
-            Call::Mmap(call) => self.origin().mmap(target, call),
+            Call::Mmap(call) => self.tenant().mmap(target, call),
             Call::OldMmap(address) => {
                 let mut bytes = [0; 24];
                 if target.read(address, &mut bytes).is_err() {
@@ -330,39 +330,39 @@ impl Supervisor {
                 for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
                     *word = u32::from_ne_bytes(*bytes);
                 }
-                self.origin().mmap(target, Mmap::from_words(words))
+                self.tenant().mmap(target, Mmap::from_words(words))
             }
             Call::Fstat { fd, buffer, layout } => {
-                let mut origin = self.origin();
-                if origin.is_region(target, fd) { origin.stat(buffer, layout) } else { Outcome::CONTINUE }
+                let mut tenant = self.tenant();
+                if tenant.is_region(target, fd) { tenant.stat(buffer, layout) } else { Outcome::CONTINUE }
             }
             Call::Stat { dir, path, buffer, flags, layout } => match self.names_device(target, dir, path, flags) {
-                true => self.origin().stat(buffer, layout),
+                true => self.tenant().stat(buffer, layout),
                 false => Outcome::CONTINUE,
             },
             Call::Statx { dir, path, buffer, flags } => match self.names_device(target, dir, path, flags) {
-                true => self.origin().statx(buffer),
+                true => self.tenant().statx(buffer),
                 false => Outcome::CONTINUE,
             },
             Call::Access { dir, path, mode, flags } => match self.names_device(target, dir, path, flags) {
-                true => self.origin().access(mode),
+                true => self.tenant().access(mode),
                 false => Outcome::CONTINUE,
             },
-            Call::Truncate(fd) | Call::Sync(fd) => self.origin().refuse(target, &[fd], Errno::INVAL),
-            Call::Allocate(fd) => self.origin().refuse(target, &[fd], Errno::NODEV),
-            Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => self.origin().refuse(target, &[fd], Errno::INVAL),
+            Call::Truncate(fd) | Call::Sync(fd) => self.tenant().refuse(target, &[fd], Errno::INVAL),
+            Call::Allocate(fd) => self.tenant().refuse(target, &[fd], Errno::NODEV),
+            Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => self.tenant().refuse(target, &[fd], Errno::INVAL),
             Call::Fcntl { .. } => Outcome::CONTINUE,
-            Call::Transfer { from, to } => self.origin().refuse(target, &[from, to], Errno::INVAL),
-            Call::Remap { address, len } => self.origin().remap(target, address, len),
-            Call::Protect { address, len, .. } => self.origin().protect(target, address, len),
+            Call::Transfer { from, to } => self.tenant().refuse(target, &[from, to], Errno::INVAL),
+            Call::Remap { address, len } => self.tenant().remap(target, address, len),
+            Call::Protect { address, len, .. } => self.tenant().protect(target, address, len),
         }
     }
 
     /// Whether a call that takes a path means the device: by its path where no node lies there, or by a descriptor where
     /// the path is empty.
     fn names_device(&self, target: &Target<'_>, dir: i32, path: u64, flags: u32) -> bool {
-        let by_descriptor = flags & libc::AT_EMPTY_PATH as u32 != 0 && self.origin().is_region(target, dir);
-        let by_path = !self.origin().device.has_node();
+        let by_descriptor = flags & libc::AT_EMPTY_PATH as u32 != 0 && self.tenant().is_region(target, dir);
+        let by_path = !self.tenant().device.has_node();
         if !by_descriptor && !by_path {
             return false;
         }
@@ -370,14 +370,14 @@ impl Supervisor {
         let read = if path == 0 { Ok(Vec::new()) } else { target.read_string(path, PATH_LIMIT) };
         match read {
             Ok(path) if path.is_empty() => by_descriptor,
-            Ok(path) => by_path && path.len() < PATH_LIMIT && self.origin().device.is_at(target.tid(), dir, &path),
+            Ok(path) => by_path && path.len() < PATH_LIMIT && self.tenant().device.is_at(target.tid(), dir, &path),
             Err(_) => false,
         }
     }
 
     fn open(&self, target: &Target<'_>, dir: i32, path: u64, flags: OFlags) -> Outcome {
         match target.read_string(path, PATH_LIMIT) {
-            Ok(path) if path.len() < PATH_LIMIT => self.origin().open(target, dir, &path, flags),
+            Ok(path) if path.len() < PATH_LIMIT => self.tenant().open(target, dir, &path, flags),
             _ => Outcome::CONTINUE,
         }
     }
@@ -400,7 +400,7 @@ impl Supervisor {
     fn ioctl(&self, target: &Target<'_>, caller: Caller, fd: i32, cmd: u32, arg: u64) -> Outcome {
         let request = abi::Request::decode(caller, cmd, arg);
         let argument = Argument::of(request, target);
-        self.origin().ioctl(target, fd, request, argument)
+        self.tenant().ioctl(target, fd, request, argument)
     }
 }
 

@@ -2,43 +2,43 @@
 
 use ashmem_core::abi::Request as Ioctl;
 
-use crate::emulation::Origin;
+use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
-use crate::emulation::descriptor::Kind;
+use crate::emulation::descriptor::FdKind;
 use crate::emulation::outcome::Outcome;
 use crate::notification::{Answer, Request};
 use crate::regions::memfd;
 use crate::seccomp::syscalls::Call;
 use crate::target::Target;
-use ashmem_trace_wire::record::{Record, Region, What};
+use ashmem_trace_wire::record::{EventKind, Record, RegionInfo};
 
-use crate::trace::Tap;
+use crate::trace::TraceSink;
 
 /// What is to be told of a request that was decided, before its caller goes on; `began` is when it came.
-pub(crate) fn look(
-    tap: &Tap,
-    origin: &mut Origin,
+pub(crate) fn observe(
+    sink: &TraceSink,
+    tenant: &mut Tenant,
     target: &Target<'_>,
     request: &Request,
     outcome: &Outcome,
     began: u64,
 ) -> Option<Record> {
     let (call, caller) = Call::decode(request.arch, request.nr, &request.args)?;
-    let (what, region) = match call {
+    let (kind, region) = match call {
         Call::Open { .. } | Call::OpenAt2 { .. } => {
             let Outcome::Open { fd, .. } = outcome else { return None };
             let inode = rustix::fs::fstat(fd).ok()?.st_ino;
-            (What::Open, region_of(origin, inode)?)
+            (EventKind::Open, region_of(tenant, inode)?)
         }
         Call::Ioctl { fd, cmd, arg } => {
-            let held = origin.look(target, fd)?;
-            let region = match held.kind {
-                Kind::Region(_) => region_of(origin, held.inode)?,
-                Kind::Memfd => {
-                    let name = memfd::name(&held.fd).unwrap_or_default();
-                    Region { key: None, inode: held.inode, name, size: held.size }
+            let inspected = tenant.inspect(target, fd)?;
+            let region = match inspected.kind {
+                FdKind::Region(_) => region_of(tenant, inspected.inode)?,
+                FdKind::Memfd => {
+                    let name = memfd::name(&inspected.fd).unwrap_or_default();
+                    RegionInfo { key: None, inode: inspected.inode, name, size: inspected.size }
                 }
-                Kind::Foreign => return None,
+                FdKind::Foreign => return None,
             };
             let request = Ioctl::decode(caller, cmd, arg);
             let (name, pin) = match Argument::of(request, target) {
@@ -46,13 +46,13 @@ pub(crate) fn look(
                 Argument::Pin(pin) => (None, pin.ok().map(|pin| (pin.offset, pin.len))),
                 Argument::None => (None, None),
             };
-            (What::Ioctl { command: cmd, argument: arg, name, pin }, region)
+            (EventKind::Ioctl { command: cmd, argument: arg, name, pin }, region)
         }
         Call::Mmap(call) => {
-            let held = origin.look(target, call.fd)?;
-            let Kind::Region(_) = held.kind else { return None };
-            let what = What::Mmap { len: call.len, prot: call.prot, flags: call.flags, offset: call.offset };
-            (what, region_of(origin, held.inode)?)
+            let inspected = tenant.inspect(target, call.fd)?;
+            let FdKind::Region(_) = inspected.kind else { return None };
+            let kind = EventKind::Mmap { len: call.len, prot: call.prot, flags: call.flags, offset: call.offset };
+            (kind, region_of(tenant, inspected.inode)?)
         }
         _ => return None,
     };
@@ -62,15 +62,15 @@ pub(crate) fn look(
         Outcome::Answer(Answer::Continue) | Outcome::MapAnonymous(_) => None,
         Outcome::Write { .. } | Outcome::Open { .. } => Some(0),
     };
-    let caller = Some(tap.caller(request.tid));
+    let caller = Some(sink.caller(request.tid));
     let region = Some(region);
-    let origin = tap.number();
-    Some(Record { mono_ns: began, origin, duration_ns: Some(0), caller, what, region, result, lost: 0 })
+    let tenant = sink.number();
+    Some(Record { mono_ns: began, tenant, duration_ns: Some(0), caller, kind, region, result, lost: 0 })
 }
 
 /// The region of this memory, as it is now.
-fn region_of(origin: &mut Origin, inode: u64) -> Option<Region> {
-    let key = origin.table().find(inode)?;
-    let (region, _) = origin.table().region(key)?;
+fn region_of(tenant: &mut Tenant, inode: u64) -> Option<RegionInfo> {
+    let key = tenant.table().find(inode)?;
+    let (region, _) = tenant.table().region(key)?;
     Some(region.traced(key))
 }

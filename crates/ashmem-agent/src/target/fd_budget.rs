@@ -1,7 +1,7 @@
 //! The descriptors that this process may keep only to save work.
 //!
-//! They run out for all origins at once, and without one no caller's descriptor can be looked at: its ioctl would go on to
-//! the kernel, which does not know it. So what all origins keep together stays well below the limit (RLIMIT_NOFILE), and
+//! They run out for all tenants at once, and without one no caller's descriptor can be looked at: its ioctl would go on to
+//! the kernel, which does not know it. So what all tenants keep together stays well below the limit (RLIMIT_NOFILE), and
 //! who gets no allowance works without.
 
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ashmem_proc::system;
 
-/// What one origin's work takes beside: its own descriptors, and those of the request in hand.
+/// What one tenant's work takes beside: its own descriptors, and those of the request in hand.
 const NEEDED: usize = 16;
 /// The limit where it cannot be read: the usual one.
 const USUAL: usize = 1024;
@@ -23,9 +23,9 @@ static MOST: LazyLock<usize> = LazyLock::new(|| {
 });
 
 /// The right to keep one descriptor, for as long as this lives.
-pub(crate) struct Allowance(());
+pub(crate) struct FdBudget(());
 
-impl Allowance {
+impl FdBudget {
     /// One, if there is any left.
     pub(crate) fn take() -> Option<Self> {
         let one_more = |kept: usize| (kept < *MOST).then_some(kept + 1);
@@ -35,7 +35,7 @@ impl Allowance {
     }
 }
 
-impl Drop for Allowance {
+impl Drop for FdBudget {
     fn drop(&mut self) {
         KEPT.fetch_sub(1, Ordering::Relaxed);
     }

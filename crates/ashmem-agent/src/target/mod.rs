@@ -15,13 +15,13 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
-use self::fd_budget::Allowance;
+use self::fd_budget::FdBudget;
 use crate::notification::{Channel, Injection};
 use crate::sys::last_errno;
 
 /// `PIDFD_THREAD`, from 6.9: a thread's own descriptor table, which may differ from its leader's.
 const PIDFD_THREAD: u32 = libc::PIDFD_THREAD;
-/// Handles that one origin keeps at most: one for each thread that called lately.
+/// Handles that one tenant keeps at most: one for each thread that called lately.
 const HANDLES: usize = 256;
 /// A page of the smallest size there is: memory is readable or not in units of at least this many bytes.
 const PAGE: u64 = 4096;
@@ -29,7 +29,7 @@ const PAGE: u64 = 4096;
 /// Handles of the threads that called lately.
 #[derive(Default)]
 pub struct Threads {
-    handles: HashMap<i32, (OwnedFd, Allowance)>,
+    handles: HashMap<i32, (OwnedFd, FdBudget)>,
 }
 
 impl Threads {
@@ -72,8 +72,8 @@ impl Threads {
             if self.handles.len() >= HANDLES {
                 self.handles.clear();
             }
-            if let Some(allowance) = Allowance::take() {
-                self.handles.insert(tid, (handle, allowance));
+            if let Some(budget) = FdBudget::take() {
+                self.handles.insert(tid, (handle, budget));
             }
         }
         descriptor

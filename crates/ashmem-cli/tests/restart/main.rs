@@ -18,7 +18,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ashmem_agent::seccomp::filter::{Fidelity, Filter, Node};
+use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
 use ashmem_agent::seccomp::listener::{Privileges, install};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -117,7 +117,7 @@ fn container(agent: &Path, id: &str, time: Duration) -> Client {
     command.args(["--exact", "the_client", "--nocapture"]).env(CLIENT, time.as_millis().to_string());
     // What is no descriptor of the client's must not look like one: 0 is what a spoilt answer would be.
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let program = Filter { fidelity: Fidelity::Full, node: Node::Absent }.program();
+    let program = Filter { fidelity: Fidelity::Full, node: NodeLookup::Absent }.program();
     // SAFETY: between fork and exec there are system calls and a few allocations, in a process of one thread.
     unsafe {
         command.pre_exec(move || {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ashmem_agent::notification::{Answer, Channel, Injection};
 use ashmem_agent::seccomp::bpf::Instruction;
-use ashmem_agent::seccomp::filter::{Fidelity, Filter, Node};
+use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
 use ashmem_agent::seccomp::listener::{InstallError, Listener, Privileges, install};
 use ashmem_agent::target::Target;
 use ashmem_core::abi;
@@ -114,7 +114,7 @@ fn not_answered(host: &Host, step: &str, errno: Errno) -> Finding {
 /// Filters a child, and answers its call.
 fn attempt() -> Result<(), Failure> {
     let step = |step| move |errno| Failure::Step(step, errno);
-    let program = Filter { fidelity: Fidelity::Fast, node: Node::Present }.program();
+    let program = Filter { fidelity: Fidelity::Fast, node: NodeLookup::Present }.program();
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(step("making a pipe"))?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(step("opening /dev/null"))?;

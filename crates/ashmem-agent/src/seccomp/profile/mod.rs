@@ -10,7 +10,7 @@
 pub mod lxc;
 pub mod oci;
 
-use crate::seccomp::filter::{Fidelity, Filter, Node, Test};
+use crate::seccomp::filter::{Fidelity, Filter, NodeLookup, Test};
 use crate::seccomp::syscalls::TABLES;
 
 /// A call by name, and when it is notified.
@@ -52,7 +52,7 @@ const NEEDED: [&[&str]; 2] = [&["ioctl"], &["mmap", "mmap2"]];
 
 /// The rules for a container in which a node lies at `/dev/ashmem`.
 pub fn rules(fidelity: Fidelity) -> Vec<Rule> {
-    let filter = Filter { fidelity, node: Node::Present };
+    let filter = Filter { fidelity, node: NodeLookup::Present };
     let mut rules: Vec<Rule> = Vec::new();
     for (_, name, kind) in TABLES.iter().flat_map(|table| table.calls) {
         if let Some(test) = filter.test(*kind)
