@@ -16,6 +16,7 @@
 
 pub mod agent;
 pub mod emulation;
+pub mod error;
 pub mod ids;
 pub mod journal;
 pub mod notification;

@@ -46,6 +46,20 @@ pub struct Injection<'a> {
     pub close_on_exec: bool,
 }
 
+/// Why no request can come from a channel any more.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiveError {
+    /// The other side has ended.
+    #[error("the other side has hung up")]
+    HungUp,
+    /// What came is no notification, or one of a kernel or an LXC whose structures are others.
+    #[error("what came is no notification that this program knows")]
+    Malformed,
+    /// The kernel refuses.
+    #[error(transparent)]
+    System(#[from] Errno),
+}
+
 /// A source of requests.
 pub trait Channel: Send + Sync {
     /// Becomes readable when a request waits, and hung up when none can come any more.
@@ -55,7 +69,7 @@ pub trait Channel: Send + Sync {
     ///
     /// # Errors
     /// The source is broken for good.
-    fn receive(&self) -> Result<Option<Request>>;
+    fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError>;
 
     /// Whether [`Channel::receive`] waits for a request by itself, and comes back without one when none can come any more.
     /// A loop with nothing else to listen to then saves asking first.

@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use ashmem_proc::process;
 use ashmem_proc::status::Status;
-use ashmem_trace_wire::pipe::RecordWriter;
+use ashmem_trace_wire::pipe::{RecordWriter, WriteError};
 use ashmem_trace_wire::record::{CallerInfo, EventKind, Record, RegionInfo};
-use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::sys::lock;
@@ -104,7 +103,7 @@ impl TraceSink {
 
     fn write(&self, mut record: Record) {
         let mut pipes = lock(&self.pipes);
-        pipes.retain(|pipe| pipe.write(&mut record) != Err(Errno::PIPE));
+        pipes.retain(|pipe| pipe.write(&mut record) != Err(WriteError::NoReader));
         self.is_on.store(!pipes.is_empty(), Ordering::Relaxed);
     }
 

@@ -26,6 +26,7 @@ use ashmem_trace::summary::Summary;
 use ashmem_trace::syscalls::Syscalls;
 use ashmem_trace::tracefs::Tracefs;
 use ashmem_trace::wanted::{Wanted, Watched};
+use ashmem_trace_wire::attach::AttachError;
 use clap::{Args, ValueEnum};
 
 /// The exit status where the program was not started because of us.
@@ -212,8 +213,10 @@ impl Arguments {
     fn attached(&self, watched: &[Watched]) -> Result<Traced> {
         let roots = (!watched.is_empty()).then(|| watched.iter().flat_map(Watched::tree).collect());
         let agent = Agent::attached(self.agent.path(), roots).map_err(|error| {
-            let next = match error.kind() {
-                io::ErrorKind::PermissionDenied => "it tells only root and the user it runs as",
+            let next = match &error {
+                AttachError::Socket(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    "it tells only root and the user it runs as"
+                }
                 _ => {
                     "where `ashmem agent` serves containers, `--agent unix:PATH` names its --oci; a program of your own is \
                      given after `--`"

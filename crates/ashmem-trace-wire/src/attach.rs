@@ -4,7 +4,7 @@
 //! The pipe is the agent's making. Of one that a tracer brings, the tracer could take the flag back that keeps writers from
 //! waiting, and hold up every container.
 
-use std::io::{IoSlice, IoSliceMut, Write as _};
+use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -22,18 +22,36 @@ pub const REQUEST: &[u8] = b"{\"ashmemTrace\":1}\n";
 /// How long the agent may take to answer.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
+/// Why no agent tells what it answers.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The socket: there is none, nobody listens there, or it is another user's.
+    #[error(transparent)]
+    Socket(#[from] io::Error),
+    /// The agent did not answer in time.
+    #[error("no answer within {} seconds", PATIENCE.tv_sec)]
+    TimedOut,
+    /// It closed the connection.
+    #[error("what listens there gave no pipe: it is another program, or has as many tracers as it serves")]
+    NoPipe,
+}
+
+impl From<Errno> for AttachError {
+    fn from(errno: Errno) -> Self {
+        Self::Socket(errno.into())
+    }
+}
+
 /// Asks the agent at this socket to tell what it answers from now on; the pipe it tells into.
 ///
 /// # Errors
-/// Those of connect(2): ENOENT and ECONNREFUSED, there is no agent; EACCES, it is another user's. EPROTO: what answers there
-/// is no agent that can be traced. ETIMEDOUT.
-pub fn attach(socket: &Path) -> Result<OwnedFd> {
-    let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::PROTO);
-    let mut connection = UnixStream::connect(socket).map_err(errno)?;
-    connection.write_all(REQUEST).map_err(errno)?;
+/// See [`AttachError`].
+pub fn attach(socket: &Path) -> std::result::Result<OwnedFd, AttachError> {
+    let mut connection = UnixStream::connect(socket)?;
+    connection.write_all(REQUEST)?;
     let ready = rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&connection, PollFlags::IN)], Some(&PATIENCE)))?;
     if ready == 0 {
-        return Err(Errno::TIMEDOUT);
+        return Err(AttachError::TimedOut);
     }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -42,7 +60,7 @@ pub fn attach(socket: &Path) -> Result<OwnedFd> {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     });
-    fds.next().ok_or(Errno::PROTO)
+    fds.next().ok_or(AttachError::NoPipe)
 }
 
 /// Gives a tracer its end of the pipe.

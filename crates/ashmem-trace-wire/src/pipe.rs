@@ -1,5 +1,6 @@
 //! The pipe between a supervisor and who traces it: its two ends.
 
+use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,43 @@ use crate::record::Record;
 const ROOM: usize = 1 << 19;
 /// What it is asked to hold at the end, so that the last record fits: what an ordinary user may ask for.
 const LAST_ROOM: usize = 1 << 20;
+
+/// Why a record was not written.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The pipe is full.
+    #[error("the pipe is full")]
+    Full,
+    /// Nobody has the other end.
+    #[error("nobody reads the pipe")]
+    NoReader,
+    /// The record is longer than a pipe takes at once.
+    #[error("the record is too long")]
+    TooLong,
+    /// The kernel refuses.
+    #[error(transparent)]
+    System(Errno),
+}
+
+/// Why records cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Something else than a supervisor writes there, or one of another version.
+    #[error("what is written there are no records of this version")]
+    NotARecord,
+    /// The kernel refuses.
+    #[error(transparent)]
+    System(#[from] Errno),
+}
+
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotARecord => Self::new(io::ErrorKind::InvalidData, error),
+            ReadError::System(errno) => errno.into(),
+        }
+    }
+}
 
 /// The writing end, which several supervisors may have.
 #[derive(Clone)]
@@ -69,8 +107,8 @@ impl RecordWriter {
     /// Writes all of a record or nothing.
     ///
     /// # Errors
-    /// EAGAIN: it is full. EPIPE: nobody has the other end. EMSGSIZE: the record is too long.
-    pub fn write(&self, record: &mut Record) -> Result<()> {
+    /// See [`WriteError`]; the record counts as lost then.
+    pub fn write(&self, record: &mut Record) -> std::result::Result<(), WriteError> {
         record.lost = self.0.lost.swap(0, Ordering::Relaxed);
         let written = self.put(record);
         if written.is_err() {
@@ -100,14 +138,18 @@ impl RecordWriter {
         }
     }
 
-    fn put(&self, record: &Record) -> Result<()> {
-        let mut bytes = postcard::to_extend(record, vec![0, 0]).map_err(|_| Errno::MSGSIZE)?;
-        let len = u16::try_from(bytes.len() - 2).map_err(|_| Errno::MSGSIZE)?;
+    fn put(&self, record: &Record) -> std::result::Result<(), WriteError> {
+        let mut bytes = postcard::to_extend(record, vec![0, 0]).map_err(|_| WriteError::TooLong)?;
+        let len = u16::try_from(bytes.len() - 2).map_err(|_| WriteError::TooLong)?;
         bytes[..2].copy_from_slice(&len.to_ne_bytes());
         if bytes.len() > libc::PIPE_BUF {
-            return Err(Errno::MSGSIZE);
+            return Err(WriteError::TooLong);
         }
-        rustix::io::write(&self.0.fd, &bytes).map(drop)
+        match rustix::io::write(&self.0.fd, &bytes) {
+            Err(Errno::AGAIN) => Err(WriteError::Full),
+            Err(Errno::PIPE) => Err(WriteError::NoReader),
+            other => other.map(drop).map_err(WriteError::System),
+        }
     }
 }
 
@@ -133,23 +175,23 @@ impl RecordReader {
         self.pipe.as_fd()
     }
 
-    /// What is there; `None` once no tap is left.
+    /// What is there; `None` once nobody can write any more.
     ///
     /// # Errors
-    /// Those of read(2). EPROTO: it is no tap that writes there.
-    pub fn read(&mut self) -> Result<Option<Vec<Record>>> {
+    /// See [`ReadError`].
+    pub fn read(&mut self) -> std::result::Result<Option<Vec<Record>>, ReadError> {
         let mut buffer = vec![0; 1 << 16];
         match rustix::io::read(&self.pipe, &mut buffer) {
             Ok(0) => return Ok(None),
             Ok(len) => self.bytes.extend_from_slice(&buffer[..len]),
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(errno) => return Err(errno),
+            Err(errno) => return Err(errno.into()),
         }
         let mut records = Vec::new();
         let mut rest = self.bytes.as_slice();
         while let Some((len, after)) = rest.split_first_chunk() {
             let Some((record, after)) = after.split_at_checked(u16::from_ne_bytes(*len).into()) else { break };
-            records.push(postcard::from_bytes(record).map_err(|_| Errno::PROTO)?);
+            records.push(postcard::from_bytes(record).map_err(|_| ReadError::NotARecord)?);
             rest = after;
         }
         self.bytes = rest.to_vec();

@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ashmem_trace_wire::attach::attach;
+use ashmem_trace_wire::attach::{AttachError, attach};
 use ashmem_trace_wire::pipe::RecordReader;
 use ashmem_trace_wire::record::{self, EventKind, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -64,8 +64,8 @@ impl Agent {
     /// descend from them, or of all.
     ///
     /// # Errors
-    /// Those of [`attach`].
-    pub fn attached(socket: &Path, roots: Option<HashSet<i32>>) -> io::Result<Self> {
+    /// See [`AttachError`].
+    pub fn attached(socket: &Path, roots: Option<HashSet<i32>>) -> Result<Self, AttachError> {
         let mut agent = Self::new(attach(socket)?)?;
         let followed = Followed::of(roots);
         agent.attached = Some(Attached { socket: socket.to_owned(), followed, missed: None });

@@ -9,6 +9,8 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::error::SystemError;
+
 /// Who connects to a socket, and what is spoken there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -77,15 +79,24 @@ pub enum Error {
     #[error("{0}: another process answers there already; stop it first, or choose another path")]
     Busy(Address),
     /// It could not be made.
-    #[error("{address}: {what}: {errno}")]
-    System {
+    #[error("{address}: {error}")]
+    Unmade {
         /// Where.
         address: Address,
-        /// The step.
-        what: &'static str,
-        /// What the system said to it.
-        errno: Errno,
+        /// The step that failed.
+        error: SystemError,
     },
+}
+
+/// Why a descriptor that a service manager passed is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// It is something else.
+    #[error("it is no listening SOCK_STREAM or SOCK_SEQPACKET socket")]
+    NotListening,
+    /// It is no socket at all.
+    #[error("getsockopt: {0}")]
+    System(#[from] Errno),
 }
 
 /// A listening socket.
@@ -108,7 +119,7 @@ impl Endpoint {
     /// # Errors
     /// See [`Error`].
     pub fn bind(protocol: Protocol, address: &Address) -> Result<Self, Error> {
-        let system = |what| move |errno| Error::System { address: address.clone(), what, errno };
+        let system = |step| move |errno| Error::Unmade { address: address.clone(), error: SystemError { step, errno } };
         let socket = || {
             rustix::net::socket_with(AddressFamily::UNIX, protocol.socket_type(), SocketFlags::CLOEXEC, None)
                 .map_err(system("making a socket"))
@@ -139,15 +150,15 @@ impl Endpoint {
     /// Takes over a socket that a service manager listens at; its type tells what is spoken there.
     ///
     /// # Errors
-    /// PROTOTYPE: it is no listening stream and no listening SOCK_SEQPACKET.
-    pub fn adopt(socket: OwnedFd) -> Result<Self, Errno> {
+    /// See [`AdoptError`].
+    pub fn adopt(socket: OwnedFd) -> Result<Self, AdoptError> {
         let protocol = match rustix::net::sockopt::socket_type(&socket)? {
             SocketType::STREAM => Protocol::Oci,
             SocketType::SEQPACKET => Protocol::Lxc,
-            _ => return Err(Errno::PROTOTYPE),
+            _ => return Err(AdoptError::NotListening),
         };
         if !rustix::net::sockopt::socket_acceptconn(&socket)? {
-            return Err(Errno::PROTOTYPE);
+            return Err(AdoptError::NotListening);
         }
         Ok(Self { protocol, socket })
     }

@@ -21,7 +21,7 @@ use rustix::net::{
 };
 
 use crate::journal::in_flight::InFlight;
-use crate::notification::{Answer, Channel, Injection, Request};
+use crate::notification::{Answer, Channel, Injection, ReceiveError, Request};
 use crate::seccomp::listener::Listener;
 use crate::sys::lock;
 
@@ -73,8 +73,8 @@ impl Datagram {
     /// Takes a datagram apart.
     ///
     /// # Errors
-    /// PROTO: it is none, or of a kernel or an LXC whose structures are others.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
+    /// [`ReceiveError::Malformed`].
+    pub fn parse(bytes: &[u8]) -> std::result::Result<Self, ReceiveError> {
         let word = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u64::from_ne_bytes);
         let half = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes);
         let quarter = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes).map(usize::from);
@@ -106,7 +106,7 @@ impl Datagram {
                 front: bytes.get(..front)?.to_vec(),
             })
         })();
-        parsed.ok_or(Errno::PROTO)
+        parsed.ok_or(ReceiveError::Malformed)
     }
 
     fn request(&self) -> Request {
@@ -156,19 +156,23 @@ impl Monitor {
     /// Looks at the datagram that waits, without taking it out.
     ///
     /// # Errors
-    /// PIPE: the monitor is gone. PROTO: what it sends is no notification.
-    pub fn peek(&self) -> Result<Datagram> {
+    /// See [`ReceiveError`].
+    pub fn peek(&self) -> std::result::Result<Datagram, ReceiveError> {
         self.look().map(|(datagram, _)| datagram)
     }
 
-    fn look(&self) -> Result<(Datagram, Option<OwnedFd>)> {
+    fn look(&self) -> std::result::Result<(Datagram, Option<OwnedFd>), ReceiveError> {
         let mut bytes = vec![0; DATAGRAM_LIMIT];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::PEEK | RecvFlags::CMSG_CLOEXEC;
         let got = rustix::io::retry_on_intr(|| {
             recvmsg(&self.connection, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)
-        })?;
+        });
+        let got = match got {
+            Err(Errno::CONNRESET) => return Err(ReceiveError::HungUp),
+            other => other?,
+        };
         let mut descriptors: Vec<OwnedFd> = control
             .drain()
             .flat_map(|message| match message {
@@ -177,10 +181,10 @@ impl Monitor {
             })
             .collect();
         if got.bytes == 0 {
-            return Err(Errno::PIPE);
+            return Err(ReceiveError::HungUp);
         }
         if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) || descriptors.len() > DESCRIPTORS {
-            return Err(Errno::PROTO);
+            return Err(ReceiveError::Malformed);
         }
         let listener = if descriptors.len() == DESCRIPTORS { descriptors.pop() } else { None };
         Ok((Datagram::parse(&bytes[..got.bytes])?, listener))
@@ -231,7 +235,7 @@ impl Channel for Monitor {
         self.connection.as_fd()
     }
 
-    fn receive(&self) -> Result<Option<Request>> {
+    fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError> {
         if lock(&self.current).is_some() {
             // Another loop is held up by the caller, and the datagram lies there until it is answered.
             std::thread::sleep(HELD_UP);
@@ -330,7 +334,7 @@ mod tests {
     fn datagrams_of_other_sizes_are_refused() {
         let whole = datagram(b"phone");
         for len in 0..whole.len() {
-            assert_eq!(Datagram::parse(&whole[..len]), Err(Errno::PROTO), "{len} bytes");
+            assert_eq!(Datagram::parse(&whole[..len]), Err(ReceiveError::Malformed), "{len} bytes");
         }
         let with = |at: usize, value: u8| {
             let mut bytes = whole.clone();
@@ -345,7 +349,7 @@ mod tests {
             (24, 6, "a longer cookie"),
             (31, 255, "a cookie beyond every size"),
         ] {
-            assert_eq!(with(at, value), Err(Errno::PROTO), "{what}");
+            assert_eq!(with(at, value), Err(ReceiveError::Malformed), "{what}");
         }
     }
 
@@ -366,6 +370,6 @@ mod tests {
         assert_eq!(reply[128..132], (-Errno::NODEV.raw_os_error()).to_ne_bytes());
         assert_eq!(monitor.answer(request.id, Answer::Continue), Err(Errno::NOENT));
         drop(theirs);
-        assert_eq!(monitor.peek(), Err(Errno::PIPE));
+        assert_eq!(monitor.peek(), Err(ReceiveError::HungUp));
     }
 }

@@ -30,11 +30,13 @@ use self::lxc::Monitor;
 use self::sandbox::confine;
 use self::systemd::Manager;
 use crate::emulation::Tenant;
+use crate::error::{SystemError, failed};
 use crate::ids::Identity;
 use crate::journal::in_flight::InFlight;
 use crate::journal::listener::JournaledListener;
-use crate::journal::{Entry, Journal, SavedNode};
+use crate::journal::{Entry, Journal, OpenError, SavedNode};
 use crate::notification::Channel;
+use crate::notification::ReceiveError;
 use crate::regions::node::Device;
 use crate::regions::table::RegionTable;
 use crate::regions::watch_quota::WatchQuota;
@@ -80,18 +82,24 @@ pub enum Error {
     /// Its runtime said nothing that can be used.
     #[error(transparent)]
     Oci(#[from] oci::Error),
-    /// A system call that normally works did not.
-    #[error("{what}: {errno}")]
-    System {
-        /// The call.
-        what: &'static str,
-        /// What it said.
-        errno: Errno,
-    },
-}
-
-fn system(what: &'static str) -> impl FnOnce(Errno) -> Error {
-    move |errno| Error::System { what, errno }
+    /// A system call failed.
+    #[error(transparent)]
+    System(#[from] SystemError),
+    /// LXC's monitor sent something else than a notification.
+    #[error("reading the first notification of LXC's monitor: {0}")]
+    Monitor(#[from] ReceiveError),
+    /// What the agent before left of the container cannot be read.
+    #[error("reading the journal that the agent before left: {0}")]
+    Journal(#[from] OpenError),
+    /// The service manager does not have it.
+    #[error("the service manager kept the container's listeners and not its {0}")]
+    NotStored(&'static str),
+    /// There is no socket.
+    #[error("no socket to serve: neither was one given, nor has the service manager passed one")]
+    NoSocket,
+    /// Too many trace already.
+    #[error("{MOST_TRACERS} tracers are connected already, and no more are served: end one of them")]
+    TooManyTracers,
 }
 
 /// What a kept descriptor is.
@@ -166,16 +174,16 @@ impl Agent {
                 channel => channels.push((channel, fd)),
             }
         }
-        let lacking = || system("looking for its journal")(Errno::NOENT);
-        let (state, inode_events) = (state.ok_or_else(lacking)?, inode_events.ok_or_else(lacking)?);
-        let (journal, identity, node, entries) = Journal::open(state).map_err(system("reading its journal"))?;
+        let state = state.ok_or(Error::NotStored("journal"))?;
+        let inode_events = inode_events.ok_or(Error::NotStored("watches"))?;
+        let (journal, identity, node, entries) = Journal::open(state)?;
         let in_flight = Arc::clone(journal.in_flight());
-        let mut table = RegionTable::restore(inode_events, journal, &entries).map_err(system("making its table"))?;
+        let mut table = RegionTable::restore(inode_events, journal, &entries).map_err(failed("making its table"))?;
         let regions = table.len();
         table.share_watches(Arc::clone(&self.watches));
         let tenant = Tenant::restore(Device::new(node.and_then(|node| node.node())), table);
         let container = Arc::new(ServedContainer {
-            supervisor: Supervisor::new(tenant).map_err(system("making an eventfd"))?,
+            supervisor: Supervisor::new(tenant).map_err(failed("making an eventfd"))?,
             number,
             in_flight: Some(Arc::clone(&in_flight)),
             listeners: AtomicU64::new(0),
@@ -187,7 +195,7 @@ impl Agent {
                 continue;
             };
             container.listeners.fetch_max(place + 1, Ordering::Relaxed);
-            let listener = Listener::new(fd).map_err(system("asking for seccomp's sizes"))?;
+            let listener = Listener::new(fd).map_err(failed("asking for seccomp's sizes"))?;
             let channel = Arc::new(JournaledListener::new(listener, Arc::clone(&in_flight), place));
             for request in channel.left_over() {
                 // What the agent before died over may hold this one up as well: each by itself.
@@ -281,8 +289,8 @@ impl Agent {
         let monitor = Monitor::new(peer.connection);
         let first = match monitor.peek() {
             // A container that ended before it made a call that could concern us.
-            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
-            other => other.map_err(system("reading LXC's first notification"))?,
+            Err(ReceiveError::HungUp) => return Ok(()),
+            other => other?,
         };
         let id = format!("{}#{}", String::from_utf8_lossy(&first.cookie), first.init);
         let container = self.new_container(Identity { user: peer.user, id }, device_of(first.init))?;
@@ -303,19 +311,19 @@ impl Agent {
 
     /// Tells whoever connected, from now on, what is answered in any container.
     fn take_tracer(&self, connection: &OwnedFd) -> Result<(), Error> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(system("making a pipe"))?;
-        let pipe = RecordWriter::new(writer).map_err(system("making a pipe"))?;
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("making a pipe"))?;
+        let pipe = RecordWriter::new(writer).map_err(failed("making a pipe"))?;
         {
             let containers = self.containers();
             let mut tracers = self.tracers();
             tracers.retain(RecordWriter::has_reader);
             if tracers.len() >= MOST_TRACERS {
-                return Err(system("taking one more tracer")(Errno::USERS));
+                return Err(Error::TooManyTracers);
             }
             containers.values().for_each(|container| container.supervisor.trace(pipe.clone()));
             tracers.push(pipe);
         }
-        give(connection, &reader).map_err(system("giving a tracer its pipe"))
+        Ok(give(connection, &reader).map_err(failed("giving a tracer its pipe"))?)
     }
 
     fn tracers(&self) -> MutexGuard<'_, Vec<RecordWriter>> {
@@ -326,18 +334,18 @@ impl Agent {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let node = SavedNode::of(&device);
         let watches = "making an inotify instance (fs.inotify.max_user_instances is the limit)";
-        let mut tenant = Tenant::new(device, Fidelity::Full).map_err(system(watches))?;
+        let mut tenant = Tenant::new(device, Fidelity::Full).map_err(failed(watches))?;
         tenant.table().share_watches(Arc::clone(&self.watches));
         let mut in_flight = None;
         if self.manager.is_some() {
             let container = Entry::Container { identity: identity.clone(), node };
-            let journal = Journal::new(container).map_err(system("making a journal"))?;
+            let journal = Journal::new(container).map_err(failed("making a journal"))?;
             in_flight = Some(Arc::clone(journal.in_flight()));
             self.keep(&StoredFd::Journal.name(number), journal.as_fd());
             self.keep(&StoredFd::InodeEvents.name(number), tenant.table().as_fd());
             tenant.table().write_to(journal);
         }
-        let supervisor = Supervisor::new(tenant).map_err(system("making an eventfd"))?;
+        let supervisor = Supervisor::new(tenant).map_err(failed("making an eventfd"))?;
         Ok(Arc::new(ServedContainer { identity, number, supervisor, in_flight, listeners: AtomicU64::new(0) }))
     }
 
@@ -346,7 +354,7 @@ impl Agent {
         let number = container.listeners.fetch_add(1, Ordering::Relaxed);
         self.keep(&StoredFd::Listener(number).name(container.number), &listener);
         self.settle();
-        let listener = Listener::new(listener).map_err(system("asking for seccomp's sizes"))?;
+        let listener = Listener::new(listener).map_err(failed("asking for seccomp's sizes"))?;
         container.supervisor.add(match &container.in_flight {
             Some(in_flight) => Arc::new(JournaledListener::new(listener, Arc::clone(in_flight), number)),
             None => Arc::new(listener),
@@ -413,7 +421,7 @@ impl Agent {
 /// Serves these sockets, and the containers and sockets that were passed to this process, until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// EAGAIN: no thread could be started. DESTADDRREQ: there is no socket. EMFILE.
+/// [`Error::NoSocket`], [`Error::System`].
 pub fn serve(
     manager: Option<Manager>,
     passed: Vec<(String, OwnedFd)>,
@@ -421,7 +429,7 @@ pub fn serve(
 ) -> Result<(), Error> {
     // Before any thread, so that all of them leave the signals to this one.
     let _mask = SignalMask::block_all();
-    let signals = sys::signals().map_err(system("making a signalfd"))?;
+    let signals = sys::signals().map_err(failed("making a signalfd"))?;
     // Before the first container, and before any thread.
     if let Err(error) = confine() {
         tracing::warn!(%error, "the agent goes on without a seccomp filter of its own");
@@ -429,7 +437,7 @@ pub fn serve(
     let agent = Arc::new(Agent::new(manager));
     endpoints.extend(agent.take_over(passed));
     if endpoints.is_empty() {
-        return Err(system("looking for a socket to serve")(Errno::DESTADDRREQ));
+        return Err(Error::NoSocket);
     }
     for endpoint in endpoints {
         let agent = Arc::clone(&agent);
@@ -439,7 +447,7 @@ pub fn serve(
     loop {
         match poll(&mut [PollFd::new(&signals, PollFlags::IN)], None) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(system("waiting for signals")(errno)),
+            Err(errno) => return Err(failed("waiting for signals")(errno).into()),
         }
         while let Some(info) = sys::next_signal(&signals) {
             if [libc::SIGTERM, libc::SIGINT].contains(&(info.ssi_signo as i32)) {
@@ -452,7 +460,7 @@ pub fn serve(
 
 fn start<R: Send + 'static>(name: &str, work: impl FnOnce() -> R + Send + 'static) -> Result<(), Error> {
     let started = thread::Builder::new().name(name.into()).spawn(work);
-    started.map(drop).map_err(|_| system("starting a thread")(Errno::AGAIN))
+    Ok(started.map(drop).map_err(|_| failed("starting a thread")(Errno::AGAIN))?)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::{Errno, Result};
 
 use crate::journal::in_flight::InFlight;
-use crate::notification::{Answer, Channel, Injection, Request};
+use crate::notification::{Answer, Channel, Injection, ReceiveError, Request};
 use crate::seccomp::listener::{Listener, request_in};
 
 /// One of a container's listeners, with the slots of its store.
@@ -36,8 +36,8 @@ impl Channel for JournaledListener {
         self.listener.as_fd()
     }
 
-    fn receive(&self) -> Result<Option<Request>> {
-        self.in_flight.take(self.number, |room| self.listener.receive_into(room))
+    fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError> {
+        Ok(self.in_flight.take(self.number, |room| self.listener.receive_into(room))?)
     }
 
     fn is_waiting(&self, id: u64) -> bool {

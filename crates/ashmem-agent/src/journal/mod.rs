@@ -117,7 +117,21 @@ pub(crate) enum SavedAnswer {
     Write { address: u64, bytes: Vec<u8> },
 }
 
-/// A container's store.
+/// Why a journal cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is none, or of another version's form.
+    #[error("it is no journal, or one of another version of this program")]
+    NotAJournal,
+    /// An entry cannot be read.
+    #[error("an entry cannot be read: {0}")]
+    Entry(#[from] serde_json::Error),
+    /// The kernel refuses.
+    #[error(transparent)]
+    System(#[from] Errno),
+}
+
+/// A container's journal.
 pub struct Journal {
     memory: OwnedFd,
     in_flight: Arc<InFlight>,
@@ -151,34 +165,32 @@ impl Journal {
     /// Opens one that another agent left, and reads its log.
     ///
     /// # Errors
-    /// PROTO: it is none, or of another version's form.
-    pub(crate) fn open(memory: OwnedFd) -> Result<(Self, Identity, Option<SavedNode>, Vec<Entry>)> {
+    /// See [`OpenError`].
+    pub(crate) fn open(
+        memory: OwnedFd,
+    ) -> std::result::Result<(Self, Identity, Option<SavedNode>, Vec<Entry>), OpenError> {
         let mut header = [0; 24];
         let (magic, bounds) = match rustix::io::pread(&memory, &mut header, 0)? {
             24 => header.split_at(BOUNDS as usize),
-            _ => return Err(Errno::PROTO),
+            _ => return Err(OpenError::NotAJournal),
         };
         let bound = |at: usize| bounds[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
         let (start, end) = (bound(0), bound(8));
         if magic != MAGIC || start < LOG || end < start {
-            return Err(Errno::PROTO);
+            return Err(OpenError::NotAJournal);
         }
-        let mut log = vec![0; usize::try_from(end - start).map_err(|_| Errno::PROTO)?];
+        let mut log = vec![0; usize::try_from(end - start).map_err(|_| OpenError::NotAJournal)?];
         let mut done = 0;
         while done < log.len() {
             match rustix::io::pread(&memory, &mut log[done..], start + done as u64)? {
-                0 => return Err(Errno::PROTO),
+                0 => return Err(OpenError::NotAJournal),
                 got => done += got,
             }
         }
-        let entries =
-            serde_json::Deserializer::from_slice(&log).into_iter().collect::<std::result::Result<Vec<_>, _>>();
-        let entries = entries.map_err(|error| {
-            tracing::error!(%error, "an entry of the journal cannot be read");
-            Errno::PROTO
-        })?;
+        let entries = serde_json::Deserializer::from_slice(&log).into_iter();
+        let entries = entries.collect::<std::result::Result<Vec<_>, _>>()?;
         let mut entries: std::vec::IntoIter<Entry> = entries.into_iter();
-        let Some(Entry::Container { identity, node }) = entries.next() else { return Err(Errno::PROTO) };
+        let Some(Entry::Container { identity, node }) = entries.next() else { return Err(OpenError::NotAJournal) };
         let rest = entries.collect();
         let in_flight = Arc::new(InFlight::map(&memory)?);
         let container = Entry::Container { identity: identity.clone(), node: node.clone() };
@@ -288,7 +300,7 @@ mod tests {
         assert_eq!(entries, [Entry::Size { key: 1, size: 4096 }, answered]);
         assert!(matches!(
             Journal::open(rustix::fs::memfd_create("no journal", MemfdFlags::CLOEXEC).expect("a memfd")),
-            Err(Errno::PROTO)
+            Err(OpenError::NotAJournal)
         ));
     }
 

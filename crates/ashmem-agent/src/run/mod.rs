@@ -30,6 +30,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use self::fd_passing::{NodeFds, Received};
 use self::foreground::{ProgramStatus, StatusSender, wait};
 use crate::emulation::Tenant;
+use crate::error::{SystemError, failed};
 use crate::regions::node::{Device, DeviceNode};
 use crate::seccomp::filter::{self, Fidelity, Filter};
 use crate::seccomp::listener::{InstallError, Listener, Privileges, install};
@@ -53,25 +54,15 @@ pub struct Program {
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A system call that normally works did not.
-    #[error("{what}: {errno}")]
-    System {
-        /// The call.
-        what: &'static str,
-        /// What it said.
-        errno: Errno,
-    },
+    /// A system call failed.
+    #[error(transparent)]
+    System(#[from] SystemError),
     /// The program could not be looked at, and so none of its calls answered.
     #[error(
-        "this process may not look at its own child ({what}: {errno}); what forbids it is a container's seccomp profile \
+        "this process may not look at its own child ({0}); what forbids it is a container's seccomp profile \
          without process_vm_readv, or Yama (kernel.yama.ptrace_scope above 1): `ashmem doctor` tells which"
     )]
-    Blind {
-        /// The call.
-        what: &'static str,
-        /// What it said.
-        errno: Errno,
-    },
+    Blind(SystemError),
     /// A word of the command holds a NUL.
     #[error("a word of the command holds a NUL byte, which no program can be given")]
     Nul,
@@ -96,7 +87,7 @@ impl Program {
         let trace = self.trace;
         let mask = SignalMask::block_all();
         let (ours, theirs) = pair()?;
-        match sys::fork().map_err(|errno| Error::System { what: "fork", errno })? {
+        match sys::fork().map_err(failed("fork"))? {
             Forked::Parent(_) => {
                 drop((theirs, trace));
                 sys::close_inherited_fds(&[ours.as_raw_fd()]);
@@ -128,7 +119,7 @@ struct Plan {
 fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, mask: SignalMask) -> Result<(), Error> {
     let (ours, theirs) = pair()?;
     let there = theirs.as_raw_fd();
-    let pid = match sys::fork().map_err(|errno| Error::System { what: "fork", errno })? {
+    let pid = match sys::fork().map_err(failed("fork"))? {
         Forked::Parent(pid) => pid,
         Forked::Child => {
             drop(ours);
@@ -154,7 +145,7 @@ fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, ma
     if let Some(trace) = trace {
         supervisor.trace(trace);
     }
-    rustix::io::write(&ours, GO).map_err(|errno| Error::System { what: "telling the program to start", errno })?;
+    rustix::io::write(&ours, GO).map_err(failed("telling the program to start"))?;
     drop(ours);
     let serving = std::thread::spawn(move || {
         let _ = supervisor.run();
@@ -175,7 +166,7 @@ fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, ma
 /// Looks at the program as every answer does, while it is this process's image still: at its memory, and at a descriptor
 /// that it has for certain.
 fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
-    let blind = |what| move |errno| Error::Blind { what, errno };
+    let blind = |step| move |errno| Error::Blind(SystemError { step, errno });
     let mut seen = [0; GO.len()];
     target::read_memory(pid, GO.as_ptr() as u64, &mut seen).map_err(blind("process_vm_readv"))?;
     Threads::default().descriptor(pid, descriptor, || true).map(drop).map_err(blind("looking at its descriptors"))
@@ -183,23 +174,18 @@ fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
 
 /// A supervisor with the program's listener as its only channel.
 fn prepare(plan: &Plan, received: Received) -> Result<Supervisor, Error> {
-    let system = |what| move |errno| Error::System { what, errno };
     let node = received.node.map(|node| DeviceNode::new(node.stat, &node.names));
-    let tenant = Tenant::new(Device::new(node), plan.fidelity).map_err(system("making an inotify instance"))?;
-    let supervisor = Supervisor::with_pool(tenant).map_err(system("making an eventfd"))?;
+    let tenant = Tenant::new(Device::new(node), plan.fidelity).map_err(failed("making an inotify instance"))?;
+    let supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
     let listener =
-        Listener::new(received.listener).map_err(system("taking the listener, for which Linux 5.9 is needed"))?;
+        Listener::new(received.listener).map_err(failed("taking the listener, for which Linux 5.9 is needed"))?;
     supervisor.add_last(Arc::new(listener));
     Ok(supervisor)
 }
 
 /// Filters itself, hands the listener to the supervisor and executes the program.
 fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
-    let node = if plan.own_dev { namespace::enter().and_then(NodeFds::of) } else { Err(Errno::CANCELED) };
-    if let Err(error) = &node {
-        tracing::info!(%error, "no /dev of its own: every lookup of a path is looked at");
-    }
-    let node = node.ok();
+    let node = if plan.own_dev { own_dev() } else { None };
     let at_path = if node.is_some() { filter::NodeLookup::Present } else { filter::NodeLookup::Absent };
     let program = Filter { fidelity: plan.fidelity, node: at_path }.program();
     let listener = match install(&program, Privileges::Keep) {
@@ -227,7 +213,13 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
     sys::exit(if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE })
 }
 
+/// The nodes in a `/dev` of the program's own; `None` where the kernel refuses it one.
+fn own_dev() -> Option<NodeFds> {
+    let node = namespace::enter().and_then(NodeFds::of);
+    node.inspect_err(|error| tracing::info!(%error, "no private /dev: every lookup of a path is looked at")).ok()
+}
+
 fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
-    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map_err(|errno| Error::System { what: "socketpair", errno })
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(failed("socketpair"))?)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::{Errno, Result};
 
-use crate::notification::{Answer, Channel, Injection, Request};
+use crate::notification::{Answer, Channel, Injection, ReceiveError, Request};
 use crate::seccomp::bpf::{self, Instruction};
 use crate::sys::{check, last_errno};
 
@@ -152,8 +152,8 @@ impl Channel for Listener {
         self.fd.as_fd()
     }
 
-    fn receive(&self) -> Result<Option<Request>> {
-        self.receive_into(&mut [0; ROOM / 8])
+    fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError> {
+        Ok(self.receive_into(&mut [0; ROOM / 8])?)
     }
 
     fn waits(&self) -> bool {

@@ -23,7 +23,7 @@ use self::takeover::Takeover;
 use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
 use crate::emulation::outcome::Outcome;
-use crate::notification::{Answer, Channel, Request};
+use crate::notification::{Answer, Channel, ReceiveError, Request};
 use crate::regions::memfd_pool::MemfdPool;
 use crate::seccomp::syscalls::{Call, Mmap};
 use crate::sys::lock;
@@ -223,10 +223,10 @@ impl Supervisor {
                             }
                         }
                         Ok(None) => {}
-                        Err(error) => return Ok(self.drop_channel(channel, error)),
+                        Err(error) => return Ok(self.drop_channel(channel, &error)),
                     }
                 } else if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-                    return Ok(self.drop_channel(channel, Errno::PIPE));
+                    return Ok(self.drop_channel(channel, &ReceiveError::HungUp));
                 }
             }
         }
@@ -242,9 +242,9 @@ impl Supervisor {
                         return false;
                     }
                 }
-                Ok(None) if has_hung_up(channel.as_fd()) => return self.drop_channel(channel, Errno::PIPE),
+                Ok(None) if has_hung_up(channel.as_fd()) => return self.drop_channel(channel, &ReceiveError::HungUp),
                 Ok(None) => {}
-                Err(error) => return self.drop_channel(channel, error),
+                Err(error) => return self.drop_channel(channel, &error),
             }
         }
     }
@@ -262,7 +262,7 @@ impl Supervisor {
         })
     }
 
-    fn drop_channel(&self, gone: &Arc<dyn Channel>, why: Errno) -> bool {
+    fn drop_channel(&self, gone: &Arc<dyn Channel>, why: &ReceiveError) -> bool {
         tracing::debug!(%why, "a channel is closed");
         lock(&self.channels).retain(|channel| !Arc::ptr_eq(channel, gone));
         true

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use ashmem_agent::notification::{Answer, Channel, Injection};
+use ashmem_agent::notification::{Answer, Channel, Injection, ReceiveError};
 use ashmem_agent::seccomp::bpf::Instruction;
 use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
 use ashmem_agent::seccomp::listener::{InstallError, Listener, Privileges, install};
@@ -173,7 +173,10 @@ fn answer(listener: &Listener) -> Result<(), Failure> {
     if poll(&mut waiting, Some(&limit)).map_err(step("waiting for a notification"))? == 0 {
         return Err(Failure::Step("waiting for a notification", Errno::TIMEDOUT));
     }
-    let request = listener.receive().map_err(step("receiving a notification"))?;
+    let request = listener.receive().map_err(|error| match error {
+        ReceiveError::System(errno) => Failure::Step("receiving a notification", errno),
+        _ => Failure::Step("receiving a notification", Errno::PIPE),
+    })?;
     let request = request.ok_or(Failure::Step("receiving a notification", Errno::SRCH))?;
     let target = Target::new(listener, request.id, request.tid);
     let mut word = [0; 13];
