@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
-use ashmem_trace::residents::any_in;
-use ashmem_trace::wanted::Wanted;
+use ashmem_trace::container_watch::any_in;
+use ashmem_trace::process_selector::Wanted;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::census::Census;

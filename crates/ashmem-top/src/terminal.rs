@@ -11,7 +11,7 @@ use rustix::termios::{OptionalActions, Termios};
 
 use crate::app::App;
 use crate::draw;
-use crate::keeper::{Keeper, LEAVE};
+use crate::terminal_guard::{Keeper, LEAVE};
 
 /// The terminal as it was found, while it is ours.
 static FOUND: Mutex<Option<Termios>> = Mutex::new(None);

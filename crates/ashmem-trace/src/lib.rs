@@ -6,7 +6,7 @@
 //! - [`event`], [`operation`]: what happened; [`text`]: names from outside, made harmless;
 //! - [`source`]: what sees events: [`module`] (its tracepoints, read through [`tracefs`]), [`agent`] (the supervisor of `ashmem run`),
 //!   [`syscalls`] (the kernel's system call tracepoints);
-//! - [`processes`], [`regions`]: what a source remembers of whom and what it met; [`wanted`]: processes as a person names them;
+//! - [`processes`], [`regions`]: what a source remembers of whom and what it met; [`process_selector`]: processes as a person names them;
 //!   [`container`]: which container a process is in; [`life`]: what a region comes to;
 //! - [`session`]: a trace from its first line to its last: [`selection`], then [`mod@line`], [`json`], [`perfetto`] or [`summary`],
 //!   then [`output`]; [`clock`]: what time it was.
@@ -14,6 +14,7 @@
 pub mod agent;
 pub mod clock;
 pub mod container;
+pub mod container_watch;
 pub mod event;
 pub mod json;
 pub mod life;
@@ -22,9 +23,9 @@ pub mod module;
 pub mod operation;
 pub mod output;
 pub mod perfetto;
+pub mod process_selector;
 pub mod processes;
 pub mod regions;
-pub mod residents;
 pub mod selection;
 pub mod session;
 pub mod source;
@@ -32,4 +33,3 @@ pub mod summary;
 pub mod syscalls;
 pub mod text;
 pub mod tracefs;
-pub mod wanted;
