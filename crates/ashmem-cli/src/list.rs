@@ -40,7 +40,7 @@ Examples:
 Exit status: 0, or 1 if no census could be taken. What may not be looked at is left out and said on standard error.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    wanted: Wanted,
+    selection: RegionSelection,
     /// Which come first
     #[arg(long, value_name = "COLUMN", default_value = "resident")]
     sort: SortBy,
@@ -57,7 +57,7 @@ pub(crate) struct Arguments {
 
 /// Which regions, for every verb that shows some.
 #[derive(Args)]
-pub(crate) struct Wanted {
+pub(crate) struct RegionSelection {
     /// Regions whose whole name matches: *, ?, [a-z], {one,other}
     #[arg(long, value_name = "GLOB")]
     name: Option<NameGlob>,
@@ -72,9 +72,9 @@ pub(crate) struct Wanted {
     leaks: bool,
 }
 
-impl From<Wanted> for Filter {
-    fn from(wanted: Wanted) -> Self {
-        Self { name: wanted.name, processes: wanted.pid, container: wanted.container, leaks: wanted.leaks }
+impl From<RegionSelection> for Filter {
+    fn from(selection: RegionSelection) -> Self {
+        Self { name: selection.name, processes: selection.pid, container: selection.container, leaks: selection.leaks }
     }
 }
 
@@ -111,7 +111,7 @@ impl Arguments {
     }
 
     fn show(self) -> Result<()> {
-        let filter = Filter::from(self.wanted);
+        let filter = Filter::from(self.selection);
         let mut observer = Observer::new();
         let mut told = Vec::new();
         loop {

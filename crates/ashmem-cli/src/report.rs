@@ -15,7 +15,7 @@ use ashmem_report::sheet::Sheet;
 use ashmem_report::{file, trace_file};
 use clap::Args;
 
-use crate::list::Wanted;
+use crate::list::RegionSelection;
 
 /// Write one HTML page of the host's regions or of a trace, to attach to a report
 ///
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long = "for", id = "seconds", value_name = "SECONDS")]
     seconds: Option<f64>,
     #[command(flatten)]
-    wanted: Wanted,
+    selection: RegionSelection,
 }
 
 impl Arguments {
@@ -58,7 +58,7 @@ impl Arguments {
                 let past = trace_file::read(BufReader::new(from)).with_context(|| path.display().to_string())?;
                 past.sheet()
             }
-            None => watched(Watch::new(self.wanted.into()), self.seconds)?,
+            None => watched(Watch::new(self.selection.into()), self.seconds)?,
         };
         sheet.limits().iter().for_each(|limit| eprintln!("ashmem: {limit}"));
         Ok(file::write(&self.output, &sheet.html())?)

@@ -12,7 +12,7 @@ use ashmem_top::live;
 use ashmem_top::snapshot::{Size, Snapshot};
 use clap::{Args, ValueEnum};
 
-use crate::list::{SortBy, Wanted};
+use crate::list::{RegionSelection, SortBy};
 
 /// Watch the host's shared memory regions, live on the terminal
 ///
@@ -39,7 +39,7 @@ Purges a second are pages that became purged between two refreshes; what is purg
 Exit status: 0, or 1 if there is no terminal or no census could be taken; a signal ends it as any program.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    wanted: Wanted,
+    selection: RegionSelection,
     /// Which come first
     #[arg(long, value_name = "COLUMN", default_value = "resident")]
     sort: SortBy,
@@ -82,7 +82,7 @@ impl Arguments {
     fn show(self) -> Result<()> {
         let in_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options =
-            Options { filter: Filter::from(self.wanted), order: self.sort.into(), every: self.every, in_colour };
+            Options { filter: Filter::from(self.selection), order: self.sort.into(), every: self.every, in_colour };
         let Some(format) = self.snapshot else { return Ok(live::run(options)?) };
         let every = options.every;
         let mut app = App::new(options)?;

@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ashmem_agent::agent::endpoint::Address;
-use ashmem_trace::agent::Agent;
-use ashmem_trace::container_watch::Residents;
+use ashmem_trace::agent::AgentSource;
+use ashmem_trace::container_watch::ContainerWatch;
 use ashmem_trace::event::Source;
-use ashmem_trace::module::Module;
+use ashmem_trace::module::ModuleSource;
 use ashmem_trace::output::Output;
-use ashmem_trace::process_selector::{Wanted, Watched};
+use ashmem_trace::process_selector::{ProcessSelector, Watched};
 use ashmem_trace::processes::Processes;
 use ashmem_trace::selection::Selection;
-use ashmem_trace::session::{Form, Session, Told};
-use ashmem_trace::source::See;
+use ashmem_trace::session::{Form, Session, Totals};
+use ashmem_trace::source::EventSource;
 use ashmem_trace::summary::Summary;
-use ashmem_trace::syscalls::Syscalls;
+use ashmem_trace::syscalls::SyscallSource;
 use ashmem_trace::tracefs::Tracefs;
 use ashmem_trace_wire::attach::AttachError;
 use clap::{Args, ValueEnum};
@@ -60,7 +60,7 @@ Exit status: PROGRAM's own; 125 if it was not started. Without PROGRAM 0, or 1 i
 pub(crate) struct Arguments {
     /// Watch this process and all it starts: PID, or CONTAINER:PID by the container's own number (repeatable)
     #[arg(short, long, value_name = "PID", conflicts_with = "command")]
-    pid: Vec<Wanted>,
+    pid: Vec<ProcessSelector>,
     /// Only processes in this container: its name or id, or a pattern (repeatable)
     #[arg(long, value_name = "NAME")]
     container: Vec<glob::Pattern>,
@@ -126,7 +126,7 @@ impl Arguments {
         let signals = Signals::catch()?;
         let Traced { mut source, before } = self.source(&watched, !words.is_empty())?;
         let (form, output) = self.writing(!words.is_empty())?;
-        let (mut residents, mut looked) = (Residents::new(self.container.clone()), None::<Instant>);
+        let (mut containers, mut looked) = (ContainerWatch::new(self.container.clone()), None::<Instant>);
         let selection =
             Selection::new(self.fail_only, std::mem::take(&mut self.name), std::mem::take(&mut self.container));
         let kind = source.source();
@@ -152,14 +152,14 @@ impl Arguments {
                 }
                 if looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) {
                     looked = Some(Instant::now());
-                    tell_ends(&mut residents);
+                    tell_ends(&mut containers);
                 }
                 let all_gone = !watched.is_empty() && watched.iter().all(Watched::has_ended);
                 signals.take_interrupt() || signals.take_end() || all_gone
             })
             .context("reading the events")?;
         drop(source);
-        tell_ends(&mut residents);
+        tell_ends(&mut containers);
         let told = session.end();
         let failed = told.is_err();
         match told {
@@ -191,8 +191,8 @@ impl Arguments {
         };
         let tracefs = Tracefs::find();
         match (self.source, tracefs) {
-            (Choice::Auto | Choice::Module, Ok(tracefs)) if Module::is_here(&tracefs) => {
-                Ok(Traced::new(Module::begin(&tracefs, processes(), self.buffer)?))
+            (Choice::Auto | Choice::Module, Ok(tracefs)) if ModuleSource::is_here(&tracefs) => {
+                Ok(Traced::new(ModuleSource::begin(&tracefs, processes(), self.buffer)?))
             }
             (Choice::Auto | Choice::Agent, _) if has_program => Traced::under_agent(),
             (Choice::Agent, _) => self.attached(watched),
@@ -212,7 +212,7 @@ impl Arguments {
     /// The agent that serves containers.
     fn attached(&self, watched: &[Watched]) -> Result<Traced> {
         let roots = (!watched.is_empty()).then(|| watched.iter().flat_map(Watched::tree).collect());
-        let agent = Agent::attached(self.agent.path(), roots).map_err(|error| {
+        let agent = AgentSource::attached(self.agent.path(), roots).map_err(|error| {
             let next = match &error {
                 AttachError::Socket(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     "it tells only root and the user it runs as"
@@ -241,7 +241,7 @@ impl Arguments {
         } else {
             Some(watched.iter().flat_map(Watched::tree).collect())
         };
-        Ok(Traced::new(Syscalls::begin(tracefs, processes, threads, self.buffer)?))
+        Ok(Traced::new(SyscallSource::begin(tracefs, processes, threads, self.buffer)?))
     }
 
     fn writing(&self, has_program: bool) -> Result<(Form, Output)> {
@@ -263,7 +263,7 @@ impl Arguments {
 
 /// What sees the events, and what stands before the program's own words.
 struct Traced {
-    source: Box<dyn See>,
+    source: Box<dyn EventSource>,
     before: Option<UnderAgent>,
 }
 
@@ -275,7 +275,7 @@ struct UnderAgent {
 }
 
 impl Traced {
-    fn new(source: impl See + 'static) -> Self {
+    fn new(source: impl EventSource + 'static) -> Self {
         Self { source: Box::new(source), before: None }
     }
 
@@ -287,7 +287,7 @@ impl Traced {
         let own = std::env::current_exe().context("finding this program's own path")?;
         let tap = writer.as_raw_fd().to_string();
         let words = vec![own.into(), "run".into(), "--tap".into(), tap.into(), "--".into()];
-        Ok(Self { source: Box::new(Agent::new(reader)?), before: Some(UnderAgent { words, _pipe: writer }) })
+        Ok(Self { source: Box::new(AgentSource::new(reader)?), before: Some(UnderAgent { words, _pipe: writer }) })
     }
 }
 
@@ -310,11 +310,11 @@ fn repeat(status: std::process::ExitStatus) -> ExitCode {
     }
 }
 
-fn tell_ends(residents: &mut Residents) {
-    residents.gone().iter().for_each(|name| eprintln!("ashmem: container {name} has ended"));
+fn tell_ends(containers: &mut ContainerWatch) {
+    containers.gone().iter().for_each(|name| eprintln!("ashmem: container {name} has ended"));
 }
 
-fn tell_losses(told: Told, source: Source) {
+fn tell_losses(told: Totals, source: Source) {
     if told.lost != 0 || told.uncounted {
         let more = if told.uncounted { " or more" } else { "" };
         let why = match source {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use ashmem_waydroid::host::Host;
+use ashmem_waydroid::host::HostFiles;
 use ashmem_waydroid::provider::{self, When};
 use ashmem_waydroid::start::Start;
 use ashmem_waydroid::status::Status;
@@ -129,8 +129,8 @@ impl From<Mode> for provider::Mode {
 }
 
 impl Place {
-    fn host(self) -> Host {
-        Host::new(self.root)
+    fn host(self) -> HostFiles {
+        HostFiles::new(self.root)
     }
 }
 
@@ -194,7 +194,7 @@ impl Prepare {
 }
 
 /// Says what was done, after it was made to take effect where that is wanted.
-fn tell(mut report: Report, host: &Host, now: bool) -> Result<ExitCode> {
+fn tell(mut report: Report, host: &HostFiles, now: bool) -> Result<ExitCode> {
     if now && !report.next.is_empty() {
         eprintln!("restarting Waydroid's service ...");
         switch::take_effect(host, &mut report)?;

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use rustix::fs::{FileType, SealFlags};
 use rustix::io::{Errno, Result};
 
-use crate::observer::ROUNDS;
 use crate::process::Process;
-use crate::region::{Kind, Mapping, Mask, Pages};
+use crate::region::{Mapping, Mask, Pages, RegionKind};
 use ashmem_proc::fdinfo;
 use ashmem_proc::maps::{self, Usage};
 use ashmem_proc::process::ProcessDir;
 use ashmem_proc::status::Status;
 use ashmem_trace::text::Text;
 
+/// A process whose descriptors and mappings seem the same is looked at again in one of so many censuses.
+pub(crate) const ROUNDS: u64 = 8;
+
 /// What is the same for all processes of this host.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub(crate) struct HostInfo {
     /// Bytes.
     pub(crate) page: u64,
     /// The device number of the device, where the kernel has one.
@@ -36,7 +38,7 @@ pub(crate) enum Key {
 /// What is known of a region by itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    pub(crate) kind: Kind,
+    pub(crate) kind: RegionKind,
     pub(crate) name: Arc<Text>,
     pub(crate) size: Option<u64>,
     pub(crate) resident: Option<u64>,
@@ -56,7 +58,7 @@ pub(crate) struct Descriptor {
 #[derive(Debug)]
 pub(crate) struct Mapped {
     pub(crate) key: Key,
-    pub(crate) kind: Kind,
+    pub(crate) kind: RegionKind,
     pub(crate) name: Arc<Text>,
     pub(crate) mapping: Mapping,
     pub(crate) share: u64,
@@ -77,7 +79,7 @@ const DEVICE: &[u8] = b"/dev/ashmem";
 const MEMFD: &[u8] = b"/memfd:";
 const DELETED: &[u8] = b" (deleted)";
 
-impl Host {
+impl HostInfo {
     pub(crate) fn read() -> Self {
         const MISC_MAJOR: u32 = 10;
         let table = std::fs::read_to_string("/proc/misc").unwrap_or_default();
@@ -160,7 +162,7 @@ impl Host {
         let pages = info.pinned.zip(info.unpinned).zip(info.purged);
         let pages = pages.map(|((pinned, unpinned), purged)| Pages { pinned, unpinned, purged });
         let (name, mask) = (Arc::new(Text::from(info.name)), info.mask.map(Mask::from_bits));
-        Some((key, Facts { kind: Kind::Device, name, size: info.size, resident, mask, pages }))
+        Some((key, Facts { kind: RegionKind::Device, name, size: info.size, resident, mask, pages }))
     }
 
     /// What the memory behind a descriptor says now that was a memfd's when it was looked at; `None` if it is gone.
@@ -182,7 +184,7 @@ impl Host {
         let path = format!("map_files/{start:x}-{end:x}");
         let stat = folder.stat(&path)?;
         let mut facts = self.of_memory(mapped.kind, mapped.name.clone(), &stat);
-        if mapped.kind == Kind::Device {
+        if mapped.kind == RegionKind::Device {
             // No descriptor is left: nothing can be unpinned any more, and what was may stay unpinned, unseen.
             facts.pages = None;
         } else {
@@ -191,12 +193,12 @@ impl Host {
         Ok(facts)
     }
 
-    fn of_memory(&self, kind: Kind, name: Arc<Text>, stat: &rustix::fs::Stat) -> Facts {
+    fn of_memory(&self, kind: RegionKind, name: Arc<Text>, stat: &rustix::fs::Stat) -> Facts {
         /// What `st_blocks` counts.
         const BLOCK: u64 = 512;
         let size = stat.st_size as u64;
         // A memfd cannot be unpinned; of the agent's regions only the agent knows.
-        let pages = (kind == Kind::Memfd).then(|| Pages { pinned: size.div_ceil(self.page), ..Pages::default() });
+        let pages = (kind == RegionKind::Memfd).then(|| Pages { pinned: size.div_ceil(self.page), ..Pages::default() });
         let resident = Some(stat.st_blocks as u64 * BLOCK);
         Facts { kind, name, size: Some(size), resident, mask: None, pages }
     }
@@ -209,8 +211,8 @@ impl Look {
 }
 
 /// The rights that new mappings of a memfd may have; what its mask says besides only the agent knows.
-pub(crate) fn mask_of_memfd(folder: &ProcessDir, link: &str, kind: Kind) -> Option<Mask> {
-    if kind != Kind::Memfd {
+pub(crate) fn mask_of_memfd(folder: &ProcessDir, link: &str, kind: RegionKind) -> Option<Mask> {
+    if kind != RegionKind::Memfd {
         return None;
     }
     let is_sealed = is_sealed(folder.open_link(link).ok()?)?;
@@ -232,7 +234,7 @@ fn mapped(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
     Ok(found.iter().filter_map(|(line, usage)| Some(of_line(line, usage, of_mapping(line)?))).collect())
 }
 
-fn of_line(line: &maps::Mapping<'_>, usage: &Usage, (kind, name): (Kind, Text)) -> Mapped {
+fn of_line(line: &maps::Mapping<'_>, usage: &Usage, (kind, name): (RegionKind, Text)) -> Mapped {
     let maps::Mapping { start, end, rights, offset, device, inode, .. } = *line;
     // A private mapping's own copies are not the region's.
     let share = usage.pss.saturating_sub(usage.anonymous);
@@ -241,7 +243,7 @@ fn of_line(line: &maps::Mapping<'_>, usage: &Usage, (kind, name): (Kind, Text)) 
 }
 
 /// The region that a mapping is of, by its path.
-fn of_mapping(line: &maps::Mapping<'_>) -> Option<(Kind, Text)> {
+fn of_mapping(line: &maps::Mapping<'_>) -> Option<(RegionKind, Text)> {
     if line.inode == 0 {
         return None;
     }
@@ -250,18 +252,18 @@ fn of_mapping(line: &maps::Mapping<'_>) -> Option<(Kind, Text)> {
         return Some(of_memfd(Text::from_proc(name).as_bytes()));
     }
     match path.strip_prefix(DEVICE)? {
-        b"" => Some((Kind::Device, Text::default())),
-        name => Some((Kind::Device, Text::from_proc(name.strip_prefix(b"/")?))),
+        b"" => Some((RegionKind::Device, Text::default())),
+        name => Some((RegionKind::Device, Text::from_proc(name.strip_prefix(b"/")?))),
     }
 }
 
 /// Whose a memfd is, and the region's name.
-fn of_memfd(name: &[u8]) -> (Kind, Text) {
+fn of_memfd(name: &[u8]) -> (RegionKind, Text) {
     let device = DEVICE.strip_prefix(b"/").unwrap_or(DEVICE);
     match name.strip_prefix(device) {
-        Some(b"") => (Kind::Agent, Text::default()),
-        Some([b'/', name @ ..]) => (Kind::Agent, Text::from(name)),
-        _ => (Kind::Memfd, Text::from(name)),
+        Some(b"") => (RegionKind::Agent, Text::default()),
+        Some([b'/', name @ ..]) => (RegionKind::Agent, Text::from(name)),
+        _ => (RegionKind::Memfd, Text::from(name)),
     }
 }
 
@@ -280,20 +282,20 @@ fn shared_memory() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Text, of_mapping, of_memfd};
+    use super::{RegionKind, Text, of_mapping, of_memfd};
     use ashmem_proc::maps::Mapping as Line;
 
     #[test]
     fn memfds_and_regions_are_told_apart_by_their_paths() {
         let of = |path: &'static [u8]| of_mapping(&Line { inode: 7, path, ..Line::default() });
-        assert_eq!(of(b"/dev/ashmem (deleted)"), Some((Kind::Device, Text::default())));
-        assert_eq!(of(b"/dev/ashmem/a b (deleted)"), Some((Kind::Device, Text::from("a b"))));
+        assert_eq!(of(b"/dev/ashmem (deleted)"), Some((RegionKind::Device, Text::default())));
+        assert_eq!(of(b"/dev/ashmem/a b (deleted)"), Some((RegionKind::Device, Text::from("a b"))));
         assert_eq!(of(b"/dev/ashmem"), None, "the node itself");
         assert_eq!(of(b"/dev/ashmem2 (deleted)"), None);
-        assert_eq!(of(b"/memfd:dev/ashmem/x\\012y (deleted)"), Some((Kind::Agent, Text::from("x\ny"))));
-        assert_eq!(of(b"/memfd:wayland (deleted)"), Some((Kind::Memfd, Text::from("wayland"))));
+        assert_eq!(of(b"/memfd:dev/ashmem/x\\012y (deleted)"), Some((RegionKind::Agent, Text::from("x\ny"))));
+        assert_eq!(of(b"/memfd:wayland (deleted)"), Some((RegionKind::Memfd, Text::from("wayland"))));
         assert_eq!(of(b"/usr/lib/libc.so.6"), None);
-        assert_eq!(of_memfd(b"dev/ashmem"), (Kind::Agent, Text::default()));
-        assert_eq!(of_memfd(b"dev/ashmem2"), (Kind::Memfd, Text::from("dev/ashmem2")));
+        assert_eq!(of_memfd(b"dev/ashmem"), (RegionKind::Agent, Text::default()));
+        assert_eq!(of_memfd(b"dev/ashmem2"), (RegionKind::Memfd, Text::from("dev/ashmem2")));
     }
 }

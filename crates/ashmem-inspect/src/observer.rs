@@ -9,14 +9,14 @@ use ashmem_trace::clock::monotonic;
 use rustix::io::{Errno, Result};
 
 use crate::census::{self, Census};
-use crate::look::{Facts, Host, Key, Look};
-use crate::region::Kind;
+use crate::look::{Facts, HostInfo, Key, Look, ROUNDS};
+use crate::region::RegionKind;
 use ashmem_proc::process::{self, ProcessDir};
 
 /// What is remembered from one census to the next.
 #[derive(Debug)]
 pub struct Observer {
-    host: Host,
+    host: HostInfo,
     tasks: HashMap<i32, Task>,
     round: u64,
 }
@@ -35,9 +35,6 @@ struct Task {
 #[error("/proc could not be read: {0}; a census needs a /proc of this PID namespace mounted there")]
 pub struct Error(Errno);
 
-/// A process whose descriptors and mappings seem the same is looked at again in one of so many censuses.
-pub(crate) const ROUNDS: u64 = 8;
-
 /// More threads than this only wait for each other in the kernel.
 const MOST_THREADS: usize = 4;
 
@@ -50,7 +47,7 @@ impl Default for Observer {
 impl Observer {
     /// One that has seen nothing yet.
     pub fn new() -> Self {
-        Self { host: Host::read(), tasks: HashMap::new(), round: 0 }
+        Self { host: HostInfo::read(), tasks: HashMap::new(), round: 0 }
     }
 
     /// Takes a census. A process that ends meanwhile is left out.
@@ -143,7 +140,7 @@ impl Observer {
                     continue;
                 }
                 let now = match held.facts.kind {
-                    Kind::Device => self.host.descriptor(*pid, &folder, held.number, &mut buffer),
+                    RegionKind::Device => self.host.descriptor(*pid, &folder, held.number, &mut buffer),
                     _ => self.host.memory_again(&folder, held, self.round),
                 };
                 // The number may be another region's by now.

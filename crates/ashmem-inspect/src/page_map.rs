@@ -12,7 +12,7 @@ use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
-use crate::region::{Kind, Region};
+use crate::region::{CensusRegion, RegionKind};
 use ashmem_proc::fdinfo;
 use ashmem_proc::process::ProcessDir;
 
@@ -48,7 +48,7 @@ pub struct Block {
 
 impl PageMap {
     /// Looks at a region. What cannot be seen is left out, and said in [`PageMap::limits`].
-    pub fn of(region: &Region, page_size: u64) -> Self {
+    pub fn of(region: &CensusRegion, page_size: u64) -> Self {
         let pages = region.size.unwrap_or(0).div_ceil(page_size.max(1));
         let mut map = Self { pages, ..Self::default() };
         match resident(region, page_size, pages) {
@@ -95,7 +95,7 @@ fn counts(ranges: &[Range<u64>], each: u64, blocks: u64) -> Vec<u64> {
     counts
 }
 
-fn resident(region: &Region, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, String> {
+fn resident(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, String> {
     if pages == 0 || region.resident == Some(0) {
         return Ok(Vec::new());
     }
@@ -105,14 +105,14 @@ fn resident(region: &Region, page_size: u64, pages: u64) -> Result<Vec<Range<u64
 
 /// The file behind a region, opened anew. Opening a descriptor of the device would make a new region: of one, a mapping's file
 /// is opened.
-fn memory(region: &Region) -> Result<OwnedFd, String> {
+fn memory(region: &CensusRegion) -> Result<OwnedFd, String> {
     let mut last = "nobody maps it, and its descriptors do not tell".to_owned();
     for holder in &region.holders {
         let pid = holder.process.pid;
         let descriptors = holder.descriptors.iter().map(|number| format!("fd/{number}"));
         let mappings = holder.mappings.iter().map(|mapping| format!("map_files/{:x}-{:x}", mapping.start, mapping.end));
         let paths: Vec<String> = match region.kind {
-            Kind::Device => mappings.take(1).collect(),
+            RegionKind::Device => mappings.take(1).collect(),
             _ => descriptors.take(1).chain(mappings.take(1)).collect(),
         };
         let Ok(folder) = ProcessDir::open(pid) else { continue };
@@ -156,13 +156,15 @@ fn data(file: impl AsFd, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, 
     Ok(found)
 }
 
-fn unpinned(region: &Region, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, String> {
+fn unpinned(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, String> {
     match (region.kind, region.pages) {
-        (Kind::Memfd, _) => return Ok(Vec::new()),
-        (Kind::Agent, _) => return Err("known to the supervisor of `ashmem run` or `ashmem agent` alone".to_owned()),
-        (Kind::Device, Some(counts)) if counts.unpinned + counts.purged == 0 => return Ok(Vec::new()),
-        (Kind::Device, Some(counts)) if counts.pinned == 0 => return Ok(std::iter::once(0..pages).collect()),
-        (Kind::Device, _) => {}
+        (RegionKind::Memfd, _) => return Ok(Vec::new()),
+        (RegionKind::Agent, _) => {
+            return Err("known to the supervisor of `ashmem run` or `ashmem agent` alone".to_owned());
+        }
+        (RegionKind::Device, Some(counts)) if counts.unpinned + counts.purged == 0 => return Ok(Vec::new()),
+        (RegionKind::Device, Some(counts)) if counts.pinned == 0 => return Ok(std::iter::once(0..pages).collect()),
+        (RegionKind::Device, _) => {}
     }
     let file = copy(region)?;
     let each = pages.div_ceil(PARTS).max(1);
@@ -201,7 +203,7 @@ fn unpinned(region: &Region, page_size: u64, pages: u64) -> Result<Vec<Range<u64
 }
 
 /// A copy of a holder's descriptor.
-fn copy(region: &Region) -> Result<OwnedFd, String> {
+fn copy(region: &CensusRegion) -> Result<OwnedFd, String> {
     let mut last = "no descriptor of it is left".to_owned();
     for holder in &region.holders {
         let Some((number, pid)) = holder.descriptors.first().zip(Pid::from_raw(holder.process.pid)) else { continue };
@@ -219,7 +221,7 @@ fn copy(region: &Region) -> Result<OwnedFd, String> {
 }
 
 /// Whether this is a descriptor of the region still: another device would take the question for something else.
-fn is_of(file: impl AsFd, region: &Region) -> bool {
+fn is_of(file: impl AsFd, region: &CensusRegion) -> bool {
     let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()));
     let is_device =
         rustix::fs::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice);

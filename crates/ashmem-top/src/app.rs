@@ -6,7 +6,7 @@ use ashmem_inspect::census::Census;
 use ashmem_inspect::observer::{Error, Observer};
 use ashmem_inspect::page_map::PageMap;
 use ashmem_inspect::query::{Filter, Order};
-use ashmem_inspect::region::Region;
+use ashmem_inspect::region::CensusRegion;
 
 use crate::history::History;
 use crate::keys::Key;
@@ -50,7 +50,7 @@ pub(crate) enum View {
     /// All regions.
     Regions,
     /// One of them.
-    Region(Which),
+    CensusRegion(Which),
 }
 
 /// What is shown.
@@ -73,7 +73,7 @@ pub struct App {
     pub(crate) is_typing: bool,
     pub(crate) view: View,
     /// The region of [`View::Region`] as it was last seen, its page map, and whether it is gone.
-    pub(crate) region: Option<(Region, PageMap, bool)>,
+    pub(crate) region: Option<(CensusRegion, PageMap, bool)>,
     /// Places in the census of what is shown, in order.
     pub(crate) rows: Vec<usize>,
     selected: Option<Which>,
@@ -155,7 +155,7 @@ impl App {
     fn arrange(&mut self) {
         let regions = &self.census.regions;
         let search = self.search.to_lowercase();
-        let is_meant = |region: &Region| !self.only_leaks || region.is_unmapped();
+        let is_meant = |region: &CensusRegion| !self.only_leaks || region.is_unmapped();
         let is_found = |at: &usize| is_meant(&regions[*at]) && (search.is_empty() || found(&regions[*at], &search));
         self.rows = (0..regions.len()).filter(is_found).collect();
         let order = self.order;
@@ -167,7 +167,7 @@ impl App {
 
     /// Looks at the pages of the region that is shown by itself.
     fn look(&mut self) {
-        let View::Region(which) = self.view else { return };
+        let View::CensusRegion(which) = self.view else { return };
         match self.census.regions.iter().find(|region| Which::of(region) == which) {
             Some(region) => {
                 self.region = Some((region.clone(), PageMap::of(region, self.census.page_size), false));
@@ -206,7 +206,7 @@ impl App {
             Key::Character(' ') => return Wish::Refresh,
             key => match self.view {
                 View::Regions => self.press_in_table(key),
-                View::Region(_) => self.press_in_region(key),
+                View::CensusRegion(_) => self.press_in_region(key),
             },
         }
         Wish::Show
@@ -230,7 +230,7 @@ impl App {
                 if let Some(row) = self.rows.get(self.at()) {
                     let which = Which::of(&self.census.regions[*row]);
                     self.selected = Some(which);
-                    self.view = View::Region(which);
+                    self.view = View::CensusRegion(which);
                     self.first_line = 0;
                     self.look();
                 }
@@ -295,7 +295,7 @@ fn moved(key: Key, at: usize, lines: usize, room: usize) -> Option<usize> {
 }
 
 /// Whether a region's name or id has this in it, or one of its holders' commands, containers or numbers.
-fn found(region: &Region, search: &str) -> bool {
+fn found(region: &CensusRegion, search: &str) -> bool {
     let is_in = |text: &dyn ToString| text.to_string().to_lowercase().contains(search);
     is_in(&*region.name)
         || region.id.is_some_and(|id| is_in(&id))

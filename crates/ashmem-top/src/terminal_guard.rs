@@ -14,12 +14,12 @@ pub(crate) const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
 
 /// The keeper, until it is told that all is well.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct TerminalGuard {
     pipe: OwnedFd,
     process: Option<Pid>,
 }
 
-impl Keeper {
+impl TerminalGuard {
     /// Starts one, for a terminal that was `found` so and is `ours` now.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         // It may have been killed.
         let _ = rustix::io::write(&self.pipe, b".");

@@ -17,13 +17,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::monotonic;
 use crate::container::Container;
-use crate::event::{Event, Outcome, Process, Region, Source};
+use crate::event::{Event, EventRegion, Outcome, Process, Source};
 use crate::json::Lost;
 use crate::module::request;
 use crate::operation::{Operation, Range};
 use crate::processes::Followed;
 use crate::regions::{Regions, name};
-use crate::source::{See, Seen};
+use crate::source::{EventSource, SourceItem};
 use crate::text::Text;
 
 /// For so long nothing may come after the program's end, before a supervisor that lives on for somebody else is left alone.
@@ -35,7 +35,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LAST_READS: usize = 64;
 
 /// A supervisor's events.
-pub struct Agent {
+pub struct AgentSource {
     reader: RecordReader,
     regions: Regions,
     has_ended: bool,
@@ -51,7 +51,7 @@ struct Attached {
     missed: Option<Instant>,
 }
 
-impl Agent {
+impl AgentSource {
     /// Reads what a supervisor writes into the other end of a pipe.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Agent {
     }
 
     /// Looks for an agent that is gone; what its containers did meanwhile nobody saw.
-    fn look_again(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+    fn look_again(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()> {
         let Some(attached) = &mut self.attached else { return Ok(()) };
         let missed = attached.missed.get_or_insert_with(Instant::now);
         if missed.elapsed() < AGAIN {
@@ -84,7 +84,7 @@ impl Agent {
             (self.reader, self.has_ended, attached.missed) = (RecordReader::new(pipe)?, false, None);
             // Its numbers count from 0 again.
             self.regions.forget_all();
-            sink(Seen::Lost(Lost { mono_ns: monotonic(), source: Source::Agent, events: None }));
+            sink(SourceItem::Lost(Lost { mono_ns: monotonic(), source: Source::Agent, events: None }));
         }
         Ok(())
     }
@@ -102,10 +102,10 @@ impl Agent {
         Ok([other.is_some() && is_ready(polled.first()), is_ready(polled.get(first))])
     }
 
-    fn tell(&mut self, record: Record, sink: &mut dyn FnMut(Seen)) {
+    fn tell(&mut self, record: Record, sink: &mut dyn FnMut(SourceItem)) {
         let Record { mono_ns, tenant, duration_ns, caller, kind, region, result, lost } = record;
         if lost != 0 {
-            sink(Seen::Lost(Lost { mono_ns, source: Source::Agent, events: Some(lost) }));
+            sink(SourceItem::Lost(Lost { mono_ns, source: Source::Agent, events: Some(lost) }));
         }
         let is_followed = match (&mut self.attached, &caller) {
             (None, _) => true,
@@ -157,11 +157,19 @@ impl Agent {
                 command: Text::from(caller.command),
             }
         });
-        sink(Seen::Event(Event { mono_ns, source: Source::Agent, process, operation, region, outcome, duration_ns }));
+        sink(SourceItem::Event(Event {
+            mono_ns,
+            source: Source::Agent,
+            process,
+            operation,
+            region,
+            outcome,
+            duration_ns,
+        }));
     }
 }
 
-impl Agent {
+impl AgentSource {
     /// A record's region as events carry it, and whether anybody who is followed has used it.
     fn meet(
         &mut self,
@@ -169,11 +177,11 @@ impl Agent {
         region: Option<record::RegionInfo>,
         is_followed: bool,
         ends: bool,
-    ) -> (Option<Region>, bool) {
+    ) -> (Option<EventRegion>, bool) {
         let Some(region) = region else { return (None, false) };
         // Keys are their container's own, inodes the host's.
         let key = region.key.map_or(region.inode << 1 | 1, |key| (tenant << 40) ^ (key << 1));
-        let known = self.regions.meet(key, Region::default);
+        let known = self.regions.meet(key, EventRegion::default);
         known.region.inode = (region.inode != 0).then_some(region.inode);
         known.region.name = name(&region.name);
         known.region.size = Some(region.size);
@@ -186,7 +194,7 @@ impl Agent {
     }
 }
 
-impl See for Agent {
+impl EventSource for AgentSource {
     fn source(&self) -> Source {
         Source::Agent
     }
@@ -195,7 +203,7 @@ impl See for Agent {
         self.wait_for(Some(other), time).map(|[other, _]| other)
     }
 
-    fn round(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<bool> {
+    fn poll_batch(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<bool> {
         if self.has_ended {
             self.look_again(sink)?;
             return Ok(false);
@@ -211,10 +219,10 @@ impl See for Agent {
         Ok(false)
     }
 
-    fn finish(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+    fn finish(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()> {
         if self.attached.is_some() {
             for _ in 0..LAST_READS {
-                if self.has_ended || !self.round(sink)? {
+                if self.has_ended || !self.poll_batch(sink)? {
                     break;
                 }
             }
@@ -222,7 +230,7 @@ impl See for Agent {
         }
         while !self.has_ended {
             match self.wait_for(None, SILENCE) {
-                Ok([_, true]) => drop(self.round(sink)?),
+                Ok([_, true]) => drop(self.poll_batch(sink)?),
                 Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -8,13 +8,13 @@ use crate::selection::is_container;
 
 /// The containers that these patterns mean, as far as processes in them were seen.
 #[derive(Debug)]
-pub struct Residents {
+pub struct ContainerWatch {
     wanted: Vec<glob::Pattern>,
     /// Of each process the container that is wanted, if it is in one.
     at: HashMap<i32, Option<String>>,
 }
 
-impl Residents {
+impl ContainerWatch {
     /// Of these containers.
     pub fn new(wanted: Vec<glob::Pattern>) -> Self {
         Self { wanted, at: HashMap::new() }

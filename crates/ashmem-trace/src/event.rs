@@ -23,7 +23,7 @@ pub struct Event {
     #[serde(flatten)]
     pub operation: Operation,
     /// The region it concerned, where the source could tell.
-    pub region: Option<Region>,
+    pub region: Option<EventRegion>,
     /// What came back.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -70,7 +70,7 @@ pub struct Process {
 
 /// A region as it was when the event was over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Region {
+pub struct EventRegion {
     /// A number that means this region alone within one trace, from its first event to its last.
     pub id: u64,
     /// The inode of its memory, which /proc/PID/maps shows; none before the first mmap of a region of the module's.

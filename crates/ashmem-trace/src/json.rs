@@ -100,7 +100,7 @@ impl Line {
 mod tests {
     use super::{Line, Lost};
     use crate::clock::Clock;
-    use crate::event::{Event, Outcome, Process, Region, Source};
+    use crate::event::{Event, EventRegion, Outcome, Process, Source};
     use crate::operation::{Operation, Range};
     use crate::text::Text;
 
@@ -116,7 +116,7 @@ mod tests {
                 command: Text::from(b"app"),
             },
             operation: Operation::Pin(Range::new(0, 8192)),
-            region: Some(Region {
+            region: Some(EventRegion {
                 id: 3,
                 inode: Some(1234),
                 name: Some(Text::from(b"dalvik-\xff")),

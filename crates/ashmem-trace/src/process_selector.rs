@@ -11,7 +11,7 @@ use crate::processes::{container_of, tree};
 
 /// `PID`, or `CONTAINER:PID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ProcessSelector {
     container: Option<String>,
     pid: i32,
 }
@@ -43,7 +43,7 @@ pub enum Error {
     },
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for ProcessSelector {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.container {
             Some(container) => write!(formatter, "{container}:{}", self.pid),
@@ -52,7 +52,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-impl FromStr for Wanted {
+impl FromStr for ProcessSelector {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
@@ -79,7 +79,7 @@ pub struct Watched {
     told: bool,
 }
 
-impl Wanted {
+impl ProcessSelector {
     /// Finds it.
     ///
     /// # Errors
@@ -138,25 +138,25 @@ impl Watched {
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, Wanted};
+    use super::{Error, ProcessSelector};
 
     #[test]
     fn processes_are_named_by_number_or_by_container_and_number() {
         for (text, container, pid) in
             [("812", None, 812), ("web:12", Some("web"), 12), ("docker:0123456789ab:1", Some("docker:0123456789ab"), 1)]
         {
-            let wanted: Wanted = text.parse().expect("a process");
+            let wanted: ProcessSelector = text.parse().expect("a process");
             assert_eq!((wanted.container.as_deref(), wanted.pid), (container, pid));
         }
         for text in ["", "0", "-1", "web", ":1", "web:", "99999999999"] {
-            assert!(matches!(text.parse::<Wanted>(), Err(Error::Form(_))), "{text}");
+            assert!(matches!(text.parse::<ProcessSelector>(), Err(Error::Form(_))), "{text}");
         }
     }
 
     #[test]
     fn who_is_gone_is_said_to_be() {
         let mut child = std::process::Command::new("true").spawn().expect("a program");
-        let wanted: Wanted = child.id().to_string().parse().expect("a process");
+        let wanted: ProcessSelector = child.id().to_string().parse().expect("a process");
         let mut watched = wanted.find().expect("not yet waited for");
         child.wait().expect("a child");
         assert!(watched.has_ended());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::event::Region;
+use crate::event::EventRegion;
 use crate::text::Text;
 
 /// What is known of each region.
@@ -16,18 +16,18 @@ pub struct Regions {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     /// As events carry it.
-    pub region: Region,
+    pub region: EventRegion,
     /// A process that is followed has used it: what becomes of it concerns the trace, whoever does it.
     pub followed: bool,
 }
 
 impl Regions {
     /// The region of this key; if it is new, `look` may say what there is to know of it.
-    pub fn meet(&mut self, key: u64, look: impl FnOnce() -> Region) -> &mut Known {
+    pub fn meet(&mut self, key: u64, look: impl FnOnce() -> EventRegion) -> &mut Known {
         let last = &mut self.last;
         self.known.entry(key).or_insert_with(|| {
             *last += 1;
-            Known { region: Region { id: *last, ..look() }, followed: false }
+            Known { region: EventRegion { id: *last, ..look() }, followed: false }
         })
     }
 

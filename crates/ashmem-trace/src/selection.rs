@@ -89,7 +89,7 @@ pub(crate) fn is_container(wanted: &glob::Pattern, shown: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Selection;
-    use crate::event::{Event, Outcome, Process, Region, Source};
+    use crate::event::{Event, EventRegion, Outcome, Process, Source};
     use crate::operation::Operation;
     use crate::text::Text;
 
@@ -99,7 +99,7 @@ mod tests {
             source: Source::Agent,
             process: Process { container: Some(Text::from("docker:0123456789ab")), ..Process::default() },
             operation,
-            region: Some(Region { id, name: name.map(Text::from), ..Region::default() }),
+            region: Some(EventRegion { id, name: name.map(Text::from), ..EventRegion::default() }),
             outcome: Outcome::of_return(result),
             duration_ns: None,
         }

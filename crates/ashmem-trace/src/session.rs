@@ -11,7 +11,7 @@ use crate::line;
 use crate::output::{self, Output};
 use crate::perfetto::Perfetto;
 use crate::selection::Selection;
-use crate::source::{See, Seen};
+use crate::source::{EventSource, SourceItem};
 use crate::summary::Summary;
 
 /// How often the buffers are looked into while little happens.
@@ -37,7 +37,7 @@ pub enum Form {
 
 /// Sums of a trace that has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Totals {
     /// Events written.
     pub events: u64,
     /// Events lost, as far as they were counted.
@@ -56,7 +56,7 @@ pub struct Session {
 struct Writer {
     form: Form,
     output: Output,
-    told: Told,
+    told: Totals,
     error: Option<output::Error>,
 }
 
@@ -64,7 +64,7 @@ impl Session {
     /// Begins one.
     pub fn begin(selection: Selection, form: Form, output: Output, sources: Vec<Source>) -> Self {
         let clock = Clock::now();
-        let mut writer = Writer { form, output, told: Told::default(), error: None };
+        let mut writer = Writer { form, output, told: Totals::default(), error: None };
         writer.start(&clock, sources);
         Self { clock, selection, writer }
     }
@@ -75,7 +75,7 @@ impl Session {
     /// The source is broken.
     pub fn run(
         &mut self,
-        source: &mut dyn See,
+        source: &mut dyn EventSource,
         wake: BorrowedFd<'_>,
         mut stop: impl FnMut() -> bool,
     ) -> io::Result<()> {
@@ -85,7 +85,7 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            let more = source.round(&mut |seen| self.take(seen))?;
+            let more = source.poll_batch(&mut |seen| self.take(seen))?;
             if !more {
                 self.writer.flush();
             }
@@ -94,11 +94,11 @@ impl Session {
     }
 
     /// Takes one thing that was seen.
-    pub fn take(&mut self, seen: Seen) {
+    pub fn take(&mut self, seen: SourceItem) {
         let Self { clock, selection, writer } = self;
         match seen {
-            Seen::Event(event) => selection.sift(event, &mut |event| writer.event(clock, event)),
-            Seen::Lost(lost) => writer.lost(clock, lost),
+            SourceItem::Event(event) => selection.sift(event, &mut |event| writer.event(clock, event)),
+            SourceItem::Lost(lost) => writer.lost(clock, lost),
         }
     }
 
@@ -106,7 +106,7 @@ impl Session {
     ///
     /// # Errors
     /// What could not be written, now or before.
-    pub fn end(mut self) -> Result<Told, output::Error> {
+    pub fn end(mut self) -> Result<Totals, output::Error> {
         self.writer.end();
         match self.writer.error {
             Some(error) => Err(error),

@@ -10,7 +10,7 @@ use crate::json::Lost;
 /// Something that was seen.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all are events, and none is kept for long")]
-pub enum Seen {
+pub enum SourceItem {
     /// An event.
     Event(Event),
     /// Events that nobody saw.
@@ -18,7 +18,7 @@ pub enum Seen {
 }
 
 /// A source of events.
-pub trait See {
+pub trait EventSource {
     /// Which it is.
     fn source(&self) -> Source;
 
@@ -32,11 +32,11 @@ pub trait See {
     ///
     /// # Errors
     /// The source is broken for good.
-    fn round(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<bool>;
+    fn poll_batch(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<bool>;
 
     /// Sees no more, and hands out what is left.
     ///
     /// # Errors
-    /// As for [`See::round`].
-    fn finish(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()>;
+    /// As for [`EventSource::round`].
+    fn finish(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()>;
 }

@@ -13,13 +13,13 @@ use ashmem_core::abi;
 use ashmem_proc::process;
 use ashmem_proc::status::Status;
 
-use crate::event::{Event, Outcome, Region, Source};
+use crate::event::{Event, EventRegion, Outcome, Source};
 use crate::json::Lost;
 use crate::module::request;
 use crate::operation::{Operation, Range};
 use crate::processes::Processes;
 use crate::regions::{Regions, name};
-use crate::source::{See, Seen};
+use crate::source::{EventSource, SourceItem};
 use crate::text::Text;
 use crate::tracefs::format::Field;
 use crate::tracefs::instance::Instance;
@@ -64,14 +64,14 @@ enum Form {
 }
 
 /// The kernel's system calls.
-pub struct Syscalls {
+pub struct SyscallSource {
     reader: Reader,
     decoder: Decoder,
     // Dropped after the reader, whose files keep it from being removed.
     instance: Instance,
 }
 
-impl Syscalls {
+impl SyscallSource {
     /// Begins to record, with this many KiB of buffer for each processor: of these threads and all they start, or of all.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ fn ioctls() -> String {
     numbers.map(|number| format!("cmd == {number}")).join(" || ")
 }
 
-impl See for Syscalls {
+impl EventSource for SyscallSource {
     fn source(&self) -> Source {
         Source::Syscalls
     }
@@ -143,11 +143,11 @@ impl See for Syscalls {
         self.reader.wait(other, time)
     }
 
-    fn round(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<bool> {
-        self.reader.round(|item| self.decoder.decode(item, sink))
+    fn poll_batch(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<bool> {
+        self.reader.poll_batch(|item| self.decoder.decode(item, sink))
     }
 
-    fn finish(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+    fn finish(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()> {
         self.instance.stop();
         self.reader.finish(|item| self.decoder.decode(item, sink))
     }
@@ -179,13 +179,13 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn decode(&mut self, item: Item<'_>, sink: &mut dyn FnMut(Seen)) {
+    fn decode(&mut self, item: Item<'_>, sink: &mut dyn FnMut(SourceItem)) {
         let (time, record) = match item {
             Item::Record(time, record) => (time, record),
             Item::Lost(mono_ns, events) => {
                 // An end whose begin is missing, or the other way, is not to be paired with another.
                 self.begun.clear();
-                return sink(Seen::Lost(Lost { mono_ns, source: Source::Syscalls, events }));
+                return sink(SourceItem::Lost(Lost { mono_ns, source: Source::Syscalls, events }));
             }
         };
         let Some(form) = record.first_chunk().and_then(|id| self.forms.get(&u16::from_ne_bytes(*id))) else { return };
@@ -239,7 +239,7 @@ impl Decoder {
             .or_insert_with(|| Status::read(thread).and_then(|status| status.process()).unwrap_or(thread))
     }
 
-    fn ended(&mut self, time: u64, thread: i32, begun: &Begun, result: i64, sink: &mut dyn FnMut(Seen)) {
+    fn ended(&mut self, time: u64, thread: i32, begun: &Begun, result: i64, sink: &mut dyn FnMut(SourceItem)) {
         let pid = self.leader(thread);
         let [a, b, c, d, e, f] = begun.arguments;
         let found = match begun.call {
@@ -268,7 +268,7 @@ impl Decoder {
         if !self.processes.follows(pid, thread) {
             return;
         }
-        sink(Seen::Event(Event {
+        sink(SourceItem::Event(Event {
             mono_ns: time,
             source: Source::Syscalls,
             process: self.processes.meet(pid, thread, None),
@@ -280,7 +280,7 @@ impl Decoder {
     }
 
     /// What a call has changed of its region, and of who has it.
-    fn changed(&mut self, pid: i32, key: u64, operation: &Operation, outcome: Outcome) -> Option<Region> {
+    fn changed(&mut self, pid: i32, key: u64, operation: &Operation, outcome: Outcome) -> Option<EventRegion> {
         let known = self.regions.find(key)?;
         if outcome.errno().is_none() {
             match operation {
@@ -318,7 +318,7 @@ impl Decoder {
         if !process::descriptor_link(pid, fd)?.starts_with(b"/dev/ashmem") {
             return None;
         }
-        Some(self.enter(pid, fd, None, Region::default()))
+        Some(self.enter(pid, fd, None, EventRegion::default()))
     }
 
     fn created(&mut self, pid: i32, at: u64, result: i64) -> (Operation, u64) {
@@ -329,14 +329,17 @@ impl Decoder {
             None => read_string(pid, at),
         };
         let inode = found.and_then(|region| region.inode);
-        let fresh =
-            Region { inode, name: given.as_ref().and_then(|given| name(given.as_bytes())), ..Region::default() };
+        let fresh = EventRegion {
+            inode,
+            name: given.as_ref().and_then(|given| name(given.as_bytes())),
+            ..EventRegion::default()
+        };
         let operation = Operation::MemfdCreate { name: given };
         (operation, self.enter(pid, result as i32, inode, fresh))
     }
 
     /// A new region, whatever was known by its number.
-    fn enter(&mut self, pid: i32, fd: i32, inode: Option<u64>, fresh: Region) -> u64 {
+    fn enter(&mut self, pid: i32, fd: i32, inode: Option<u64>, fresh: EventRegion) -> u64 {
         let key = inode.unwrap_or_else(|| {
             self.unseen += 1;
             1 << 63 | self.unseen
@@ -364,14 +367,14 @@ impl Decoder {
 }
 
 /// What a descriptor is by /proc: a memfd, or a device of the old kind.
-fn look(pid: i32, fd: i32) -> Option<Region> {
+fn look(pid: i32, fd: i32) -> Option<EventRegion> {
     let link = process::descriptor_link(pid, fd)?;
     let given = link.strip_prefix(b"/memfd:".as_slice()).map(|rest| rest.strip_suffix(b" (deleted)").unwrap_or(rest));
     if given.is_none() && !link.starts_with(b"/dev/ashmem") {
         return None;
     }
     let inode = process::descriptor_stat(pid, fd)?.st_ino;
-    Some(Region { inode: Some(inode), name: given.and_then(name), ..Region::default() })
+    Some(EventRegion { inode: Some(inode), name: given.and_then(name), ..EventRegion::default() })
 }
 
 /// An ioctl with what it points to.

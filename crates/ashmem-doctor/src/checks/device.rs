@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::{Check, module};
 use crate::Host;
 use crate::finding::Finding;
-use crate::trial::{self, Failure, Provider};
+use crate::trial::{self, AnsweredBy, Failure};
 use crate::way::Way;
 
 const PATH: &str = "/dev/ashmem";
@@ -51,8 +51,8 @@ impl Check for Device {
         }
         let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         match trial::device(host, PATH) {
-            Ok(Provider::Kernel) => works(host, stat.st_mode),
-            Ok(Provider::Supervisor) => {
+            Ok(AnsweredBy::Kernel) => works(host, stat.st_mode),
+            Ok(AnsweredBy::Supervisor) => {
                 Finding::fault("works, but by a supervisor: `ashmem run` or `ashmem agent`, not by the kernel")
                     .why("what a supervisor cannot do, docs/module-less.md tells")
             }

@@ -19,7 +19,7 @@ use super::Check;
 use crate::Host;
 use crate::child::{Child, End};
 use crate::finding::Finding;
-use crate::trial::{self, Provider};
+use crate::trial::{self, AnsweredBy};
 use crate::way::Way;
 
 /// Nothing here takes longer, unless it hangs.
@@ -61,7 +61,7 @@ impl Check for Seccomp {
             Err(failure) => failure,
         };
         match failure {
-            Failure::Install(InstallError::Busy) if trial::answered_by(host) == Some(Provider::Supervisor) => {
+            Failure::Install(InstallError::Busy) if trial::answered_by(host) == Some(AnsweredBy::Supervisor) => {
                 Finding::ok("a supervisor answers this process already: /dev/ashmem works in here")
             }
             Failure::Install(InstallError::Busy) => Finding::fault("seccomp says EBUSY: another listener watches this process")

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use prost::Message;
 
 use crate::clock::Clock;
-use crate::event::{Event, Region};
+use crate::event::{Event, EventRegion};
 use crate::json::Lost;
 use crate::life::{Life, State};
 use crate::operation::{Bytes, Operation};
@@ -143,7 +143,7 @@ impl Perfetto {
     }
 
     /// What the event changes of its region.
-    fn live(&mut self, event: &Event, region: &Region) {
+    fn live(&mut self, event: &Event, region: &EventRegion) {
         let now = event.mono_ns;
         let uuid = REGION | region.id;
         let mut known = self.regions.remove(&region.id).unwrap_or_else(|| Track { since: now, ..Track::default() });
@@ -284,7 +284,7 @@ mod tests {
 
     use super::Perfetto;
     use super::schema::{SLICE_BEGIN, SLICE_END, TracePacket};
-    use crate::event::{Event, Outcome, Process, Region, Source};
+    use crate::event::{Event, EventRegion, Outcome, Process, Source};
     use crate::operation::{Operation, Range};
     use crate::text::Text;
 
@@ -294,7 +294,7 @@ mod tests {
             source: Source::Agent,
             process: Process { pid: 7, tid: 7, ..Process::default() },
             operation,
-            region: Some(Region { id: 1, inode: Some(9), name: name.map(Text::from), size: Some(16384) }),
+            region: Some(EventRegion { id: 1, inode: Some(9), name: name.map(Text::from), size: Some(16384) }),
             outcome: Outcome::of_return(0),
             duration_ns: None,
         }

@@ -93,7 +93,7 @@ impl Reader {
     ///
     /// # Errors
     /// Those of read(2).
-    pub fn round(&mut self, mut sink: impl FnMut(Item<'_>)) -> io::Result<bool> {
+    pub fn poll_batch(&mut self, mut sink: impl FnMut(Item<'_>)) -> io::Result<bool> {
         let mut horizon = monotonic().saturating_sub(SLACK);
         let mut more = false;
         for processor in 0..self.processors.len() {
@@ -111,7 +111,7 @@ impl Reader {
     /// # Errors
     /// Those of read(2).
     pub fn finish(&mut self, mut sink: impl FnMut(Item<'_>)) -> io::Result<()> {
-        while self.round(&mut sink)? {}
+        while self.poll_batch(&mut sink)? {}
         self.hand_out(u64::MAX, &mut sink);
         Ok(())
     }
