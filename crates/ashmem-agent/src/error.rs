@@ -1,4 +1,4 @@
-//! A step that failed because of a system call.
+//! The error of a step that failed because of a system call.
 
 use rustix::io::Errno;
 

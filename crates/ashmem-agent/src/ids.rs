@@ -4,13 +4,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A region's name inside the agent; never given to another one.
+/// A region's key inside the agent; it is never used again for another region.
 pub type Key = u64;
 
-/// What names a container: regions are shared among the listeners of one name alone.
+/// A container's identity: listeners of one identity share their regions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
-    /// The user whose runtime brought it. Two users' runtimes may give two containers one id.
+    /// The user whose runtime brought it: the runtimes of two users may give two containers the
+    /// same id.
     pub user: u32,
     /// The runtime's id of it; of an LXC container, its cookie.
     pub id: String,

@@ -1,17 +1,19 @@
-//! The ashmem device without a module: seccomp user notification answered from memfds.
+//! The ashmem device without a kernel module: seccomp user notifications, answered from memfds.
 //!
-//! A program, or a container, runs under a seccomp filter that turns the few calls which could concern the device into
-//! notifications ([`seccomp`]). A [`supervisor`] answers them: an open of `/dev/ashmem` with a memfd, the ioctls from the
-//! region's state, everything that is not the device's with "go on". What the device is, ashmem-core knows.
+//! A program or a container runs under a seccomp filter ([`seccomp`]), which turns the few calls
+//! that could concern the device into notifications. A [`supervisor`] answers them: an open of
+//! `/dev/ashmem` with a memfd, ioctls from the region's state, and every call that does not concern
+//! the device with Continue. The rules of the device are ashmem-core's.
 //!
-//! From the kernel upwards:
+//! Each folder uses only those above it in this list:
 //!
-//! - [`seccomp`]: filters, profiles, the listener; [`notification`]: what a listener brings and takes;
-//! - [`target`]: the calling thread seen from outside: memory, descriptors, rights;
-//! - [`trace`]: what is answered, told to whoever traces it; [`journal`]: what a restart must not lose;
+//! - [`seccomp`]: filters, profiles, the listener; [`notification`]: what a listener brings and
+//!   takes;
+//! - [`target`]: the calling thread, accessed from outside: memory, descriptors, rights;
+//! - [`trace`]: tells tracers what is answered; [`journal`]: what a restart must not lose;
 //! - [`regions`]: what a region is and how long it lives;
-//! - [`emulation`]: all regions of one program or container, and its calls;
-//! - [`supervisor`]: the loop that answers, and what runs beside it;
+//! - [`emulation`]: a tenant (one program or container), its regions and its calls;
+//! - [`supervisor`]: the request loop, and its housekeeping thread;
 //! - [`run`]: a program that we start; [`agent`]: containers that their runtimes bring.
 
 pub mod agent;

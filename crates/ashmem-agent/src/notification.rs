@@ -1,8 +1,9 @@
-//! Where notifications come from and answers go to.
+//! Channels: where notifications come from and answers go to.
 //!
-//! Three sources: a listener of a program we started, listeners that an OCI runtime hands over, and LXC's monitor, which
-//! keeps the listener, sends each notification as a datagram and gives the kernel our answer itself. So that all three
-//! fit, an answer is only a value, an error or "go on", and putting a descriptor into the caller is a step of its own.
+//! There are three sources: the listener of a program that we started, listeners that an OCI
+//! runtime hands over, and LXC's monitor, which keeps the listener, sends each notification as a
+//! datagram and gives our answer to the kernel itself. To fit all three, an answer is only a value,
+//! an error or Continue, and putting a descriptor into the caller is a step of its own.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
@@ -23,22 +24,22 @@ pub struct Request {
     pub args: [u64; 6],
 }
 
-/// What the caller gets.
+/// What the caller gets as the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The call returns this.
     Value(i64),
     /// The call fails with this.
     Errno(Errno),
-    /// The kernel runs the call with its own checks. Never a permission: what the call does now may differ from what was
-    /// looked at.
+    /// Continue: the kernel runs the call with its own checks. Never use it as a permission: the
+    /// call may do something else by now than what was read.
     Continue,
 }
 
-/// A descriptor on its way into the caller.
+/// A descriptor to put into the caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Injection<'a> {
-    /// What the descriptor shall refer to.
+    /// What the descriptor refers to.
     pub fd: BorrowedFd<'a>,
     /// The number to replace; `None`: the lowest that is free.
     pub at: Option<RawFd>,
@@ -62,7 +63,7 @@ pub enum ReceiveError {
 
 /// A source of requests.
 pub trait Channel: Send + Sync {
-    /// Becomes readable when a request waits, and hung up when none can come any more.
+    /// A descriptor that is readable when a request waits, and hung up when none can come any more.
     fn as_fd(&self) -> BorrowedFd<'_>;
 
     /// The next request; `None` if the one that was waiting is gone.
@@ -71,29 +72,30 @@ pub trait Channel: Send + Sync {
     /// The source is broken for good.
     fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError>;
 
-    /// Whether [`Channel::receive`] waits for a request by itself, and comes back without one when none can come any more.
-    /// A loop with nothing else to listen to then saves asking first.
+    /// Whether [`Channel::receive`] itself waits for a request, and returns without one when none
+    /// can come any more. A loop with a single such channel does not poll first.
     fn waits(&self) -> bool {
         false
     }
 
-    /// Whether the caller still waits. What was read of a thread by its number counts only if this holds afterwards.
+    /// Whether the caller still waits. What was read of a thread by its number is valid only if
+    /// this holds afterwards.
     fn is_waiting(&self, id: u64) -> bool;
 
-    /// Puts a descriptor into the caller, whose number there is returned.
+    /// Puts a descriptor into the caller and returns its number there.
     ///
     /// # Errors
     /// ENOENT: the caller is gone. EMFILE: its table is full. EBADF: `at` is beyond its limit.
     fn inject(&self, id: u64, injection: Injection<'_>) -> Result<RawFd>;
 
-    /// Answers.
+    /// Answers the request.
     ///
     /// # Errors
     /// ENOENT: the caller is gone, or a signal took it out of the call.
     fn answer(&self, id: u64, answer: Answer) -> Result<()>;
 
-    /// Puts a descriptor into the caller and answers with its number; in one step where the source can, so that no
-    /// descriptor stays behind in a caller that a signal takes out of the call.
+    /// Puts a descriptor into the caller and answers with its number. Where the source can, both
+    /// are one step, so that a caller interrupted by a signal is not left with a descriptor.
     ///
     /// # Errors
     /// Those of [`Channel::inject`] and [`Channel::answer`].

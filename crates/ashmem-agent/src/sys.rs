@@ -1,4 +1,4 @@
-//! Processes and signals: the few calls that no crate of ours wraps.
+//! System calls on processes and signals that no crate of ours wraps.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::{Errno, Result};
 
-/// Which side of a fork this is.
+/// The side of a fork.
 pub(crate) enum Forked {
     /// The parent; the child's number.
     Parent(i32),
@@ -24,7 +24,7 @@ pub(crate) fn fork() -> Result<Forked> {
     }
 }
 
-/// Ends a forked process at once, without the handlers that belong to its parent's life.
+/// _exit(2): ends a forked process at once, without the exit handlers of its parent.
 pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: _exit touches no memory.
     unsafe { libc::_exit(code) }
@@ -35,7 +35,7 @@ pub(crate) fn exit(code: i32) -> ! {
 pub(crate) struct SignalMask(libc::sigset_t);
 
 impl SignalMask {
-    /// Blocks every signal that can be blocked, and remembers what was blocked before.
+    /// pthread_sigmask(3): blocks every signal, and remembers which were blocked before.
     pub(crate) fn block_all() -> Self {
         // SAFETY: a signal set is plain bits; both calls fill the sets they are given.
         unsafe {
@@ -46,8 +46,9 @@ impl SignalMask {
         }
     }
 
-    /// Puts back what was, for a program that is about to be executed. The Rust runtime had SIGPIPE ignored, which a
-    /// program would inherit.
+    /// pthread_sigmask(3): restores the mask for a program that is about to be executed, and
+    /// SIGPIPE's default action: the Rust runtime ignores SIGPIPE, and the program would inherit
+    /// that.
     pub(crate) fn restore(self) {
         // SAFETY: the set was filled by the kernel; the default action takes no handler.
         unsafe {
@@ -57,9 +58,11 @@ impl SignalMask {
     }
 }
 
-/// Lets one signal act on this process as it does by default. Comes back unless that ends or stops it.
+/// raise(3): lets one signal take its default action on this process. Returns unless that ends the
+/// process.
 pub(crate) fn take_default_action(signal: i32) {
-    // SAFETY: the set is filled by sigemptyset before it is used; the default action takes no handler.
+    // SAFETY: the set is filled by sigemptyset before it is used; the default action takes no
+    // handler.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
@@ -71,14 +74,14 @@ pub(crate) fn take_default_action(signal: i32) {
     }
 }
 
-/// Keeps this process from leaving a core file when it dies in another's stead.
+/// setrlimit(2): disables core dumps, for a process that repeats the end of another one.
 pub(crate) fn disable_core_dumps() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure is read only.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
 }
 
-/// A descriptor that every blocked signal can be read from.
+/// signalfd(2): a descriptor from which every blocked signal can be read.
 pub(crate) fn signals() -> Result<OwnedFd> {
     // SAFETY: the set is filled before it is used, and the descriptor is new.
     unsafe {
@@ -88,7 +91,7 @@ pub(crate) fn signals() -> Result<OwnedFd> {
     }
 }
 
-/// The next signal that is waiting.
+/// read(2): the next signal that waits in a signalfd.
 pub(crate) fn next_signal(signals: &OwnedFd) -> Option<libc::signalfd_siginfo> {
     // SAFETY: every bit pattern is a valid structure, and read gets its length.
     unsafe {
@@ -105,8 +108,8 @@ pub(crate) fn kill(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// Waits until something happens to a child: its number and its status; stops count too. Only children of the thread that
-/// asks: what another thread traces is that one's matter.
+/// waitpid(2): waits for a child to stop or end, and returns its number and status. Only children
+/// of the calling thread count: what another thread traces is left to that thread.
 pub(crate) fn wait_for_child() -> Result<(i32, i32)> {
     let mut status = 0;
     loop {
@@ -118,25 +121,25 @@ pub(crate) fn wait_for_child() -> Result<(i32, i32)> {
     }
 }
 
-/// Waits until no child is left: the orphans that [`adopt_orphans`] made ours.
+/// Waits until no child is left, adopted orphans included ([`adopt_orphans`]).
 pub(crate) fn reap_children() {
     while wait_for_child().is_ok() {}
 }
 
-/// Starts a session.
+/// setsid(2).
 pub(crate) fn setsid() {
     // SAFETY: setsid touches no memory.
     unsafe { libc::setsid() };
 }
 
-/// Whether this process leads its session.
+/// getsid(2): whether this process leads its session.
 pub(crate) fn leads_session() -> bool {
     // SAFETY: neither call touches memory.
     unsafe { libc::getsid(0) == libc::getpid() }
 }
 
-/// Where Yama lets only ancestors look at a process (`ptrace_scope` 1 and more): makes orphans among the descendants this
-/// process's children instead of init's.
+/// prctl(PR_SET_CHILD_SUBREAPER): makes orphaned descendants children of this process instead of
+/// init, where Yama allows only ancestors to access a process (`ptrace_scope` 1 and more).
 pub(crate) fn adopt_orphans() {
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     if scope.trim().is_empty() || scope.trim() == "0" {
@@ -146,8 +149,8 @@ pub(crate) fn adopt_orphans() {
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1_usize, 0_usize, 0_usize, 0_usize) };
 }
 
-/// Replaces standard input and output by nothing and closes every other inherited descriptor but standard error and
-/// those that are kept.
+/// close_range(2): replaces standard input and output by /dev/null, and closes every other
+/// inherited descriptor except standard error and those in `keep`.
 pub(crate) fn close_inherited_fds(keep: &[RawFd]) {
     for number in [0, 1] {
         empty(number);
@@ -164,7 +167,7 @@ pub(crate) fn close_inherited_fds(keep: &[RawFd]) {
     }
 }
 
-/// Replaces standard error by nothing.
+/// dup2(2): replaces standard error by /dev/null.
 pub(crate) fn redirect_stderr_to_null() {
     empty(2);
 }
@@ -180,7 +183,7 @@ fn empty(number: RawFd) {
     }
 }
 
-/// execvp(3); comes back only with what went wrong.
+/// execvp(3); returns only if it fails.
 pub(crate) fn execute(words: &[CString]) -> Errno {
     let mut pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
     pointers.push(std::ptr::null());
@@ -189,18 +192,18 @@ pub(crate) fn execute(words: &[CString]) -> Errno {
     last_errno()
 }
 
-/// A libc call's result: -1 stands for errno.
+/// The result of a libc call, in which -1 stands for errno.
 pub(crate) fn check(result: i32) -> Result<i32> {
     if result < 0 { Err(last_errno()) } else { Ok(result) }
 }
 
-/// errno of the call that has just failed.
+/// errno: the error of the last failed call.
 pub(crate) fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-/// Locks a mutex, whether or not a thread has panicked with it: what such a thread leaves is as it was or half done, and
-/// neither is a reason to leave every other caller waiting.
+/// Locks a mutex, whether or not a thread has panicked with it: what such a thread leaves is as it
+/// was or half done, and neither is a reason to leave every other caller waiting.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

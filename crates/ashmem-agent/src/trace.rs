@@ -1,8 +1,9 @@
-//! What the supervisor answers, told to whoever traces it.
+//! The trace sink: tells tracers what the supervisor answers.
 //!
-//! Each answer about a region becomes a [`Record`] in each tracer's pipe. The supervisor never waits for a reader: where a pipe
-//! is full the record is lost, and the next one that fits says how many were. A tracer of `ashmem run` brings its pipe ([`Pipe`]),
-//! one of `ashmem agent` is given one ([`ashmem_trace_wire::attach`]).
+//! Each answer about a region becomes a [`Record`] in each tracer's pipe. The supervisor never
+//! waits for a reader: if a pipe is full, the record is lost, and the next one that fits has the
+//! number of lost ones. A tracer of `ashmem run` brings its pipe ([`RecordWriter`]); the agent
+//! gives one to each of its own ([`ashmem_trace_wire::attach`]).
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -17,14 +18,14 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::sys::lock;
 
-/// A caller's name and numbers are looked up anew after so long: it may have executed another program.
+/// How long a caller's name and numbers are cached: it may execute another program.
 const FRESH: Duration = Duration::from_millis(20);
-/// Callers remembered at most.
+/// Callers cached at most.
 const CALLERS: usize = 1024;
 
-/// All who are told. Where nobody is, it costs a request one look at a word.
+/// All tracers. Without any, a request costs one load.
 pub struct TraceSink {
-    /// Another one's differs.
+    /// Differs from every other sink's.
     number: u64,
     is_on: AtomicBool,
     pipes: Mutex<Vec<RecordWriter>>,
@@ -44,7 +45,7 @@ impl Default for TraceSink {
 }
 
 impl TraceSink {
-    /// Tells this one too, until it reads no more.
+    /// Adds a tracer, until it closes its end.
     pub fn attach(&self, pipe: RecordWriter) {
         let mut pipes = lock(&self.pipes);
         pipes.retain(RecordWriter::has_reader);
@@ -52,17 +53,17 @@ impl TraceSink {
         self.is_on.store(true, Ordering::Relaxed);
     }
 
-    /// By which its records are told from another tap's.
+    /// The number that its records carry.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Whether anybody is told.
+    /// Whether there is a tracer.
     pub(crate) fn is_on(&self) -> bool {
         self.is_on.load(Ordering::Relaxed)
     }
 
-    /// Tells of a request whose answer was sent.
+    /// Traces a request whose answer was sent.
     pub(crate) fn answered(&self, mut record: Record, faulted: bool) {
         let now = now();
         record.duration_ns = Some(now.saturating_sub(record.mono_ns));
@@ -73,13 +74,14 @@ impl TraceSink {
         self.write(record);
     }
 
-    /// Tells of what the supervisor did by itself.
+    /// Traces what the supervisor did by itself.
     pub(crate) fn happened(&self, kind: EventKind, region: RegionInfo) {
         let (tenant, caller, region) = (self.number, None, Some(region));
         self.write(Record { mono_ns: now(), tenant, duration_ns: None, caller, kind, region, result: None, lost: 0 });
     }
 
-    /// Tells who has room again what was lost since the last record that fitted; whether there is more to tell.
+    /// Reports lost records to tracers whose pipes have room again. Returns whether any are left to
+    /// report.
     pub(crate) fn tell_losses(&self) -> bool {
         if !self.is_on() {
             return false;
@@ -91,7 +93,7 @@ impl TraceSink {
         pipes.iter().any(RecordWriter::owes)
     }
 
-    /// The same for the last time.
+    /// Reports lost records for the last time.
     pub(crate) fn close(&self) {
         lock(&self.pipes).iter().for_each(|pipe| pipe.close(&mut self.nothing()));
     }
@@ -107,7 +109,7 @@ impl TraceSink {
         self.is_on.store(!pipes.is_empty(), Ordering::Relaxed);
     }
 
-    /// Who called.
+    /// The caller, from the cache or from /proc.
     pub(crate) fn caller(&self, tid: i32) -> CallerInfo {
         let mut callers = lock(&self.callers);
         if let Some((since, caller)) = callers.get(&tid)
@@ -124,9 +126,9 @@ impl TraceSink {
     }
 }
 
-/// As /proc has it; the thread waits for its answer, and so is there.
+/// Reads the caller from /proc; its thread waits for the answer, and so exists.
 fn look(tid: i32) -> CallerInfo {
-    /// What makes a record too long is left out.
+    /// Longer ones make a record too long, and are cut.
     const LONGEST: usize = 1024;
     let status = Status::read(tid);
     let pid = status.as_ref().and_then(Status::process).unwrap_or(tid);

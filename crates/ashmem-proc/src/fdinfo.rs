@@ -26,8 +26,8 @@ pub struct DeviceInfo {
 /// The last lines, in the order in which they stand.
 const MORE: [&str; 6] = ["size:\t", "prot_mask:\t", "pinned:\t", "unpinned:\t", "purged:\t", "resident:\t"];
 
-/// Reads the text. Older builds of our module do not escape the name, which may hold line feeds: what they add is
-/// therefore looked for from the end, where it stands whatever the name pretends.
+/// Reads the text. Older builds of our module do not escape the name, which may hold line feeds:
+/// what they add is therefore looked for from the end, where it stands whatever the name pretends.
 pub fn of_device(text: &[u8]) -> DeviceInfo {
     let (text, [size, mask, pinned, unpinned, purged, resident]) = split_more(text);
     let (inode, name) = split_name(text);

@@ -1,7 +1,7 @@
 //! Files of `/proc`, read as bytes.
 //!
-//! No public crate does: a region's name may hold any byte, it stands in maps, smaps, links and fdinfo, and a reader that
-//! wants UTF-8 refuses the whole process that has one.
+//! No public crate does: a region's name may hold any byte, it stands in maps, smaps, links and
+//! fdinfo, and a reader that wants UTF-8 refuses the whole process that has one.
 //!
 //! - [`process`]: one process's directory, and what its small files say; [`status`]: its `status`;
 //! - [`maps`]: its mappings; [`fdinfo`]: its descriptors; [`mountinfo`]: its mounts;
@@ -60,7 +60,8 @@ pub fn unescape(written: &[u8], is_escaped: impl Fn(u8) -> bool) -> Vec<u8> {
     bytes
 }
 
-/// Undoes what the kernel does to a name in maps, and this project's module in fdinfo: a line feed stands there as `\012`.
+/// Undoes what the kernel does to a name in maps, and this project's module in fdinfo: a line feed
+/// stands there as `\012`.
 pub fn unescape_name(written: &[u8]) -> Vec<u8> {
     unescape(written, |byte| byte == b'\n')
 }

@@ -1,5 +1,5 @@
-//! `/proc/PID`: one process's directory, held open so that every answer is of the same process, and what can be asked of a
-//! process by its number alone.
+//! `/proc/PID`: one process's directory, held open so that every answer is of the same process, and
+//! what can be asked of a process by its number alone.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, Stat};
 use rustix::io::{Errno, Result};
 
-/// A process's directory. Once the process is gone, everything in it answers ESRCH or ENOENT, were its number given out again.
+/// A process's directory. Once the process is gone, everything in it answers ESRCH or ENOENT, were
+/// its number given out again.
 #[derive(Debug)]
 pub struct ProcessDir(OwnedFd);
 
@@ -63,7 +64,8 @@ fn numbers_in(path: &str) -> Vec<i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Every process there is now: its number, and its directory's inode, by which a later process of that number is told apart.
+/// Every process there is now: its number, and its directory's inode, by which a later process of
+/// that number is told apart.
 ///
 /// # Errors
 /// There is no `/proc`.
@@ -97,7 +99,8 @@ impl ProcessDir {
         rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty()).map(Self)
     }
 
-    /// A file's content. What is longer than a read comes in several, as big as `buffer`, which is reused.
+    /// A file's content. What is longer than a read comes in several, as big as `buffer`, which is
+    /// reused.
     ///
     /// # Errors
     /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
@@ -131,7 +134,7 @@ impl ProcessDir {
         rustix::fs::statat(&self.0, path, AtFlags::empty())
     }
 
-    /// Opens what a link leads to, anew.
+    /// Opens what a link leads to.
     ///
     /// # Errors
     /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
@@ -152,8 +155,8 @@ impl ProcessDir {
         Ok(found)
     }
 
-    /// Figures that change when descriptors or mappings come and go, mostly, and are cheap: the number of descriptors
-    /// (since Linux 6.2; 0 before) and the pages of address space.
+    /// Figures that change when descriptors or mappings come and go, mostly, and are cheap: the
+    /// number of descriptors (since Linux 6.2; 0 before) and the pages of address space.
     ///
     /// # Errors
     /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.

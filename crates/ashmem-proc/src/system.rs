@@ -16,7 +16,8 @@ pub fn open_files(limits: &[u8]) -> Option<u64> {
     }
 }
 
-/// Looks a user or group up in a namespace's `uid_map` or `gid_map`, whose lines are `inside outside count`.
+/// Looks a user or group up in a namespace's `uid_map` or `gid_map`, whose lines are `inside
+/// outside count`.
 pub fn inside_id(map: &str, outside: u32) -> Option<u32> {
     map.lines().find_map(|line| {
         let mut fields = line.split_whitespace().map_while(|field| field.parse::<u32>().ok());

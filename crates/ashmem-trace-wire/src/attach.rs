@@ -1,8 +1,8 @@
-//! How a tracer of `ashmem agent` comes to its pipe: at the socket where OCI runtimes bring containers, which lets in root and
-//! the agent's own user.
+//! How a tracer of `ashmem agent` gets its pipe: at the socket where OCI runtimes bring containers,
+//! which admits root and the agent's own user.
 //!
-//! The pipe is the agent's making. Of one that a tracer brings, the tracer could take the flag back that keeps writers from
-//! waiting, and hold up every container.
+//! The agent makes the pipe. A tracer could make a pipe of its own blocking again, and stop every
+//! container.
 
 use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
@@ -17,12 +17,12 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 
-/// What a tracer says.
+/// What a tracer sends.
 pub const REQUEST: &[u8] = b"{\"ashmemTrace\":1}\n";
 /// How long the agent may take to answer.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// Why no agent tells what it answers.
+/// Why an agent gives no pipe.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     /// The socket: there is none, nobody listens there, or it is another user's.
@@ -42,7 +42,7 @@ impl From<Errno> for AttachError {
     }
 }
 
-/// Asks the agent at this socket to tell what it answers from now on; the pipe it tells into.
+/// Asks the agent at this socket for a pipe with all that it answers from now on.
 ///
 /// # Errors
 /// See [`AttachError`].
@@ -63,7 +63,7 @@ pub fn attach(socket: &Path) -> std::result::Result<OwnedFd, AttachError> {
     fds.next().ok_or(AttachError::NoPipe)
 }
 
-/// Gives a tracer its end of the pipe.
+/// sendmsg(2): gives a tracer its end of the pipe.
 pub fn give(connection: impl AsFd, reader: &OwnedFd) -> Result<()> {
     let fds = [reader.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -1,4 +1,4 @@
-//! Between a supervisor and whoever traces it: what is told, and through which pipe.
+//! What a supervisor tells a tracer, and the pipe between the two.
 //!
 //! - [`record`]: one answer, one purge or one end of a region;
 //! - [`pipe`]: the two ends of the pipe that carries records;

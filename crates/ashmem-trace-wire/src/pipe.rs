@@ -1,4 +1,4 @@
-//! The pipe between a supervisor and who traces it: its two ends.
+//! The two ends of the pipe between a supervisor and a tracer.
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
@@ -12,9 +12,9 @@ use rustix::pipe::fcntl_setpipe_size;
 
 use crate::record::Record;
 
-/// What the pipe is asked to hold, in bytes.
+/// The capacity that the pipe is given, in bytes.
 const ROOM: usize = 1 << 19;
-/// What it is asked to hold at the end, so that the last record fits: what an ordinary user may ask for.
+/// Its capacity at the end, so that the last record fits: the most that an ordinary user may set.
 const LAST_ROOM: usize = 1 << 20;
 
 /// Why a record was not written.
@@ -65,18 +65,18 @@ struct Inner {
 }
 
 impl RecordWriter {
-    /// Writes into this pipe, and never waits for it.
+    /// Takes a pipe, and makes it non-blocking.
     ///
     /// # Errors
     /// Those of fcntl(2).
     pub fn new(pipe: OwnedFd) -> Result<Self> {
         fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
-        // Less, where the user has no more to give.
+        // The pipe stays smaller if the user has no more to give.
         let _ = fcntl_setpipe_size(&pipe, ROOM);
         Ok(Self(Arc::new(Inner { fd: pipe, lost: AtomicU64::new(0) })))
     }
 
-    /// Writes into a pipe that this process was started with, which its own children are not to have.
+    /// Takes a pipe that this process inherited, and keeps it from its own children.
     ///
     /// # Errors
     /// EBADF: there is no such descriptor. ENOTTY: it is no pipe.
@@ -97,14 +97,14 @@ impl RecordWriter {
         self.0.fd.as_fd()
     }
 
-    /// Whether anybody has the other end.
+    /// poll(2): whether a process has the other end.
     pub fn has_reader(&self) -> bool {
         let mut polled = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::empty())];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut polled, Some(&now)).is_err() || !polled[0].revents().contains(PollFlags::ERR)
     }
 
-    /// Writes all of a record or nothing.
+    /// write(2): writes a whole record or nothing, and never waits.
     ///
     /// # Errors
     /// See [`WriteError`]; the record counts as lost then.
@@ -117,12 +117,12 @@ impl RecordWriter {
         written
     }
 
-    /// Whether records were lost that its reader has not been told of.
+    /// Whether lost records are not reported yet.
     pub fn owes(&self) -> bool {
         self.0.lost.load(Ordering::Relaxed) > 0
     }
 
-    /// Tells what was lost, with this record that says nothing else, where it fits by now.
+    /// Reports the lost records in this record, which holds nothing else, if it fits by now.
     pub fn tell_losses(&self, record: &mut Record) {
         record.lost = self.0.lost.swap(0, Ordering::Relaxed);
         if record.lost > 0 && self.put(record).is_err() {
@@ -130,7 +130,7 @@ impl RecordWriter {
         }
     }
 
-    /// The same for the last time, in room that is made for it.
+    /// Reports the lost records for the last time, in room that is made for it.
     pub fn close(&self, record: &mut Record) {
         if self.owes() {
             let _ = fcntl_setpipe_size(&self.0.fd, LAST_ROOM);
@@ -160,7 +160,7 @@ pub struct RecordReader {
 }
 
 impl RecordReader {
-    /// Reads what is written into the other end.
+    /// Takes a pipe, and makes it non-blocking.
     ///
     /// # Errors
     /// Those of fcntl(2).
@@ -175,7 +175,7 @@ impl RecordReader {
         self.pipe.as_fd()
     }
 
-    /// What is there; `None` once nobody can write any more.
+    /// read(2): the records that are there; `None` once no writer is left.
     ///
     /// # Errors
     /// See [`ReadError`].

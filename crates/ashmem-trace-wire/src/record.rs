@@ -1,29 +1,31 @@
-//! What a supervisor tells of one answer.
+//! The records of a trace.
 
 use serde::{Deserialize, Serialize};
 
-/// One answer, one purge or one end of a region. In the pipe: two bytes of length, then the record as postcard writes it.
+/// One answer, one purge or one end of a region. In the pipe: two bytes with the length, then the
+/// record as postcard writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// When it was over, in nanoseconds of `CLOCK_MONOTONIC`.
     pub mono_ns: u64,
-    /// Which container's, or program's: its regions' keys are its own.
+    /// The tenant (container or program) that it is of; keys of regions are the tenant's own.
     pub tenant: u64,
     /// From the request's arrival to the answer, in nanoseconds.
     pub duration_ns: Option<u64>,
-    /// Who called; none of what the supervisor does by itself.
+    /// The caller; `None` for what the supervisor did by itself.
     pub caller: Option<CallerInfo>,
-    /// What it was.
+    /// What happened.
     pub kind: EventKind,
     /// The region.
     pub region: Option<RegionInfo>,
-    /// What the caller got: a value, or an errno, negative. None: the kernel goes on with the call and has the last word.
+    /// What the caller got: a value, or a negative errno. `None`: the kernel continues with the
+    /// call and decides its result.
     pub result: Option<i64>,
     /// Records that were lost before this one.
     pub lost: u64,
 }
 
-/// Who called, in the supervisor's pid namespace.
+/// The caller, in the supervisor's pid namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallerInfo {
     /// The thread.
@@ -34,14 +36,14 @@ pub struct CallerInfo {
     pub inner_pid: i32,
     /// Its process's name.
     pub command: Vec<u8>,
-    /// Its control groups, as /proc tells them.
+    /// Its control groups, as `/proc/PID/cgroup` lists them.
     pub groups: Vec<u8>,
 }
 
 /// A region as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionInfo {
-    /// The table's key; none of a memfd that the program made itself.
+    /// The region's key; `None` for a memfd that the program made itself.
     pub key: Option<u64>,
     /// The inode that mappings show.
     pub inode: u64,
@@ -51,12 +53,12 @@ pub struct RegionInfo {
     pub size: u64,
 }
 
-/// What was asked, or what happened. Ranges are in bytes.
+/// The kind of event. Ranges are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// A new region.
     Open,
-    /// Nothing holds the region any more.
+    /// No descriptor and no mapping of the region is left.
     Release,
     /// An ioctl.
     Ioctl {
@@ -80,9 +82,9 @@ pub enum EventKind {
         /// Offset in bytes.
         offset: u64,
     },
-    /// Nothing more: the record only says what was lost.
+    /// No event: the record only reports lost records.
     Nothing,
-    /// Unpinned pages were given back.
+    /// Unpinned pages were purged.
     Purge {
         /// First byte.
         offset: u64,

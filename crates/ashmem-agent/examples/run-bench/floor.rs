@@ -1,5 +1,6 @@
-//! What the kernel alone asks: for a notification, of a supervisor that answers without looking at anything; for a call that is
-//! let through, of a filter that lets everything through. No supervisor and no filter can ask for less.
+//! What the kernel alone asks: for a notification, of a supervisor that answers without looking at
+//! anything; for a call that is let through, of a filter that lets everything through. No
+//! supervisor and no filter can ask for less.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -13,7 +14,8 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 
 /// Times one ioctl of the device that such a supervisor answers.
 ///
-/// The client is another process, as it is under `ashmem run`: a switch between two threads of one costs less.
+/// The client is another process, as it is under `ashmem run`: a switch between two threads of one
+/// costs less.
 pub(crate) fn notification() -> f64 {
     let (mut reading, mut writing) = std::io::pipe().expect("a pipe");
     // SAFETY: the process has one thread, so the child finds every lock as it was left.

@@ -1,4 +1,4 @@
-//! A container as the agent sees it: its name, and the device's node in it.
+//! A container's device: the nodes at /dev/ashmem in it.
 
 use std::os::fd::OwnedFd;
 
@@ -9,12 +9,13 @@ use rustix::io::{Errno, Result};
 use crate::regions::node::{Device, DeviceNode};
 use crate::sys;
 
-/// The device in the container that this process belongs to: with the nodes that lie at its names there, or with none.
+/// The device in the container that this process belongs to, with the nodes at its names there, or
+/// without any.
 pub fn device_of(pid: i32) -> Device {
     match nodes(pid) {
         Ok((stat, nodes)) => Device::new(Some(DeviceNode::new(stat, nodes))),
         Err(error) => {
-            tracing::debug!(pid, %error, "no node at /dev/ashmem in the container: only opens for reading and writing are seen");
+            tracing::debug!(pid, %error, "no node at /dev/ashmem in the container: only opens for reading and writing are answered");
             Device::new(None)
         }
     }
@@ -36,16 +37,17 @@ fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
     }
     let mut stat = sys::fstat(nodes.first().ok_or(refused)?)?;
     if stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
-        tracing::warn!(pid, "what lies at /dev/ashmem in the container is no character device: bind /dev/null there");
+        tracing::warn!(pid, "/dev/ashmem in the container is no character device: bind-mount /dev/null there");
     }
     stat.st_uid = inside_number(pid, "uid_map", stat.st_uid);
     stat.st_gid = inside_number(pid, "gid_map", stat.st_gid);
     Ok((stat, nodes))
 }
 
-/// A name in the `/dev` below a root directory. The container owns this tree and may have put links into it: none is
-/// followed. Step by step, for systemd withholds openat2(2) from services that may not make set-user-id files, and so from
-/// every service with a user of its own (`DynamicUser`).
+/// Opens a name in the `/dev` below a root directory. The container owns this tree and may have put
+/// symbolic links into it: none is followed. It goes step by step, because systemd denies
+/// openat2(2) to services that may not make set-user-ID files, and so to every service with a user
+/// of its own (`DynamicUser`).
 fn node_in(root: &OwnedFd, name: &str) -> Result<OwnedFd> {
     let looking = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let folder = rustix::fs::openat(root, "dev", looking | OFlags::DIRECTORY, Mode::empty())?;
@@ -54,7 +56,7 @@ fn node_in(root: &OwnedFd, name: &str) -> Result<OwnedFd> {
 
 /// A user or group of ours as the container's user namespace shows it.
 fn inside_number(pid: i32, map: &str, outside: u32) -> u32 {
-    /// What the kernel shows of those that have no number inside.
+    /// The number that the kernel shows for users outside the namespace.
     const NOBODY: u32 = 65534;
     let Ok(map) = std::fs::read_to_string(format!("/proc/{pid}/{map}")) else { return outside };
     system::inside_id(&map, outside).unwrap_or(NOBODY)

@@ -11,12 +11,13 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::error::SystemError;
 
-/// Who connects to a socket, and what is spoken there.
+/// The kind of peer at a socket, and its protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// An OCI runtime, for a moment, with a listener (a stream).
+    /// An OCI runtime, which brings a listener and leaves (a stream).
     Oci,
-    /// LXC's monitor, for as long as its container runs, with every notification (datagrams in order).
+    /// LXC's monitor, which sends every notification for as long as its container runs (datagrams
+    /// in order).
     Lxc,
 }
 
@@ -75,8 +76,8 @@ impl Address {
 /// Why a socket is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another agent serves it.
-    #[error("{0}: another process answers there already; stop it first, or choose another path")]
+    /// Another process serves it.
+    #[error("{0}: another process serves this socket already; stop it first, or choose another path")]
     Busy(Address),
     /// It could not be made.
     #[error("{address}: {error}")]
@@ -105,7 +106,7 @@ pub struct Endpoint {
     socket: OwnedFd,
 }
 
-/// Who has connected.
+/// A peer that has connected.
 pub struct Peer {
     /// The connection.
     pub connection: OwnedFd,
@@ -114,7 +115,8 @@ pub struct Peer {
 }
 
 impl Endpoint {
-    /// Makes a socket that only this user, and root, can connect to. One that a dead agent left behind is replaced.
+    /// Makes a listening socket to which only this user and root can connect. A socket that a dead
+    /// agent left behind is replaced.
     ///
     /// # Errors
     /// See [`Error`].
@@ -131,7 +133,7 @@ impl Endpoint {
             rustix::fs::mkdir(directory, Mode::from_bits_retain(0o755)).map_err(system("making its directory"))?;
         }
         let listening = socket()?;
-        // No moment without the right permissions: they come from the mask the socket is made under.
+        // The umask gives the permissions, so that the socket never exists with others.
         let mask = rustix::process::umask(Mode::from_bits_retain(0o177));
         let mut bound = rustix::net::bind(&listening, &name);
         if bound == Err(Errno::ADDRINUSE) {
@@ -147,7 +149,7 @@ impl Endpoint {
         Ok(Self { protocol, socket: listening })
     }
 
-    /// Takes over a socket that a service manager listens at; its type tells what is spoken there.
+    /// Takes over a listening socket of a service manager; its type tells the protocol.
     ///
     /// # Errors
     /// See [`AdoptError`].
@@ -163,13 +165,14 @@ impl Endpoint {
         Ok(Self { protocol, socket })
     }
 
-    /// What is spoken here.
+    /// The protocol.
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// The next connection of someone who may bring containers: root, or the user this process runs as. Anybody else's is
-    /// closed; the permissions of the socket say the same, where nobody has widened them.
+    /// accept(2): the next connection of root or of the user that this process runs as. Other
+    /// connections are closed; the permissions of the socket refuse them too, unless they were
+    /// widened.
     ///
     /// # Errors
     /// EMFILE, ENFILE and the like; the connection stays in the queue.
@@ -183,7 +186,7 @@ impl Endpoint {
             if user == 0 || user == rustix::process::geteuid().as_raw() {
                 return Ok(Peer { connection, user });
             }
-            tracing::warn!(user, "refused: only root and the agent's own user may bring containers");
+            tracing::warn!(user, "refused a connection: only root and the agent's own user may bring containers");
         }
     }
 }
@@ -236,7 +239,8 @@ mod tests {
         std::fs::set_permissions(address.path(), open_to_all).expect("it is ours");
         let own = rustix::process::geteuid();
         if own.is_root() {
-            // A thread's user is its own: the others stay root. Its connection comes first and is passed over.
+            // A thread's user is its own: the others stay root. Its connection comes first and is
+            // passed over.
             let (nobody, path) = (rustix::process::Uid::from_raw(65534), address.path().to_owned());
             let stranger = std::thread::spawn(move || {
                 set_thread_res_uid(nobody, nobody, nobody).expect("root may");

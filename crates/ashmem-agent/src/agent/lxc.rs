@@ -1,13 +1,15 @@
 //! Notifications from LXC's monitor (`lxc.seccomp.notify.proxy`).
 //!
-//! The monitor keeps the listener. For every notification it sends one datagram, waits for ours, and gives the kernel what
-//! it says; meanwhile its other duties wait. Beside the datagram come three descriptors: the caller's `/proc/TID`, its
-//! memory, and the listener itself, through which we only put descriptors into the caller: the answer is the monitor's.
+//! The monitor owns the listener. For every notification it sends one datagram, waits for our
+//! answer, and passes it to the kernel; its other duties wait meanwhile. Three descriptors come
+//! with the datagram: the caller's `/proc/TID`, its memory, and the listener, which we use only to
+//! put descriptors into the caller.
 //!
-//! A datagram is looked at where it lies and taken out of the socket once it is answered. So an agent that dies in
-//! between leaves it for the next one, descriptors and all. Two answers to one datagram would be worse than none: the
-//! monitor would take the second for that of its next. So what is about to be answered is marked where an agent's death does
-//! not touch it, and whether the answer to a marked one has left is found out first.
+//! A datagram is read with MSG_PEEK and taken out of the socket once it is answered. So an agent
+//! that dies in between leaves it for the next one, with its descriptors. Two answers to one
+//! datagram would be worse than none: the monitor would take the second as the answer to its next
+//! notification. So the agent marks the request that it is about to answer, in memory that survives
+//! it, and the next agent finds out first whether the answer to a marked request was sent.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::{MaybeUninit, offset_of};
@@ -27,9 +29,9 @@ use crate::sys::lock;
 
 /// Longest datagram: a cookie is a line of a configuration file.
 pub const DATAGRAM_LIMIT: usize = 8 << 10;
-/// How often a loop looks whether a datagram is still being answered by another.
+/// How often a loop checks whether another one is still answering a datagram.
 const HELD_UP: Duration = Duration::from_millis(10);
-/// How long a monitor may take from reading an answer to giving it to the kernel.
+/// How long a monitor may take to pass an answer to the kernel.
 const PASSING_ON: Duration = Duration::from_millis(200);
 /// `/proc/TID`, its memory, the listener.
 const DESCRIPTORS: usize = 3;
@@ -52,25 +54,25 @@ const HEADER: usize = size_of::<Header>();
 const NOTIFICATION: usize = size_of::<libc::seccomp_notif>();
 const RESPONSE: usize = size_of::<libc::seccomp_notif_resp>();
 
-/// A datagram taken apart.
+/// A parsed datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
     /// The container's first process, as the monitor sees it.
     pub init: i32,
-    /// What the container's configuration says it is called, if it says so.
+    /// The cookie of the container's configuration, if there is one.
     pub cookie: Vec<u8>,
-    /// The intercepted call, by its fields.
+    /// The id of the notification.
     pub id: u64,
     tid: i32,
     arch: u32,
     nr: u32,
     args: [u64; 6],
-    /// What goes back before the answer: header and notification.
+    /// The part that is sent back before the answer: header and notification.
     front: Vec<u8>,
 }
 
 impl Datagram {
-    /// Takes a datagram apart.
+    /// Parses a datagram.
     ///
     /// # Errors
     /// [`ReceiveError::Malformed`].
@@ -84,7 +86,7 @@ impl Datagram {
             let cookie = usize::try_from(word(offset_of!(Header, cookie))?).ok()?;
             let front = HEADER.checked_add(notification)?;
             let rear = front.checked_add(response)?;
-            // The kernel's structures may grow at their ends; all we know of must be there.
+            // The kernel's structures may grow at their ends; the known part must be there.
             let known = notification >= NOTIFICATION && response == RESPONSE;
             if !known || word(offset_of!(Header, reserved))? != 0 || rear.checked_add(cookie)? != bytes.len() {
                 return None;
@@ -113,7 +115,7 @@ impl Datagram {
         Request { id: self.id, tid: self.tid, arch: self.arch, nr: self.nr, args: self.args }
     }
 
-    /// The datagram that answers this one: its front, with the answer where the empty one stood.
+    /// The reply: the front, with the answer in place of the empty one.
     fn reply(&self, answer: Answer) -> Vec<u8> {
         let (value, error, flags) = match answer {
             Answer::Value(value) => (value, 0, 0),
@@ -129,7 +131,7 @@ impl Datagram {
     }
 }
 
-/// A monitor's connection: one container.
+/// A connection to a monitor: one container.
 pub struct Monitor {
     connection: OwnedFd,
     current: Mutex<Option<Current>>,
@@ -143,17 +145,17 @@ struct Current {
 }
 
 impl Monitor {
-    /// Takes a connection over.
+    /// Takes over a connection.
     pub fn new(connection: OwnedFd) -> Self {
         Self { connection, current: Mutex::default(), mark: None }
     }
 
-    /// The same, with the mark on what is being answered kept here.
+    /// The same, with its mark on the current request in this memory.
     pub(crate) fn marking(self, mark: Option<Arc<InFlight>>) -> Self {
         Self { mark, ..self }
     }
 
-    /// Looks at the datagram that waits, without taking it out.
+    /// Reads the datagram that waits, without taking it out.
     ///
     /// # Errors
     /// See [`ReceiveError`].
@@ -196,19 +198,20 @@ impl Monitor {
         }
     }
 
-    /// Whether the agent before died just after it had answered this datagram, or before.
+    /// Whether the previous agent had answered this datagram when it died.
     fn is_answered(&self, id: u64, listener: Option<&Listener>) -> bool {
         if self.mark.as_ref().is_none_or(|mark| mark.answering() != id) {
             return false;
         }
-        // Sent and not read yet: nothing else could be in there.
+        // The answer was sent and not read yet: the socket holds nothing else.
         let mut unread: i32 = 0;
         // SAFETY: the command fills the integer it is given.
         let told = unsafe { libc::ioctl(self.connection.as_raw_fd(), libc::TIOCOUTQ, &raw mut unread) };
         if told == 0 && unread > 0 {
             return true;
         }
-        // Or read, and about to be given to the kernel, after which nobody waits any more.
+        // Or it was read, and the monitor is about to pass it to the kernel, after which nobody
+        // waits.
         let late = Instant::now() + PASSING_ON;
         while let Some(true) = listener.map(|listener| listener.is_waiting(id)) {
             if Instant::now() > late {
@@ -219,7 +222,7 @@ impl Monitor {
         true
     }
 
-    /// Takes the datagram out of the socket, with descriptors of it that nobody needs any more.
+    /// Takes the datagram out of the socket, with any descriptors that are not needed any more.
     fn take_out(&self) -> Result<()> {
         rustix::io::retry_on_intr(|| rustix::net::recv(&self.connection, &mut [0; 0], RecvFlags::DONTWAIT)).map(drop)
     }
@@ -237,7 +240,7 @@ impl Channel for Monitor {
 
     fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError> {
         if lock(&self.current).is_some() {
-            // Another loop is held up by the caller, and the datagram lies there until it is answered.
+            // Another loop is stuck with this caller, and the datagram stays until it is answered.
             std::thread::sleep(HELD_UP);
             return Ok(None);
         }
@@ -250,13 +253,14 @@ impl Channel for Monitor {
             return Ok(None);
         }
         if listener.is_none() {
-            tracing::debug!("this LXC does not send its listener: no region can be opened through it");
+            tracing::debug!("this LXC does not send its listener: its containers cannot open regions");
         }
         *lock(&self.current) = Some(Current { datagram, listener });
         Ok(Some(request))
     }
 
-    /// Without the listener there is nothing to ask; then the monitor has looked after it opened `/proc/TID`.
+    /// Without the listener this cannot be asked; the monitor has checked after it opened
+    /// `/proc/TID`.
     fn is_waiting(&self, id: u64) -> bool {
         let waits = |current: &Current| Ok(current.listener.as_ref().is_none_or(|listener| listener.is_waiting(id)));
         self.with_current(id, waits).unwrap_or(false)
@@ -277,7 +281,7 @@ impl Channel for Monitor {
         sent.and(taken)
     }
 
-    /// The monitor waits for an answer whatever has become of the caller.
+    /// The monitor waits for an answer even if the caller is gone.
     fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<()> {
         let answer = match self.inject(id, Injection { fd: fd.as_fd(), at: None, close_on_exec }) {
             Ok(number) => Answer::Value(number.into()),

@@ -1,10 +1,12 @@
-//! The agent: containers come and go at its sockets, and each has a supervisor and a thread of its own.
+//! The agent: serves containers that their runtimes bring to its sockets; each has a supervisor and
+//! a thread of its own.
 //!
-//! Nothing is shared between two containers but this table of names: a container that keeps its supervisor busy, or makes
-//! it fail, keeps nobody else from an answer.
+//! Two containers share only this table of names: a container that keeps its supervisor busy, or
+//! makes it fail, delays no other.
 //!
-//! Under a service manager everything that a successor needs is kept there too: of each container its store, the watches
-//! on its regions, and its listeners or its monitor's connection. See [`crate::agent::systemd`] and [`crate::journal`].
+//! Under a service manager, everything that a successor needs is stored there: for each container
+//! its journal, the watches on its regions, and its listeners or its connection to a monitor. See
+//! [`systemd`] and [`crate::journal`].
 
 pub mod container;
 pub mod endpoint;
@@ -49,7 +51,7 @@ use ashmem_trace_wire::attach::give;
 use ashmem_trace_wire::pipe::RecordWriter;
 use oci::Brought;
 
-/// After a failed accept, before the next: what is short (descriptors) needs time to come back.
+/// The pause after a failed accept: descriptors, which may be short, need time to come back.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// All containers.
@@ -58,20 +60,20 @@ pub struct Agent {
     manager: Option<Manager>,
     next: AtomicU64,
     watches: Arc<WatchQuota>,
-    /// Who is told what is answered, of every container; locked after the containers.
+    /// The tracers of all containers. Locked after the containers.
     tracers: Mutex<Vec<RecordWriter>>,
 }
 
-/// Tracers at a time; each holds a pipe's memory.
+/// Tracers at a time; each costs the memory of a pipe.
 const MOST_TRACERS: usize = 8;
 
 /// One container.
 struct ServedContainer {
     identity: Identity,
-    /// By which the manager's descriptors are told apart.
+    /// Tells its descriptors in the service manager's store from those of others.
     number: u64,
     supervisor: Supervisor,
-    /// Where its notifications in hand are kept, if they are.
+    /// Its in-flight notifications, if they are stored.
     in_flight: Option<Arc<InFlight>>,
     listeners: AtomicU64,
 }
@@ -79,30 +81,30 @@ struct ServedContainer {
 /// Why a container is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its runtime said nothing that can be used.
+    /// Its runtime sent nothing that can be used.
     #[error(transparent)]
     Oci(#[from] oci::Error),
     /// A system call failed.
     #[error(transparent)]
     System(#[from] SystemError),
-    /// LXC's monitor sent something else than a notification.
+    /// The first datagram of LXC's monitor is no notification.
     #[error("reading the first notification of LXC's monitor: {0}")]
     Monitor(#[from] ReceiveError),
-    /// What the agent before left of the container cannot be read.
-    #[error("reading the journal that the agent before left: {0}")]
+    /// The journal of the previous agent cannot be read.
+    #[error("reading the journal of the previous agent: {0}")]
     Journal(#[from] OpenError),
-    /// The service manager does not have it.
-    #[error("the service manager kept the container's listeners and not its {0}")]
+    /// The service manager lost a descriptor.
+    #[error("the service manager stored the container's listeners but not its {0}")]
     NotStored(&'static str),
     /// There is no socket.
-    #[error("no socket to serve: neither was one given, nor has the service manager passed one")]
+    #[error("no socket to serve: none was given, and the service manager passed none")]
     NoSocket,
-    /// Too many trace already.
-    #[error("{MOST_TRACERS} tracers are connected already, and no more are served: end one of them")]
+    /// Too many tracers are connected.
+    #[error("{MOST_TRACERS} tracers are connected already, which is the limit: end one of them")]
     TooManyTracers,
 }
 
-/// What a kept descriptor is.
+/// A descriptor in the service manager's store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StoredFd {
     Journal,
@@ -134,13 +136,14 @@ impl StoredFd {
 }
 
 impl Agent {
-    /// An agent without containers, which keeps what a successor needs with this manager.
+    /// An agent without containers, which stores what a successor needs with this manager.
     pub fn new(manager: Option<Manager>) -> Self {
         let watches = Arc::new(WatchQuota::of_host());
         Self { containers: Mutex::default(), manager, next: AtomicU64::new(0), watches, tracers: Mutex::default() }
     }
 
-    /// Takes over what was passed to this process: the containers of an earlier agent, and sockets, which are returned.
+    /// Takes over what was passed to this process: the containers of the previous agent, and
+    /// sockets, which it returns.
     pub fn take_over(self: &Arc<Self>, passed: Vec<(String, OwnedFd)>) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
         let mut kept: HashMap<u64, Vec<(StoredFd, OwnedFd)>> = HashMap::new();
@@ -151,14 +154,14 @@ impl Agent {
             }
             match Endpoint::adopt(fd) {
                 Ok(endpoint) => endpoints.push(endpoint),
-                Err(error) => tracing::warn!(name, %error, "a passed descriptor is no socket of ours"),
+                Err(error) => tracing::warn!(name, %error, "ignoring a passed descriptor that is no listening socket"),
             }
         }
         self.next.store(kept.keys().max().map_or(0, |last| last + 1), Ordering::Relaxed);
         for (number, descriptors) in kept {
             let names: Vec<String> = descriptors.iter().map(|(what, _)| what.name(number)).collect();
             if let Err(error) = self.restore(number, descriptors) {
-                tracing::error!(number, %error, "a container of the agent before is lost: its calls fail with ENOSYS");
+                tracing::error!(number, %error, "a container of the previous agent is lost: its calls fail with ENOSYS; restart it");
                 names.iter().for_each(|name| self.forget(name));
             }
         }
@@ -195,30 +198,31 @@ impl Agent {
                 continue;
             };
             container.listeners.fetch_max(place + 1, Ordering::Relaxed);
-            let listener = Listener::new(fd).map_err(failed("asking for seccomp's sizes"))?;
+            let listener = Listener::new(fd).map_err(failed("reading the sizes of seccomp's structures"))?;
             let channel = Arc::new(JournaledListener::new(listener, Arc::clone(&in_flight), place));
             for request in channel.left_over() {
-                // What the agent before died over may hold this one up as well: each by itself.
+                // The request that ended the previous agent may block this one as well, so each
+                // gets a thread.
                 let (container, channel) = (Arc::clone(&container), Arc::clone(&channel));
                 start("left over", move || container.supervisor.handle(channel.as_ref(), request))?;
             }
             container.supervisor.add(channel);
         }
-        tracing::info!(container = %container.identity, regions, "taken over");
+        tracing::info!(container = %container.identity, regions, "took a container over");
         self.admit(&mut self.containers(), &container);
         let agent = Arc::clone(self);
         start("container", move || agent.supervise(&container))
     }
 
-    /// Serves a socket for ever.
+    /// Serves a socket until the process ends.
     fn serve(self: &Arc<Self>, endpoint: &Endpoint) -> ! {
         loop {
             match endpoint.accept() {
                 Ok(peer) => {
                     let (agent, protocol) = (Arc::clone(self), endpoint.protocol());
-                    // In a thread of its own: who is slow to speak holds nobody up.
+                    // In a thread of its own: a slow peer delays no other.
                     if let Err(error) = start("container", move || agent.welcome(protocol, peer)) {
-                        tracing::error!(%error, "a container is not served by /dev/ashmem");
+                        tracing::error!(%error, "this container has no /dev/ashmem: the agent does not serve it");
                     }
                 }
                 Err(error) => {
@@ -235,20 +239,20 @@ impl Agent {
             Protocol::Lxc => self.take_monitor(peer),
         };
         if let Err(error) = taken {
-            tracing::error!(%error, "a container is not served by /dev/ashmem");
+            tracing::error!(%error, "this container has no /dev/ashmem: the agent does not serve it");
         }
     }
 
     fn take_oci(&self, Peer { connection, user }: Peer) -> Result<(), Error> {
         match oci::receive(&connection)? {
             Brought::Listener(handover) => {
-                // Some runtimes wait for its end.
+                // Some runtimes wait until it is closed.
                 drop(connection);
                 self.take_listener(user, handover)
             }
             Brought::Tracer => {
                 if let Err(error) = self.take_tracer(&connection) {
-                    tracing::warn!(%error, "a tracer is told nothing");
+                    tracing::warn!(%error, "a tracer was refused");
                 }
                 Ok(())
             }
@@ -259,12 +263,12 @@ impl Agent {
     fn take_listener(&self, user: u32, handover: oci::Handover) -> Result<(), Error> {
         let oci::Handover { listener, process } = handover;
         let identity = Identity { user, id: process.container };
-        tracing::info!(container = %identity, pid = process.pid, first = process.is_first, "a listener");
+        tracing::info!(container = %identity, pid = process.pid, first = process.is_first, "got a listener");
         let known = |containers: &HashMap<Identity, Arc<ServedContainer>>| {
             containers.get(&identity).filter(|_| !process.is_first).cloned()
         };
-        // Looked into before the lock is taken: the file system of a container whose programs run already may block for as
-        // long as they like, and keeps nobody else waiting.
+        // Before the lock is taken: the file system of a container whose programs already run can
+        // block for as long as they like, and must delay no other.
         let mut device = None;
         let container = loop {
             let mut containers = self.containers();
@@ -284,17 +288,17 @@ impl Agent {
         Ok(())
     }
 
-    /// Serves the container of an LXC monitor. Its first notification says which one it is.
+    /// Serves the container of an LXC monitor. The first notification names the container.
     fn take_monitor(&self, peer: Peer) -> Result<(), Error> {
         let monitor = Monitor::new(peer.connection);
         let first = match monitor.peek() {
-            // A container that ended before it made a call that could concern us.
+            // The container ended before it made a call that could concern the device.
             Err(ReceiveError::HungUp) => return Ok(()),
             other => other?,
         };
         let id = format!("{}#{}", String::from_utf8_lossy(&first.cookie), first.init);
         let container = self.new_container(Identity { user: peer.user, id }, device_of(first.init))?;
-        tracing::info!(container = %container.identity, "a monitor");
+        tracing::info!(container = %container.identity, "connected to a monitor");
         self.keep(&StoredFd::Monitor.name(container.number), monitor.as_fd());
         self.settle();
         container.supervisor.add(Arc::new(monitor.marking(container.in_flight.clone())));
@@ -303,13 +307,13 @@ impl Agent {
         Ok(())
     }
 
-    /// Enters a container, before its first call is answered.
+    /// Adds a container to the table, before its first call is answered.
     fn admit(&self, containers: &mut HashMap<Identity, Arc<ServedContainer>>, container: &Arc<ServedContainer>) {
         self.tracers().iter().for_each(|pipe| container.supervisor.trace(pipe.clone()));
         containers.insert(container.identity.clone(), Arc::clone(container));
     }
 
-    /// Tells whoever connected, from now on, what is answered in any container.
+    /// Gives the peer a pipe, and traces every container into it from now on.
     fn take_tracer(&self, connection: &OwnedFd) -> Result<(), Error> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("making a pipe"))?;
         let pipe = RecordWriter::new(writer).map_err(failed("making a pipe"))?;
@@ -349,12 +353,12 @@ impl Agent {
         Ok(Arc::new(ServedContainer { identity, number, supervisor, in_flight, listeners: AtomicU64::new(0) }))
     }
 
-    /// Serves one more listener of a container, once it is kept.
+    /// Stores one more listener of a container, and serves it.
     fn add_listener(&self, container: &ServedContainer, listener: OwnedFd) -> Result<(), Error> {
         let number = container.listeners.fetch_add(1, Ordering::Relaxed);
         self.keep(&StoredFd::Listener(number).name(container.number), &listener);
         self.settle();
-        let listener = Listener::new(listener).map_err(failed("asking for seccomp's sizes"))?;
+        let listener = Listener::new(listener).map_err(failed("reading the sizes of seccomp's structures"))?;
         container.supervisor.add(match &container.in_flight {
             Some(in_flight) => Arc::new(JournaledListener::new(listener, Arc::clone(in_flight), number)),
             None => Arc::new(listener),
@@ -369,7 +373,7 @@ impl Agent {
                 tracing::error!(container = %container.identity, %error, "waiting for notifications");
             }
             let mut containers = self.containers();
-            // One more listener may have come while the last one went.
+            // Another listener may have been added while the last one hung up.
             if container.supervisor.is_idle() {
                 if containers.get(&container.identity).is_some_and(|current| Arc::ptr_eq(current, container)) {
                     containers.remove(&container.identity);
@@ -381,23 +385,23 @@ impl Agent {
         for what in [StoredFd::Journal, StoredFd::InodeEvents, StoredFd::Monitor].into_iter().chain(listeners) {
             self.forget(&what.name(container.number));
         }
-        tracing::info!(container = %container.identity, "ended");
+        tracing::info!(container = %container.identity, "the container ended");
     }
 
     fn keep(&self, name: &str, fd: impl AsFd) {
         if let Some(manager) = &self.manager
             && let Err(error) = manager.keep(name, fd)
         {
-            tracing::warn!(name, %error, "the service manager keeps no descriptor: a restart loses this container");
+            tracing::warn!(name, %error, "the service manager did not store a descriptor: a restart loses this container");
         }
     }
 
-    /// Waits until the manager has what it was given to keep.
+    /// Waits until the service manager has stored what it was sent.
     fn settle(&self) {
         if let Some(manager) = &self.manager
             && let Err(error) = manager.wait()
         {
-            tracing::warn!(%error, "the service manager does not say that it keeps what it was given");
+            tracing::warn!(%error, "the service manager did not confirm that it stored a descriptor");
         }
     }
 
@@ -418,7 +422,8 @@ impl Agent {
     }
 }
 
-/// Serves these sockets, and the containers and sockets that were passed to this process, until SIGTERM or SIGINT.
+/// Serves these sockets, and the containers and sockets that were passed to this process, until
+/// SIGTERM or SIGINT.
 ///
 /// # Errors
 /// [`Error::NoSocket`], [`Error::System`].
@@ -427,12 +432,12 @@ pub fn serve(
     passed: Vec<(String, OwnedFd)>,
     mut endpoints: Vec<Endpoint>,
 ) -> Result<(), Error> {
-    // Before any thread, so that all of them leave the signals to this one.
+    // Before any thread starts, so that all of them leave signals to this one.
     let _mask = SignalMask::block_all();
     let signals = sys::signals().map_err(failed("making a signalfd"))?;
-    // Before the first container, and before any thread.
+    // Before the first container, and before any other thread.
     if let Err(error) = confine() {
-        tracing::warn!(%error, "the agent goes on without a seccomp filter of its own");
+        tracing::warn!(%error, "the agent continues without a sandbox: its own seccomp filter failed");
     }
     let agent = Arc::new(Agent::new(manager));
     endpoints.extend(agent.take_over(passed));

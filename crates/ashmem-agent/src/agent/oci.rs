@@ -1,8 +1,9 @@
 //! Listeners from OCI runtimes: what runc, crun and youki send to a profile's `listenerPath`.
 //!
-//! A runtime connects once for every process it loads the filter into (a container's first one, and each `exec`), sends a
-//! `ContainerProcessState` as JSON with the listener beside its first bytes. From then on the listener is ours.
-//! Runtimes differ in what else they fill in, so only what is used is asked for.
+//! A runtime connects once for every process into which it loads the filter (a container's first
+//! one, and each `exec`), and sends a `ContainerProcessState` as JSON with the listener beside its
+//! first bytes. From then on the listener is ours. Runtimes differ in the other fields, so only the
+//! fields that are used are required.
 
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
@@ -16,39 +17,40 @@ use serde::Deserialize;
 
 /// Longest message: annotations alone can be hundreds of KiB.
 pub const MESSAGE_LIMIT: usize = 1 << 20;
-/// A runtime writes its message in one go; whoever takes longer than this is none.
+/// A runtime writes its message at once: a peer that takes longer is no runtime.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// `SCM_MAX_FD`: no message carries more.
 const MOST_DESCRIPTORS: usize = 253;
 /// The listener's name in the message.
 const LISTENER: &str = "seccompFd";
 
-/// A listener with what its runtime says of it.
+/// A listener, and the process that it belongs to.
 #[derive(Debug)]
 pub struct Handover {
     /// The listener.
     pub listener: OwnedFd,
-    /// Whose it is.
+    /// Its process.
     pub process: ContainerProcess,
 }
 
-/// What is used of a `ContainerProcessState`.
+/// The used fields of a `ContainerProcessState`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerProcess {
     /// The container's id, unique in its runtime.
     pub container: String,
     /// The process that loaded the filter, as the runtime sees it; 0 if it does not say.
     pub pid: i32,
-    /// Whether it is the container's first: regions of an earlier container of this id are none of its business.
+    /// Whether it is the container's first process: it must not find regions of an earlier
+    /// container with this id.
     pub is_first: bool,
 }
 
-/// Who connected.
+/// The kind of peer that connected.
 #[derive(Debug)]
 pub enum Brought {
     /// A runtime, with a listener.
     Listener(Handover),
-    /// Who wants to be told what is answered; see [`crate::trace`].
+    /// A tracer; see [`crate::trace`].
     Tracer,
 }
 
@@ -64,7 +66,7 @@ pub enum Error {
     /// The message is too long.
     #[error("the runtime's message is longer than {MESSAGE_LIMIT} bytes")]
     Long,
-    /// Descriptors were lost, for this process may open no more.
+    /// Descriptors were lost, because this process may open no more.
     #[error(
         "descriptors were cut off from the runtime's message: this process's limit of open files (ulimit -n, LimitNOFILE=) is reached"
     )]
@@ -95,7 +97,8 @@ struct OciState {
     pid: i32,
 }
 
-/// Takes one message and its descriptors from a connection; descriptors that are no listener are closed.
+/// recvmsg(2): receives one message and its descriptors; descriptors that are no listener are
+/// closed.
 ///
 /// # Errors
 /// See [`Error`]; every descriptor that came is closed then.
@@ -105,7 +108,8 @@ pub fn receive(connection: impl AsFd) -> Result<Brought, Error> {
     Ok(Brought::Listener(Handover { listener, process }))
 }
 
-/// Reads a message that came with so many descriptors; answers what it says, and which of them is the listener.
+/// Parses a message that came with this number of descriptors; returns its content, and the
+/// position of the listener among them.
 ///
 /// # Errors
 /// [`Error::Message`], [`Error::Descriptors`].
@@ -127,8 +131,9 @@ pub fn parse(bytes: &[u8], descriptors: usize) -> Result<(ContainerProcess, usiz
     Ok((ContainerProcess { container: message.state.id, pid, is_first }, place))
 }
 
-/// Reads until the message is whole. Its end is not waited for: runc up to 1.1 at least keeps the connection for as long
-/// as its own process lives. None: it is a tracer's.
+/// Reads until the message is complete. It does not wait for the end of the stream: runc up to at
+/// least 1.1 holds the connection for as long as its own process lives. `None`: the peer is a
+/// tracer.
 fn read(connection: impl AsFd) -> Result<Option<(ContainerProcess, usize, Vec<OwnedFd>)>, Error> {
     let deadline = Instant::now() + PATIENCE;
     let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
@@ -143,7 +148,7 @@ fn read(connection: impl AsFd) -> Result<Option<(ContainerProcess, usize, Vec<Ow
             Err(Errno::INTR | Errno::AGAIN) => continue,
             other => other?,
         };
-        // Into owners first: what is refused below is closed.
+        // Into owned descriptors first, so that those of a refused message are closed.
         let came: Vec<OwnedFd> = control
             .drain()
             .flat_map(|message| match message {

@@ -1,16 +1,18 @@
-//! The agent's own cage: after its start it opens no socket, executes nothing and gains no privilege, so it gives up being
-//! able to. What a container could make of a mistake of ours ends here.
+//! The agent's own seccomp filter. After its start the agent opens no socket, executes nothing and
+//! gains no privilege, so it gives up the ability. It limits what a container could make of a
+//! mistake of ours.
 //!
-//! A call that is not on the list fails with EPERM, so that what was forgotten shows as an error and not as a death. The
-//! calls through which one process looks at another (`process_vm_readv`, `pidfd_getfd`, `ptrace`) are on it: without them
-//! there is no agent. The service's unit takes more away: capabilities, devices, the file system.
+//! A call that is not on the list fails with EPERM, so that an omission shows as an error and does
+//! not kill the agent. The calls by which one process accesses another (`process_vm_readv`,
+//! `pidfd_getfd`, `ptrace`) are on the list: without them there is no agent. The service's unit
+//! takes more away: capabilities, devices, the file system.
 
 use rustix::io::Result;
 
 use crate::seccomp::bpf::{self, Assembler, Field, Instruction};
 use crate::sys::check;
 
-/// What the agent calls once it serves: by its loops, by its threads' beginnings and ends, by the C library for both.
+/// The calls of a serving agent: of its loops, and of the C library when threads start and end.
 const ALLOWED: &[libc::c_long] = &[
     // The containers' side.
     libc::SYS_ioctl,
@@ -44,7 +46,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_getdents64,
     libc::SYS_dup,
     libc::SYS_dup3,
-    // Sockets that are there already, and what they bring.
+    // Existing sockets, and what arrives there.
     libc::SYS_accept4,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
@@ -85,10 +87,10 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
-    // For each listener that comes: what sizes the kernel has, and of what release it is.
+    // For each new listener: the sizes of the kernel's structures, and its release.
     libc::SYS_seccomp,
     libc::SYS_uname,
-    // Calls that newer architectures do without.
+    // Calls that newer architectures lack.
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
     #[cfg(target_arch = "x86_64")]
@@ -108,7 +110,7 @@ const ARCH: u32 = crate::seccomp::syscalls::X86_64;
 #[cfg(target_arch = "aarch64")]
 const ARCH: u32 = crate::seccomp::syscalls::AARCH64;
 
-/// Confines the calling thread and all that it starts from now on.
+/// seccomp(2): puts the calling thread, and all threads that it starts later, into the sandbox.
 ///
 /// # Errors
 /// What the kernel said; nothing has changed then, but that no privilege can be gained any more.
@@ -118,7 +120,7 @@ pub fn confine() -> Result<()> {
     bpf::install(&program(), 0).map(drop)
 }
 
-/// Confines nothing but privileges: this architecture's numbers are not known here.
+/// Only gives up gaining privileges: the numbers of this architecture are not known here.
 ///
 /// # Errors
 /// What the kernel said.
@@ -135,7 +137,7 @@ fn program() -> Vec<Instruction> {
         Allow,
     }
     let mut code = Assembler::default();
-    // Another architecture's calls have other numbers, and this program makes none of them.
+    // Calls of another architecture have other numbers, and this program makes none.
     let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
     code.load(Field::Arch);
     code.jump_if_equal(ARCH, Label::Known);
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_confined_thread_can_work_and_cannot_leave() {
-        // A filter is its thread's own: the test program goes on without.
+        // A filter applies to its thread: the test program continues without it.
         let confined = std::thread::spawn(|| {
             assert!(!is_confined());
             confine().expect("a filter");

@@ -1,4 +1,5 @@
-//! The service manager: sockets and descriptors it hands us, and what we tell it (sd_listen_fds(3), sd_notify(3)).
+//! The service manager: the sockets and descriptors that it passes to this process, and the
+//! messages to it (sd_listen_fds(3), sd_notify(3)).
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -14,10 +15,11 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 /// `SD_LISTEN_FDS_START`.
 const FIRST: i32 = 3;
-/// How long the manager may take to read what it was sent.
+/// How long the manager may take to read a message.
 const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// The descriptors that were passed to this process, each with its name. To be called once, before any other thread runs.
+/// sd_listen_fds(3): the descriptors that were passed to this process, each with its name. Call it
+/// once, before any other thread runs.
 pub fn passed_descriptors() -> Vec<(String, OwnedFd)> {
     let variable = |name| std::env::var(name).unwrap_or_default();
     if variable("LISTEN_PID") != std::process::id().to_string() {
@@ -39,16 +41,15 @@ pub fn passed_descriptors() -> Vec<(String, OwnedFd)> {
         .collect()
 }
 
-/// The manager that started this process.
+/// The service manager that started this process.
 pub struct Manager {
     socket: OwnedFd,
 }
 
 impl Manager {
-    /// The one that `NOTIFY_SOCKET` names, if one does.
+    /// The manager that `NOTIFY_SOCKET` names, if it is set.
     ///
-    /// # Errors
-    /// What connecting to it came to.
+    /// Those of connect(2).
     pub fn from_environment() -> Result<Option<Self>> {
         let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(None) };
         let path = path.as_encoded_bytes();
@@ -61,30 +62,28 @@ impl Manager {
         Ok(Some(Self { socket }))
     }
 
-    /// Tells of a change: `READY=1`, `STOPPING=1`.
+    /// sd_notify(3): reports a change of state: `READY=1`, `STOPPING=1`.
     pub fn tell(&self, state: &str) {
         if let Err(error) = self.send(state, None) {
-            tracing::warn!(%error, state, "telling the service manager");
+            tracing::warn!(%error, state, "sending the service manager a message failed");
         }
     }
 
-    /// Has a descriptor kept under a name until it is forgotten or hung up.
+    /// sd_notify(3), FDSTORE: stores a descriptor under a name, until it is removed or hangs up.
     ///
-    /// # Errors
-    /// What sending it came to; whether the manager keeps it, it does not say.
+    /// Those of sendmsg(2). Whether the manager stores it, the manager does not say.
     pub fn keep(&self, name: &str, fd: impl AsFd) -> Result<()> {
         self.send(&format!("FDSTORE=1\nFDNAME={name}"), Some(fd.as_fd()))
     }
 
-    /// Has a descriptor of this name kept no longer.
+    /// sd_notify(3), FDSTOREREMOVE: removes the descriptors of this name.
     pub fn forget(&self, name: &str) {
         self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
     }
 
-    /// Waits until all that was sent so far has been read.
+    /// sd_notify_barrier(3): waits until the manager has read all messages.
     ///
-    /// # Errors
-    /// TIMEDOUT: it was not.
+    /// TIMEDOUT: it did not in time.
     pub fn wait(&self) -> Result<()> {
         let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
         self.send("BARRIER=1", Some(theirs.as_fd()))?;

@@ -5,7 +5,8 @@ use rustix::io::{Errno, Result};
 
 use crate::target::Target;
 
-/// What an ioctl's argument points to, read before anything is decided, as the device does (PIN-02, NAME-08).
+/// What an ioctl's argument points to. It is read before anything is decided, as the driver does
+/// (PIN-02, NAME-08).
 pub(crate) enum Argument {
     None,
     Name(Result<Vec<u8>>),
@@ -13,7 +14,7 @@ pub(crate) enum Argument {
 }
 
 impl Argument {
-    /// Reads what this request needs.
+    /// Reads what this request's argument points to.
     pub(crate) fn of(request: Option<Request>, target: &Target<'_>) -> Self {
         match request {
             Some(Request::SetName(at)) => Self::Name(target.read_string(at, NAME_LEN - 1)),
@@ -44,7 +45,7 @@ impl Argument {
     }
 }
 
-/// Memory that cannot be read, for whatever reason, is EFAULT to the caller.
+/// EFAULT, for whatever reason the memory cannot be read.
 fn fault(_: Errno) -> Errno {
     Errno::FAULT
 }

@@ -1,4 +1,4 @@
-//! One of a caller's descriptors, as it was looked at.
+//! One of a caller's descriptors, inspected.
 
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -11,9 +11,9 @@ use crate::ids::Key;
 pub(crate) enum FdKind {
     /// A region of this tenant.
     Region(Key),
-    /// A memfd that is none.
+    /// A memfd that is no region.
     Memfd,
-    /// Something else, not ours.
+    /// Any other file.
     Foreign,
 }
 
@@ -25,6 +25,6 @@ pub(crate) struct InspectedFd {
     pub(crate) size: u64,
     pub(crate) flags: OFlags,
     pub(crate) kind: FdKind,
-    /// Its memory was just made under the name that is being set.
+    /// Whether its memory was just created under the name that is being set.
     pub(crate) is_named: bool,
 }

@@ -1,4 +1,4 @@
-//! Finding a descriptor of a region: the agent keeps none, its clients have them.
+//! Finds a descriptor of a region: the agent holds none, its clients do.
 
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -8,8 +8,8 @@ use crate::emulation::Tenant;
 use crate::ids::Key;
 
 impl Tenant {
-    /// A copy of some client's descriptor of the memory that the region's mappings show; `None` if no process that can be
-    /// seen has one. The last caller is asked first, then every process.
+    /// A copy of a client's descriptor of the memory that the region's mappings show; `None` if no
+    /// visible process has one. It asks the last caller first, then every process.
     pub(crate) fn descriptor_of(&mut self, key: Key) -> Option<OwnedFd> {
         let (region, _) = self.table.region(key)?;
         let (last_caller, inode) = (region.last_caller, region.inode);
@@ -17,7 +17,7 @@ impl Tenant {
     }
 
     fn descriptor_if(&mut self, tid: i32, number: RawFd, inode: u64) -> Option<OwnedFd> {
-        // Whoever has it will do: the inode says whether it is the one.
+        // Any thread with this number will do: the inode tells whether the file is the one.
         let fd = self.threads.descriptor(tid, number, || true).ok()?;
         let stat = rustix::fs::fstat(&fd).ok()?;
         (stat.st_dev == self.table.device() && stat.st_ino == inode).then_some(fd)

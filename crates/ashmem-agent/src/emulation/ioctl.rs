@@ -1,4 +1,5 @@
-//! The device's ioctls: on regions as ashmem-core has them, on other memfds as Google's memfd-ashmem-shim has them.
+//! The device's ioctls: on regions as ashmem-core has them, on other memfds as Google's
+//! memfd-ashmem-shim has them.
 
 use ashmem_core::abi::{self, NAME_LEN, Request};
 use ashmem_core::region::Prot;
@@ -100,7 +101,8 @@ impl Tenant {
     }
 }
 
-/// A memfd that the program made itself (SH-01 to SH-09): what Android 16's libcutils asks to see whether it may use one.
+/// A memfd that the program made itself (SH-01 to SH-09): what Android 16's libcutils asks to see
+/// whether it may use one.
 fn memfd_ioctl(target: &Target<'_>, inspected: &InspectedFd, request: Request) -> Outcome {
     match request {
         Request::SetName(_) | Request::SetSize(_) => Outcome::errno(Errno::INVAL),

@@ -36,7 +36,8 @@ impl Tenant {
         }
     }
 
-    /// The checks that come before the device's (MMAP-01, MMAP-17): what they refuse must not count as mapped.
+    /// The kernel's checks that come before the device's (MMAP-01, MMAP-17): a mapping that they
+    /// refuse must not count.
     fn kernel_refuses(&mut self, inspected: &InspectedFd, call: Mmap) -> bool {
         let mode = inspected.flags & OFlags::RWMODE;
         let shared = call.flags & MAP_TYPE != MAP_PRIVATE;
@@ -79,7 +80,8 @@ impl Tenant {
         let Some((region, _)) = self.table.region(key) else { return Ok(()) };
         let moved = newer.is_none() && region.inode != inspected.inode;
         if moved {
-            // Nobody holds the newer memory any more: this one stands for the region from now on.
+            // No process holds the newer memory any more: this one belongs to the region from now
+            // on.
             region.inode = inspected.inode;
             make_like_first(memory, region)?;
         }
@@ -90,8 +92,8 @@ impl Tenant {
         Ok(())
     }
 
-    /// The memory that the region's other mappings show, put behind the caller's descriptor where that still has an
-    /// older one: so it is where the name was set through another descriptor.
+    /// Puts the memory that the region's other mappings show behind the caller's descriptor, if
+    /// that still has an older one: it has one if the name was set through another descriptor.
     fn newer_memory(&mut self, target: &Target<'_>, inspected: &InspectedFd, key: Key) -> Option<OwnedFd> {
         if self.table.region(key)?.0.inode == inspected.inode {
             return None;
@@ -102,7 +104,7 @@ impl Tenant {
     }
 }
 
-/// Gives a memory that comes to stand for a region what the first one got.
+/// Gives another memory of a region the size and seals of the first one.
 fn make_like_first(memory: impl AsFd, region: &EmulatedRegion) -> Result<()> {
     let seals = rustix::fs::fcntl_get_seals(&memory)?;
     if region.facts.is_mapped() && !seals.contains(SealFlags::GROW) {
@@ -114,10 +116,11 @@ fn make_like_first(memory: impl AsFd, region: &EmulatedRegion) -> Result<()> {
     Ok(())
 }
 
-/// Whether the system would promise a region's whole size at once, as the device has it do (SIZE-10, MMAP-28). memfd only
-/// asks for what is touched, so this is the same rule by hand, and nothing is set aside.
+/// Whether the system would commit a region's whole size at once, as it does for the driver
+/// (SIZE-10, MMAP-28). A memfd commits only touched pages, so this applies the same rule, and
+/// reserves nothing.
 fn can_promise(size: u64, flags: u32) -> bool {
-    /// Below this every system that runs at all says yes, and the files below need not be read.
+    /// Smaller sizes pass on every system, and the files below need not be read.
     const SMALL: u64 = 64 << 20;
     if size < SMALL {
         return true;

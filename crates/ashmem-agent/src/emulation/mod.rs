@@ -1,5 +1,5 @@
-//! One tenant: a program with all its descendants, or a container. Its regions are its own; no request of another tenant
-//! ever meets them.
+//! A tenant: one program with all its descendants, or one container. Its regions are its own; no
+//! request of another tenant finds them.
 
 pub(crate) mod argument;
 pub(crate) mod descriptor;
@@ -30,21 +30,21 @@ use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
 use crate::target::{Target, Threads, closes_on_exec};
 
-/// Everything the agent knows of one tenant.
+/// A tenant's regions, and what its calls need.
 pub struct Tenant {
     pub(crate) table: RegionTable,
     pub(crate) threads: Threads,
     pub(crate) device: Device,
     pub(crate) fidelity: Fidelity,
-    /// Some region's mask has lost EXEC.
+    /// Whether some region's mask has lost EXEC.
     pub(crate) exec_withheld: bool,
 }
 
 impl Tenant {
-    /// An tenant without regions.
+    /// Creates a tenant without regions.
     ///
     /// # Errors
-    /// Those of [`Table::new`].
+    /// Those of [`RegionTable::new`].
     pub fn new(device: Device, fidelity: Fidelity) -> Result<Self> {
         Ok(Self { table: RegionTable::new()?, threads: Threads::default(), device, fidelity, exec_withheld: false })
     }
@@ -54,25 +54,26 @@ impl Tenant {
         &mut self.table
     }
 
-    /// The threads that called lately.
+    /// The threads that called recently.
     pub fn threads(&mut self) -> &mut Threads {
         &mut self.threads
     }
 
-    /// Looks at one of the caller's descriptors. `None`: it has none, or it may not be looked at; then the kernel shall
-    /// run the call, which it refuses or which is not ours.
+    /// Inspects one of the caller's descriptors. `None`: there is none, or it cannot be inspected;
+    /// then the kernel runs the call, which it refuses or which does not concern the device.
     pub(crate) fn inspect(&mut self, target: &Target<'_>, number: RawFd) -> Option<InspectedFd> {
         self.inspect_naming(target, number, b"")
     }
 
-    /// The same on the way to SET_NAME: an open of the node that becomes a region now gets its memory under that name.
+    /// Inspects a descriptor for SET_NAME: an open of the node that becomes a region now gets its
+    /// memory under that name.
     pub(crate) fn inspect_naming(&mut self, target: &Target<'_>, number: RawFd, name: &[u8]) -> Option<InspectedFd> {
         if number < 0 {
             return None;
         }
         let fd = self.threads.descriptor(target.tid(), number, || target.is_waiting()).ok()?;
         let stat = rustix::fs::fstat(&fd).ok()?;
-        // Most descriptors are neither a memfd nor a device, and need no closer look.
+        // Most descriptors are neither a memfd nor a device, and need no further inspection.
         if stat.st_dev != self.table.device() && FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
             return None;
         }
@@ -95,7 +96,8 @@ impl Tenant {
         Some(inspected(fd, FdKind::Foreign))
     }
 
-    /// Makes a new region, whose memory only the descriptor that is returned holds; `opening` is the request that it answers.
+    /// Creates a region, whose memory only the returned descriptor holds; `opening` is the request
+    /// that it answers.
     pub(crate) fn create(
         &mut self,
         opening: Option<u64>,
@@ -113,7 +115,7 @@ impl Tenant {
         Ok((memfd::reopen(memory, flags)?, key))
     }
 
-    /// Turns an open that ended at the node, without a notification, into a region.
+    /// Turns an open of the node, which was not notified, into a region.
     fn adopt(&mut self, target: &Target<'_>, number: RawFd, flags: OFlags, name: &[u8]) -> Option<InspectedFd> {
         let last_caller = LastCaller { tid: target.tid(), fd: number };
         let (fd, key) = self.create(None, last_caller, flags, name).ok()?;
@@ -122,15 +124,16 @@ impl Tenant {
         Some(InspectedFd { fd, number, inode, size: 0, flags, kind: FdKind::Region(key), is_named: !name.is_empty() })
     }
 
-    /// Puts another file behind a caller's descriptor; whether it closes on exec stays as it is.
+    /// Replaces the file behind a caller's descriptor; its close-on-exec flag stays.
     pub(crate) fn replace(&self, target: &Target<'_>, number: RawFd, fd: impl AsFd) -> Result<()> {
         let close_on_exec = closes_on_exec(target.tid(), number)?;
         target.inject(Injection { fd: fd.as_fd(), at: Some(number), close_on_exec }).map(drop)
     }
 
-    /// Shows a region's name in the mappings to come. A memfd's name is fixed when it is made, so the caller's descriptor
-    /// gets a new one, which takes the old one's place if the old one dies of it. If it does not, others hold it too, and
-    /// since all must share one memory the caller gets the old one back: then the name is kept, only not shown.
+    /// Shows a region's name in future mappings. A memfd's name is fixed when it is created, so the
+    /// caller's descriptor gets a new memfd, which replaces the old one if that is freed then. If
+    /// it is not, other descriptors hold it, and since all must share one memory the caller gets
+    /// the old one back: then the name is stored but not shown.
     pub(crate) fn show_name(&mut self, target: &Target<'_>, inspected: InspectedFd, key: Key, name: &[u8]) {
         if inspected.is_named {
             return;
@@ -159,7 +162,7 @@ impl Tenant {
     }
 }
 
-/// What mappings show of a region's name.
+/// The name that mappings show.
 fn shown_name(name: &[u8]) -> Vec<u8> {
     if name.is_empty() { DEFAULT_NAME.to_vec() } else { [NAME_PREFIX, name].concat() }
 }

@@ -1,7 +1,8 @@
-//! What a region's mapping must never become.
+//! mprotect(2) and remap_file_pages(2) on mappings of regions.
 //!
-//! A mask without WRITE is held by a seal, which the kernel checks. Nothing of that kind exists for EXEC: who maps a region
-//! whose mask has lost it and then asks mprotect for it is caught here (MMAP-08).
+//! A seal enforces a mask without WRITE, and the kernel checks it. No seal exists for EXEC: a
+//! program that maps a region whose mask has lost EXEC, and asks mprotect for it, is refused here
+//! (MMAP-08).
 
 use std::io::{BufRead, BufReader};
 
@@ -16,7 +17,8 @@ use crate::target::Target;
 impl Tenant {
     /// mprotect(2) with PROT_EXEC.
     pub(crate) fn protect(&mut self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
-        // Programs that make code at run time call this often; the regions they have are rarely masked.
+        // Programs that generate code call this often; the regions that they have are rarely
+        // masked.
         if !self.exec_withheld {
             return Outcome::CONTINUE;
         }

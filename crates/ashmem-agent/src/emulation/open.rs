@@ -15,7 +15,7 @@ use crate::seccomp::filter::Fidelity;
 use crate::target::{Target, closes_on_exec};
 
 impl Tenant {
-    /// open(2) and its brothers.
+    /// open(2), openat(2), openat2(2).
     pub(crate) fn open(&mut self, target: &Target<'_>, dir: i32, path: &[u8], flags: OFlags) -> Outcome {
         if flags.contains(OFlags::PATH) {
             return Outcome::CONTINUE;
@@ -32,22 +32,24 @@ impl Tenant {
         if let Some(number) = self.opened_already(target, flags) {
             return Outcome::value(Ok(number.into()));
         }
-        // Its number in the caller is not known yet; the first request tells.
+        // The number in the caller is not known yet; the first request brings it.
         let last_caller = LastCaller { tid: target.tid(), fd: -1 };
         match self.create(Some(target.id()), last_caller, flags, b"") {
             Ok((fd, key)) => {
-                // Who only opens and closes lets the log grow as well.
+                // A program that only opens and closes makes the journal grow as well.
                 self.table.compact_if_due(target.id(), None);
                 Outcome::Open { fd, close_on_exec: flags.contains(OFlags::CLOEXEC), key }
             }
-            // The agent's limits are not the caller's, so its own table is not what is full.
+            // The limits of the agent are not the caller's, so it is not the caller's table that is
+            // full.
             Err(Errno::MFILE) => Outcome::errno(Errno::NFILE),
             Err(error) => Outcome::errno(error),
         }
     }
 
-    /// The descriptor that this very open has already brought into the caller, if only its number did not get there: the
-    /// agent before died in between, or a signal took the caller out of the call, which it now makes again.
+    /// The descriptor that this open has put into the caller already, if only its number did not
+    /// arrive: the previous agent died in between, or a signal interrupted the call, which the
+    /// caller makes again.
     fn opened_already(&mut self, target: &Target<'_>, flags: OFlags) -> Option<RawFd> {
         let key = self.table.pending_opens.take(target.id(), target.tid())?;
         let (region, _) = self.table.region(key)?;
@@ -64,8 +66,8 @@ impl Tenant {
         })
     }
 
-    /// Whether a path names one of the caller's own descriptors, and that is a region: to open it makes a new one
-    /// (OPEN-05).
+    /// Whether a path names one of the caller's own descriptors, and that is a region: opening it
+    /// creates a new one (OPEN-05).
     fn is_region_again(&mut self, target: &Target<'_>, path: &[u8]) -> bool {
         if self.fidelity != Fidelity::Full {
             return false;

@@ -1,4 +1,4 @@
-//! What a request comes to, and what of it is kept for another agent.
+//! The outcome of a request, and the part of it that the journal stores.
 
 use std::os::fd::OwnedFd;
 
@@ -9,14 +9,15 @@ use crate::journal::SavedAnswer;
 use crate::notification::Answer;
 use crate::seccomp::syscalls::Mmap;
 
-/// What a request comes to. Memory of the caller is only touched by who holds no lock: it may be memory that blocks.
+/// What is to be done to answer a request. The caller's memory is only touched without a lock held:
+/// it may block.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Answer this.
+    /// Send this answer.
     Answer(Answer),
     /// Write these bytes, then answer 0.
     Write { address: u64, bytes: Vec<u8> },
-    /// Answer this mmap with private memory of zeros.
+    /// Map private anonymous memory in place of this mmap.
     MapAnonymous(Mmap),
     /// Answer with a new descriptor.
     Open { fd: OwnedFd, close_on_exec: bool, key: Key },
@@ -36,7 +37,8 @@ impl Outcome {
 }
 
 impl SavedAnswer {
-    /// A new descriptor or mapping is none: it dies with the agent, and the call is worked on again.
+    /// The answer to store. A new descriptor or mapping is not stored: it is lost with the agent,
+    /// and the call is decided again.
     pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
         Some(match outcome {
             Outcome::Answer(Answer::Value(value)) => Self::Value(*value),

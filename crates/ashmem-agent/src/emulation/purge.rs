@@ -1,4 +1,4 @@
-//! Giving unpinned pages back to the system.
+//! Purges unpinned pages: gives them back to the system.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -26,7 +26,8 @@ impl Tenant {
         Outcome::value(Ok(as_int(pages)))
     }
 
-    /// Purges at least so many pages, the least recently unpinned first, if there are so many; answers how many it were.
+    /// Purges at least this many pages if there are so many, the least recently unpinned first;
+    /// returns how many were purged.
     pub fn purge(&mut self, pages: u64) -> u64 {
         if self.purgeable() == 0 {
             return 0;
@@ -41,8 +42,8 @@ impl Tenant {
         self.table.arena().lru().pages()
     }
 
-    /// A descriptor of each region that has pages to purge. Where no process has one any more, the pages only live in
-    /// mappings, and are never purged again (OPEN-08).
+    /// A descriptor of each region with purgeable pages. If no process has one any more, the pages
+    /// only live in mappings, and are never purged again (OPEN-08).
     fn fds_of_purgeable(&mut self) -> HashMap<Key, OwnedFd> {
         self.table.reap();
         let keys: HashSet<Key> = self.purge_order().into_iter().map(|(_, key)| key).collect();
@@ -76,13 +77,14 @@ impl Tenant {
             let Some(memory) = fds.get(&key) else { continue };
             let Some((_, arena)) = self.table.region(key) else { continue };
             let span = arena.range(id).span();
-            // Before it happens: an agent that comes later may take pages for purged that are not, but never the contrary.
+            // Before the purge: the next agent may take pages for purged that are not, but never
+            // the reverse.
             if self.table.journal().is_some() && memfd::is_writable(memory) {
                 self.table.note(|| Entry::Purged { key, first: span.first() });
                 self.table.publish();
             }
             let Some((region, arena)) = self.table.region(key) else { continue };
-            // Memory sealed against writing cannot be punched: its pages stay, and PIN will say so.
+            // Sealed memory cannot be punched: its pages stay, and PIN reports so.
             if memfd::punch(memory, arena.page_size(), span).is_ok() {
                 pins::purge(arena, arena.lru(), region.facts.share(), id);
                 let page = arena.page_size().bytes();

@@ -1,4 +1,4 @@
-//! A container's regions from its store's records, and records from its regions.
+//! Restores a container's regions from its journal, and writes the journal's entries.
 
 use std::os::fd::OwnedFd;
 
@@ -19,12 +19,12 @@ use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
 use crate::target::Threads;
 
-/// Nobody: who held a region is found anew.
+/// No caller: the first request brings one.
 const UNKNOWN: LastCaller = LastCaller { tid: 0, fd: -1 };
 
 impl RegionTable {
-    /// The table that a store's records tell of, with the watches on its regions' inodes. What died while nobody looked is
-    /// forgotten.
+    /// Restores the table from a journal's entries, with the watches of the previous agent. Regions
+    /// that ended meanwhile are removed.
     ///
     /// # Errors
     /// Those of [`crate::regions::memfd::create`].
@@ -37,7 +37,7 @@ impl RegionTable {
         Ok(table)
     }
 
-    /// Only a request that is still in hand, or the last of all, may not have got its answer.
+    /// Only a request that is still in flight, or the last of all, may not have got its answer.
     fn forget_all_but_the_last(&mut self, entries: &[Entry], journal: &Journal) {
         let last = entries.iter().rev().find_map(|entry| match entry {
             Entry::Answered { id, .. } | Entry::Opening { id, .. } => Some(*id),
@@ -66,7 +66,7 @@ impl RegionTable {
             }),
             Entry::Mask { key, mask } => self.change(key, |region| {
                 let (mask, before) = (Prot::from_bits(mask), region.facts.prot_mask());
-                // EXEC that was gone came back by the READ_IMPLIES_EXEC personality.
+                // EXEC came back after it was lost: by the READ_IMPLIES_EXEC personality.
                 let implied = !before.contains(mask);
                 let asked = if implied { mask.without(Prot::EXEC) } else { mask };
                 let _ = region.state.set_prot_mask(&region.facts, asked.bits().into(), implied);
@@ -111,7 +111,8 @@ impl RegionTable {
         });
     }
 
-    /// Keeps what an ioctl did to a region, together with its answer: PIN says only once that pages were purged.
+    /// Writes the effect of an ioctl to the journal together with its answer: PIN reports only once
+    /// that pages were purged.
     pub(crate) fn note_ioctl(&mut self, key: Key, request: Request, pin: Option<Pin>, id: u64, outcome: &Outcome) {
         if self.journal().is_none() {
             return;
@@ -124,7 +125,7 @@ impl RegionTable {
                 Entry::Name { key, name: region.state.given().map(|name| name.to_vec()) }
             }
             (Request::SetSize(_), _) if done => Entry::Size { key, size: region.facts.size() },
-            // The mask holds even where the seal that goes with it was refused.
+            // The mask is changed even if its seal was refused.
             (Request::SetProtMask(_), _) => Entry::Mask { key, mask: region.facts.prot_mask().bits() },
             (Request::Pin(_), Some(span)) if done => Entry::Pin { key, first: span.first(), last: span.last() },
             (Request::Unpin(_), Some(span)) if done => Entry::Unpin { key, first: span.first(), last: span.last() },
@@ -138,7 +139,7 @@ impl RegionTable {
         self.compact_if_due(id, SavedAnswer::of(outcome));
     }
 
-    /// Keeps that a region is mapped, and by which inode.
+    /// Writes to the journal that a region is mapped, and by which inode.
     pub(crate) fn note_mapped(&mut self, key: Key) {
         let Some((region, _)) = self.region(key) else { return };
         let inode = region.inode;
@@ -147,7 +148,7 @@ impl RegionTable {
         self.publish();
     }
 
-    /// Writes the store's log anew once it has grown; the request in hand is this one.
+    /// Compacts the journal if it is due; `id` is the current request.
     pub(crate) fn compact_if_due(&mut self, id: u64, answer: Option<SavedAnswer>) {
         let Some(journal) = self.journal().filter(|journal| journal.is_due()) else { return };
         let in_flight = journal.in_flight().ids();
@@ -159,7 +160,7 @@ impl RegionTable {
         }
     }
 
-    /// Records that make this table from an empty one.
+    /// Entries that make this table from an empty one.
     pub(crate) fn entries(&mut self) -> Vec<Entry> {
         let mut entries: Vec<Entry> = self.memories().collect();
         entries.extend(self.pending_opens.requests().map(|(id, key)| Entry::Opening { id, key }));
@@ -184,7 +185,7 @@ impl RegionTable {
                 }
             });
         }
-        // The rest in the order in which it will be purged.
+        // The other ranges, in purge order.
         let arena = self.arena();
         let order = std::iter::successors(arena.lru().oldest(), |id| arena.lru().after(arena, *id));
         entries.extend(order.map(|id| {
@@ -196,7 +197,7 @@ impl RegionTable {
 }
 
 impl Tenant {
-    /// The tenant that has these regions.
+    /// Restores the tenant with these regions.
     pub(crate) fn restore(device: Device, table: RegionTable) -> Self {
         let exec_withheld = table.regions().any(|(_, region)| !region.facts.prot_mask().contains(Prot::EXEC));
         Self { table, threads: Threads::default(), device, fidelity: Fidelity::Full, exec_withheld }
@@ -204,15 +205,16 @@ impl Tenant {
 }
 
 impl SavedNode {
-    /// What is kept of a device.
+    /// The entry for a device's node.
     pub(crate) fn of(device: &Device) -> Option<Self> {
         let (stat, mounts) = device.node()?.parts();
-        // SAFETY: the structure is plain integers, read as so many bytes; its padding was zeroed before it was filled.
+        // SAFETY: the structure is plain integers, read as so many bytes; its padding was zeroed
+        // before it was filled.
         let bytes = unsafe { std::slice::from_raw_parts(std::ptr::from_ref(stat).cast::<u8>(), size_of_val(stat)) };
         Some(Self { stat: bytes.to_vec(), mounts: mounts.to_vec() })
     }
 
-    /// The node again; `None` where the structure is another machine's.
+    /// The node; `None` if the structure is another architecture's.
     pub(crate) fn node(&self) -> Option<DeviceNode> {
         let bytes: &[u8; size_of::<libc::stat>()] = self.stat.first_chunk()?;
         // SAFETY: as many bytes as the structure has, of which every bit pattern is a valid one.
@@ -247,7 +249,8 @@ mod tests {
         RegionTable::restore(inode_events, journal, &entries).expect("a table")
     }
 
-    /// A region of ten pages, named, masked, mapped; pages 1 and 3 to 4 unpinned, 7 purged, 8 unpinned and pinned again.
+    /// A region of ten pages, named, masked, mapped; pages 1 and 3 to 4 unpinned, 7 purged, 8
+    /// unpinned and pinned again.
     fn fill(table: &mut RegionTable) -> (OwnedFd, Key) {
         let memory = memfd::create(b"one").expect("a memfd");
         let key = table.admit(None, &memory, EmulatedRegion::new(UNKNOWN)).expect("a watch");

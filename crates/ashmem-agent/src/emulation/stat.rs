@@ -1,4 +1,4 @@
-//! The device's status as a caller's own `struct stat` has it.
+//! stat(2), statx(2) and access(2) of the device, in the caller's own structures.
 
 use rustix::io::Errno;
 
@@ -15,7 +15,8 @@ impl Tenant {
         self.inspect(target, fd).is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
     }
 
-    /// The calls that a region's descriptor refuses with this errno; on any others the kernel runs them.
+    /// Refuses a call with this errno if one of its descriptors is a region; the kernel runs it on
+    /// any other.
     pub(crate) fn refuse(&mut self, target: &Target<'_>, descriptors: &[i32], errno: Errno) -> Outcome {
         if descriptors.iter().any(|fd| self.is_region(target, *fd)) { Outcome::errno(errno) } else { Outcome::CONTINUE }
     }
@@ -30,7 +31,7 @@ impl Tenant {
         Outcome::Write { address, bytes: statx_bytes(&self.device.stat()) }
     }
 
-    /// access(2) of the device: everybody may read and write it, nobody execute it.
+    /// access(2) of the device: any user may read and write it, none execute it.
     pub(crate) fn access(&self, mode: u32) -> Outcome {
         match mode {
             mode if mode & !7 != 0 => Outcome::errno(Errno::INVAL),
@@ -40,7 +41,7 @@ impl Tenant {
     }
 }
 
-/// Fields one after the other, as the kernel lays them out.
+/// Writes fields one after the other, as the kernel lays them out.
 #[derive(Default)]
 struct Writer(Vec<u8>);
 

@@ -1,8 +1,8 @@
-//! The notifications in hand, where an agent's death does not touch them.
+//! In-flight notifications, in memory that survives the agent.
 //!
-//! They lie at the beginning of a container's store, and the kernel writes them there itself: so there is no moment at which
-//! one is taken from its listener and not yet kept. There are several, for a caller may hold up the loop that answers it,
-//! and another goes on.
+//! They lie at the beginning of a container's journal, and the kernel writes them there itself: at
+//! no moment is a notification taken from its listener and not stored. There can be several,
+//! because a caller can hold up the loop that answers it while another loop serves.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard};
@@ -15,29 +15,32 @@ use crate::sys::lock;
 
 /// Where the log behind them starts; what lies before it is mapped.
 pub(crate) const LOG: u64 = 40 << 10;
-/// Notifications that can be in hand at once: one of each loop that a caller holds up, and one of the loop that serves.
+/// Notifications that can be in flight at once: one for each stuck loop, and one for the loop that
+/// serves.
 const SLOTS: usize = 66;
-/// A slot: which listener the notification came from, and at [`ROOM_OFFSET`] the notification.
+/// A slot: the number of the listener, and at [`ROOM_OFFSET`] the notification.
 const SLOT: usize = 64 + ROOM;
 const ROOM_OFFSET: usize = 64;
 /// Where the first slot lies.
 const FIRST_SLOT: usize = 64;
-/// Where the id stands of the request that LXC's monitor is being told the answer to, behind the store's own header.
+/// Offset of the id of the request that is being answered through LXC's monitor; it lies behind the
+/// journal's header.
 const ANSWERING: usize = 56;
 
-/// The beginning of a store, where the kernel puts the notifications in hand.
+/// The beginning of a journal, where the kernel puts notifications.
 pub(crate) struct InFlight {
     start: *mut u8,
     taken: Mutex<[bool; SLOTS]>,
 }
 
-// SAFETY: a slot is only touched by who has taken it; the pointer itself may be anywhere.
+// SAFETY: only the thread that has taken a slot touches it; the pointer itself may move between
+// threads.
 unsafe impl Send for InFlight {}
 // SAFETY: as above.
 unsafe impl Sync for InFlight {}
 
 impl InFlight {
-    /// All are taken that hold something: it is answered first.
+    /// Maps it. Slots that hold a notification are taken: it is answered first.
     pub(crate) fn map(memory: &OwnedFd) -> Result<Self> {
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, where the kernel finds room.
@@ -49,8 +52,9 @@ impl InFlight {
         Ok(in_flight)
     }
 
-    /// Takes the next notification of this listener with `receive`, which is given a room of zeros and says whether there
-    /// was one. Where every slot is taken, the notification is in hand without being kept.
+    /// Receives the next notification of this listener with `receive`, which gets a zeroed room and
+    /// returns whether there was one. If no slot is free, the notification is in flight without
+    /// being stored.
     pub(crate) fn take<R>(
         &self,
         listener: u64,
@@ -63,7 +67,8 @@ impl InFlight {
         };
         let Some(number) = free else { return receive(&mut [0; ROOM / 8]) };
         let (from, room) = self.at(number);
-        // SAFETY: both lie within the mapping and are aligned, and the slot is this thread's until it is given back.
+        // SAFETY: both lie within the mapping and are aligned, and the slot is this thread's until
+        // it is given back.
         let (from, room) = unsafe { (&mut *from, &mut *room) };
         room.fill(0);
         *from = listener;
@@ -74,13 +79,13 @@ impl InFlight {
         received
     }
 
-    /// Gives the slot of a notification that is answered back.
+    /// Frees the slot of a notification that was answered.
     pub(crate) fn give_back(&self, listener: u64, id: u64) {
         let mut taken = self.taken();
         for number in (0..SLOTS).filter(|number| taken[*number]).collect::<Vec<_>>() {
             let (from, room) = self.at(number);
-            // SAFETY: both lie within the mapping and are aligned; the words are only compared, and a slot that is being
-            // received into belongs to another id.
+            // SAFETY: both lie within the mapping and are aligned; the words are only compared, and
+            // a slot that is being received into belongs to another id.
             unsafe {
                 if from.read_volatile() == listener && room.cast::<u64>().read_volatile() == id {
                     room.cast::<u64>().write_volatile(0);
@@ -90,12 +95,12 @@ impl InFlight {
         }
     }
 
-    /// The notifications that an agent died over, each with its listener.
+    /// The notifications that the previous agent left, each with the number of its listener.
     pub(crate) fn left_over(&self) -> Vec<(u64, Room)> {
         (0..SLOTS).map(|number| self.read(number)).filter(|(_, room)| room[0] != 0).collect()
     }
 
-    /// Marks the request whose answer is on its way to LXC's monitor; 0: none.
+    /// Marks the request whose answer is being sent to LXC's monitor; 0: none.
     pub(crate) fn set_answering(&self, id: u64) {
         // SAFETY: the word lies within the mapping and is aligned.
         unsafe { self.start.add(ANSWERING).cast::<u64>().write_volatile(id) };
@@ -107,11 +112,12 @@ impl InFlight {
         unsafe { self.start.add(ANSWERING).cast::<u64>().read_volatile() }
     }
 
-    /// The ids of all notifications in hand.
+    /// The ids of all in-flight notifications.
     pub(crate) fn ids(&self) -> Vec<u64> {
         let ids = (0..SLOTS).map(|number| {
             let (_, room) = self.at(number);
-            // SAFETY: it lies within the mapping and is aligned; another thread, or the kernel, may be writing it.
+            // SAFETY: it lies within the mapping and is aligned; another thread, or the kernel, may
+            // be writing it.
             unsafe { room.cast::<u64>().read_volatile() }
         });
         ids.filter(|id| *id != 0).collect()
@@ -125,7 +131,8 @@ impl InFlight {
 
     fn read(&self, number: usize) -> (u64, Room) {
         let (from, room) = self.at(number);
-        // SAFETY: both lie within the mapping and are aligned; this is called while nothing is being received.
+        // SAFETY: both lie within the mapping and are aligned; this is called while nothing is
+        // being received.
         unsafe { (from.read(), room.read()) }
     }
 

@@ -1,4 +1,4 @@
-//! A listener whose notification in hand survives this process.
+//! A listener whose in-flight notifications survive this process.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::journal::in_flight::InFlight;
 use crate::notification::{Answer, Channel, Injection, ReceiveError, Request};
 use crate::seccomp::listener::{Listener, request_in};
 
-/// One of a container's listeners, with the slots of its store.
+/// One of a container's listeners, with the in-flight area of its journal.
 pub(crate) struct JournaledListener {
     listener: Listener,
     in_flight: Arc<InFlight>,
@@ -21,7 +21,8 @@ impl JournaledListener {
         Self { listener, in_flight, number }
     }
 
-    /// The requests that another agent died over: those from this listener whose callers still wait.
+    /// Requests that the previous agent left unanswered: those of this listener whose callers still
+    /// wait.
     pub(crate) fn left_over(&self) -> Vec<Request> {
         let from_here = self.in_flight.left_over().into_iter().filter(|(from, _)| *from == self.number);
         let (waiting, gone) =
@@ -55,11 +56,11 @@ impl Channel for JournaledListener {
     }
 
     fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<()> {
-        // Never in one step: see `openings`.
+        // Never in one step: see `regions::pending_opens`.
         let injection = Injection { fd: fd.as_fd(), at: None, close_on_exec };
         match self.listener.inject(id, injection) {
             Ok(number) => self.answer(id, Answer::Value(number.into())),
-            // Any other failure is answered in turn.
+            // The caller of this function answers any other failure.
             Err(error) => {
                 if error == Errno::NOENT {
                     self.in_flight.give_back(self.number, id);

@@ -1,12 +1,15 @@
-//! What a restart must not lose of one container, in a memfd that a service manager keeps beside its listeners.
+//! The journal: what a restart must not lose of one container, in a memfd that the service manager
+//! stores beside its listeners.
 //!
-//! Its beginning holds the notifications in hand (`slots`). Behind them lies a log of records, one JSON value each, which played again from its
-//! start makes the same table. A request's records are published together with its answer, by one write of the log's end; a
-//! call whose answer had not left is so answered again and not worked on again, for PIN says only once that pages were
-//! purged.
+//! The in-flight notifications (`in_flight`) lie at its beginning. Behind them lies a log of
+//! entries, one JSON value each; replayed from its start it makes the same table. The entries of a
+//! request are published together with its answer, by one write of the log's end. So a call whose
+//! answer was not sent is answered again, and not executed again: PIN reports only once that pages
+//! were purged.
 //!
-//! Only the agent's death is provided for, not the machine's: what a write has brought into the memfd is there. A log that
-//! has grown is written anew behind itself, and what lies before its start given back.
+//! It survives the agent, not the machine: what a write has brought into the memfd is there. A log
+//! that has grown is compacted: written again behind itself, and the memory before its new start is
+//! freed.
 
 pub(crate) mod in_flight;
 pub(crate) mod listener;
@@ -22,24 +25,24 @@ use self::in_flight::{InFlight, LOG};
 use crate::ids::Identity;
 use crate::ids::Key;
 
-/// What the first bytes say: a store, and the version of its form.
+/// The first bytes: the format and its version.
 const MAGIC: [u8; 8] = *b"ashmem 2";
-/// Where the log's start and end stand, side by side.
+/// Offset of the log's start and end, which lie side by side.
 const BOUNDS: u64 = 8;
-/// A log starts at a page, so that what lies before it can be given back.
+/// A log starts at a page boundary, so that the memory before it can be freed.
 const PAGE: u64 = 4096;
-/// A log shorter than this is not written anew.
+/// A shorter log is not compacted.
 const SHORT: u64 = 256 << 10;
 
-/// One thing that happened.
+/// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Entry {
-    /// Whose store this is, and the device's node there.
+    /// Which container this journal is of, and the device's node in it.
     Container {
         identity: Identity,
         node: Option<SavedNode>,
     },
-    /// An inode stands for a region, which is new if its key is.
+    /// An inode that belongs to a region; a new key is a new region.
     Memory {
         key: Key,
         inode: u64,
@@ -50,7 +53,7 @@ pub(crate) enum Entry {
         key: Key,
         inode: u64,
     },
-    /// The inode of this watch is gone.
+    /// The inode of this watch was freed.
     Dead {
         watch: i32,
     },
@@ -85,16 +88,16 @@ pub(crate) enum Entry {
         key: Key,
         first: u64,
     },
-    /// Nothing of the region can be purged any more.
+    /// No page of the region can be purged any more.
     Cleared {
         key: Key,
     },
-    /// The request of this id makes this region, whose descriptor its caller may have.
+    /// The request with this id creates this region; its caller may have the descriptor already.
     Opening {
         id: u64,
         key: Key,
     },
-    /// The request of this id comes to this.
+    /// The request with this id gets this answer.
     Answered {
         id: u64,
         answer: SavedAnswer,
@@ -108,7 +111,7 @@ pub(crate) struct SavedNode {
     pub(crate) mounts: Vec<u64>,
 }
 
-/// An answer that has not left yet.
+/// An answer that may not have been sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SavedAnswer {
     Value(i64),
@@ -138,14 +141,14 @@ pub struct Journal {
     start: u64,
     end: u64,
     pending: Vec<u8>,
-    /// Whose it is: every log starts with it.
+    /// The entry that every log starts with.
     container: Entry,
-    /// The log's length when it was last written anew.
+    /// The log's length after the last compaction.
     compacted_len: u64,
 }
 
 impl Journal {
-    /// An empty one.
+    /// Creates an empty journal.
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
@@ -162,7 +165,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens one that another agent left, and reads its log.
+    /// Opens the journal that the previous agent left, and reads its log.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -199,19 +202,19 @@ impl Journal {
         Ok((journal, identity, node, rest))
     }
 
-    /// Where notifications are taken to.
+    /// The in-flight notifications.
     pub(crate) fn in_flight(&self) -> &Arc<InFlight> {
         &self.in_flight
     }
 
-    /// Keeps a record for the next [`Journal::publish`].
+    /// Appends an entry, to be written by the next [`Journal::publish`].
     pub(crate) fn note(&mut self, entry: &Entry) {
         if let Err(error) = serde_json::to_writer(&mut self.pending, entry) {
             tracing::error!(%error, ?entry, "an entry cannot be written");
         }
     }
 
-    /// Publishes what was noted.
+    /// Writes the entries that were noted.
     pub(crate) fn publish(&mut self) {
         if self.pending.is_empty() {
             return;
@@ -222,28 +225,28 @@ impl Journal {
             self.write_bounds()
         });
         if let Err(error) = written {
-            tracing::error!(%error, "the journal is behind: a restart now would lose what just happened");
+            tracing::error!(%error, "writing the journal failed: a restart now would lose the last changes");
         }
     }
 
-    /// Whether the log is long, compared to what it was when it was last written anew.
+    /// Whether a compaction is due: the log is long, compared to its length after the last one.
     pub(crate) fn is_due(&self) -> bool {
         self.end - self.start > SHORT.max(4 * self.compacted_len)
     }
 
-    /// Writes the log anew.
+    /// Compacts the log: writes these entries as its new content.
     pub(crate) fn compact(&mut self, entries: impl IntoIterator<Item = Entry>) {
         self.note(&self.container.clone());
         entries.into_iter().for_each(|entry| self.note(&entry));
         let log = std::mem::take(&mut self.pending);
         let (old, start) = (self.start, self.end.next_multiple_of(PAGE));
         if let Err(error) = self.put(start, &log) {
-            tracing::warn!(%error, "the journal's log stays as long as it is");
+            tracing::warn!(%error, "compacting the journal failed: it stays as long as it is");
             return;
         }
         (self.start, self.end, self.compacted_len) = (start, start + log.len() as u64, log.len() as u64);
         if let Err(error) = self.write_bounds() {
-            tracing::error!(%error, "the journal's log stays as long as it is");
+            tracing::error!(%error, "compacting the journal failed: it stays as long as it is");
         }
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let _ = rustix::fs::fallocate(&self.memory, hole, old, start - old);
@@ -257,7 +260,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Both in one write within one page, which no death of this process can cut in two.
+    /// Writes both bounds by one write within one page, which cannot be torn when this process is
+    /// killed.
     fn write_bounds(&mut self) -> Result<()> {
         let mut bounds = [0; 16];
         bounds[..8].copy_from_slice(&self.start.to_ne_bytes());

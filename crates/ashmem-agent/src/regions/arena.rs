@@ -1,4 +1,4 @@
-//! Unpinned ranges by index: what ashmem-core needs a shell for.
+//! The arena of unpinned ranges, by index: the memory that ashmem-core asks its shell for.
 
 use std::cell::RefCell;
 
@@ -8,8 +8,8 @@ use ashmem_core::store::{PageSize, Store};
 
 use crate::ids::Key;
 
-/// Ranges of one table at most, some hundred MiB of them: whoever unpins every other page of ever more regions shall not
-/// fill the agent's memory, which no limit of a container bounds.
+/// Ranges of one table at most; they take some hundred MiB. A tenant that unpins every other page
+/// of ever more regions must not fill the agent's memory, which no limit of a container bounds.
 const MOST: usize = 1 << 21;
 
 /// All ranges of one table, and their purge order. The table's lock is the order's lock as well.
@@ -28,8 +28,8 @@ impl Arena {
         Self { page, ranges: Vec::new(), owners: Vec::new(), free: RefCell::default(), lru: Lru::new() }
     }
 
-    /// A spare range for this region; whoever does not use it gives it back with [`Store::free`]. `None`: there are as
-    /// many as one table may have.
+    /// Allocates a spare range for this region; free an unused one with [`Store::free`]. `None`:
+    /// the table has as many as it may have.
     pub fn spare(&mut self, owner: Key) -> Option<u32> {
         if let Some(id) = self.free.get_mut().pop() {
             self.ranges[id as usize] = Range::spare();
@@ -55,7 +55,7 @@ impl Arena {
         &self.lru
     }
 
-    /// Gives memory back once no range is in use.
+    /// Frees the memory if no range is in use.
     pub fn shrink(&mut self) {
         if self.free.get_mut().len() == self.ranges.len() {
             *self = Self::new();

@@ -1,7 +1,7 @@
-//! The memory of a region: a memfd, and the few things the agent does to one.
+//! The memory of a region: a memfd, and the operations of the agent on it.
 //!
-//! The agent never keeps a descriptor of it between two requests: the memory belongs to its clients alone and dies with
-//! the last of their descriptors and mappings.
+//! The agent holds no descriptor of it between two requests: the memory belongs to the clients
+//! alone, and is freed with the last of their descriptors and mappings.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +14,15 @@ use rustix::io::{Errno, Result};
 
 use crate::target::link_of;
 
-/// What stands before a memfd's name in its link, and behind it.
+/// What stands before and behind a memfd's name in its link.
 const LINK: (&[u8], &[u8]) = (b"/memfd:", b" (deleted)");
-/// The kernel takes names of up to this many bytes (`NAME_MAX` less `memfd:`); a region's may be a little longer.
+/// The longest name that the kernel takes (`NAME_MAX` less `memfd:`); a region's may be a little
+/// longer.
 const LONGEST_NAME: usize = 249;
-/// `MFD_NOEXEC_SEAL`, from 6.3: hosts may demand it, and nobody executes a region as a program.
+/// `MFD_NOEXEC_SEAL`, from 6.3: hosts may require it, and no program executes a region.
 const NO_EXECUTABLE: MemfdFlags = MemfdFlags::from_bits_retain(8);
 
-/// Makes an empty memory that mappings show under this name.
+/// memfd_create(2): creates an empty memfd that mappings show under this name.
 ///
 /// # Errors
 /// EMFILE or ENFILE: no descriptor is free. ENOMEM.
@@ -38,7 +39,7 @@ pub fn create(name: &[u8]) -> Result<OwnedFd> {
     rustix::fs::memfd_create(name, flags)
 }
 
-/// A descriptor of the same memory with another access mode and other status flags.
+/// open(2): a descriptor of the same memory with this access mode and these status flags.
 ///
 /// # Errors
 /// EMFILE or ENFILE.
@@ -54,40 +55,40 @@ fn open_again(memory: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
     rustix::fs::open(path_of(memory), flags | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// The path by which the kernel finds a memory that has none, for as long as the descriptor is open: so it is borrowed.
+/// The path of a memfd, valid while the descriptor is open: so it is borrowed.
 fn path_of(memory: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", memory.as_raw_fd())
 }
 
-/// Runs something that takes the right to write with a descriptor that has it: the device's requests ask for no right
-/// (NUM-20), memfd's do.
+/// Runs an operation with a writable descriptor: the device's requests need no access mode
+/// (NUM-20), those of a memfd do.
 fn writing<R>(memory: impl AsFd, run: impl FnOnce(&OwnedFd) -> Result<R>) -> Result<R> {
     run(&open_again(memory.as_fd(), OFlags::RDWR)?)
 }
 
-/// Gives a memory its size for good.
+/// ftruncate(2): gives a memfd its final size, and seals it.
 ///
 /// # Errors
 /// EINVAL or EFBIG: no file can be that long. ENOMEM, ENOSPC.
 pub fn set_size(memory: impl AsFd, size: u64) -> Result<()> {
     match rustix::fs::ftruncate(&memory, size) {
         Err(Errno::FBIG) => Err(Errno::INVAL),
-        // Not open for writing; or longer than a file can be, which comes again then.
+        // Not open for writing; or longer than a file can be, which then fails again.
         Err(Errno::INVAL | Errno::BADF) => writing(&memory, |memory| rustix::fs::ftruncate(memory, size)),
         other => other,
     }?;
     add_seals(memory, SealFlags::GROW | SealFlags::SHRINK)
 }
 
-/// Takes the right to write from every mapping and every write(2) to come, through whatever door.
+/// F_SEAL_FUTURE_WRITE: forbids writing by future mappings and by write(2), through any descriptor.
 ///
-/// # Errors
-/// EPERM: a client has sealed the seals.
+/// EPERM: a client has sealed the set of seals.
 pub fn forbid_writing(memory: impl AsFd) -> Result<()> {
     add_seals(memory, SealFlags::FUTURE_WRITE)
 }
 
-/// The same for a memfd that is no region: with the descriptor's own right, which the seal takes there.
+/// F_SEAL_FUTURE_WRITE on a memfd that is no region: with the caller's own descriptor, whose access
+/// mode the kernel checks.
 ///
 /// # Errors
 /// EPERM: the descriptor is not open for writing, or the memfd takes no seals.
@@ -102,24 +103,25 @@ fn add_seals(memory: impl AsFd, seals: SealFlags) -> Result<()> {
     }
 }
 
-/// Whether mappings to come may write.
+/// F_GET_SEALS: whether future mappings may write.
 pub fn is_writable(memory: impl AsFd) -> bool {
     rustix::fs::fcntl_get_seals(memory).is_ok_and(|seals| !seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE))
 }
 
-/// Watches for the end of a memory; its inode and the watch.
+/// inotify_add_watch(2): watches for the end of a memfd; returns its inode and the watch.
 ///
 /// # Errors
 /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`).
 pub fn watch(inotify: impl AsFd, memory: impl AsFd) -> Result<(u64, i32)> {
     let inode = rustix::fs::fstat(&memory)?.st_ino;
-    // An inode without a name is never moved: nothing is queued but the end of the watch itself (IN_IGNORED).
+    // An inode without a name is never moved: the only event is the end of the watch itself
+    // (IN_IGNORED).
     let watch = inotify::add_watch(inotify, path_of(memory.as_fd()), WatchFlags::MOVE_SELF)
         .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
     Ok((inode, watch))
 }
 
-/// Gives pages back to the system; they read as zeros from now on.
+/// FALLOC_FL_PUNCH_HOLE: frees pages, which read as zeros afterwards.
 ///
 /// # Errors
 /// EPERM: the memory is sealed against writing.
@@ -132,7 +134,7 @@ pub fn punch(memory: impl AsFd, page: PageSize, span: Span) -> Result<()> {
     }
 }
 
-/// A memfd's name; `None` for any other descriptor.
+/// readlink(2): a memfd's name; `None` for any other descriptor.
 pub fn name(memory: impl AsFd) -> Option<Vec<u8>> {
     let link = link_of(memory).ok()?;
     Some(link.strip_prefix(LINK.0)?.strip_suffix(LINK.1)?.to_vec())

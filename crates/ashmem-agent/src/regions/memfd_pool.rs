@@ -1,8 +1,9 @@
-//! Memories made ahead, while opens come thick and fast.
+//! A pool of memfds for future opens.
 //!
-//! To make a memory and to watch for its end takes longer than the notification itself, and is the same for every open,
-//! for none has a name yet. So the keeper makes some ahead, beside the loop that answers. A program that
-//! opens the device a few times never has any, and when it falls silent they are let go.
+//! Creating a memfd and a watch takes longer than the notification itself, and is the same for
+//! every open, because a new region has no name yet. So housekeeping creates some in advance,
+//! beside the loop that answers. A program that opens the device a few times never has any, and a
+//! program that stops opening it loses them.
 
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
@@ -14,37 +15,38 @@ use crate::regions::memfd;
 use crate::sys::lock;
 use crate::target::fd_budget::FdBudget;
 
-/// Opens since the last silence from which on memories are made ahead.
+/// Opens since the last pause after which the pool is filled.
 const BURST: u32 = 8;
-/// How many are made ahead at most.
+/// Memfds in the pool at most.
 const MOST: usize = 32;
-/// With no more than so many left, more are asked for.
+/// With no more than this many left, a refill is requested.
 const LOW: usize = MOST / 2;
 
-/// A memory that no region has yet, and the watch for its end.
+/// A memfd without a region, and its watch.
 pub(crate) struct PooledMemfd {
     pub(crate) memory: OwnedFd,
     pub(crate) inode: u64,
     pub(crate) watch: i32,
-    /// For as long as the descriptor is kept.
+    /// Held as long as the descriptor is.
     _budget: FdBudget,
 }
 
-/// The memories that are ready for one table.
+/// The pool of one table.
 pub(crate) struct MemfdPool {
-    /// The table's own, so that their ends are told there.
+    /// The table's own instance, which receives the ends of these memfds too.
     inotify: OwnedFd,
     state: Mutex<PoolState>,
-    /// More are wanted, which nobody has told the keeper yet.
+    /// A refill was requested, and housekeeping was not woken for it yet.
     refill_wanted: AtomicBool,
 }
 
 #[derive(Default)]
 struct PoolState {
     ready: Vec<PooledMemfd>,
-    /// Opens since the last silence.
+    /// Opens since the last pause.
     opens: u32,
-    /// More were asked for and are not all there. Stays where none can be made: the keeper tries again when it next looks.
+    /// A refill was requested and is not complete. It stays set if no memfd can be created:
+    /// housekeeping tries again at its next tick.
     refill_requested: bool,
 }
 
@@ -53,7 +55,7 @@ impl MemfdPool {
         Self { inotify, state: Mutex::default(), refill_wanted: AtomicBool::new(false) }
     }
 
-    /// One for an open, if there is any.
+    /// Takes a memfd for an open, if there is any.
     pub(crate) fn take(&self) -> Option<PooledMemfd> {
         let mut state = self.state();
         state.opens = state.opens.saturating_add(1);
@@ -65,26 +67,26 @@ impl MemfdPool {
         ready
     }
 
-    /// Whether the keeper must be told to make more; said once.
+    /// Whether housekeeping must be woken for a refill; true once.
     pub(crate) fn refill_wanted(&self) -> bool {
         self.refill_wanted.load(Ordering::Relaxed) && self.refill_wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// Makes what was asked for.
+    /// Completes a requested refill.
     pub(crate) fn fill(&self) {
         if !self.state().refill_requested {
             return;
         }
         let wanted = MOST.saturating_sub(self.state().ready.len());
         for _ in 0..wanted {
-            // Without the lock: the loop takes what is there already.
+            // Without the lock: the loop takes existing ones meanwhile.
             let Some(ready) = self.make() else { return };
             self.state().ready.push(ready);
         }
         self.state().refill_requested = false;
     }
 
-    /// Lets go of all.
+    /// Drops all memfds.
     pub(crate) fn clear(&self) {
         *self.state() = PoolState::default();
     }
@@ -144,7 +146,7 @@ mod tests {
         let (memory, key) = admitted(&mut table).expect("one is ready");
         let inode = rustix::fs::fstat(&memory).expect("a memfd").st_ino;
         assert_eq!((table.find(inode), table.len()), (Some(key), 1));
-        // The end of a memory that no region ever had is nobody's.
+        // The end of a memfd without a region removes none.
         pool.clear();
         table.reap();
         assert_eq!(table.len(), 1);

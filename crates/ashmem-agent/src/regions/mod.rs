@@ -2,7 +2,7 @@
 //!
 //! - [`node`]: the device as programs see it from outside;
 //! - [`region`], [`arena`]: one region's state, and the unpinned ranges of all;
-//! - [`memfd`], `memfd_pool`: the memory of a region, and memories made ahead;
+//! - [`memfd`], `memfd_pool`: the memory of a region, and a pool of memfds for future opens;
 //! - [`table`], `pending_opens`, `watch_quota`: the regions of one tenant, found by inode.
 
 pub mod arena;

@@ -1,4 +1,4 @@
-//! The device as programs see it from outside: its names, and the status of its node.
+//! The device as programs see it: its names, and the status of its node.
 
 use std::os::fd::{AsFd, RawFd};
 
@@ -9,9 +9,9 @@ use crate::seccomp::syscalls::CWD;
 const DIRECTORY: &[u8] = b"/dev/";
 const NAME: &[u8] = b"ashmem";
 
-/// Which path is the device's, and what its status shows.
+/// The paths of the device, and the status that they show.
 pub struct Device {
-    /// `ashmem` and the boot's id: what libcutils opens from Android 10 on.
+    /// `ashmem` and the boot's id: the name that libcutils opens from Android 10 on.
     long_name: Vec<u8>,
     /// The node that lies at the path, if one does.
     node: Option<DeviceNode>,
@@ -20,13 +20,14 @@ pub struct Device {
 /// A node at the device's path.
 #[derive(Clone, Debug)]
 pub struct DeviceNode {
-    /// Its status, as the program sees it: owners differ from one user namespace to another.
+    /// Its status as the program sees it: owners differ between user namespaces.
     stat: libc::stat,
-    /// The mounts that the two names lie on, by which they are told from the same node elsewhere.
+    /// The mounts of the two names, which tell this node from the same node elsewhere.
     mounts: Vec<u64>,
 }
 
-/// Status of the device where no node lies at the path: a character device with a misc number nobody has.
+/// The device number where no node lies at the path: a character device with a misc number that no
+/// driver has.
 const MAJOR: u32 = 10;
 const MINOR: u32 = 61;
 
@@ -36,12 +37,12 @@ impl DeviceNode {
         Self { stat, mounts: names.into_iter().map(mount_of).collect() }
     }
 
-    /// Its status and its mounts, to be kept.
+    /// Its status and its mounts, for the journal.
     pub(crate) fn parts(&self) -> (&libc::stat, &[u64]) {
         (&self.stat, &self.mounts)
     }
 
-    /// A node as another agent knew it.
+    /// A node from the journal.
     pub(crate) fn from_parts(stat: libc::stat, mounts: Vec<u64>) -> Self {
         Self { stat, mounts }
     }
@@ -79,7 +80,8 @@ impl Device {
         self.node.is_some()
     }
 
-    /// What fstat(2) shows of every region: the node's, so that st_dev, st_ino and st_rdev are one for all (OPEN-06).
+    /// What fstat(2) shows for every region: the node's status, so that st_dev, st_ino and st_rdev
+    /// are the same for all (OPEN-06).
     pub fn stat(&self) -> libc::stat {
         if let Some(node) = &self.node {
             return node.stat;
@@ -100,13 +102,13 @@ impl Device {
         stat
     }
 
-    /// Whether a descriptor of ours is an open of the node that has not become a region yet.
+    /// Whether a descriptor is an open of the node that has not become a region yet.
     pub fn is_placeholder(&self, fd: impl AsFd, dev: u64, ino: u64) -> bool {
         self.node.as_ref().is_some_and(|node| node.same(dev, ino) && node.mounts.contains(&mount_of(fd)))
     }
 
-    /// Whether a thread's path, which starts from `dir` unless it is absolute, is the device's. Links are not followed:
-    /// through one an open ends at the node.
+    /// Whether a thread's path, relative to `dir` unless it is absolute, is the device's. Symbolic
+    /// links are not followed: an open through one ends at the node.
     pub fn is_at(&self, tid: i32, dir: RawFd, path: &[u8]) -> bool {
         let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         if last != NAME && last != self.long_name {
@@ -117,7 +119,8 @@ impl Device {
         } else {
             let base = if dir == CWD { format!("/proc/{tid}/cwd") } else { format!("/proc/{tid}/fd/{dir}") };
             let Ok(base) = rustix::fs::readlink(base, Vec::new()) else { return false };
-            // A chroot's directories are shown from outside it; its root is taken off so that only the inside counts.
+            // Directories in a chroot are shown with the path outside it; without its root the path
+            // inside remains.
             let Ok(root) = rustix::fs::readlink(format!("/proc/{tid}/root"), Vec::new()) else { return false };
             let base = base.into_bytes();
             let inside = base.strip_prefix(root.as_bytes()).unwrap_or(&base);
@@ -126,15 +129,17 @@ impl Device {
         normal(&full) == [DIRECTORY, last].concat() && self.is_in_root_of(tid)
     }
 
-    /// Where a node is known, only a root directory that has it has the device: not a chroot without it. The short name
-    /// speaks for both: a container's configuration cannot know the long one, which each boot changes.
+    /// Where a node is known, only a root directory with that node has the device, unlike a chroot
+    /// without it. The short name is checked for both: a container's configuration cannot know the
+    /// long one, which each boot changes.
     fn is_in_root_of(&self, tid: i32) -> bool {
         let Some(node) = &self.node else { return true };
         let path = [format!("/proc/{tid}/root").as_bytes(), DIRECTORY, NAME].concat();
         rustix::fs::lstat(path).is_ok_and(|stat| node.same(stat.st_dev, stat.st_ino))
     }
 
-    /// The descriptor's number, where a path names one of the thread's own descriptors: opening it opens the device anew.
+    /// The number of the descriptor, if a path names one of the thread's own descriptors: opening
+    /// that path opens the device again.
     pub fn own_descriptor(tid: i32, path: &[u8]) -> Option<RawFd> {
         let path = std::str::from_utf8(path).ok()?;
         let rest = path

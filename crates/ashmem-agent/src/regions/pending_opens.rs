@@ -1,34 +1,35 @@
-//! Opens whose descriptor may be in the caller while its number is not.
+//! Pending opens: the caller may have the descriptor but not its number.
 //!
-//! A new descriptor is put into the caller first, and the call answered with its number then. (The kernel could do both at
-//! once. But should the agent be killed in that moment, the kernel counts the call as answered whether the descriptor got
-//! there or not, and the caller is told that it opened descriptor 0.) In between, the agent may die, or a signal take the
-//! caller out of the call, which it makes again. Both times the region is there already and is looked for, so that no
-//! caller is left with a descriptor that it does not know of.
+//! The supervisor first puts a new descriptor into the caller, then answers the call with its
+//! number. (The kernel can do both at once. But if the agent is killed in that moment, the kernel
+//! counts the call as answered whether the descriptor got there or not, and tells the caller that
+//! it opened descriptor 0.) In between the agent may die, or a signal may interrupt the call, which
+//! the caller makes again. In both cases the region exists already and is looked up, so that no
+//! caller has a descriptor that it does not know.
 
 use std::collections::HashMap;
 
 use crate::ids::Key;
 
-/// Threads remembered at most; who is forgotten has one descriptor too many.
+/// Threads remembered at most; a forgotten one has one descriptor too many.
 const THREADS: usize = 256;
 
-/// The opens that are not known to have come to their end, with the region that each has made.
+/// The opens that may not be complete, each with the region that it has created.
 #[derive(Default)]
 pub(crate) struct PendingOpens {
-    /// By the request's id: for an agent to come, to which the kernel's id still means the same call.
+    /// By the id of the request: for the next agent, to which the kernel's id means the same call.
     requests: HashMap<u64, Key>,
-    /// By the thread that was taken out of its call: made again it has another id.
+    /// By the interrupted thread: the repeated call has another id.
     threads: HashMap<i32, Key>,
 }
 
 impl PendingOpens {
-    /// This request has made this region.
+    /// This request has created this region.
     pub(crate) fn begin(&mut self, id: u64, key: Key) {
         self.requests.insert(id, key);
     }
 
-    /// The caller was gone when it was to be told.
+    /// The caller was gone before it got the number.
     pub(crate) fn leave(&mut self, tid: i32, key: Key) {
         if self.threads.len() >= THREADS {
             self.threads.clear();
@@ -36,12 +37,12 @@ impl PendingOpens {
         self.threads.insert(tid, key);
     }
 
-    /// The region that this call has made already. It is told once.
+    /// Takes the region that this call has created already.
     pub(crate) fn take(&mut self, id: u64, tid: i32) -> Option<Key> {
         self.requests.remove(&id).or_else(|| self.threads.remove(&tid))
     }
 
-    /// Forgets the other requests.
+    /// Keeps only these requests.
     pub(crate) fn retain(&mut self, keep: impl Fn(u64) -> bool) {
         self.requests.retain(|id, _| keep(*id));
     }

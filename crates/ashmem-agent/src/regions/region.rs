@@ -1,4 +1,4 @@
-//! One region: ashmem-core's logic, and where its memory was last seen.
+//! One region: its state, which ashmem-core defines, and where its memory was last seen.
 
 use std::os::fd::RawFd;
 
@@ -13,7 +13,7 @@ use ashmem_trace_wire::record;
 /// A name without its NUL, 1 to 255 bytes.
 pub type Name = Box<[u8]>;
 
-/// A region's state. Its memory is the clients' (see [`crate::regions::memfd`]).
+/// A region's state. Its memory belongs to its clients (see [`crate::regions::memfd`]).
 pub struct EmulatedRegion {
     /// Size, mask, and whether it was ever mapped.
     pub facts: Facts,
@@ -21,13 +21,14 @@ pub struct EmulatedRegion {
     pub state: State<Name, u32>,
     /// The inode that mappings show.
     pub inode: u64,
-    /// Inodes that stand for the region: more than one after a name was set while several descriptors were open.
+    /// Inodes that belong to the region: more than one after a name was set while several
+    /// descriptors were open.
     pub memories: u32,
-    /// Who called about it last: the first place to look for a descriptor when the agent needs one.
+    /// The last caller: the first place to look for a descriptor when the agent needs one.
     pub last_caller: LastCaller,
 }
 
-/// A descriptor in a client.
+/// The thread and the descriptor of the last call about a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastCaller {
     /// A thread of the client.
@@ -42,13 +43,13 @@ impl EmulatedRegion {
         Self { facts: Facts::new(), state: State::new(), inode: 0, memories: 0, last_caller }
     }
 
-    /// What whoever traces is told of it.
+    /// The region as tracers see it.
     pub(crate) fn traced(&self, key: Key) -> record::RegionInfo {
         let name = self.state.given().map_or_else(Vec::new, |name| name.to_vec());
         record::RegionInfo { key: Some(key), inode: self.inode, name, size: self.facts.size() }
     }
 
-    /// Runs PIN or UNPIN, which may need a range more.
+    /// Runs PIN or UNPIN, which may need a spare range.
     ///
     /// # Errors
     /// Those of the request; ENOMEM.
@@ -77,7 +78,7 @@ impl EmulatedRegion {
     }
 }
 
-/// The string as SET_NAME keeps it: cut to what fits, and nothing where it is empty (NAME-04, NAME-10).
+/// The name that SET_NAME stores: cut to what fits, `None` if it is empty (NAME-04, NAME-10).
 pub fn stored_name(mut string: Vec<u8>) -> Option<Name> {
     string.truncate(NAME_LEN - 1);
     (!string.is_empty()).then(|| string.into_boxed_slice())

@@ -1,15 +1,16 @@
-//! The regions of one program or container, found by the inode of their memory.
+//! The regions of one tenant, found by the inode of their memory.
 //!
 //! # Lifetimes
 //!
-//! The agent holds no descriptor of a region's memory, so that the memory dies with its last client. What the agent does
-//! hold is an inotify watch on the memfd's inode. A watch keeps the inode, and so its number, but neither its pages nor
-//! its file; when the last descriptor and the last mapping are gone, the kernel queues the watch's end *before* it frees
-//! the number. On 64-bit kernels memfds are numbered by a counter of 64 bits (`shmem_reserve_inode`, from 5.9), so that no
-//! number comes twice and a lookup needs not read the queue first: what it finds lives. The queue is read every few
-//! opens and when the keeper ticks, and the dead are forgotten then. Where numbers may come again it is read before every
-//! lookup, which therefore never takes a new memfd for a dead one. Should the queue overflow, the watches that are left
-//! are read from `/proc/self/fdinfo`.
+//! The agent holds no descriptor of a region's memory, so that the memory is freed with its last
+//! client. It holds an inotify watch on the memfd's inode. A watch keeps the inode and its number,
+//! but neither its pages nor its file. When the last descriptor and the last mapping are gone, the
+//! kernel queues the end of the watch *before* it frees the number. On 64-bit kernels a 64-bit
+//! counter numbers memfds (`shmem_reserve_inode`, from 5.9), so that no number is used twice, and a
+//! lookup need not read the queue first: the inode that it finds lives. The queue is read every few
+//! opens and by housekeeping, and ended regions are reaped then. Where numbers can be used again,
+//! the queue is read before every lookup, which therefore never takes a new memfd for an old one.
+//! If the queue overflows, the remaining watches are read from `/proc/self/fdinfo`.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
@@ -32,13 +33,14 @@ use ashmem_trace_wire::record::EventKind;
 
 use crate::trace::TraceSink;
 
-/// An inode's number may stand for another one later.
+/// Whether an inode number can be used again.
 const NUMBERS_COME_AGAIN: bool = cfg!(not(target_pointer_width = "64"));
-/// The dead are forgotten with every so manieth new memory: often enough that they take no room, rarely enough that looking
-/// for them costs nothing.
+/// Reap freed inodes every 32 opens: often enough that they take no room, rarely enough that it
+/// costs nothing.
 const REAP_INTERVAL: u32 = 32;
 
-/// All regions of one tenant. Two tenants never share a table, so that no request of one finds a region of the other.
+/// All regions of one tenant. Two tenants never share a table, so no request of one finds a region
+/// of the other.
 pub struct RegionTable {
     regions: HashMap<Key, EmulatedRegion>,
     inodes: HashMap<u64, InodeEntry>,
@@ -47,17 +49,17 @@ pub struct RegionTable {
     arena: Arena,
     device: u64,
     next: Key,
-    /// New memories since the queue was last read.
+    /// Opens since the queue was last read.
     opens_since_reap: u32,
-    /// Where what happens is kept for another agent.
+    /// The journal for the next agent, if there is one.
     journal: Option<Journal>,
-    /// Who traces what happens.
+    /// Where events are traced.
     trace_sink: Arc<TraceSink>,
-    /// Answers that another agent found and may not have sent.
+    /// Answers that the previous agent may not have sent.
     recovered: HashMap<u64, SavedAnswer>,
-    /// What bounds its watches beside the kernel.
+    /// The quota of watches that it shares with other tables.
     quota: Option<Arc<WatchQuota>>,
-    /// Memories that are ready for regions to come.
+    /// The pool of memfds for future regions.
     pool: Option<Arc<MemfdPool>>,
     pub(crate) pending_opens: PendingOpens,
 }
@@ -84,7 +86,7 @@ impl RegionTable {
         Self::with_watches(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)
     }
 
-    /// An empty table with the watches that another one had.
+    /// An empty table with the inotify instance of an earlier one.
     pub(crate) fn with_watches(inotify: OwnedFd) -> Result<Self> {
         Ok(Self {
             regions: HashMap::new(),
@@ -104,13 +106,13 @@ impl RegionTable {
         })
     }
 
-    /// Shares the user's watches with other tables from now on.
+    /// Shares a quota of watches with other tables from now on.
     pub(crate) fn share_watches(&mut self, quota: Arc<WatchQuota>) {
         quota.take(self.watches.len());
         self.quota = Some(quota);
     }
 
-    /// Has memories made ahead from now on, by whoever fills what is returned.
+    /// Creates a pool of memfds and returns it; housekeeping fills it.
     ///
     /// # Errors
     /// EMFILE, ENFILE.
@@ -119,7 +121,7 @@ impl RegionTable {
         Ok(Arc::clone(self.pool.insert(Arc::new(MemfdPool::new(inotify)))))
     }
 
-    /// Becomes readable when a region has died; [`Table::reap`] then.
+    /// A descriptor that is readable when an inode was freed; then call [`RegionTable::reap`].
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
     }
@@ -129,26 +131,26 @@ impl RegionTable {
         self.device
     }
 
-    /// How many regions live.
+    /// How many regions there are.
     pub fn len(&self) -> usize {
         self.regions.len()
     }
 
-    /// Whether no region lives.
+    /// Whether there is no region.
     pub fn is_empty(&self) -> bool {
         self.regions.is_empty()
     }
 
-    /// The region that this inode's memory belongs to. The inode must live: a client has it open or mapped.
+    /// The region of this inode. The inode must exist: a client has it open or mapped.
     pub fn find(&mut self, inode: u64) -> Option<Key> {
-        // Whoever traces learns of an end with the next request.
+        // A tracer learns of an end with the next request.
         if NUMBERS_COME_AGAIN || self.trace_sink.is_on() {
             self.reap();
         }
         self.inodes.get(&inode).map(|entry| entry.key)
     }
 
-    /// A region and the ranges of all.
+    /// A region, and the ranges of all.
     pub fn region(&mut self, key: Key) -> Option<(&mut EmulatedRegion, &mut Arena)> {
         Some((self.regions.get_mut(&key)?, &mut self.arena))
     }
@@ -163,7 +165,8 @@ impl RegionTable {
         self.regions.iter().map(|(key, region)| (*key, region))
     }
 
-    /// Takes a new region in, whose memory this is, and which is the answer to this request if it is to one.
+    /// Adds a new region with this memory; `opening` is the request that it answers, if it answers
+    /// one.
     ///
     /// # Errors
     /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`), or this table its share of them.
@@ -173,10 +176,11 @@ impl RegionTable {
         Ok(self.settle(opening, region, inode, watch))
     }
 
-    /// The same with a memory that was made ahead, which is returned; `None` if there is none.
+    /// Adds a new region with a memfd from the pool, and returns the memfd; `None` if the pool is
+    /// empty.
     ///
     /// # Errors
-    /// ENOMEM, as for [`Table::admit`].
+    /// ENOMEM, as for [`RegionTable::admit`].
     pub(crate) fn admit_pooled(
         &mut self,
         opening: Option<u64>,
@@ -189,11 +193,11 @@ impl RegionTable {
         Ok(Some((memory, self.settle(opening, region(), inode, watch))))
     }
 
-    /// Lets a memory stand for a region beside those that already do, which clients may still hold, and makes it the one
-    /// that mappings show from now on.
+    /// Adds a memory to a region, beside those that clients may still hold; future mappings show
+    /// the new one.
     ///
     /// # Errors
-    /// As for [`Table::admit`].
+    /// As for [`RegionTable::admit`].
     pub fn watch(&mut self, memory: impl AsFd, key: Key) -> Result<()> {
         self.make_room()?;
         let (inode, watch) = memfd::watch(&self.inotify, memory)?;
@@ -201,7 +205,7 @@ impl RegionTable {
         Ok(())
     }
 
-    /// Sees to it that one more watch may be taken.
+    /// Reaps if it is due, and checks the quota for one more watch.
     fn make_room(&mut self) -> Result<()> {
         self.opens_since_reap += 1;
         if self.opens_since_reap >= REAP_INTERVAL {
@@ -211,7 +215,7 @@ impl RegionTable {
         if is_full { Err(Errno::NOMEM) } else { Ok(()) }
     }
 
-    /// Takes a region in whose memory is watched.
+    /// Adds a region whose memory is watched already.
     fn settle(&mut self, opening: Option<u64>, region: EmulatedRegion, inode: u64, watch: i32) -> Key {
         let key = self.next;
         self.next += 1;
@@ -224,10 +228,10 @@ impl RegionTable {
         key
     }
 
-    /// Lets what is watched stand for a region.
+    /// Adds a watched inode to a region.
     fn stand(&mut self, key: Key, inode: u64, watch: i32) {
         self.enter(key, inode, watch);
-        // At once: the memory is about to be put where another agent will find it.
+        // At once: the memory is about to be put where the next agent finds it.
         self.note(|| Entry::Memory { key, inode, watch });
         self.publish();
     }
@@ -245,24 +249,24 @@ impl RegionTable {
         }
     }
 
-    /// Takes in what another agent watched; the region is made if there is none of this key.
+    /// Adds an inode that the previous agent watched, and its region if the key is new.
     pub(crate) fn adopt(&mut self, key: Key, inode: u64, watch: i32, region: impl FnOnce() -> EmulatedRegion) {
         self.next = self.next.max(key + 1);
         self.regions.entry(key).or_insert_with(region);
         self.enter(key, inode, watch);
     }
 
-    /// Every memory that stands for a region.
+    /// Every inode of a region.
     pub(crate) fn memories(&self) -> impl Iterator<Item = Entry> {
         self.inodes.iter().map(|(inode, entry)| Entry::Memory { key: entry.key, inode: *inode, watch: entry.watch })
     }
 
-    /// Who traces what happens.
+    /// Where events are traced.
     pub(crate) fn trace_sink(&self) -> &Arc<TraceSink> {
         &self.trace_sink
     }
 
-    /// Tells whoever traces of pages that were purged.
+    /// Traces a purge.
     pub(crate) fn tell_purge(&self, key: Key, offset: u64, len: u64) {
         if self.trace_sink.is_on()
             && let Some(region) = self.regions.get(&key)
@@ -271,52 +275,52 @@ impl RegionTable {
         }
     }
 
-    /// Keeps in this store what happens from now on.
+    /// Writes changes to this journal from now on.
     pub(crate) fn write_to(&mut self, journal: Journal) {
         self.journal = Some(journal);
     }
 
-    /// Takes in an answer that another agent found.
+    /// Adds an answer that the previous agent may not have sent.
     pub(crate) fn recover(&mut self, id: u64, answer: SavedAnswer) {
         self.recovered.insert(id, answer);
     }
 
-    /// Forgets the others of these answers.
+    /// Keeps only these answers.
     pub(crate) fn keep_recovered(&mut self, keep: impl Fn(u64) -> bool) {
         self.recovered.retain(|id, _| keep(*id));
     }
 
-    /// The answer that another agent found for this request.
+    /// Takes the answer that the previous agent found for this request.
     pub(crate) fn recovered(&mut self, id: u64) -> Option<SavedAnswer> {
         if self.recovered.is_empty() { None } else { self.recovered.remove(&id) }
     }
 
-    /// Where what happens is kept, if it is.
+    /// The journal, if there is one.
     pub(crate) fn journal(&mut self) -> Option<&mut Journal> {
         self.journal.as_mut()
     }
 
-    /// Keeps what happened, to be published with the answer.
+    /// Notes a change in the journal, to be published with the answer.
     pub(crate) fn note(&mut self, entry: impl FnOnce() -> Entry) {
         if let Some(journal) = &mut self.journal {
             journal.note(&entry());
         }
     }
 
-    /// Publishes what was noted.
+    /// Publishes the noted changes.
     pub(crate) fn publish(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.publish();
         }
     }
 
-    /// Whether the memory of this inode, which stood for a region, is gone.
+    /// Whether this inode, which belonged to a region, is freed.
     pub(crate) fn is_dead(&mut self, inode: u64) -> bool {
         self.reap();
         !self.inodes.contains_key(&inode)
     }
 
-    /// Forgets the regions whose memory is gone.
+    /// Removes the regions whose memory is freed.
     pub fn reap(&mut self) {
         self.opens_since_reap = 0;
         let mut buffer = [MaybeUninit::uninit(); 4096];
@@ -340,7 +344,7 @@ impl RegionTable {
         }
     }
 
-    /// Forgets what died while nobody read the queue.
+    /// Removes the regions that ended while nobody read the queue.
     pub(crate) fn remove_missed(&mut self) {
         let alive = self.living_watches();
         let dead: Vec<i32> = self.watches.keys().copied().filter(|watch| !alive.contains(watch)).collect();
@@ -353,7 +357,7 @@ impl RegionTable {
             quota.give_back(1);
         }
         self.note(|| Entry::Dead { watch });
-        // A new memfd of the same number may have its own entry by now.
+        // A new memfd with the same number may have its own entry by now.
         if self.inodes.get(&inode).is_none_or(|entry| entry.watch != watch) {
             return;
         }

@@ -1,19 +1,21 @@
-//! The inotify watches that one user may have, shared out among the containers of one agent.
+//! The quota of inotify watches: shares the watches of one user among the containers of one agent.
 //!
-//! A region takes a watch for as long as it lives, and the kernel bounds the watches of a user (`fs.inotify.max_user_watches`),
-//! who is the same for all containers. A table therefore never takes the last of them: only while at least as many are free
-//! as it has. The first to want all gets half, the next a quarter, and a container that comes later still finds some.
+//! A region needs a watch for as long as it lives, and the kernel limits the watches of a user
+//! (`fs.inotify.max_user_watches`), who is the same for all containers. A table therefore never
+//! takes the last ones: it takes one only while at least as many are free as it has. The first
+//! table that wants all gets half, the next one a quarter, and a container that comes later still
+//! finds some.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What an agent's tables have together.
+/// The watches that all tables of an agent have.
 pub(crate) struct WatchQuota {
     limit: u64,
     used: AtomicU64,
 }
 
 impl WatchQuota {
-    /// Those of this process's user.
+    /// The quota of this process's user.
     pub(crate) fn of_host() -> Self {
         let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap_or_default();
         Self::new(limit.trim().parse().unwrap_or(u64::MAX))
@@ -23,17 +25,17 @@ impl WatchQuota {
         Self { limit, used: AtomicU64::new(0) }
     }
 
-    /// Whether a table that has so many may take one more.
+    /// Whether a table with this number of watches may take one more.
     pub(crate) fn allows_one_more(&self, own: usize) -> bool {
         self.limit.saturating_sub(self.used.load(Ordering::Relaxed)) > own as u64
     }
 
-    /// A table has so many more.
+    /// A table has taken watches.
     pub(crate) fn take(&self, count: usize) {
         self.used.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// A table has so many fewer.
+    /// A table has given watches back.
     pub(crate) fn give_back(&self, count: usize) {
         self.used.fetch_sub(count as u64, Ordering::Relaxed);
     }

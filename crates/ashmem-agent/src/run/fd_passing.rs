@@ -1,4 +1,4 @@
-//! Passing the listener, and the node if there is one, from the program's process to its supervisor.
+//! Passes the listener, and the node if there is one, from the program's process to its supervisor.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -12,13 +12,13 @@ use rustix::net::{
 
 use crate::sys;
 
-/// What arrives.
+/// What the supervisor receives.
 pub(crate) struct Received {
     pub(crate) listener: OwnedFd,
     pub(crate) node: Option<NodeFds>,
 }
 
-/// The device's node as its own mount namespace shows it.
+/// The device's node as its mount namespace shows it.
 pub(crate) struct NodeFds {
     /// Its status, as a process in that namespace sees it.
     pub(crate) stat: libc::stat,
@@ -31,7 +31,7 @@ const STAT_SIZE: usize = size_of::<libc::stat>();
 const MOST: usize = 3;
 
 impl NodeFds {
-    /// Takes the status of the node that both descriptors refer to.
+    /// fstat(2) of the node that both descriptors refer to.
     pub(crate) fn of(names: [OwnedFd; 2]) -> Result<Self> {
         let stat = sys::fstat(&names[0])?;
         Ok(Self { stat, names })

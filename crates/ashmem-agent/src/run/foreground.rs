@@ -1,4 +1,4 @@
-//! Standing in for the program before the shell: signals in, status out.
+//! The foreground process: represents the program to the shell, and forwards signals and status.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -8,17 +8,18 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::sys;
 
-/// The exit code where the program was not started because of us; as env(1), timeout(1) and docker(1) have it.
+/// The exit code if the program was not started because of us; env(1), timeout(1) and docker(1) use
+/// the same.
 pub const NOT_STARTED: u8 = 125;
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// With this exit code.
+    /// Exited with this code.
     Exited(u8),
-    /// By this signal.
+    /// Killed by this signal.
     Killed(i32),
-    /// The supervisor ended first, so that how the program ended is not known.
+    /// The supervisor ended first, so the status is unknown.
     Unknown,
 }
 
@@ -35,7 +36,7 @@ impl Ending {
     }
 }
 
-/// What the supervisor tells the waiter of the program.
+/// What the supervisor reports of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProgramStatus {
     Started(i32),
@@ -79,15 +80,16 @@ impl StatusSender {
         self.0.as_fd()
     }
 
-    /// Nobody may be listening any more; then the program has nobody to be reported to.
+    /// The receiver may have ended; then nobody needs the status.
     pub(crate) fn send(&self, report: ProgramStatus) {
         let _ = send(&self.0, &report.to_bytes(), SendFlags::NOSIGNAL);
     }
 
-    /// Reports on the program until it ends. Should the waiter be killed meanwhile, so is the program.
+    /// Reports the program's status until it ends. If the foreground process is killed meanwhile,
+    /// the program is killed too.
     pub(crate) fn follow(&self, pid: i32) {
         std::thread::scope(|scope| {
-            // By its handle: once the program is reaped, its number may be another's.
+            // By its pidfd: once the program is reaped, another process may have its number.
             if let Some(program) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
                 scope.spawn(move || {
                     let mut polled = [PollFd::new(&self.0, PollFlags::empty())];
@@ -97,7 +99,7 @@ impl StatusSender {
                     let _ = pidfd_send_signal(program, Signal::KILL);
                 });
             }
-            // Orphans that this process has adopted end here too.
+            // Adopted orphans end here too.
             while let Ok((who, status)) = sys::wait_for_child() {
                 if who != pid {
                     continue;
@@ -114,7 +116,7 @@ impl StatusSender {
     }
 }
 
-/// The waiter's life.
+/// Waits for the end of the program, and forwards signals to it.
 pub(crate) fn wait(supervisor: &OwnedFd) -> Ending {
     let Ok(signals) = sys::signals() else { return Ending::Unknown };
     let mut program = None;
@@ -136,7 +138,7 @@ pub(crate) fn wait(supervisor: &OwnedFd) -> Ending {
                 _ => return Ending::Unknown,
             }
         }
-        // Until the program's number is known its signals wait.
+        // Until the program's number is known, its signals wait.
         if let (true, Some(pid)) = (arrived, program) {
             while let Some(info) = sys::next_signal(&signals) {
                 forward_signal(&info, pid);
@@ -145,7 +147,8 @@ pub(crate) fn wait(supervisor: &OwnedFd) -> Ending {
     }
 }
 
-/// Passes a signal on, unless the program has got it too: the terminal sends its signals to the whole process group.
+/// Forwards a signal, unless the program has got it too: the terminal sends its signals to the
+/// whole process group.
 fn forward_signal(info: &libc::signalfd_siginfo, pid: i32) {
     let signal = info.ssi_signo as i32;
     let from_terminal = info.ssi_code == libc::SI_KERNEL && !(signal == libc::SIGHUP && sys::leads_session());

@@ -1,16 +1,18 @@
-//! A program that we start ourselves.
+//! Runs a program under a supervisor (`ashmem run`).
 //!
 //! Three processes take part:
 //!
-//! - the *waiter* is the one the shell knows. It passes signals on to the program, stops when the program stops, and ends
-//!   as the program ends;
-//! - the *supervisor*, its child, answers notifications for as long as any process of the program is left, also after the
-//!   program itself has ended. It is in a session of its own, so that no key stroke stops it;
-//! - the *program*, child of the supervisor, so that Yama lets the supervisor look at it and at all its descendants. It
-//!   stays in the waiter's session and process group: the terminal treats it as if the shell had started it.
+//! - the *foreground process* is the one that the shell knows. It forwards signals to the program,
+//!   stops when the program stops, and ends as the program ends;
+//! - the *supervisor*, its child, answers notifications while any process of the program is left,
+//!   also after the program itself has ended. It has a session of its own, so that no key stroke
+//!   stops it;
+//! - the *program*, a child of the supervisor, so that Yama lets the supervisor access it and its
+//!   descendants. It stays in the session and process group of the foreground process: the terminal
+//!   treats it as if the shell had started it.
 //!
-//! The waiter and the supervisor keep none of the descriptors they inherited but standard error, lest a pipe stay open
-//! that the program has closed.
+//! The foreground process and the supervisor close every inherited descriptor except standard
+//! error, so that no pipe stays open that the program has closed.
 
 mod fd_passing;
 mod foreground;
@@ -43,24 +45,25 @@ use ashmem_trace_wire::pipe::RecordWriter;
 pub struct Program {
     /// Its name, searched in PATH unless it holds a slash, and its arguments.
     pub command: Vec<OsString>,
-    /// How much of the device is kept up.
+    /// How much of the device is emulated.
     pub fidelity: Fidelity,
-    /// Whether it may be given a `/dev` of its own; if not, or where that is refused, lookups of paths are notified.
+    /// Whether it may get a private `/dev`; if not, or where the kernel refuses it, lookups of
+    /// paths are notified.
     pub own_dev: bool,
-    /// Where to tell what is answered.
+    /// Where answers are traced.
     pub trace: Option<RecordWriter>,
 }
 
-/// Why nothing was started.
+/// Why the program was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call failed.
     #[error(transparent)]
     System(#[from] SystemError),
-    /// The program could not be looked at, and so none of its calls answered.
+    /// The supervisor cannot access the program, so it could answer none of its calls.
     #[error(
-        "this process may not look at its own child ({0}); what forbids it is a container's seccomp profile \
-         without process_vm_readv, or Yama (kernel.yama.ptrace_scope above 1): `ashmem doctor` tells which"
+        "the supervisor may not access its own child ({0}): a container's seccomp profile without \
+         process_vm_readv forbids it, or Yama does (kernel.yama.ptrace_scope above 1); `ashmem doctor` tells which"
     )]
     Blind(SystemError),
     /// A word of the command holds a NUL.
@@ -68,15 +71,16 @@ pub enum Error {
     Nul,
 }
 
-/// What the program waits for before it starts.
+/// What the program waits for before it executes.
 const GO: &[u8] = b"!";
-/// The exit code where the program is there and cannot be executed.
+/// The exit code for a program that cannot be executed.
 const NOT_EXECUTABLE: i32 = 126;
-/// The exit code where there is no such program.
+/// The exit code for a program that does not exist.
 const NOT_FOUND: i32 = 127;
 
 impl Program {
-    /// Starts it under a supervisor and waits for its end. Must be called while the process has one thread.
+    /// Starts it under a supervisor, and waits for its end. Call it while the process has one
+    /// thread.
     ///
     /// # Errors
     /// See [`Error`]; the program was not started then.
@@ -98,7 +102,7 @@ impl Program {
                 let code = match supervise(&plan, trace, &StatusSender::new(theirs), mask) {
                     Ok(()) => 0,
                     Err(error) => {
-                        eprintln!("ashmem: cannot supervise: {error}");
+                        eprintln!("ashmem: the program was not started: {error}");
                         NOT_STARTED.into()
                     }
                 };
@@ -115,7 +119,7 @@ struct Plan {
     own_dev: bool,
 }
 
-/// The supervisor's life.
+/// The supervisor process, from its start to its end.
 fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, mask: SignalMask) -> Result<(), Error> {
     let (ours, theirs) = pair()?;
     let there = theirs.as_raw_fd();
@@ -134,12 +138,14 @@ fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, ma
     sys::close_inherited_fds(&kept);
     status.send(ProgramStatus::Started(pid));
 
-    // Without a listener the program has said why and ended; its exit code is all that is left to tell.
+    // Without a listener the program has reported the reason and ended; only its exit code is left
+    // to report.
     let Ok(received) = fd_passing::receive(&ours) else {
         status.follow(pid);
         return Ok(());
     };
-    // Filtered and not answered it must not go on: where one of these fails, what it waits for never comes.
+    // Filtered and unanswered it must not continue: if one of these steps fails, the program never
+    // gets what it waits for.
     look_at(pid, there)?;
     let supervisor = prepare(plan, received)?;
     if let Some(trace) = trace {
@@ -154,8 +160,8 @@ fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, ma
     status.follow(pid);
     sys::redirect_stderr_to_null();
     sys::reap_children();
-    // Whoever traces is told of the last ends too. A process lets go of the listener before it closes its descriptors, so they
-    // are looked for once all processes are waited for.
+    // Tracers get the last ends too. A process drops the listener before it closes its descriptors,
+    // so the ends are read once all processes are reaped.
     if let Ok(supervisor) = serving.join() {
         supervisor.tenant().table().reap();
         supervisor.tenant().table().trace_sink().close();
@@ -163,8 +169,8 @@ fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, ma
     Ok(())
 }
 
-/// Looks at the program as every answer does, while it is this process's image still: at its memory, and at a descriptor
-/// that it has for certain.
+/// Accesses the program as every answer does, while it still is this process's image: its memory,
+/// and a descriptor that it certainly has.
 fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
     let blind = |step| move |errno| Error::Blind(SystemError { step, errno });
     let mut seen = [0; GO.len()];
@@ -183,7 +189,7 @@ fn prepare(plan: &Plan, received: Received) -> Result<Supervisor, Error> {
     Ok(supervisor)
 }
 
-/// Filters itself, hands the listener to the supervisor and executes the program.
+/// Filters itself, sends the listener to the supervisor, and executes the program.
 fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
     let node = if plan.own_dev { own_dev() } else { None };
     let at_path = if node.is_some() { filter::NodeLookup::Present } else { filter::NodeLookup::Absent };
@@ -201,7 +207,7 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
         sys::exit(NOT_STARTED.into());
     }
     drop((listener, node));
-    // Nobody answers, unless the supervisor says so; what kept it from that, it tells itself.
+    // Wait for the supervisor; if it fails, it reports the reason itself.
     if rustix::io::retry_on_intr(|| rustix::io::read(&supervisor, &mut [0; 1])) != Ok(GO.len()) {
         sys::exit(NOT_STARTED.into());
     }
@@ -213,10 +219,10 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
     sys::exit(if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE })
 }
 
-/// The nodes in a `/dev` of the program's own; `None` where the kernel refuses it one.
+/// The nodes in a private `/dev`; `None` if the kernel refuses one.
 fn own_dev() -> Option<NodeFds> {
     let node = namespace::enter().and_then(NodeFds::of);
-    node.inspect_err(|error| tracing::info!(%error, "no private /dev: every lookup of a path is looked at")).ok()
+    node.inspect_err(|error| tracing::info!(%error, "no private /dev: every path lookup is notified")).ok()
 }
 
 fn pair() -> Result<(OwnedFd, OwnedFd), Error> {

@@ -1,14 +1,16 @@
-//! A `/dev` of the program's own, in which the device's node lies: lookups of its path then cost nothing.
+//! A private `/dev` with the device's node: lookups of its path then cost nothing.
 //!
-//! Nobody but root may add a node to `/dev`, and root would add it for everybody. So the program gets a mount namespace of
-//! its own, with a small tmpfs on `/dev` that shows everything the old one has, each entry bound to where it was, and two
-//! more: the device's names, bound to the null device. What opens one of them without a notification (a read-only open,
-//! io_uring) holds a harmless descriptor, which the first ioctl turns into a region.
+//! Only root may add a node to `/dev`, and would add it for every process. So the program gets a
+//! mount namespace with a small tmpfs on `/dev`. The tmpfs shows every entry of the old `/dev` by a
+//! bind mount, and two more: the device's names, bound to the null device. A program that opens one
+//! of them without a notification (a read-only open, io_uring) holds a harmless descriptor, which
+//! the first ioctl turns into a region.
 //!
-//! Root keeps its user namespace, and its mounts elsewhere still reach the host. Anybody else needs a user namespace: in
-//! it the program sees its own user and group as before, and everybody else's as nobody's. Where that is refused there is
-//! no node, and path lookups are notified instead. What is added to the old `/dev` later does not appear in the new one,
-//! unless in one of its directories.
+//! Root stays in its user namespace, and its mounts elsewhere still reach the host. Another user
+//! needs a user namespace: in it the program sees its own user and group as before, and other
+//! users' files as owned by nobody. Where the kernel refuses it there is no node, and path lookups
+//! are notified instead. Entries that are added to the old `/dev` later do not appear in the new
+//! one, except in its directories.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -22,13 +24,13 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::regions::node::Device;
 
-/// The device's two nodes, in a namespace of this process's own; descriptors that can only be looked at.
+/// Enters a private `/dev`, and returns the device's two nodes, opened with O_PATH.
 ///
-/// # Errors
-/// What the kernel said to the step that it refused. If that was the first, nothing has changed; a later one may leave the
-/// process in a namespace of its own, without the nodes.
+/// What the kernel said to the step that failed. If it was the first, nothing has changed; after a
+/// later one the process may be in a namespace of its own, without the nodes.
 pub(crate) fn enter() -> Result<[OwnedFd; 2]> {
-    // SAFETY: neither flag touches the descriptor table, and no other thread shares this process's file system state.
+    // SAFETY: neither flag touches the descriptor table, and no other thread shares this process's
+    // file system state.
     unsafe {
         if unshare_unsafe(UnshareFlags::NEWNS).is_err() {
             let (user, group) = (getuid().as_raw(), getgid().as_raw());
@@ -47,7 +49,7 @@ pub(crate) fn enter() -> Result<[OwnedFd; 2]> {
         if [c".", c".."].contains(&name) || names.iter().any(|own| own.as_c_str() == name) {
             continue;
         }
-        // An entry that cannot be shown, or went away meanwhile, is missed only by who looks for it.
+        // Only a program that looks for this entry misses it.
         if let Err(error) = show(&old, &new, name, entry.file_type()) {
             tracing::debug!(?name, %error, "an entry of /dev is not shown");
         }
@@ -56,21 +58,22 @@ pub(crate) fn enter() -> Result<[OwnedFd; 2]> {
     Ok([short?, long?])
 }
 
-/// Lets this user and group be themselves in the new user namespace.
+/// Maps this user and group to themselves in the new user namespace.
 fn map_ids(user: u32, group: u32) -> Result<()> {
     let write = |path: &str, text: String| {
         std::fs::write(path, text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))
     };
-    // Whoever may not set groups may not drop one either: a group can take rights away.
+    // A user that may not set groups may not drop one either: a group can take rights away.
     write("/proc/self/setgroups", "deny".into())?;
     write("/proc/self/uid_map", format!("{user} {user} 1"))?;
     write("/proc/self/gid_map", format!("{group} {group} 1"))
 }
 
-/// Keeps what is mounted on `/dev` from spreading to the host. Everything else goes on spreading as it did.
+/// Makes mounts on `/dev` private, so that they do not reach the host. Other mounts propagate as
+/// before.
 fn keep_mounts_private() -> Result<()> {
     match mount_change("/dev", MountPropagationFlags::PRIVATE) {
-        // Not a mount point itself: the mount it lies on counts.
+        // If `/dev` is no mount point, the mount below it counts.
         Err(Errno::INVAL) => mount_change("/", MountPropagationFlags::PRIVATE),
         other => other,
     }
@@ -89,7 +92,7 @@ fn show(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr, kind: FileType) -> 
     bind(old, name, new, name)
 }
 
-/// Puts the null device at a name of the new `/dev`.
+/// Binds the null device to a name of the new `/dev`.
 fn node(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr) -> Result<OwnedFd> {
     place(new, name)?;
     bind(old, c"null", new, name)?;

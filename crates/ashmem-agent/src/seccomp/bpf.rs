@@ -31,7 +31,7 @@ impl Field {
     }
 }
 
-/// Writes instructions whose jumps go forward to labels placed later.
+/// An assembler of programs whose jumps go forward, to labels that are placed later.
 pub struct Assembler<L> {
     code: Vec<Instruction>,
     jumps: Vec<(usize, L)>,
@@ -45,23 +45,23 @@ impl<L> Default for Assembler<L> {
 }
 
 impl<L: PartialEq> Assembler<L> {
-    /// Loads a field, for what follows to compare.
+    /// Loads a field as the current value.
     pub fn load(&mut self, field: Field) {
         self.push(LOAD_WORD, field.offset());
     }
 
-    /// Keeps these bits of what was loaded.
+    /// Masks the current value.
     pub fn and(&mut self, mask: u32) {
         self.push(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask);
     }
 
-    /// Jumps if what was loaded is this value.
+    /// Jumps if the current value equals this one.
     pub fn jump_if_equal(&mut self, value: u32, to: L) {
         self.jumps.push((self.code.len(), to));
         self.push(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value);
     }
 
-    /// Jumps if what was loaded is this value or greater.
+    /// Jumps if the current value is at least this one.
     pub fn jump_if_at_least(&mut self, value: u32, to: L) {
         self.jumps.push((self.code.len(), to));
         self.push(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, value);
@@ -87,7 +87,7 @@ impl<L: PartialEq> Assembler<L> {
         self.code.push(Instruction { code: code as u16, jt: 0, jf: 0, k });
     }
 
-    /// The program, its jumps filled in.
+    /// The program, with its jumps resolved.
     ///
     /// # Panics
     /// A label that is jumped to is placed nowhere, or a conditional jump leads further than 255 instructions.
@@ -106,7 +106,8 @@ impl<L: PartialEq> Assembler<L> {
     }
 }
 
-/// seccomp(2): filters the calling thread, and all that it starts from now on, with this program; what the kernel returns.
+/// seccomp(2): filters the calling thread, and all that it starts from now on, with this program;
+/// what the kernel returns.
 ///
 /// # Errors
 /// What the kernel says; E2BIG: the program is longer than any may be. Nothing is filtered then.

@@ -1,13 +1,13 @@
-//! The seccomp program: which calls become notifications, and which run untouched.
+//! The seccomp program: decides which calls become notifications, and which run untouched.
 //!
-//! One program knows every table of [`crate::seccomp::syscalls`]; x32 and unknown architectures pass: this is no sandbox. A call that
-//! no table names is allowed whatever its arguments, so that kernels from 5.11 on keep it in a bitmap and do not even run
-//! the program for it.
+//! One program has every table of [`crate::seccomp::syscalls`]. Calls of x32 and of unknown
+//! architectures pass: this is no sandbox. A call that no table names is allowed whatever its
+//! arguments, so that kernels from 5.11 on keep it in a bitmap and do not run the program for it.
 
 use crate::seccomp::bpf::{Assembler, Field, Instruction};
 use crate::seccomp::syscalls::{SyscallKind, TABLES, X86_64};
 
-/// How much of the device is kept up, against what it costs calls that are not ours.
+/// Fidelity: how much of the device is emulated, against what it costs other calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fidelity {
     /// A region's descriptor looks like the character device in every call that can be answered.
@@ -16,26 +16,28 @@ pub enum Fidelity {
     Fast,
 }
 
-/// Where a path lookup of the device's name ends.
+/// Whether a path lookup of the device's name finds a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeLookup {
-    /// A character device lies at the path, in the program's own mount namespace or put there by its container: lookups
-    /// cost nothing, and an open that was not notified is turned into a region by its first ioctl.
+    /// A character device lies at the path, in the program's own mount namespace or put there by
+    /// its container. Lookups cost nothing, and the first ioctl on an open that was not notified
+    /// turns it into a region.
     Present,
-    /// Nothing lies there: every path that could be the device's must be looked at.
+    /// Nothing lies there: every path that could be the device's is read.
     Absent,
 }
 
-/// What a program shall be filtered for.
+/// What a program is filtered for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// Which behaviours are kept up.
+    /// Which behaviours are emulated.
     pub fidelity: Fidelity,
     /// Whether lookups of the path find a node.
     pub node: NodeLookup,
 }
 
-/// A call is notified if `args[arg] & mask == value`, in the low 32 bits; the upper ones are not looked at.
+/// The condition under which a call is notified: `args[arg] & mask == value`, in the low 32 bits;
+/// the upper ones are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Test {
     /// Which argument.
@@ -64,9 +66,10 @@ impl Filter {
     pub fn test(self, kind: SyscallKind) -> Option<Test> {
         let full = self.fidelity == Fidelity::Full;
         let searching = full && self.node == NodeLookup::Absent;
-        // Read-only opens are by far the most frequent and nobody opens the device so; O_CREAT is how files are made.
-        // Such opens of the device end at the node, and become a region with their first ioctl. At the level `fast` every
-        // open does: only a descriptor that is copied before its first ioctl then makes two regions.
+        // Read-only opens are by far the most frequent, and no program opens the device so; O_CREAT
+        // is how files are made. Such opens of the device end at the node, and become a region with
+        // their first ioctl. At the level `fast` every open does; only a descriptor that is copied
+        // before its first ioctl then makes two regions.
         let open = |arg| {
             if searching {
                 Some(Test::ALWAYS)
@@ -76,7 +79,8 @@ impl Filter {
                 None
             }
         };
-        // Of a path's status only that of an empty path, which is fstat by another name.
+        // Of the status calls with a path, only those with an empty path, which are fstat by
+        // another name.
         let at = |arg| {
             let empty = libc::AT_EMPTY_PATH as u32;
             if searching { Test::ALWAYS } else { Test::of(arg, empty, empty) }
@@ -85,9 +89,11 @@ impl Filter {
             SyscallKind::Open => open(1),
             SyscallKind::OpenAt => open(2),
             SyscallKind::Ioctl => Some(Test::of(1, 0xff00, ashmem_core::abi::MAGIC << 8)),
-            // MAP_DENYWRITE does nothing since Linux 2.6, yet the C library's loader sets it on every library it maps.
+            // MAP_DENYWRITE does nothing since Linux 2.6, but the C library's loader sets it on
+            // every library that it maps.
             SyscallKind::Mmap | SyscallKind::Mmap2 => Some(Test::of(3, libc::MAP_ANONYMOUS as u32 | MAP_DENYWRITE, 0)),
-            // It maps a region anew without a descriptor that could be looked at (CVE-2020-0009). Nobody calls it.
+            // It remaps a region without a descriptor that could be inspected (CVE-2020-0009).
+            // Programs do not call it.
             SyscallKind::Remap => Some(Test::ALWAYS),
             SyscallKind::SendFile | SyscallKind::Splice if full => Some(Test::ALWAYS),
             SyscallKind::OldMmap | SyscallKind::OpenAt2 if full => Some(Test::ALWAYS),
@@ -105,7 +111,8 @@ impl Filter {
             {
                 Some(Test::ALWAYS)
             }
-            // F_ADD_SEALS and F_GET_SEALS are 1033 and 1034; their neighbours in this group of four are as rare.
+            // F_ADD_SEALS and F_GET_SEALS are 1033 and 1034; their neighbours in this group of four
+            // are as rare.
             SyscallKind::Fcntl if full => Some(Test::of(1, !3, 1032)),
             SyscallKind::Protect if full => Some(Test::of(2, libc::PROT_EXEC as u32, libc::PROT_EXEC as u32)),
             _ => None,
@@ -156,7 +163,7 @@ impl Filter {
     }
 }
 
-/// A place in the program.
+/// A jump target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Label {
     SyscallTable(u32),

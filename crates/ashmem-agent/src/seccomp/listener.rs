@@ -1,4 +1,4 @@
-//! seccomp's listener: the kernel's side of a notification (`seccomp_unotify(2)`).
+//! seccomp's listener (`seccomp_unotify(2)`): receives notifications and answers them.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +12,16 @@ use crate::sys::{check, last_errno};
 const RECV: u64 = 0xc050_2100;
 const SEND: u64 = 0xc018_2101;
 const ID_VALID: u64 = 0x4008_2102;
-/// Its direction bits as kernels before 5.17 alone knew them.
+/// The same with the direction bits that kernels before 5.17 require.
 const ID_VALID_OLD: u64 = 0x8008_2102;
 const ADDFD: u64 = 0x4018_2103;
 const SET_FLAGS: u64 = 0x4008_2104;
 
-/// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`, from 6.6: who answers yields its CPU to the caller, and the other way round.
+/// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`, from 6.6: an answer yields the CPU to the caller, and a
+/// call yields it to the supervisor.
 const SYNC_WAKE_UP: u64 = 1;
 
-/// Room for a kernel's structures, which may grow: they are 80 and 24 bytes today.
+/// Room for the kernel's structures, which may grow: they have 80 and 24 bytes today.
 pub(crate) const ROOM: usize = 512;
 /// Room for a notification, aligned for it.
 pub(crate) type Room = [u64; ROOM / 8];
@@ -28,16 +29,16 @@ pub(crate) type Room = [u64; ROOM / 8];
 /// A listener, owned by this process.
 pub struct Listener {
     fd: OwnedFd,
-    /// ADDFD_FLAG_SEND works (5.14); the first use tells.
+    /// Whether ADDFD_FLAG_SEND works (from 5.14); the first use finds out.
     answers_with_descriptor: AtomicBool,
-    /// RECV comes back when the last filtered process has ended.
+    /// Whether RECV returns when the last filtered process has ended.
     waits: bool,
 }
 
-/// Why no listener could be made.
+/// Why no filter was installed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// Another listener watches this process already.
+    /// Another listener supervises this process already.
     #[error(
         "seccomp says EBUSY: another supervisor already listens to this process (a container runtime with a notify \
          profile, or `ashmem run` inside `ashmem run`), and the kernel allows one; use /dev/ashmem as that supervisor \
@@ -64,7 +65,8 @@ pub enum Privileges {
     Keep,
 }
 
-/// Filters the calling thread, and what it will fork and execute, from now on.
+/// seccomp(2): filters the calling thread and all that it forks and executes from now on; returns
+/// the listener.
 ///
 /// # Errors
 /// See [`InstallError`]; nothing is filtered then.
@@ -72,10 +74,11 @@ pub fn install(program: &[Instruction], privileges: Privileges) -> std::result::
     if privileges == Privileges::Renounce {
         rustix::thread::set_no_new_privs(true).map_err(InstallError::NoNewPrivs)?;
     }
-    // SPEC_ALLOW: without it kernels before 5.16 slow a filtered process down against attacks from inside, which a filter
-    // that is no sandbox has no part in.
+    // SPEC_ALLOW: without it kernels before 5.16 slow a filtered process down to protect it from
+    // code inside it, which is no concern of a filter that is no sandbox.
     let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-    // WAIT_KILLABLE_RECV is 5.19's: until then a signal may take a caller out of a call that is being answered.
+    // WAIT_KILLABLE_RECV exists from 5.19 on. Before, a signal may interrupt a call that is being
+    // answered.
     let mut last = Errno::INVAL;
     for flags in [listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, listener] {
         match bpf::install(program, flags) {
@@ -91,10 +94,10 @@ pub fn install(program: &[Instruction], privileges: Privileges) -> std::result::
 }
 
 impl Listener {
-    /// Takes a listener over and asks the kernel for what it can do.
+    /// SECCOMP_GET_NOTIF_SIZES: takes over a listener and finds out what the kernel can do.
     ///
-    /// # Errors
-    /// ENOSYS or EINVAL where the kernel does not know notifications, or puts no descriptor into a caller (before 5.9); EMSGSIZE where its structures outgrew this program.
+    /// ENOSYS or EINVAL: the kernel has no notifications, or cannot put a descriptor into a caller
+    /// (before 5.9). EMSGSIZE: its structures are larger than this program expects.
     pub fn new(fd: OwnedFd) -> Result<Self> {
         let mut sizes = libc::seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
         // SAFETY: the kernel fills the structure, which is as long as it has always been.
@@ -105,24 +108,25 @@ impl Listener {
         if usize::from(sizes.seccomp_notif.max(sizes.seccomp_notif_resp)) > ROOM {
             return Err(Errno::MSGSIZE);
         }
-        // Kernels before 5.9 put no descriptor into anybody; the others know that nobody waits with this id.
+        // Kernels before 5.9 do not know the command; others answer that nobody waits with this id.
         let listener = Self { fd, answers_with_descriptor: AtomicBool::new(true), waits: receiving_ends() };
         let probe = Injection { fd: listener.fd.as_fd(), at: None, close_on_exec: true };
         if listener.add(0, probe, 0) != Err(Errno::NOENT) {
             return Err(Errno::NOSYS);
         }
-        // An older kernel refuses, and answers as well, only slower. The flag is passed by value.
+        // Older kernels refuse the flag, and are only slower. It is passed by value.
         // SAFETY: the command takes no pointer.
         let _ = unsafe { libc::ioctl(listener.fd.as_raw_fd(), SET_FLAGS, SYNC_WAKE_UP) };
         Ok(listener)
     }
 
-    /// The descriptor itself, to keep or to hand on.
+    /// Returns the descriptor.
     pub fn into_inner(self) -> OwnedFd {
         self.fd
     }
 
-    /// As [`Channel::receive`], with the kernel writing into this room of zeros.
+    /// SECCOMP_IOCTL_NOTIF_RECV: as [`Channel::receive`], with the kernel writing into this zeroed
+    /// room.
     pub(crate) fn receive_into(&self, room: &mut Room) -> Result<Option<Request>> {
         // The kernel wants zeros, and may write more than we know of.
         // SAFETY: the buffer is at least as long as the kernel said its structure is.
@@ -180,7 +184,8 @@ impl Channel for Listener {
         let mut room = [0_u64; ROOM / 8];
         // SAFETY: the buffer is aligned for the structure and longer than it.
         unsafe { room.as_mut_ptr().cast::<libc::seccomp_notif_resp>().write(response(id, val, error, flags)) };
-        // SAFETY: the command reads the structure, whose length the kernel told is no more than the buffer's.
+        // SAFETY: the command reads the structure, whose length the kernel told is no more than the
+        // buffer's.
         check(unsafe { libc::ioctl(self.fd.as_raw_fd(), SEND, room.as_ptr()) }).map(drop)
     }
 
@@ -197,17 +202,18 @@ impl Channel for Listener {
     }
 }
 
-/// Whether RECV comes back when the last filtered process has ended, as it does from Linux 6.11 on. Before, it sleeps for
-/// ever, and only poll(2) tells.
+/// Whether RECV returns when the last filtered process has ended, as it does from Linux 6.11 on.
+/// Before, it sleeps for ever, and only poll(2) reports the end.
 fn receiving_ends() -> bool {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 11)
 }
 
-/// The request that a notification tells of.
+/// The request of a notification.
 pub(crate) fn request_in(room: &Room) -> Request {
-    // SAFETY: the room is aligned for the structure, longer than it, and every bit pattern is a valid one.
+    // SAFETY: the room is aligned for the structure, longer than it, and every bit pattern is a
+    // valid one.
     let notification = unsafe { room.as_ptr().cast::<libc::seccomp_notif>().read() };
     Request {
         id: notification.id,

@@ -1,8 +1,9 @@
-//! The system calls the agent looks at: their numbers on each architecture, and a notification's registers as a typed
-//! call.
+//! The system calls that the agent intercepts: their numbers on each architecture, and a
+//! notification's registers as a typed call.
 //!
-//! One table serves three times: [`crate::seccomp::filter`] builds its program from it, [`crate::seccomp::profile`] the rules of a container
-//! runtime, and [`Call::decode`] reads what arrives.
+//! One table has three uses: [`crate::seccomp::filter`] builds its program from it,
+//! [`crate::seccomp::profile`] the rules of a container runtime, and [`Call::decode`] reads
+//! notifications.
 
 use ashmem_core::abi::Caller;
 
@@ -20,7 +21,7 @@ pub enum SyscallKind {
     Open,
     /// openat(2).
     OpenAt,
-    /// openat2(2): the flags lie in memory, out of the filter's sight.
+    /// openat2(2): its flags lie in memory, where the filter cannot read them.
     OpenAt2,
     /// ioctl(2).
     Ioctl,
@@ -87,7 +88,7 @@ pub struct SyscallTable {
     pub calls: &'static [(u32, &'static str, SyscallKind)],
 }
 
-/// Every architecture that is looked at.
+/// Every supported architecture.
 pub const TABLES: &[SyscallTable] = &[
     SyscallTable {
         arch: X86_64,
@@ -187,7 +188,7 @@ pub const TABLES: &[SyscallTable] = &[
 /// `AT_FDCWD` as a call's register holds it, cut to 32 bits.
 pub const CWD: i32 = -100;
 
-/// One call, its registers taken apart. Addresses are in the caller's memory, not yet looked at.
+/// One call with its arguments. Addresses are in the caller's memory, not read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// An open by flags in a register.
@@ -256,7 +257,7 @@ pub enum Call {
         /// `AT_*`.
         flags: u32,
     },
-    /// access(2) and its younger brothers.
+    /// access(2), faccessat(2), faccessat2(2).
     Access {
         /// Directory that a relative path starts from.
         dir: i32,
@@ -323,7 +324,8 @@ pub struct Mmap {
 }
 
 impl Call {
-    /// Reads a notification's registers; `None` for a number no table has, which the filter never sends.
+    /// Decodes a notification's registers; `None` for a number that no table has, which the filter
+    /// never sends.
     pub fn decode(arch: u32, nr: u32, args: &[u64; 6]) -> Option<(Self, Caller)> {
         let table = TABLES.iter().find(|table| table.arch == arch)?;
         let (_, _, kind) = *table.calls.iter().find(|(number, ..)| *number == nr)?;

@@ -1,9 +1,9 @@
-//! What runs beside the loop: relief for a loop that a caller holds up, purging under memory pressure,
-//! memories made ahead, and rest.
+//! Housekeeping thread: replaces a blocked request loop, purges under memory pressure, refills the
+//! memfd pool, sleeps when idle.
 //!
-//! Reading a caller's memory can take as long as the caller likes (userfaultfd, FUSE). A loop that is not back from one
-//! request after [`PATIENCE`] is therefore replaced by a new one; it finishes that request, whenever that is, and ends. So
-//! a caller holds up nobody but itself.
+//! A caller decides how long a read of its memory takes (userfaultfd, FUSE). A loop that has not
+//! returned from one request after [`PATIENCE`] is therefore replaced: it finishes that request,
+//! whenever that is, and ends. So a caller blocks only itself.
 
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -13,15 +13,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::supervisor::Supervisor;
 use crate::supervisor::pressure::{Pressure, Supply, share_of};
 
-/// How long one request may take before another loop takes over: this long, and up to twice this.
+/// How long one request may take before another loop takes over: at least this long, at most twice
+/// as long.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// How often memory is looked at while it is scarce and there is something to purge.
+/// How often available memory is read while it is scarce and pages can be purged.
 const CLOSELY: Duration = Duration::from_millis(20);
-/// After so many ticks of [`PATIENCE`] without a request, what only saves work is let go.
+/// Ticks of [`PATIENCE`] without a request after which caches are dropped.
 const QUIET: u32 = 4;
 
 impl Supervisor {
-    /// Keeps watch until the supervisor ends.
+    /// Runs until the supervisor ends.
     pub(crate) fn housekeep<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         let pressure = Pressure::watch();
         let (mut seen, mut quiet) = (self.takeover().epoch(), 0);
@@ -40,7 +41,7 @@ impl Supervisor {
             if let Some(pool) = self.pool() {
                 pool.fill();
             }
-            // What was slept through counts for nothing.
+            // Time asleep does not count.
             let ticked = !rests && last_tick.elapsed() >= PATIENCE;
             if ticked || rests {
                 last_tick = Instant::now();
@@ -51,7 +52,7 @@ impl Supervisor {
             if epoch != seen {
                 (seen, quiet) = (epoch, 0);
             } else if ticked && self.takeover().replace_if_stuck(epoch) {
-                tracing::debug!("a caller holds its request up: another loop takes over");
+                tracing::debug!("a request is stuck: another loop takes over");
                 scope.spawn(|| self.serve_turn());
             } else if ticked && epoch.is_multiple_of(2) {
                 quiet += 1;
@@ -59,8 +60,8 @@ impl Supervisor {
         }
     }
 
-    /// Forgets the dead, and purges where memory is short or the kernel has `told` of pressure; how closely to go on
-    /// looking, by how much memory there was before.
+    /// Reaps regions, and purges if memory is short or the kernel has `told` of pressure. Returns
+    /// the supply that was found, which decides how soon to look again.
     fn relieve(&self, told: bool) -> Supply {
         let purgeable = self.tenant().purgeable();
         if purgeable == 0 {
@@ -69,8 +70,9 @@ impl Supervisor {
         let supply = Supply::now();
         if told || supply == Supply::Short {
             let purged = self.tenant().purge(share_of(purgeable));
-            tracing::debug!(purged, "pages purged under memory pressure");
-            // What is left cannot be purged (sealed, or held by nobody): to look closely would only cost.
+            tracing::debug!(purged, "purged pages under memory pressure");
+            // The rest cannot be purged (sealed, or without a descriptor): looking closely would
+            // only cost.
             if purged == 0 {
                 return Supply::Plenty;
             }

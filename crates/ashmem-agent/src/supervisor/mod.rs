@@ -1,8 +1,9 @@
-//! The loop: takes requests from an tenant's channels, has them decided, and answers.
+//! The request loop: takes requests from a tenant's channels, has them decided, and answers them.
 //!
-//! A request goes through three steps. What it points to in the caller's memory is read once; the tenant decides, under
-//! its lock, on what was read; what the caller shall find in its memory is written, and the answer sent. The lock is never
-//! held while memory of a caller is touched, which may block for as long as the caller likes (userfaultfd, FUSE).
+//! A request takes three steps. The loop reads once what the request points to in the caller's
+//! memory; the tenant decides, under its lock, on what was read; the loop writes the result into
+//! the caller's memory and sends the answer. The lock is never held while a caller's memory is
+//! touched, because that can block for as long as the caller likes (userfaultfd, FUSE).
 
 mod housekeeping;
 mod observe;
@@ -33,7 +34,7 @@ use ashmem_trace_wire::pipe::RecordWriter;
 
 use crate::trace::{self, TraceSink};
 
-/// Longest path that is looked at; the device's own has less than a quarter of it.
+/// Longest path that is read. The device's own is less than a quarter of it.
 const PATH_LIMIT: usize = 256;
 const F_ADD_SEALS: u32 = libc::F_ADD_SEALS as u32;
 const F_GET_SEALS: u32 = libc::F_GET_SEALS as u32;
@@ -42,18 +43,18 @@ const F_GET_SEALS: u32 = libc::F_GET_SEALS as u32;
 pub struct Supervisor {
     tenant: Mutex<Tenant>,
     channels: Mutex<Vec<Arc<dyn Channel>>>,
-    /// No channel will be added any more.
+    /// No channel is added after the present ones.
     complete: AtomicBool,
     inode_events: OwnedFd,
     wake: OwnedFd,
     takeover: Takeover,
-    /// Told when a request comes while the keeper rests, or the loop ends.
+    /// Signalled when a request arrives while housekeeping sleeps, and when the loop ends.
     activity: OwnedFd,
     resting: AtomicBool,
     ended: Mutex<Option<Result<()>>>,
-    /// Who traces what is answered.
+    /// Where answers are traced.
     trace_sink: Arc<TraceSink>,
-    /// Memories for opens to come, which the keeper makes.
+    /// Memfds for future opens; housekeeping fills it.
     pool: Option<Arc<MemfdPool>>,
 }
 
@@ -80,7 +81,7 @@ impl Supervisor {
         })
     }
 
-    /// The same, with memories made ahead when opens come thick and fast: a few descriptors more while they do.
+    /// A supervisor with a pool of memfds: under many opens it holds some descriptors more.
     ///
     /// # Errors
     /// EMFILE, ENFILE.
@@ -89,19 +90,19 @@ impl Supervisor {
         Ok(Self { pool: Some(pool), ..Self::new(tenant)? })
     }
 
-    /// One more channel of the same tenant; [`Supervisor::run`] sees it at once.
+    /// Adds a channel of the same tenant; [`Supervisor::run`] serves it at once.
     pub fn add(&self, channel: Arc<dyn Channel>) {
         lock(&self.channels).push(channel);
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
-    /// The same for the last one: no other is added after it.
+    /// Adds the last channel: none is added after it.
     pub fn add_last(&self, channel: Arc<dyn Channel>) {
         self.complete.store(true, Ordering::Relaxed);
         self.add(channel);
     }
 
-    /// Tells into this pipe, from now on, of each answer about a region.
+    /// Traces each answer about a region into this pipe from now on.
     pub fn trace(&self, pipe: RecordWriter) {
         self.trace_sink.attach(pipe);
     }
@@ -111,7 +112,7 @@ impl Supervisor {
         lock(&self.channels).is_empty()
     }
 
-    /// The tenant.
+    /// The tenant, locked.
     pub fn tenant(&self) -> MutexGuard<'_, Tenant> {
         lock(&self.tenant)
     }
@@ -153,8 +154,8 @@ impl Supervisor {
         let _ = rustix::io::write(&self.activity, &1_u64.to_ne_bytes());
     }
 
-    /// Lets go of what only saves work; whether the keeper may sleep until something happens: with something to purge it
-    /// goes on looking at the memory. `pulse` is what the loop was last seen at.
+    /// Drops caches. Returns whether housekeeping may sleep until something happens: while pages
+    /// can be purged it continues to watch memory. `epoch` is the last one that it saw.
     pub(crate) fn rest(&self, epoch: u64) -> bool {
         if let Some(pool) = &self.pool {
             pool.clear();
@@ -165,11 +166,11 @@ impl Supervisor {
             tenant.purgeable()
         };
         self.resting.store(purgeable == 0, Ordering::SeqCst);
-        // A request that came meanwhile may not have seen it.
+        // A request that arrived meanwhile may not have seen it.
         purgeable == 0 && self.takeover.epoch() == epoch
     }
 
-    /// Who traces what it answers.
+    /// Where answers are traced.
     pub(crate) fn trace_sink(&self) -> &TraceSink {
         &self.trace_sink
     }
@@ -199,7 +200,8 @@ impl Supervisor {
         }
     }
 
-    /// Serves these channels until one of them hangs up or another is added; whether this loop serves on.
+    /// Serves these channels until one hangs up or another is added. Returns whether this loop
+    /// continues to serve.
     fn serve(&self, channels: &[Arc<dyn Channel>]) -> Result<bool> {
         let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
         polled.extend(channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)));
@@ -232,8 +234,8 @@ impl Supervisor {
         }
     }
 
-    /// Serves the only channel there will be, which waits for its requests by itself, until it hangs up; whether this loop
-    /// serves on.
+    /// Serves the only channel there will be, which waits for its requests itself, until it hangs
+    /// up. Returns whether this loop continues to serve.
     fn serve_only(&self, channel: &Arc<dyn Channel>) -> bool {
         loop {
             match channel.receive() {
@@ -249,7 +251,7 @@ impl Supervisor {
         }
     }
 
-    /// Answers a request that the loop received; whether the loop still serves afterwards.
+    /// Answers a request. Returns whether this loop continues to serve.
     fn take(&self, channel: &Arc<dyn Channel>, request: Request) -> bool {
         self.takeover.run(|| {
             if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
@@ -273,7 +275,7 @@ impl Supervisor {
         let target = Target::new(channel, request.id, request.tid);
         let trace_sink = self.trace_sink.is_on().then(|| (&self.trace_sink, trace::now()));
         let outcome = self.decide(&target, &request);
-        // While the caller waits: what it points to is as it was, and its descriptors are.
+        // The caller still waits, so its memory and its descriptors are unchanged.
         let told = trace_sink.and_then(|(trace_sink, began)| {
             Some((trace_sink, observe::observe(trace_sink, &mut self.tenant(), &target, &request, &outcome, began)?))
         });
@@ -304,11 +306,11 @@ impl Supervisor {
         if let Some((trace_sink, record)) = told {
             trace_sink.answered(record, faulted);
         }
-        // ENOENT: killed, or a signal came first and the call will be made again.
+        // ENOENT: the caller was killed, or a signal interrupted the call, which it makes again.
         if let Err(error) = sent
             && error != Errno::NOENT
         {
-            tracing::warn!(%error, ?request, "an answer was refused");
+            tracing::warn!(%error, ?request, "the kernel refused an answer");
         }
     }
 
@@ -358,8 +360,8 @@ impl Supervisor {
         }
     }
 
-    /// Whether a call that takes a path means the device: by its path where no node lies there, or by a descriptor where
-    /// the path is empty.
+    /// Whether a call with a path means the device: by the path where no node lies there, or by the
+    /// descriptor where the path is empty.
     fn names_device(&self, target: &Target<'_>, dir: i32, path: u64, flags: u32) -> bool {
         let by_descriptor = flags & libc::AT_EMPTY_PATH as u32 != 0 && self.tenant().is_region(target, dir);
         let by_path = !self.tenant().device.has_node();
@@ -386,7 +388,8 @@ impl Supervisor {
         /// `struct open_how`: flags, mode, resolve.
         const SIZE: usize = 24;
         let mut bytes = [0; SIZE];
-        // What is larger or smaller, or asks for RESOLVE_*, is left to the kernel: its open ends at the node.
+        // A structure of another size, or one with RESOLVE_*, is left to the kernel: its open ends
+        // at the node.
         if size != SIZE as u64 || target.read(how, &mut bytes).is_err() || bytes[8..] != [0; 16] {
             return Outcome::CONTINUE;
         }

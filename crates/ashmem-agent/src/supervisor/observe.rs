@@ -1,4 +1,4 @@
-//! What whoever traces is told of a request.
+//! What a tracer is told of a request.
 
 use ashmem_core::abi::Request as Ioctl;
 
@@ -14,7 +14,7 @@ use ashmem_trace_wire::record::{EventKind, Record, RegionInfo};
 
 use crate::trace::TraceSink;
 
-/// What is to be told of a request that was decided, before its caller goes on; `began` is when it came.
+/// The record of a request that was decided and not yet answered; `began` is when it arrived.
 pub(crate) fn observe(
     sink: &TraceSink,
     tenant: &mut Tenant,
@@ -68,7 +68,7 @@ pub(crate) fn observe(
     Some(Record { mono_ns: began, tenant, duration_ns: Some(0), caller, kind, region, result, lost: 0 })
 }
 
-/// The region of this memory, as it is now.
+/// The region of this inode, as it is now.
 fn region_of(tenant: &mut Tenant, inode: u64) -> Option<RegionInfo> {
     let key = tenant.table().find(inode)?;
     let (region, _) = tenant.table().region(key)?;

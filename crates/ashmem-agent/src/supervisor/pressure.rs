@@ -1,40 +1,43 @@
 //! Memory pressure: when unpinned pages go.
 //!
-//! The kernel's own driver purges when memory is reclaimed. A supervisor looks at MemAvailable while there is anything to
-//! purge, the closer the less there is. And it is told by pressure stall information (`/proc/pressure/memory`), where the
-//! kernel has it and lets this user ask: of programs that wait for memory while the system has some, as behind a cgroup's
-//! limit. That alone is not enough: where nothing else can be reclaimed, as without swap, nobody waits for long before
-//! the kernel kills.
+//! The kernel's own driver purges when the kernel reclaims memory. A supervisor reads MemAvailable
+//! instead while pages can be purged, and the more often the less there is. Pressure stall
+//! information (`/proc/pressure/memory`), where the kernel has it and allows this user to ask, also
+//! tells it of programs that wait for memory although the system has some, as behind a cgroup's
+//! limit. Stall information alone is not enough: where nothing else can be reclaimed, as without
+//! swap, no program waits long before the OOM killer acts.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ashmem_proc::system;
 use rustix::fs::{Mode, OFlags};
 
-/// Tasks stalled for 150 ms within 2 s. Users without CAP_SYS_RESOURCE may only ask for whole multiples of 2 s.
+/// Tasks stalled for 150 ms within 2 s. Users without CAP_SYS_RESOURCE may only ask for whole
+/// multiples of 2 s.
 const TRIGGER: &[u8] = b"some 150000 2000000\0";
-/// Memory is short when less than this part of it is available: the kernel's own watermarks are not far then.
+/// Memory is short when less than this part of it is available: the kernel's own watermarks are not
+/// far then.
 const SHORT: u64 = 16;
-/// And is looked at closely when less than this part is.
+/// Memory is scarce when less than this part of it is available.
 const SCARCE: u64 = 4;
-/// At each sign of pressure this part of what can be purged goes.
+/// The part of the purgeable pages that each purge takes.
 const PART: u64 = 4;
-/// And no fewer pages than this.
+/// The fewest pages that a purge takes.
 const LEAST: u64 = 4096;
 
-/// What tells of memory pressure.
+/// The source of memory pressure events.
 pub(crate) struct Pressure {
     trigger: Option<OwnedFd>,
 }
 
 impl Pressure {
-    /// Asks the kernel to tell.
+    /// Asks the kernel for pressure events.
     pub(crate) fn watch() -> Self {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let trigger = rustix::fs::open("/proc/pressure/memory", flags, Mode::empty())
             .and_then(|file| rustix::io::write(&file, TRIGGER).map(|_| file));
         if let Err(error) = &trigger {
-            tracing::debug!(%error, "no pressure stall information: MemAvailable alone is looked at");
+            tracing::debug!(%error, "no pressure stall information: only MemAvailable is read");
         }
         Self { trigger: trigger.ok() }
     }
@@ -71,7 +74,7 @@ impl Supply {
     }
 }
 
-/// How many pages to purge of so many that can be.
+/// How many of the purgeable pages to purge now.
 pub(crate) fn share_of(purgeable: u64) -> u64 {
     (purgeable / PART).max(LEAST)
 }

@@ -1,22 +1,22 @@
-//! Which loop serves: one that a caller holds up is replaced.
+//! Takeover: a request loop that is stuck in one request is replaced by a new one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Loops that callers may hold up at once; who wants more holds up its own tenant.
+/// Loops that may be stuck at once. A tenant that holds up more holds up only itself.
 const MOST: u64 = 64;
 
-/// What the loop that serves is at.
+/// What the loop is doing, and how many loops are stuck.
 #[derive(Default)]
 pub(crate) struct Takeover {
-    /// Moves with each begin and each end of a request, and is odd in between. Who moves it on from there decides whether the
-    /// loop came back or was replaced.
+    /// Rises when a request begins and when it ends, and is odd in between. The thread that raises
+    /// it at the end decides: the loop returned, or it was replaced.
     epoch: AtomicU64,
-    /// Loops that are held up.
+    /// Loops that are stuck.
     stuck: AtomicU64,
 }
 
 impl Takeover {
-    /// Runs one request; whether the loop still serves afterwards.
+    /// Runs one request. Returns whether this loop continues to serve.
     pub(crate) fn run(&self, request: impl FnOnce()) -> bool {
         let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
         request();
@@ -27,7 +27,7 @@ impl Takeover {
         false
     }
 
-    /// What the loop is at: odd, with a request; it never comes to the same again.
+    /// The current epoch: odd during a request, and never the same twice.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::SeqCst)
     }
@@ -36,12 +36,13 @@ impl Takeover {
         self.epoch.compare_exchange(epoch, epoch + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Takes the request in hand for held up, if it still is the one of this pulse; whether a new loop is due.
+    /// Replaces the loop if it is still in the request of this epoch. Returns whether the caller
+    /// must start a new loop.
     pub(crate) fn replace_if_stuck(&self, epoch: u64) -> bool {
         if epoch.is_multiple_of(2) || self.stuck.load(Ordering::Relaxed) >= MOST {
             return false;
         }
-        // First, for the loop may come back at once.
+        // Counted first: the loop may return at any moment.
         self.stuck.fetch_add(1, Ordering::Relaxed);
         let handed = self.advance(epoch);
         if !handed {

@@ -1,36 +1,36 @@
-//! The descriptors that this process may keep only to save work.
+//! The descriptors that this process may hold as caches.
 //!
-//! They run out for all tenants at once, and without one no caller's descriptor can be looked at: its ioctl would go on to
-//! the kernel, which does not know it. So what all tenants keep together stays well below the limit (RLIMIT_NOFILE), and
-//! who gets no allowance works without.
+//! All tenants share one limit (RLIMIT_NOFILE). Without a free descriptor no caller's descriptor
+//! can be inspected, and its ioctl would continue to the kernel, which does not know it. So all
+//! caches together stay well below the limit, and a cache that gets no budget does without.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ashmem_proc::system;
 
-/// What one tenant's work takes beside: its own descriptors, and those of the request in hand.
+/// Descriptors that one tenant needs besides: its own, and those of the current request.
 const NEEDED: usize = 16;
 /// The limit where it cannot be read: the usual one.
 const USUAL: usize = 1024;
 
-/// How many are kept.
+/// How many caches hold.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
-/// How many may be. Read from `/proc`, as a confined agent may.
+/// How many they may hold. Read from `/proc`, as the sandboxed agent may.
 static MOST: LazyLock<usize> = LazyLock::new(|| {
     let limits = std::fs::read("/proc/self/limits").unwrap_or_default();
     most(limit_in(&limits))
 });
 
-/// The right to keep one descriptor, for as long as this lives.
+/// The right to hold one descriptor, for as long as this lives.
 pub(crate) struct FdBudget(());
 
 impl FdBudget {
-    /// One, if there is any left.
+    /// Takes a budget of one descriptor, if any is left.
     pub(crate) fn take() -> Option<Self> {
         let one_more = |kept: usize| (kept < *MOST).then_some(kept + 1);
         let taken = KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        // Made only where one was taken, for what is dropped gives one back.
+        // Constructed only if one was taken: dropping it gives one back.
         taken.ok().map(|_| Self(()))
     }
 }

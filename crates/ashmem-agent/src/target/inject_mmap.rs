@@ -1,12 +1,14 @@
-//! Another call in a caller's stead.
+//! inject_mmap: makes a thread call mmap in place of the call that it made.
 //!
-//! A private mapping of a region is fresh zeros, whatever the region holds (MMAP-12). The kernel's own mmap of a memfd shows
-//! the content instead, an answer cannot make a mapping, and the arguments of a call that goes on cannot be changed. So
-//! the caller is stopped on its way out of the refused call (ptrace), makes the same mmap once more, of anonymous memory,
-//! and goes on with that one's result.
+//! A private mapping of a region shows zeros, whatever the region holds (MMAP-12). The kernel's own
+//! mmap of a memfd shows the content, an answer cannot create a mapping, and the arguments of a
+//! continued call cannot be changed. So the supervisor stops the caller with ptrace as it leaves
+//! the refused call, has it make the same mmap once more with anonymous memory, and lets it
+//! continue with that result.
 //!
-//! Only for such mappings; they are rare. Where the caller may not be traced, because a debugger has it already, or where
-//! the processor is not known here, the kernel maps the memfd privately: right as long as the region is empty.
+//! Only such mappings need this; they are rare. If the caller cannot be traced (a debugger has it,
+//! or the architecture is not supported), the kernel maps the memfd privately, which is correct
+//! while the region is empty.
 
 use rustix::io::{Errno, Result};
 
@@ -20,15 +22,15 @@ use crate::seccomp::syscalls::Mmap;
 pub(crate) fn map_anonymous(channel: &dyn Channel, request: &Request, call: Mmap) -> Result<()> {
     match processor::Stopped::begin(request.tid) {
         Ok(mut caller) => {
-            // What it sees should it not come to the second call.
+            // The result if the second call is not made.
             channel.answer(request.id, Answer::Errno(Errno::NOMEM))?;
             if let Err(error) = caller.call_anonymous(request.arch, call) {
-                tracing::warn!(%error, tid = request.tid, "a private mapping could not be made");
+                tracing::warn!(%error, tid = request.tid, "making a private mapping failed: the caller got ENOMEM");
             }
             Ok(())
         }
         Err(error) => {
-            tracing::debug!(%error, tid = request.tid, "a caller may not be traced: its private mapping shows content");
+            tracing::debug!(%error, tid = request.tid, "the caller cannot be traced: its private mapping shows the region's content");
             channel.answer(request.id, Answer::Continue)
         }
     }
@@ -43,7 +45,8 @@ mod processor {
 
     const SET_OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD;
     const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
-    /// `syscall` and `int 0x80` alike. The C library's `sysenter` on 32 bits returns behind an `int 0x80`.
+    /// `syscall` and `int 0x80` alike. The C library's `sysenter` on 32 bits returns behind an `int
+    /// 0x80`.
     const INSTRUCTION: u64 = 2;
     const MAP_PRIVATE: u64 = libc::MAP_PRIVATE as u64;
     const MAP_ANONYMOUS: u64 = libc::MAP_ANONYMOUS as u64;
@@ -57,7 +60,7 @@ mod processor {
     const MMAP: u64 = 9;
     const MMAP2_I386: u64 = 192;
 
-    /// A thread that stops when it comes out of the call it is in, and goes on when this is dropped.
+    /// A thread that stops when it leaves its current call, and continues when this is dropped.
     pub(super) struct Stopped {
         tid: i32,
     }
@@ -72,12 +75,12 @@ mod processor {
             Ok(stopped)
         }
 
-        /// Has the thread call mmap once more, without a descriptor.
+        /// Makes the thread call mmap once more, without a descriptor.
         pub(super) fn call_anonymous(&mut self, arch: u32, call: Mmap) -> Result<()> {
             self.wait()?;
             let mut mask = 0_u64;
             self.signal_mask(libc::PTRACE_GETSIGMASK, &mut mask)?;
-            // A signal would be one more stop; it waits until the thread goes on.
+            // A signal would be one more stop: it waits until the thread continues.
             self.signal_mask(libc::PTRACE_SETSIGMASK, &mut { u64::MAX })?;
             let result = self.call_once(arch, call);
             self.signal_mask(libc::PTRACE_SETSIGMASK, &mut mask)?;
@@ -148,7 +151,8 @@ mod processor {
 
     impl Drop for Stopped {
         fn drop(&mut self) {
-            // A thread that is not stopped cannot be let go of: so it is after an answer that it did not get.
+            // PTRACE_DETACH needs a stopped thread; after an answer that it did not get the thread
+            // runs.
             if ptrace(libc::PTRACE_DETACH, self.tid, 0, 0) == Err(Errno::SRCH) && self.wait().is_ok() {
                 let _ = ptrace(libc::PTRACE_DETACH, self.tid, 0, 0);
             }
@@ -156,7 +160,8 @@ mod processor {
     }
 
     fn ptrace(request: libc::c_uint, tid: i32, address: usize, data: usize) -> Result<()> {
-        // SAFETY: what `data` points to lives in the callers above and is as long as each request wants.
+        // SAFETY: what `data` points to lives in the callers above and is as long as each request
+        // wants.
         let got = unsafe { libc::ptrace(request, tid, address, data) };
         check(got as i32).map(drop)
     }

@@ -1,7 +1,8 @@
-//! The calling thread, seen from outside: its memory, its descriptors, its rights.
+//! The calling thread, accessed from outside: its memory, its descriptors, its rights.
 //!
-//! Everything here is found by the thread's number, which may have been given to another thread meanwhile: what was read
-//! counts only if [`crate::notification::Channel::is_waiting`] holds afterwards, and [`Target`] asks it where that matters.
+//! A thread is found by its number, which may belong to another thread by now: what was read is
+//! valid only if [`crate::notification::Channel::is_waiting`] holds afterwards. [`Target`] checks
+//! that where it matters.
 
 pub(crate) mod fd_budget;
 pub(crate) mod inject_mmap;
@@ -21,19 +22,20 @@ use crate::sys::last_errno;
 
 /// `PIDFD_THREAD`, from 6.9: a thread's own descriptor table, which may differ from its leader's.
 const PIDFD_THREAD: u32 = libc::PIDFD_THREAD;
-/// Handles that one tenant keeps at most: one for each thread that called lately.
+/// Handles that one tenant caches at most, one for each thread that called recently.
 const HANDLES: usize = 256;
-/// A page of the smallest size there is: memory is readable or not in units of at least this many bytes.
+/// A page of the smallest size there is: memory is readable or not in units of at least this many
+/// bytes.
 const PAGE: u64 = 4096;
 
-/// Handles of the threads that called lately.
+/// Cached handles of the threads that called recently.
 #[derive(Default)]
 pub struct Threads {
     handles: HashMap<i32, (OwnedFd, FdBudget)>,
 }
 
 impl Threads {
-    /// Forgets every handle; none is needed, each saves some work.
+    /// Drops every handle; each is only a cache.
     pub fn clear(&mut self) {
         self.handles.clear();
     }
@@ -48,8 +50,9 @@ impl Threads {
         self.handles.is_empty()
     }
 
-    /// A copy of a thread's descriptor. A thread's number may have been given to another thread before it was looked up
-    /// here: `is_meant` is asked afterwards, and says whether the thread that was meant still bears it.
+    /// A copy of a thread's descriptor. The number may have passed to another thread before the
+    /// handle was opened: `is_meant` is called afterwards, and returns whether it is still the
+    /// intended thread.
     ///
     /// # Errors
     /// EBADF: it has none of this number. EPERM: it may not be looked at. ESRCH: it is gone.
@@ -82,7 +85,8 @@ impl Threads {
 
 struct Handle {
     handle: OwnedFd,
-    /// It ends when this thread ends, and not only with its process: no other thread of the number can be mistaken for it.
+    /// It refers to this thread, not only to its process: no later thread with this number can be
+    /// mistaken for it.
     is_exact: bool,
 }
 
@@ -101,9 +105,10 @@ impl Handle {
     }
 }
 
-/// A descriptor of the same file, where a sandbox around the supervisor forbids to copy the thread's own. Docker's default
-/// profile does. Opened anew only where that does nothing else: memfds and the null device, in the mode that the thread's
-/// has; anything else can be looked at and not used.
+/// A descriptor of the same file, where a sandbox around the supervisor forbids pidfd_getfd, as
+/// Docker's default profile does. A file is reopened only where that has no side effect: memfds and
+/// the null device, in the mode of the thread's descriptor. Others are opened with O_PATH, to
+/// inspect only.
 fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
     let looking = rustix::fs::open(format!("/proc/{tid}/fd/{fd}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| if error == Errno::NOENT { Errno::BADF } else { error })?;
@@ -112,7 +117,7 @@ fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
     if flags.contains(OFlags::PATH) || !is_null && !link_of(&looking)?.starts_with(b"/memfd:") {
         return Ok(looking);
     }
-    // Of what was looked at: the thread's number may lead elsewhere by now.
+    // Through our own descriptor: the thread's number may refer to another thread by now.
     let kept = flags & (OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK);
     rustix::fs::open(format!("/proc/self/fd/{}", looking.as_raw_fd()), kept | OFlags::CLOEXEC, Mode::empty())
 }
@@ -163,8 +168,8 @@ impl<'a> Target<'a> {
         if got == want { Ok(()) } else { Err(Errno::FAULT) }
     }
 
-    /// Reads a string without its NUL, at most `limit` bytes of it; what lies behind the NUL is not touched, so that a
-    /// string may end just before memory that is not there (NAME-05).
+    /// Reads a string without its NUL, at most `limit` bytes. Memory behind the NUL is not touched,
+    /// so a string may end just before unmapped memory (NAME-05).
     ///
     /// # Errors
     /// Those of [`Target::read`].
@@ -179,7 +184,7 @@ impl<'a> Target<'a> {
         Ok(string)
     }
 
-    /// Writes memory that the caller itself could write, and no other.
+    /// Writes to memory that the caller itself could write.
     ///
     /// # Errors
     /// EFAULT: not writable. Others as for [`Target::read`].
@@ -198,8 +203,8 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Reads until `enough`, or up to the first page that cannot be read. A call of its own for each page: within one,
-    /// the kernel may give up a whole vector for its last byte.
+    /// Reads until `enough`, or up to the first page that cannot be read. It makes one call for
+    /// each page: in a vector of several the kernel may fail as a whole for the last byte.
     fn read_some(&self, address: u64, buffer: &mut [u8], enough: impl Fn(&[u8]) -> bool) -> Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
@@ -219,7 +224,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Reads a thread's memory into this buffer, in one call; how many bytes it were.
+/// process_vm_readv(2): reads a thread's memory into this buffer; returns how many bytes were read.
 pub(crate) fn read_memory(tid: i32, address: u64, buffer: &mut [u8]) -> Result<usize> {
     let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let remote = libc::iovec { iov_base: address as *mut _, iov_len: buffer.len() };
@@ -270,7 +275,7 @@ fn status_flags(tid: i32, fd: RawFd) -> Result<OFlags> {
     fdinfo::flags(&bytes[..got]).map(OFlags::from_bits_retain).ok_or(Errno::SRCH)
 }
 
-/// What a descriptor of ours refers to, as `/proc` shows it.
+/// readlink(2) of one of this process's own descriptors.
 pub(crate) fn link_of(fd: impl AsFd) -> Result<Vec<u8>> {
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     Ok(rustix::fs::readlink(path, Vec::new())?.into_bytes())

@@ -1,15 +1,17 @@
 //! LXC's own policies, version 2: a line for the version, one for the default, and a rule a line.
 //!
-//! Our rules stand between two comments at the end, and a line that they replace stays as a comment: so they are found
-//! again, and taken out before they are put in.
+//! Our rules stand between two comments at the end, and a line that they replace stays as a
+//! comment: so they are found again, and taken out before they are put in.
 //!
-//! LXC's own child still runs under the policy for a while before it becomes the container's first program, and nobody
-//! answers it before that: a call of its own that is notified stops the start for good. It opens `/dev/null` for reading
-//! and writing, and looks at the status of its descriptors. So here
+//! LXC's own child still runs under the policy for a while before it becomes the container's first
+//! program, and nobody answers it before that: a call of its own that is notified stops the start
+//! for good. It opens `/dev/null` for reading and writing, and looks at the status of its
+//! descriptors. So here
 //!
-//! - opens are not notified: they end at the node, which the first ioctl, mmap or fstat turns into a region;
-//! - of the calls that show a descriptor's status only fstat is, which is what Android's C library uses, and not that
-//!   either where the host's C library has LXC call it: [`Fstat`].
+//! - opens are not notified: they end at the node, which the first ioctl, mmap or fstat turns into
+//!   a region;
+//! - of the calls that show a descriptor's status only fstat is, which is what Android's C library
+//!   uses, and not that either where the host's C library has LXC call it: [`Fstat`].
 
 use super::{Error, NOTIFY_BY_DEFAULT, NOTIFY_ON_WRITE, Rule, check_needed, complement, rules};
 use crate::seccomp::filter::{Fidelity, Test};
@@ -31,8 +33,8 @@ pub enum Fstat {
 }
 
 impl Fstat {
-    /// What this host's LXC allows, by the C library it runs with: glibc from 2.33 to 2.38 asks by newfstatat instead,
-    /// every other asks by fstat.
+    /// What this host's LXC allows, by the C library it runs with: glibc from 2.33 to 2.38 asks by
+    /// newfstatat instead, every other asks by fstat.
     pub fn of_host() -> Self {
         let answer = std::process::Command::new("getconf").arg("GNU_LIBC_VERSION").output();
         answer.map_or(Self::Left, |answer| Self::of_libc(&String::from_utf8_lossy(&answer.stdout)))

@@ -1,11 +1,13 @@
-//! The filter as rules in a container runtime's own seccomp policy: [`oci`] for profiles in JSON, [`lxc`] for LXC's.
+//! The filter as rules in a container runtime's own seccomp policy: [`oci`] for profiles in JSON,
+//! [`lxc`] for LXC's.
 //!
-//! Runtimes write their filters with libseccomp, where a rule names a call and compares arguments. Two things follow. A
-//! call that the policy allows as a whole must be taken apart, for libseccomp drops a narrower rule beside a broader one:
-//! where the rule's bits are as we want them it is notified, and every way in which one of them differs stays allowed. And
-//! a call that the policy denies stays denied: an answer of ours must not give what the policy withholds.
+//! Runtimes make their filters with libseccomp, where a rule names a call and compares arguments.
+//! Two things follow. A call that the policy allows as a whole must be split, because libseccomp
+//! drops a narrower rule beside a broader one: it is notified where the bits of the test match, and
+//! stays allowed in every way in which one of them differs. And a call that the policy denies stays
+//! denied: an answer of ours must not grant what the policy withholds.
 //!
-//! Rules are made by name for all architectures at once, so one name has one test: that of the 64-bit call.
+//! A rule holds for all architectures at once, so one name has one test: that of the 64-bit call.
 
 pub mod lxc;
 pub mod oci;
@@ -22,10 +24,10 @@ pub struct Rule {
     pub test: Test,
 }
 
-/// Why a policy is left as it is.
+/// Why a policy was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is not written as it should be.
+    /// It cannot be parsed.
     #[error("this is no {what}: {why}")]
     Malformed {
         /// What was expected.
@@ -37,9 +39,11 @@ pub enum Error {
     #[error("{0}")]
     Refused(&'static str),
     /// Another supervisor listens already.
-    #[error("the policy already notifies another supervisor ({0}), and a container has one: take its rules out first")]
+    #[error(
+        "the policy already notifies another supervisor ({0}), and a container can have only one: remove its rules first"
+    )]
     Taken(String),
-    /// The device cannot be had under it.
+    /// The device cannot work under it.
     #[error("the policy denies {0}, which stays denied; without that call there is no /dev/ashmem: allow it first")]
     Denied(&'static str),
 }
@@ -47,7 +51,7 @@ pub enum Error {
 const NOTIFY_BY_DEFAULT: &str = "the policy's default action is notify, which every runtime refuses: the handing over of the listener itself would wait for an answer; give it another default";
 const NOTIFY_ON_WRITE: &str = "the policy notifies write, which every runtime refuses: the handing over of the listener itself would wait for an answer; take that rule out";
 
-/// What a container needs at least: one name of each group must be notified.
+/// The calls without which the device cannot work: one name of each group must be notified.
 const NEEDED: [&[&str]; 2] = [&["ioctl"], &["mmap", "mmap2"]];
 
 /// The rules for a container in which a node lies at `/dev/ashmem`.
@@ -64,7 +68,8 @@ pub fn rules(fidelity: Fidelity) -> Vec<Rule> {
     rules
 }
 
-/// What is left of all calls when those that pass this test are taken out: one test a bit, of which at least one holds.
+/// The complement of a test: tests of one bit each, of which at least one holds for every call that
+/// does not pass it.
 fn complement(test: Test) -> impl Iterator<Item = Test> {
     (0..u32::BITS).map(|bit| 1 << bit).filter(move |bit| test.mask & bit != 0).map(move |bit| Test {
         arg: test.arg,
@@ -73,7 +78,7 @@ fn complement(test: Test) -> impl Iterator<Item = Test> {
     })
 }
 
-/// Whether all that is needed is among the calls that were given a rule.
+/// Checks that every needed call was given a rule.
 fn check_needed(noted: impl Fn(&str) -> bool) -> Result<(), Error> {
     match NEEDED.iter().find(|names| !names.iter().any(|name| noted(name))) {
         Some(names) => Err(Error::Denied(names[0])),

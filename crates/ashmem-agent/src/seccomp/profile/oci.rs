@@ -1,5 +1,6 @@
-//! Seccomp profiles in JSON: runtime-spec's `linux.seccomp`, alone or inside a bundle's `config.json`, and the form that
-//! Docker, podman and containerd read, which knows conditions besides.
+//! Seccomp profiles in JSON: runtime-spec's `linux.seccomp`, alone or inside a bundle's
+//! `config.json`, and the form that Docker, podman and containerd read, which knows conditions
+//! besides.
 //!
 //! What is not ours is kept as it was, in its order.
 
@@ -19,8 +20,8 @@ pub const EMPTY: &str = r#"{
   "syscalls": []
 }"#;
 
-/// Adds the agent's rules to a profile, and the socket where it waits for listeners. Of a whole `config.json` the seccomp
-/// section is changed, and the node mounted.
+/// Adds the agent's rules to a profile, and the socket where it waits for listeners. Of a whole
+/// `config.json` the seccomp section is changed, and the node mounted.
 ///
 /// # Errors
 /// See [`Error`].
@@ -90,7 +91,8 @@ fn apply(entries: &mut Vec<Value>, rule: Rule, default: &str) {
     }
     let whole: Vec<usize> = (0..entries.len()).filter(|at| named(&entries[*at]) && !has_args(&entries[*at])).collect();
     if whole.is_empty() {
-        // Not mentioned, or only where its arguments are such and such: those rules stand, and the rest is the default's.
+        // Not mentioned, or only where its arguments are such and such: those rules stand, and the
+        // rest is the default's.
         if RUNNING.contains(&default) {
             entries.push(json!({ "names": [rule.name], "action": NOTIFY, "args": args(rule.test) }));
         }
@@ -165,8 +167,8 @@ fn take_name_out(entry: &mut Value, name: &str) {
     }
 }
 
-/// Binds the null device to `/dev/ashmem`: path lookups end there, and an open that is not notified holds something
-/// harmless until its first ioctl.
+/// Binds the null device to `/dev/ashmem`: path lookups end there, and an open that is not notified
+/// holds something harmless until its first ioctl.
 fn mount_node(config: &mut Value) {
     const NODE: &str = "/dev/ashmem";
     if config.get("mounts").is_none_or(Value::is_null) {
