@@ -32,16 +32,17 @@ use clap::{Args, ValueEnum};
 /// The exit status where the program was not started because of us.
 const NOT_STARTED: u8 = 125;
 
-/// How often it is seen whether the containers that are watched are still there.
+/// How often to check whether the watched containers still exist.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Show each call to ashmem as it happens: who, what, the result, how long
 ///
-/// One line a call: time, process (with its number inside its container), region, operation with its arguments, result,
-/// duration. With PROGRAM it starts one and follows all that it starts; otherwise it watches the processes named, or all.
+/// Prints one line for each call: time, process (with its number inside its container), region, operation with its
+/// arguments, result, duration. With PROGRAM it starts that and follows all its descendants; otherwise it watches the named
+/// processes, or all.
 #[derive(Args)]
 #[command(after_help = "\
-Where the events come from (--source):
+Sources of events (--source):
   module    the kernel module's tracepoints, read through tracefs, in a trace instance of our own: needs root
   agent     the supervisor of `ashmem run`: needs no rights; PROGRAM runs as under `ashmem run`. Without PROGRAM the
             containers of `ashmem agent`: needs root, or to be the agent's user
@@ -70,7 +71,7 @@ pub(crate) struct Arguments {
     /// Only calls that failed
     #[arg(long)]
     fail_only: bool,
-    /// Sums at the end instead of lines: by operation and by process
+    /// Totals at the end instead of lines: by operation and by process
     #[arg(short = 'c', long)]
     summary: bool,
     /// One JSON object a line
@@ -79,13 +80,13 @@ pub(crate) struct Arguments {
     /// Write here instead of to standard error (with PROGRAM) or standard output; *.pftrace is written for Perfetto
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What sees the events
+    /// The source of the events
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
     source: Choice,
-    /// Where `ashmem agent` listens: its socket for OCI runtimes
+    /// The socket of `ashmem agent` for OCI runtimes
     #[arg(long, value_name = "unix:PATH", default_value = "unix:/run/ashmem/agent.sock", conflicts_with = "command")]
     agent: Address,
-    /// Kernel memory for events that are not read yet, for each processor
+    /// Kernel memory for unread events, for each processor
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
     buffer: usize,
     /// The program and its arguments
@@ -138,7 +139,7 @@ impl Arguments {
                 signals.drain();
                 if let Some(child) = &mut program {
                     if signals.take_end() {
-                        // Nothing is left to tell where it has ended already.
+                        // If the program has ended already, the signal has no receiver.
                         let _ = rustix::process::kill_process(
                             rustix::process::Pid::from_child(child),
                             rustix::process::Signal::TERM,
@@ -168,7 +169,7 @@ impl Arguments {
             Err(error) => eprintln!("ashmem: {error}"),
         }
         if let Some(child) = &mut program {
-            // Where nothing more can be written it goes on untraced.
+            // If writing has failed, the program continues untraced.
             let status = match ended {
                 Some(status) => status,
                 None => child.wait().context("waiting for the program")?,
@@ -181,7 +182,7 @@ impl Arguments {
     fn source(&self, watched: &[Watched], has_program: bool) -> Result<Traced> {
         let processes = || {
             if has_program {
-                // What this process starts is followed, because this one is.
+                // This process is followed, and so are its children.
                 Processes::following([std::process::id() as i32])
             } else if watched.is_empty() {
                 Processes::all()
@@ -215,11 +216,11 @@ impl Arguments {
         let agent = AgentSource::attached(self.agent.path(), roots).map_err(|error| {
             let next = match &error {
                 AttachError::Socket(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    "it tells only root and the user it runs as"
+                    "only root and the agent's own user may trace it"
                 }
                 _ => {
-                    "where `ashmem agent` serves containers, `--agent unix:PATH` names its --oci; a program of your own is \
-                     given after `--`"
+                    "if `ashmem agent` serves containers, give its --oci socket as `--agent unix:PATH`; to trace a program of \
+                     your own, give it after `--`"
                 }
             };
             anyhow::anyhow!("no agent to trace at {}: {error}; {next}", self.agent)
@@ -261,13 +262,13 @@ impl Arguments {
     }
 }
 
-/// What sees the events, and what stands before the program's own words.
+/// The source of events, and the command that runs the program.
 struct Traced {
     source: Box<dyn EventSource>,
     before: Option<UnderAgent>,
 }
 
-/// `ashmem run`, with the pipe into which it tells.
+/// `ashmem run`, with the pipe into which it traces.
 struct UnderAgent {
     words: Vec<OsString>,
     /// Closed once the program has started: the pipe ends with its supervisor.
@@ -282,7 +283,7 @@ impl Traced {
     fn under_agent() -> Result<Self> {
         let making = "making a pipe";
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context(making)?;
-        // For `ashmem run` to have, which gives it to nobody.
+        // `ashmem run` inherits it, and gives it to no other process.
         rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::empty()).context(making)?;
         let own = std::env::current_exe().context("finding this program's own path")?;
         let tap = writer.as_raw_fd().to_string();
@@ -318,8 +319,8 @@ fn tell_losses(told: Totals, source: Source) {
     if told.lost != 0 || told.uncounted {
         let more = if told.uncounted { " or more" } else { "" };
         let why = match source {
-            Source::Agent => "they came faster than they could be written, or the agent was away",
-            _ => "the kernel's buffer was full; --buffer KIB makes it larger",
+            Source::Agent => "they came faster than they could be written, or the agent restarted",
+            _ => "the kernel's buffer was full: make it larger with --buffer KIB",
         };
         eprintln!("ashmem: {} events{more} were lost, {} were seen: {why}", told.lost, told.events);
     }

@@ -35,9 +35,9 @@ impl Census {
         let count = |what: fn(&CensusRegion) -> bool| self.regions.iter().filter(|region| what(region)).count();
         if self.unseen_processes > 0 {
             let whose = if rustix::process::geteuid().is_root() {
-                "may not be looked at, even by this root: run it on the host, outside containers and user namespaces"
+                "skipped: permission denied even to this root; run it on the host, outside containers and user namespaces"
             } else {
-                "are other users' and were not looked at: run it as root to see what they hold"
+                "skipped: they are other users'; run it as root to see what they hold"
             };
             let all = self.processes + self.unseen_processes;
             limits.push(format!("{} of {all} processes {whose}", self.unseen_processes));
@@ -45,14 +45,15 @@ impl Census {
         let blind = count(|region| region.size.is_none());
         if blind > 0 {
             limits.push(format!(
-                "size and memory of {blind} regions are unknown, which are mapped and held by no descriptor: root (or \
-                 CAP_CHECKPOINT_RESTORE) sees them too"
+                "size and memory unknown for {blind} regions that are mapped but not open: only root (or \
+                 CAP_CHECKPOINT_RESTORE) can read them"
             ));
         }
         let by_agent = count(|region| region.kind == RegionKind::Agent && region.pages.is_none());
         if by_agent > 0 {
             limits.push(format!(
-                "mask and pins of {by_agent} regions under `ashmem run` or `ashmem agent` are known to their supervisor alone"
+                "mask and pin state unknown for {by_agent} regions of `ashmem run` or `ashmem agent`: only their \
+                 supervisor has them"
             ));
         }
         limits

@@ -79,7 +79,7 @@ impl Listing<'_> {
         let name = if region.name.is_empty() { "-".to_owned() } else { region.name.to_string() };
         writeln!(out, "{}", line(row, &name))?;
         if region.is_unmapped() {
-            let mark = "held by a descriptor, mapped nowhere";
+            let mark = "possible leak: open but not mapped by any process";
             if self.in_colour { writeln!(out, "    {WARN}{mark}{PLAIN}")? } else { writeln!(out, "    {mark}")? }
         }
         region.holders.iter().try_for_each(|holder| writeln!(out, "    {}", who(holder)))

@@ -60,6 +60,9 @@ pub enum Error {
     /// The socket broke.
     #[error("reading from the runtime: {0}")]
     Socket(#[from] Errno),
+    /// It left before its message was whole.
+    #[error("the runtime disconnected before handing over its listener; the container probably failed to start")]
+    Disconnected,
     /// It did not end its message in time.
     #[error("the runtime did not finish its message within {} seconds", PATIENCE.as_secs())]
     Slow,
@@ -172,6 +175,7 @@ fn read(connection: impl AsFd) -> Result<Option<(ContainerProcess, usize, Vec<Ow
         }
         match parse(&bytes, descriptors.len()) {
             Err(Error::Message(error)) if error.is_eof() && got.bytes > 0 => {}
+            Err(Error::Message(error)) if error.is_eof() => return Err(Error::Disconnected),
             other => return other.map(|(process, place)| Some((process, place, descriptors))),
         }
     }
@@ -277,7 +281,7 @@ mod tests {
         let null = std::fs::File::open("/dev/null").expect("the null device");
         send(&theirs, &null, &RUNC.as_bytes()[..20], 1).expect("the other end is there");
         drop(theirs);
-        assert!(matches!(receive(ours), Err(Error::Message(_))));
+        assert!(matches!(receive(ours), Err(Error::Disconnected)));
     }
 
     #[test]

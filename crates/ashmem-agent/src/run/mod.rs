@@ -215,7 +215,9 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
     mask.restore();
     let errno = sys::execute(&plan.words);
     let name = plan.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
-    eprintln!("ashmem: cannot run {name}: {}", io::Error::from(errno));
+    let hint =
+        if name.starts_with('-') { "; it is no option of `ashmem run` either: see `ashmem run --help`" } else { "" };
+    eprintln!("ashmem: cannot run {name}: {}{hint}", io::Error::from(errno));
     sys::exit(if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE })
 }
 

@@ -24,7 +24,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
     if *is_gone {
         lines.push(Line::from(Span::styled("it is gone: this is how it was last", theme.warning())));
     } else if region.is_unmapped() {
-        let text = "held by a descriptor, mapped nowhere: no process shows its memory among its own";
+        let text = "possible leak: open but not mapped by any process";
         lines.push(Line::from(Span::styled(text, theme.warning())));
     }
     let above = lines.len() as u16;
