@@ -15,9 +15,10 @@ use crate::run::Level;
 
 /// Answer /dev/ashmem for containers, without a kernel module
 ///
-/// A container's seccomp policy notifies the few calls that could concern the device, and its runtime hands the
-/// notifications to this agent: OCI runtimes (runc, crun, youki, and with them podman, Docker, containerd, CRI-O) hand over
-/// one listener for each process that they start, LXC sends each call. One container's regions are its own.
+/// A container's seccomp policy notifies the few calls that could concern the device, and its
+/// runtime hands the notifications to this agent: OCI runtimes (runc, crun, youki, and with them
+/// podman, Docker, containerd, CRI-O) hand over one listener for each process that they start, LXC
+/// sends each call. One container's regions are its own.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -49,8 +50,9 @@ enum Verb {
 
 /// Add the agent's rules to a container's seccomp policy
 ///
-/// Reads a policy, adds the rules that the agent needs and keeps the others; a second run changes nothing. Calls that the
-/// policy denies stay denied. The result goes to standard output unless --output names a file.
+/// Reads a policy, adds the rules that the agent needs and keeps the others; a second run changes
+/// nothing. Calls that the policy denies stay denied. The result goes to standard output unless
+/// --output names a file.
 #[derive(Args)]
 #[command(after_help = "\
 --oci reads a profile as Docker, podman, containerd and CRI-O take it, runtime-spec's linux.seccomp, or a bundle's whole
@@ -80,7 +82,8 @@ struct Profile {
     /// How much of the device to emulate
     #[arg(long, value_name = "LEVEL", default_value = "full")]
     fidelity: Level,
-    /// The agent's socket, as the container's runtime reaches it [default: unix:/run/ashmem/agent.sock, or lxc.sock]
+    /// The agent's socket, as the container's runtime reaches it [default:
+    /// unix:/run/ashmem/agent.sock, or lxc.sock]
     #[arg(long, value_name = "unix:PATH")]
     socket: Option<Address>,
 }

@@ -17,9 +17,10 @@ const FAILED: u8 = 2;
 
 /// Say why /dev/ashmem works here or does not, and which command helps
 ///
-/// Checks the kernel, the module (loaded, built for this kernel and the next, signed), Secure Boot, the device's node and
-/// second name, memfd, seccomp notification, the agent, container runtimes, running containers, binder, Waydroid and the
-/// page size. It changes nothing: it tries things in a child process or on a region of its own.
+/// Checks the kernel, the module (loaded, built for this kernel and the next, signed), Secure Boot,
+/// the device's node and second name, memfd, seccomp notification, the agent, container runtimes,
+/// running containers, binder, Waydroid and the page size. It changes nothing: it tries things in a
+/// child process or on a region of its own.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -39,7 +40,8 @@ pub(crate) struct Arguments {
     /// The mode in which the device should work
     #[arg(long, value_name = "WAY", default_value = "auto")]
     mode: Asked,
-    /// Check the files under this directory instead of this machine's; the kernel stays the running one
+    /// Check the files under this directory instead of this machine's; the kernel stays the running
+    /// one
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Print one JSON object
@@ -57,8 +59,9 @@ enum Verb {
 
 /// Name the cause of messages in a log, read from standard input
 ///
-/// Knows the messages of Android (logcat), the kernel (dmesg), Waydroid, DKMS's builds, modprobe and container runtimes
-/// about shared memory. It counts other lines, and shows those that name ashmem or memfd.
+/// Knows the messages of Android (logcat), the kernel (dmesg), Waydroid, DKMS's builds, modprobe
+/// and container runtimes about shared memory. It counts other lines, and shows those that name
+/// ashmem or memfd.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -161,7 +164,7 @@ fn print_json(value: &impl Serialize) -> Result<()> {
     written(writeln!(std::io::stdout(), "{text}"))
 }
 
-/// Who stops reading (`| head`, `| grep -q`) has read enough: the exit status still tells.
+/// A reader that stops (`| head`, `| grep -q`) has read enough: the exit status is still right.
 fn written(result: std::io::Result<()>) -> Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -1,4 +1,4 @@
-//! `ashmem list`: every region of shared memory on this host, and who has it.
+//! `ashmem list`: every region of shared memory on this host, and its holders.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use ashmem_inspect::observer::Observer;
 use ashmem_inspect::query::{Filter, NameGlob, Order, ProcessName};
 use clap::{Args, ValueEnum};
 
-/// List the host's shared memory regions, what they cost, who holds them
+/// List the host's shared memory regions, their cost and their holders
 ///
-/// Lists every region once: those of the kernel module (kind `device`), of `ashmem run` and `ashmem agent` (`agent`), and
-/// plain memfds (`memfd`). Regions whose names begin alike form a group with totals; below each region stand the processes
-/// that hold or map it. The listing changes nothing.
+/// Lists every region once: those of the kernel module (kind `device`), of `ashmem run` and `ashmem
+/// agent` (`agent`), and plain memfds (`memfd`). Regions whose names begin alike form a group with
+/// totals; below each region stand the processes that hold or map it. The listing changes nothing.
 #[derive(Args)]
 #[command(after_help = "\
 Columns:
@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     watch: Option<f64>,
 }
 
-/// Which regions, for every verb that shows some.
+/// The selection of regions, for every verb that shows some.
 #[derive(Args)]
 pub(crate) struct RegionSelection {
     /// Regions whose whole name matches: *, ?, [a-z], {one,other}
@@ -64,7 +64,8 @@ pub(crate) struct RegionSelection {
     /// Regions that this process holds or maps
     #[arg(long, value_name = "PID|CONTAINER:PID")]
     pid: Vec<ProcessName>,
-    /// Regions held or mapped in this container: its name, the beginning of its id or of its pod's UID
+    /// Regions held or mapped in this container: its name, the beginning of its id or of its pod's
+    /// UID
     #[arg(long, value_name = "CONTAINER")]
     container: Option<String>,
     /// Possible leaks: regions that are open but not mapped by any process
@@ -119,7 +120,7 @@ impl Arguments {
             let text = text(&census, &filter, self.sort.into(), self.flat, self.json, self.watch.is_some())?;
             let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
             match written {
-                // Whoever read has seen enough.
+                // The reader has read enough.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 written => written.context("writing to standard output")?,
             }

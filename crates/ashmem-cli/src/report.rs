@@ -19,8 +19,9 @@ use crate::list::RegionSelection;
 
 /// Write one HTML page of the host's regions or of a trace, to attach to a report
 ///
-/// The page shows possible leaks, treemaps by name and by process, time lines, and tables that sort. It loads nothing, works
-/// without a network, needs JavaScript only to sort, and can be printed.
+/// The page shows possible leaks, treemaps by name and by process, time lines, and tables that
+/// sort. It loads nothing, works without a network, needs JavaScript only to sort, and can be
+/// printed.
 #[derive(Args)]
 #[command(after_help = "\
 The page names processes, containers and regions of this host: read it before you publish it.
@@ -65,7 +66,7 @@ impl Arguments {
     }
 }
 
-/// Looks once, or again and again for so many seconds.
+/// Takes one census, or one after the other for this many seconds.
 fn watched(mut watch: Watch, seconds: Option<f64>) -> Result<Sheet> {
     /// Looks in the time, at most and at least so far apart.
     const LOOKS: u32 = 100;

@@ -11,8 +11,9 @@ use clap::{Args, ValueEnum};
 
 /// Run a program that finds /dev/ashmem, without a kernel module and without root
 ///
-/// The program and all that it starts can open /dev/ashmem (and /dev/ashmem<boot_id>), call its ioctls and map it as if
-/// the kernel had the device. All their other calls run untouched. Works on Linux 5.14 and newer, in containers too.
+/// The program and all that it starts can open /dev/ashmem (and /dev/ashmem<boot_id>), call its
+/// ioctls and map it as if the kernel had the device. All their other calls run untouched. Works on
+/// Linux 5.14 and newer, in containers too.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -49,9 +50,11 @@ pub(crate) enum Level {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Namespace {
-    /// A private /dev if allowed; for other users than root in a user namespace, where other users' files appear owned by nobody
+    /// A private /dev if allowed; for other users than root in a user namespace, where other users'
+    /// files appear owned by nobody
     Auto,
-    /// No private /dev: at the level `full` every path lookup is notified instead, which costs some microseconds each
+    /// No private /dev: at the level `full` every path lookup is notified instead, which costs some
+    /// microseconds each
     Never,
 }
 

@@ -16,9 +16,10 @@ use crate::list::{RegionSelection, SortBy};
 
 /// Watch the host's shared memory regions, live on the terminal
 ///
-/// Shows the regions that `ashmem list` lists, with charts of memory, unpinned pages and purges, and for each region its
-/// holders and its page map: which pages are pinned, unpinned, without memory. `?` shows the keys. The terminal is restored
-/// at the end, also after a signal, a panic or a kill.
+/// Shows the regions that `ashmem list` lists, with charts of memory, unpinned pages and purges,
+/// and for each region its holders and its page map: which pages are pinned, unpinned, without
+/// memory. `?` shows the keys. The terminal is restored at the end, also after a signal, a panic or
+/// a kill.
 #[derive(Args)]
 #[command(after_help = "\
 Without a terminal, or for a report, --snapshot writes one screen as text or as an SVG picture. --keys presses keys before
@@ -52,7 +53,8 @@ pub(crate) struct Arguments {
     /// The size of the screen that --snapshot writes
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "100x30", requires = "snapshot")]
     size: Size,
-    /// Keys to press before --snapshot: characters, and in angle brackets enter, esc, up, down, pageup, pagedown, home, end
+    /// Keys to press before --snapshot: characters, and in angle brackets enter, esc, up, down,
+    /// pageup, pagedown, home, end
     #[arg(long, value_name = "KEYS", requires = "snapshot")]
     keys: Option<Keys>,
     /// Censuses to take before --snapshot, at the interval of --every

@@ -1,4 +1,4 @@
-//! `ashmem trace`: who calls ashmem, with what, and what comes of it.
+//! `ashmem trace`: shows each call to ashmem.
 
 use std::ffi::OsString;
 use std::io;
@@ -35,11 +35,11 @@ const NOT_STARTED: u8 = 125;
 /// How often to check whether the watched containers still exist.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Show each call to ashmem as it happens: who, what, the result, how long
+/// Show each call to ashmem as it happens: process, operation, result, duration
 ///
-/// Prints one line for each call: time, process (with its number inside its container), region, operation with its
-/// arguments, result, duration. With PROGRAM it starts that and follows all its descendants; otherwise it watches the named
-/// processes, or all.
+/// Prints one line for each call: time, process (with its number inside its container), region,
+/// operation with its arguments, result, duration. With PROGRAM it starts that and follows all its
+/// descendants; otherwise it watches the named processes, or all.
 #[derive(Args)]
 #[command(after_help = "\
 Sources of events (--source):
@@ -59,7 +59,8 @@ Examples:
 
 Exit status: PROGRAM's own; 125 if it was not started. Without PROGRAM 0, or 1 if there is nothing to trace with.")]
 pub(crate) struct Arguments {
-    /// Watch this process and all it starts: PID, or CONTAINER:PID by the container's own number (repeatable)
+    /// Watch this process and all it starts: PID, or CONTAINER:PID by the container's own number
+    /// (repeatable)
     #[arg(short, long, value_name = "PID", conflicts_with = "command")]
     pid: Vec<ProcessSelector>,
     /// Only processes in this container: its name or id, or a pattern (repeatable)
@@ -77,7 +78,8 @@ pub(crate) struct Arguments {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
-    /// Write here instead of to standard error (with PROGRAM) or standard output; *.pftrace is written for Perfetto
+    /// Write here instead of to standard error (with PROGRAM) or standard output; *.pftrace is
+    /// written for Perfetto
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// The source of the events
@@ -153,18 +155,18 @@ impl Arguments {
                 }
                 if looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) {
                     looked = Some(Instant::now());
-                    tell_ends(&mut containers);
+                    report_ends(&mut containers);
                 }
                 let all_gone = !watched.is_empty() && watched.iter().all(Watched::has_ended);
                 signals.take_interrupt() || signals.take_end() || all_gone
             })
             .context("reading the events")?;
         drop(source);
-        tell_ends(&mut containers);
-        let told = session.end();
-        let failed = told.is_err();
-        match told {
-            Ok(told) => tell_losses(told, kind),
+        report_ends(&mut containers);
+        let totals = session.end();
+        let failed = totals.is_err();
+        match totals {
+            Ok(totals) => report_losses(totals, kind),
             Err(ashmem_trace::output::Error::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => eprintln!("ashmem: {error}"),
         }
@@ -311,22 +313,22 @@ fn repeat(status: std::process::ExitStatus) -> ExitCode {
     }
 }
 
-fn tell_ends(containers: &mut ContainerWatch) {
+fn report_ends(containers: &mut ContainerWatch) {
     containers.gone().iter().for_each(|name| eprintln!("ashmem: container {name} has ended"));
 }
 
-fn tell_losses(told: Totals, source: Source) {
-    if told.lost != 0 || told.uncounted {
-        let more = if told.uncounted { " or more" } else { "" };
+fn report_losses(totals: Totals, source: Source) {
+    if totals.lost != 0 || totals.uncounted {
+        let more = if totals.uncounted { " or more" } else { "" };
         let why = match source {
             Source::Agent => "they came faster than they could be written, or the agent restarted",
             _ => "the kernel's buffer was full: make it larger with --buffer KIB",
         };
-        eprintln!("ashmem: {} events{more} were lost, {} were seen: {why}", told.lost, told.events);
+        eprintln!("ashmem: {} events{more} were lost, {} were traced: {why}", totals.lost, totals.events);
     }
 }
 
-/// The signals that end a trace, and those that tell of an ended child.
+/// The signals that end a trace, and the one that reports an ended child.
 struct Signals {
     wake: UnixStream,
     interrupt: Arc<AtomicBool>,

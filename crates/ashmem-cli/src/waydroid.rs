@@ -14,10 +14,11 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// Give Waydroid's container /dev/ashmem, and keep it there
 ///
-/// Waydroid looks for the device only when it is initialised or upgraded, and never for /dev/ashmem<boot_id>, which Android
-/// 16 opens. Once enabled, each start of its container gets both names, from the kernel module or the agent, and the
-/// fitting sys.use_memfd: after a reboot, a kernel update or `waydroid upgrade` too. No file of Waydroid's is changed;
-/// `disable` removes everything again.
+/// Waydroid looks for the device only when it is initialised or upgraded, and never for
+/// /dev/ashmem<boot_id>, which Android 16 opens. Once enabled, each start of its container gets
+/// both names, from the kernel module or the agent, and the fitting sys.use_memfd: after a reboot,
+/// a kernel update or `waydroid upgrade` too. No file of Waydroid's is changed; `disable` removes
+/// everything again.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -91,7 +92,8 @@ struct Disable {
     place: Place,
 }
 
-/// Write what a start of the container needs to /run/ashmem/waydroid, and print the configuration's path for lxc-start
+/// Write what a start of the container needs to /run/ashmem/waydroid, and print the configuration's
+/// path for lxc-start
 #[derive(Args)]
 struct Prepare {
     /// What may serve the device

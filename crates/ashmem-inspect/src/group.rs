@@ -8,7 +8,8 @@ use ashmem_trace::text::Text;
 
 use crate::region::CensusRegion;
 
-/// Beginnings of names that belong together although what follows them is no separator, as Android gives them.
+/// Beginnings of names that belong together although what follows them is no separator, as Android
+/// gives them.
 const FAMILIES: &[&str] = &["CursorWindow", "gralloc", "dalvik-", "MemoryFile", "libc malloc"];
 
 /// What regions without a name are gathered under.
@@ -61,8 +62,9 @@ impl Totals {
     }
 }
 
-/// What a name begins with, as far as that names a family: `CursorWindow` of `CursorWindow: /data/…`, `dalvik-` of
-/// `dalvik-main space`. Otherwise up to the first character that is no letter.
+/// What a name begins with, as far as that names a family: `CursorWindow` of `CursorWindow:
+/// /data/…`, `dalvik-` of `dalvik-main space`. Otherwise up to the first character that is no
+/// letter.
 pub fn family(name: &Text) -> String {
     let bytes = name.as_bytes();
     if bytes.is_empty() {
@@ -75,7 +77,8 @@ pub fn family(name: &Text) -> String {
     if word > 0 { Text::from(&bytes[..word]).to_string() } else { name.to_string() }
 }
 
-/// Regions by the family of their names, the family with most memory first; within one the order stays.
+/// Regions by the family of their names, the family with most memory first; within one the order
+/// stays.
 pub fn by_family<'a>(regions: &[&'a CensusRegion]) -> Vec<(Totals, Vec<&'a CensusRegion>)> {
     let mut families: BTreeMap<String, Vec<&CensusRegion>> = BTreeMap::new();
     for region in regions {

@@ -14,7 +14,8 @@ use ashmem_proc::process::ProcessDir;
 use ashmem_proc::status::Status;
 use ashmem_trace::text::Text;
 
-/// A process whose descriptors and mappings seem the same is looked at again in one of so many censuses.
+/// A process whose descriptors and mappings seem the same is looked at again in one of so many
+/// censuses.
 pub(crate) const ROUNDS: u64 = 8;
 
 /// What is the same for all processes of this host.
@@ -148,7 +149,8 @@ impl HostInfo {
             return None;
         }
         let info = fdinfo::of_device(folder.read(&format!("fdinfo/{number}"), buffer).ok()?);
-        // Without the device in /proc/misc, what says nothing of a region is none: the null device under this name.
+        // Without the device in /proc/misc, what says nothing of a region is none: the null device
+        // under this name.
         if self.device.is_none() && info.inode.is_none() && info.size.is_none() {
             return None;
         }
@@ -165,7 +167,8 @@ impl HostInfo {
         Some((key, Facts { kind: RegionKind::Device, name, size: info.size, resident, mask, pages }))
     }
 
-    /// What the memory behind a descriptor says now that was a memfd's when it was looked at; `None` if it is gone.
+    /// What the memory behind a descriptor says now that was a memfd's when it was looked at;
+    /// `None` if it is gone.
     pub(crate) fn memory_again(&self, folder: &ProcessDir, held: &mut Descriptor, round: u64) -> Option<(Key, Facts)> {
         let path = format!("fd/{}", held.number);
         let stat = folder.stat(&path).ok()?;
@@ -178,14 +181,16 @@ impl HostInfo {
         Some((Key::Memory { device: stat.st_dev, inode: stat.st_ino }, now))
     }
 
-    /// What a mapping's file says of its region; needs rights over the whole machine (`CAP_CHECKPOINT_RESTORE`).
+    /// What a mapping's file says of its region; needs rights over the whole machine
+    /// (`CAP_CHECKPOINT_RESTORE`).
     pub(crate) fn through_mapping(&self, folder: &ProcessDir, mapped: &Mapped) -> Result<Facts> {
         let Mapping { start, end, .. } = mapped.mapping;
         let path = format!("map_files/{start:x}-{end:x}");
         let stat = folder.stat(&path)?;
         let mut facts = self.of_memory(mapped.kind, mapped.name.clone(), &stat);
         if mapped.kind == RegionKind::Device {
-            // No descriptor is left: nothing can be unpinned any more, and what was may stay unpinned, unseen.
+            // No descriptor is left: nothing can be unpinned any more, and what was may stay
+            // unpinned, unseen.
             facts.pages = None;
         } else {
             facts.mask = mask_of_memfd(folder, &path, mapped.kind);
@@ -210,7 +215,8 @@ impl Look {
     }
 }
 
-/// The rights that new mappings of a memfd may have; what its mask says besides only the agent knows.
+/// The rights that new mappings of a memfd may have; what its mask says besides only the agent
+/// knows.
 pub(crate) fn mask_of_memfd(folder: &ProcessDir, link: &str, kind: RegionKind) -> Option<Mask> {
     if kind != RegionKind::Memfd {
         return None;
@@ -224,7 +230,8 @@ fn is_sealed(file: impl AsFd) -> Option<bool> {
     Some(seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE))
 }
 
-/// The mappings of regions. smaps walks every page table of the process, so it is read only where maps shows a region.
+/// The mappings of regions. smaps walks every page table of the process, so it is read only where
+/// maps shows a region.
 fn mapped(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
     let wanted = |line: &maps::Mapping<'_>| of_mapping(line).is_some();
     if !maps::mappings(folder.read("maps", buffer)?).any(|line| wanted(&line)) {
@@ -271,7 +278,8 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// The file system of the kernel's own that holds the memory of memfds and of the device's regions, as `st_dev`.
+/// The file system of the kernel's own that holds the memory of memfds and of the device's regions,
+/// as `st_dev`.
 fn shared_memory() -> u64 {
     static DEVICE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     *DEVICE.get_or_init(|| {

@@ -1,4 +1,5 @@
-//! Takes censuses, one after another: the first looks at every process, the next ones mostly at what changed.
+//! Takes censuses, one after another: the first looks at every process, the next ones mostly at
+//! what changed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,8 +53,9 @@ impl Observer {
 
     /// Takes a census. A process that ends meanwhile is left out.
     ///
-    /// From the second one on, a process is only looked at whole if it is new, if the number of its descriptors or the
-    /// size of its address space changed, or every eighth time. The state of each known region is read every time.
+    /// From the second one on, a process is only looked at whole if it is new, if the number of its
+    /// descriptors or the size of its address space changed, or every eighth time. The state of
+    /// each known region is read every time.
     ///
     /// # Errors
     /// There is no `/proc`.
@@ -123,8 +125,9 @@ impl Observer {
         found.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state of each region now, by one of its descriptors, or through one of its mappings. Of a memfd that was looked at
-    /// before, its status is enough; its seals are read again every eighth time.
+    /// The state of each region now, by one of its descriptors, or through one of its mappings. Of
+    /// a memfd that was looked at before, its status is enough; its seals are read again every
+    /// eighth time.
     fn facts(&mut self) -> HashMap<Key, Facts> {
         let mut facts: HashMap<Key, Facts> = HashMap::new();
         let mut buffer = Vec::new();

@@ -1,8 +1,9 @@
 //! The page map of one region: which of its pages have memory, and which are unpinned.
 //!
-//! Memory is asked of the file behind the region (`SEEK_DATA`, `SEEK_HOLE`), by a descriptor of its own, so that no one's
-//! position moves. Pins are asked of the device (`GET_PIN_STATUS`) by a copy of a holder's descriptor (`pidfd_getfd(2)`);
-//! the question changes nothing, and whoever traces the device sees it.
+//! Memory is asked of the file behind the region (`SEEK_DATA`, `SEEK_HOLE`), by a descriptor of its
+//! own, so that no one's position moves. Pins are asked of the device (`GET_PIN_STATUS`) by a copy
+//! of a holder's descriptor (`pidfd_getfd(2)`); the question changes nothing, and whoever traces
+//! the device sees it.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -103,8 +104,8 @@ fn resident(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Ran
     data(&file, page_size, pages).map_err(|error| format!("lseek(SEEK_DATA): {error}"))
 }
 
-/// The file behind a region, opened anew. Opening a descriptor of the device would make a new region: of one, a mapping's file
-/// is opened.
+/// The file behind a region, opened anew. Opening a descriptor of the device would make a new
+/// region: of one, a mapping's file is opened.
 fn memory(region: &CensusRegion) -> Result<OwnedFd, String> {
     let mut last = "nobody maps it, and its descriptors do not tell".to_owned();
     for holder in &region.holders {
@@ -176,7 +177,8 @@ fn unpinned(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Ran
             return Ok(false);
         }
         let pin = abi::Pin { offset: start as u32, len: (end - start) as u32 };
-        // SAFETY: the request reads the structure, which lives through the call, and writes nothing.
+        // SAFETY: the request reads the structure, which lives through the call, and writes
+        // nothing.
         match unsafe { libc::ioctl(file.as_raw_fd(), abi::GET_PIN_STATUS.into(), &raw const pin) } {
             -1 => Err(format!("GET_PIN_STATUS: {}", std::io::Error::last_os_error())),
             answer => Ok(i64::from(answer) == abi::IS_UNPINNED),
@@ -220,7 +222,8 @@ fn copy(region: &CensusRegion) -> Result<OwnedFd, String> {
     Err(last)
 }
 
-/// Whether this is a descriptor of the region still: another device would take the question for something else.
+/// Whether this is a descriptor of the region still: another device would take the question for
+/// something else.
 fn is_of(file: impl AsFd, region: &CensusRegion) -> bool {
     let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()));
     let is_device =

@@ -16,8 +16,8 @@ pub struct Process {
     pub inner_pid: i32,
     /// The real user.
     pub user: u32,
-    /// The last part of its first argument: of an Android application, its package. The kernel's name of it where it has no
-    /// arguments.
+    /// The last part of its first argument: of an Android application, its package. The kernel's
+    /// name of it where it has no arguments.
     pub command: Text,
     /// `None` for the host's own.
     pub container: Option<Container>,

@@ -23,7 +23,8 @@ pub struct Filter {
     pub leaks: bool,
 }
 
-/// A pattern of names: `*`, `?`, `[a-z]`, `{one,other}`. It is matched against the whole name as it is shown.
+/// A pattern of names: `*`, `?`, `[a-z]`, `{one,other}`. It is matched against the whole name as it
+/// is shown.
 #[derive(Clone, Debug)]
 pub struct NameGlob(GlobMatcher);
 
@@ -66,7 +67,8 @@ impl Filter {
         regions
     }
 
-    /// Who was asked for and is not there, a sentence each: a list that shows nothing of them does not tell that.
+    /// Who was asked for and is not there, a sentence each: a list that shows nothing of them does
+    /// not tell that.
     pub fn absent(&self, census: &Census) -> Vec<String> {
         let holds = |process: &ProcessName| {
             census.regions.iter().any(|region| region.holders.iter().any(|holder| process.is(holder)))

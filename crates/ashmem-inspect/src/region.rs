@@ -11,7 +11,8 @@ use ashmem_trace::text::Text;
 /// A region of shared memory, whoever holds it.
 #[derive(Clone, Debug, Serialize)]
 pub struct CensusRegion {
-    /// The inode of its memory, which maps and fdinfo show too. A region of the device has none before its first mmap.
+    /// The inode of its memory, which maps and fdinfo show too. A region of the device has none
+    /// before its first mmap.
     pub id: Option<u64>,
     /// What provides it.
     pub kind: RegionKind,
@@ -65,7 +66,8 @@ pub struct Holder {
     pub descriptors: Vec<i32>,
     /// Its mappings; none if it only holds it.
     pub mappings: Vec<Mapping>,
-    /// Bytes: its share of the pages that are mapped, each page divided by the number of its mappings.
+    /// Bytes: its share of the pages that are mapped, each page divided by the number of its
+    /// mappings.
     pub share: u64,
 }
 
@@ -84,7 +86,8 @@ pub struct Mapping {
 }
 
 impl CensusRegion {
-    /// Whether it is held by descriptors alone and mapped nowhere: memory that no process shows among its own.
+    /// Whether it is held by descriptors alone and mapped nowhere: memory that no process shows
+    /// among its own.
     pub fn is_unmapped(&self) -> bool {
         self.holders.iter().all(|holder| holder.mappings.is_empty())
     }

@@ -1,8 +1,8 @@
-//! The supervisor of `ashmem run`, which tells what it answers, or the supervisors of `ashmem agent`, one for each container.
+//! Events of the supervisor of `ashmem run`, or of those of `ashmem agent`, one for each container.
 //!
-//! It answers before the kernel does, so of a mapping of a region it knows that the kernel goes on with it, not where it came to
-//! lie. A region has ended when no descriptor and no mapping of it is left anywhere; descriptors closed before that are not
-//! told of.
+//! A supervisor answers before the kernel acts: of a mapping of a region it knows that the kernel
+//! continues with it, but not its address. A region has ended when no descriptor and no mapping of
+//! it is left; descriptors that are closed before are not traced.
 
 use std::collections::HashSet;
 use std::io;
@@ -26,12 +26,14 @@ use crate::regions::{Regions, name};
 use crate::source::{EventSource, SourceItem};
 use crate::text::Text;
 
-/// For so long nothing may come after the program's end, before a supervisor that lives on for somebody else is left alone.
+/// How long nothing may arrive after the program's end, before the trace leaves a supervisor that
+/// lives on for other processes.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// An agent that went is looked for anew so often: its service starts another, which takes the containers over.
+/// How often to look for an agent that is gone: its service starts another, which takes the
+/// containers over.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Reads at the end of a trace of containers, which need not come to rest: more than the pipe holds.
+/// Reads at the end of a trace of containers, which may never be silent: more than the pipe holds.
 const LAST_READS: usize = 64;
 
 /// A supervisor's events.
@@ -39,20 +41,20 @@ pub struct AgentSource {
     reader: RecordReader,
     regions: Regions,
     has_ended: bool,
-    /// Of an agent with containers.
+    /// The agent, if it serves containers.
     attached: Option<Attached>,
 }
 
-/// What is known of an agent with containers.
+/// The connection to an agent that serves containers.
 struct Attached {
     socket: PathBuf,
     followed: Followed,
-    /// When it was last looked for in vain.
+    /// When the last attempt to reach it failed.
     missed: Option<Instant>,
 }
 
 impl AgentSource {
-    /// Reads what a supervisor writes into the other end of a pipe.
+    /// Reads the records that a supervisor writes into the other end of a pipe.
     ///
     /// # Errors
     /// Those of fcntl(2).
@@ -60,8 +62,8 @@ impl AgentSource {
         Ok(Self { reader: RecordReader::new(pipe)?, regions: Regions::default(), has_ended: false, attached: None })
     }
 
-    /// Is told by the agent at this socket what it answers in any container, from now on; of these processes and all that
-    /// descend from them, or of all.
+    /// Traces the agent at this socket from now on: these processes and all their descendants, or
+    /// all of its containers.
     ///
     /// # Errors
     /// See [`AttachError`].
@@ -72,7 +74,7 @@ impl AgentSource {
         Ok(agent)
     }
 
-    /// Looks for an agent that is gone; what its containers did meanwhile nobody saw.
+    /// Reconnects to an agent that is gone; what its containers did meanwhile is lost.
     fn look_again(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()> {
         let Some(attached) = &mut self.attached else { return Ok(()) };
         let missed = attached.missed.get_or_insert_with(Instant::now);
@@ -113,7 +115,7 @@ impl AgentSource {
             (Some(attached), None) => attached.followed.are_all(),
         };
         let (region, is_of_followed) = self.meet(tenant, region, is_followed, kind == EventKind::Release);
-        // What is nobody's doing concerns whoever has used the region.
+        // An event without a caller concerns every process that has used the region.
         if !is_followed && (caller.is_some() || !is_of_followed) {
             return;
         }
@@ -170,7 +172,7 @@ impl AgentSource {
 }
 
 impl AgentSource {
-    /// A record's region as events carry it, and whether anybody who is followed has used it.
+    /// The region of a record as events carry it, and whether a followed process has used it.
     fn meet(
         &mut self,
         tenant: u64,
@@ -179,7 +181,7 @@ impl AgentSource {
         ends: bool,
     ) -> (Option<EventRegion>, bool) {
         let Some(region) = region else { return (None, false) };
-        // Keys are their container's own, inodes the host's.
+        // Keys belong to their container, inodes to the host.
         let key = region.key.map_or(region.inode << 1 | 1, |key| (tenant << 40) ^ (key << 1));
         let known = self.regions.meet(key, EventRegion::default);
         known.region.inode = (region.inode != 0).then_some(region.inode);

@@ -1,15 +1,19 @@
-//! Who called ashmem, with what, and what came of it.
+//! Traces calls to ashmem: which process, with what arguments, and with what result.
 //!
-//! One [`event::Event`] is one call, one purge or one end of a region, whatever saw it. It is written as a line for people
-//! ([`mod@line`]) or as a line of JSON ([`json`]), whose form is fixed.
+//! One [`event::Event`] is one call, one purge or one end of a region, from any source. It is
+//! written as a line for people ([`mod@line`]) or as a line of JSON ([`json`]), whose form is
+//! fixed.
 //!
 //! - [`event`], [`operation`]: what happened; [`text`]: names from outside, made harmless;
-//! - [`source`]: what sees events: [`module`] (its tracepoints, read through [`tracefs`]), [`agent`] (the supervisor of `ashmem run`),
-//!   [`syscalls`] (the kernel's system call tracepoints);
-//! - [`processes`], [`regions`]: what a source remembers of whom and what it met; [`process_selector`]: processes as a person names them;
-//!   [`container`]: which container a process is in; [`life`]: what a region comes to;
-//! - [`session`]: a trace from its first line to its last: [`selection`], then [`mod@line`], [`json`], [`perfetto`] or [`summary`],
-//!   then [`output`]; [`clock`]: what time it was.
+//! - [`source`]: the sources of events: [`module`] (its tracepoints, read through [`tracefs`]),
+//!   [`agent`] (the supervisor of `ashmem run`, or of `ashmem agent`), [`syscalls`] (the kernel's
+//!   system call tracepoints);
+//! - [`processes`], [`regions`]: the processes and regions that a source has met;
+//!   [`process_selector`]: processes as a user names them; [`container`]: the container of a
+//!   process; [`container_watch`]: the end of containers; [`life`]: the state of a region during a
+//!   trace;
+//! - [`session`]: a trace from its first line to its last: [`selection`], then [`mod@line`],
+//!   [`json`], [`perfetto`] or [`summary`], then [`output`]; [`clock`]: the time.
 
 pub mod agent;
 pub mod clock;

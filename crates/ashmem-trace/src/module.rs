@@ -1,7 +1,7 @@
 //! The module's own tracepoints, `ashmem:*`.
 //!
-//! A request's own event comes first and tells what lay in the caller's memory; the `ioctl` event that ends it tells what came
-//! back and how long it took. The two are one event here.
+//! A request's own event comes first, with the arguments from the caller's memory; the `ioctl`
+//! event at its end has the result and the duration. The trace makes one event of the two.
 
 use std::collections::HashMap;
 use std::fs;
@@ -92,7 +92,7 @@ enum Tracepoint {
     Ended,
 }
 
-/// Those of processes first: what they tell of is done before what it leads to.
+/// Process events first: they happen before the events that they lead to.
 const EVENTS: &[(&str, Tracepoint)] = &[
     ("sched/sched_process_fork", Tracepoint::Forked),
     ("task/task_rename", Tracepoint::Renamed),
@@ -158,7 +158,7 @@ struct Decoder {
     forms: HashMap<u16, Form>,
     processes: Processes,
     regions: Regions,
-    /// What a thread's request has told of its arguments.
+    /// The arguments of a thread's current request.
     begun: HashMap<i32, Operation>,
     /// Bytes of a page.
     page: u64,
@@ -292,7 +292,7 @@ pub(crate) fn request(command: u32, argument: u64) -> Operation {
     }
 }
 
-/// What fdinfo tells of a region that was there before the trace began.
+/// Reads fdinfo for a region that existed before the trace began.
 fn look(inode: u64) -> EventRegion {
     let unknown = EventRegion { inode: Some(inode), ..EventRegion::default() };
     for pid in process::processes() {

@@ -1,4 +1,4 @@
-//! Processes as a person names them: by a number on the host, or by the number a container has for them.
+//! Selects a process: by its number on the host, or by its number in a container.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -19,13 +19,13 @@ pub struct ProcessSelector {
 /// Why a process is not found.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is no number.
+    /// It cannot be parsed.
     #[error("`{0}` is no process: give PID, or CONTAINER:PID with the container's own number for it")]
     Form(String),
-    /// There is none.
+    /// There is no such process.
     #[error("there is no process {0} (`ps -e` lists them)")]
     Absent(i32),
-    /// The container has none of this number.
+    /// The container has no process with this number.
     #[error("no process is number {pid} in a container `{container}` (`ashmem list` shows containers and numbers)")]
     AbsentInside {
         /// The container, as it was named.
@@ -67,15 +67,15 @@ impl FromStr for ProcessSelector {
     }
 }
 
-/// A process that was found, and is known when it ends.
+/// A process that was found; its end is noticed.
 #[derive(Debug)]
 pub struct Watched {
     /// Its number here.
     pub pid: i32,
-    /// What a person called it.
+    /// How the user named it.
     name: String,
     handle: OwnedFd,
-    /// Its end has been told.
+    /// Its end was reported.
     told: bool,
 }
 
@@ -121,7 +121,7 @@ impl Watched {
         poll(&mut polled, Some(&now)).is_ok_and(|ready| ready != 0)
     }
 
-    /// What it is called, once it has ended, and once only.
+    /// Its name, once it has ended; returned once.
     pub fn ended_now(&mut self) -> Option<&str> {
         if self.told || !self.has_ended() {
             return None;
@@ -130,7 +130,7 @@ impl Watched {
         Some(&self.name)
     }
 
-    /// It, its threads and its descendants.
+    /// The process, its threads and its descendants.
     pub fn tree(&self) -> impl Iterator<Item = i32> + use<> {
         tree(self.pid).into_iter()
     }

@@ -1,7 +1,8 @@
-//! The processes a trace has met: what they are called, what they are inside their containers, and which are followed.
+//! The processes a trace has met: what they are called, what they are inside their containers, and
+//! which are followed.
 //!
-//! What a source tells of births, new names and ends is taken first, since it is true even for processes that are gone before
-//! anybody can look; the rest comes from /proc.
+//! What a source reports of new processes, new names and ends comes first, because it is true even
+//! for processes that are gone before /proc can be read; the rest is read from /proc.
 
 use ashmem_proc::process;
 use ashmem_proc::status::Status;
@@ -26,7 +27,7 @@ struct Known {
     command: Option<Text>,
     container_pid: Option<i32>,
     container: Option<Text>,
-    /// What /proc could tell was looked for.
+    /// Whether /proc was read.
     is_looked_up: bool,
     has_ended: bool,
 }
@@ -54,8 +55,8 @@ impl Processes {
         {
             follow.insert(child);
         }
-        // The number may have been another's. The name is kept of strangers' children too: they may be met only once they
-        // are gone, where nobody can look any more.
+        // The number may have been another process's. The names of unfollowed processes' children
+        // are stored too: they may be met only once they are gone, when /proc has nothing.
         self.forget_the_ended();
         let container = self.known.get(&parent).and_then(|parent| parent.container.clone());
         self.known.insert(child, Known { command: Some(Text::from(command)), container, ..Known::default() });
@@ -85,7 +86,8 @@ impl Processes {
         }
     }
 
-    /// A process as events carry it; `inside` is its number in its own pid namespace, where the source knows it.
+    /// A process as events carry it; `inside` is its number in its own pid namespace, where the
+    /// source knows it.
     pub fn meet(&mut self, pid: i32, tid: i32, inside: Option<i32>) -> Process {
         self.forget_the_ended();
         let known = self.known.entry(pid).or_default();
@@ -105,7 +107,8 @@ impl Processes {
     }
 }
 
-/// Processes and all that descend from them, or all there are, where nobody tells of births: found by /proc, while they live.
+/// Follows processes and all their descendants, or all processes, where the source reports no new
+/// processes: it reads /proc while they live.
 #[derive(Debug)]
 pub struct Followed(Option<HashSet<i32>>);
 
@@ -138,7 +141,7 @@ impl Followed {
 impl Known {
     fn look_up(&mut self, pid: i32) {
         self.is_looked_up = true;
-        // Of one that is gone, what its birth told stays.
+        // Of a process that is gone, what its start told stays.
         let Some(command) = command_of(pid) else { return };
         self.command.get_or_insert(command);
         self.container_pid = inner_pid(pid);
@@ -190,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_strangers_child_that_is_gone_is_called_what_it_was() {
-        // Beyond what a kernel gives out, so nobody has these numbers.
+        // Larger than any number that a kernel gives out.
         let (stranger, child) = (1 << 29, (1 << 29) + 1);
         let mut processes = Processes::following([1]);
         processes.forked(stranger, child, b"shell");

@@ -1,4 +1,5 @@
-//! The regions a trace has met, by whatever its source tells them apart by: a kernel address, an inode.
+//! The regions that a trace has met, by the key that its source has for them: a kernel address, or
+//! an inode.
 
 use std::collections::HashMap;
 
@@ -17,7 +18,8 @@ pub struct Regions {
 pub struct Known {
     /// As events carry it.
     pub region: EventRegion,
-    /// A process that is followed has used it: what becomes of it concerns the trace, whoever does it.
+    /// Whether a followed process has used it: then every event of it belongs to the trace, by
+    /// whichever process.
     pub followed: bool,
 }
 

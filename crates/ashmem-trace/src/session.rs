@@ -35,14 +35,14 @@ pub enum Form {
     },
 }
 
-/// Sums of a trace that has ended.
+/// Totals of a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Events written.
     pub events: u64,
     /// Events lost, as far as they were counted.
     pub lost: u64,
-    /// There were losses that nobody counted.
+    /// Whether an unknown number of events was lost besides.
     pub uncounted: bool,
 }
 
@@ -56,7 +56,7 @@ pub struct Session {
 struct Writer {
     form: Form,
     output: Output,
-    told: Totals,
+    totals: Totals,
     error: Option<output::Error>,
 }
 
@@ -64,12 +64,12 @@ impl Session {
     /// Begins one.
     pub fn begin(selection: Selection, form: Form, output: Output, sources: Vec<Source>) -> Self {
         let clock = Clock::now();
-        let mut writer = Writer { form, output, told: Totals::default(), error: None };
+        let mut writer = Writer { form, output, totals: Totals::default(), error: None };
         writer.start(&clock, sources);
         Self { clock, selection, writer }
     }
 
-    /// Sees and writes until `stop` says so; what it waits for besides is `wake`.
+    /// Reads and writes events until `stop` returns true; it also wakes for `wake`.
     ///
     /// # Errors
     /// The source is broken.
@@ -93,7 +93,7 @@ impl Session {
         source.finish(&mut |seen| self.take(seen))
     }
 
-    /// Takes one thing that was seen.
+    /// Takes one item of a source.
     pub fn take(&mut self, seen: SourceItem) {
         let Self { clock, selection, writer } = self;
         match seen {
@@ -110,7 +110,7 @@ impl Session {
         self.writer.end();
         match self.writer.error {
             Some(error) => Err(error),
-            None => Ok(self.writer.told),
+            None => Ok(self.writer.totals),
         }
     }
 }
@@ -153,7 +153,7 @@ impl Writer {
     }
 
     fn event(&mut self, clock: &Clock, event: &Event) {
-        self.told.events += 1;
+        self.totals.events += 1;
         match &mut self.form {
             Form::Lines => {
                 use std::io::Write as _;
@@ -175,8 +175,8 @@ impl Writer {
 
     fn lost(&mut self, clock: &Clock, lost: json::Lost) {
         match lost.events {
-            Some(events) => self.told.lost += events,
-            None => self.told.uncounted = true,
+            Some(events) => self.totals.lost += events,
+            None => self.totals.uncounted = true,
         }
         match &mut self.form {
             Form::Lines => {
@@ -196,7 +196,7 @@ impl Writer {
     fn end(&mut self) {
         match &self.form {
             Form::Json => {
-                let end = json::End { mono_ns: monotonic(), events: self.told.events, lost: self.told.lost };
+                let end = json::End { mono_ns: monotonic(), events: self.totals.events, lost: self.totals.lost };
                 self.json(&json::Line::End(end));
             }
             Form::Summary { json: false, summary } => {

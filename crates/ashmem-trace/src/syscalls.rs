@@ -1,8 +1,9 @@
-//! The kernel's system call tracepoints, for hosts with neither the module nor an agent: ashmem ioctls and memfd.
+//! The kernel's system call tracepoints, for hosts with neither the module nor an agent: ashmem
+//! ioctls and memfd.
 //!
-//! They tell registers only. What a call points to in its caller's memory, and which file a descriptor is, is looked up a moment
-//! later: of a process that has gone on, or has gone, the trace says that it does not know. Calls of 32-bit programs on a
-//! 64-bit kernel are not seen.
+//! They contain registers only. What a call points to in its caller's memory, and which file a
+//! descriptor is, is read a moment later: if the process has continued, or has ended, the trace
+//! says that it does not know. Calls of 32-bit programs on a 64-bit kernel are not traced.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -26,7 +27,7 @@ use crate::tracefs::instance::Instance;
 use crate::tracefs::reader::{Item, Reader};
 use crate::tracefs::{Error, Tracefs};
 
-/// The calls that concern regions, and what of them the kernel need not tell.
+/// The calls that concern regions, with the kernel's filters for them.
 const CALLS: &[(&str, Call, &[&str], Option<&str>)] = &[
     ("openat", Call::Open, &["flags"], Some("flags & 2")),
     ("memfd_create", Call::MemfdCreate, &["uname"], None),
@@ -72,7 +73,8 @@ pub struct SyscallSource {
 }
 
 impl SyscallSource {
-    /// Begins to record, with this many KiB of buffer for each processor: of these threads and all they start, or of all.
+    /// Begins to record, with this many KiB of buffer for each processor: of these threads and all
+    /// they start, or of all.
     ///
     /// # Errors
     /// See [`Error`].
@@ -99,7 +101,8 @@ impl SyscallSource {
         forms.insert(renamed.id(), Form::Renamed { command: renamed.field("newcomm") });
         forms.insert(instance.enable("sched/sched_process_exit", None)?.id(), Form::Ended);
         for (call, kind, fields, filter) in CALLS {
-            // Of the whole machine's ioctls the kernel itself sorts out those that are not the device's.
+            // Of the whole machine's ioctls the kernel itself sorts out those that are not the
+            // device's.
             let of_device = ioctls();
             let filter = if *kind == Call::Ioctl { Some(of_device.as_str()) } else { *filter };
             let exit = instance.enable(&format!("syscalls/sys_exit_{call}"), None)?;
@@ -183,7 +186,8 @@ impl Decoder {
         let (time, record) = match item {
             Item::Record(time, record) => (time, record),
             Item::Lost(mono_ns, events) => {
-                // An end whose begin is missing, or the other way, is not to be paired with another.
+                // An end whose begin is missing, or the other way, is not to be paired with
+                // another.
                 self.begun.clear();
                 return sink(SourceItem::Lost(Lost { mono_ns, source: Source::Syscalls, events }));
             }
@@ -246,7 +250,8 @@ impl Decoder {
             Call::Open => self.opened(pid, result).map(|key| (Operation::Open {}, key)),
             Call::MemfdCreate => Some(self.created(pid, a, result)),
             Call::Ftruncate => self.region(pid, a as i32).map(|key| (Operation::Ftruncate { bytes: b }, key)),
-            // A private mapping of a descriptor not met before is a library, whose number may be a memfd's by now.
+            // A private mapping of a descriptor not met before is a library, whose number may be a
+            // memfd's by now.
             Call::Mmap if d & libc::MAP_TYPE as u64 == libc::MAP_PRIVATE as u64 && !self.has(pid, e as i32) => None,
             Call::Mmap => self.region(pid, e as i32).map(|key| {
                 let len = b.next_multiple_of(rustix::param::page_size() as u64);
@@ -279,7 +284,7 @@ impl Decoder {
         }));
     }
 
-    /// What a call has changed of its region, and of who has it.
+    /// Applies the effect of a call to its region and its owners.
     fn changed(&mut self, pid: i32, key: u64, operation: &Operation, outcome: Outcome) -> Option<EventRegion> {
         let known = self.regions.find(key)?;
         if outcome.errno().is_none() {
@@ -312,7 +317,7 @@ impl Decoder {
         Some(key)
     }
 
-    /// A device's descriptor; other files are nobody's business.
+    /// The region of a new descriptor, if it is of the device.
     fn opened(&mut self, pid: i32, fd: i64) -> Option<u64> {
         let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
         if !process::descriptor_link(pid, fd)?.starts_with(b"/dev/ashmem") {
@@ -415,7 +420,8 @@ fn read_string(pid: i32, at: u64) -> Option<Text> {
 fn read(pid: i32, at: u64, into: &mut [u8]) -> usize {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: at as usize as *mut libc::c_void, iov_len: into.len() };
-    // SAFETY: the local vector is `into`; the remote address is looked at in the other process alone.
+    // SAFETY: the local vector is `into`; the remote address is looked at in the other process
+    // alone.
     let len = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
     usize::try_from(len).unwrap_or(0)
 }

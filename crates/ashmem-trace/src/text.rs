@@ -1,11 +1,12 @@
-//! Bytes that somebody else chose, shown without letting them do anything: names of regions, of commands, of containers.
+//! Bytes that somebody else chose, shown without letting them do anything: names of regions, of
+//! commands, of containers.
 
 use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Bytes from outside. Shown, and written to JSON, with everything escaped that is not a printable character: `\n`, `\xff`,
-/// `\u{202e}`; a backslash doubles, so that the bytes can be had back.
+/// Bytes from outside. Shown, and written to JSON, with everything escaped that is not a printable
+/// character: `\n`, `\xff`, `\u{202e}`; a backslash doubles, so that the bytes can be had back.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Text(Box<[u8]>);
 
@@ -20,12 +21,14 @@ impl Text {
         self.0.is_empty()
     }
 
-    /// Reads a name from a line in `/proc`: the kernel writes a line feed of it as `\012`, and all else as it is.
+    /// Reads a name from a line in `/proc`: the kernel writes a line feed of it as `\012`, and all
+    /// else as it is.
     pub fn from_proc(written: &[u8]) -> Self {
         Self::from(ashmem_proc::unescape_name(written))
     }
 
-    /// Reads a name from the module's tracepoints, which write whatever is not printable ASCII, and the backslash, as `\ooo`.
+    /// Reads a name from the module's tracepoints, which write whatever is not printable ASCII, and
+    /// the backslash, as `\ooo`.
     pub fn from_record(written: &[u8]) -> Self {
         Self::from(ashmem_proc::unescape(written, |byte| byte == b'\\' || !matches!(byte, b' '..=b'~')))
     }
@@ -114,7 +117,8 @@ impl fmt::Display for Text {
     }
 }
 
-/// Characters that change how a line is laid out, or show nothing: a name could pose as another with them.
+/// Characters that change how a line is laid out, or show nothing: a name could pose as another
+/// with them.
 fn is_invisible(character: char) -> bool {
     matches!(u32::from(character),
         0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xfff9..=0xfffb | 0xe0000..=0xe007f)

@@ -15,10 +15,10 @@ use spec::Spec;
 
 /// Print or write the CDI specification: --device android.dev/ashmem=all
 ///
-/// Container engines that know CDI (Container Device Interface) then give a container both names of the device, /dev/ashmem
-/// and /dev/ashmem<boot_id>, without --privileged. The second name changes with each boot: write to /run/cdi, which a boot
-/// empties, and let ashmem-cdi.service do it anew, which udev starts whenever the
-/// module's device appears.
+/// Container engines that know CDI (Container Device Interface) then give a container both names of
+/// the device, /dev/ashmem and /dev/ashmem<boot_id>, without --privileged. The second name changes
+/// with each boot: write to /run/cdi, which a boot empties, and let ashmem-cdi.service do it anew,
+/// which udev starts whenever the module's device appears.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

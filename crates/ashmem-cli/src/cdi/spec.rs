@@ -1,10 +1,12 @@
-//! The specification by which container engines give out the device: `--device android.dev/ashmem=all`.
+//! The specification by which container engines give out the device: `--device
+//! android.dev/ashmem=all`.
 //!
-//! CDI (Container Device Interface) is what docker, podman, containerd and CRI-O agree on for devices that are more than one
-//! node: a JSON file in `/run/cdi` or `/etc/cdi` gives a device a name and says what to change in a container that asks for
-//! it. Ours puts both names of the one device into the container: `/dev/ashmem`, and `/dev/ashmem<boot_id>`, which Android 16
-//! alone opens. The second needs no node on the host. It changes with each boot, so the file belongs into `/run/cdi`, which a
-//! boot empties; no device number stands in it, for that changes too.
+//! CDI (Container Device Interface) is what docker, podman, containerd and CRI-O agree on for
+//! devices that are more than one node: a JSON file in `/run/cdi` or `/etc/cdi` gives a device a
+//! name and says what to change in a container that asks for it. Ours puts both names of the one
+//! device into the container: `/dev/ashmem`, and `/dev/ashmem<boot_id>`, which Android 16 alone
+//! opens. The second needs no node on the host. It changes with each boot, so the file belongs into
+//! `/run/cdi`, which a boot empties; no device number stands in it, for that changes too.
 
 use std::fs;
 use std::io::Write;
@@ -137,7 +139,8 @@ impl Spec {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// Writes it so that an engine reads the old one or the new one and never a part; makes the folder if it is missing.
+    /// Writes it so that an engine reads the old one or the new one and never a part; makes the
+    /// folder if it is missing.
     ///
     /// # Errors
     /// [`Error::Unwritten`].

@@ -1,4 +1,5 @@
-//! The specification against CDI's published schema (version 0.5.0): names, required fields, types and patterns; and the file.
+//! The specification against CDI's published schema (version 0.5.0): names, required fields, types
+//! and patterns; and the file.
 
 use super::spec::{DEVICE, KIND, Spec};
 use serde_json::{Map, Value};

@@ -12,7 +12,8 @@ pub(crate) enum Verdict {
     Kill,
 }
 
-/// A system call of 64-bit x86; where a second argument is given, only with this one (its low 32 bits).
+/// A system call of 64-bit x86; where a second argument is given, only with this one (its low 32
+/// bits).
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
     pub(crate) number: libc::c_long,

@@ -1,22 +1,22 @@
-//! LXC's own policies, version 2: a line for the version, one for the default, and a rule a line.
+//! LXC's policies, version 2: one line with the version, one with the default, then one rule a
+//! line.
 //!
 //! Our rules stand between two comments at the end, and a line that they replace stays as a
-//! comment: so they are found again, and taken out before they are put in.
+//! comment: so a later run finds them, and removes them before it adds them.
 //!
-//! LXC's own child still runs under the policy for a while before it becomes the container's first
-//! program, and nobody answers it before that: a call of its own that is notified stops the start
-//! for good. It opens `/dev/null` for reading and writing, and looks at the status of its
-//! descriptors. So here
+//! LXC's own child still runs under the policy before it becomes the container's first program, and
+//! before the agent can answer: a notified call of its own would stop the start for ever. It opens
+//! `/dev/null` for reading and writing, and reads the status of its descriptors. Therefore
 //!
 //! - opens are not notified: they end at the node, which the first ioctl, mmap or fstat turns into
 //!   a region;
-//! - of the calls that show a descriptor's status only fstat is, which is what Android's C library
-//!   uses, and not that either where the host's C library has LXC call it: [`Fstat`].
+//! - of the calls that show a descriptor's status only fstat is notified, which Android's C library
+//!   uses; and not even fstat where LXC calls it through the host's C library: [`Fstat`].
 
 use super::{Error, NOTIFY_BY_DEFAULT, NOTIFY_ON_WRITE, Rule, check_needed, complement, rules};
 use crate::seccomp::filter::{Fidelity, Test};
 
-/// The policy one starts from without one: everything is allowed.
+/// The policy to start from if none is given: it allows everything.
 pub const EMPTY: &str = "2\ndenylist\n";
 
 const BEGIN: &str = "# ashmem: rules of ashmem-agent, made by `ashmem agent profile --lxc`";
@@ -28,13 +28,13 @@ const REPLACED: &str = "# ashmem replaces: ";
 pub enum Fstat {
     /// LXC does not call it: a region looks like the character device.
     Notified,
-    /// It does: a region's status is a memfd's.
+    /// LXC calls it: fstat of a region shows a memfd.
     Left,
 }
 
 impl Fstat {
-    /// What this host's LXC allows, by the C library it runs with: glibc from 2.33 to 2.38 asks by
-    /// newfstatat instead, every other asks by fstat.
+    /// Finds out for this host's LXC, by the C library that it runs with: glibc from 2.33 to 2.38
+    /// calls newfstatat instead, every other one fstat.
     pub fn of_host() -> Self {
         let answer = std::process::Command::new("getconf").arg("GNU_LIBC_VERSION").output();
         answer.map_or(Self::Left, |answer| Self::of_libc(&String::from_utf8_lossy(&answer.stdout)))
@@ -46,7 +46,7 @@ impl Fstat {
     }
 }
 
-/// The calls that LXC's own child makes before anybody answers it.
+/// The calls that LXC's own child makes before the agent can answer.
 const MADE_BY_LXC: [&str; 6] = ["open", "openat", "openat2", "newfstatat", "fstatat64", "statx"];
 
 /// Adds the agent's rules to a policy.
@@ -83,7 +83,7 @@ pub fn add(text: &str, fidelity: Fidelity, fstat: Fstat) -> Result<String, Error
     Ok(kept.chain(added).map(|line| line + "\n").collect())
 }
 
-/// The lines of a container's configuration that go with the policy.
+/// The lines that the container's configuration needs.
 pub fn configuration(policy: &str, proxy: &str) -> String {
     format!(
         "lxc.seccomp.profile = {policy}\n\
@@ -125,7 +125,7 @@ impl Line {
     }
 }
 
-/// The policy as it was before us.
+/// The policy without our rules.
 fn without_ours(text: &str) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut ours = false;

@@ -1,8 +1,7 @@
 //! Seccomp profiles in JSON: runtime-spec's `linux.seccomp`, alone or inside a bundle's
-//! `config.json`, and the form that Docker, podman and containerd read, which knows conditions
-//! besides.
+//! `config.json`, and the form of Docker, podman and containerd, which has conditions besides.
 //!
-//! What is not ours is kept as it was, in its order.
+//! All other content stays as it was, in its order.
 
 use serde_json::{Value, json};
 
@@ -13,15 +12,15 @@ const NOTIFY: &str = "SCMP_ACT_NOTIFY";
 /// The actions that let a call run.
 const RUNNING: [&str; 2] = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG"];
 
-/// The profile one starts from without one: everything is allowed.
+/// The profile to start from if none is given: it allows everything.
 pub const EMPTY: &str = r#"{
   "defaultAction": "SCMP_ACT_ALLOW",
   "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
   "syscalls": []
 }"#;
 
-/// Adds the agent's rules to a profile, and the socket where it waits for listeners. Of a whole
-/// `config.json` the seccomp section is changed, and the node mounted.
+/// Adds the agent's rules to a profile, and the socket where the agent waits for listeners. In a
+/// whole `config.json` it changes the seccomp section, and adds the mount of the node.
 ///
 /// # Errors
 /// See [`Error`].
@@ -67,7 +66,7 @@ fn add_to(profile: &mut Value, fidelity: Fidelity, listener_path: &str) -> Resul
     check_needed(|name| entries.iter().any(|entry| is_notified(entry) && names_of(entry).any(|other| other == name)))
 }
 
-/// Rules of another supervisor cannot stay beside ours; rules that are already ours do.
+/// Rules of another supervisor cannot stand beside ours; existing rules of ours can.
 fn check_other_listeners(entries: &[Value], rules: &[Rule]) -> Result<(), Error> {
     let full = super::rules(Fidelity::Full);
     for entry in entries.iter().filter(|entry| is_notified(entry)) {
@@ -83,7 +82,7 @@ fn check_other_listeners(entries: &[Value], rules: &[Rule]) -> Result<(), Error>
     Ok(())
 }
 
-/// Lets one call be notified as its rule says, wherever the profile lets it run.
+/// Makes one call notified as its rule says, wherever the profile lets it run.
 fn apply(entries: &mut Vec<Value>, rule: Rule, default: &str) {
     let named = |entry: &Value| names_of(entry).any(|name| name == rule.name);
     if entries.iter().any(|entry| named(entry) && is_ours(entry, rule)) {
@@ -91,8 +90,8 @@ fn apply(entries: &mut Vec<Value>, rule: Rule, default: &str) {
     }
     let whole: Vec<usize> = (0..entries.len()).filter(|at| named(&entries[*at]) && !has_args(&entries[*at])).collect();
     if whole.is_empty() {
-        // Not mentioned, or only where its arguments are such and such: those rules stand, and the
-        // rest is the default's.
+        // The profile does not name the call, or only with certain arguments: those rules stay, and
+        // the default action applies to the rest.
         if RUNNING.contains(&default) {
             entries.push(json!({ "names": [rule.name], "action": NOTIFY, "args": args(rule.test) }));
         }
@@ -103,7 +102,7 @@ fn apply(entries: &mut Vec<Value>, rule: Rule, default: &str) {
         if !RUNNING.contains(&action.as_str()) {
             continue;
         }
-        // Whatever else the entry says (Docker's conditions) goes for its parts too.
+        // The other fields of the entry (Docker's conditions) apply to its parts too.
         let mut part = entries[at].clone();
         if let Some(object) = part.as_object_mut() {
             object.remove("name");
@@ -130,7 +129,7 @@ fn is_ours(entry: &Value, rule: Rule) -> bool {
     is_notified(entry) && entry.get("args").cloned().unwrap_or_else(|| json!([])) == args(rule.test)
 }
 
-/// A test as libseccomp compares: the argument under the mask `value` equals `valueTwo`.
+/// A test as libseccomp writes it: the argument under the mask `value` equals `valueTwo`.
 fn args(test: Test) -> Value {
     if test.mask == 0 {
         return json!([]);
@@ -150,7 +149,7 @@ fn action_of<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)
 }
 
-/// Docker's oldest profiles have one `name` an entry.
+/// Docker's oldest profiles have one `name` in each entry.
 fn names_of(entry: &Value) -> impl Iterator<Item = &str> {
     let many = entry.get("names").and_then(Value::as_array).into_iter().flatten();
     many.chain(entry.get("name")).filter_map(Value::as_str).filter(|name| !name.is_empty())
@@ -167,8 +166,8 @@ fn take_name_out(entry: &mut Value, name: &str) {
     }
 }
 
-/// Binds the null device to `/dev/ashmem`: path lookups end there, and an open that is not notified
-/// holds something harmless until its first ioctl.
+/// Mounts the null device on `/dev/ashmem`: path lookups find it, and an open that is not notified
+/// holds a harmless descriptor until its first ioctl.
 fn mount_node(config: &mut Value) {
     const NODE: &str = "/dev/ashmem";
     if config.get("mounts").is_none_or(Value::is_null) {
