@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ashmem_proc::process;
-use ashmem_proc::status::Status;
+use ashmem_proc::status::ProcessStatus;
 use ashmem_trace_wire::pipe::{RecordWriter, WriteError};
 use ashmem_trace_wire::record::{CallerInfo, EventKind, Record, RegionInfo};
 use rustix::time::{ClockId, clock_gettime};
@@ -130,8 +130,8 @@ impl TraceSink {
 fn look(tid: i32) -> CallerInfo {
     /// Longer ones make a record too long, and are cut.
     const LONGEST: usize = 1024;
-    let status = Status::read(tid);
-    let pid = status.as_ref().and_then(Status::process).unwrap_or(tid);
+    let status = ProcessStatus::read(tid);
+    let pid = status.as_ref().and_then(ProcessStatus::process).unwrap_or(tid);
     let inner_pid = status.and_then(|status| status.inner_pids().last().copied()).unwrap_or(pid);
     let mut groups = process::control_groups(pid).unwrap_or_default();
     groups.truncate(LONGEST);

@@ -21,7 +21,7 @@ use ashmem_trace::output::Output;
 use ashmem_trace::process_selector::{ProcessSelector, Watched};
 use ashmem_trace::processes::Processes;
 use ashmem_trace::selection::Selection;
-use ashmem_trace::session::{Form, Session, Totals};
+use ashmem_trace::session::{Session, TraceForm, TraceTotals};
 use ashmem_trace::source::EventSource;
 use ashmem_trace::summary::Summary;
 use ashmem_trace::syscalls::SyscallSource;
@@ -247,7 +247,7 @@ impl Arguments {
         Ok(Traced::new(SyscallSource::begin(tracefs, processes, threads, self.buffer)?))
     }
 
-    fn writing(&self, has_program: bool) -> Result<(Form, Output)> {
+    fn writing(&self, has_program: bool) -> Result<(TraceForm, Output)> {
         let output = match &self.output {
             Some(path) => Output::file(path).with_context(|| format!("making {}", path.display()))?,
             None if has_program => Output::stderr(),
@@ -255,10 +255,10 @@ impl Arguments {
         };
         let for_perfetto = self.output.as_ref().and_then(|path| path.extension()).is_some_and(|end| end == "pftrace");
         let form = match (self.summary, self.json, for_perfetto) {
-            (true, json, _) => Form::Summary { json, summary: Summary::default() },
-            (_, true, _) => Form::Json,
-            (_, _, true) => Form::Perfetto(Box::default()),
-            _ => Form::Lines,
+            (true, json, _) => TraceForm::Summary { json, summary: Summary::default() },
+            (_, true, _) => TraceForm::Json,
+            (_, _, true) => TraceForm::Perfetto(Box::default()),
+            _ => TraceForm::Lines,
         };
         Ok((form, output))
     }
@@ -317,7 +317,7 @@ fn report_ends(containers: &mut ContainerWatch) {
     containers.gone().iter().for_each(|name| eprintln!("ashmem: container {name} has ended"));
 }
 
-fn report_losses(totals: Totals, source: Source) {
+fn report_losses(totals: TraceTotals, source: Source) {
     if totals.lost != 0 || totals.uncounted {
         let more = if totals.uncounted { " or more" } else { "" };
         let why = match source {

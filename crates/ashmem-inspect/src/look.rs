@@ -11,7 +11,7 @@ use crate::region::{Mapping, Mask, Pages, RegionKind};
 use ashmem_proc::fdinfo;
 use ashmem_proc::maps::{self, Usage};
 use ashmem_proc::process::ProcessDir;
-use ashmem_proc::status::Status;
+use ashmem_proc::status::ProcessStatus;
 use ashmem_trace::text::Text;
 
 /// A process whose descriptors and mappings seem the same is looked at again in one of so many
@@ -104,7 +104,8 @@ impl HostInfo {
         match seen {
             Err(Errno::ACCESS | Errno::PERM) => {
                 // Threads of the kernel have no memory of their own, and nothing to hide.
-                look.is_denied = folder.read("status", &mut buffer).is_ok_and(|text| Status::new(text).has_memory());
+                look.is_denied =
+                    folder.read("status", &mut buffer).is_ok_and(|text| ProcessStatus::new(text).has_memory());
             }
             other => other?,
         }
@@ -233,7 +234,7 @@ fn is_sealed(file: impl AsFd) -> Option<bool> {
 /// The mappings of regions. smaps walks every page table of the process, so it is read only where
 /// maps shows a region.
 fn mapped(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
-    let wanted = |line: &maps::Mapping<'_>| of_mapping(line).is_some();
+    let wanted = |line: &maps::MapsEntry<'_>| of_mapping(line).is_some();
     if !maps::mappings(folder.read("maps", buffer)?).any(|line| wanted(&line)) {
         return Ok(Vec::new());
     }
@@ -241,8 +242,8 @@ fn mapped(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
     Ok(found.iter().filter_map(|(line, usage)| Some(of_line(line, usage, of_mapping(line)?))).collect())
 }
 
-fn of_line(line: &maps::Mapping<'_>, usage: &Usage, (kind, name): (RegionKind, Text)) -> Mapped {
-    let maps::Mapping { start, end, rights, offset, device, inode, .. } = *line;
+fn of_line(line: &maps::MapsEntry<'_>, usage: &Usage, (kind, name): (RegionKind, Text)) -> Mapped {
+    let maps::MapsEntry { start, end, rights, offset, device, inode, .. } = *line;
     // A private mapping's own copies are not the region's.
     let share = usage.pss.saturating_sub(usage.anonymous);
     let mapping = Mapping { start, end, offset, rights };
@@ -250,7 +251,7 @@ fn of_line(line: &maps::Mapping<'_>, usage: &Usage, (kind, name): (RegionKind, T
 }
 
 /// The region that a mapping is of, by its path.
-fn of_mapping(line: &maps::Mapping<'_>) -> Option<(RegionKind, Text)> {
+fn of_mapping(line: &maps::MapsEntry<'_>) -> Option<(RegionKind, Text)> {
     if line.inode == 0 {
         return None;
     }
@@ -291,7 +292,7 @@ fn shared_memory() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{RegionKind, Text, of_mapping, of_memfd};
-    use ashmem_proc::maps::Mapping as Line;
+    use ashmem_proc::maps::MapsEntry as Line;
 
     #[test]
     fn memfds_and_regions_are_told_apart_by_their_paths() {

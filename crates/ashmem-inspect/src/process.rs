@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::container::Container;
 use ashmem_proc::process::ProcessDir;
-use ashmem_proc::status::Status;
+use ashmem_proc::status::ProcessStatus;
 use ashmem_trace::text::Text;
 
 /// Who holds or maps a region.
@@ -29,7 +29,7 @@ impl Process {
         let mut process = Self { pid, inner_pid: pid, user: 0, command: Text::default(), container: None };
         let mut is_inside = false;
         if let Ok(status) = folder.read("status", buffer) {
-            let status = Status::new(status);
+            let status = ProcessStatus::new(status);
             let numbers = status.inner_tids();
             is_inside = numbers.len() > 1;
             process.inner_pid = numbers.last().copied().unwrap_or(pid);

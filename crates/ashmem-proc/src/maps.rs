@@ -4,7 +4,7 @@ use crate::{hexadecimal, lines, number};
 
 /// One mapping: a line of maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mapping<'a> {
+pub struct MapsEntry<'a> {
     /// The first address.
     pub start: u64,
     /// The first address behind it.
@@ -33,13 +33,13 @@ pub struct Usage {
 }
 
 /// The mappings of a maps file.
-pub fn mappings(text: &[u8]) -> impl Iterator<Item = Mapping<'_>> {
+pub fn mappings(text: &[u8]) -> impl Iterator<Item = MapsEntry<'_>> {
     lines(text).filter_map(parse)
 }
 
 /// The mappings of a smaps file for which `wanted`, with their pages.
-pub fn usages<'a>(text: &'a [u8], wanted: impl Fn(&Mapping<'_>) -> bool) -> Vec<(Mapping<'a>, Usage)> {
-    let mut found: Vec<(Mapping<'a>, Usage)> = Vec::new();
+pub fn usages<'a>(text: &'a [u8], wanted: impl Fn(&MapsEntry<'_>) -> bool) -> Vec<(MapsEntry<'a>, Usage)> {
+    let mut found: Vec<(MapsEntry<'a>, Usage)> = Vec::new();
     let mut in_wanted = false;
     for line in lines(text) {
         // Keys begin with a capital, addresses have small digits.
@@ -72,7 +72,7 @@ fn halves(text: &[u8], between: u8) -> Option<(u64, u64)> {
 }
 
 /// Reads one line of maps.
-pub fn parse(line: &[u8]) -> Option<Mapping<'_>> {
+pub fn parse(line: &[u8]) -> Option<MapsEntry<'_>> {
     let (range, rest) = word(line)?;
     let (rights, rest) = word(rest)?;
     let (offset, rest) = word(rest)?;
@@ -80,7 +80,7 @@ pub fn parse(line: &[u8]) -> Option<Mapping<'_>> {
     let (inode, path) = word(rest)?;
     let (start, end) = halves(range, b'-')?;
     let (major, minor) = halves(device, b':')?;
-    Some(Mapping {
+    Some(MapsEntry {
         start,
         end,
         rights: rights.try_into().ok()?,
@@ -93,7 +93,7 @@ pub fn parse(line: &[u8]) -> Option<Mapping<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mapping, Usage, mappings, usages};
+    use super::{MapsEntry, Usage, mappings, usages};
 
     const TEXT: &[u8] = b"\
 7f775e046000-7f775e04b000 rw-s 00001000 00:01 5422909                    /memfd:dev/ashmem/a\\012b \xff (deleted)
@@ -109,7 +109,7 @@ Rss:                 100 kB
 
     #[test]
     fn a_line_is_read_with_any_path() {
-        let found: Vec<Mapping<'_>> = mappings(TEXT).collect();
+        let found: Vec<MapsEntry<'_>> = mappings(TEXT).collect();
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].start, found[0].end, found[0].offset), (0x7f77_5e04_6000, 0x7f77_5e04_b000, 0x1000));
         assert_eq!((found[0].device, found[0].inode, &found[0].rights), (1, 5_422_909, b"rw-s"));

@@ -3,16 +3,16 @@
 use crate::{hexadecimal, number, value_of, words};
 
 /// The text of a thread's `status`.
-pub struct Status<T>(T);
+pub struct ProcessStatus<T>(T);
 
-impl Status<Vec<u8>> {
+impl ProcessStatus<Vec<u8>> {
     /// Reads it; `None`: there is no such thread.
     pub fn read(tid: i32) -> Option<Self> {
         std::fs::read(format!("/proc/{tid}/status")).ok().map(Self)
     }
 }
 
-impl<T: AsRef<[u8]>> Status<T> {
+impl<T: AsRef<[u8]>> ProcessStatus<T> {
     /// The status with this text.
     pub fn new(text: T) -> Self {
         Self(text)
@@ -28,7 +28,7 @@ impl<T: AsRef<[u8]>> Status<T> {
         words(self.value("NStgid").unwrap_or_default()).filter_map(number).collect()
     }
 
-    /// The thread's numbers, as [`Status::inner_pids`] has them.
+    /// The thread's numbers, as [`ProcessStatus::inner_pids`] has them.
     pub fn inner_tids(&self) -> Vec<i32> {
         words(self.value("NSpid").unwrap_or_default()).filter_map(number).collect()
     }
@@ -55,23 +55,23 @@ impl<T: AsRef<[u8]>> Status<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::Status;
+    use super::ProcessStatus;
 
     const TEXT: &str = "Name:\tx\nTgid:\t812\nUid:\t10\t11\t12\t13\nNStgid:\t812\t7\t1\nNSpid:\t815\t9\t4\n\
         VmSize:\t  2532 kB\nCapEff:\t0000000000200000\n";
 
     #[test]
     fn a_status_is_taken_apart() {
-        let status = Status::new(TEXT.as_bytes());
+        let status = ProcessStatus::new(TEXT.as_bytes());
         assert_eq!((status.process(), status.user(), status.capabilities()), (Some(812), Some(10), Some(1 << 21)));
         assert_eq!((status.inner_pids(), status.inner_tids()), (vec![812, 7, 1], vec![815, 9, 4]));
-        assert!(status.has_memory() && !Status::new(b"").has_memory());
+        assert!(status.has_memory() && !ProcessStatus::new(b"").has_memory());
     }
 
     #[test]
     fn this_thread_has_one() {
-        let status = Status::read(std::process::id() as i32).expect("there is a /proc");
+        let status = ProcessStatus::read(std::process::id() as i32).expect("there is a /proc");
         assert_eq!(status.process(), Some(std::process::id() as i32));
-        assert!(Status::read(i32::MAX).is_none());
+        assert!(ProcessStatus::read(i32::MAX).is_none());
     }
 }

@@ -27,7 +27,7 @@ use crate::tracefs::{Error, Tracefs};
 /// The module's events, and births, names and ends of processes.
 pub struct ModuleSource {
     reader: Reader,
-    decoder: Decoder,
+    decoder: ModuleDecoder,
     // Dropped after the reader, whose files keep it from being removed.
     instance: Instance,
 }
@@ -48,10 +48,10 @@ impl ModuleSource {
         let page = rustix::param::page_size() as u64;
         for (event, kind) in EVENTS {
             let format = instance.enable(event, None)?;
-            forms.insert(format.id(), Form::of(*kind, &format));
+            forms.insert(format.id(), ModuleForm::of(*kind, &format));
         }
         let reader = Reader::new(&instance)?;
-        let decoder = Decoder { forms, processes, regions: Regions::default(), begun: HashMap::new(), page };
+        let decoder = ModuleDecoder { forms, processes, regions: Regions::default(), begun: HashMap::new(), page };
         Ok(Self { reader, decoder, instance })
     }
 }
@@ -110,7 +110,7 @@ const EVENTS: &[(&str, Tracepoint)] = &[
 ];
 
 /// Where an event's fields lie: what all have, then up to four of its own.
-struct Form {
+struct ModuleForm {
     kind: Tracepoint,
     thread: Field,
     region: Field,
@@ -122,7 +122,7 @@ struct Form {
     own: [Field; 5],
 }
 
-impl Form {
+impl ModuleForm {
     fn of(kind: Tracepoint, format: &Format) -> Self {
         let own: &[&str] = match kind {
             Tracepoint::Ioctl => &["cmd", "arg"],
@@ -154,8 +154,8 @@ impl Form {
 }
 
 /// Turns records into events.
-struct Decoder {
-    forms: HashMap<u16, Form>,
+struct ModuleDecoder {
+    forms: HashMap<u16, ModuleForm>,
     processes: Processes,
     regions: Regions,
     /// The arguments of a thread's current request.
@@ -164,7 +164,7 @@ struct Decoder {
     page: u64,
 }
 
-impl Decoder {
+impl ModuleDecoder {
     fn decode(&mut self, item: Item<'_>, sink: &mut dyn FnMut(SourceItem)) {
         let (time, record) = match item {
             Item::Record(time, record) => (time, record),

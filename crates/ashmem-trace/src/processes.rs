@@ -5,7 +5,7 @@
 //! for processes that are gone before /proc can be read; the rest is read from /proc.
 
 use ashmem_proc::process;
-use ashmem_proc::status::Status;
+use ashmem_proc::status::ProcessStatus;
 use std::collections::{HashMap, HashSet};
 
 use crate::container::Container;
@@ -18,12 +18,12 @@ const MOST: usize = 16_384;
 /// What is known of processes.
 #[derive(Debug, Default)]
 pub struct Processes {
-    known: HashMap<i32, Known>,
+    known: HashMap<i32, KnownProcess>,
     follow: Option<HashSet<i32>>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct KnownProcess {
     command: Option<Text>,
     container_pid: Option<i32>,
     container: Option<Text>,
@@ -59,7 +59,8 @@ impl Processes {
         // are stored too: they may be met only once they are gone, when /proc has nothing.
         self.forget_the_ended();
         let container = self.known.get(&parent).and_then(|parent| parent.container.clone());
-        self.known.insert(child, Known { command: Some(Text::from(command)), container, ..Known::default() });
+        self.known
+            .insert(child, KnownProcess { command: Some(Text::from(command)), container, ..KnownProcess::default() });
     }
 
     /// A thread is called otherwise: it executed a program, or chose a name.
@@ -138,7 +139,7 @@ impl Followed {
     }
 }
 
-impl Known {
+impl KnownProcess {
     fn look_up(&mut self, pid: i32) {
         self.is_looked_up = true;
         // Of a process that is gone, what its start told stays.
@@ -162,7 +163,7 @@ pub fn container_of(pid: i32) -> Option<Container> {
 
 /// A process's number in its own pid namespace, where that is another one.
 pub fn inner_pid(pid: i32) -> Option<i32> {
-    match Status::read(pid)?.inner_tids().as_slice() {
+    match ProcessStatus::read(pid)?.inner_tids().as_slice() {
         [outer, .., inner] if outer != inner || *outer != pid => Some(*inner),
         _ => None,
     }

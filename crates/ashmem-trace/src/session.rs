@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How a trace is written.
 #[derive(Debug)]
-pub enum Form {
+pub enum TraceForm {
     /// Lines for people.
     Lines,
     /// Lines of JSON.
@@ -37,7 +37,7 @@ pub enum Form {
 
 /// Totals of a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct TraceTotals {
     /// Events written.
     pub events: u64,
     /// Events lost, as far as they were counted.
@@ -54,17 +54,17 @@ pub struct Session {
 }
 
 struct Writer {
-    form: Form,
+    form: TraceForm,
     output: Output,
-    totals: Totals,
+    totals: TraceTotals,
     error: Option<output::Error>,
 }
 
 impl Session {
     /// Begins one.
-    pub fn begin(selection: Selection, form: Form, output: Output, sources: Vec<Source>) -> Self {
+    pub fn begin(selection: Selection, form: TraceForm, output: Output, sources: Vec<Source>) -> Self {
         let clock = Clock::now();
-        let mut writer = Writer { form, output, totals: Totals::default(), error: None };
+        let mut writer = Writer { form, output, totals: TraceTotals::default(), error: None };
         writer.start(&clock, sources);
         Self { clock, selection, writer }
     }
@@ -106,7 +106,7 @@ impl Session {
     ///
     /// # Errors
     /// What could not be written, now or before.
-    pub fn end(mut self) -> Result<Totals, output::Error> {
+    pub fn end(mut self) -> Result<TraceTotals, output::Error> {
         self.writer.end();
         match self.writer.error {
             Some(error) => Err(error),
@@ -139,37 +139,37 @@ impl Writer {
     fn start(&mut self, clock: &Clock, sources: Vec<Source>) {
         let mono_ns = monotonic();
         match &mut self.form {
-            Form::Json => {
+            TraceForm::Json => {
                 let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
                 let start = json::Start { version: json::VERSION, time: clock.utc(mono_ns), mono_ns, host, sources };
                 self.json(&json::Line::Start(start));
             }
-            Form::Perfetto(perfetto) => {
+            TraceForm::Perfetto(perfetto) => {
                 let packets = perfetto.start(clock, mono_ns);
                 self.record(|bytes| bytes.extend(packets));
             }
-            Form::Lines | Form::Summary { .. } => {}
+            TraceForm::Lines | TraceForm::Summary { .. } => {}
         }
     }
 
     fn event(&mut self, clock: &Clock, event: &Event) {
         self.totals.events += 1;
         match &mut self.form {
-            Form::Lines => {
+            TraceForm::Lines => {
                 use std::io::Write as _;
                 let line = line::Line { clock, event };
                 // A vector takes all.
                 self.record(|bytes| drop(writeln!(bytes, "{line}")));
             }
-            Form::Json => {
+            TraceForm::Json => {
                 let line = json::StampedRef { kind: json::EventTag::Event, time: clock.utc(event.mono_ns), event };
                 self.json(&line);
             }
-            Form::Perfetto(perfetto) => {
+            TraceForm::Perfetto(perfetto) => {
                 let packets = perfetto.event(event);
                 self.record(|bytes| bytes.extend(packets));
             }
-            Form::Summary { summary, .. } => summary.add(event),
+            TraceForm::Summary { summary, .. } => summary.add(event),
         }
     }
 
@@ -179,38 +179,38 @@ impl Writer {
             None => self.totals.uncounted = true,
         }
         match &mut self.form {
-            Form::Lines => {
+            TraceForm::Lines => {
                 let time = clock.time_of_day(lost.mono_ns).to_string();
                 let many = lost.events.map_or("an unknown number of".to_owned(), |events| events.to_string());
                 self.record(|bytes| bytes.extend(format!("{time}  -- {many} events were lost --\n").into_bytes()));
             }
-            Form::Json => self.json(&json::Line::Lost(lost)),
-            Form::Perfetto(perfetto) => {
+            TraceForm::Json => self.json(&json::Line::Lost(lost)),
+            TraceForm::Perfetto(perfetto) => {
                 let packets = perfetto.lost(lost);
                 self.record(|bytes| bytes.extend(packets));
             }
-            Form::Summary { .. } => {}
+            TraceForm::Summary { .. } => {}
         }
     }
 
     fn end(&mut self) {
         match &self.form {
-            Form::Json => {
+            TraceForm::Json => {
                 let end = json::End { mono_ns: monotonic(), events: self.totals.events, lost: self.totals.lost };
                 self.json(&json::Line::End(end));
             }
-            Form::Summary { json: false, summary } => {
+            TraceForm::Summary { json: false, summary } => {
                 let text = summary.to_string();
                 self.record(|bytes| bytes.extend(text.into_bytes()));
             }
-            Form::Summary { json: true, summary } => {
+            TraceForm::Summary { json: true, summary } => {
                 let lines: Vec<String> =
                     summary.rows().iter().filter_map(|row| serde_json::to_string(row).ok()).collect();
                 for line in lines {
                     self.record(|bytes| bytes.extend(format!("{line}\n").into_bytes()));
                 }
             }
-            Form::Lines | Form::Perfetto(_) => {}
+            TraceForm::Lines | TraceForm::Perfetto(_) => {}
         }
         self.flush();
     }

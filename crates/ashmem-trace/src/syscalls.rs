@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ashmem_core::abi;
 use ashmem_proc::process;
-use ashmem_proc::status::Status;
+use ashmem_proc::status::ProcessStatus;
 
 use crate::event::{Event, EventRegion, Outcome, Source};
 use crate::json::Lost;
@@ -56,7 +56,7 @@ enum Call {
 }
 
 /// What a record is.
-enum Form {
+enum SyscallForm {
     Enter(Call, [Field; 6]),
     Exit(Call, Field),
     Forked { child: Field, command: Field, flags: Field },
@@ -67,7 +67,7 @@ enum Form {
 /// The kernel's system calls.
 pub struct SyscallSource {
     reader: Reader,
-    decoder: Decoder,
+    decoder: SyscallDecoder,
     // Dropped after the reader, whose files keep it from being removed.
     instance: Instance,
 }
@@ -96,10 +96,10 @@ impl SyscallSource {
         let mut forms = HashMap::new();
         let forked = instance.enable("task/task_newtask", None)?;
         let (child, command, flags) = (forked.field("pid"), forked.field("comm"), forked.field("clone_flags"));
-        forms.insert(forked.id(), Form::Forked { child, command, flags });
+        forms.insert(forked.id(), SyscallForm::Forked { child, command, flags });
         let renamed = instance.enable("task/task_rename", None)?;
-        forms.insert(renamed.id(), Form::Renamed { command: renamed.field("newcomm") });
-        forms.insert(instance.enable("sched/sched_process_exit", None)?.id(), Form::Ended);
+        forms.insert(renamed.id(), SyscallForm::Renamed { command: renamed.field("newcomm") });
+        forms.insert(instance.enable("sched/sched_process_exit", None)?.id(), SyscallForm::Ended);
         for (call, kind, fields, filter) in CALLS {
             // Of the whole machine's ioctls the kernel itself sorts out those that are not the
             // device's.
@@ -109,12 +109,12 @@ impl SyscallSource {
             let enter = instance.enable(&format!("syscalls/sys_enter_{call}"), filter)?;
             let mut places = [enter.field(""); 6];
             places.iter_mut().zip(*fields).for_each(|(place, name)| *place = enter.field(name));
-            forms.insert(enter.id(), Form::Enter(*kind, places));
-            forms.insert(exit.id(), Form::Exit(*kind, exit.field("ret")));
+            forms.insert(enter.id(), SyscallForm::Enter(*kind, places));
+            forms.insert(exit.id(), SyscallForm::Exit(*kind, exit.field("ret")));
         }
         let thread = renamed.field("common_pid");
         let reader = Reader::new(&instance)?;
-        let decoder = Decoder { forms, thread, processes, ..Decoder::default() };
+        let decoder = SyscallDecoder { forms, thread, processes, ..SyscallDecoder::default() };
         Ok(Self { reader, decoder, instance })
     }
 }
@@ -165,8 +165,8 @@ struct Begun {
 
 /// Turns records into events.
 #[derive(Default)]
-struct Decoder {
-    forms: HashMap<u16, Form>,
+struct SyscallDecoder {
+    forms: HashMap<u16, SyscallForm>,
     thread: Field,
     processes: Processes,
     regions: Regions,
@@ -181,7 +181,7 @@ struct Decoder {
     unseen: u64,
 }
 
-impl Decoder {
+impl SyscallDecoder {
     fn decode(&mut self, item: Item<'_>, sink: &mut dyn FnMut(SourceItem)) {
         let (time, record) = match item {
             Item::Record(time, record) => (time, record),
@@ -195,7 +195,7 @@ impl Decoder {
         let Some(form) = record.first_chunk().and_then(|id| self.forms.get(&u16::from_ne_bytes(*id))) else { return };
         let thread = self.thread.signed(record) as i32;
         match form {
-            Form::Forked { child, command, flags } => {
+            SyscallForm::Forked { child, command, flags } => {
                 let (child, flags) = (child.signed(record) as i32, flags.unsigned(record));
                 self.processes.forked(thread, child, command.string(record));
                 let parent = self.leader(thread);
@@ -211,8 +211,8 @@ impl Decoder {
                     self.mappings.insert(child, inherited);
                 }
             }
-            Form::Renamed { command } => self.processes.renamed(thread, command.string(record)),
-            Form::Ended => {
+            SyscallForm::Renamed { command } => self.processes.renamed(thread, command.string(record)),
+            SyscallForm::Ended => {
                 self.processes.ended(thread);
                 self.begun.remove(&thread);
                 if self.leaders.remove(&thread) == Some(thread) {
@@ -220,11 +220,11 @@ impl Decoder {
                     self.mappings.remove(&thread);
                 }
             }
-            Form::Enter(call, fields) => {
+            SyscallForm::Enter(call, fields) => {
                 let arguments = fields.map(|field| field.unsigned(record));
                 self.begun.insert(thread, Begun { time, call: *call, arguments });
             }
-            Form::Exit(call, result) => {
+            SyscallForm::Exit(call, result) => {
                 let result = result.signed(record);
                 if let Some(begun) = self.begun.remove(&thread)
                     && begun.call == *call
@@ -240,7 +240,7 @@ impl Decoder {
         *self
             .leaders
             .entry(thread)
-            .or_insert_with(|| Status::read(thread).and_then(|status| status.process()).unwrap_or(thread))
+            .or_insert_with(|| ProcessStatus::read(thread).and_then(|status| status.process()).unwrap_or(thread))
     }
 
     fn ended(&mut self, time: u64, thread: i32, begun: &Begun, result: i64, sink: &mut dyn FnMut(SourceItem)) {

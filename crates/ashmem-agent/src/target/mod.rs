@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use ashmem_proc::fdinfo;
-use ashmem_proc::status::Status;
+use ashmem_proc::status::ProcessStatus;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
@@ -235,7 +235,7 @@ pub(crate) fn read_memory(tid: i32, address: u64, buffer: &mut [u8]) -> Result<u
 
 /// The number of a thread's process.
 fn leader(tid: i32) -> Result<i32> {
-    Status::read(tid).and_then(|status| status.process()).ok_or(Errno::SRCH)
+    ProcessStatus::read(tid).and_then(|status| status.process()).ok_or(Errno::SRCH)
 }
 
 /// Whether a thread has CAP_SYS_ADMIN in the initial user namespace (PURGE-01).
@@ -245,7 +245,7 @@ pub fn is_host_administrator(tid: i32) -> bool {
     const CAP_SYS_ADMIN: u32 = 21;
     let initial =
         rustix::fs::stat(format!("/proc/{tid}/ns/user")).is_ok_and(|namespace| namespace.st_ino == INITIAL_NAMESPACE);
-    let effective = || Status::read(tid).and_then(|status| status.capabilities());
+    let effective = || ProcessStatus::read(tid).and_then(|status| status.capabilities());
     initial && effective().is_some_and(|caps| caps >> CAP_SYS_ADMIN & 1 == 1)
 }
 

@@ -37,25 +37,25 @@ const MODE: u32 = 0o666;
 pub(crate) struct Spec {
     cdi_version: &'static str,
     kind: &'static str,
-    devices: Vec<Device>,
+    devices: Vec<CdiDevice>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Device {
+struct CdiDevice {
     name: &'static str,
-    container_edits: Edits,
+    container_edits: ContainerEdits,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Edits {
-    device_nodes: Vec<Node>,
+struct ContainerEdits {
+    device_nodes: Vec<CdiNode>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Node {
+struct CdiNode {
     path: String,
     host_path: &'static str,
     r#type: &'static str,
@@ -127,9 +127,9 @@ impl Spec {
 
     /// Of the boot with this id.
     pub(crate) fn of_boot(id: &str) -> Self {
-        let node = |path| Node { path, host_path: NODE, r#type: "c", file_mode: MODE, permissions: "rw" };
+        let node = |path| CdiNode { path, host_path: NODE, r#type: "c", file_mode: MODE, permissions: "rw" };
         let device_nodes = vec![node(NODE.to_owned()), node(format!("{NODE}{id}"))];
-        let devices = vec![Device { name: DEVICE, container_edits: Edits { device_nodes } }];
+        let devices = vec![CdiDevice { name: DEVICE, container_edits: ContainerEdits { device_nodes } }];
         Self { cdi_version: VERSION, kind: KIND, devices }
     }
 

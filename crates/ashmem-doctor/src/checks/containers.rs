@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ashmem_proc::mountinfo;
-use ashmem_proc::status::Status;
+use ashmem_proc::status::ProcessStatus;
 use rustix::fs::FileType;
 
 use super::{Check, module};
@@ -106,7 +106,7 @@ fn firsts(host: &Host) -> Option<Vec<First>> {
         }
         let status = host.text(&format!("/proc/{pid}/status")).unwrap_or_default();
         // Browsers put each page into a namespace: those are no containers, for they see the host's files.
-        let is_first = Status::new(status.as_bytes()).inner_tids().last() == Some(&1);
+        let is_first = ProcessStatus::new(status.as_bytes()).inner_tids().last() == Some(&1);
         let same_root = host.link(&format!("/proc/{pid}/ns/mnt")) == host.link("/proc/self/ns/mnt");
         if is_first && !same_root {
             firsts.insert(namespace, First { pid, name: name(host, pid) });
