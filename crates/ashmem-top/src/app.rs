@@ -50,7 +50,7 @@ pub(crate) enum View {
     /// All regions.
     Regions,
     /// One of them.
-    CensusRegion(Which),
+    Region(Which),
 }
 
 /// What is shown.
@@ -167,7 +167,7 @@ impl App {
 
     /// Looks at the pages of the region that is shown by itself.
     fn look(&mut self) {
-        let View::CensusRegion(which) = self.view else { return };
+        let View::Region(which) = self.view else { return };
         match self.census.regions.iter().find(|region| Which::of(region) == which) {
             Some(region) => {
                 self.region = Some((region.clone(), PageMap::of(region, self.census.page_size), false));
@@ -206,7 +206,7 @@ impl App {
             Key::Character(' ') => return Wish::Refresh,
             key => match self.view {
                 View::Regions => self.press_in_table(key),
-                View::CensusRegion(_) => self.press_in_region(key),
+                View::Region(_) => self.press_in_region(key),
             },
         }
         Wish::Show
@@ -230,7 +230,7 @@ impl App {
                 if let Some(row) = self.rows.get(self.at()) {
                     let which = Which::of(&self.census.regions[*row]);
                     self.selected = Some(which);
-                    self.view = View::CensusRegion(which);
+                    self.view = View::Region(which);
                     self.first_line = 0;
                     self.look();
                 }

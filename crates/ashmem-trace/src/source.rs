@@ -38,6 +38,6 @@ pub trait EventSource {
     /// Stops the source, and delivers what is left.
     ///
     /// # Errors
-    /// As for [`EventSource::round`].
+    /// As for [`EventSource::poll_batch`].
     fn finish(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()>;
 }

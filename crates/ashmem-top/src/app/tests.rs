@@ -102,7 +102,7 @@ fn a_search_is_of_names_and_of_holders_and_escape_ends_it() {
 fn one_region_and_back() {
     let mut app = three();
     press(&mut app, "j<enter>");
-    assert_eq!(app.view, View::CensusRegion(Which::Memory(3)));
+    assert_eq!(app.view, View::Region(Which::Memory(3)));
     assert!(app.region.as_ref().is_some_and(|(region, _, is_gone)| region.id == Some(3) && !is_gone));
     app.census.regions.clear();
     app.take_in();

@@ -46,7 +46,7 @@ pub(super) fn keys(frame: &mut Frame<'_>, area: Rect, app: &App) {
         _ if app.shows_help => IN_HELP,
         _ if app.is_typing => IN_SEARCH,
         View::Regions => IN_TABLE,
-        View::CensusRegion(_) => IN_REGION,
+        View::Region(_) => IN_REGION,
     };
     let mut room = usize::from(area.width);
     let mut spans = Vec::new();

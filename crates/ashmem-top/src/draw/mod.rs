@@ -48,7 +48,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
                 }
                 table::draw(frame, body, app);
             }
-            View::CensusRegion(_) => region::draw(frame, body, app),
+            View::Region(_) => region::draw(frame, body, app),
         }
     }
     foot::message(frame, message, app);
