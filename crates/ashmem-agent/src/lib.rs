@@ -9,7 +9,7 @@
 //!
 //! - [`seccomp`]: filters, profiles, the listener; [`notification`]: what a listener brings and
 //!   takes;
-//! - [`target`]: the calling thread, accessed from outside: memory, descriptors, rights;
+//! - [`target_thread`]: the calling thread, accessed from outside: memory, descriptors, rights;
 //! - [`trace`]: tells tracers what is answered; [`journal`]: what a restart must not lose;
 //! - [`regions`]: what a region is and how long it lives;
 //! - [`emulation`]: a tenant (one program or container), its regions and its calls;
@@ -27,7 +27,7 @@ pub mod run;
 pub mod seccomp;
 pub mod supervisor;
 mod sys;
-pub mod target;
+pub mod target_thread;
 pub mod trace;
 
 pub use run::Ending;

@@ -3,7 +3,7 @@
 use ashmem_core::abi::{self, NAME_LEN, Pin, Request};
 use rustix::io::{Errno, Result};
 
-use crate::target::Target;
+use crate::target_thread::Target;
 
 /// What an ioctl's argument points to. It is read before anything is decided, as the driver does
 /// (PIN-02, NAME-08).

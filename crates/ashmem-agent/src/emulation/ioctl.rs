@@ -13,7 +13,7 @@ use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
 use crate::regions::memfd;
 use crate::regions::region::{host, stored_name};
-use crate::target::{Target, is_host_administrator, read_implies_exec};
+use crate::target_thread::{Target, is_host_administrator, read_implies_exec};
 
 impl Tenant {
     /// ioctl(2) with the device's type byte.

@@ -15,7 +15,7 @@ use crate::ids::Key;
 use crate::regions::memfd;
 use crate::regions::region::{EmulatedRegion, host};
 use crate::seccomp::syscalls::Mmap;
-use crate::target::{Target, read_implies_exec};
+use crate::target_thread::{Target, read_implies_exec};
 
 const MAP_TYPE: u32 = libc::MAP_TYPE as u32;
 const MAP_PRIVATE: u32 = libc::MAP_PRIVATE as u32;

@@ -28,7 +28,7 @@ use crate::regions::node::Device;
 use crate::regions::region::{EmulatedRegion, LastCaller};
 use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
-use crate::target::{Target, Threads, closes_on_exec};
+use crate::target_thread::{Target, Threads, closes_on_exec};
 
 /// A tenant's regions, and what its calls need.
 pub struct Tenant {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::emulation::Tenant;
 use crate::emulation::outcome::Outcome;
-use crate::target::Target;
+use crate::target_thread::Target;
 
 impl Tenant {
     /// mprotect(2) with PROT_EXEC.

@@ -12,7 +12,7 @@ use crate::emulation::outcome::Outcome;
 use crate::regions::node::Device;
 use crate::regions::region::LastCaller;
 use crate::seccomp::filter::Fidelity;
-use crate::target::{Target, closes_on_exec};
+use crate::target_thread::{Target, closes_on_exec};
 
 impl Tenant {
     /// open(2), openat(2), openat2(2).

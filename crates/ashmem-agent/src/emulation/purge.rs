@@ -12,7 +12,7 @@ use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
 use crate::journal::Entry;
 use crate::regions::memfd;
-use crate::target::{Target, is_host_administrator};
+use crate::target_thread::{Target, is_host_administrator};
 
 impl Tenant {
     /// PURGE_ALL_CACHES, over this tenant's regions.

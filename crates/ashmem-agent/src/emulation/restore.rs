@@ -17,7 +17,7 @@ use crate::regions::node::{Device, DeviceNode};
 use crate::regions::region::{EmulatedRegion, LastCaller};
 use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
-use crate::target::Threads;
+use crate::target_thread::Threads;
 
 /// No caller: the first request brings one.
 const UNKNOWN: LastCaller = LastCaller { tid: 0, fd: -1 };

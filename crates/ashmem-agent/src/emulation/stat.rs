@@ -7,7 +7,7 @@ use crate::emulation::descriptor::FdKind;
 use crate::emulation::outcome::Outcome;
 use crate::notification::Answer;
 use crate::seccomp::syscalls::Layout;
-use crate::target::Target;
+use crate::target_thread::Target;
 
 impl Tenant {
     /// Whether one of the caller's descriptors is a region.

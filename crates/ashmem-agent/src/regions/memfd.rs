@@ -12,7 +12,7 @@ use rustix::fs::inotify::{self, WatchFlags};
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags, Stat};
 use rustix::io::{Errno, Result};
 
-use crate::target::link_of;
+use crate::target_thread::link_of;
 
 /// What stands before and behind a memfd's name in its link.
 const LINK: (&[u8], &[u8]) = (b"/memfd:", b" (deleted)");

@@ -13,7 +13,7 @@ use ashmem_core::abi::DEFAULT_NAME;
 
 use crate::regions::memfd;
 use crate::sys::lock;
-use crate::target::fd_budget::FdBudget;
+use crate::target_thread::fd_budget::FdBudget;
 
 /// Opens since the last pause after which the pool is filled.
 const BURST: u32 = 8;

@@ -38,7 +38,7 @@ use crate::seccomp::filter::{self, Fidelity, Filter};
 use crate::seccomp::listener::{InstallError, Listener, Privileges, install};
 use crate::supervisor::Supervisor;
 use crate::sys::{self, Forked, SignalMask};
-use crate::target::{self, Threads};
+use crate::target_thread::{self, Threads};
 use ashmem_trace_wire::pipe::RecordWriter;
 
 /// What to start.
@@ -174,7 +174,7 @@ fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, ma
 fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
     let blind = |step| move |errno| Error::Blind(SystemError { step, errno });
     let mut seen = [0; GO.len()];
-    target::read_memory(pid, GO.as_ptr() as u64, &mut seen).map_err(blind("process_vm_readv"))?;
+    target_thread::read_memory(pid, GO.as_ptr() as u64, &mut seen).map_err(blind("process_vm_readv"))?;
     Threads::default().descriptor(pid, descriptor, || true).map(drop).map_err(blind("looking at its descriptors"))
 }
 

@@ -28,8 +28,8 @@ use crate::notification::{Answer, Channel, ReceiveError, Request};
 use crate::regions::memfd_pool::MemfdPool;
 use crate::seccomp::syscalls::{Call, Mmap};
 use crate::sys::lock;
-use crate::target::Target;
-use crate::target::inject_mmap;
+use crate::target_thread::Target;
+use crate::target_thread::inject_mmap;
 use ashmem_trace_wire::pipe::RecordWriter;
 
 use crate::trace::{self, TraceSink};

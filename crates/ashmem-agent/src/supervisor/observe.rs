@@ -9,7 +9,7 @@ use crate::emulation::outcome::Outcome;
 use crate::notification::{Answer, Request};
 use crate::regions::memfd;
 use crate::seccomp::syscalls::Call;
-use crate::target::Target;
+use crate::target_thread::Target;
 use ashmem_trace_wire::record::{EventKind, Record, RegionInfo};
 
 use crate::trace::TraceSink;

@@ -205,7 +205,7 @@ fn a_handler_of_the_program_decides() {
 }
 
 #[test]
-fn the_program_dies_with_a_waiter_that_is_killed() {
+fn the_program_dies_with_a_foreground_process_that_is_killed() {
     let mut child = run(&["sh", "-c", "echo $$; exec sleep 60"]).stdout(Stdio::piped()).spawn().expect("starting");
     let pid: i32 = wait_for_line(&mut child).trim().parse().expect("a number");
     child.kill().expect("killing");

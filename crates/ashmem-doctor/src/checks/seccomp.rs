@@ -7,7 +7,7 @@ use ashmem_agent::notification::{Answer, Channel, Injection, ReceiveError};
 use ashmem_agent::seccomp::bpf::Instruction;
 use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
 use ashmem_agent::seccomp::listener::{InstallError, Listener, Privileges, install};
-use ashmem_agent::target::Target;
+use ashmem_agent::target_thread::Target;
 use ashmem_core::abi;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
