@@ -6,8 +6,8 @@
 #[path = "support/descriptors.rs"]
 mod descriptors;
 
-use ashmem_agent::channel::{Answer, Channel};
-use ashmem_agent::lxc::Monitor;
+use ashmem_agent::agent::lxc::Monitor;
+use ashmem_agent::notification::{Answer, Channel};
 use descriptors::{open_descriptors, pair, send};
 use libfuzzer_sys::fuzz_target;
 use rustix::net::{RecvFlags, SocketType, recv};

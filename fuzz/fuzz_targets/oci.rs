@@ -6,7 +6,7 @@
 #[path = "support/descriptors.rs"]
 mod descriptors;
 
-use ashmem_agent::oci;
+use ashmem_agent::agent::oci;
 use descriptors::{open_descriptors, pair, send};
 use libfuzzer_sys::fuzz_target;
 use rustix::net::SocketType;

@@ -1,8 +1,9 @@
-//! The client half of the agent's load test: many regions, many processes, and what is left of them in the supervisor.
+//! The client half of the agent's load test: many regions, many processes, and what is left of them
+//! in the supervisor.
 //!
-//! Runs under `ashmem run`, as root, since it looks at the supervisor, its parent. `run-load churn PROCESSES REGIONS` makes
-//! and drops so many regions in all; `run-load crowd PROCESSES` lets so many processes make and map some at once. Prints one
-//! JSON object.
+//! Runs under `ashmem run`, as root, since it looks at the supervisor, its parent. `run-load churn
+//! PROCESSES REGIONS` makes and drops so many regions in all; `run-load crowd PROCESSES` lets so
+//! many processes make and map some at once. Prints one JSON object.
 
 use std::fs;
 use std::os::fd::AsRawFd;

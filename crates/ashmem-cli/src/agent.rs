@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use ashmem_agent::endpoint::{Address, Endpoint, Protocol};
-use ashmem_agent::filter::Fidelity;
-use ashmem_agent::profile::{lxc, oci};
-use ashmem_agent::service::{self, Manager};
+use ashmem_agent::agent::endpoint::{Address, Endpoint, Protocol};
+use ashmem_agent::agent::systemd::{self, Manager};
+use ashmem_agent::seccomp::filter::Fidelity;
+use ashmem_agent::seccomp::profile::{lxc, oci};
 use clap::{Args, Subcommand};
 
 use crate::run::Level;
 
 /// Answer /dev/ashmem for containers, without a kernel module
 ///
-/// A container's seccomp policy notifies the few calls that could concern the device, and its runtime hands the
-/// notifications to this agent: OCI runtimes (runc, crun, youki, and with them podman, Docker, containerd, CRI-O) once for
-/// each process they start, LXC call by call. Regions are shared within one container and never between two.
+/// A container's seccomp policy notifies the few calls that could concern the device, and its
+/// runtime hands the notifications to this agent: OCI runtimes (runc, crun, youki, and with them
+/// podman, Docker, containerd, CRI-O) hand over one listener for each process that they start, LXC
+/// sends each call. One container's regions are its own.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -27,17 +28,17 @@ Examples:
   ashmem agent profile --oci > ashmem.json          # then: docker run --security-opt seccomp=ashmem.json ...
   ashmem agent profile --lxc policy --output policy # adds the rules to an LXC policy
 
-Without --oci and --lxc it serves the sockets that systemd passes (ashmem-agent.socket).
+Without --oci and --lxc the agent serves the sockets that systemd passes (ashmem-agent.socket).
 
-Exit status: 0 after SIGTERM or SIGINT, 1 if it could not start."
+Exit status: 0 after SIGTERM or SIGINT, 1 if the agent could not start."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// Where OCI runtimes bring listeners: the profile's listenerPath
+    /// The socket for OCI runtimes: the profile's listenerPath
     #[arg(long, value_name = "unix:PATH")]
     oci: Vec<Address>,
-    /// Where LXC asks: lxc.seccomp.notify.proxy
+    /// The socket for LXC: lxc.seccomp.notify.proxy
     #[arg(long, value_name = "unix:PATH")]
     lxc: Vec<Address>,
 }
@@ -49,19 +50,20 @@ enum Verb {
 
 /// Add the agent's rules to a container's seccomp policy
 ///
-/// Reads a policy, adds what the agent needs and keeps everything else; doing it twice changes nothing. Calls that the
-/// policy denies stay denied. The result goes to standard output unless --output names a file.
+/// Reads a policy, adds the rules that the agent needs and keeps the others; a second run changes
+/// nothing. Calls that the policy denies stay denied. The result goes to standard output unless
+/// --output names a file.
 #[derive(Args)]
 #[command(after_help = "\
 --oci reads a profile as Docker, podman, containerd and CRI-O take it, runtime-spec's linux.seccomp, or a bundle's whole
 config.json. Without FILE it starts from a profile that allows everything; Docker's own default is
 https://github.com/moby/profiles, seccomp/default.json.
 
---lxc reads a policy of version 2 (lxc.seccomp.profile), such as Waydroid's, and tells on standard error which lines the
-container's configuration needs beside it.
+--lxc reads a policy of version 2 (lxc.seccomp.profile), such as Waydroid's, and prints on standard error the lines that
+the container's configuration needs besides.
 
-The container also needs something at /dev/ashmem, so that stat and access find it; the null device does, and every open of
-it becomes a region:
+The container also needs a node at /dev/ashmem, so that stat and access find it. The null device is enough, and every open
+of it becomes a region:
   config.json  added by --oci
   Docker       --device /dev/null:/dev/ashmem
   podman       --device /dev/null:/dev/ashmem
@@ -77,10 +79,11 @@ struct Profile {
     /// Write here instead of to standard output; may be FILE itself
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// How much of the device to keep up
+    /// How much of the device to emulate
     #[arg(long, value_name = "LEVEL", default_value = "full")]
     fidelity: Level,
-    /// The agent's socket, as the container's runtime reaches it [default: unix:/run/ashmem/agent.sock, or lxc.sock]
+    /// The agent's socket, as the container's runtime reaches it [default:
+    /// unix:/run/ashmem/agent.sock, or lxc.sock]
     #[arg(long, value_name = "unix:PATH")]
     socket: Option<Address>,
 }
@@ -102,7 +105,7 @@ impl Arguments {
 }
 
 fn serve(oci: &[Address], lxc: &[Address]) -> Result<()> {
-    let passed = service::passed_descriptors();
+    let passed = systemd::passed_descriptors();
     let manager = Manager::from_environment().context("reaching the service manager that NOTIFY_SOCKET names")?;
     let mut endpoints = Vec::new();
     for (protocol, addresses) in [(Protocol::Oci, oci), (Protocol::Lxc, lxc)] {
@@ -126,8 +129,8 @@ impl Profile {
                 let fstat = lxc::Fstat::of_host();
                 if fstat == lxc::Fstat::Left {
                     eprintln!(
-                        "left out: fstat, which LXC itself calls with this host's C library before anybody can answer; in \
-                         this container a region's status is a memfd's"
+                        "fstat has no rule: LXC calls it itself with this host's C library, before the agent can answer; in \
+                         this container fstat of a region shows a memfd"
                     );
                 }
                 let policy = lxc::add(&read(file.as_ref(), lxc::EMPTY)?, fidelity, fstat)?;

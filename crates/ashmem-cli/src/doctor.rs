@@ -12,40 +12,42 @@ use ashmem_doctor::{Host, Report};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
-/// It could not look, or not say what it saw.
+/// The exit status if the checks could not run, or their result not be written.
 const FAILED: u8 = 2;
 
-/// Say why /dev/ashmem works here or does not, and what to type
+/// Say why /dev/ashmem works here or does not, and which command helps
 ///
-/// Looks at the kernel, the module (loaded, built for this kernel and the next, signed), Secure Boot, the device's node and
-/// second name, memfd, seccomp notification, the agent, container runtimes, running containers, binder, Waydroid and the
-/// page size. Changes nothing. What it tries, it tries in a child process or on a region of its own.
+/// Checks the kernel, the module (loaded, built for this kernel and the next, signed), Secure Boot,
+/// the device's node and second name, memfd, seccomp notification, the agent, container runtimes,
+/// running containers, binder, Waydroid and the page size. It changes nothing: it tries things in a
+/// child process or on a region of its own.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
   ashmem doctor
-  ashmem doctor --mode module                      # only this way counts
+  ashmem doctor --mode module                      # only the module counts
   sudo ashmem doctor --root /proc/4711/root        # a running container's files, seen from outside
   ashmem doctor --json | jq '.checks[] | select(.status == \"fault\")'
-  logcat -d | ashmem doctor explain                # the other way round: from a message to its cause
+  logcat -d | ashmem doctor explain                # from a message to its cause
 
-Exit status: 0 if the way that --mode names works (auto: if any does), 1 if not, 2 if it could not look."
+Exit status: 0 if the mode that --mode names works (auto: if any does), 1 if not, 2 if the checks could not run."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// The way to the device that shall work
+    /// The mode in which the device should work
     #[arg(long, value_name = "WAY", default_value = "auto")]
     mode: Asked,
-    /// Look at the files under this directory instead of this machine's; the kernel stays the running one
+    /// Check the files under this directory instead of this machine's; the kernel stays the running
+    /// one
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, conflicts_with = "quiet")]
     json: bool,
-    /// Print nothing: the exit status tells
+    /// Print nothing; see the exit status
     #[arg(long, short)]
     quiet: bool,
 }
@@ -57,8 +59,9 @@ enum Verb {
 
 /// Name the cause of messages in a log, read from standard input
 ///
-/// Knows what Android (logcat), the kernel (dmesg), Waydroid, DKMS's builds, modprobe and container runtimes say when shared
-/// memory is the matter. Other lines are counted; those that speak of ashmem or memfd and are not known are shown.
+/// Knows the messages of Android (logcat), the kernel (dmesg), Waydroid, DKMS's builds, modprobe
+/// and container runtimes about shared memory. It counts other lines, and shows those that name
+/// ashmem or memfd.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -161,7 +164,7 @@ fn print_json(value: &impl Serialize) -> Result<()> {
     written(writeln!(std::io::stdout(), "{text}"))
 }
 
-/// Who stops reading (`| head`, `| grep -q`) has read enough: the exit status still tells.
+/// A reader that stops (`| head`, `| grep -q`) has read enough: the exit status is still right.
 fn written(result: std::io::Result<()>) -> Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -1,7 +1,8 @@
 //! What the program `ashmem` is made of: one verb a file, and the map of them all.
 //!
-//! A verb is a `clap` structure with a `run` that says by its exit code how it went. It is thin: what it does is a library's.
-//! A new one is a file here, a line in `Verb`, and a place on the map (`map.rs`).
+//! A verb is a `clap` structure with a `run` that says by its exit code how it went. It is thin:
+//! what it does is a library's. A new one is a file here, a line in `Verb`, and a place on the map
+//! (`map.rs`).
 
 mod agent;
 mod cdi;
@@ -53,7 +54,7 @@ pub fn command() -> Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
-    // What happens inside is told on standard error when ASHMEM_LOG asks for it, e.g. ASHMEM_LOG=trace.
+    // ASHMEM_LOG=trace and the like log to standard error what happens inside.
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("ASHMEM_LOG").unwrap_or_else(|_| "warn".into()))
         .with_writer(std::io::stderr)
@@ -73,7 +74,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The exit status of a verb, its error told on standard error.
+/// The exit status of a verb; prints its error on standard error.
 fn ending(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,

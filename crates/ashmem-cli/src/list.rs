@@ -1,4 +1,4 @@
-//! `ashmem list`: every region of shared memory on this host, and who has it.
+//! `ashmem list`: every region of shared memory on this host, and its holders.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use ashmem_inspect::observer::Observer;
 use ashmem_inspect::query::{Filter, NameGlob, Order, ProcessName};
 use clap::{Args, ValueEnum};
 
-/// List the host's shared memory regions, what they cost, who holds them
+/// List the host's shared memory regions, their cost and their holders
 ///
-/// Every region once, whoever made it: of the kernel module (kind `device`), of `ashmem run` and `ashmem agent` (`agent`),
-/// and plain memfds (`memfd`). They are gathered by the beginning of their names, each with its totals and, below it, the
-/// processes that hold or map it. Nothing that is looked at is changed.
+/// Lists every region once: those of the kernel module (kind `device`), of `ashmem run` and `ashmem
+/// agent` (`agent`), and plain memfds (`memfd`). Regions whose names begin alike form a group with
+/// totals; below each region stand the processes that hold or map it. The listing changes nothing.
 #[derive(Args)]
 #[command(after_help = "\
 Columns:
@@ -26,8 +26,8 @@ Columns:
   PINNED UNPINNED PURGED   pages
   MAPPERS   processes that map it
 
-? is what could not be seen; why is said on standard error. A region that is held by descriptors and mapped nowhere is
-marked: no process shows its memory among its own.
+? stands for what could not be read; standard error says why. A region that is open but not mapped by any process is
+marked as a possible leak: its memory appears in no process's own figures.
 
 Names are shown escaped (\\n, \\xff, \\u{1b}), a backslash doubled; --name matches what is shown.
 
@@ -37,44 +37,45 @@ Examples:
   ashmem list --container waydroid --json | jq '.regions[].name'
   ashmem list --pid waydroid:1234            # by its number inside the container
 
-Exit status: 0, or 1 if no census could be taken. What may not be looked at is left out and said on standard error.")]
+Exit status: 0, or 1 if no census could be taken. What may not be read is left out, and standard error says so.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    wanted: Wanted,
-    /// Which come first
+    selection: RegionSelection,
+    /// The column to sort by
     #[arg(long, value_name = "COLUMN", default_value = "resident")]
     sort: SortBy,
-    /// One list, not gathered by name
+    /// One list, not grouped by name
     #[arg(long)]
     flat: bool,
     /// One JSON document (one a line with --watch)
     #[arg(long)]
     json: bool,
-    /// Again every so many seconds, until interrupted
+    /// Repeat every SECONDS seconds, until interrupted
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
     watch: Option<f64>,
 }
 
-/// Which regions, for every verb that shows some.
+/// The selection of regions, for every verb that shows some.
 #[derive(Args)]
-pub(crate) struct Wanted {
+pub(crate) struct RegionSelection {
     /// Regions whose whole name matches: *, ?, [a-z], {one,other}
     #[arg(long, value_name = "GLOB")]
     name: Option<NameGlob>,
     /// Regions that this process holds or maps
     #[arg(long, value_name = "PID|CONTAINER:PID")]
     pid: Vec<ProcessName>,
-    /// Regions held or mapped in this container: its name, the beginning of its id or of its pod's UID
+    /// Regions held or mapped in this container: its name, the beginning of its id or of its pod's
+    /// UID
     #[arg(long, value_name = "CONTAINER")]
     container: Option<String>,
-    /// Regions held by descriptors and mapped nowhere
+    /// Possible leaks: regions that are open but not mapped by any process
     #[arg(long)]
     leaks: bool,
 }
 
-impl From<Wanted> for Filter {
-    fn from(wanted: Wanted) -> Self {
-        Self { name: wanted.name, processes: wanted.pid, container: wanted.container, leaks: wanted.leaks }
+impl From<RegionSelection> for Filter {
+    fn from(selection: RegionSelection) -> Self {
+        Self { name: selection.name, processes: selection.pid, container: selection.container, leaks: selection.leaks }
     }
 }
 
@@ -111,7 +112,7 @@ impl Arguments {
     }
 
     fn show(self) -> Result<()> {
-        let filter = Filter::from(self.wanted);
+        let filter = Filter::from(self.selection);
         let mut observer = Observer::new();
         let mut told = Vec::new();
         loop {
@@ -119,7 +120,7 @@ impl Arguments {
             let text = text(&census, &filter, self.sort.into(), self.flat, self.json, self.watch.is_some())?;
             let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
             match written {
-                // Whoever read has seen enough.
+                // The reader has read enough.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 written => written.context("writing to standard output")?,
             }

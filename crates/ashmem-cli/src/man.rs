@@ -69,7 +69,8 @@ fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>> {
     }
     notes(command).to_writer(&mut text)?;
     see_also(command).to_writer(&mut text)?;
-    // Between an argument and its values clap_mangen breaks a line twice around an empty one: two of the three are nothing.
+    // Between an argument and its values clap_mangen breaks a line twice around an empty one: two
+    // of the three are nothing.
     let text = String::from_utf8(text).context("a page is text")?.replace("\n.br\n\n.br\n", "\n.sp\n").into_bytes();
     let mut found = vec![(man.get_filename(), text)];
     for verb in below {
@@ -78,8 +79,8 @@ fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(found)
 }
 
-/// What the help says after the options. A paragraph that begins with a short word and a colon is a section of its own;
-/// indented lines stay as they are.
+/// What the help says after the options. A paragraph that begins with a short word and a colon is a
+/// section of its own; indented lines stay as they are.
 fn notes(command: &Command) -> Roff {
     let mut page = Roff::new();
     let text = command.get_after_long_help().or_else(|| command.get_after_help()).map(ToString::to_string);
@@ -88,7 +89,8 @@ fn notes(command: &Command) -> Roff {
         match block.split_once(':').filter(|(heading, _)| is_heading(heading)) {
             Some((heading, rest)) => {
                 page.control("SH", [heading.to_uppercase().as_str()]);
-                // On the heading's own line a blank parts it from the text; on the next one blanks are indentation.
+                // On the heading's own line a blank parts it from the text; on the next one blanks
+                // are indentation.
                 paragraph(&mut page, rest.strip_prefix('\n').unwrap_or_else(|| rest.trim_start()));
                 in_notes = false;
             }

@@ -1,4 +1,4 @@
-//! `ashmem report`: one page that shows shared memory, for people who were not there.
+//! `ashmem report`: one HTML page of shared memory, to attach to a report.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -15,35 +15,36 @@ use ashmem_report::sheet::Sheet;
 use ashmem_report::{file, trace_file};
 use clap::Args;
 
-use crate::list::Wanted;
+use crate::list::RegionSelection;
 
 /// Write one HTML page of the host's regions or of a trace, to attach to a report
 ///
-/// Leaks first, then treemaps by name and by process, time lines, and tables that sort. The page stands by itself: it loads
-/// nothing, works without a network and, but for sorting, without JavaScript, and prints.
+/// The page shows possible leaks, treemaps by name and by process, time lines, and tables that
+/// sort. It loads nothing, works without a network, needs JavaScript only to sort, and can be
+/// printed.
 #[derive(Args)]
 #[command(after_help = "\
-The page names processes, containers and regions of this host: look through it before you make it public.
+The page names processes, containers and regions of this host: read it before you publish it.
 
 Examples:
-  ashmem report -o now.html                        # this moment; as root it sees everybody's
+  ashmem report -o now.html                        # this moment; root sees all users' regions
   ashmem report --for 10 -o while.html             # with memory and purges over ten seconds; Ctrl-C ends it early
   ashmem report --container waydroid -o droid.html
   ashmem trace --json -o trace.json -- ./program && ashmem report --trace trace.json -o trace.html
 
-Exit status: 0, or 1 if no page was written; what stood in FILE is then as it was.")]
+Exit status: 0, or 1 if no page was written; FILE is unchanged then.")]
 pub(crate) struct Arguments {
     /// Where to write the page
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Show this trace, which `ashmem trace --json -o` wrote, as far as it can be read
+    /// Show this trace, which `ashmem trace --json -o` wrote; an incomplete one too
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "pid", "container", "leaks", "seconds"])]
     trace: Option<PathBuf>,
-    /// Watch so long first, for the time lines
+    /// Watch for SECONDS first, for the time lines
     #[arg(long = "for", id = "seconds", value_name = "SECONDS")]
     seconds: Option<f64>,
     #[command(flatten)]
-    wanted: Wanted,
+    selection: RegionSelection,
 }
 
 impl Arguments {
@@ -58,14 +59,14 @@ impl Arguments {
                 let past = trace_file::read(BufReader::new(from)).with_context(|| path.display().to_string())?;
                 past.sheet()
             }
-            None => watched(Watch::new(self.wanted.into()), self.seconds)?,
+            None => watched(Watch::new(self.selection.into()), self.seconds)?,
         };
         sheet.limits().iter().for_each(|limit| eprintln!("ashmem: {limit}"));
         Ok(file::write(&self.output, &sheet.html())?)
     }
 }
 
-/// Looks once, or again and again for so many seconds.
+/// Takes one census, or one after the other for this many seconds.
 fn watched(mut watch: Watch, seconds: Option<f64>) -> Result<Sheet> {
     /// Looks in the time, at most and at least so far apart.
     const LOOKS: u32 = 100;

@@ -4,15 +4,16 @@ use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::process::ExitCode;
 
-use ashmem_agent::direct::{NOT_STARTED, Program};
-use ashmem_agent::filter::Fidelity;
-use ashmem_agent::tap::Pipe;
+use ashmem_agent::run::{NOT_STARTED, Program};
+use ashmem_agent::seccomp::filter::Fidelity;
+use ashmem_trace_wire::pipe::RecordWriter;
 use clap::{Args, ValueEnum};
 
 /// Run a program that finds /dev/ashmem, without a kernel module and without root
 ///
-/// The program and all it starts open /dev/ashmem (and /dev/ashmem<boot_id>), call its ioctls and map it as if the
-/// kernel had the device. Everything else they do runs untouched. Works on Linux 5.14 and newer, in containers too.
+/// The program and all that it starts can open /dev/ashmem (and /dev/ashmem<boot_id>), call its
+/// ioctls and map it as if the kernel had the device. All their other calls run untouched. Works on
+/// Linux 5.14 and newer, in containers too.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -20,20 +21,20 @@ Examples:
   ashmem run -- python3 -c 'import os; print(os.open(\"/dev/ashmem\", os.O_RDWR))'
   ashmem run --fidelity fast -- make test
 
-Exit status: the program's own; 127 if there is no such program, 126 if it cannot be executed, 125 if it was not
-started because its calls could not be supervised. A program killed by a signal ends this command by that signal.
+Exit status: the program's own; 127 if there is no such program, 126 if it cannot be executed, 125 if its calls
+cannot be supervised, so that it was not started. If a signal kills the program, this command ends by that signal.
 
-Programs that gain rights when executed (sudo, ping) do not gain them here, unless this command is run as root.")]
+Set-user-ID programs (sudo, ping) gain no rights here, unless root runs this command.")]
 pub(crate) struct Arguments {
-    /// How much of the device to keep up
+    /// How much of the device to emulate
     #[arg(long, value_name = "LEVEL", default_value = "full")]
     fidelity: Level,
-    /// Whether the program gets a /dev of its own, in which the node lies
+    /// Whether the program gets a private /dev that has the device's node
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     namespace: Namespace,
-    /// The pipe of the `ashmem trace` that runs this
-    #[arg(long, value_name = "FD", hide = true)]
-    tap: Option<RawFd>,
+    /// The pipe of the `ashmem trace` that started this
+    #[arg(long = "tap", value_name = "FD", hide = true)]
+    trace: Option<RawFd>,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
@@ -49,9 +50,11 @@ pub(crate) enum Level {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Namespace {
-    /// Yes, where the kernel lets it; unless this is root's, in a user namespace where other users' files are nobody's
+    /// A private /dev if allowed; for other users than root in a user namespace, where other users'
+    /// files appear owned by nobody
     Auto,
-    /// No: at the level `full` every lookup of a path is looked at instead, which costs some microseconds each
+    /// No private /dev: at the level `full` every path lookup is notified instead, which costs some
+    /// microseconds each
     Never,
 }
 
@@ -66,8 +69,8 @@ impl From<Level> for Fidelity {
 
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
-        let tap = match self.tap.map(Pipe::inherited).transpose() {
-            Ok(tap) => tap,
+        let trace = match self.trace.map(RecordWriter::inherited).transpose() {
+            Ok(trace) => trace,
             Err(error) => {
                 eprintln!("ashmem: the program was not started: --tap is no pipe of `ashmem trace`: {error}");
                 return ExitCode::from(NOT_STARTED);
@@ -77,7 +80,7 @@ impl Arguments {
             command: self.command,
             fidelity: self.fidelity.into(),
             own_dev: self.namespace == Namespace::Auto,
-            tap,
+            trace,
         };
         match program.run() {
             Ok(ending) => ending.repeat(),

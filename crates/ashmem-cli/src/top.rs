@@ -12,17 +12,18 @@ use ashmem_top::live;
 use ashmem_top::snapshot::{Size, Snapshot};
 use clap::{Args, ValueEnum};
 
-use crate::list::{SortBy, Wanted};
+use crate::list::{RegionSelection, SortBy};
 
 /// Watch the host's shared memory regions, live on the terminal
 ///
-/// The regions that `ashmem list` lists, sorted as you like, with memory, unpinned pages and purges over time above them, and
-/// for each its holders and its page map: which pages are pinned, unpinned, without memory. `?` shows the keys. The terminal
-/// is left as it was found, even by a signal or a panic, and when this is killed.
+/// Shows the regions that `ashmem list` lists, with charts of memory, unpinned pages and purges,
+/// and for each region its holders and its page map: which pages are pinned, unpinned, without
+/// memory. `?` shows the keys. The terminal is restored at the end, also after a signal, a panic or
+/// a kill.
 #[derive(Args)]
 #[command(after_help = "\
-Without a terminal, or for a report: --snapshot writes one screen, as text or as an SVG picture. --keys presses keys before it,
---refreshes waits for so many censuses.
+Without a terminal, or for a report, --snapshot writes one screen as text or as an SVG picture. --keys presses keys before
+it, --refreshes waits for N censuses.
 
 Examples:
   ashmem top
@@ -31,31 +32,32 @@ Examples:
   ashmem top --snapshot --keys '/CursorWindow<enter><enter>'     # the page map of the largest of them
   ashmem top --snapshot=svg --refreshes 30 > top.svg
 
-For scripts there is `ashmem list --json`, with --watch for one document after the other.
+For scripts use `ashmem list --json`, with --watch for a document at each interval.
 
-Purges a second are pages that became purged between two refreshes; what is purged and pinned again in between is not seen
-(`ashmem trace` sees it). Colours are off where NO_COLOR is set.
+Purges per second count pages that became purged between two refreshes; pages that are purged and pinned again in between
+are not counted (`ashmem trace` shows them). NO_COLOR turns colours off.
 
-Exit status: 0, or 1 if there is no terminal or no census could be taken; a signal ends it as any program.")]
+Exit status: 0, or 1 if there is no terminal or no census could be taken; a signal ends it like any program.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    wanted: Wanted,
-    /// Which come first
+    selection: RegionSelection,
+    /// The column to sort by
     #[arg(long, value_name = "COLUMN", default_value = "resident")]
     sort: SortBy,
-    /// From one census to the next
+    /// The interval between two censuses
     #[arg(long, short = 'd', value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     every: Duration,
     /// Write one screen to standard output instead
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
     snapshot: Option<Format>,
-    /// Of the screen that --snapshot writes
+    /// The size of the screen that --snapshot writes
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "100x30", requires = "snapshot")]
     size: Size,
-    /// Keys to press before --snapshot: characters, and in angle brackets enter, esc, up, down, pageup, pagedown, home, end
+    /// Keys to press before --snapshot: characters, and in angle brackets enter, esc, up, down,
+    /// pageup, pagedown, home, end
     #[arg(long, value_name = "KEYS", requires = "snapshot")]
     keys: Option<Keys>,
-    /// Censuses to take before --snapshot, --every so often
+    /// Censuses to take before --snapshot, at the interval of --every
     #[arg(long, value_name = "N", default_value = "1", requires = "snapshot")]
     refreshes: u32,
 }
@@ -82,7 +84,7 @@ impl Arguments {
     fn show(self) -> Result<()> {
         let in_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options =
-            Options { filter: Filter::from(self.wanted), order: self.sort.into(), every: self.every, in_colour };
+            Options { filter: Filter::from(self.selection), order: self.sort.into(), every: self.every, in_colour };
         let Some(format) = self.snapshot else { return Ok(live::run(options)?) };
         let every = options.every;
         let mut app = App::new(options)?;

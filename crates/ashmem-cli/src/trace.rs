@@ -1,4 +1,4 @@
-//! `ashmem trace`: who calls ashmem, with what, and what comes of it.
+//! `ashmem trace`: shows each call to ashmem.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,35 +12,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use ashmem_agent::endpoint::Address;
-use ashmem_trace::agent::Agent;
+use ashmem_agent::agent::endpoint::Address;
+use ashmem_trace::agent::AgentSource;
+use ashmem_trace::container_watch::ContainerWatch;
 use ashmem_trace::event::Source;
-use ashmem_trace::module::Module;
+use ashmem_trace::module::ModuleSource;
 use ashmem_trace::output::Output;
+use ashmem_trace::process_selector::{ProcessSelector, Watched};
 use ashmem_trace::processes::Processes;
-use ashmem_trace::residents::Residents;
 use ashmem_trace::selection::Selection;
-use ashmem_trace::session::{Form, Session, Told};
-use ashmem_trace::source::See;
+use ashmem_trace::session::{Session, TraceForm, TraceTotals};
+use ashmem_trace::source::EventSource;
 use ashmem_trace::summary::Summary;
-use ashmem_trace::syscalls::Syscalls;
+use ashmem_trace::syscalls::SyscallSource;
 use ashmem_trace::tracefs::Tracefs;
-use ashmem_trace::wanted::{Wanted, Watched};
+use ashmem_trace_wire::attach::AttachError;
 use clap::{Args, ValueEnum};
 
 /// The exit status where the program was not started because of us.
 const NOT_STARTED: u8 = 125;
 
-/// How often it is seen whether the containers that are watched are still there.
+/// How often to check whether the watched containers still exist.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Show each call to ashmem as it happens: who, what, the result, how long
+/// Show each call to ashmem as it happens: process, operation, result, duration
 ///
-/// One line a call: time, process (with its number inside its container), region, operation with its arguments, result,
-/// duration. With PROGRAM it starts one and follows all that it starts; otherwise it watches the processes named, or all.
+/// Prints one line for each call: time, process (with its number inside its container), region,
+/// operation with its arguments, result, duration. With PROGRAM it starts that and follows all its
+/// descendants; otherwise it watches the named processes, or all.
 #[derive(Args)]
 #[command(after_help = "\
-Where the events come from (--source):
+Sources of events (--source):
   module    the kernel module's tracepoints, read through tracefs, in a trace instance of our own: needs root
   agent     the supervisor of `ashmem run`: needs no rights; PROGRAM runs as under `ashmem run`. Without PROGRAM the
             containers of `ashmem agent`: needs root, or to be the agent's user
@@ -57,9 +59,10 @@ Examples:
 
 Exit status: PROGRAM's own; 125 if it was not started. Without PROGRAM 0, or 1 if there is nothing to trace with.")]
 pub(crate) struct Arguments {
-    /// Watch this process and all it starts: PID, or CONTAINER:PID by the container's own number (repeatable)
+    /// Watch this process and all it starts: PID, or CONTAINER:PID by the container's own number
+    /// (repeatable)
     #[arg(short, long, value_name = "PID", conflicts_with = "command")]
-    pid: Vec<Wanted>,
+    pid: Vec<ProcessSelector>,
     /// Only processes in this container: its name or id, or a pattern (repeatable)
     #[arg(long, value_name = "NAME")]
     container: Vec<glob::Pattern>,
@@ -69,22 +72,23 @@ pub(crate) struct Arguments {
     /// Only calls that failed
     #[arg(long)]
     fail_only: bool,
-    /// Sums at the end instead of lines: by operation and by process
+    /// Totals at the end instead of lines: by operation and by process
     #[arg(short = 'c', long)]
     summary: bool,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
-    /// Write here instead of to standard error (with PROGRAM) or standard output; *.pftrace is written for Perfetto
+    /// Write here instead of to standard error (with PROGRAM) or standard output; *.pftrace is
+    /// written for Perfetto
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What sees the events
+    /// The source of the events
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
     source: Choice,
-    /// Where `ashmem agent` listens: its socket for OCI runtimes
+    /// The socket of `ashmem agent` for OCI runtimes
     #[arg(long, value_name = "unix:PATH", default_value = "unix:/run/ashmem/agent.sock", conflicts_with = "command")]
     agent: Address,
-    /// Kernel memory for events that are not read yet, for each processor
+    /// Kernel memory for unread events, for each processor
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
     buffer: usize,
     /// The program and its arguments
@@ -125,7 +129,7 @@ impl Arguments {
         let signals = Signals::catch()?;
         let Traced { mut source, before } = self.source(&watched, !words.is_empty())?;
         let (form, output) = self.writing(!words.is_empty())?;
-        let (mut residents, mut looked) = (Residents::new(self.container.clone()), None::<Instant>);
+        let (mut containers, mut looked) = (ContainerWatch::new(self.container.clone()), None::<Instant>);
         let selection =
             Selection::new(self.fail_only, std::mem::take(&mut self.name), std::mem::take(&mut self.container));
         let kind = source.source();
@@ -137,7 +141,7 @@ impl Arguments {
                 signals.drain();
                 if let Some(child) = &mut program {
                     if signals.take_end() {
-                        // Nothing is left to tell where it has ended already.
+                        // If the program has ended already, the signal has no receiver.
                         let _ = rustix::process::kill_process(
                             rustix::process::Pid::from_child(child),
                             rustix::process::Signal::TERM,
@@ -151,23 +155,23 @@ impl Arguments {
                 }
                 if looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) {
                     looked = Some(Instant::now());
-                    tell_ends(&mut residents);
+                    report_ends(&mut containers);
                 }
                 let all_gone = !watched.is_empty() && watched.iter().all(Watched::has_ended);
                 signals.take_interrupt() || signals.take_end() || all_gone
             })
             .context("reading the events")?;
         drop(source);
-        tell_ends(&mut residents);
-        let told = session.end();
-        let failed = told.is_err();
-        match told {
-            Ok(told) => tell_losses(told, kind),
+        report_ends(&mut containers);
+        let totals = session.end();
+        let failed = totals.is_err();
+        match totals {
+            Ok(totals) => report_losses(totals, kind),
             Err(ashmem_trace::output::Error::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => eprintln!("ashmem: {error}"),
         }
         if let Some(child) = &mut program {
-            // Where nothing more can be written it goes on untraced.
+            // If writing has failed, the program continues untraced.
             let status = match ended {
                 Some(status) => status,
                 None => child.wait().context("waiting for the program")?,
@@ -180,7 +184,7 @@ impl Arguments {
     fn source(&self, watched: &[Watched], has_program: bool) -> Result<Traced> {
         let processes = || {
             if has_program {
-                // What this process starts is followed, because this one is.
+                // This process is followed, and so are its children.
                 Processes::following([std::process::id() as i32])
             } else if watched.is_empty() {
                 Processes::all()
@@ -190,8 +194,8 @@ impl Arguments {
         };
         let tracefs = Tracefs::find();
         match (self.source, tracefs) {
-            (Choice::Auto | Choice::Module, Ok(tracefs)) if Module::is_here(&tracefs) => {
-                Ok(Traced::new(Module::begin(&tracefs, processes(), self.buffer)?))
+            (Choice::Auto | Choice::Module, Ok(tracefs)) if ModuleSource::is_here(&tracefs) => {
+                Ok(Traced::new(ModuleSource::begin(&tracefs, processes(), self.buffer)?))
             }
             (Choice::Auto | Choice::Agent, _) if has_program => Traced::under_agent(),
             (Choice::Agent, _) => self.attached(watched),
@@ -211,12 +215,14 @@ impl Arguments {
     /// The agent that serves containers.
     fn attached(&self, watched: &[Watched]) -> Result<Traced> {
         let roots = (!watched.is_empty()).then(|| watched.iter().flat_map(Watched::tree).collect());
-        let agent = Agent::attached(self.agent.path(), roots).map_err(|error| {
-            let next = match error.kind() {
-                io::ErrorKind::PermissionDenied => "it tells only root and the user it runs as",
+        let agent = AgentSource::attached(self.agent.path(), roots).map_err(|error| {
+            let next = match &error {
+                AttachError::Socket(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    "only root and the agent's own user may trace it"
+                }
                 _ => {
-                    "where `ashmem agent` serves containers, `--agent unix:PATH` names its --oci; a program of your own is \
-                     given after `--`"
+                    "if `ashmem agent` serves containers, give its --oci socket as `--agent unix:PATH`; to trace a program of \
+                     your own, give it after `--`"
                 }
             };
             anyhow::anyhow!("no agent to trace at {}: {error}; {next}", self.agent)
@@ -238,10 +244,10 @@ impl Arguments {
         } else {
             Some(watched.iter().flat_map(Watched::tree).collect())
         };
-        Ok(Traced::new(Syscalls::begin(tracefs, processes, threads, self.buffer)?))
+        Ok(Traced::new(SyscallSource::begin(tracefs, processes, threads, self.buffer)?))
     }
 
-    fn writing(&self, has_program: bool) -> Result<(Form, Output)> {
+    fn writing(&self, has_program: bool) -> Result<(TraceForm, Output)> {
         let output = match &self.output {
             Some(path) => Output::file(path).with_context(|| format!("making {}", path.display()))?,
             None if has_program => Output::stderr(),
@@ -249,22 +255,22 @@ impl Arguments {
         };
         let for_perfetto = self.output.as_ref().and_then(|path| path.extension()).is_some_and(|end| end == "pftrace");
         let form = match (self.summary, self.json, for_perfetto) {
-            (true, json, _) => Form::Summary { json, summary: Summary::default() },
-            (_, true, _) => Form::Json,
-            (_, _, true) => Form::Perfetto(Box::default()),
-            _ => Form::Lines,
+            (true, json, _) => TraceForm::Summary { json, summary: Summary::default() },
+            (_, true, _) => TraceForm::Json,
+            (_, _, true) => TraceForm::Perfetto(Box::default()),
+            _ => TraceForm::Lines,
         };
         Ok((form, output))
     }
 }
 
-/// What sees the events, and what stands before the program's own words.
+/// The source of events, and the command that runs the program.
 struct Traced {
-    source: Box<dyn See>,
+    source: Box<dyn EventSource>,
     before: Option<UnderAgent>,
 }
 
-/// `ashmem run`, with the pipe into which it tells.
+/// `ashmem run`, with the pipe into which it traces.
 struct UnderAgent {
     words: Vec<OsString>,
     /// Closed once the program has started: the pipe ends with its supervisor.
@@ -272,19 +278,19 @@ struct UnderAgent {
 }
 
 impl Traced {
-    fn new(source: impl See + 'static) -> Self {
+    fn new(source: impl EventSource + 'static) -> Self {
         Self { source: Box::new(source), before: None }
     }
 
     fn under_agent() -> Result<Self> {
         let making = "making a pipe";
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context(making)?;
-        // For `ashmem run` to have, which gives it to nobody.
+        // `ashmem run` inherits it, and gives it to no other process.
         rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::empty()).context(making)?;
         let own = std::env::current_exe().context("finding this program's own path")?;
         let tap = writer.as_raw_fd().to_string();
         let words = vec![own.into(), "run".into(), "--tap".into(), tap.into(), "--".into()];
-        Ok(Self { source: Box::new(Agent::new(reader)?), before: Some(UnderAgent { words, _pipe: writer }) })
+        Ok(Self { source: Box::new(AgentSource::new(reader)?), before: Some(UnderAgent { words, _pipe: writer }) })
     }
 }
 
@@ -307,22 +313,22 @@ fn repeat(status: std::process::ExitStatus) -> ExitCode {
     }
 }
 
-fn tell_ends(residents: &mut Residents) {
-    residents.gone().iter().for_each(|name| eprintln!("ashmem: container {name} has ended"));
+fn report_ends(containers: &mut ContainerWatch) {
+    containers.gone().iter().for_each(|name| eprintln!("ashmem: container {name} has ended"));
 }
 
-fn tell_losses(told: Told, source: Source) {
-    if told.lost != 0 || told.uncounted {
-        let more = if told.uncounted { " or more" } else { "" };
+fn report_losses(totals: TraceTotals, source: Source) {
+    if totals.lost != 0 || totals.uncounted {
+        let more = if totals.uncounted { " or more" } else { "" };
         let why = match source {
-            Source::Agent => "they came faster than they could be written, or the agent was away",
-            _ => "the kernel's buffer was full; --buffer KIB makes it larger",
+            Source::Agent => "they came faster than they could be written, or the agent restarted",
+            _ => "the kernel's buffer was full: make it larger with --buffer KIB",
         };
-        eprintln!("ashmem: {} events{more} were lost, {} were seen: {why}", told.lost, told.events);
+        eprintln!("ashmem: {} events{more} were lost, {} were traced: {why}", totals.lost, totals.events);
     }
 }
 
-/// The signals that end a trace, and those that tell of an ended child.
+/// The signals that end a trace, and the one that reports an ended child.
 struct Signals {
     wake: UnixStream,
     interrupt: Arc<AtomicBool>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use ashmem_waydroid::host::Host;
+use ashmem_waydroid::host::HostFiles;
 use ashmem_waydroid::provider::{self, When};
 use ashmem_waydroid::start::Start;
 use ashmem_waydroid::status::Status;
@@ -14,10 +14,11 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// Give Waydroid's container /dev/ashmem, and keep it there
 ///
-/// Waydroid looks for the device only when it is initialised or upgraded, and never for /dev/ashmem<boot_id>, which Android 16
-/// opens. Once enabled, each start of its container gets both names, by the kernel module or by the agent, and
-/// sys.use_memfd as fits: after a reboot, a kernel update or `waydroid upgrade` too. No file of Waydroid's is changed;
-/// `disable` takes everything back.
+/// Waydroid looks for the device only when it is initialised or upgraded, and never for
+/// /dev/ashmem<boot_id>, which Android 16 opens. Once enabled, each start of its container gets
+/// both names, from the kernel module or the agent, and the fitting sys.use_memfd: after a reboot,
+/// a kernel update or `waydroid upgrade` too. No file of Waydroid's is changed; `disable` removes
+/// everything again.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -38,17 +39,17 @@ enum Verb {
     Prepare(Prepare),
 }
 
-/// Say how it stands: enabled or not, who would serve, what the running container has
+/// Show whether it is enabled, what would serve the device, and what the running container has
 #[derive(Args)]
 #[command(
-    after_help = "Exit status: 0 if it is enabled and the device is, or would be, in the container; 1 if not; the problems and \
-                  the commands that mend them are printed."
+    after_help = "Exit status: 0 if it is enabled and the device is, or would be, in the container; 1 if not; it prints the problems \
+                  and the commands that solve them."
 )]
 struct StatusArguments {
     /// Print one JSON object
     #[arg(long, conflicts_with = "quiet")]
     json: bool,
-    /// Print nothing: the exit status tells
+    /// Print nothing; see the exit status
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
@@ -60,41 +61,42 @@ struct StatusArguments {
 #[command(after_help = "\
 Writes one file, /etc/systemd/system/waydroid-container.service.d/50-ashmem.conf, and reloads systemd.
 
-Exit status: 0 if it is enabled now, or was; 1 if it could not be: the reason is printed and nothing was changed.")]
+Exit status: 0 if it is enabled now, or was; 1 if it could not be enabled: it prints the reason and changes nothing.")]
 struct Enable {
-    /// Who may answer the device
+    /// What may serve the device
     #[arg(long, value_name = "MODE", default_value = "auto")]
     mode: Mode,
-    /// Only say what would be done
+    /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Restart Waydroid's service where it runs without this; its session ends
+    /// Restart Waydroid's service if it runs without the device; its session ends
     #[arg(long, conflicts_with = "dry_run")]
     now: bool,
     #[command(flatten)]
     place: Place,
 }
 
-/// Take everything back
+/// Remove everything that `enable` added
 #[derive(Args)]
 #[command(
-    after_help = "Exit status: 0 if nothing of it is left; 1 if something could not be removed, with the reason."
+    after_help = "Exit status: 0 if everything is removed; 1 if something could not be removed: it prints the reason."
 )]
 struct Disable {
-    /// Only say what would be done
+    /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Restart Waydroid's service where it runs with this; its session ends
+    /// Restart Waydroid's service if it runs with the device; its session ends
     #[arg(long, conflicts_with = "dry_run")]
     now: bool,
     #[command(flatten)]
     place: Place,
 }
 
-/// Write what a start of the container needs to /run/ashmem/waydroid, and print the configuration's path for lxc-start
+/// Write what a start of the container needs to /run/ashmem/waydroid, and print the configuration's
+/// path for lxc-start
 #[derive(Args)]
 struct Prepare {
-    /// Who may answer the device
+    /// What may serve the device
     #[arg(long, value_name = "MODE", default_value = "auto")]
     mode: Mode,
     #[command(flatten)]
@@ -103,18 +105,18 @@ struct Prepare {
 
 #[derive(Args)]
 struct Place {
-    /// Look below this directory instead; no program of it is run
+    /// Use the files below this directory instead of /, and run no program of it
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Mode {
-    /// The kernel module where there is one for the running kernel, else the agent
+    /// The kernel module if there is one for the running kernel, else the agent
     Auto,
-    /// The kernel module alone
+    /// Only the kernel module
     Module,
-    /// The agent alone, through LXC's seccomp notifications
+    /// Only the agent, through LXC's seccomp notifications
     Agent,
 }
 
@@ -129,8 +131,8 @@ impl From<Mode> for provider::Mode {
 }
 
 impl Place {
-    fn host(self) -> Host {
-        Host::new(self.root)
+    fn host(self) -> HostFiles {
+        HostFiles::new(self.root)
     }
 }
 
@@ -194,7 +196,7 @@ impl Prepare {
 }
 
 /// Says what was done, after it was made to take effect where that is wanted.
-fn tell(mut report: Report, host: &Host, now: bool) -> Result<ExitCode> {
+fn tell(mut report: Report, host: &HostFiles, now: bool) -> Result<ExitCode> {
     if now && !report.next.is_empty() {
         eprintln!("restarting Waydroid's service ...");
         switch::take_effect(host, &mut report)?;

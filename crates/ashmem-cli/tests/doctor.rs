@@ -1,5 +1,5 @@
-//! `ashmem doctor` as a person runs it, against faults that are made for real: calls that a sandbox refuses, another
-//! supervisor, nodev mounts, containers, old runtimes.
+//! `ashmem doctor` as a person runs it, against faults that are made for real: calls that a sandbox
+//! refuses, another supervisor, nodev mounts, containers, old runtimes.
 
 mod sandbox;
 
@@ -111,7 +111,8 @@ fn under_a_supervisor_the_device_is_its() {
 
 #[test]
 fn another_listener_in_the_line_is_ebusy() {
-    // At `fast`, with the node taken away, the supervisor inside has no device to show: what is left is its listener.
+    // At `fast`, with the node taken away, the supervisor inside has no device to show: what is
+    // left is its listener.
     let mut command = Command::new(ASHMEM);
     let words = [
         "run",
@@ -198,7 +199,8 @@ fn an_old_runtime_is_named() {
     std::fs::remove_dir_all(&folder).expect("it goes");
 }
 
-/// Written by another process, lest a child of a neighbouring test still hold it open for writing when it is executed.
+/// Written by another process, lest a child of a neighbouring test still hold it open for writing
+/// when it is executed.
 fn write_program(path: &Path, text: &str) {
     let mut shell = Command::new("sh");
     shell.args(["-c", "rm -f \"$1\"; printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"]).arg(path).arg(text);

@@ -1,5 +1,5 @@
-//! `ashmem list` and `ashmem top --snapshot` among names that would act on a terminal, processes that come and go, and full
-//! disks.
+//! `ashmem list` and `ashmem top --snapshot` among names that would act on a terminal, processes
+//! that come and go, and full disks.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};

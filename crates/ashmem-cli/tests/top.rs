@@ -1,4 +1,5 @@
-//! `ashmem top` on a terminal of tmux's: what it shows, and that it leaves the terminal as it found it, whatever ends it.
+//! `ashmem top` on a terminal of tmux's: what it shows, and that it leaves the terminal as it found
+//! it, whatever ends it.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;

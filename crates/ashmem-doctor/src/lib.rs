@@ -5,7 +5,7 @@
 //! A way works when none of its checks finds a fault. Nothing here changes the machine.
 //!
 //! - [`host`]: the machine, or a folder in its place, as all checks see it; [`kernel_release`], [`distribution`],
-//!   [`module_file`], [`keys`], [`mounts`]: what is read there more than once;
+//!   [`module_file`], [`keys`]: what is read there more than once;
 //! - [`trial`], [`child`]: what is not read but tried: a region made and used, calls that might kill who makes them;
 //! - [`checks`]: one file for each; [`way`], [`finding`], [`report`]: what becomes of them; [`screen`]: how it looks;
 //! - [`explain`]: the other way round, from a line of a log to its cause.
@@ -19,7 +19,6 @@ pub mod host;
 pub mod kernel_release;
 pub mod keys;
 pub mod module_file;
-pub mod mounts;
 pub mod report;
 pub mod screen;
 pub mod trial;

@@ -15,7 +15,7 @@ const SIZE: usize = 65536;
 
 /// Who answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
+pub enum AnsweredBy {
     /// A driver in the kernel.
     Kernel,
     /// A supervisor that put a memfd there.
@@ -44,7 +44,7 @@ impl fmt::Display for Failure {
 ///
 /// # Errors
 /// The step that failed.
-pub fn device(host: &Host, path: &str) -> Result<Provider, Failure> {
+pub fn device(host: &Host, path: &str) -> Result<AnsweredBy, Failure> {
     let failed = |step| move |errno| Failure { step, errno: Some(errno) };
     let fd = host.open(path, OFlags::RDWR).map_err(failed("open"))?;
     ioctl(&fd, abi::SET_NAME, c"ashmem doctor".as_ptr() as u64).map_err(failed("SET_NAME"))?;
@@ -86,16 +86,16 @@ pub fn memfd() -> Result<(), Failure> {
 }
 
 /// Who answers at `/dev/ashmem`, if it works.
-pub fn answered_by(host: &Host) -> Option<Provider> {
+pub fn answered_by(host: &Host) -> Option<AnsweredBy> {
     let stat = host.stat("/dev/ashmem").ok()?;
     FileType::from_raw_mode(stat.st_mode).is_char_device().then(|| device(host, "/dev/ashmem").ok()).flatten()
 }
 
-fn provider(fd: &OwnedFd) -> Provider {
+fn provider(fd: &OwnedFd) -> AnsweredBy {
     let link = rustix::fs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new());
     // A supervisor makes the descriptor look like a device in everything but this link.
     let is_memfd = link.is_ok_and(|link| link.to_bytes().starts_with(b"/memfd:"));
-    if is_memfd { Provider::Supervisor } else { Provider::Kernel }
+    if is_memfd { AnsweredBy::Supervisor } else { AnsweredBy::Kernel }
 }
 
 pub(crate) fn ioctl(fd: &OwnedFd, command: u32, argument: u64) -> Result<i64, Errno> {

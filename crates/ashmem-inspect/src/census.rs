@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::group::{Totals, by_family, family};
 use crate::look::{Facts, Key, Look};
 use crate::process::Process;
-use crate::region::{Holder, Kind, Region};
+use crate::region::{CensusRegion, Holder, RegionKind};
 use crate::same_file;
 
 /// Every region once.
@@ -21,7 +21,7 @@ pub struct Census {
     /// Bytes.
     pub page_size: u64,
     /// By id, those that never were mapped last.
-    pub regions: Vec<Region>,
+    pub regions: Vec<CensusRegion>,
     /// How many processes were looked at.
     pub processes: usize,
     /// How many there are besides that this user may not look at.
@@ -32,12 +32,12 @@ impl Census {
     /// What the census could not see, a sentence each, with what to do about it.
     pub fn limits(&self) -> Vec<String> {
         let mut limits = Vec::new();
-        let count = |what: fn(&Region) -> bool| self.regions.iter().filter(|region| what(region)).count();
+        let count = |what: fn(&CensusRegion) -> bool| self.regions.iter().filter(|region| what(region)).count();
         if self.unseen_processes > 0 {
             let whose = if rustix::process::geteuid().is_root() {
-                "may not be looked at, even by this root: run it on the host, outside containers and user namespaces"
+                "skipped: permission denied even to this root; run it on the host, outside containers and user namespaces"
             } else {
-                "are other users' and were not looked at: run it as root to see what they hold"
+                "skipped: they are other users'; run it as root to see what they hold"
             };
             let all = self.processes + self.unseen_processes;
             limits.push(format!("{} of {all} processes {whose}", self.unseen_processes));
@@ -45,14 +45,15 @@ impl Census {
         let blind = count(|region| region.size.is_none());
         if blind > 0 {
             limits.push(format!(
-                "size and memory of {blind} regions are unknown, which are mapped and held by no descriptor: root (or \
-                 CAP_CHECKPOINT_RESTORE) sees them too"
+                "size and memory unknown for {blind} regions that are mapped but not open: only root (or \
+                 CAP_CHECKPOINT_RESTORE) can read them"
             ));
         }
-        let by_agent = count(|region| region.kind == Kind::Agent && region.pages.is_none());
+        let by_agent = count(|region| region.kind == RegionKind::Agent && region.pages.is_none());
         if by_agent > 0 {
             limits.push(format!(
-                "mask and pins of {by_agent} regions under `ashmem run` or `ashmem agent` are known to their supervisor alone"
+                "mask and pin state unknown for {by_agent} regions of `ashmem run` or `ashmem agent`: only their \
+                 supervisor has them"
             ));
         }
         limits
@@ -65,10 +66,13 @@ impl Census {
 }
 
 /// Joins what was seen of all processes. `facts` knows regions better than the looks do.
-pub(crate) fn join<'a>(looks: impl Iterator<Item = &'a Look> + Clone, facts: &HashMap<Key, Facts>) -> Vec<Region> {
+pub(crate) fn join<'a>(
+    looks: impl Iterator<Item = &'a Look> + Clone,
+    facts: &HashMap<Key, Facts>,
+) -> Vec<CensusRegion> {
     let aliases = aliases(looks.clone());
     let mut places: HashMap<Key, usize> = HashMap::new();
-    let mut regions: Vec<Region> = Vec::new();
+    let mut regions: Vec<CensusRegion> = Vec::new();
     for look in looks {
         let Some(process) = &look.process else { continue };
         for descriptor in &look.descriptors {
@@ -115,17 +119,17 @@ fn aliases<'a>(looks: impl Iterator<Item = &'a Look>) -> HashMap<Key, Key> {
     groups.iter().flat_map(|group| group.iter().map(move |place| (key(*place), key(group[0])))).collect()
 }
 
-fn region(key: Key, facts: &Facts) -> Region {
+fn region(key: Key, facts: &Facts) -> CensusRegion {
     let id = match key {
         Key::Memory { inode, .. } => Some(inode),
         Key::Open { .. } => None,
     };
     let Facts { kind, name, size, resident, mask, pages } = facts.clone();
-    Region { id, kind, name, size, resident, mask, pages, holders: Vec::new() }
+    CensusRegion { id, kind, name, size, resident, mask, pages, holders: Vec::new() }
 }
 
 /// A mapping says little of a region, a descriptor all: whichever was met first.
-fn complete(region: &mut Region, facts: &Facts) {
+fn complete(region: &mut CensusRegion, facts: &Facts) {
     if region.size.is_none() {
         // The path in maps cannot tell a line feed from its escape.
         region.name = facts.name.clone();
@@ -137,7 +141,7 @@ fn complete(region: &mut Region, facts: &Facts) {
 }
 
 /// The holder of this process, whose looks come one at a time.
-fn holder<'a>(region: &'a mut Region, process: &std::sync::Arc<Process>) -> &'a mut Holder {
+fn holder<'a>(region: &'a mut CensusRegion, process: &std::sync::Arc<Process>) -> &'a mut Holder {
     if region.holders.last().is_none_or(|last| last.process.pid != process.pid) {
         let process = process.clone();
         region.holders.push(Holder { process, descriptors: Vec::new(), mappings: Vec::new(), share: 0 });
@@ -160,7 +164,7 @@ pub struct Document<'a> {
     pub page_size: u64,
     /// The regions wanted.
     #[serde(serialize_with = "with_totals")]
-    pub regions: Vec<&'a Region>,
+    pub regions: Vec<&'a CensusRegion>,
     /// By name, largest first.
     pub groups: Vec<Totals>,
     /// What they come to.
@@ -171,7 +175,7 @@ pub struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// The document of these regions of a census.
-    pub fn new(census: &Census, regions: Vec<&'a Region>) -> Self {
+    pub fn new(census: &Census, regions: Vec<&'a CensusRegion>) -> Self {
         let groups = by_family(&regions).into_iter().map(|(totals, _)| totals).collect();
         let total = Totals::of("total", regions.iter().copied());
         Self { taken: census.taken, page_size: census.page_size, regions, groups, total, limits: census.limits() }
@@ -182,14 +186,14 @@ impl<'a> Document<'a> {
 #[derive(Serialize)]
 struct Summed<'a> {
     #[serde(flatten)]
-    region: &'a Region,
+    region: &'a CensusRegion,
     family: String,
     share: u64,
     mappers: usize,
     is_unmapped: bool,
 }
 
-fn with_totals<S: Serializer>(regions: &[&Region], serializer: S) -> Result<S::Ok, S::Error> {
+fn with_totals<S: Serializer>(regions: &[&CensusRegion], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(regions.iter().map(|region| Summed {
         region,
         family: family(&region.name),

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use ashmem_trace::text::Text;
 
-use crate::region::Region;
+use crate::region::CensusRegion;
 
-/// Beginnings of names that belong together although what follows them is no separator, as Android gives them.
+/// Beginnings of names that belong together although what follows them is no separator, as Android
+/// gives them.
 const FAMILIES: &[&str] = &["CursorWindow", "gralloc", "dalvik-", "MemoryFile", "libc malloc"];
 
 /// What regions without a name are gathered under.
@@ -39,13 +40,13 @@ pub struct Totals {
 
 impl Totals {
     /// What these regions come to.
-    pub fn of<'a>(name: &str, regions: impl Iterator<Item = &'a Region>) -> Self {
+    pub fn of<'a>(name: &str, regions: impl Iterator<Item = &'a CensusRegion>) -> Self {
         let mut totals = Self { name: name.to_owned(), ..Self::default() };
         regions.for_each(|region| totals.add(region));
         totals
     }
 
-    fn add(&mut self, region: &Region) {
+    fn add(&mut self, region: &CensusRegion) {
         let pages = region.pages.unwrap_or_default();
         let resident = region.resident.unwrap_or(0);
         self.regions += 1;
@@ -61,8 +62,9 @@ impl Totals {
     }
 }
 
-/// What a name begins with, as far as that names a family: `CursorWindow` of `CursorWindow: /data/…`, `dalvik-` of
-/// `dalvik-main space`. Otherwise up to the first character that is no letter.
+/// What a name begins with, as far as that names a family: `CursorWindow` of `CursorWindow:
+/// /data/…`, `dalvik-` of `dalvik-main space`. Otherwise up to the first character that is no
+/// letter.
 pub fn family(name: &Text) -> String {
     let bytes = name.as_bytes();
     if bytes.is_empty() {
@@ -75,13 +77,15 @@ pub fn family(name: &Text) -> String {
     if word > 0 { Text::from(&bytes[..word]).to_string() } else { name.to_string() }
 }
 
-/// Regions by the family of their names, the family with most memory first; within one the order stays.
-pub fn by_family<'a>(regions: &[&'a Region]) -> Vec<(Totals, Vec<&'a Region>)> {
-    let mut families: BTreeMap<String, Vec<&Region>> = BTreeMap::new();
+/// Regions by the family of their names, the family with most memory first; within one the order
+/// stays.
+pub fn by_family<'a>(regions: &[&'a CensusRegion]) -> Vec<(Totals, Vec<&'a CensusRegion>)> {
+    let mut families: BTreeMap<String, Vec<&CensusRegion>> = BTreeMap::new();
     for region in regions {
         families.entry(family(&region.name)).or_default().push(region);
     }
-    let totals = |(name, regions): (String, Vec<&'a Region>)| (Totals::of(&name, regions.iter().copied()), regions);
+    let totals =
+        |(name, regions): (String, Vec<&'a CensusRegion>)| (Totals::of(&name, regions.iter().copied()), regions);
     let mut groups: Vec<_> = families.into_iter().map(totals).collect();
     groups.sort_by_key(|(totals, _)| std::cmp::Reverse((totals.resident, totals.size)));
     groups

@@ -1,10 +1,12 @@
-//! The census: which shared memory regions a host has, who holds and maps them, what they cost, which leak.
+//! The census: which shared memory regions a host has, who holds and maps them, what they cost,
+//! which leak.
 //!
-//! Everything is read from `/proc`, so it is the same for regions of the kernel module, regions that `ashmem run` and
-//! `ashmem agent` make, and plain memfds. Nothing that is looked at is changed.
+//! Everything is read from `/proc`, so it is the same for regions of the kernel module, regions
+//! that `ashmem run` and `ashmem agent` make, and plain memfds. Nothing that is looked at is
+//! changed.
 //!
-//! - [`observer`]: takes a [`census`], and the next one at a fraction of the cost; [`region`] and [`group`] are
-//!   what it consists of;
+//! - [`observer`]: takes a [`census`], and the next one at a fraction of the cost; [`region`] and
+//!   [`group`] are what it consists of;
 //! - [`process`], [`container`]: who, on the host and inside;
 //! - `proc`: one file of `/proc` each; `look`: one process with what it holds and maps;
 //! - [`page_map`]: which pages of one region have memory, which are unpinned;
@@ -18,7 +20,6 @@ pub mod listing;
 mod look;
 pub mod observer;
 pub mod page_map;
-mod proc;
 pub mod process;
 pub mod query;
 pub mod region;

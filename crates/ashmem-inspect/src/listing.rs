@@ -4,12 +4,12 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::amount::{Bytes, or_unknown};
 use crate::group::{Totals, by_family};
-use crate::region::{Holder, Region};
+use crate::region::{CensusRegion, Holder};
 
 /// The regions, by family with totals or one after another, and who holds each.
 pub struct Listing<'a> {
     /// In the order in which they are shown.
-    pub regions: &'a [&'a Region],
+    pub regions: &'a [&'a CensusRegion],
     /// Whether they stay in one list.
     pub is_flat: bool,
     /// Whether what stands out is marked by escape sequences, as a terminal wants them.
@@ -62,7 +62,7 @@ impl Listing<'_> {
         self.in_bold(out, &text)
     }
 
-    fn region(&self, out: &mut Formatter<'_>, region: &Region) -> fmt::Result {
+    fn region(&self, out: &mut Formatter<'_>, region: &CensusRegion) -> fmt::Result {
         let pages = |count: fn(&crate::region::Pages) -> u64| or_unknown(region.pages.as_ref().map(count));
         let row = [
             region.id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
@@ -79,7 +79,7 @@ impl Listing<'_> {
         let name = if region.name.is_empty() { "-".to_owned() } else { region.name.to_string() };
         writeln!(out, "{}", line(row, &name))?;
         if region.is_unmapped() {
-            let mark = "held by a descriptor, mapped nowhere";
+            let mark = "possible leak: open but not mapped by any process";
             if self.in_colour { writeln!(out, "    {WARN}{mark}{PLAIN}")? } else { writeln!(out, "    {mark}")? }
         }
         region.holders.iter().try_for_each(|holder| writeln!(out, "    {}", who(holder)))
@@ -137,7 +137,7 @@ fn numbers(numbers: &[i32]) -> String {
 }
 
 /// A region's size, or what it is at least.
-pub fn size(region: &Region) -> String {
+pub fn size(region: &CensusRegion) -> String {
     match region.size {
         Some(size) => Bytes(size).to_string(),
         None => format!("≥{}", Bytes(extent(region))),
@@ -145,7 +145,7 @@ pub fn size(region: &Region) -> String {
 }
 
 /// How far mappings reach into a region, in bytes: it is not smaller.
-fn extent(region: &Region) -> u64 {
+fn extent(region: &CensusRegion) -> u64 {
     let mappings = region.holders.iter().flat_map(|holder| &holder.mappings);
     mappings.map(|mapping| mapping.offset + (mapping.end - mapping.start)).max().unwrap_or(0)
 }

@@ -6,17 +6,21 @@ use std::sync::Arc;
 use rustix::fs::{FileType, SealFlags};
 use rustix::io::{Errno, Result};
 
-use crate::observer::ROUNDS;
-use crate::proc::fdinfo;
-use crate::proc::maps::{self, Line, Usage};
-use crate::proc::task::Folder;
 use crate::process::Process;
-use crate::region::{Kind, Mapping, Mask, Pages};
+use crate::region::{Mapping, Mask, Pages, RegionKind};
+use ashmem_proc::fdinfo;
+use ashmem_proc::maps::{self, Usage};
+use ashmem_proc::process::ProcessDir;
+use ashmem_proc::status::ProcessStatus;
 use ashmem_trace::text::Text;
+
+/// A process whose descriptors and mappings seem the same is looked at again in one of so many
+/// censuses.
+pub(crate) const ROUNDS: u64 = 8;
 
 /// What is the same for all processes of this host.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub(crate) struct HostInfo {
     /// Bytes.
     pub(crate) page: u64,
     /// The device number of the device, where the kernel has one.
@@ -35,7 +39,7 @@ pub(crate) enum Key {
 /// What is known of a region by itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    pub(crate) kind: Kind,
+    pub(crate) kind: RegionKind,
     pub(crate) name: Arc<Text>,
     pub(crate) size: Option<u64>,
     pub(crate) resident: Option<u64>,
@@ -55,7 +59,7 @@ pub(crate) struct Descriptor {
 #[derive(Debug)]
 pub(crate) struct Mapped {
     pub(crate) key: Key,
-    pub(crate) kind: Kind,
+    pub(crate) kind: RegionKind,
     pub(crate) name: Arc<Text>,
     pub(crate) mapping: Mapping,
     pub(crate) share: u64,
@@ -76,7 +80,7 @@ const DEVICE: &[u8] = b"/dev/ashmem";
 const MEMFD: &[u8] = b"/memfd:";
 const DELETED: &[u8] = b" (deleted)";
 
-impl Host {
+impl HostInfo {
     pub(crate) fn read() -> Self {
         const MISC_MAJOR: u32 = 10;
         let table = std::fs::read_to_string("/proc/misc").unwrap_or_default();
@@ -89,7 +93,7 @@ impl Host {
 
     /// Looks at a process. One that ends meanwhile is [`Errno::SRCH`] or [`Errno::NOENT`].
     pub(crate) fn look(&self, pid: i32) -> Result<Look> {
-        let folder = Folder::open(pid)?;
+        let folder = ProcessDir::open(pid)?;
         let mut buffer = Vec::new();
         let mut look = Look::default();
         let seen = self.descriptors(pid, &folder, &mut buffer).and_then(|descriptors| {
@@ -100,9 +104,8 @@ impl Host {
         match seen {
             Err(Errno::ACCESS | Errno::PERM) => {
                 // Threads of the kernel have no memory of their own, and nothing to hide.
-                look.is_denied = folder
-                    .read("status", &mut buffer)
-                    .is_ok_and(|text| crate::proc::value_of(text, "VmSize").is_some());
+                look.is_denied =
+                    folder.read("status", &mut buffer).is_ok_and(|text| ProcessStatus::new(text).has_memory());
             }
             other => other?,
         }
@@ -112,7 +115,7 @@ impl Host {
         Ok(look)
     }
 
-    fn descriptors(&self, pid: i32, folder: &Folder, buffer: &mut Vec<u8>) -> Result<Vec<Descriptor>> {
+    fn descriptors(&self, pid: i32, folder: &ProcessDir, buffer: &mut Vec<u8>) -> Result<Vec<Descriptor>> {
         let mut found = Vec::new();
         for number in folder.descriptors()? {
             if let Some((key, facts)) = self.descriptor(pid, folder, number, buffer) {
@@ -126,7 +129,7 @@ impl Host {
     pub(crate) fn descriptor(
         &self,
         pid: i32,
-        folder: &Folder,
+        folder: &ProcessDir,
         number: i32,
         buffer: &mut Vec<u8>,
     ) -> Option<(Key, Facts)> {
@@ -146,8 +149,9 @@ impl Host {
         if !is_device || self.device.is_some_and(|device| device != stat.st_rdev) {
             return None;
         }
-        let info = fdinfo::parse(folder.read(&format!("fdinfo/{number}"), buffer).ok()?);
-        // Without the device in /proc/misc, what says nothing of a region is none: the null device under this name.
+        let info = fdinfo::of_device(folder.read(&format!("fdinfo/{number}"), buffer).ok()?);
+        // Without the device in /proc/misc, what says nothing of a region is none: the null device
+        // under this name.
         if self.device.is_none() && info.inode.is_none() && info.size.is_none() {
             return None;
         }
@@ -158,12 +162,15 @@ impl Host {
         // Before its first mmap it has no memory.
         let resident =
             info.resident.map(|pages| pages * self.page).or(if info.inode.is_none() { Some(0) } else { None });
-        let (size, mask, pages) = (info.size, info.mask, info.pages);
-        Some((key, Facts { kind: Kind::Device, name: Arc::new(info.name), size, resident, mask, pages }))
+        let pages = info.pinned.zip(info.unpinned).zip(info.purged);
+        let pages = pages.map(|((pinned, unpinned), purged)| Pages { pinned, unpinned, purged });
+        let (name, mask) = (Arc::new(Text::from(info.name)), info.mask.map(Mask::from_bits));
+        Some((key, Facts { kind: RegionKind::Device, name, size: info.size, resident, mask, pages }))
     }
 
-    /// What the memory behind a descriptor says now that was a memfd's when it was looked at; `None` if it is gone.
-    pub(crate) fn memory_again(&self, folder: &Folder, held: &mut Descriptor, round: u64) -> Option<(Key, Facts)> {
+    /// What the memory behind a descriptor says now that was a memfd's when it was looked at;
+    /// `None` if it is gone.
+    pub(crate) fn memory_again(&self, folder: &ProcessDir, held: &mut Descriptor, round: u64) -> Option<(Key, Facts)> {
         let path = format!("fd/{}", held.number);
         let stat = folder.stat(&path).ok()?;
         let known = &mut held.facts;
@@ -175,14 +182,16 @@ impl Host {
         Some((Key::Memory { device: stat.st_dev, inode: stat.st_ino }, now))
     }
 
-    /// What a mapping's file says of its region; needs rights over the whole machine (`CAP_CHECKPOINT_RESTORE`).
-    pub(crate) fn through_mapping(&self, folder: &Folder, mapped: &Mapped) -> Result<Facts> {
+    /// What a mapping's file says of its region; needs rights over the whole machine
+    /// (`CAP_CHECKPOINT_RESTORE`).
+    pub(crate) fn through_mapping(&self, folder: &ProcessDir, mapped: &Mapped) -> Result<Facts> {
         let Mapping { start, end, .. } = mapped.mapping;
         let path = format!("map_files/{start:x}-{end:x}");
         let stat = folder.stat(&path)?;
         let mut facts = self.of_memory(mapped.kind, mapped.name.clone(), &stat);
-        if mapped.kind == Kind::Device {
-            // No descriptor is left: nothing can be unpinned any more, and what was may stay unpinned, unseen.
+        if mapped.kind == RegionKind::Device {
+            // No descriptor is left: nothing can be unpinned any more, and what was may stay
+            // unpinned, unseen.
             facts.pages = None;
         } else {
             facts.mask = mask_of_memfd(folder, &path, mapped.kind);
@@ -190,12 +199,12 @@ impl Host {
         Ok(facts)
     }
 
-    fn of_memory(&self, kind: Kind, name: Arc<Text>, stat: &rustix::fs::Stat) -> Facts {
+    fn of_memory(&self, kind: RegionKind, name: Arc<Text>, stat: &rustix::fs::Stat) -> Facts {
         /// What `st_blocks` counts.
         const BLOCK: u64 = 512;
         let size = stat.st_size as u64;
         // A memfd cannot be unpinned; of the agent's regions only the agent knows.
-        let pages = (kind == Kind::Memfd).then(|| Pages { pinned: size.div_ceil(self.page), ..Pages::default() });
+        let pages = (kind == RegionKind::Memfd).then(|| Pages { pinned: size.div_ceil(self.page), ..Pages::default() });
         let resident = Some(stat.st_blocks as u64 * BLOCK);
         Facts { kind, name, size: Some(size), resident, mask: None, pages }
     }
@@ -207,9 +216,10 @@ impl Look {
     }
 }
 
-/// The rights that new mappings of a memfd may have; what its mask says besides only the agent knows.
-pub(crate) fn mask_of_memfd(folder: &Folder, link: &str, kind: Kind) -> Option<Mask> {
-    if kind != Kind::Memfd {
+/// The rights that new mappings of a memfd may have; what its mask says besides only the agent
+/// knows.
+pub(crate) fn mask_of_memfd(folder: &ProcessDir, link: &str, kind: RegionKind) -> Option<Mask> {
+    if kind != RegionKind::Memfd {
         return None;
     }
     let is_sealed = is_sealed(folder.open_link(link).ok()?)?;
@@ -221,9 +231,10 @@ fn is_sealed(file: impl AsFd) -> Option<bool> {
     Some(seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE))
 }
 
-/// The mappings of regions. smaps walks every page table of the process, so it is read only where maps shows a region.
-fn mapped(folder: &Folder, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
-    let wanted = |line: &Line<'_>| of_mapping(line).is_some();
+/// The mappings of regions. smaps walks every page table of the process, so it is read only where
+/// maps shows a region.
+fn mapped(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
+    let wanted = |line: &maps::MapsEntry<'_>| of_mapping(line).is_some();
     if !maps::mappings(folder.read("maps", buffer)?).any(|line| wanted(&line)) {
         return Ok(Vec::new());
     }
@@ -231,8 +242,8 @@ fn mapped(folder: &Folder, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
     Ok(found.iter().filter_map(|(line, usage)| Some(of_line(line, usage, of_mapping(line)?))).collect())
 }
 
-fn of_line(line: &Line<'_>, usage: &Usage, (kind, name): (Kind, Text)) -> Mapped {
-    let Line { start, end, rights, offset, device, inode, .. } = *line;
+fn of_line(line: &maps::MapsEntry<'_>, usage: &Usage, (kind, name): (RegionKind, Text)) -> Mapped {
+    let maps::MapsEntry { start, end, rights, offset, device, inode, .. } = *line;
     // A private mapping's own copies are not the region's.
     let share = usage.pss.saturating_sub(usage.anonymous);
     let mapping = Mapping { start, end, offset, rights };
@@ -240,7 +251,7 @@ fn of_line(line: &Line<'_>, usage: &Usage, (kind, name): (Kind, Text)) -> Mapped
 }
 
 /// The region that a mapping is of, by its path.
-fn of_mapping(line: &Line<'_>) -> Option<(Kind, Text)> {
+fn of_mapping(line: &maps::MapsEntry<'_>) -> Option<(RegionKind, Text)> {
     if line.inode == 0 {
         return None;
     }
@@ -249,18 +260,18 @@ fn of_mapping(line: &Line<'_>) -> Option<(Kind, Text)> {
         return Some(of_memfd(Text::from_proc(name).as_bytes()));
     }
     match path.strip_prefix(DEVICE)? {
-        b"" => Some((Kind::Device, Text::default())),
-        name => Some((Kind::Device, Text::from_proc(name.strip_prefix(b"/")?))),
+        b"" => Some((RegionKind::Device, Text::default())),
+        name => Some((RegionKind::Device, Text::from_proc(name.strip_prefix(b"/")?))),
     }
 }
 
 /// Whose a memfd is, and the region's name.
-fn of_memfd(name: &[u8]) -> (Kind, Text) {
+fn of_memfd(name: &[u8]) -> (RegionKind, Text) {
     let device = DEVICE.strip_prefix(b"/").unwrap_or(DEVICE);
     match name.strip_prefix(device) {
-        Some(b"") => (Kind::Agent, Text::default()),
-        Some([b'/', name @ ..]) => (Kind::Agent, Text::from(name)),
-        _ => (Kind::Memfd, Text::from(name)),
+        Some(b"") => (RegionKind::Agent, Text::default()),
+        Some([b'/', name @ ..]) => (RegionKind::Agent, Text::from(name)),
+        _ => (RegionKind::Memfd, Text::from(name)),
     }
 }
 
@@ -268,7 +279,8 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// The file system of the kernel's own that holds the memory of memfds and of the device's regions, as `st_dev`.
+/// The file system of the kernel's own that holds the memory of memfds and of the device's regions,
+/// as `st_dev`.
 fn shared_memory() -> u64 {
     static DEVICE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     *DEVICE.get_or_init(|| {
@@ -279,20 +291,20 @@ fn shared_memory() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Text, of_mapping, of_memfd};
-    use crate::proc::maps::Line;
+    use super::{RegionKind, Text, of_mapping, of_memfd};
+    use ashmem_proc::maps::MapsEntry as Line;
 
     #[test]
     fn memfds_and_regions_are_told_apart_by_their_paths() {
         let of = |path: &'static [u8]| of_mapping(&Line { inode: 7, path, ..Line::default() });
-        assert_eq!(of(b"/dev/ashmem (deleted)"), Some((Kind::Device, Text::default())));
-        assert_eq!(of(b"/dev/ashmem/a b (deleted)"), Some((Kind::Device, Text::from("a b"))));
+        assert_eq!(of(b"/dev/ashmem (deleted)"), Some((RegionKind::Device, Text::default())));
+        assert_eq!(of(b"/dev/ashmem/a b (deleted)"), Some((RegionKind::Device, Text::from("a b"))));
         assert_eq!(of(b"/dev/ashmem"), None, "the node itself");
         assert_eq!(of(b"/dev/ashmem2 (deleted)"), None);
-        assert_eq!(of(b"/memfd:dev/ashmem/x\\012y (deleted)"), Some((Kind::Agent, Text::from("x\ny"))));
-        assert_eq!(of(b"/memfd:wayland (deleted)"), Some((Kind::Memfd, Text::from("wayland"))));
+        assert_eq!(of(b"/memfd:dev/ashmem/x\\012y (deleted)"), Some((RegionKind::Agent, Text::from("x\ny"))));
+        assert_eq!(of(b"/memfd:wayland (deleted)"), Some((RegionKind::Memfd, Text::from("wayland"))));
         assert_eq!(of(b"/usr/lib/libc.so.6"), None);
-        assert_eq!(of_memfd(b"dev/ashmem"), (Kind::Agent, Text::default()));
-        assert_eq!(of_memfd(b"dev/ashmem2"), (Kind::Memfd, Text::from("dev/ashmem2")));
+        assert_eq!(of_memfd(b"dev/ashmem"), (RegionKind::Agent, Text::default()));
+        assert_eq!(of_memfd(b"dev/ashmem2"), (RegionKind::Memfd, Text::from("dev/ashmem2")));
     }
 }

@@ -1,4 +1,5 @@
-//! Takes censuses, one after another: the first looks at every process, the next ones mostly at what changed.
+//! Takes censuses, one after another: the first looks at every process, the next ones mostly at
+//! what changed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,14 +10,14 @@ use ashmem_trace::clock::monotonic;
 use rustix::io::{Errno, Result};
 
 use crate::census::{self, Census};
-use crate::look::{Facts, Host, Key, Look};
-use crate::proc::task::{self, Folder};
-use crate::region::Kind;
+use crate::look::{Facts, HostInfo, Key, Look, ROUNDS};
+use crate::region::RegionKind;
+use ashmem_proc::process::{self, ProcessDir};
 
 /// What is remembered from one census to the next.
 #[derive(Debug)]
 pub struct Observer {
-    host: Host,
+    host: HostInfo,
     tasks: HashMap<i32, Task>,
     round: u64,
 }
@@ -35,9 +36,6 @@ struct Task {
 #[error("/proc could not be read: {0}; a census needs a /proc of this PID namespace mounted there")]
 pub struct Error(Errno);
 
-/// A process whose descriptors and mappings seem the same is looked at again in one of so many censuses.
-pub(crate) const ROUNDS: u64 = 8;
-
 /// More threads than this only wait for each other in the kernel.
 const MOST_THREADS: usize = 4;
 
@@ -50,24 +48,25 @@ impl Default for Observer {
 impl Observer {
     /// One that has seen nothing yet.
     pub fn new() -> Self {
-        Self { host: Host::read(), tasks: HashMap::new(), round: 0 }
+        Self { host: HostInfo::read(), tasks: HashMap::new(), round: 0 }
     }
 
     /// Takes a census. A process that ends meanwhile is left out.
     ///
-    /// From the second one on, a process is only looked at whole if it is new, if the number of its descriptors or the
-    /// size of its address space changed, or every eighth time. The state of each known region is read every time.
+    /// From the second one on, a process is only looked at whole if it is new, if the number of its
+    /// descriptors or the size of its address space changed, or every eighth time. The state of
+    /// each known region is read every time.
     ///
     /// # Errors
     /// There is no `/proc`.
     pub fn census(&mut self) -> std::result::Result<Census, Error> {
-        let processes = task::processes().map_err(Error)?;
+        let processes = process::processes_with_inodes().map_err(Error)?;
         self.forget_others_than(&processes);
         let due = self.due(&processes);
         for ((pid, stamp), look) in self.look_at(&due) {
             match look {
                 Ok(look) => {
-                    let hint = Folder::open(pid).and_then(|folder| folder.hint(&mut Vec::new())).ok();
+                    let hint = ProcessDir::open(pid).and_then(|folder| folder.hint(&mut Vec::new())).ok();
                     self.tasks.insert(pid, Task { stamp, look, hint });
                 }
                 Err(_) => drop(self.tasks.remove(&pid)),
@@ -99,7 +98,7 @@ impl Observer {
             if (pid as u64).wrapping_add(self.round).is_multiple_of(ROUNDS) {
                 return true;
             }
-            let hint = Folder::open(pid).and_then(|folder| folder.hint(&mut buffer)).ok();
+            let hint = ProcessDir::open(pid).and_then(|folder| folder.hint(&mut buffer)).ok();
             !task.look.is_denied && hint != task.hint
         };
         processes.iter().copied().filter(|(pid, _)| is_due(*pid)).collect()
@@ -126,8 +125,9 @@ impl Observer {
         found.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state of each region now, by one of its descriptors, or through one of its mappings. Of a memfd that was looked at
-    /// before, its status is enough; its seals are read again every eighth time.
+    /// The state of each region now, by one of its descriptors, or through one of its mappings. Of
+    /// a memfd that was looked at before, its status is enough; its seals are read again every
+    /// eighth time.
     fn facts(&mut self) -> HashMap<Key, Facts> {
         let mut facts: HashMap<Key, Facts> = HashMap::new();
         let mut buffer = Vec::new();
@@ -137,13 +137,13 @@ impl Observer {
             if look.is_empty() {
                 continue;
             }
-            let Ok(folder) = Folder::open(*pid) else { continue };
+            let Ok(folder) = ProcessDir::open(*pid) else { continue };
             for held in &mut look.descriptors {
                 if facts.contains_key(&held.key) {
                     continue;
                 }
                 let now = match held.facts.kind {
-                    Kind::Device => self.host.descriptor(*pid, &folder, held.number, &mut buffer),
+                    RegionKind::Device => self.host.descriptor(*pid, &folder, held.number, &mut buffer),
                     _ => self.host.memory_again(&folder, held, self.round),
                 };
                 // The number may be another region's by now.
@@ -155,13 +155,13 @@ impl Observer {
             }
             by_mapping.extend(look.mapped.iter().map(|mapped| (*pid, mapped)));
         }
-        let mut open: Option<(i32, Folder)> = None;
+        let mut open: Option<(i32, ProcessDir)> = None;
         for (pid, mapped) in by_mapping {
             if facts.contains_key(&mapped.key) {
                 continue;
             }
             if open.as_ref().is_none_or(|(of, _)| *of != pid) {
-                open = Folder::open(pid).ok().map(|folder| (pid, folder));
+                open = ProcessDir::open(pid).ok().map(|folder| (pid, folder));
             }
             let seen = open.as_ref().map(|(_, folder)| self.host.through_mapping(folder, mapped));
             if let Some(Ok(now)) = seen {

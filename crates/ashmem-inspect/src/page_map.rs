@@ -1,8 +1,9 @@
 //! The page map of one region: which of its pages have memory, and which are unpinned.
 //!
-//! Memory is asked of the file behind the region (`SEEK_DATA`, `SEEK_HOLE`), by a descriptor of its own, so that no one's
-//! position moves. Pins are asked of the device (`GET_PIN_STATUS`) by a copy of a holder's descriptor (`pidfd_getfd(2)`);
-//! the question changes nothing, and whoever traces the device sees it.
+//! Memory is asked of the file behind the region (`SEEK_DATA`, `SEEK_HOLE`), by a descriptor of its
+//! own, so that no one's position moves. Pins are asked of the device (`GET_PIN_STATUS`) by a copy
+//! of a holder's descriptor (`pidfd_getfd(2)`); the question changes nothing, and whoever traces
+//! the device sees it.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -12,9 +13,9 @@ use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
-use crate::proc::fdinfo;
-use crate::proc::task::Folder;
-use crate::region::{Kind, Region};
+use crate::region::{CensusRegion, RegionKind};
+use ashmem_proc::fdinfo;
+use ashmem_proc::process::ProcessDir;
 
 /// Ranges looked at in one region; what is behind the last is not known.
 const MOST_RANGES: usize = 16 << 10;
@@ -48,7 +49,7 @@ pub struct Block {
 
 impl PageMap {
     /// Looks at a region. What cannot be seen is left out, and said in [`PageMap::limits`].
-    pub fn of(region: &Region, page_size: u64) -> Self {
+    pub fn of(region: &CensusRegion, page_size: u64) -> Self {
         let pages = region.size.unwrap_or(0).div_ceil(page_size.max(1));
         let mut map = Self { pages, ..Self::default() };
         match resident(region, page_size, pages) {
@@ -95,7 +96,7 @@ fn counts(ranges: &[Range<u64>], each: u64, blocks: u64) -> Vec<u64> {
     counts
 }
 
-fn resident(region: &Region, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, String> {
+fn resident(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, String> {
     if pages == 0 || region.resident == Some(0) {
         return Ok(Vec::new());
     }
@@ -103,19 +104,19 @@ fn resident(region: &Region, page_size: u64, pages: u64) -> Result<Vec<Range<u64
     data(&file, page_size, pages).map_err(|error| format!("lseek(SEEK_DATA): {error}"))
 }
 
-/// The file behind a region, opened anew. Opening a descriptor of the device would make a new region: of one, a mapping's file
-/// is opened.
-fn memory(region: &Region) -> Result<OwnedFd, String> {
+/// The file behind a region, opened anew. Opening a descriptor of the device would make a new
+/// region: of one, a mapping's file is opened.
+fn memory(region: &CensusRegion) -> Result<OwnedFd, String> {
     let mut last = "nobody maps it, and its descriptors do not tell".to_owned();
     for holder in &region.holders {
         let pid = holder.process.pid;
         let descriptors = holder.descriptors.iter().map(|number| format!("fd/{number}"));
         let mappings = holder.mappings.iter().map(|mapping| format!("map_files/{:x}-{:x}", mapping.start, mapping.end));
         let paths: Vec<String> = match region.kind {
-            Kind::Device => mappings.take(1).collect(),
+            RegionKind::Device => mappings.take(1).collect(),
             _ => descriptors.take(1).chain(mappings.take(1)).collect(),
         };
-        let Ok(folder) = Folder::open(pid) else { continue };
+        let Ok(folder) = ProcessDir::open(pid) else { continue };
         for path in paths {
             let opened = folder.open_link(&path).and_then(|file| {
                 let inode = rustix::fs::fstat(&file)?.st_ino;
@@ -156,13 +157,15 @@ fn data(file: impl AsFd, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, 
     Ok(found)
 }
 
-fn unpinned(region: &Region, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, String> {
+fn unpinned(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, String> {
     match (region.kind, region.pages) {
-        (Kind::Memfd, _) => return Ok(Vec::new()),
-        (Kind::Agent, _) => return Err("known to the supervisor of `ashmem run` or `ashmem agent` alone".to_owned()),
-        (Kind::Device, Some(counts)) if counts.unpinned + counts.purged == 0 => return Ok(Vec::new()),
-        (Kind::Device, Some(counts)) if counts.pinned == 0 => return Ok(std::iter::once(0..pages).collect()),
-        (Kind::Device, _) => {}
+        (RegionKind::Memfd, _) => return Ok(Vec::new()),
+        (RegionKind::Agent, _) => {
+            return Err("known to the supervisor of `ashmem run` or `ashmem agent` alone".to_owned());
+        }
+        (RegionKind::Device, Some(counts)) if counts.unpinned + counts.purged == 0 => return Ok(Vec::new()),
+        (RegionKind::Device, Some(counts)) if counts.pinned == 0 => return Ok(std::iter::once(0..pages).collect()),
+        (RegionKind::Device, _) => {}
     }
     let file = copy(region)?;
     let each = pages.div_ceil(PARTS).max(1);
@@ -174,7 +177,8 @@ fn unpinned(region: &Region, page_size: u64, pages: u64) -> Result<Vec<Range<u64
             return Ok(false);
         }
         let pin = abi::Pin { offset: start as u32, len: (end - start) as u32 };
-        // SAFETY: the request reads the structure, which lives through the call, and writes nothing.
+        // SAFETY: the request reads the structure, which lives through the call, and writes
+        // nothing.
         match unsafe { libc::ioctl(file.as_raw_fd(), abi::GET_PIN_STATUS.into(), &raw const pin) } {
             -1 => Err(format!("GET_PIN_STATUS: {}", std::io::Error::last_os_error())),
             answer => Ok(i64::from(answer) == abi::IS_UNPINNED),
@@ -201,7 +205,7 @@ fn unpinned(region: &Region, page_size: u64, pages: u64) -> Result<Vec<Range<u64
 }
 
 /// A copy of a holder's descriptor.
-fn copy(region: &Region) -> Result<OwnedFd, String> {
+fn copy(region: &CensusRegion) -> Result<OwnedFd, String> {
     let mut last = "no descriptor of it is left".to_owned();
     for holder in &region.holders {
         let Some((number, pid)) = holder.descriptors.first().zip(Pid::from_raw(holder.process.pid)) else { continue };
@@ -218,12 +222,13 @@ fn copy(region: &Region) -> Result<OwnedFd, String> {
     Err(last)
 }
 
-/// Whether this is a descriptor of the region still: another device would take the question for something else.
-fn is_of(file: impl AsFd, region: &Region) -> bool {
+/// Whether this is a descriptor of the region still: another device would take the question for
+/// something else.
+fn is_of(file: impl AsFd, region: &CensusRegion) -> bool {
     let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()));
     let is_device =
         rustix::fs::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice);
-    is_device && info.is_ok_and(|text| fdinfo::parse(&text).inode.is_some_and(|inode| Some(inode) == region.id))
+    is_device && info.is_ok_and(|text| fdinfo::of_device(&text).inode.is_some_and(|inode| Some(inode) == region.id))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::container::Container;
-use crate::proc::task::Folder;
-use crate::proc::{number, value_of};
+use ashmem_proc::process::ProcessDir;
+use ashmem_proc::status::ProcessStatus;
 use ashmem_trace::text::Text;
 
 /// Who holds or maps a region.
@@ -16,8 +16,8 @@ pub struct Process {
     pub inner_pid: i32,
     /// The real user.
     pub user: u32,
-    /// The last part of its first argument: of an Android application, its package. The kernel's name of it where it has no
-    /// arguments.
+    /// The last part of its first argument: of an Android application, its package. The kernel's
+    /// name of it where it has no arguments.
     pub command: Text,
     /// `None` for the host's own.
     pub container: Option<Container>,
@@ -25,16 +25,15 @@ pub struct Process {
 
 impl Process {
     /// Reads who it is; what cannot be read stays empty.
-    pub(crate) fn read(pid: i32, folder: &Folder, buffer: &mut Vec<u8>) -> Self {
+    pub(crate) fn read(pid: i32, folder: &ProcessDir, buffer: &mut Vec<u8>) -> Self {
         let mut process = Self { pid, inner_pid: pid, user: 0, command: Text::default(), container: None };
         let mut is_inside = false;
         if let Ok(status) = folder.read("status", buffer) {
-            let numbers = value_of(status, "NSpid").unwrap_or_default();
-            let numbers: Vec<i32> = numbers.split(|byte| *byte == b'\t').filter_map(number).collect();
+            let status = ProcessStatus::new(status);
+            let numbers = status.inner_tids();
             is_inside = numbers.len() > 1;
             process.inner_pid = numbers.last().copied().unwrap_or(pid);
-            let users = value_of(status, "Uid").unwrap_or_default();
-            process.user = users.split(|byte| *byte == b'\t').next().and_then(number).unwrap_or(0);
+            process.user = status.user().unwrap_or(0);
         }
         process.command = command(folder, buffer);
         if let Ok(groups) = folder.read("cgroup", buffer) {
@@ -45,7 +44,7 @@ impl Process {
     }
 }
 
-fn command(folder: &Folder, buffer: &mut Vec<u8>) -> Text {
+fn command(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Text {
     if let Ok(arguments) = folder.read("cmdline", buffer) {
         let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
         let last = first.rsplit(|byte| *byte == b'/').next().unwrap_or_default();

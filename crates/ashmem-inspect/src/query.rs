@@ -3,12 +3,12 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
-use ashmem_trace::residents::any_in;
-use ashmem_trace::wanted::Wanted;
+use ashmem_trace::container_watch::any_in;
+use ashmem_trace::process_selector::ProcessSelector;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::census::Census;
-use crate::region::{Holder, Region};
+use crate::region::{CensusRegion, Holder};
 
 /// Which regions. An empty filter wants all.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,8 @@ pub struct Filter {
     pub leaks: bool,
 }
 
-/// A pattern of names: `*`, `?`, `[a-z]`, `{one,other}`. It is matched against the whole name as it is shown.
+/// A pattern of names: `*`, `?`, `[a-z]`, `{one,other}`. It is matched against the whole name as it
+/// is shown.
 #[derive(Clone, Debug)]
 pub struct NameGlob(GlobMatcher);
 
@@ -60,18 +61,19 @@ pub enum Order {
 
 impl Filter {
     /// The regions that are wanted, in this order.
-    pub fn apply<'a>(&self, census: &'a Census, order: Order) -> Vec<&'a Region> {
-        let mut regions: Vec<&Region> = census.regions.iter().filter(|region| self.wants(region)).collect();
+    pub fn apply<'a>(&self, census: &'a Census, order: Order) -> Vec<&'a CensusRegion> {
+        let mut regions: Vec<&CensusRegion> = census.regions.iter().filter(|region| self.wants(region)).collect();
         order.sort(&mut regions);
         regions
     }
 
-    /// Who was asked for and is not there, a sentence each: a list that shows nothing of them does not tell that.
+    /// Who was asked for and is not there, a sentence each: a list that shows nothing of them does
+    /// not tell that.
     pub fn absent(&self, census: &Census) -> Vec<String> {
         let holds = |process: &ProcessName| {
             census.regions.iter().any(|region| region.holders.iter().any(|holder| process.is(holder)))
         };
-        let not_there = |process: &ProcessName| match process.wanted().map(|wanted| wanted.find()) {
+        let not_there = |process: &ProcessName| match process.selector().map(|wanted| wanted.find()) {
             Some(Err(error)) => Some(error.to_string()),
             _ => None,
         };
@@ -87,7 +89,7 @@ impl Filter {
     }
 
     /// Whether a region is wanted.
-    pub fn wants(&self, region: &Region) -> bool {
+    pub fn wants(&self, region: &CensusRegion) -> bool {
         let by_process = |holder: &Holder| self.processes.iter().any(|process| process.is(holder));
         let by_container = |name: &String| region.holders.iter().any(|holder| holder.is_in(name));
         (!self.leaks || region.is_unmapped())
@@ -113,7 +115,7 @@ impl ProcessName {
     }
 
     /// For who looks whether it is there.
-    fn wanted(&self) -> Option<Wanted> {
+    fn selector(&self) -> Option<ProcessSelector> {
         let text = match self {
             Self::Here(pid) => pid.to_string(),
             Self::Inside(name, pid) => format!("{name}:{pid}"),
@@ -145,13 +147,13 @@ impl FromStr for NameGlob {
 
 impl Order {
     /// Puts regions into this order; equal ones stay as they are.
-    pub fn sort(self, regions: &mut [&Region]) {
+    pub fn sort(self, regions: &mut [&CensusRegion]) {
         regions.sort_by(|one, other| self.compare(one, other));
     }
 
     /// Which of two comes first.
-    pub fn compare(self, one: &Region, other: &Region) -> Ordering {
-        let by = |key: fn(&Region) -> (u64, u64)| key(other).cmp(&key(one));
+    pub fn compare(self, one: &CensusRegion, other: &CensusRegion) -> Ordering {
+        let by = |key: fn(&CensusRegion) -> (u64, u64)| key(other).cmp(&key(one));
         match self {
             Self::Resident => by(|region| (region.resident.unwrap_or(0), region.size.unwrap_or(0))),
             Self::Size => by(|region| (region.size.unwrap_or(0), 0)),

@@ -10,11 +10,12 @@ use ashmem_trace::text::Text;
 
 /// A region of shared memory, whoever holds it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Region {
-    /// The inode of its memory, which maps and fdinfo show too. A region of the device has none before its first mmap.
+pub struct CensusRegion {
+    /// The inode of its memory, which maps and fdinfo show too. A region of the device has none
+    /// before its first mmap.
     pub id: Option<u64>,
     /// What provides it.
-    pub kind: Kind,
+    pub kind: RegionKind,
     /// As it was set; empty if none was.
     pub name: Arc<Text>,
     /// Bytes. `None` where neither a descriptor nor the right to look through a mapping is there.
@@ -32,7 +33,7 @@ pub struct Region {
 /// What provides a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum RegionKind {
     /// The kernel's device, by this project's module or another driver.
     Device,
     /// A memfd that `ashmem run` or `ashmem agent` gave a program for the device.
@@ -65,7 +66,8 @@ pub struct Holder {
     pub descriptors: Vec<i32>,
     /// Its mappings; none if it only holds it.
     pub mappings: Vec<Mapping>,
-    /// Bytes: its share of the pages that are mapped, each page divided by the number of its mappings.
+    /// Bytes: its share of the pages that are mapped, each page divided by the number of its
+    /// mappings.
     pub share: u64,
 }
 
@@ -83,8 +85,9 @@ pub struct Mapping {
     pub rights: [u8; 4],
 }
 
-impl Region {
-    /// Whether it is held by descriptors alone and mapped nowhere: memory that no process shows among its own.
+impl CensusRegion {
+    /// Whether it is held by descriptors alone and mapped nowhere: memory that no process shows
+    /// among its own.
     pub fn is_unmapped(&self) -> bool {
         self.holders.iter().all(|holder| holder.mappings.is_empty())
     }
@@ -105,7 +108,7 @@ impl Region {
     }
 }
 
-impl Kind {
+impl RegionKind {
     /// One word.
     pub fn word(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! Whether two descriptors, of whatever processes, are of one open file.
 //!
-//! A region of the device has no inode before its first mmap: it *is* its open file. The kernel tells open files apart by
-//! kcmp(2), which also puts them in an order.
+//! A region of the device has no inode before its first mmap: it *is* its open file. The kernel
+//! tells open files apart by kcmp(2), which also puts them in an order.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,8 @@ pub(crate) type Place = (i32, i32);
 /// `KCMP_FILE`.
 const FILE: libc::c_long = 0;
 
-/// `None` where the kernel cannot compare (no kcmp), where this process may not, and where one of the two is gone.
+/// `None` where the kernel cannot compare (no kcmp), where this process may not, and where one of
+/// the two is gone.
 pub(crate) fn compare(one: Place, other: Place) -> Option<Ordering> {
     let [pid, fd, other_pid, other_fd] = [one.0, one.1, other.0, other.1].map(libc::c_long::from);
     // SAFETY: kcmp takes five integers and touches no memory.
@@ -23,7 +24,8 @@ pub(crate) fn compare(one: Place, other: Place) -> Option<Ordering> {
     }
 }
 
-/// Gathers places of one open file. Each group has at least one; where nothing can be compared, each exactly one.
+/// Gathers places of one open file. Each group has at least one; where nothing can be compared,
+/// each exactly one.
 pub(crate) fn gather(places: Vec<Place>) -> Vec<Vec<Place>> {
     let mut groups: Vec<Vec<Place>> = Vec::new();
     for place in places {

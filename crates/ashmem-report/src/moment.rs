@@ -8,10 +8,10 @@ use ashmem_inspect::group::{Totals, by_family};
 use ashmem_inspect::listing::who;
 use ashmem_inspect::process::Process;
 use ashmem_inspect::query::{Filter, Order};
-use ashmem_inspect::region::{Pages, Region};
+use ashmem_inspect::region::{CensusRegion, Pages};
 
 use crate::chart::{Chart, Counts, Line, Series};
-use crate::sheet::{Cell, Figure, Kind, Map, Sheet, Table, date, name_of};
+use crate::sheet::{Cell, ColumnKind, Figure, Map, Sheet, Table, date, name_of};
 use crate::treemap::{Group, Member};
 
 /// Holders that a cell names.
@@ -117,15 +117,15 @@ fn figures(census: &Census, totals: &Totals) -> Vec<Figure> {
     ]
 }
 
-fn leaks(regions: &[&Region]) -> Table {
-    let unmapped: Vec<&Region> = regions.iter().copied().filter(|region| region.is_unmapped()).collect();
+fn leaks(regions: &[&CensusRegion]) -> Table {
+    let unmapped: Vec<&CensusRegion> = regions.iter().copied().filter(|region| region.is_unmapped()).collect();
     let columns = vec![
-        ("Name", Kind::Words),
-        ("Id", Kind::Number),
-        ("Kind", Kind::Words),
-        ("Size", Kind::Number),
-        ("Resident", Kind::Number),
-        ("Held by", Kind::Words),
+        ("Name", ColumnKind::Words),
+        ("Id", ColumnKind::Number),
+        ("Kind", ColumnKind::Words),
+        ("Size", ColumnKind::Number),
+        ("Resident", ColumnKind::Number),
+        ("Held by", ColumnKind::Words),
     ];
     let table = Table {
         id: "leaks",
@@ -144,19 +144,19 @@ fn leaks(regions: &[&Region]) -> Table {
     })
 }
 
-fn all(census: &Census, regions: &[&Region]) -> Table {
+fn all(census: &Census, regions: &[&CensusRegion]) -> Table {
     let columns = vec![
-        ("Name", Kind::Words),
-        ("Id", Kind::Number),
-        ("Kind", Kind::Words),
-        ("Size", Kind::Number),
-        ("Resident", Kind::Number),
-        ("Share", Kind::Number),
-        ("Mask", Kind::Words),
-        ("Unpinned", Kind::Number),
-        ("Purged", Kind::Number),
-        ("Mappers", Kind::Number),
-        ("Who", Kind::Words),
+        ("Name", ColumnKind::Words),
+        ("Id", ColumnKind::Number),
+        ("Kind", ColumnKind::Words),
+        ("Size", ColumnKind::Number),
+        ("Resident", ColumnKind::Number),
+        ("Share", ColumnKind::Number),
+        ("Mask", ColumnKind::Words),
+        ("Unpinned", ColumnKind::Number),
+        ("Purged", ColumnKind::Number),
+        ("Mappers", ColumnKind::Number),
+        ("Who", ColumnKind::Words),
     ];
     let table = Table {
         id: "regions",
@@ -181,14 +181,14 @@ fn all(census: &Census, regions: &[&Region]) -> Table {
     })
 }
 
-fn head(region: &Region) -> [Cell; 5] {
+fn head(region: &CensusRegion) -> [Cell; 5] {
     let id = region.id.map_or_else(Cell::none, Cell::count);
     let known = |bytes: Option<u64>| bytes.map_or_else(Cell::unknown, Cell::bytes);
     let (size, resident) = (known(region.size), known(region.resident));
     [Cell::words(name_of(&region.name)), id, Cell::words(region.kind.word()), size, resident]
 }
 
-fn holders(region: &Region) -> String {
+fn holders(region: &CensusRegion) -> String {
     let mut words: Vec<String> = region.holders.iter().take(FEW).map(who).collect();
     if region.holders.len() > FEW {
         words.push(format!("and {} more", region.holders.len() - FEW));
@@ -196,15 +196,15 @@ fn holders(region: &Region) -> String {
     words.join("; ")
 }
 
-fn families(regions: &[&Region]) -> Table {
+fn families(regions: &[&CensusRegion]) -> Table {
     let groups = by_family(regions);
     let columns = vec![
-        ("Name begins with", Kind::Words),
-        ("Regions", Kind::Number),
-        ("Size", Kind::Number),
-        ("Resident", Kind::Number),
-        ("Mapped nowhere", Kind::Number),
-        ("Resident in these", Kind::Number),
+        ("Name begins with", ColumnKind::Words),
+        ("Regions", ColumnKind::Number),
+        ("Size", ColumnKind::Number),
+        ("Resident", ColumnKind::Number),
+        ("Mapped nowhere", ColumnKind::Number),
+        ("Resident in these", ColumnKind::Number),
     ];
     let table = Table {
         id: "families",
@@ -235,10 +235,10 @@ struct Part<'a> {
     share: u64,
     /// Of what is mapped nowhere, its part.
     alone: u64,
-    members: Vec<(&'a Region, u64)>,
+    members: Vec<(&'a CensusRegion, u64)>,
 }
 
-fn by_process<'a>(regions: &[&'a Region]) -> Vec<(&'a Process, Part<'a>)> {
+fn by_process<'a>(regions: &[&'a CensusRegion]) -> Vec<(&'a Process, Part<'a>)> {
     let mut parts: BTreeMap<i32, (&Process, Part<'_>)> = BTreeMap::new();
     for region in regions {
         for holder in &region.holders {
@@ -261,16 +261,16 @@ fn by_process<'a>(regions: &[&'a Region]) -> Vec<(&'a Process, Part<'a>)> {
     parts
 }
 
-fn processes(regions: &[&Region]) -> Table {
+fn processes(regions: &[&CensusRegion]) -> Table {
     let columns = vec![
-        ("Command", Kind::Words),
-        ("Pid", Kind::Number),
-        ("Container", Kind::Words),
-        ("Pid inside", Kind::Number),
-        ("Regions", Kind::Number),
-        ("Descriptors", Kind::Number),
-        ("Share", Kind::Number),
-        ("Mapped nowhere", Kind::Number),
+        ("Command", ColumnKind::Words),
+        ("Pid", ColumnKind::Number),
+        ("Container", ColumnKind::Words),
+        ("Pid inside", ColumnKind::Number),
+        ("Regions", ColumnKind::Number),
+        ("Descriptors", ColumnKind::Number),
+        ("Share", ColumnKind::Number),
+        ("Mapped nowhere", ColumnKind::Number),
     ];
     let table = Table {
         id: "processes",
@@ -296,9 +296,9 @@ fn processes(regions: &[&Region]) -> Table {
     })
 }
 
-fn maps(regions: &[&Region]) -> Vec<Map> {
+fn maps(regions: &[&CensusRegion]) -> Vec<Map> {
     let member =
-        |region: &Region, weight| Member { name: name_of(&region.name), weight, is_leak: region.is_unmapped() };
+        |region: &CensusRegion, weight| Member { name: name_of(&region.name), weight, is_leak: region.is_unmapped() };
     let families = by_family(regions).into_iter().map(|(totals, regions)| Group {
         name: totals.name,
         members: regions.into_iter().map(|region| member(region, region.resident.unwrap_or(0))).collect(),
@@ -328,19 +328,19 @@ mod tests {
     use ashmem_inspect::census::Census;
     use ashmem_inspect::process::Process;
     use ashmem_inspect::query::Filter;
-    use ashmem_inspect::region::{Holder, Kind, Mapping, Mask, Pages, Region};
+    use ashmem_inspect::region::{CensusRegion, Holder, Mapping, Mask, Pages, RegionKind};
     use ashmem_trace::text::Text;
 
     use super::Watch;
 
-    fn region(id: u64, name: &[u8], pid: i32, is_mapped: bool) -> Region {
+    fn region(id: u64, name: &[u8], pid: i32, is_mapped: bool) -> CensusRegion {
         let process = Process { pid, inner_pid: pid, user: 0, command: Text::from(b"app"), container: None };
         let mapping = Mapping { start: 0x1000, end: 0x3000, offset: 0, rights: *b"rw-s" };
         let mappings = if is_mapped { vec![mapping] } else { Vec::new() };
         let share = if is_mapped { 8192 } else { 0 };
-        Region {
+        CensusRegion {
             id: Some(id),
-            kind: Kind::Memfd,
+            kind: RegionKind::Memfd,
             name: Arc::new(Text::from(name)),
             size: Some(8192),
             resident: Some(8192),
@@ -350,7 +350,7 @@ mod tests {
         }
     }
 
-    fn page(regions: Vec<Region>) -> String {
+    fn page(regions: Vec<CensusRegion>) -> String {
         let census = Census { taken: 0.0, seconds: 0.0, page_size: 4096, regions, processes: 1, unseen_processes: 0 };
         let mut watch = Watch::new(Filter::default());
         watch.take(&census);

@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use crate::chart::{Chart, Series};
-use crate::sheet::{Kind, Map, Sheet, Table};
+use crate::sheet::{ColumnKind, Map, Sheet, Table};
 use crate::treemap::{Area, Placed, place};
 
 const STYLE: &str = include_str!("style.css");
@@ -83,7 +83,7 @@ fn hash(text: &str) -> String {
 
 fn table(table: &Table) -> Markup {
     let heading = format!("{}-title", table.id);
-    let class = |kind: Kind| (kind == Kind::Number).then_some("n");
+    let class = |kind: ColumnKind| (kind == ColumnKind::Number).then_some("n");
     html! {
         section id={ (table.id) "-section" } class=[table.rows.is_empty().then_some("none")] aria-labelledby=(heading) {
             h2 id=(heading) { (table.title) }

@@ -12,7 +12,7 @@ use ashmem_trace::summary::{Row, Summary};
 use ashmem_trace::text::Text;
 
 use crate::chart::{Chart, Counts, Line, Series};
-use crate::sheet::{Cell, Figure, Kind, Map, Sheet, Table, name_of};
+use crate::sheet::{Cell, ColumnKind, Figure, Map, Sheet, Table, name_of};
 use crate::treemap::{Group, Member};
 
 /// Purges kept one by one; all are in the sums.
@@ -30,7 +30,7 @@ pub struct Past {
     has_ended: bool,
     events: u64,
     failures: BTreeMap<(i32, &'static str, String), (u64, f64, String)>,
-    regions: BTreeMap<u64, Region>,
+    regions: BTreeMap<u64, RegionHistory>,
     state: State,
     total: Line,
     unpinned: Line,
@@ -44,7 +44,7 @@ pub struct Past {
 
 /// A region as the trace saw it.
 #[derive(Debug, Default)]
-struct Region {
+struct RegionHistory {
     name: Text,
     life: Life,
     /// The largest it was, in bytes.
@@ -136,10 +136,10 @@ impl Past {
 
     fn region(&mut self, event: &Event, now: f64) {
         let Some(seen) = &event.region else { return };
-        let region = self.regions.entry(seen.id).or_insert_with(|| Region {
+        let region = self.regions.entry(seen.id).or_insert_with(|| RegionHistory {
             maker: who(&event.process),
             since: now,
-            ..Region::default()
+            ..RegionHistory::default()
         });
         if let Some(name) = &seen.name {
             region.name = name.clone();
@@ -230,15 +230,15 @@ impl Past {
     }
 
     fn leaks(&self) -> Table {
-        let mut leaks: Vec<(&u64, &Region)> =
+        let mut leaks: Vec<(&u64, &RegionHistory)> =
             self.regions.iter().filter(|(_, region)| region.maps == 0 && region.until.is_none()).collect();
         leaks.sort_by_key(|(_, region)| std::cmp::Reverse(region.size));
         let columns = vec![
-            ("Name", Kind::Words),
-            ("#", Kind::Number),
-            ("Size", Kind::Number),
-            ("Made by", Kind::Words),
-            ("At, s", Kind::Number),
+            ("Name", ColumnKind::Words),
+            ("#", ColumnKind::Number),
+            ("Size", ColumnKind::Number),
+            ("Made by", ColumnKind::Words),
+            ("At, s", ColumnKind::Number),
         ];
         let table = Table {
             id: "leaks",
@@ -261,18 +261,18 @@ impl Past {
     }
 
     fn all(&self) -> Table {
-        let mut regions: Vec<(&u64, &Region)> = self.regions.iter().collect();
+        let mut regions: Vec<(&u64, &RegionHistory)> = self.regions.iter().collect();
         regions.sort_by_key(|(_, region)| std::cmp::Reverse(region.size));
         let columns = vec![
-            ("Name", Kind::Words),
-            ("#", Kind::Number),
-            ("Size", Kind::Number),
-            ("Purged", Kind::Number),
-            ("Calls", Kind::Number),
-            ("Failed", Kind::Number),
-            ("Made by", Kind::Words),
-            ("From, s", Kind::Number),
-            ("To, s", Kind::Number),
+            ("Name", ColumnKind::Words),
+            ("#", ColumnKind::Number),
+            ("Size", ColumnKind::Number),
+            ("Purged", ColumnKind::Number),
+            ("Calls", ColumnKind::Number),
+            ("Failed", ColumnKind::Number),
+            ("Made by", ColumnKind::Words),
+            ("From, s", ColumnKind::Number),
+            ("To, s", ColumnKind::Number),
         ];
         let table = Table {
             id: "regions",
@@ -302,12 +302,12 @@ impl Past {
         let mut failures: Vec<_> = self.failures.iter().collect();
         failures.sort_by_key(|(_, (count, ..))| std::cmp::Reverse(*count));
         let columns = vec![
-            ("Pid", Kind::Number),
-            ("Operation", Kind::Words),
-            ("Error", Kind::Words),
-            ("Times", Kind::Number),
-            ("First at, s", Kind::Number),
-            ("For instance", Kind::Words),
+            ("Pid", ColumnKind::Number),
+            ("Operation", ColumnKind::Words),
+            ("Error", ColumnKind::Words),
+            ("Times", ColumnKind::Number),
+            ("First at, s", ColumnKind::Number),
+            ("For instance", ColumnKind::Words),
         ];
         let table = Table {
             id: "failures",
@@ -331,8 +331,12 @@ impl Past {
     }
 
     fn purges(&self) -> Table {
-        let columns =
-            vec![("At, s", Kind::Number), ("Region", Kind::Words), ("Bytes", Kind::Number), ("By", Kind::Words)];
+        let columns = vec![
+            ("At, s", ColumnKind::Number),
+            ("Region", ColumnKind::Words),
+            ("Bytes", ColumnKind::Number),
+            ("By", ColumnKind::Words),
+        ];
         let table = Table {
             id: "purges",
             title: "Purges",
@@ -352,11 +356,11 @@ impl Past {
         let rows: Vec<Row<'_>> = self.summary.rows().into_iter().filter(|row| row.by == by).collect();
         let is_by_process = by == "process";
         let columns = vec![
-            (if is_by_process { "Process" } else { "Operation" }, Kind::Words),
-            ("Calls", Kind::Number),
-            ("Failed", Kind::Number),
-            ("Bytes", Kind::Number),
-            ("Time, s", Kind::Number),
+            (if is_by_process { "Process" } else { "Operation" }, ColumnKind::Words),
+            ("Calls", ColumnKind::Number),
+            ("Failed", ColumnKind::Number),
+            ("Bytes", ColumnKind::Number),
+            ("Time, s", ColumnKind::Number),
         ];
         let table = Table {
             id: if is_by_process { "processes" } else { "operations" },
@@ -380,7 +384,7 @@ impl Past {
     }
 
     fn maps(&self) -> Vec<Map> {
-        let gather = |group_of: &dyn Fn(&Region) -> String| {
+        let gather = |group_of: &dyn Fn(&RegionHistory) -> String| {
             let mut groups: BTreeMap<String, Vec<Member>> = BTreeMap::new();
             for region in self.regions.values() {
                 let is_leak = region.maps == 0 && region.until.is_none();

@@ -72,7 +72,7 @@ pub(crate) struct Table {
     /// What is said where it has no row.
     pub(crate) if_empty: &'static str,
     /// Titles; numbers are set to the right.
-    pub(crate) columns: Vec<(&'static str, Kind)>,
+    pub(crate) columns: Vec<(&'static str, ColumnKind)>,
     pub(crate) rows: Vec<Vec<Cell>>,
     /// Rows there are besides.
     pub(crate) left_out: usize,
@@ -80,7 +80,7 @@ pub(crate) struct Table {
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ColumnKind {
     Words,
     Number,
 }

@@ -6,7 +6,7 @@ use ashmem_inspect::census::Census;
 use ashmem_inspect::observer::{Error, Observer};
 use ashmem_inspect::page_map::PageMap;
 use ashmem_inspect::query::{Filter, Order};
-use ashmem_inspect::region::Region;
+use ashmem_inspect::region::CensusRegion;
 
 use crate::history::History;
 use crate::keys::Key;
@@ -73,7 +73,7 @@ pub struct App {
     pub(crate) is_typing: bool,
     pub(crate) view: View,
     /// The region of [`View::Region`] as it was last seen, its page map, and whether it is gone.
-    pub(crate) region: Option<(Region, PageMap, bool)>,
+    pub(crate) region: Option<(CensusRegion, PageMap, bool)>,
     /// Places in the census of what is shown, in order.
     pub(crate) rows: Vec<usize>,
     selected: Option<Which>,
@@ -155,7 +155,7 @@ impl App {
     fn arrange(&mut self) {
         let regions = &self.census.regions;
         let search = self.search.to_lowercase();
-        let is_meant = |region: &Region| !self.only_leaks || region.is_unmapped();
+        let is_meant = |region: &CensusRegion| !self.only_leaks || region.is_unmapped();
         let is_found = |at: &usize| is_meant(&regions[*at]) && (search.is_empty() || found(&regions[*at], &search));
         self.rows = (0..regions.len()).filter(is_found).collect();
         let order = self.order;
@@ -295,7 +295,7 @@ fn moved(key: Key, at: usize, lines: usize, room: usize) -> Option<usize> {
 }
 
 /// Whether a region's name or id has this in it, or one of its holders' commands, containers or numbers.
-fn found(region: &Region, search: &str) -> bool {
+fn found(region: &CensusRegion, search: &str) -> bool {
     let is_in = |text: &dyn ToString| text.to_string().to_lowercase().contains(search);
     is_in(&*region.name)
         || region.id.is_some_and(|id| is_in(&id))

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use ashmem_inspect::region::Region;
+use ashmem_inspect::region::CensusRegion;
 
 use crate::which::Which;
 
@@ -45,7 +45,7 @@ pub struct History {
 
 impl History {
     /// Adds what these regions are now, at this time in seconds by a clock that nobody sets.
-    pub fn add<'a>(&mut self, regions: impl Iterator<Item = &'a Region>, now: f64) {
+    pub fn add<'a>(&mut self, regions: impl Iterator<Item = &'a CensusRegion>, now: f64) {
         self.round += 1;
         let mut moment = Moment::default();
         let mut purges = 0;

@@ -10,12 +10,12 @@
 pub mod app;
 mod draw;
 pub mod history;
-mod keeper;
 pub mod keys;
 pub mod live;
 pub mod order;
 pub mod snapshot;
 mod svg;
 mod terminal;
+mod terminal_guard;
 pub mod theme;
 pub mod which;

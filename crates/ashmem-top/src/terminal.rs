@@ -11,7 +11,7 @@ use rustix::termios::{OptionalActions, Termios};
 
 use crate::app::App;
 use crate::draw;
-use crate::keeper::{Keeper, LEAVE};
+use crate::terminal_guard::{LEAVE, TerminalGuard};
 
 /// The terminal as it was found, while it is ours.
 static FOUND: Mutex<Option<Termios>> = Mutex::new(None);
@@ -19,7 +19,7 @@ static FOUND: Mutex<Option<Termios>> = Mutex::new(None);
 /// A terminal that shows the screen. Dropped, it is as it was.
 pub(crate) struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
-    keeper: Option<Keeper>,
+    guard: Option<TerminalGuard>,
 }
 
 impl Screen {
@@ -42,12 +42,12 @@ impl Screen {
                 before(panic);
             }));
         });
-        let keeper = take()?;
+        let guard = take()?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()));
         if terminal.is_err() {
             leave();
         }
-        Ok(Self { terminal: terminal?, keeper })
+        Ok(Self { terminal: terminal?, guard })
     }
 
     /// Takes the terminal again, after [`Screen::leave`] or after somebody else had it.
@@ -56,7 +56,7 @@ impl Screen {
     /// It could not be set.
     pub(crate) fn enter_again(&mut self) -> io::Result<()> {
         self.leave();
-        self.keeper = take()?;
+        self.guard = take()?;
         crossterm::execute!(io::stdout(), Clear(ClearType::All))?;
         // A new one draws all of it. The old one's `clear` asks the terminal where its cursor is, and waits for the answer
         // that the thread of the keys takes.
@@ -67,7 +67,7 @@ impl Screen {
     /// Gives the terminal back for a while.
     pub(crate) fn leave(&mut self) {
         leave();
-        self.keeper = None;
+        self.guard = None;
     }
 
     /// Draws what changed.
@@ -86,7 +86,7 @@ impl Drop for Screen {
 }
 
 /// Sets the terminal, and has it kept; without a keeper only SIGKILL leaves it as it is.
-fn take() -> io::Result<Option<Keeper>> {
+fn take() -> io::Result<Option<TerminalGuard>> {
     let stdin = rustix::stdio::stdin();
     let found = rustix::termios::tcgetattr(stdin)?;
     let mut ours = found.clone();
@@ -96,8 +96,8 @@ fn take() -> io::Result<Option<Keeper>> {
         .map_err(io::Error::from)
         .and_then(|()| rustix::termios::tcgetattr(stdin).map_err(io::Error::from))
         .and_then(|ours| {
-            let keeper = Keeper::start(&found, &ours).ok();
-            crossterm::execute!(io::stdout(), EnterAlternateScreen, Hide).map(|()| keeper)
+            let guard = TerminalGuard::start(&found, &ours).ok();
+            crossterm::execute!(io::stdout(), EnterAlternateScreen, Hide).map(|()| guard)
         });
     if entered.is_err() {
         leave();

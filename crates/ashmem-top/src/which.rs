@@ -1,6 +1,6 @@
 //! A region, recognised from one census to the next.
 
-use ashmem_inspect::region::Region;
+use ashmem_inspect::region::CensusRegion;
 
 /// What a region is recognised by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,7 +13,7 @@ pub enum Which {
 
 impl Which {
     /// Of a region.
-    pub fn of(region: &Region) -> Self {
+    pub fn of(region: &CensusRegion) -> Self {
         let first = || {
             let holder = region.holders.first();
             let descriptor = holder.and_then(|holder| holder.descriptors.first());

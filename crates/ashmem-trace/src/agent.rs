@@ -1,8 +1,8 @@
-//! The supervisor of `ashmem run`, which tells what it answers, or the supervisors of `ashmem agent`, one for each container.
+//! Events of the supervisor of `ashmem run`, or of those of `ashmem agent`, one for each container.
 //!
-//! It answers before the kernel does, so of a mapping of a region it knows that the kernel goes on with it, not where it came to
-//! lie. A region has ended when no descriptor and no mapping of it is left anywhere; descriptors closed before that are not
-//! told of.
+//! A supervisor answers before the kernel acts: of a mapping of a region it knows that the kernel
+//! continues with it, but not its address. A region has ended when no descriptor and no mapping of
+//! it is left; descriptors that are closed before are not traced.
 
 use std::collections::HashSet;
 use std::io;
@@ -10,68 +10,72 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ashmem_agent::tap::{self, Reader, Record, What, attach};
+use ashmem_trace_wire::attach::{AttachError, attach};
+use ashmem_trace_wire::pipe::RecordReader;
+use ashmem_trace_wire::record::{self, EventKind, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::monotonic;
 use crate::container::Container;
-use crate::event::{Event, Outcome, Process, Region, Source};
+use crate::event::{Event, EventRegion, Outcome, Process, Source};
 use crate::json::Lost;
 use crate::module::request;
 use crate::operation::{Operation, Range};
 use crate::processes::Followed;
 use crate::regions::{Regions, name};
-use crate::source::{See, Seen};
+use crate::source::{EventSource, SourceItem};
 use crate::text::Text;
 
-/// For so long nothing may come after the program's end, before a supervisor that lives on for somebody else is left alone.
+/// How long nothing may arrive after the program's end, before the trace leaves a supervisor that
+/// lives on for other processes.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// An agent that went is looked for anew so often: its service starts another, which takes the containers over.
+/// How often to look for an agent that is gone: its service starts another, which takes the
+/// containers over.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Reads at the end of a trace of containers, which need not come to rest: more than the pipe holds.
+/// Reads at the end of a trace of containers, which may never be silent: more than the pipe holds.
 const LAST_READS: usize = 64;
 
 /// A supervisor's events.
-pub struct Agent {
-    reader: Reader,
+pub struct AgentSource {
+    reader: RecordReader,
     regions: Regions,
     has_ended: bool,
-    /// Of an agent with containers.
+    /// The agent, if it serves containers.
     attached: Option<Attached>,
 }
 
-/// What is known of an agent with containers.
+/// The connection to an agent that serves containers.
 struct Attached {
     socket: PathBuf,
     followed: Followed,
-    /// When it was last looked for in vain.
+    /// When the last attempt to reach it failed.
     missed: Option<Instant>,
 }
 
-impl Agent {
-    /// Reads what a supervisor writes into the other end of a pipe.
+impl AgentSource {
+    /// Reads the records that a supervisor writes into the other end of a pipe.
     ///
     /// # Errors
     /// Those of fcntl(2).
     pub fn new(pipe: std::os::fd::OwnedFd) -> io::Result<Self> {
-        Ok(Self { reader: Reader::new(pipe)?, regions: Regions::default(), has_ended: false, attached: None })
+        Ok(Self { reader: RecordReader::new(pipe)?, regions: Regions::default(), has_ended: false, attached: None })
     }
 
-    /// Is told by the agent at this socket what it answers in any container, from now on; of these processes and all that
-    /// descend from them, or of all.
+    /// Traces the agent at this socket from now on: these processes and all their descendants, or
+    /// all of its containers.
     ///
     /// # Errors
-    /// Those of [`attach`].
-    pub fn attached(socket: &Path, roots: Option<HashSet<i32>>) -> io::Result<Self> {
+    /// See [`AttachError`].
+    pub fn attached(socket: &Path, roots: Option<HashSet<i32>>) -> Result<Self, AttachError> {
         let mut agent = Self::new(attach(socket)?)?;
         let followed = Followed::of(roots);
         agent.attached = Some(Attached { socket: socket.to_owned(), followed, missed: None });
         Ok(agent)
     }
 
-    /// Looks for an agent that is gone; what its containers did meanwhile nobody saw.
-    fn look_again(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+    /// Reconnects to an agent that is gone; what its containers did meanwhile is lost.
+    fn look_again(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()> {
         let Some(attached) = &mut self.attached else { return Ok(()) };
         let missed = attached.missed.get_or_insert_with(Instant::now);
         if missed.elapsed() < AGAIN {
@@ -79,10 +83,10 @@ impl Agent {
         }
         attached.missed = Some(Instant::now());
         if let Ok(pipe) = attach(&attached.socket) {
-            (self.reader, self.has_ended, attached.missed) = (Reader::new(pipe)?, false, None);
+            (self.reader, self.has_ended, attached.missed) = (RecordReader::new(pipe)?, false, None);
             // Its numbers count from 0 again.
             self.regions.forget_all();
-            sink(Seen::Lost(Lost { mono_ns: monotonic(), source: Source::Agent, events: None }));
+            sink(SourceItem::Lost(Lost { mono_ns: monotonic(), source: Source::Agent, events: None }));
         }
         Ok(())
     }
@@ -100,25 +104,25 @@ impl Agent {
         Ok([other.is_some() && is_ready(polled.first()), is_ready(polled.get(first))])
     }
 
-    fn tell(&mut self, record: Record, sink: &mut dyn FnMut(Seen)) {
-        let Record { mono_ns, origin, duration_ns, caller, what, region, result, lost } = record;
+    fn tell(&mut self, record: Record, sink: &mut dyn FnMut(SourceItem)) {
+        let Record { mono_ns, tenant, duration_ns, caller, kind, region, result, lost } = record;
         if lost != 0 {
-            sink(Seen::Lost(Lost { mono_ns, source: Source::Agent, events: Some(lost) }));
+            sink(SourceItem::Lost(Lost { mono_ns, source: Source::Agent, events: Some(lost) }));
         }
         let is_followed = match (&mut self.attached, &caller) {
             (None, _) => true,
             (Some(attached), Some(caller)) => attached.followed.has(caller.pid),
             (Some(attached), None) => attached.followed.are_all(),
         };
-        let (region, is_of_followed) = self.meet(origin, region, is_followed, what == What::Release);
-        // What is nobody's doing concerns whoever has used the region.
+        let (region, is_of_followed) = self.meet(tenant, region, is_followed, kind == EventKind::Release);
+        // An event without a caller concerns every process that has used the region.
         if !is_followed && (caller.is_some() || !is_of_followed) {
             return;
         }
-        let operation = match what {
-            What::Open => Operation::Open {},
-            What::Release => Operation::Release {},
-            What::Ioctl { command, argument, name, pin } => {
+        let operation = match kind {
+            EventKind::Open => Operation::Open {},
+            EventKind::Release => Operation::Release {},
+            EventKind::Ioctl { command, argument, name, pin } => {
                 let range = pin.map_or(Range::UNKNOWN, |(offset, len)| Range::new(offset, len));
                 match request(command, argument) {
                     Operation::SetName { .. } => Operation::SetName { name: name.map(Text::from) },
@@ -128,15 +132,15 @@ impl Agent {
                     other => other,
                 }
             }
-            What::Mmap { len, prot, flags, offset } => Operation::Mmap {
+            EventKind::Mmap { len, prot, flags, offset } => Operation::Mmap {
                 address: 0,
                 len: len.next_multiple_of(rustix::param::page_size() as u64),
                 prot,
                 shared: flags & libc::MAP_TYPE as u32 != libc::MAP_PRIVATE as u32,
                 offset,
             },
-            What::Purge { offset, len } => Operation::Purge { offset, len },
-            What::Nothing => return,
+            EventKind::Purge { offset, len } => Operation::Purge { offset, len },
+            EventKind::Nothing => return,
         };
         let outcome = match (&operation, result) {
             (Operation::Purge { len, .. }, _) => Outcome::of_return(*len as i64),
@@ -155,23 +159,31 @@ impl Agent {
                 command: Text::from(caller.command),
             }
         });
-        sink(Seen::Event(Event { mono_ns, source: Source::Agent, process, operation, region, outcome, duration_ns }));
+        sink(SourceItem::Event(Event {
+            mono_ns,
+            source: Source::Agent,
+            process,
+            operation,
+            region,
+            outcome,
+            duration_ns,
+        }));
     }
 }
 
-impl Agent {
-    /// A record's region as events carry it, and whether anybody who is followed has used it.
+impl AgentSource {
+    /// The region of a record as events carry it, and whether a followed process has used it.
     fn meet(
         &mut self,
-        origin: u64,
-        region: Option<tap::Region>,
+        tenant: u64,
+        region: Option<record::RegionInfo>,
         is_followed: bool,
         ends: bool,
-    ) -> (Option<Region>, bool) {
+    ) -> (Option<EventRegion>, bool) {
         let Some(region) = region else { return (None, false) };
-        // Keys are their container's own, inodes the host's.
-        let key = region.key.map_or(region.inode << 1 | 1, |key| (origin << 40) ^ (key << 1));
-        let known = self.regions.meet(key, Region::default);
+        // Keys belong to their container, inodes to the host.
+        let key = region.key.map_or(region.inode << 1 | 1, |key| (tenant << 40) ^ (key << 1));
+        let known = self.regions.meet(key, EventRegion::default);
         known.region.inode = (region.inode != 0).then_some(region.inode);
         known.region.name = name(&region.name);
         known.region.size = Some(region.size);
@@ -184,7 +196,7 @@ impl Agent {
     }
 }
 
-impl See for Agent {
+impl EventSource for AgentSource {
     fn source(&self) -> Source {
         Source::Agent
     }
@@ -193,7 +205,7 @@ impl See for Agent {
         self.wait_for(Some(other), time).map(|[other, _]| other)
     }
 
-    fn round(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<bool> {
+    fn poll_batch(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<bool> {
         if self.has_ended {
             self.look_again(sink)?;
             return Ok(false);
@@ -209,10 +221,10 @@ impl See for Agent {
         Ok(false)
     }
 
-    fn finish(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+    fn finish(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()> {
         if self.attached.is_some() {
             for _ in 0..LAST_READS {
-                if self.has_ended || !self.round(sink)? {
+                if self.has_ended || !self.poll_batch(sink)? {
                     break;
                 }
             }
@@ -220,7 +232,7 @@ impl See for Agent {
         }
         while !self.has_ended {
             match self.wait_for(None, SILENCE) {
-                Ok([_, true]) => drop(self.round(sink)?),
+                Ok([_, true]) => drop(self.poll_batch(sink)?),
                 Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -1,12 +1,12 @@
-//! What time it was: a trace counts by the clock that never steps, and is told by the clock on the wall.
+//! The time of events: measured by the monotonic clock, shown by the wall clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Local, SecondsFormat, Utc};
 use nix::time::{ClockId, clock_gettime};
 
-/// How the wall clock stood to the monotonic one when the trace began. It is asked once: when somebody sets the clock
-/// meanwhile, the trace's times go on evenly.
+/// How the wall clock stood to the monotonic one when the trace began. It is asked once: when
+/// somebody sets the clock meanwhile, the trace's times go on evenly.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     /// Nanoseconds to add to `CLOCK_MONOTONIC` for nanoseconds since 1970.
@@ -49,7 +49,8 @@ pub fn monotonic() -> u64 {
         .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
 }
 
-/// How long the machine has slept since it was started: what `CLOCK_BOOTTIME` counts beyond `CLOCK_MONOTONIC`.
+/// How long the machine has slept since it was started: what `CLOCK_BOOTTIME` counts beyond
+/// `CLOCK_MONOTONIC`.
 pub fn slept() -> u64 {
     let boot = clock_gettime(ClockId::CLOCK_BOOTTIME)
         .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64);

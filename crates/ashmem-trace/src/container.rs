@@ -9,7 +9,8 @@ use crate::text::Text;
 /// A container as its runtime calls it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Container {
-    /// `docker`, `podman`, `containerd`, `cri-o`, `lxc`, `nspawn`; or `pidns`, where only the PID namespace gives it away.
+    /// `docker`, `podman`, `containerd`, `cri-o`, `lxc`, `nspawn`; or `pidns`, where only the PID
+    /// namespace gives it away.
     pub runtime: &'static str,
     /// The runtime's id or name of it.
     pub id: String,
@@ -45,7 +46,8 @@ impl Container {
         }
         match (found, pod) {
             (Some((runtime, id)), pod) => Some(Self { runtime, id, pod }),
-            // Within a pod, the last folder is the container, named by its id alone where cgroupfs is the driver.
+            // Within a pod, the last folder is the container, named by its id alone where cgroupfs
+            // is the driver.
             (None, Some(pod)) => {
                 let id = lines(text)
                     .filter_map(path_of)
@@ -56,8 +58,9 @@ impl Container {
         }
     }
 
-    /// One that no control group names: the process has a number of its own in another PID namespace. The folder of its
-    /// control group is the best name there is, as with a bare `runc run NAME`.
+    /// One that no control group names: the process has a number of its own in another PID
+    /// namespace. The folder of its control group is the best name there is, as with a bare `runc
+    /// run NAME`.
     pub fn of_namespace(cgroups: &[u8]) -> Self {
         let name = lines(cgroups).filter_map(path_of).find_map(|path| {
             let last = path.rsplit('/').next().unwrap_or_default();
@@ -67,7 +70,8 @@ impl Container {
         Self { runtime: "pidns", id: name.unwrap_or_else(|| "?".to_owned()), pod: None }
     }
 
-    /// Whether this text means it: its name, the beginning of its id or of its pod's, or the way it is shown.
+    /// Whether this text means it: its name, the beginning of its id or of its pod's, or the way it
+    /// is shown.
     pub fn is_meant_by(&self, text: &str) -> bool {
         let begins = |whole: &str, least: usize| text.len() >= least && whole.starts_with(text);
         self.id == text
@@ -108,7 +112,8 @@ fn of_path(path: &str) -> Option<(&'static str, String)> {
         for (prefix, runtime) in PREFIXES {
             if let Some(id) = scope.unwrap_or(folder).strip_prefix(prefix)
                 && !id.is_empty()
-                // Only nspawn's names are anything; the others' scopes are ids, or podman's own helpers.
+                // Only nspawn's names are anything; the others' scopes are ids, or podman's own
+                // helpers.
                 && (*runtime == "lxc" || (*runtime == "nspawn" && scope.is_some()) || is_id(id))
             {
                 return Some((runtime, id.replace("\\\\x2d", "-")));

@@ -1,4 +1,5 @@
-//! One event: when, who, what on which region, what came back, how long it took.
+//! One event: the time, the process, the operation on which region, its result, and how long it
+//! took.
 
 use std::fmt;
 
@@ -22,16 +23,17 @@ pub struct Event {
     /// What it was.
     #[serde(flatten)]
     pub operation: Operation,
-    /// The region it concerned, where the source could tell.
-    pub region: Option<Region>,
+    /// The region, if the source knows it.
+    pub region: Option<EventRegion>,
     /// What came back.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// How long it took, in nanoseconds, where the source measures it. Of the module: inside the driver, without the way there.
+    /// How long it took, in nanoseconds, where the source measures it. Of the module: inside the
+    /// driver, without the way there.
     pub duration_ns: Option<u64>,
 }
 
-/// What sees events.
+/// A source of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
@@ -39,7 +41,8 @@ pub enum Source {
     Module,
     /// The supervisor of `ashmem run` or `ashmem agent`.
     Agent,
-    /// The kernel's system call tracepoints. Arguments that lie in memory are read a moment after the call.
+    /// The kernel's system call tracepoints. Arguments that lie in memory are read a moment after
+    /// the call.
     Syscalls,
 }
 
@@ -56,7 +59,7 @@ impl fmt::Display for Source {
 /// A process as the host sees it, and as its container does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Process {
-    /// Process id, in the pid namespace of who traces; 0 if it cannot be seen from there.
+    /// Process id in the pid namespace of the tracer; 0 if it cannot be seen from there.
     pub pid: i32,
     /// Thread id, there too.
     pub tid: i32,
@@ -70,10 +73,11 @@ pub struct Process {
 
 /// A region as it was when the event was over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Region {
+pub struct EventRegion {
     /// A number that means this region alone within one trace, from its first event to its last.
     pub id: u64,
-    /// The inode of its memory, which /proc/PID/maps shows; none before the first mmap of a region of the module's.
+    /// The inode of its memory, which /proc/PID/maps shows; none before the first mmap of a region
+    /// of the module's.
     pub inode: Option<u64>,
     /// Its name, where it is known.
     pub name: Option<Text>,

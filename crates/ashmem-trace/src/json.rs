@@ -1,7 +1,8 @@
 //! The JSON form: one object a line, told apart by `type`.
 //!
-//! The first line is `start`, the last `end`, unless the trace was cut off: each line stands by itself. Fields are added, never
-//! renamed or taken away; a reader leaves out what it does not know.
+//! The first line is `start`, the last `end`, unless the trace was cut off: each line stands by
+//! itself. Fields are added, never renamed or taken away; a reader leaves out what it does not
+//! know.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +37,7 @@ pub struct Start {
     pub mono_ns: u64,
     /// The host's name.
     pub host: String,
-    /// What sees the events.
+    /// The sources of the events.
     pub sources: Vec<Source>,
 }
 
@@ -50,7 +51,7 @@ pub struct Stamped {
     pub event: Event,
 }
 
-/// Events that nobody saw.
+/// Lost events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
     /// When it was noticed.
@@ -82,7 +83,7 @@ pub(crate) struct StampedRef<'a> {
     pub(crate) event: &'a Event,
 }
 
-/// The word that tells an event's line.
+/// The `type` of an event's line.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum EventTag {
@@ -100,7 +101,7 @@ impl Line {
 mod tests {
     use super::{Line, Lost};
     use crate::clock::Clock;
-    use crate::event::{Event, Outcome, Process, Region, Source};
+    use crate::event::{Event, EventRegion, Outcome, Process, Source};
     use crate::operation::{Operation, Range};
     use crate::text::Text;
 
@@ -116,7 +117,7 @@ mod tests {
                 command: Text::from(b"app"),
             },
             operation: Operation::Pin(Range::new(0, 8192)),
-            region: Some(Region {
+            region: Some(EventRegion {
                 id: 3,
                 inode: Some(1234),
                 name: Some(Text::from(b"dalvik-\xff")),

@@ -1,4 +1,4 @@
-//! What a region comes to at a moment of a trace: its size, what of it is unpinned, what purged.
+//! The state of a region during a trace: its size, and which pages are unpinned or purged.
 
 use rangemap::RangeSet;
 

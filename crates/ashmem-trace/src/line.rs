@@ -87,7 +87,7 @@ impl fmt::Display for Duration {
 mod tests {
     use super::Line;
     use crate::clock::Clock;
-    use crate::event::{Event, Outcome, Process, Region, Source};
+    use crate::event::{Event, EventRegion, Outcome, Process, Source};
     use crate::operation::{Operation, Range};
     use crate::text::Text;
 
@@ -98,7 +98,7 @@ mod tests {
             source: Source::Module,
             process: Process { pid: 812, tid: 812, command: Text::from(b"ap\x1bp"), ..Process::default() },
             operation: Operation::Pin(Range::new(0, 8192)),
-            region: Some(Region { id: 3, name: Some(Text::from(b"cache")), ..Region::default() }),
+            region: Some(EventRegion { id: 3, name: Some(Text::from(b"cache")), ..EventRegion::default() }),
             outcome: Outcome::of_return(1),
             duration_ns: Some(900),
         };

@@ -1,7 +1,7 @@
 //! The module's own tracepoints, `ashmem:*`.
 //!
-//! A request's own event comes first and tells what lay in the caller's memory; the `ioctl` event that ends it tells what came
-//! back and how long it took. The two are one event here.
+//! A request's own event comes first, with the arguments from the caller's memory; the `ioctl`
+//! event at its end has the result and the duration. The trace makes one event of the two.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,13 +10,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use ashmem_core::abi::{Caller, Request};
+use ashmem_proc::{fdinfo, process};
 
-use crate::event::{Event, Outcome, Region, Source};
+use crate::event::{Event, EventRegion, Outcome, Source};
 use crate::json::Lost;
 use crate::operation::{Operation, Range};
 use crate::processes::Processes;
 use crate::regions::{Regions, name};
-use crate::source::{See, Seen};
+use crate::source::{EventSource, SourceItem};
 use crate::text::Text;
 use crate::tracefs::format::{Field, Format};
 use crate::tracefs::instance::Instance;
@@ -24,14 +25,14 @@ use crate::tracefs::reader::{Item, Reader};
 use crate::tracefs::{Error, Tracefs};
 
 /// The module's events, and births, names and ends of processes.
-pub struct Module {
+pub struct ModuleSource {
     reader: Reader,
-    decoder: Decoder,
+    decoder: ModuleDecoder,
     // Dropped after the reader, whose files keep it from being removed.
     instance: Instance,
 }
 
-impl Module {
+impl ModuleSource {
     /// Whether this kernel has the module's events.
     pub fn is_here(tracefs: &Tracefs) -> bool {
         tracefs.has("ashmem")
@@ -47,15 +48,15 @@ impl Module {
         let page = rustix::param::page_size() as u64;
         for (event, kind) in EVENTS {
             let format = instance.enable(event, None)?;
-            forms.insert(format.id(), Form::of(*kind, &format));
+            forms.insert(format.id(), ModuleForm::of(*kind, &format));
         }
         let reader = Reader::new(&instance)?;
-        let decoder = Decoder { forms, processes, regions: Regions::default(), begun: HashMap::new(), page };
+        let decoder = ModuleDecoder { forms, processes, regions: Regions::default(), begun: HashMap::new(), page };
         Ok(Self { reader, decoder, instance })
     }
 }
 
-impl See for Module {
+impl EventSource for ModuleSource {
     fn source(&self) -> Source {
         Source::Module
     }
@@ -64,18 +65,18 @@ impl See for Module {
         self.reader.wait(other.as_fd(), time)
     }
 
-    fn round(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<bool> {
-        self.reader.round(|item| self.decoder.decode(item, sink))
+    fn poll_batch(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<bool> {
+        self.reader.poll_batch(|item| self.decoder.decode(item, sink))
     }
 
-    fn finish(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+    fn finish(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()> {
         self.instance.stop();
         self.reader.finish(|item| self.decoder.decode(item, sink))
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Tracepoint {
     Open,
     Release,
     Ioctl,
@@ -91,26 +92,26 @@ enum Kind {
     Ended,
 }
 
-/// Those of processes first: what they tell of is done before what it leads to.
-const EVENTS: &[(&str, Kind)] = &[
-    ("sched/sched_process_fork", Kind::Forked),
-    ("task/task_rename", Kind::Renamed),
-    ("sched/sched_process_exit", Kind::Ended),
-    ("ashmem/open", Kind::Open),
-    ("ashmem/release", Kind::Release),
-    ("ashmem/ioctl", Kind::Ioctl),
-    ("ashmem/set_name", Kind::SetName),
-    ("ashmem/set_size", Kind::SetSize),
-    ("ashmem/set_prot_mask", Kind::SetProtMask),
-    ("ashmem/mmap", Kind::Mmap),
-    ("ashmem/pin", Kind::Pin),
-    ("ashmem/unpin", Kind::Unpin),
-    ("ashmem/purge", Kind::Purge),
+/// Process events first: they happen before the events that they lead to.
+const EVENTS: &[(&str, Tracepoint)] = &[
+    ("sched/sched_process_fork", Tracepoint::Forked),
+    ("task/task_rename", Tracepoint::Renamed),
+    ("sched/sched_process_exit", Tracepoint::Ended),
+    ("ashmem/open", Tracepoint::Open),
+    ("ashmem/release", Tracepoint::Release),
+    ("ashmem/ioctl", Tracepoint::Ioctl),
+    ("ashmem/set_name", Tracepoint::SetName),
+    ("ashmem/set_size", Tracepoint::SetSize),
+    ("ashmem/set_prot_mask", Tracepoint::SetProtMask),
+    ("ashmem/mmap", Tracepoint::Mmap),
+    ("ashmem/pin", Tracepoint::Pin),
+    ("ashmem/unpin", Tracepoint::Unpin),
+    ("ashmem/purge", Tracepoint::Purge),
 ];
 
 /// Where an event's fields lie: what all have, then up to four of its own.
-struct Form {
-    kind: Kind,
+struct ModuleForm {
+    kind: Tracepoint,
     thread: Field,
     region: Field,
     inode: Field,
@@ -121,19 +122,19 @@ struct Form {
     own: [Field; 5],
 }
 
-impl Form {
-    fn of(kind: Kind, format: &Format) -> Self {
+impl ModuleForm {
+    fn of(kind: Tracepoint, format: &Format) -> Self {
         let own: &[&str] = match kind {
-            Kind::Ioctl => &["cmd", "arg"],
-            Kind::SetName => &["name"],
-            Kind::SetSize => &["size"],
-            Kind::SetProtMask => &["mask"],
-            Kind::Mmap => &["address", "len", "offset", "prot", "shared"],
-            Kind::Pin | Kind::Unpin => &["offset", "len"],
-            Kind::Purge => &["first", "pages"],
-            Kind::Forked => &["child_pid", "child_comm"],
-            Kind::Renamed => &["newcomm"],
-            Kind::Open | Kind::Release | Kind::Ended => &[],
+            Tracepoint::Ioctl => &["cmd", "arg"],
+            Tracepoint::SetName => &["name"],
+            Tracepoint::SetSize => &["size"],
+            Tracepoint::SetProtMask => &["mask"],
+            Tracepoint::Mmap => &["address", "len", "offset", "prot", "shared"],
+            Tracepoint::Pin | Tracepoint::Unpin => &["offset", "len"],
+            Tracepoint::Purge => &["first", "pages"],
+            Tracepoint::Forked => &["child_pid", "child_comm"],
+            Tracepoint::Renamed => &["newcomm"],
+            Tracepoint::Open | Tracepoint::Release | Tracepoint::Ended => &[],
         };
         let field = |name: &str| format.field(name);
         let mut fields = [field(""); 5];
@@ -153,24 +154,24 @@ impl Form {
 }
 
 /// Turns records into events.
-struct Decoder {
-    forms: HashMap<u16, Form>,
+struct ModuleDecoder {
+    forms: HashMap<u16, ModuleForm>,
     processes: Processes,
     regions: Regions,
-    /// What a thread's request has told of its arguments.
+    /// The arguments of a thread's current request.
     begun: HashMap<i32, Operation>,
     /// Bytes of a page.
     page: u64,
 }
 
-impl Decoder {
-    fn decode(&mut self, item: Item<'_>, sink: &mut dyn FnMut(Seen)) {
+impl ModuleDecoder {
+    fn decode(&mut self, item: Item<'_>, sink: &mut dyn FnMut(SourceItem)) {
         let (time, record) = match item {
             Item::Record(time, record) => (time, record),
             Item::Lost(mono_ns, events) => {
                 // A request whose end is missing is not to be taken for the next one.
                 self.begun.clear();
-                return sink(Seen::Lost(Lost { mono_ns, source: Source::Module, events }));
+                return sink(SourceItem::Lost(Lost { mono_ns, source: Source::Module, events }));
             }
         };
         let Some(id) = record.first_chunk().map(|id| u16::from_ne_bytes(*id)) else { return };
@@ -180,27 +181,27 @@ impl Decoder {
         let bytes = |place: usize| form.own[place].string(record);
         let kind = form.kind;
         let operation = match kind {
-            Kind::Forked => return self.processes.forked(thread, own(0) as i32, bytes(1)),
-            Kind::Renamed => return self.processes.renamed(thread, bytes(0)),
-            Kind::Ended => return self.processes.ended(thread),
-            Kind::SetName => {
+            Tracepoint::Forked => return self.processes.forked(thread, own(0) as i32, bytes(1)),
+            Tracepoint::Renamed => return self.processes.renamed(thread, bytes(0)),
+            Tracepoint::Ended => return self.processes.ended(thread),
+            Tracepoint::SetName => {
                 return self.begin(thread, Operation::SetName { name: Some(Text::from_record(bytes(0))) });
             }
-            Kind::SetSize => return self.begin(thread, Operation::SetSize { bytes: own(0) }),
-            Kind::SetProtMask => return self.begin(thread, Operation::SetProtMask { mask: own(0) }),
-            Kind::Pin => return self.begin(thread, Operation::Pin(Range::new(own(0) as u32, own(1) as u32))),
-            Kind::Unpin => return self.begin(thread, Operation::Unpin(Range::new(own(0) as u32, own(1) as u32))),
-            Kind::Ioctl => self.begun.remove(&thread).unwrap_or_else(|| request(own(0) as u32, own(1))),
-            Kind::Open => Operation::Open {},
-            Kind::Release => Operation::Release {},
-            Kind::Mmap => Operation::Mmap {
+            Tracepoint::SetSize => return self.begin(thread, Operation::SetSize { bytes: own(0) }),
+            Tracepoint::SetProtMask => return self.begin(thread, Operation::SetProtMask { mask: own(0) }),
+            Tracepoint::Pin => return self.begin(thread, Operation::Pin(Range::new(own(0) as u32, own(1) as u32))),
+            Tracepoint::Unpin => return self.begin(thread, Operation::Unpin(Range::new(own(0) as u32, own(1) as u32))),
+            Tracepoint::Ioctl => self.begun.remove(&thread).unwrap_or_else(|| request(own(0) as u32, own(1))),
+            Tracepoint::Open => Operation::Open {},
+            Tracepoint::Release => Operation::Release {},
+            Tracepoint::Mmap => Operation::Mmap {
                 address: own(0),
                 len: own(1),
                 offset: own(2),
                 prot: own(3) as u32,
                 shared: own(4) != 0,
             },
-            Kind::Purge => Operation::Purge { offset: own(0) * self.page, len: own(1) * self.page },
+            Tracepoint::Purge => Operation::Purge { offset: own(0) * self.page, len: own(1) * self.page },
         };
         let pid = form.pid.signed(record) as i32;
         let (region, inode) = (form.region.unsigned(record), form.inode.unsigned(record));
@@ -211,14 +212,14 @@ impl Decoder {
             (_, result) => Outcome::of_return(result),
         };
         let duration_ns = match kind {
-            Kind::Release | Kind::Purge => None,
+            Tracepoint::Release | Tracepoint::Purge => None,
             _ => Some(form.ns.unsigned(record)),
         };
         let vpid = form.vpid.signed(record) as i32;
         let follows = self.processes.follows(pid, thread);
         let region = self.region(region, inode, &operation, outcome, follows);
         if follows || region.as_ref().is_some_and(|(_, followed)| *followed) {
-            sink(Seen::Event(Event {
+            sink(SourceItem::Event(Event {
                 mono_ns: time,
                 source: Source::Module,
                 process: self.processes.meet(pid, thread, Some(vpid)),
@@ -242,7 +243,7 @@ impl Decoder {
         operation: &Operation,
         outcome: Outcome,
         follows: bool,
-    ) -> Option<(Region, bool)> {
+    ) -> Option<(EventRegion, bool)> {
         if key == 0 {
             return None;
         }
@@ -250,7 +251,7 @@ impl Decoder {
             // An address that was another region's, whose end was lost.
             self.regions.forget(key);
         }
-        let known = self.regions.meet(key, || if inode == 0 { Region::default() } else { look(inode) });
+        let known = self.regions.meet(key, || if inode == 0 { EventRegion::default() } else { look(inode) });
         known.followed |= follows;
         if inode != 0 {
             known.region.inode = Some(inode);
@@ -291,31 +292,20 @@ pub(crate) fn request(command: u32, argument: u64) -> Operation {
     }
 }
 
-/// What fdinfo tells of a region that was there before the trace began.
-fn look(inode: u64) -> Region {
-    let wanted = format!("inode:\t{inode}\n");
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let descriptors = process.path().join("fd");
-        for descriptor in fs::read_dir(&descriptors).into_iter().flatten().flatten() {
-            let is_device = fs::read_link(descriptor.path()).is_ok_and(|path| path.starts_with("/dev/ashmem"));
-            if !is_device {
+/// Reads fdinfo for a region that existed before the trace began.
+fn look(inode: u64) -> EventRegion {
+    let unknown = EventRegion { inode: Some(inode), ..EventRegion::default() };
+    for pid in process::processes() {
+        for number in process::descriptors(pid) {
+            if !process::descriptor_link(pid, number).is_some_and(|link| link.starts_with(b"/dev/ashmem")) {
                 continue;
             }
-            let Ok(text) = fs::read(process.path().join("fdinfo").join(descriptor.file_name())) else { continue };
-            let Some(at) = text.windows(wanted.len()).position(|window| window == wanted.as_bytes()) else { continue };
-            let after = &text[at + wanted.len()..];
-            // Older builds of the module write a new line in the name as it is; what follows it is the module's own.
-            let given = after.strip_prefix(b"name:\t".as_slice());
-            let end = after.windows(7).rposition(|window| window == b"\nsize:\t");
-            let size = end.and_then(|end| {
-                let digits = after[end + 7..].split(|byte| *byte == b'\n').next()?;
-                std::str::from_utf8(digits).ok()?.parse().ok()
-            });
-            let given = given
-                .zip(end)
-                .and_then(|(given, end)| name(Text::from_proc(given.get(..end.checked_sub(6)?)?).as_bytes()));
-            return Region { inode: Some(inode), name: given, size, ..Region::default() };
+            let Ok(text) = fs::read(format!("/proc/{pid}/fdinfo/{number}")) else { continue };
+            let info = fdinfo::of_device(&text);
+            if info.inode == Some(inode) {
+                return EventRegion { name: name(&info.name), size: info.size, ..unknown };
+            }
         }
     }
-    Region { inode: Some(inode), ..Region::default() }
+    unknown
 }

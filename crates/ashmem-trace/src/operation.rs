@@ -1,4 +1,5 @@
-//! What was asked for: the device's calls by their names, and the few of memfd's that stand for them.
+//! What was asked for: the device's calls by their names, and the few of memfd's that stand for
+//! them.
 
 use std::fmt;
 
@@ -10,9 +11,11 @@ use crate::text::Text;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", content = "args", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Operation {
-    /// open(2) of the device: a new region. The result is the descriptor where the source knows it, else 0.
+    /// open(2) of the device: a new region. The result is the descriptor where the source knows it,
+    /// else 0.
     Open {},
-    /// The region is gone: its last descriptor was closed (module), or nothing of it is left anywhere (agent).
+    /// The region is gone: its last descriptor was closed (module), or nothing of it is left
+    /// anywhere (agent).
     Release {},
     /// `ASHMEM_SET_NAME`. Without a name: it could not be read.
     SetName {
@@ -70,7 +73,8 @@ pub enum Operation {
         /// Length.
         len: u64,
     },
-    /// Unpinned pages were taken away, by the task that needed the memory; the result is the number of bytes.
+    /// Unpinned pages were taken away, by the task that needed the memory; the result is the number
+    /// of bytes.
     Purge {
         /// First byte.
         offset: u64,

@@ -110,7 +110,8 @@ impl Output {
             match &self.to {
                 To::Stdout | To::Stderr => Error::Stream(error),
                 To::File(path, file) => {
-                    // A record that was begun is taken back; where that fails too, a reader leaves out the last line.
+                    // A record that was begun is taken back; where that fails too, a reader leaves
+                    // out the last line.
                     let _ = file.set_len(self.written);
                     Error::File { path: path.clone(), error, bytes: self.written }
                 }

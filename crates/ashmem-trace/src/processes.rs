@@ -1,10 +1,12 @@
-//! The processes a trace has met: what they are called, what they are inside their containers, and which are followed.
+//! The processes a trace has met: what they are called, what they are inside their containers, and
+//! which are followed.
 //!
-//! What a source tells of births, new names and ends is taken first, since it is true even for processes that are gone before
-//! anybody can look; the rest comes from /proc.
+//! What a source reports of new processes, new names and ends comes first, because it is true even
+//! for processes that are gone before /proc can be read; the rest is read from /proc.
 
+use ashmem_proc::process;
+use ashmem_proc::status::ProcessStatus;
 use std::collections::{HashMap, HashSet};
-use std::fs;
 
 use crate::container::Container;
 use crate::event::Process;
@@ -16,16 +18,16 @@ const MOST: usize = 16_384;
 /// What is known of processes.
 #[derive(Debug, Default)]
 pub struct Processes {
-    known: HashMap<i32, Known>,
+    known: HashMap<i32, KnownProcess>,
     follow: Option<HashSet<i32>>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct KnownProcess {
     command: Option<Text>,
     container_pid: Option<i32>,
     container: Option<Text>,
-    /// What /proc could tell was looked for.
+    /// Whether /proc was read.
     is_looked_up: bool,
     has_ended: bool,
 }
@@ -53,11 +55,12 @@ impl Processes {
         {
             follow.insert(child);
         }
-        // The number may have been another's. The name is kept of strangers' children too: they may be met only once they
-        // are gone, where nobody can look any more.
+        // The number may have been another process's. The names of unfollowed processes' children
+        // are stored too: they may be met only once they are gone, when /proc has nothing.
         self.forget_the_ended();
         let container = self.known.get(&parent).and_then(|parent| parent.container.clone());
-        self.known.insert(child, Known { command: Some(Text::from(command)), container, ..Known::default() });
+        self.known
+            .insert(child, KnownProcess { command: Some(Text::from(command)), container, ..KnownProcess::default() });
     }
 
     /// A thread is called otherwise: it executed a program, or chose a name.
@@ -84,7 +87,8 @@ impl Processes {
         }
     }
 
-    /// A process as events carry it; `inside` is its number in its own pid namespace, where the source knows it.
+    /// A process as events carry it; `inside` is its number in its own pid namespace, where the
+    /// source knows it.
     pub fn meet(&mut self, pid: i32, tid: i32, inside: Option<i32>) -> Process {
         self.forget_the_ended();
         let known = self.known.entry(pid).or_default();
@@ -104,7 +108,8 @@ impl Processes {
     }
 }
 
-/// Processes and all that descend from them, or all there are, where nobody tells of births: found by /proc, while they live.
+/// Follows processes and all their descendants, or all processes, where the source reports no new
+/// processes: it reads /proc while they live.
 #[derive(Debug)]
 pub struct Followed(Option<HashSet<i32>>);
 
@@ -124,7 +129,7 @@ impl Followed {
         let Some(known) = &mut self.0 else { return true };
         let mut at = pid;
         while !known.contains(&at) {
-            match parent_of(at) {
+            match process::parent(at) {
                 Some(parent) if parent > 0 => at = parent,
                 _ => return false,
             }
@@ -134,10 +139,10 @@ impl Followed {
     }
 }
 
-impl Known {
+impl KnownProcess {
     fn look_up(&mut self, pid: i32) {
         self.is_looked_up = true;
-        // Of one that is gone, what its birth told stays.
+        // Of a process that is gone, what its start told stays.
         let Some(command) = command_of(pid) else { return };
         self.command.get_or_insert(command);
         self.container_pid = inner_pid(pid);
@@ -147,51 +152,40 @@ impl Known {
 
 /// A process's name, while it lives.
 pub fn command_of(pid: i32) -> Option<Text> {
-    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-    Some(Text::from(name.strip_suffix(b"\n").unwrap_or(&name)))
+    process::name(pid).map(Text::from)
 }
 
 /// The container that a process is in, while it lives.
 pub fn container_of(pid: i32) -> Option<Container> {
-    let groups = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+    let groups = process::control_groups(pid)?;
     Container::of_cgroups(&groups).or_else(|| inner_pid(pid).map(|_| Container::of_namespace(&groups)))
 }
 
 /// A process's number in its own pid namespace, where that is another one.
 pub fn inner_pid(pid: i32) -> Option<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    let mut numbers = numbers.split_whitespace().map(|number| number.parse::<i32>().ok());
-    let (outer, inner) = (numbers.next()??, numbers.next_back()??);
-    (outer != inner || outer != pid).then_some(inner)
+    match ProcessStatus::read(pid)?.inner_tids().as_slice() {
+        [outer, .., inner] if outer != inner || *outer != pid => Some(*inner),
+        _ => None,
+    }
 }
 
 /// A process, its threads, and all that descend from it, as /proc shows them now.
 pub fn tree(root: i32) -> HashSet<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        if let Some(parent) = parent_of(pid) {
+    for pid in process::processes() {
+        if let Some(parent) = process::parent(pid) {
             children.entry(parent).or_default().push(pid);
         }
     }
     let mut found = HashSet::new();
     let mut waiting = vec![root];
     while let Some(pid) = waiting.pop() {
-        for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            found.extend(entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
-        }
+        found.extend(process::threads(pid));
         if found.insert(pid) || pid == root || children.contains_key(&pid) {
             waiting.extend(children.remove(&pid).unwrap_or_default());
         }
     }
     found
-}
-
-fn parent_of(pid: i32) -> Option<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
-    text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -200,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_strangers_child_that_is_gone_is_called_what_it_was() {
-        // Beyond what a kernel gives out, so nobody has these numbers.
+        // Larger than any number that a kernel gives out.
         let (stranger, child) = (1 << 29, (1 << 29) + 1);
         let mut processes = Processes::following([1]);
         processes.forked(stranger, child, b"shell");

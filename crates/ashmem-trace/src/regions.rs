@@ -1,38 +1,40 @@
-//! The regions a trace has met, by whatever its source tells them apart by: a kernel address, an inode.
+//! The regions that a trace has met, by the key that its source has for them: a kernel address, or
+//! an inode.
 
 use std::collections::HashMap;
 
-use crate::event::Region;
+use crate::event::EventRegion;
 use crate::text::Text;
 
 /// What is known of each region.
 #[derive(Debug, Default)]
 pub struct Regions {
-    known: HashMap<u64, Known>,
+    known: HashMap<u64, KnownRegion>,
     last: u64,
 }
 
 /// What is known of one.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct KnownRegion {
     /// As events carry it.
-    pub region: Region,
-    /// A process that is followed has used it: what becomes of it concerns the trace, whoever does it.
+    pub region: EventRegion,
+    /// Whether a followed process has used it: then every event of it belongs to the trace, by
+    /// whichever process.
     pub followed: bool,
 }
 
 impl Regions {
     /// The region of this key; if it is new, `look` may say what there is to know of it.
-    pub fn meet(&mut self, key: u64, look: impl FnOnce() -> Region) -> &mut Known {
+    pub fn meet(&mut self, key: u64, look: impl FnOnce() -> EventRegion) -> &mut KnownRegion {
         let last = &mut self.last;
         self.known.entry(key).or_insert_with(|| {
             *last += 1;
-            Known { region: Region { id: *last, ..look() }, followed: false }
+            KnownRegion { region: EventRegion { id: *last, ..look() }, followed: false }
         })
     }
 
     /// The region of this key, if it was met.
-    pub fn find(&mut self, key: u64) -> Option<&mut Known> {
+    pub fn find(&mut self, key: u64) -> Option<&mut KnownRegion> {
         self.known.get_mut(&key)
     }
 

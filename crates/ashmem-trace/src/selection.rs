@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use crate::event::Event;
 use crate::operation::Operation;
 
-/// Events that a region without a name yet has had, kept at most, until its name says whether they are wanted.
+/// Events that a region without a name yet has had, kept at most, until its name says whether they
+/// are wanted.
 const PATIENCE: usize = 16;
 /// Regions without a name that are waited for, at most.
 const UNNAMED: usize = 4096;
@@ -17,8 +18,8 @@ pub struct Selection {
     fail_only: bool,
     /// Only regions whose name matches one of these.
     names: Vec<glob::Pattern>,
-    /// Only processes in containers that one of these names: as it is shown, or the end of that after its colon, or a
-    /// pattern of either.
+    /// Only processes in containers that one of these names: as it is shown, or the end of that
+    /// after its colon, or a pattern of either.
     containers: Vec<glob::Pattern>,
     /// What regions without a name have had so far.
     unnamed: HashMap<u64, Vec<Event>>,
@@ -30,7 +31,8 @@ impl Selection {
         Self { fail_only, names, containers, unnamed: HashMap::new() }
     }
 
-    /// Hands on what is wanted; with names to match, a region's first events when its name is known.
+    /// Hands on what is wanted; with names to match, a region's first events when its name is
+    /// known.
     pub fn sift(&mut self, event: Event, sink: &mut dyn FnMut(&Event)) {
         if !self.is_in_container(&event) {
             return;
@@ -89,7 +91,7 @@ pub(crate) fn is_container(wanted: &glob::Pattern, shown: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Selection;
-    use crate::event::{Event, Outcome, Process, Region, Source};
+    use crate::event::{Event, EventRegion, Outcome, Process, Source};
     use crate::operation::Operation;
     use crate::text::Text;
 
@@ -99,7 +101,7 @@ mod tests {
             source: Source::Agent,
             process: Process { container: Some(Text::from("docker:0123456789ab")), ..Process::default() },
             operation,
-            region: Some(Region { id, name: name.map(Text::from), ..Region::default() }),
+            region: Some(EventRegion { id, name: name.map(Text::from), ..EventRegion::default() }),
             outcome: Outcome::of_return(result),
             duration_ns: None,
         }

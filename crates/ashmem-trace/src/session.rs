@@ -11,7 +11,7 @@ use crate::line;
 use crate::output::{self, Output};
 use crate::perfetto::Perfetto;
 use crate::selection::Selection;
-use crate::source::{See, Seen};
+use crate::source::{EventSource, SourceItem};
 use crate::summary::Summary;
 
 /// How often the buffers are looked into while little happens.
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How a trace is written.
 #[derive(Debug)]
-pub enum Form {
+pub enum TraceForm {
     /// Lines for people.
     Lines,
     /// Lines of JSON.
@@ -35,14 +35,14 @@ pub enum Form {
     },
 }
 
-/// Sums of a trace that has ended.
+/// Totals of a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct TraceTotals {
     /// Events written.
     pub events: u64,
     /// Events lost, as far as they were counted.
     pub lost: u64,
-    /// There were losses that nobody counted.
+    /// Whether an unknown number of events was lost besides.
     pub uncounted: bool,
 }
 
@@ -54,28 +54,28 @@ pub struct Session {
 }
 
 struct Writer {
-    form: Form,
+    form: TraceForm,
     output: Output,
-    told: Told,
+    totals: TraceTotals,
     error: Option<output::Error>,
 }
 
 impl Session {
     /// Begins one.
-    pub fn begin(selection: Selection, form: Form, output: Output, sources: Vec<Source>) -> Self {
+    pub fn begin(selection: Selection, form: TraceForm, output: Output, sources: Vec<Source>) -> Self {
         let clock = Clock::now();
-        let mut writer = Writer { form, output, told: Told::default(), error: None };
+        let mut writer = Writer { form, output, totals: TraceTotals::default(), error: None };
         writer.start(&clock, sources);
         Self { clock, selection, writer }
     }
 
-    /// Sees and writes until `stop` says so; what it waits for besides is `wake`.
+    /// Reads and writes events until `stop` returns true; it also wakes for `wake`.
     ///
     /// # Errors
     /// The source is broken.
     pub fn run(
         &mut self,
-        source: &mut dyn See,
+        source: &mut dyn EventSource,
         wake: BorrowedFd<'_>,
         mut stop: impl FnMut() -> bool,
     ) -> io::Result<()> {
@@ -85,7 +85,7 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            let more = source.round(&mut |seen| self.take(seen))?;
+            let more = source.poll_batch(&mut |seen| self.take(seen))?;
             if !more {
                 self.writer.flush();
             }
@@ -93,12 +93,12 @@ impl Session {
         source.finish(&mut |seen| self.take(seen))
     }
 
-    /// Takes one thing that was seen.
-    pub fn take(&mut self, seen: Seen) {
+    /// Takes one item of a source.
+    pub fn take(&mut self, seen: SourceItem) {
         let Self { clock, selection, writer } = self;
         match seen {
-            Seen::Event(event) => selection.sift(event, &mut |event| writer.event(clock, event)),
-            Seen::Lost(lost) => writer.lost(clock, lost),
+            SourceItem::Event(event) => selection.sift(event, &mut |event| writer.event(clock, event)),
+            SourceItem::Lost(lost) => writer.lost(clock, lost),
         }
     }
 
@@ -106,11 +106,11 @@ impl Session {
     ///
     /// # Errors
     /// What could not be written, now or before.
-    pub fn end(mut self) -> Result<Told, output::Error> {
+    pub fn end(mut self) -> Result<TraceTotals, output::Error> {
         self.writer.end();
         match self.writer.error {
             Some(error) => Err(error),
-            None => Ok(self.writer.told),
+            None => Ok(self.writer.totals),
         }
     }
 }
@@ -139,78 +139,78 @@ impl Writer {
     fn start(&mut self, clock: &Clock, sources: Vec<Source>) {
         let mono_ns = monotonic();
         match &mut self.form {
-            Form::Json => {
+            TraceForm::Json => {
                 let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
                 let start = json::Start { version: json::VERSION, time: clock.utc(mono_ns), mono_ns, host, sources };
                 self.json(&json::Line::Start(start));
             }
-            Form::Perfetto(perfetto) => {
+            TraceForm::Perfetto(perfetto) => {
                 let packets = perfetto.start(clock, mono_ns);
                 self.record(|bytes| bytes.extend(packets));
             }
-            Form::Lines | Form::Summary { .. } => {}
+            TraceForm::Lines | TraceForm::Summary { .. } => {}
         }
     }
 
     fn event(&mut self, clock: &Clock, event: &Event) {
-        self.told.events += 1;
+        self.totals.events += 1;
         match &mut self.form {
-            Form::Lines => {
+            TraceForm::Lines => {
                 use std::io::Write as _;
                 let line = line::Line { clock, event };
                 // A vector takes all.
                 self.record(|bytes| drop(writeln!(bytes, "{line}")));
             }
-            Form::Json => {
+            TraceForm::Json => {
                 let line = json::StampedRef { kind: json::EventTag::Event, time: clock.utc(event.mono_ns), event };
                 self.json(&line);
             }
-            Form::Perfetto(perfetto) => {
+            TraceForm::Perfetto(perfetto) => {
                 let packets = perfetto.event(event);
                 self.record(|bytes| bytes.extend(packets));
             }
-            Form::Summary { summary, .. } => summary.add(event),
+            TraceForm::Summary { summary, .. } => summary.add(event),
         }
     }
 
     fn lost(&mut self, clock: &Clock, lost: json::Lost) {
         match lost.events {
-            Some(events) => self.told.lost += events,
-            None => self.told.uncounted = true,
+            Some(events) => self.totals.lost += events,
+            None => self.totals.uncounted = true,
         }
         match &mut self.form {
-            Form::Lines => {
+            TraceForm::Lines => {
                 let time = clock.time_of_day(lost.mono_ns).to_string();
                 let many = lost.events.map_or("an unknown number of".to_owned(), |events| events.to_string());
                 self.record(|bytes| bytes.extend(format!("{time}  -- {many} events were lost --\n").into_bytes()));
             }
-            Form::Json => self.json(&json::Line::Lost(lost)),
-            Form::Perfetto(perfetto) => {
+            TraceForm::Json => self.json(&json::Line::Lost(lost)),
+            TraceForm::Perfetto(perfetto) => {
                 let packets = perfetto.lost(lost);
                 self.record(|bytes| bytes.extend(packets));
             }
-            Form::Summary { .. } => {}
+            TraceForm::Summary { .. } => {}
         }
     }
 
     fn end(&mut self) {
         match &self.form {
-            Form::Json => {
-                let end = json::End { mono_ns: monotonic(), events: self.told.events, lost: self.told.lost };
+            TraceForm::Json => {
+                let end = json::End { mono_ns: monotonic(), events: self.totals.events, lost: self.totals.lost };
                 self.json(&json::Line::End(end));
             }
-            Form::Summary { json: false, summary } => {
+            TraceForm::Summary { json: false, summary } => {
                 let text = summary.to_string();
                 self.record(|bytes| bytes.extend(text.into_bytes()));
             }
-            Form::Summary { json: true, summary } => {
+            TraceForm::Summary { json: true, summary } => {
                 let lines: Vec<String> =
                     summary.rows().iter().filter_map(|row| serde_json::to_string(row).ok()).collect();
                 for line in lines {
                     self.record(|bytes| bytes.extend(format!("{line}\n").into_bytes()));
                 }
             }
-            Form::Lines | Form::Perfetto(_) => {}
+            TraceForm::Lines | TraceForm::Perfetto(_) => {}
         }
         self.flush();
     }

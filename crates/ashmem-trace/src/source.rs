@@ -1,4 +1,4 @@
-//! What sees events.
+//! Sources of events.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -7,36 +7,37 @@ use std::time::Duration;
 use crate::event::{Event, Source};
 use crate::json::Lost;
 
-/// Something that was seen.
+/// What a source delivers.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all are events, and none is kept for long")]
-pub enum Seen {
+pub enum SourceItem {
     /// An event.
     Event(Event),
-    /// Events that nobody saw.
+    /// Lost events.
     Lost(Lost),
 }
 
 /// A source of events.
-pub trait See {
+pub trait EventSource {
     /// Which it is.
     fn source(&self) -> Source;
 
-    /// Waits until there is something to see, `other` is readable, or this long; answers whether `other` is.
+    /// Waits until events are there, `other` is readable, or this time has passed; returns whether
+    /// `other` is readable.
     ///
     /// # Errors
     /// EINTR. Those of poll(2).
     fn wait(&self, other: BorrowedFd<'_>, time: Duration) -> io::Result<bool>;
 
-    /// Hands out what was seen so far, in order; answers whether there is more already.
+    /// Delivers the events so far, in order; returns whether there are more already.
     ///
     /// # Errors
     /// The source is broken for good.
-    fn round(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<bool>;
+    fn poll_batch(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<bool>;
 
-    /// Sees no more, and hands out what is left.
+    /// Stops the source, and delivers what is left.
     ///
     /// # Errors
-    /// As for [`See::round`].
-    fn finish(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()>;
+    /// As for [`EventSource::poll_batch`].
+    fn finish(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()>;
 }

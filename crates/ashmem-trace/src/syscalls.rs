@@ -1,33 +1,33 @@
-//! The kernel's system call tracepoints, for hosts with neither the module nor an agent: ashmem ioctls and memfd.
+//! The kernel's system call tracepoints, for hosts with neither the module nor an agent: ashmem
+//! ioctls and memfd.
 //!
-//! They tell registers only. What a call points to in its caller's memory, and which file a descriptor is, is looked up a moment
-//! later: of a process that has gone on, or has gone, the trace says that it does not know. Calls of 32-bit programs on a
-//! 64-bit kernel are not seen.
+//! They contain registers only. What a call points to in its caller's memory, and which file a
+//! descriptor is, is read a moment later: if the process has continued, or has ended, the trace
+//! says that it does not know. Calls of 32-bit programs on a 64-bit kernel are not traced.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use ashmem_core::abi;
+use ashmem_proc::process;
+use ashmem_proc::status::ProcessStatus;
 
-use crate::event::{Event, Outcome, Region, Source};
+use crate::event::{Event, EventRegion, Outcome, Source};
 use crate::json::Lost;
 use crate::module::request;
 use crate::operation::{Operation, Range};
 use crate::processes::Processes;
 use crate::regions::{Regions, name};
-use crate::source::{See, Seen};
+use crate::source::{EventSource, SourceItem};
 use crate::text::Text;
 use crate::tracefs::format::Field;
 use crate::tracefs::instance::Instance;
 use crate::tracefs::reader::{Item, Reader};
 use crate::tracefs::{Error, Tracefs};
 
-/// The calls that concern regions, and what of them the kernel need not tell.
+/// The calls that concern regions, with the kernel's filters for them.
 const CALLS: &[(&str, Call, &[&str], Option<&str>)] = &[
     ("openat", Call::Open, &["flags"], Some("flags & 2")),
     ("memfd_create", Call::MemfdCreate, &["uname"], None),
@@ -56,7 +56,7 @@ enum Call {
 }
 
 /// What a record is.
-enum Form {
+enum SyscallForm {
     Enter(Call, [Field; 6]),
     Exit(Call, Field),
     Forked { child: Field, command: Field, flags: Field },
@@ -65,15 +65,16 @@ enum Form {
 }
 
 /// The kernel's system calls.
-pub struct Syscalls {
+pub struct SyscallSource {
     reader: Reader,
-    decoder: Decoder,
+    decoder: SyscallDecoder,
     // Dropped after the reader, whose files keep it from being removed.
     instance: Instance,
 }
 
-impl Syscalls {
-    /// Begins to record, with this many KiB of buffer for each processor: of these threads and all they start, or of all.
+impl SyscallSource {
+    /// Begins to record, with this many KiB of buffer for each processor: of these threads and all
+    /// they start, or of all.
     ///
     /// # Errors
     /// See [`Error`].
@@ -95,24 +96,25 @@ impl Syscalls {
         let mut forms = HashMap::new();
         let forked = instance.enable("task/task_newtask", None)?;
         let (child, command, flags) = (forked.field("pid"), forked.field("comm"), forked.field("clone_flags"));
-        forms.insert(forked.id(), Form::Forked { child, command, flags });
+        forms.insert(forked.id(), SyscallForm::Forked { child, command, flags });
         let renamed = instance.enable("task/task_rename", None)?;
-        forms.insert(renamed.id(), Form::Renamed { command: renamed.field("newcomm") });
-        forms.insert(instance.enable("sched/sched_process_exit", None)?.id(), Form::Ended);
+        forms.insert(renamed.id(), SyscallForm::Renamed { command: renamed.field("newcomm") });
+        forms.insert(instance.enable("sched/sched_process_exit", None)?.id(), SyscallForm::Ended);
         for (call, kind, fields, filter) in CALLS {
-            // Of the whole machine's ioctls the kernel itself sorts out those that are not the device's.
+            // Of the whole machine's ioctls the kernel itself sorts out those that are not the
+            // device's.
             let of_device = ioctls();
             let filter = if *kind == Call::Ioctl { Some(of_device.as_str()) } else { *filter };
             let exit = instance.enable(&format!("syscalls/sys_exit_{call}"), None)?;
             let enter = instance.enable(&format!("syscalls/sys_enter_{call}"), filter)?;
             let mut places = [enter.field(""); 6];
             places.iter_mut().zip(*fields).for_each(|(place, name)| *place = enter.field(name));
-            forms.insert(enter.id(), Form::Enter(*kind, places));
-            forms.insert(exit.id(), Form::Exit(*kind, exit.field("ret")));
+            forms.insert(enter.id(), SyscallForm::Enter(*kind, places));
+            forms.insert(exit.id(), SyscallForm::Exit(*kind, exit.field("ret")));
         }
         let thread = renamed.field("common_pid");
         let reader = Reader::new(&instance)?;
-        let decoder = Decoder { forms, thread, processes, ..Decoder::default() };
+        let decoder = SyscallDecoder { forms, thread, processes, ..SyscallDecoder::default() };
         Ok(Self { reader, decoder, instance })
     }
 }
@@ -135,7 +137,7 @@ fn ioctls() -> String {
     numbers.map(|number| format!("cmd == {number}")).join(" || ")
 }
 
-impl See for Syscalls {
+impl EventSource for SyscallSource {
     fn source(&self) -> Source {
         Source::Syscalls
     }
@@ -144,11 +146,11 @@ impl See for Syscalls {
         self.reader.wait(other, time)
     }
 
-    fn round(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<bool> {
-        self.reader.round(|item| self.decoder.decode(item, sink))
+    fn poll_batch(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<bool> {
+        self.reader.poll_batch(|item| self.decoder.decode(item, sink))
     }
 
-    fn finish(&mut self, sink: &mut dyn FnMut(Seen)) -> io::Result<()> {
+    fn finish(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()> {
         self.instance.stop();
         self.reader.finish(|item| self.decoder.decode(item, sink))
     }
@@ -163,8 +165,8 @@ struct Begun {
 
 /// Turns records into events.
 #[derive(Default)]
-struct Decoder {
-    forms: HashMap<u16, Form>,
+struct SyscallDecoder {
+    forms: HashMap<u16, SyscallForm>,
     thread: Field,
     processes: Processes,
     regions: Regions,
@@ -179,20 +181,21 @@ struct Decoder {
     unseen: u64,
 }
 
-impl Decoder {
-    fn decode(&mut self, item: Item<'_>, sink: &mut dyn FnMut(Seen)) {
+impl SyscallDecoder {
+    fn decode(&mut self, item: Item<'_>, sink: &mut dyn FnMut(SourceItem)) {
         let (time, record) = match item {
             Item::Record(time, record) => (time, record),
             Item::Lost(mono_ns, events) => {
-                // An end whose begin is missing, or the other way, is not to be paired with another.
+                // An end whose begin is missing, or the other way, is not to be paired with
+                // another.
                 self.begun.clear();
-                return sink(Seen::Lost(Lost { mono_ns, source: Source::Syscalls, events }));
+                return sink(SourceItem::Lost(Lost { mono_ns, source: Source::Syscalls, events }));
             }
         };
         let Some(form) = record.first_chunk().and_then(|id| self.forms.get(&u16::from_ne_bytes(*id))) else { return };
         let thread = self.thread.signed(record) as i32;
         match form {
-            Form::Forked { child, command, flags } => {
+            SyscallForm::Forked { child, command, flags } => {
                 let (child, flags) = (child.signed(record) as i32, flags.unsigned(record));
                 self.processes.forked(thread, child, command.string(record));
                 let parent = self.leader(thread);
@@ -208,8 +211,8 @@ impl Decoder {
                     self.mappings.insert(child, inherited);
                 }
             }
-            Form::Renamed { command } => self.processes.renamed(thread, command.string(record)),
-            Form::Ended => {
+            SyscallForm::Renamed { command } => self.processes.renamed(thread, command.string(record)),
+            SyscallForm::Ended => {
                 self.processes.ended(thread);
                 self.begun.remove(&thread);
                 if self.leaders.remove(&thread) == Some(thread) {
@@ -217,11 +220,11 @@ impl Decoder {
                     self.mappings.remove(&thread);
                 }
             }
-            Form::Enter(call, fields) => {
+            SyscallForm::Enter(call, fields) => {
                 let arguments = fields.map(|field| field.unsigned(record));
                 self.begun.insert(thread, Begun { time, call: *call, arguments });
             }
-            Form::Exit(call, result) => {
+            SyscallForm::Exit(call, result) => {
                 let result = result.signed(record);
                 if let Some(begun) = self.begun.remove(&thread)
                     && begun.call == *call
@@ -234,21 +237,21 @@ impl Decoder {
 
     /// A thread's process.
     fn leader(&mut self, thread: i32) -> i32 {
-        *self.leaders.entry(thread).or_insert_with(|| {
-            let status = fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
-            let leader = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
-            leader.unwrap_or(thread)
-        })
+        *self
+            .leaders
+            .entry(thread)
+            .or_insert_with(|| ProcessStatus::read(thread).and_then(|status| status.process()).unwrap_or(thread))
     }
 
-    fn ended(&mut self, time: u64, thread: i32, begun: &Begun, result: i64, sink: &mut dyn FnMut(Seen)) {
+    fn ended(&mut self, time: u64, thread: i32, begun: &Begun, result: i64, sink: &mut dyn FnMut(SourceItem)) {
         let pid = self.leader(thread);
         let [a, b, c, d, e, f] = begun.arguments;
         let found = match begun.call {
             Call::Open => self.opened(pid, result).map(|key| (Operation::Open {}, key)),
             Call::MemfdCreate => Some(self.created(pid, a, result)),
             Call::Ftruncate => self.region(pid, a as i32).map(|key| (Operation::Ftruncate { bytes: b }, key)),
-            // A private mapping of a descriptor not met before is a library, whose number may be a memfd's by now.
+            // A private mapping of a descriptor not met before is a library, whose number may be a
+            // memfd's by now.
             Call::Mmap if d & libc::MAP_TYPE as u64 == libc::MAP_PRIVATE as u64 && !self.has(pid, e as i32) => None,
             Call::Mmap => self.region(pid, e as i32).map(|key| {
                 let len = b.next_multiple_of(rustix::param::page_size() as u64);
@@ -270,7 +273,7 @@ impl Decoder {
         if !self.processes.follows(pid, thread) {
             return;
         }
-        sink(Seen::Event(Event {
+        sink(SourceItem::Event(Event {
             mono_ns: time,
             source: Source::Syscalls,
             process: self.processes.meet(pid, thread, None),
@@ -281,8 +284,8 @@ impl Decoder {
         }));
     }
 
-    /// What a call has changed of its region, and of who has it.
-    fn changed(&mut self, pid: i32, key: u64, operation: &Operation, outcome: Outcome) -> Option<Region> {
+    /// Applies the effect of a call to its region and its owners.
+    fn changed(&mut self, pid: i32, key: u64, operation: &Operation, outcome: Outcome) -> Option<EventRegion> {
         let known = self.regions.find(key)?;
         if outcome.errno().is_none() {
             match operation {
@@ -314,13 +317,13 @@ impl Decoder {
         Some(key)
     }
 
-    /// A device's descriptor; other files are nobody's business.
+    /// The region of a new descriptor, if it is of the device.
     fn opened(&mut self, pid: i32, fd: i64) -> Option<u64> {
-        let link = fs::read_link(format!("/proc/{pid}/fd/{}", u32::try_from(fd).ok()?)).ok()?;
-        if !link.as_os_str().as_bytes().starts_with(b"/dev/ashmem") {
+        let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+        if !process::descriptor_link(pid, fd)?.starts_with(b"/dev/ashmem") {
             return None;
         }
-        Some(self.enter(pid, fd as i32, None, Region::default()))
+        Some(self.enter(pid, fd, None, EventRegion::default()))
     }
 
     fn created(&mut self, pid: i32, at: u64, result: i64) -> (Operation, u64) {
@@ -331,14 +334,17 @@ impl Decoder {
             None => read_string(pid, at),
         };
         let inode = found.and_then(|region| region.inode);
-        let fresh =
-            Region { inode, name: given.as_ref().and_then(|given| name(given.as_bytes())), ..Region::default() };
+        let fresh = EventRegion {
+            inode,
+            name: given.as_ref().and_then(|given| name(given.as_bytes())),
+            ..EventRegion::default()
+        };
         let operation = Operation::MemfdCreate { name: given };
         (operation, self.enter(pid, result as i32, inode, fresh))
     }
 
     /// A new region, whatever was known by its number.
-    fn enter(&mut self, pid: i32, fd: i32, inode: Option<u64>, fresh: Region) -> u64 {
+    fn enter(&mut self, pid: i32, fd: i32, inode: Option<u64>, fresh: EventRegion) -> u64 {
         let key = inode.unwrap_or_else(|| {
             self.unseen += 1;
             1 << 63 | self.unseen
@@ -366,16 +372,14 @@ impl Decoder {
 }
 
 /// What a descriptor is by /proc: a memfd, or a device of the old kind.
-fn look(pid: i32, fd: i32) -> Option<Region> {
-    let path = format!("/proc/{pid}/fd/{fd}");
-    let link = fs::read_link(&path).ok()?;
-    let link = link.as_os_str().as_bytes();
+fn look(pid: i32, fd: i32) -> Option<EventRegion> {
+    let link = process::descriptor_link(pid, fd)?;
     let given = link.strip_prefix(b"/memfd:".as_slice()).map(|rest| rest.strip_suffix(b" (deleted)").unwrap_or(rest));
     if given.is_none() && !link.starts_with(b"/dev/ashmem") {
         return None;
     }
-    let inode = fs::metadata(&path).ok()?.ino();
-    Some(Region { inode: Some(inode), name: given.and_then(name), ..Region::default() })
+    let inode = process::descriptor_stat(pid, fd)?.st_ino;
+    Some(EventRegion { inode: Some(inode), name: given.and_then(name), ..EventRegion::default() })
 }
 
 /// An ioctl with what it points to.
@@ -416,7 +420,8 @@ fn read_string(pid: i32, at: u64) -> Option<Text> {
 fn read(pid: i32, at: u64, into: &mut [u8]) -> usize {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: at as usize as *mut libc::c_void, iov_len: into.len() };
-    // SAFETY: the local vector is `into`; the remote address is looked at in the other process alone.
+    // SAFETY: the local vector is `into`; the remote address is looked at in the other process
+    // alone.
     let len = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
     usize::try_from(len).unwrap_or(0)
 }

@@ -1,11 +1,12 @@
-//! Bytes that somebody else chose, shown without letting them do anything: names of regions, of commands, of containers.
+//! Bytes that somebody else chose, shown without letting them do anything: names of regions, of
+//! commands, of containers.
 
 use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Bytes from outside. Shown, and written to JSON, with everything escaped that is not a printable character: `\n`, `\xff`,
-/// `\u{202e}`; a backslash doubles, so that the bytes can be had back.
+/// Bytes from outside. Shown, and written to JSON, with everything escaped that is not a printable
+/// character: `\n`, `\xff`, `\u{202e}`; a backslash doubles, so that the bytes can be had back.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Text(Box<[u8]>);
 
@@ -20,35 +21,16 @@ impl Text {
         self.0.is_empty()
     }
 
-    /// Reads a name from a line in `/proc`: the kernel writes a line feed of it as `\012`, and all else as it is.
+    /// Reads a name from a line in `/proc`: the kernel writes a line feed of it as `\012`, and all
+    /// else as it is.
     pub fn from_proc(written: &[u8]) -> Self {
-        Self::with_octal(written, |byte| byte == b'\n')
+        Self::from(ashmem_proc::unescape_name(written))
     }
 
-    /// Reads a name from the module's tracepoints, which write whatever is not printable ASCII, and the backslash, as `\ooo`.
+    /// Reads a name from the module's tracepoints, which write whatever is not printable ASCII, and
+    /// the backslash, as `\ooo`.
     pub fn from_record(written: &[u8]) -> Self {
-        Self::with_octal(written, |byte| byte == b'\\' || !matches!(byte, b' '..=b'~'))
-    }
-
-    /// Undoes `\ooo` where it stands for a byte that is written so.
-    fn with_octal(written: &[u8], is_escaped: impl Fn(u8) -> bool) -> Self {
-        let mut bytes = Vec::with_capacity(written.len());
-        let mut rest = written;
-        while let Some((first, others)) = rest.split_first() {
-            let byte = match rest {
-                [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
-                    Some((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'))
-                }
-                _ => None,
-            };
-            let (byte, next) = match byte.filter(|byte| is_escaped(*byte)) {
-                Some(byte) => (byte, &rest[4..]),
-                None => (*first, others),
-            };
-            bytes.push(byte);
-            rest = next;
-        }
-        Self(bytes.into())
+        Self::from(ashmem_proc::unescape(written, |byte| byte == b'\\' || !matches!(byte, b' '..=b'~')))
     }
 
     /// Reads what [`Text`] shows.
@@ -135,7 +117,8 @@ impl fmt::Display for Text {
     }
 }
 
-/// Characters that change how a line is laid out, or show nothing: a name could pose as another with them.
+/// Characters that change how a line is laid out, or show nothing: a name could pose as another
+/// with them.
 fn is_invisible(character: char) -> bool {
     matches!(u32::from(character),
         0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xfff9..=0xfffb | 0xe0000..=0xe007f)

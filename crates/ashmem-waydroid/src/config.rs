@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::host::{FileError, Host};
+use crate::host::{FileError, HostFiles};
 
 /// A configuration with all that it includes, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Config {
     ///
     /// # Errors
     /// A file of it is missing or damaged.
-    pub fn read(host: &Host, path: &str) -> Result<Self, Error> {
+    pub fn read(host: &HostFiles, path: &str) -> Result<Self, Error> {
         let mut pairs = Vec::new();
         read_into(&mut pairs, host, path, 0)?;
         Ok(Self(pairs))
@@ -61,7 +61,7 @@ impl Config {
     }
 }
 
-fn read_into(pairs: &mut Vec<(String, String)>, host: &Host, path: &str, depth: usize) -> Result<(), Error> {
+fn read_into(pairs: &mut Vec<(String, String)>, host: &HostFiles, path: &str, depth: usize) -> Result<(), Error> {
     if depth == DEPTH {
         return Err(Error::Deep { path: path.to_owned() });
     }
@@ -87,7 +87,7 @@ fn read_into(pairs: &mut Vec<(String, String)>, host: &Host, path: &str, depth: 
 }
 
 /// What an include names: a file, or the `*.conf` of a directory.
-fn files_of(host: &Host, place: &str) -> Result<Vec<String>, FileError> {
+fn files_of(host: &HostFiles, place: &str) -> Result<Vec<String>, FileError> {
     let path = host.at(place);
     if !path.is_dir() {
         return Ok(vec![place.to_owned()]);

@@ -5,7 +5,7 @@
 //! start by the service passes here, after all that Waydroid does for it. A directory that is not there (this package is
 //! removed) is passed over, and all is as it was.
 
-use crate::host::Host;
+use crate::host::HostFiles;
 use crate::provider::{AGENT_UNIT, Mode};
 use crate::waydroid::SERVICE;
 
@@ -48,7 +48,7 @@ pub enum Found {
 
 impl DropIn {
     /// The file as it should be on this machine.
-    pub fn new(host: &Host, mode: Mode) -> Self {
+    pub fn new(host: &HostFiles, mode: Mode) -> Self {
         let made_folder = match Self::find(host) {
             Found::Ours(before) => before.made_folder,
             _ => !host.at(FOLDER).is_dir(),
@@ -57,7 +57,7 @@ impl DropIn {
     }
 
     /// The file that is there.
-    pub fn find(host: &Host) -> Found {
+    pub fn find(host: &HostFiles) -> Found {
         if host.at(PATH).symlink_metadata().is_err() {
             return Found::Nothing;
         }
@@ -95,7 +95,7 @@ impl DropIn {
 }
 
 /// Where Waydroid's service finds programs without us: by its unit, by systemd's own setting, or as usual.
-fn search(host: &Host) -> String {
+fn search(host: &HostFiles) -> String {
     let ours = format!("{PROGRAMS}:");
     let path_in = |text: &str| {
         let word = text.split_whitespace().rev().find_map(|word| word.trim_matches('"').strip_prefix("PATH="))?;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 /// The machine, or a directory that stands for its root.
 #[derive(Clone, Debug)]
-pub struct Host {
+pub struct HostFiles {
     root: PathBuf,
 }
 
@@ -34,7 +34,7 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-impl Host {
+impl HostFiles {
     /// The machine whose root directory this is; programs are run only where it is `/`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }

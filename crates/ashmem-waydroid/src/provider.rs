@@ -5,7 +5,7 @@ use std::{fmt, fs};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use crate::host::{Host, version};
+use crate::host::{HostFiles, version};
 
 /// Where the agent hears LXC.
 pub const AGENT_SOCKET: &str = "/run/ashmem/lxc.sock";
@@ -117,7 +117,7 @@ pub enum When {
 }
 
 /// Who would serve in this mode; with what speaks against each that cannot.
-pub fn choose(host: &Host, mode: Mode, when: When) -> (Option<Provider>, Vec<Lack>) {
+pub fn choose(host: &HostFiles, mode: Mode, when: When) -> (Option<Provider>, Vec<Lack>) {
     let mut lacks = Vec::new();
     if mode.allows_module() {
         match module(host, when) {
@@ -134,7 +134,7 @@ pub fn choose(host: &Host, mode: Mode, when: When) -> (Option<Provider>, Vec<Lac
     (None, lacks)
 }
 
-fn module(host: &Host, when: When) -> Result<(), Lack> {
+fn module(host: &HostFiles, when: When) -> Result<(), Lack> {
     if host.device().is_some() {
         return Ok(());
     }
@@ -161,7 +161,7 @@ fn module(host: &Host, when: When) -> Result<(), Lack> {
     host.device().map(drop).ok_or(Lack::NoDevice)
 }
 
-fn agent(host: &Host, when: When) -> Result<(), Lack> {
+fn agent(host: &HostFiles, when: When) -> Result<(), Lack> {
     if !host.kernel_is_at_least(AGENT_KERNEL) {
         return Err(Lack::OldKernel(host.release()));
     }
@@ -180,7 +180,7 @@ fn agent(host: &Host, when: When) -> Result<(), Lack> {
 }
 
 /// Whether somebody listens at the agent's socket.
-fn listens(host: &Host) -> rustix::io::Result<()> {
+fn listens(host: &HostFiles) -> rustix::io::Result<()> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(host.at(AGENT_SOCKET))?)
 }

@@ -15,12 +15,12 @@
 //! agent it is on: a memfd costs them no notification, the agent answers ashmem's ioctls on it too, which is what Android 16
 //! asks of a memfd, and whoever opens the device itself is answered. With neither it is on, for there is nothing else.
 
-use ashmem_agent::filter::Fidelity;
-use ashmem_agent::profile;
-use ashmem_agent::profile::lxc::Fstat;
+use ashmem_agent::seccomp::filter::Fidelity;
+use ashmem_agent::seccomp::profile;
+use ashmem_agent::seccomp::profile::lxc::Fstat;
 
 use crate::config::{self, Config};
-use crate::host::{FileError, Host};
+use crate::host::{FileError, HostFiles};
 use crate::provider::{AGENT_SOCKET, Lack, Mode, Provider, When, choose};
 use crate::waydroid::{CONFIG, PROPERTIES};
 
@@ -87,7 +87,7 @@ impl Start {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn plan(host: &Host, mode: Mode, when: When) -> Result<Self, Error> {
+    pub fn plan(host: &HostFiles, mode: Mode, when: When) -> Result<Self, Error> {
         let config = read(host)?;
         let (provider, lacks) = choose(host, mode, when);
         let mut lines = Vec::new();
@@ -124,7 +124,7 @@ impl Start {
     ///
     /// # Errors
     /// A file could not be written.
-    pub fn write(&self, host: &Host) -> Result<Option<String>, FileError> {
+    pub fn write(&self, host: &HostFiles) -> Result<Option<String>, FileError> {
         for (name, text) in &self.files {
             host.write(&format!("{DIRECTORY}/{name}"), text)?;
         }
@@ -147,7 +147,7 @@ impl Start {
 ///
 /// # Errors
 /// A file is still there.
-pub fn clear(host: &Host) -> Result<(), FileError> {
+pub fn clear(host: &HostFiles) -> Result<(), FileError> {
     NAMES.iter().try_for_each(|name| host.remove(&format!("{DIRECTORY}/{name}")))?;
     // Not ours alone where it is not empty.
     let _ = std::fs::remove_dir(host.at(DIRECTORY));
@@ -155,7 +155,7 @@ pub fn clear(host: &Host) -> Result<(), FileError> {
 }
 
 /// Waydroid's configuration, if it is one.
-fn read(host: &Host) -> Result<Config, Error> {
+fn read(host: &HostFiles) -> Result<Config, Error> {
     if !host.at(CONFIG).exists() {
         return Err(Error::NotInitialised);
     }
@@ -178,14 +178,14 @@ fn read(host: &Host) -> Result<Config, Error> {
 }
 
 /// The entries that put a node at the device's names, where Waydroid has not.
-fn names(host: &Host, config: &Config, node: &str) -> Result<Vec<String>, FileError> {
+fn names(host: &HostFiles, config: &Config, node: &str) -> Result<Vec<String>, FileError> {
     let names = ["dev/ashmem".to_owned(), format!("dev/ashmem{}", host.boot_id()?)];
     let missing = names.iter().filter(|name| config.mounted_at(name) != Some(node));
     Ok(missing.map(|name| format!("lxc.mount.entry = {node} {name} none bind,create=file,optional 0 0")).collect())
 }
 
 /// Waydroid's seccomp policy with the agent's rules.
-fn policy(host: &Host, config: &Config) -> Result<String, Error> {
+fn policy(host: &HostFiles, config: &Config) -> Result<String, Error> {
     let path = config.value("lxc.seccomp.profile").unwrap_or_default();
     let text = host.read(path)?;
     profile::lxc::add(&text, Fidelity::Full, Fstat::of_host())

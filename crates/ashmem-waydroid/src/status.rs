@@ -1,7 +1,7 @@
 //! How it all stands, as one value that can be printed or read by a script.
 
 use crate::drop_in::{DropIn, Found, PATH};
-use crate::host::Host;
+use crate::host::HostFiles;
 use crate::provider::{Mode, Provider, When};
 use crate::start::{Error, Start};
 use crate::switch::{RESTART, service_mode};
@@ -36,7 +36,7 @@ pub struct Status {
 
 impl Status {
     /// Looks at everything; changes nothing, loads nothing.
-    pub fn of(host: &Host) -> Self {
+    pub fn of(host: &HostFiles) -> Self {
         let found = DropIn::find(host);
         let mode = if let Found::Ours(drop_in) = &found { Some(drop_in.mode) } else { None };
         let service = waydroid::service_pid(host);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::drop_in::{DropIn, FOLDER, Found, PART, PATH, PROGRAMS};
-use crate::host::{FileError, Host};
+use crate::host::{FileError, HostFiles};
 use crate::provider::{AGENT_UNIT, Lack, Mode, Provider, When, choose};
 use crate::start::{self, Start};
 use crate::waydroid::{self, Container, SERVICE};
@@ -71,7 +71,7 @@ pub const RESTART: &str = "sudo systemctl restart waydroid-container.service";
 ///
 /// # Errors
 /// See [`Error`]; nothing is half done.
-pub fn enable(host: &Host, mode: Mode, dry: bool) -> Result<Report, Error> {
+pub fn enable(host: &HostFiles, mode: Mode, dry: bool) -> Result<Report, Error> {
     if !host.runs_systemd() {
         return Err(Error::NoSystemd);
     }
@@ -116,7 +116,7 @@ pub fn enable(host: &Host, mode: Mode, dry: bool) -> Result<Report, Error> {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn disable(host: &Host, dry: bool) -> Result<Report, Error> {
+pub fn disable(host: &HostFiles, dry: bool) -> Result<Report, Error> {
     let mut report = Report::default();
     let found = DropIn::find(host);
     let has_part = host.at(PART).exists();
@@ -152,7 +152,7 @@ pub fn disable(host: &Host, dry: bool) -> Result<Report, Error> {
 ///
 /// # Errors
 /// systemd could not; what was switched stays so.
-pub fn take_effect(host: &Host, report: &mut Report) -> Result<(), Error> {
+pub fn take_effect(host: &HostFiles, report: &mut Report) -> Result<(), Error> {
     if report.next.is_empty() {
         return Ok(());
     }
@@ -170,7 +170,7 @@ pub fn take_effect(host: &Host, report: &mut Report) -> Result<(), Error> {
 
 /// Who would serve when Waydroid's service is started. The module is loaded, to see whether the kernel takes it; the agent's
 /// socket need not be there yet, for the drop-in brings it.
-fn rehearse(host: &Host, mode: Mode, when: When) -> (Option<Provider>, Vec<Lack>) {
+fn rehearse(host: &HostFiles, mode: Mode, when: When) -> (Option<Provider>, Vec<Lack>) {
     let mut lacks = Vec::new();
     for (part, allowed, when) in
         [(Mode::Module, mode.allows_module(), when), (Mode::Agent, mode.allows_agent(), When::Later)]
@@ -186,7 +186,7 @@ fn rehearse(host: &Host, mode: Mode, when: When) -> (Option<Provider>, Vec<Lack>
 }
 
 /// Puts the file in the place of the one that was found, and tells systemd; or puts that one back.
-fn replace(host: &Host, found: &Found, wanted: Option<&DropIn>) -> Result<(), Error> {
+fn replace(host: &HostFiles, found: &Found, wanted: Option<&DropIn>) -> Result<(), Error> {
     put(host, found, wanted)?;
     let Some(mut reload) = host.program("systemctl") else { return Ok(()) };
     let said = match reload.arg("daemon-reload").output() {
@@ -200,7 +200,7 @@ fn replace(host: &Host, found: &Found, wanted: Option<&DropIn>) -> Result<(), Er
     Err(Error::Reload(said))
 }
 
-fn put(host: &Host, found: &Found, wanted: Option<&DropIn>) -> Result<(), FileError> {
+fn put(host: &HostFiles, found: &Found, wanted: Option<&DropIn>) -> Result<(), FileError> {
     match (found, wanted) {
         (_, Some(wanted)) => host.write(PATH, &wanted.text()).inspect_err(|_| {
             if wanted.made_folder {
@@ -219,13 +219,13 @@ fn put(host: &Host, found: &Found, wanted: Option<&DropIn>) -> Result<(), FileEr
 }
 
 /// The restart, where the running service was started with another mode than this.
-fn restart_if_stale(host: &Host, mode: Option<Mode>) -> Option<String> {
+fn restart_if_stale(host: &HostFiles, mode: Option<Mode>) -> Option<String> {
     let pid = waydroid::service_pid(host)?;
     (service_mode(host, pid).as_deref() != mode.map(Mode::name)).then(|| RESTART.to_owned())
 }
 
 /// The mode that the running service was started with.
-pub(crate) fn service_mode(host: &Host, pid: u32) -> Option<String> {
+pub(crate) fn service_mode(host: &HostFiles, pid: u32) -> Option<String> {
     let finds_ours = waydroid::service_variable(host, pid, "PATH")?.starts_with(PROGRAMS);
     finds_ours.then(|| waydroid::service_variable(host, pid, crate::drop_in::MODE)).flatten()
 }

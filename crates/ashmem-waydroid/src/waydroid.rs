@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-use crate::host::Host;
+use crate::host::HostFiles;
 use crate::provider::Provider;
 
 /// The service that starts the container.
@@ -17,30 +17,30 @@ const LXC_PATH: &str = "/var/lib/waydroid/lxc";
 const NAME: &str = "waydroid";
 
 /// Whether its service is installed.
-pub fn is_installed(host: &Host) -> bool {
+pub fn is_installed(host: &HostFiles) -> bool {
     host.unit(SERVICE).is_some()
 }
 
 /// Whether `waydroid init` was run: Waydroid's own test.
-pub fn is_initialised(host: &Host) -> bool {
+pub fn is_initialised(host: &HostFiles) -> bool {
     host.at("/var/lib/waydroid/waydroid.cfg").is_file() && host.at("/var/lib/waydroid/rootfs").is_dir()
 }
 
 /// Its version, as it says it itself.
-pub fn version(host: &Host) -> Option<String> {
+pub fn version(host: &HostFiles) -> Option<String> {
     let text = host.read("/usr/lib/waydroid/tools/config/__init__.py").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("version = "))?;
     Some(line.trim().trim_matches('"').to_owned())
 }
 
 /// The service's main process, while it runs.
-pub fn service_pid(host: &Host) -> Option<u32> {
+pub fn service_pid(host: &HostFiles) -> Option<u32> {
     let answer = host.answer("systemctl", &["show", "--property=MainPID", "--value", SERVICE])?;
     answer.parse().ok().filter(|pid| *pid != 0)
 }
 
 /// A variable in the environment that the service was started with.
-pub fn service_variable(host: &Host, pid: u32, name: &str) -> Option<String> {
+pub fn service_variable(host: &HostFiles, pid: u32, name: &str) -> Option<String> {
     let bytes = fs::read(host.at(&format!("/proc/{pid}/environ"))).ok()?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     text.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
@@ -61,7 +61,7 @@ pub struct Container {
 
 impl Container {
     /// The container, if one runs.
-    pub fn running(host: &Host) -> Option<Self> {
+    pub fn running(host: &HostFiles) -> Option<Self> {
         let pid = host.answer("lxc-info", &["-P", LXC_PATH, "-n", NAME, "-p", "-H"])?.parse().ok()?;
         let device = |name: &str| {
             let found = fs::metadata(host.at(&format!("/proc/{pid}/root/dev/{name}"))).ok()?;

@@ -153,7 +153,7 @@ impl<'a> Scene<'a> {
         }
         let by_agent = self.tracer.source == "agent";
         let limits = all["limits"].to_string();
-        ensure!(limits.contains("known to their supervisor alone") == by_agent, "what is unknown: {limits}");
+        ensure!(limits.contains("only their supervisor has them") == by_agent, "what is unknown: {limits}");
 
         let named = |words: &[&str]| -> Result<Vec<String>> {
             let found = self.list(words)?;
@@ -198,7 +198,7 @@ impl<'a> Scene<'a> {
         families.sort_unstable();
         ensure!(families == ["(no name)", "CursorWindow", "MemoryFile", "gralloc", "wayland"], "{families:?}");
         let (text, _) = self.ashmem(&["list", "--pid", &own])?;
-        let marks = text.matches("held by a descriptor, mapped nowhere").count();
+        let marks = text.matches("possible leak: open but not mapped by any process").count();
         ensure!(marks == 2 && text.contains("total: 5 regions"), "it shows {marks} leaks:\n{text}");
         Ok(())
     }

@@ -1,19 +1,21 @@
-//! What the kernel alone asks: for a notification, of a supervisor that answers without looking at anything; for a call that is
-//! let through, of a filter that lets everything through. No supervisor and no filter can ask for less.
+//! What the kernel alone asks: for a notification, of a supervisor that answers without looking at
+//! anything; for a call that is let through, of a filter that lets everything through. No
+//! supervisor and no filter can ask for less.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 
-use ashmem_agent::channel::{Answer, Channel};
-use ashmem_agent::filter::{Fidelity, Filter, Node};
-use ashmem_agent::notify::{Listener, Privileges, install};
+use ashmem_agent::notification::{Answer, Channel};
+use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
+use ashmem_agent::seccomp::listener::{Listener, Privileges, install};
 use ashmem_core::abi;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 /// Times one ioctl of the device that such a supervisor answers.
 ///
-/// The client is another process, as it is under `ashmem run`: a switch between two threads of one costs less.
+/// The client is another process, as it is under `ashmem run`: a switch between two threads of one
+/// costs less.
 pub(crate) fn notification() -> f64 {
     let (mut reading, mut writing) = std::io::pipe().expect("a pipe");
     // SAFETY: the process has one thread, so the child finds every lock as it was left.
@@ -21,7 +23,7 @@ pub(crate) fn notification() -> f64 {
     assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
     if pid == 0 {
         drop(reading);
-        let filter = Filter { fidelity: Fidelity::Fast, node: Node::Present };
+        let filter = Filter { fidelity: Fidelity::Fast, node: NodeLookup::Present };
         let listener = install(&filter.program(), Privileges::Renounce).expect("a filter");
         writing.write_all(&listener.as_raw_fd().to_ne_bytes()).expect("room in the pipe");
         let nanos = super::best(5_000, || super::ioctl(0, abi::GET_SIZE.into(), 0));

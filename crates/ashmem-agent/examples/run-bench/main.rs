@@ -1,9 +1,10 @@
 //! The client half of the agent's benchmark: times what a program does, and prints one JSON object.
 //!
-//! `run-bench plain` needs no device: memfd's own life cycle and calls that are not ours. `run-bench device` needs
-//! /dev/ashmem. `run-bench ioctls` is a few calls, for tracers that take long over each. `run-bench floor` is a notification
-//! that is answered without looking, and a call under a filter that allows everything. Run the first bare, both under `ashmem run`, and take ratios; all figures are
-//! nanoseconds for one operation, the best of several rounds.
+//! `run-bench plain` needs no device: memfd's own life cycle and calls that are not ours.
+//! `run-bench device` needs /dev/ashmem. `run-bench ioctls` is a few calls, for tracers that take
+//! long over each. `run-bench floor` is a notification that is answered without looking, and a call
+//! under a filter that allows everything. Run the first bare, both under `ashmem run`, and take
+//! ratios; all figures are nanoseconds for one operation, the best of several rounds.
 
 mod floor;
 

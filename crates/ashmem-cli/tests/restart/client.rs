@@ -1,4 +1,5 @@
-//! What runs in the container: uses regions without pause, and notices whatever is not as it should be.
+//! What runs in the container: uses regions without pause, and notices whatever is not as it should
+//! be.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -22,7 +23,8 @@ impl Region {
     }
 
     fn ioctl(&self, what: &str, command: u32, argument: usize) -> i32 {
-        // SAFETY: every caller passes a number, or the address of a buffer as long as the command says.
+        // SAFETY: every caller passes a number, or the address of a buffer as long as the command
+        // says.
         let got = unsafe { libc::ioctl(self.0.as_raw_fd(), command.into(), argument) };
         assert!(got >= 0, "{what}: {}", std::io::Error::last_os_error());
         got

@@ -1,7 +1,9 @@
-//! An agent that is killed in the midst of its work, and started anew by its service manager, loses nothing.
+//! An agent that is killed in the midst of its work, and started anew by its service manager, loses
+//! nothing.
 //!
-//! For most of it no container runtime is needed: the test filters a process of its own and brings its listener to the agent
-//! as runc would. LXC's monitor takes part in every call, so that there it is LXC itself.
+//! For most of it no container runtime is needed: the test filters a process of its own and brings
+//! its listener to the agent as runc would. LXC's monitor takes part in every call, so that there
+//! it is LXC itself.
 
 mod client;
 mod lxc;
@@ -18,8 +20,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ashmem_agent::filter::{Fidelity, Filter, Node};
-use ashmem_agent::notify::{Privileges, install};
+use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
+use ashmem_agent::seccomp::listener::{Privileges, install};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, recvmsg, sendmsg, socket_with,
@@ -115,10 +117,12 @@ fn container(agent: &Path, id: &str, time: Duration) -> Client {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", "the_client", "--nocapture"]).env(CLIENT, time.as_millis().to_string());
-    // What is no descriptor of the client's must not look like one: 0 is what a spoilt answer would be.
+    // What is no descriptor of the client's must not look like one: 0 is what a spoilt answer would
+    // be.
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let program = Filter { fidelity: Fidelity::Full, node: Node::Absent }.program();
-    // SAFETY: between fork and exec there are system calls and a few allocations, in a process of one thread.
+    let program = Filter { fidelity: Fidelity::Full, node: NodeLookup::Absent }.program();
+    // SAFETY: between fork and exec there are system calls and a few allocations, in a process of
+    // one thread.
     unsafe {
         command.pre_exec(move || {
             libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
@@ -127,7 +131,8 @@ fn container(agent: &Path, id: &str, time: Duration) -> Client {
             Ok(())
         });
     }
-    // The call returns when the program is executed, which needs an answer, for the loader opens files.
+    // The call returns when the program is executed, which needs an answer, for the loader opens
+    // files.
     let starting = thread::spawn(move || command.spawn().expect("the client starts"));
     let listener = take(&ours);
     let message = format!(r#"{{"fds":["seccompFd"],"pid":0,"state":{{"id":"{id}","status":"creating"}}}}"#);

@@ -1,5 +1,5 @@
-//! A service manager, as far as the agent needs one: passes descriptors, keeps those it is given, and starts the agent
-//! anew with them.
+//! A service manager, as far as the agent needs one: passes descriptors, keeps those it is given,
+//! and starts the agent anew with them.
 
 use std::collections::BTreeMap;
 use std::io::IoSliceMut;

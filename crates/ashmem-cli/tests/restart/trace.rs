@@ -1,4 +1,5 @@
-//! `ashmem trace` of an agent's containers: it tells of all of them, comes back to the agent that follows, and holds nobody up.
+//! `ashmem trace` of an agent's containers: it tells of all of them, comes back to the agent that
+//! follows, and holds nobody up.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -163,5 +164,5 @@ fn who_may_not_trace_is_told_why() {
     let socket = format!("unix:{}", world.folder.join("agent.sock").display());
     nobodys.args(["trace", "--source", "agent", "--agent", &socket]).uid(65534).gid(65534);
     let text = said(&mut nobodys);
-    assert!(text.contains("it tells only root and the user it runs as"), "{text}");
+    assert!(text.contains("only root and the agent's own user may trace it"), "{text}");
 }

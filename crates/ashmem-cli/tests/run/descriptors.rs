@@ -4,10 +4,12 @@ use super::{ASHMEM, builds, finish};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// From little more than a supervisor cannot do without to fewer than two hundred callers would have it keep.
+/// From little more than a supervisor cannot do without to fewer than two hundred callers would
+/// have it keep.
 const LIMITS: [u32; 3] = [20, 32, 64];
 
-/// Runs a verb of the client to its end, with so few descriptors for the supervisor and each of its processes.
+/// Runs a verb of the client to its end, with so few descriptors for the supervisor and each of its
+/// processes.
 fn within(limit: u32, verb: &str, level: &str) {
     let Some(client) = &builds()[0].program else { return };
     let mut command = Command::new("sh");

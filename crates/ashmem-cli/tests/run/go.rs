@@ -1,4 +1,5 @@
-//! A Go program: threads by the dozen that the runtime signals at any moment, no C library, calls made by its own code.
+//! A Go program: threads by the dozen that the runtime signals at any moment, no C library, calls
+//! made by its own code.
 
 use super::{ASHMEM, is_ok, output, unprivileged};
 use std::path::Path;

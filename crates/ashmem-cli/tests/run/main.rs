@@ -1,7 +1,8 @@
-//! `ashmem run` with real programs: 64- and 32-bit, static and dynamic, threaded, killed, interrupted, hostile.
+//! `ashmem run` with real programs: 64- and 32-bit, static and dynamic, threaded, killed,
+//! interrupted, hostile.
 //!
-//! The programs are built from `client.c` with the host's C compiler. What this host cannot do is skipped with a line that
-//! says so.
+//! The programs are built from `client.c` with the host's C compiler. What this host cannot do is
+//! skipped with a line that says so.
 
 mod churn;
 mod descriptors;
@@ -47,7 +48,8 @@ fn builds() -> &'static [Build; 3] {
             }
             Build { what, program: built.then_some(program) }
         };
-        // The kernel's headers, one set for both widths, lie where the 32-bit compiler does not look by itself.
+        // The kernel's headers, one set for both widths, lie where the 32-bit compiler does not
+        // look by itself.
         let kernel_headers = "/usr/include/x86_64-linux-gnu";
         [
             build("dynamic", &[]),
@@ -203,7 +205,7 @@ fn a_handler_of_the_program_decides() {
 }
 
 #[test]
-fn the_program_dies_with_a_waiter_that_is_killed() {
+fn the_program_dies_with_a_foreground_process_that_is_killed() {
     let mut child = run(&["sh", "-c", "echo $$; exec sleep 60"]).stdout(Stdio::piped()).spawn().expect("starting");
     let pid: i32 = wait_for_line(&mut child).trim().parse().expect("a number");
     child.kill().expect("killing");
@@ -218,7 +220,8 @@ fn the_program_dies_with_a_waiter_that_is_killed() {
 
 #[test]
 fn stopping_stops_and_continuing_continues() {
-    // One process: a shell stopped between vfork and exec would be no stopped job without us either.
+    // One process: a shell stopped between vfork and exec would be no stopped job without us
+    // either.
     let mut child = run(&["sh", "-c", "echo up; exec sleep 0.3"])
         .stdout(Stdio::piped())
         .process_group(0)

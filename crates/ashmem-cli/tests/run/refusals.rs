@@ -1,5 +1,5 @@
-//! Where the program cannot be supervised it is not started, and one sentence says why; what a sandbox around `ashmem run`
-//! takes away and can be done without, is.
+//! Where the program cannot be supervised it is not started, and one sentence says why; what a
+//! sandbox around `ashmem run` takes away and can be done without, is.
 
 use super::{ASHMEM, builds, is_ok, output, run, unprivileged};
 use crate::sandbox::{Call, Verdict, sandboxed};

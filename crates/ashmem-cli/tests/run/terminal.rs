@@ -1,4 +1,5 @@
-//! A shell on a terminal of its own: key strokes and job control do to `ashmem run PROGRAM` what they do to PROGRAM.
+//! A shell on a terminal of its own: key strokes and job control do to `ashmem run PROGRAM` what
+//! they do to PROGRAM.
 
 use super::{ASHMEM, LIMIT};
 use std::fs::File;

@@ -4,7 +4,7 @@ use super::Check;
 use crate::Host;
 use crate::distribution::Distribution;
 use crate::finding::Finding;
-use crate::trial::{self, Provider};
+use crate::trial::{self, AnsweredBy};
 use crate::way::Way;
 
 const SOCKETS: [(&str, &str); 2] = [("/run/ashmem/agent.sock", "OCI runtimes"), ("/run/ashmem/lxc.sock", "LXC")];
@@ -41,7 +41,7 @@ impl Check for Agent {
             }
             return Finding::ok(format!("listens for {}", served.join(" and ")));
         }
-        if trial::answered_by(host) == Some(Provider::Supervisor) {
+        if trial::answered_by(host) == Some(AnsweredBy::Supervisor) {
             return Finding::ok("a supervisor outside answers here");
         }
         let found: Vec<_> = SOCKETS.iter().map(|(path, _)| *path).filter(|path| host.has(path)).collect();

@@ -4,7 +4,7 @@ use super::{Check, module};
 use crate::Host;
 use crate::distribution::Distribution;
 use crate::finding::Finding;
-use crate::trial::{self, Provider};
+use crate::trial::{self, AnsweredBy};
 use crate::way::Way;
 
 /// `/dev/ashmem<boot_id>`, the only one that Android 16 opens.
@@ -31,7 +31,7 @@ impl Check for BootId {
         };
         let path = format!("/dev/ashmem{id}");
         if let Ok(provider) = trial::device(host, &path) {
-            let by = if provider == Provider::Kernel { "" } else { ", by a supervisor" };
+            let by = if provider == AnsweredBy::Kernel { "" } else { ", by a supervisor" };
             let stale = stale(host, &id);
             if stale.is_empty() {
                 return Finding::ok(format!("{path} works{by}"));

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use ashmem_proc::mountinfo;
+use ashmem_proc::status::ProcessStatus;
 use rustix::fs::FileType;
 
 use super::{Check, module};
+use crate::Host;
 use crate::finding::Finding;
 use crate::way::Way;
-use crate::{Host, mounts};
 
 /// More containers than this are not told one by one.
 const TOLD: usize = 3;
@@ -83,7 +85,7 @@ fn view(host: &Host, first: &First) -> View {
         return View::Trouble(format!("/dev/ashmem is {}:{}, the driver's is 10:{actual}", number.0, number.1));
     }
     let mountinfo = host.text(&format!("/proc/{}/mountinfo", first.pid)).unwrap_or_default();
-    match mounts::covering(&mountinfo, "/dev/ashmem") {
+    match mountinfo::covering(&mountinfo, "/dev/ashmem") {
         Some(mount) if mount.is_nodev() => View::Trouble(format!("/dev/ashmem lies on a nodev mount, {}", mount.point)),
         _ => View::Works,
     }
@@ -104,10 +106,7 @@ fn firsts(host: &Host) -> Option<Vec<First>> {
         }
         let status = host.text(&format!("/proc/{pid}/status")).unwrap_or_default();
         // Browsers put each page into a namespace: those are no containers, for they see the host's files.
-        let is_first = status
-            .lines()
-            .find_map(|line| line.strip_prefix("NSpid:"))
-            .is_some_and(|pids| pids.split_whitespace().last() == Some("1"));
+        let is_first = ProcessStatus::new(status.as_bytes()).inner_tids().last() == Some(&1);
         let same_root = host.link(&format!("/proc/{pid}/ns/mnt")) == host.link("/proc/self/ns/mnt");
         if is_first && !same_root {
             firsts.insert(namespace, First { pid, name: name(host, pid) });

@@ -1,13 +1,14 @@
 //! The device's node.
 
+use ashmem_proc::mountinfo;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::{Check, module};
+use crate::Host;
 use crate::finding::Finding;
-use crate::trial::{self, Failure, Provider};
+use crate::trial::{self, AnsweredBy, Failure};
 use crate::way::Way;
-use crate::{Host, mounts};
 
 const PATH: &str = "/dev/ashmem";
 
@@ -50,8 +51,8 @@ impl Check for Device {
         }
         let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         match trial::device(host, PATH) {
-            Ok(Provider::Kernel) => works(host, stat.st_mode),
-            Ok(Provider::Supervisor) => {
+            Ok(AnsweredBy::Kernel) => works(host, stat.st_mode),
+            Ok(AnsweredBy::Supervisor) => {
                 Finding::fault("works, but by a supervisor: `ashmem run` or `ashmem agent`, not by the kernel")
                     .why("what a supervisor cannot do, docs/module-less.md tells")
             }
@@ -96,8 +97,8 @@ fn broken(host: &Host, failure: Failure, (major, minor): (u32, u32), mode: u32) 
         ("open", Some(Errno::ACCESS)) => {
             let mountinfo = host.text("/proc/self/mountinfo").unwrap_or_default();
             let path = host.root().join("dev/ashmem");
-            let here = mounts::covering(&mountinfo, &path.to_string_lossy());
-            if let Some(mount) = here.filter(mounts::Mount::is_nodev) {
+            let here = mountinfo::covering(&mountinfo, &path.to_string_lossy());
+            if let Some(mount) = here.filter(mountinfo::Mount::is_nodev) {
                 return finding(&format!("it lies on a nodev mount, {}", mount.point))
                     .why("device nodes cannot be opened on a file system that is mounted nodev")
                     .next(format!("sudo mount -o remount,bind,dev {}", mount.point));

@@ -3,10 +3,11 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use ashmem_agent::channel::{Answer, Channel, Injection};
-use ashmem_agent::filter::{Fidelity, Filter, Instruction, Node};
-use ashmem_agent::notify::{InstallError, Listener, Privileges, install};
-use ashmem_agent::target::Target;
+use ashmem_agent::notification::{Answer, Channel, Injection, ReceiveError};
+use ashmem_agent::seccomp::bpf::Instruction;
+use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
+use ashmem_agent::seccomp::listener::{InstallError, Listener, Privileges, install};
+use ashmem_agent::target_thread::Target;
 use ashmem_core::abi;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
@@ -18,7 +19,7 @@ use super::Check;
 use crate::Host;
 use crate::child::{Child, End};
 use crate::finding::Finding;
-use crate::trial::{self, Provider};
+use crate::trial::{self, AnsweredBy};
 use crate::way::Way;
 
 /// Nothing here takes longer, unless it hangs.
@@ -60,7 +61,7 @@ impl Check for Seccomp {
             Err(failure) => failure,
         };
         match failure {
-            Failure::Install(InstallError::Busy) if trial::answered_by(host) == Some(Provider::Supervisor) => {
+            Failure::Install(InstallError::Busy) if trial::answered_by(host) == Some(AnsweredBy::Supervisor) => {
                 Finding::ok("a supervisor answers this process already: /dev/ashmem works in here")
             }
             Failure::Install(InstallError::Busy) => Finding::fault("seccomp says EBUSY: another listener watches this process")
@@ -113,7 +114,7 @@ fn not_answered(host: &Host, step: &str, errno: Errno) -> Finding {
 /// Filters a child, and answers its call.
 fn attempt() -> Result<(), Failure> {
     let step = |step| move |errno| Failure::Step(step, errno);
-    let program = Filter { fidelity: Fidelity::Fast, node: Node::Present }.program();
+    let program = Filter { fidelity: Fidelity::Fast, node: NodeLookup::Present }.program();
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(step("making a pipe"))?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(step("opening /dev/null"))?;
@@ -172,7 +173,10 @@ fn answer(listener: &Listener) -> Result<(), Failure> {
     if poll(&mut waiting, Some(&limit)).map_err(step("waiting for a notification"))? == 0 {
         return Err(Failure::Step("waiting for a notification", Errno::TIMEDOUT));
     }
-    let request = listener.receive().map_err(step("receiving a notification"))?;
+    let request = listener.receive().map_err(|error| match error {
+        ReceiveError::System(errno) => Failure::Step("receiving a notification", errno),
+        _ => Failure::Step("receiving a notification", Errno::PIPE),
+    })?;
     let request = request.ok_or(Failure::Step("receiving a notification", Errno::SRCH))?;
     let target = Target::new(listener, request.id, request.tid);
     let mut word = [0; 13];

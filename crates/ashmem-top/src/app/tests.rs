@@ -7,7 +7,7 @@ use ashmem_inspect::census::Census;
 use ashmem_inspect::observer::Observer;
 use ashmem_inspect::process::Process;
 use ashmem_inspect::query::{Filter, Order};
-use ashmem_inspect::region::{Holder, Kind, Mapping, Pages, Region};
+use ashmem_inspect::region::{CensusRegion, Holder, Mapping, Pages, RegionKind};
 use ashmem_trace::text::Text;
 
 use super::{App, Options, View, Wish};
@@ -15,7 +15,7 @@ use crate::keys::{Key, Keys};
 use crate::which::Which;
 
 /// A region of the device, 16 KiB, mapped by one process.
-pub(crate) fn region(id: u64, name: &str, resident: u64) -> Region {
+pub(crate) fn region(id: u64, name: &str, resident: u64) -> CensusRegion {
     let process = Process {
         pid: 100 + id as i32,
         inner_pid: 100 + id as i32,
@@ -26,9 +26,9 @@ pub(crate) fn region(id: u64, name: &str, resident: u64) -> Region {
     let mapping = Mapping { start: 0x1000, end: 0x5000, offset: 0, rights: *b"rw-s" };
     let holder =
         Holder { process: Arc::new(process), descriptors: vec![3], mappings: vec![mapping], share: resident / 2 };
-    Region {
+    CensusRegion {
         id: Some(id),
-        kind: Kind::Device,
+        kind: RegionKind::Device,
         name: Arc::new(Text::from(name)),
         size: Some(16384),
         resident: Some(resident),
@@ -39,7 +39,7 @@ pub(crate) fn region(id: u64, name: &str, resident: u64) -> Region {
 }
 
 /// With these regions.
-pub(crate) fn app(regions: Vec<Region>) -> App {
+pub(crate) fn app(regions: Vec<CensusRegion>) -> App {
     let census = Census { taken: 1000.0, seconds: 1000.0, page_size: 4096, regions, processes: 3, unseen_processes: 0 };
     let options =
         Options { filter: Filter::default(), order: Order::Resident, every: Duration::from_secs(1), in_colour: false };

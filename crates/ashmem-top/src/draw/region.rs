@@ -3,7 +3,7 @@
 use ashmem_inspect::amount::{Bytes, or_unknown};
 use ashmem_inspect::listing;
 use ashmem_inspect::page_map::PageMap;
-use ashmem_inspect::region::Region;
+use ashmem_inspect::region::CensusRegion;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -25,7 +25,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
     if *is_gone {
         lines.push(Line::from(Span::styled("it is gone: this is how it was last", theme.warning())));
     } else if region.is_unmapped() {
-        let text = "held by a descriptor, mapped nowhere: no process shows its memory among its own";
+        let text = "possible leak: open but not mapped by any process";
         lines.push(Line::from(Span::styled(text, theme.warning())));
     }
     let above = lines.len() as u16;
@@ -58,7 +58,7 @@ fn put(frame: &mut Frame<'_>, area: Rect, lines: &[Line<'_>]) {
     }
 }
 
-fn facts(region: &Region, theme: Theme) -> Vec<Line<'static>> {
+fn facts(region: &CensusRegion, theme: Theme) -> Vec<Line<'static>> {
     let name = if region.name.is_empty() { "(no name)".to_owned() } else { region.name.to_string() };
     let id = region.id.map_or_else(|| "no id before its first mmap".to_owned(), |id| format!("id {id}"));
     let pages = |of: fn(&ashmem_inspect::region::Pages) -> u64| or_unknown(region.pages.as_ref().map(of));
@@ -98,7 +98,7 @@ fn pages(map: &PageMap, page_size: u64, width: usize, most: usize, theme: Theme)
 }
 
 /// Who holds it, and where they map it.
-fn holders(region: &Region, width: usize, theme: Theme) -> Vec<Line<'static>> {
+fn holders(region: &CensusRegion, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let count = region.holders.len();
     let head = format!("{count} holder{}", if count == 1 { "" } else { "s" });
     let mut lines = vec![Line::from(Span::styled(head, theme.head()))];

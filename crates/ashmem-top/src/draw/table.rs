@@ -2,7 +2,7 @@
 
 use ashmem_inspect::amount::{Bytes, or_unknown};
 use ashmem_inspect::listing;
-use ashmem_inspect::region::Region;
+use ashmem_inspect::region::CensusRegion;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -18,8 +18,8 @@ use crate::theme::Theme;
 struct Column {
     head: &'static str,
     width: usize,
-    text: fn(&Region) -> String,
-    style: fn(Theme, &Region) -> Style,
+    text: fn(&CensusRegion) -> String,
+    style: fn(Theme, &CensusRegion) -> Style,
     /// Which go first where there is little room: those with the highest number.
     rank: u8,
     is_left: bool,
@@ -31,11 +31,11 @@ const NAME: usize = 20;
 /// What a name stands behind where the region is mapped nowhere.
 const LEAK: &str = "! ";
 
-fn plain(_: Theme, _: &Region) -> Style {
+fn plain(_: Theme, _: &CensusRegion) -> Style {
     Style::new()
 }
 
-fn right(head: &'static str, width: usize, rank: u8, text: fn(&Region) -> String) -> Column {
+fn right(head: &'static str, width: usize, rank: u8, text: fn(&CensusRegion) -> String) -> Column {
     Column { head, width, text, style: plain, rank, is_left: false }
 }
 
@@ -70,7 +70,7 @@ fn columns() -> [Column; 11] {
 }
 
 /// The first holder, and how many more there are.
-fn who(region: &Region) -> String {
+fn who(region: &CensusRegion) -> String {
     let Some(first) = region.holders.first() else { return String::new() };
     let more = match region.holders.len() - 1 {
         0 => String::new(),
@@ -126,7 +126,7 @@ fn head(columns: &[Column], width: usize, app: &App) -> Line<'static> {
     Line::from(padded(spans, width)).style(app.theme.head())
 }
 
-fn line(columns: &[Column], width: usize, region: &Region, theme: Theme) -> Line<'static> {
+fn line(columns: &[Column], width: usize, region: &CensusRegion, theme: Theme) -> Line<'static> {
     let mut spans: Vec<Span<'static>> = columns
         .iter()
         .map(|column| Span::styled(aligned(&(column.text)(region), column), (column.style)(theme, region)))

@@ -1,7 +1,7 @@
 //! The screen at sizes from none to large.
 
 use ashmem_inspect::page_map::PageMap;
-use ashmem_inspect::region::Region;
+use ashmem_inspect::region::CensusRegion;
 use ratatui::style::Color;
 
 use crate::app::App;
@@ -19,8 +19,8 @@ fn press(app: &mut App, keys: &str) {
     }
 }
 
-fn many() -> Vec<Region> {
-    let mut regions: Vec<Region> = (1..=50).map(|id| region(id, &format!("region {id}"), id * 4096)).collect();
+fn many() -> Vec<CensusRegion> {
+    let mut regions: Vec<CensusRegion> = (1..=50).map(|id| region(id, &format!("region {id}"), id * 4096)).collect();
     regions[49].name = std::sync::Arc::new(ashmem_trace::text::Text::from("evil\u{1b}[2J\n日本語 name"));
     regions[48].holders[0].mappings.clear();
     regions

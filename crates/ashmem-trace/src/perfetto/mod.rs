@@ -1,7 +1,8 @@
 //! A trace that ui.perfetto.dev opens.
 //!
 //! - a track a thread, under its process: its calls, each as long as it took;
-//! - a track a region, under "ashmem regions": its life, and on it what is pinned, unpinned and purged;
+//! - a track a region, under "ashmem regions": its life, and on it what is pinned, unpinned and
+//!   purged;
 //! - three counters: bytes of all regions, and of them what is unpinned and what is purged.
 //!
 //! Each event becomes packets that stand by themselves: a trace that was cut off opens as well.
@@ -13,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use prost::Message;
 
 use crate::clock::Clock;
-use crate::event::{Event, Region};
+use crate::event::{Event, EventRegion};
 use crate::json::Lost;
 use crate::life::{Life, State};
 use crate::operation::{Bytes, Operation};
@@ -22,7 +23,7 @@ use schema::{
     ThreadDescriptor, TracePacket, TrackDescriptor, TrackEvent,
 };
 
-/// Tracks' numbers: a kind above, what tells one from another below.
+/// Numbers of tracks: the kind in the upper bits, the object in the lower ones.
 const GROUP: u64 = 1 << 60;
 const TOTAL: u64 = 2 << 60;
 const UNPINNED: u64 = (2 << 60) + 1;
@@ -35,7 +36,7 @@ const REGION: u64 = 5 << 60;
 /// All our packets are of one sequence.
 const SEQUENCE: u32 = 1;
 
-/// What has been told so far.
+/// What the trace contains so far.
 #[derive(Debug, Default)]
 pub struct Perfetto {
     packets: Vec<u8>,
@@ -49,9 +50,9 @@ pub struct Perfetto {
 /// A region and its track.
 #[derive(Debug, Default)]
 struct Track {
-    /// When it was first seen, in nanoseconds.
+    /// When it was first met, in nanoseconds.
     since: u64,
-    /// Its track has been told of: its name can change no more.
+    /// Whether its track is written: its name cannot change any more.
     is_told: bool,
     life: Life,
 }
@@ -83,7 +84,7 @@ impl Perfetto {
 
     /// An event's packets.
     pub fn event(&mut self, event: &Event) -> Vec<u8> {
-        // What nobody called for, as the agent finds it, has no thread.
+        // An event without a caller has no thread.
         if event.process.pid != 0 {
             self.call(event);
         }
@@ -143,7 +144,7 @@ impl Perfetto {
     }
 
     /// What the event changes of its region.
-    fn live(&mut self, event: &Event, region: &Region) {
+    fn live(&mut self, event: &Event, region: &EventRegion) {
         let now = event.mono_ns;
         let uuid = REGION | region.id;
         let mut known = self.regions.remove(&region.id).unwrap_or_else(|| Track { since: now, ..Track::default() });
@@ -284,7 +285,7 @@ mod tests {
 
     use super::Perfetto;
     use super::schema::{SLICE_BEGIN, SLICE_END, TracePacket};
-    use crate::event::{Event, Outcome, Process, Region, Source};
+    use crate::event::{Event, EventRegion, Outcome, Process, Source};
     use crate::operation::{Operation, Range};
     use crate::text::Text;
 
@@ -294,7 +295,7 @@ mod tests {
             source: Source::Agent,
             process: Process { pid: 7, tid: 7, ..Process::default() },
             operation,
-            region: Some(Region { id: 1, inode: Some(9), name: name.map(Text::from), size: Some(16384) }),
+            region: Some(EventRegion { id: 1, inode: Some(9), name: name.map(Text::from), size: Some(16384) }),
             outcome: Outcome::of_return(0),
             duration_ns: None,
         }

@@ -1,4 +1,5 @@
-//! As much of Perfetto's published schema (`perfetto_trace.proto`) as a trace of ours uses; field numbers are the schema's.
+//! As much of Perfetto's published schema (`perfetto_trace.proto`) as a trace of ours uses; field
+//! numbers are the schema's.
 
 use prost::Message;
 

@@ -15,8 +15,8 @@ const PREFIX: &str = "ashmem-trace-";
 
 /// An instance, removed when dropped.
 ///
-/// Its folder is locked for as long as its owner lives: the kernel lets go of the lock however a process ends, so that
-/// whoever gets the lock knows that the owner is gone.
+/// Its directory is locked for as long as its owner lives: the kernel releases the lock however a
+/// process ends, so a process that gets the lock knows that the owner is gone.
 #[derive(Debug)]
 pub struct Instance {
     path: PathBuf,
@@ -25,7 +25,8 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Makes one, with this many KiB of buffer for each processor. What traces that were killed have left goes first.
+    /// Makes one, with this many KiB of buffer for each processor. What traces that were killed
+    /// have left goes first.
     ///
     /// # Errors
     /// See [`Error`].
@@ -44,7 +45,7 @@ impl Instance {
                 Err(error) => return Err(Error::of(making(), error)),
             }
             let lock = File::open(&path).map_err(|error| Error::of(making(), error))?;
-            // Somebody who cleans up may have been faster than this lock.
+            // Another process that cleans up may have been faster than this lock.
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && path.join("trace_clock").exists() {
                 break Self { path, _lock: lock, page_size: 4096 };
             }
@@ -81,7 +82,7 @@ impl Instance {
         fs::write(&path, value).map_err(|error| Error::of(format!("writing {value} to {}", path.display()), error))
     }
 
-    /// Switches an event on, `sched/sched_process_fork`, and tells its form.
+    /// Enables an event, such as `sched/sched_process_fork`, and returns its format.
     ///
     /// # Errors
     /// See [`Error`].

@@ -1,7 +1,7 @@
 //! The kernel's trace file system: an instance of our own in it, its buffers, read raw.
 //!
-//! Nobody else's tracing is disturbed: every switch and every buffer is the instance's. It is removed at the end, and by the
-//! next trace where this one was killed.
+//! Nobody else's tracing is disturbed: every switch and every buffer is the instance's. It is
+//! removed at the end, and by the next trace where this one was killed.
 
 pub mod format;
 pub mod instance;

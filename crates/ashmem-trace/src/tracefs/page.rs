@@ -1,13 +1,14 @@
 //! One page of a trace buffer, as `trace_pipe_raw` hands it out.
 //!
-//! A time, how much of the page is written, then records: each begins with a word of which five bits say how long it is, or
-//! what else it is, and 27 how many nanoseconds it came after the one before (Linux's `ring_buffer.h`).
+//! A time, how much of the page is written, then records: each begins with a word of which five
+//! bits say how long it is, or what else it is, and 27 how many nanoseconds it came after the one
+//! before (Linux's `ring_buffer.h`).
 
 /// The header: a time and a `long`.
 const HEADER: usize = 8 + size_of::<usize>();
 /// Events were lost before this page.
 const MISSED: usize = 1 << 31;
-/// And the page tells how many, behind its last record.
+/// The number of lost events stands behind the last record.
 const MISSED_STORED: usize = 1 << 30;
 
 const PADDING: u32 = 29;

@@ -1,7 +1,8 @@
 //! All processors' buffers as one stream in the order of time.
 //!
-//! A round empties every buffer, up to a limit, and hands out what is older than the round: what is younger might still be
-//! followed by something older on another processor. What is kept back is bounded by what one round may read.
+//! A round empties every buffer, up to a limit, and hands out what is older than the round: what is
+//! younger might still be followed by something older on another processor. What is kept back is
+//! bounded by what one round may read.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -77,7 +78,8 @@ impl Reader {
         Ok(Self { processors, page, bytes: Vec::new(), waiting: Vec::new() })
     }
 
-    /// Waits until a buffer is as full as the instance's `buffer_percent` says, `other` is readable, or this long.
+    /// Waits until a buffer is as full as the instance's `buffer_percent` says, `other` is
+    /// readable, or this long.
     ///
     /// # Errors
     /// EINTR. Those of poll(2).
@@ -93,7 +95,7 @@ impl Reader {
     ///
     /// # Errors
     /// Those of read(2).
-    pub fn round(&mut self, mut sink: impl FnMut(Item<'_>)) -> io::Result<bool> {
+    pub fn poll_batch(&mut self, mut sink: impl FnMut(Item<'_>)) -> io::Result<bool> {
         let mut horizon = monotonic().saturating_sub(SLACK);
         let mut more = false;
         for processor in 0..self.processors.len() {
@@ -111,7 +113,7 @@ impl Reader {
     /// # Errors
     /// Those of read(2).
     pub fn finish(&mut self, mut sink: impl FnMut(Item<'_>)) -> io::Result<()> {
-        while self.round(&mut sink)? {}
+        while self.poll_batch(&mut sink)? {}
         self.hand_out(u64::MAX, &mut sink);
         Ok(())
     }

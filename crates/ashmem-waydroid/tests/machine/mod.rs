@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use ashmem_waydroid::drop_in::PROGRAMS;
-use ashmem_waydroid::host::Host;
+use ashmem_waydroid::host::HostFiles;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 pub(crate) const BOOT_ID: &str = "0f7a1c52-9f0b-4b1e-8d1a-6c1f0a3b5d77";
@@ -38,8 +38,8 @@ impl Machine {
         machine
     }
 
-    pub(crate) fn host(&self) -> Host {
-        Host::new(self.0.path())
+    pub(crate) fn host(&self) -> HostFiles {
+        HostFiles::new(self.0.path())
     }
 
     pub(crate) fn at(&self, path: &str) -> PathBuf {

@@ -1,0 +1,255 @@
+//! The sockets at which container runtimes reach the agent.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::error::SystemError;
+
+/// The kind of peer at a socket, and its protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// An OCI runtime, which brings a listener and leaves (a stream).
+    Oci,
+    /// LXC's monitor, which sends every notification for as long as its container runs (datagrams
+    /// in order).
+    Lxc,
+}
+
+impl Protocol {
+    fn socket_type(self) -> SocketType {
+        match self {
+            Self::Oci => SocketType::STREAM,
+            Self::Lxc => SocketType::SEQPACKET,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Oci => "OCI",
+            Self::Lxc => "LXC",
+        })
+    }
+}
+
+/// A socket's address, written `unix:/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address(PathBuf);
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let path = text.strip_prefix("unix:").unwrap_or(text);
+        if path.starts_with('@') {
+            return Err(
+                "an abstract socket has no owner and no permissions; give a path: unix:/run/ashmem/agent.sock".into()
+            );
+        }
+        if !path.starts_with('/') {
+            return Err("the path must be absolute, as runtimes ask: unix:/run/ashmem/agent.sock".into());
+        }
+        Ok(Self(path.into()))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "unix:{}", self.0.display())
+    }
+}
+
+impl Address {
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// Why a socket is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process serves it.
+    #[error("{0}: another process serves this socket already; stop it first, or choose another path")]
+    Busy(Address),
+    /// It could not be made.
+    #[error("{address}: {error}")]
+    Unmade {
+        /// Where.
+        address: Address,
+        /// The step that failed.
+        error: SystemError,
+    },
+}
+
+/// Why a descriptor that a service manager passed is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// It is something else.
+    #[error("it is no listening SOCK_STREAM or SOCK_SEQPACKET socket")]
+    NotListening,
+    /// It is no socket at all.
+    #[error("getsockopt: {0}")]
+    System(#[from] Errno),
+}
+
+/// A listening socket.
+pub struct Endpoint {
+    protocol: Protocol,
+    socket: OwnedFd,
+}
+
+/// A peer that has connected.
+pub struct Peer {
+    /// The connection.
+    pub connection: OwnedFd,
+    /// The user it runs as, told by the kernel.
+    pub user: u32,
+}
+
+impl Endpoint {
+    /// Makes a listening socket to which only this user and root can connect. A socket that a dead
+    /// agent left behind is replaced.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn bind(protocol: Protocol, address: &Address) -> Result<Self, Error> {
+        let system = |step| move |errno| Error::Unmade { address: address.clone(), error: SystemError { step, errno } };
+        let socket = || {
+            rustix::net::socket_with(AddressFamily::UNIX, protocol.socket_type(), SocketFlags::CLOEXEC, None)
+                .map_err(system("making a socket"))
+        };
+        let name = SocketAddrUnix::new(address.path()).map_err(system("the path does not fit into a socket's name"))?;
+        if let Some(directory) = address.path().parent()
+            && !directory.exists()
+        {
+            rustix::fs::mkdir(directory, Mode::from_bits_retain(0o755)).map_err(system("making its directory"))?;
+        }
+        let listening = socket()?;
+        // The umask gives the permissions, so that the socket never exists with others.
+        let mask = rustix::process::umask(Mode::from_bits_retain(0o177));
+        let mut bound = rustix::net::bind(&listening, &name);
+        if bound == Err(Errno::ADDRINUSE) {
+            if rustix::net::connect(socket()?, &name) != Err(Errno::CONNREFUSED) {
+                rustix::process::umask(mask);
+                return Err(Error::Busy(address.clone()));
+            }
+            bound = rustix::fs::unlink(address.path()).and_then(|()| rustix::net::bind(&listening, &name));
+        }
+        rustix::process::umask(mask);
+        bound.map_err(system("binding"))?;
+        rustix::net::listen(&listening, 128).map_err(system("listening"))?;
+        Ok(Self { protocol, socket: listening })
+    }
+
+    /// Takes over a listening socket of a service manager; its type tells the protocol.
+    ///
+    /// # Errors
+    /// See [`AdoptError`].
+    pub fn adopt(socket: OwnedFd) -> Result<Self, AdoptError> {
+        let protocol = match rustix::net::sockopt::socket_type(&socket)? {
+            SocketType::STREAM => Protocol::Oci,
+            SocketType::SEQPACKET => Protocol::Lxc,
+            _ => return Err(AdoptError::NotListening),
+        };
+        if !rustix::net::sockopt::socket_acceptconn(&socket)? {
+            return Err(AdoptError::NotListening);
+        }
+        Ok(Self { protocol, socket })
+    }
+
+    /// The protocol.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// accept(2): the next connection of root or of the user that this process runs as. Other
+    /// connections are closed; the permissions of the socket refuse them too, unless they were
+    /// widened.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE and the like; the connection stays in the queue.
+    pub fn accept(&self) -> Result<Peer, Errno> {
+        loop {
+            let connection = match rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC) {
+                Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                other => other?,
+            };
+            let user = rustix::net::sockopt::socket_peercred(&connection)?.uid.as_raw();
+            if user == 0 || user == rustix::process::geteuid().as_raw() {
+                return Ok(Peer { connection, user });
+            }
+            tracing::warn!(user, "refused a connection: only root and the agent's own user may bring containers");
+        }
+    }
+}
+
+impl AsFd for Endpoint {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_absolute_paths() {
+        for text in ["unix:/run/a.sock", "/run/a.sock"] {
+            assert_eq!(text.parse::<Address>().expect("an address").to_string(), "unix:/run/a.sock");
+        }
+        for text in ["unix:@name", "unix:run/a.sock", ""] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_dead_agents_socket_is_replaced_and_a_living_ones_is_not() {
+        use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+        let directory = std::env::temp_dir().join(format!("ashmem-endpoint-{}", std::process::id()));
+        let address: Address = directory.join("agent.sock").to_string_lossy().parse().expect("an address");
+        for protocol in [Protocol::Oci, Protocol::Lxc] {
+            let first = Endpoint::bind(protocol, &address).expect("the first");
+            let status = std::fs::metadata(address.path()).expect("it is there");
+            assert!(status.file_type().is_socket());
+            assert_eq!(status.permissions().mode() & 0o777, 0o600);
+            assert!(matches!(Endpoint::bind(protocol, &address), Err(Error::Busy(_))));
+            assert_eq!(Endpoint::adopt(first.socket).expect("a listening socket").protocol(), protocol);
+        }
+        std::fs::remove_dir_all(directory).expect("it was ours");
+    }
+
+    #[test]
+    fn only_root_and_the_agents_own_user_may_bring_containers() {
+        use rustix::thread::set_thread_res_uid;
+        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::net::UnixStream;
+        let directory = std::env::temp_dir().join(format!("ashmem-peer-{}", std::process::id()));
+        let address: Address = directory.join("agent.sock").to_string_lossy().parse().expect("an address");
+        let endpoint = Endpoint::bind(Protocol::Oci, &address).expect("a socket");
+        let open_to_all = std::fs::Permissions::from_mode(0o666);
+        std::fs::set_permissions(address.path(), open_to_all).expect("it is ours");
+        let own = rustix::process::geteuid();
+        if own.is_root() {
+            // A thread's user is its own: the others stay root. Its connection comes first and is
+            // passed over.
+            let (nobody, path) = (rustix::process::Uid::from_raw(65534), address.path().to_owned());
+            let stranger = std::thread::spawn(move || {
+                set_thread_res_uid(nobody, nobody, nobody).expect("root may");
+                UnixStream::connect(path).map(drop)
+            });
+            stranger.join().expect("it ends").expect("the permissions let it in");
+        }
+        let _own = UnixStream::connect(address.path()).expect("it listens");
+        assert_eq!(endpoint.accept().expect("a peer").user, own.as_raw());
+        std::fs::remove_dir_all(directory).expect("it was ours");
+    }
+}

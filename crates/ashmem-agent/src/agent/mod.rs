@@ -1,0 +1,488 @@
+//! The agent: serves containers that their runtimes bring to its sockets; each has a supervisor and
+//! a thread of its own.
+//!
+//! Two containers share only this table of names: a container that keeps its supervisor busy, or
+//! makes it fail, delays no other.
+//!
+//! Under a service manager, everything that a successor needs is stored there: for each container
+//! its journal, the watches on its regions, and its listeners or its connection to a monitor. See
+//! [`systemd`] and [`crate::journal`].
+
+pub mod container;
+pub mod endpoint;
+pub mod lxc;
+pub mod oci;
+pub mod sandbox;
+pub mod systemd;
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use self::container::device_of;
+use self::endpoint::{Endpoint, Peer, Protocol};
+use self::lxc::Monitor;
+use self::sandbox::confine;
+use self::systemd::Manager;
+use crate::emulation::Tenant;
+use crate::error::{SystemError, failed};
+use crate::ids::Identity;
+use crate::journal::in_flight::InFlight;
+use crate::journal::listener::JournaledListener;
+use crate::journal::{Entry, Journal, OpenError, SavedNode};
+use crate::notification::Channel;
+use crate::notification::ReceiveError;
+use crate::regions::node::Device;
+use crate::regions::table::RegionTable;
+use crate::regions::watch_quota::WatchQuota;
+use crate::seccomp::filter::Fidelity;
+use crate::seccomp::listener::Listener;
+use crate::supervisor::Supervisor;
+use crate::sys::lock;
+use crate::sys::{self, SignalMask};
+use ashmem_trace_wire::attach::give;
+use ashmem_trace_wire::pipe::RecordWriter;
+use oci::Brought;
+
+/// The pause after a failed accept: descriptors, which may be short, need time to come back.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// All containers.
+pub struct Agent {
+    containers: Mutex<HashMap<Identity, Arc<ServedContainer>>>,
+    manager: Option<Manager>,
+    next: AtomicU64,
+    watches: Arc<WatchQuota>,
+    /// The tracers of all containers. Locked after the containers.
+    tracers: Mutex<Vec<RecordWriter>>,
+}
+
+/// Tracers at a time; each costs the memory of a pipe.
+const MOST_TRACERS: usize = 8;
+
+/// One container.
+struct ServedContainer {
+    identity: Identity,
+    /// Tells its descriptors in the service manager's store from those of others.
+    number: u64,
+    supervisor: Supervisor,
+    /// Its in-flight notifications, if they are stored.
+    in_flight: Option<Arc<InFlight>>,
+    listeners: AtomicU64,
+}
+
+/// Why a container is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its runtime sent nothing that can be used.
+    #[error(transparent)]
+    Oci(#[from] oci::Error),
+    /// A system call failed.
+    #[error(transparent)]
+    System(#[from] SystemError),
+    /// The first datagram of LXC's monitor is no notification.
+    #[error("reading the first notification of LXC's monitor: {0}")]
+    Monitor(#[from] ReceiveError),
+    /// The journal of the previous agent cannot be read.
+    #[error("reading the journal of the previous agent: {0}")]
+    Journal(#[from] OpenError),
+    /// The service manager lost a descriptor.
+    #[error("the service manager stored the container's listeners but not its {0}")]
+    NotStored(&'static str),
+    /// There is no socket.
+    #[error("no socket to serve: none was given, and the service manager passed none")]
+    NoSocket,
+    /// Too many tracers are connected.
+    #[error("{MOST_TRACERS} tracers are connected already, which is the limit: end one of them")]
+    TooManyTracers,
+}
+
+/// A descriptor in the service manager's store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StoredFd {
+    Journal,
+    InodeEvents,
+    Listener(u64),
+    Monitor,
+}
+
+impl StoredFd {
+    fn name(self, container: u64) -> String {
+        match self {
+            Self::Journal => format!("container-{container}-state"),
+            Self::InodeEvents => format!("container-{container}-deaths"),
+            Self::Listener(number) => format!("container-{container}-listener-{number}"),
+            Self::Monitor => format!("container-{container}-monitor"),
+        }
+    }
+
+    fn parse(name: &str) -> Option<(u64, Self)> {
+        let (container, what) = name.strip_prefix("container-")?.split_once('-')?;
+        let what = match what {
+            "state" => Self::Journal,
+            "deaths" => Self::InodeEvents,
+            "monitor" => Self::Monitor,
+            listener => Self::Listener(listener.strip_prefix("listener-")?.parse().ok()?),
+        };
+        Some((container.parse().ok()?, what))
+    }
+}
+
+impl Agent {
+    /// An agent without containers, which stores what a successor needs with this manager.
+    pub fn new(manager: Option<Manager>) -> Self {
+        let watches = Arc::new(WatchQuota::of_host());
+        Self { containers: Mutex::default(), manager, next: AtomicU64::new(0), watches, tracers: Mutex::default() }
+    }
+
+    /// Takes over what was passed to this process: the containers of the previous agent, and
+    /// sockets, which it returns.
+    pub fn take_over(self: &Arc<Self>, passed: Vec<(String, OwnedFd)>) -> Vec<Endpoint> {
+        let mut endpoints = Vec::new();
+        let mut kept: HashMap<u64, Vec<(StoredFd, OwnedFd)>> = HashMap::new();
+        for (name, fd) in passed {
+            if let Some((container, what)) = StoredFd::parse(&name) {
+                kept.entry(container).or_default().push((what, fd));
+                continue;
+            }
+            match Endpoint::adopt(fd) {
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(error) => tracing::warn!(name, %error, "ignoring a passed descriptor that is no listening socket"),
+            }
+        }
+        self.next.store(kept.keys().max().map_or(0, |last| last + 1), Ordering::Relaxed);
+        for (number, descriptors) in kept {
+            let names: Vec<String> = descriptors.iter().map(|(what, _)| what.name(number)).collect();
+            if let Err(error) = self.restore(number, descriptors) {
+                tracing::error!(number, %error, "a container of the previous agent is lost: its calls fail with ENOSYS; restart it");
+                names.iter().for_each(|name| self.forget(name));
+            }
+        }
+        endpoints
+    }
+
+    fn restore(self: &Arc<Self>, number: u64, descriptors: Vec<(StoredFd, OwnedFd)>) -> Result<(), Error> {
+        let (mut state, mut inode_events, mut channels) = (None, None, Vec::new());
+        for (what, fd) in descriptors {
+            match what {
+                StoredFd::Journal => state = Some(fd),
+                StoredFd::InodeEvents => inode_events = Some(fd),
+                channel => channels.push((channel, fd)),
+            }
+        }
+        let state = state.ok_or(Error::NotStored("journal"))?;
+        let inode_events = inode_events.ok_or(Error::NotStored("watches"))?;
+        let (journal, identity, node, entries) = Journal::open(state)?;
+        let in_flight = Arc::clone(journal.in_flight());
+        let mut table = RegionTable::restore(inode_events, journal, &entries).map_err(failed("making its table"))?;
+        let regions = table.len();
+        table.share_watches(Arc::clone(&self.watches));
+        let tenant = Tenant::restore(Device::new(node.and_then(|node| node.node())), table);
+        let container = Arc::new(ServedContainer {
+            supervisor: Supervisor::new(tenant).map_err(failed("making an eventfd"))?,
+            number,
+            in_flight: Some(Arc::clone(&in_flight)),
+            listeners: AtomicU64::new(0),
+            identity,
+        });
+        for (what, fd) in channels {
+            let StoredFd::Listener(place) = what else {
+                container.supervisor.add(Arc::new(Monitor::new(fd).marking(container.in_flight.clone())));
+                continue;
+            };
+            container.listeners.fetch_max(place + 1, Ordering::Relaxed);
+            let listener = Listener::new(fd).map_err(failed("reading the sizes of seccomp's structures"))?;
+            let channel = Arc::new(JournaledListener::new(listener, Arc::clone(&in_flight), place));
+            for request in channel.left_over() {
+                // The request that ended the previous agent may block this one as well, so each
+                // gets a thread.
+                let (container, channel) = (Arc::clone(&container), Arc::clone(&channel));
+                start("left over", move || container.supervisor.handle(channel.as_ref(), request))?;
+            }
+            container.supervisor.add(channel);
+        }
+        tracing::info!(container = %container.identity, regions, "took a container over");
+        self.admit(&mut self.containers(), &container);
+        let agent = Arc::clone(self);
+        start("container", move || agent.supervise(&container))
+    }
+
+    /// Serves a socket until the process ends.
+    fn serve(self: &Arc<Self>, endpoint: &Endpoint) -> ! {
+        loop {
+            match endpoint.accept() {
+                Ok(peer) => {
+                    let (agent, protocol) = (Arc::clone(self), endpoint.protocol());
+                    // In a thread of its own: a slow peer delays no other.
+                    if let Err(error) = start("container", move || agent.welcome(protocol, peer)) {
+                        tracing::error!(%error, "this container has no /dev/ashmem: the agent does not serve it");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection");
+                    thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+
+    fn welcome(&self, protocol: Protocol, peer: Peer) {
+        let taken = match protocol {
+            Protocol::Oci => self.take_oci(peer),
+            Protocol::Lxc => self.take_monitor(peer),
+        };
+        if let Err(error) = taken {
+            tracing::error!(%error, "this container has no /dev/ashmem: the agent does not serve it");
+        }
+    }
+
+    fn take_oci(&self, Peer { connection, user }: Peer) -> Result<(), Error> {
+        match oci::receive(&connection)? {
+            Brought::Listener(handover) => {
+                // Some runtimes wait until it is closed.
+                drop(connection);
+                self.take_listener(user, handover)
+            }
+            Brought::Tracer => {
+                if let Err(error) = self.take_tracer(&connection) {
+                    tracing::warn!(%error, "a tracer was refused");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the listener that an OCI runtime brings.
+    fn take_listener(&self, user: u32, handover: oci::Handover) -> Result<(), Error> {
+        let oci::Handover { listener, process } = handover;
+        let identity = Identity { user, id: process.container };
+        tracing::info!(container = %identity, pid = process.pid, first = process.is_first, "got a listener");
+        let known = |containers: &HashMap<Identity, Arc<ServedContainer>>| {
+            containers.get(&identity).filter(|_| !process.is_first).cloned()
+        };
+        // Before the lock is taken: the file system of a container whose programs already run can
+        // block for as long as they like, and must delay no other.
+        let mut device = None;
+        let container = loop {
+            let mut containers = self.containers();
+            if let Some(container) = known(&containers) {
+                return self.add_listener(&container, listener);
+            }
+            if let Some(device) = device.take() {
+                let container = self.new_container(identity.clone(), device)?;
+                self.add_listener(&container, listener)?;
+                self.admit(&mut containers, &container);
+                break container;
+            }
+            drop(containers);
+            device = Some(device_of(process.pid));
+        };
+        self.supervise(&container);
+        Ok(())
+    }
+
+    /// Serves the container of an LXC monitor. The first notification names the container.
+    fn take_monitor(&self, peer: Peer) -> Result<(), Error> {
+        let monitor = Monitor::new(peer.connection);
+        let first = match monitor.peek() {
+            // The container ended before it made a call that could concern the device.
+            Err(ReceiveError::HungUp) => return Ok(()),
+            other => other?,
+        };
+        let id = format!("{}#{}", String::from_utf8_lossy(&first.cookie), first.init);
+        let container = self.new_container(Identity { user: peer.user, id }, device_of(first.init))?;
+        tracing::info!(container = %container.identity, "connected to a monitor");
+        self.keep(&StoredFd::Monitor.name(container.number), monitor.as_fd());
+        self.settle();
+        container.supervisor.add(Arc::new(monitor.marking(container.in_flight.clone())));
+        self.admit(&mut self.containers(), &container);
+        self.supervise(&container);
+        Ok(())
+    }
+
+    /// Adds a container to the table, before its first call is answered.
+    fn admit(&self, containers: &mut HashMap<Identity, Arc<ServedContainer>>, container: &Arc<ServedContainer>) {
+        self.tracers().iter().for_each(|pipe| container.supervisor.trace(pipe.clone()));
+        containers.insert(container.identity.clone(), Arc::clone(container));
+    }
+
+    /// Gives the peer a pipe, and traces every container into it from now on.
+    fn take_tracer(&self, connection: &OwnedFd) -> Result<(), Error> {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("making a pipe"))?;
+        let pipe = RecordWriter::new(writer).map_err(failed("making a pipe"))?;
+        {
+            let containers = self.containers();
+            let mut tracers = self.tracers();
+            tracers.retain(RecordWriter::has_reader);
+            if tracers.len() >= MOST_TRACERS {
+                return Err(Error::TooManyTracers);
+            }
+            containers.values().for_each(|container| container.supervisor.trace(pipe.clone()));
+            tracers.push(pipe);
+        }
+        Ok(give(connection, &reader).map_err(failed("giving a tracer its pipe"))?)
+    }
+
+    fn tracers(&self) -> MutexGuard<'_, Vec<RecordWriter>> {
+        lock(&self.tracers)
+    }
+
+    fn new_container(&self, identity: Identity, device: Device) -> Result<Arc<ServedContainer>, Error> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let node = SavedNode::of(&device);
+        let watches = "making an inotify instance (fs.inotify.max_user_instances is the limit)";
+        let mut tenant = Tenant::new(device, Fidelity::Full).map_err(failed(watches))?;
+        tenant.table().share_watches(Arc::clone(&self.watches));
+        let mut in_flight = None;
+        if self.manager.is_some() {
+            let container = Entry::Container { identity: identity.clone(), node };
+            let journal = Journal::new(container).map_err(failed("making a journal"))?;
+            in_flight = Some(Arc::clone(journal.in_flight()));
+            self.keep(&StoredFd::Journal.name(number), journal.as_fd());
+            self.keep(&StoredFd::InodeEvents.name(number), tenant.table().as_fd());
+            tenant.table().write_to(journal);
+        }
+        let supervisor = Supervisor::new(tenant).map_err(failed("making an eventfd"))?;
+        Ok(Arc::new(ServedContainer { identity, number, supervisor, in_flight, listeners: AtomicU64::new(0) }))
+    }
+
+    /// Stores one more listener of a container, and serves it.
+    fn add_listener(&self, container: &ServedContainer, listener: OwnedFd) -> Result<(), Error> {
+        let number = container.listeners.fetch_add(1, Ordering::Relaxed);
+        self.keep(&StoredFd::Listener(number).name(container.number), &listener);
+        self.settle();
+        let listener = Listener::new(listener).map_err(failed("reading the sizes of seccomp's structures"))?;
+        container.supervisor.add(match &container.in_flight {
+            Some(in_flight) => Arc::new(JournaledListener::new(listener, Arc::clone(in_flight), number)),
+            None => Arc::new(listener),
+        });
+        Ok(())
+    }
+
+    /// Answers a container's calls until its last process is gone.
+    fn supervise(&self, container: &Arc<ServedContainer>) {
+        loop {
+            if let Err(error) = container.supervisor.run() {
+                tracing::error!(container = %container.identity, %error, "waiting for notifications");
+            }
+            let mut containers = self.containers();
+            // Another listener may have been added while the last one hung up.
+            if container.supervisor.is_idle() {
+                if containers.get(&container.identity).is_some_and(|current| Arc::ptr_eq(current, container)) {
+                    containers.remove(&container.identity);
+                }
+                break;
+            }
+        }
+        let listeners = (0..container.listeners.load(Ordering::Relaxed)).map(StoredFd::Listener);
+        for what in [StoredFd::Journal, StoredFd::InodeEvents, StoredFd::Monitor].into_iter().chain(listeners) {
+            self.forget(&what.name(container.number));
+        }
+        tracing::info!(container = %container.identity, "the container ended");
+    }
+
+    fn keep(&self, name: &str, fd: impl AsFd) {
+        if let Some(manager) = &self.manager
+            && let Err(error) = manager.keep(name, fd)
+        {
+            tracing::warn!(name, %error, "the service manager did not store a descriptor: a restart loses this container");
+        }
+    }
+
+    /// Waits until the service manager has stored what it was sent.
+    fn settle(&self) {
+        if let Some(manager) = &self.manager
+            && let Err(error) = manager.wait()
+        {
+            tracing::warn!(%error, "the service manager did not confirm that it stored a descriptor");
+        }
+    }
+
+    fn forget(&self, name: &str) {
+        if let Some(manager) = &self.manager {
+            manager.forget(name);
+        }
+    }
+
+    fn tell(&self, state: &str) {
+        if let Some(manager) = &self.manager {
+            manager.tell(state);
+        }
+    }
+
+    fn containers(&self) -> MutexGuard<'_, HashMap<Identity, Arc<ServedContainer>>> {
+        lock(&self.containers)
+    }
+}
+
+/// Serves these sockets, and the containers and sockets that were passed to this process, until
+/// SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Error::NoSocket`], [`Error::System`].
+pub fn serve(
+    manager: Option<Manager>,
+    passed: Vec<(String, OwnedFd)>,
+    mut endpoints: Vec<Endpoint>,
+) -> Result<(), Error> {
+    // Before any thread starts, so that all of them leave signals to this one.
+    let _mask = SignalMask::block_all();
+    let signals = sys::signals().map_err(failed("making a signalfd"))?;
+    // Before the first container, and before any other thread.
+    if let Err(error) = confine() {
+        tracing::warn!(%error, "the agent continues without a sandbox: its own seccomp filter failed");
+    }
+    let agent = Arc::new(Agent::new(manager));
+    endpoints.extend(agent.take_over(passed));
+    if endpoints.is_empty() {
+        return Err(Error::NoSocket);
+    }
+    for endpoint in endpoints {
+        let agent = Arc::clone(&agent);
+        start("socket", move || agent.serve(&endpoint))?;
+    }
+    agent.tell("READY=1");
+    loop {
+        match poll(&mut [PollFd::new(&signals, PollFlags::IN)], None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed("waiting for signals")(errno).into()),
+        }
+        while let Some(info) = sys::next_signal(&signals) {
+            if [libc::SIGTERM, libc::SIGINT].contains(&(info.ssi_signo as i32)) {
+                agent.tell("STOPPING=1");
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn start<R: Send + 'static>(name: &str, work: impl FnOnce() -> R + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().name(name.into()).spawn(work);
+    Ok(started.map(drop).map_err(|_| failed("starting a thread")(Errno::AGAIN))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::StoredFd;
+
+    #[test]
+    fn kept_descriptors_are_known_by_their_names() {
+        for what in
+            [StoredFd::Journal, StoredFd::InodeEvents, StoredFd::Monitor, StoredFd::Listener(0), StoredFd::Listener(17)]
+        {
+            assert_eq!(StoredFd::parse(&what.name(42)), Some((42, what)));
+        }
+        for name in
+            ["", "ashmem-agent.socket", "container-", "container-x-state", "container-1-listener-", "container-1-x"]
+        {
+            assert_eq!(StoredFd::parse(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! mprotect(2) and remap_file_pages(2) on mappings of regions.
+//!
+//! A seal enforces a mask without WRITE, and the kernel checks it. No seal exists for EXEC: a
+//! program that maps a region whose mask has lost EXEC, and asks mprotect for it, is refused here
+//! (MMAP-08).
+
+use std::io::{BufRead, BufReader};
+
+use ashmem_core::region::Prot;
+use ashmem_proc::maps;
+use rustix::io::Errno;
+
+use crate::emulation::Tenant;
+use crate::emulation::outcome::Outcome;
+use crate::target_thread::Target;
+
+impl Tenant {
+    /// mprotect(2) with PROT_EXEC.
+    pub(crate) fn protect(&mut self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
+        // Programs that generate code call this often; the regions that they have are rarely
+        // masked.
+        if !self.exec_withheld {
+            return Outcome::CONTINUE;
+        }
+        let page = ashmem_core::store::Store::page_size(self.table.arena());
+        let end = address.saturating_add(page.align(len));
+        for inode in mapped_inodes(target.tid(), self.table.device(), address, end) {
+            let Some(key) = self.table.find(inode) else { continue };
+            let Some((region, _)) = self.table.region(key) else { continue };
+            if !region.facts.prot_mask().contains(Prot::EXEC) {
+                return Outcome::errno(Errno::ACCESS);
+            }
+        }
+        Outcome::CONTINUE
+    }
+
+    /// remap_file_pages(2): refused on every region (MMAP-20).
+    pub(crate) fn remap(&mut self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
+        let end = address.saturating_add(len);
+        let inodes = mapped_inodes(target.tid(), self.table.device(), address, end);
+        let ours = inodes.into_iter().any(|inode| self.table.find(inode).is_some());
+        if ours { Outcome::errno(Errno::PERM) } else { Outcome::CONTINUE }
+    }
+}
+
+/// The inodes on this file system that a thread has mapped between two addresses.
+fn mapped_inodes(tid: i32, device: u64, from: u64, to: u64) -> Vec<u64> {
+    let Ok(file) = std::fs::File::open(format!("/proc/{tid}/maps")) else { return Vec::new() };
+    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+    lines.filter_map(|line| inode_of(&line, device, from, to)).collect()
+}
+
+fn inode_of(line: &[u8], device: u64, from: u64, to: u64) -> Option<u64> {
+    let mapping = maps::parse(line)?;
+    (mapping.start < to && from < mapping.end && mapping.device == device).then_some(mapping.inode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inode_of;
+
+    #[test]
+    fn a_line_of_maps_is_taken_apart() {
+        let line =
+            b"7f0000001000-7f0000003000 rw-s 00000000 00:01 1090                     /memfd:dev/ashmem (deleted)";
+        assert_eq!(inode_of(line, rustix::fs::makedev(0, 1), 0x7f00_0000_2000, 0x7f00_0000_3000), Some(1090));
+        assert_eq!(inode_of(line, rustix::fs::makedev(0, 1), 0x7f00_0000_3000, 0x7f00_0000_4000), None);
+        assert_eq!(inode_of(line, rustix::fs::makedev(8, 1), 0x7f00_0000_2000, 0x7f00_0000_3000), None);
+    }
+}

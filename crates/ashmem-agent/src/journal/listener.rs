@@ -1,0 +1,72 @@
+//! A listener whose in-flight notifications survive this process.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use rustix::io::{Errno, Result};
+
+use crate::journal::in_flight::InFlight;
+use crate::notification::{Answer, Channel, Injection, ReceiveError, Request};
+use crate::seccomp::listener::{Listener, request_in};
+
+/// One of a container's listeners, with the in-flight area of its journal.
+pub(crate) struct JournaledListener {
+    listener: Listener,
+    in_flight: Arc<InFlight>,
+    number: u64,
+}
+
+impl JournaledListener {
+    pub(crate) fn new(listener: Listener, in_flight: Arc<InFlight>, number: u64) -> Self {
+        Self { listener, in_flight, number }
+    }
+
+    /// Requests that the previous agent left unanswered: those of this listener whose callers still
+    /// wait.
+    pub(crate) fn left_over(&self) -> Vec<Request> {
+        let from_here = self.in_flight.left_over().into_iter().filter(|(from, _)| *from == self.number);
+        let (waiting, gone) =
+            from_here.map(|(_, room)| request_in(&room)).partition::<Vec<_>, _>(|request| self.is_waiting(request.id));
+        gone.iter().for_each(|request| self.in_flight.give_back(self.number, request.id));
+        waiting
+    }
+}
+
+impl Channel for JournaledListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError> {
+        Ok(self.in_flight.take(self.number, |room| self.listener.receive_into(room))?)
+    }
+
+    fn is_waiting(&self, id: u64) -> bool {
+        self.listener.is_waiting(id)
+    }
+
+    fn inject(&self, id: u64, injection: Injection<'_>) -> Result<RawFd> {
+        self.listener.inject(id, injection)
+    }
+
+    fn answer(&self, id: u64, answer: Answer) -> Result<()> {
+        let answered = self.listener.answer(id, answer);
+        self.in_flight.give_back(self.number, id);
+        answered
+    }
+
+    fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<()> {
+        // Never in one step: see `regions::pending_opens`.
+        let injection = Injection { fd: fd.as_fd(), at: None, close_on_exec };
+        match self.listener.inject(id, injection) {
+            Ok(number) => self.answer(id, Answer::Value(number.into())),
+            // The caller of this function answers any other failure.
+            Err(error) => {
+                if error == Errno::NOENT {
+                    self.in_flight.give_back(self.number, id);
+                }
+                Err(error)
+            }
+        }
+    }
+}

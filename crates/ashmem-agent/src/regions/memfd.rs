@@ -1,0 +1,150 @@
+//! The memory of a region: a memfd, and the operations of the agent on it.
+//!
+//! The agent holds no descriptor of it between two requests: the memory belongs to the clients
+//! alone, and is freed with the last of their descriptors and mappings.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ashmem_core::range::Span;
+use ashmem_core::store::PageSize;
+use rustix::fs::inotify::{self, WatchFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags, Stat};
+use rustix::io::{Errno, Result};
+
+use crate::target_thread::link_of;
+
+/// What stands before and behind a memfd's name in its link.
+const LINK: (&[u8], &[u8]) = (b"/memfd:", b" (deleted)");
+/// The longest name that the kernel takes (`NAME_MAX` less `memfd:`); a region's may be a little
+/// longer.
+const LONGEST_NAME: usize = 249;
+/// `MFD_NOEXEC_SEAL`, from 6.3: hosts may require it, and no program executes a region.
+const NO_EXECUTABLE: MemfdFlags = MemfdFlags::from_bits_retain(8);
+
+/// memfd_create(2): creates an empty memfd that mappings show under this name.
+///
+/// # Errors
+/// EMFILE or ENFILE: no descriptor is free. ENOMEM.
+pub fn create(name: &[u8]) -> Result<OwnedFd> {
+    static KNOWS_NO_EXECUTABLE: AtomicBool = AtomicBool::new(true);
+    let name = &name[..name.len().min(LONGEST_NAME)];
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    if KNOWS_NO_EXECUTABLE.load(Ordering::Relaxed) {
+        match rustix::fs::memfd_create(name, flags | NO_EXECUTABLE) {
+            Err(Errno::INVAL) => KNOWS_NO_EXECUTABLE.store(false, Ordering::Relaxed),
+            other => return other,
+        }
+    }
+    rustix::fs::memfd_create(name, flags)
+}
+
+/// open(2): a descriptor of the same memory with this access mode and these status flags.
+///
+/// # Errors
+/// EMFILE or ENFILE.
+pub fn reopen(memory: OwnedFd, flags: OFlags) -> Result<OwnedFd> {
+    let kept = flags & (OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK);
+    if kept == OFlags::RDWR {
+        return Ok(memory);
+    }
+    open_again(memory.as_fd(), kept)
+}
+
+fn open_again(memory: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
+    rustix::fs::open(path_of(memory), flags | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The path of a memfd, valid while the descriptor is open: so it is borrowed.
+fn path_of(memory: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", memory.as_raw_fd())
+}
+
+/// Runs an operation with a writable descriptor: the device's requests need no access mode
+/// (NUM-20), those of a memfd do.
+fn writing<R>(memory: impl AsFd, run: impl FnOnce(&OwnedFd) -> Result<R>) -> Result<R> {
+    run(&open_again(memory.as_fd(), OFlags::RDWR)?)
+}
+
+/// ftruncate(2): gives a memfd its final size, and seals it.
+///
+/// # Errors
+/// EINVAL or EFBIG: no file can be that long. ENOMEM, ENOSPC.
+pub fn set_size(memory: impl AsFd, size: u64) -> Result<()> {
+    match rustix::fs::ftruncate(&memory, size) {
+        Err(Errno::FBIG) => Err(Errno::INVAL),
+        // Not open for writing; or longer than a file can be, which then fails again.
+        Err(Errno::INVAL | Errno::BADF) => writing(&memory, |memory| rustix::fs::ftruncate(memory, size)),
+        other => other,
+    }?;
+    add_seals(memory, SealFlags::GROW | SealFlags::SHRINK)
+}
+
+/// F_SEAL_FUTURE_WRITE: forbids writing by future mappings and by write(2), through any descriptor.
+///
+/// EPERM: a client has sealed the set of seals.
+pub fn forbid_writing(memory: impl AsFd) -> Result<()> {
+    add_seals(memory, SealFlags::FUTURE_WRITE)
+}
+
+/// F_SEAL_FUTURE_WRITE on a memfd that is no region: with the caller's own descriptor, whose access
+/// mode the kernel checks.
+///
+/// # Errors
+/// EPERM: the descriptor is not open for writing, or the memfd takes no seals.
+pub fn forbid_writing_by(memory: impl AsFd) -> Result<()> {
+    rustix::fs::fcntl_add_seals(memory, SealFlags::FUTURE_WRITE)
+}
+
+fn add_seals(memory: impl AsFd, seals: SealFlags) -> Result<()> {
+    match rustix::fs::fcntl_add_seals(&memory, seals) {
+        Err(Errno::PERM) => writing(&memory, |memory| rustix::fs::fcntl_add_seals(memory, seals)),
+        other => other,
+    }
+}
+
+/// F_GET_SEALS: whether future mappings may write.
+pub fn is_writable(memory: impl AsFd) -> bool {
+    rustix::fs::fcntl_get_seals(memory).is_ok_and(|seals| !seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE))
+}
+
+/// inotify_add_watch(2): watches for the end of a memfd; returns its inode and the watch.
+///
+/// # Errors
+/// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`).
+pub fn watch(inotify: impl AsFd, memory: impl AsFd) -> Result<(u64, i32)> {
+    let inode = rustix::fs::fstat(&memory)?.st_ino;
+    // An inode without a name is never moved: the only event is the end of the watch itself
+    // (IN_IGNORED).
+    let watch = inotify::add_watch(inotify, path_of(memory.as_fd()), WatchFlags::MOVE_SELF)
+        .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
+    Ok((inode, watch))
+}
+
+/// FALLOC_FL_PUNCH_HOLE: frees pages, which read as zeros afterwards.
+///
+/// # Errors
+/// EPERM: the memory is sealed against writing.
+pub fn punch(memory: impl AsFd, page: PageSize, span: Span) -> Result<()> {
+    let (offset, len) = (span.first() * page.bytes(), span.pages() * page.bytes());
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match rustix::fs::fallocate(&memory, flags, offset, len) {
+        Err(Errno::BADF) => writing(&memory, |memory| rustix::fs::fallocate(memory, flags, offset, len)),
+        other => other,
+    }
+}
+
+/// readlink(2): a memfd's name; `None` for any other descriptor.
+pub fn name(memory: impl AsFd) -> Option<Vec<u8>> {
+    let link = link_of(memory).ok()?;
+    Some(link.strip_prefix(LINK.0)?.strip_suffix(LINK.1)?.to_vec())
+}
+
+/// The file system that holds every memfd of this kernel, as `st_dev`.
+///
+/// # Errors
+/// Those of [`create`].
+pub fn device() -> Result<u64> {
+    let Stat { st_dev, .. } = rustix::fs::fstat(create(b"probe")?)?;
+    Ok(st_dev)
+}

@@ -1,0 +1,196 @@
+//! The device as programs see it: its names, and the status of its node.
+
+use std::os::fd::{AsFd, RawFd};
+
+use rustix::fs::{AtFlags, StatxFlags};
+
+use crate::seccomp::syscalls::CWD;
+
+const DIRECTORY: &[u8] = b"/dev/";
+const NAME: &[u8] = b"ashmem";
+
+/// The paths of the device, and the status that they show.
+pub struct Device {
+    /// `ashmem` and the boot's id: the name that libcutils opens from Android 10 on.
+    long_name: Vec<u8>,
+    /// The node that lies at the path, if one does.
+    node: Option<DeviceNode>,
+}
+
+/// A node at the device's path.
+#[derive(Clone, Debug)]
+pub struct DeviceNode {
+    /// Its status as the program sees it: owners differ between user namespaces.
+    stat: libc::stat,
+    /// The mounts of the two names, which tell this node from the same node elsewhere.
+    mounts: Vec<u64>,
+}
+
+/// The device number where no node lies at the path: a character device with a misc number that no
+/// driver has.
+const MAJOR: u32 = 10;
+const MINOR: u32 = 61;
+
+impl DeviceNode {
+    /// The node with this status behind these descriptors, one for each name.
+    pub fn new(stat: libc::stat, names: impl IntoIterator<Item = impl AsFd>) -> Self {
+        Self { stat, mounts: names.into_iter().map(mount_of).collect() }
+    }
+
+    /// Its status and its mounts, for the journal.
+    pub(crate) fn parts(&self) -> (&libc::stat, &[u64]) {
+        (&self.stat, &self.mounts)
+    }
+
+    /// A node from the journal.
+    pub(crate) fn from_parts(stat: libc::stat, mounts: Vec<u64>) -> Self {
+        Self { stat, mounts }
+    }
+
+    fn same(&self, dev: u64, ino: u64) -> bool {
+        self.stat.st_dev == dev && self.stat.st_ino == ino
+    }
+}
+
+/// The mount a descriptor lies on; 0 where the kernel does not say (before 5.8).
+fn mount_of(fd: impl AsFd) -> u64 {
+    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_or(0, |statx| statx.stx_mnt_id)
+}
+
+impl Device {
+    /// The device with this node, or with none.
+    pub fn new(node: Option<DeviceNode>) -> Self {
+        let boot = ashmem_proc::system::boot_id().unwrap_or_default();
+        Self { long_name: [NAME, boot.as_bytes()].concat(), node }
+    }
+
+    /// The two names in `/dev`.
+    pub fn names() -> [String; 2] {
+        let long = String::from_utf8_lossy(&Self::new(None).long_name).into_owned();
+        [String::from_utf8_lossy(NAME).into_owned(), long]
+    }
+
+    /// The node that lies at the path.
+    pub(crate) fn node(&self) -> Option<&DeviceNode> {
+        self.node.as_ref()
+    }
+
+    /// Whether a node lies at the path.
+    pub fn has_node(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// What fstat(2) shows for every region: the node's status, so that st_dev, st_ino and st_rdev
+    /// are the same for all (OPEN-06).
+    pub fn stat(&self) -> libc::stat {
+        if let Some(node) = &self.node {
+            return node.stat;
+        }
+        // SAFETY: an all-zero stat is a valid one.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        let directory = rustix::fs::stat("/dev").ok();
+        stat.st_dev = directory.as_ref().map_or(0, |directory| directory.st_dev);
+        stat.st_ino = u64::from(MINOR) << 16;
+        stat.st_nlink = 1;
+        stat.st_mode = libc::S_IFCHR | 0o666;
+        stat.st_rdev = libc::makedev(MAJOR, MINOR);
+        stat.st_blksize = 4096;
+        if let Some(directory) = directory {
+            (stat.st_atime, stat.st_mtime, stat.st_ctime) =
+                (directory.st_ctime, directory.st_ctime, directory.st_ctime);
+        }
+        stat
+    }
+
+    /// Whether a descriptor is an open of the node that has not become a region yet.
+    pub fn is_placeholder(&self, fd: impl AsFd, dev: u64, ino: u64) -> bool {
+        self.node.as_ref().is_some_and(|node| node.same(dev, ino) && node.mounts.contains(&mount_of(fd)))
+    }
+
+    /// Whether a thread's path, relative to `dir` unless it is absolute, is the device's. Symbolic
+    /// links are not followed: an open through one ends at the node.
+    pub fn is_at(&self, tid: i32, dir: RawFd, path: &[u8]) -> bool {
+        let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if last != NAME && last != self.long_name {
+            return false;
+        }
+        let full = if path.starts_with(b"/") {
+            path.to_vec()
+        } else {
+            let base = if dir == CWD { format!("/proc/{tid}/cwd") } else { format!("/proc/{tid}/fd/{dir}") };
+            let Ok(base) = rustix::fs::readlink(base, Vec::new()) else { return false };
+            // Directories in a chroot are shown with the path outside it; without its root the path
+            // inside remains.
+            let Ok(root) = rustix::fs::readlink(format!("/proc/{tid}/root"), Vec::new()) else { return false };
+            let base = base.into_bytes();
+            let inside = base.strip_prefix(root.as_bytes()).unwrap_or(&base);
+            [b"/", inside, b"/", path].concat()
+        };
+        normal(&full) == [DIRECTORY, last].concat() && self.is_in_root_of(tid)
+    }
+
+    /// Where a node is known, only a root directory with that node has the device, unlike a chroot
+    /// without it. The short name is checked for both: a container's configuration cannot know the
+    /// long one, which each boot changes.
+    fn is_in_root_of(&self, tid: i32) -> bool {
+        let Some(node) = &self.node else { return true };
+        let path = [format!("/proc/{tid}/root").as_bytes(), DIRECTORY, NAME].concat();
+        rustix::fs::lstat(path).is_ok_and(|stat| node.same(stat.st_dev, stat.st_ino))
+    }
+
+    /// The number of the descriptor, if a path names one of the thread's own descriptors: opening
+    /// that path opens the device again.
+    pub fn own_descriptor(tid: i32, path: &[u8]) -> Option<RawFd> {
+        let path = std::str::from_utf8(path).ok()?;
+        let rest = path
+            .strip_prefix("/proc/self/fd/")
+            .or_else(|| path.strip_prefix("/dev/fd/"))
+            .or_else(|| path.strip_prefix("/proc/thread-self/fd/"))
+            .or_else(|| path.strip_prefix("/proc/")?.strip_prefix(&tid.to_string())?.strip_prefix("/fd/"))?;
+        rest.parse().ok()
+    }
+}
+
+/// A path without empty, `.` and `..` parts; above the root is the root.
+fn normal(path: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.iter().flat_map(|part| [b"/".as_slice(), part]).flatten().copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_apart() {
+        for (path, want) in [
+            ("/dev/ashmem", "/dev/ashmem"),
+            ("//dev/./ashmem", "/dev/ashmem"),
+            ("/dev/shm/../ashmem", "/dev/ashmem"),
+            ("/../dev/ashmem", "/dev/ashmem"),
+            ("/", ""),
+        ] {
+            assert_eq!(normal(path.as_bytes()), want.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn both_names_are_the_device_and_no_other() {
+        let device = Device::new(None);
+        let me = std::process::id() as i32;
+        let [short, long] = Device::names();
+        assert!(long.len() > short.len() + 30, "{long}");
+        assert!(device.is_at(me, CWD, format!("/dev/{short}").as_bytes()));
+        assert!(device.is_at(me, CWD, format!("/dev/{long}").as_bytes()));
+        for other in ["/dev/ashmemx", "/dev/ashmem/", "/tmp/ashmem", "ashmem", "/dev/null"] {
+            assert!(!device.is_at(me, CWD, other.as_bytes()), "{other}");
+        }
+    }
+}

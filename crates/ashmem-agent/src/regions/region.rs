@@ -1,0 +1,90 @@
+//! One region: its state, which ashmem-core defines, and where its memory was last seen.
+
+use std::os::fd::RawFd;
+
+use ashmem_core::abi::NAME_LEN;
+use ashmem_core::region::{Facts, Refusal, State};
+use rustix::io::Errno;
+
+use crate::ids::Key;
+use crate::regions::arena::Arena;
+use ashmem_trace_wire::record;
+
+/// A name without its NUL, 1 to 255 bytes.
+pub type Name = Box<[u8]>;
+
+/// A region's state. Its memory belongs to its clients (see [`crate::regions::memfd`]).
+pub struct EmulatedRegion {
+    /// Size, mask, and whether it was ever mapped.
+    pub facts: Facts,
+    /// Name and unpinned ranges.
+    pub state: State<Name, u32>,
+    /// The inode that mappings show.
+    pub inode: u64,
+    /// Inodes that belong to the region: more than one after a name was set while several
+    /// descriptors were open.
+    pub memories: u32,
+    /// The last caller: the first place to look for a descriptor when the agent needs one.
+    pub last_caller: LastCaller,
+}
+
+/// The thread and the descriptor of the last call about a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastCaller {
+    /// A thread of the client.
+    pub tid: i32,
+    /// The number.
+    pub fd: RawFd,
+}
+
+impl EmulatedRegion {
+    /// A new one: no name, no size, every right (OPEN-01).
+    pub fn new(last_caller: LastCaller) -> Self {
+        Self { facts: Facts::new(), state: State::new(), inode: 0, memories: 0, last_caller }
+    }
+
+    /// The region as tracers see it.
+    pub(crate) fn traced(&self, key: Key) -> record::RegionInfo {
+        let name = self.state.given().map_or_else(Vec::new, |name| name.to_vec());
+        record::RegionInfo { key: Some(key), inode: self.inode, name, size: self.facts.size() }
+    }
+
+    /// Runs PIN or UNPIN, which may need a spare range.
+    ///
+    /// # Errors
+    /// Those of the request; ENOMEM.
+    pub fn with_spare(
+        &mut self,
+        arena: &mut Arena,
+        key: Key,
+        mut run: impl FnMut(&mut Self, &Arena, &mut Option<u32>) -> Result<i64, Refusal>,
+    ) -> Result<i64, Errno> {
+        use ashmem_core::store::Store;
+        let mut spare = None;
+        loop {
+            match run(self, arena, &mut spare) {
+                Err(Refusal::NeedSpare) => spare = Some(arena.spare(key).ok_or(Errno::NOMEM)?),
+                other => {
+                    if let Some(unused) = spare {
+                        arena.free(unused);
+                    }
+                    return other.map_err(|refusal| match refusal {
+                        Refusal::Errno(errno) => host(errno),
+                        Refusal::NeedSpare => Errno::NOMEM,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The name that SET_NAME stores: cut to what fits, `None` if it is empty (NAME-04, NAME-10).
+pub fn stored_name(mut string: Vec<u8>) -> Option<Name> {
+    string.truncate(NAME_LEN - 1);
+    (!string.is_empty()).then(|| string.into_boxed_slice())
+}
+
+/// The device's error number as the system's.
+pub fn host(errno: ashmem_core::Errno) -> Errno {
+    Errno::from_raw_os_error(errno as i32)
+}

@@ -1,0 +1,385 @@
+//! The regions of one tenant, found by the inode of their memory.
+//!
+//! # Lifetimes
+//!
+//! The agent holds no descriptor of a region's memory, so that the memory is freed with its last
+//! client. It holds an inotify watch on the memfd's inode. A watch keeps the inode and its number,
+//! but neither its pages nor its file. When the last descriptor and the last mapping are gone, the
+//! kernel queues the end of the watch *before* it frees the number. On 64-bit kernels a 64-bit
+//! counter numbers memfds (`shmem_reserve_inode`, from 5.9), so that no number is used twice, and a
+//! lookup need not read the queue first: the inode that it finds lives. The queue is read every few
+//! opens and by housekeeping, and ended regions are reaped then. Where numbers can be used again,
+//! the queue is read before every lookup, which therefore never takes a new memfd for an old one.
+//! If the queue overflows, the remaining watches are read from `/proc/self/fdinfo`.
+
+use std::collections::{HashMap, HashSet};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use ashmem_proc::fdinfo;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags};
+use rustix::io::{Errno, Result};
+
+use crate::ids::Key;
+use crate::journal::{Entry, Journal, SavedAnswer};
+use crate::regions::arena::Arena;
+use crate::regions::memfd;
+use crate::regions::memfd_pool::{MemfdPool, PooledMemfd};
+use crate::regions::pending_opens::PendingOpens;
+use crate::regions::region::EmulatedRegion;
+use crate::regions::watch_quota::WatchQuota;
+use ashmem_trace_wire::record::EventKind;
+
+use crate::trace::TraceSink;
+
+/// Whether an inode number can be used again.
+const NUMBERS_COME_AGAIN: bool = cfg!(not(target_pointer_width = "64"));
+/// Reap freed inodes every 32 opens: often enough that they take no room, rarely enough that it
+/// costs nothing.
+const REAP_INTERVAL: u32 = 32;
+
+/// All regions of one tenant. Two tenants never share a table, so no request of one finds a region
+/// of the other.
+pub struct RegionTable {
+    regions: HashMap<Key, EmulatedRegion>,
+    inodes: HashMap<u64, InodeEntry>,
+    watches: HashMap<i32, u64>,
+    inotify: OwnedFd,
+    arena: Arena,
+    device: u64,
+    next: Key,
+    /// Opens since the queue was last read.
+    opens_since_reap: u32,
+    /// The journal for the next agent, if there is one.
+    journal: Option<Journal>,
+    /// Where events are traced.
+    trace_sink: Arc<TraceSink>,
+    /// Answers that the previous agent may not have sent.
+    recovered: HashMap<u64, SavedAnswer>,
+    /// The quota of watches that it shares with other tables.
+    quota: Option<Arc<WatchQuota>>,
+    /// The pool of memfds for future regions.
+    pool: Option<Arc<MemfdPool>>,
+    pub(crate) pending_opens: PendingOpens,
+}
+
+struct InodeEntry {
+    key: Key,
+    watch: i32,
+}
+
+impl Drop for RegionTable {
+    fn drop(&mut self) {
+        if let Some(quota) = &self.quota {
+            quota.give_back(self.watches.len());
+        }
+    }
+}
+
+impl RegionTable {
+    /// An empty table.
+    ///
+    /// # Errors
+    /// EMFILE: the user has too many inotify instances (`fs.inotify.max_user_instances`).
+    pub fn new() -> Result<Self> {
+        Self::with_watches(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)
+    }
+
+    /// An empty table with the inotify instance of an earlier one.
+    pub(crate) fn with_watches(inotify: OwnedFd) -> Result<Self> {
+        Ok(Self {
+            regions: HashMap::new(),
+            inodes: HashMap::new(),
+            watches: HashMap::new(),
+            inotify,
+            arena: Arena::new(),
+            device: memfd::device()?,
+            next: 0,
+            opens_since_reap: 0,
+            journal: None,
+            trace_sink: Arc::default(),
+            recovered: HashMap::new(),
+            quota: None,
+            pool: None,
+            pending_opens: PendingOpens::default(),
+        })
+    }
+
+    /// Shares a quota of watches with other tables from now on.
+    pub(crate) fn share_watches(&mut self, quota: Arc<WatchQuota>) {
+        quota.take(self.watches.len());
+        self.quota = Some(quota);
+    }
+
+    /// Creates a pool of memfds and returns it; housekeeping fills it.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub(crate) fn enable_pool(&mut self) -> Result<Arc<MemfdPool>> {
+        let inotify = self.inotify.try_clone().map_err(|_| Errno::MFILE)?;
+        Ok(Arc::clone(self.pool.insert(Arc::new(MemfdPool::new(inotify)))))
+    }
+
+    /// A descriptor that is readable when an inode was freed; then call [`RegionTable::reap`].
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+
+    /// The file system of every memfd, as `st_dev`.
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// How many regions there are.
+    pub fn len(&self) -> usize {
+        self.regions.len()
+    }
+
+    /// Whether there is no region.
+    pub fn is_empty(&self) -> bool {
+        self.regions.is_empty()
+    }
+
+    /// The region of this inode. The inode must exist: a client has it open or mapped.
+    pub fn find(&mut self, inode: u64) -> Option<Key> {
+        // A tracer learns of an end with the next request.
+        if NUMBERS_COME_AGAIN || self.trace_sink.is_on() {
+            self.reap();
+        }
+        self.inodes.get(&inode).map(|entry| entry.key)
+    }
+
+    /// A region, and the ranges of all.
+    pub fn region(&mut self, key: Key) -> Option<(&mut EmulatedRegion, &mut Arena)> {
+        Some((self.regions.get_mut(&key)?, &mut self.arena))
+    }
+
+    /// The ranges of all regions.
+    pub fn arena(&mut self) -> &mut Arena {
+        &mut self.arena
+    }
+
+    /// Every region with its key.
+    pub fn regions(&self) -> impl Iterator<Item = (Key, &EmulatedRegion)> {
+        self.regions.iter().map(|(key, region)| (*key, region))
+    }
+
+    /// Adds a new region with this memory; `opening` is the request that it answers, if it answers
+    /// one.
+    ///
+    /// # Errors
+    /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`), or this table its share of them.
+    pub fn admit(&mut self, opening: Option<u64>, memory: impl AsFd, region: EmulatedRegion) -> Result<Key> {
+        self.make_room()?;
+        let (inode, watch) = memfd::watch(&self.inotify, memory)?;
+        Ok(self.settle(opening, region, inode, watch))
+    }
+
+    /// Adds a new region with a memfd from the pool, and returns the memfd; `None` if the pool is
+    /// empty.
+    ///
+    /// # Errors
+    /// ENOMEM, as for [`RegionTable::admit`].
+    pub(crate) fn admit_pooled(
+        &mut self,
+        opening: Option<u64>,
+        region: impl FnOnce() -> EmulatedRegion,
+    ) -> Result<Option<(OwnedFd, Key)>> {
+        let Some(PooledMemfd { memory, inode, watch, .. }) = self.pool.as_ref().and_then(|pool| pool.take()) else {
+            return Ok(None);
+        };
+        self.make_room()?;
+        Ok(Some((memory, self.settle(opening, region(), inode, watch))))
+    }
+
+    /// Adds a memory to a region, beside those that clients may still hold; future mappings show
+    /// the new one.
+    ///
+    /// # Errors
+    /// As for [`RegionTable::admit`].
+    pub fn watch(&mut self, memory: impl AsFd, key: Key) -> Result<()> {
+        self.make_room()?;
+        let (inode, watch) = memfd::watch(&self.inotify, memory)?;
+        self.stand(key, inode, watch);
+        Ok(())
+    }
+
+    /// Reaps if it is due, and checks the quota for one more watch.
+    fn make_room(&mut self) -> Result<()> {
+        self.opens_since_reap += 1;
+        if self.opens_since_reap >= REAP_INTERVAL {
+            self.reap();
+        }
+        let is_full = self.quota.as_ref().is_some_and(|quota| !quota.allows_one_more(self.watches.len()));
+        if is_full { Err(Errno::NOMEM) } else { Ok(()) }
+    }
+
+    /// Adds a region whose memory is watched already.
+    fn settle(&mut self, opening: Option<u64>, region: EmulatedRegion, inode: u64, watch: i32) -> Key {
+        let key = self.next;
+        self.next += 1;
+        if let Some(id) = opening.filter(|_| self.journal.is_some()) {
+            self.pending_opens.begin(id, key);
+            self.note(|| Entry::Opening { id, key });
+        }
+        self.regions.insert(key, region);
+        self.stand(key, inode, watch);
+        key
+    }
+
+    /// Adds a watched inode to a region.
+    fn stand(&mut self, key: Key, inode: u64, watch: i32) {
+        self.enter(key, inode, watch);
+        // At once: the memory is about to be put where the next agent finds it.
+        self.note(|| Entry::Memory { key, inode, watch });
+        self.publish();
+    }
+
+    fn enter(&mut self, key: Key, inode: u64, watch: i32) {
+        if self.watches.insert(watch, inode).is_none()
+            && let Some(quota) = &self.quota
+        {
+            quota.take(1);
+        }
+        self.inodes.insert(inode, InodeEntry { key, watch });
+        if let Some(region) = self.regions.get_mut(&key) {
+            region.memories += 1;
+            region.inode = inode;
+        }
+    }
+
+    /// Adds an inode that the previous agent watched, and its region if the key is new.
+    pub(crate) fn adopt(&mut self, key: Key, inode: u64, watch: i32, region: impl FnOnce() -> EmulatedRegion) {
+        self.next = self.next.max(key + 1);
+        self.regions.entry(key).or_insert_with(region);
+        self.enter(key, inode, watch);
+    }
+
+    /// Every inode of a region.
+    pub(crate) fn memories(&self) -> impl Iterator<Item = Entry> {
+        self.inodes.iter().map(|(inode, entry)| Entry::Memory { key: entry.key, inode: *inode, watch: entry.watch })
+    }
+
+    /// Where events are traced.
+    pub(crate) fn trace_sink(&self) -> &Arc<TraceSink> {
+        &self.trace_sink
+    }
+
+    /// Traces a purge.
+    pub(crate) fn tell_purge(&self, key: Key, offset: u64, len: u64) {
+        if self.trace_sink.is_on()
+            && let Some(region) = self.regions.get(&key)
+        {
+            self.trace_sink.happened(EventKind::Purge { offset, len }, region.traced(key));
+        }
+    }
+
+    /// Writes changes to this journal from now on.
+    pub(crate) fn write_to(&mut self, journal: Journal) {
+        self.journal = Some(journal);
+    }
+
+    /// Adds an answer that the previous agent may not have sent.
+    pub(crate) fn recover(&mut self, id: u64, answer: SavedAnswer) {
+        self.recovered.insert(id, answer);
+    }
+
+    /// Keeps only these answers.
+    pub(crate) fn keep_recovered(&mut self, keep: impl Fn(u64) -> bool) {
+        self.recovered.retain(|id, _| keep(*id));
+    }
+
+    /// Takes the answer that the previous agent found for this request.
+    pub(crate) fn recovered(&mut self, id: u64) -> Option<SavedAnswer> {
+        if self.recovered.is_empty() { None } else { self.recovered.remove(&id) }
+    }
+
+    /// The journal, if there is one.
+    pub(crate) fn journal(&mut self) -> Option<&mut Journal> {
+        self.journal.as_mut()
+    }
+
+    /// Notes a change in the journal, to be published with the answer.
+    pub(crate) fn note(&mut self, entry: impl FnOnce() -> Entry) {
+        if let Some(journal) = &mut self.journal {
+            journal.note(&entry());
+        }
+    }
+
+    /// Publishes the noted changes.
+    pub(crate) fn publish(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.publish();
+        }
+    }
+
+    /// Whether this inode, which belonged to a region, is freed.
+    pub(crate) fn is_dead(&mut self, inode: u64) -> bool {
+        self.reap();
+        !self.inodes.contains_key(&inode)
+    }
+
+    /// Removes the regions whose memory is freed.
+    pub fn reap(&mut self) {
+        self.opens_since_reap = 0;
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut dead = Vec::new();
+        let mut overflow = false;
+        {
+            let mut queue = inotify::Reader::new(&self.inotify, &mut buffer);
+            while let Ok(event) = queue.next() {
+                overflow |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
+                if event.events().contains(ReadFlags::IGNORED) {
+                    dead.push(event.wd());
+                }
+            }
+        }
+        if overflow {
+            let alive = self.living_watches();
+            dead.extend(self.watches.keys().filter(|watch| !alive.contains(watch)));
+        }
+        for watch in dead {
+            self.remove(watch);
+        }
+    }
+
+    /// Removes the regions that ended while nobody read the queue.
+    pub(crate) fn remove_missed(&mut self) {
+        let alive = self.living_watches();
+        let dead: Vec<i32> = self.watches.keys().copied().filter(|watch| !alive.contains(watch)).collect();
+        dead.into_iter().for_each(|watch| self.remove(watch));
+    }
+
+    pub(crate) fn remove(&mut self, watch: i32) {
+        let Some(inode) = self.watches.remove(&watch) else { return };
+        if let Some(quota) = &self.quota {
+            quota.give_back(1);
+        }
+        self.note(|| Entry::Dead { watch });
+        // A new memfd with the same number may have its own entry by now.
+        if self.inodes.get(&inode).is_none_or(|entry| entry.watch != watch) {
+            return;
+        }
+        let Some(InodeEntry { key, .. }) = self.inodes.remove(&inode) else { return };
+        let Some(region) = self.regions.get_mut(&key) else { return };
+        region.memories -= 1;
+        if region.memories > 0 {
+            return;
+        }
+        if let Some(mut region) = self.regions.remove(&key) {
+            if self.trace_sink.is_on() {
+                self.trace_sink.happened(EventKind::Release, region.traced(key));
+            }
+            region.state.pins().clear(&self.arena, region.facts.share());
+        }
+        if self.regions.is_empty() {
+            self.arena.shrink();
+        }
+    }
+
+    fn living_watches(&self) -> HashSet<i32> {
+        let path = format!("/proc/self/fdinfo/{}", self.inotify.as_raw_fd());
+        fdinfo::inotify_watches(&std::fs::read(path).unwrap_or_default()).collect()
+    }
+}

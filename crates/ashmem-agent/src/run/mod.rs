@@ -1,0 +1,233 @@
+//! Runs a program under a supervisor (`ashmem run`).
+//!
+//! Three processes take part:
+//!
+//! - the *foreground process* is the one that the shell knows. It forwards signals to the program,
+//!   stops when the program stops, and ends as the program ends;
+//! - the *supervisor*, its child, answers notifications while any process of the program is left,
+//!   also after the program itself has ended. It has a session of its own, so that no key stroke
+//!   stops it;
+//! - the *program*, a child of the supervisor, so that Yama lets the supervisor access it and its
+//!   descendants. It stays in the session and process group of the foreground process: the terminal
+//!   treats it as if the shell had started it.
+//!
+//! The foreground process and the supervisor close every inherited descriptor except standard
+//! error, so that no pipe stays open that the program has closed.
+
+mod fd_passing;
+mod foreground;
+mod namespace;
+
+pub use foreground::{Ending, NOT_STARTED};
+
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use self::fd_passing::{NodeFds, Received};
+use self::foreground::{ProgramStatus, StatusSender, wait};
+use crate::emulation::Tenant;
+use crate::error::{SystemError, failed};
+use crate::regions::node::{Device, DeviceNode};
+use crate::seccomp::filter::{self, Fidelity, Filter};
+use crate::seccomp::listener::{InstallError, Listener, Privileges, install};
+use crate::supervisor::Supervisor;
+use crate::sys::{self, Forked, SignalMask};
+use crate::target_thread::{self, Threads};
+use ashmem_trace_wire::pipe::RecordWriter;
+
+/// What to start.
+pub struct Program {
+    /// Its name, searched in PATH unless it holds a slash, and its arguments.
+    pub command: Vec<OsString>,
+    /// How much of the device is emulated.
+    pub fidelity: Fidelity,
+    /// Whether it may get a private `/dev`; if not, or where the kernel refuses it, lookups of
+    /// paths are notified.
+    pub own_dev: bool,
+    /// Where answers are traced.
+    pub trace: Option<RecordWriter>,
+}
+
+/// Why the program was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call failed.
+    #[error(transparent)]
+    System(#[from] SystemError),
+    /// The supervisor cannot access the program, so it could answer none of its calls.
+    #[error(
+        "the supervisor may not access its own child ({0}): a container's seccomp profile without \
+         process_vm_readv forbids it, or Yama does (kernel.yama.ptrace_scope above 1); `ashmem doctor` tells which"
+    )]
+    Blind(SystemError),
+    /// A word of the command holds a NUL.
+    #[error("a word of the command holds a NUL byte, which no program can be given")]
+    Nul,
+}
+
+/// What the program waits for before it executes.
+const GO: &[u8] = b"!";
+/// The exit code for a program that cannot be executed.
+const NOT_EXECUTABLE: i32 = 126;
+/// The exit code for a program that does not exist.
+const NOT_FOUND: i32 = 127;
+
+impl Program {
+    /// Starts it under a supervisor, and waits for its end. Call it while the process has one
+    /// thread.
+    ///
+    /// # Errors
+    /// See [`Error`]; the program was not started then.
+    pub fn run(self) -> Result<Ending, Error> {
+        let words = self.command.into_iter().map(|word| CString::new(word.into_vec()));
+        let words: Vec<CString> = words.collect::<Result<_, _>>().map_err(|_| Error::Nul)?;
+        let plan = Plan { words, fidelity: self.fidelity, own_dev: self.own_dev };
+        let trace = self.trace;
+        let mask = SignalMask::block_all();
+        let (ours, theirs) = pair()?;
+        match sys::fork().map_err(failed("fork"))? {
+            Forked::Parent(_) => {
+                drop((theirs, trace));
+                sys::close_inherited_fds(&[ours.as_raw_fd()]);
+                Ok(wait(&ours))
+            }
+            Forked::Child => {
+                drop(ours);
+                let code = match supervise(&plan, trace, &StatusSender::new(theirs), mask) {
+                    Ok(()) => 0,
+                    Err(error) => {
+                        eprintln!("ashmem: the program was not started: {error}");
+                        NOT_STARTED.into()
+                    }
+                };
+                std::process::exit(code)
+            }
+        }
+    }
+}
+
+/// [`Program`], ready to be executed.
+struct Plan {
+    words: Vec<CString>,
+    fidelity: Fidelity,
+    own_dev: bool,
+}
+
+/// The supervisor process, from its start to its end.
+fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, mask: SignalMask) -> Result<(), Error> {
+    let (ours, theirs) = pair()?;
+    let there = theirs.as_raw_fd();
+    let pid = match sys::fork().map_err(failed("fork"))? {
+        Forked::Parent(pid) => pid,
+        Forked::Child => {
+            drop(ours);
+            become_program(plan, theirs, mask);
+        }
+    };
+    drop(theirs);
+    sys::setsid();
+    sys::adopt_orphans();
+    let mut kept = vec![ours.as_raw_fd(), status.as_fd().as_raw_fd()];
+    kept.extend(trace.as_ref().map(|trace| trace.as_fd().as_raw_fd()));
+    sys::close_inherited_fds(&kept);
+    status.send(ProgramStatus::Started(pid));
+
+    // Without a listener the program has reported the reason and ended; only its exit code is left
+    // to report.
+    let Ok(received) = fd_passing::receive(&ours) else {
+        status.follow(pid);
+        return Ok(());
+    };
+    // Filtered and unanswered it must not continue: if one of these steps fails, the program never
+    // gets what it waits for.
+    look_at(pid, there)?;
+    let supervisor = prepare(plan, received)?;
+    if let Some(trace) = trace {
+        supervisor.trace(trace);
+    }
+    rustix::io::write(&ours, GO).map_err(failed("telling the program to start"))?;
+    drop(ours);
+    let serving = std::thread::spawn(move || {
+        let _ = supervisor.run();
+        supervisor
+    });
+    status.follow(pid);
+    sys::redirect_stderr_to_null();
+    sys::reap_children();
+    // Tracers get the last ends too. A process drops the listener before it closes its descriptors,
+    // so the ends are read once all processes are reaped.
+    if let Ok(supervisor) = serving.join() {
+        supervisor.tenant().table().reap();
+        supervisor.tenant().table().trace_sink().close();
+    }
+    Ok(())
+}
+
+/// Accesses the program as every answer does, while it still is this process's image: its memory,
+/// and a descriptor that it certainly has.
+fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
+    let blind = |step| move |errno| Error::Blind(SystemError { step, errno });
+    let mut seen = [0; GO.len()];
+    target_thread::read_memory(pid, GO.as_ptr() as u64, &mut seen).map_err(blind("process_vm_readv"))?;
+    Threads::default().descriptor(pid, descriptor, || true).map(drop).map_err(blind("looking at its descriptors"))
+}
+
+/// A supervisor with the program's listener as its only channel.
+fn prepare(plan: &Plan, received: Received) -> Result<Supervisor, Error> {
+    let node = received.node.map(|node| DeviceNode::new(node.stat, &node.names));
+    let tenant = Tenant::new(Device::new(node), plan.fidelity).map_err(failed("making an inotify instance"))?;
+    let supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
+    let listener =
+        Listener::new(received.listener).map_err(failed("taking the listener, for which Linux 5.9 is needed"))?;
+    supervisor.add_last(Arc::new(listener));
+    Ok(supervisor)
+}
+
+/// Filters itself, sends the listener to the supervisor, and executes the program.
+fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
+    let node = if plan.own_dev { own_dev() } else { None };
+    let at_path = if node.is_some() { filter::NodeLookup::Present } else { filter::NodeLookup::Absent };
+    let program = Filter { fidelity: plan.fidelity, node: at_path }.program();
+    let listener = match install(&program, Privileges::Keep) {
+        Err(InstallError::Refused(Errno::ACCESS)) => install(&program, Privileges::Renounce),
+        other => other,
+    };
+    let listener = listener.unwrap_or_else(|error| {
+        eprintln!("ashmem: the program was not started: {error}");
+        sys::exit(NOT_STARTED.into())
+    });
+    if let Err(errno) = fd_passing::send(&supervisor, listener.as_fd(), node.as_ref()) {
+        eprintln!("ashmem: the program was not started: handing the listener to the supervisor: {errno}");
+        sys::exit(NOT_STARTED.into());
+    }
+    drop((listener, node));
+    // Wait for the supervisor; if it fails, it reports the reason itself.
+    if rustix::io::retry_on_intr(|| rustix::io::read(&supervisor, &mut [0; 1])) != Ok(GO.len()) {
+        sys::exit(NOT_STARTED.into());
+    }
+    drop(supervisor);
+    mask.restore();
+    let errno = sys::execute(&plan.words);
+    let name = plan.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    let hint =
+        if name.starts_with('-') { "; it is no option of `ashmem run` either: see `ashmem run --help`" } else { "" };
+    eprintln!("ashmem: cannot run {name}: {}{hint}", io::Error::from(errno));
+    sys::exit(if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE })
+}
+
+/// The nodes in a private `/dev`; `None` if the kernel refuses one.
+fn own_dev() -> Option<NodeFds> {
+    let node = namespace::enter().and_then(NodeFds::of);
+    node.inspect_err(|error| tracing::info!(%error, "no private /dev: every path lookup is notified")).ok()
+}
+
+fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(failed("socketpair"))?)
+}

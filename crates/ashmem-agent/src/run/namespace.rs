@@ -1,0 +1,114 @@
+//! A private `/dev` with the device's node: lookups of its path then cost nothing.
+//!
+//! Only root may add a node to `/dev`, and would add it for every process. So the program gets a
+//! mount namespace with a small tmpfs on `/dev`. The tmpfs shows every entry of the old `/dev` by a
+//! bind mount, and two more: the device's names, bound to the null device. A program that opens one
+//! of them without a notification (a read-only open, io_uring) holds a harmless descriptor, which
+//! the first ioctl turns into a region.
+//!
+//! Root stays in its user namespace, and its mounts elsewhere still reach the host. Another user
+//! needs a user namespace: in it the program sees its own user and group as before, and other
+//! users' files as owned by nobody. Where the kernel refuses it there is no node, and path lookups
+//! are notified instead. Entries that are added to the old `/dev` later do not appear in the new
+//! one, except in its directories.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::{Errno, Result};
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount, open_tree};
+use rustix::process::{getgid, getuid};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use crate::regions::node::Device;
+
+/// Enters a private `/dev`, and returns the device's two nodes, opened with O_PATH.
+///
+/// What the kernel said to the step that failed. If it was the first, nothing has changed; after a
+/// later one the process may be in a namespace of its own, without the nodes.
+pub(crate) fn enter() -> Result<[OwnedFd; 2]> {
+    // SAFETY: neither flag touches the descriptor table, and no other thread shares this process's
+    // file system state.
+    unsafe {
+        if unshare_unsafe(UnshareFlags::NEWNS).is_err() {
+            let (user, group) = (getuid().as_raw(), getgid().as_raw());
+            unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?;
+            map_ids(user, group)?;
+        }
+    }
+    let old = rustix::fs::open("/dev", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    keep_mounts_private()?;
+    mount("ashmem", "/dev", "tmpfs", rustix::mount::MountFlags::NOSUID, c"mode=0755,size=1m")?;
+    let new = rustix::fs::open("/dev", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let names = Device::names().map(|name| CString::new(name).unwrap_or_default());
+    for entry in rustix::fs::Dir::read_from(&old)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if [c".", c".."].contains(&name) || names.iter().any(|own| own.as_c_str() == name) {
+            continue;
+        }
+        // Only a program that looks for this entry misses it.
+        if let Err(error) = show(&old, &new, name, entry.file_type()) {
+            tracing::debug!(?name, %error, "an entry of /dev is not shown");
+        }
+    }
+    let [short, long] = names.map(|name| node(&old, &new, &name));
+    Ok([short?, long?])
+}
+
+/// Maps this user and group to themselves in the new user namespace.
+fn map_ids(user: u32, group: u32) -> Result<()> {
+    let write = |path: &str, text: String| {
+        std::fs::write(path, text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))
+    };
+    // A user that may not set groups may not drop one either: a group can take rights away.
+    write("/proc/self/setgroups", "deny".into())?;
+    write("/proc/self/uid_map", format!("{user} {user} 1"))?;
+    write("/proc/self/gid_map", format!("{group} {group} 1"))
+}
+
+/// Makes mounts on `/dev` private, so that they do not reach the host. Other mounts propagate as
+/// before.
+fn keep_mounts_private() -> Result<()> {
+    match mount_change("/dev", MountPropagationFlags::PRIVATE) {
+        // If `/dev` is no mount point, the mount below it counts.
+        Err(Errno::INVAL) => mount_change("/", MountPropagationFlags::PRIVATE),
+        other => other,
+    }
+}
+
+/// Shows one entry of the old `/dev` in the new one.
+fn show(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr, kind: FileType) -> Result<()> {
+    match kind {
+        FileType::Symlink => {
+            let to = rustix::fs::readlinkat(old, name, Vec::new())?;
+            return rustix::fs::symlinkat(std::ffi::OsStr::from_bytes(to.as_bytes()), new, name);
+        }
+        FileType::Directory => rustix::fs::mkdirat(new, name, Mode::from_bits_retain(0o755))?,
+        _ => place(new, name)?,
+    }
+    bind(old, name, new, name)
+}
+
+/// Binds the null device to a name of the new `/dev`.
+fn node(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr) -> Result<OwnedFd> {
+    place(new, name)?;
+    bind(old, c"null", new, name)?;
+    rustix::fs::openat(new, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// An empty file to bind something to.
+fn place(new: &OwnedFd, name: &std::ffi::CStr) -> Result<()> {
+    rustix::fs::mknodat(new, name, FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0)
+}
+
+fn bind(old: &OwnedFd, from: &std::ffi::CStr, new: &OwnedFd, to: &std::ffi::CStr) -> Result<()> {
+    let tree = open_tree(
+        old,
+        from,
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE,
+    )?;
+    move_mount(tree, c"", new, to, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}

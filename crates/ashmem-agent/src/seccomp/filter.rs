@@ -1,0 +1,251 @@
+//! The seccomp program: decides which calls become notifications, and which run untouched.
+//!
+//! One program has every table of [`crate::seccomp::syscalls`]. Calls of x32 and of unknown
+//! architectures pass: this is no sandbox. A call that no table names is allowed whatever its
+//! arguments, so that kernels from 5.11 on keep it in a bitmap and do not run the program for it.
+
+use crate::seccomp::bpf::{Assembler, Field, Instruction};
+use crate::seccomp::syscalls::{SyscallKind, TABLES, X86_64};
+
+/// Fidelity: how much of the device is emulated, against what it costs other calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fidelity {
+    /// A region's descriptor looks like the character device in every call that can be answered.
+    Full,
+    /// Only open, the ioctls and mmap.
+    Fast,
+}
+
+/// Whether a path lookup of the device's name finds a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeLookup {
+    /// A character device lies at the path, in the program's own mount namespace or put there by
+    /// its container. Lookups cost nothing, and the first ioctl on an open that was not notified
+    /// turns it into a region.
+    Present,
+    /// Nothing lies there: every path that could be the device's is read.
+    Absent,
+}
+
+/// What a program is filtered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// Which behaviours are emulated.
+    pub fidelity: Fidelity,
+    /// Whether lookups of the path find a node.
+    pub node: NodeLookup,
+}
+
+/// The condition under which a call is notified: `args[arg] & mask == value`, in the low 32 bits;
+/// the upper ones are ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Test {
+    /// Which argument.
+    pub arg: u32,
+    /// Which of its bits.
+    pub mask: u32,
+    /// What they must be.
+    pub value: u32,
+}
+
+/// The start of the numbers of the x32 ABI, which shares x86_64's `AUDIT_ARCH`.
+const X32: u32 = 0x4000_0000;
+const ACCESS_MODE: u32 = libc::O_ACCMODE as u32;
+const MAP_DENYWRITE: u32 = libc::MAP_DENYWRITE as u32;
+
+impl Test {
+    const ALWAYS: Self = Self { arg: 0, mask: 0, value: 0 };
+
+    const fn of(arg: u32, mask: u32, value: u32) -> Self {
+        Self { arg, mask, value }
+    }
+}
+
+impl Filter {
+    /// When a call of this kind is notified; `None`: never.
+    pub fn test(self, kind: SyscallKind) -> Option<Test> {
+        let full = self.fidelity == Fidelity::Full;
+        let searching = full && self.node == NodeLookup::Absent;
+        // Read-only opens are by far the most frequent, and no program opens the device so; O_CREAT
+        // is how files are made. Such opens of the device end at the node, and become a region with
+        // their first ioctl. At the level `fast` every open does; only a descriptor that is copied
+        // before its first ioctl then makes two regions.
+        let open = |arg| {
+            if searching {
+                Some(Test::ALWAYS)
+            } else if full || self.node == NodeLookup::Absent {
+                Some(Test::of(arg, ACCESS_MODE | libc::O_CREAT as u32, libc::O_RDWR as u32))
+            } else {
+                None
+            }
+        };
+        // Of the status calls with a path, only those with an empty path, which are fstat by
+        // another name.
+        let at = |arg| {
+            let empty = libc::AT_EMPTY_PATH as u32;
+            if searching { Test::ALWAYS } else { Test::of(arg, empty, empty) }
+        };
+        match kind {
+            SyscallKind::Open => open(1),
+            SyscallKind::OpenAt => open(2),
+            SyscallKind::Ioctl => Some(Test::of(1, 0xff00, ashmem_core::abi::MAGIC << 8)),
+            // MAP_DENYWRITE does nothing since Linux 2.6, but the C library's loader sets it on
+            // every library that it maps.
+            SyscallKind::Mmap | SyscallKind::Mmap2 => Some(Test::of(3, libc::MAP_ANONYMOUS as u32 | MAP_DENYWRITE, 0)),
+            // It remaps a region without a descriptor that could be inspected (CVE-2020-0009).
+            // Programs do not call it.
+            SyscallKind::Remap => Some(Test::ALWAYS),
+            SyscallKind::SendFile | SyscallKind::Splice if full => Some(Test::ALWAYS),
+            SyscallKind::OldMmap | SyscallKind::OpenAt2 if full => Some(Test::ALWAYS),
+            SyscallKind::Fstat(_) | SyscallKind::Truncate | SyscallKind::Allocate | SyscallKind::Sync if full => {
+                Some(Test::ALWAYS)
+            }
+            SyscallKind::StatAt(_) if full => Some(at(3)),
+            SyscallKind::Statx if full => Some(at(2)),
+            SyscallKind::Stat(_)
+            | SyscallKind::Lstat(_)
+            | SyscallKind::Access
+            | SyscallKind::AccessAt
+            | SyscallKind::AccessAt2
+                if searching =>
+            {
+                Some(Test::ALWAYS)
+            }
+            // F_ADD_SEALS and F_GET_SEALS are 1033 and 1034; their neighbours in this group of four
+            // are as rare.
+            SyscallKind::Fcntl if full => Some(Test::of(1, !3, 1032)),
+            SyscallKind::Protect if full => Some(Test::of(2, libc::PROT_EXEC as u32, libc::PROT_EXEC as u32)),
+            _ => None,
+        }
+    }
+
+    /// The program.
+    pub fn program(self) -> Vec<Instruction> {
+        let mut tests: Vec<Test> = Vec::new();
+        let mut code = Assembler::default();
+        code.load(Field::Arch);
+        for table in TABLES {
+            code.jump_if_equal(table.arch, Label::SyscallTable(table.arch));
+        }
+        code.jump(Label::Allow);
+        for table in TABLES {
+            code.place(Label::SyscallTable(table.arch));
+            code.load(Field::Number);
+            if table.arch == X86_64 {
+                code.jump_if_at_least(X32, Label::Allow);
+            }
+            for (number, _, kind) in table.calls {
+                let Some(test) = self.test(*kind) else { continue };
+                if test == Test::ALWAYS {
+                    code.jump_if_equal(*number, Label::Notify);
+                    continue;
+                }
+                let index = tests.iter().position(|known| *known == test).unwrap_or_else(|| {
+                    tests.push(test);
+                    tests.len() - 1
+                });
+                code.jump_if_equal(*number, Label::Test(index));
+            }
+            code.jump(Label::Allow);
+        }
+        for (index, test) in tests.iter().enumerate() {
+            code.place(Label::Test(index));
+            code.load(Field::LowArgument(test.arg));
+            code.and(test.mask);
+            code.jump_if_equal(test.value, Label::Notify);
+            code.jump(Label::Allow);
+        }
+        code.place(Label::Notify);
+        code.end(libc::SECCOMP_RET_USER_NOTIF);
+        code.place(Label::Allow);
+        code.end(libc::SECCOMP_RET_ALLOW);
+        code.assemble()
+    }
+}
+
+/// A jump target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Label {
+    SyscallTable(u32),
+    Test(usize),
+    Notify,
+    Allow,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp::bpf::run;
+    use crate::seccomp::syscalls::{AARCH64, I386};
+
+    const LEVELS: [Filter; 4] = [
+        Filter { fidelity: Fidelity::Full, node: NodeLookup::Present },
+        Filter { fidelity: Fidelity::Full, node: NodeLookup::Absent },
+        Filter { fidelity: Fidelity::Fast, node: NodeLookup::Present },
+        Filter { fidelity: Fidelity::Fast, node: NodeLookup::Absent },
+    ];
+
+    fn notified(filter: Filter, arch: u32, nr: u32, args: [u64; 6]) -> bool {
+        match run(&filter.program(), arch, nr, args) {
+            libc::SECCOMP_RET_USER_NOTIF => true,
+            libc::SECCOMP_RET_ALLOW => false,
+            other => panic!("action {other:#x}"),
+        }
+    }
+
+    #[test]
+    fn the_program_decides_as_the_table_says() {
+        for filter in LEVELS {
+            for table in TABLES {
+                for (nr, _, kind) in table.calls {
+                    for flags in [0_u64, 1, 2, 4, 0x20, 0x42, 0x802, 0x1000, 0x7704, 0x4008_7703, 1033, u64::MAX] {
+                        let args = [flags; 6];
+                        let test = filter.test(*kind);
+                        let want = test.is_some_and(|test| flags as u32 & test.mask == test.value);
+                        assert_eq!(notified(filter, table.arch, *nr, args), want, "{filter:?} {kind:?} {flags:#x}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_ioctl_of_the_device_is_notified_and_no_other() {
+        for filter in LEVELS {
+            for (arch, nr) in [(X86_64, 16), (I386, 54), (AARCH64, 29)] {
+                for cmd in [0x4100_7701_u64, 0x8100_7702, 0x7704, 0xffff_ffff_8100_7702, 0x0077_0477_770a] {
+                    assert!(notified(filter, arch, nr, [3, cmd, 0, 0, 0, 0]), "{cmd:#x}");
+                }
+                for cmd in [0x5401_u64, 0x7877, 0x77_0000, 0x7701_0000_5401] {
+                    assert!(!notified(filter, arch, nr, [3, cmd, 0, 0, 0, 0]), "{cmd:#x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_passes() {
+        for filter in LEVELS {
+            for nr in [0, 1, 3, 39, 60, 231] {
+                assert!(!notified(filter, X86_64, nr, [0x7704; 6]), "call {nr}");
+            }
+            assert!(!notified(filter, X86_64, X32 | 16, [3, 0x7704, 0, 0, 0, 0]), "x32");
+            assert!(!notified(filter, 0x1234_5678, 16, [3, 0x7704, 0, 0, 0, 0]), "an unknown architecture");
+            let library = u64::from(MAP_DENYWRITE) | libc::MAP_PRIVATE as u64;
+            assert!(!notified(filter, X86_64, 9, [0, 4096, 1, library, 3, 0]), "a library's mapping");
+            assert!(!notified(filter, X86_64, 9, [0, 4096, 3, 0x22, u64::MAX, 0]), "anonymous memory");
+        }
+    }
+
+    #[test]
+    fn with_a_node_only_opens_for_reading_and_writing_are_notified() {
+        let present = Filter { fidelity: Fidelity::Full, node: NodeLookup::Present };
+        let read_only = [CWD, 0, 0, 0, 0, 0];
+        let read_write = [CWD, 0, libc::O_RDWR as u64 | libc::O_CLOEXEC as u64, 0, 0, 0];
+        assert!(!notified(present, X86_64, 257, read_only));
+        assert!(notified(present, X86_64, 257, read_write));
+        assert!(notified(Filter { node: NodeLookup::Absent, ..present }, X86_64, 257, read_only));
+    }
+
+    const CWD: u64 = crate::seccomp::syscalls::CWD as u32 as u64;
+}

@@ -1,0 +1,82 @@
+//! Housekeeping thread: replaces a blocked request loop, purges under memory pressure, refills the
+//! memfd pool, sleeps when idle.
+//!
+//! A caller decides how long a read of its memory takes (userfaultfd, FUSE). A loop that has not
+//! returned from one request after [`PATIENCE`] is therefore replaced: it finishes that request,
+//! whenever that is, and ends. So a caller blocks only itself.
+
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::supervisor::Supervisor;
+use crate::supervisor::pressure::{Pressure, Supply, share_of};
+
+/// How long one request may take before another loop takes over: at least this long, at most twice
+/// as long.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// How often available memory is read while it is scarce and pages can be purged.
+const CLOSELY: Duration = Duration::from_millis(20);
+/// Ticks of [`PATIENCE`] without a request after which caches are dropped.
+const QUIET: u32 = 4;
+
+impl Supervisor {
+    /// Runs until the supervisor ends.
+    pub(crate) fn housekeep<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
+        let pressure = Pressure::watch();
+        let (mut seen, mut quiet) = (self.takeover().epoch(), 0);
+        let (mut supply, mut last_tick) = (Supply::Plenty, Instant::now());
+        while !self.has_ended() {
+            let mut polled = vec![PollFd::from_borrowed_fd(self.activity(), PollFlags::IN)];
+            polled.extend(pressure.trigger().map(|trigger| PollFd::from_borrowed_fd(trigger, PollFlags::PRI)));
+            let rests = !self.trace_sink().tell_losses() && quiet >= QUIET && self.rest(seen);
+            if rests {
+                polled.push(PollFd::from_borrowed_fd(self.inode_events(), PollFlags::IN));
+            }
+            let wait = if supply == Supply::Plenty { PATIENCE } else { CLOSELY };
+            let wait = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
+            let _ = poll(&mut polled, if rests { None } else { Some(&wait) });
+            self.wake_up();
+            if let Some(pool) = self.pool() {
+                pool.fill();
+            }
+            // Time asleep does not count.
+            let ticked = !rests && last_tick.elapsed() >= PATIENCE;
+            if ticked || rests {
+                last_tick = Instant::now();
+            }
+            let told = pressure.trigger().is_some() && polled[1].revents().contains(PollFlags::PRI);
+            supply = self.relieve(told);
+            let epoch = self.takeover().epoch();
+            if epoch != seen {
+                (seen, quiet) = (epoch, 0);
+            } else if ticked && self.takeover().replace_if_stuck(epoch) {
+                tracing::debug!("a request is stuck: another loop takes over");
+                scope.spawn(|| self.serve_turn());
+            } else if ticked && epoch.is_multiple_of(2) {
+                quiet += 1;
+            }
+        }
+    }
+
+    /// Reaps regions, and purges if memory is short or the kernel has `told` of pressure. Returns
+    /// the supply that was found, which decides how soon to look again.
+    fn relieve(&self, told: bool) -> Supply {
+        let purgeable = self.tenant().purgeable();
+        if purgeable == 0 {
+            return Supply::Plenty;
+        }
+        let supply = Supply::now();
+        if told || supply == Supply::Short {
+            let purged = self.tenant().purge(share_of(purgeable));
+            tracing::debug!(purged, "purged pages under memory pressure");
+            // The rest cannot be purged (sealed, or without a descriptor): looking closely would
+            // only cost.
+            if purged == 0 {
+                return Supply::Plenty;
+            }
+        }
+        supply
+    }
+}

@@ -1,0 +1,419 @@
+//! The request loop: takes requests from a tenant's channels, has them decided, and answers them.
+//!
+//! A request takes three steps. The loop reads once what the request points to in the caller's
+//! memory; the tenant decides, under its lock, on what was read; the loop writes the result into
+//! the caller's memory and sends the answer. The lock is never held while a caller's memory is
+//! touched, because that can block for as long as the caller likes (userfaultfd, FUSE).
+
+mod housekeeping;
+mod observe;
+mod pressure;
+mod takeover;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::OFlags;
+use rustix::io::{Errno, Result};
+
+use ashmem_core::abi::{self, Caller};
+
+use self::takeover::Takeover;
+use crate::emulation::Tenant;
+use crate::emulation::argument::Argument;
+use crate::emulation::outcome::Outcome;
+use crate::notification::{Answer, Channel, ReceiveError, Request};
+use crate::regions::memfd_pool::MemfdPool;
+use crate::seccomp::syscalls::{Call, Mmap};
+use crate::sys::lock;
+use crate::target_thread::Target;
+use crate::target_thread::inject_mmap;
+use ashmem_trace_wire::pipe::RecordWriter;
+
+use crate::trace::{self, TraceSink};
+
+/// Longest path that is read. The device's own is less than a quarter of it.
+const PATH_LIMIT: usize = 256;
+const F_ADD_SEALS: u32 = libc::F_ADD_SEALS as u32;
+const F_GET_SEALS: u32 = libc::F_GET_SEALS as u32;
+
+/// One tenant's supervisor.
+pub struct Supervisor {
+    tenant: Mutex<Tenant>,
+    channels: Mutex<Vec<Arc<dyn Channel>>>,
+    /// No channel is added after the present ones.
+    complete: AtomicBool,
+    inode_events: OwnedFd,
+    wake: OwnedFd,
+    takeover: Takeover,
+    /// Signalled when a request arrives while housekeeping sleeps, and when the loop ends.
+    activity: OwnedFd,
+    resting: AtomicBool,
+    ended: Mutex<Option<Result<()>>>,
+    /// Where answers are traced.
+    trace_sink: Arc<TraceSink>,
+    /// Memfds for future opens; housekeeping fills it.
+    pool: Option<Arc<MemfdPool>>,
+}
+
+impl Supervisor {
+    /// A supervisor without channels.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub fn new(mut tenant: Tenant) -> Result<Self> {
+        let trace_sink = Arc::clone(tenant.table().trace_sink());
+        let inode_events = tenant.table().as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
+        Ok(Self {
+            tenant: Mutex::new(tenant),
+            channels: Mutex::default(),
+            complete: AtomicBool::new(false),
+            inode_events,
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            takeover: Takeover::default(),
+            activity: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            resting: AtomicBool::new(false),
+            ended: Mutex::new(None),
+            trace_sink,
+            pool: None,
+        })
+    }
+
+    /// A supervisor with a pool of memfds: under many opens it holds some descriptors more.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE.
+    pub(crate) fn with_pool(mut tenant: Tenant) -> Result<Self> {
+        let pool = tenant.table().enable_pool()?;
+        Ok(Self { pool: Some(pool), ..Self::new(tenant)? })
+    }
+
+    /// Adds a channel of the same tenant; [`Supervisor::run`] serves it at once.
+    pub fn add(&self, channel: Arc<dyn Channel>) {
+        lock(&self.channels).push(channel);
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// Adds the last channel: none is added after it.
+    pub fn add_last(&self, channel: Arc<dyn Channel>) {
+        self.complete.store(true, Ordering::Relaxed);
+        self.add(channel);
+    }
+
+    /// Traces each answer about a region into this pipe from now on.
+    pub fn trace(&self, pipe: RecordWriter) {
+        self.trace_sink.attach(pipe);
+    }
+
+    /// Whether no channel is left.
+    pub fn is_idle(&self) -> bool {
+        lock(&self.channels).is_empty()
+    }
+
+    /// The tenant, locked.
+    pub fn tenant(&self) -> MutexGuard<'_, Tenant> {
+        lock(&self.tenant)
+    }
+
+    /// Serves until the last channel has hung up.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn run(&self) -> Result<()> {
+        *lock(&self.ended) = None;
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.housekeep(scope));
+            self.serve_turn();
+        });
+        lock(&self.ended).take().unwrap_or(Ok(()))
+    }
+
+    pub(crate) fn takeover(&self) -> &Takeover {
+        &self.takeover
+    }
+
+    pub(crate) fn activity(&self) -> BorrowedFd<'_> {
+        self.activity.as_fd()
+    }
+
+    pub(crate) fn inode_events(&self) -> BorrowedFd<'_> {
+        self.inode_events.as_fd()
+    }
+
+    pub(crate) fn pool(&self) -> Option<&MemfdPool> {
+        self.pool.as_deref()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.ended).is_some()
+    }
+
+    fn wake_housekeeping(&self) {
+        let _ = rustix::io::write(&self.activity, &1_u64.to_ne_bytes());
+    }
+
+    /// Drops caches. Returns whether housekeeping may sleep until something happens: while pages
+    /// can be purged it continues to watch memory. `epoch` is the last one that it saw.
+    pub(crate) fn rest(&self, epoch: u64) -> bool {
+        if let Some(pool) = &self.pool {
+            pool.clear();
+        }
+        let purgeable = {
+            let mut tenant = self.tenant();
+            tenant.threads().clear();
+            tenant.purgeable()
+        };
+        self.resting.store(purgeable == 0, Ordering::SeqCst);
+        // A request that arrived meanwhile may not have seen it.
+        purgeable == 0 && self.takeover.epoch() == epoch
+    }
+
+    /// Where answers are traced.
+    pub(crate) fn trace_sink(&self) -> &TraceSink {
+        &self.trace_sink
+    }
+
+    pub(crate) fn wake_up(&self) {
+        let _ = rustix::io::read(&self.activity, &mut [0; 8]);
+        self.resting.store(false, Ordering::SeqCst);
+    }
+
+    /// Serves until another loop takes over or no channel is left.
+    pub(crate) fn serve_turn(&self) {
+        loop {
+            let channels = lock(&self.channels).clone();
+            let served = match channels.as_slice() {
+                [] => Err(None),
+                [channel] if self.complete.load(Ordering::Relaxed) && channel.waits() => Ok(self.serve_only(channel)),
+                channels => self.serve(channels).map_err(Some),
+            };
+            match served {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    *lock(&self.ended) = Some(error.map_or(Ok(()), Err));
+                    return self.wake_housekeeping();
+                }
+            }
+        }
+    }
+
+    /// Serves these channels until one hangs up or another is added. Returns whether this loop
+    /// continues to serve.
+    fn serve(&self, channels: &[Arc<dyn Channel>]) -> Result<bool> {
+        let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
+        polled.extend(channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)));
+        loop {
+            match poll(&mut polled, None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error),
+            }
+            if !polled[0].revents().is_empty() {
+                let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+                return Ok(true);
+            }
+            for (channel, polled) in channels.iter().zip(&polled[1..]) {
+                let events = polled.revents();
+                if events.contains(PollFlags::IN) {
+                    match channel.receive() {
+                        Ok(Some(request)) => {
+                            if !self.take(channel, request) {
+                                return Ok(false);
+                            }
+                        }
+                        Ok(None) => {}
+                        Err(error) => return Ok(self.drop_channel(channel, &error)),
+                    }
+                } else if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+                    return Ok(self.drop_channel(channel, &ReceiveError::HungUp));
+                }
+            }
+        }
+    }
+
+    /// Serves the only channel there will be, which waits for its requests itself, until it hangs
+    /// up. Returns whether this loop continues to serve.
+    fn serve_only(&self, channel: &Arc<dyn Channel>) -> bool {
+        loop {
+            match channel.receive() {
+                Ok(Some(request)) => {
+                    if !self.take(channel, request) {
+                        return false;
+                    }
+                }
+                Ok(None) if has_hung_up(channel.as_fd()) => return self.drop_channel(channel, &ReceiveError::HungUp),
+                Ok(None) => {}
+                Err(error) => return self.drop_channel(channel, &error),
+            }
+        }
+    }
+
+    /// Answers a request. Returns whether this loop continues to serve.
+    fn take(&self, channel: &Arc<dyn Channel>, request: Request) -> bool {
+        self.takeover.run(|| {
+            if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
+                self.wake_housekeeping();
+            }
+            self.handle(channel.as_ref(), request);
+            if self.pool.as_ref().is_some_and(|pool| pool.refill_wanted()) {
+                self.wake_housekeeping();
+            }
+        })
+    }
+
+    fn drop_channel(&self, gone: &Arc<dyn Channel>, why: &ReceiveError) -> bool {
+        tracing::debug!(%why, "a channel is closed");
+        lock(&self.channels).retain(|channel| !Arc::ptr_eq(channel, gone));
+        true
+    }
+
+    /// Answers one request.
+    pub fn handle(&self, channel: &dyn Channel, request: Request) {
+        let target = Target::new(channel, request.id, request.tid);
+        let trace_sink = self.trace_sink.is_on().then(|| (&self.trace_sink, trace::now()));
+        let outcome = self.decide(&target, &request);
+        // The caller still waits, so its memory and its descriptors are unchanged.
+        let told = trace_sink.and_then(|(trace_sink, began)| {
+            Some((trace_sink, observe::observe(trace_sink, &mut self.tenant(), &target, &request, &outcome, began)?))
+        });
+        let mut faulted = false;
+        tracing::trace!(?request, ?outcome);
+        let sent = match outcome {
+            Outcome::Answer(answer) => channel.answer(request.id, answer),
+            Outcome::Write { address, bytes } => {
+                let answer = match target.write(address, &bytes) {
+                    Ok(()) => Answer::Value(0),
+                    Err(_) => Answer::Errno(Errno::FAULT),
+                };
+                faulted = answer != Answer::Value(0);
+                channel.answer(request.id, answer)
+            }
+            Outcome::MapAnonymous(call) => inject_mmap::map_anonymous(channel, &request, call),
+            Outcome::Open { fd, close_on_exec, key } => {
+                channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
+                    Errno::NOENT => {
+                        self.tenant().table().pending_opens.leave(request.tid, key);
+                        Err(error)
+                    }
+                    // The caller's table is full, or its limit reached.
+                    error => channel.answer(request.id, Answer::Errno(error)),
+                })
+            }
+        };
+        if let Some((trace_sink, record)) = told {
+            trace_sink.answered(record, faulted);
+        }
+        // ENOENT: the caller was killed, or a signal interrupted the call, which it makes again.
+        if let Err(error) = sent
+            && error != Errno::NOENT
+        {
+            tracing::warn!(%error, ?request, "the kernel refused an answer");
+        }
+    }
+
+    fn decide(&self, target: &Target<'_>, request: &Request) -> Outcome {
+        let Some((call, caller)) = Call::decode(request.arch, request.nr, &request.args) else {
+            return Outcome::CONTINUE;
+        };
+        match call {
+            Call::Open { dir, path, flags } => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
+            Call::OpenAt2 { dir, path, how, size } => self.open_by_structure(target, dir, path, how, size),
+            Call::Ioctl { fd, cmd, arg } => self.ioctl(target, caller, fd, cmd, arg),
+            Call::Mmap(call) => self.tenant().mmap(target, call),
+            Call::OldMmap(address) => {
+                let mut bytes = [0; 24];
+                if target.read(address, &mut bytes).is_err() {
+                    return Outcome::CONTINUE;
+                }
+                let mut words = [0; 6];
+                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    *word = u32::from_ne_bytes(*bytes);
+                }
+                self.tenant().mmap(target, Mmap::from_words(words))
+            }
+            Call::Fstat { fd, buffer, layout } => {
+                let mut tenant = self.tenant();
+                if tenant.is_region(target, fd) { tenant.stat(buffer, layout) } else { Outcome::CONTINUE }
+            }
+            Call::Stat { dir, path, buffer, flags, layout } => match self.names_device(target, dir, path, flags) {
+                true => self.tenant().stat(buffer, layout),
+                false => Outcome::CONTINUE,
+            },
+            Call::Statx { dir, path, buffer, flags } => match self.names_device(target, dir, path, flags) {
+                true => self.tenant().statx(buffer),
+                false => Outcome::CONTINUE,
+            },
+            Call::Access { dir, path, mode, flags } => match self.names_device(target, dir, path, flags) {
+                true => self.tenant().access(mode),
+                false => Outcome::CONTINUE,
+            },
+            Call::Truncate(fd) | Call::Sync(fd) => self.tenant().refuse(target, &[fd], Errno::INVAL),
+            Call::Allocate(fd) => self.tenant().refuse(target, &[fd], Errno::NODEV),
+            Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => self.tenant().refuse(target, &[fd], Errno::INVAL),
+            Call::Fcntl { .. } => Outcome::CONTINUE,
+            Call::Transfer { from, to } => self.tenant().refuse(target, &[from, to], Errno::INVAL),
+            Call::Remap { address, len } => self.tenant().remap(target, address, len),
+            Call::Protect { address, len, .. } => self.tenant().protect(target, address, len),
+        }
+    }
+
+    /// Whether a call with a path means the device: by the path where no node lies there, or by the
+    /// descriptor where the path is empty.
+    fn names_device(&self, target: &Target<'_>, dir: i32, path: u64, flags: u32) -> bool {
+        let by_descriptor = flags & libc::AT_EMPTY_PATH as u32 != 0 && self.tenant().is_region(target, dir);
+        let by_path = !self.tenant().device.has_node();
+        if !by_descriptor && !by_path {
+            return false;
+        }
+        // With AT_EMPTY_PATH kernels from 6.11 on take no path at all for an empty one.
+        let read = if path == 0 { Ok(Vec::new()) } else { target.read_string(path, PATH_LIMIT) };
+        match read {
+            Ok(path) if path.is_empty() => by_descriptor,
+            Ok(path) => by_path && path.len() < PATH_LIMIT && self.tenant().device.is_at(target.tid(), dir, &path),
+            Err(_) => false,
+        }
+    }
+
+    fn open(&self, target: &Target<'_>, dir: i32, path: u64, flags: OFlags) -> Outcome {
+        match target.read_string(path, PATH_LIMIT) {
+            Ok(path) if path.len() < PATH_LIMIT => self.tenant().open(target, dir, &path, flags),
+            _ => Outcome::CONTINUE,
+        }
+    }
+
+    fn open_by_structure(&self, target: &Target<'_>, dir: i32, path: u64, how: u64, size: u64) -> Outcome {
+        /// `struct open_how`: flags, mode, resolve.
+        const SIZE: usize = 24;
+        let mut bytes = [0; SIZE];
+        // A structure of another size, or one with RESOLVE_*, is left to the kernel: its open ends
+        // at the node.
+        if size != SIZE as u64 || target.read(how, &mut bytes).is_err() || bytes[8..] != [0; 16] {
+            return Outcome::CONTINUE;
+        }
+        let flags = bytes.first_chunk().map_or(0, |flags| u64::from_ne_bytes(*flags));
+        match u32::try_from(flags) {
+            Ok(flags) => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
+            Err(_) => Outcome::CONTINUE,
+        }
+    }
+
+    fn ioctl(&self, target: &Target<'_>, caller: Caller, fd: i32, cmd: u32, arg: u64) -> Outcome {
+        let request = abi::Request::decode(caller, cmd, arg);
+        let argument = Argument::of(request, target);
+        self.tenant().ioctl(target, fd, request, argument)
+    }
+}
+
+/// Whether no request can come from a channel any more.
+fn has_hung_up(channel: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(channel, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    poll(&mut polled, Some(&now)).is_ok() && {
+        let events = polled[0].revents();
+        events.intersects(gone) && !events.contains(PollFlags::IN)
+    }
+}

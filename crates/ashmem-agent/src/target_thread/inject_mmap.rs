@@ -1,0 +1,187 @@
+//! inject_mmap: makes a thread call mmap in place of the call that it made.
+//!
+//! A private mapping of a region shows zeros, whatever the region holds (MMAP-12). The kernel's own
+//! mmap of a memfd shows the content, an answer cannot create a mapping, and the arguments of a
+//! continued call cannot be changed. So the supervisor stops the caller with ptrace as it leaves
+//! the refused call, has it make the same mmap once more with anonymous memory, and lets it
+//! continue with that result.
+//!
+//! Only such mappings need this; they are rare. If the caller cannot be traced (a debugger has it,
+//! or the architecture is not supported), the kernel maps the memfd privately, which is correct
+//! while the region is empty.
+
+use rustix::io::{Errno, Result};
+
+use crate::notification::{Answer, Channel, Request};
+use crate::seccomp::syscalls::Mmap;
+
+/// Answers an mmap with private anonymous memory.
+///
+/// # Errors
+/// Those of [`Channel::answer`].
+pub(crate) fn map_anonymous(channel: &dyn Channel, request: &Request, call: Mmap) -> Result<()> {
+    match processor::Stopped::begin(request.tid) {
+        Ok(mut caller) => {
+            // The result if the second call is not made.
+            channel.answer(request.id, Answer::Errno(Errno::NOMEM))?;
+            if let Err(error) = caller.call_anonymous(request.arch, call) {
+                tracing::warn!(%error, tid = request.tid, "making a private mapping failed: the caller got ENOMEM");
+            }
+            Ok(())
+        }
+        Err(error) => {
+            tracing::debug!(%error, tid = request.tid, "the caller cannot be traced: its private mapping shows the region's content");
+            channel.answer(request.id, Answer::Continue)
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod processor {
+    use rustix::io::{Errno, Result};
+
+    use crate::seccomp::syscalls::{I386, Mmap};
+    use crate::sys::check;
+
+    const SET_OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD;
+    const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
+    /// `syscall` and `int 0x80` alike. The C library's `sysenter` on 32 bits returns behind an `int
+    /// 0x80`.
+    const INSTRUCTION: u64 = 2;
+    const MAP_PRIVATE: u64 = libc::MAP_PRIVATE as u64;
+    const MAP_ANONYMOUS: u64 = libc::MAP_ANONYMOUS as u64;
+    const KEPT: u64 = (libc::MAP_FIXED
+        | libc::MAP_FIXED_NOREPLACE
+        | libc::MAP_NORESERVE
+        | libc::MAP_POPULATE
+        | libc::MAP_LOCKED
+        | libc::MAP_STACK
+        | libc::MAP_32BIT) as u64;
+    const MMAP: u64 = 9;
+    const MMAP2_I386: u64 = 192;
+
+    /// A thread that stops when it leaves its current call, and continues when this is dropped.
+    pub(super) struct Stopped {
+        tid: i32,
+    }
+
+    impl Stopped {
+        /// # Errors
+        /// EPERM: it may not be traced. ESRCH: it is gone.
+        pub(super) fn begin(tid: i32) -> Result<Self> {
+            ptrace(libc::PTRACE_SEIZE, tid, 0, SET_OPTIONS as usize)?;
+            let stopped = Self { tid };
+            ptrace(libc::PTRACE_INTERRUPT, tid, 0, 0)?;
+            Ok(stopped)
+        }
+
+        /// Makes the thread call mmap once more, without a descriptor.
+        pub(super) fn call_anonymous(&mut self, arch: u32, call: Mmap) -> Result<()> {
+            self.wait()?;
+            let mut mask = 0_u64;
+            self.signal_mask(libc::PTRACE_GETSIGMASK, &mut mask)?;
+            // A signal would be one more stop: it waits until the thread continues.
+            self.signal_mask(libc::PTRACE_SETSIGMASK, &mut { u64::MAX })?;
+            let result = self.call_once(arch, call);
+            self.signal_mask(libc::PTRACE_SETSIGMASK, &mut mask)?;
+            result
+        }
+
+        fn call_once(&self, arch: u32, call: Mmap) -> Result<()> {
+            let before = self.registers()?;
+            let mut registers = before;
+            registers.rip -= INSTRUCTION;
+            let Mmap { address, len, prot, flags, .. } = call;
+            let (prot, flags) = (prot.into(), u64::from(flags) & KEPT | MAP_PRIVATE | MAP_ANONYMOUS);
+            if arch == I386 {
+                registers.rax = MMAP2_I386;
+                (registers.rbx, registers.rcx, registers.rdx) = (address, len, prot);
+                (registers.rsi, registers.rdi, registers.rbp) = (flags, u64::from(u32::MAX), 0);
+            } else {
+                registers.rax = MMAP;
+                (registers.rdi, registers.rsi, registers.rdx) = (address, len, prot);
+                (registers.r10, registers.r8, registers.r9) = (flags, u64::MAX, 0);
+            }
+            // Not in a call any more: nothing to be restarted.
+            registers.orig_rax = u64::MAX;
+            self.set_registers(&registers)?;
+            for _entry_and_exit in 0..2 {
+                ptrace(libc::PTRACE_SYSCALL, self.tid, 0, 0)?;
+                while self.wait()? != SYSCALL_STOP {
+                    ptrace(libc::PTRACE_SYSCALL, self.tid, 0, 0)?;
+                }
+            }
+            let mut after = before;
+            after.rax = self.registers()?.rax;
+            after.orig_rax = u64::MAX;
+            self.set_registers(&after)
+        }
+
+        /// Waits for the next stop; the signal it shows.
+        fn wait(&self) -> Result<i32> {
+            let mut status = 0;
+            loop {
+                // SAFETY: the status is an integer of ours.
+                match check(unsafe { libc::waitpid(self.tid, &mut status, libc::__WALL) }) {
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error),
+                    Ok(_) if libc::WIFSTOPPED(status) => return Ok(libc::WSTOPSIG(status)),
+                    Ok(_) => return Err(Errno::SRCH),
+                }
+            }
+        }
+
+        fn registers(&self) -> Result<libc::user_regs_struct> {
+            // SAFETY: an all-zero structure is a valid one, which the call fills.
+            unsafe {
+                let mut registers: libc::user_regs_struct = std::mem::zeroed();
+                ptrace(libc::PTRACE_GETREGS, self.tid, 0, &raw mut registers as usize)?;
+                Ok(registers)
+            }
+        }
+
+        fn set_registers(&self, registers: &libc::user_regs_struct) -> Result<()> {
+            ptrace(libc::PTRACE_SETREGS, self.tid, 0, std::ptr::from_ref(registers) as usize)
+        }
+
+        fn signal_mask(&self, request: libc::c_uint, mask: &mut u64) -> Result<()> {
+            ptrace(request, self.tid, size_of::<u64>(), std::ptr::from_mut(mask) as usize)
+        }
+    }
+
+    impl Drop for Stopped {
+        fn drop(&mut self) {
+            // PTRACE_DETACH needs a stopped thread; after an answer that it did not get the thread
+            // runs.
+            if ptrace(libc::PTRACE_DETACH, self.tid, 0, 0) == Err(Errno::SRCH) && self.wait().is_ok() {
+                let _ = ptrace(libc::PTRACE_DETACH, self.tid, 0, 0);
+            }
+        }
+    }
+
+    fn ptrace(request: libc::c_uint, tid: i32, address: usize, data: usize) -> Result<()> {
+        // SAFETY: what `data` points to lives in the callers above and is as long as each request
+        // wants.
+        let got = unsafe { libc::ptrace(request, tid, address, data) };
+        check(got as i32).map(drop)
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod processor {
+    use rustix::io::{Errno, Result};
+
+    use crate::seccomp::syscalls::Mmap;
+
+    pub(super) enum Stopped {}
+
+    impl Stopped {
+        pub(super) fn begin(_tid: i32) -> Result<Self> {
+            Err(Errno::OPNOTSUPP)
+        }
+
+        pub(super) fn call_anonymous(&mut self, _arch: u32, _call: Mmap) -> Result<()> {
+            match *self {}
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The calling thread, accessed from outside: its memory, its descriptors, its rights.
+//!
+//! A thread is found by its number, which may belong to another thread by now: what was read is
+//! valid only if [`crate::notification::Channel::is_waiting`] holds afterwards. [`Target`] checks
+//! that where it matters.
+
+pub(crate) mod fd_budget;
+pub(crate) mod inject_mmap;
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use ashmem_proc::fdinfo;
+use ashmem_proc::status::ProcessStatus;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, Result};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
+
+use self::fd_budget::FdBudget;
+use crate::notification::{Channel, Injection};
+use crate::sys::last_errno;
+
+/// `PIDFD_THREAD`, from 6.9: a thread's own descriptor table, which may differ from its leader's.
+const PIDFD_THREAD: u32 = libc::PIDFD_THREAD;
+/// Handles that one tenant caches at most, one for each thread that called recently.
+const HANDLES: usize = 256;
+/// A page of the smallest size there is: memory is readable or not in units of at least this many
+/// bytes.
+const PAGE: u64 = 4096;
+
+/// Cached handles of the threads that called recently.
+#[derive(Default)]
+pub struct Threads {
+    handles: HashMap<i32, (OwnedFd, FdBudget)>,
+}
+
+impl Threads {
+    /// Drops every handle; each is only a cache.
+    pub fn clear(&mut self) {
+        self.handles.clear();
+    }
+
+    /// How many handles there are.
+    pub fn len(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.handles.is_empty()
+    }
+
+    /// A copy of a thread's descriptor. The number may have passed to another thread before the
+    /// handle was opened: `is_meant` is called afterwards, and returns whether it is still the
+    /// intended thread.
+    ///
+    /// # Errors
+    /// EBADF: it has none of this number. EPERM: it may not be looked at. ESRCH: it is gone.
+    pub fn descriptor(&mut self, tid: i32, fd: RawFd, is_meant: impl FnOnce() -> bool) -> Result<OwnedFd> {
+        if let Some((handle, _)) = self.handles.get(&tid) {
+            match rustix::process::pidfd_getfd(handle, fd, PidfdGetfdFlags::empty()) {
+                // The thread of that handle is gone; another may bear its number now.
+                Err(Errno::SRCH) => drop(self.handles.remove(&tid)),
+                other => return other,
+            }
+        }
+        let Handle { handle, is_exact } = Handle::open(tid)?;
+        let copied = rustix::process::pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty());
+        let is_refused = matches!(copied, Err(Errno::PERM | Errno::NOSYS));
+        let descriptor = if is_refused { open_alike(tid, fd) } else { copied };
+        if !is_meant() {
+            return Err(Errno::SRCH);
+        }
+        if is_exact && !is_refused {
+            if self.handles.len() >= HANDLES {
+                self.handles.clear();
+            }
+            if let Some(budget) = FdBudget::take() {
+                self.handles.insert(tid, (handle, budget));
+            }
+        }
+        descriptor
+    }
+}
+
+struct Handle {
+    handle: OwnedFd,
+    /// It refers to this thread, not only to its process: no later thread with this number can be
+    /// mistaken for it.
+    is_exact: bool,
+}
+
+impl Handle {
+    fn open(tid: i32) -> Result<Self> {
+        let pid = Pid::from_raw(tid).ok_or(Errno::SRCH)?;
+        match rustix::process::pidfd_open(pid, PidfdFlags::from_bits_retain(PIDFD_THREAD)) {
+            Err(Errno::INVAL) => {
+                let leader = leader(tid)?;
+                let pid = Pid::from_raw(leader).ok_or(Errno::SRCH)?;
+                let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+                Ok(Self { handle, is_exact: leader == tid })
+            }
+            other => other.map(|handle| Self { handle, is_exact: true }),
+        }
+    }
+}
+
+/// A descriptor of the same file, where a sandbox around the supervisor forbids pidfd_getfd, as
+/// Docker's default profile does. A file is reopened only where that has no side effect: memfds and
+/// the null device, in the mode of the thread's descriptor. Others are opened with O_PATH, to
+/// inspect only.
+fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
+    let looking = rustix::fs::open(format!("/proc/{tid}/fd/{fd}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| if error == Errno::NOENT { Errno::BADF } else { error })?;
+    let flags = status_flags(tid, fd)?;
+    let is_null = rustix::fs::fstat(&looking)?.st_rdev == rustix::fs::makedev(1, 3);
+    if flags.contains(OFlags::PATH) || !is_null && !link_of(&looking)?.starts_with(b"/memfd:") {
+        return Ok(looking);
+    }
+    // Through our own descriptor: the thread's number may refer to another thread by now.
+    let kept = flags & (OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK);
+    rustix::fs::open(format!("/proc/self/fd/{}", looking.as_raw_fd()), kept | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// A calling thread, while its call waits.
+pub struct Target<'a> {
+    channel: &'a dyn Channel,
+    id: u64,
+    tid: i32,
+}
+
+impl<'a> Target<'a> {
+    /// The caller of a request.
+    pub fn new(channel: &'a dyn Channel, id: u64, tid: i32) -> Self {
+        Self { channel, id, tid }
+    }
+
+    /// Its request.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its number.
+    pub fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// Whether it still waits for its answer.
+    pub fn is_waiting(&self) -> bool {
+        self.channel.is_waiting(self.id)
+    }
+
+    /// Puts a descriptor into the caller.
+    ///
+    /// # Errors
+    /// Those of [`Channel::inject`].
+    pub fn inject(&self, injection: Injection<'_>) -> Result<RawFd> {
+        self.channel.inject(self.id, injection)
+    }
+
+    /// Reads memory, all or nothing.
+    ///
+    /// # Errors
+    /// EFAULT: not readable. EPERM: it may not be looked at. ESRCH: the caller is gone.
+    pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<()> {
+        let want = buffer.len();
+        let got = self.read_some(address, buffer, |_| false)?;
+        if got == want { Ok(()) } else { Err(Errno::FAULT) }
+    }
+
+    /// Reads a string without its NUL, at most `limit` bytes. Memory behind the NUL is not touched,
+    /// so a string may end just before unmapped memory (NAME-05).
+    ///
+    /// # Errors
+    /// Those of [`Target::read`].
+    pub fn read_string(&self, address: u64, limit: usize) -> Result<Vec<u8>> {
+        let mut string = vec![0; limit];
+        let got = self.read_some(address, &mut string, |read| read.contains(&0))?;
+        match string[..got].iter().position(|byte| *byte == 0) {
+            Some(end) => string.truncate(end),
+            None if got < limit => return Err(Errno::FAULT),
+            None => {}
+        }
+        Ok(string)
+    }
+
+    /// Writes to memory that the caller itself could write.
+    ///
+    /// # Errors
+    /// EFAULT: not writable. Others as for [`Target::read`].
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<()> {
+        if !self.channel.is_waiting(self.id) {
+            return Err(Errno::SRCH);
+        }
+        let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let remote = libc::iovec { iov_base: address as *mut _, iov_len: bytes.len() };
+        // SAFETY: the local vector is only read; the remote one is the other process's matter.
+        let got = unsafe { libc::process_vm_writev(self.tid, &local, 1, &remote, 1, 0) };
+        match usize::try_from(got) {
+            Ok(got) if got == bytes.len() => Ok(()),
+            Ok(_) => Err(Errno::FAULT),
+            Err(_) => Err(last_errno()),
+        }
+    }
+
+    /// Reads until `enough`, or up to the first page that cannot be read. It makes one call for
+    /// each page: in a vector of several the kernel may fail as a whole for the last byte.
+    fn read_some(&self, address: u64, buffer: &mut [u8], enough: impl Fn(&[u8]) -> bool) -> Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = address.checked_add(done as u64).ok_or(Errno::FAULT)?;
+            let room = (PAGE - at % PAGE).min((buffer.len() - done) as u64) as usize;
+            match read_memory(self.tid, at, &mut buffer[done..done + room]) {
+                Ok(got) if got == room => done += room,
+                Ok(_) => break,
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error),
+            }
+            if enough(&buffer[..done]) {
+                break;
+            }
+        }
+        if self.channel.is_waiting(self.id) { Ok(done) } else { Err(Errno::SRCH) }
+    }
+}
+
+/// process_vm_readv(2): reads a thread's memory into this buffer; returns how many bytes were read.
+pub(crate) fn read_memory(tid: i32, address: u64, buffer: &mut [u8]) -> Result<usize> {
+    let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let remote = libc::iovec { iov_base: address as *mut _, iov_len: buffer.len() };
+    // SAFETY: the local vector is the buffer.
+    let got = unsafe { libc::process_vm_readv(tid, &local, 1, &remote, 1, 0) };
+    usize::try_from(got).map_err(|_| last_errno())
+}
+
+/// The number of a thread's process.
+fn leader(tid: i32) -> Result<i32> {
+    ProcessStatus::read(tid).and_then(|status| status.process()).ok_or(Errno::SRCH)
+}
+
+/// Whether a thread has CAP_SYS_ADMIN in the initial user namespace (PURGE-01).
+pub fn is_host_administrator(tid: i32) -> bool {
+    /// `PROC_USER_INIT_INO`: fixed in the kernel's ABI.
+    const INITIAL_NAMESPACE: u64 = 0xefff_fffd;
+    const CAP_SYS_ADMIN: u32 = 21;
+    let initial =
+        rustix::fs::stat(format!("/proc/{tid}/ns/user")).is_ok_and(|namespace| namespace.st_ino == INITIAL_NAMESPACE);
+    let effective = || ProcessStatus::read(tid).and_then(|status| status.capabilities());
+    initial && effective().is_some_and(|caps| caps >> CAP_SYS_ADMIN & 1 == 1)
+}
+
+/// Whether a thread runs under the READ_IMPLIES_EXEC personality (PROT-07).
+pub fn read_implies_exec(tid: i32) -> bool {
+    const READ_IMPLIES_EXEC: u64 = 0x0040_0000;
+    std::fs::read(format!("/proc/{tid}/personality"))
+        .ok()
+        .and_then(|text| ashmem_proc::hexadecimal(&text))
+        .is_some_and(|personality| personality & READ_IMPLIES_EXEC != 0)
+}
+
+/// Whether one of a thread's descriptors closes on exec.
+///
+/// # Errors
+/// ESRCH where that cannot be seen.
+pub fn closes_on_exec(tid: i32, fd: RawFd) -> Result<bool> {
+    Ok(status_flags(tid, fd)?.contains(OFlags::CLOEXEC))
+}
+
+/// The flags of one of a thread's descriptors, O_CLOEXEC among them.
+fn status_flags(tid: i32, fd: RawFd) -> Result<OFlags> {
+    let path = format!("/proc/{tid}/fdinfo/{fd}");
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|_| Errno::SRCH)?;
+    let mut bytes = [0; 128];
+    let got = rustix::io::read(file, &mut bytes)?;
+    fdinfo::flags(&bytes[..got]).map(OFlags::from_bits_retain).ok_or(Errno::SRCH)
+}
+
+/// readlink(2) of one of this process's own descriptors.
+pub(crate) fn link_of(fd: impl AsFd) -> Result<Vec<u8>> {
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    Ok(rustix::fs::readlink(path, Vec::new())?.into_bytes())
+}

@@ -1,0 +1,56 @@
+//! `ashmem cdi`: the device for docker, podman, containerd and CRI-O.
+
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use spec::Spec;
+
+/// Print or write the CDI specification: --device android.dev/ashmem=all
+///
+/// Container engines that know CDI (Container Device Interface) then give a container both names of
+/// the device, /dev/ashmem and /dev/ashmem<boot_id>, without --privileged. The second name changes
+/// with each boot: write to /run/cdi, which a boot empties, and let ashmem-cdi.service do it anew,
+/// which udev starts whenever the module's device appears.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  sudo ashmem cdi --output /run/cdi/ashmem.json
+  podman run --device android.dev/ashmem=all …
+  docker run --device android.dev/ashmem=all …     # before 28.3: {\"features\": {\"cdi\": true}} in daemon.json
+  ctr run --device android.dev/ashmem=all …        # containerd 1.7: enable_cdi = true; 2.0 and newer: as it is
+
+Exit status: 0 if it was written, 1 if there is no device or it could not be.")]
+pub(crate) struct Arguments {
+    /// Write here instead of to standard output; replaced whole, its folder made if missing
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> ExitCode {
+        match self.write() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("ashmem: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn write(&self) -> Result<()> {
+        let spec = Spec::of_host()?;
+        match &self.output {
+            Some(path) => spec.write(path)?,
+            None => std::io::stdout().write_all(spec.to_json().as_bytes()).context("writing to standard output")?,
+        }
+        Ok(())
+    }
+}

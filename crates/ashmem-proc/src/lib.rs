@@ -1,0 +1,67 @@
+//! Files of `/proc`, read as bytes.
+//!
+//! No public crate does: a region's name may hold any byte, it stands in maps, smaps, links and
+//! fdinfo, and a reader that wants UTF-8 refuses the whole process that has one.
+//!
+//! - [`process`]: one process's directory, and what its small files say; [`status`]: its `status`;
+//! - [`maps`]: its mappings; [`fdinfo`]: its descriptors; [`mountinfo`]: its mounts;
+//! - [`system`]: what the whole system has.
+
+pub mod fdinfo;
+pub mod maps;
+pub mod mountinfo;
+pub mod process;
+pub mod status;
+pub mod system;
+
+/// The value of a key in a file of `key:<white space>value` lines.
+pub fn value_of<'a>(text: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    lines(text).find_map(|line| Some(line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?.trim_ascii()))
+}
+
+/// The lines of a text.
+pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n')
+}
+
+/// The words of a line.
+pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+}
+
+/// A decimal number.
+pub fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
+}
+
+/// A hexadecimal number.
+pub fn hexadecimal(text: &[u8]) -> Option<u64> {
+    u64::from_str_radix(std::str::from_utf8(text).ok()?.trim(), 16).ok()
+}
+
+/// Undoes `\ooo`, three octal digits, for the bytes that the writer of a file escapes in this way.
+pub fn unescape(written: &[u8], is_escaped: impl Fn(u8) -> bool) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(written.len());
+    let mut rest = written;
+    while let Some((first, others)) = rest.split_first() {
+        let byte = match rest {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
+                Some((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'))
+            }
+            _ => None,
+        };
+        let (byte, next) = match byte.filter(|byte| is_escaped(*byte)) {
+            Some(byte) => (byte, &rest[4..]),
+            None => (*first, others),
+        };
+        bytes.push(byte);
+        rest = next;
+    }
+    bytes
+}
+
+/// Undoes what the kernel does to a name in maps, and this project's module in fdinfo: a line feed
+/// stands there as `\012`.
+pub fn unescape_name(written: &[u8]) -> Vec<u8> {
+    unescape(written, |byte| byte == b'\n')
+}

@@ -1,0 +1,194 @@
+//! `/proc/PID`: one process's directory, held open so that every answer is of the same process, and
+//! what can be asked of a process by its number alone.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, Stat};
+use rustix::io::{Errno, Result};
+
+/// A process's directory. Once the process is gone, everything in it answers ESRCH or ENOENT, were
+/// its number given out again.
+#[derive(Debug)]
+pub struct ProcessDir(OwnedFd);
+
+/// The numbers of all processes.
+pub fn processes() -> Vec<i32> {
+    numbers_in("/proc")
+}
+
+/// The numbers of a process's threads.
+pub fn threads(pid: i32) -> Vec<i32> {
+    numbers_in(&format!("/proc/{pid}/task"))
+}
+
+/// The numbers of a thread's descriptors, the lowest first.
+pub fn descriptors(tid: i32) -> Vec<RawFd> {
+    let mut numbers = numbers_in(&format!("/proc/{tid}/fd"));
+    numbers.sort_unstable();
+    numbers
+}
+
+/// What one of a thread's descriptors refers to, as its link shows it.
+pub fn descriptor_link(tid: i32, number: RawFd) -> Option<Vec<u8>> {
+    Some(rustix::fs::readlink(format!("/proc/{tid}/fd/{number}"), Vec::new()).ok()?.into_bytes())
+}
+
+/// The status of what one of a thread's descriptors refers to.
+pub fn descriptor_stat(tid: i32, number: RawFd) -> Option<Stat> {
+    rustix::fs::stat(format!("/proc/{tid}/fd/{number}")).ok()
+}
+
+/// A process's name.
+pub fn name(pid: i32) -> Option<Vec<u8>> {
+    let mut name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    name.truncate(name.strip_suffix(b"\n").unwrap_or(&name).len());
+    Some(name)
+}
+
+/// A process's control groups, as its `cgroup` lists them.
+pub fn control_groups(pid: i32) -> Option<Vec<u8>> {
+    std::fs::read(format!("/proc/{pid}/cgroup")).ok()
+}
+
+/// The number of a process's parent.
+pub fn parent(pid: i32) -> Option<i32> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let name_end = text.iter().rposition(|byte| *byte == b')')?;
+    crate::words(&text[name_end + 1..]).nth(1).and_then(crate::number)
+}
+
+fn numbers_in(path: &str) -> Vec<i32> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Every process there is now: its number, and its directory's inode, by which a later process of
+/// that number is told apart.
+///
+/// # Errors
+/// There is no `/proc`.
+pub fn processes_with_inodes() -> Result<Vec<(i32, u64)>> {
+    let directory = rustix::fs::open("/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut found = Vec::new();
+    numbers(&directory, |number, inode| found.push((number, inode)))?;
+    Ok(found)
+}
+
+/// Every entry whose name is a number.
+fn numbers(directory: impl AsFd, mut each: impl FnMut(i32, u64)) -> Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); 8192];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        if let Some(number) = crate::number(entry.file_name().to_bytes()) {
+            each(number, entry.ino());
+        }
+    }
+    Ok(())
+}
+
+impl ProcessDir {
+    /// The directory of this process.
+    ///
+    /// # Errors
+    /// ENOENT: there is no such process.
+    pub fn open(pid: i32) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty()).map(Self)
+    }
+
+    /// A file's content. What is longer than a read comes in several, as big as `buffer`, which is
+    /// reused.
+    ///
+    /// # Errors
+    /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
+    pub fn read<'a>(&self, path: &str, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        const STEP: usize = 64 << 10;
+        let file = rustix::fs::openat(&self.0, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        buffer.clear();
+        loop {
+            buffer.reserve(STEP);
+            match rustix::io::read(&file, rustix::buffer::spare_capacity(buffer)) {
+                Ok(0) => return Ok(buffer),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What a link says.
+    ///
+    /// # Errors
+    /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
+    pub fn link(&self, path: &str, buffer: Vec<u8>) -> Result<Vec<u8>> {
+        rustix::fs::readlinkat(&self.0, path, buffer).map(std::ffi::CString::into_bytes)
+    }
+
+    /// The status of what a link leads to.
+    ///
+    /// # Errors
+    /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
+    pub fn stat(&self, path: &str) -> Result<Stat> {
+        rustix::fs::statat(&self.0, path, AtFlags::empty())
+    }
+
+    /// Opens what a link leads to.
+    ///
+    /// # Errors
+    /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
+    pub fn open_link(&self, path: &str) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        rustix::fs::openat(&self.0, path, flags, Mode::empty())
+    }
+
+    /// The numbers of the open descriptors.
+    ///
+    /// # Errors
+    /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
+    pub fn descriptors(&self) -> Result<Vec<i32>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(&self.0, "fd", flags, Mode::empty())?;
+        let mut found = Vec::new();
+        numbers(&directory, |number, _| found.push(number))?;
+        Ok(found)
+    }
+
+    /// Figures that change when descriptors or mappings come and go, mostly, and are cheap: the
+    /// number of descriptors (since Linux 6.2; 0 before) and the pages of address space.
+    ///
+    /// # Errors
+    /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
+    pub fn hint(&self, buffer: &mut Vec<u8>) -> Result<(u64, u64)> {
+        let descriptors = self.stat("fd")?.st_size as u64;
+        let size = self.read("statm", buffer)?.split(|byte| *byte == b' ').next().and_then(crate::number);
+        Ok((descriptors, size.unwrap_or(0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_found_with_all_that_is_asked_of_it() {
+        let pid = std::process::id() as i32;
+        let parent_pid = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+        assert!(processes().contains(&pid) && threads(pid).contains(&pid));
+        assert_eq!(parent(pid), parent_pid);
+        assert!(name(pid).is_some_and(|name| !name.is_empty() && !name.ends_with(b"\n")));
+        let (file, _) = rustix::pipe::pipe().expect("a pipe");
+        let number = std::os::fd::AsRawFd::as_raw_fd(&file);
+        assert!(descriptors(pid).contains(&number));
+        assert!(descriptor_link(pid, number).is_some_and(|link| link.starts_with(b"pipe:")));
+        let inode = rustix::fs::fstat(&file).expect("a status").st_ino;
+        assert_eq!(descriptor_stat(pid, number).map(|stat| stat.st_ino), Some(inode));
+    }
+
+    #[test]
+    fn of_a_process_that_is_not_there_nothing_is_known() {
+        assert_eq!((parent(i32::MAX), name(i32::MAX), control_groups(i32::MAX)), (None, None, None));
+        assert!(threads(i32::MAX).is_empty() && descriptors(i32::MAX).is_empty());
+    }
+}
