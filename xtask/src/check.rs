@@ -1,17 +1,20 @@
 //! `cargo xtask check`: what can be said about the sources without running them.
 
+mod columns;
 mod eager;
+mod licence_lines;
 
+use crate::docs::links;
 use crate::steps::{Account, Step, Verdict};
+use crate::workspace::tracked;
 use crate::{process, setup, workspace};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// Licences a dependency may have; of alternatives, one must be here.
+/// Licences a dependency may have; of alternatives, one must be here. deny.toml has the same list.
 const ALLOWED: &[&str] = &[
     "0BSD",
     "Apache-2.0",
@@ -26,16 +29,24 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Check format, lints, guards, documentation, licences, wording, the threat model's tests, setup's packages
+/// Check format, lints, guards, documentation, links, columns, licences, wording, the threat model, packages
 ///
 /// All checks run whatever became of the others; the last line counts them. Nothing is changed.
 #[derive(Debug, Args)]
-pub(crate) struct Check {}
+pub(crate) struct Check {
+    /// First write the SPDX line into each source file that has none
+    #[arg(long)]
+    write_licences: bool,
+}
 
 impl Check {
     /// Runs every check.
     pub(crate) fn run(self) -> ExitCode {
         let mut account = Account::default();
+        if self.write_licences {
+            let write = || Ok(Verdict::Passed(format!("{} files have a line more", licence_lines::write()?)));
+            account.in_turn([Step::new("write SPDX lines", write)]);
+        }
         account.in_turn(steps());
         account.close()
     }
@@ -55,7 +66,17 @@ pub(crate) fn steps() -> Vec<Step> {
                 &[("RUSTDOCFLAGS", "-D warnings")],
             )
         }),
+        Step::new("links", || {
+            let pages = links::pages()?;
+            Ok(verdict(&links::wrong(&pages)?, format!("{} pages", pages.len())))
+        }),
+        Step::new("columns", lines),
         Step::new("licences", licences),
+        Step::new("SPDX lines", || {
+            let (wrong, files) = licence_lines::wrong()?;
+            Ok(verdict(&wrong, format!("{files} files")))
+        }),
+        Step::new("cargo deny", deny),
         Step::new("wording", wording),
         Step::new("threat model", threats),
         Step::new("packages", setup::beside_cross_compiler),
@@ -68,13 +89,34 @@ fn guards() -> Result<Verdict> {
     Ok(verdict(&eager::guards(&sources)?, format!("{} files", sources.len())))
 }
 
+/// No line of prose or of Rust is longer than a reader's window is wide.
+fn lines() -> Result<Verdict> {
+    let (pages, sources) = (texts(&["*.md"])?, sources()?);
+    let mut wrong: Vec<_> = pages.iter().flat_map(|(file, text)| columns::prose(file, text)).collect();
+    wrong.extend(columns::rust(&sources)?);
+    Ok(verdict(&wrong, format!("{} pages, {} sources", pages.len(), sources.len())))
+}
+
+/// What deny.toml asks for, where cargo-deny is installed. Advisories are left out: their list is not part of the tree.
+fn deny() -> Result<Verdict> {
+    if process::capture(Command::new("cargo-deny").arg("--version")).is_err() {
+        return Ok(Verdict::Skipped("cargo-deny is not installed (`cargo install --locked cargo-deny`)".to_owned()));
+    }
+    cargo(&["deny", "--offline", "--workspace", "check", "bans", "licenses", "sources"], &[])
+}
+
 /// Every source in Rust: its path and its text.
 fn sources() -> Result<Vec<(String, String)>> {
+    texts(&["*.rs"])
+}
+
+/// The files that match: each one's path and text.
+fn texts(patterns: &[&str]) -> Result<Vec<(String, String)>> {
     let read = |file: String| {
         let text = fs::read_to_string(workspace::root().join(&file)).with_context(|| format!("reading {file}"))?;
         Ok((file, text))
     };
-    tracked(&["*.rs"])?.into_iter().map(read).collect()
+    tracked(patterns)?.into_iter().map(read).collect()
 }
 
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Verdict> {
@@ -216,22 +258,13 @@ fn is_foreign_text(file: &str) -> bool {
     file.contains("LICENSE") || file == "Cargo.lock"
 }
 
-/// The repository's files, all or those that match.
-fn tracked(patterns: &[&str]) -> Result<Vec<String>> {
-    let mut git = Command::new("git");
-    git.args(["ls-files", "-z", "--"]).args(patterns).current_dir(workspace::root());
-    let list = process::capture(&mut git).context("listing the repository's files")?;
-    let exists = |file: &&str| Path::new(workspace::root()).join(file).is_file();
-    Ok(list.split('\0').filter(|file| !file.is_empty()).filter(exists).map(str::to_owned).collect())
-}
-
 fn verdict(wrong: &[String], note: String) -> Verdict {
     if wrong.is_empty() { Verdict::Passed(note) } else { Verdict::Failed(wrong.join("\n")) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_allowed, is_test};
+    use super::{ALLOWED, is_allowed, is_test};
 
     #[test]
     fn a_test_is_known_by_its_place_and_nothing_else_passes_for_one() {
@@ -261,6 +294,15 @@ mod tests {
         {
             assert!(!is_test(name, &sources), "{name}");
         }
+    }
+
+    #[test]
+    fn deny_toml_allows_the_same_licences() {
+        let file = crate::workspace::root().join("deny.toml");
+        let text = std::fs::read_to_string(file).expect("deny.toml");
+        let (_, list) = text.split_once("\nallow = [").expect("its list of licences");
+        let (list, _) = list.split_once(']').expect("the list's end");
+        assert_eq!(list.split('"').skip(1).step_by(2).collect::<Vec<_>>(), ALLOWED);
     }
 
     #[test]

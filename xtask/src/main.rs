@@ -12,6 +12,7 @@ mod conformance;
 mod console;
 mod containers;
 mod demo;
+mod docs;
 mod doctor;
 mod fuzz;
 mod help;
@@ -60,6 +61,7 @@ enum Verb {
     Conformance(conformance::Conformance),
     Test(test::Test),
     Check(check::Check),
+    Docs(docs::Docs),
     Fuzz(fuzz::Fuzz),
     Bench(bench::Bench),
     Demo(demo::Demo),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Verb::Conformance(verb) => verb.run(),
         Verb::Test(verb) => Ok(verb.run()),
         Verb::Check(verb) => Ok(verb.run()),
+        Verb::Docs(verb) => verb.run(),
         Verb::Fuzz(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
