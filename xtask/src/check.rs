@@ -3,6 +3,7 @@
 mod columns;
 mod eager;
 mod licence_lines;
+mod subjects;
 
 use crate::docs::links;
 use crate::steps::{Account, Step, Verdict};
@@ -24,6 +25,7 @@ const ALLOWED: &[&str] = &[
     "CC0-1.0",
     "ISC",
     "MIT",
+    "MIT-0",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
@@ -34,7 +36,7 @@ const ALLOWED: &[&str] = &[
 /// All checks run whatever became of the others; the last line counts them. Nothing is changed.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// First write the SPDX line into each source file that has none
+    /// Instead of checking, write the SPDX line into each source file that has none
     #[arg(long)]
     write_licences: bool,
 }
@@ -46,8 +48,9 @@ impl Check {
         if self.write_licences {
             let write = || Ok(Verdict::Passed(format!("{} files have a line more", licence_lines::write()?)));
             account.in_turn([Step::new("write SPDX lines", write)]);
+        } else {
+            account.in_turn(steps());
         }
-        account.in_turn(steps());
         account.close()
     }
 }
@@ -79,6 +82,12 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("cargo deny", deny),
         Step::new("wording", wording),
         Step::new("threat model", threats),
+        Step::new("commits", || {
+            Ok(match subjects::wrong()? {
+                Some((wrong, commits)) => verdict(&wrong, format!("{commits} new commits")),
+                None => Verdict::Skipped("this clone has no main branch to compare with".to_owned()),
+            })
+        }),
         Step::new("packages", setup::beside_cross_compiler),
     ]
 }

@@ -33,7 +33,7 @@ pub struct Summary {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "summary")]
 pub struct Row<'a> {
-    /// [`VERSION`](crate::json::VERSION).
+    /// [`VERSION`].
     pub version: u32,
     /// `operation` or `process`.
     pub by: &'static str,
