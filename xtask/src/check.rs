@@ -1,21 +1,26 @@
 //! `cargo xtask check`: what can be said about the sources without running them.
 
+mod columns;
 mod eager;
 mod imports;
 mod layers;
+mod licence_lines;
 mod subjects;
 
 use crate::debian::host;
+use crate::docs::links;
 use crate::util::steps::{Runner, Step, StepResult, only};
+use crate::util::workspace::tracked;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// Licences a dependency may have; of alternatives, one must be here.
+/// Licences a dependency may have; of alternatives, one must be here. deny.toml has the same list.
 const ALLOWED: &[&str] = &[
     "0BSD",
     "Apache-2.0",
@@ -25,27 +30,38 @@ const ALLOWED: &[&str] = &[
     "CC0-1.0",
     "ISC",
     "MIT",
+    "MIT-0",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
 ];
 
-/// Check format, lints, guards, documentation, layers, licences, wording, the threat model, commits, packages
+/// Check format, lints, guards, documentation, layers, links, columns, licences, wording, the threat model, commits, packages
 ///
-/// Layers: no file imports another that imports it, and crates and folders import only what ARCHITECTURE.md draws below
-/// them. Commits: the subjects of those that are not on `main` yet. All checks run whatever became of the others; the last line counts them. Nothing is changed.
+/// Layers: no file imports another that imports it, and crates and folders import only what
+/// ARCHITECTURE.md and docs/layers.md draw below them. Commits: the subjects of those that are not
+/// on `main` yet. All checks run whatever became of the others; the last line counts them. Nothing
+/// is changed.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Only checks whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Instead of checking, write the SPDX line into each source file that has none
+    #[arg(long)]
+    write_licences: bool,
 }
 
 impl Check {
     /// Runs every check.
     pub(crate) fn run(self) -> ExitCode {
         let mut runner = Runner::default();
-        runner.sequential(only(self.only.as_deref(), steps()));
+        if self.write_licences {
+            let write = || Ok(StepResult::Passed(format!("{} files have a line more", licence_lines::write()?)));
+            runner.sequential([Step::new("write SPDX lines", write)]);
+        } else {
+            runner.sequential(only(self.only.as_deref(), steps()));
+        }
         runner.close()
     }
 }
@@ -65,7 +81,17 @@ pub(crate) fn steps() -> Vec<Step> {
             )
         }),
         Step::new("layers", layers),
+        Step::new("links", || {
+            let pages = links::pages()?;
+            Ok(step_result(&links::wrong(&pages)?, format!("{} pages", pages.len())))
+        }),
+        Step::new("columns", lines),
         Step::new("licences", licences),
+        Step::new("SPDX lines", || {
+            let (wrong, files) = licence_lines::wrong()?;
+            Ok(step_result(&wrong, format!("{files} files")))
+        }),
+        Step::new("cargo deny", deny),
         Step::new("manifests", manifests),
         Step::new("commit subjects", commit_subjects),
         Step::new("wording", wording),
@@ -80,13 +106,34 @@ fn guards() -> Result<StepResult> {
     Ok(step_result(&eager::guards(&sources)?, format!("{} files", sources.len())))
 }
 
+/// No line of prose or of Rust is longer than a reader's window is wide.
+fn lines() -> Result<StepResult> {
+    let (pages, sources) = (texts(&["*.md"])?, sources()?);
+    let mut wrong: Vec<_> = pages.iter().flat_map(|(file, text)| columns::prose(file, text)).collect();
+    wrong.extend(columns::rust(&sources)?);
+    Ok(step_result(&wrong, format!("{} pages, {} sources", pages.len(), sources.len())))
+}
+
+/// What deny.toml asks for, where cargo-deny is installed. Advisories are left out: their list is not part of the tree.
+fn deny() -> Result<StepResult> {
+    if process::capture(Command::new("cargo-deny").arg("--version")).is_err() {
+        return Ok(StepResult::Skipped("cargo-deny is not installed (`cargo install --locked cargo-deny`)".to_owned()));
+    }
+    cargo(&["deny", "--offline", "--workspace", "check", "bans", "licenses", "sources"], &[])
+}
+
 /// Every source in Rust: its path and its text.
 fn sources() -> Result<Vec<(String, String)>> {
+    texts(&["*.rs"])
+}
+
+/// The files that match: each one's path and text.
+fn texts(patterns: &[&str]) -> Result<Vec<(String, String)>> {
     let read = |file: String| {
         let text = fs::read_to_string(workspace::root().join(&file)).with_context(|| format!("reading {file}"))?;
         Ok((file, text))
     };
-    tracked(&["*.rs"])?.into_iter().map(read).collect()
+    tracked(patterns)?.into_iter().map(read).collect()
 }
 
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<StepResult> {
@@ -107,11 +154,14 @@ fn metadata() -> Result<Value> {
     serde_json::from_str(&process::capture(&mut cargo)?).context("reading cargo's metadata")
 }
 
-/// No files import each other, and crates and folders import as ARCHITECTURE.md draws them.
+/// No files import each other, and crates and folders import as the pages draw them.
 fn layers() -> Result<StepResult> {
     let root = workspace::root();
-    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).context("reading ARCHITECTURE.md")?;
-    let mut pictures = layers::pictures(&page);
+    let mut pictures = BTreeMap::new();
+    for page in layers::PAGES {
+        let text = fs::read_to_string(root.join(page)).with_context(|| format!("reading {page}"))?;
+        pictures.extend(layers::pictures(&text));
+    }
     let metadata = metadata()?;
     let (crates, between) = layers::crates(&metadata)?;
 
@@ -157,11 +207,19 @@ fn manifests() -> Result<StepResult> {
 /// The commits that are not on `main` yet have subjects as CONTRIBUTING.md asks.
 fn commit_subjects() -> Result<StepResult> {
     let git = |words: &[&str]| process::capture(Command::new("git").args(words).current_dir(workspace::root()));
-    let Ok(base) = git(&["merge-base", "HEAD", "main"]) else {
-        return Ok(StepResult::Skipped("there is no branch main to compare with".to_owned()));
-    };
-    let log = git(&["log", "--no-merges", "--format=%h %s", &format!("{}..HEAD", base.trim())])?;
-    Ok(step_result(&subjects::wrong(&log), format!("{} new commits", log.lines().count())))
+    let known = |base: &&&str| git(&["rev-parse", "--verify", "--quiet", &format!("{base}^{{commit}}")]).is_ok();
+    let mut log = None;
+    // On `main` itself, what is new is new against where the clone came from.
+    for base in subjects::BASES.iter().filter(known) {
+        let new = git(&["log", "--no-merges", "--format=%h %s", &format!("{base}..HEAD")])?;
+        if log.get_or_insert(new.clone()).is_empty() {
+            log = Some(new);
+        }
+    }
+    Ok(match log {
+        Some(log) => step_result(&subjects::wrong(&log), format!("{} new commits", log.lines().count())),
+        None => StepResult::Skipped("this clone has no main branch to compare with".to_owned()),
+    })
 }
 
 /// Our crates carry the licence their place asks for, the module's C files say theirs, and no dependency has one we
@@ -289,22 +347,13 @@ fn is_foreign_text(file: &str) -> bool {
     file.contains("LICENSE") || file == "Cargo.lock"
 }
 
-/// The repository's files, all or those that match.
-fn tracked(patterns: &[&str]) -> Result<Vec<String>> {
-    let mut git = Command::new("git");
-    git.args(["ls-files", "-z", "--"]).args(patterns).current_dir(workspace::root());
-    let list = process::capture(&mut git).context("listing the repository's files")?;
-    let exists = |file: &&str| Path::new(workspace::root()).join(file).is_file();
-    Ok(list.split('\0').filter(|file| !file.is_empty()).filter(exists).map(str::to_owned).collect())
-}
-
 fn step_result(wrong: &[String], note: String) -> StepResult {
     if wrong.is_empty() { StepResult::Passed(note) } else { StepResult::Failed(wrong.join("\n")) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_allowed, is_test};
+    use super::{ALLOWED, is_allowed, is_test};
 
     #[test]
     fn a_test_is_known_by_its_place_and_nothing_else_passes_for_one() {
@@ -334,6 +383,15 @@ mod tests {
         {
             assert!(!is_test(name, &sources), "{name}");
         }
+    }
+
+    #[test]
+    fn deny_toml_allows_the_same_licences() {
+        let file = super::workspace::root().join("deny.toml");
+        let text = std::fs::read_to_string(file).expect("deny.toml");
+        let (_, list) = text.split_once("\nallow = [").expect("its list of licences");
+        let (list, _) = list.split_once(']').expect("the list's end");
+        assert_eq!(list.split('"').skip(1).step_by(2).collect::<Vec<_>>(), ALLOWED);
     }
 
     #[test]

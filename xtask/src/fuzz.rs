@@ -79,7 +79,7 @@ fn fuzz(target: &str, seconds: u32) -> Result<StepResult> {
     let cache = workspace::cache("fuzz")?;
     let corpus = workspace::cache(&format!("fuzz/corpus/{target}"))?;
     let seeds = workspace::root().join("fuzz/seeds").join(target);
-    let mut command = Command::new(tools::from_crates_io("cargo-fuzz", CARGO_FUZZ)?);
+    let mut command = Command::new(tools::from_crates_io("cargo-fuzz", CARGO_FUZZ, &[])?);
     // The stable compiler takes the coverage flags with this alone. Without the address sanitizer: see fuzz/README.md.
     command.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "run", "--sanitizer", "none", "--target-dir"]);
     command.arg(cache.join("build")).arg(target).arg(corpus);

@@ -10,6 +10,7 @@ mod check;
 mod conformance;
 mod debian;
 mod demo;
+mod docs;
 mod fuzz;
 mod integration;
 mod library;
@@ -42,6 +43,7 @@ enum Verb {
     Conformance(conformance::Conformance),
     Test(test::Test),
     Check(check::Check),
+    Docs(docs::Docs),
     Fuzz(fuzz::Fuzz),
     Bench(bench::Bench),
     Demo(demo::Demo),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Conformance(verb) => verb.run(),
         Verb::Test(verb) => Ok(verb.run()),
         Verb::Check(verb) => Ok(verb.run()),
+        Verb::Docs(verb) => verb.run(),
         Verb::Fuzz(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),

@@ -41,8 +41,10 @@ pub struct Explained {
 }
 
 /// A log, read.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Explanation {
+    /// The version of this structure: it grows when a field changes its meaning or goes, not when one comes.
+    pub version: u32,
     /// What was recognised, in the order of its first lines.
     pub explained: Vec<Explained>,
     /// Lines that speak of shared memory and are not known here: the first of them.
@@ -74,6 +76,13 @@ pub fn line(line: &str) -> Option<&'static Message> {
     let line: String = line.chars().take(LONGEST).collect();
     let first = PATTERNS.matches(&line).iter().next()?;
     messages().nth(first)
+}
+
+impl Default for Explanation {
+    /// A log of which nothing was read yet.
+    fn default() -> Self {
+        Self { version: crate::VERSION, explained: Vec::new(), unknown: Vec::new(), unrecognised: 0 }
+    }
 }
 
 impl Explanation {

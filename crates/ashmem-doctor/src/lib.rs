@@ -24,6 +24,9 @@ pub mod screen;
 pub mod trial;
 pub mod way;
 
+/// The version of what `--json` prints, which docs/schemas describes.
+pub const VERSION: u32 = 1;
+
 pub use host::Host;
 pub use report::Report;
 pub use way::Mode;

@@ -10,7 +10,9 @@ use crate::way::{Mode, Way};
 /// What `ashmem doctor` has to say.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The form of this structure; it grows when a field changes its meaning or goes.
+    /// The version of this structure: it grows when a field changes its meaning or goes, not when one comes.
+    pub version: u32,
+    /// The same number, by its older name.
     pub format: u32,
     /// The root that was looked at.
     pub root: String,
@@ -66,7 +68,8 @@ impl Report {
     fn of(host: &Host, mode: Mode, checks: Vec<Row>) -> Self {
         let ways: Vec<_> = Way::ALL.iter().map(|way| verdict(*way, &checks)).collect();
         Self {
-            format: 1,
+            version: crate::VERSION,
+            format: crate::VERSION,
             root: host.root().to_string_lossy().into_owned(),
             mode: match mode {
                 Mode::Only(way) => way.name(),

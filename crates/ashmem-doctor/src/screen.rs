@@ -42,7 +42,7 @@ pub struct Causes<'a>(pub &'a Explanation);
 
 impl Display for Causes<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Explanation { explained, unknown, unrecognised } = self.0;
+        let Explanation { explained, unknown, unrecognised, .. } = self.0;
         for known in explained {
             writeln!(formatter, "{DIM}{}{DIM:#}", known.line)?;
             if known.count > 1 {

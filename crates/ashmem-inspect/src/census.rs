@@ -155,9 +155,14 @@ pub(crate) fn now() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// The document that scripts read: the census, its groups, its limits.
+/// The version of [`Document`]: it grows when a field changes its meaning or goes, not when one comes.
+pub const VERSION: u32 = 1;
+
+/// The document that scripts read: the census, its groups, its limits. docs/schemas/list.json describes it.
 #[derive(Serialize)]
 pub struct Document<'a> {
+    /// [`VERSION`].
+    pub version: u32,
     /// Seconds since 1970.
     pub taken: f64,
     /// Bytes.
@@ -178,7 +183,8 @@ impl<'a> Document<'a> {
     pub fn new(census: &Census, regions: Vec<&'a CensusRegion>) -> Self {
         let groups = by_family(&regions).into_iter().map(|(totals, _)| totals).collect();
         let total = Totals::of("total", regions.iter().copied());
-        Self { taken: census.taken, page_size: census.page_size, regions, groups, total, limits: census.limits() }
+        let Census { taken, page_size, .. } = *census;
+        Self { version: VERSION, taken, page_size, regions, groups, total, limits: census.limits() }
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::event::{Event, Process};
+use crate::json::VERSION;
 use crate::operation::Bytes;
 
 /// Calls, errors, bytes and time.
@@ -32,6 +33,8 @@ pub struct Summary {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "summary")]
 pub struct Row<'a> {
+    /// [`VERSION`].
+    pub version: u32,
     /// `operation` or `process`.
     pub by: &'static str,
     /// The operation, or none.
@@ -69,12 +72,18 @@ impl Summary {
         let mut operations: Vec<Row<'_>> = self
             .by_operation
             .iter()
-            .map(|(op, sums)| Row { by: "operation", op: Some(op), process: None, sums: *sums })
+            .map(|(op, sums)| Row { version: VERSION, by: "operation", op: Some(op), process: None, sums: *sums })
             .collect();
         let mut processes: Vec<Row<'_>> = self
             .by_process
             .values()
-            .map(|(process, sums)| Row { by: "process", op: None, process: Some(process), sums: *sums })
+            .map(|(process, sums)| Row {
+                version: VERSION,
+                by: "process",
+                op: None,
+                process: Some(process),
+                sums: *sums,
+            })
             .collect();
         for rows in [&mut operations, &mut processes] {
             rows.sort_by_key(|row| std::cmp::Reverse((row.sums.ns, row.sums.calls)));

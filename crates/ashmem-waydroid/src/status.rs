@@ -7,9 +7,14 @@ use crate::start::{Error, Start};
 use crate::switch::{RESTART, service_mode};
 use crate::waydroid::{self, Container};
 
-/// How things stand.
+/// The version of [`Status`]: it grows when a field changes its meaning or goes, not when one comes.
+pub const FORMAT: u32 = 1;
+
+/// How things stand. docs/schemas/waydroid-status.json describes it.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Status {
+    /// [`FORMAT`]; `version` is Waydroid's own.
+    pub format: u32,
     /// Whether Waydroid's service is installed.
     pub installed: bool,
     /// Waydroid's version.
@@ -41,6 +46,7 @@ impl Status {
         let mode = if let Found::Ours(drop_in) = &found { Some(drop_in.mode) } else { None };
         let service = waydroid::service_pid(host);
         let mut status = Self {
+            format: FORMAT,
             installed: waydroid::is_installed(host),
             version: waydroid::version(host),
             initialised: waydroid::is_initialised(host),

@@ -1,4 +1,4 @@
-//! The arrows between crates and between folders, held to the pictures of them in ARCHITECTURE.md.
+//! The arrows between crates and between folders, held to the pictures of them in our pages.
 //!
 //! A picture is a heading that begins with `Layers of` and, indented, a line for each layer, the
 //! topmost first: what it is, then two spaces or more, then its members. Whatever a member imports
@@ -10,6 +10,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// The pages with pictures.
+pub(crate) const PAGES: [&str; 2] = ["ARCHITECTURE.md", "docs/layers.md"];
 /// The heading of a picture, before what it is of.
 const HEADING: &str = "Layers of ";
 
@@ -45,13 +47,13 @@ pub(crate) fn compare(
     arrows: &[(String, String)],
 ) -> Vec<String> {
     let Some(picture) = picture else {
-        return vec![format!("ARCHITECTURE.md has no picture `{HEADING}{of}`")];
+        return vec![format!("no page has a picture `{HEADING}{of}`")];
     };
     let missing = members.iter().filter(|member| !picture.contains_key(*member));
     let mut wrong: Vec<String> =
-        missing.map(|member| format!("{HEADING}{of}: {member} is not in ARCHITECTURE.md's picture")).collect();
+        missing.map(|member| format!("{HEADING}{of}: {member} is not in the picture")).collect();
     let gone = picture.keys().filter(|member| !members.contains(member));
-    wrong.extend(gone.map(|member| format!("{HEADING}{of}: {member} is in ARCHITECTURE.md's picture alone")));
+    wrong.extend(gone.map(|member| format!("{HEADING}{of}: {member} is in the picture alone")));
     for (from, to) in arrows {
         if let (Some(above), Some(below)) = (picture.get(from), picture.get(to))
             && above <= below

@@ -2,6 +2,8 @@
 
 /// The longest subject, in columns.
 const LONGEST: usize = 72;
+/// What new commits are new against: the first of these from which there are any.
+pub(crate) const BASES: [&str; 4] = ["main", "origin/main", "master", "origin/master"];
 
 /// What is wrong with these lines of `git log --format='%h %s'`, a line each.
 pub(crate) fn wrong(log: &str) -> Vec<String> {
@@ -14,7 +16,10 @@ fn judge(commit: &str, subject: &str) -> Option<String> {
         return Some(format!("{commit}: the subject has {columns} columns, more than {LONGEST}: {subject}"));
     }
     let is_area = |area: &str| {
-        !area.is_empty() && area.split(", ").all(|area| area.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+        !area.is_empty()
+            && area
+                .split(", ")
+                .all(|area| area.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c)))
     };
     // A verb begins in lower case, and what it says ends without a full stop.
     let is_sentence = |words: &str| words.starts_with(|c: char| c.is_ascii_lowercase()) && !words.ends_with('.');

@@ -36,18 +36,20 @@ pub(crate) fn packages(names: &[&str]) -> Result<Vec<String>> {
 }
 
 /// The program of this crate in this version, installed into the cache if it is not there yet.
-pub(crate) fn from_crates_io(name: &str, version: &str) -> Result<PathBuf> {
+/// What `cargo install` is told besides stands in `options`.
+pub(crate) fn from_crates_io(name: &str, version: &str, options: &[&str]) -> Result<PathBuf> {
     let tools = workspace::cache("tools")?;
     let _lock = workspace::lock("tools")?;
     let program = tools.join("bin").join(name);
     let installed = process::capture(Command::new(&program).arg("--version")).unwrap_or_default();
-    if installed.split_whitespace().last() == Some(version) {
+    // `mdbook v0.5.4` says it with a letter.
+    if installed.split_whitespace().last().is_some_and(|word| word.trim_start_matches('v') == version) {
         return Ok(program);
     }
     eprintln!("installing {name} {version} into {} (some minutes) ...", tools.display());
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["install", "--quiet", "--locked", name, "--version", &format!("={version}"), "--root"]);
-    process::capture(cargo.arg(&tools)).with_context(|| format!("installing {name} from crates.io"))?;
+    cargo.args(["install", "--locked", name, "--version", &format!("={version}")]).args(options).arg("--root");
+    process::show(cargo.arg(&tools)).with_context(|| format!("installing {name} from crates.io"))?;
     Ok(program)
 }
 

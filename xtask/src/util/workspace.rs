@@ -4,10 +4,12 @@
 //! folders share the kernels, chroots and apt indexes. Whatever enters it is made under a temporary name and renamed
 //! when whole: what is there can be used.
 
+use crate::util::process;
 use anyhow::{Context, Result};
 use rustix::fs::FlockOperation;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The workspace's top folder.
 pub(crate) fn root() -> &'static Path {
@@ -31,6 +33,15 @@ pub(crate) fn cache(name: &str) -> Result<PathBuf> {
     let folder = root().join("target/ashmem").join(name);
     fs::create_dir_all(&folder).with_context(|| format!("making the cache folder {}", folder.display()))?;
     folder.canonicalize().with_context(|| format!("looking for the cache folder {}", folder.display()))
+}
+
+/// The repository's files, all or those that match.
+pub(crate) fn tracked(patterns: &[&str]) -> Result<Vec<String>> {
+    let mut git = Command::new("git");
+    git.args(["ls-files", "-z", "--"]).args(patterns).current_dir(root());
+    let list = process::capture(&mut git).context("listing the repository's files")?;
+    let exists = |file: &&str| root().join(file).is_file();
+    Ok(list.split('\0').filter(|file| !file.is_empty()).filter(exists).map(str::to_owned).collect())
 }
 
 /// Holds a name in the cache against other runs of xtask until dropped.
