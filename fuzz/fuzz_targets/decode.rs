@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Any ioctl number and argument: decoding never panics and keeps its promises to native and compat callers.
 #![no_main]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What LXC's monitor sends: one datagram with descriptors. Whatever it is, it is understood and answered once, in the right
 //! length, or refused, and no descriptor of it stays open.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bytes as operations on several regions, played on the core and on the page-by-page model.
 #![no_main]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! What the C half calls: the file operations, and the shrinker's two.
 
 use core::ffi::{c_int, c_long, c_uint, c_ulong};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! The C half's functions, as `glue/glue.h` declares them. Nothing outside this module's own kind of file calls them:
 //! each is wrapped once, where its noun is.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! The requests. Each reads from the caller, asks the core under the region's lock, and writes back, in this order.
 
 use core::ffi::c_long;

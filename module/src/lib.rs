@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! The Rust half of the kernel module `ashmem_linux`: a shell that carries [`ashmem_core`] into the kernel.
 //!
 //! It knows no kernel structure: what needs one is in the C half (`module/glue`), behind the functions of `glue`.

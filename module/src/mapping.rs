@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! mmap: the backing file is made at the first one, and the mapping gets it instead of the device.
 
 use core::ffi::c_int;

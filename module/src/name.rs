@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! A region's name. Most are short and lie in the region itself; a long one has an allocation of its own, so that not every
 //! region pays for 255 bytes.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! The purge: unpinned ranges lose their pages, oldest first.
 //!
 //! Removing pages waits for the locks of the backing file and of its pages, and whoever holds those may be waiting for

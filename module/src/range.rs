@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! Unpinned ranges in kernel memory, the lock around their purge order, and both as the core's [`Store`].
 
 use core::cell::Cell;

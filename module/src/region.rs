@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! One region in the kernel: the core's state, its lock, its backing file and its lifetime.
 //!
 //! Lock order, outermost first:

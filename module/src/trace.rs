@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! The tracepoints `ashmem:*` of what only this half knows; those of open, ioctl and mmap are the C half's.
 //!
 //! A request's are recorded by the traced instance of its code alone, which the C half calls while anyone listens

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
 //! The caller's memory and rights. No lock may be held around these: a page fault takes the address space's lock, which
 //! mmap holds when it takes a region's (LOCK-01).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask bench`: what the device costs, the original driver and this project's side by side.
 
 mod chart;

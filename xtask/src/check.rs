@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask check`: what can be said about the sources without running them.
 
 mod columns;
@@ -8,10 +9,10 @@ mod licence_lines;
 mod subjects;
 
 use crate::debian::host;
-use crate::docs::links;
+
 use crate::util::steps::{Runner, Step, StepResult, only};
 use crate::util::workspace::tracked;
-use crate::util::{process, workspace};
+use crate::util::{links, process, workspace};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask demo`: the main job on real input, told step by step.
 
 mod module;

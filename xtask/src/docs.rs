@@ -1,8 +1,7 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask docs`: the pages under docs/ as a book, its links checked.
 
-pub(crate) mod links;
-
-use crate::util::{process, tools, workspace};
+use crate::util::{links, process, tools, workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::fs;

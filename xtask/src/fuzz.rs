@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask fuzz`: the fuzz targets, each for a while, or the kernel module in a machine of its own.
 
 pub(crate) mod module;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask library`: the C library, linked and laid out as it is installed.
 
 use crate::build::library::install;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask`: everything a person runs. One verb a file; `cargo xtask VERB --help` teaches each.
 //!
 //! A verb is a `clap` structure with a `run` that says by its exit code how it went; its file stands here. Folders are what

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask module`: the kernel module, built for one kernel.
 
 use crate::build::module::{Flavour, build_flavour};

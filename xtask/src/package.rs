@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask package`: the Debian packages, and their life in real Debian systems.
 
 use crate::build::packages::{build, publish};

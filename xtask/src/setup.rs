@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask setup`: everything the other verbs need, on a bare Debian 12 that has Rust.
 
 use crate::debian::host::{ensure_packages, missing_packages};

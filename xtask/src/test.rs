@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask test`: everything that proves the project right, in one go.
 //!
 //! A new proof is a function that returns a [`Step`], added to one of the two lists below: `here` for what runs on this

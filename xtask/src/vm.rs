@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask vm`: one program, as root, on a stock kernel.
 
 use crate::debian::host;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client half of the agent's load test: many regions, many processes, and what is left of them
 //! in the supervisor.
 //!

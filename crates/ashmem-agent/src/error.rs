@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The error of a step that failed because of a system call.
 
 use rustix::io::Errno;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What names a region and a container inside the agent.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The ashmem device without a kernel module: seccomp user notifications, answered from memfds.
 //!
 //! A program or a container runs under a seccomp filter ([`seccomp`]), which turns the few calls

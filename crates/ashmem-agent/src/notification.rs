@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Channels: where notifications come from and answers go to.
 //!
 //! There are three sources: the listener of a program that we started, listeners that an OCI

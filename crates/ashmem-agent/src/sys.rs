@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! System calls on processes and signals that no crate of ours wraps.
 
 use std::ffi::CString;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The trace sink: tells tracers what the supervisor answers.
 //!
 //! Each answer about a region becomes a [`Record`] in each tracer's pipe. The supervisor never

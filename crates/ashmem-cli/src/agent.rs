@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem agent`: /dev/ashmem for containers, without a module.
 
 use std::io::{Read, Write};

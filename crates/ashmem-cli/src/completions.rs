@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem completions`: what a shell reads to complete this program's words.
 
 use std::io::Write;

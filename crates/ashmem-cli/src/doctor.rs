@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem doctor`: why /dev/ashmem works here or does not.
 
 use std::io::{BufRead, ErrorKind, IsTerminal, Write};

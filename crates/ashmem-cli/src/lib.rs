@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the program `ashmem` is made of: one verb a file, and the map of them all.
 //!
 //! A verb is a `clap` structure with a `run` that says by its exit code how it went. It is thin:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem list`: every region of shared memory on this host, and its holders.
 
 use std::io::{self, IsTerminal, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem man`: the manual pages, made from the same text as `--help`.
 
 use std::fs;

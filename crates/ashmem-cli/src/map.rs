@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The map of the verbs that `ashmem --help` shows: grouped by what a person came for.
 
 use std::fmt::Write;

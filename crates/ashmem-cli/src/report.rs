@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem report`: one HTML page of shared memory, to attach to a report.
 
 use std::fs::File;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem run`: a program that finds /dev/ashmem, without a module and without root.
 
 use std::ffi::OsString;

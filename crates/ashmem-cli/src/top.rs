@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem top`: the list, live on a terminal.
 
 use std::io::{self, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem trace`: shows each call to ashmem.
 
 use std::ffi::OsString;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem waydroid`: /dev/ashmem in Waydroid's container.
 
 use std::io::Write;

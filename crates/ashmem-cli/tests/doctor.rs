@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem doctor` as a person runs it, against faults that are made for real: calls that a sandbox
 //! refuses, another supervisor, nodev mounts, containers, old runtimes.
 

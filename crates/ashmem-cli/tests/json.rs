@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What `--json` prints, held to docs/schemas: every field that the schema wants is there, and every field that is there is
 //! in the schema.
 
@@ -7,7 +8,7 @@ use std::process::{Command, Stdio};
 use ashmem_core::abi;
 use ashmem_trace::clock::Clock;
 use ashmem_trace::container::Container;
-use ashmem_trace::event::{Event, Outcome, Process, Region, Source};
+use ashmem_trace::event::{Event, EventRegion, Outcome, Process, Source};
 use ashmem_trace::json::{Line, Lost};
 use ashmem_trace::operation::{Operation, Range};
 use ashmem_trace::text::Text;
@@ -219,7 +220,7 @@ fn every_operation_is_in_the_schema() {
         Operation::AddSeals { seals: 1 },
         Operation::Close { fd: 3 },
     ];
-    let region = || Region { id: 3, inode: Some(1234), name: name(), size: Some(65536) };
+    let region = || EventRegion { id: 3, inode: Some(1234), name: name(), size: Some(65536) };
     let process = Process {
         pid: 812,
         tid: 813,

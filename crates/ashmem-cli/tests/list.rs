@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem list` and `ashmem top --snapshot` among names that would act on a terminal, processes
 //! that come and go, and full disks.
 

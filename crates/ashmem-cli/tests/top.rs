@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem top` on a terminal of tmux's: what it shows, and that it leaves the terminal as it found
 //! it, whatever ends it.
 

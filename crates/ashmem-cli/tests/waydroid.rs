@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem waydroid` as a user meets it: its words, its exit codes, and a read-only /etc.
 
 use std::fs;

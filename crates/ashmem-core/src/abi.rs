@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The device's numbers, structures and the decoding of `(cmd, arg)` into a typed request.
 //!
 //! The single place in the project where an ioctl number is written. Source: the uapi header of Linux 5.10,

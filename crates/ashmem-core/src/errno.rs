@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The error numbers the device itself answers with.
 
 /// An error number of Linux's generic ABI (x86 and arm agree on all of these).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The ashmem device as pure logic: it knows no kernel, no system call and no allocator.
 //!
 //! The kernel module, the seccomp agent and the tests' model are shells around this crate: they do input, output, memory

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The purge order: every unpinned range that still holds its pages, over all regions, oldest first (SHR-04).
 //!
 //! A list threaded through the ranges themselves, so that putting in and taking out cost the same whatever its length.

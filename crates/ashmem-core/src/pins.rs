@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The unpinned ranges of one region: what PIN, UNPIN and a purge do to them.
 //!
 //! A page is pinned unless a range holds it. A range is either *purgeable*, and then it has a place in the purge order

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! One unpinned range: its pages, its purged mark, its links in its region's tree and its place in the purge order.
 
 use core::cell::Cell;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! One region: its name, size and protection mask, whether it is mapped, and every request's checks in the reference's
 //! order.
 //!

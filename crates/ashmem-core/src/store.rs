@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! What a shell provides: memory for ranges, how big a page is, and the lock around the purge order.
 
 use crate::lru::Lru;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The balanced tree in which a region keeps its unpinned ranges, ordered by page.
 //!
 //! Ranges never overlap, so their first pages order them. Links and ranks live in the ranges and are guarded by the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The checks: what each looks at, and all of them in the order they are told.
 
 mod agent;

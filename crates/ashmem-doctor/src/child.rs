@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A child process to try in what might kill or change who tries it.
 
 use std::time::{Duration, Instant};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which distribution this is, for the commands that install something.
 
 use crate::Host;

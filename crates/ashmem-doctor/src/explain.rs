@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! From a line of a log to its cause and the next step: logcat, dmesg, a build log, Waydroid's log, a runtime's error.
 //!
 //! A [`Message`] is a pattern with what it means. The tables stand in the order in which they are asked, the particular before

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine as the checks see it: its own root directory, or another one in its place.
 //!
 //! Another root may be a container's (`/proc/PID/root`) or a folder that is no system at all, so nothing in it is trusted:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A kernel's release, such as `6.1.0-53-amd64`.
 
 use std::cmp::Ordering;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secure Boot, and the key that DKMS signs modules with: made, waiting for enrolment, enrolled.
 //!
 //! The firmware's variables are read where Linux shows them. A variable begins with four bytes of attributes. shim keeps the

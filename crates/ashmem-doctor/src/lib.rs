@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Why `/dev/ashmem` works here or does not, and the exact command that puts it right.
 //!
 //! There are three ways to the device: the kernel module, `ashmem agent` for containers, and `ashmem run` for one program.

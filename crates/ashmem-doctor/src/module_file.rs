@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A kernel module's file: where it lies, for which kernel it was built, whether it is signed.
 
 use std::io::Read;

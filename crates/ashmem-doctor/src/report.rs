@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! All findings, and which ways work.
 
 use serde::Serialize;

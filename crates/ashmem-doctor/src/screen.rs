@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A report on one screen, and the causes of a log's messages.
 
 use std::fmt::{self, Display, Write};

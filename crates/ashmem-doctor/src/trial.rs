@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device, tried: opened, asked, mapped and used as Android's library does.
 
 use std::fmt;

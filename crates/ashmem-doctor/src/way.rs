@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The three ways to the device, and which of them is asked about.
 
 use std::fmt;

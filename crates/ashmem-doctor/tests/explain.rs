@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every message that people have been seen to ask about, as they quoted it, and what it must be taken for.
 
 use ashmem_doctor::explain::line;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A crowd to look at: `crowd PROCESSES REGIONS` starts so many processes, which hold and map so many memfds together, prints
 //! `ready` and stays until its standard input ends.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Amounts of memory, for people.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A census: every region of the host once, at one moment.
 
 use std::collections::HashMap;

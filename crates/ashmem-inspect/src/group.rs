@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Regions whose names begin alike, and what they come to.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The census: which shared memory regions a host has, who holds and maps them, what they cost,
 //! which leak.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A census as text for people.
 
 use std::fmt::{self, Display, Formatter};

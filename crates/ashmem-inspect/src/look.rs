@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A look at one process: the regions it holds and those it maps.
 
 use std::os::fd::AsFd;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Takes censuses, one after another: the first looks at every process, the next ones mostly at
 //! what changed.
 

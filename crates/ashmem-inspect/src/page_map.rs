@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The page map of one region: which of its pages have memory, and which are unpinned.
 //!
 //! Memory is asked of the file behind the region (`SEEK_DATA`, `SEEK_HOLE`), by a descriptor of its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A process, by its numbers on the host and inside, its command and its container.
 
 use serde::Serialize;

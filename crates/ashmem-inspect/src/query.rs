@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What of a census is wanted, and in which order.
 
 use std::cmp::Ordering;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether two descriptors, of whatever processes, are of one open file.
 //!
 //! A region of the device has no inode before its first mmap: it *is* its open file. The kernel

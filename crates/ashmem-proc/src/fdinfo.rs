@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `/proc/PID/fdinfo/N`: a descriptor's flags, and what the driver says of a region.
 
 use crate::{lines, number, unescape_name, value_of};

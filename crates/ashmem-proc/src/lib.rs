@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files of `/proc`, read as bytes.
 //!
 //! No public crate does: a region's name may hold any byte, it stands in maps, smaps, links and

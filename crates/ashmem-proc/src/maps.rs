@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `/proc/PID/maps` and `smaps`, which is the same with a mapping's pages below each line.
 
 use crate::{hexadecimal, lines, number};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where things are mounted, by a `mountinfo`.
 
 /// A mount.

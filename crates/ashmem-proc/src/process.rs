@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `/proc/PID`: one process's directory, held open so that every answer is of the same process, and
 //! what can be asked of a process by its number alone.
 

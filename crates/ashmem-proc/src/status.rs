@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `/proc/TID/status`: what a thread is.
 
 use crate::{hexadecimal, number, value_of, words};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the whole system has, and what is set for it.
 
 use crate::{number, value_of, words};

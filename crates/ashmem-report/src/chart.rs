@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Time lines: values that hold until the next one, and counts in equal spans of time.
 
 /// Points that a line keeps, and spans that counts are gathered in.

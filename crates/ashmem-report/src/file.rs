@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A page into a file: whole, or not at all.
 
 use std::fs::{self, File, OpenOptions};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One page that shows a host's shared memory at a moment, or what a trace saw: a file that stands by itself and can be
 //! attached to a report of a fault.
 //!

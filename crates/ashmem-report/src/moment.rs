@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A page of a moment, or of a short while that ends with it.
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The page as HTML: one file that asks for no other, whose only script is its own.
 
 use std::fmt::Write;

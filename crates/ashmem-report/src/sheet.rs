@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a page says, wherever it came from.
 
 use crate::chart::Chart;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 "use strict";
 // Each heading of a table becomes a button that sorts by its column; #sort=regions:4 in the address does the same.
 for (const table of document.querySelectorAll("table")) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A file that `ashmem trace --json -o FILE` wrote, as far as it can be read.
 
 use std::io::{self, BufRead, Read};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Treemaps: rectangles as large as what they stand for, gathered by what they belong to.
 //!
 //! Squarified as M. Bruls, K. Huizing and J. van Wijk have it (Squarified Treemaps, 2000): row after row along the shorter

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is shown, and what a key does to it.
 
 use std::time::Duration;

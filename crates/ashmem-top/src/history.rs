@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What was before: memory over time, and purges a second, of all regions shown and of each.
 
 use std::collections::{HashMap, VecDeque};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys, as a terminal sends them and by their names.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The host's shared memory regions, live on a terminal.
 //!
 //! - [`app`]: what is shown and what a key does to it, nothing of terminals; [`history`]: what was before;

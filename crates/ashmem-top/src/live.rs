@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The screen on a terminal, until somebody quits.
 
 use std::io;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The columns that can be sorted by, in the order in which a key goes through them.
 
 use ashmem_inspect::query::Order;

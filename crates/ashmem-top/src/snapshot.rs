@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The screen as text or as a picture: what a terminal of this size would show.
 
 use std::convert::Infallible;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A screen as an SVG picture. Blocks are drawn, not written, so that they join whatever font there is.
 
 use std::fmt::Write;

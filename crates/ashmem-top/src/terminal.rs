@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The terminal: taken for the screen, and left as it was found whatever happens.
 
 use std::io::{self, IsTerminal, Stdout, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The terminal's keeper: a small process that gives the terminal back when this one is killed so that it cannot (SIGKILL).
 //!
 //! It holds one end of a pipe and sleeps. Told that all is well, it goes; when the pipe closes without a word, it acts.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A region, recognised from one census to the next.
 
 use ashmem_inspect::region::CensusRegion;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How a tracer of `ashmem agent` gets its pipe: at the socket where OCI runtimes bring containers,
 //! which admits root and the agent's own user.
 //!

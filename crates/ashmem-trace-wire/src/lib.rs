@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a supervisor tells a tracer, and the pipe between the two.
 //!
 //! - [`record`]: one answer, one purge or one end of a region;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The two ends of the pipe between a supervisor and a tracer.
 
 use std::io;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Events of the supervisor of `ashmem run`, or of those of `ashmem agent`, one for each container.
 //!
 //! A supervisor answers before the kernel acts: of a mapping of a region it knows that the kernel

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The time of events: measured by the monotonic clock, shown by the wall clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};

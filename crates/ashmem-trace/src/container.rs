@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which container a process belongs to, by its control groups.
 
 use std::fmt;

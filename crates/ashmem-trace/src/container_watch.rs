@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Watches containers, and reports those whose last process has ended.
 
 use ashmem_proc::process::processes;

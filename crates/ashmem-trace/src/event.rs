@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One event: the time, the process, the operation on which region, its result, and how long it
 //! took.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The JSON form: one object a line, told apart by `type`.
 //!
 //! The first line is `start`, the last `end`, unless the trace was cut off: each line stands by

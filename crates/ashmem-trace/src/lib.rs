@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Traces calls to ashmem: which process, with what arguments, and with what result.
 //!
 //! One [`event::Event`] is one call, one purge or one end of a region, from any source. It is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The state of a region during a trace: its size, and which pages are unpinned or purged.
 
 use rangemap::RangeSet;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module's own tracepoints, `ashmem:*`.
 //!
 //! A request's own event comes first, with the arguments from the caller's memory; the `ioctl`

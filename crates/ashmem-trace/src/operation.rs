@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What was asked for: the device's calls by their names, and the few of memfd's that stand for
 //! them.
 

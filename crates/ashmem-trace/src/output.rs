@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where a trace goes: whole records only, whatever becomes of the disk.
 
 use std::fs::File;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Selects a process: by its number on the host, or by its number in a container.
 
 use std::fmt;

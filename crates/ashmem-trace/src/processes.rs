@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The processes a trace has met: what they are called, what they are inside their containers, and
 //! which are followed.
 //!

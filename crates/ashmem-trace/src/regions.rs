@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The regions that a trace has met, by the key that its source has for them: a kernel address, or
 //! an inode.
 

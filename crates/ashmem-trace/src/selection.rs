@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which events are wanted.
 
 use std::collections::HashMap;

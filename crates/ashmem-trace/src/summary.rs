@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The sums of a trace, as `strace -c` has them: by operation, and by process.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's system call tracepoints, for hosts with neither the module nor an agent: ashmem
 //! ioctls and memfd.
 //!

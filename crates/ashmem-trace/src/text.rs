@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bytes that somebody else chose, shown without letting them do anything: names of regions, of
 //! commands, of containers.
 

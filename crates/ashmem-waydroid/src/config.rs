@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! LXC's configuration files: `key = value` lines, with files included where they are named.
 
 use std::fs;

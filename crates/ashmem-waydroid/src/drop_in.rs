@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one file in `/etc`: a drop-in of Waydroid's service, by which it finds our `lxc-start` before LXC's.
 //!
 //! Why the service's PATH, and not an edit of what LXC reads: Waydroid writes those files anew with each `waydroid init` and

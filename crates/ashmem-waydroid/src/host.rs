@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine that Waydroid runs on, seen below a root directory.
 
 use std::fs;

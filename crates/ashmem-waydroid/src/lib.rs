@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Waydroid's container with `/dev/ashmem` and `/dev/ashmem<boot_id>`, by the kernel module or by the agent.
 //!
 //! Waydroid writes its container's configuration when it is initialised and upgraded, and never between: what it found then

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who answers `/dev/ashmem` in the container: the kernel module or the agent, and whether they can.
 
 use std::process::Stdio;

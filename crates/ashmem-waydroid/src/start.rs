@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What one start of the container needs beside Waydroid's own configuration.
 //!
 //! It is written to `/run`, where each start replaces it: a configuration that includes Waydroid's, so that what `waydroid

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How it all stands, as one value that can be printed or read by a script.
 
 use crate::drop_in::{DropIn, Found, PATH};

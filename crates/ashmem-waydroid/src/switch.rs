@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Enabling and disabling: one file, and systemd told of it.
 
 use std::fs;

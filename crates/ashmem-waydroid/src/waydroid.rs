@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Waydroid as it is installed, and its container while it runs.
 
 use std::fs;

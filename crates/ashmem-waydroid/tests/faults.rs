@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Enabling, disabling and starting, and what goes wrong with each.
 
 mod machine;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A cache whose memory the kernel may take back while nobody uses it.
 //!
 //! `cargo run -p ashmem --example cache`

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Hands a region to another process, which may read it and no more: this program starts itself again as the reader.
 //!
 //! `cargo run -p ashmem --example share`

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which kind of memory a new region is made of, and how that is decided.
 
 use crate::error::{Error, Result};

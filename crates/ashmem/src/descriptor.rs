@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The calls on any descriptor of a region, from this process or another.
 //!
 //! Each asks the device first and, where the answer is that the descriptor is none of its, looks whether it is a memfd.

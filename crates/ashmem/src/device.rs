@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The ashmem device: where it is, and its calls.
 
 use crate::errno;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C library's error number, for the few calls made through it.
 //!
 //! Those that return a descriptor are: the kernel's answer is seen here not to be -1, and nothing is left that could

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can go wrong, each with its errno and what to do about it.
 
 /// A system's error number, as rustix has it.

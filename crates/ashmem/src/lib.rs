@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Android's shared memory regions on Linux.
 //!
 //! A [`Region`] is memory behind a file descriptor: it has a size that never changes, a name for people who read

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A region's memory in this process.
 
 use crate::error::{Error, Result};

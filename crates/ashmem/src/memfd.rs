@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What stands for a region where there is no device: a memfd whose size is sealed, as Android makes it.
 
 use crate::errno;

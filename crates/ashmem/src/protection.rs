@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What may be done with a region's memory.
 
 bitflags::bitflags! {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What became of memory that was allowed to go.
 
 /// What became of memory while it was unpinned.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One region, owned.
 
 use crate::backend::{self, Backend};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Regions from process to process, over a Unix socket.
 
 use crate::error::{Error, Result};

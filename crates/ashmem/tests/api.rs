@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the crate offers, item by item, held to `api.txt`: a change of it is seen in a review, and cannot come by accident.
 //!
 //! The list is read from the sources, with doc comments, bodies and private fields left out. (No item is `pub` and out of

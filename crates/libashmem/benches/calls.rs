@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Instructions of each library call beside those of the bare calls it stands for, as a C program would make them.
 //!
 //! Counted by valgrind through gungraun: user space alone, so the kernel's share, the same on both sides, is left out and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Between C's conventions and ours: descriptors, names, errno.
 
 use ashmem::{Errno, Error};

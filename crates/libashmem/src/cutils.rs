@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `<cutils/ashmem.h>`: the functions of Android's libcutils.
 
 use crate::border::{descriptor, fail, name};

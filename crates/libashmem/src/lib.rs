@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `libashmem.so.0`: Android's shared memory functions for C and C++ programs on Linux.
 //!
 //! Two headers, two modules: [`sharedmem`] is the NDK's `<android/sharedmem.h>`, [`cutils`] is the platform's

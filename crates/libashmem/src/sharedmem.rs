@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `<android/sharedmem.h>`: the NDK's functions.
 //!
 //! `ASharedMemory_dupFromJava` is left out: its arguments are a `JNIEnv` and an `android.os.SharedMemory` object, a class

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What C programs see, held to lists: the functions of the headers to `api.txt`, their names to `abi.txt`.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The clock: the processor's own counter, whose reading is one instruction and enters no kernel.
 //!
 //! Under QEMU's `-icount shift=0` it counts instructions, each one nanosecond; the kernel's own clock may be as coarse as

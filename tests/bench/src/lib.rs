@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the measuring program says and what reads it: the words both sides share.
 
 use serde::{Deserialize, Serialize};

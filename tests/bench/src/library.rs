@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the C library's functions cost beside the bare calls that a C program would make instead.
 //!
 //! Both sides are asked for the same and their answers looked at the same way. The library's functions are called as C calls

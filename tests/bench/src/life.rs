@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a region costs from open to close, as a whole and call by call, beside a memfd.
 
 use crate::clock::{Clock, median, ticks};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One static program that measures what a `/dev/ashmem` costs, in time and in kernel memory.
 //!
 //! It prints one JSON document, [`Report`]. `cargo xtask bench` runs it on each driver and lays the figures side by side.

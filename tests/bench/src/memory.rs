@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Kernel memory: what the kernel has more of after something was made than before.
 
 use crate::pins;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! UNPIN and PIN of one page, among few and many other unpinned ranges, by one thread and by two.
 
 use crate::clock::{Clock, median};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How soon unpinned pages are memory for others, once there is no other.
 
 use crate::clock::{Clock, median, ticks};

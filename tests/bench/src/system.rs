@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The system calls that are measured: as bare as a program can make them, each answer looked at.
 
 use ashmem_core::abi;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How long others wait while one request is at 2^19 ranges of a region: for the processor, and for the region.
 //!
 //! On one processor whose kernel reschedules of its own accord alone (PREEMPT_VOLUNTARY), a thread that goes before all

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Commands as a person reads them.
 
 use crate::protocol::{self, Transaction};

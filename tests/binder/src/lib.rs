@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A binder client of our own, as small as it can be: one call with at most one descriptor each way.
 //!
 //! The other side is the real driver; the protocol is version 8 of its uapi header, with 64-bit structures. A process

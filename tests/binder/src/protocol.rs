@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The driver's numbers and structures, as its uapi header has them.
 
 /// The only protocol there is on 64-bit kernels.

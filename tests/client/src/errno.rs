@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A system call that was refused: which one, and with what errno.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Touching memory that may not be there: a byte is loaded or stored, and SIGBUS or SIGSEGV is an answer, not the end.
 //!
 //! Two instructions with known addresses do the access; the signal handler recognises them and lets them return the

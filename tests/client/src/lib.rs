@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A client of the device, for the tests: every call, with its answer as the kernel gave it.
 //!
 //! - [`region`]: a descriptor and the device's requests, with arguments good and bad;

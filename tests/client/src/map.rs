@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A mapping: made by mmap(2), touched byte by byte, gone when it is dropped.
 
 use std::io;

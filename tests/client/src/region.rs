@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device as a client sees it: what can be done with a descriptor of it.
 
 use std::ffi::{CStr, CString};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A case: one behaviour of the original driver, and what each provider is held to.
 
 use std::fmt::Debug;

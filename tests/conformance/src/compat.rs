@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A 32-bit caller without a 32-bit program: `int 0x80` from this 64-bit process enters the kernel's compat calls.
 
 use crate::case::{Verdict, skip};

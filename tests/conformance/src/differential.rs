@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One random sequence of operations, played by two processes in lock-step, each result printed on a line of its own.
 //!
 //! Two providers that behave alike print the same bytes for the same seed, so nothing that differs between runs is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device that a case is given, opened as clients do.
 
 use std::os::unix::ffi::OsStrExt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One static program that holds any `/dev/ashmem` to the behaviour of the original driver.
 //!
 //! Three ways to run it: the cases (one behaviour each), a random sequence whose transcript two providers must agree on

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A second process for a case: forked, linked by a socket that carries words and descriptors, its verdict brought back.
 
 use std::io;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Disorder that is the same each time: SplitMix64 (Steele, Lea and Flood, 2014).
 
 /// A sequence of numbers that its seed alone decides.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a run looks like: lines for people as the cases end, or one JSON document.
 
 use std::io::{IsTerminal, stdout};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs cases, each in a process of its own with a time limit, and keeps what came of them.
 
 use std::time::{Duration, Instant};

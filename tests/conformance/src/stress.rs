@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Threads of several processes race over the same descriptors with everything a region answers.
 //!
 //! What each call answers is not foreseen; that it is one of the errnos the device knows, that nobody dies, and that it

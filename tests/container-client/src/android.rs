@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The first process of a container that Waydroid started, in place of Android's init.
 //!
 //! `/data/expect` says what must be found, a `key=value` a line; `/data/result` gets `held` or what did not hold. Then it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is passed between processes, and what each finds in it.
 
 use anyhow::{Context, Result, ensure};

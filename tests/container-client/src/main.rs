@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is tried inside a container whose calls the agent answers. One static program; prints one line when all held.
 //!
 //! - `share`: two processes of one container share a region;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Passing a descriptor to another process through a socket.
 
 use anyhow::{Context, Result, ensure};

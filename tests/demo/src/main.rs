@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A small Android-style program that shows, call by call, what it does with `/dev/ashmem`, and checks what it says.
 //!
 //! Two processes play: the creator, and a reader that was forked before the region existed and so knows nothing of it but

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The second process, the socket between the two, and what each is called.
 
 use crate::stage::{self, decimal, shown};

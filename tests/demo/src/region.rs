@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The calls of an ashmem client, each shown with its arguments decoded and what came back.
 
 use crate::stage::{self, Answer, decimal, shown};

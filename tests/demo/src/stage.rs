@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the audience sees: the story in plain sentences, each call as strace would write it, each claim with a mark.
 //!
 //! Several processes speak; each line is written at once, so none is ever torn.

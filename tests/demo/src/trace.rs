@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's own account: the `ashmem:*` trace events of this run, in a trace of our own that disturbs nobody's.
 
 use anyhow::{Context, Result};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the kernel lost: a kernel with kmemleak searches its memory for what nothing points to any more.
 
 use anyhow::{Context, Result};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the host asks of the guest and what the guest says back: the words both sides share.
 //!
 //! The host writes one [`Plan`] into the initramfs; the guest's init carries it out and answers on the control port

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine as a program expects to find it: file systems, ports, loopback, binder's nodes.
 
 use anyhow::{Context, Result};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Init of the test machine: process 1 of a stock kernel whose whole user space is one initramfs.
 //!
 //! It prepares the machine, carries out the [`Plan`], has the kernel look for leaks where it can, reports on the control port and powers off. Whatever goes wrong

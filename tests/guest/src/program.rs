@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one program the machine exists for: started, its output carried to the ports, its end reported.
 //!
 //! Its output goes through pipes, so that it sees what it sees under a shell's `|`, never a terminal, and so that a

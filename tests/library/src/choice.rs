@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which backend a process takes: the variable, what stands at `/dev/ashmem`, and who may decide.
 //!
 //! The choice is made once in a process, so each case starts this program anew in a [`Role`].

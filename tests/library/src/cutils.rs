@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `<cutils/ashmem.h>`.
 
 use crate::surroundings::{Case, Outcome, PAGE, Surroundings, fails, map, opened, others, same, succeeds, unmap};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Holds the C functions and the Rust crate to what their headers and pages promise, wherever it runs: on the module, under
 //! `ashmem run`, and where there is no device.
 //!

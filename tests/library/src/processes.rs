@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Threads, children, and a process that has no descriptors left.
 
 use crate::surroundings::{Case, Outcome, PAGE, Surroundings, descriptors, same};

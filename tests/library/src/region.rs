@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The Rust crate: regions, mappings, pins, sockets.
 
 use crate::surroundings::{Case, Outcome, PAGE, Surroundings, descriptors, others, same};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where the trial runs, and what its cases have in common.
 
 use anyhow::{Context, Result, bail, ensure};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The trial where there is no device: on this machine, as it is.
 
 use std::process::Command;

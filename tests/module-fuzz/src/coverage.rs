@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which places of the module an input reached.
 //!
 //! The compiler put a call of `__sanitizer_cov_trace_pc` at each place that is worth knowing, in both halves of the

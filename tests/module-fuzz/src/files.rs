@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be done with descriptors: of the device, of its backing files opened again, and of what they lead to.
 
 use std::ffi::{CStr, CString};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The search: inputs that reach something new are kept, and changed into others.
 
 use std::collections::HashSet;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What must be true after each input: the kernel has not complained, and nothing is left of the input.
 
 use std::fs::{self, File, OpenOptions};

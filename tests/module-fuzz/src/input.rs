@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is tried: a string of bytes, six a step, which always means something.
 //!
 //! | byte | meaning |

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lines the host reads: on the kernel's console, so that what was about to be tried stands right above what the
 //! kernel said of it, and is there when the machine is not any more.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's own record of which of its code a task ran (Documentation/dev-tools/kcov.rst).
 
 use std::ffi::CStr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files by which the kernel is told what to do.
 
 use std::fs::OpenOptions;

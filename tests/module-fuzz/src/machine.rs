@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What root, the kernel and the neighbours do to the device: memory taken away, modules loaded, allocations that fail.
 
 use std::ffi::CString;

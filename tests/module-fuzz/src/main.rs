@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A fuzzer that lives in the machine whose kernel it tries: it plays random inputs on the module, and keeps those that reach something new of the module's code, as the kernel records it (KCOV).
 //!
 //! It runs as root in a virtual machine that holds nothing else (`cargo xtask fuzz --module`). What it is about to try it

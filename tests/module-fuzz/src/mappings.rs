@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can be done with memory once it is mapped.
 
 use crate::actor::Actor;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! New inputs, from nothing and from others.
 
 use fastrand::Rng;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The process that plays inputs, each by one thread or two. One plays many, for to make a process takes longer than most
 //! inputs do; it gives back all that an input took before the next.
 

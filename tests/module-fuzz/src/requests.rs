@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device's own requests, with arguments good and bad.
 
 use ashmem_core::abi::{self, Pin};

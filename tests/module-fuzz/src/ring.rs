@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The same calls by io_uring: from a worker of the kernel's, which is no thread of the program's.
 
 use io_uring::{IoUring, opcode, squeue, types};

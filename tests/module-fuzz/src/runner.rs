@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One input after the other, with a time limit, from the outside.
 
 use std::collections::HashSet;

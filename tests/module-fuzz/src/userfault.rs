@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Faults of a mapping answered by the program itself, or by nobody.
 
 use crate::actor::Actor;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What an operand's byte stands for: small ordinary values mostly, and the ends of every range.
 
 /// A page of every x86 kernel, and of the arm64 kernels that are tried.

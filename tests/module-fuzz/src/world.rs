@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the steps of one input work on: descriptors, mappings, and memory to hand to the kernel.
 //!
 //! The two threads share it without any order between them, for that is what is tried: a descriptor may be closed, and a

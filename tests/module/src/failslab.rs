@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Each request without each piece of memory it asks for: the kernel's own fault injection makes the first allocation of
 //! a request fail, then the second, and so on until the request wants no more of them.
 //!

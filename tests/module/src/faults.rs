@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module without memory: its test build makes every n-th allocation fail.
 
 use std::fs;

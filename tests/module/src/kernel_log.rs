@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's log since a mark.
 
 use std::io::{ErrorKind, Read};

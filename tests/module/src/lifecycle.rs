@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module comes, is held by what uses it, and goes.
 
 use std::fs;

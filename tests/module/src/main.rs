@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tries what the conformance suite cannot: the module's coming and going, and what it does without memory.
 //!
 //! Runs as root in a virtual machine whose kernel has no ashmem. Arguments: the module built for use, and the one built

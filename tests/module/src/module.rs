@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Loading and unloading, by the system calls themselves.
 
 use std::ffi::CString;

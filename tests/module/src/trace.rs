@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tracepoints `ashmem:*`, as tracefs shows them.
 
 use std::ffi::CStr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the small program did, as it writes it down.
 
 use ashmem_trace::event::Outcome;

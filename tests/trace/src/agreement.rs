@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem list`, `ashmem top` and `ashmem trace` beside each other: of one program's regions they show the same, which is
 //! what the program knows of them itself.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a trace costs: lives of regions untraced, under `ashmem trace` and under strace, turn by turn in one run.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What goes wrong around a trace: one sentence is said, and the rest goes on.
 
 use std::fs;

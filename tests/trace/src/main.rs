@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem-trace-test SOURCE ASHMEM`: runs `ASHMEM trace` over a small program, this one, and compares what it tells with
 //! what the program says it did, and what `ASHMEM list` and `ASHMEM top` show with what it has. SOURCE is `module`, `agent` or `syscalls`. The last line counts.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The small program where half of today's regions are: on plain memfds.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! This program, as it starts itself.
 
 use anyhow::{Context, Result, bail};

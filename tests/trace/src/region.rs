@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A region as the small program uses it: every call with its answer as the system gave it.
 
 use std::ffi::CString;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The small program whose regions stand still while others look: of known names, sizes, rights, memory and pins, one held
 //! and mapped nowhere, one given to a child.
 //!

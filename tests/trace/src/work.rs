@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The small program: makes calls, and writes down each as an event should tell it.
 
 use std::fs;

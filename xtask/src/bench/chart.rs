@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The plot: what unpinning and pinning a page costs, against how many other ranges of the region are unpinned.
 //!
 //! An SVG of its own, for both axes are logarithmic but begin at none, and it has to be read on white and on dark alike.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One figure by the clock, its row in a table, and the programs that are timed.
 
 use crate::util::{process, workspace};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is to be reached, and the tables that say whether it is.
 
 use super::results::Results;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What it costs to look: `ashmem list` of a crowd, and `ashmem top` beside one. By the clock and by the time on processors, on
 //! this host.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the C library's functions cost beside the bare calls that a program would make instead: instructions, the kernel's
 //! among them, for that is what a caller pays.
 

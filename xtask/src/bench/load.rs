@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What `ashmem run` costs a day's work: walks of a large tree, a compiler, a million regions, two hundred processes.
 
 use super::figures::{Programs, Row, Unit};

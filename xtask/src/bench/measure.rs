@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The measuring itself: the program built, a guest for each driver, its report read.
 
 use super::results::Results;

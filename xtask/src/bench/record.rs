@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The figures of record: the tables of `docs/bench.md` and its plot, written from one run.
 
 use super::goals::{self, Row};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What was measured of each driver.
 
 use ashmem_bench::Report;

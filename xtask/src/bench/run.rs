@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module-less way: what `ashmem run` costs, by the clock, on this host.
 //!
 //! Everything in one run and as ratios, for the clock of a busy machine says little else. `strace`, which stops a program at

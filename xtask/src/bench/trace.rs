@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What being traced costs: the module's tracepoints while nobody listens, in instructions, and a region's life under
 //! `ashmem trace`, by the clock and beside strace in the same run.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What people wait for: `ashmem doctor` on this host, and DKMS's build of the module where it is installed. By the clock, so
 //! the figures are those of the host at hand and of what else it does; the time on a processor stands beside.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C library, linked and laid out as it is installed.
 //!
 //! rustc makes an archive of it, with much of Rust's standard library in it that is not needed. The linker makes that one

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is built here: the kernel module, the C library, packages, programs that need no library.
 
 pub(crate) mod library;

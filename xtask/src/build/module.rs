@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel module, built for one kernel, and what is checked of every build.
 //!
 //! Two steps: one Rust object that knows no kernel (`module/rust/build.sh`), and kbuild for the C glue around it. Each is

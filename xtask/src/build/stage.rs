@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tree that Debian's tools pack: `debian/`, and beside it in `built/` everything that the packages hold.
 
 use crate::build::library;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs of this workspace built to run in a guest without any library.
 
 use crate::util::{process, workspace};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lines that are too long to be read.
 
 use anyhow::{Context, Result};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Guards that exist before their lock is held.
 //!
 //! `got.then_some(Guard { … })` makes the guard whatever `got` is, and drops it where it is false: a lock is let go that

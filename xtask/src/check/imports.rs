@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Import circles between files.
 //!
 //! Reads the module tree of each target as rustc does, then every path in it: what `use` names, and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The arrows between crates and between folders, held to the pictures of them in our pages.
 //!
 //! A picture is a heading that begins with `Layers of` and, indented, a line for each layer, the

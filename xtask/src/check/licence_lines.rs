@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The licence that each source file names, as SPDX has it.
 
 use crate::util::workspace;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The subjects of new commits: `area: verb …`, short enough for one line of a log.
 
 /// The longest subject, in columns.

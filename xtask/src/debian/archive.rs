@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A Debian archive seen through an apt of its own: own index, own cache, nothing of the host's changed.
 //!
 //! apt checks the archive's signature over its index and goes on with a cut download where it broke off; xtask has no

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A small Debian of another release, for kernels whose headers want newer tools than the host's.
 //!
 //! It is made by debootstrap, which checks the archive's signature. Its mounts live in a mount namespace of the one

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The packages of this host that the verbs need, and how apt is asked for them.
 
 use crate::debian::kernel::{Kernel, Line};

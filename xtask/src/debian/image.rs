@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A kernel image taken out of its compressed shell.
 
 use anyhow::{Context, Result, bail};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The stock kernels everything is built for and tried on: Debian's own images and headers, unpacked, never installed.
 //!
 //! A [`Line`] is a choice a person makes; the package index says which [`Kernel`] that is today. One that was fetched is

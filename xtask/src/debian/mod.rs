@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What comes from Debian: packages of this host, kernels, a chroot for newer tools.
 
 pub(crate) mod archive;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device by way of the kernel module: a stock kernel booted, the module loaded, the program run.
 
 use crate::build::static_program;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device without a module: `ashmem run` on this host.
 
 use crate::build::static_program;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask fuzz --module`: machines in which the module's fuzzer lives, one after the other, and what they leave.
 
 use crate::build::module;

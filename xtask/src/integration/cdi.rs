@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The CDI specification, given to a real engine: podman makes a container that asks for android.dev/ashmem=all.
 //!
 //! This host may have no module, and then no device that could be given away. So another character device lies at its place

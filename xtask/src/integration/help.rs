@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the program writes about itself, given to those who read it: each manual page to mandoc, each completion to its shell.
 
 use crate::build::static_program;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The manifests in `deploy/kubernetes`: valid by Kubernetes' schemas, without privilege, and in agreement with each other and
 //! with what the program says.
 //!

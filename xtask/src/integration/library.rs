@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is tried of the libraries: their promises wherever they run, their examples, their binary interface.
 
 use crate::build::library::{install, source};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is tried as a whole: the steps of `cargo xtask test` that are more than a call of cargo.
 
 pub(crate) mod cdi;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module among hostile neighbours: the trials of `ashmem-module-test --neighbours`, in a machine that has what they
 //! want: two processors, two nodes of memory, and what makes swap.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The commands of a page of docs/, run as they stand there and compared with what the page says they print.
 
 use crate::build::static_program;

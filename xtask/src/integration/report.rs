@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem report` as a reader sees it: its pages opened in a browser without a window.
 
 use crate::build::static_program;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The suite on one provider, or one random sequence on two.
 
 use crate::build::static_program;

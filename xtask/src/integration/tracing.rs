@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The steps that hold `ashmem trace` to what a small program did, on each of its sources.
 
 use crate::build::static_program;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The guest's kernel console, read for what a healthy kernel never says.
 //!
 //! Only the kernel writes there (the program's output has ports of its own), so a line that begins a report is one.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The guest's whole user space as one archive in memory: init, its plan, the program, modules and files.
 
 use anyhow::{Context, Result};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A virtual machine: one program, as root, on a kernel of its own.
 
 mod console;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One QEMU: a machine started, its four serial ports read, its end or its silence noticed.
 //!
 //! No file is shared with it and nothing is left behind: the initramfs is an anonymous file, the ports are pipes, and the

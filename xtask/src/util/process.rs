@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Other programs, run for what they do or for what they print, with errors that say what was tried and what came back.
 
 use anyhow::{Context, Result, bail};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Python packages from PyPI, in the cache: tools that Debian 12 has not.
 
 use crate::util::{process, workspace};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Named steps, run one after another or in parallel, every one of them whatever became of the others; then a table and
 //! one closing line.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs of others: of this Debian's packages, with the libraries they load, for a guest that has neither; and of
 //! crates.io, for this machine.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where things lie: the workspace and the cache under its `target` folder.
 //!
 //! The cache is found from this crate's own place, not from `CARGO_TARGET_DIR`, so that builds with different target

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the kernel alone asks: for a notification, of a supervisor that answers without looking at
 //! anything; for a call that is let through, of a filter that lets everything through. No
 //! supervisor and no filter can ask for less.

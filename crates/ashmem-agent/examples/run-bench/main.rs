@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client half of the agent's benchmark: times what a program does, and prints one JSON object.
 //!
 //! `run-bench plain` needs no device: memfd's own life cycle and calls that are not ours.

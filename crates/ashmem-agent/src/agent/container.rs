@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A container's device: the nodes at /dev/ashmem in it.
 
 use std::os::fd::OwnedFd;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The sockets at which container runtimes reach the agent.
 
 use std::fmt;

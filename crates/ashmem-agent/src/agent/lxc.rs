@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Notifications from LXC's monitor (`lxc.seccomp.notify.proxy`).
 //!
 //! The monitor owns the listener. For every notification it sends one datagram, waits for our

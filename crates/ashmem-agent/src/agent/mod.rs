@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The agent: serves containers that their runtimes bring to its sockets; each has a supervisor and
 //! a thread of its own.
 //!

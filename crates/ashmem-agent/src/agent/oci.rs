@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Listeners from OCI runtimes: what runc, crun and youki send to a profile's `listenerPath`.
 //!
 //! A runtime connects once for every process into which it loads the filter (a container's first

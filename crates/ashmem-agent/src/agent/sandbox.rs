@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The agent's own seccomp filter. After its start the agent opens no socket, executes nothing and
 //! gains no privilege, so it gives up the ability. It limits what a container could make of a
 //! mistake of ours.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The service manager: the sockets and descriptors that it passes to this process, and the
 //! messages to it (sd_listen_fds(3), sd_notify(3)).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What an ioctl's argument points to in the caller's memory.
 
 use ashmem_core::abi::{self, NAME_LEN, Pin, Request};

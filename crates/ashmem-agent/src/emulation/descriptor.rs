@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One of a caller's descriptors, inspected.
 
 use std::os::fd::{OwnedFd, RawFd};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds a descriptor of a region: the agent holds none, its clients do.
 
 use std::os::fd::{OwnedFd, RawFd};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device's ioctls: on regions as ashmem-core has them, on other memfds as Google's
 //! memfd-ashmem-shim has them.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mappings of a region: the device's checks, and then the kernel's own mmap of the memfd.
 
 use std::os::fd::{AsFd, OwnedFd};

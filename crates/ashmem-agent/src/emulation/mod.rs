@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A tenant: one program with all its descendants, or one container. Its regions are its own; no
 //! request of another tenant finds them.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! mprotect(2) and remap_file_pages(2) on mappings of regions.
 //!
 //! A seal enforces a mask without WRITE, and the kernel checks it. No seal exists for EXEC: a

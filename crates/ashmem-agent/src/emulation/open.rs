@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Opens of the device.
 
 use std::os::fd::RawFd;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The outcome of a request, and the part of it that the journal stores.
 
 use std::os::fd::OwnedFd;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Purges unpinned pages: gives them back to the system.
 
 use std::collections::{HashMap, HashSet};

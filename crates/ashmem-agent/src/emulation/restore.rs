@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Restores a container's regions from its journal, and writes the journal's entries.
 
 use std::os::fd::OwnedFd;

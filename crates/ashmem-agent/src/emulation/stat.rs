@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! stat(2), statx(2) and access(2) of the device, in the caller's own structures.
 
 use rustix::io::Errno;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! In-flight notifications, in memory that survives the agent.
 //!
 //! They lie at the beginning of a container's journal, and the kernel writes them there itself: at

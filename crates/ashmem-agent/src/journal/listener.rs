@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A listener whose in-flight notifications survive this process.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The journal: what a restart must not lose of one container, in a memfd that the service manager
 //! stores beside its listeners.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The arena of unpinned ranges, by index: the memory that ashmem-core asks its shell for.
 
 use std::cell::RefCell;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The memory of a region: a memfd, and the operations of the agent on it.
 //!
 //! The agent holds no descriptor of it between two requests: the memory belongs to the clients

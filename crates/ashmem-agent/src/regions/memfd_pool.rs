@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A pool of memfds for future opens.
 //!
 //! Creating a memfd and a watch takes longer than the notification itself, and is the same for

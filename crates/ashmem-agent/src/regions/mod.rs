@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a region is, where its memory lies, and how long it lives.
 //!
 //! - [`node`]: the device as programs see it from outside;

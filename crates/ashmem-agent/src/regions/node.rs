@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device as programs see it: its names, and the status of its node.
 
 use std::os::fd::{AsFd, RawFd};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Pending opens: the caller may have the descriptor but not its number.
 //!
 //! The supervisor first puts a new descriptor into the caller, then answers the call with its

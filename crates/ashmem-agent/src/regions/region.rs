@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One region: its state, which ashmem-core defines, and where its memory was last seen.
 
 use std::os::fd::RawFd;

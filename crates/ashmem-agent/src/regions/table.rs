@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The regions of one tenant, found by the inode of their memory.
 //!
 //! # Lifetimes

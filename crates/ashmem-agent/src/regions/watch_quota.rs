@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The quota of inotify watches: shares the watches of one user among the containers of one agent.
 //!
 //! A region needs a watch for as long as it lives, and the kernel limits the watches of a user

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Passes the listener, and the node if there is one, from the program's process to its supervisor.
 
 use std::io::{IoSlice, IoSliceMut};

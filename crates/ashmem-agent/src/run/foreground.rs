@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The foreground process: represents the program to the shell, and forwards signals and status.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs a program under a supervisor (`ashmem run`).
 //!
 //! Three processes take part:

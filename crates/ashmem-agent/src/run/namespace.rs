@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A private `/dev` with the device's node: lookups of its path then cost nothing.
 //!
 //! Only root may add a node to `/dev`, and would add it for every process. So the program gets a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Assembles classic BPF programs for seccomp, and installs them.
 
 use rustix::io::{Errno, Result};

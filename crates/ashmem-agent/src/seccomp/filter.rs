@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The seccomp program: decides which calls become notifications, and which run untouched.
 //!
 //! One program has every table of [`crate::seccomp::syscalls`]. Calls of x32 and of unknown

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's side: which calls become notifications, and how they are received and answered.
 //!
 //! - [`syscalls`]: the calls by number, and a notification's registers as a typed call;

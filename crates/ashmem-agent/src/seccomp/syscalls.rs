@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The system calls that the agent intercepts: their numbers on each architecture, and a
 //! notification's registers as a typed call.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Housekeeping thread: replaces a blocked request loop, purges under memory pressure, refills the
 //! memfd pool, sleeps when idle.
 //!

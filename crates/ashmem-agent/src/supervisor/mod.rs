@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The request loop: takes requests from a tenant's channels, has them decided, and answers them.
 //!
 //! A request takes three steps. The loop reads once what the request points to in the caller's

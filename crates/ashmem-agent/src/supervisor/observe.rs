@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a tracer is told of a request.
 
 use ashmem_core::abi::Request as Ioctl;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory pressure: when unpinned pages go.
 //!
 //! The kernel's own driver purges when the kernel reclaims memory. A supervisor reads MemAvailable

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Takeover: a request loop that is stuck in one request is replaced by a new one.
 
 use std::sync::atomic::{AtomicU64, Ordering};

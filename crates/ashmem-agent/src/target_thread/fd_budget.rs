@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The descriptors that this process may hold as caches.
 //!
 //! All tenants share one limit (RLIMIT_NOFILE). Without a free descriptor no caller's descriptor

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! inject_mmap: makes a thread call mmap in place of the call that it made.
 //!
 //! A private mapping of a region shows zeros, whatever the region holds (MMAP-12). The kernel's own

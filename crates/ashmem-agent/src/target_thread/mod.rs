@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The calling thread, accessed from outside: its memory, its descriptors, its rights.
 //!
 //! A thread is found by its number, which may belong to another thread by now: what was read is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem cdi`: the device for docker, podman, containerd and CRI-O.
 
 mod spec;

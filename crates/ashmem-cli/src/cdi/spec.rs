@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The specification by which container engines give out the device: `--device
 //! android.dev/ashmem=all`.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The specification against CDI's published schema (version 0.5.0): names, required fields, types
 //! and patterns; and the file.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What runs in the container: uses regions without pause, and notices whatever is not as it should
 //! be.
 

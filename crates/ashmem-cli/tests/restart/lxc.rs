@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client in a container of the LXC that this host has.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! An agent that is killed in the midst of its work, and started anew by its service manager, loses
 //! nothing.
 //!

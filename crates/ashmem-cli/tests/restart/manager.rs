@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A service manager, as far as the agent needs one: passes descriptors, keeps those it is given,
 //! and starts the agent anew with them.
 

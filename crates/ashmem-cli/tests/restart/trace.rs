@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem trace` of an agent's containers: it tells of all of them, comes back to the agent that
 //! follows, and holds nobody up.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Regions that come and go leave nothing behind in the supervisor.
 
 use super::{LIMIT, builds, run, wait_for_line};

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A client of /dev/ashmem as C programs are: built for 64 and 32 bits, static and dynamic, and run under `ashmem run`.
  * Each verb prints "ok" and exits 0, or says what was wrong and exits 1. */
 #define _GNU_SOURCE

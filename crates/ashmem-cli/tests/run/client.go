@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 // A client of /dev/ashmem in Go: goroutines on many threads, which the runtime preempts by SIGURG every ten milliseconds,
 // make regions, pass one over a socket and wait in calls meanwhile. Prints "ok", or says what was wrong and exits 1.
 package main

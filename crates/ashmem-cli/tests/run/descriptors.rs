@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A supervisor that may have few descriptors keeps fewer, and answers as well.
 
 use super::{ASHMEM, builds, finish};

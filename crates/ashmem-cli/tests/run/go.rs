@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A Go program: threads by the dozen that the runtime signals at any moment, no C library, calls
 //! made by its own code.
 

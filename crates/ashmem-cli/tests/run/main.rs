@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem run` with real programs: 64- and 32-bit, static and dynamic, threaded, killed,
 //! interrupted, hostile.
 //!

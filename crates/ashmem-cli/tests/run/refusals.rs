@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where the program cannot be supervised it is not started, and one sentence says why; what a
 //! sandbox around `ashmem run` takes away and can be done without, is.
 

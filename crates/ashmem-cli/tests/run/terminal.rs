@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A shell on a terminal of its own: key strokes and job control do to `ashmem run PROGRAM` what
 //! they do to PROGRAM.
 

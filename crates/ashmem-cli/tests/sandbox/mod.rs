@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sandboxes around a command, as container engines put them: one system call is refused, or kills.
 
 use std::os::unix::process::CommandExt;

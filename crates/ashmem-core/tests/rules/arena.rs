@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! Memory for ranges that distrusts the core: each slot is born once, freed once, and never used outside that time.
 
 use std::cell::Cell;

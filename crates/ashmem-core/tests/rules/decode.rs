@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! What the decoding of an ioctl promises, for any number and argument; the fuzzer holds it to the same promises.
 
 use ashmem_core::abi::{Caller, Request};

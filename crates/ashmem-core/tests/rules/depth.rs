@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! What an operation costs among 100,000 ranges, in looks at a range: the tree is as low as a weak AVL tree must be,
 //! whatever order a stranger's program unpins and pins in.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The core held to the specification.
 //!
 //! - [`model`]: the device page by page, written from sections 4 to 9 of the specification and not from the core;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The device as the specification tells it, page by page and as plainly as it can be said.
 //!
 //! Each page of a region carries the tag of the unpinned range it belongs to, or none: it is pinned. Two ranges that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! Random sequences of operations, played on the core and on the model.
 
 use std::cell::Cell;

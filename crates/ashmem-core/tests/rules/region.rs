@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The rows of sections 3 to 7 that the core decides, and the checks of section 8, an example each.
 
 use ashmem_core::Errno;

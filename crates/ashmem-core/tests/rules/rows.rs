@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The rows of sections 8 and 9, an example each, by their names.
 //!
 //! The model, which the random sequences hold the core to, is not asked here: what to expect is written out.

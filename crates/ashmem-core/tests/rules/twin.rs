@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The core and the model side by side: every operation goes to both, and both must then look the same.
 
 use ashmem_core::Errno;

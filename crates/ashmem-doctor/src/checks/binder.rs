@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! binder, the other half of what Android wants of a kernel.
 
 use super::Check;

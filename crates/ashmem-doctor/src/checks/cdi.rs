@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The CDI specification, by which docker, podman and containerd know the device.
 
 use super::{Check, module};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Running containers, and what lies at /dev/ashmem in them.
 
 use std::collections::BTreeMap;

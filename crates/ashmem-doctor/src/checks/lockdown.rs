@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether the kernel would refuse our module for want of a signature.
 
 use super::{Check, module, mok};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! memfd, as Android takes it for shared memory.
 
 use super::Check;

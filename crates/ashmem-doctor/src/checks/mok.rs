@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine owner's key, with which DKMS signs.
 
 use super::Check;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A mount namespace of a program's own, in which `ashmem run` puts the node.
 
 use std::time::Duration;

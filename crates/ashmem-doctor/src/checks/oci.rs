@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! OCI runtimes and the engines above them.
 
 use super::Check;

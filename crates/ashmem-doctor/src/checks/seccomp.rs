@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! seccomp's user notification, which both module-less ways stand on.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

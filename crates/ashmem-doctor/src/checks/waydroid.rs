@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Waydroid's files, which it writes at `waydroid init` and `waydroid upgrade` only.
 
 use super::{Check, module};

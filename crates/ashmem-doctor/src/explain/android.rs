@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What Android and its programs say, in logcat and Waydroid's log.
 
 use super::Message;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What builds of the old modules say (anbox-modules, redroid-modules), and DKMS of any.
 
 use super::Message;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What modprobe, the kernel's loader and Secure Boot say.
 
 use super::Message;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runtimes, engines, the agent's sockets, CDI.
 
 use ashmem_doctor::finding::Status;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The node, made wrongly in each way, and the second name.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel, its page size, binder, user namespaces' switches.
 
 use ashmem_doctor::finding::Status;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every check against the fault that it is for, made in a root directory of the test's own.
 //!
 //! What no folder can show is made for real elsewhere: what seccomp and a container do to the program, in ashmem-cli's tests; a

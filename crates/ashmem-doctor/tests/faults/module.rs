@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module: not there, not built, built for another, kept out; the next kernel.
 
 use std::io::Write;

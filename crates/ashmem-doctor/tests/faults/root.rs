@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A root directory with what a test puts into it.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secure Boot, lockdown, and the key's way from nothing to enrolled.
 
 use ashmem_doctor::finding::Status;

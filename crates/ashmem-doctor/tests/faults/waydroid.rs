@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Waydroid's files.
 
 use ashmem_doctor::finding::Status;

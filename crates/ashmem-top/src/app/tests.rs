@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys, on regions made up here.
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What was: memory, unpinned pages, purges a second; the newest at the right.
 
 use ashmem_inspect::amount::Bytes;

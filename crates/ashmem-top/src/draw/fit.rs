@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Text made to fit.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The last two lines: what is typed or could not be seen, and the keys.
 
 use ratatui::Frame;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How the screen looks: a title, what was, what is, and the keys.
 
 mod charts;

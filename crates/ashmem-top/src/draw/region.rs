@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One region: what it is, its memory over time, its pages, who holds it.
 
 use ashmem_inspect::amount::{Bytes, or_unknown};

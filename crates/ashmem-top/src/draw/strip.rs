@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The page map of a region as rows of blocks. Each state has a glyph of its own, so that it reads without colours.
 
 use ashmem_inspect::amount::Bytes;

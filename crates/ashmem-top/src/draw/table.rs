@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The regions, one a line, in as many columns as there is room for.
 
 use ashmem_inspect::amount::{Bytes, or_unknown};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The screen at sizes from none to large.
 
 use ashmem_inspect::page_map::PageMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The first line: what is shown, how much of it, how often.
 
 use ashmem_inspect::amount::Bytes;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A trace that ui.perfetto.dev opens.
 //!
 //! - a track a thread, under its process: its calls, each as long as it took;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! As much of Perfetto's published schema (`perfetto_trace.proto`) as a trace of ours uses; field
 //! numbers are the schema's.
 

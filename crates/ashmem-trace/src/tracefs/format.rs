@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How an event's record is laid out, by the kernel's own account.
 
 use tracepoint_decode::PerfEventFormat;

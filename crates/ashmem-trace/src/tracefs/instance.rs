@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A trace of our own beside everybody else's.
 
 use std::fs::{self, File};

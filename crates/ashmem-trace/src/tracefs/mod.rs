@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's trace file system: an instance of our own in it, its buffers, read raw.
 //!
 //! Nobody else's tracing is disturbed: every switch and every buffer is the instance's. It is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One page of a trace buffer, as `trace_pipe_raw` hands it out.
 //!
 //! A time, how much of the page is written, then records: each begins with a word of which five

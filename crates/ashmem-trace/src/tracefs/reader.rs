@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! All processors' buffers as one stream in the order of time.
 //!
 //! A round empties every buffer, up to a limit, and hands out what is older than the round: what is

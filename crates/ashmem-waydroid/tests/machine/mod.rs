@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A root directory that stands for a machine with Waydroid.
 
 use std::collections::BTreeMap;

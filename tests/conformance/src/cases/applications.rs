@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What applications and other systems do with the device, call by call.
 
 use std::os::unix::fs::MetadataExt;

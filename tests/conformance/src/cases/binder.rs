@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Regions sent through real binder.
 
 use std::os::fd::AsFd;

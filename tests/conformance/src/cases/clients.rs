@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What Android's own libraries do, call by call.
 
 use ashmem_core::abi::{self, NOT_PURGED, WAS_PURGED};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A 32-bit caller, through `int 0x80`.
 
 use ashmem_core::abi;

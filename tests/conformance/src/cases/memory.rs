@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the kernel's other memory calls do with a mapping.
 
 use std::fs::OpenOptions;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! mmap: what the device checks, what a mapping shows.
 
 use super::run;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Opening, sharing and closing descriptors.
 
 use std::os::unix::fs::MetadataExt;

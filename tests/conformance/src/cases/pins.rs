@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! PIN, UNPIN and GET_PIN_STATUS: arguments, ranges and their algebra.
 
 use ashmem_core::abi::{self, IS_PINNED, IS_UNPINNED, NOT_PURGED, PIN, UNPIN, WAS_PURGED};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Real memory pressure: the machine's memory is filled until the kernel's shrinker runs.
 
 use ashmem_core::abi::{NOT_PURGED, WAS_PURGED};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Regions shared between processes: fork, exec, descriptors over a socket.
 
 use std::os::fd::FromRawFd;

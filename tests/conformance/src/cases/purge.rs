@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! PURGE_ALL_CACHES: who may, and what it counts.
 
 use ashmem_core::abi::{NOT_PURGED, WAS_PURGED};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a purge leaves behind: marks, zeros, and pages that are off the list.
 
 use ashmem_core::abi::{IS_UNPINNED, NOT_PURGED, WAS_PURGED};

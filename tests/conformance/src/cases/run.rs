@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Differences of the module-less agent that several cases share: what lies out of a supervisor's reach.
 //!
 //! A supervisor decides whether a system call goes on, and can put a descriptor into the caller. It changes neither what

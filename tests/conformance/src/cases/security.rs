@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Holes of the past, side doors, and races that must not open them again.
 
 use std::sync::Barrier;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What may happen next: an operation and its arguments, drawn without looking at what came before.
 
 use crate::random::Random;

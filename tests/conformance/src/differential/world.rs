@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What one process holds, and how it performs an operation on it.
 
 use std::ffi::CString;

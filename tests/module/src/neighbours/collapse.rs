@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Swap on compressed memory, and a user who has huge pages made of a region's pages while memory is short.
 
 use std::fs::{self, File};

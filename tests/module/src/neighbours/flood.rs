@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A user who takes all ranges and regions that he can get.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How long somebody who may go before all others waits for the processor.
 
 use std::time::{Duration, Instant};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory: how much there is, and who takes it.
 
 use std::fs;

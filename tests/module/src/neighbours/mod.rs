@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module among hostile neighbours: what a user without rights, a tight machine or root's own tools do to it.
 //!
 //! Each trial runs in a process of its own with a time limit. It fails when a call has no end, when a process cannot be

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Two NUMA nodes, one of them full: unpinned pages on their way to it.
 //!
 //! The kernel locks the pages that it moves, and asks for memory while it holds them. If what gives memory back then waits

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A process of its own for a part of a trial: it can be anybody, hang, and be killed.
 
 use std::fs::{self, File};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Many ranges, and many who change them.
 
 use std::time::{Duration, Instant};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Little memory: a cgroup at its limit, and a purge order that was filled with what is not there.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Root unloads the module while others are at it.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is checked of the linked module's machine code: that the kernel can patch and unwind all of it, and that no call
 //! goes from one half to the other through a pointer.
 //!

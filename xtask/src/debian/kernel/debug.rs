@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The debug kernels: Debian's own source of 6.12, configured by the fragments in `xtask/kernels` and built here, each with
 //! one family of checks that no distribution's kernel carries.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lines of kernels that a person may choose, and what is known of each without looking: where it comes from, how it is
 //! built, what a machine that runs it is told and allowed.
 

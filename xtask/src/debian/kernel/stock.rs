@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Debian's own kernels: found in the archive, unpacked, made to work where they lie.
 
 use super::line::Line;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A kernel as it lies unpacked in the cache, and what is done with one: modules are built for it, its own are found.
 
 use super::line::Line;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The other engines that take an OCI profile: crun by itself, podman, containerd.
 
 use super::seen;

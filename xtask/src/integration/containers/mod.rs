@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Real containers under the agent: a busybox root file system that runc, crun, podman, containerd and LXC start, and in it
 //! a program that shares regions as an Android container's programs do, and the suite.
 //!

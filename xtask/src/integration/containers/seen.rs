@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What `ashmem list` and `ashmem trace` show of a running container, against what its own process says of itself.
 
 use super::world::{Container, LIMIT, World, wait_for};

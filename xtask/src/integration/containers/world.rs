@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A root file system with an agent that serves it, and containers of several runtimes in it.
 
 use crate::build::static_program;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem doctor` on a real kernel with the real module, in a machine that may be spoilt.
 
 use crate::build::module;

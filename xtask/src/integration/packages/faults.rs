@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What goes wrong on people's machines, made to go wrong: the package says what and what to do, and what was there before
 //! stays.
 

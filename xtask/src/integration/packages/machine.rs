@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One Debian system to try packages in: the release's own below, everything that is written above it, in a folder of its
 //! own. Commands run in a chroot; the system also boots, with its own kernel and its own systemd, in QEMU.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The Debian packages' life in real Debian systems.
 
 pub(crate) mod faults;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! README's commands for installing, as each kind of reader types them.
 
 use crate::util::workspace;

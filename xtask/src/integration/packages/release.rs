@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The Debian releases that packages are tried in, and a small system of each in the cache: what a machine that would
 //! install them has (systemd, udev, a kernel with its headers, DKMS), and the files of a second kernel.
 

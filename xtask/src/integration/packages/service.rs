@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The agent as systemd runs it: started by its socket, killed in the midst of its containers' calls, started anew with what
 //! systemd kept for it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secure Boot: a firmware that has it on, and a kernel that refuses the module until DKMS's key is enrolled and takes it then.
 //!
 //! The firmware (OVMF) trusts Debian's key and starts Debian's kernel by it, as shim would. Enrolled means that the variable

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The packages' life in a release: installed by README's own commands, upgraded, downgraded, booted, booted with a second
 //! kernel, removed, purged. A program compiled on the way is run with the module, and without it.
 

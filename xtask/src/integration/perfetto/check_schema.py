@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Holds a trace of the browser step's small program to Perfetto's published schema, and to what that program does."""
 
 import collections

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem trace -o trace.pftrace` as Perfetto's readers see it: decoded with the schema that Perfetto publishes.
 //!
 //! The schema comes from PyPI (perfetto) into the cache. That package's trace processor is fetched from elsewhere when it is first used,

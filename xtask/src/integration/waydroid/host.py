@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """On this machine's kernel, which has no module and may have no binder: Waydroid's functions, LXC, and the agent."""
 
 import os

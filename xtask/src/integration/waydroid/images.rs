@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Waydroid's two images, with a small program in place of Android.
 
 use crate::util::process;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Waydroid as Debian packages it, and `ashmem waydroid`: its own code makes the configuration, real LXC starts the container.
 //!
 //! In place of Android's image is a small one whose `/init` is our program for containers. On this machine the agent answers,

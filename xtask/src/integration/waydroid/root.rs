@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Debian 13 with Waydroid installed from its backports, kept in the cache.
 
 use crate::debian::archive::DEBIAN;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One copy of the root file system: what is written goes into a folder of its own, gone with this value. Programs run in it
 //! in namespaces of their own, or it is booted in QEMU, which has it by 9p.
 

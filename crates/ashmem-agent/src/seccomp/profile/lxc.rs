@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! LXC's policies, version 2: one line with the version, one with the default, then one rule a
 //! line.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The filter as rules in a container runtime's own seccomp policy: [`oci`] for profiles in JSON,
 //! [`lxc`] for LXC's.
 //!

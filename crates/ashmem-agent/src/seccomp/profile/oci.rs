@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Seccomp profiles in JSON: runtime-spec's `linux.seccomp`, alone or inside a bundle's
 //! `config.json`, and the form of Docker, podman and containerd, which has conditions besides.
 //!

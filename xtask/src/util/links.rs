@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The links of Markdown files, and whether each leads somewhere.
 //!
 //! A relative link names a tracked file or folder of this repository; `#heading` a heading of the page. `file.rs#L12` names
