@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Any ioctl number and argument: decoding never panics and keeps its promises to native and compat callers.
+//! Any ioctl number and argument: decoding never panics and keeps its promises to native and compat
+//! callers.
 #![no_main]
 
 #[path = "../../crates/ashmem-core/tests/rules/decode.rs"]

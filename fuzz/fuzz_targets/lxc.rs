@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What LXC's monitor sends: one datagram with descriptors. Whatever it is, it is understood and answered once, in the right
-//! length, or refused, and no descriptor of it stays open.
+//! What LXC's monitor sends: one datagram with descriptors. Whatever it is, it is understood and
+//! answered once, in the right length, or refused, and no descriptor of it stays open.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a container runtime sends: a message in two pieces, with descriptors. Whatever it is, it is understood or refused,
-//! and no descriptor of it stays open.
+//! What a container runtime sends: a message in two pieces, with descriptors. Whatever it is, it is
+//! understood or refused, and no descriptor of it stays open.
 
 #![no_main]
 

@@ -63,7 +63,11 @@ unsafe extern "C" fn ashmem_rs_ioctl(region: *const Region, cmd: c_uint, arg: c_
 /// # Safety
 /// As [`ashmem_rs_ioctl`].
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ashmem_rs_compat_ioctl(region: *const Region, cmd: c_uint, arg: c_ulong) -> c_long {
+unsafe extern "C" fn ashmem_rs_compat_ioctl(
+    region: *const Region,
+    cmd: c_uint,
+    arg: c_ulong,
+) -> c_long {
     // SAFETY: an open file's region lives.
     compat_answer::<false>(unsafe { &*region }, cmd, arg)
 }
@@ -73,7 +77,11 @@ unsafe extern "C" fn ashmem_rs_compat_ioctl(region: *const Region, cmd: c_uint, 
 /// # Safety
 /// As [`ashmem_rs_ioctl`].
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ashmem_rs_traced_ioctl(region: *const Region, cmd: c_uint, arg: c_ulong) -> c_long {
+unsafe extern "C" fn ashmem_rs_traced_ioctl(
+    region: *const Region,
+    cmd: c_uint,
+    arg: c_ulong,
+) -> c_long {
     // SAFETY: an open file's region lives.
     answer::<true>(unsafe { &*region }, cmd, arg)
 }
@@ -83,7 +91,11 @@ unsafe extern "C" fn ashmem_rs_traced_ioctl(region: *const Region, cmd: c_uint, 
 /// # Safety
 /// As [`ashmem_rs_ioctl`].
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ashmem_rs_traced_compat_ioctl(region: *const Region, cmd: c_uint, arg: c_ulong) -> c_long {
+unsafe extern "C" fn ashmem_rs_traced_compat_ioctl(
+    region: *const Region,
+    cmd: c_uint,
+    arg: c_ulong,
+) -> c_long {
     // SAFETY: an open file's region lives.
     compat_answer::<true>(unsafe { &*region }, cmd, arg)
 }
@@ -109,7 +121,12 @@ fn compat_answer<const TRACED: bool>(region: &Region, cmd: c_uint, arg: c_ulong)
 /// # Safety
 /// `region` is the file's, the file is open, and `vma` is being set up for it.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ashmem_rs_mmap(region: *const Region, vma: *mut Vma, len: u64, prot: u32) -> c_int {
+unsafe extern "C" fn ashmem_rs_mmap(
+    region: *const Region,
+    vma: *mut Vma,
+    len: u64,
+    prot: u32,
+) -> c_int {
     // SAFETY: an open file's region lives.
     mapping::mmap(unsafe { &*region }, vma, len, Prot::from_bits(prot))
 }
@@ -162,8 +179,8 @@ unsafe extern "C" fn ashmem_rs_show_fdinfo(region: *const Region, seq: *mut SeqF
     let mut locked = region.lock();
     let pages = ioctl::pages(region, &mut locked);
     let (size, mask) = (region.facts().size(), region.facts().prot_mask().bits());
-    // SAFETY: these append to `seq`, which the kernel made for this call, in kernel memory; the name is NUL-terminated
-    // and stays while the region is locked.
+    // SAFETY: these append to `seq`, which the kernel made for this call, in kernel memory; the
+    // name is NUL-terminated and stays while the region is locked.
     unsafe {
         if let Some(backing) = region.backing() {
             glue::ashmem_fdinfo_file(seq, backing.inode());
@@ -172,7 +189,15 @@ unsafe extern "C" fn ashmem_rs_show_fdinfo(region: *const Region, seq: *mut SeqF
             glue::ashmem_fdinfo_name(seq, name.as_ptr());
         }
         let resident = region.backing().map_or(0, Backing::pages);
-        glue::ashmem_fdinfo_more(seq, size, mask, pages.pinned, pages.unpinned, pages.purged, resident);
+        glue::ashmem_fdinfo_more(
+            seq,
+            size,
+            mask,
+            pages.pinned,
+            pages.unpinned,
+            pages.purged,
+            resident,
+        );
     }
 }
 
@@ -192,7 +217,8 @@ extern "C" fn ashmem_rs_purgeable() -> c_ulong {
     range::purgeable_pages().min(c_long::MAX as u64)
 }
 
-/// One of the workers purges the oldest range: 1; 0 if there is none for it; -EBUSY if it has to look anew.
+/// One of the workers purges the oldest range: 1; 0 if there is none for it; -EBUSY if it has to
+/// look anew.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_purge_oldest(worker: c_uint) -> c_int {
     as_int(purge::purge_oldest(Hand::Worker(worker as usize)))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The C half's functions, as `glue/glue.h` declares them. Nothing outside this module's own kind of file calls them:
-//! each is wrapped once, where its noun is.
+//! The C half's functions, as `glue/glue.h` declares them. Nothing outside this module's own kind
+//! of file calls them: each is wrapped once, where its noun is.
 
 use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
 use core::sync::atomic::{AtomicIsize, AtomicU32, Ordering};
@@ -25,7 +25,8 @@ opaque! {
     SeqFile;
 }
 
-/// `struct ashmem_account`: what is kept of one user or memory cgroup, as far as this half looks at it.
+/// `struct ashmem_account`: what is kept of one user or memory cgroup, as far as this half looks at
+/// it.
 #[repr(C)]
 pub(crate) struct Account {
     /// Unpinned ranges, in use or spare.
@@ -78,13 +79,23 @@ unsafe extern "C" {
     pub(crate) fn ashmem_may_purge() -> bool;
     pub(crate) fn ashmem_read_implies_exec() -> bool;
 
-    pub(crate) fn ashmem_backing_create(name: *const c_char, size: u64, vma: *const Vma, mask: u32) -> *mut File;
+    pub(crate) fn ashmem_backing_create(
+        name: *const c_char,
+        size: u64,
+        vma: *const Vma,
+        mask: u32,
+    ) -> *mut File;
     pub(crate) fn ashmem_backing_put(backing: *mut File);
     pub(crate) fn ashmem_backing_set_mask(backing: *mut File, mask: u32);
     pub(crate) fn ashmem_backing_inode(backing: *const File) -> c_ulong;
     pub(crate) fn ashmem_backing_pages(backing: *const File) -> u64;
     pub(crate) fn ashmem_backing_map(backing: *mut File, vma: *mut Vma, withheld: u32) -> c_int;
-    pub(crate) fn ashmem_backing_punch(backing: *mut File, first: u64, last: u64, cgroup: *const Account);
+    pub(crate) fn ashmem_backing_punch(
+        backing: *mut File,
+        first: u64,
+        last: u64,
+        cgroup: *const Account,
+    );
 
     pub(crate) fn ashmem_file_set_region(file: *mut File, region: *mut c_void);
     pub(crate) fn ashmem_fdinfo_file(seq: *mut SeqFile, inode: c_ulong);
@@ -103,8 +114,18 @@ unsafe extern "C" {
     pub(crate) fn ashmem_trace_release(region: *const c_void, inode: c_ulong);
     pub(crate) fn ashmem_trace_set_name(region: *const c_void, name: *const c_char, result: c_long);
     pub(crate) fn ashmem_trace_set_size(region: *const c_void, size: u64, result: c_long);
-    pub(crate) fn ashmem_trace_set_prot_mask(region: *const c_void, inode: c_ulong, mask: u64, result: c_long);
+    pub(crate) fn ashmem_trace_set_prot_mask(
+        region: *const c_void,
+        inode: c_ulong,
+        mask: u64,
+        result: c_long,
+    );
     pub(crate) fn ashmem_trace_pin(region: *const c_void, inode: c_ulong, pin: u64, result: c_long);
-    pub(crate) fn ashmem_trace_unpin(region: *const c_void, inode: c_ulong, pin: u64, result: c_long);
+    pub(crate) fn ashmem_trace_unpin(
+        region: *const c_void,
+        inode: c_ulong,
+        pin: u64,
+        result: c_long,
+    );
     pub(crate) fn ashmem_trace_purge(region: *const c_void, inode: c_ulong, first: u64, last: u64);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The requests. Each reads from the caller, asks the core under the region's lock, and writes back, in this order.
+//! The requests. Each reads from the caller, asks the core under the region's lock, and writes
+//! back, in this order.
 
 use core::ffi::c_long;
 use core::mem::MaybeUninit;
@@ -19,8 +20,8 @@ use crate::{purge, trace, user};
 ///
 /// `TRACED`: whether it records the request's own event; the other instance has no code for that.
 ///
-/// Inlined into its callers, so that decoding and choosing become one; what it chooses is not, so that GET_SIZE saves
-/// no register for the others' sake.
+/// Inlined into its callers, so that decoding and choosing become one; what it chooses is not, so
+/// that GET_SIZE saves no register for the others' sake.
 #[inline(always)]
 pub(crate) fn answer<const TRACED: bool>(region: &Region, request: Request) -> c_long {
     match request {
@@ -48,7 +49,9 @@ pub(crate) fn with_compat_pointers(request: Request) -> Request {
         Request::Pin(address) => Request::Pin(pointer(address)),
         Request::Unpin(address) => Request::Unpin(pointer(address)),
         Request::GetPinStatus(address) => Request::GetPinStatus(pointer(address)),
-        Request::GetFileId { address, bytes } => Request::GetFileId { address: pointer(address), bytes },
+        Request::GetFileId { address, bytes } => {
+            Request::GetFileId { address: pointer(address), bytes }
+        }
         by_value => by_value,
     }
 }
@@ -83,7 +86,8 @@ fn record_name(region: &Region, record: &mut dyn FnMut(&core::ffi::CStr)) {
     record(locked.given().map_or(c"", Name::as_c_str));
 }
 
-/// Writes the name and its NUL, nothing after it (NAME-02), when the lock is no longer held (NAME-14).
+/// Writes the name and its NUL, nothing after it (NAME-02), when the lock is no longer held
+/// (NAME-14).
 #[inline(never)]
 fn get_name(region: &Region, address: u64) -> Result<i64, Errno> {
     let mut buffer = [const { MaybeUninit::<u8>::uninit() }; abi::NAME_LEN];
@@ -133,13 +137,14 @@ fn pin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
         Ok(pin) => pin,
         Err(errno) => return errno.as_return(),
     };
-    let answer =
-        result(region.facts().interval(Ranges.page_size(), Pin::from_bytes(pin.to_ne_bytes())).and_then(|span| {
-            match span {
+    let answer = result(
+        region.facts().interval(Ranges.page_size(), Pin::from_bytes(pin.to_ne_bytes())).and_then(
+            |span| match span {
                 Some(span) => pin_pages::<TRACED>(region, span),
                 None => Ok(abi::NOT_PURGED),
-            }
-        }));
+            },
+        ),
+    );
     if TRACED {
         trace::pin(region, pin, answer);
     }
@@ -164,7 +169,8 @@ fn pin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, Err
             None => Progress::Done,
         })
     })?;
-    // Nobody can begin to purge these pages any more; who has begun must have ended before they are written to.
+    // Nobody can begin to purge these pages any more; who has begun must have ended before they are
+    // written to.
     purge::wait_for_purges(region, span)?;
     Ok(pinned.answer())
 }
@@ -175,13 +181,14 @@ fn unpin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
         Ok(pin) => pin,
         Err(errno) => return errno.as_return(),
     };
-    let answer =
-        result(region.facts().interval(Ranges.page_size(), Pin::from_bytes(pin.to_ne_bytes())).and_then(|span| {
-            match span {
+    let answer = result(
+        region.facts().interval(Ranges.page_size(), Pin::from_bytes(pin.to_ne_bytes())).and_then(
+            |span| match span {
                 Some(span) => unpin_pages::<TRACED>(region, span),
                 None => Ok(0),
-            }
-        }));
+            },
+        ),
+    );
     if TRACED {
         trace::unpin(region, pin, answer);
     }
@@ -190,11 +197,14 @@ fn unpin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
 
 #[inline(always)]
 fn unpin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, Errno> {
-    change_pins::<true>(region, |pins, spare| pins.unpin(&Ranges, region.facts().share(), span, spare, STRIDE))?;
+    change_pins::<true>(region, |pins, spare| {
+        pins.unpin(&Ranges, region.facts().share(), span, spare, STRIDE)
+    })?;
     Ok(0)
 }
 
-/// Runs `work` under the region's lock until it is done, stride by stride, or anew with a spare range if it asks for one.
+/// Runs `work` under the region's lock until it is done, stride by stride, or anew with a spare
+/// range if it asks for one.
 ///
 /// `LIKELY`: whether it nearly always needs one. The region's own spare is tried first.
 #[inline(always)]
@@ -236,8 +246,9 @@ fn pin_status(region: &Region, address: u64) -> Result<i64, Errno> {
     region.lock_pins()?.pin_status(region.facts(), &Ranges, pin)
 }
 
-/// Answers the number of pages that stood in the order, and purges them all (PURGE-02). What does not fit the `int` that
-/// ioctl answers with is its greatest: cut, it could be taken for an error (BUG-23).
+/// Answers the number of pages that stood in the order, and purges them all (PURGE-02). What does
+/// not fit the `int` that ioctl answers with is its greatest: cut, it could be taken for an error
+/// (BUG-23).
 #[inline(never)]
 fn purge_all_caches() -> Result<i64, Errno> {
     if !user::may_purge() {

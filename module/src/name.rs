@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A region's name. Most are short and lie in the region itself; a long one has an allocation of its own, so that not every
-//! region pays for 255 bytes.
+//! A region's name. Most are short and lie in the region itself; a long one has an allocation of
+//! its own, so that not every region pays for 255 bytes.
 
 use core::ffi::{CStr, c_char};
 use core::mem::MaybeUninit;
@@ -22,7 +22,8 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    /// Copies a name in from the caller: at most 255 bytes, up to the NUL (NAME-02 to NAME-06). `None` if it is empty.
+    /// Copies a name in from the caller: at most 255 bytes, up to the NUL (NAME-02 to NAME-06).
+    /// `None` if it is empty.
     ///
     /// # Errors
     /// EFAULT, ENOMEM.
@@ -88,8 +89,8 @@ impl FullName {
     pub(crate) fn write(&mut self, name: Option<&Name>) -> *const c_char {
         const PREFIX: usize = abi::NAME_PREFIX.len();
         let full = self.0.as_mut_ptr().cast::<u8>();
-        // SAFETY: the room is that of the prefix and of the longest name with its NUL. The default name is the prefix
-        // without its last byte, where the NUL goes.
+        // SAFETY: the room is that of the prefix and of the longest name with its NUL. The default
+        // name is the prefix without its last byte, where the NUL goes.
         unsafe {
             full.copy_from_nonoverlapping(abi::NAME_PREFIX.as_ptr(), PREFIX);
             match name.map(|name| name.as_c_str().to_bytes_with_nul()) {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The purge: unpinned ranges lose their pages, oldest first.
 //!
-//! Removing pages waits for the locks of the backing file and of its pages, and whoever holds those may be waiting for
-//! memory. So it never happens inside reclaim: the C half's workers do it (`glue/shrinker.c`), a [`Hand`] each, and the task
-//! that asked for PURGE_ALL_CACHES. The shrinker only asks the workers, and waits for a bounded moment.
+//! Removing pages waits for the locks of the backing file and of its pages, and whoever holds those
+//! may be waiting for memory. So it never happens inside reclaim: the C half's workers do it
+//! (`glue/shrinker.c`), a [`Hand`] each, and the task that asked for PURGE_ALL_CACHES. The shrinker
+//! only asks the workers, and waits for a bounded moment.
 //!
-//! A purge takes its range out of the order under the order's lock and removes the pages under none. A PIN that comes
-//! meanwhile waits for the end of it, and says that the pages were purged (SHR-12).
+//! A purge takes its range out of the order under the order's lock and removes the pages under
+//! none. A PIN that comes meanwhile waits for the end of it, and says that the pages were purged
+//! (SHR-12).
 
 use core::ptr::NonNull;
 
@@ -51,7 +53,8 @@ fn remove_pages(hand: Hand, region: NonNull<Region>, span: Span) -> Outcome {
     }
     trace::purge(this, span);
     let ended = Order::lock().put_down(hand);
-    // SAFETY: wakes who waits for this purge; ends this hand's use of the region, which nothing touches after it.
+    // SAFETY: wakes who waits for this purge; ends this hand's use of the region, which nothing
+    // touches after it.
     unsafe {
         glue::ashmem_wake(ended.as_ptr());
         Region::put(region);
@@ -59,8 +62,9 @@ fn remove_pages(hand: Hand, region: NonNull<Region>, span: Span) -> Outcome {
     Outcome::Purged
 }
 
-/// PURGE_ALL_CACHES: purges as many ranges as were in the order when it began, oldest first, so that what was unpinned then
-/// and still is has lost its pages when it ends, whatever others unpin meanwhile. Answers how many pages were in the order (PURGE-02).
+/// PURGE_ALL_CACHES: purges as many ranges as were in the order when it began, oldest first, so
+/// that what was unpinned then and still is has lost its pages when it ends, whatever others unpin
+/// meanwhile. Answers how many pages were in the order (PURGE-02).
 ///
 /// # Errors
 /// EINTR: the caller has been killed.
@@ -93,7 +97,8 @@ fn purge_all_locked() -> Result<u64, Errno> {
     Ok(pages)
 }
 
-/// Waits until no purge that has begun by now removes pages of `span` of the region any more (SHR-12).
+/// Waits until no purge that has begun by now removes pages of `span` of the region any more
+/// (SHR-12).
 ///
 /// # Errors
 /// EINTR: the caller has been killed.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Unpinned ranges in kernel memory, the lock around their purge order, and both as the core's [`Store`].
+//! Unpinned ranges in kernel memory, the lock around their purge order, and both as the core's
+//! [`Store`].
 
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -47,8 +48,11 @@ impl Id {
             ranges.fetch_sub(1, Ordering::Relaxed);
             return Err(Errno::NoMem);
         };
-        // SAFETY: fresh memory of RANGE_BYTES, in which the type fits; slab objects are aligned to 8 bytes.
-        unsafe { memory.write(UnpinnedRange { range: Range::spare(), region: NonNull::from(region) }) };
+        // SAFETY: fresh memory of RANGE_BYTES, in which the type fits; slab objects are aligned to
+        // 8 bytes.
+        unsafe {
+            memory.write(UnpinnedRange { range: Range::spare(), region: NonNull::from(region) })
+        };
         Ok(Self(memory))
     }
 
@@ -73,8 +77,8 @@ impl Id {
         unsafe { (*self.0.as_ptr()).range = Range::spare() }
     }
 
-    /// The region it belongs to. The caller holds the purge order's lock or the region's, or is the last to use the
-    /// region, and the range is in use, so that neither can go.
+    /// The region it belongs to. The caller holds the purge order's lock or the region's, or is the
+    /// last to use the region, and the range is in use, so that neither can go.
     fn region(self) -> NonNull<Region> {
         // SAFETY: the range is in use, as the caller knows; the field never changes.
         unsafe { self.0.as_ref() }.region
@@ -108,14 +112,16 @@ impl Hand {
     }
 }
 
-/// What a hand has taken out of the order and not put down yet. Guarded by the order's lock, but for the count.
+/// What a hand has taken out of the order and not put down yet. Guarded by the order's lock, but
+/// for the count.
 struct Work {
     taken: Cell<Option<(NonNull<Region>, Span)>>,
     /// How often it was put down.
     ended: AtomicU32,
 }
 
-/// The order over all regions, and what has been taken out of it. The lock is `order_lock` in `glue/lock.c`.
+/// The order over all regions, and what has been taken out of it. The lock is `order_lock` in
+/// `glue/lock.c`.
 struct GlobalOrder {
     lru: Lru<Id>,
     work: [Work; Hand::ALL.len()],
@@ -157,8 +163,9 @@ impl Order {
 
     /// Takes the oldest range out of the order (SHR-05). The hand becomes a user of the region.
     ///
-    /// A worker takes none of a region that is in another hand, so that who holds up the purge of one region holds up one
-    /// worker. Where the oldest ranges are all of such regions, they go to the young end, and the next try finds others.
+    /// A worker takes none of a region that is in another hand, so that who holds up the purge of
+    /// one region holds up one worker. Where the oldest ranges are all of such regions, they go to
+    /// the young end, and the next try finds others.
     ///
     /// # Errors
     /// [`Outcome::Nothing`], [`Outcome::Busy`].
@@ -179,17 +186,20 @@ impl Order {
         Ok(self.take(hand, at))
     }
 
-    /// Takes the next range of a memory cgroup that is waited for, as [`Order::take_oldest`] does, from where the last such
-    /// look ended. So each range comes by in turn, whoever else waits, and those of one cgroup oldest first.
+    /// Takes the next range of a memory cgroup that is waited for, as [`Order::take_oldest`] does,
+    /// from where the last such look ended. So each range comes by in turn, whoever else waits, and
+    /// those of one cgroup oldest first.
     ///
     /// # Errors
-    /// [`Outcome::Nothing`]: there is none before the order's end; the next look begins anew. [`Outcome::Busy`].
+    /// [`Outcome::Nothing`]: there is none before the order's end; the next look begins anew.
+    /// [`Outcome::Busy`].
     pub(crate) fn take_awaited(&self, hand: Hand) -> Result<(NonNull<Region>, Span), Outcome> {
         let mut at = self.lru().cursor();
         for _ in 0..LOOKS {
             self.lru().set_cursor(at);
             let id = at.ok_or(Outcome::Nothing)?;
-            // SAFETY: the range is in the order, whose lock is held, so its region has not been released.
+            // SAFETY: the range is in the order, whose lock is held, so its region has not been
+            // released.
             let cgroup = unsafe { id.region().as_ref() }.cgroup();
             if cgroup.is_some_and(Account::is_awaited) && !self.is_in_hand(id.region()) {
                 return Ok(self.take(hand, id));
@@ -202,7 +212,8 @@ impl Order {
     /// Takes a range out of the order.
     fn take(&self, hand: Hand, id: Id) -> (NonNull<Region>, Span) {
         let region = id.region();
-        // SAFETY: the range is in the order, whose lock is held, so its region has not been released.
+        // SAFETY: the range is in the order, whose lock is held, so its region has not been
+        // released.
         let this = unsafe { region.as_ref() };
         this.hold();
         let span = pins::purge(&Ranges, self.lru(), this.facts().share(), id);
@@ -243,7 +254,8 @@ impl Order {
         matters(region.as_ptr(), span).then(|| (&work.ended, work.ended.load(Ordering::Relaxed)))
     }
 
-    /// Whether no hand is at work. Whoever saw a range taken, under a lock that came after, is not told so in error.
+    /// Whether no hand is at work. Whoever saw a range taken, under a lock that came after, is not
+    /// told so in error.
     #[inline(always)]
     pub(crate) fn is_nothing_in_hand() -> bool {
         ORDER.busy.load(Ordering::Acquire) == 0
@@ -265,9 +277,10 @@ impl ashmem_core::range::Ranges for Ranges {
     type Id = Id;
 
     fn range(&self, id: Id) -> &Range<Id> {
-        // SAFETY: the core never uses an id it has given to `free`, and ids come from `allocate` alone. The result is
-        // not kept beyond the operation at hand. A range's links are cells that no two CPUs touch without a common lock
-        // (the region's for the tree, the order's for the place in it); its bounds and marks are atomic.
+        // SAFETY: the core never uses an id it has given to `free`, and ids come from `allocate`
+        // alone. The result is not kept beyond the operation at hand. A range's links are cells
+        // that no two CPUs touch without a common lock (the region's for the tree, the order's for
+        // the place in it); its bounds and marks are atomic.
         unsafe { &(*id.0.as_ptr()).range }
     }
 }
@@ -286,7 +299,8 @@ impl Store for Ranges {
         // SAFETY: the core frees a range with its region locked, or as the last to use it.
         let kept = unsafe { id.region().as_ref().keep(id) };
         if !kept {
-            // SAFETY: allocated by `allocate`, and the core frees each id once, when nothing refers to it any more.
+            // SAFETY: allocated by `allocate`, and the core frees each id once, when nothing refers
+            // to it any more.
             unsafe { id.give_back() }
         }
     }

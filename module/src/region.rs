@@ -7,12 +7,13 @@
 //! 2. a region's mutex ([`Region::lock`]); never two regions' at once;
 //! 3. the purge order's spinlock ([`crate::range::Order`]), a leaf.
 //!
-//! A purge takes the third alone, and never runs inside reclaim (see [`crate::purge`]). No lock is held for longer than
-//! [`STRIDE`] ranges take: a request over more lets go of its region between strides, which keeps other requests for its
-//! ranges out by a mark ([`Region::lock_pins`]) and lets mmap and the rest in.
+//! A purge takes the third alone, and never runs inside reclaim (see [`crate::purge`]). No lock is
+//! held for longer than [`STRIDE`] ranges take: a request over more lets go of its region between
+//! strides, which keeps other requests for its ranges out by a mark ([`Region::lock_pins`]) and
+//! lets mmap and the rest in.
 //!
-//! What needs no lock: size, mask and the share of the purge order ([`Facts`]); the backing file, which is set once,
-//! before [`Facts::is_mapped`].
+//! What needs no lock: size, mask and the share of the purge order ([`Facts`]); the backing file,
+//! which is set once, before [`Facts::is_mapped`].
 
 use core::cell::{Cell, UnsafeCell};
 use core::ffi::c_ulong;
@@ -28,7 +29,8 @@ use crate::glue::{self, Account, File};
 use crate::name::Name;
 use crate::range::{Id, Ranges};
 
-/// How many ranges a request changes before it lets others have the region: well below a millisecond's work.
+/// How many ranges a request changes before it lets others have the region: well below a
+/// millisecond's work.
 pub(crate) const STRIDE: usize = 256;
 
 /// A region. Lives as long as its open file, and for a purge in flight a moment longer.
@@ -38,19 +40,22 @@ pub(crate) struct Region {
     backing: AtomicPtr<File>,
     /// Whom its memory is counted for.
     account: NonNull<Account>,
-    /// The memory cgroup whose limit its pages are thought to count against; `None` for the machine's own.
+    /// The memory cgroup whose limit its pages are thought to count against; `None` for the
+    /// machine's own.
     cgroup: Option<NonNull<Account>>,
     /// The open file, and each purge at work on the region.
     users: AtomicU32,
     /// 1 while a request changes ranges in strides. Changes under the region's lock only.
     striding: AtomicU32,
-    /// The range that was freed first: kept for the next UNPIN, since the two mostly alternate. Guarded by the region's lock.
+    /// The range that was freed first: kept for the next UNPIN, since the two mostly alternate.
+    /// Guarded by the region's lock.
     spare: Cell<Option<Id>>,
 }
 
 const _: () = assert!(size_of::<Region>() <= glue::REGION_BYTES);
 
-// SAFETY: `state` is reached through `Locked` alone, or by the last user; all else is atomic or never changes.
+// SAFETY: `state` is reached through `Locked` alone, or by the last user; all else is atomic or
+// never changes.
 unsafe impl Sync for Region {}
 
 impl Region {
@@ -61,15 +66,16 @@ impl Region {
     pub(crate) fn allocate() -> Result<NonNull<Self>, Errno> {
         // SAFETY: finds or makes the caller's account; null is looked at.
         let account = NonNull::new(unsafe { glue::ashmem_account_get() }).ok_or(Errno::NoMem)?;
-        // SAFETY: allocates; null is looked at below. The C half has made its mutex, which stays as it is.
+        // SAFETY: allocates; null is looked at below. The C half has made its mutex, which stays as
+        // it is.
         let memory = unsafe { glue::ashmem_region_alloc() };
         let Some(region) = NonNull::new(memory.cast::<Self>()) else {
             // SAFETY: got above, and kept nowhere.
             unsafe { glue::ashmem_account_put(account.as_ptr()) };
             return Err(Errno::NoMem);
         };
-        // SAFETY: fresh memory with REGION_BYTES for this half, in which the type fits, aligned to 8 bytes. Finds or makes
-        // the cgroup's account; null is none.
+        // SAFETY: fresh memory with REGION_BYTES for this half, in which the type fits, aligned to
+        // 8 bytes. Finds or makes the cgroup's account; null is none.
         unsafe {
             region.write(Self {
                 facts: Facts::new(),
@@ -92,7 +98,8 @@ impl Region {
 
     /// Locks the region's state; sleeps until it may.
     pub(crate) fn lock(&self) -> Locked<'_> {
-        // SAFETY: the C half laid the mutex behind this region. No caller holds a region's lock already.
+        // SAFETY: the C half laid the mutex behind this region. No caller holds a region's lock
+        // already.
         unsafe { glue::ashmem_region_lock(ptr::from_ref(self).cast_mut().cast()) };
         Locked { region: self }
     }
@@ -178,7 +185,8 @@ impl Region {
         }
     }
 
-    /// The last descriptor was closed: no purge can begin any more (OPEN-08; one under way goes on, OPEN-09).
+    /// The last descriptor was closed: no purge can begin any more (OPEN-08; one under way goes on,
+    /// OPEN-09).
     ///
     /// # Safety
     /// Called once, by the open file's release, which was a user.
@@ -214,7 +222,8 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    /// Between two strides over the region's ranges: lets others have the region, but not its ranges.
+    /// Between two strides over the region's ranges: lets others have the region, but not its
+    /// ranges.
     pub(crate) fn pause(self) -> Self {
         let region = self.region;
         region.striding.store(1, Ordering::Relaxed);
@@ -242,7 +251,8 @@ impl Locked<'_> {
         Some(spare)
     }
 
-    /// Stores the backing file; `state` and `facts` learn of it by [`State::set_mapped`] after this.
+    /// Stores the backing file; `state` and `facts` learn of it by [`State::set_mapped`] after
+    /// this.
     pub(crate) fn set_backing(&mut self, backing: Backing) {
         self.region.backing.store(backing.0.as_ptr(), Ordering::Release);
     }
@@ -288,7 +298,8 @@ impl Backing {
         unsafe { glue::ashmem_backing_pages(self.0.as_ptr()) }
     }
 
-    /// Tells the inode the region's mask, for those who open it through /proc/PID/map_files (MMAP-22).
+    /// Tells the inode the region's mask, for those who open it through /proc/PID/map_files
+    /// (MMAP-22).
     pub(crate) fn set_mask(self, mask: Prot) {
         // SAFETY: as above.
         unsafe { glue::ashmem_backing_set_mask(self.0.as_ptr(), mask.bits()) }

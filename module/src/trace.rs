@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The tracepoints `ashmem:*` of what only this half knows; those of open, ioctl and mmap are the C half's.
+//! The tracepoints `ashmem:*` of what only this half knows; those of open, ioctl and mmap are the C
+//! half's.
 //!
-//! A request's are recorded by the traced instance of its code alone, which the C half calls while anyone listens
-//! (`ashmem_traced` in `glue/trace.h`): the other has nothing of them. With nobody listening, release and purge cost two
-//! loads and a branch.
+//! A request's are recorded by the traced instance of its code alone, which the C half calls while
+//! anyone listens (`ashmem_traced` in `glue/trace.h`): the other has nothing of them. With nobody
+//! listening, release and purge cost two loads and a branch.
 
 use core::ffi::{CStr, c_long};
 use core::ptr;
@@ -27,10 +28,12 @@ impl Event {
         if cfg!(ashmem_untraced) {
             return false;
         }
-        // SAFETY: the C half's table has an entry for each event, which points at an integer that lives as long as the
-        // module; tracing changes it as one word.
+        // SAFETY: the C half's table has an entry for each event, which points at an integer that
+        // lives as long as the module; tracing changes it as one word.
         let listeners = unsafe {
-            let entry = (&raw const glue::ashmem_trace_listeners).cast::<*const AtomicI32>().add(self as usize);
+            let entry = (&raw const glue::ashmem_trace_listeners)
+                .cast::<*const AtomicI32>()
+                .add(self as usize);
             &**entry
         };
         listeners.load(Ordering::Relaxed) != 0
@@ -66,7 +69,9 @@ pub(crate) fn set_size(region: &Region, size: u64, result: c_long) {
 #[inline(always)]
 pub(crate) fn set_prot_mask(region: &Region, mask: u64, result: c_long) {
     // SAFETY: records its arguments.
-    unsafe { glue::ashmem_trace_set_prot_mask(ptr::from_ref(region).cast(), region.inode(), mask, result) }
+    unsafe {
+        glue::ashmem_trace_set_prot_mask(ptr::from_ref(region).cast(), region.inode(), mask, result)
+    }
 }
 
 /// PIN; `pin` is the caller's structure as one word.

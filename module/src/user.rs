@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The caller's memory and rights. No lock may be held around these: a page fault takes the address space's lock, which
-//! mmap holds when it takes a region's (LOCK-01).
+//! The caller's memory and rights. No lock may be held around these: a page fault takes the address
+//! space's lock, which mmap holds when it takes a region's (LOCK-01).
 
 use core::mem::MaybeUninit;
 use core::num::NonZeroUsize;
@@ -16,11 +16,15 @@ use crate::glue;
 pub(crate) fn read_pin(address: u64) -> Result<u64, Errno> {
     let mut pin = 0;
     // SAFETY: the C half checks the address; `pin` is ours to write.
-    if unsafe { glue::ashmem_read_pin(address, &raw mut pin) } == 0 { Ok(pin) } else { Err(Errno::Fault) }
+    if unsafe { glue::ashmem_read_pin(address, &raw mut pin) } == 0 {
+        Ok(pin)
+    } else {
+        Err(Errno::Fault)
+    }
 }
 
-/// Reads a string up to its NUL, at most 255 bytes; the rest of a longer one is left out (NAME-04). Answers how many
-/// bytes of `to` were filled, `None` for an empty string.
+/// Reads a string up to its NUL, at most 255 bytes; the rest of a longer one is left out (NAME-04).
+/// Answers how many bytes of `to` were filled, `None` for an empty string.
 ///
 /// # Errors
 /// EFAULT.
@@ -29,7 +33,8 @@ pub(crate) fn read_string(
     to: &mut [MaybeUninit<u8>; abi::NAME_LEN],
 ) -> Result<Option<NonZeroUsize>, Errno> {
     // SAFETY: the C half checks the address and writes at most NAME_LEN bytes.
-    let len = unsafe { glue::ashmem_read_string(to.as_mut_ptr().cast(), address, abi::NAME_LEN as _) };
+    let len =
+        unsafe { glue::ashmem_read_string(to.as_mut_ptr().cast(), address, abi::NAME_LEN as _) };
     let len = usize::try_from(len).map_err(|_| Errno::Fault)?;
     Ok(NonZeroUsize::new(len.min(abi::NAME_LEN - 1)))
 }
@@ -44,7 +49,8 @@ pub(crate) fn write(address: u64, bytes: &[u8]) -> Result<(), Errno> {
     if error == 0 { Ok(()) } else { Err(Errno::Fault) }
 }
 
-/// Whether the caller may purge every region: CAP_SYS_ADMIN in the initial user namespace (PURGE-01).
+/// Whether the caller may purge every region: CAP_SYS_ADMIN in the initial user namespace
+/// (PURGE-01).
 pub(crate) fn may_purge() -> bool {
     // SAFETY: looks at the current task only.
     unsafe { glue::ashmem_may_purge() }

@@ -28,12 +28,14 @@ use std::process::ExitCode;
 
 /// Measure what the device costs, beside the original driver and memfd
 ///
-/// Boots the same stock 5.10 kernel with Debian's own ashmem_linux.ko and with this project's module and runs the same
-/// static program on both. Times are instructions: the guest counts each as one nanosecond, so that they repeat on any
-/// machine, busy or not. Only the two threads are timed by the clock, on two processors: they want a machine with two
-/// processors to spare, and the row of a system call that shares nothing shows what it had to give.
+/// Boots the same stock 5.10 kernel with Debian's own ashmem_linux.ko and with this project's
+/// module and runs the same static program on both. Times are instructions: the guest counts each
+/// as one nanosecond, so that they repeat on any machine, busy or not. Only the two threads are
+/// timed by the clock, on two processors: they want a machine with two processors to spare, and the
+/// row of a system call that shares nothing shows what it had to give.
 ///
-/// A figure that does not reach its goal is shown as such; the exit status is 0 whenever everything could be measured.
+/// A figure that does not reach its goal is shown as such; the exit status is 0 whenever everything
+/// could be measured.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Whose figures
@@ -42,7 +44,8 @@ pub(crate) struct Bench {
     /// Everything measured as JSON, instead of tables
     #[arg(long)]
     json: bool,
-    /// Where the plot of cost against number of unpinned ranges goes [default: target/ashmem/bench/ranges.svg]
+    /// Where the plot of cost against number of unpinned ranges goes [default:
+    /// target/ashmem/bench/ranges.svg]
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
     /// Also write the tables into docs/bench.md and the plot to docs/images/ranges.svg
@@ -61,7 +64,8 @@ enum Choice {
     All,
     /// `ashmem run`, without a module, by the clock on this host
     Run,
-    /// tracing: tracepoints that nobody reads, and lives under `ashmem trace`, on the module and under the agent
+    /// tracing: tracepoints that nobody reads, and lives under `ashmem trace`, on the module and
+    /// under the agent
     Trace,
     /// the C library beside the bare calls that its functions stand for
     Library,
@@ -100,11 +104,15 @@ impl Bench {
         let results = measure::run(providers)?;
         let rows = goals::rows(&results);
         if self.json {
-            let document = json!({ "reference": results.reference, "module": results.module, "goals": rows });
+            let document =
+                json!({ "reference": results.reference, "module": results.module, "goals": rows });
             println!("{document:#}");
         } else {
             println!("{}", goals::table(&rows));
-            println!("\nUNPIN and PIN of one page among other unpinned ranges, ns:\n\n{}", goals::ranges(&results));
+            println!(
+                "\nUNPIN and PIN of one page among other unpinned ranges, ns:\n\n{}",
+                goals::ranges(&results)
+            );
             println!("\nThe calls of one life, ns:\n\n{}", goals::pieces(&results));
         }
         let chart = chart::svg(&results);
@@ -112,7 +120,8 @@ impl Bench {
             Some(file) => file,
             None => workspace::cache("bench")?.join("ranges.svg"),
         };
-        std::fs::write(&plot, &chart).with_context(|| format!("writing the plot {}", plot.display()))?;
+        std::fs::write(&plot, &chart)
+            .with_context(|| format!("writing the plot {}", plot.display()))?;
         eprintln!("plot: {}", plot.display());
         if self.record {
             record::write(&results, &rows, &chart)?;

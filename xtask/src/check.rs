@@ -37,7 +37,8 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Check format, lints, guards, documentation, layers, links, columns, licences, wording, the threat model, commits, packages
+/// Check format, lints, guards, documentation, layers, links, columns, licences, wording, the
+/// threat model, commits, packages
 ///
 /// Layers: no file imports another that imports it, and crates and folders import only what
 /// ARCHITECTURE.md and docs/layers.md draw below them. Commits: the subjects of those that are not
@@ -58,7 +59,12 @@ impl Check {
     pub(crate) fn run(self) -> ExitCode {
         let mut runner = Runner::default();
         if self.write_licences {
-            let write = || Ok(StepResult::Passed(format!("{} files have a line more", licence_lines::write()?)));
+            let write = || {
+                Ok(StepResult::Passed(format!(
+                    "{} files have a line more",
+                    licence_lines::write()?
+                )))
+            };
             runner.sequential([Step::new("write SPDX lines", write)]);
         } else {
             runner.sequential(only(self.only.as_deref(), steps()));
@@ -72,7 +78,10 @@ pub(crate) fn steps() -> Vec<Step> {
     vec![
         Step::new("format", || cargo(&["fmt", "--all", "--check"], &[])),
         Step::new("lints", || {
-            cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"], &[])
+            cargo(
+                &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
+                &[],
+            )
         }),
         Step::new("guards", guards),
         Step::new("documentation", || {
@@ -110,15 +119,19 @@ fn guards() -> Result<StepResult> {
 /// No line of prose or of Rust is longer than a reader's window is wide.
 fn lines() -> Result<StepResult> {
     let (pages, sources) = (texts(&["*.md"])?, sources()?);
-    let mut wrong: Vec<_> = pages.iter().flat_map(|(file, text)| columns::prose(file, text)).collect();
+    let mut wrong: Vec<_> =
+        pages.iter().flat_map(|(file, text)| columns::prose(file, text)).collect();
     wrong.extend(columns::rust(&sources)?);
     Ok(step_result(&wrong, format!("{} pages, {} sources", pages.len(), sources.len())))
 }
 
-/// What deny.toml asks for, where cargo-deny is installed. Advisories are left out: their list is not part of the tree.
+/// What deny.toml asks for, where cargo-deny is installed. Advisories are left out: their list is
+/// not part of the tree.
 fn deny() -> Result<StepResult> {
     if process::capture(Command::new("cargo-deny").arg("--version")).is_err() {
-        return Ok(StepResult::Skipped("cargo-deny is not installed (`cargo install --locked cargo-deny`)".to_owned()));
+        return Ok(StepResult::Skipped(
+            "cargo-deny is not installed (`cargo install --locked cargo-deny`)".to_owned(),
+        ));
     }
     cargo(&["deny", "--offline", "--workspace", "check", "bans", "licenses", "sources"], &[])
 }
@@ -131,7 +144,8 @@ fn sources() -> Result<Vec<(String, String)>> {
 /// The files that match: each one's path and text.
 fn texts(patterns: &[&str]) -> Result<Vec<(String, String)>> {
     let read = |file: String| {
-        let text = fs::read_to_string(workspace::root().join(&file)).with_context(|| format!("reading {file}"))?;
+        let text = fs::read_to_string(workspace::root().join(&file))
+            .with_context(|| format!("reading {file}"))?;
         Ok((file, text))
     };
     tracked(patterns)?.into_iter().map(read).collect()
@@ -144,7 +158,11 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<StepResult>
     Ok(if status.success() {
         StepResult::Passed(String::new())
     } else {
-        StepResult::Failed(format!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status)))
+        StepResult::Failed(format!(
+            "{} ended with {}:\n{text}",
+            process::line(&cargo),
+            process::describe(status)
+        ))
     })
 }
 
@@ -160,14 +178,17 @@ fn layers() -> Result<StepResult> {
     let root = workspace::root();
     let mut pictures = BTreeMap::new();
     for page in layers::PAGES {
-        let text = fs::read_to_string(root.join(page)).with_context(|| format!("reading {page}"))?;
+        let text =
+            fs::read_to_string(root.join(page)).with_context(|| format!("reading {page}"))?;
         pictures.extend(layers::pictures(&text));
     }
     let metadata = metadata()?;
     let (crates, between) = layers::crates(&metadata)?;
 
-    let mut wrong = layers::compare("crates", pictures.remove("crates").as_ref(), &crates, &between);
-    let fuzz_targets = tracked(&["fuzz/fuzz_targets/*.rs"])?.into_iter().map(|file| root.join(file));
+    let mut wrong =
+        layers::compare("crates", pictures.remove("crates").as_ref(), &crates, &between);
+    let fuzz_targets =
+        tracked(&["fuzz/fuzz_targets/*.rs"])?.into_iter().map(|file| root.join(file));
     let mut arrows = imports::Arrows::new();
     for top in layers::targets(&metadata).into_iter().map(Into::into).chain(fuzz_targets) {
         for ((from, to), names) in imports::arrows(&top)? {
@@ -181,8 +202,12 @@ fn layers() -> Result<StepResult> {
         let (members, between) = layers::folders(Path::new(folder), &arrows);
         wrong.extend(layers::compare(folder, Some(picture), &members, &between));
     }
-    let note =
-        format!("{} crates, {} imports between files, {} folders drawn", crates.len(), arrows.len(), pictures.len());
+    let note = format!(
+        "{} crates, {} imports between files, {} folders drawn",
+        crates.len(),
+        arrows.len(),
+        pictures.len()
+    );
     Ok(step_result(&wrong, note))
 }
 
@@ -192,13 +217,17 @@ fn manifests() -> Result<StepResult> {
     let own: Vec<_> = own.iter().filter(|file| !file.starts_with("fuzz/")).collect();
     let mut wrong = Vec::new();
     for file in &own {
-        let text = fs::read_to_string(workspace::root().join(file)).with_context(|| format!("reading {file}"))?;
+        let text = fs::read_to_string(workspace::root().join(file))
+            .with_context(|| format!("reading {file}"))?;
         let mut lists = false;
         for (number, line) in text.lines().enumerate() {
             if line.starts_with('[') {
                 lists = line.ends_with("dependencies]");
             } else if lists && line.contains('=') && !line.contains("workspace = true") {
-                wrong.push(format!("{file}:{}: not from [workspace.dependencies]: {line}", number + 1));
+                wrong.push(format!(
+                    "{file}:{}: not from [workspace.dependencies]: {line}",
+                    number + 1
+                ));
             }
         }
     }
@@ -207,8 +236,12 @@ fn manifests() -> Result<StepResult> {
 
 /// The commits that are not on `main` yet have subjects as CONTRIBUTING.md asks.
 fn commit_subjects() -> Result<StepResult> {
-    let git = |words: &[&str]| process::capture(Command::new("git").args(words).current_dir(workspace::root()));
-    let known = |base: &&&str| git(&["rev-parse", "--verify", "--quiet", &format!("{base}^{{commit}}")]).is_ok();
+    let git = |words: &[&str]| {
+        process::capture(Command::new("git").args(words).current_dir(workspace::root()))
+    };
+    let known = |base: &&&str| {
+        git(&["rev-parse", "--verify", "--quiet", &format!("{base}^{{commit}}")]).is_ok()
+    };
     let mut log = None;
     // On `main` itself, what is new is new against where the clone came from.
     for base in subjects::BASES.iter().filter(known) {
@@ -218,16 +251,21 @@ fn commit_subjects() -> Result<StepResult> {
         }
     }
     Ok(match log {
-        Some(log) => step_result(&subjects::wrong(&log), format!("{} new commits", log.lines().count())),
+        Some(log) => {
+            step_result(&subjects::wrong(&log), format!("{} new commits", log.lines().count()))
+        }
         None => StepResult::Skipped("this clone has no main branch to compare with".to_owned()),
     })
 }
 
-/// Our crates carry the licence their place asks for, the module's C files say theirs, and no dependency has one we
-/// cannot ship.
+/// Our crates carry the licence their place asks for, the module's C files say theirs, and no
+/// dependency has one we cannot ship.
 fn licences() -> Result<StepResult> {
     let metadata = metadata()?;
-    let packages = metadata.get("packages").and_then(Value::as_array).context("cargo's metadata names no packages")?;
+    let packages = metadata
+        .get("packages")
+        .and_then(Value::as_array)
+        .context("cargo's metadata names no packages")?;
     let mut wrong = Vec::new();
     for package in packages {
         let text = |field: &str| package.get(field).and_then(Value::as_str);
@@ -251,7 +289,8 @@ fn licences() -> Result<StepResult> {
     }
     let sources = tracked(&["module/*.c", "module/*.h"])?;
     for file in &sources {
-        let text = fs::read_to_string(workspace::root().join(file)).with_context(|| format!("reading {file}"))?;
+        let text = fs::read_to_string(workspace::root().join(file))
+            .with_context(|| format!("reading {file}"))?;
         if !text.lines().next().unwrap_or_default().contains("SPDX-License-Identifier: GPL-2.0") {
             wrong.push(format!("{file}: the first line is no `SPDX-License-Identifier: GPL-2.0`"));
         }
@@ -260,27 +299,40 @@ fn licences() -> Result<StepResult> {
 }
 
 fn is_allowed(licence: &str) -> bool {
-    spdx::Expression::parse_mode(licence, spdx::ParseMode::LAX)
-        .is_ok_and(|terms| terms.evaluate(|term| term.license.id().is_some_and(|id| ALLOWED.contains(&id.name))))
+    spdx::Expression::parse_mode(licence, spdx::ParseMode::LAX).is_ok_and(|terms| {
+        terms.evaluate(|term| term.license.id().is_some_and(|id| ALLOWED.contains(&id.name)))
+    })
 }
 
 /// No tracked file holds words of unfinished work, or names a place outside this repository.
 fn wording() -> Result<StepResult> {
     // Each in two halves, so that this list is not its own finding.
-    let unfinished =
-        [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["HA", "CK"], ["to", "do!"], ["unimple", "mented!"], ["db", "g!("]];
+    let unfinished = [
+        ["TO", "DO"],
+        ["FIX", "ME"],
+        ["XX", "X"],
+        ["HA", "CK"],
+        ["to", "do!"],
+        ["unimple", "mented!"],
+        ["db", "g!("],
+    ];
     let outside = [["../sha", "red"], ["/work/", "main"], ["/work/", "shared"]];
-    let (unfinished, outside) = (unfinished.map(|word| word.concat()), outside.map(|word| word.concat()));
+    let (unfinished, outside) =
+        (unfinished.map(|word| word.concat()), outside.map(|word| word.concat()));
     let files = tracked(&[])?;
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| !is_foreign_text(file)) {
         let Ok(text) = fs::read_to_string(workspace::root().join(file)) else { continue };
         for (number, line) in text.lines().enumerate() {
-            let words = line.split(|letter: char| !letter.is_alphanumeric() && !"!(_".contains(letter));
+            let words =
+                line.split(|letter: char| !letter.is_alphanumeric() && !"!(_".contains(letter));
             let found = words.into_iter().find(|word| {
-                unfinished.iter().any(|bad| word == bad || bad.contains('!') && word.starts_with(bad.as_str()))
+                unfinished
+                    .iter()
+                    .any(|bad| word == bad || bad.contains('!') && word.starts_with(bad.as_str()))
             });
-            let found = found.or_else(|| outside.iter().map(String::as_str).find(|place| line.contains(place)));
+            let found = found
+                .or_else(|| outside.iter().map(String::as_str).find(|place| line.contains(place)));
             if let Some(word) = found {
                 wrong.push(format!("{file}:{}: {word:?}: {}", number + 1, line.trim()));
             }
@@ -291,10 +343,13 @@ fn wording() -> Result<StepResult> {
 
 /// Each line of docs/security.md names a test that there is.
 fn threats() -> Result<StepResult> {
-    let page = fs::read_to_string(workspace::root().join("docs/security.md")).context("reading docs/security.md")?;
+    let page = fs::read_to_string(workspace::root().join("docs/security.md"))
+        .context("reading docs/security.md")?;
     let sources = sources()?;
     let (mut lines, mut names, mut wrong) = (0, 0, Vec::new());
-    for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Threat |")) {
+    for line in
+        page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Threat |"))
+    {
         lines += 1;
         let tests = line.trim_end_matches('|').rsplit(" | ").next().unwrap_or_default();
         // What stands between backquotes.
@@ -315,10 +370,12 @@ fn threats() -> Result<StepResult> {
     Ok(step_result(&wrong, format!("{lines} threats, {names} tests")))
 }
 
-/// Whether this names a test of these sources: a function by its path, a module of tests, a case or a group of cases of the
-/// suite, a fuzz target, a trial of the module among hostile neighbours, a step, or a word in one of the programs of a step.
+/// Whether this names a test of these sources: a function by its path, a module of tests, a case or
+/// a group of cases of the suite, a fuzz target, a trial of the module among hostile neighbours, a
+/// step, or a word in one of the programs of a step.
 fn is_test(name: &str, sources: &[(String, String)]) -> bool {
-    let any = |holds: &dyn Fn(&str, &str) -> bool| sources.iter().any(|(file, text)| holds(file, text));
+    let any =
+        |holds: &dyn Fn(&str, &str) -> bool| sources.iter().any(|(file, text)| holds(file, text));
     let function = name.rsplit("::").next().unwrap_or(name);
     // `module::tests::function` lies in module.rs; a bare function anywhere.
     let lies_in = |file: &str| match name.split_once("::tests") {
@@ -330,16 +387,24 @@ fn is_test(name: &str, sources: &[(String, String)]) -> bool {
         lies_in(file) && place.is_some_and(|at| text[..at].trim_end().ends_with("#[test]"))
     });
     // What a macro makes a test of: `name: "a client's verb"`.
-    let is_made = any(&|file, text| file.contains("/tests/") && text.contains(&format!("    {function}: \"")));
-    let is_module = name.ends_with("::tests") && any(&|file, text| lies_in(file) && text.contains("mod tests {"));
-    let case = name.strip_suffix('*').map_or_else(|| format!("\"{name}\""), |group| format!("\"{group}"));
-    let is_case = any(&|file, text| file.contains("conformance/src/cases/") && text.contains(&case));
+    let is_made = any(&|file, text| {
+        file.contains("/tests/") && text.contains(&format!("    {function}: \""))
+    });
+    let is_module = name.ends_with("::tests")
+        && any(&|file, text| lies_in(file) && text.contains("mod tests {"));
+    let case =
+        name.strip_suffix('*').map_or_else(|| format!("\"{name}\""), |group| format!("\"{group}"));
+    let is_case =
+        any(&|file, text| file.contains("conformance/src/cases/") && text.contains(&case));
     let is_target = any(&|file, _| file.ends_with(&format!("fuzz_targets/{name}.rs")));
-    let is_trial = any(&|file, text| file.contains("tests/module/src/") && text.contains(&format!("name: \"{name}\"")));
+    let is_trial = any(&|file, text| {
+        file.contains("tests/module/src/") && text.contains(&format!("name: \"{name}\""))
+    });
     let step = name.trim_end_matches(" …");
     // Not in this file, which names some to try them out.
-    let is_step =
-        any(&|file, text| file.starts_with("xtask/src/") && file != "xtask/src/check.rs" && text.contains(step));
+    let is_step = any(&|file, text| {
+        file.starts_with("xtask/src/") && file != "xtask/src/check.rs" && text.contains(step)
+    });
     is_function || is_made || is_module || is_case || is_target || is_trial || is_step
 }
 
@@ -359,7 +424,10 @@ mod tests {
     #[test]
     fn a_test_is_known_by_its_place_and_nothing_else_passes_for_one() {
         let sources = [
-            ("crates/agent/src/oci.rs", "mod tests {\n    #[test]\n    fn it_holds() {}\n    fn helper() {}\n}"),
+            (
+                "crates/agent/src/oci.rs",
+                "mod tests {\n    #[test]\n    fn it_holds() {}\n    fn helper() {}\n}",
+            ),
             ("tests/conformance/src/cases/security.rs", "Case::new(\"security.race\", …)"),
             ("fuzz/fuzz_targets/lxc.rs", ""),
             ("tests/module/src/neighbours/mod.rs", "Trial {\n        name: \"move-pages\",\n"),
@@ -379,9 +447,15 @@ mod tests {
         ] {
             assert!(is_test(name, &sources), "{name}");
         }
-        for name in
-            ["helper", "move-page", "lxc::tests::it_holds", "lxc::tests", "security.rac", "pins.*", "runc containers"]
-        {
+        for name in [
+            "helper",
+            "move-page",
+            "lxc::tests::it_holds",
+            "lxc::tests",
+            "security.rac",
+            "pins.*",
+            "runc containers",
+        ] {
             assert!(!is_test(name, &sources), "{name}");
         }
     }

@@ -15,21 +15,24 @@ use std::process::ExitCode;
 
 /// Hold a provider to the specification, or compare two on one random sequence
 ///
-/// Builds the suite as a static program and runs it where the provider is: `reference` (Debian 5.10's own driver) and
-/// `module` in a virtual machine, `run` (no module at all) on this host, or in a machine if a kernel is named. Output and exit status are the suite's own; see
-/// `cargo xtask vm --help` for those of a guest whose kernel fails.
+/// Builds the suite as a static program and runs it where the provider is: `reference` (Debian
+/// 5.10's own driver) and `module` in a virtual machine, `run` (no module at all) on this host, or
+/// in a machine if a kernel is named. Output and exit status are the suite's own; see `cargo xtask
+/// vm --help` for those of a guest whose kernel fails.
 ///
-/// With --differential SEED the same random sequence runs on the reference and on the module, both on kernel 5.10, and the
-/// transcripts are compared byte by byte.
+/// With --differential SEED the same random sequence runs on the reference and on the module, both
+/// on kernel 5.10, and the transcripts are compared byte by byte.
 #[derive(Debug, Args)]
 pub(crate) struct Conformance {
     /// What to hold to the specification
     #[arg(long, default_value = "module")]
     provider: Answerer,
-    /// With --provider run: how the agent is told to work; the suite holds each level to what is declared for it
+    /// With --provider run: how the agent is told to work; the suite holds each level to what is
+    /// declared for it
     #[arg(long, default_value = "full")]
     level: Level,
-    /// The kernel to boot [default: 5.10, where alone `reference` exists; with --provider run: none, this host's runs]
+    /// The kernel to boot [default: 5.10, where alone `reference` exists; with --provider run:
+    /// none, this host's runs]
     #[arg(long)]
     kernel: Option<Line>,
     /// Only cases whose id matches this pattern
@@ -88,7 +91,9 @@ impl Conformance {
     fn compare(&self, seed: u64) -> Result<ExitCode> {
         match differential(seed, self.operations)? {
             Comparison::Same { lines } => {
-                println!("seed {seed}: {lines} lines of transcript, the same on reference and module");
+                println!(
+                    "seed {seed}: {lines} lines of transcript, the same on reference and module"
+                );
                 Ok(ExitCode::SUCCESS)
             }
             Comparison::Different(difference) => {
@@ -104,7 +109,8 @@ fn on_host(level: Level, arguments: &[String]) -> Result<ExitCode> {
     let mut command = command(level)?;
     command.args(arguments);
     std::io::stdout().flush().context("writing to stdout")?;
-    let status = command.status().with_context(|| format!("starting {}", process::line(&command)))?;
+    let status =
+        command.status().with_context(|| format!("starting {}", process::line(&command)))?;
     match status.code() {
         Some(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX).into()),
         None => bail!("{} ended with {}", process::line(&command), process::describe(status)),

@@ -13,11 +13,12 @@ use std::process::ExitCode;
 
 /// Watch an Android-style program use /dev/ashmem, call by call
 ///
-/// Twice, with the same small program: first on this machine as it is, under `ashmem run`; then on a stock Debian kernel
-/// in a virtual machine, with this project's module loaded. A named region is made as Android's NDK makes it, written,
-/// handed to a second process over a socket (and over binder, where there is one), read there, unpinned, purged and pinned
-/// again. Every call is shown with its arguments and what came back, beside what /proc and the kernel's trace events say
-/// of it. Whatever is claimed is checked first: the exit status is 0 only if all of it held.
+/// Twice, with the same small program: first on this machine as it is, under `ashmem run`; then on
+/// a stock Debian kernel in a virtual machine, with this project's module loaded. A named region is
+/// made as Android's NDK makes it, written, handed to a second process over a socket (and over
+/// binder, where there is one), read there, unpinned, purged and pinned again. Every call is shown
+/// with its arguments and what came back, beside what /proc and the kernel's trace events say of
+/// it. Whatever is claimed is checked first: the exit status is 0 only if all of it held.
 ///
 /// Installs and fetches what it needs, as `cargo xtask setup` does.
 #[derive(Debug, Args)]
@@ -43,7 +44,11 @@ impl Demo {
     /// Plays it; the status says whether everything held.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let colours = std::io::stdout().is_terminal();
-        host::ensure(if self.only == Some(Way::Run) { &[] } else { std::slice::from_ref(&self.kernel) })?;
+        host::ensure(if self.only == Some(Way::Run) {
+            &[]
+        } else {
+            std::slice::from_ref(&self.kernel)
+        })?;
         let mut held = true;
         if self.only != Some(Way::Module) {
             println!("1. Without a module\n");

@@ -13,8 +13,9 @@ const MDBOOK: &str = "0.5.4";
 
 /// Build the book of docs/ with mdBook, after checking every link
 ///
-/// Checks the links of every tracked Markdown file, then builds the book into target/ashmem/book. mdBook
-/// is installed from crates.io into target/ashmem/tools where it is not there yet: some minutes, once.
+/// Checks the links of every tracked Markdown file, then builds the book into target/ashmem/book.
+/// mdBook is installed from crates.io into target/ashmem/tools where it is not there yet: some
+/// minutes, once.
 #[derive(Debug, Args)]
 pub(crate) struct Docs {
     /// Only check the links: needs no mdBook
@@ -45,7 +46,11 @@ impl Docs {
 
 /// The book's folder.
 fn build(pages: &[links::Page], sources: Option<&str>) -> Result<PathBuf> {
-    let mdbook = tools::from_crates_io("mdbook", MDBOOK, &["--no-default-features", "--features", "search"])?;
+    let mdbook = tools::from_crates_io(
+        "mdbook",
+        MDBOOK,
+        &["--no-default-features", "--features", "search"],
+    )?;
     let (source, book) = (workspace::cache("book-source")?, workspace::cache("book")?);
     // What an earlier run left is not to be part of this book.
     fs::remove_dir_all(&source).with_context(|| format!("emptying {}", source.display()))?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask fuzz`: the fuzz targets, each for a while, or the kernel module in a machine of its own.
+//! `cargo xtask fuzz`: the fuzz targets, each for a while, or the kernel module in a machine of its
+//! own.
 
 pub(crate) mod module;
 
@@ -15,14 +16,15 @@ const CARGO_FUZZ: &str = "0.13.2";
 
 /// Fuzz what hostile programs and broken runtimes can send
 ///
-/// Builds each target of fuzz/ with libFuzzer and runs it, from its seeds and from what earlier runs found
-/// (target/ashmem/fuzz/corpus). A failure's input is kept and its path printed. Installs cargo-fuzz into target/ashmem/tools
-/// first, which takes some minutes once.
+/// Builds each target of fuzz/ with libFuzzer and runs it, from its seeds and from what earlier
+/// runs found (target/ashmem/fuzz/corpus). A failure's input is kept and its path printed. Installs
+/// cargo-fuzz into target/ashmem/tools first, which takes some minutes once.
 ///
-/// With --module, the kernel module: in a virtual machine, by random calls from racing threads and processes, guided by what the
-/// kernel says of the module's coverage (on kernels with KCOV: `kasan`). It begins with the inputs of fuzz/corpus-module and adds
-/// there what reaches new places; the status is 1 if the kernel complained, hung or died, and the input that was tried then is
-/// kept, with how to try it again.
+/// With --module, the kernel module: in a virtual machine, by random calls from racing threads and
+/// processes, guided by what the kernel says of the module's coverage (on kernels with KCOV:
+/// `kasan`). It begins with the inputs of fuzz/corpus-module and adds there what reaches new
+/// places; the status is 1 if the kernel complained, hung or died, and the input that was tried
+/// then is kept, with how to try it again.
 #[derive(Debug, Args)]
 pub(crate) struct Fuzz {
     /// The targets [default: all]
@@ -70,8 +72,12 @@ fn step(target: String, seconds: u32) -> Step {
 fn targets() -> Result<Vec<String>> {
     let folder = workspace::root().join("fuzz/fuzz_targets");
     let files = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
-    let sources = files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|it| it == "rs"));
-    let mut names: Vec<_> = sources.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+    let sources = files
+        .flatten()
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|it| it == "rs"));
+    let mut names: Vec<_> =
+        sources.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
     names.sort_unstable();
     Ok(names)
 }
@@ -81,8 +87,15 @@ fn fuzz(target: &str, seconds: u32) -> Result<StepResult> {
     let corpus = workspace::cache(&format!("fuzz/corpus/{target}"))?;
     let seeds = workspace::root().join("fuzz/seeds").join(target);
     let mut command = Command::new(tools::from_crates_io("cargo-fuzz", CARGO_FUZZ, &[])?);
-    // The stable compiler takes the coverage flags with this alone. Without the address sanitizer: see fuzz/README.md.
-    command.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "run", "--sanitizer", "none", "--target-dir"]);
+    // The stable compiler takes the coverage flags with this alone. Without the address sanitizer:
+    // see fuzz/README.md.
+    command.env("RUSTC_BOOTSTRAP", "1").args([
+        "fuzz",
+        "run",
+        "--sanitizer",
+        "none",
+        "--target-dir",
+    ]);
     command.arg(cache.join("build")).arg(target).arg(corpus);
     if seeds.is_dir() {
         command.arg(seeds);
@@ -97,7 +110,10 @@ fn fuzz(target: &str, seconds: u32) -> Result<StepResult> {
         )));
     }
     // libFuzzer's own last word: `Done 1234567 runs in 61 second(s)`.
-    let runs =
-        text.lines().rev().find(|line| line.starts_with("Done ")).context("libFuzzer did not say how often it ran")?;
+    let runs = text
+        .lines()
+        .rev()
+        .find(|line| line.starts_with("Done "))
+        .context("libFuzzer did not say how often it ran")?;
     Ok(StepResult::Passed(runs.trim_start_matches("Done ").to_owned()))
 }

@@ -9,8 +9,9 @@ use std::process::ExitCode;
 
 /// Build the C library and install it: shared, static, headers, pkg-config
 ///
-/// Puts libashmem.so.0 (with the link for the linker), libashmem.a, pkgconfig/libashmem.pc, <android/sharedmem.h> and
-/// <cutils/ashmem.h> under PREFIX. Needs cc, ld and objcopy. Prints each file's path.
+/// Puts libashmem.so.0 (with the link for the linker), libashmem.a, pkgconfig/libashmem.pc,
+/// <android/sharedmem.h> and <cutils/ashmem.h> under PREFIX. Needs cc, ld and objcopy. Prints each
+/// file's path.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  sudo cargo xtask library --prefix /usr/local\n  \
     cargo xtask library --prefix /usr --libdir lib/x86_64-linux-gnu --destdir debian/tmp")]

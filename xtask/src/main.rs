@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask`: everything a person runs. One verb a file; `cargo xtask VERB --help` teaches each.
+//! `cargo xtask`: everything a person runs. One verb a file; `cargo xtask VERB --help` teaches
+//! each.
 //!
-//! A verb is a `clap` structure with a `run` that says by its exit code how it went; its file stands here. Folders are what
-//! verbs stand on, each only on those before it: `util`, `debian`, `build`, `machine`, `integration`. A folder with a verb's
-//! name is that verb's own.
+//! A verb is a `clap` structure with a `run` that says by its exit code how it went; its file
+//! stands here. Folders are what verbs stand on, each only on those before it: `util`, `debian`,
+//! `build`, `machine`, `integration`. A folder with a verb's name is that verb's own.
 
 mod bench;
 mod build;

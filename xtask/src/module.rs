@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 /// Build ashmem_linux.ko for a kernel
 ///
-/// Builds the Rust half once, compiles the C half against the kernel's headers, and refuses a module that any tool warned
-/// about, that holds a panic path, or whose compile probes came out otherwise than module/probes/expected.json says.
-/// The last line printed is the module's path.
+/// Builds the Rust half once, compiles the C half against the kernel's headers, and refuses a
+/// module that any tool warned about, that holds a panic path, or whose compile probes came out
+/// otherwise than module/probes/expected.json says. The last line printed is the module's path.
 #[derive(clap::Args)]
 pub(crate) struct Module {
     /// The kernel to build for

@@ -11,15 +11,17 @@ use std::process::ExitCode;
 
 /// Build the Debian packages: ashmem, ashmem-dkms, libashmem0, libashmem-dev
 ///
-/// Builds the program, the library and the module's Rust half, builds that half a second time from the sources that are
-/// packed and compares the two, then packs everything by debian/rules and lets lintian look at it. Leaves the packages in
-/// target/packages and prints their paths. They are for amd64, for Debian 12 and newer; ashmem-dkms also for Debian 11.
+/// Builds the program, the library and the module's Rust half, builds that half a second time from
+/// the sources that are packed and compares the two, then packs everything by debian/rules and lets
+/// lintian look at it. Leaves the packages in target/packages and prints their paths. They are for
+/// amd64, for Debian 12 and newer; ashmem-dkms also for Debian 11.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Package {
     /// The version to give them, where it is not this tree's own
     #[arg(long, value_name = "VERSION")]
     version: Option<Version>,
-    /// Install, upgrade, downgrade, boot, remove and purge them in a system of this release (needs root)
+    /// Install, upgrade, downgrade, boot, remove and purge them in a system of this release (needs
+    /// root)
     #[arg(long, value_name = "RELEASE", conflicts_with = "version")]
     trial: Option<Release>,
     /// With --trial: make what goes wrong on people's machines go wrong, instead

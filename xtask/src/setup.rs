@@ -11,13 +11,14 @@ use std::process::{Command, ExitCode};
 
 /// Install and fetch everything the other verbs need
 ///
-/// Installs the Debian packages that are missing (nothing recommended, only what is needed) and removes none, then fetches the stock
-/// kernels with their headers into target/ashmem and makes the chroot the newest one builds in. What is there already is
-/// left alone: a second run does nothing and takes a moment. Without root it installs nothing and prints the one command
-/// to run.
+/// Installs the Debian packages that are missing (nothing recommended, only what is needed) and
+/// removes none, then fetches the stock kernels with their headers into target/ashmem and makes the
+/// chroot the newest one builds in. What is there already is left alone: a second run does nothing
+/// and takes a moment. Without root it installs nothing and prints the one command to run.
 #[derive(Debug, Args)]
 pub(crate) struct Setup {
-    /// Kernels to fetch, or build where they are debug kernels; `none` for none [default: the four stock ones]
+    /// Kernels to fetch, or build where they are debug kernels; `none` for none [default: the four
+    /// stock ones]
     #[arg(long, value_delimiter = ',', value_name = "KERNELS")]
     kernels: Vec<Choice>,
     /// Look for newer kernels than the cached ones
@@ -94,12 +95,18 @@ fn check(lines: &[Line]) -> Result<ExitCode> {
     for line in &kernels {
         println!("kernel {line} is not fetched");
     }
-    Ok(if packages.is_empty() && kernels.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if packages.is_empty() && kernels.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Gives the cache to the person behind `sudo`, who goes on without it.
 fn hand_over() -> Result<()> {
-    let (Ok(user), Ok(group)) = (std::env::var("SUDO_UID"), std::env::var("SUDO_GID")) else { return Ok(()) };
+    let (Ok(user), Ok(group)) = (std::env::var("SUDO_UID"), std::env::var("SUDO_GID")) else {
+        return Ok(());
+    };
     let cache = workspace::cache("")?;
     process::capture(Command::new("chown").args(["-R", &format!("{user}:{group}")]).arg(cache))?;
     Ok(())

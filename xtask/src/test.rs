@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask test`: everything that proves the project right, in one go.
 //!
-//! A new proof is a function that returns a [`Step`], added to one of the two lists below: `here` for what runs on this
-//! machine and wants all of it, `booted` for what runs in a machine of its own beside others.
+//! A new proof is a function that returns a [`Step`], added to one of the two lists below: `here`
+//! for what runs on this machine and wants all of it, `booted` for what runs in a machine of its
+//! own beside others.
 
 use crate::build::module::{self, Flavour};
 use crate::build::static_program;
@@ -10,8 +11,8 @@ use crate::debian::host;
 use crate::debian::kernel::{Kernel, Line};
 use crate::integration::suite::{self, Comparison, Level, OPERATIONS};
 use crate::integration::{
-    cdi, containers, doctor, help, kubernetes, library, neighbours, packages, perfetto, recipes, report, tracing,
-    waydroid,
+    cdi, containers, doctor, help, kubernetes, library, neighbours, packages, perfetto, recipes,
+    report, tracing, waydroid,
 };
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::steps::{Runner, Step, StepResult, only};
@@ -31,15 +32,19 @@ const FUZZ_SECONDS: u32 = 60;
 /// An ordinary user that every machine has: nobody.
 const NOBODY: u32 = 65534;
 
-/// Run every test: unit and property tests, the suite on every kernel, the comparison with the reference
+/// Run every test: unit and property tests, the suite on every kernel, the comparison with the
+/// reference
 ///
-/// Sets up what is missing first. Every step runs whatever became of the others; boots run side by side as processors
-/// allow. The last line is `N passed, N failed, N skipped`; the exit status is 0 only when nothing failed.
+/// Sets up what is missing first. Every step runs whatever became of the others; boots run side by
+/// side as processors allow. The last line is `N passed, N failed, N skipped`; the exit status is 0
+/// only when nothing failed.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
-    /// Also the checks of `cargo xtask check`, ten random sequences instead of one, the fuzz targets, the suite under `ashmem run` in a
-    /// machine, docs/tracing.md with the module, the suite, the module's trial and the races on each debug kernel (built here where they are
-    /// not yet, in an hour and a half on two processors), every allocation made to fail, and the packages
+    /// Also the checks of `cargo xtask check`, ten random sequences instead of one, the fuzz
+    /// targets, the suite under `ashmem run` in a machine, docs/tracing.md with the module, the
+    /// suite, the module's trial and the races on each debug kernel (built here where they are not
+    /// yet, in an hour and a half on two processors), every allocation made to fail, and the
+    /// packages
     #[arg(long)]
     all: bool,
     /// Only steps whose name contains this
@@ -51,8 +56,9 @@ impl Test {
     /// Runs every step.
     pub(crate) fn run(self) -> ExitCode {
         let mut runner = Runner::default();
-        runner
-            .sequential([Step::new("setup", || host::ensure(&Line::ALL).map(|()| StepResult::Passed(String::new())))]);
+        runner.sequential([Step::new("setup", || {
+            host::ensure(&Line::ALL).map(|()| StepResult::Passed(String::new()))
+        })]);
         if !runner.is_clean() {
             // Without what the steps stand on, each would only fail for the same reason.
             return runner.close();
@@ -66,9 +72,11 @@ impl Test {
     fn here(&self) -> Vec<Step> {
         let mut steps = if self.all { check::steps() } else { Vec::new() };
         // The optimised build, for property tests run through millions of operations.
-        steps.push(Step::new("unit and property tests", || cargo_tests(&["--release", "--workspace"])));
-        // With debug assertions: a system call that the agent's own filter refuses, and a library takes for infallible,
-        // shows in no other build.
+        steps.push(Step::new("unit and property tests", || {
+            cargo_tests(&["--release", "--workspace"])
+        }));
+        // With debug assertions: a system call that the agent's own filter refuses, and a library
+        // takes for infallible, shows in no other build.
         let restarts = ["--package", "ashmem-cli", "--test", "restart"];
         steps.push(Step::new("restarts of the agent, debug build", move || cargo_tests(&restarts)));
         steps.extend([under_run(Level::Full, None), under_run(Level::Full, Some(NOBODY))]);
@@ -125,12 +133,18 @@ impl Test {
 /// The tests that cargo finds by these words.
 fn cargo_tests(which: &[&str]) -> Result<StepResult> {
     let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let with_nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
+    let with_nextest =
+        cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     let mut command = cargo();
     command.args(if with_nextest { ["nextest", "run"].as_slice() } else { &["test", "--quiet"] });
     command.args(which).current_dir(workspace::root());
-    // What a test leaves out on this host it says on a line of its own; what setup installs it must not leave out.
-    command.args(if with_nextest { ["--success-output", "final"] } else { ["--", "--show-output"] });
+    // What a test leaves out on this host it says on a line of its own; what setup installs it must
+    // not leave out.
+    command.args(if with_nextest {
+        ["--success-output", "final"]
+    } else {
+        ["--", "--show-output"]
+    });
     command.env("ASHMEM_SET_UP", "1");
     let (text, status) = process::capture_both(&mut command)?;
     if !status.success() {
@@ -142,10 +156,15 @@ fn cargo_tests(which: &[&str]) -> Result<StepResult> {
     }
     // nextest shows what each test printed, and that has a result of its own.
     let summary = if with_nextest { "Summary" } else { "test result:" };
-    let summaries: Vec<_> = text.lines().map(str::trim).filter(|line| line.starts_with(summary)).collect();
-    let skips: Vec<_> = text.lines().map(str::trim).filter(|line| line.starts_with("skipped: ")).collect();
-    let skips =
-        if skips.is_empty() { String::new() } else { format!("; {} left out: {}", skips.len(), skips.join("; ")) };
+    let summaries: Vec<_> =
+        text.lines().map(str::trim).filter(|line| line.starts_with(summary)).collect();
+    let skips: Vec<_> =
+        text.lines().map(str::trim).filter(|line| line.starts_with("skipped: ")).collect();
+    let skips = if skips.is_empty() {
+        String::new()
+    } else {
+        format!("; {} left out: {}", skips.len(), skips.join("; "))
+    };
     Ok(StepResult::Passed(format!("{}{skips}", summaries.join("; "))))
 }
 
@@ -171,16 +190,21 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
         }
         let (output, status) = suite::under_run(level, user)?;
         if !status.success() {
-            return Ok(StepResult::Failed(format!("it ended with {}:\n{output}", process::describe(status))));
+            return Ok(StepResult::Failed(format!(
+                "it ended with {}:\n{output}",
+                process::describe(status)
+            )));
         }
         Ok(StepResult::Passed(output.trim_end().lines().last().unwrap_or_default().to_owned()))
     })
 }
 
-/// The suite under `ashmem run` in a machine, where there is binder, memory may be filled, and the kernel is an older one.
+/// The suite under `ashmem run` in a machine, where there is binder, memory may be filled, and the
+/// kernel is an older one.
 fn under_run_booted(kernel: Line) -> Step {
     Step::new(format!("suite under ashmem run, kernel {kernel}"), move || {
-        suite::under_run_in_machine(Level::Full, kernel, &[], false).map(|outcome| outcome.step_result())
+        suite::under_run_in_machine(Level::Full, kernel, &[], false)
+            .map(|outcome| outcome.step_result())
     })
 }
 
@@ -214,14 +238,17 @@ fn failslab() -> Step {
 fn races(kernel: Line) -> Step {
     Step::new(format!("30 s of races, kernel {kernel}"), move || {
         let arguments = ["--stress".to_owned(), "30".to_owned()];
-        suite::in_machine(Provider::Module, kernel, &arguments, false).map(|outcome| outcome.step_result())
+        suite::in_machine(Provider::Module, kernel, &arguments, false)
+            .map(|outcome| outcome.step_result())
     })
 }
 
 fn differential(seed: u64) -> Step {
     Step::new(format!("random sequence {seed}, reference against module"), move || {
         Ok(match suite::differential(seed, OPERATIONS)? {
-            Comparison::Same { lines } => StepResult::Passed(format!("{lines} lines, the same to the byte")),
+            Comparison::Same { lines } => {
+                StepResult::Passed(format!("{lines} lines, the same to the byte"))
+            }
             Comparison::Different(difference) => StepResult::Failed(difference),
         })
     })

@@ -20,8 +20,9 @@ use std::process::ExitCode;
 ///   72  the guest could not run the program
 ///    2  xtask itself failed
 ///
-/// A debug kernel (kasan, kcsan, cfi, rt) is built when it is first asked for, which takes the time that --kernel tells;
-/// an interrupted build goes on where it stopped. Where the kernel has kmemleak, a leak is a report as well.
+/// A debug kernel (kasan, kcsan, cfi, rt) is built when it is first asked for, which takes the time
+/// that --kernel tells; an interrupted build goes on where it stopped. Where the kernel has
+/// kmemleak, a leak is a report as well.
 ///
 /// The program finds in its environment: ASHMEM_KERNEL, ASHMEM_PROVIDER, ASHMEM_BINDER (yes|no)
 /// and, where a provider's module is in the guest, ASHMEM_MODULE (its file).
@@ -50,8 +51,13 @@ impl Vm {
         host::ensure(&[self.kernel])?;
         let mut words = self.command.into_iter();
         let program = words.next().context("no program was named")?.into();
-        let request =
-            VmRequest { kernel: self.kernel, options: self.options, program, arguments: words.collect(), live: true };
+        let request = VmRequest {
+            kernel: self.kernel,
+            options: self.options,
+            program,
+            arguments: words.collect(),
+            live: true,
+        };
         let outcome = machine::run(&request)?;
         if self.console {
             eprintln!("{}", outcome.console.trim_end());

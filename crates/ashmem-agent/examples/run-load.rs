@@ -19,7 +19,9 @@ const LIVES: usize = 20;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize| words.get(at).and_then(|word| word.parse::<usize>().ok()).filter(|number| *number > 0);
+    let number = |at: usize| {
+        words.get(at).and_then(|word| word.parse::<usize>().ok()).filter(|number| *number > 0)
+    };
     match (words.first().map(String::as_str), number(1), number(2)) {
         (Some("churn"), Some(processes), Some(regions)) => churn(processes, regions),
         (Some("crowd"), Some(processes), None) => {
@@ -80,8 +82,16 @@ fn life() -> Option<()> {
             && libc::ioctl(fd, u64::from(abi::SET_SIZE), PAGE) == 0
     };
     // SAFETY: a mapping at a place of the kernel's choice.
-    let at =
-        unsafe { libc::mmap(std::ptr::null_mut(), PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd, 0) };
+    let at = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            PAGE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            fd,
+            0,
+        )
+    };
     if !set || at == libc::MAP_FAILED {
         return None;
     }
@@ -103,11 +113,16 @@ struct Supervisor {
 impl Supervisor {
     fn look() -> Self {
         let parent = format!("/proc/{}", std::os::unix::process::parent_id());
-        let status = fs::read_to_string(format!("{parent}/status")).expect("the supervisor's status");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-        let resident_kib = resident.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
-        let descriptors = fs::read_dir(format!("{parent}/fd")).expect("its descriptors").count() as i64;
-        let infos = fs::read_dir(format!("{parent}/fdinfo")).expect("its descriptors' state").flatten();
+        let status =
+            fs::read_to_string(format!("{parent}/status")).expect("the supervisor's status");
+        let resident =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let resident_kib =
+            resident.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
+        let descriptors =
+            fs::read_dir(format!("{parent}/fd")).expect("its descriptors").count() as i64;
+        let infos =
+            fs::read_dir(format!("{parent}/fdinfo")).expect("its descriptors' state").flatten();
         let watches = |info: fs::DirEntry| {
             let text = fs::read_to_string(info.path()).unwrap_or_default();
             text.lines().filter(|line| line.starts_with("inotify ")).count() as i64

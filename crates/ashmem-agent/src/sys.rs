@@ -88,7 +88,11 @@ pub(crate) fn signals() -> Result<OwnedFd> {
     unsafe {
         let mut all = std::mem::zeroed();
         libc::sigfillset(&mut all);
-        Ok(OwnedFd::from_raw_fd(check(libc::signalfd(-1, &all, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?))
+        Ok(OwnedFd::from_raw_fd(check(libc::signalfd(
+            -1,
+            &all,
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        ))?))
     }
 }
 
@@ -115,7 +119,8 @@ pub(crate) fn wait_for_child() -> Result<(i32, i32)> {
     let mut status = 0;
     loop {
         // SAFETY: the status is an integer of ours.
-        match check(unsafe { libc::waitpid(-1, &mut status, libc::WUNTRACED | libc::__WNOTHREAD) }) {
+        match check(unsafe { libc::waitpid(-1, &mut status, libc::WUNTRACED | libc::__WNOTHREAD) })
+        {
             Err(Errno::INTR) => {}
             other => return other.map(|pid| (pid, status)),
         }

@@ -78,7 +78,16 @@ impl TraceSink {
     /// Traces what the supervisor did by itself.
     pub(crate) fn happened(&self, kind: EventKind, region: RegionInfo) {
         let (tenant, caller, region) = (self.number, None, Some(region));
-        self.write(Record { mono_ns: now(), tenant, duration_ns: None, caller, kind, region, result: None, lost: 0 });
+        self.write(Record {
+            mono_ns: now(),
+            tenant,
+            duration_ns: None,
+            caller,
+            kind,
+            region,
+            result: None,
+            lost: 0,
+        });
     }
 
     /// Reports lost records to tracers whose pipes have room again. Returns whether any are left to
@@ -101,7 +110,16 @@ impl TraceSink {
 
     fn nothing(&self) -> Record {
         let (mono_ns, tenant, kind) = (now(), self.number, EventKind::Nothing);
-        Record { mono_ns, tenant, duration_ns: None, caller: None, kind, region: None, result: None, lost: 0 }
+        Record {
+            mono_ns,
+            tenant,
+            duration_ns: None,
+            caller: None,
+            kind,
+            region: None,
+            result: None,
+            lost: 0,
+        }
     }
 
     fn write(&self, mut record: Record) {

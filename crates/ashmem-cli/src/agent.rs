@@ -107,7 +107,8 @@ impl Arguments {
 
 fn serve(oci: &[Address], lxc: &[Address]) -> Result<()> {
     let passed = systemd::passed_descriptors();
-    let manager = Manager::from_environment().context("reaching the service manager that NOTIFY_SOCKET names")?;
+    let manager = Manager::from_environment()
+        .context("reaching the service manager that NOTIFY_SOCKET names")?;
     let mut endpoints = Vec::new();
     for (protocol, addresses) in [(Protocol::Oci, oci), (Protocol::Lxc, lxc)] {
         for address in addresses {
@@ -135,21 +136,33 @@ impl Profile {
                     );
                 }
                 let policy = lxc::add(&read(file.as_ref(), lxc::EMPTY)?, fidelity, fstat)?;
-                let file =
-                    self.output.as_ref().map_or("/path/to/this/policy".into(), |path| path.display().to_string());
-                let proxy = self.socket.map_or("unix:/run/ashmem/lxc.sock".into(), |socket| socket.to_string());
-                eprint!("the container's configuration needs:\n\n{}", lxc::configuration(&file, &proxy));
+                let file = self
+                    .output
+                    .as_ref()
+                    .map_or("/path/to/this/policy".into(), |path| path.display().to_string());
+                let proxy = self
+                    .socket
+                    .map_or("unix:/run/ashmem/lxc.sock".into(), |socket| socket.to_string());
+                eprint!(
+                    "the container's configuration needs:\n\n{}",
+                    lxc::configuration(&file, &proxy)
+                );
                 policy
             }
             (file, None) => {
-                let socket = self.socket.as_ref().map_or("/run/ashmem/agent.sock".as_ref(), Address::path);
+                let socket =
+                    self.socket.as_ref().map_or("/run/ashmem/agent.sock".as_ref(), Address::path);
                 let file = file.as_ref().and_then(Option::as_ref);
                 oci::add(&read(file, oci::EMPTY)?, fidelity, &socket.to_string_lossy())?
             }
         };
         match &self.output {
-            Some(path) => std::fs::write(path, text).with_context(|| format!("writing {}", path.display())),
-            None => std::io::stdout().write_all(text.as_bytes()).context("writing to standard output"),
+            Some(path) => {
+                std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+            }
+            None => {
+                std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")
+            }
         }
     }
 }

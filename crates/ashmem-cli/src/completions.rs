@@ -28,7 +28,9 @@ impl Arguments {
         match std::io::stdout().write_all(&text) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("ashmem: the completions could not be written to standard output: {error}");
+                eprintln!(
+                    "ashmem: the completions could not be written to standard output: {error}"
+                );
                 ExitCode::FAILURE
             }
         }

@@ -122,7 +122,10 @@ impl Arguments {
         let host = match &self.root {
             None => Host::here(),
             Some(root) => Host::at(root).with_context(|| {
-                format!("looking into {}: is it a directory that this user may enter? (sudo)", root.display())
+                format!(
+                    "looking into {}: is it a directory that this user may enter? (sudo)",
+                    root.display()
+                )
             })?,
         };
         let report = Report::make(&host, self.mode.into());

@@ -24,7 +24,13 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Android's shared memory (/dev/ashmem) on Linux
 #[derive(Parser)]
-#[command(name = "ashmem", version, propagate_version = true, arg_required_else_help = true, max_term_width = 120)]
+#[command(
+    name = "ashmem",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 120
+)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -54,10 +60,14 @@ pub fn command() -> Command {
 /// The program: reads the command line, does what it says, returns the exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let arguments =
+        Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     // ASHMEM_LOG=trace and the like log to standard error what happens inside.
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("ASHMEM_LOG").unwrap_or_else(|_| "warn".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("ASHMEM_LOG")
+                .unwrap_or_else(|_| "warn".into()),
+        )
         .with_writer(std::io::stderr)
         .init();
     match arguments.verb {

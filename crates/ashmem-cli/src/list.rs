@@ -76,7 +76,12 @@ pub(crate) struct RegionSelection {
 
 impl From<RegionSelection> for Filter {
     fn from(selection: RegionSelection) -> Self {
-        Self { name: selection.name, processes: selection.pid, container: selection.container, leaks: selection.leaks }
+        Self {
+            name: selection.name,
+            processes: selection.pid,
+            container: selection.container,
+            leaks: selection.leaks,
+        }
     }
 }
 
@@ -118,8 +123,16 @@ impl Arguments {
         let mut told = Vec::new();
         loop {
             let census = observer.census()?;
-            let text = text(&census, &filter, self.sort.into(), self.flat, self.json, self.watch.is_some())?;
-            let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+            let text = text(
+                &census,
+                &filter,
+                self.sort.into(),
+                self.flat,
+                self.json,
+                self.watch.is_some(),
+            )?;
+            let written =
+                io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
             match written {
                 // The reader has read enough.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
@@ -132,22 +145,36 @@ impl Arguments {
                 told = limits;
             }
             let Some(seconds) = self.watch else { return Ok(()) };
-            std::thread::sleep(Duration::try_from_secs_f64(seconds.max(0.1)).unwrap_or(Duration::from_secs(2)));
+            std::thread::sleep(
+                Duration::try_from_secs_f64(seconds.max(0.1)).unwrap_or(Duration::from_secs(2)),
+            );
         }
     }
 }
 
-fn text(census: &Census, filter: &Filter, order: Order, flat: bool, json: bool, again: bool) -> Result<String> {
+fn text(
+    census: &Census,
+    filter: &Filter,
+    order: Order,
+    flat: bool,
+    json: bool,
+    again: bool,
+) -> Result<String> {
     /// To the upper left corner; what is below it is cleared.
     const HOME: &str = "\u{1b}[H\u{1b}[J";
     let regions = filter.apply(census, order);
     if json {
         let document = Document::new(census, regions);
-        let text = if again { serde_json::to_string(&document) } else { serde_json::to_string_pretty(&document) };
+        let text = if again {
+            serde_json::to_string(&document)
+        } else {
+            serde_json::to_string_pretty(&document)
+        };
         return Ok(text.context("writing JSON")? + "\n");
     }
     let is_terminal = io::stdout().is_terminal();
-    let in_colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let in_colour =
+        is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let listing = Listing { regions: &regions, is_flat: flat, in_colour };
     Ok(format!("{}{listing}", if again && is_terminal { HOME } else { "" }))
 }

@@ -39,7 +39,8 @@ impl Arguments {
 }
 
 fn write_all(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("making the folder {}", folder.display()))?;
     for (name, page) in pages(&whole())? {
         let file = folder.join(name);
         fs::write(&file, page).with_context(|| format!("writing {}", file.display()))?;
@@ -72,7 +73,10 @@ fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>> {
     see_also(command).to_writer(&mut text)?;
     // Between an argument and its values clap_mangen breaks a line twice around an empty one: two
     // of the three are nothing.
-    let text = String::from_utf8(text).context("a page is text")?.replace("\n.br\n\n.br\n", "\n.sp\n").into_bytes();
+    let text = String::from_utf8(text)
+        .context("a page is text")?
+        .replace("\n.br\n\n.br\n", "\n.sp\n")
+        .into_bytes();
     let mut found = vec![(man.get_filename(), text)];
     for verb in below {
         found.extend(pages(verb)?);
@@ -84,7 +88,8 @@ fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>> {
 /// section of its own; indented lines stay as they are.
 fn notes(command: &Command) -> Roff {
     let mut page = Roff::new();
-    let text = command.get_after_long_help().or_else(|| command.get_after_help()).map(ToString::to_string);
+    let text =
+        command.get_after_long_help().or_else(|| command.get_after_help()).map(ToString::to_string);
     let mut in_notes = false;
     for block in text.unwrap_or_default().split("\n\n").filter(|block| !block.trim().is_empty()) {
         match block.split_once(':').filter(|(heading, _)| is_heading(heading)) {
@@ -96,7 +101,10 @@ fn notes(command: &Command) -> Roff {
                 in_notes = false;
             }
             None => {
-                page.control(if in_notes { "PP" } else { "SH" }, if in_notes { None } else { Some("NOTES") });
+                page.control(
+                    if in_notes { "PP" } else { "SH" },
+                    if in_notes { None } else { Some("NOTES") },
+                );
                 paragraph(&mut page, block);
                 in_notes = true;
             }

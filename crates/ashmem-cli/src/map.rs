@@ -26,7 +26,8 @@ pub(crate) fn draw(command: Command) -> Command {
 fn template(command: &Command) -> String {
     let styles = Styles::styled();
     let (heading, literal) = (styles.get_header(), styles.get_literal());
-    let width = command.get_subcommands().map(|verb| verb.get_name().len()).max().unwrap_or_default() + GAP;
+    let width =
+        command.get_subcommands().map(|verb| verb.get_name().len()).max().unwrap_or_default() + GAP;
     let mut text = "{about-with-newline}\n{usage-heading} {usage}\n".to_owned();
     for (purpose, verbs) in MAP {
         // Writing to a string cannot fail.

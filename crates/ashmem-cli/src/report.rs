@@ -56,8 +56,10 @@ impl Arguments {
     fn report(self) -> Result<()> {
         let sheet = match &self.trace {
             Some(path) => {
-                let from = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-                let past = trace_file::read(BufReader::new(from)).with_context(|| path.display().to_string())?;
+                let from =
+                    File::open(path).with_context(|| format!("opening {}", path.display()))?;
+                let past = trace_file::read(BufReader::new(from))
+                    .with_context(|| path.display().to_string())?;
                 past.sheet()
             }
             None => watched(Watch::new(self.selection.into()), self.seconds)?,
@@ -72,11 +74,13 @@ fn watched(mut watch: Watch, seconds: Option<f64>) -> Result<Sheet> {
     /// Looks in the time, at most and at least so far apart.
     const LOOKS: u32 = 100;
     const LEAST: Duration = Duration::from_millis(200);
-    let time = Duration::try_from_secs_f64(seconds.unwrap_or(0.0)).context("--for wants seconds, such as 10")?;
+    let time = Duration::try_from_secs_f64(seconds.unwrap_or(0.0))
+        .context("--for wants seconds, such as 10")?;
     let pause = (time / LOOKS).max(LEAST);
     let interrupted = Arc::new(AtomicBool::new(false));
     if !time.is_zero() {
-        signal_hook::flag::register(libc::SIGINT, Arc::clone(&interrupted)).context("catching Ctrl-C")?;
+        signal_hook::flag::register(libc::SIGINT, Arc::clone(&interrupted))
+            .context("catching Ctrl-C")?;
     }
     let began = Instant::now();
     let mut observer = Observer::new();

@@ -37,7 +37,12 @@ pub(crate) struct Arguments {
     #[arg(long = "tap", value_name = "FD", hide = true)]
     trace: Option<RawFd>,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROGRAM"
+    )]
     command: Vec<OsString>,
 }
 
@@ -73,7 +78,9 @@ impl Arguments {
         let trace = match self.trace.map(RecordWriter::inherited).transpose() {
             Ok(trace) => trace,
             Err(error) => {
-                eprintln!("ashmem: the program was not started: --tap is no pipe of `ashmem trace`: {error}");
+                eprintln!(
+                    "ashmem: the program was not started: --tap is no pipe of `ashmem trace`: {error}"
+                );
                 return ExitCode::from(NOT_STARTED);
             }
         };

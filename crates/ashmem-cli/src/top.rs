@@ -74,7 +74,9 @@ enum Format {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.filter(|seconds| !seconds.is_zero()).ok_or_else(|| "give seconds, such as 1 or 0.5".to_owned())
+    seconds
+        .filter(|seconds| !seconds.is_zero())
+        .ok_or_else(|| "give seconds, such as 1 or 0.5".to_owned())
 }
 
 impl Arguments {
@@ -84,8 +86,12 @@ impl Arguments {
 
     fn show(self) -> Result<()> {
         let in_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let options =
-            Options { filter: Filter::from(self.selection), order: self.sort.into(), every: self.every, in_colour };
+        let options = Options {
+            filter: Filter::from(self.selection),
+            order: self.sort.into(),
+            every: self.every,
+            in_colour,
+        };
         let Some(format) = self.snapshot else { return Ok(live::run(options)?) };
         let every = options.every;
         let mut app = App::new(options)?;

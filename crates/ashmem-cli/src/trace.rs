@@ -87,7 +87,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
     source: Choice,
     /// The socket of `ashmem agent` for OCI runtimes
-    #[arg(long, value_name = "unix:PATH", default_value = "unix:/run/ashmem/agent.sock", conflicts_with = "command")]
+    #[arg(
+        long,
+        value_name = "unix:PATH",
+        default_value = "unix:/run/ashmem/agent.sock",
+        conflicts_with = "command"
+    )]
     agent: Address,
     /// Kernel memory for unread events, for each processor
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
@@ -130,9 +135,13 @@ impl Arguments {
         let signals = Signals::catch()?;
         let Traced { mut source, before } = self.source(&watched, !words.is_empty())?;
         let (form, output) = self.writing(!words.is_empty())?;
-        let (mut containers, mut looked) = (ContainerWatch::new(self.container.clone()), None::<Instant>);
-        let selection =
-            Selection::new(self.fail_only, std::mem::take(&mut self.name), std::mem::take(&mut self.container));
+        let (mut containers, mut looked) =
+            (ContainerWatch::new(self.container.clone()), None::<Instant>);
+        let selection = Selection::new(
+            self.fail_only,
+            std::mem::take(&mut self.name),
+            std::mem::take(&mut self.container),
+        );
         let kind = source.source();
         let mut session = Session::begin(selection, form, output, vec![kind]);
         let mut program = start(before, words)?;
@@ -168,7 +177,8 @@ impl Arguments {
         let failed = totals.is_err();
         match totals {
             Ok(totals) => report_losses(totals, kind),
-            Err(ashmem_trace::output::Error::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(ashmem_trace::output::Error::Stream(error))
+                if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => eprintln!("ashmem: {error}"),
         }
         if let Some(child) = &mut program {
@@ -250,11 +260,17 @@ impl Arguments {
 
     fn writing(&self, has_program: bool) -> Result<(TraceForm, Output)> {
         let output = match &self.output {
-            Some(path) => Output::file(path).with_context(|| format!("making {}", path.display()))?,
+            Some(path) => {
+                Output::file(path).with_context(|| format!("making {}", path.display()))?
+            }
             None if has_program => Output::stderr(),
             None => Output::stdout(),
         };
-        let for_perfetto = self.output.as_ref().and_then(|path| path.extension()).is_some_and(|end| end == "pftrace");
+        let for_perfetto = self
+            .output
+            .as_ref()
+            .and_then(|path| path.extension())
+            .is_some_and(|end| end == "pftrace");
         let form = match (self.summary, self.json, for_perfetto) {
             (true, json, _) => TraceForm::Summary { json, summary: Summary::default() },
             (_, true, _) => TraceForm::Json,
@@ -285,18 +301,23 @@ impl Traced {
 
     fn under_agent() -> Result<Self> {
         let making = "making a pipe";
-        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context(making)?;
+        let (reader, writer) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context(making)?;
         // `ashmem run` inherits it, and gives it to no other process.
         rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::empty()).context(making)?;
         let own = std::env::current_exe().context("finding this program's own path")?;
         let tap = writer.as_raw_fd().to_string();
         let words = vec![own.into(), "run".into(), "--tap".into(), tap.into(), "--".into()];
-        Ok(Self { source: Box::new(AgentSource::new(reader)?), before: Some(UnderAgent { words, _pipe: writer }) })
+        Ok(Self {
+            source: Box::new(AgentSource::new(reader)?),
+            before: Some(UnderAgent { words, _pipe: writer }),
+        })
     }
 }
 
 fn start(before: Option<UnderAgent>, words: Vec<OsString>) -> Result<Option<Child>> {
-    let all: Vec<&OsString> = before.iter().flat_map(|before| &before.words).chain(&words).collect();
+    let all: Vec<&OsString> =
+        before.iter().flat_map(|before| &before.words).chain(&words).collect();
     let (Some(_), Some((name, rest))) = (words.first(), all.split_first()) else { return Ok(None) };
     let child = Command::new(name).args(rest).spawn();
     child.map(Some).with_context(|| format!("cannot run {}", name.to_string_lossy()))
@@ -325,7 +346,10 @@ fn report_losses(totals: TraceTotals, source: Source) {
             Source::Agent => "they came faster than they could be written, or the agent restarted",
             _ => "the kernel's buffer was full: make it larger with --buffer KIB",
         };
-        eprintln!("ashmem: {} events{more} were lost, {} were traced: {why}", totals.lost, totals.events);
+        eprintln!(
+            "ashmem: {} events{more} were lost, {} were traced: {why}",
+            totals.lost, totals.events
+        );
     }
 }
 
@@ -342,9 +366,12 @@ impl Signals {
         wake.set_nonblocking(true).context("making a socket pair")?;
         let (interrupt, end) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let catching = "catching signals";
-        for (signal, flag) in
-            [(libc::SIGINT, &interrupt), (libc::SIGQUIT, &interrupt), (libc::SIGTERM, &end), (libc::SIGHUP, &end)]
-        {
+        for (signal, flag) in [
+            (libc::SIGINT, &interrupt),
+            (libc::SIGQUIT, &interrupt),
+            (libc::SIGTERM, &end),
+            (libc::SIGHUP, &end),
+        ] {
             signal_hook::flag::register(signal, Arc::clone(flag)).context(catching)?;
         }
         for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD] {

@@ -170,7 +170,11 @@ impl StatusArguments {
 impl Enable {
     fn switch(self) -> Result<ExitCode> {
         let host = self.place.host();
-        tell(switch::enable(&host, self.mode.into(), self.dry_run).context("not enabled")?, &host, self.now)
+        tell(
+            switch::enable(&host, self.mode.into(), self.dry_run).context("not enabled")?,
+            &host,
+            self.now,
+        )
     }
 }
 
@@ -253,7 +257,8 @@ fn words(status: &Status) -> String {
             ),
         },
     ));
-    let mut text: String = lines.iter().map(|(name, value)| format!("{name:16}{value}\n")).collect();
+    let mut text: String =
+        lines.iter().map(|(name, value)| format!("{name:16}{value}\n")).collect();
     text.extend(status.problems.iter().map(|problem| format!("problem: {problem}\n")));
     text.extend(status.next.iter().map(|command| format!("  {command}\n")));
     text

@@ -30,7 +30,8 @@ fn report(mut command: Command) -> (Value, Option<i32>) {
 }
 
 fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
-    let found = report["checks"].as_array().expect("a list").iter().find(|check| check["check"] == name);
+    let found =
+        report["checks"].as_array().expect("a list").iter().find(|check| check["check"] == name);
     found.unwrap_or_else(|| panic!("no check is called {name}"))
 }
 
@@ -38,7 +39,10 @@ fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
 fn expect(report: &Value, name: &str, status: &str, words: &str) {
     let check = check(report, name);
     let text = check.to_string();
-    assert!(check["status"] == status && text.contains(words), "{name} should be {status} with `{words}`: {text}");
+    assert!(
+        check["status"] == status && text.contains(words),
+        "{name} should be {status} with `{words}`: {text}"
+    );
 }
 
 fn is_root(for_what: &str) -> bool {
@@ -77,7 +81,12 @@ fn a_mode_that_does_not_work_is_status_1_and_a_wrong_root_2() {
 #[cfg(target_arch = "x86_64")]
 fn a_sandbox_that_refuses_is_named() {
     for (call, verdict, name, words) in [
-        (libc::SYS_seccomp, Verdict::Refuse(libc::EINVAL), "notification", "Docker's, LXC's or Incus'"),
+        (
+            libc::SYS_seccomp,
+            Verdict::Refuse(libc::EINVAL),
+            "notification",
+            "Docker's, LXC's or Incus'",
+        ),
         (libc::SYS_seccomp, Verdict::Kill, "notification", "kills what calls seccomp(2)"),
         (libc::SYS_pidfd_getfd, Verdict::Refuse(libc::EPERM), "notification", "pidfd_getfd: EPERM"),
         (
@@ -92,8 +101,11 @@ fn a_sandbox_that_refuses_is_named() {
         assert_eq!(status, Some(1), "{report:#}");
         expect(&report, name, "fault", words);
     }
-    let (report, status) =
-        report(sandboxed(doctor(&["--mode", "run"]), libc::SYS_unshare, Verdict::Refuse(libc::EPERM)));
+    let (report, status) = report(sandboxed(
+        doctor(&["--mode", "run"]),
+        libc::SYS_unshare,
+        Verdict::Refuse(libc::EPERM),
+    ));
     expect(&report, "own /dev", "warning", "EPERM");
     assert_eq!(status, Some(0), "`ashmem run` does without: {report:#}");
 }
@@ -165,13 +177,24 @@ fn a_running_container_is_looked_into() {
     }
     let script = "mount -t tmpfs -o nodev tmpfs /dev && mknod -m 0666 /dev/ashmem c 1 3 && echo ready && exec sleep 60";
     let container = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "sh", "-c", script])
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-c",
+            script,
+        ])
         .stdout(Stdio::piped())
         .spawn()
         .expect("unshare starts");
     let mut container = Killed(container);
     let mut word = [0; 6];
-    std::io::Read::read_exact(container.0.stdout.as_mut().expect("a pipe"), &mut word).expect("the container is ready");
+    std::io::Read::read_exact(container.0.stdout.as_mut().expect("a pipe"), &mut word)
+        .expect("the container is ready");
     let (report, _) = report(doctor(&[]));
     expect(&report, "containers", "warning", "/dev/ashmem lies on a nodev mount, /dev");
 }
@@ -189,7 +212,9 @@ impl Drop for Killed {
 fn an_old_runtime_is_named() {
     let folder = std::env::temp_dir().join(format!("ashmem-runc-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    for (version, status, words) in [("1.0.3", "warning", "older than 1.1.0"), ("1.1.5+ds1", "ok", "runc 1.1.5")] {
+    for (version, status, words) in
+        [("1.0.3", "warning", "older than 1.1.0"), ("1.1.5+ds1", "ok", "runc 1.1.5")]
+    {
         let runc = folder.join("runc");
         write_program(&runc, &format!("#!/bin/sh\necho runc version {version}\n"));
         let mut command = doctor(&[]);
@@ -204,7 +229,10 @@ fn an_old_runtime_is_named() {
 /// when it is executed.
 fn write_program(path: &Path, text: &str) {
     let mut shell = Command::new("sh");
-    shell.args(["-c", "rm -f \"$1\"; printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"]).arg(path).arg(text);
+    shell
+        .args(["-c", "rm -f \"$1\"; printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(path)
+        .arg(text);
     assert!(shell.status().expect("sh starts").success());
 }
 
@@ -228,11 +256,20 @@ fn explain_names_causes_and_says_what_it_does_not_know() {
         &[],
     );
     let text = String::from_utf8_lossy(&known.stdout);
-    assert!(known.status.success() && text.contains("module-not-found") && text.contains("1 other line"), "{text}");
+    assert!(
+        known.status.success()
+            && text.contains("module-not-found")
+            && text.contains("1 other line"),
+        "{text}"
+    );
 
     let unknown = explain("ashmem: something entirely new\n", &[]);
     let text = String::from_utf8_lossy(&unknown.stdout);
-    assert!(unknown.status.code() == Some(1) && text.contains("not known: ashmem: something entirely new"), "{text}");
+    assert!(
+        unknown.status.code() == Some(1)
+            && text.contains("not known: ashmem: something entirely new"),
+        "{text}"
+    );
     assert_eq!(explain("", &[]).status.code(), Some(1));
 
     let json = explain("Unable to open ashmem device\n\u{fffd}\n", &["--json"]);
@@ -245,12 +282,17 @@ fn explain_names_causes_and_says_what_it_does_not_know() {
 fn explain_bears_any_bytes_and_a_long_log() {
     let mut log = "\0\u{1b}]0;x\u{7} memfd\n".repeat(50);
     log.push_str(&"x".repeat(1 << 20));
-    log.push_str("\nLockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7\n");
+    log.push_str(
+        "\nLockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7\n",
+    );
     let started = Instant::now();
     let output = explain(&log, &[]);
     assert!(output.status.success());
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("lockdown") && !text.contains('\u{1b}') && !text.contains('\u{7}'), "{text:?}");
+    assert!(
+        text.contains("lockdown") && !text.contains('\u{1b}') && !text.contains('\u{7}'),
+        "{text:?}"
+    );
     assert!(started.elapsed() < Duration::from_secs(60), "it does not hang");
 }
 
@@ -263,6 +305,10 @@ fn cdi_refuses_what_is_no_device() {
     let output = Command::new(ASHMEM).arg("cdi").output().expect("it starts");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("modprobe ashmem_linux"));
-    let output = Command::new(ASHMEM).args(["run", "--", ASHMEM, "cdi"]).output().expect("it starts");
-    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("the null device"));
+    let output =
+        Command::new(ASHMEM).args(["run", "--", ASHMEM, "cdi"]).output().expect("it starts");
+    assert!(
+        !output.status.success()
+            && String::from_utf8_lossy(&output.stderr).contains("the null device")
+    );
 }

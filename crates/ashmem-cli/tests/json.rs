@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `--json` prints, held to docs/schemas: every field that the schema wants is there, and every field that is there is
-//! in the schema.
+//! What `--json` prints, held to docs/schemas: every field that the schema wants is there, and
+//! every field that is there is in the schema.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -19,7 +19,8 @@ const ASHMEM: &str = env!("CARGO_BIN_EXE_ashmem");
 /// The variable by which this program knows that it is the one to be traced.
 const CLIENT: &str = "ASHMEM_JSON_CLIENT";
 
-/// A schema as a reader takes it, which allows fields it does not know, and as this test does, which allows none.
+/// A schema as a reader takes it, which allows fields it does not know, and as this test does,
+/// which allows none.
 struct Schema {
     name: &'static str,
     reader: Validator,
@@ -30,8 +31,10 @@ impl Schema {
     fn read(name: &'static str) -> Self {
         let path = format!("{}/../../docs/schemas/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let mut schema: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
-        jsonschema::meta::validate(&schema).unwrap_or_else(|error| panic!("{path} is no schema: {error}"));
+        let mut schema: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        jsonschema::meta::validate(&schema)
+            .unwrap_or_else(|error| panic!("{path} is no schema: {error}"));
         let reader = jsonschema::validator_for(&schema).expect("a schema");
         close(&mut schema);
         let strict = jsonschema::validator_for(&schema).expect("a schema");
@@ -44,20 +47,30 @@ impl Schema {
         assert!(wrong.is_empty(), "docs/schemas/{}.json: {wrong:#?}\n{value:#}", self.name);
         let mut newer = value.clone();
         newer["field of a later version"] = json!(true);
-        assert!(self.reader.is_valid(&newer), "a reader refuses a later version's field: {}", self.name);
+        assert!(
+            self.reader.is_valid(&newer),
+            "a reader refuses a later version's field: {}",
+            self.name
+        );
     }
 }
 
-/// Objects of which the schema names the fields may have no other. The `if` and `then` of a schema name only some.
+/// Objects of which the schema names the fields may have no other. The `if` and `then` of a schema
+/// name only some.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
             // A trace's line is one of several objects, each of them closed.
             let is_line = map.contains_key("$schema") && map.contains_key("allOf");
-            if map.contains_key("properties") && map.get("type") == Some(&json!("object")) && !is_line {
+            if map.contains_key("properties")
+                && map.get("type") == Some(&json!("object"))
+                && !is_line
+            {
                 map.insert("additionalProperties".to_owned(), json!(false));
             }
-            map.iter_mut().filter(|(key, _)| !["if", "required"].contains(&key.as_str())).for_each(|(_, to)| close(to));
+            map.iter_mut()
+                .filter(|(key, _)| !["if", "required"].contains(&key.as_str()))
+                .for_each(|(_, to)| close(to));
         }
         Value::Array(list) => list.iter_mut().for_each(close),
         _ => {}
@@ -73,7 +86,9 @@ fn ashmem(words: &[&str]) -> Command {
 /// What it prints, value after value, whatever its exit status.
 fn values(command: &mut Command) -> Vec<Value> {
     let output = command.output().expect("it starts");
-    let values = serde_json::Deserializer::from_slice(&output.stdout).into_iter().collect::<Result<Vec<Value>, _>>();
+    let values = serde_json::Deserializer::from_slice(&output.stdout)
+        .into_iter()
+        .collect::<Result<Vec<Value>, _>>();
     values.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
@@ -81,7 +96,10 @@ fn values(command: &mut Command) -> Vec<Value> {
 fn client(before: &[&str]) -> Command {
     let own = std::env::current_exe().expect("its path");
     let mut command = ashmem(before);
-    command.arg(own).args(["--exact", "uses_the_device_where_it_is_asked_to", "--nocapture"]).env(CLIENT, "1");
+    command
+        .arg(own)
+        .args(["--exact", "uses_the_device_where_it_is_asked_to", "--nocapture"])
+        .env(CLIENT, "1");
     command
 }
 
@@ -97,7 +115,8 @@ fn uses_the_device_where_it_is_asked_to() {
         let (name, pages) = ([b'n'; abi::NAME_LEN], [0_u32, 4096]);
         libc::ioctl(fd, abi::SET_NAME.into(), name.as_ptr());
         libc::ioctl(fd, abi::SET_SIZE.into(), 8192_usize);
-        let memory = libc::mmap(std::ptr::null_mut(), 8192, libc::PROT_READ, libc::MAP_SHARED, fd, 0);
+        let memory =
+            libc::mmap(std::ptr::null_mut(), 8192, libc::PROT_READ, libc::MAP_SHARED, fd, 0);
         assert!(memory != libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
         for request in [abi::UNPIN, abi::GET_PIN_STATUS, abi::PIN] {
             libc::ioctl(fd, request.into(), pages.as_ptr());
@@ -119,10 +138,16 @@ fn list_prints_what_its_schema_says() {
     let [document] = values(&mut ashmem(&["list", "--json"])).try_into().expect("one document");
     schema.hold(&document);
     let regions = document["regions"].as_array().expect("a list");
-    let mut region = regions.iter().find(|region| region["name"] == "json-list\\n").expect("its own region").clone();
+    let mut region = regions
+        .iter()
+        .find(|region| region["name"] == "json-list\\n")
+        .expect("its own region")
+        .clone();
     // What this host has no example of.
-    let container = Container { runtime: "podman", id: "c0ffee".to_owned(), pod: Some("uid".to_owned()) };
-    region["holders"][0]["process"]["container"] = serde_json::to_value(container).expect("plain data");
+    let container =
+        Container { runtime: "podman", id: "c0ffee".to_owned(), pod: Some("uid".to_owned()) };
+    region["holders"][0]["process"]["container"] =
+        serde_json::to_value(container).expect("plain data");
     let mut document = document.clone();
     document["regions"] = json!([region]);
     schema.hold(&document);
@@ -134,21 +159,31 @@ fn a_regions_rights_and_mappings_are_in_the_schema() {
     let output = run.output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout);
     // The test harness prints around it.
-    let begin = text.find("{\n").unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+    let begin = text
+        .find("{\n")
+        .unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
     let mut values = serde_json::Deserializer::from_str(&text[begin..]).into_iter::<Value>();
     let document = values.next().expect("a document").expect("JSON");
     Schema::read("list").hold(&document);
     let regions = document["regions"].as_array().expect("a list");
-    assert!(regions.iter().any(|region| region["kind"] == "agent" && region["mappers"] == 1), "{document:#}");
+    assert!(
+        regions.iter().any(|region| region["kind"] == "agent" && region["mappers"] == 1),
+        "{document:#}"
+    );
 }
 
 #[test]
 fn doctor_prints_what_its_schemas_say() {
     for mode in ["auto", "run"] {
-        let [report] = values(&mut ashmem(&["doctor", "--json", "--mode", mode])).try_into().expect("one object");
+        let [report] = values(&mut ashmem(&["doctor", "--json", "--mode", mode]))
+            .try_into()
+            .expect("one object");
         Schema::read("doctor").hold(&report);
     }
-    let mut explain = ashmem(&["doctor", "explain", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut explain = ashmem(&["doctor", "explain", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
     let explain = explain.as_mut().expect("it starts");
     let log = b"Module ashmem_linux not found\nashmem: frobnicated\nusb 1-1: new device\n";
     explain.stdin.take().expect("a pipe").write_all(log).expect("it reads");
@@ -156,16 +191,25 @@ fn doctor_prints_what_its_schemas_say() {
     explain.wait().expect("it ends");
     let explanation = serde_json::from_str(&printed).expect("JSON");
     Schema::read("doctor-explain").hold(&explanation);
-    assert_eq!((&explanation["unrecognised"], &explanation["explained"][0]["count"]), (&json!(2), &json!(1)));
+    assert_eq!(
+        (&explanation["unrecognised"], &explanation["explained"][0]["count"]),
+        (&json!(2), &json!(1))
+    );
 }
 
 #[test]
 fn waydroid_status_prints_what_its_schema_says() {
     let schema = Schema::read("waydroid-status");
-    let [status] = values(&mut ashmem(&["waydroid", "status", "--json"])).try_into().expect("one object");
+    let [status] =
+        values(&mut ashmem(&["waydroid", "status", "--json"])).try_into().expect("one object");
     schema.hold(&status);
     let provider = Some(ashmem_waydroid::provider::Provider::Agent);
-    let container = ashmem_waydroid::waydroid::Container { pid: 7, short_name: true, long_name: false, provider };
+    let container = ashmem_waydroid::waydroid::Container {
+        pid: 7,
+        short_name: true,
+        long_name: false,
+        provider,
+    };
     let mut status = status;
     status["container"] = serde_json::to_value(container).expect("plain data");
     schema.hold(&status);
@@ -175,15 +219,19 @@ fn waydroid_status_prints_what_its_schema_says() {
 fn trace_prints_what_its_schema_says() {
     let schema = Schema::read("trace");
     let folder = tempfile::tempdir().expect("a folder");
-    for (form, kinds) in
-        [(["--json"].as_slice(), ["start", "event", "end"].as_slice()), (&["--json", "-c"], &["summary"])]
-    {
+    for (form, kinds) in [
+        (["--json"].as_slice(), ["start", "event", "end"].as_slice()),
+        (&["--json", "-c"], &["summary"]),
+    ] {
         let path = folder.path().join("trace.json");
-        let words = [&["trace", "--source", "agent", "-o", path.to_str().expect("text")], form, &["--"]].concat();
+        let words =
+            [&["trace", "--source", "agent", "-o", path.to_str().expect("text")], form, &["--"]]
+                .concat();
         let ended = client(&words).output().expect("it starts");
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
         let text = std::fs::read_to_string(&path).expect("a trace");
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let lines: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         lines.iter().for_each(|line| schema.hold(line));
         for kind in kinds {
             assert!(lines.iter().any(|line| line["type"] == *kind), "no line `{kind}` in\n{text}");

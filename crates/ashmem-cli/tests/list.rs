@@ -48,10 +48,14 @@ fn a_name_reaches_no_terminal_as_it_is() {
     ] {
         let (text, said) = printed(words);
         // JSON doubles backslashes.
-        let shown = r"list-evil\x1b]0;x\x07\n\xff".replace('\\', if words[1] == "--json" { r"\\" } else { r"\" });
+        let shown = r"list-evil\x1b]0;x\x07\n\xff"
+            .replace('\\', if words[1] == "--json" { r"\\" } else { r"\" });
         assert!(text.contains(&shown), "{words:?} does not show it:\n{text}");
         let is_raw = |c: &char| (c.is_control() && *c != '\n') || *c == '\u{202e}';
-        assert!(!text.chars().chain(said.chars()).any(|c| is_raw(&c)), "{words:?} lets it through:\n{text:?}");
+        assert!(
+            !text.chars().chain(said.chars()).any(|c| is_raw(&c)),
+            "{words:?} lets it through:\n{text:?}"
+        );
     }
 }
 
@@ -66,7 +70,10 @@ fn who_is_not_there_is_said_not_to_be() {
         (["--container", "no-such"], "no process is in a container `no-such`".to_owned()),
     ] {
         let (text, said) = printed(&["list", words[0], words[1]]);
-        assert!(text.contains("total: 0 regions") && said.contains(&wanted), "{words:?}: {said}\n{text}");
+        assert!(
+            text.contains("total: 0 regions") && said.contains(&wanted),
+            "{words:?}: {said}\n{text}"
+        );
     }
     // This one has no region, and is there.
     let mut idle = Command::new("sleep").arg("60").spawn().expect("a program");
@@ -126,10 +133,14 @@ fn watching_shows_what_is_new_and_ends_with_its_reader() {
 fn a_full_disk_is_said() {
     for words in [["list", "--flat"], ["list", "--json"], ["top", "--snapshot"]] {
         let full = OpenOptions::new().write(true).open("/dev/full").expect("a full device");
-        let output = ashmem(&words).stdout(full).stderr(Stdio::piped()).output().expect("starting ashmem");
+        let output =
+            ashmem(&words).stdout(full).stderr(Stdio::piped()).output().expect("starting ashmem");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
-        assert!(said.contains("writing to standard output: No space left on device"), "{words:?}: {said}");
+        assert!(
+            said.contains("writing to standard output: No space left on device"),
+            "{words:?}: {said}"
+        );
     }
 }
 

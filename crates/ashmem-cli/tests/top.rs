@@ -22,14 +22,25 @@ impl Terminal {
         let socket = folder.path().join("tmux").to_string_lossy().into_owned();
         let terminal = Self { socket, folder };
         let shell = ["env", "-u", "ENV", "PS1=prompt ", "LC_ALL=C.UTF-8", "/bin/sh", "-i"];
-        terminal.tmux(&[&["-f", "/dev/null", "new-session", "-d", "-x", "160", "-y", "30"], shell.as_slice()].concat());
+        terminal.tmux(
+            &[&["-f", "/dev/null", "new-session", "-d", "-x", "160", "-y", "30"], shell.as_slice()]
+                .concat(),
+        );
         terminal.wait_until("the shell is there", |screen| screen.contains("prompt"));
         Some(terminal)
     }
 
     fn tmux(&self, words: &[&str]) -> String {
-        let output = Command::new("tmux").args(["-u", "-S", &self.socket]).args(words).output().expect("tmux");
-        assert!(output.status.success(), "tmux {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("tmux")
+            .args(["-u", "-S", &self.socket])
+            .args(words)
+            .output()
+            .expect("tmux");
+        assert!(
+            output.status.success(),
+            "tmux {words:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -87,7 +98,10 @@ impl Terminal {
         let pid = self.file("pid");
         let _ = std::fs::remove_file(&pid);
         let program = env!("CARGO_BIN_EXE_ashmem");
-        let inner = format!("echo $$ > {0}.new; mv {0}.new {0}; exec {program} top --name \"tmux-*\"", pid.display());
+        let inner = format!(
+            "echo $$ > {0}.new; mv {0}.new {0}; exec {program} top --name \"tmux-*\"",
+            pid.display()
+        );
         self.order(&format!("clear; sh -c '{inner}'; echo it ended with $?"));
         self.wait_until("the table is there", shows_both);
         std::fs::read_to_string(pid).expect("its number").trim().parse().expect("a number")
@@ -141,7 +155,9 @@ fn kill(pid: i32, signal: i32) {
 
 #[test]
 fn it_shows_what_keys_ask_for_and_leaves_the_terminal_as_it_was() {
-    let Some(terminal) = Terminal::open() else { return eprintln!("skipped: there is no tmux on this host") };
+    let Some(terminal) = Terminal::open() else {
+        return eprintln!("skipped: there is no tmux on this host");
+    };
     let _regions = [region(c"tmux-alpha"), region(c"tmux-beta")];
     let before = terminal.settings("before");
     assert!(before.contains("icanon"), "{before}");
@@ -149,9 +165,13 @@ fn it_shows_what_keys_ask_for_and_leaves_the_terminal_as_it_was() {
     terminal.start();
     terminal.wait_until("all columns are there", |screen| screen.contains("HELD BY"));
     terminal.tmux(&["resize-window", "-x", "70", "-y", "20"]);
-    terminal.wait_until("it fits the smaller window", |screen| shows_both(screen) && !screen.contains("HELD BY"));
+    terminal.wait_until("it fits the smaller window", |screen| {
+        shows_both(screen) && !screen.contains("HELD BY")
+    });
     terminal.tmux(&["resize-window", "-x", "160", "-y", "30"]);
-    terminal.wait_until("it fits the larger window", |screen| shows_both(screen) && screen.contains("HELD BY"));
+    terminal.wait_until("it fits the larger window", |screen| {
+        shows_both(screen) && screen.contains("HELD BY")
+    });
     terminal.write("/beta");
     terminal.press("Enter");
     terminal.wait_until("only what was found is shown", |screen| {
@@ -161,16 +181,21 @@ fn it_shows_what_keys_ask_for_and_leaves_the_terminal_as_it_was() {
     terminal.wait_until("all is shown again", shows_both);
 
     terminal.press("C-z");
-    terminal.wait_until("the shell is back", |screen| screen.contains("Stopped") && !screen.contains("tmux-alpha"));
+    terminal.wait_until("the shell is back", |screen| {
+        screen.contains("Stopped") && !screen.contains("tmux-alpha")
+    });
     assert_eq!(terminal.settings("stopped"), before, "while it is stopped");
     terminal.order("clear; fg");
     terminal.wait_until("it goes on", shows_both);
     terminal.press("q");
-    terminal.wait_until("it is over", |screen| !screen.contains("tmux-alpha") && screen.contains("prompt"));
+    terminal.wait_until("it is over", |screen| {
+        !screen.contains("tmux-alpha") && screen.contains("prompt")
+    });
     assert_eq!(terminal.settings("after"), before, "after q");
 
     kill(terminal.start(), libc::SIGTERM);
-    terminal.wait_until("the shell says what ended it", |screen| screen.contains("it ended with 143"));
+    terminal
+        .wait_until("the shell says what ended it", |screen| screen.contains("it ended with 143"));
     terminal.is_as_before(&before);
     // What the shell says of this may come before anybody could bring its screen back.
     kill(terminal.start(), libc::SIGKILL);

@@ -15,7 +15,9 @@ fn machine() -> tempfile::TempDir {
     for folder in ["run/systemd/system", "etc/systemd/system", "dev", "proc/sys/kernel/random"] {
         fs::create_dir_all(root.path().join(folder)).expect("a folder");
     }
-    for path in ["usr/lib/systemd/system/waydroid-container.service", "usr/lib/ashmem/waydroid/lxc-start"] {
+    for path in
+        ["usr/lib/systemd/system/waydroid-container.service", "usr/lib/ashmem/waydroid/lxc-start"]
+    {
         let path = root.path().join(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         fs::write(path, "").expect("a file");
@@ -25,7 +27,13 @@ fn machine() -> tempfile::TempDir {
 }
 
 fn ashmem(root: &Path, words: &[&str]) -> Output {
-    Command::new(ASHMEM).arg("waydroid").args(words).arg("--root").arg(root).output().expect("it runs")
+    Command::new(ASHMEM)
+        .arg("waydroid")
+        .args(words)
+        .arg("--root")
+        .arg(root)
+        .output()
+        .expect("it runs")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -42,7 +50,11 @@ fn status_tells_scripts_and_people() {
     assert_eq!(value["next"][1], "sudo ashmem waydroid enable");
     let enabled = ashmem(root.path(), &["enable", "--mode", "module"]);
     assert_eq!(enabled.status.code(), Some(0), "{}", text(&enabled.stderr));
-    assert!(text(&enabled.stdout).contains("note: Waydroid is not initialised yet"), "{}", text(&enabled.stdout));
+    assert!(
+        text(&enabled.stdout).contains("note: Waydroid is not initialised yet"),
+        "{}",
+        text(&enabled.stdout)
+    );
     let after = text(&ashmem(root.path(), &["status"]).stdout);
     assert!(after.contains("enabled         yes, in the mode module\n"), "{after}");
     let quiet = ashmem(root.path(), &["status", "--quiet"]);
@@ -53,8 +65,7 @@ fn status_tells_scripts_and_people() {
 
 #[test]
 fn a_read_only_etc_is_said_and_nothing_is_left() {
-    const READ_ONLY: &str =
-        "mount --bind \"$1/etc\" \"$1/etc\" && mount -o remount,ro,bind \"$1/etc\" && shift && exec \"$@\"";
+    const READ_ONLY: &str = "mount --bind \"$1/etc\" \"$1/etc\" && mount -o remount,ro,bind \"$1/etc\" && shift && exec \"$@\"";
     let root = machine();
     let inside = |words: &[&str]| {
         Command::new("unshare")
@@ -72,7 +83,10 @@ fn a_read_only_etc_is_said_and_nothing_is_left() {
     let tried = inside(&[ASHMEM, "waydroid", "enable", "--root", &place]);
     let said = text(&tried.stderr);
     assert_eq!(tried.status.code(), Some(1), "{said}");
-    assert!(said.contains("Read-only file system") && said.contains("nothing was changed"), "{said}");
+    assert!(
+        said.contains("Read-only file system") && said.contains("nothing was changed"),
+        "{said}"
+    );
     assert!(!root.path().join("etc/systemd/system/waydroid-container.service.d").exists());
     // One that was enabled while it could be written cannot be taken back, and says so.
     assert_eq!(ashmem(root.path(), &["enable"]).status.code(), Some(0));
@@ -91,5 +105,8 @@ fn a_start_that_cannot_be_prepared_says_so_and_prints_no_path() {
     assert_eq!(prepared.status.code(), Some(1));
     assert!(prepared.stdout.is_empty());
     let said = text(&prepared.stderr);
-    assert!(said.contains("the container starts as Waydroid has it: Waydroid is not initialised"), "{said}");
+    assert!(
+        said.contains("the container starts as Waydroid has it: Waydroid is not initialised"),
+        "{said}"
+    );
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The device's numbers, structures and the decoding of `(cmd, arg)` into a typed request.
 //!
-//! The single place in the project where an ioctl number is written. Source: the uapi header of Linux 5.10,
-//! specification rows NUM-01 to NUM-17; `GET_FILE_ID` is Android's addition (NUM-12).
+//! The single place in the project where an ioctl number is written. Source: the uapi header of
+//! Linux 5.10, specification rows NUM-01 to NUM-17; `GET_FILE_ID` is Android's addition (NUM-12).
 
 /// Longest name `GET_NAME` can return, with its NUL, in bytes (NUM-13).
 pub const NAME_LEN: usize = 256;
-/// What `GET_NAME` answers and `/proc/PID/maps` shows for a region without a name (NAME-01, NAME-16).
+/// What `GET_NAME` answers and `/proc/PID/maps` shows for a region without a name (NAME-01,
+/// NAME-16).
 pub const DEFAULT_NAME: &[u8] = b"dev/ashmem";
-/// What stands before the region's name in `/proc/PID/maps`, without the leading slash (NAME-15, NAME-18).
+/// What stands before the region's name in `/proc/PID/maps`, without the leading slash (NAME-15,
+/// NAME-18).
 pub const NAME_PREFIX: &[u8] = b"dev/ashmem/";
 
 /// `PIN`: the pages still hold what was written (NUM-13).
@@ -116,9 +118,11 @@ pub enum Request {
 }
 
 impl Request {
-    /// Decodes an ioctl; `None` for a number that is not the device's: the answer is ENOTTY (NUM-14).
+    /// Decodes an ioctl; `None` for a number that is not the device's: the answer is ENOTTY
+    /// (NUM-14).
     ///
-    /// `arg` is the register as the caller passed it; for a [`Caller::Bits32`] only its low half counts.
+    /// `arg` is the register as the caller passed it; for a [`Caller::Bits32`] only its low half
+    /// counts.
     pub const fn decode(caller: Caller, cmd: u32, arg: u64) -> Option<Self> {
         let compat = matches!(caller, Caller::Bits32);
         let arg = if compat { arg & 0xffff_ffff } else { arg };
@@ -187,6 +191,9 @@ mod tests {
             assert_eq!(Request::decode(Caller::Bits64, cmd, 1), None);
             assert!(Request::decode(Caller::Bits32, cmd, 1).is_some());
         }
-        assert_eq!(Request::decode(Caller::Bits32, SET_SIZE, u64::MAX), Some(Request::SetSize(0xffff_ffff)));
+        assert_eq!(
+            Request::decode(Caller::Bits32, SET_SIZE, u64::MAX),
+            Some(Request::SetSize(0xffff_ffff))
+        );
     }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
-//! The purge order: every unpinned range that still holds its pages, over all regions, oldest first (SHR-04).
+//! The purge order: every unpinned range that still holds its pages, over all regions, oldest first
+//! (SHR-04).
 //!
-//! A list threaded through the ranges themselves, so that putting in and taking out cost the same whatever its length.
-//! Its links, and nothing else of a range, are guarded by the one lock of [`crate::store::Store::with_lru`].
+//! A list threaded through the ranges themselves, so that putting in and taking out cost the same
+//! whatever its length. Its links, and nothing else of a range, are guarded by the one lock of
+//! [`crate::store::Store::with_lru`].
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -21,9 +23,10 @@ pub struct Lru<Id> {
 }
 
 impl<Id> Lru<Id> {
-    /// A range counts with as many pages at the most, so that no number of ranges that fits a machine's memory makes the
-    /// sum overflow: it then depends on nothing but what is in the order. Beyond the greatest number that PURGE_ALL_CACHES
-    /// can answer, one more page makes no difference (BUG-23).
+    /// A range counts with as many pages at the most, so that no number of ranges that fits a
+    /// machine's memory makes the sum overflow: it then depends on nothing but what is in the
+    /// order. Beyond the greatest number that PURGE_ALL_CACHES can answer, one more page makes no
+    /// difference (BUG-23).
     const MOST_PAGES: u64 = 1 << 31;
 
     /// An order without ranges.
@@ -37,8 +40,8 @@ impl<Id> Lru<Id> {
         }
     }
 
-    /// How many pages the ranges in the order hold, each counted with 2^31 at the most; may be read without the lock
-    /// (SHR-01, PURGE-02).
+    /// How many pages the ranges in the order hold, each counted with 2^31 at the most; may be read
+    /// without the lock (SHR-01, PURGE-02).
     pub fn pages(&self) -> u64 {
         self.pages.load(Ordering::Relaxed)
     }
@@ -54,9 +57,13 @@ impl<Id> Lru<Id> {
         self.count(before, after);
     }
 
-    /// Plain load and store suffice: writers hold the lock. What is taken off was put on, so nothing wraps.
+    /// Plain load and store suffice: writers hold the lock. What is taken off was put on, so
+    /// nothing wraps.
     fn count(&self, before: u64, after: u64) {
-        let pages = self.pages().wrapping_sub(before.min(Self::MOST_PAGES)).wrapping_add(after.min(Self::MOST_PAGES));
+        let pages = self
+            .pages()
+            .wrapping_sub(before.min(Self::MOST_PAGES))
+            .wrapping_add(after.min(Self::MOST_PAGES));
         self.pages.store(pages, Ordering::Relaxed);
     }
 }
@@ -72,8 +79,9 @@ impl<Id: Copy + Eq> Lru<Id> {
         store.range(id).place.younger.get()
     }
 
-    /// The range to look at next, for a purge that takes some ranges and leaves others, and gives the lock back between:
-    /// where [`Lru::set_cursor`] left it, or what is next since that one was taken out; after the youngest, the oldest.
+    /// The range to look at next, for a purge that takes some ranges and leaves others, and gives
+    /// the lock back between: where [`Lru::set_cursor`] left it, or what is next since that one was
+    /// taken out; after the youngest, the oldest.
     pub fn cursor(&self) -> Option<Id> {
         self.cursor.get().or(self.oldest.get())
     }
@@ -137,7 +145,8 @@ impl<Id> Default for Lru<Id> {
     }
 }
 
-/// How many pages of one region are in the purge order. Written under the order's lock, read by anyone.
+/// How many pages of one region are in the purge order. Written under the order's lock, read by
+/// anyone.
 #[derive(Default)]
 pub struct Share(AtomicU64);
 

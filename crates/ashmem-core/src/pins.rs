@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The unpinned ranges of one region: what PIN, UNPIN and a purge do to them.
 //!
-//! A page is pinned unless a range holds it. A range is either *purgeable*, and then it has a place in the purge order
-//! ([`crate::lru`]), or *purged*, and then it only remembers that its pages were taken. Ranges never share a page, and
-//! ranges that merely touch stay apart (PIN-22).
+//! A page is pinned unless a range holds it. A range is either *purgeable*, and then it has a place
+//! in the purge order ([`crate::lru`]), or *purged*, and then it only remembers that its pages were
+//! taken. Ranges never share a page, and ranges that merely touch stay apart (PIN-22).
 //!
-//! Two locks. The region's guards the tree. The one of [`Store::with_lru`] guards the order, and with it every range that
-//! has a place there: its bounds change and its purged mark is set under that lock alone. So a purge needs no region's
-//! lock, and a caller that holds a region's must ask under the other whether a range has been purged by now.
+//! Two locks. The region's guards the tree. The one of [`Store::with_lru`] guards the order, and
+//! with it every range that has a place there: its bounds change and its purged mark is set under
+//! that lock alone. So a purge needs no region's lock, and a caller that holds a region's must ask
+//! under the other whether a range has been purged by now.
 //!
-//! Nothing here allocates: an operation that may need a range more takes a spare that was allocated before the region's
-//! lock was taken, and leaves in it what it did not use (PIN-32). Nothing here runs long: an operation over many ranges
-//! stops after as many as its caller allows, in a consistent state, and continues when it is called again.
+//! Nothing here allocates: an operation that may need a range more takes a spare that was allocated
+//! before the region's lock was taken, and leaves in it what it did not use (PIN-32). Nothing here
+//! runs long: an operation over many ranges stops after as many as its caller allows, in a
+//! consistent state, and continues when it is called again.
 
 use crate::abi;
 use crate::lru::{Lru, Share};
@@ -56,7 +58,8 @@ pub enum Progress {
     More,
 }
 
-/// The operation needs a spare range and was given none; nothing was changed. Allocate one and come again.
+/// The operation needs a spare range and was given none; nothing was changed. Allocate one and come
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeedSpare;
 
@@ -82,10 +85,12 @@ impl<Id: Copy + Eq> Pins<Id> {
         Self { tree: Tree::new(), pages: 0 }
     }
 
-    /// Unpins `span`: what it overlaps and `span` itself become one range at the young end of the order (PIN-21).
+    /// Unpins `span`: what it overlaps and `span` itself become one range at the young end of the
+    /// order (PIN-21).
     ///
-    /// Inside one range already, nothing changes, not even the age (PIN-20). If any part was purged, so is the whole,
-    /// and it has no place in the order (PIN-23). Swallows `most` ranges at the most, then asks to be called again.
+    /// Inside one range already, nothing changes, not even the age (PIN-20). If any part was
+    /// purged, so is the whole, and it has no place in the order (PIN-23). Swallows `most` ranges
+    /// at the most, then asks to be called again.
     ///
     /// # Errors
     /// [`NeedSpare`] if nothing overlaps and `spare` is empty.
@@ -147,10 +152,12 @@ impl<Id: Copy + Eq> Pins<Id> {
         Ok(progress)
     }
 
-    /// Pins `span`: takes its pages out of every range that holds some (PIN-16 to PIN-19), of `most` ranges at the most.
+    /// Pins `span`: takes its pages out of every range that holds some (PIN-16 to PIN-19), of
+    /// `most` ranges at the most.
     ///
     /// # Errors
-    /// [`NeedSpare`] if `span` lies strictly inside a range, which then falls in two, and `spare` is empty.
+    /// [`NeedSpare`] if `span` lies strictly inside a range, which then falls in two, and `spare`
+    /// is empty.
     #[inline(always)]
     pub fn pin<S: Store<Id = Id>>(
         &mut self,
@@ -170,8 +177,9 @@ impl<Id: Copy + Eq> Pins<Id> {
                 break;
             }
             left = left.wrapping_sub(1);
-            // Case 4 first, since it alone may have to come again: strictly inside, the low part stays where it is and
-            // the high part becomes a new range, the youngest; both remember a purge (PIN-19).
+            // Case 4 first, since it alone may have to come again: strictly inside, the low part
+            // stays where it is and the high part becomes a new range, the youngest; both remember
+            // a purge (PIN-19).
             if first < span.first && span.last < last {
                 let high = spare.take().ok_or(NeedSpare)?;
                 purged |= self.split(store, share, id, span, high);
@@ -182,7 +190,8 @@ impl<Id: Copy + Eq> Pins<Id> {
                 // Case 1: all of the range (PIN-16).
                 self.take_out(store, share, id)
             } else if span.first <= first {
-                // Case 2: its low part; the rest keeps its place (PIN-17). The order in the tree is the same.
+                // Case 2: its low part; the rest keeps its place (PIN-17). The order in the tree is
+                // the same.
                 self.shrink(store, share, id, || range.set_first(span.last.wrapping_add(1)))
             } else {
                 // Case 3: its high part; the rest keeps its place (PIN-18).
@@ -197,7 +206,8 @@ impl<Id: Copy + Eq> Pins<Id> {
         self.tree.seek(store, span).is_err()
     }
 
-    /// Drops every range of a region that is released (OPEN-08). Calls [`Store::pause`] between ranges.
+    /// Drops every range of a region that is released (OPEN-08). Calls [`Store::pause`] between
+    /// ranges.
     pub fn clear<S: Store<Id = Id>>(&mut self, store: &S, share: &Share) {
         self.pages = 0;
         self.tree.drain(store, |id| {
@@ -229,8 +239,15 @@ impl<Id: Copy + Eq> Pins<Id> {
         forget(store, share, id)
     }
 
-    /// Moves a bound of a range inwards without touching its place in the order; answers whether it was purged.
-    fn shrink<S: Store<Id = Id>>(&mut self, store: &S, share: &Share, id: Id, move_bound: impl FnOnce()) -> bool {
+    /// Moves a bound of a range inwards without touching its place in the order; answers whether it
+    /// was purged.
+    fn shrink<S: Store<Id = Id>>(
+        &mut self,
+        store: &S,
+        share: &Share,
+        id: Id,
+        move_bound: impl FnOnce(),
+    ) -> bool {
         let range = store.range(id);
         let before = range.pages();
         let purged = store.with_lru(|lru| {
@@ -244,10 +261,19 @@ impl<Id: Copy + Eq> Pins<Id> {
         purged
     }
 
-    /// Takes `hole` out of the middle of a range; `high` becomes what lies above. Answers whether it was purged.
-    fn split<S: Store<Id = Id>>(&mut self, store: &S, share: &Share, low: Id, hole: Span, high: Id) -> bool {
+    /// Takes `hole` out of the middle of a range; `high` becomes what lies above. Answers whether
+    /// it was purged.
+    fn split<S: Store<Id = Id>>(
+        &mut self,
+        store: &S,
+        share: &Share,
+        low: Id,
+        hole: Span,
+        high: Id,
+    ) -> bool {
         let above = Span { first: hole.last.wrapping_add(1), last: store.range(low).last() };
-        let purged = self.shrink(store, share, low, || store.range(low).set_last(hole.first.wrapping_sub(1)));
+        let purged = self
+            .shrink(store, share, low, || store.range(low).set_last(hole.first.wrapping_sub(1)));
         self.pages = self.pages.wrapping_add(above.pages());
         store.range(high).fill(above, purged);
         self.tree.insert(store, self.tree.slot_above(store, low), high);
@@ -258,8 +284,8 @@ impl<Id: Copy + Eq> Pins<Id> {
     }
 }
 
-/// Purges a range that has a place in the order: takes it out of the order and marks it (SHR-05). The caller holds the
-/// order's lock, and removes the pages it answers.
+/// Purges a range that has a place in the order: takes it out of the order and marks it (SHR-05).
+/// The caller holds the order's lock, and removes the pages it answers.
 pub fn purge<S: Store>(store: &S, lru: &Lru<S::Id>, share: &Share, id: S::Id) -> Span {
     let range = store.range(id);
     lru.remove(store, share, id);
@@ -273,7 +299,8 @@ impl<Id: Copy + Eq> Default for Pins<Id> {
     }
 }
 
-/// Takes a range that is in no tree any more out of the order, and gives it back; answers whether it was purged.
+/// Takes a range that is in no tree any more out of the order, and gives it back; answers whether
+/// it was purged.
 #[inline(always)]
 fn forget<S: Store>(store: &S, share: &Share, id: S::Id) -> bool {
     let range = store.range(id);

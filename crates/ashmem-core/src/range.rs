@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
-//! One unpinned range: its pages, its purged mark, its links in its region's tree and its place in the purge order.
+//! One unpinned range: its pages, its purged mark, its links in its region's tree and its place in
+//! the purge order.
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,11 @@ pub struct Span {
 impl Span {
     /// The pages `first..=last`; `None` where that holds no page, or a page no file can have.
     pub const fn new(first: u64, last: u64) -> Option<Self> {
-        if first <= last && last < Range::<()>::PAGE_LIMIT { Some(Self { first, last }) } else { None }
+        if first <= last && last < Range::<()>::PAGE_LIMIT {
+            Some(Self { first, last })
+        } else {
+            None
+        }
     }
 
     /// The lowest page.
@@ -33,9 +38,11 @@ impl Span {
     }
 }
 
-/// One unpinned range, threaded into its region's tree and into the purge order. 56 bytes on a 64-bit machine.
+/// One unpinned range, threaded into its region's tree and into the purge order. 56 bytes on a
+/// 64-bit machine.
 ///
-/// The two words are atomic because a purge reads and marks a range while the tree's lock is somebody else's.
+/// The two words are atomic because a purge reads and marks a range while the tree's lock is
+/// somebody else's.
 pub struct Range<Id> {
     pub(crate) links: Links<Id>,
     pub(crate) place: Place<Id>,
@@ -46,17 +53,23 @@ pub struct Range<Id> {
 }
 
 impl<Id> Range<Id> {
-    /// Bits 0 to 6 of `low` hold the rank, which is at most twice the logarithm of the number of ranges.
+    /// Bits 0 to 6 of `low` hold the rank, which is at most twice the logarithm of the number of
+    /// ranges.
     const RANK: u64 = 0x7f;
     const PURGED: u64 = 1;
     const PAGE_SHIFT: u32 = 8;
-    /// Page numbers stay below this, so that one fits beside the rank or the mark. A file has less than 2^63 bytes, so
-    /// it has less than 2^51 pages.
+    /// Page numbers stay below this, so that one fits beside the rank or the mark. A file has less
+    /// than 2^63 bytes, so it has less than 2^51 pages.
     pub(crate) const PAGE_LIMIT: u64 = 1 << 52;
 
     /// A range that is nowhere yet: a spare.
     pub const fn spare() -> Self {
-        Self { links: Links::alone(), place: Place::nowhere(), low: AtomicU64::new(0), high: AtomicU64::new(0) }
+        Self {
+            links: Links::alone(),
+            place: Place::nowhere(),
+            low: AtomicU64::new(0),
+            high: AtomicU64::new(0),
+        }
     }
 
     /// The pages it holds.
@@ -86,7 +99,8 @@ impl<Id> Range<Id> {
         page << Self::PAGE_SHIFT
     }
 
-    /// Whether the last page is the bound's or a later one. Compared as it is kept: the way down a tree is many of these.
+    /// Whether the last page is the bound's or a later one. Compared as it is kept: the way down a
+    /// tree is many of these.
     pub(crate) fn reaches(&self, bound: u64) -> bool {
         self.high.load(Ordering::Relaxed) >= bound
     }

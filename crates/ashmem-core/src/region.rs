@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
-//! One region: its name, size and protection mask, whether it is mapped, and every request's checks in the reference's
-//! order.
+//! One region: its name, size and protection mask, whether it is mapped, and every request's checks
+//! in the reference's order.
 //!
-//! A region is two parts. [`Facts`] may be read by anyone at any time: GET_SIZE and GET_PROT_MASK take no lock
-//! (SIZE-05, PROT-01). [`State`] is what the region's lock guards; its verbs are the requests, and to hold a `&mut State`
-//! is to hold the lock. Facts change only through them.
+//! A region is two parts. [`Facts`] may be read by anyone at any time: GET_SIZE and GET_PROT_MASK
+//! take no lock (SIZE-05, PROT-01). [`State`] is what the region's lock guards; its verbs are the
+//! requests, and to hold a `&mut State` is to hold the lock. Facts change only through them.
 //!
-//! *Mapped* means that the backing file exists; it stays so for the region's life, even after munmap (MMAP-10).
+//! *Mapped* means that the backing file exists; it stays so for the region's life, even after
+//! munmap (MMAP-10).
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -83,7 +84,8 @@ impl Facts {
         Prot(self.mask.load(Ordering::Relaxed))
     }
 
-    /// Whether the backing file exists. Acquires, so that a reader of `true` also sees the file that the shell stored.
+    /// Whether the backing file exists. Acquires, so that a reader of `true` also sees the file
+    /// that the shell stored.
     pub fn is_mapped(&self) -> bool {
         self.mapped.load(Ordering::Acquire)
     }
@@ -125,11 +127,11 @@ impl Facts {
         if self.is_mapped() { Ok(()) } else { Err(Errno::Inval) }
     }
 
-    /// The pages that `pin` names, once it has passed the reference's checks (section 8, steps 4 to 9); `None` for an
-    /// interval without a page.
+    /// The pages that `pin` names, once it has passed the reference's checks (section 8, steps 4 to
+    /// 9); `None` for an interval without a page.
     ///
-    /// Two departures from the reference: an empty interval is no range (BUG-11), and a length of 0 reaches to the end
-    /// of regions of 4 GiB and more too (BUG-12).
+    /// Two departures from the reference: an empty interval is no range (BUG-11), and a length of 0
+    /// reaches to the end of regions of 4 GiB and more too (BUG-12).
     ///
     /// # Errors
     /// EINVAL: not mapped, not page aligned, beyond the end, or beyond 32 bits.
@@ -151,7 +153,9 @@ impl Facts {
         if len == 0 {
             return Ok(None);
         }
-        Span::new(page.number(offset), page.number(limit.wrapping_sub(1))).map(Some).ok_or(Errno::Inval)
+        Span::new(page.number(offset), page.number(limit.wrapping_sub(1)))
+            .map(Some)
+            .ok_or(Errno::Inval)
     }
 }
 
@@ -173,7 +177,8 @@ pub enum Read {
 /// A mapping that the device allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// Rights that the mapping must never get: take VM_MAYREAD, VM_MAYWRITE, VM_MAYEXEC away (MMAP-08).
+    /// Rights that the mapping must never get: take VM_MAYREAD, VM_MAYWRITE, VM_MAYEXEC away
+    /// (MMAP-08).
     pub withheld: Prot,
     /// The backing file does not exist yet: create it, full size, then call [`State::set_mapped`].
     pub creates_backing: bool,
@@ -222,8 +227,8 @@ impl<Name: AsRef<[u8]>, Id: Copy + Eq> State<Name, Id> {
         self.name.as_ref()
     }
 
-    /// SET_NAME; `None` is the empty string, which unsets (NAME-10). Afterwards `name` holds what the caller has to
-    /// drop outside the lock: the old name, or the new one if it was refused.
+    /// SET_NAME; `None` is the empty string, which unsets (NAME-10). Afterwards `name` holds what
+    /// the caller has to drop outside the lock: the old name, or the new one if it was refused.
     ///
     /// # Errors
     /// EINVAL once mapped (NAME-07).
@@ -238,7 +243,8 @@ impl<Name: AsRef<[u8]>, Id: Copy + Eq> State<Name, Id> {
     /// SET_SIZE, in bytes; any value will do until the region is mapped (SIZE-02).
     ///
     /// # Errors
-    /// EINVAL once mapped (SIZE-03). Test and store are one under the lock (BUG-01, CVE-2017-13216).
+    /// EINVAL once mapped (SIZE-03). Test and store are one under the lock (BUG-01,
+    /// CVE-2017-13216).
     pub fn set_size(&mut self, facts: &Facts, size: u64) -> Result<(), Errno> {
         if facts.is_mapped() {
             return Err(Errno::Inval);
@@ -249,12 +255,17 @@ impl<Name: AsRef<[u8]>, Id: Copy + Eq> State<Name, Id> {
 
     /// SET_PROT_MASK: rights can only be given up (PROT-03). Answers the mask now in force.
     ///
-    /// Under READ_IMPLIES_EXEC a mask with READ gets EXEC as well, after the check, so that a right given up comes back:
-    /// the reference does so too (PROT-07, BUG-19).
+    /// Under READ_IMPLIES_EXEC a mask with READ gets EXEC as well, after the check, so that a right
+    /// given up comes back: the reference does so too (PROT-07, BUG-19).
     ///
     /// # Errors
     /// EINVAL for a bit that the mask has not.
-    pub fn set_prot_mask(&mut self, facts: &Facts, mask: u64, read_implies_exec: bool) -> Result<Prot, Errno> {
+    pub fn set_prot_mask(
+        &mut self,
+        facts: &Facts,
+        mask: u64,
+        read_implies_exec: bool,
+    ) -> Result<Prot, Errno> {
         if mask & !u64::from(facts.prot_mask().bits()) != 0 {
             return Err(Errno::Inval);
         }
@@ -266,12 +277,19 @@ impl<Name: AsRef<[u8]>, Id: Copy + Eq> State<Name, Id> {
         Ok(mask)
     }
 
-    /// mmap of `len` bytes, a multiple of the page size, with `prot` as the kernel is about to grant it (MMAP-02 to
-    /// MMAP-08). The offset is not looked at (MMAP-16).
+    /// mmap of `len` bytes, a multiple of the page size, with `prot` as the kernel is about to
+    /// grant it (MMAP-02 to MMAP-08). The offset is not looked at (MMAP-16).
     ///
     /// # Errors
-    /// EINVAL: no size, or longer than the region (MMAP-02, MMAP-03). EPERM: beyond the mask (MMAP-05).
-    pub fn map(&self, facts: &Facts, page: PageSize, len: u64, prot: Prot) -> Result<Mapping, Errno> {
+    /// EINVAL: no size, or longer than the region (MMAP-02, MMAP-03). EPERM: beyond the mask
+    /// (MMAP-05).
+    pub fn map(
+        &self,
+        facts: &Facts,
+        page: PageSize,
+        len: u64,
+        prot: Prot,
+    ) -> Result<Mapping, Errno> {
         let size = facts.size();
         if size == 0 || len > page.align(size) {
             return Err(Errno::Inval);
@@ -299,7 +317,9 @@ impl<Name: AsRef<[u8]>, Id: Copy + Eq> State<Name, Id> {
         pin: Pin,
         spare: &mut Option<Id>,
     ) -> Result<i64, Refusal> {
-        let Some(span) = facts.interval(store.page_size(), pin)? else { return Ok(abi::NOT_PURGED) };
+        let Some(span) = facts.interval(store.page_size(), pin)? else {
+            return Ok(abi::NOT_PURGED);
+        };
         Ok(self.pins.pin(store, facts.share(), span, spare, usize::MAX)?.pinned.answer())
     }
 
@@ -324,7 +344,12 @@ impl<Name: AsRef<[u8]>, Id: Copy + Eq> State<Name, Id> {
     ///
     /// # Errors
     /// Those of [`Facts::interval`].
-    pub fn pin_status<S: Store<Id = Id>>(&self, facts: &Facts, store: &S, pin: Pin) -> Result<i64, Errno> {
+    pub fn pin_status<S: Store<Id = Id>>(
+        &self,
+        facts: &Facts,
+        store: &S,
+        pin: Pin,
+    ) -> Result<i64, Errno> {
         Ok(match facts.interval(store.page_size(), pin)? {
             Some(span) if !self.pins.all_pinned(store, span) => abi::IS_UNPINNED,
             _ => abi::IS_PINNED,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
-//! What a shell provides: memory for ranges, how big a page is, and the lock around the purge order.
+//! What a shell provides: memory for ranges, how big a page is, and the lock around the purge
+//! order.
 
 use crate::lru::Lru;
 use crate::range::Ranges;
@@ -9,7 +10,8 @@ use crate::range::Ranges;
 pub struct PageSize(u32);
 
 impl PageSize {
-    /// Pages of `1 << shift` bytes; a shift outside 12 to 16, which no Linux machine has, is brought into it.
+    /// Pages of `1 << shift` bytes; a shift outside 12 to 16, which no Linux machine has, is
+    /// brought into it.
     pub const fn from_shift(shift: u32) -> Self {
         Self(if shift < 12 {
             12
@@ -30,7 +32,8 @@ impl PageSize {
         address & self.bytes().wrapping_sub(1)
     }
 
-    /// `bytes` rounded up to whole pages; 0 where that exceeds 64 bits, as the kernel's own macro has it (SIZE-08).
+    /// `bytes` rounded up to whole pages; 0 where that exceeds 64 bits, as the kernel's own macro
+    /// has it (SIZE-08).
     pub const fn align(self, bytes: u64) -> u64 {
         let mask = self.bytes().wrapping_sub(1);
         bytes.wrapping_add(mask) & !mask
@@ -52,9 +55,11 @@ pub trait Store: Ranges {
     /// Takes back a range that is in no tree and in no order any more.
     fn free(&self, id: Self::Id);
 
-    /// Called between the ranges of a region that is released, with nothing locked: a kernel may let other tasks run.
+    /// Called between the ranges of a region that is released, with nothing locked: a kernel may
+    /// let other tasks run.
     fn pause(&self) {}
 
-    /// Runs `work` with the purge order locked. The sections are a few instructions long and never nest.
+    /// Runs `work` with the purge order locked. The sections are a few instructions long and never
+    /// nest.
     fn with_lru<R>(&self, work: impl FnOnce(&Lru<Self::Id>) -> R) -> R;
 }

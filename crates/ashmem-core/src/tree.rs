@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The balanced tree in which a region keeps its unpinned ranges, ordered by page.
 //!
-//! Ranges never overlap, so their first pages order them. Links and ranks live in the ranges and are guarded by the
-//! region's lock. Search, insertion and removal take at most 2 log2(n) steps, whatever order the ranges came in: the
-//! caller is a stranger's program, so an expected bound would not do.
+//! Ranges never overlap, so their first pages order them. Links and ranks live in the ranges and
+//! are guarded by the region's lock. Search, insertion and removal take at most 2 log2(n) steps,
+//! whatever order the ranges came in: the caller is a stranger's program, so an expected bound
+//! would not do.
 //!
-//! A weak AVL tree (Haeupler, Sen, Tarjan: "Rank-Balanced Trees"): a range's rank is greater than its children's by one or
-//! two, a missing child's is 0, a leaf's is 1. Without removals it is an AVL tree; with them it changes a constant number of
-//! ranges an operation on average, where an AVL tree may climb to the root each time: and UNPIN and PIN alternate.
+//! A weak AVL tree (Haeupler, Sen, Tarjan: "Rank-Balanced Trees"): a range's rank is greater than
+//! its children's by one or two, a missing child's is 0, a leaf's is 1. Without removals it is an
+//! AVL tree; with them it changes a constant number of ranges an operation on average, where an AVL
+//! tree may climb to the root each time: and UNPIN and PIN alternate.
 
 use crate::range::{Range, Ranges, Side, Span};
 
@@ -29,7 +31,8 @@ impl<Id> Tree<Id> {
 }
 
 impl<Id: Copy + Eq> Tree<Id> {
-    /// The lowest range that shares a page with `span`, or the place where a range of `span` would hang.
+    /// The lowest range that shares a page with `span`, or the place where a range of `span` would
+    /// hang.
     #[inline]
     pub(crate) fn seek<S: Ranges<Id = Id>>(&self, store: &S, span: Span) -> Result<Id, Slot<Id>> {
         let bound = Range::<Id>::bound(span.first());
@@ -49,7 +52,12 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 
     /// The next higher range, if it shares a page with `span`.
-    pub(crate) fn next_overlap<S: Ranges<Id = Id>>(&self, store: &S, id: Id, span: Span) -> Option<Id> {
+    pub(crate) fn next_overlap<S: Ranges<Id = Id>>(
+        &self,
+        store: &S,
+        id: Id,
+        span: Span,
+    ) -> Option<Id> {
         // Most often there can be none, and nobody has to climb for it.
         if store.range(id).last() >= span.last() {
             return None;
@@ -87,7 +95,8 @@ impl<Id: Copy + Eq> Tree<Id> {
         }
     }
 
-    /// Hangs a range, which overlaps none of the tree's, where [`Tree::seek`] or [`Tree::slot_above`] said.
+    /// Hangs a range, which overlaps none of the tree's, where [`Tree::seek`] or
+    /// [`Tree::slot_above`] said.
     pub(crate) fn insert<S: Ranges<Id = Id>>(&mut self, store: &S, slot: Slot<Id>, id: Id) {
         let range = store.range(id);
         range.links.left.set(None);
@@ -106,7 +115,8 @@ impl<Id: Copy + Eq> Tree<Id> {
     /// Takes a range out; its links are stale afterwards.
     pub(crate) fn remove<S: Ranges<Id = Id>>(&mut self, store: &S, id: Id) {
         let range = store.range(id);
-        let (left, right, parent) = (range.links.left.get(), range.links.right.get(), range.links.parent.get());
+        let (left, right, parent) =
+            (range.links.left.get(), range.links.right.get(), range.links.parent.get());
         // The range that lost a child, and on which side.
         let (shortened, side) = match (left, right) {
             (None, child) | (child, None) => {
@@ -153,7 +163,13 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 
     /// Hangs `child` where `old` hung below `parent`, and answers on which side that is.
-    fn replace<S: Ranges<Id = Id>>(&mut self, store: &S, parent: Option<Id>, old: Id, child: Option<Id>) -> Side {
+    fn replace<S: Ranges<Id = Id>>(
+        &mut self,
+        store: &S,
+        parent: Option<Id>,
+        old: Id,
+        child: Option<Id>,
+    ) -> Side {
         let mut side = Side::Left;
         match parent {
             None => self.root = child,
@@ -215,7 +231,8 @@ impl<Id: Copy + Eq> Tree<Id> {
                 None => return,
                 Some(sibling) if gap(rank, store, Some(sibling)) == 1 => {
                     let beside = store.range(sibling);
-                    let (inner, outer) = (beside.links.child(side), beside.links.child(side.other()));
+                    let (inner, outer) =
+                        (beside.links.child(side), beside.links.child(side.other()));
                     let outer_gap = gap(beside.rank(), store, outer);
                     if outer_gap == 2 && gap(beside.rank(), store, inner) == 2 {
                         beside.set_rank(beside.rank().saturating_sub(1));
@@ -234,7 +251,14 @@ impl<Id: Copy + Eq> Tree<Id> {
     }
 
     /// The last step of a removal: the sibling, or its inner child, takes the parent's place.
-    fn lift_sibling<S: Ranges<Id = Id>>(&mut self, store: &S, parent: Id, sibling: Id, side: Side, outer_gap: u8) {
+    fn lift_sibling<S: Ranges<Id = Id>>(
+        &mut self,
+        store: &S,
+        parent: Id,
+        sibling: Id,
+        side: Side,
+        outer_gap: u8,
+    ) {
         let (above, beside) = (store.range(parent), store.range(sibling));
         let rank = above.rank();
         if outer_gap == 1 {
@@ -251,7 +275,8 @@ impl<Id: Copy + Eq> Tree<Id> {
         }
     }
 
-    /// Turns `id` down to `side`: its child on the other side takes its place. Ranks stay as they are.
+    /// Turns `id` down to `side`: its child on the other side takes its place. Ranks stay as they
+    /// are.
     fn rotate<S: Ranges<Id = Id>>(&mut self, store: &S, id: Id, side: Side) {
         let links = &store.range(id).links;
         let Some(top) = links.child(side.other()) else { return };
@@ -300,19 +325,27 @@ mod tests {
         }
     }
 
-    /// Every range's rank is one or two above its children's, a leaf's is 1, and children know their parent.
+    /// Every range's rank is one or two above its children's, a leaf's is 1, and children know
+    /// their parent.
     fn check(store: &Shelf, id: usize, parent: Option<usize>) -> usize {
         let range = store.range(id);
         let children = [range.links.left.get(), range.links.right.get()];
         assert_eq!(range.links.parent.get(), parent, "range {id} has another parent");
         for child in children {
             let gap = gap(range.rank(), store, child);
-            assert!((1..=2).contains(&gap), "range {id} of rank {} lies {gap} above {child:?}", range.rank());
+            assert!(
+                (1..=2).contains(&gap),
+                "range {id} of rank {} lies {gap} above {child:?}",
+                range.rank()
+            );
         }
         if children == [None, None] {
             assert_eq!(range.rank(), 1, "the leaf {id}");
         }
-        children.into_iter().flatten().fold(1_usize, |sum, child| sum.saturating_add(check(store, child, Some(id))))
+        children
+            .into_iter()
+            .flatten()
+            .fold(1_usize, |sum, child| sum.saturating_add(check(store, child, Some(id))))
     }
 
     #[test]
@@ -323,7 +356,9 @@ mod tests {
         let mut held = [false; RANGES];
         let mut random = 1_u64;
         for _ in 0..20_000 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let id = (random >> 33) as usize % RANGES;
             let Some(span) = Span::new(id as u64, id as u64) else { continue };
             let Some(is_held) = held.get_mut(id) else { continue };

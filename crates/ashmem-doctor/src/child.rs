@@ -24,17 +24,21 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts one. The function must call nothing but the kernel: locks that other threads held stay locked in there, the
-    /// allocator's too.
+    /// Starts one. The function must call nothing but the kernel: locks that other threads held
+    /// stay locked in there, the allocator's too.
     ///
     /// # Errors
     /// Those of fork(2).
     pub fn start(work: impl FnOnce() -> i32) -> Result<Self> {
         // SAFETY: the child runs `work`, which by contract only makes system calls, and then ends.
         match unsafe { libc::fork() } {
-            -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::AGAIN)),
+            -1 => {
+                Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::AGAIN))
+            }
             0 => {
-                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+                let _ = rustix::process::set_parent_process_death_signal(Some(
+                    rustix::process::Signal::KILL,
+                ));
                 let code = work();
                 // SAFETY: nothing of the parent's is flushed or destroyed.
                 unsafe { libc::_exit(code) }
@@ -56,7 +60,9 @@ impl Child {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_micros(50);
         loop {
-            if let Some((_, status)) = rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG)? {
+            if let Some((_, status)) =
+                rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG)?
+            {
                 self.reaped = true;
                 return Ok(describe(status));
             }

@@ -19,13 +19,18 @@ pub enum Distribution {
 impl Distribution {
     /// This root's.
     pub fn of(host: &Host) -> Self {
-        let file = host.text("/etc/os-release").or_else(|| host.text("/usr/lib/os-release")).unwrap_or_default();
+        let file = host
+            .text("/etc/os-release")
+            .or_else(|| host.text("/usr/lib/os-release"))
+            .unwrap_or_default();
         let field = |key: &str| {
             let line = file.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             line.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
         };
         let (id, like) = (field("ID"), field("ID_LIKE"));
-        let is = |names: &[&str]| std::iter::once(id.as_str()).chain(like.split(' ')).any(|name| names.contains(&name));
+        let is = |names: &[&str]| {
+            std::iter::once(id.as_str()).chain(like.split(' ')).any(|name| names.contains(&name))
+        };
         if is(&["debian", "ubuntu"]) {
             Self::Debian
         } else if is(&["fedora", "rhel", "centos"]) {
@@ -37,14 +42,23 @@ impl Distribution {
         }
     }
 
-    /// The command that installs a package of this project, or where to read on where there is none.
+    /// The command that installs a package of this project, or where to read on where there is
+    /// none.
     pub fn install_ours(&self, package: &str) -> String {
         match self {
-            Self::Debian => format!("sudo apt install ./{package}_*.deb   # the package's file: docs/install.md"),
-            Self::Fedora => format!("# {package}: no repository has it; build it as docs/install.md says under Fedora"),
-            Self::Arch => format!("# {package}: no repository has it; build it as docs/install.md says under Arch"),
+            Self::Debian => format!(
+                "sudo apt install ./{package}_*.deb   # the package's file: docs/install.md"
+            ),
+            Self::Fedora => format!(
+                "# {package}: no repository has it; build it as docs/install.md says under Fedora"
+            ),
+            Self::Arch => format!(
+                "# {package}: no repository has it; build it as docs/install.md says under Arch"
+            ),
             Self::Other(name) => {
-                format!("# {package}: there is no package for {name}; docs/install.md builds it from source")
+                format!(
+                    "# {package}: there is no package for {name}; docs/install.md builds it from source"
+                )
             }
         }
     }
@@ -66,7 +80,9 @@ impl Distribution {
             Self::Fedora => format!("sudo dnf install kernel-devel-{release}"),
             Self::Arch => "sudo pacman -S linux-headers".to_owned(),
             Self::Other(_) => {
-                format!("# install the headers of kernel {release} (/lib/modules/{release}/build must exist)")
+                format!(
+                    "# install the headers of kernel {release} (/lib/modules/{release}/build must exist)"
+                )
             }
         }
     }

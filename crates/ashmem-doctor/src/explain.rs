@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From a line of a log to its cause and the next step: logcat, dmesg, a build log, Waydroid's log, a runtime's error.
+//! From a line of a log to its cause and the next step: logcat, dmesg, a build log, Waydroid's log,
+//! a runtime's error.
 //!
-//! A [`Message`] is a pattern with what it means. The tables stand in the order in which they are asked, the particular before
-//! the general; the first that fits explains the line.
+//! A [`Message`] is a pattern with what it means. The tables stand in the order in which they are
+//! asked, the particular before the general; the first that fits explains the line.
 
 mod android;
 mod build;
@@ -25,7 +26,8 @@ pub struct Message {
     pub pattern: &'static str,
     /// What it means.
     pub cause: &'static str,
-    /// Commands to run next. A line that begins with `#` is for the reader. None: there is nothing to do.
+    /// Commands to run next. A line that begins with `#` is for the reader. None: there is nothing
+    /// to do.
     pub next: &'static [&'static str],
 }
 
@@ -44,7 +46,8 @@ pub struct Explained {
 /// A log, read.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
-    /// The version of this structure: it grows when a field changes its meaning or goes, not when one comes.
+    /// The version of this structure: it grows when a field changes its meaning or goes, not when
+    /// one comes.
     pub version: u32,
     /// What was recognised, in the order of its first lines.
     pub explained: Vec<Explained>,
@@ -64,7 +67,10 @@ static TABLES: [&[Message]; 5] =
 
 static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| {
     let patterns = messages().map(|message| message.pattern);
-    RegexSetBuilder::new(patterns).case_insensitive(true).build().expect("the tables' patterns are tested")
+    RegexSetBuilder::new(patterns)
+        .case_insensitive(true)
+        .build()
+        .expect("the tables' patterns are tested")
 });
 
 /// Every message that is known.
@@ -82,7 +88,12 @@ pub fn line(line: &str) -> Option<&'static Message> {
 impl Default for Explanation {
     /// A log of which nothing was read yet.
     fn default() -> Self {
-        Self { version: crate::VERSION, explained: Vec::new(), unknown: Vec::new(), unrecognised: 0 }
+        Self {
+            version: crate::VERSION,
+            explained: Vec::new(),
+            unknown: Vec::new(),
+            unrecognised: 0,
+        }
     }
 }
 
@@ -111,7 +122,10 @@ impl Explanation {
 
 /// A line as it may be printed: what a terminal would obey is taken out.
 fn shown(text: &str) -> String {
-    text.chars().take(300).map(|sign| if sign.is_control() && sign != '\t' { '\u{fffd}' } else { sign }).collect()
+    text.chars()
+        .take(300)
+        .map(|sign| if sign.is_control() && sign != '\t' { '\u{fffd}' } else { sign })
+        .collect()
 }
 
 #[cfg(test)]
@@ -131,7 +145,12 @@ mod tests {
     #[test]
     fn unknown_lines_are_counted_and_those_of_our_subject_kept() {
         let mut log = Explanation::default();
-        for line in ["usb 1-1: new device", "", "ashmem: frobnicated \u{1b}[2J", "Module ashmem_linux not found"] {
+        for line in [
+            "usb 1-1: new device",
+            "",
+            "ashmem: frobnicated \u{1b}[2J",
+            "Module ashmem_linux not found",
+        ] {
             log.add(line);
         }
         assert_eq!((log.unrecognised, log.explained.len()), (2, 1));

@@ -26,7 +26,8 @@ pub struct Finding {
     pub summary: String,
     /// What follows from it; empty where nothing does.
     pub why: String,
-    /// Commands to run one after another, as they are typed. A line that begins with `#` is for the reader.
+    /// Commands to run one after another, as they are typed. A line that begins with `#` is for the
+    /// reader.
     pub next: Vec<String>,
 }
 

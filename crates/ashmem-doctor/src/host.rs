@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine as the checks see it: its own root directory, or another one in its place.
 //!
-//! Another root may be a container's (`/proc/PID/root`) or a folder that is no system at all, so nothing in it is trusted:
-//! symbolic links, absolute ones too, are followed inside it, files are read up to a limit, and no program of it is executed.
+//! Another root may be a container's (`/proc/PID/root`) or a folder that is no system at all, so
+//! nothing in it is trusted: symbolic links, absolute ones too, are followed inside it, files are
+//! read up to a limit, and no program of it is executed.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,7 +23,8 @@ const LIMIT: u64 = 32 << 20;
 const INITIAL_PIDS: &str = "pid:[4026531836]";
 
 /// Where programs lie, if PATH does not say.
-const PROGRAMS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const PROGRAMS: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// A root directory.
 pub struct Host {
@@ -82,7 +84,8 @@ impl Host {
     pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
         // Without waiting: a foreign root may have a pipe there.
         let fd = self.open(path, OFlags::RDONLY | OFlags::NONBLOCK).ok()?;
-        let is_file = rustix::fs::fstat(&fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
+        let is_file = rustix::fs::fstat(&fd)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
         if !is_file {
             return None;
         }
@@ -98,7 +101,9 @@ impl Host {
 
     /// The names in a directory, in order; none where there is no such directory.
     pub fn names(&self, directory: &str) -> Vec<String> {
-        let Ok(fd) = self.open(directory, OFlags::RDONLY | OFlags::DIRECTORY) else { return Vec::new() };
+        let Ok(fd) = self.open(directory, OFlags::RDONLY | OFlags::DIRECTORY) else {
+            return Vec::new();
+        };
         let Ok(entries) = Dir::read_from(fd.as_fd()) else { return Vec::new() };
         let mut names: Vec<_> = entries
             .filter_map(std::result::Result::ok)
@@ -134,7 +139,8 @@ impl Host {
         !matches!(self.open(path, OFlags::PATH), Err(Errno::NOENT | Errno::NOTDIR))
     }
 
-    /// The files below a directory that have one of these names: down to eight folders deep, not through links.
+    /// The files below a directory that have one of these names: down to eight folders deep, not
+    /// through links.
     pub fn find(&self, directory: &str, names: &[&str]) -> Option<String> {
         let mut waiting = vec![(directory.to_owned(), 0)];
         while let Some((directory, depth)) = waiting.pop() {
@@ -144,8 +150,10 @@ impl Host {
                     return Some(path);
                 }
                 let flags = OFlags::PATH | OFlags::NOFOLLOW;
-                let is_folder =
-                    |fd| rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
+                let is_folder = |fd| {
+                    rustix::fs::fstat(fd)
+                        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir())
+                };
                 if depth < 8 && self.open(&path, flags).is_ok_and(is_folder) {
                     waiting.push((path, depth + 1));
                 }
@@ -156,21 +164,29 @@ impl Host {
 
     /// Where a program lies, by PATH and the usual folders.
     pub fn program(&self, name: &str) -> Option<String> {
-        let path = if self.is_here() { std::env::var_os("PATH").unwrap_or_default() } else { Default::default() };
-        let folders =
-            path.as_bytes().split(|byte| *byte == b':').map(|folder| OsStr::from_bytes(folder).to_string_lossy());
+        let path = if self.is_here() {
+            std::env::var_os("PATH").unwrap_or_default()
+        } else {
+            Default::default()
+        };
+        let folders = path
+            .as_bytes()
+            .split(|byte| *byte == b':')
+            .map(|folder| OsStr::from_bytes(folder).to_string_lossy());
         folders
             .filter(|folder| folder.starts_with('/'))
             .map(|folder| folder.into_owned())
             .chain(PROGRAMS.map(str::to_owned))
             .map(|folder| format!("{folder}/{name}"))
             .find(|path| {
-                self.stat(path)
-                    .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_mode & 0o111 != 0)
+                self.stat(path).is_ok_and(|stat| {
+                    FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_mode & 0o111 != 0
+                })
             })
     }
 
-    /// What a program prints about itself; `None` if this is another root, whose programs are not run.
+    /// What a program prints about itself; `None` if this is another root, whose programs are not
+    /// run.
     pub fn ask(&self, program: &str, words: &[&str]) -> Option<String> {
         if !self.is_here() {
             return None;
@@ -192,7 +208,8 @@ impl Host {
 
     /// What kind of container this is in, if it is in one.
     pub fn container(&self) -> Option<String> {
-        // These files stay behind where an image became a virtual machine's disk or WSL's; such a system is no container.
+        // These files stay behind where an image became a virtual machine's disk or WSL's; such a
+        // system is no container.
         let is_namespace = self.link("/proc/self/ns/pid").is_none_or(|name| name != INITIAL_PIDS);
         for (file, kind) in [("/run/.containerenv", "podman"), ("/.dockerenv", "docker")] {
             if is_namespace && self.has(file) {
@@ -203,7 +220,9 @@ impl Host {
             return Some(kind);
         }
         let environment = self.bytes("/proc/1/environ")?;
-        let kind = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"container="))?;
+        let kind = environment
+            .split(|byte| *byte == 0)
+            .find_map(|variable| variable.strip_prefix(b"container="))?;
         Some(String::from_utf8_lossy(kind).into_owned())
     }
 }

@@ -16,8 +16,12 @@ pub fn compare(one: &str, other: &str) -> Ordering {
         match (one.next(), other.next()) {
             (None, None) => return Ordering::Equal,
             // 6.1 comes before 6.1.2, and after 6.1-rc3 or 6.1~1.
-            (None, Some(more)) => return if is_before_release(&more) { Ordering::Greater } else { Ordering::Less },
-            (Some(more), None) => return if is_before_release(&more) { Ordering::Less } else { Ordering::Greater },
+            (None, Some(more)) => {
+                return if is_before_release(&more) { Ordering::Greater } else { Ordering::Less };
+            }
+            (Some(more), None) => {
+                return if is_before_release(&more) { Ordering::Less } else { Ordering::Greater };
+            }
             (Some(one), Some(other)) => {
                 let order = match (one.parse::<u64>(), other.parse::<u64>()) {
                     (Ok(one), Ok(other)) => one.cmp(&other),
@@ -40,7 +44,9 @@ fn parts(release: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for sign in release.chars() {
         match parts.last_mut() {
-            Some(part) if part.ends_with(|last: char| last.is_ascii_digit()) == sign.is_ascii_digit() => {
+            Some(part)
+                if part.ends_with(|last: char| last.is_ascii_digit()) == sign.is_ascii_digit() =>
+            {
                 part.push(sign)
             }
             _ => parts.push(sign.to_string()),
@@ -55,7 +61,15 @@ mod tests {
 
     #[test]
     fn releases_are_in_the_order_of_their_making() {
-        let order = ["5.10.0-9-amd64", "5.10.0-30-amd64", "6.1-rc3", "6.1", "6.1.2", "6.12.38+deb13-amd64", "7.3.4"];
+        let order = [
+            "5.10.0-9-amd64",
+            "5.10.0-30-amd64",
+            "6.1-rc3",
+            "6.1",
+            "6.1.2",
+            "6.12.38+deb13-amd64",
+            "7.3.4",
+        ];
         assert!(order.is_sorted_by(|one, other| compare(one, other).is_lt()));
         assert!(compare("6.1.0-53-amd64", "6.1.0-53-amd64").is_eq());
     }

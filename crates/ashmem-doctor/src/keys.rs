@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secure Boot, and the key that DKMS signs modules with: made, waiting for enrolment, enrolled.
 //!
-//! The firmware's variables are read where Linux shows them. A variable begins with four bytes of attributes. shim keeps the
-//! machine owner's keys in lists that hold each certificate as it is, so a certificate is enrolled if its bytes are there.
+//! The firmware's variables are read where Linux shows them. A variable begins with four bytes of
+//! attributes. shim keeps the machine owner's keys in lists that hold each certificate as it is, so
+//! a certificate is enrolled if its bytes are there.
 
 use crate::Host;
 
@@ -65,9 +66,12 @@ pub fn secure_boot(host: &Host) -> SecureBoot {
 /// The key that modules built here are signed with.
 pub fn key(host: &Host) -> Key {
     let configured = dkms_certificate(host);
-    let path = configured.into_iter().chain(CERTIFICATES.map(str::to_owned)).find(|path| host.has(path));
+    let path =
+        configured.into_iter().chain(CERTIFICATES.map(str::to_owned)).find(|path| host.has(path));
     let Some(path) = path else { return Key::None };
-    let Some(certificate) = host.bytes(&path).filter(|bytes| !bytes.is_empty()) else { return Key::Made(path) };
+    let Some(certificate) = host.bytes(&path).filter(|bytes| !bytes.is_empty()) else {
+        return Key::Made(path);
+    };
     let holds = |list: Option<Vec<u8>>| list.is_some_and(|list| contains(&list, &certificate));
     // From 5.19 on the kernel shows shim's table itself, which has no limit to its length.
     let enrolled = host.bytes("/sys/firmware/efi/mok-variables/MokListRT");

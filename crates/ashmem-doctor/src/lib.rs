@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Why `/dev/ashmem` works here or does not, and the exact command that puts it right.
 //!
-//! There are three ways to the device: the kernel module, `ashmem agent` for containers, and `ashmem run` for one program.
-//! A [`checks::Check`] looks at one thing and comes back with a [`finding::Finding`]; it names the ways that need the thing.
-//! A way works when none of its checks finds a fault. Nothing here changes the machine.
+//! There are three ways to the device: the kernel module, `ashmem agent` for containers, and
+//! `ashmem run` for one program. A [`checks::Check`] looks at one thing and comes back with a
+//! [`finding::Finding`]; it names the ways that need the thing. A way works when none of its checks
+//! finds a fault. Nothing here changes the machine.
 //!
-//! - [`host`]: the machine, or a folder in its place, as all checks see it; [`kernel_release`], [`distribution`],
-//!   [`module_file`], [`keys`]: what is read there more than once;
-//! - [`trial`], [`child`]: what is not read but tried: a region made and used, calls that might kill who makes them;
-//! - [`checks`]: one file for each; [`way`], [`finding`], [`report`]: what becomes of them; [`screen`]: how it looks;
+//! - [`host`]: the machine, or a folder in its place, as all checks see it; [`kernel_release`],
+//!   [`distribution`], [`module_file`], [`keys`]: what is read there more than once;
+//! - [`trial`], [`child`]: what is not read but tried: a region made and used, calls that might
+//!   kill who makes them;
+//! - [`checks`]: one file for each; [`way`], [`finding`], [`report`]: what becomes of them;
+//!   [`screen`]: how it looks;
 //! - [`explain`]: the other way round, from a line of a log to its cause.
 
 pub mod checks;

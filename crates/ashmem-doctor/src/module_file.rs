@@ -59,10 +59,17 @@ pub fn find(host: &Host, release: &str, module: &str) -> Option<String> {
     let names = ["", ".xz", ".zst", ".gz"].map(|ending| format!("{module}.ko{ending}"));
     let names = names.each_ref().map(String::as_str);
     let top = format!("/lib/modules/{release}");
-    ["updates", "extra", "weak-updates", "kernel/drivers/staging/android", "kernel/drivers/android", "kernel/ubuntu"]
-        .iter()
-        .find_map(|folder| host.find(&format!("{top}/{folder}"), &names))
-        .or_else(|| names.iter().map(|name| format!("{top}/{name}")).find(|path| host.has(path)))
+    [
+        "updates",
+        "extra",
+        "weak-updates",
+        "kernel/drivers/staging/android",
+        "kernel/drivers/android",
+        "kernel/ubuntu",
+    ]
+    .iter()
+    .find_map(|folder| host.find(&format!("{top}/{folder}"), &names))
+    .or_else(|| names.iter().map(|name| format!("{top}/{name}")).find(|path| host.has(path)))
 }
 
 impl ModuleFile {
@@ -74,16 +81,22 @@ impl ModuleFile {
         let bytes = host.bytes(path).ok_or_else(|| Error::Unreadable(path.to_owned()))?;
         let bytes = decompress(path, bytes)?;
         let format = |reason: String| Error::Format { path: path.to_owned(), reason };
-        let elf = ElfFile64::<Endianness>::parse(bytes.as_slice()).map_err(|error| format(error.to_string()))?;
-        let section = elf.section_by_name(".modinfo").ok_or_else(|| format("it has no .modinfo".to_owned()))?;
+        let elf = ElfFile64::<Endianness>::parse(bytes.as_slice())
+            .map_err(|error| format(error.to_string()))?;
+        let section = elf
+            .section_by_name(".modinfo")
+            .ok_or_else(|| format("it has no .modinfo".to_owned()))?;
         let info = section.data().map_err(|error| format(error.to_string()))?;
         let field = |key: &str| {
-            let value = info.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(key.as_bytes()))?;
+            let value = info
+                .split(|byte| *byte == 0)
+                .find_map(|entry| entry.strip_prefix(key.as_bytes()))?;
             Some(String::from_utf8_lossy(value).into_owned())
         };
         Ok(Self {
             path: path.to_owned(),
-            built_for: field("vermagic=").map(|magic| magic.split(' ').next().unwrap_or_default().to_owned()),
+            built_for: field("vermagic=")
+                .map(|magic| magic.split(' ').next().unwrap_or_default().to_owned()),
             version: field("version="),
             is_signed: bytes.ends_with(SIGNATURE),
         })

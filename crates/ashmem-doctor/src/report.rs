@@ -11,7 +11,8 @@ use crate::way::{Mode, Way};
 /// What `ashmem doctor` has to say.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The version of this structure: it grows when a field changes its meaning or goes, not when one comes.
+    /// The version of this structure: it grows when a field changes its meaning or goes, not when
+    /// one comes.
     pub version: u32,
     /// The same number, by its older name.
     pub format: u32,
@@ -83,17 +84,25 @@ impl Report {
         }
     }
 
-    /// The ways that the advice is about: those that work of the ones asked for; if none does, all asked for.
+    /// The ways that the advice is about: those that work of the ones asked for; if none does, all
+    /// asked for.
     pub fn concerned(&self) -> Vec<Way> {
         let asked = |verdict: &&Verdict| self.asked.ways().contains(&verdict.way);
-        let working: Vec<_> =
-            self.ways.iter().filter(asked).filter(|verdict| verdict.works).map(|verdict| verdict.way).collect();
+        let working: Vec<_> = self
+            .ways
+            .iter()
+            .filter(asked)
+            .filter(|verdict| verdict.works)
+            .map(|verdict| verdict.way)
+            .collect();
         if working.is_empty() { self.asked.ways().to_vec() } else { working }
     }
 
-    /// A finding's status as seen from the ways that are concerned: a fault that stands against none of them is no fault.
+    /// A finding's status as seen from the ways that are concerned: a fault that stands against
+    /// none of them is no fault.
     pub fn status(&self, row: &Row) -> Status {
-        let concerns = row.ways.is_empty() || self.concerned().iter().any(|way| row.ways.contains(way));
+        let concerns =
+            row.ways.is_empty() || self.concerned().iter().any(|way| row.ways.contains(way));
         match row.finding.status {
             Status::Fault | Status::Warning if !concerns => Status::Absent,
             status => status,
@@ -102,7 +111,9 @@ impl Report {
 }
 
 fn verdict(way: Way, rows: &[Row]) -> Verdict {
-    let fault = rows.iter().find(|row| row.finding.status == Status::Fault && row.ways.contains(&way));
-    let because = fault.map(|row| format!("{}: {}", row.check, row.finding.summary)).unwrap_or_default();
+    let fault =
+        rows.iter().find(|row| row.finding.status == Status::Fault && row.ways.contains(&way));
+    let because =
+        fault.map(|row| format!("{}: {}", row.check, row.finding.summary)).unwrap_or_default();
     Verdict { way, works: fault.is_none(), because }
 }

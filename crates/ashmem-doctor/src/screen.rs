@@ -12,7 +12,8 @@ use crate::report::Report;
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// A report as a person reads it, with colours; who prints it takes them out where they do not belong.
+/// A report as a person reads it, with colours; who prints it takes them out where they do not
+/// belong.
 pub struct Screen<'a>(pub &'a Report);
 
 impl Display for Screen<'_> {
@@ -22,7 +23,12 @@ impl Display for Screen<'_> {
         for verdict in &report.ways {
             let (style, word) = if verdict.works { (good(), "works") } else { (DIM, "no") };
             let note = if verdict.works { verdict.way.describe() } else { &verdict.because };
-            writeln!(formatter, "  {style}{word:5}{style:#}  {:14}{}", verdict.way.name(), clean(note))?;
+            writeln!(
+                formatter,
+                "  {style}{word:5}{style:#}  {:14}{}",
+                verdict.way.name(),
+                clean(note)
+            )?;
         }
         writeln!(formatter)?;
         for row in &report.checks {
@@ -32,7 +38,12 @@ impl Display for Screen<'_> {
                 Status::Warning => (AnsiColor::Yellow.on_default().bold(), "look"),
                 Status::Fault => (AnsiColor::Red.on_default().bold(), "FAULT"),
             };
-            writeln!(formatter, "  {style}{word:5}{style:#}  {:14}{}", row.check, clean(&row.finding.summary))?;
+            writeln!(
+                formatter,
+                "  {style}{word:5}{style:#}  {:14}{}",
+                row.check,
+                clean(&row.finding.summary)
+            )?;
         }
         advice(report, formatter)
     }
@@ -84,13 +95,16 @@ fn headline(report: &Report) -> String {
 
 /// What to do, in the order of the checks; nothing where all is well.
 fn advice(report: &Report, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let wanted = |row: &&crate::report::Row| matches!(report.status(row), Status::Fault | Status::Warning);
+    let wanted =
+        |row: &&crate::report::Row| matches!(report.status(row), Status::Fault | Status::Warning);
     let mut rows: Vec<_> = report.checks.iter().filter(wanted).collect();
     // What keeps the device from working comes first.
     rows.sort_by_key(|row| row.finding.status != Status::Fault);
     let mut told: Vec<&[String]> = Vec::new();
     // One without a word of advice follows from another, which has it.
-    for row in rows.into_iter().filter(|row| !(row.finding.why.is_empty() && row.finding.next.is_empty())) {
+    for row in
+        rows.into_iter().filter(|row| !(row.finding.why.is_empty() && row.finding.next.is_empty()))
+    {
         let finding = &row.finding;
         let mut text = String::new();
         writeln!(text, "\n{BOLD}{}{BOLD:#}: {}", row.check, clean(&finding.summary))?;

@@ -58,8 +58,9 @@ pub fn device(host: &Host, path: &str) -> Result<AnsweredBy, Failure> {
     let provider = provider(&fd);
     let rights = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: the kernel chooses where; nothing else lives there.
-    let memory = unsafe { rustix::mm::mmap(std::ptr::null_mut(), SIZE, rights, MapFlags::SHARED, &fd, 0) }
-        .map_err(failed("mmap"))?;
+    let memory =
+        unsafe { rustix::mm::mmap(std::ptr::null_mut(), SIZE, rights, MapFlags::SHARED, &fd, 0) }
+            .map_err(failed("mmap"))?;
     // SAFETY: the mapping is SIZE bytes long, readable and writable, and this thread's alone.
     let holds = unsafe {
         memory.cast::<u32>().write_volatile(0x61_73_68_6d);
@@ -67,10 +68,15 @@ pub fn device(host: &Host, path: &str) -> Result<AnsweredBy, Failure> {
     };
     // SAFETY: it was mapped above and is used no more.
     unsafe { rustix::mm::munmap(memory, SIZE) }.map_err(failed("munmap"))?;
-    if holds { Ok(provider) } else { Err(Failure { step: "reading what was written", errno: None }) }
+    if holds {
+        Ok(provider)
+    } else {
+        Err(Failure { step: "reading what was written", errno: None })
+    }
 }
 
-/// What a memfd answers to GET_SIZE: what Android 16's library asks before it takes memfd for shared memory.
+/// What a memfd answers to GET_SIZE: what Android 16's library asks before it takes memfd for
+/// shared memory.
 ///
 /// # Errors
 /// The step that failed; ENOTTY at GET_SIZE on every kernel but Google's.
@@ -79,7 +85,8 @@ pub fn memfd() -> Result<(), Failure> {
     let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
     let fd = rustix::fs::memfd_create("ashmem doctor", flags).map_err(failed("memfd_create"))?;
     rustix::fs::ftruncate(&fd, SIZE as u64).map_err(failed("ftruncate"))?;
-    rustix::fs::fcntl_add_seals(&fd, rustix::fs::SealFlags::FUTURE_WRITE).map_err(failed("F_SEAL_FUTURE_WRITE"))?;
+    rustix::fs::fcntl_add_seals(&fd, rustix::fs::SealFlags::FUTURE_WRITE)
+        .map_err(failed("F_SEAL_FUTURE_WRITE"))?;
     match ioctl(&fd, abi::GET_SIZE, 0).map_err(failed("GET_SIZE"))? {
         size if size == SIZE as i64 => Ok(()),
         _ => Err(Failure { step: "GET_SIZE", errno: None }),
@@ -89,7 +96,10 @@ pub fn memfd() -> Result<(), Failure> {
 /// Who answers at `/dev/ashmem`, if it works.
 pub fn answered_by(host: &Host) -> Option<AnsweredBy> {
     let stat = host.stat("/dev/ashmem").ok()?;
-    FileType::from_raw_mode(stat.st_mode).is_char_device().then(|| device(host, "/dev/ashmem").ok()).flatten()
+    FileType::from_raw_mode(stat.st_mode)
+        .is_char_device()
+        .then(|| device(host, "/dev/ashmem").ok())
+        .flatten()
 }
 
 fn provider(fd: &OwnedFd) -> AnsweredBy {
@@ -100,7 +110,8 @@ fn provider(fd: &OwnedFd) -> AnsweredBy {
 }
 
 pub(crate) fn ioctl(fd: &OwnedFd, command: u32, argument: u64) -> Result<i64, Errno> {
-    // SAFETY: no ashmem command that is used here writes to memory; SET_NAME reads a string of the program's own.
+    // SAFETY: no ashmem command that is used here writes to memory; SET_NAME reads a string of the
+    // program's own.
     match unsafe { libc::syscall(libc::SYS_ioctl, fd.as_raw_fd(), command, argument) } {
         -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
         value => Ok(value),

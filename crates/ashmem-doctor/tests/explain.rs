@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every message that people have been seen to ask about, as they quoted it, and what it must be taken for.
+//! Every message that people have been seen to ask about, as they quoted it, and what it must be
+//! taken for.
 
 use ashmem_doctor::explain::line;
 
@@ -14,10 +15,19 @@ const QUOTED: &[(&str, &str)] = &[
         "E/ashmem  (  171): Unable to open ashmem device /dev/ashmemfae27f22-285e-4301-9a83-f311f79c74d9 (error = No such file or directory)",
         "boot-id-name-missing",
     ),
-    ("E ashmem  : Unable to open ashmem device (error = No such file or directory)", "device-missing"),
+    (
+        "E ashmem  : Unable to open ashmem device (error = No such file or directory)",
+        "device-missing",
+    ),
     ("E ashmem  : Unable to open ashmem device", "device-missing"),
-    ("E ashmem  : Unable to open ashmem device (error = Permission denied)", "device-not-permitted"),
-    ("open(\"/dev/ashmem<boot_id>\") = -1 ENOENT (No such file or directory)", "boot-id-name-missing"),
+    (
+        "E ashmem  : Unable to open ashmem device (error = Permission denied)",
+        "device-not-permitted",
+    ),
+    (
+        "open(\"/dev/ashmem<boot_id>\") = -1 ENOENT (No such file or directory)",
+        "boot-id-name-missing",
+    ),
     ("open(\"/dev/ashmem\", O_RDWR) = -1 EACCES (Permission denied)", "device-not-permitted"),
     ("/dev/ashmem Permission denied", "device-not-permitted"),
     ("cannot open /dev/ashmem: Operation not permitted", "device-open-eperm"),
@@ -29,7 +39,10 @@ const QUOTED: &[(&str, &str)] = &[
     ("E ashmem: mprotect: Permission denied", "mapping-refused-by-mask"),
     ("SET_NAME: Inappropriate ioctl for device", "not-ashmem-ioctl"),
     ("F/ashmem  (  99): illegal fd=42 mode=0100777 rdev=0:0 expected 10:58", "illegal-descriptor"),
-    ("ioctl(14, ASHMEM_SET_NAME, 0x7ffd) = -1 ENOTTY (Inappropriate ioctl for device)", "not-ashmem-ioctl"),
+    (
+        "ioctl(14, ASHMEM_SET_NAME, 0x7ffd) = -1 ENOTTY (Inappropriate ioctl for device)",
+        "not-ashmem-ioctl",
+    ),
     ("ashmem_pin_region: Not a typewriter", "not-ashmem-ioctl"),
     (
         "avc: denied { open } for path=\"/dev/ashmem\" dev=\"tmpfs\" scontext=u:r:untrusted_app:s0 tcontext=u:object_r:ashmem_device:s0 tclass=chr_file",
@@ -47,15 +60,33 @@ const QUOTED: &[(&str, &str)] = &[
     ("Abort message: 'ubsan: add-overflow' in ashmem_get_size_region", "size-overflow"),
     ("Fatal signal 7 (SIGBUS), code 2 (BUS_ADRERR) in tid 51 (zygote64)", "sigbus"),
     ("init: Service 'surfaceflinger' (pid 98) received signal 6", "surfaceflinger"),
-    ("linker: program alignment (4096) cannot be smaller than system page size (16384)", "page-size"),
+    (
+        "linker: program alignment (4096) cannot be smaller than system page size (16384)",
+        "page-size",
+    ),
     // Loading.
     ("(000.1) Module ashmem_linux not found", "module-not-found"),
-    ("modprobe: FATAL: Module ashmem_linux not found in directory /lib/modules/6.1.0-9-amd64", "module-not-found"),
-    ("modprobe: ERROR: could not insert 'ashmem_linux': Operation not permitted", "module-not-permitted"),
+    (
+        "modprobe: FATAL: Module ashmem_linux not found in directory /lib/modules/6.1.0-9-amd64",
+        "module-not-found",
+    ),
+    (
+        "modprobe: ERROR: could not insert 'ashmem_linux': Operation not permitted",
+        "module-not-permitted",
+    ),
     ("ashmem_linux: Operation not permitted", "module-not-permitted"),
-    ("insmod: ERROR: could not insert module ./ashmem_linux.ko: Permission denied", "module-not-permitted"),
-    ("modprobe: ERROR: could not insert 'ashmem_linux': Required key not available", "key-not-available"),
-    ("modprobe: ERROR: could not insert 'ashmem_linux': Key was rejected by service", "key-not-available"),
+    (
+        "insmod: ERROR: could not insert module ./ashmem_linux.ko: Permission denied",
+        "module-not-permitted",
+    ),
+    (
+        "modprobe: ERROR: could not insert 'ashmem_linux': Required key not available",
+        "key-not-available",
+    ),
+    (
+        "modprobe: ERROR: could not insert 'ashmem_linux': Key was rejected by service",
+        "key-not-available",
+    ),
     ("modprobe: ERROR: could not insert 'ashmem_linux': Exec format error", "wrong-kernel"),
     (
         "ashmem_linux: version magic '5.4.0-42-generic SMP mod_unload ' should be '5.8.0-1-generic SMP mod_unload '",
@@ -63,7 +94,10 @@ const QUOTED: &[(&str, &str)] = &[
     ),
     ("ashmem_linux: disagrees about version of symbol module_layout", "wrong-kernel"),
     ("Loading of unsigned module is rejected", "key-not-available"),
-    ("Lockdown: modprobe: unsigned module loading is restricted; see man kernel_lockdown.7", "lockdown"),
+    (
+        "Lockdown: modprobe: unsigned module loading is restricted; see man kernel_lockdown.7",
+        "lockdown",
+    ),
     (
         "ashmem_linux: module verification failed: signature and/or required key missing - tainting kernel",
         "verification-failed-harmless",
@@ -74,11 +108,17 @@ const QUOTED: &[(&str, &str)] = &[
         "ashmem_linux: this kernel already has an ashmem device (see /proc/misc): nothing to do, not loaded",
         "already-built-in",
     ),
-    ("ashmem_linux: the Rust object and the C glue are of different builds: build the module anew", "module-halves"),
+    (
+        "ashmem_linux: the Rust object and the C glue are of different builds: build the module anew",
+        "module-halves",
+    ),
     ("rmmod: ERROR: Module ashmem_linux is in use", "module-in-use"),
     ("error: Failed assertions: - CONFIG_ASHMEM is not enabled!", "config-ashmem"),
     // Builds.
-    ("ashmem.c:883:8: error: too few arguments to function 'register_shrinker'", "old-module-shrinker"),
+    (
+        "ashmem.c:883:8: error: too few arguments to function 'register_shrinker'",
+        "old-module-shrinker",
+    ),
     (
         "ERROR: modpost: \"kallsyms_lookup_name\" [/var/lib/dkms/anbox-ashmem/1/build/ashmem_linux.ko] undefined!",
         "old-module-symbol-lookup",
@@ -90,7 +130,10 @@ const QUOTED: &[(&str, &str)] = &[
     ),
     ("binder_linux: Unknown symbol __vfs_read (err 0)", "old-module-unexported-symbol"),
     ("ashmem_linux: Unknown symbol shmem_zero_setup (err -2)", "old-module-unexported-symbol"),
-    ("Error! Bad return status for module build on kernel: 6.1.0-9-amd64 (x86_64)", "dkms-build-failed"),
+    (
+        "Error! Bad return status for module build on kernel: 6.1.0-9-amd64 (x86_64)",
+        "dkms-build-failed",
+    ),
     ("bad exit status 2", "dkms-build-failed"),
     ("Error! make KERNELRELEASE=6.1.0 failed: bad exit status: 2", "dkms-build-failed"),
     ("binary package for anbox-ashmem: 1 not found", "dkms-package-missing"),
@@ -107,7 +150,10 @@ const QUOTED: &[(&str, &str)] = &[
         "docker: Error response from daemon: CDI device injection failed: unresolvable CDI devices android.dev/ashmem=all",
         "cdi-unknown",
     ),
-    ("Error: setting up CDI devices: unresolvable CDI devices android.dev/ashmem=all", "cdi-unknown"),
+    (
+        "Error: setting up CDI devices: unresolvable CDI devices android.dev/ashmem=all",
+        "cdi-unknown",
+    ),
     (
         "error gathering device information while adding custom device \"/dev/ashmem\": no such file or directory",
         "device-not-gathered",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A crowd to look at: `crowd PROCESSES REGIONS` starts so many processes, which hold and map so many memfds together, prints
-//! `ready` and stays until its standard input ends.
+//! A crowd to look at: `crowd PROCESSES REGIONS` starts so many processes, which hold and map so
+//! many memfds together, prints `ready` and stays until its standard input ends.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -42,7 +42,8 @@ fn main() {
 /// Makes a region and maps it; both stay until the process ends.
 fn make(number: usize) {
     let memory =
-        rustix::fs::memfd_create(format!("CursorWindow: /data/{number}"), MemfdFlags::CLOEXEC).expect("a memfd");
+        rustix::fs::memfd_create(format!("CursorWindow: /data/{number}"), MemfdFlags::CLOEXEC)
+            .expect("a memfd");
     rustix::fs::ftruncate(&memory, SIZE as u64).expect("a size");
     let (prot, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
     // SAFETY: a new mapping, where the kernel finds room.

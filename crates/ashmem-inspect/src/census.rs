@@ -33,7 +33,9 @@ impl Census {
     /// What the census could not see, a sentence each, with what to do about it.
     pub fn limits(&self) -> Vec<String> {
         let mut limits = Vec::new();
-        let count = |what: fn(&CensusRegion) -> bool| self.regions.iter().filter(|region| what(region)).count();
+        let count = |what: fn(&CensusRegion) -> bool| {
+            self.regions.iter().filter(|region| what(region)).count()
+        };
         if self.unseen_processes > 0 {
             let whose = if rustix::process::geteuid().is_root() {
                 "skipped: permission denied even to this root; run it on the host, outside containers and user namespaces"
@@ -89,7 +91,14 @@ pub(crate) fn join<'a>(
         for mapped in &look.mapped {
             let place = *places.entry(mapped.key).or_insert_with(|| {
                 let name = mapped.name.clone();
-                let bare = Facts { kind: mapped.kind, name, size: None, resident: None, mask: None, pages: None };
+                let bare = Facts {
+                    kind: mapped.kind,
+                    name,
+                    size: None,
+                    resident: None,
+                    mask: None,
+                    pages: None,
+                };
                 regions.push(region(mapped.key, facts.get(&mapped.key).unwrap_or(&bare)));
                 regions.len() - 1
             });
@@ -103,7 +112,12 @@ pub(crate) fn join<'a>(
         region.holders.iter_mut().for_each(|holder| holder.descriptors.sort_unstable());
     }
     regions.sort_by_key(|region| {
-        (region.id.is_none(), region.id, region.holders[0].process.pid, region.holders[0].descriptors.first().copied())
+        (
+            region.id.is_none(),
+            region.id,
+            region.holders[0].process.pid,
+            region.holders[0].descriptors.first().copied(),
+        )
     });
     regions
 }
@@ -117,7 +131,10 @@ fn aliases<'a>(looks: impl Iterator<Item = &'a Look>) -> HashMap<Key, Key> {
     });
     let key = |(pid, descriptor): (i32, i32)| Key::Open { pid, descriptor };
     let groups = same_file::gather(places.collect());
-    groups.iter().flat_map(|group| group.iter().map(move |place| (key(*place), key(group[0])))).collect()
+    groups
+        .iter()
+        .flat_map(|group| group.iter().map(move |place| (key(*place), key(group[0]))))
+        .collect()
 }
 
 fn region(key: Key, facts: &Facts) -> CensusRegion {
@@ -145,7 +162,12 @@ fn complete(region: &mut CensusRegion, facts: &Facts) {
 fn holder<'a>(region: &'a mut CensusRegion, process: &std::sync::Arc<Process>) -> &'a mut Holder {
     if region.holders.last().is_none_or(|last| last.process.pid != process.pid) {
         let process = process.clone();
-        region.holders.push(Holder { process, descriptors: Vec::new(), mappings: Vec::new(), share: 0 });
+        region.holders.push(Holder {
+            process,
+            descriptors: Vec::new(),
+            mappings: Vec::new(),
+            share: 0,
+        });
     }
     let last = region.holders.len() - 1;
     &mut region.holders[last]
@@ -153,13 +175,17 @@ fn holder<'a>(region: &'a mut CensusRegion, process: &std::sync::Arc<Process>) -
 
 /// Seconds since 1970.
 pub(crate) fn now() -> f64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// The version of [`Document`]: it grows when a field changes its meaning or goes, not when one comes.
+/// The version of [`Document`]: it grows when a field changes its meaning or goes, not when one
+/// comes.
 pub const VERSION: u32 = 1;
 
-/// The document that scripts read: the census, its groups, its limits. docs/schemas/list.json describes it.
+/// The document that scripts read: the census, its groups, its limits. docs/schemas/list.json
+/// describes it.
 #[derive(Serialize)]
 pub struct Document<'a> {
     /// [`VERSION`].

@@ -85,8 +85,9 @@ pub fn by_family<'a>(regions: &[&'a CensusRegion]) -> Vec<(Totals, Vec<&'a Censu
     for region in regions {
         families.entry(family(&region.name)).or_default().push(region);
     }
-    let totals =
-        |(name, regions): (String, Vec<&'a CensusRegion>)| (Totals::of(&name, regions.iter().copied()), regions);
+    let totals = |(name, regions): (String, Vec<&'a CensusRegion>)| {
+        (Totals::of(&name, regions.iter().copied()), regions)
+    };
     let mut groups: Vec<_> = families.into_iter().map(totals).collect();
     groups.sort_by_key(|(totals, _)| std::cmp::Reverse((totals.resident, totals.size)));
     groups

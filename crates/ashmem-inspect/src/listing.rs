@@ -40,7 +40,10 @@ impl Display for Listing<'_> {
 
 impl Listing<'_> {
     fn head(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let row = ["ID", "KIND", "SIZE", "RESIDENT", "SHARE", "MASK", "PINNED", "UNPINNED", "PURGED", "MAPPERS"];
+        let row = [
+            "ID", "KIND", "SIZE", "RESIDENT", "SHARE", "MASK", "PINNED", "UNPINNED", "PURGED",
+            "MAPPERS",
+        ];
         self.in_bold(out, &line(row.map(str::to_owned), "NAME"))
     }
 
@@ -54,7 +57,10 @@ impl Listing<'_> {
             Bytes(totals.resident)
         );
         if totals.unpinned > 0 || totals.purged > 0 {
-            text.push_str(&format!(", {} pages unpinned, {} purged", totals.unpinned, totals.purged));
+            text.push_str(&format!(
+                ", {} pages unpinned, {} purged",
+                totals.unpinned, totals.purged
+            ));
         }
         if totals.unmapped > 0 {
             let resident = Bytes(totals.unmapped_resident);
@@ -64,7 +70,8 @@ impl Listing<'_> {
     }
 
     fn region(&self, out: &mut Formatter<'_>, region: &CensusRegion) -> fmt::Result {
-        let pages = |count: fn(&crate::region::Pages) -> u64| or_unknown(region.pages.as_ref().map(count));
+        let pages =
+            |count: fn(&crate::region::Pages) -> u64| or_unknown(region.pages.as_ref().map(count));
         let row = [
             region.id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
             region.kind.word().to_owned(),
@@ -81,7 +88,11 @@ impl Listing<'_> {
         writeln!(out, "{}", line(row, &name))?;
         if region.is_unmapped() {
             let mark = "possible leak: open but not mapped by any process";
-            if self.in_colour { writeln!(out, "    {WARN}{mark}{PLAIN}")? } else { writeln!(out, "    {mark}")? }
+            if self.in_colour {
+                writeln!(out, "    {WARN}{mark}{PLAIN}")?
+            } else {
+                writeln!(out, "    {mark}")?
+            }
         }
         region.holders.iter().try_for_each(|holder| writeln!(out, "    {}", who(holder)))
     }
@@ -103,7 +114,9 @@ pub fn who(holder: &Holder) -> String {
     let process = &holder.process;
     let mut text = format!("pid {}", process.pid);
     match &process.container {
-        Some(container) if process.inner_pid == process.pid => text.push_str(&format!(" in {container}")),
+        Some(container) if process.inner_pid == process.pid => {
+            text.push_str(&format!(" in {container}"))
+        }
         Some(container) => text.push_str(&format!(" ({} in {container})", process.inner_pid)),
         None => {}
     }
@@ -115,10 +128,16 @@ pub fn who(holder: &Holder) -> String {
     }
     match holder.mappings.as_slice() {
         [] => text.push_str(", not mapped"),
-        [one] => text.push_str(&format!(", mapped {}, share {}", one.rights(), Bytes(holder.share))),
+        [one] => {
+            text.push_str(&format!(", mapped {}, share {}", one.rights(), Bytes(holder.share)))
+        }
         [first, ..] => {
             let count = holder.mappings.len();
-            text.push_str(&format!(", mapped {count} times {}, share {}", first.rights(), Bytes(holder.share)));
+            text.push_str(&format!(
+                ", mapped {count} times {}, share {}",
+                first.rights(),
+                Bytes(holder.share)
+            ));
         }
     }
     text
@@ -133,7 +152,9 @@ fn numbers(numbers: &[i32]) -> String {
             _ => runs.push((*number, *number)),
         }
     }
-    let run = |(first, last): &(i32, i32)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let run = |(first, last): &(i32, i32)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
     runs.iter().map(run).collect::<Vec<_>>().join(",")
 }
 

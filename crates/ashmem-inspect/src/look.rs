@@ -85,7 +85,8 @@ impl HostInfo {
     pub(crate) fn read() -> Self {
         const MISC_MAJOR: u32 = 10;
         let table = std::fs::read_to_string("/proc/misc").unwrap_or_default();
-        let minor = table.lines().find_map(|line| line.trim().strip_suffix(" ashmem")?.trim().parse().ok());
+        let minor =
+            table.lines().find_map(|line| line.trim().strip_suffix(" ashmem")?.trim().parse().ok());
         Self {
             page: rustix::param::page_size() as u64,
             device: minor.map(|minor| rustix::fs::makedev(MISC_MAJOR, minor)),
@@ -105,8 +106,9 @@ impl HostInfo {
         match seen {
             Err(Errno::ACCESS | Errno::PERM) => {
                 // Threads of the kernel have no memory of their own, and nothing to hide.
-                look.is_denied =
-                    folder.read("status", &mut buffer).is_ok_and(|text| ProcessStatus::new(text).has_memory());
+                look.is_denied = folder
+                    .read("status", &mut buffer)
+                    .is_ok_and(|text| ProcessStatus::new(text).has_memory());
             }
             other => other?,
         }
@@ -116,7 +118,12 @@ impl HostInfo {
         Ok(look)
     }
 
-    fn descriptors(&self, pid: i32, folder: &ProcessDir, buffer: &mut Vec<u8>) -> Result<Vec<Descriptor>> {
+    fn descriptors(
+        &self,
+        pid: i32,
+        folder: &ProcessDir,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Vec<Descriptor>> {
         let mut found = Vec::new();
         for number in folder.descriptors()? {
             if let Some((key, facts)) = self.descriptor(pid, folder, number, buffer) {
@@ -161,17 +168,28 @@ impl HostInfo {
             None => Key::Open { pid, descriptor: number },
         };
         // Before its first mmap it has no memory.
-        let resident =
-            info.resident.map(|pages| pages * self.page).or(if info.inode.is_none() { Some(0) } else { None });
+        let resident = info.resident.map(|pages| pages * self.page).or(if info.inode.is_none() {
+            Some(0)
+        } else {
+            None
+        });
         let pages = info.pinned.zip(info.unpinned).zip(info.purged);
         let pages = pages.map(|((pinned, unpinned), purged)| Pages { pinned, unpinned, purged });
         let (name, mask) = (Arc::new(Text::from(info.name)), info.mask.map(Mask::from_bits));
-        Some((key, Facts { kind: RegionKind::Device, name, size: info.size, resident, mask, pages }))
+        Some((
+            key,
+            Facts { kind: RegionKind::Device, name, size: info.size, resident, mask, pages },
+        ))
     }
 
     /// What the memory behind a descriptor says now that was a memfd's when it was looked at;
     /// `None` if it is gone.
-    pub(crate) fn memory_again(&self, folder: &ProcessDir, held: &mut Descriptor, round: u64) -> Option<(Key, Facts)> {
+    pub(crate) fn memory_again(
+        &self,
+        folder: &ProcessDir,
+        held: &mut Descriptor,
+        round: u64,
+    ) -> Option<(Key, Facts)> {
         let path = format!("fd/{}", held.number);
         let stat = folder.stat(&path).ok()?;
         let known = &mut held.facts;
@@ -205,7 +223,8 @@ impl HostInfo {
         const BLOCK: u64 = 512;
         let size = stat.st_size as u64;
         // A memfd cannot be unpinned; of the agent's regions only the agent knows.
-        let pages = (kind == RegionKind::Memfd).then(|| Pages { pinned: size.div_ceil(self.page), ..Pages::default() });
+        let pages = (kind == RegionKind::Memfd)
+            .then(|| Pages { pinned: size.div_ceil(self.page), ..Pages::default() });
         let resident = Some(stat.st_blocks as u64 * BLOCK);
         Facts { kind, name, size: Some(size), resident, mask: None, pages }
     }
@@ -240,7 +259,10 @@ fn mapped(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Result<Vec<Mapped>> {
         return Ok(Vec::new());
     }
     let found = maps::usages(folder.read("smaps", buffer)?, wanted);
-    Ok(found.iter().filter_map(|(line, usage)| Some(of_line(line, usage, of_mapping(line)?))).collect())
+    Ok(found
+        .iter()
+        .filter_map(|(line, usage)| Some(of_line(line, usage, of_mapping(line)?)))
+        .collect())
 }
 
 fn of_line(line: &maps::MapsEntry<'_>, usage: &Usage, (kind, name): (RegionKind, Text)) -> Mapped {
@@ -302,8 +324,14 @@ mod tests {
         assert_eq!(of(b"/dev/ashmem/a b (deleted)"), Some((RegionKind::Device, Text::from("a b"))));
         assert_eq!(of(b"/dev/ashmem"), None, "the node itself");
         assert_eq!(of(b"/dev/ashmem2 (deleted)"), None);
-        assert_eq!(of(b"/memfd:dev/ashmem/x\\012y (deleted)"), Some((RegionKind::Agent, Text::from("x\ny"))));
-        assert_eq!(of(b"/memfd:wayland (deleted)"), Some((RegionKind::Memfd, Text::from("wayland"))));
+        assert_eq!(
+            of(b"/memfd:dev/ashmem/x\\012y (deleted)"),
+            Some((RegionKind::Agent, Text::from("x\ny")))
+        );
+        assert_eq!(
+            of(b"/memfd:wayland (deleted)"),
+            Some((RegionKind::Memfd, Text::from("wayland")))
+        );
         assert_eq!(of(b"/usr/lib/libc.so.6"), None);
         assert_eq!(of_memfd(b"dev/ashmem"), (RegionKind::Agent, Text::default()));
         assert_eq!(of_memfd(b"dev/ashmem2"), (RegionKind::Memfd, Text::from("dev/ashmem2")));

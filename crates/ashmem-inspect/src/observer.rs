@@ -67,7 +67,8 @@ impl Observer {
         for ((pid, stamp), look) in self.look_at(&due) {
             match look {
                 Ok(look) => {
-                    let hint = ProcessDir::open(pid).and_then(|folder| folder.hint(&mut Vec::new())).ok();
+                    let hint =
+                        ProcessDir::open(pid).and_then(|folder| folder.hint(&mut Vec::new())).ok();
                     self.tasks.insert(pid, Task { stamp, look, hint });
                 }
                 Err(_) => drop(self.tasks.remove(&pid)),
@@ -144,7 +145,9 @@ impl Observer {
                     continue;
                 }
                 let now = match held.facts.kind {
-                    RegionKind::Device => self.host.descriptor(*pid, &folder, held.number, &mut buffer),
+                    RegionKind::Device => {
+                        self.host.descriptor(*pid, &folder, held.number, &mut buffer)
+                    }
                     _ => self.host.memory_again(&folder, held, self.round),
                 };
                 // The number may be another region's by now.

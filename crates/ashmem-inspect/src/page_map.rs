@@ -70,7 +70,9 @@ impl PageMap {
         let count = self.pages.div_ceil(each);
         let resident = self.resident.as_deref().map(|ranges| counts(ranges, each, count));
         let unpinned = self.unpinned.as_deref().map(|ranges| counts(ranges, each, count));
-        let of = |counts: &Option<Vec<u64>>, block: u64| counts.as_ref().map(|counts| counts[block as usize]);
+        let of = |counts: &Option<Vec<u64>>, block: u64| {
+            counts.as_ref().map(|counts| counts[block as usize])
+        };
         let block = |block| Block {
             pages: each.min(self.pages - block * each),
             resident: of(&resident, block),
@@ -112,7 +114,10 @@ fn memory(region: &CensusRegion) -> Result<OwnedFd, String> {
     for holder in &region.holders {
         let pid = holder.process.pid;
         let descriptors = holder.descriptors.iter().map(|number| format!("fd/{number}"));
-        let mappings = holder.mappings.iter().map(|mapping| format!("map_files/{:x}-{:x}", mapping.start, mapping.end));
+        let mappings = holder
+            .mappings
+            .iter()
+            .map(|mapping| format!("map_files/{:x}-{:x}", mapping.start, mapping.end));
         let paths: Vec<String> = match region.kind {
             RegionKind::Device => mappings.take(1).collect(),
             _ => descriptors.take(1).chain(mappings.take(1)).collect(),
@@ -127,7 +132,9 @@ fn memory(region: &CensusRegion) -> Result<OwnedFd, String> {
             match opened {
                 Ok(file) => return Ok(file),
                 Err(Errno::ACCESS | Errno::PERM) if path.starts_with("map_files") => {
-                    last = format!("/proc/{pid}/{path} is opened by root (or CAP_CHECKPOINT_RESTORE) alone");
+                    last = format!(
+                        "/proc/{pid}/{path} is opened by root (or CAP_CHECKPOINT_RESTORE) alone"
+                    );
                 }
                 Err(error) => last = format!("opening /proc/{pid}/{path}: {error}"),
             }
@@ -162,10 +169,16 @@ fn unpinned(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Ran
     match (region.kind, region.pages) {
         (RegionKind::Memfd, _) => return Ok(Vec::new()),
         (RegionKind::Agent, _) => {
-            return Err("known to the supervisor of `ashmem run` or `ashmem agent` alone".to_owned());
+            return Err(
+                "known to the supervisor of `ashmem run` or `ashmem agent` alone".to_owned()
+            );
         }
-        (RegionKind::Device, Some(counts)) if counts.unpinned + counts.purged == 0 => return Ok(Vec::new()),
-        (RegionKind::Device, Some(counts)) if counts.pinned == 0 => return Ok(std::iter::once(0..pages).collect()),
+        (RegionKind::Device, Some(counts)) if counts.unpinned + counts.purged == 0 => {
+            return Ok(Vec::new());
+        }
+        (RegionKind::Device, Some(counts)) if counts.pinned == 0 => {
+            return Ok(std::iter::once(0..pages).collect());
+        }
         (RegionKind::Device, _) => {}
     }
     let file = copy(region)?;
@@ -173,7 +186,8 @@ fn unpinned(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Ran
     let mut found: Vec<Range<u64>> = Vec::new();
     let is_unpinned = |part: &Range<u64>| {
         let last_byte = u64::from(u32::MAX - u32::MAX % page_size as u32);
-        let (start, end) = ((part.start * page_size).min(last_byte), (part.end * page_size).min(last_byte));
+        let (start, end) =
+            ((part.start * page_size).min(last_byte), (part.end * page_size).min(last_byte));
         if start == end {
             return Ok(false);
         }
@@ -209,14 +223,21 @@ fn unpinned(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Ran
 fn copy(region: &CensusRegion) -> Result<OwnedFd, String> {
     let mut last = "no descriptor of it is left".to_owned();
     for holder in &region.holders {
-        let Some((number, pid)) = holder.descriptors.first().zip(Pid::from_raw(holder.process.pid)) else { continue };
-        let copied = rustix::process::pidfd_open(pid, PidfdFlags::empty())
-            .and_then(|process| rustix::process::pidfd_getfd(process, *number, PidfdGetfdFlags::empty()));
+        let Some((number, pid)) = holder.descriptors.first().zip(Pid::from_raw(holder.process.pid))
+        else {
+            continue;
+        };
+        let copied = rustix::process::pidfd_open(pid, PidfdFlags::empty()).and_then(|process| {
+            rustix::process::pidfd_getfd(process, *number, PidfdGetfdFlags::empty())
+        });
         match copied {
             Ok(file) if is_of(&file, region) => return Ok(file),
             Ok(_) => last = "its descriptor became another file's meanwhile".to_owned(),
             Err(error) => {
-                last = format!("copying descriptor {number} of process {}: {error}", holder.process.pid);
+                last = format!(
+                    "copying descriptor {number} of process {}: {error}",
+                    holder.process.pid
+                );
             }
         }
     }
@@ -227,9 +248,12 @@ fn copy(region: &CensusRegion) -> Result<OwnedFd, String> {
 /// something else.
 fn is_of(file: impl AsFd, region: &CensusRegion) -> bool {
     let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()));
-    let is_device =
-        rustix::fs::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice);
-    is_device && info.is_ok_and(|text| fdinfo::of_device(&text).inode.is_some_and(|inode| Some(inode) == region.id))
+    let is_device = rustix::fs::fstat(&file)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice);
+    is_device
+        && info.is_ok_and(|text| {
+            fdinfo::of_device(&text).inode.is_some_and(|inode| Some(inode) == region.id)
+        })
 }
 
 #[cfg(test)]
@@ -239,7 +263,8 @@ mod tests {
 
     #[test]
     fn a_file_tells_which_pages_have_memory() {
-        let memfd = rustix::fs::memfd_create("page-map", rustix::fs::MemfdFlags::CLOEXEC).expect("a memfd");
+        let memfd =
+            rustix::fs::memfd_create("page-map", rustix::fs::MemfdFlags::CLOEXEC).expect("a memfd");
         let file = std::fs::File::from(memfd);
         let page = rustix::param::page_size() as u64;
         file.set_len(10 * page - 1).expect("sizing");
@@ -257,7 +282,11 @@ mod tests {
             unpinned: Some(std::iter::once(3..10).collect()),
             limits: Vec::new(),
         };
-        let block = |pages, resident, unpinned| Block { pages, resident: Some(resident), unpinned: Some(unpinned) };
+        let block = |pages, resident, unpinned| Block {
+            pages,
+            resident: Some(resident),
+            unpinned: Some(unpinned),
+        };
         assert_eq!(map.blocks(4), [block(4, 2, 1), block(4, 0, 4), block(2, 1, 2)]);
         assert_eq!(map.blocks(100), [block(10, 3, 7)]);
         assert_eq!(PageMap::default().blocks(4), []);

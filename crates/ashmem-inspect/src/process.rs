@@ -27,7 +27,8 @@ pub struct Process {
 impl Process {
     /// Reads who it is; what cannot be read stays empty.
     pub(crate) fn read(pid: i32, folder: &ProcessDir, buffer: &mut Vec<u8>) -> Self {
-        let mut process = Self { pid, inner_pid: pid, user: 0, command: Text::default(), container: None };
+        let mut process =
+            Self { pid, inner_pid: pid, user: 0, command: Text::default(), container: None };
         let mut is_inside = false;
         if let Ok(status) = folder.read("status", buffer) {
             let status = ProcessStatus::new(status);
@@ -38,8 +39,8 @@ impl Process {
         }
         process.command = command(folder, buffer);
         if let Ok(groups) = folder.read("cgroup", buffer) {
-            process.container =
-                Container::of_cgroups(groups).or_else(|| is_inside.then(|| Container::of_namespace(groups)));
+            process.container = Container::of_cgroups(groups)
+                .or_else(|| is_inside.then(|| Container::of_namespace(groups)));
         }
         process
     }
@@ -53,5 +54,7 @@ fn command(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Text {
             return Text::from(last);
         }
     }
-    folder.read("comm", buffer).map_or_else(|_| Text::default(), |name| Text::from(name.trim_ascii_end()))
+    folder
+        .read("comm", buffer)
+        .map_or_else(|_| Text::default(), |name| Text::from(name.trim_ascii_end()))
 }

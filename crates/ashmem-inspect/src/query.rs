@@ -63,7 +63,8 @@ pub enum Order {
 impl Filter {
     /// The regions that are wanted, in this order.
     pub fn apply<'a>(&self, census: &'a Census, order: Order) -> Vec<&'a CensusRegion> {
-        let mut regions: Vec<&CensusRegion> = census.regions.iter().filter(|region| self.wants(region)).collect();
+        let mut regions: Vec<&CensusRegion> =
+            census.regions.iter().filter(|region| self.wants(region)).collect();
         order.sort(&mut regions);
         regions
     }
@@ -72,16 +73,23 @@ impl Filter {
     /// not tell that.
     pub fn absent(&self, census: &Census) -> Vec<String> {
         let holds = |process: &ProcessName| {
-            census.regions.iter().any(|region| region.holders.iter().any(|holder| process.is(holder)))
+            census
+                .regions
+                .iter()
+                .any(|region| region.holders.iter().any(|holder| process.is(holder)))
         };
-        let not_there = |process: &ProcessName| match process.selector().map(|wanted| wanted.find()) {
+        let not_there = |process: &ProcessName| match process.selector().map(|wanted| wanted.find())
+        {
             Some(Err(error)) => Some(error.to_string()),
             _ => None,
         };
         let mut absent: Vec<String> =
             self.processes.iter().filter(|process| !holds(process)).filter_map(not_there).collect();
         if let Some(name) = &self.container
-            && !census.regions.iter().any(|region| region.holders.iter().any(|holder| holder.is_in(name)))
+            && !census
+                .regions
+                .iter()
+                .any(|region| region.holders.iter().any(|holder| holder.is_in(name)))
             && !any_in(name)
         {
             absent.push(format!("no process is in a container `{name}`"));
@@ -133,7 +141,9 @@ impl FromStr for ProcessName {
             Some((container, number)) => (Some(container), number),
             None => (None, text),
         };
-        let pid = number.parse().map_err(|_| format!("{number:?} is no process number: give PID or CONTAINER:PID"))?;
+        let pid = number
+            .parse()
+            .map_err(|_| format!("{number:?} is no process number: give PID or CONTAINER:PID"))?;
         Ok(container.map_or(Self::Here(pid), |container| Self::Inside(container.to_owned(), pid)))
     }
 }

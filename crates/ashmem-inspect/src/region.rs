@@ -138,7 +138,10 @@ impl Mask {
 impl fmt::Display for Mask {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let letters = [(1, 'r'), (2, 'w'), (4, 'x')];
-        let text: String = letters.iter().map(|(bit, letter)| if self.0 & bit == 0 { '-' } else { *letter }).collect();
+        let text: String = letters
+            .iter()
+            .map(|(bit, letter)| if self.0 & bit == 0 { '-' } else { *letter })
+            .collect();
         formatter.pad(&text)
     }
 }

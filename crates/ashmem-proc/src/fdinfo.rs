@@ -25,7 +25,8 @@ pub struct DeviceInfo {
 }
 
 /// The last lines, in the order in which they stand.
-const MORE: [&str; 6] = ["size:\t", "prot_mask:\t", "pinned:\t", "unpinned:\t", "purged:\t", "resident:\t"];
+const MORE: [&str; 6] =
+    ["size:\t", "prot_mask:\t", "pinned:\t", "unpinned:\t", "purged:\t", "resident:\t"];
 
 /// Reads the text. Older builds of our module do not escape the name, which may hold line feeds:
 /// what they add is therefore looked for from the end, where it stands whatever the name pretends.
@@ -44,7 +45,8 @@ pub fn flags(text: &[u8]) -> Option<u32> {
 /// The watches of an inotify instance that are left.
 pub fn inotify_watches(text: &[u8]) -> impl Iterator<Item = i32> {
     let hexadecimal = |text| i32::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok();
-    let watches = lines(text).filter_map(|line| line.strip_prefix(b"inotify wd:")?.split(|byte| *byte == b' ').next());
+    let watches = lines(text)
+        .filter_map(|line| line.strip_prefix(b"inotify wd:")?.split(|byte| *byte == b' ').next());
     watches.filter_map(hexadecimal)
 }
 
@@ -104,12 +106,18 @@ mod tests {
 
     #[test]
     fn a_name_cannot_pretend_to_be_the_lines_after_it() {
-        let name = "x\nsize:\t1\nprot_mask:\t0\npinned:\t9\nunpinned:\t9\npurged:\t9\nresident:\t9\ny";
+        let name =
+            "x\nsize:\t1\nprot_mask:\t0\npinned:\t9\nunpinned:\t9\npurged:\t9\nresident:\t9\ny";
         let more = "size:\t4096\nprot_mask:\t7\npinned:\t1\nunpinned:\t0\npurged:\t0\n";
         let info = of_device(format!("{KERNEL}inode:\t7\nname:\t{name}\n{more}").as_bytes());
         assert_eq!((info.name, info.size, info.resident), (name.into(), Some(4096), None));
-        let info = of_device(format!("{KERNEL}inode:\t7\nname:\tx\\012size:\t1\n{more}").as_bytes());
-        assert_eq!((info.name, info.size), (b"x\nsize:\t1".to_vec(), Some(4096)), "as the module writes it");
+        let info =
+            of_device(format!("{KERNEL}inode:\t7\nname:\tx\\012size:\t1\n{more}").as_bytes());
+        assert_eq!(
+            (info.name, info.size),
+            (b"x\nsize:\t1".to_vec(), Some(4096)),
+            "as the module writes it"
+        );
         let fooled = of_device(format!("{KERNEL}name:\tinode:\t1\n{more}").as_bytes());
         assert_eq!((fooled.inode, fooled.name), (None, b"inode:\t1".to_vec()));
     }
@@ -126,7 +134,9 @@ mod tests {
     fn the_kernels_own_lines_are_read_too() {
         assert_eq!(flags(KERNEL.as_bytes()), Some(0o100_002));
         assert_eq!(flags(b""), None);
-        let inotify = format!("{KERNEL}inotify wd:1f ino:4 sdev:1 mask:800\ninotify wd:2 ino:5 sdev:1 mask:800\n");
+        let inotify = format!(
+            "{KERNEL}inotify wd:1f ino:4 sdev:1 mask:800\ninotify wd:2 ino:5 sdev:1 mask:800\n"
+        );
         assert_eq!(inotify_watches(inotify.as_bytes()).collect::<Vec<_>>(), [31, 2]);
     }
 }

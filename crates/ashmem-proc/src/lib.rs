@@ -17,7 +17,8 @@ pub mod system;
 
 /// The value of a key in a file of `key:<white space>value` lines.
 pub fn value_of<'a>(text: &'a [u8], key: &str) -> Option<&'a [u8]> {
-    lines(text).find_map(|line| Some(line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?.trim_ascii()))
+    lines(text)
+        .find_map(|line| Some(line.strip_prefix(key.as_bytes())?.strip_prefix(b":")?.trim_ascii()))
 }
 
 /// The lines of a text.

@@ -39,7 +39,10 @@ pub fn mappings(text: &[u8]) -> impl Iterator<Item = MapsEntry<'_>> {
 }
 
 /// The mappings of a smaps file for which `wanted`, with their pages.
-pub fn usages<'a>(text: &'a [u8], wanted: impl Fn(&MapsEntry<'_>) -> bool) -> Vec<(MapsEntry<'a>, Usage)> {
+pub fn usages<'a>(
+    text: &'a [u8],
+    wanted: impl Fn(&MapsEntry<'_>) -> bool,
+) -> Vec<(MapsEntry<'a>, Usage)> {
     let mut found: Vec<(MapsEntry<'a>, Usage)> = Vec::new();
     let mut in_wanted = false;
     for line in lines(text) {
@@ -51,8 +54,14 @@ pub fn usages<'a>(text: &'a [u8], wanted: impl Fn(&MapsEntry<'_>) -> bool) -> Ve
             continue;
         }
         let Some((_, usage)) = found.last_mut().filter(|_| in_wanted) else { continue };
-        for (key, place) in [("Rss:", &mut usage.rss), ("Pss:", &mut usage.pss), ("Anonymous:", &mut usage.anonymous)] {
-            if let Some(value) = line.strip_prefix(key.as_bytes()).and_then(|value| value.strip_suffix(b"kB")) {
+        for (key, place) in [
+            ("Rss:", &mut usage.rss),
+            ("Pss:", &mut usage.pss),
+            ("Anonymous:", &mut usage.anonymous),
+        ] {
+            if let Some(value) =
+                line.strip_prefix(key.as_bytes()).and_then(|value| value.strip_suffix(b"kB"))
+            {
                 *place = number::<u64>(value).unwrap_or(0) * 1024;
             }
         }
@@ -112,7 +121,10 @@ Rss:                 100 kB
     fn a_line_is_read_with_any_path() {
         let found: Vec<MapsEntry<'_>> = mappings(TEXT).collect();
         assert_eq!(found.len(), 2);
-        assert_eq!((found[0].start, found[0].end, found[0].offset), (0x7f77_5e04_6000, 0x7f77_5e04_b000, 0x1000));
+        assert_eq!(
+            (found[0].start, found[0].end, found[0].offset),
+            (0x7f77_5e04_6000, 0x7f77_5e04_b000, 0x1000)
+        );
         assert_eq!((found[0].device, found[0].inode, &found[0].rights), (1, 5_422_909, b"rw-s"));
         assert_eq!(found[0].path, b"/memfd:dev/ashmem/a\\012b \xff (deleted)");
         assert_eq!(found[1].path, b"");

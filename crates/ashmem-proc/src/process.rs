@@ -71,7 +71,11 @@ fn numbers_in(path: &str) -> Vec<i32> {
 /// # Errors
 /// There is no `/proc`.
 pub fn processes_with_inodes() -> Result<Vec<(i32, u64)>> {
-    let directory = rustix::fs::open("/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let directory = rustix::fs::open(
+        "/proc",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let mut found = Vec::new();
     numbers(&directory, |number, inode| found.push((number, inode)))?;
     Ok(found)
@@ -107,7 +111,8 @@ impl ProcessDir {
     /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
     pub fn read<'a>(&self, path: &str, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
         const STEP: usize = 64 << 10;
-        let file = rustix::fs::openat(&self.0, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let file =
+            rustix::fs::openat(&self.0, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         buffer.clear();
         loop {
             buffer.reserve(STEP);
@@ -163,7 +168,8 @@ impl ProcessDir {
     /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
     pub fn hint(&self, buffer: &mut Vec<u8>) -> Result<(u64, u64)> {
         let descriptors = self.stat("fd")?.st_size as u64;
-        let size = self.read("statm", buffer)?.split(|byte| *byte == b' ').next().and_then(crate::number);
+        let size =
+            self.read("statm", buffer)?.split(|byte| *byte == b' ').next().and_then(crate::number);
         Ok((descriptors, size.unwrap_or(0)))
     }
 }
@@ -189,7 +195,10 @@ mod tests {
 
     #[test]
     fn of_a_process_that_is_not_there_nothing_is_known() {
-        assert_eq!((parent(i32::MAX), name(i32::MAX), control_groups(i32::MAX)), (None, None, None));
+        assert_eq!(
+            (parent(i32::MAX), name(i32::MAX), control_groups(i32::MAX)),
+            (None, None, None)
+        );
         assert!(threads(i32::MAX).is_empty() && descriptors(i32::MAX).is_empty());
     }
 }

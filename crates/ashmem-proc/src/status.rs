@@ -64,7 +64,10 @@ mod tests {
     #[test]
     fn a_status_is_taken_apart() {
         let status = ProcessStatus::new(TEXT.as_bytes());
-        assert_eq!((status.process(), status.user(), status.capabilities()), (Some(812), Some(10), Some(1 << 21)));
+        assert_eq!(
+            (status.process(), status.user(), status.capabilities()),
+            (Some(812), Some(10), Some(1 << 21))
+        );
         assert_eq!((status.inner_pids(), status.inner_tids()), (vec![812, 7, 1], vec![815, 9, 4]));
         assert!(status.has_memory() && !ProcessStatus::new(b"").has_memory());
     }

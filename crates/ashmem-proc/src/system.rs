@@ -41,11 +41,15 @@ mod tests {
     #[test]
     fn figures_are_found_by_their_names() {
         let meminfo = b"MemTotal:       16000 kB\nMemFree: 1 kB\nMemAvailable: 4000 kB\n";
-        assert_eq!((memory(meminfo, "MemTotal"), memory(meminfo, "MemAvailable")), (Some(16_384_000), Some(4_096_000)));
+        assert_eq!(
+            (memory(meminfo, "MemTotal"), memory(meminfo, "MemAvailable")),
+            (Some(16_384_000), Some(4_096_000))
+        );
         assert_eq!(memory(meminfo, "Mem"), None);
         for (soft, limit) in [("1024", Some(1024)), ("unlimited", Some(u64::MAX)), ("x", None)] {
-            let limits =
-                format!("Max processes  96365  96365  processes\nMax open files            {soft}   4096   files\n");
+            let limits = format!(
+                "Max processes  96365  96365  processes\nMax open files            {soft}   4096   files\n"
+            );
             assert_eq!(open_files(limits.as_bytes()), limit);
         }
         assert_eq!(open_files(b""), None);
@@ -55,7 +59,9 @@ mod tests {
     fn numbers_are_translated_as_the_kernel_does() {
         assert_eq!(inside_id("         0          0 4294967295\n", 7), Some(7));
         let map = "0 100000 1000\n1000 1000 1\n1001 101001 64535\n";
-        for (outside, inside) in [(100_000, Some(0)), (100_999, Some(999)), (1000, Some(1000)), (0, None)] {
+        for (outside, inside) in
+            [(100_000, Some(0)), (100_999, Some(999)), (1000, Some(1000)), (0, None)]
+        {
             assert_eq!(inside_id(map, outside), inside, "{outside}");
         }
     }

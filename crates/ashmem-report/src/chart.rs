@@ -56,7 +56,9 @@ impl Line {
         if self.points.len() > 2 * MOST_POINTS {
             // Of each two the higher one: what is drawn is never lower than what was.
             let pairs = self.points.chunks(2);
-            self.points = pairs.map(|pair| (pair[0].0, pair.iter().map(|point| point.1).fold(0.0, f64::max))).collect();
+            self.points = pairs
+                .map(|pair| (pair[0].0, pair.iter().map(|point| point.1).fold(0.0, f64::max)))
+                .collect();
         }
     }
 }
@@ -98,7 +100,9 @@ mod tests {
     #[test]
     fn a_long_line_keeps_its_peak() {
         let mut line = Line::default();
-        (0..100_000).for_each(|at| line.push(f64::from(at), f64::from(if at == 77_777 { 9_999 } else { at % 7 })));
+        (0..100_000).for_each(|at| {
+            line.push(f64::from(at), f64::from(if at == 77_777 { 9_999 } else { at % 7 }))
+        });
         assert!(line.points.len() <= 2 * MOST_POINTS);
         assert!(line.points.iter().any(|(_, value)| *value == 9_999.0));
     }

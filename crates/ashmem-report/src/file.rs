@@ -15,7 +15,8 @@ pub struct Error {
     error: io::Error,
 }
 
-/// Writes a page. A regular file is replaced when the page is whole; into anything else (a pipe, a terminal) it is written.
+/// Writes a page. A regular file is replaced when the page is whole; into anything else (a pipe, a
+/// terminal) it is written.
 ///
 /// # Errors
 /// Those of open(2), write(2), rename(2).
@@ -62,7 +63,9 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).expect("reading it"), "second");
         let error = super::write(folder.path(), "page").expect_err("a folder").to_string();
         assert!(error.contains("directory"), "{error}");
-        let error = super::write(&folder.path().join("no/page"), "page").expect_err("no folder").to_string();
+        let error = super::write(&folder.path().join("no/page"), "page")
+            .expect_err("no folder")
+            .to_string();
         assert!(error.contains("No such file"), "{error}");
         let names: Vec<_> = fs::read_dir(folder.path()).expect("its entries").collect();
         assert_eq!(names.len(), 1, "nothing half written is left: {names:?}");

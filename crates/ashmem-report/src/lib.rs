@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One page that shows a host's shared memory at a moment, or what a trace saw: a file that stands by itself and can be
-//! attached to a report of a fault.
+//! One page that shows a host's shared memory at a moment, or what a trace saw: a file that stands
+//! by itself and can be attached to a report of a fault.
 //!
-//! - [`moment`]: from censuses; [`trace_file`], [`past`]: from a file that `ashmem trace --json` wrote;
+//! - [`moment`]: from censuses; [`trace_file`], [`past`]: from a file that `ashmem trace --json`
+//!   wrote;
 //! - [`sheet`]: what a page says, wherever it came from, and how much of it;
 //! - `treemap`, `chart`: the pictures, drawn here so that the page needs no program for them;
 //! - `page`: the page as HTML; [`mod@file`]: into a file, whole or not at all.

@@ -37,7 +37,16 @@ impl Watch {
     /// Of the regions that are wanted.
     pub fn new(filter: Filter) -> Self {
         let (resident, unpinned, purged, purges) = <(Line, Line, Line, Counts)>::default();
-        Self { filter, began: None, resident, unpinned, purged, purges, last: HashMap::new(), censuses: 0 }
+        Self {
+            filter,
+            began: None,
+            resident,
+            unpinned,
+            purged,
+            purges,
+            last: HashMap::new(),
+            censuses: 0,
+        }
     }
 
     /// One census more.
@@ -88,9 +97,11 @@ impl Watch {
     }
 
     fn charts(self, seconds: f64) -> Vec<Chart> {
-        let memory = [("resident", self.resident), ("unpinned", self.unpinned), ("purged", self.purged)];
+        let memory =
+            [("resident", self.resident), ("unpinned", self.unpinned), ("purged", self.purged)];
         let memory = memory.map(|(name, line)| (name, Series::Line(line)));
-        let about = "Resident memory of all regions; unpinned and purged bytes, as far as known.".to_owned();
+        let about = "Resident memory of all regions; unpinned and purged bytes, as far as known."
+            .to_owned();
         let purges = vec![("purged", Series::Counts(self.purges))];
         vec![
             Chart { title: "Memory", about, seconds, is_bytes: true, series: memory.into() },
@@ -112,14 +123,16 @@ fn figures(census: &Census, totals: &Totals) -> Vec<Figure> {
         Figure::new("resident", Bytes(totals.resident)),
         Figure::new("size", Bytes(totals.size)),
         Figure::new("mapped nowhere", totals.unmapped).bad_if(totals.unmapped > 0),
-        Figure::new("resident in these", Bytes(totals.unmapped_resident)).bad_if(totals.unmapped_resident > 0),
+        Figure::new("resident in these", Bytes(totals.unmapped_resident))
+            .bad_if(totals.unmapped_resident > 0),
         Figure::new("unpinned", pages(totals.unpinned)),
         Figure::new("purged", pages(totals.purged)),
     ]
 }
 
 fn leaks(regions: &[&CensusRegion]) -> Table {
-    let unmapped: Vec<&CensusRegion> = regions.iter().copied().filter(|region| region.is_unmapped()).collect();
+    let unmapped: Vec<&CensusRegion> =
+        regions.iter().copied().filter(|region| region.is_unmapped()).collect();
     let columns = vec![
         ("Name", ColumnKind::Words),
         ("Id", ColumnKind::Number),
@@ -172,13 +185,28 @@ fn all(census: &Census, regions: &[&CensusRegion]) -> Table {
     table.fill(regions, |region| {
         let [name, id, kind, size, resident] = head(region);
         let pages = |count: fn(&Pages) -> u64| {
-            region.pages.as_ref().map_or_else(Cell::unknown, |pages| Cell::bytes(count(pages) * census.page_size))
+            region
+                .pages
+                .as_ref()
+                .map_or_else(Cell::unknown, |pages| Cell::bytes(count(pages) * census.page_size))
         };
         let mask = Cell::words(ashmem_inspect::amount::or_unknown(region.mask));
         let (unpinned, purged) = (pages(|pages| pages.unpinned), pages(|pages| pages.purged));
         let mappers = Cell::count(region.mappers() as u64);
         let share = Cell::bytes(region.share());
-        vec![name, id, kind, size, resident, share, mask, unpinned, purged, mappers, Cell::words(holders(region))]
+        vec![
+            name,
+            id,
+            kind,
+            size,
+            resident,
+            share,
+            mask,
+            unpinned,
+            purged,
+            mappers,
+            Cell::words(holders(region)),
+        ]
     })
 }
 
@@ -287,7 +315,9 @@ fn processes(regions: &[&CensusRegion]) -> Table {
         vec![
             Cell::words(&process.command),
             Cell::count(process.pid as u64),
-            Cell::words(process.container.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
+            Cell::words(
+                process.container.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+            ),
             Cell::count(process.inner_pid as u64),
             Cell::count(part.regions),
             Cell::count(part.descriptors),
@@ -298,11 +328,17 @@ fn processes(regions: &[&CensusRegion]) -> Table {
 }
 
 fn maps(regions: &[&CensusRegion]) -> Vec<Map> {
-    let member =
-        |region: &CensusRegion, weight| Member { name: name_of(&region.name), weight, is_leak: region.is_unmapped() };
+    let member = |region: &CensusRegion, weight| Member {
+        name: name_of(&region.name),
+        weight,
+        is_leak: region.is_unmapped(),
+    };
     let families = by_family(regions).into_iter().map(|(totals, regions)| Group {
         name: totals.name,
-        members: regions.into_iter().map(|region| member(region, region.resident.unwrap_or(0))).collect(),
+        members: regions
+            .into_iter()
+            .map(|region| member(region, region.resident.unwrap_or(0)))
+            .collect(),
     });
     let processes = by_process(regions).into_iter().map(|(process, part)| Group {
         name: format!("{} {}", process.command, process.pid),
@@ -335,7 +371,8 @@ mod tests {
     use super::Watch;
 
     fn region(id: u64, name: &[u8], pid: i32, is_mapped: bool) -> CensusRegion {
-        let process = Process { pid, inner_pid: pid, user: 0, command: Text::from(b"app"), container: None };
+        let process =
+            Process { pid, inner_pid: pid, user: 0, command: Text::from(b"app"), container: None };
         let mapping = Mapping { start: 0x1000, end: 0x3000, offset: 0, rights: *b"rw-s" };
         let mappings = if is_mapped { vec![mapping] } else { Vec::new() };
         let share = if is_mapped { 8192 } else { 0 };
@@ -347,12 +384,24 @@ mod tests {
             resident: Some(8192),
             mask: Some(Mask::ALL),
             pages: Some(Pages { pinned: 2, unpinned: 0, purged: 0 }),
-            holders: vec![Holder { process: Arc::new(process), descriptors: vec![3], mappings, share }],
+            holders: vec![Holder {
+                process: Arc::new(process),
+                descriptors: vec![3],
+                mappings,
+                share,
+            }],
         }
     }
 
     fn page(regions: Vec<CensusRegion>) -> String {
-        let census = Census { taken: 0.0, seconds: 0.0, page_size: 4096, regions, processes: 1, unseen_processes: 0 };
+        let census = Census {
+            taken: 0.0,
+            seconds: 0.0,
+            page_size: 4096,
+            regions,
+            processes: 1,
+            unseen_processes: 0,
+        };
         let mut watch = Watch::new(Filter::default());
         watch.take(&census);
         watch.sheet(&census, "host").html()
@@ -363,15 +412,21 @@ mod tests {
         let name = b"</script></title><img src=x onerror=alert(1)>\x1b[31m\"'&";
         let html = page(vec![region(1, name, 7, true), region(2, name, 7, false)]);
         assert!(!html.contains("<img") && !html.contains('\u{1b}'), "{html}");
-        assert!(html.contains("&lt;/script&gt;&lt;/title&gt;&lt;img src=x onerror=alert(1)&gt;\\x1b[31m&quot;'&amp;"));
+        assert!(html.contains(
+            "&lt;/script&gt;&lt;/title&gt;&lt;img src=x onerror=alert(1)&gt;\\x1b[31m&quot;'&amp;"
+        ));
         assert_eq!(html.matches("<script").count(), 1);
     }
 
     #[test]
     fn leaks_stand_before_all_else_and_nothing_is_asked_of_others() {
         let html = page(vec![region(1, b"mapped", 7, true), region(2, b"leaked", 7, false)]);
-        let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is not in {html}"));
-        assert!(place("id=\"leaks\"") < place("<td>leaked") && place("<td>leaked") < place("<td>mapped"));
+        let place =
+            |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is not in {html}"));
+        assert!(
+            place("id=\"leaks\"") < place("<td>leaked")
+                && place("<td>leaked") < place("<td>mapped")
+        );
         for asking in ["http:", "https:", " src=", " href=", "url(", "@import", "<link"] {
             assert!(!html.contains(asking), "{asking}");
         }
@@ -380,7 +435,10 @@ mod tests {
     #[test]
     fn no_region_is_a_page_too() {
         let html = page(Vec::new());
-        assert!(html.contains("There is no region of shared memory") && html.contains("nothing to draw"));
+        assert!(
+            html.contains("There is no region of shared memory")
+                && html.contains("nothing to draw")
+        );
     }
 
     #[test]
@@ -399,13 +457,23 @@ mod tests {
             let mut one = region(1, b"cache", 7, true);
             one.pages = Some(Pages { pinned: 0, unpinned: 2 - purged, purged });
             let taken = if purged == 0 { 7200.0 } else { 3600.0 };
-            Census { taken, seconds, page_size: 4096, regions: vec![one], processes: 1, unseen_processes: 0 }
+            Census {
+                taken,
+                seconds,
+                page_size: 4096,
+                regions: vec![one],
+                processes: 1,
+                unseen_processes: 0,
+            }
         };
         let mut watch = Watch::new(Filter::default());
         let (first, last) = (at(10.0, 0), at(12.0, 2));
         watch.take(&first);
         watch.take(&last);
         let html = watch.sheet(&last, "host").html();
-        assert!(html.contains("watched for 2 s before") && html.contains("<title>purged: 8K at"), "{html}");
+        assert!(
+            html.contains("watched for 2 s before") && html.contains("<title>purged: 8K at"),
+            "{html}"
+        );
     }
 }

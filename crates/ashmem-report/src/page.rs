@@ -79,7 +79,10 @@ impl Sheet {
 }
 
 fn hash(text: &str) -> String {
-    format!("'sha256-{}'", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text.as_bytes())))
+    format!(
+        "'sha256-{}'",
+        base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text.as_bytes()))
+    )
 }
 
 fn table(table: &Table) -> Markup {
@@ -136,8 +139,10 @@ fn map(map: &Map) -> Markup {
 
 /// The picture in words: its largest groups.
 fn spoken(placed: &[Placed]) -> String {
-    let groups =
-        placed.iter().take(8).map(|group| format!("{} {}", shortened(&group.name, LONGEST), Bytes(group.weight)));
+    let groups = placed
+        .iter()
+        .take(8)
+        .map(|group| format!("{} {}", shortened(&group.name, LONGEST), Bytes(group.weight)));
     groups.collect::<Vec<_>>().join(", ")
 }
 
@@ -153,8 +158,12 @@ fn group_of(group: &Placed, colour: usize) -> Markup {
             @for (area, member) in &group.members {
                 rect class={ "c" (colour) @if member.is_leak { " hatch" } @else { "" } }
                     stroke-dasharray=[member.is_leak.then_some("5 3")]
-                    x=(round(area.x)) y=(round(area.y)) width=(round(area.width)) height=(round(area.height)) {
-                    title { (shortened(&group.name, LONGEST)) ": " (shortened(&member.name, LONGEST)) ", " (Bytes(member.weight)) }
+                    x=(round(area.x)) y=(round(area.y))
+                    width=(round(area.width)) height=(round(area.height)) {
+                    title {
+                        (shortened(&group.name, LONGEST)) ": " (shortened(&member.name, LONGEST))
+                        ", " (Bytes(member.weight))
+                    }
                 }
                 @if area.width > 48.0 && area.height > 20.0 {
                     text x=(round(area.x + 5.0)) y=(round(area.y + 15.0)) pointer-events="none" { (fitting(&member.name, area.width - 8.0)) }
@@ -169,7 +178,9 @@ fn group_of(group: &Placed, colour: usize) -> Markup {
 
 fn chart(chart: &Chart) -> Markup {
     let most = chart.most();
-    let amount = |value: f64| if chart.is_bytes { Bytes(value as u64).to_string() } else { format!("{value:.0}") };
+    let amount = |value: f64| {
+        if chart.is_bytes { Bytes(value as u64).to_string() } else { format!("{value:.0}") }
+    };
     let (width, height) = (WIDTH - LEFT - 10.0, CHART_HEIGHT - BELOW - 10.0);
     let seconds = chart.seconds.max(1e-9);
     let x = |at: f64| round(LEFT + at / seconds * width);
@@ -231,7 +242,12 @@ fn legend(chart: &Chart) -> Markup {
 }
 
 /// A line that stays where it is until the next value.
-fn steps(points: &[(f64, f64)], end: f64, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
+fn steps(
+    points: &[(f64, f64)],
+    end: f64,
+    x: impl Fn(f64) -> f64,
+    y: impl Fn(f64) -> f64,
+) -> String {
     let mut text = String::new();
     let mut before = None;
     for (at, value) in points {

@@ -197,11 +197,21 @@ impl Past {
             Figure::new("bytes purged", Bytes(purged)),
             Figure::new("events lost", self.lost).bad_if(self.has_losses),
         ];
-        let tables = vec![self.all(), self.failures(), self.purges(), self.sums("operation"), self.sums("process")];
+        let tables = vec![
+            self.all(),
+            self.failures(),
+            self.purges(),
+            self.sums("operation"),
+            self.sums("process"),
+        ];
         Sheet {
             title: "Shared memory in a trace".to_owned(),
             about: vec![
-                format!("Host {}, from {}", Text::from(&self.start.host), Text::from(&self.start.time)),
+                format!(
+                    "Host {}, from {}",
+                    Text::from(&self.start.host),
+                    Text::from(&self.start.time)
+                ),
                 format!("{:.3} s", self.seconds),
                 format!("seen by: {}", sources.join(", ")),
             ],
@@ -216,14 +226,20 @@ impl Past {
 
     fn tell_limits(&mut self) {
         if self.has_losses {
-            let more = if self.lost == 0 { "Events".to_owned() } else { format!("{} events", self.lost) };
-            self.limits.push(format!("{more} were lost while tracing: what stands here may lack what they did."));
+            let more =
+                if self.lost == 0 { "Events".to_owned() } else { format!("{} events", self.lost) };
+            self.limits.push(format!(
+                "{more} were lost while tracing: what stands here may lack what they did."
+            ));
         }
         if let Some((count, first)) = self.unreadable {
-            self.limits.push(format!("{count} lines could not be read and were left out, the first is line {first}."));
+            self.limits.push(format!(
+                "{count} lines could not be read and were left out, the first is line {first}."
+            ));
         }
         if !self.has_ended {
-            self.limits.push("The trace has no end: it was cut off, or its tracer was killed.".to_owned());
+            self.limits
+                .push("The trace has no end: it was cut off, or its tracer was killed.".to_owned());
         }
         if self.events == 0 {
             self.limits.push("The trace saw no call.".to_owned());
@@ -231,8 +247,11 @@ impl Past {
     }
 
     fn leaks(&self) -> Table {
-        let mut leaks: Vec<(&u64, &RegionHistory)> =
-            self.regions.iter().filter(|(_, region)| region.maps == 0 && region.until.is_none()).collect();
+        let mut leaks: Vec<(&u64, &RegionHistory)> = self
+            .regions
+            .iter()
+            .filter(|(_, region)| region.maps == 0 && region.until.is_none())
+            .collect();
         leaks.sort_by_key(|(_, region)| std::cmp::Reverse(region.size));
         let columns = vec![
             ("Name", ColumnKind::Words),
@@ -354,7 +373,8 @@ impl Past {
     }
 
     fn sums(&self, by: &'static str) -> Table {
-        let rows: Vec<Row<'_>> = self.summary.rows().into_iter().filter(|row| row.by == by).collect();
+        let rows: Vec<Row<'_>> =
+            self.summary.rows().into_iter().filter(|row| row.by == by).collect();
         let is_by_process = by == "process";
         let columns = vec![
             (if is_by_process { "Process" } else { "Operation" }, ColumnKind::Words),
@@ -410,10 +430,15 @@ impl Past {
 
     fn charts(self) -> Vec<Chart> {
         let seconds = self.seconds;
-        let memory = [("size of all regions", self.total), ("unpinned", self.unpinned), ("purged", self.purged)];
+        let memory = [
+            ("size of all regions", self.total),
+            ("unpinned", self.unpinned),
+            ("purged", self.purged),
+        ];
         let memory = memory.map(|(name, line)| (name, Series::Line(line)));
         let purges = vec![("purged", Series::Counts(self.purges))];
-        let calls = vec![("calls", Series::Counts(self.calls)), ("failed", Series::Counts(self.errors))];
+        let calls =
+            vec![("calls", Series::Counts(self.calls)), ("failed", Series::Counts(self.errors))];
         let chart = |title, about: &str, is_bytes, series| {
             let about = about.to_owned();
             Chart { title, about, seconds, is_bytes, series }
@@ -438,6 +463,7 @@ fn who(process: &Process) -> String {
         return "-".to_owned();
     }
     let inside = process.container_pid.map(|pid| format!(" ({pid} inside)")).unwrap_or_default();
-    let container = process.container.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+    let container =
+        process.container.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
     format!("{} {}{inside}{container}", process.command, process.pid)
 }

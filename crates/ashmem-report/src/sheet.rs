@@ -7,8 +7,8 @@ use crate::treemap::Group;
 /// Rows that a table shows at most: a page of any host opens in a moment.
 pub const MOST_ROWS: usize = 500;
 
-/// A page. Everything in it is text: what came from outside has been escaped as `ashmem list` does, and HTML is made of it
-/// by [`Sheet::html`] alone.
+/// A page. Everything in it is text: what came from outside has been escaped as `ashmem list` does,
+/// and HTML is made of it by [`Sheet::html`] alone.
 #[derive(Debug)]
 pub struct Sheet {
     /// What it shows.
@@ -137,6 +137,7 @@ pub(crate) fn name_of(name: impl ToString) -> String {
 
 /// A moment, as people write it.
 pub(crate) fn date(seconds: f64) -> String {
-    let time = chrono::DateTime::from_timestamp_millis((seconds * 1000.0) as i64).unwrap_or_default();
+    let time =
+        chrono::DateTime::from_timestamp_millis((seconds * 1000.0) as i64).unwrap_or_default();
     time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

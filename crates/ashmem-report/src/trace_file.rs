@@ -30,7 +30,8 @@ struct Word {
     r#type: String,
 }
 
-/// Reads a trace from its first line to its last, or to where it was cut off. What cannot be read is left out and told.
+/// Reads a trace from its first line to its last, or to where it was cut off. What cannot be read
+/// is left out and told.
 ///
 /// # Errors
 /// See [`Error`].
@@ -57,7 +58,9 @@ pub fn read(mut from: impl BufRead) -> Result<Past, Error> {
                 break;
             }
             // Later versions may have more.
-            Err(_) if serde_json::from_slice::<Word>(&bytes).is_ok_and(|word| !is_known(&word.r#type)) => {}
+            Err(_)
+                if serde_json::from_slice::<Word>(&bytes)
+                    .is_ok_and(|word| !is_known(&word.r#type)) => {}
             Err(_) => past.unreadable(number),
         }
     }
@@ -122,7 +125,11 @@ mod tests {
     fn what_was_cut_off_is_shown_as_far_as_it_goes_and_said() {
         let whole = format!("{START}{}", events());
         let html = page(&whole[..whole.len() - 40]);
-        assert!(html.contains("cut off in the middle of line 4") && html.contains("<td>picture-&lt;b&gt;"), "{html}");
+        assert!(
+            html.contains("cut off in the middle of line 4")
+                && html.contains("<td>picture-&lt;b&gt;"),
+            "{html}"
+        );
         assert!(html.contains("The trace has no end"));
     }
 
@@ -132,7 +139,10 @@ mod tests {
         let later = "{\"type\":\"of a later version\"}\n";
         let html = page(&format!("{START}{lost}\u{0}no line\n{later}{END}"));
         assert!(html.contains("41 events were lost while tracing"), "{html}");
-        assert!(html.contains("1 lines could not be read and were left out, the first is line 3."), "{html}");
+        assert!(
+            html.contains("1 lines could not be read and were left out, the first is line 3."),
+            "{html}"
+        );
         assert!(html.contains("The trace saw no call."));
     }
 
@@ -147,7 +157,12 @@ mod tests {
     fn a_long_trace_has_a_page_of_bounded_size() {
         let mut text = START.to_owned();
         for number in 0..20_000_u64 {
-            let line = event(1_000_000_000 + number * 1_000_000, "PURGE", "{\"offset\":0,\"len\":4096}", 0);
+            let line = event(
+                1_000_000_000 + number * 1_000_000,
+                "PURGE",
+                "{\"offset\":0,\"len\":4096}",
+                0,
+            );
             text.push_str(&line.replace("\"id\":1,", &format!("\"id\":{number},")));
         }
         let html = page(&text);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Treemaps: rectangles as large as what they stand for, gathered by what they belong to.
 //!
-//! Squarified as M. Bruls, K. Huizing and J. van Wijk have it (Squarified Treemaps, 2000): row after row along the shorter
-//! side, each row as long as that makes its rectangles squarer.
+//! Squarified as M. Bruls, K. Huizing and J. van Wijk have it (Squarified Treemaps, 2000): row
+//! after row along the shorter side, each row as long as that makes its rectangles squarer.
 
 /// Groups and members of one that are drawn; the rest is drawn as one.
 const MOST_GROUPS: usize = 16;
@@ -50,13 +50,18 @@ pub(crate) struct Placed {
 
 /// Places what has any weight.
 pub(crate) fn place(groups: &[Group], area: Area) -> Vec<Placed> {
-    let mut groups: Vec<(u64, Group)> = groups.iter().map(|group| (group.weight(), group.clone())).collect();
+    let mut groups: Vec<(u64, Group)> =
+        groups.iter().map(|group| (group.weight(), group.clone())).collect();
     groups.retain(|(weight, _)| *weight > 0);
     groups.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
     if groups.len() > MOST_GROUPS {
         let rest = groups.split_off(MOST_GROUPS - 1);
         let name = format!("{} others", rest.len());
-        let members = rest.into_iter().map(|(weight, group)| Member { name: group.name, weight, is_leak: false });
+        let members = rest.into_iter().map(|(weight, group)| Member {
+            name: group.name,
+            weight,
+            is_leak: false,
+        });
         let group = Group { name, members: members.collect() };
         groups.push((group.weight(), group));
     }
@@ -127,7 +132,8 @@ fn squarify(weights: &[u64], mut area: Area) -> Vec<Area> {
         if area.width >= area.height {
             area = Area { x: area.x + thickness, width: (area.width - thickness).max(0.0), ..area };
         } else {
-            area = Area { y: area.y + thickness, height: (area.height - thickness).max(0.0), ..area };
+            area =
+                Area { y: area.y + thickness, height: (area.height - thickness).max(0.0), ..area };
         }
         rest = after;
     }
@@ -154,12 +160,18 @@ mod tests {
         let areas = squarify(&weights, PICTURE);
         for (area, weight) in areas.iter().zip(weights) {
             assert!((area.width * area.height - weight as f64 * 10_000.0).abs() < 1e-6);
-            assert!(area.x >= 0.0 && area.x + area.width <= 600.0 + 1e-6 && area.y + area.height <= 400.0 + 1e-6);
+            assert!(
+                area.x >= 0.0
+                    && area.x + area.width <= 600.0 + 1e-6
+                    && area.y + area.height <= 400.0 + 1e-6
+            );
         }
         for (place, one) in areas.iter().enumerate() {
             for other in &areas[place + 1..] {
-                let wide = one.x + 1e-6 < other.x + other.width && other.x + 1e-6 < one.x + one.width;
-                let high = one.y + 1e-6 < other.y + other.height && other.y + 1e-6 < one.y + one.height;
+                let wide =
+                    one.x + 1e-6 < other.x + other.width && other.x + 1e-6 < one.x + one.width;
+                let high =
+                    one.y + 1e-6 < other.y + other.height && other.y + 1e-6 < one.y + one.height;
                 assert!(!(wide && high), "{one:?} and {other:?}");
             }
         }
@@ -167,8 +179,12 @@ mod tests {
 
     #[test]
     fn many_are_drawn_as_few_and_nothing_as_nothing() {
-        let member = |number: u64| Member { name: number.to_string(), weight: number, is_leak: false };
-        let group = |name: usize| Group { name: name.to_string(), members: (0..1000).map(member).collect() };
+        let member =
+            |number: u64| Member { name: number.to_string(), weight: number, is_leak: false };
+        let group = |name: usize| Group {
+            name: name.to_string(),
+            members: (0..1000).map(member).collect(),
+        };
         let groups: Vec<Group> = (0..300).map(group).collect();
         let placed = place(&groups, PICTURE);
         assert_eq!(placed.len(), super::MOST_GROUPS);
@@ -176,6 +192,9 @@ mod tests {
         let all: u64 = placed.iter().map(|group| group.weight).sum();
         assert_eq!(all, groups.iter().map(Group::weight).sum::<u64>());
         assert!(place(&[], PICTURE).is_empty());
-        assert!(place(&[Group { name: "empty".to_owned(), members: vec![member(0)] }], PICTURE).is_empty());
+        assert!(
+            place(&[Group { name: "empty".to_owned(), members: vec![member(0)] }], PICTURE)
+                .is_empty()
+        );
     }
 }

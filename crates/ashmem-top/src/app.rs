@@ -157,7 +157,9 @@ impl App {
         let regions = &self.census.regions;
         let search = self.search.to_lowercase();
         let is_meant = |region: &CensusRegion| !self.only_leaks || region.is_unmapped();
-        let is_found = |at: &usize| is_meant(&regions[*at]) && (search.is_empty() || found(&regions[*at], &search));
+        let is_found = |at: &usize| {
+            is_meant(&regions[*at]) && (search.is_empty() || found(&regions[*at], &search))
+        };
         self.rows = (0..regions.len()).filter(is_found).collect();
         let order = self.order;
         self.rows.sort_by(|one, other| order.compare(&regions[*one], &regions[*other]));
@@ -171,7 +173,8 @@ impl App {
         let View::Region(which) = self.view else { return };
         match self.census.regions.iter().find(|region| Which::of(region) == which) {
             Some(region) => {
-                self.region = Some((region.clone(), PageMap::of(region, self.census.page_size), false));
+                self.region =
+                    Some((region.clone(), PageMap::of(region, self.census.page_size), false));
             }
             None => {
                 if let Some((_, _, is_gone)) = &mut self.region {
@@ -183,7 +186,8 @@ impl App {
 
     /// The row that is selected.
     pub(crate) fn at(&self) -> usize {
-        let is_selected = |row: &usize| Some(Which::of(&self.census.regions[*row])) == self.selected;
+        let is_selected =
+            |row: &usize| Some(Which::of(&self.census.regions[*row])) == self.selected;
         self.rows.iter().position(is_selected).unwrap_or(0)
     }
 
@@ -251,7 +255,10 @@ impl App {
                 self.region = None;
             }
             // How far down it can go is known when it is drawn.
-            key => self.first_line = moved(key, self.first_line, usize::MAX, self.room).unwrap_or(self.first_line),
+            key => {
+                self.first_line =
+                    moved(key, self.first_line, usize::MAX, self.room).unwrap_or(self.first_line)
+            }
         }
     }
 
@@ -295,7 +302,8 @@ fn moved(key: Key, at: usize, lines: usize, room: usize) -> Option<usize> {
     })
 }
 
-/// Whether a region's name or id has this in it, or one of its holders' commands, containers or numbers.
+/// Whether a region's name or id has this in it, or one of its holders' commands, containers or
+/// numbers.
 fn found(region: &CensusRegion, search: &str) -> bool {
     let is_in = |text: &dyn ToString| text.to_string().to_lowercase().contains(search);
     is_in(&*region.name)

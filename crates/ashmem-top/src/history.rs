@@ -20,8 +20,8 @@ pub struct Moment {
     pub resident: u64,
     /// Pages.
     pub unpinned: u64,
-    /// Pages that became purged since the moment before, a second. What was purged and pinned again between two censuses
-    /// is not in it.
+    /// Pages that became purged since the moment before, a second. What was purged and pinned again
+    /// between two censuses is not in it.
     pub purges: f64,
 }
 
@@ -79,7 +79,10 @@ impl History {
 
     /// Bytes that one region had, the newest first.
     pub fn resident(&self, which: Which) -> Vec<u64> {
-        self.each.get(&which).map(|past| past.resident.iter().copied().collect()).unwrap_or_default()
+        self.each
+            .get(&which)
+            .map(|past| past.resident.iter().copied().collect())
+            .unwrap_or_default()
     }
 }
 

@@ -46,7 +46,8 @@ const NAMES: [(&str, Key); 10] = [
     ("lt", Key::Character('<')),
 ];
 
-/// Keys in a row: characters as they are, others by name: `s/cursor<enter><down><enter>`; `<lt>` is the character.
+/// Keys in a row: characters as they are, others by name: `s/cursor<enter><down><enter>`; `<lt>` is
+/// the character.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys(pub Vec<Key>);
 
@@ -62,10 +63,12 @@ impl std::str::FromStr for Keys {
                 keys.push(Key::Character(first));
                 continue;
             }
-            let (name, behind) = rest.split_once('>').ok_or("a < without its >: <lt> is the character")?;
+            let (name, behind) =
+                rest.split_once('>').ok_or("a < without its >: <lt> is the character")?;
             let key = NAMES.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
             keys.push(key.ok_or_else(|| {
-                let names: Vec<String> = NAMES.iter().map(|(name, _)| format!("<{name}>")).collect();
+                let names: Vec<String> =
+                    NAMES.iter().map(|(name, _)| format!("<{name}>")).collect();
                 format!("<{name}> is no key; there are {}", names.join(" "))
             })?);
             rest = behind;
@@ -110,8 +113,15 @@ mod tests {
     fn keys_have_names() {
         let keys: Keys = "s/a<enter><lt>é<esc>".parse().expect("keys");
         let character = Key::Character;
-        let wanted =
-            [character('s'), character('/'), character('a'), Key::Enter, character('<'), character('é'), Key::Escape];
+        let wanted = [
+            character('s'),
+            character('/'),
+            character('a'),
+            Key::Enter,
+            character('<'),
+            character('é'),
+            Key::Escape,
+        ];
         assert_eq!(keys.0, wanted);
         assert!("<".parse::<Keys>().is_err());
         assert!("<nokey>".parse::<Keys>().is_err_and(|error| error.contains("<enter>")));

@@ -38,8 +38,8 @@ enum Happening {
 /// Without anything to do, so long is slept.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Shows the screen until a key or a signal ends it. The terminal is then as it was. A signal that ends programs ends this one
-/// too, as if it had not been caught.
+/// Shows the screen until a key or a signal ends it. The terminal is then as it was. A signal that
+/// ends programs ends this one too, as if it had not been caught.
 ///
 /// # Errors
 /// There is no terminal, or no `/proc`.
@@ -61,7 +61,8 @@ fn show(app: &mut App, screen: &mut Screen) -> Result<Option<i32>, Error> {
     let mut due = Instant::now() + app.every;
     loop {
         screen.draw(app)?;
-        let room = app.every().map_or(LONG, |every| due.min(Instant::now() + every) - Instant::now());
+        let room =
+            app.every().map_or(LONG, |every| due.min(Instant::now() + every) - Instant::now());
         let mut next = match happenings.recv_timeout(room) {
             Ok(happening) => Some(happening),
             Err(RecvTimeoutError::Timeout) => None,

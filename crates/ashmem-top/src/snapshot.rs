@@ -28,9 +28,10 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let side = |text: &str| text.parse().ok().filter(|side| (1..=MOST).contains(side));
-        let sides = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
-        let (width, height) =
-            sides.ok_or_else(|| format!("{text:?} is no WIDTHxHEIGHT of 1 to {MOST}, such as 100x30"))?;
+        let sides =
+            text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
+        let (width, height) = sides
+            .ok_or_else(|| format!("{text:?} is no WIDTHxHEIGHT of 1 to {MOST}, such as 100x30"))?;
         Ok(Self { width, height })
     }
 }
@@ -42,8 +43,10 @@ pub struct Snapshot(Buffer);
 impl Snapshot {
     /// What is shown on a terminal of this size.
     pub fn of(app: &mut App, size: Size) -> Self {
-        let done: Result<Buffer, Infallible> = Terminal::new(TestBackend::new(size.width, size.height))
-            .and_then(|mut terminal| terminal.draw(|frame| draw::draw(frame, app)).map(|frame| frame.buffer.clone()));
+        let done: Result<Buffer, Infallible> =
+            Terminal::new(TestBackend::new(size.width, size.height)).and_then(|mut terminal| {
+                terminal.draw(|frame| draw::draw(frame, app)).map(|frame| frame.buffer.clone())
+            });
         let Ok(buffer) = done;
         Self(buffer)
     }

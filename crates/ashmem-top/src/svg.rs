@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A screen as an SVG picture. Blocks are drawn, not written, so that they join whatever font there is.
+//! A screen as an SVG picture. Blocks are drawn, not written, so that they join whatever font there
+//! is.
 
 use std::fmt::Write;
 
@@ -37,7 +38,8 @@ pub(crate) fn picture<'a>(rows: impl Iterator<Item = &'a [Cell]>) -> String {
     )
 }
 
-/// What one piece of a row has in common: its colours, whether it is bold, and the block it is made of.
+/// What one piece of a row has in common: its colours, whether it is bold, and the block it is made
+/// of.
 fn kind(cell: &Cell) -> (Color, Modifier, Option<(f64, f64)>) {
     (cell.fg, cell.modifier, block(cell))
 }
@@ -49,7 +51,10 @@ fn piece(out: &mut String, run: &[Cell], at: usize, row: usize) -> std::fmt::Res
     let width = run.len() as f64 * WIDE;
     let colour = hexadecimal(first.fg);
     if is_reversed {
-        writeln!(out, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{HIGH}\" fill=\"{colour}\"/>")?;
+        writeln!(
+            out,
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{HIGH}\" fill=\"{colour}\"/>"
+        )?;
     }
     let ink = if is_reversed { PAPER } else { colour };
     if let Some((part, opacity)) = block(first) {
@@ -80,7 +85,10 @@ fn block(cell: &Cell) -> Option<(f64, f64)> {
     match character {
         '░' => Some((1.0, 0.25)),
         '▒' => Some((1.0, 0.6)),
-        _ => LOWER.chars().position(|lower| lower == character).map(|eighths| ((eighths + 1) as f64 / 8.0, 1.0)),
+        _ => LOWER
+            .chars()
+            .position(|lower| lower == character)
+            .map(|eighths| ((eighths + 1) as f64 / 8.0, 1.0)),
     }
 }
 
@@ -108,7 +116,10 @@ mod tests {
     fn a_name_cannot_leave_the_text_it_is_in() {
         let mut app = app(vec![region(1, "<script>&\"", 4096)]);
         let picture = Snapshot::of(&mut app, Size { width: 80, height: 24 }).svg();
-        assert!(picture.contains("&lt;script&gt;&amp;") && !picture.contains("<script>"), "{picture}");
+        assert!(
+            picture.contains("&lt;script&gt;&amp;") && !picture.contains("<script>"),
+            "{picture}"
+        );
         assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
     }
 }

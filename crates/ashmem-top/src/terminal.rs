@@ -59,8 +59,8 @@ impl Screen {
         self.leave();
         self.guard = take()?;
         crossterm::execute!(io::stdout(), Clear(ClearType::All))?;
-        // A new one draws all of it. The old one's `clear` asks the terminal where its cursor is, and waits for the answer
-        // that the thread of the keys takes.
+        // A new one draws all of it. The old one's `clear` asks the terminal where its cursor is,
+        // and waits for the answer that the thread of the keys takes.
         self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         Ok(())
     }
@@ -106,7 +106,8 @@ fn take() -> io::Result<Option<TerminalGuard>> {
     entered
 }
 
-/// Leaves the terminal as it was found; does nothing the second time. A terminal that is gone cannot be helped.
+/// Leaves the terminal as it was found; does nothing the second time. A terminal that is gone
+/// cannot be helped.
 fn leave() {
     let Some(found) = FOUND.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
     let mut out = io::stdout();

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The terminal's keeper: a small process that gives the terminal back when this one is killed so that it cannot (SIGKILL).
+//! The terminal's keeper: a small process that gives the terminal back when this one is killed so
+//! that it cannot (SIGKILL).
 //!
-//! It holds one end of a pipe and sleeps. Told that all is well, it goes; when the pipe closes without a word, it acts.
+//! It holds one end of a pipe and sleeps. Told that all is well, it goes; when the pipe closes
+//! without a word, it acts.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -27,8 +29,8 @@ impl TerminalGuard {
     /// No pipe or no process could be made.
     pub(crate) fn start(found: &Termios, ours: &Termios) -> io::Result<Self> {
         let (theirs, pipe) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        // SAFETY: the child makes system calls alone (`keep`) and never returns: of what other threads of this process
-        // hold it needs nothing.
+        // SAFETY: the child makes system calls alone (`keep`) and never returns: of what other
+        // threads of this process hold it needs nothing.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => keep(&theirs, &pipe, found, ours),
@@ -46,10 +48,11 @@ impl Drop for TerminalGuard {
 }
 
 fn keep(theirs: &OwnedFd, pipe: &OwnedFd, found: &Termios, ours: &Termios) -> ! {
-    // A session of its own: what is sent to the terminal's processes does not reach it, and the terminal's rules for
-    // background processes do not hold for it.
+    // A session of its own: what is sent to the terminal's processes does not reach it, and the
+    // terminal's rules for background processes do not hold for it.
     let _ = rustix::process::setsid();
-    // SAFETY: this process's copy, which nobody uses again: the pipe closes when the other process ends.
+    // SAFETY: this process's copy, which nobody uses again: the pipe closes when the other process
+    // ends.
     unsafe { libc::close(pipe.as_raw_fd()) };
     let mut word = [0];
     let heard = loop {

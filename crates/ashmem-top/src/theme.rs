@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How things stand out: by colours on a terminal that wants them, otherwise by bold and reverse alone.
+//! How things stand out: by colours on a terminal that wants them, otherwise by bold and reverse
+//! alone.
 
 use ratatui::style::{Color, Modifier, Style};
 

@@ -8,7 +8,8 @@ use ashmem_inspect::region::CensusRegion;
 pub enum Which {
     /// By the inode of its memory.
     Memory(u64),
-    /// By the process and number of its first descriptor: a region of the device that was never mapped.
+    /// By the process and number of its first descriptor: a region of the device that was never
+    /// mapped.
     Open(i32, i32),
 }
 
@@ -18,7 +19,10 @@ impl Which {
         let first = || {
             let holder = region.holders.first();
             let descriptor = holder.and_then(|holder| holder.descriptors.first());
-            Self::Open(holder.map_or(0, |holder| holder.process.pid), descriptor.copied().unwrap_or(-1))
+            Self::Open(
+                holder.map_or(0, |holder| holder.process.pid),
+                descriptor.copied().unwrap_or(-1),
+            )
         };
         region.id.map_or_else(first, Self::Memory)
     }

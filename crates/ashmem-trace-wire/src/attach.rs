@@ -14,8 +14,8 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, Result};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
 /// What a tracer sends.
@@ -33,7 +33,9 @@ pub enum AttachError {
     #[error("no answer within {} seconds", PATIENCE.tv_sec)]
     TimedOut,
     /// It closed the connection.
-    #[error("what listens there gave no pipe: it is another program, or has as many tracers as it serves")]
+    #[error(
+        "what listens there gave no pipe: it is another program, or has as many tracers as it serves"
+    )]
     NoPipe,
 }
 
@@ -50,7 +52,9 @@ impl From<Errno> for AttachError {
 pub fn attach(socket: &Path) -> std::result::Result<OwnedFd, AttachError> {
     let mut connection = UnixStream::connect(socket)?;
     connection.write_all(REQUEST)?;
-    let ready = rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&connection, PollFlags::IN)], Some(&PATIENCE)))?;
+    let ready = rustix::io::retry_on_intr(|| {
+        poll(&mut [PollFd::new(&connection, PollFlags::IN)], Some(&PATIENCE))
+    })?;
     if ready == 0 {
         return Err(AttachError::TimedOut);
     }
@@ -72,5 +76,11 @@ pub fn give(connection: impl AsFd, reader: &OwnedFd) -> Result<()> {
     if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
         return Err(Errno::NOBUFS);
     }
-    sendmsg(connection, &[IoSlice::new(b"!")], &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).map(drop)
+    sendmsg(
+        connection,
+        &[IoSlice::new(b"!")],
+        &mut control,
+        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+    )
+    .map(drop)
 }

@@ -84,7 +84,9 @@ impl RecordWriter {
     pub fn inherited(number: std::os::fd::RawFd) -> Result<Self> {
         // SAFETY: looks at the number only.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
-        if number <= 2 || !rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode).is_fifo() {
+        if number <= 2
+            || !rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode).is_fifo()
+        {
             return Err(Errno::NOTTY);
         }
         rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
@@ -191,7 +193,10 @@ impl RecordReader {
         let mut records = Vec::new();
         let mut rest = self.bytes.as_slice();
         while let Some((len, after)) = rest.split_first_chunk() {
-            let Some((record, after)) = after.split_at_checked(u16::from_ne_bytes(*len).into()) else { break };
+            let Some((record, after)) = after.split_at_checked(u16::from_ne_bytes(*len).into())
+            else {
+                break;
+            };
             records.push(postcard::from_bytes(record).map_err(|_| ReadError::NotARecord)?);
             rest = after;
         }

@@ -60,7 +60,12 @@ impl AgentSource {
     /// # Errors
     /// Those of fcntl(2).
     pub fn new(pipe: std::os::fd::OwnedFd) -> io::Result<Self> {
-        Ok(Self { reader: RecordReader::new(pipe)?, regions: Regions::default(), has_ended: false, attached: None })
+        Ok(Self {
+            reader: RecordReader::new(pipe)?,
+            regions: Regions::default(),
+            has_ended: false,
+            attached: None,
+        })
     }
 
     /// Traces the agent at this socket from now on: these processes and all their descendants, or
@@ -84,10 +89,15 @@ impl AgentSource {
         }
         attached.missed = Some(Instant::now());
         if let Ok(pipe) = attach(&attached.socket) {
-            (self.reader, self.has_ended, attached.missed) = (RecordReader::new(pipe)?, false, None);
+            (self.reader, self.has_ended, attached.missed) =
+                (RecordReader::new(pipe)?, false, None);
             // Its numbers count from 0 again.
             self.regions.forget_all();
-            sink(SourceItem::Lost(Lost { mono_ns: monotonic(), source: Source::Agent, events: None }));
+            sink(SourceItem::Lost(Lost {
+                mono_ns: monotonic(),
+                source: Source::Agent,
+                events: None,
+            }));
         }
         Ok(())
     }
@@ -100,7 +110,8 @@ impl AgentSource {
         }
         let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
         poll(&mut polled, Some(&time))?;
-        let is_ready = |polled: Option<&PollFd<'_>>| polled.is_some_and(|polled| !polled.revents().is_empty());
+        let is_ready =
+            |polled: Option<&PollFd<'_>>| polled.is_some_and(|polled| !polled.revents().is_empty());
         let first = usize::from(other.is_some());
         Ok([other.is_some() && is_ready(polled.first()), is_ready(polled.get(first))])
     }
@@ -115,7 +126,8 @@ impl AgentSource {
             (Some(attached), Some(caller)) => attached.followed.has(caller.pid),
             (Some(attached), None) => attached.followed.are_all(),
         };
-        let (region, is_of_followed) = self.meet(tenant, region, is_followed, kind == EventKind::Release);
+        let (region, is_of_followed) =
+            self.meet(tenant, region, is_followed, kind == EventKind::Release);
         // An event without a caller concerns every process that has used the region.
         if !is_followed && (caller.is_some() || !is_of_followed) {
             return;

@@ -35,12 +35,15 @@ impl Clock {
 
     /// The instant in full, by UTC: `2026-11-23T08:31:00.123456789Z`.
     pub fn utc(&self, mono_ns: u64) -> String {
-        DateTime::from_timestamp_nanos(self.wall_ns(mono_ns)).to_rfc3339_opts(SecondsFormat::Nanos, true)
+        DateTime::from_timestamp_nanos(self.wall_ns(mono_ns))
+            .to_rfc3339_opts(SecondsFormat::Nanos, true)
     }
 
     /// The time of day where the reader lives, to the microsecond: `08:31:00.123456`.
     pub fn time_of_day(&self, mono_ns: u64) -> impl std::fmt::Display {
-        DateTime::from_timestamp_nanos(self.wall_ns(mono_ns)).with_timezone(&Local).format("%H:%M:%S%.6f")
+        DateTime::from_timestamp_nanos(self.wall_ns(mono_ns))
+            .with_timezone(&Local)
+            .format("%H:%M:%S%.6f")
     }
 }
 

@@ -34,7 +34,8 @@ const PREFIXES: &[(&str, &str)] = &[
 ];
 
 /// Folders whose children are named as containers are.
-const FOLDERS: &[(&str, &str)] = &[("docker", "docker"), ("lxc", "lxc"), ("lxc.payload", "lxc"), ("libpod", "podman")];
+const FOLDERS: &[(&str, &str)] =
+    &[("docker", "docker"), ("lxc", "lxc"), ("lxc.payload", "lxc"), ("libpod", "podman")];
 
 impl Container {
     /// From a process's `/proc/PID/cgroup`; `None` for one of the host's own.
@@ -50,9 +51,9 @@ impl Container {
             // Within a pod, the last folder is the container, named by its id alone where cgroupfs
             // is the driver.
             (None, Some(pod)) => {
-                let id = lines(text)
-                    .filter_map(path_of)
-                    .find_map(|path| path.rsplit('/').next().filter(|name| is_id(name)).map(str::to_owned))?;
+                let id = lines(text).filter_map(path_of).find_map(|path| {
+                    path.rsplit('/').next().filter(|name| is_id(name)).map(str::to_owned)
+                })?;
                 Some(Self { runtime: "containerd", id, pod: Some(pod) })
             }
             (None, None) => None,
@@ -65,7 +66,8 @@ impl Container {
     pub fn of_namespace(cgroups: &[u8]) -> Self {
         let name = lines(cgroups).filter_map(path_of).find_map(|path| {
             let last = path.rsplit('/').next().unwrap_or_default();
-            let is_telling = !last.is_empty() && !last.ends_with(".scope") && !last.ends_with(".service");
+            let is_telling =
+                !last.is_empty() && !last.ends_with(".scope") && !last.ends_with(".service");
             is_telling.then(|| last.to_owned())
         });
         Self { runtime: "pidns", id: name.unwrap_or_else(|| "?".to_owned()), pod: None }
@@ -79,7 +81,9 @@ impl Container {
             || (is_id(&self.id) && begins(&self.id, 4))
             || self.pod.as_deref().is_some_and(|pod| begins(pod, 4))
             || self.to_string() == text
-            || text.split_once(':').is_some_and(|(runtime, id)| runtime == self.runtime && self.is_meant_by(id))
+            || text
+                .split_once(':')
+                .is_some_and(|(runtime, id)| runtime == self.runtime && self.is_meant_by(id))
     }
 }
 
@@ -137,7 +141,8 @@ fn pod_of(folder: &str) -> Option<String> {
         Some((before, uid)) if before.starts_with("kubepods") => uid,
         _ => name.strip_prefix("pod")?,
     };
-    let is_uid = uid.len() >= 32 && uid.chars().all(|digit| digit.is_ascii_hexdigit() || matches!(digit, '-' | '_'));
+    let is_uid = uid.len() >= 32
+        && uid.chars().all(|digit| digit.is_ascii_hexdigit() || matches!(digit, '-' | '_'));
     is_uid.then(|| uid.replace('_', "-"))
 }
 
@@ -154,7 +159,8 @@ mod tests {
 
     fn shown(path: &str) -> String {
         let text = format!("12:pids:{path}\n0::{path}\n");
-        Container::of_cgroups(text.as_bytes()).map_or_else(|| "host".to_owned(), |container| container.to_string())
+        Container::of_cgroups(text.as_bytes())
+            .map_or_else(|| "host".to_owned(), |container| container.to_string())
     }
 
     #[test]
@@ -196,7 +202,11 @@ mod tests {
             assert!(!docker.is_meant_by(text), "{text}");
         }
         let lxc = Container { runtime: "lxc", id: "waydroid".to_owned(), pod: None };
-        assert!(lxc.is_meant_by("waydroid") && lxc.is_meant_by("lxc:waydroid") && !lxc.is_meant_by("wayd"));
+        assert!(
+            lxc.is_meant_by("waydroid")
+                && lxc.is_meant_by("lxc:waydroid")
+                && !lxc.is_meant_by("wayd")
+        );
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl ContainerWatch {
         };
         // A process outside containers is read again: it may be moved into one after its start.
         let known = |pid: &i32| self.at.get(pid).cloned().flatten();
-        let at = processes().into_iter().map(|pid| (pid, known(&pid).or_else(|| meant(pid)))).collect();
+        let at =
+            processes().into_iter().map(|pid| (pid, known(&pid).or_else(|| meant(pid)))).collect();
         self.at = at;
         let after: BTreeSet<String> = self.at.values().flatten().cloned().collect();
         before.difference(&after).cloned().collect()
@@ -43,5 +44,7 @@ impl ContainerWatch {
 
 /// Whether any process is in a container with this name, or whose id, or whose pod's id, begins so.
 pub fn any_in(container: &str) -> bool {
-    processes().into_iter().any(|pid| container_of(pid).is_some_and(|found| found.is_meant_by(container)))
+    processes()
+        .into_iter()
+        .any(|pid| container_of(pid).is_some_and(|found| found.is_meant_by(container)))
 }

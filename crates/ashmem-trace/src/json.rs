@@ -144,8 +144,10 @@ mod tests {
 
     #[test]
     fn a_line_is_read_back() {
-        let lines =
-            [Line::event(&Clock::now(), event()), Line::Lost(Lost { mono_ns: 1, source: Source::Agent, events: None })];
+        let lines = [
+            Line::event(&Clock::now(), event()),
+            Line::Lost(Lost { mono_ns: 1, source: Source::Agent, events: None }),
+        ];
         for line in lines {
             let text = serde_json::to_string(&line).expect("plain data");
             let read: Line = serde_json::from_str(&text).expect("its own form");

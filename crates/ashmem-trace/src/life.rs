@@ -57,7 +57,9 @@ impl Life {
                 self.unpinned.remove(range.clone());
                 self.purged.insert(range);
             }
-            Operation::Release {} => (self.unpinned, self.purged) = (RangeSet::new(), RangeSet::new()),
+            Operation::Release {} => {
+                (self.unpinned, self.purged) = (RangeSet::new(), RangeSet::new())
+            }
             _ => {}
         }
     }

@@ -56,14 +56,20 @@ impl fmt::Display for Line<'_> {
 }
 
 /// What a call returned, by the word its caller knows it by.
-fn write_value(formatter: &mut fmt::Formatter<'_>, operation: &Operation, value: i64) -> fmt::Result {
+fn write_value(
+    formatter: &mut fmt::Formatter<'_>,
+    operation: &Operation,
+    value: i64,
+) -> fmt::Result {
     match (operation, value) {
         (Operation::Pin(_), 0) => formatter.write_str(" = NOT_PURGED"),
         (Operation::Pin(_), 1) => formatter.write_str(" = WAS_PURGED"),
         (Operation::GetPinStatus(_), 0) => formatter.write_str(" = IS_UNPINNED"),
         (Operation::GetPinStatus(_), 1) => formatter.write_str(" = IS_PINNED"),
         (Operation::Mmap { address, .. }, _) => write!(formatter, " = {address:#x}"),
-        (Operation::GetProtMask {}, mask @ 0..=7) => write!(formatter, " = {}", crate::operation::Prot(mask as u32)),
+        (Operation::GetProtMask {}, mask @ 0..=7) => {
+            write!(formatter, " = {}", crate::operation::Prot(mask as u32))
+        }
         (Operation::Release {} | Operation::Purge { .. }, _) => Ok(()),
         _ => write!(formatter, " = {value}"),
     }
@@ -80,7 +86,11 @@ impl fmt::Display for Duration {
             1_000_000..1_000_000_000 => (ns / 1e6, "ms"),
             _ => (ns / 1e9, "s"),
         };
-        if value < 10.0 { write!(formatter, "{value:.1} {unit}") } else { write!(formatter, "{value:.0} {unit}") }
+        if value < 10.0 {
+            write!(formatter, "{value:.1} {unit}")
+        } else {
+            write!(formatter, "{value:.0} {unit}")
+        }
     }
 }
 
@@ -97,9 +107,18 @@ mod tests {
         let mut event = Event {
             mono_ns: 1,
             source: Source::Module,
-            process: Process { pid: 812, tid: 812, command: Text::from(b"ap\x1bp"), ..Process::default() },
+            process: Process {
+                pid: 812,
+                tid: 812,
+                command: Text::from(b"ap\x1bp"),
+                ..Process::default()
+            },
             operation: Operation::Pin(Range::new(0, 8192)),
-            region: Some(EventRegion { id: 3, name: Some(Text::from(b"cache")), ..EventRegion::default() }),
+            region: Some(EventRegion {
+                id: 3,
+                name: Some(Text::from(b"cache")),
+                ..EventRegion::default()
+            }),
             outcome: Outcome::of_return(1),
             duration_ns: Some(900),
         };
@@ -114,6 +133,9 @@ mod tests {
         event.process.tid = 815;
         event.outcome = Outcome::of_return(-22);
         event.duration_ns = None;
-        assert_eq!(shown(&event), "ap\\x1bp 812/815 (12 in web)  #3 cache  PIN [0, 8192) = EINVAL (Invalid argument)");
+        assert_eq!(
+            shown(&event),
+            "ap\\x1bp 812/815 (12 in web)  #3 cache  PIN [0, 8192) = EINVAL (Invalid argument)"
+        );
     }
 }

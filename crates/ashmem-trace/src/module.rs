@@ -43,7 +43,11 @@ impl ModuleSource {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn begin(tracefs: &Tracefs, processes: Processes, buffer_kib: usize) -> Result<Self, Error> {
+    pub fn begin(
+        tracefs: &Tracefs,
+        processes: Processes,
+        buffer_kib: usize,
+    ) -> Result<Self, Error> {
         let instance = Instance::new(tracefs, buffer_kib)?;
         let mut forms = HashMap::new();
         let page = rustix::param::page_size() as u64;
@@ -52,7 +56,13 @@ impl ModuleSource {
             forms.insert(format.id(), ModuleForm::of(*kind, &format));
         }
         let reader = Reader::new(&instance)?;
-        let decoder = ModuleDecoder { forms, processes, regions: Regions::default(), begun: HashMap::new(), page };
+        let decoder = ModuleDecoder {
+            forms,
+            processes,
+            regions: Regions::default(),
+            begun: HashMap::new(),
+            page,
+        };
         Ok(Self { reader, decoder, instance })
     }
 }
@@ -186,13 +196,24 @@ impl ModuleDecoder {
             Tracepoint::Renamed => return self.processes.renamed(thread, bytes(0)),
             Tracepoint::Ended => return self.processes.ended(thread),
             Tracepoint::SetName => {
-                return self.begin(thread, Operation::SetName { name: Some(Text::from_record(bytes(0))) });
+                return self
+                    .begin(thread, Operation::SetName { name: Some(Text::from_record(bytes(0))) });
             }
             Tracepoint::SetSize => return self.begin(thread, Operation::SetSize { bytes: own(0) }),
-            Tracepoint::SetProtMask => return self.begin(thread, Operation::SetProtMask { mask: own(0) }),
-            Tracepoint::Pin => return self.begin(thread, Operation::Pin(Range::new(own(0) as u32, own(1) as u32))),
-            Tracepoint::Unpin => return self.begin(thread, Operation::Unpin(Range::new(own(0) as u32, own(1) as u32))),
-            Tracepoint::Ioctl => self.begun.remove(&thread).unwrap_or_else(|| request(own(0) as u32, own(1))),
+            Tracepoint::SetProtMask => {
+                return self.begin(thread, Operation::SetProtMask { mask: own(0) });
+            }
+            Tracepoint::Pin => {
+                return self
+                    .begin(thread, Operation::Pin(Range::new(own(0) as u32, own(1) as u32)));
+            }
+            Tracepoint::Unpin => {
+                return self
+                    .begin(thread, Operation::Unpin(Range::new(own(0) as u32, own(1) as u32)));
+            }
+            Tracepoint::Ioctl => {
+                self.begun.remove(&thread).unwrap_or_else(|| request(own(0) as u32, own(1)))
+            }
             Tracepoint::Open => Operation::Open {},
             Tracepoint::Release => Operation::Release {},
             Tracepoint::Mmap => Operation::Mmap {
@@ -202,7 +223,9 @@ impl ModuleDecoder {
                 prot: own(3) as u32,
                 shared: own(4) != 0,
             },
-            Tracepoint::Purge => Operation::Purge { offset: own(0) * self.page, len: own(1) * self.page },
+            Tracepoint::Purge => {
+                Operation::Purge { offset: own(0) * self.page, len: own(1) * self.page }
+            }
         };
         let pid = form.pid.signed(record) as i32;
         let (region, inode) = (form.region.unsigned(record), form.inode.unsigned(record));
@@ -252,14 +275,18 @@ impl ModuleDecoder {
             // An address that was another region's, whose end was lost.
             self.regions.forget(key);
         }
-        let known = self.regions.meet(key, || if inode == 0 { EventRegion::default() } else { look(inode) });
+        let known = self
+            .regions
+            .meet(key, || if inode == 0 { EventRegion::default() } else { look(inode) });
         known.followed |= follows;
         if inode != 0 {
             known.region.inode = Some(inode);
         }
         if outcome.result == Some(0) {
             match operation {
-                Operation::SetName { name: Some(given) } => known.region.name = name(given.as_bytes()),
+                Operation::SetName { name: Some(given) } => {
+                    known.region.name = name(given.as_bytes())
+                }
                 Operation::SetSize { bytes } => known.region.size = Some(*bytes),
                 _ => {}
             }
@@ -298,7 +325,9 @@ fn look(inode: u64) -> EventRegion {
     let unknown = EventRegion { inode: Some(inode), ..EventRegion::default() };
     for pid in process::processes() {
         for number in process::descriptors(pid) {
-            if !process::descriptor_link(pid, number).is_some_and(|link| link.starts_with(b"/dev/ashmem")) {
+            if !process::descriptor_link(pid, number)
+                .is_some_and(|link| link.starts_with(b"/dev/ashmem"))
+            {
                 continue;
             }
             let Ok(text) = fs::read(format!("/proc/{pid}/fdinfo/{number}")) else { continue };

@@ -170,21 +170,31 @@ impl fmt::Display for Operation {
             Self::SetName { name: Some(given) } | Self::MemfdCreate { name: Some(given) } => {
                 write!(formatter, "{name} \"{given}\"")
             }
-            Self::SetName { name: None } | Self::MemfdCreate { name: None } => write!(formatter, "{name} ?"),
-            Self::SetSize { bytes } | Self::Ftruncate { bytes } => write!(formatter, "{name} {}", Bytes(*bytes)),
+            Self::SetName { name: None } | Self::MemfdCreate { name: None } => {
+                write!(formatter, "{name} ?")
+            }
+            Self::SetSize { bytes } | Self::Ftruncate { bytes } => {
+                write!(formatter, "{name} {}", Bytes(*bytes))
+            }
             Self::SetProtMask { mask } => match u32::try_from(*mask) {
                 Ok(mask) if mask <= 7 => write!(formatter, "{name} {}", Prot(mask)),
                 _ => write!(formatter, "{name} {mask:#x}"),
             },
-            Self::Pin(range) | Self::Unpin(range) | Self::GetPinStatus(range) => write!(formatter, "{name} {range}"),
+            Self::Pin(range) | Self::Unpin(range) | Self::GetPinStatus(range) => {
+                write!(formatter, "{name} {range}")
+            }
             Self::Ioctl { command } => write!(formatter, "ioctl {command:#x}"),
             Self::Mmap { len, prot, shared, offset, .. } => {
                 let shared = if *shared { "shared" } else { "private" };
                 write!(formatter, "mmap {} {} {shared}", Bytes(*len), Prot(*prot))?;
                 if *offset == 0 { Ok(()) } else { write!(formatter, " at {offset}") }
             }
-            Self::Munmap { address, len } => write!(formatter, "munmap {address:#x} {}", Bytes(*len)),
-            Self::Purge { offset, len } => write!(formatter, "PURGE [{offset}, {})", offset.saturating_add(*len)),
+            Self::Munmap { address, len } => {
+                write!(formatter, "munmap {address:#x} {}", Bytes(*len))
+            }
+            Self::Purge { offset, len } => {
+                write!(formatter, "PURGE [{offset}, {})", offset.saturating_add(*len))
+            }
             Self::AddSeals { seals } => write!(formatter, "{name} {seals:#x}"),
             Self::Close { fd } => write!(formatter, "close {fd}"),
             Self::Open {} => formatter.write_str("open"),
@@ -198,7 +208,9 @@ impl fmt::Display for Range {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.offset, self.len) {
             (Some(offset), Some(0)) => write!(formatter, "[{offset}, end)"),
-            (Some(offset), Some(len)) => write!(formatter, "[{offset}, {})", u64::from(offset) + u64::from(len)),
+            (Some(offset), Some(len)) => {
+                write!(formatter, "[{offset}, {})", u64::from(offset) + u64::from(len))
+            }
             _ => formatter.write_str("[?)"),
         }
     }
@@ -239,7 +251,8 @@ mod tests {
 
     #[test]
     fn operations_read_as_people_say_them() {
-        let mmap = |len, offset| Operation::Mmap { address: 0x7f00, len, prot: 3, shared: true, offset };
+        let mmap =
+            |len, offset| Operation::Mmap { address: 0x7f00, len, prot: 3, shared: true, offset };
         for (operation, shown) in [
             (
                 Operation::SetName { name: Some(Text::from(b"CursorWindow: /data/x")) },
@@ -265,7 +278,11 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_json_form() {
-        for operation in [Operation::Open {}, Operation::GetPinStatus(Range::new(0, 0)), Operation::PurgeAllCaches {}] {
+        for operation in [
+            Operation::Open {},
+            Operation::GetPinStatus(Range::new(0, 0)),
+            Operation::PurgeAllCaches {},
+        ] {
             let value = serde_json::to_value(&operation).expect("plain data");
             assert_eq!(value["op"], operation.name());
         }

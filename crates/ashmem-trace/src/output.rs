@@ -91,7 +91,9 @@ impl Output {
                 break Ok(());
             }
             let wrote = match &mut self.to {
-                To::Stdout => io::stdout().write(rest).and_then(|len| io::stdout().flush().map(|()| len)),
+                To::Stdout => {
+                    io::stdout().write(rest).and_then(|len| io::stdout().flush().map(|()| len))
+                }
                 To::Stderr => io::stderr().write(rest),
                 To::File(_, file) => file.write(rest),
             };
@@ -102,7 +104,11 @@ impl Output {
                 Err(error) => break Err(error),
             }
         };
-        let whole = self.ends.partition_point(|end| *end <= done).checked_sub(1).map_or(0, |last| self.ends[last]);
+        let whole = self
+            .ends
+            .partition_point(|end| *end <= done)
+            .checked_sub(1)
+            .map_or(0, |last| self.ends[last]);
         self.written += whole as u64;
         self.gathered.clear();
         self.ends.clear();

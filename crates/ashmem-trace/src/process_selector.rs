@@ -21,13 +21,17 @@ pub struct ProcessSelector {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be parsed.
-    #[error("`{0}` is no process: give PID, or CONTAINER:PID with the container's own number for it")]
+    #[error(
+        "`{0}` is no process: give PID, or CONTAINER:PID with the container's own number for it"
+    )]
     Form(String),
     /// There is no such process.
     #[error("there is no process {0} (`ps -e` lists them)")]
     Absent(i32),
     /// The container has no process with this number.
-    #[error("no process is number {pid} in a container `{container}` (`ashmem list` shows containers and numbers)")]
+    #[error(
+        "no process is number {pid} in a container `{container}` (`ashmem list` shows containers and numbers)"
+    )]
     AbsentInside {
         /// The container, as it was named.
         container: String,
@@ -88,9 +92,10 @@ impl ProcessSelector {
     pub fn find(&self) -> Result<Watched, Error> {
         let pid = match &self.container {
             None => self.pid,
-            Some(container) => self
-                .find_inside(container)
-                .ok_or_else(|| Error::AbsentInside { container: container.clone(), pid: self.pid })?,
+            Some(container) => self.find_inside(container).ok_or_else(|| Error::AbsentInside {
+                container: container.clone(),
+                pid: self.pid,
+            })?,
         };
         let watch = |error| Error::Watch { pid, error };
         let number = Pid::from_raw(pid).ok_or(Error::Absent(pid))?;
@@ -143,9 +148,11 @@ mod tests {
 
     #[test]
     fn processes_are_named_by_number_or_by_container_and_number() {
-        for (text, container, pid) in
-            [("812", None, 812), ("web:12", Some("web"), 12), ("docker:0123456789ab:1", Some("docker:0123456789ab"), 1)]
-        {
+        for (text, container, pid) in [
+            ("812", None, 812),
+            ("web:12", Some("web"), 12),
+            ("docker:0123456789ab:1", Some("docker:0123456789ab"), 1),
+        ] {
             let wanted: ProcessSelector = text.parse().expect("a process");
             assert_eq!((wanted.container.as_deref(), wanted.pid), (container, pid));
         }

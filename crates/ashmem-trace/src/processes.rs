@@ -60,8 +60,14 @@ impl Processes {
         // are stored too: they may be met only once they are gone, when /proc has nothing.
         self.forget_the_ended();
         let container = self.known.get(&parent).and_then(|parent| parent.container.clone());
-        self.known
-            .insert(child, KnownProcess { command: Some(Text::from(command)), container, ..KnownProcess::default() });
+        self.known.insert(
+            child,
+            KnownProcess {
+                command: Some(Text::from(command)),
+                container,
+                ..KnownProcess::default()
+            },
+        );
     }
 
     /// A thread is called otherwise: it executed a program, or chose a name.
@@ -147,7 +153,8 @@ impl KnownProcess {
         let Some(command) = command_of(pid) else { return };
         self.command.get_or_insert(command);
         self.container_pid = inner_pid(pid);
-        self.container = container_of(pid).map(|container| Text::from(container.to_string().as_bytes()));
+        self.container =
+            container_of(pid).map(|container| Text::from(container.to_string().as_bytes()));
     }
 }
 
@@ -159,7 +166,8 @@ pub fn command_of(pid: i32) -> Option<Text> {
 /// The container that a process is in, while it lives.
 pub fn container_of(pid: i32) -> Option<Container> {
     let groups = process::control_groups(pid)?;
-    Container::of_cgroups(&groups).or_else(|| inner_pid(pid).map(|_| Container::of_namespace(&groups)))
+    Container::of_cgroups(&groups)
+        .or_else(|| inner_pid(pid).map(|_| Container::of_namespace(&groups)))
 }
 
 /// A process's number in its own pid namespace, where that is another one.

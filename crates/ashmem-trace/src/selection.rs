@@ -86,7 +86,9 @@ impl Selection {
 pub(crate) fn is_container(wanted: &glob::Pattern, shown: &str) -> bool {
     let id = shown.rsplit(':').next().unwrap_or_default();
     // An id may be given longer than it is shown.
-    wanted.matches(shown) || wanted.matches(id) || (id.len() >= 12 && wanted.as_str().starts_with(id))
+    wanted.matches(shown)
+        || wanted.matches(id)
+        || (id.len() >= 12 && wanted.as_str().starts_with(id))
 }
 
 #[cfg(test)]
@@ -100,7 +102,10 @@ mod tests {
         Event {
             mono_ns: 0,
             source: Source::Agent,
-            process: Process { container: Some(Text::from("docker:0123456789ab")), ..Process::default() },
+            process: Process {
+                container: Some(Text::from("docker:0123456789ab")),
+                ..Process::default()
+            },
             operation,
             region: Some(EventRegion { id, name: name.map(Text::from), ..EventRegion::default() }),
             outcome: Outcome::of_return(result),

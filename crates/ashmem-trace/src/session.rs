@@ -63,7 +63,12 @@ struct Writer {
 
 impl Session {
     /// Begins one.
-    pub fn begin(selection: Selection, form: TraceForm, output: Output, sources: Vec<Source>) -> Self {
+    pub fn begin(
+        selection: Selection,
+        form: TraceForm,
+        output: Output,
+        sources: Vec<Source>,
+    ) -> Self {
         let clock = Clock::now();
         let mut writer = Writer { form, output, totals: TraceTotals::default(), error: None };
         writer.start(&clock, sources);
@@ -98,7 +103,9 @@ impl Session {
     pub fn take(&mut self, seen: SourceItem) {
         let Self { clock, selection, writer } = self;
         match seen {
-            SourceItem::Event(event) => selection.sift(event, &mut |event| writer.event(clock, event)),
+            SourceItem::Event(event) => {
+                selection.sift(event, &mut |event| writer.event(clock, event))
+            }
             SourceItem::Lost(lost) => writer.lost(clock, lost),
         }
     }
@@ -142,7 +149,13 @@ impl Writer {
         match &mut self.form {
             TraceForm::Json => {
                 let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-                let start = json::Start { version: json::VERSION, time: clock.utc(mono_ns), mono_ns, host, sources };
+                let start = json::Start {
+                    version: json::VERSION,
+                    time: clock.utc(mono_ns),
+                    mono_ns,
+                    host,
+                    sources,
+                };
                 self.json(&json::Line::Start(start));
             }
             TraceForm::Perfetto(perfetto) => {
@@ -163,7 +176,11 @@ impl Writer {
                 self.record(|bytes| drop(writeln!(bytes, "{line}")));
             }
             TraceForm::Json => {
-                let line = json::StampedRef { kind: json::EventTag::Event, time: clock.utc(event.mono_ns), event };
+                let line = json::StampedRef {
+                    kind: json::EventTag::Event,
+                    time: clock.utc(event.mono_ns),
+                    event,
+                };
                 self.json(&line);
             }
             TraceForm::Perfetto(perfetto) => {
@@ -182,8 +199,12 @@ impl Writer {
         match &mut self.form {
             TraceForm::Lines => {
                 let time = clock.time_of_day(lost.mono_ns).to_string();
-                let many = lost.events.map_or("an unknown number of".to_owned(), |events| events.to_string());
-                self.record(|bytes| bytes.extend(format!("{time}  -- {many} events were lost --\n").into_bytes()));
+                let many = lost
+                    .events
+                    .map_or("an unknown number of".to_owned(), |events| events.to_string());
+                self.record(|bytes| {
+                    bytes.extend(format!("{time}  -- {many} events were lost --\n").into_bytes())
+                });
             }
             TraceForm::Json => self.json(&json::Line::Lost(lost)),
             TraceForm::Perfetto(perfetto) => {
@@ -197,7 +218,11 @@ impl Writer {
     fn end(&mut self) {
         match &self.form {
             TraceForm::Json => {
-                let end = json::End { mono_ns: monotonic(), events: self.totals.events, lost: self.totals.lost };
+                let end = json::End {
+                    mono_ns: monotonic(),
+                    events: self.totals.events,
+                    lost: self.totals.lost,
+                };
                 self.json(&json::Line::End(end));
             }
             TraceForm::Summary { json: false, summary } => {
@@ -205,8 +230,11 @@ impl Writer {
                 self.record(|bytes| bytes.extend(text.into_bytes()));
             }
             TraceForm::Summary { json: true, summary } => {
-                let lines: Vec<String> =
-                    summary.rows().iter().filter_map(|row| serde_json::to_string(row).ok()).collect();
+                let lines: Vec<String> = summary
+                    .rows()
+                    .iter()
+                    .filter_map(|row| serde_json::to_string(row).ok())
+                    .collect();
                 for line in lines {
                     self.record(|bytes| bytes.extend(format!("{line}\n").into_bytes()));
                 }

@@ -61,8 +61,10 @@ impl Summary {
     /// One event more.
     pub fn add(&mut self, event: &Event) {
         self.by_operation.entry(event.operation.name()).or_default().add(event);
-        let (process, sums) =
-            self.by_process.entry(event.process.pid).or_insert_with(|| (event.process.clone(), Sums::default()));
+        let (process, sums) = self
+            .by_process
+            .entry(event.process.pid)
+            .or_insert_with(|| (event.process.clone(), Sums::default()));
         // It may have executed another program since.
         process.command = event.process.command.clone();
         sums.add(event);
@@ -73,7 +75,13 @@ impl Summary {
         let mut operations: Vec<Row<'_>> = self
             .by_operation
             .iter()
-            .map(|(op, sums)| Row { version: VERSION, by: "operation", op: Some(op), process: None, sums: *sums })
+            .map(|(op, sums)| Row {
+                version: VERSION,
+                by: "operation",
+                op: Some(op),
+                process: None,
+                sums: *sums,
+            })
             .collect();
         let mut processes: Vec<Row<'_>> = self
             .by_process
@@ -100,7 +108,10 @@ impl fmt::Display for Summary {
         for (by, heading) in [("operation", "operation"), ("process", "process")] {
             let rows: Vec<_> = rows.iter().filter(|row| row.by == by).collect();
             let all: u64 = rows.iter().map(|row| row.sums.ns).sum();
-            writeln!(formatter, "% time     seconds  usecs/call     calls    errors       bytes  {heading}")?;
+            writeln!(
+                formatter,
+                "% time     seconds  usecs/call     calls    errors       bytes  {heading}"
+            )?;
             for row in rows {
                 let Sums { calls, errors, bytes, ns } = row.sums;
                 let share = if all == 0 { 0.0 } else { ns as f64 * 100.0 / all as f64 };

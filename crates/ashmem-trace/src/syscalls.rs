@@ -96,7 +96,8 @@ impl SyscallSource {
         }
         let mut forms = HashMap::new();
         let forked = instance.enable("task/task_newtask", None)?;
-        let (child, command, flags) = (forked.field("pid"), forked.field("comm"), forked.field("clone_flags"));
+        let (child, command, flags) =
+            (forked.field("pid"), forked.field("comm"), forked.field("clone_flags"));
         forms.insert(forked.id(), SyscallForm::Forked { child, command, flags });
         let renamed = instance.enable("task/task_rename", None)?;
         forms.insert(renamed.id(), SyscallForm::Renamed { command: renamed.field("newcomm") });
@@ -193,7 +194,11 @@ impl SyscallDecoder {
                 return sink(SourceItem::Lost(Lost { mono_ns, source: Source::Syscalls, events }));
             }
         };
-        let Some(form) = record.first_chunk().and_then(|id| self.forms.get(&u16::from_ne_bytes(*id))) else { return };
+        let Some(form) =
+            record.first_chunk().and_then(|id| self.forms.get(&u16::from_ne_bytes(*id)))
+        else {
+            return;
+        };
         let thread = self.thread.signed(record) as i32;
         match form {
             SyscallForm::Forked { child, command, flags } => {
@@ -212,7 +217,9 @@ impl SyscallDecoder {
                     self.mappings.insert(child, inherited);
                 }
             }
-            SyscallForm::Renamed { command } => self.processes.renamed(thread, command.string(record)),
+            SyscallForm::Renamed { command } => {
+                self.processes.renamed(thread, command.string(record))
+            }
             SyscallForm::Ended => {
                 self.processes.ended(thread);
                 self.begun.remove(&thread);
@@ -238,31 +245,49 @@ impl SyscallDecoder {
 
     /// A thread's process.
     fn leader(&mut self, thread: i32) -> i32 {
-        *self
-            .leaders
-            .entry(thread)
-            .or_insert_with(|| ProcessStatus::read(thread).and_then(|status| status.process()).unwrap_or(thread))
+        *self.leaders.entry(thread).or_insert_with(|| {
+            ProcessStatus::read(thread).and_then(|status| status.process()).unwrap_or(thread)
+        })
     }
 
-    fn ended(&mut self, time: u64, thread: i32, begun: &Begun, result: i64, sink: &mut dyn FnMut(SourceItem)) {
+    fn ended(
+        &mut self,
+        time: u64,
+        thread: i32,
+        begun: &Begun,
+        result: i64,
+        sink: &mut dyn FnMut(SourceItem),
+    ) {
         let pid = self.leader(thread);
         let [a, b, c, d, e, f] = begun.arguments;
         let found = match begun.call {
             Call::Open => self.opened(pid, result).map(|key| (Operation::Open {}, key)),
             Call::MemfdCreate => Some(self.created(pid, a, result)),
-            Call::Ftruncate => self.region(pid, a as i32).map(|key| (Operation::Ftruncate { bytes: b }, key)),
+            Call::Ftruncate => {
+                self.region(pid, a as i32).map(|key| (Operation::Ftruncate { bytes: b }, key))
+            }
             // A private mapping of a descriptor not met before is a library, whose number may be a
             // memfd's by now.
-            Call::Mmap if d & libc::MAP_TYPE as u64 == libc::MAP_PRIVATE as u64 && !self.has(pid, e as i32) => None,
+            Call::Mmap
+                if d & libc::MAP_TYPE as u64 == libc::MAP_PRIVATE as u64
+                    && !self.has(pid, e as i32) =>
+            {
+                None
+            }
             Call::Mmap => self.region(pid, e as i32).map(|key| {
                 let len = b.next_multiple_of(rustix::param::page_size() as u64);
-                let address = if Outcome::of_return(result).errno().is_none() { result as u64 } else { a };
+                let address =
+                    if Outcome::of_return(result).errno().is_none() { result as u64 } else { a };
                 let shared = d & libc::MAP_TYPE as u64 != libc::MAP_PRIVATE as u64;
                 (Operation::Mmap { address, len, prot: c as u32, shared, offset: f }, key)
             }),
-            Call::Munmap => self.unmapped(pid, a).map(|key| (Operation::Munmap { address: a, len: b }, key)),
+            Call::Munmap => {
+                self.unmapped(pid, a).map(|key| (Operation::Munmap { address: a, len: b }, key))
+            }
             Call::Ioctl => self.region(pid, a as i32).map(|key| (argued(pid, b as u32, c), key)),
-            Call::AddSeals => self.region(pid, a as i32).map(|key| (Operation::AddSeals { seals: b as u32 }, key)),
+            Call::AddSeals => {
+                self.region(pid, a as i32).map(|key| (Operation::AddSeals { seals: b as u32 }, key))
+            }
             Call::Close => {
                 let key = self.descriptors.get_mut(&pid).and_then(|fds| fds.remove(&(a as i32)));
                 key.map(|key| (Operation::Close { fd: a as i32 }, key))
@@ -286,12 +311,22 @@ impl SyscallDecoder {
     }
 
     /// Applies the effect of a call to its region and its owners.
-    fn changed(&mut self, pid: i32, key: u64, operation: &Operation, outcome: Outcome) -> Option<EventRegion> {
+    fn changed(
+        &mut self,
+        pid: i32,
+        key: u64,
+        operation: &Operation,
+        outcome: Outcome,
+    ) -> Option<EventRegion> {
         let known = self.regions.find(key)?;
         if outcome.errno().is_none() {
             match operation {
-                Operation::SetName { name: Some(given) } => known.region.name = name(given.as_bytes()),
-                Operation::SetSize { bytes } | Operation::Ftruncate { bytes } => known.region.size = Some(*bytes),
+                Operation::SetName { name: Some(given) } => {
+                    known.region.name = name(given.as_bytes())
+                }
+                Operation::SetSize { bytes } | Operation::Ftruncate { bytes } => {
+                    known.region.size = Some(*bytes)
+                }
                 Operation::Mmap { address, len, .. } => {
                     self.mappings.entry(pid).or_default().insert(*address, (*len, key));
                 }
@@ -361,7 +396,8 @@ impl SyscallDecoder {
     /// The region whose mapping this address was in.
     fn unmapped(&mut self, pid: i32, address: u64) -> Option<u64> {
         let mappings = self.mappings.get_mut(&pid)?;
-        let (start, (len, key)) = mappings.range(..=address).next_back().map(|(start, mapping)| (*start, *mapping))?;
+        let (start, (len, key)) =
+            mappings.range(..=address).next_back().map(|(start, mapping)| (*start, *mapping))?;
         if address >= start + len {
             return None;
         }
@@ -375,7 +411,9 @@ impl SyscallDecoder {
 /// What a descriptor is by /proc: a memfd, or a device of the old kind.
 fn look(pid: i32, fd: i32) -> Option<EventRegion> {
     let link = process::descriptor_link(pid, fd)?;
-    let given = link.strip_prefix(b"/memfd:".as_slice()).map(|rest| rest.strip_suffix(b" (deleted)").unwrap_or(rest));
+    let given = link
+        .strip_prefix(b"/memfd:".as_slice())
+        .map(|rest| rest.strip_suffix(b" (deleted)").unwrap_or(rest));
     if given.is_none() && !link.starts_with(b"/dev/ashmem") {
         return None;
     }

@@ -31,7 +31,9 @@ impl Text {
     /// Reads a name from the module's tracepoints, which write whatever is not printable ASCII, and
     /// the backslash, as `\ooo`.
     pub fn from_record(written: &[u8]) -> Self {
-        Self::from(ashmem_proc::unescape(written, |byte| byte == b'\\' || !matches!(byte, b' '..=b'~')))
+        Self::from(ashmem_proc::unescape(written, |byte| {
+            byte == b'\\' || !matches!(byte, b' '..=b'~')
+        }))
     }
 
     /// Reads what [`Text`] shows.
@@ -58,8 +60,12 @@ impl Text {
                     continue;
                 }
                 Some('u') => {
-                    let hex = rest.get(2..).and_then(|hex| hex.split_once('}')).ok_or_else(wrong)?.0;
-                    let character = u32::from_str_radix(hex, 16).ok().and_then(char::from_u32).ok_or_else(wrong)?;
+                    let hex =
+                        rest.get(2..).and_then(|hex| hex.split_once('}')).ok_or_else(wrong)?.0;
+                    let character = u32::from_str_radix(hex, 16)
+                        .ok()
+                        .and_then(char::from_u32)
+                        .ok_or_else(wrong)?;
                     bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                     rest = &rest[hex.len() + 3..];
                     continue;
@@ -103,10 +109,16 @@ impl fmt::Display for Text {
                     '\n' => formatter.write_str("\\n")?,
                     '\r' => formatter.write_str("\\r")?,
                     '\t' => formatter.write_str("\\t")?,
-                    control if u32::from(control) < 0x100 && control.is_control() && control.is_ascii() => {
+                    control
+                        if u32::from(control) < 0x100
+                            && control.is_control()
+                            && control.is_ascii() =>
+                    {
                         write!(formatter, "\\x{:02x}", u32::from(control))?;
                     }
-                    odd if odd.is_control() || is_invisible(odd) => write!(formatter, "\\u{{{:x}}}", u32::from(odd))?,
+                    odd if odd.is_control() || is_invisible(odd) => {
+                        write!(formatter, "\\u{{{:x}}}", u32::from(odd))?
+                    }
                     plain => formatter.write_char(plain)?,
                 }
             }

@@ -62,7 +62,12 @@ impl Config {
     }
 }
 
-fn read_into(pairs: &mut Vec<(String, String)>, host: &HostFiles, path: &str, depth: usize) -> Result<(), Error> {
+fn read_into(
+    pairs: &mut Vec<(String, String)>,
+    host: &HostFiles,
+    path: &str,
+    depth: usize,
+) -> Result<(), Error> {
     if depth == DEPTH {
         return Err(Error::Deep { path: path.to_owned() });
     }
@@ -93,7 +98,8 @@ fn files_of(host: &HostFiles, place: &str) -> Result<Vec<String>, FileError> {
     if !path.is_dir() {
         return Ok(vec![place.to_owned()]);
     }
-    let entries = fs::read_dir(&path).map_err(|error| FileError { what: "listing", path, error })?;
+    let entries =
+        fs::read_dir(&path).map_err(|error| FileError { what: "listing", path, error })?;
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     Ok(names.filter(|name| name.ends_with(".conf")).map(|name| format!("{place}/{name}")).collect())
 }

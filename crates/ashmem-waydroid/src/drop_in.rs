@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one file in `/etc`: a drop-in of Waydroid's service, by which it finds our `lxc-start` before LXC's.
+//! The one file in `/etc`: a drop-in of Waydroid's service, by which it finds our `lxc-start`
+//! before LXC's.
 //!
-//! Why the service's PATH, and not an edit of what LXC reads: Waydroid writes those files anew with each `waydroid init` and
-//! `upgrade`, and starts the container at once; whoever watches them and adds his lines comes too late now and then. Every
-//! start by the service passes here, after all that Waydroid does for it. A directory that is not there (this package is
-//! removed) is passed over, and all is as it was.
+//! Why the service's PATH, and not an edit of what LXC reads: Waydroid writes those files anew with
+//! each `waydroid init` and `upgrade`, and starts the container at once; whoever watches them and
+//! adds his lines comes too late now and then. Every start by the service passes here, after all
+//! that Waydroid does for it. A directory that is not there (this package is removed) is passed
+//! over, and all is as it was.
 
 use crate::host::HostFiles;
 use crate::provider::{AGENT_UNIT, Mode};
@@ -87,7 +89,9 @@ impl DropIn {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix("Environment=")?.strip_prefix(key));
+        let value = |key: &str| {
+            text.lines().find_map(|line| line.strip_prefix("Environment=")?.strip_prefix(key))
+        };
         let mode = value(&format!("{MODE}="))?;
         let mode = Mode::ALL.into_iter().find(|known| known.name() == mode)?;
         let search = value(&format!("PATH={PROGRAMS}:"))?.to_owned();
@@ -95,11 +99,15 @@ impl DropIn {
     }
 }
 
-/// Where Waydroid's service finds programs without us: by its unit, by systemd's own setting, or as usual.
+/// Where Waydroid's service finds programs without us: by its unit, by systemd's own setting, or as
+/// usual.
 fn search(host: &HostFiles) -> String {
     let ours = format!("{PROGRAMS}:");
     let path_in = |text: &str| {
-        let word = text.split_whitespace().rev().find_map(|word| word.trim_matches('"').strip_prefix("PATH="))?;
+        let word = text
+            .split_whitespace()
+            .rev()
+            .find_map(|word| word.trim_matches('"').strip_prefix("PATH="))?;
         Some(word.strip_prefix(&ours).unwrap_or(word).to_owned())
     };
     let unit = host.answer("systemctl", &["show", "--property=Environment", "--value", SERVICE]);

@@ -75,7 +75,8 @@ impl HostFiles {
         fs::read_to_string(&path).map_err(|error| FileError { what: "reading", path, error })
     }
 
-    /// Writes a file beside the one it replaces, and gives it the name when it is whole. Makes its directory.
+    /// Writes a file beside the one it replaces, and gives it the name when it is whole. Makes its
+    /// directory.
     ///
     /// # Errors
     /// Nothing stands at the name that did not before.
@@ -87,8 +88,10 @@ impl HostFiles {
                 fs::create_dir_all(directory)?;
             }
             let _ = fs::remove_file(&part);
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&part)?;
-            // Others read it whatever this process's mask is: LXC, systemd, the user who asks how things stand.
+            let mut file =
+                fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&part)?;
+            // Others read it whatever this process's mask is: LXC, systemd, the user who asks how
+            // things stand.
             file.set_permissions(fs::Permissions::from_mode(0o644))?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
@@ -107,7 +110,9 @@ impl HostFiles {
     pub fn remove(&self, path: &str) -> Result<(), FileError> {
         let path = self.at(path);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError { what: "removing", path, error }),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FileError { what: "removing", path, error })
+            }
             _ => Ok(()),
         }
     }
@@ -122,7 +127,8 @@ impl HostFiles {
 
     /// What `uname -r` says.
     pub fn release(&self) -> String {
-        self.read("/proc/sys/kernel/osrelease").map_or_else(|_| "?".to_owned(), |text| text.trim().to_owned())
+        self.read("/proc/sys/kernel/osrelease")
+            .map_or_else(|_| "?".to_owned(), |text| text.trim().to_owned())
     }
 
     /// Whether the kernel is of this version or newer. A release that says nothing counts as new.
@@ -150,7 +156,10 @@ impl HostFiles {
             "/usr/lib/systemd/system",
             "/lib/systemd/system",
         ];
-        DIRECTORIES.iter().map(|place| format!("{place}/{name}")).find(|path| self.at(path).exists())
+        DIRECTORIES
+            .iter()
+            .map(|place| format!("{place}/{name}"))
+            .find(|path| self.at(path).exists())
     }
 }
 

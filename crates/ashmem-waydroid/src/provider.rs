@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who answers `/dev/ashmem` in the container: the kernel module or the agent, and whether they can.
+//! Who answers `/dev/ashmem` in the container: the kernel module or the agent, and whether they
+//! can.
 
 use std::process::Stdio;
 use std::{fmt, fs};
@@ -15,7 +16,8 @@ pub const AGENT_UNIT: &str = "ashmem-agent.socket";
 /// The module, by the name that Waydroid probes too.
 pub const MODULE: &str = "ashmem_linux";
 
-/// What the agent asks of the kernel: to put a descriptor into a process and answer its call at once.
+/// What the agent asks of the kernel: to put a descriptor into a process and answer its call at
+/// once.
 const AGENT_KERNEL: (u32, u32) = (5, 14);
 /// The first LXC known to send its listener with each notification.
 const AGENT_LXC: (u32, u32) = (5, 0);
@@ -86,13 +88,19 @@ impl fmt::Display for Provider {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lack {
     /// The running kernel has none.
-    #[error("no module {MODULE} for kernel {0}: install ashmem-dkms and this kernel's headers, or see `ashmem doctor`")]
+    #[error(
+        "no module {MODULE} for kernel {0}: install ashmem-dkms and this kernel's headers, or see `ashmem doctor`"
+    )]
     NoModule(String),
     /// The kernel did not take it.
-    #[error("modprobe {MODULE} failed: {0}; `sudo dmesg | tail` has the kernel's reason, `ashmem doctor` explains it")]
+    #[error(
+        "modprobe {MODULE} failed: {0}; `sudo dmesg | tail` has the kernel's reason, `ashmem doctor` explains it"
+    )]
     Refused(String),
     /// It is loaded, and no device came of it.
-    #[error("{MODULE} is loaded but no character device is at /dev/ashmem: udev or `sudo mknod` must make it")]
+    #[error(
+        "{MODULE} is loaded but no character device is at /dev/ashmem: udev or `sudo mknod` must make it"
+    )]
     NoDevice,
     /// Below what the agent needs.
     #[error("the agent needs Linux 5.14 or newer, and this is {0}: use the module")]
@@ -108,7 +116,8 @@ pub enum Lack {
     Silent(String),
 }
 
-/// Whether a lack is looked for as things stand now, or as they will when Waydroid's service starts.
+/// Whether a lack is looked for as things stand now, or as they will when Waydroid's service
+/// starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// The container starts now: the module is loaded, the agent's socket tried.
@@ -140,10 +149,12 @@ fn module(host: &HostFiles, when: When) -> Result<(), Lack> {
         return Ok(());
     }
     let release = host.release();
-    let list = ["/lib/modules", "/usr/lib/modules"].map(|place| host.at(&format!("{place}/{release}/modules.dep")));
+    let list = ["/lib/modules", "/usr/lib/modules"]
+        .map(|place| host.at(&format!("{place}/{release}/modules.dep")));
     let has_module = list.iter().any(|path| {
         let file = format!("/{MODULE}.ko");
-        fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| format!("/{line}").contains(&file)))
+        fs::read_to_string(path)
+            .is_ok_and(|text| text.lines().any(|line| format!("/{line}").contains(&file)))
     });
     if !has_module {
         return Err(Lack::NoModule(release));
@@ -155,7 +166,11 @@ fn module(host: &HostFiles, when: When) -> Result<(), Lack> {
         let output = modprobe.arg(MODULE).stdout(Stdio::null()).output();
         match output {
             Ok(output) if output.status.success() => {}
-            Ok(output) => return Err(Lack::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+            Ok(output) => {
+                return Err(Lack::Refused(
+                    String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+                ));
+            }
             Err(error) => return Err(Lack::Refused(error.to_string())),
         }
     }
@@ -182,6 +197,11 @@ fn agent(host: &HostFiles, when: When) -> Result<(), Lack> {
 
 /// Whether somebody listens at the agent's socket.
 fn listens(host: &HostFiles) -> rustix::io::Result<()> {
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(host.at(AGENT_SOCKET))?)
 }

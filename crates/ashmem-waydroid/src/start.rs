@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What one start of the container needs beside Waydroid's own configuration.
 //!
-//! It is written to `/run`, where each start replaces it: a configuration that includes Waydroid's, so that what `waydroid
-//! upgrade` or the user put there holds, followed by
+//! It is written to `/run`, where each start replaces it: a configuration that includes Waydroid's,
+//! so that what `waydroid upgrade` or the user put there holds, followed by
 //!
-//! - the device's two names. The long one ends in the id of this boot, which libcutils reads where the host does: `/proc` in
-//!   the container says the same;
+//! - the device's two names. The long one ends in the id of this boot, which libcutils reads where
+//!   the host does: `/proc` in the container says the same;
 //! - under the agent, the seccomp policy with its rules, and where LXC finds it;
-//! - Android's properties once more, if `sys.use_memfd` has to say something else. Waydroid decides that by what it finds when
-//!   it is initialised or upgraded.
+//! - Android's properties once more, if `sys.use_memfd` has to say something else. Waydroid decides
+//!   that by what it finds when it is initialised or upgraded.
 //!
 //! # `sys.use_memfd`
 //!
-//! With the module it is off: Android's own libraries then use the device, with its protection mask and its purging. With the
-//! agent it is on: a memfd costs them no notification, the agent answers ashmem's ioctls on it too, which is what Android 16
-//! asks of a memfd, and whoever opens the device itself is answered. With neither it is on, for there is nothing else.
+//! With the module it is off: Android's own libraries then use the device, with its protection mask
+//! and its purging. With the agent it is on: a memfd costs them no notification, the agent answers
+//! ashmem's ioctls on it too, which is what Android 16 asks of a memfd, and whoever opens the
+//! device itself is answered. With neither it is on, for there is nothing else.
 
 use ashmem_agent::seccomp::filter::Fidelity;
 use ashmem_agent::seccomp::profile;
@@ -47,7 +48,9 @@ pub enum Error {
     )]
     Unknown(&'static str),
     /// Somebody else's settings are in the way.
-    #[error("Waydroid's configuration has {key} = {value} of another's: take it out of {CONFIG} first")]
+    #[error(
+        "Waydroid's configuration has {key} = {value} of another's: take it out of {CONFIG} first"
+    )]
     Taken {
         /// The setting.
         key: &'static str,
@@ -83,8 +86,8 @@ pub struct Start {
 }
 
 impl Start {
-    /// Looks at the machine and at Waydroid's configuration; changes nothing but that it may load the module where `when` is
-    /// now.
+    /// Looks at the machine and at Waydroid's configuration; changes nothing but that it may load
+    /// the module where `when` is now.
     ///
     /// # Errors
     /// See [`Error`].
@@ -121,7 +124,8 @@ impl Start {
         Ok(Self { provider, lacks, use_memfd, was_use_memfd, files })
     }
 
-    /// Writes the files; the configuration for LXC, or none where Waydroid's needs nothing beside it.
+    /// Writes the files; the configuration for LXC, or none where Waydroid's needs nothing beside
+    /// it.
     ///
     /// # Errors
     /// A file could not be written.
@@ -174,7 +178,9 @@ fn read(host: &HostFiles) -> Result<Config, Error> {
     }
     match config.mounted_at("dev/ashmem") {
         None | Some("/dev/ashmem") => Ok(config),
-        Some(value) => Err(Error::Taken { key: "lxc.mount.entry at dev/ashmem", value: value.to_owned() }),
+        Some(value) => {
+            Err(Error::Taken { key: "lxc.mount.entry at dev/ashmem", value: value.to_owned() })
+        }
     }
 }
 
@@ -182,7 +188,9 @@ fn read(host: &HostFiles) -> Result<Config, Error> {
 fn names(host: &HostFiles, config: &Config, node: &str) -> Result<Vec<String>, FileError> {
     let names = ["dev/ashmem".to_owned(), format!("dev/ashmem{}", host.boot_id()?)];
     let missing = names.iter().filter(|name| config.mounted_at(name) != Some(node));
-    Ok(missing.map(|name| format!("lxc.mount.entry = {node} {name} none bind,create=file,optional 0 0")).collect())
+    Ok(missing
+        .map(|name| format!("lxc.mount.entry = {node} {name} none bind,create=file,optional 0 0"))
+        .collect())
 }
 
 /// Waydroid's seccomp policy with the agent's rules.
@@ -195,14 +203,19 @@ fn policy(host: &HostFiles, config: &Config) -> Result<String, Error> {
 
 /// What Android reads in these properties, by the words that it takes for true.
 fn says_memfd(properties: &str) -> bool {
-    let value = properties.lines().rev().find_map(|line| line.trim().strip_prefix(USE_MEMFD)?.strip_prefix('='));
+    let value = properties
+        .lines()
+        .rev()
+        .find_map(|line| line.trim().strip_prefix(USE_MEMFD)?.strip_prefix('='));
     value.is_some_and(|value| ["1", "y", "yes", "on", "true"].contains(&value))
 }
 
 /// The properties with another answer.
 fn with_memfd(properties: &str, value: bool) -> String {
-    let is_ours = |line: &&str| line.trim().strip_prefix(USE_MEMFD).is_some_and(|rest| rest.starts_with('='));
-    let kept: String = properties.lines().filter(|line| !is_ours(line)).map(|line| format!("{line}\n")).collect();
+    let is_ours =
+        |line: &&str| line.trim().strip_prefix(USE_MEMFD).is_some_and(|rest| rest.starts_with('='));
+    let kept: String =
+        properties.lines().filter(|line| !is_ours(line)).map(|line| format!("{line}\n")).collect();
     format!("{kept}{USE_MEMFD}={value}\n")
 }
 
@@ -221,7 +234,8 @@ mod tests {
 
     #[test]
     fn one_answer_is_left_of_it() {
-        let text = with_memfd("a=b\nsys.use_memfd=true\nsys.use_memfd_too=1\nsys.use_memfd=1\n", false);
+        let text =
+            with_memfd("a=b\nsys.use_memfd=true\nsys.use_memfd_too=1\nsys.use_memfd=1\n", false);
         assert_eq!(text, "a=b\nsys.use_memfd_too=1\nsys.use_memfd=false\n");
     }
 }

@@ -8,7 +8,8 @@ use crate::start::{Error, Start};
 use crate::switch::{RESTART, service_mode};
 use crate::waydroid::{self, Container};
 
-/// The version of [`Status`]: it grows when a field changes its meaning or goes, not when one comes.
+/// The version of [`Status`]: it grows when a field changes its meaning or goes, not when one
+/// comes.
 pub const FORMAT: u32 = 1;
 
 /// How things stand. docs/schemas/waydroid-status.json describes it.
@@ -55,7 +56,8 @@ impl Status {
             mode,
             provider: None,
             use_memfd: None,
-            service_has_it: service.map(|pid| service_mode(host, pid).as_deref() == mode.map(Mode::name)),
+            service_has_it: service
+                .map(|pid| service_mode(host, pid).as_deref() == mode.map(Mode::name)),
             container: Container::running(host),
             problems: Vec::new(),
             next: Vec::new(),
@@ -86,7 +88,10 @@ impl Status {
         if !status.enabled {
             status.next.push("sudo ashmem waydroid enable".to_owned());
         } else if status.service_has_it == Some(false) {
-            status.problems.push("Waydroid's service runs since before it was enabled, or in another mode".to_owned());
+            status.problems.push(
+                "Waydroid's service runs since before it was enabled, or in another mode"
+                    .to_owned(),
+            );
             status.next.push(RESTART.to_owned());
         } else if status.container.as_ref().is_some_and(|container| !container.is_complete()) {
             status.problems.push(

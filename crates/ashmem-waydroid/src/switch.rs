@@ -68,7 +68,8 @@ pub struct Report {
 /// What makes the running service see the change; the session of Waydroid's user ends with it.
 pub const RESTART: &str = "sudo systemctl restart waydroid-container.service";
 
-/// Gives Waydroid the device from its service's next start on. With `dry` it only says what it would do.
+/// Gives Waydroid the device from its service's next start on. With `dry` it only says what it
+/// would do.
 ///
 /// # Errors
 /// See [`Error`]; nothing is half done.
@@ -106,7 +107,9 @@ pub fn enable(host: &HostFiles, mode: Mode, dry: bool) -> Result<Report, Error> 
         _ => {
             replace(host, &found, Some(&wanted))?;
             report.done.push(format!("wrote {PATH}"));
-            report.done.push(format!("the container's /dev/ashmem: by the {provider} as things stand (mode {mode})"));
+            report.done.push(format!(
+                "the container's /dev/ashmem: by the {provider} as things stand (mode {mode})"
+            ));
         }
     }
     report.next.extend(restart_if_stale(host, Some(mode)));
@@ -123,7 +126,9 @@ pub fn disable(host: &HostFiles, dry: bool) -> Result<Report, Error> {
     let has_part = host.at(PART).exists();
     match &found {
         Found::Foreign => return Err(Error::Foreign),
-        Found::Nothing if !has_part => report.done.push("it was not enabled: nothing was changed".to_owned()),
+        Found::Nothing if !has_part => {
+            report.done.push("it was not enabled: nothing was changed".to_owned())
+        }
         _ if dry => report.done.push(format!("would remove {PATH}")),
         _ => {
             host.remove(PART)?;
@@ -149,7 +154,8 @@ pub fn disable(host: &HostFiles, dry: bool) -> Result<Report, Error> {
     Ok(report)
 }
 
-/// Restarts the service, where that is what was left to do. Under another root nothing is run, and it stays to be done.
+/// Restarts the service, where that is what was left to do. Under another root nothing is run, and
+/// it stays to be done.
 ///
 /// # Errors
 /// systemd could not; what was switched stays so.
@@ -164,18 +170,21 @@ pub fn take_effect(host: &HostFiles, report: &mut Report) -> Result<(), Error> {
             report.done.push(format!("restarted {SERVICE}"));
             Ok(())
         }
-        Ok(output) => Err(Error::Restart(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+        Ok(output) => {
+            Err(Error::Restart(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+        }
         Err(error) => Err(Error::Restart(error.to_string())),
     }
 }
 
-/// Who would serve when Waydroid's service is started. The module is loaded, to see whether the kernel takes it; the agent's
-/// socket need not be there yet, for the drop-in brings it.
+/// Who would serve when Waydroid's service is started. The module is loaded, to see whether the
+/// kernel takes it; the agent's socket need not be there yet, for the drop-in brings it.
 fn rehearse(host: &HostFiles, mode: Mode, when: When) -> (Option<Provider>, Vec<Lack>) {
     let mut lacks = Vec::new();
-    for (part, allowed, when) in
-        [(Mode::Module, mode.allows_module(), when), (Mode::Agent, mode.allows_agent(), When::Later)]
-    {
+    for (part, allowed, when) in [
+        (Mode::Module, mode.allows_module(), when),
+        (Mode::Agent, mode.allows_agent(), When::Later),
+    ] {
         if allowed {
             match choose(host, part, when) {
                 (Some(provider), _) => return (Some(provider), lacks),

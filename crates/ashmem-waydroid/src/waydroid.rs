@@ -24,7 +24,8 @@ pub fn is_installed(host: &HostFiles) -> bool {
 
 /// Whether `waydroid init` was run: Waydroid's own test.
 pub fn is_initialised(host: &HostFiles) -> bool {
-    host.at("/var/lib/waydroid/waydroid.cfg").is_file() && host.at("/var/lib/waydroid/rootfs").is_dir()
+    host.at("/var/lib/waydroid/waydroid.cfg").is_file()
+        && host.at("/var/lib/waydroid/rootfs").is_dir()
 }
 
 /// Its version, as it says it itself.
@@ -63,7 +64,8 @@ pub struct Container {
 impl Container {
     /// The container, if one runs.
     pub fn running(host: &HostFiles) -> Option<Self> {
-        let pid = host.answer("lxc-info", &["-P", LXC_PATH, "-n", NAME, "-p", "-H"])?.parse().ok()?;
+        let pid =
+            host.answer("lxc-info", &["-P", LXC_PATH, "-n", NAME, "-p", "-H"])?.parse().ok()?;
         let device = |name: &str| {
             let found = fs::metadata(host.at(&format!("/proc/{pid}/root/dev/{name}"))).ok()?;
             found.file_type().is_char_device().then(|| found.rdev())

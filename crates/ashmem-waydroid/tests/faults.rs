@@ -38,7 +38,10 @@ fn disabling_leaves_every_file_as_it_was() {
         let machine = Machine::new();
         machine.load_module();
         if folder_was_there {
-            machine.put("etc/systemd/system/waydroid-container.service.d/10-mine.conf", "[Service]\nNice=5\n");
+            machine.put(
+                "etc/systemd/system/waydroid-container.service.d/10-mine.conf",
+                "[Service]\nNice=5\n",
+            );
         }
         let before = machine.files();
         enable(&machine.host(), Mode::Auto, false).expect("enabled");
@@ -63,7 +66,10 @@ fn enabling_twice_changes_nothing_the_second_time() {
     enable(&machine.host(), Mode::Module, false).expect("in another mode");
     assert!(machine.text(drop_in()).contains("ASHMEM_WAYDROID_MODE=module\n"));
     disable(&machine.host(), false).expect("disabled");
-    assert!(!machine.at("etc/systemd/system/waydroid-container.service.d").exists(), "the first had made the folder");
+    assert!(
+        !machine.at("etc/systemd/system/waydroid-container.service.d").exists(),
+        "the first had made the folder"
+    );
 }
 
 #[test]
@@ -113,11 +119,16 @@ fn what_is_missing_is_said_with_what_to_do() {
     let machine = Machine::new();
     let error = refusal(&machine, Mode::Auto);
     assert!(error.contains(&format!("no module ashmem_linux for kernel {RELEASE}")), "{error}");
-    assert!(error.contains("systemd knows no ashmem-agent.socket: install the package ashmem"), "{error}");
+    assert!(
+        error.contains("systemd knows no ashmem-agent.socket: install the package ashmem"),
+        "{error}"
+    );
     assert!(!refusal(&machine, Mode::Module).contains("agent"));
     machine.load_module();
     machine.remove("run/systemd");
-    assert!(refusal(&machine, Mode::Auto).contains("put /usr/lib/ashmem/waydroid first in the PATH"));
+    assert!(
+        refusal(&machine, Mode::Auto).contains("put /usr/lib/ashmem/waydroid first in the PATH")
+    );
     machine.folder("run/systemd/system");
     machine.remove("usr/lib/ashmem");
     assert!(refusal(&machine, Mode::Auto).contains("install the package ashmem"));
@@ -130,7 +141,10 @@ fn the_agent_wants_a_kernel_that_can() {
     let machine = Machine::new();
     let _agent = machine.start_agent();
     machine.put("proc/sys/kernel/osrelease", "5.10.0-35-amd64\n");
-    assert!(refusal(&machine, Mode::Agent).contains("needs Linux 5.14 or newer, and this is 5.10.0-35-amd64"));
+    assert!(
+        refusal(&machine, Mode::Agent)
+            .contains("needs Linux 5.14 or newer, and this is 5.10.0-35-amd64")
+    );
     machine.put("proc/sys/kernel/osrelease", "5.14.0\n");
     enable(&machine.host(), Mode::Agent, false).expect("enabled");
     assert!(machine.text(drop_in()).contains("Wants=ashmem-agent.socket\n"));
@@ -156,18 +170,29 @@ fn a_damaged_configuration_is_named_and_left_alone() {
         (CONFIG, "lxc.rootfs.path = /r\nlxc.include\n", "line 2: \"lxc.include\" is neither"),
         (CONFIG, "\u{0}\u{1}", "line 1"),
         (CONFIG, "", "has no lxc.rootfs.path"),
-        (CONFIG, "lxc.rootfs.path = /r\nlxc.seccomp.profile = /s\n", "has no lxc.mount.entry of a tmpfs at dev"),
+        (
+            CONFIG,
+            "lxc.rootfs.path = /r\nlxc.seccomp.profile = /s\n",
+            "has no lxc.mount.entry of a tmpfs at dev",
+        ),
         (CONFIG, "lxc.include = /nowhere\n", "nowhere: No such file"),
         (CONFIG, "lxc.include = /var/lib/waydroid/lxc/waydroid/config\n", "included within itself"),
         (SECCOMP, "1\nallowlist\n5\n", "version 1 lists numbers"),
-        (SECCOMP, "2\nblacklist\nmknod notify [1,8192,SCMP_CMP_MASKED_EQ,61440]\n", "another supervisor"),
+        (
+            SECCOMP,
+            "2\nblacklist\nmknod notify [1,8192,SCMP_CMP_MASKED_EQ,61440]\n",
+            "another supervisor",
+        ),
     ] {
         let machine = Machine::new();
         let _agent = machine.start_agent();
         machine.put(path, text);
         let error = refusal(&machine, Mode::Agent);
         assert!(error.contains(words) && error.ends_with("; nothing was changed"), "{error}");
-        assert!(Start::plan(&machine.host(), Mode::Agent, When::Now).is_err(), "a start is left as Waydroid has it");
+        assert!(
+            Start::plan(&machine.host(), Mode::Agent, When::Now).is_err(),
+            "a start is left as Waydroid has it"
+        );
     }
     let machine = Machine::new();
     machine.load_module();
@@ -178,7 +203,10 @@ fn a_damaged_configuration_is_named_and_left_alone() {
 #[test]
 fn settings_of_another_are_not_overruled() {
     for (line, words) in [
-        ("lxc.seccomp.notify.proxy = unix:/run/other.sock", "lxc.seccomp.notify.proxy = unix:/run/other.sock"),
+        (
+            "lxc.seccomp.notify.proxy = unix:/run/other.sock",
+            "lxc.seccomp.notify.proxy = unix:/run/other.sock",
+        ),
         ("lxc.mount.entry = /dev/zero dev/ashmem none bind 0 0", "dev/ashmem = /dev/zero"),
     ] {
         let machine = Machine::new();
@@ -233,7 +261,10 @@ fn the_agent_serves_where_the_module_does_not() {
     assert!(config.contains("= /dev/null dev/ashmem none"), "{config}");
     assert!(config.contains("lxc.seccomp.notify.proxy = unix:/run/ashmem/lxc.sock\n"), "{config}");
     let policy = machine.text("run/ashmem/waydroid/seccomp");
-    assert!(policy.starts_with("2\nblacklist\ninit_module\nreboot\nswapon errno 0\n# ashmem"), "{policy}");
+    assert!(
+        policy.starts_with("2\nblacklist\ninit_module\nreboot\nswapon errno 0\n# ashmem"),
+        "{policy}"
+    );
     assert!(policy.contains("ioctl notify"), "{policy}");
     assert!(machine.text("run/ashmem/waydroid/waydroid.prop").ends_with("sys.use_memfd=true\n"));
 }
@@ -248,8 +279,16 @@ fn with_neither_android_is_told_to_use_memfd() {
     drop(agent);
     let plan = start(&machine, Mode::Auto);
     assert_eq!(plan.provider, None);
-    assert!(matches!(plan.lacks.as_slice(), [Lack::NoModule(_), Lack::Silent(_)]), "{:?}", plan.lacks);
-    assert!(plan.summary().contains("sudo systemctl start ashmem-agent.socket"), "{}", plan.summary());
+    assert!(
+        matches!(plan.lacks.as_slice(), [Lack::NoModule(_), Lack::Silent(_)]),
+        "{:?}",
+        plan.lacks
+    );
+    assert!(
+        plan.summary().contains("sudo systemctl start ashmem-agent.socket"),
+        "{}",
+        plan.summary()
+    );
     let config = machine.text("run/ashmem/waydroid/config");
     assert!(!config.contains("seccomp") && !config.contains("dev/ashmem"), "{config}");
     assert!(config.contains("waydroid.prop vendor/waydroid.prop"), "{config}");
@@ -262,7 +301,8 @@ fn with_neither_android_is_told_to_use_memfd() {
 #[test]
 fn a_module_that_is_installed_counts_before_it_is_loaded() {
     let machine = Machine::new();
-    machine.put(&format!("lib/modules/{RELEASE}/modules.dep"), "updates/dkms/ashmem_linux.ko.xz:\n");
+    machine
+        .put(&format!("lib/modules/{RELEASE}/modules.dep"), "updates/dkms/ashmem_linux.ko.xz:\n");
     enable(&machine.host(), Mode::Auto, true).expect("it would be");
     let status = Status::of(&machine.host());
     assert_eq!(status.provider, Some(Provider::Module));

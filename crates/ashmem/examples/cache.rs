@@ -23,7 +23,10 @@ fn main() -> ashmem::Result<()> {
     let mut bytes = vec![0; SIZE];
     memory.read_at(0, &mut bytes);
     assert!(bytes.iter().all(|byte| *byte == 42), "the cache lost something without a word");
-    println!("{SIZE} bytes, {}", if pin.purge() == Purge::Purged { "made again" } else { "still there" });
+    println!(
+        "{SIZE} bytes, {}",
+        if pin.purge() == Purge::Purged { "made again" } else { "still there" }
+    );
     Ok(())
 }
 

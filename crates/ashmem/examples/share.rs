@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Hands a region to another process, which may read it and no more: this program starts itself again as the reader.
+//! Hands a region to another process, which may read it and no more: this program starts itself
+//! again as the reader.
 //!
 //! `cargo run -p ashmem --example share`
 
@@ -14,8 +15,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return reader();
     }
     let (ours, theirs) = UnixStream::pair()?;
-    let mut child =
-        Command::new(std::env::current_exe()?).arg("reader").stdin(Stdio::from(OwnedFd::from(theirs))).spawn()?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("reader")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .spawn()?;
 
     let region = Region::create(c"share", 65536)?;
     region.map(Protection::READ | Protection::WRITE)?.write_at(0, b"hello");

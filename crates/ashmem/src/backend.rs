@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What a region is made of.
 ///
-/// Unless a caller names one ([`Options::backend`](crate::Options::backend)), the environment variable `ASHMEM_BACKEND`
-/// decides:
+/// Unless a caller names one ([`Options::backend`](crate::Options::backend)), the environment
+/// variable `ASHMEM_BACKEND` decides:
 ///
 /// | Value | A new region |
 /// |---|---|
@@ -18,25 +18,29 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// | `device` | the device; an error where there is none |
 /// | `memfd` | memfd |
 ///
-/// Anything else is an error, and a program that gained rights by being executed (set-user-ID, file capabilities) ignores
-/// the variable. It is read once, at the first region a process makes without naming a backend, and `auto` looks for the
-/// device at that moment; a process that found none stays with memfd. A process that found one and whose device went away
-/// since (the module was unloaded) makes memfds until it is back.
+/// Anything else is an error, and a program that gained rights by being executed (set-user-ID, file
+/// capabilities) ignores the variable. It is read once, at the first region a process makes without
+/// naming a backend, and `auto` looks for the device at that moment; a process that found none
+/// stays with memfd. A process that found one and whose device went away since (the module was
+/// unloaded) makes memfds until it is back.
 ///
 /// Regions that others made are used as what they are, whatever is chosen here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Backend {
-    /// The ashmem device: `/dev/ashmem<boot_id>`, or `/dev/ashmem`. Taken only when it answers as ashmem does.
+    /// The ashmem device: `/dev/ashmem<boot_id>`, or `/dev/ashmem`. Taken only when it answers as
+    /// ashmem does.
     Device,
-    /// A memfd whose size is sealed, which is what Android itself uses where its kernel supports it.
+    /// A memfd whose size is sealed, which is what Android itself uses where its kernel supports
+    /// it.
     ///
-    /// What it has not: only WRITE can be taken from its mask. Its pages are never purged, so pinning and unpinning do
-    /// nothing and succeed, as on Android. `/proc/PID/maps` shows `/memfd:NAME`, and a name ends after 249 bytes.
+    /// What it has not: only WRITE can be taken from its mask. Its pages are never purged, so
+    /// pinning and unpinning do nothing and succeed, as on Android. `/proc/PID/maps` shows
+    /// `/memfd:NAME`, and a name ends after 249 bytes.
     Memfd,
 }
 
-/// What was decided for this process. One word and no lock: threads that race to it come to the same result, and a
-/// child forked meanwhile finds nothing half done.
+/// What was decided for this process. One word and no lock: threads that race to it come to the
+/// same result, and a child forked meanwhile finds nothing half done.
 static DECIDED: AtomicU8 = AtomicU8::new(UNDECIDED);
 
 const UNDECIDED: u8 = 0;
@@ -70,7 +74,8 @@ fn decide(name: &CStr, size: usize) -> Result<(OwnedFd, Backend)> {
         b"" | b"auto" => match device::find() {
             Ok(_) => FOUND,
             Err(Error::NoDevice(_)) => MEMFD,
-            // No descriptors left, say: that tells nothing about the device, so the next region asks again.
+            // No descriptors left, say: that tells nothing about the device, so the next region
+            // asks again.
             Err(error) => return Err(error),
         },
         b"device" => DEVICE,
@@ -92,8 +97,9 @@ fn variable() -> &'static [u8] {
     if value.is_null() {
         return b"";
     }
-    // SAFETY: getenv returns a terminated string. It stays where it is unless the program changes this very variable,
-    // which it must not do beside other threads that read the environment (POSIX, setenv).
+    // SAFETY: getenv returns a terminated string. It stays where it is unless the program changes
+    // this very variable, which it must not do beside other threads that read the environment
+    // (POSIX, setenv).
     unsafe { CStr::from_ptr(value) }.to_bytes()
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The calls on any descriptor of a region, from this process or another.
 //!
-//! Each asks the device first and, where the answer is that the descriptor is none of its, looks whether it is a memfd.
-//! A memfd is any unnamed shared memory file, sealed or not, as Android takes them. What is neither is
-//! [`Error::NotRegion`].
+//! Each asks the device first and, where the answer is that the descriptor is none of its, looks
+//! whether it is a memfd. A memfd is any unnamed shared memory file, sealed or not, as Android
+//! takes them. What is neither is [`Error::NotRegion`].
 //!
-//! What follows upon a refusal is kept apart (`#[cold]`): on a region of the device these calls are to cost what the bare
-//! ioctl costs, which `cargo xtask bench --provider library` counts.
+//! What follows upon a refusal is kept apart (`#[cold]`): on a region of the device these calls are
+//! to cost what the bare ioctl costs, which `cargo xtask bench --provider library` counts.
 
 use crate::error::{Errno, Error, Result};
 use crate::protection::Protection;
@@ -17,7 +17,8 @@ use rustix::fs::FileType;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Makes a region and returns nothing but its descriptor; a size of 0 is taken, as Android's libcutils takes it.
+/// Makes a region and returns nothing but its descriptor; a size of 0 is taken, as Android's
+/// libcutils takes it.
 ///
 /// # Errors
 /// As [`Region::create`](crate::Region::create).
@@ -50,8 +51,8 @@ pub fn check(fd: impl AsFd) -> Result<()> {
 
 /// What the region is made of.
 ///
-/// Under `ashmem run --fidelity fast` a device's region that was mapped once looks like a memfd from here; it pins and
-/// purges all the same.
+/// Under `ashmem run --fidelity fast` a device's region that was mapped once looks like a memfd
+/// from here; it pins and purges all the same.
 ///
 /// # Errors
 /// As [`check`].
@@ -68,8 +69,8 @@ pub fn backend(fd: impl AsFd) -> Result<Backend> {
     })
 }
 
-/// The region's size in bytes, as it was created. Of a device's region ioctl(2) tells the low 32 bits alone: beyond 4 GiB
-/// the answer is too small by a multiple of that.
+/// The region's size in bytes, as it was created. Of a device's region ioctl(2) tells the low 32
+/// bits alone: beyond 4 GiB the answer is too small by a multiple of that.
 ///
 /// # Errors
 /// As [`check`].
@@ -109,7 +110,8 @@ pub fn protection(fd: impl AsFd) -> Result<Protection> {
 
 /// Takes from the mask what `mask` has not. What is mapped already stays as it is.
 ///
-/// Of a memfd only WRITE can be taken; to take READ or EXEC succeeds there without effect, as on Android.
+/// Of a memfd only WRITE can be taken; to take READ or EXEC succeeds there without effect, as on
+/// Android.
 ///
 /// # Errors
 /// - `EINVAL`: `mask` has a right that was taken before.
@@ -135,13 +137,15 @@ fn set_protection_without_device(fd: BorrowedFd<'_>, mask: Protection, errno: Er
     }
 }
 
-/// Pins `length` bytes from `offset`: they stay from now on. Tells whether any of them went meanwhile.
+/// Pins `length` bytes from `offset`: they stay from now on. Tells whether any of them went
+/// meanwhile.
 ///
-/// Both are in bytes, on page boundaries; a `length` of 0 is all from `offset` on. On a memfd it succeeds and nothing was
-/// purged, whatever the range.
+/// Both are in bytes, on page boundaries; a `length` of 0 is all from `offset` on. On a memfd it
+/// succeeds and nothing was purged, whatever the range.
 ///
 /// # Errors
-/// - `EINVAL`: the range is not on page boundaries, beyond the region or beyond 4 GiB; or nobody ever mapped the region.
+/// - `EINVAL`: the range is not on page boundaries, beyond the region or beyond 4 GiB; or nobody
+///   ever mapped the region.
 /// - Otherwise as [`check`].
 ///
 /// # References
@@ -181,7 +185,8 @@ fn pin_without_device(fd: BorrowedFd<'_>, errno: Errno, call: &'static str) -> R
     }
 }
 
-/// The device takes 32 bits of each. Android drops the rest unseen, and pins something else than was asked for.
+/// The device takes 32 bits of each. Android drops the rest unseen, and pins something else than
+/// was asked for.
 #[inline]
 fn interval(offset: usize, length: usize) -> Result<abi::Pin> {
     match (u32::try_from(offset), u32::try_from(length)) {

@@ -13,7 +13,8 @@ use syscalls::{Sysno, raw};
 
 /// The name every Android knows.
 const PLAIN: &CStr = c"/dev/ashmem";
-/// What Android 10 and later put behind it, so that nothing is found that was left over from another boot.
+/// What Android 10 and later put behind it, so that nothing is found that was left over from
+/// another boot.
 const BOOT_ID: &CStr = c"/proc/sys/kernel/random/boot_id";
 
 /// Length of `/dev/ashmem<boot_id>` with its NUL: six words.
@@ -29,8 +30,10 @@ const AT_PLAIN: u8 = 1;
 const AT_NAMED: u8 = 2;
 
 /// The numbers whose size field is that of the caller's `unsigned long`.
-const SET_SIZE: u32 = if cfg!(target_pointer_width = "64") { abi::SET_SIZE } else { abi::SET_SIZE_32 };
-const SET_PROT_MASK: u32 = if cfg!(target_pointer_width = "64") { abi::SET_PROT_MASK } else { abi::SET_PROT_MASK_32 };
+const SET_SIZE: u32 =
+    if cfg!(target_pointer_width = "64") { abi::SET_SIZE } else { abi::SET_SIZE_32 };
+const SET_PROT_MASK: u32 =
+    if cfg!(target_pointer_width = "64") { abi::SET_PROT_MASK } else { abi::SET_PROT_MASK_32 };
 
 /// Makes a region as libcutils does: open, name, size.
 #[inline]
@@ -80,7 +83,8 @@ fn search() -> Result<OwnedFd> {
                 remember(place, path);
                 return Ok(fd);
             }
-            // Something else has the name: a null device in a container, a file that somebody wrote to.
+            // Something else has the name: a null device in a container, a file that somebody wrote
+            // to.
             Ok(_) => absence = Errno::NODEV,
             Err(errno) if is_shortage(errno) => return Err(opening(errno)),
             Err(Errno::NOENT) => {}
@@ -93,7 +97,8 @@ fn search() -> Result<OwnedFd> {
 /// An ashmem device just opened allows everything and has no size yet (PROT-01, SIZE-01).
 fn is_device(fd: BorrowedFd<'_>) -> bool {
     const ALL: i32 = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
-    request(fd, abi::GET_PROT_MASK, ptr::null()) == Ok(ALL) && request(fd, abi::GET_SIZE, ptr::null()) == Ok(0)
+    request(fd, abi::GET_PROT_MASK, ptr::null()) == Ok(ALL)
+        && request(fd, abi::GET_SIZE, ptr::null()) == Ok(0)
 }
 
 /// Whether an open failed for want of descriptors or memory, which says nothing about the device.
@@ -117,7 +122,8 @@ fn open_path(path: &CStr) -> rustix::io::Result<OwnedFd> {
 /// Opens `/dev/ashmem<boot_id>` once `PLACE` says that it was found there.
 #[inline]
 fn open_named() -> rustix::io::Result<OwnedFd> {
-    // SAFETY: the path is complete and terminated since `PLACE` was stored, and whoever stores it again stores the same.
+    // SAFETY: the path is complete and terminated since `PLACE` was stored, and whoever stores it
+    // again stores the same.
     open_path(unsafe { CStr::from_ptr(NAMED.as_ptr().cast()) })
 }
 
@@ -136,7 +142,9 @@ fn remember(place: u8, path: &CStr) {
 /// `/dev/ashmem<boot_id>` of this boot, terminated; `None` where `/proc` does not tell.
 fn named() -> Option<[u8; NAMED_BYTES]> {
     // SAFETY: the path is terminated.
-    let file = errno::owned(unsafe { libc::open(BOOT_ID.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) }).ok()?;
+    let file =
+        errno::owned(unsafe { libc::open(BOOT_ID.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
+            .ok()?;
     let mut bytes = [0; NAMED_BYTES];
     let (prefix, id) = bytes.split_at_mut(PLAIN.count_bytes());
     prefix.copy_from_slice(PLAIN.to_bytes());
@@ -146,7 +154,8 @@ fn named() -> Option<[u8; NAMED_BYTES]> {
     (!id.contains(&0)).then_some(bytes)
 }
 
-/// Size in bytes, as far as ioctl(2) can tell it: its low 32 bits, the last 4095 of which read as an error (SIZE-05).
+/// Size in bytes, as far as ioctl(2) can tell it: its low 32 bits, the last 4095 of which read as
+/// an error (SIZE-05).
 #[inline]
 pub(crate) fn size(fd: BorrowedFd<'_>) -> rustix::io::Result<usize> {
     request(fd, abi::GET_SIZE, ptr::null()).map(|answer| answer.cast_unsigned() as usize)
@@ -185,7 +194,12 @@ fn request(fd: BorrowedFd<'_>, number: u32, argument: *const c_void) -> rustix::
 
 /// Apart, so that a call which the device takes is one comparison more than the kernel's answer.
 #[cold]
-fn refused(fd: BorrowedFd<'_>, number: u32, argument: *const c_void, mut answer: usize) -> rustix::io::Result<i32> {
+fn refused(
+    fd: BorrowedFd<'_>,
+    number: u32,
+    argument: *const c_void,
+    mut answer: usize,
+) -> rustix::io::Result<i32> {
     while answer > ERRORS {
         match Errno::from_raw_os_error(answer.wrapping_neg() as i32 & 0xfff) {
             Errno::INTR => answer = ioctl(fd, number, argument),
@@ -195,15 +209,18 @@ fn refused(fd: BorrowedFd<'_>, number: u32, argument: *const c_void, mut answer:
     Ok(answer as i32)
 }
 
-/// ioctl(2), made here: rustix's takes apart and packs again an answer that has to be compared once, and the C library's
-/// changes `errno` where a memfd is then asked instead.
+/// ioctl(2), made here: rustix's takes apart and packs again an answer that has to be compared
+/// once, and the C library's changes `errno` where a memfd is then asked instead.
 #[inline]
 fn ioctl(fd: BorrowedFd<'_>, number: u32, argument: *const c_void) -> usize {
     // A descriptor is no negative number.
     let fd = fd.as_raw_fd().cast_unsigned() as usize;
-    // SAFETY: the numbers that this file uses either take their argument by value or read what it points to, for which
-    // the callers above pass a terminated string (SET_NAME) or a whole `Pin`; none writes to the caller's memory.
-    unsafe { raw::syscall3(Sysno::ioctl as usize, fd, number as usize, argument.expose_provenance()) }
+    // SAFETY: the numbers that this file uses either take their argument by value or read what it
+    // points to, for which the callers above pass a terminated string (SET_NAME) or a whole `Pin`;
+    // none writes to the caller's memory.
+    unsafe {
+        raw::syscall3(Sysno::ioctl as usize, fd, number as usize, argument.expose_provenance())
+    }
 }
 
 /// Above it are the kernel's error numbers, 1 to 4095, negated.

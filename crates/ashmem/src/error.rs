@@ -19,31 +19,38 @@ pub enum Error {
         /// What it answered.
         errno: Errno,
     },
-    /// Neither `/dev/ashmem<boot_id>` nor `/dev/ashmem` could be opened, or what could be opened is no ashmem device
-    /// (`ENODEV`).
+    /// Neither `/dev/ashmem<boot_id>` nor `/dev/ashmem` could be opened, or what could be opened is
+    /// no ashmem device (`ENODEV`).
     #[error(
         "/dev/ashmem: {0}: load the kernel module (modprobe ashmem_linux), start the program with `ashmem run`, or let \
          it use memfd (ASHMEM_BACKEND=memfd)"
     )]
     NoDevice(Errno),
     /// `ASHMEM_BACKEND` is set to something else than `auto`, `device` or `memfd` (`EINVAL`).
-    #[error("ASHMEM_BACKEND is set, but to none of auto, device, memfd: set it to one of them, or unset it")]
+    #[error(
+        "ASHMEM_BACKEND is set, but to none of auto, device, memfd: set it to one of them, or unset it"
+    )]
     UnknownBackend,
-    /// A size of nothing, or a range that is empty, reversed, not on page boundaries or beyond 4 GiB (`EINVAL`).
+    /// A size of nothing, or a range that is empty, reversed, not on page boundaries or beyond 4
+    /// GiB (`EINVAL`).
     #[error("{0}")]
     Invalid(&'static str),
     /// The descriptor is neither a region of the device nor a memfd (`ENOTTY`).
     #[error("the descriptor is no shared memory region: neither the ashmem device's nor a memfd")]
     NotRegion,
-    /// A memfd that others can still shrink, whose mapping could fault at any time; its seals cannot be added any more
-    /// (`EPERM`).
-    #[error("the memfd's size is not sealed and can no longer be: have its maker add F_SEAL_SHRINK and F_SEAL_GROW")]
+    /// A memfd that others can still shrink, whose mapping could fault at any time; its seals
+    /// cannot be added any more (`EPERM`).
+    #[error(
+        "the memfd's size is not sealed and can no longer be: have its maker add F_SEAL_SHRINK and F_SEAL_GROW"
+    )]
     Unsealed,
     /// The peer closed the socket before it sent a region (`ECONNRESET`).
     #[error("the socket's other end closed without sending a region")]
     Closed,
     /// A message came without a descriptor (`EBADMSG`).
-    #[error("a message came that carries no descriptor: is the other end sending with Region::send or SCM_RIGHTS?")]
+    #[error(
+        "a message came that carries no descriptor: is the other end sending with Region::send or SCM_RIGHTS?"
+    )]
     NoDescriptor,
 }
 

@@ -9,10 +9,12 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::{ptr, slice};
 
-/// A mapped region, unmapped when dropped. It outlives the [`Region`](crate::Region) it was made from.
+/// A mapped region, unmapped when dropped. It outlives the [`Region`](crate::Region) it was made
+/// from.
 ///
-/// Others may write to the same pages at any time, so [`read_at`](Self::read_at) and [`write_at`](Self::write_at) copy,
-/// byte by byte, each byte whole. More order than that two processes must agree on themselves.
+/// Others may write to the same pages at any time, so [`read_at`](Self::read_at) and
+/// [`write_at`](Self::write_at) copy, byte by byte, each byte whole. More order than that two
+/// processes must agree on themselves.
 #[derive(Debug)]
 pub struct Mapping {
     start: NonNull<u8>,
@@ -22,17 +24,21 @@ pub struct Mapping {
 
 // SAFETY: the pages belong to no thread, and unmapping them is any thread's to do.
 unsafe impl Send for Mapping {}
-// SAFETY: through a shared reference bytes are read and written atomically only; all else is unsafe to call.
+// SAFETY: through a shared reference bytes are read and written atomically only; all else is unsafe
+// to call.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
     pub(crate) fn new(fd: BorrowedFd<'_>, length: usize, protection: Protection) -> Result<Self> {
         let flags = ProtFlags::from_bits_retain(protection.bits());
-        // SAFETY: without an address of ours the kernel puts it where nothing else is. That no holder of the file takes
-        // pages away is what `Region` makes sure of: the device and the seals both keep the size.
-        let start = unsafe { rustix::mm::mmap(ptr::null_mut(), length, flags, MapFlags::SHARED, fd, 0) };
+        // SAFETY: without an address of ours the kernel puts it where nothing else is. That no
+        // holder of the file takes pages away is what `Region` makes sure of: the device and the
+        // seals both keep the size.
+        let start =
+            unsafe { rustix::mm::mmap(ptr::null_mut(), length, flags, MapFlags::SHARED, fd, 0) };
         let start = start.map_err(Error::of("mapping the region (mmap)"))?;
-        let start = NonNull::new(start.cast()).ok_or(Error::Invalid("the region was mapped at address 0"))?;
+        let start = NonNull::new(start.cast())
+            .ok_or(Error::Invalid("the region was mapped at address 0"))?;
         Ok(Self { start, length, protection })
     }
 
@@ -94,8 +100,9 @@ impl Mapping {
             "{length} bytes at {offset} are beyond the region's {}",
             self.length
         );
-        // SAFETY: the range is within the mapping, which lives as long as `self`; any bytes are valid atomics, whoever
-        // writes to them; and what the mapping does not allow was refused above.
+        // SAFETY: the range is within the mapping, which lives as long as `self`; any bytes are
+        // valid atomics, whoever writes to them; and what the mapping does not allow was refused
+        // above.
         unsafe { slice::from_raw_parts(self.start.as_ptr().add(offset).cast(), length) }
     }
 
@@ -113,8 +120,8 @@ impl Mapping {
     /// The memory as bytes to write to, without a copy.
     ///
     /// # Safety
-    /// While the slice lives nobody else reads or writes the region, and none of it is purged. The mapping has `READ` and
-    /// `WRITE`.
+    /// While the slice lives nobody else reads or writes the region, and none of it is purged. The
+    /// mapping has `READ` and `WRITE`.
     #[inline]
     pub const unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: the mapping is this long, and the caller promises to be alone.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What stands for a region where there is no device: a memfd whose size is sealed, as Android makes it.
+//! What stands for a region where there is no device: a memfd whose size is sealed, as Android
+//! makes it.
 
 use crate::errno;
 use crate::error::{Error, Result};
@@ -18,15 +19,18 @@ const SIZE_SEALS: SealFlags = SealFlags::GROW.union(SealFlags::SHRINK);
 #[inline]
 pub(crate) fn create(name: &CStr, size: usize) -> Result<OwnedFd> {
     let fd = if name.count_bytes() <= NAME_BYTES { make(name)? } else { make_shortened(name)? };
-    rustix::fs::ftruncate(&fd, size as u64).map_err(Error::of("giving the memfd its size (ftruncate)"))?;
-    rustix::fs::fcntl_add_seals(&fd, SIZE_SEALS).map_err(Error::of("sealing the memfd's size (F_ADD_SEALS)"))?;
+    rustix::fs::ftruncate(&fd, size as u64)
+        .map_err(Error::of("giving the memfd its size (ftruncate)"))?;
+    rustix::fs::fcntl_add_seals(&fd, SIZE_SEALS)
+        .map_err(Error::of("sealing the memfd's size (F_ADD_SEALS)"))?;
     Ok(fd)
 }
 
 #[inline]
 fn make(name: &CStr) -> Result<OwnedFd> {
     // SAFETY: the name is terminated.
-    let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    let fd =
+        unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
     errno::owned(fd).map_err(Error::of("making a memfd (memfd_create)"))
 }
 
@@ -78,8 +82,12 @@ pub(crate) fn protection(fd: BorrowedFd<'_>) -> Result<Protection> {
 pub(crate) fn set_protection(fd: BorrowedFd<'_>, mask: Protection) -> Result<()> {
     let has_write = protection(fd)?.contains(Protection::WRITE);
     match (has_write, mask.contains(Protection::WRITE)) {
-        _ if !Protection::all().contains(mask) => Err(Error::Invalid("a protection that does not exist")),
-        (false, true) => Err(Error::Invalid("the region is read-only: a right that was taken does not come back")),
+        _ if !Protection::all().contains(mask) => {
+            Err(Error::Invalid("a protection that does not exist"))
+        }
+        (false, true) => Err(Error::Invalid(
+            "the region is read-only: a right that was taken does not come back",
+        )),
         (true, false) => rustix::fs::fcntl_add_seals(fd.as_fd(), SealFlags::FUTURE_WRITE)
             .map_err(Error::of("sealing the memfd against writing (F_ADD_SEALS)")),
         _ => Ok(()),

@@ -8,8 +8,8 @@ use std::os::fd::BorrowedFd;
 /// A range that stays while this lives, and is unpinned again when it is dropped. Made by
 /// [`Region::pin`](crate::Region::pin).
 ///
-/// Pins are not counted, neither here nor in the device: the first guard dropped over a page unpins it, however many
-/// others cover it.
+/// Pins are not counted, neither here nor in the device: the first guard dropped over a page unpins
+/// it, however many others cover it.
 #[derive(Debug)]
 #[must_use = "dropping the guard unpins the range at once"]
 pub struct Pin<'region> {
@@ -20,7 +20,12 @@ pub struct Pin<'region> {
 }
 
 impl<'region> Pin<'region> {
-    pub(crate) const fn new(region: BorrowedFd<'region>, offset: usize, length: usize, purge: Purge) -> Self {
+    pub(crate) const fn new(
+        region: BorrowedFd<'region>,
+        offset: usize,
+        length: usize,
+        purge: Purge,
+    ) -> Self {
         Self { region, offset, length, purge }
     }
 
@@ -37,7 +42,8 @@ impl<'region> Pin<'region> {
 
 impl Drop for Pin<'_> {
     fn drop(&mut self) {
-        // It was just pinned, so that only memory can be short: then the range stays pinned, which loses nothing.
+        // It was just pinned, so that only memory can be short: then the range stays pinned, which
+        // loses nothing.
         let _ = descriptor::unpin(self.region, self.offset, self.length);
     }
 }

@@ -2,7 +2,8 @@
 //! What may be done with a region's memory.
 
 bitflags::bitflags! {
-    /// Rights to a region's memory: of one mapping, or as the region's mask, the most any new mapping gets.
+    /// Rights to a region's memory: of one mapping, or as the region's mask, the most any new
+    /// mapping gets.
     ///
     /// # References
     /// - [mmap(2)](https://man7.org/linux/man-pages/man2/mmap.2.html)

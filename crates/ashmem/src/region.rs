@@ -30,7 +30,8 @@ impl Region {
     /// # Errors
     /// - [`Error::Invalid`]: `size` is 0.
     /// - [`Error::UnknownBackend`], [`Error::NoDevice`]: see [`Backend`].
-    /// - [`Error::System`]: `EMFILE`, `ENFILE`, `ENOMEM`; `EINVAL` for a size beyond what a file can have.
+    /// - [`Error::System`]: `EMFILE`, `ENFILE`, `ENOMEM`; `EINVAL` for a size beyond what a file
+    ///   can have.
     #[inline]
     pub fn create(name: &CStr, size: usize) -> Result<Self> {
         Options::new().create(name, size)
@@ -38,7 +39,8 @@ impl Region {
 
     /// Takes a region that somebody else made, of whichever kind.
     ///
-    /// The size is what [`descriptor::size`] can tell. A memfd whose size is not sealed gets the seals, so that no other holder can pull its pages from under a mapping.
+    /// The size is what [`descriptor::size`] can tell. A memfd whose size is not sealed gets the
+    /// seals, so that no other holder can pull its pages from under a mapping.
     ///
     /// # Errors
     /// - [`Error::NotRegion`]: the descriptor is something else. It is closed.
@@ -93,7 +95,8 @@ impl Region {
         Mapping::new(self.as_fd(), self.size, protection)
     }
 
-    /// Pins a range, in bytes on page boundaries, until the guard is dropped. `..` is the whole region.
+    /// Pins a range, in bytes on page boundaries, until the guard is dropped. `..` is the whole
+    /// region.
     ///
     /// # Errors
     /// As [`descriptor::pin`]; [`Error::Invalid`] for an empty range.
@@ -144,7 +147,8 @@ impl Region {
     /// # Errors
     /// `EMFILE`.
     pub fn try_clone(&self) -> Result<Self> {
-        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 3).map_err(Error::of("copying the descriptor (fcntl)"))?;
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 3)
+            .map_err(Error::of("copying the descriptor (fcntl)"))?;
         Ok(Self { fd, ..*self })
     }
 }
@@ -153,7 +157,8 @@ const EMPTY: Error = Error::Invalid("a region needs a size of at least one byte"
 
 /// A range as the device takes it, where a length of 0 means "to the end".
 fn interval(range: impl RangeBounds<usize>) -> Result<(usize, usize)> {
-    const NOTHING: Error = Error::Invalid("an empty range: the device would take it for all up to the end");
+    const NOTHING: Error =
+        Error::Invalid("an empty range: the device would take it for all up to the end");
     let overflow = || Error::Invalid("a range beyond the address space");
     let offset = match range.start_bound() {
         Bound::Included(start) => *start,

@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 use crate::region::Region;
 use rustix::io::retry_on_intr;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -16,12 +16,15 @@ use std::os::fd::{AsFd, OwnedFd};
 const BYTE: u8 = b'A';
 
 impl Region {
-    /// Sends the region over a connected Unix socket of any type: one byte, and the descriptor with it.
+    /// Sends the region over a connected Unix socket of any type: one byte, and the descriptor with
+    /// it.
     ///
-    /// What the other process may do with it is what the mask says ([`Region::set_protection`]). It stays ours too.
+    /// What the other process may do with it is what the mask says ([`Region::set_protection`]). It
+    /// stays ours too.
     ///
     /// # Errors
-    /// `EPIPE`, `ENOTCONN`, `EAGAIN` (a socket that does not block), `ETOOMANYREFS` (too many descriptors under way).
+    /// `EPIPE`, `ENOTCONN`, `EAGAIN` (a socket that does not block), `ETOOMANYREFS` (too many
+    /// descriptors under way).
     ///
     /// # References
     /// - `SCM_RIGHTS` in [unix(7)](https://man7.org/linux/man-pages/man7/unix.7.html)
@@ -30,12 +33,20 @@ impl Region {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&fds));
-        retry_on_intr(|| rustix::net::sendmsg(&socket, &[IoSlice::new(&[BYTE])], &mut control, SendFlags::NOSIGNAL))
-            .map_err(Error::of("sending the region (sendmsg)"))?;
+        retry_on_intr(|| {
+            rustix::net::sendmsg(
+                &socket,
+                &[IoSlice::new(&[BYTE])],
+                &mut control,
+                SendFlags::NOSIGNAL,
+            )
+        })
+        .map_err(Error::of("sending the region (sendmsg)"))?;
         Ok(())
     }
 
-    /// Receives a region that [`Region::send`] or any other `SCM_RIGHTS` message brings, closed on exec.
+    /// Receives a region that [`Region::send`] or any other `SCM_RIGHTS` message brings, closed on
+    /// exec.
     ///
     /// One byte is taken from the socket. Descriptors beyond the first are closed.
     ///
@@ -58,7 +69,12 @@ impl Region {
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];
         let message = retry_on_intr(|| {
-            rustix::net::recvmsg(&socket, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)
+            rustix::net::recvmsg(
+                &socket,
+                &mut [IoSliceMut::new(&mut byte)],
+                &mut control,
+                RecvFlags::CMSG_CLOEXEC,
+            )
         })
         .map_err(Error::of("receiving a region (recvmsg)"))?;
         let mut received: Option<OwnedFd> = None;

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the crate offers, item by item, held to `api.txt`: a change of it is seen in a review, and cannot come by accident.
+//! What the crate offers, item by item, held to `api.txt`: a change of it is seen in a review, and
+//! cannot come by accident.
 //!
-//! The list is read from the sources, with doc comments, bodies and private fields left out. (No item is `pub` and out of
-//! reach of users: a lint sees to that.)
+//! The list is read from the sources, with doc comments, bodies and private fields left out. (No
+//! item is `pub` and out of reach of users: a lint sees to that.)
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit_mut::{self, VisitMut};
-use syn::{Attribute, Block, Fields, File, ImplItem, Item, ItemStruct, Macro, Visibility, parse_quote};
+use syn::{
+    Attribute, Block, Fields, File, ImplItem, Item, ItemStruct, Macro, Visibility, parse_quote,
+};
 
 /// The variable with which the list is written instead of compared.
 const WRITE: &str = "ASHMEM_WRITE_API";
@@ -38,10 +41,13 @@ fn the_interface_is_what_api_txt_says() {
 
 /// The public items of every file of the crate, as Rust.
 fn interface(folder: &Path) -> String {
-    let entries = fs::read_dir(folder).expect("the sources").map(|entry| entry.expect("an entry").path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect();
+    let entries =
+        fs::read_dir(folder).expect("the sources").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect();
     files.sort();
-    let mut text = "// What the crate `ashmem` offers; tests/api.rs holds the sources to it.\n".to_owned();
+    let mut text =
+        "// What the crate `ashmem` offers; tests/api.rs holds the sources to it.\n".to_owned();
     for path in files {
         let source = fs::read_to_string(&path).expect("a source");
         let mut file = syn::parse_file(&source).expect("Rust");
@@ -50,13 +56,17 @@ fn interface(folder: &Path) -> String {
         Bare.visit_file_mut(&mut file);
         if !file.items.is_empty() {
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            text.push_str(&format!("\n// {name}\n{}", prettyplease::unparse(&File { shebang: None, ..file })));
+            text.push_str(&format!(
+                "\n// {name}\n{}",
+                prettyplease::unparse(&File { shebang: None, ..file })
+            ));
         }
     }
     text
 }
 
-/// Whether users of the crate can see an item. Of an `impl`, the parts that they cannot see are taken out.
+/// Whether users of the crate can see an item. Of an `impl`, the parts that they cannot see are
+/// taken out.
 fn is_offered(item: &mut Item) -> bool {
     let vis = match item {
         Item::Const(item) => &item.vis,
@@ -78,7 +88,9 @@ fn is_offered(item: &mut Item) -> bool {
             });
             return of_trait || !item.items.is_empty();
         }
-        Item::Macro(item) => return item.mac.path.segments.last().is_some_and(|last| last.ident == "bitflags"),
+        Item::Macro(item) => {
+            return item.mac.path.segments.last().is_some_and(|last| last.ident == "bitflags");
+        }
         _ => return false,
     };
     is_public(vis)
@@ -105,7 +117,8 @@ impl VisitMut for Bare {
         let all = item.fields.len();
         match &mut item.fields {
             Fields::Named(named) => {
-                named.named = named.named.clone().into_iter().filter(|field| is_public(&field.vis)).collect();
+                named.named =
+                    named.named.clone().into_iter().filter(|field| is_public(&field.vis)).collect();
             }
             fields if fields.iter().any(|field| !is_public(&field.vis)) => *fields = Fields::Unit,
             _ => {}
@@ -128,12 +141,17 @@ fn without_docs(tokens: TokenStream) -> TokenStream {
     for token in tokens {
         match token {
             TokenTree::Group(group) => {
-                let is_doc = group.stream().into_iter().next().is_some_and(|first| first.to_string() == "doc");
+                let is_doc = group
+                    .stream()
+                    .into_iter()
+                    .next()
+                    .is_some_and(|first| first.to_string() == "doc");
                 let is_attribute = kept.last().is_some_and(|last| last.to_string() == "#");
                 if is_doc && is_attribute {
                     kept.pop();
                 } else {
-                    let inner = proc_macro2::Group::new(group.delimiter(), without_docs(group.stream()));
+                    let inner =
+                        proc_macro2::Group::new(group.delimiter(), without_docs(group.stream()));
                     kept.push(inner.into());
                 }
             }

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Instructions of each library call beside those of the bare calls it stands for, as a C program would make them.
+//! Instructions of each library call beside those of the bare calls it stands for, as a C program
+//! would make them.
 //!
-//! Counted by valgrind through gungraun: user space alone, so the kernel's share, the same on both sides, is left out and
-//! nothing hides in it. Wants a device (`ashmem run`, or the module), valgrind and `cargo install gungraun-runner`: `ashmem run -- cargo bench -p libashmem`.
+//! Counted by valgrind through gungraun: user space alone, so the kernel's share, the same on both
+//! sides, is left out and nothing hides in it. Wants a device (`ashmem run`, or the module),
+//! valgrind and `cargo install gungraun-runner`: `ashmem run -- cargo bench -p libashmem`.
 
 #![allow(missing_docs, reason = "what gungraun's macros make is public")]
 
 use ashmem_core::abi;
 use gungraun::prelude::*;
-use libashmem::cutils::{ashmem_create_region, ashmem_pin_region, ashmem_set_prot_region, ashmem_unpin_region};
+use libashmem::cutils::{
+    ashmem_create_region, ashmem_pin_region, ashmem_set_prot_region, ashmem_unpin_region,
+};
 use libashmem::sharedmem::{ASharedMemory_create, ASharedMemory_getSize, ASharedMemory_setProt};
 use std::ffi::{c_int, c_ulong};
 use std::hint::black_box;
@@ -21,7 +25,8 @@ fn region() -> c_int {
     let fd = bare_create();
     assert!(fd >= 0, "no /dev/ashmem here: use `ashmem run -- cargo bench -p libashmem`");
     // SAFETY: a new mapping, which stays.
-    let memory = unsafe { libc::mmap(std::ptr::null_mut(), SIZE, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
+    let memory =
+        unsafe { libc::mmap(std::ptr::null_mut(), SIZE, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
     assert!(memory != libc::MAP_FAILED, "the region cannot be mapped");
     fd
 }
@@ -123,7 +128,10 @@ fn library_create_device(_: ()) -> c_int {
 fn bare_create_memfd(_: ()) -> c_int {
     // SAFETY: the name is terminated.
     unsafe {
-        let fd = libc::memfd_create(black_box(c"bench".as_ptr()), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+        let fd = libc::memfd_create(
+            black_box(c"bench".as_ptr()),
+            libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING,
+        );
         if fd < 0 {
             return -1;
         }

@@ -11,7 +11,8 @@ pub(crate) fn descriptor<'call>(fd: c_int) -> Result<BorrowedFd<'call>, Error> {
     if fd < 0 {
         return Err(Error::System { call: "using a descriptor", errno: Errno::BADF });
     }
-    // SAFETY: it is not -1. Whether it is open is C's to know; it is used for system calls alone, which answer EBADF.
+    // SAFETY: it is not -1. Whether it is open is C's to know; it is used for system calls alone,
+    // which answer EBADF.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 

@@ -22,7 +22,8 @@ pub extern "C" fn ashmem_valid(fd: c_int) -> c_int {
     }
 }
 
-/// Makes a region and returns its descriptor, closed on exec; -1 with errno when it cannot. A size of 0 is taken.
+/// Makes a region and returns its descriptor, closed on exec; -1 with errno when it cannot. A size
+/// of 0 is taken.
 ///
 /// # Safety
 /// `name` is NULL or points to a terminated string.
@@ -46,7 +47,8 @@ pub extern "C" fn ashmem_set_prot_region(fd: c_int, prot: c_int) -> c_int {
     }
 }
 
-/// Pins a range; `ASHMEM_NOT_PURGED`, `ASHMEM_WAS_PURGED`, or -1 with errno. A length of 0 is all to the region's end.
+/// Pins a range; `ASHMEM_NOT_PURGED`, `ASHMEM_WAS_PURGED`, or -1 with errno. A length of 0 is all
+/// to the region's end.
 #[unsafe(no_mangle)]
 pub extern "C" fn ashmem_pin_region(fd: c_int, offset: usize, len: usize) -> c_int {
     match descriptor(fd).and_then(|fd| region::pin(fd, offset, len)) {
@@ -65,11 +67,13 @@ pub extern "C" fn ashmem_unpin_region(fd: c_int, offset: usize, len: usize) -> c
     }
 }
 
-/// The region's size in bytes, or -1 with errno: `EOVERFLOW` for a region that an `int` cannot count.
+/// The region's size in bytes, or -1 with errno: `EOVERFLOW` for a region that an `int` cannot
+/// count.
 #[unsafe(no_mangle)]
 pub extern "C" fn ashmem_get_size_region(fd: c_int) -> c_int {
     let size = descriptor(fd).and_then(region::size).and_then(|size| {
-        c_int::try_from(size).map_err(|_| Error::System { call: "counting in an int", errno: Errno::OVERFLOW })
+        c_int::try_from(size)
+            .map_err(|_| Error::System { call: "counting in an int", errno: Errno::OVERFLOW })
     });
     match size {
         Ok(size) => size,

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `<android/sharedmem.h>`: the NDK's functions.
 //!
-//! `ASharedMemory_dupFromJava` is left out: its arguments are a `JNIEnv` and an `android.os.SharedMemory` object, a class
-//! of Android's framework that no Java machine on Linux has. Who has a descriptor needs only `dup`.
+//! `ASharedMemory_dupFromJava` is left out: its arguments are a `JNIEnv` and an
+//! `android.os.SharedMemory` object, a class of Android's framework that no Java machine on Linux
+//! has. Who has a descriptor needs only `dup`.
 
 use crate::border::{descriptor, fail};
 use crate::cutils;
 use ashmem::{Error, descriptor as region};
 use std::ffi::{c_char, c_int};
 
-/// Makes a region of `size` bytes and returns its descriptor, closed on exec; -1 with errno when it cannot.
+/// Makes a region of `size` bytes and returns its descriptor, closed on exec; -1 with errno when it
+/// cannot.
 ///
 /// # Safety
 /// `name` is NULL or points to a terminated string.

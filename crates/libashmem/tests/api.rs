@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What C programs see, held to lists: the functions of the headers to `api.txt`, their names to `abi.txt`.
+//! What C programs see, held to lists: the functions of the headers to `api.txt`, their names to
+//! `abi.txt`.
 
 use std::fs;
 use std::path::Path;
@@ -43,12 +44,17 @@ fn declared(header: &str) -> Vec<String> {
 
 #[test]
 fn the_headers_declare_what_api_txt_says() {
-    let mut now = "# What the headers declare; tests/api.rs holds them to it. A line never goes.\n".to_owned();
+    let mut now = "# What the headers declare; tests/api.rs holds them to it. A line never goes.\n"
+        .to_owned();
     for header in HEADERS {
-        now += &format!("\n<{header}>\n{}\n", declared(&read(&format!("include/{header}"))).join("\n"));
+        now += &format!(
+            "\n<{header}>\n{}\n",
+            declared(&read(&format!("include/{header}"))).join("\n")
+        );
     }
     if std::env::var_os(WRITE).is_some() {
-        return fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("api.txt"), now).expect("writing api.txt");
+        return fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("api.txt"), now)
+            .expect("writing api.txt");
     }
     assert_eq!(
         read("api.txt"),

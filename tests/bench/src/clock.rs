@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The clock: the processor's own counter, whose reading is one instruction and enters no kernel.
 //!
-//! Under QEMU's `-icount shift=0` it counts instructions, each one nanosecond; the kernel's own clock may be as coarse as
-//! its source's 279 ns there. Elsewhere its rate is measured against the kernel's clock.
+//! Under QEMU's `-icount shift=0` it counts instructions, each one nanosecond; the kernel's own
+//! clock may be as coarse as its source's 279 ns there. Elsewhere its rate is measured against the
+//! kernel's clock.
 
 use std::time::{Duration, Instant};
 
 /// How long the counter is held against the kernel's clock.
 const CALIBRATION: Duration = Duration::from_millis(50);
-/// A rate this near to one tick a nanosecond is one: the kernel's clock, itself calibrated, is no more exact.
+/// A rate this near to one tick a nanosecond is one: the kernel's clock, itself calibrated, is no
+/// more exact.
 const EXACT: f64 = 0.002;
 
 /// The counter and what one of its ticks is worth.
@@ -27,7 +29,8 @@ impl Clock {
         let (to, elapsed) = (ticks(), started.elapsed());
         let rate = elapsed.as_nanos() as f64 / to.wrapping_sub(from) as f64;
         let nanoseconds_per_tick = if (rate - 1.0).abs() < EXACT { 1.0 } else { rate };
-        let own_ticks = (0..1000).map(|_| (ticks(), ticks())).map(|(from, to)| to.wrapping_sub(from)).min();
+        let own_ticks =
+            (0..1000).map(|_| (ticks(), ticks())).map(|(from, to)| to.wrapping_sub(from)).min();
         Self { nanoseconds_per_tick, own_ticks: own_ticks.unwrap_or(0) }
     }
 
@@ -41,10 +44,11 @@ impl Clock {
         to.wrapping_sub(from).saturating_sub(self.own_ticks) as f64 * self.nanoseconds_per_tick
     }
 
-    /// The usual time of one `body`: the median over `batches` of the mean over `each` runs in a row.
+    /// The usual time of one `body`: the median over `batches` of the mean over `each` runs in a
+    /// row.
     ///
-    /// The mean takes in what the kernel puts off to later (freeing by RCU, say); the median leaves out a batch that was
-    /// interrupted by something else.
+    /// The mean takes in what the kernel puts off to later (freeing by RCU, say); the median leaves
+    /// out a batch that was interrupted by something else.
     pub(crate) fn measure<E>(
         &self,
         batches: usize,

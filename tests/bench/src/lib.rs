@@ -20,11 +20,13 @@ pub mod figure {
     pub const TOUCH: &str = "touch";
     /// First store to a page of a shared mapping of a memfd.
     pub const TOUCH_MEMFD: &str = "touch.memfd";
-    /// Work done by two threads in the time one needs for half of it: 2 where neither waits for the other.
+    /// Work done by two threads in the time one needs for half of it: 2 where neither waits for the
+    /// other.
     pub const THREADS: &str = "threads";
     /// UNPIN and PIN of one page by one thread of those.
     pub const THREADS_ALONE: &str = "threads.alone";
-    /// The same as [`THREADS`] for a system call that shares nothing: what the machine itself has to give.
+    /// The same as [`THREADS`] for a system call that shares nothing: what the machine itself has
+    /// to give.
     pub const THREADS_MACHINE: &str = "threads.machine";
     /// Kernel memory of one open, sized, named region.
     pub const MEMORY_REGION: &str = "memory.region";
@@ -46,7 +48,8 @@ pub mod figure {
         format!("pins.{ranges}")
     }
 
-    /// The longest that somebody waits for the processor while this is done to [`MANY_RANGES`](super::MANY_RANGES).
+    /// The longest that somebody waits for the processor while this is done to
+    /// [`MANY_RANGES`](super::MANY_RANGES).
     pub fn wait_for_processor(what: &str) -> String {
         format!("wait.processor.{what}")
     }
@@ -56,7 +59,8 @@ pub mod figure {
         format!("wait.region.{what}")
     }
 
-    /// From the first stall until others have had most of an unpinned region, unpinned as so many ranges.
+    /// From the first stall until others have had most of an unpinned region, unpinned as so many
+    /// ranges.
     pub fn given_back(ranges: u32) -> String {
         format!("given-back.{ranges}")
     }
@@ -80,8 +84,17 @@ pub const WAITS: [&str; 4] = ["nothing", "pin", "unpin", "close"];
 pub const PRESSED_RANGES: [u32; 3] = [1, 64, 1024];
 
 /// The calls of a region's life that are measured one by one.
-pub const PIECES: [&str; 9] =
-    ["open", "set-name", "set-size", "first-mmap", "touch", "munmap", "later-mmap", "later-munmap", "close"];
+pub const PIECES: [&str; 9] = [
+    "open",
+    "set-name",
+    "set-size",
+    "first-mmap",
+    "touch",
+    "munmap",
+    "later-mmap",
+    "later-munmap",
+    "close",
+];
 
 /// The same of a memfd's life.
 pub const MEMFD_PIECES: [&str; 6] =

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the C library's functions cost beside the bare calls that a C program would make instead.
 //!
-//! Both sides are asked for the same and their answers looked at the same way. The library's functions are called as C calls
-//! them, none is inlined here.
+//! Both sides are asked for the same and their answers looked at the same way. The library's
+//! functions are called as C calls them, none is inlined here.
 
 use crate::clock::Clock;
 use crate::life::{BATCHES, LIVES, NAME, laps};
@@ -18,8 +18,8 @@ use std::process::Command;
 
 const ALL: c_int = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
 
-/// On the device, which `ASHMEM_BACKEND` or its absence has the library take; and on memfd, in a process of its own, for one
-/// decides once.
+/// On the device, which `ASHMEM_BACKEND` or its absence has the library take; and on memfd, in a
+/// process of its own, for one decides once.
 pub(crate) fn both(clock: &Clock) -> Result<Vec<(String, f64)>> {
     let mut figures = on_device(clock)?;
     let mut other = Command::new("/proc/self/exe");
@@ -28,7 +28,8 @@ pub(crate) fn both(clock: &Clock) -> Result<Vec<(String, f64)>> {
     if !output.status.success() {
         bail!("with ASHMEM_BACKEND=memfd: {}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
-    let report: Report = serde_json::from_slice(&output.stdout).context("reading what this program printed")?;
+    let report: Report =
+        serde_json::from_slice(&output.stdout).context("reading what this program printed")?;
     figures.extend(report.figures);
     Ok(figures)
 }
@@ -37,17 +38,22 @@ fn on_device(clock: &Clock) -> Result<Vec<(String, f64)>> {
     let fd = create()?;
     // Pinning wants a region that was mapped once.
     system::unmap(system::Descriptor::from(fd).map(0, PAGE, 0)?, PAGE)?;
-    let named = |call: &str, bare: f64, library: f64| [(figure::bare(call), bare), (figure::library(call), library)];
+    let named = |call: &str, bare: f64, library: f64| {
+        [(figure::bare(call), bare), (figure::library(call), library)]
+    };
     let mut figures = Vec::new();
 
-    let bare = clock.measure(BATCHES, LIVES, || ioctl("GET_SIZE", fd, abi::GET_SIZE, 0).map(drop))?;
+    let bare =
+        clock.measure(BATCHES, LIVES, || ioctl("GET_SIZE", fd, abi::GET_SIZE, 0).map(drop))?;
     let library = clock.measure(BATCHES, LIVES, || {
         let size = ASharedMemory_getSize(black_box(fd));
         answer("ASharedMemory_getSize", size as i64 - 1).map(drop)
     })?;
     figures.extend(named("get-size", bare, library));
 
-    let bare = clock.measure(BATCHES, LIVES, || ioctl("SET_PROT", fd, abi::SET_PROT_MASK, ALL as usize).map(drop))?;
+    let bare = clock.measure(BATCHES, LIVES, || {
+        ioctl("SET_PROT", fd, abi::SET_PROT_MASK, ALL as usize).map(drop)
+    })?;
     let library = clock.measure(BATCHES, LIVES, || {
         answer("ASharedMemory_setProt", ASharedMemory_setProt(black_box(fd), ALL).into()).map(drop)
     })?;
@@ -106,12 +112,15 @@ fn bare_create() -> Answer<c_int> {
 #[inline(always)]
 fn bare_memfd() -> Answer<c_int> {
     // SAFETY: the name is terminated.
-    let fd = unsafe { libc::memfd_create(black_box(NAME.as_ptr()), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    let fd = unsafe {
+        libc::memfd_create(black_box(NAME.as_ptr()), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)
+    };
     answer("memfd_create", fd.into())?;
     // SAFETY: takes numbers only.
     answer("ftruncate", unsafe { libc::ftruncate(fd, black_box(PAGE) as libc::off_t) }.into())?;
     // SAFETY: takes numbers only.
-    let sealed = unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, libc::F_SEAL_GROW | libc::F_SEAL_SHRINK) };
+    let sealed =
+        unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, libc::F_SEAL_GROW | libc::F_SEAL_SHRINK) };
     answer("F_ADD_SEALS", sealed.into()).map(|_| fd)
 }
 

@@ -10,7 +10,8 @@ pub(crate) const NAME: &CStr = c"bench";
 pub(crate) const BATCHES: usize = 15;
 pub(crate) const LIVES: usize = 200;
 
-/// Pages of one mapping that are touched for the first time, one after the other: one page table's worth.
+/// Pages of one mapping that are touched for the first time, one after the other: one page table's
+/// worth.
 const TOUCHED: usize = 512;
 const TOUCHED_BYTES: usize = TOUCHED * PAGE;
 
@@ -53,7 +54,8 @@ pub(crate) fn get_size(clock: &Clock, device: &Device) -> Answer<Vec<(String, f6
     Ok(vec![(figure::GET_SIZE.into(), cost)])
 }
 
-/// First stores to the pages of one mapping; both kinds at the same addresses, so that page tables weigh the same.
+/// First stores to the pages of one mapping; both kinds at the same addresses, so that page tables
+/// weigh the same.
 pub(crate) fn touch(clock: &Clock, device: &Device) -> Answer<Vec<(String, f64)>> {
     let place = system::reserve(TOUCHED_BYTES)?;
     let (mut region_costs, mut memfd_costs) = (Vec::new(), Vec::new());
@@ -75,7 +77,10 @@ pub(crate) fn touch(clock: &Clock, device: &Device) -> Answer<Vec<(String, f64)>
             descriptor.close()?;
         }
     }
-    Ok(vec![(figure::TOUCH.into(), median(&mut region_costs)), (figure::TOUCH_MEMFD.into(), median(&mut memfd_costs))])
+    Ok(vec![
+        (figure::TOUCH.into(), median(&mut region_costs)),
+        (figure::TOUCH_MEMFD.into(), median(&mut memfd_costs)),
+    ])
 }
 
 /// The calls of a life one by one, in the order of [`PIECES`] and [`MEMFD_PIECES`].

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One static program that measures what a `/dev/ashmem` costs, in time and in kernel memory.
 //!
-//! It prints one JSON document, [`Report`]. `cargo xtask bench` runs it on each driver and lays the figures side by side.
+//! It prints one JSON document, [`Report`]. `cargo xtask bench` runs it on each driver and lays the
+//! figures side by side.
 
 mod clock;
 mod library;
@@ -49,7 +50,8 @@ enum What {
     Pins,
     /// two threads on two regions against one (wants two processors)
     Threads,
-    /// how long others wait while 2^19 ranges are pinned, unpinned, closed (wants one processor, as root)
+    /// how long others wait while 2^19 ranges are pinned, unpinned, closed (wants one processor, as
+    /// root)
     Wait,
     /// how soon 256 MiB of unpinned pages are memory for others (wants 512 MiB of memory)
     Pressure,
@@ -97,12 +99,16 @@ fn main() -> Result<()> {
     let mut figures = BTreeMap::new();
     for what in wanted {
         let found = what.measure(&clock, &device);
-        figures.extend(found.with_context(|| format!("measuring {what:?} on {}", device.path().display()))?);
+        figures.extend(
+            found.with_context(|| format!("measuring {what:?} on {}", device.path().display()))?,
+        );
     }
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's release")?;
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .context("reading the kernel's release")?;
     let processors = std::thread::available_parallelism().context("counting processors")?.get();
     let kernel = kernel.trim().to_owned();
-    let report = Report { kernel, processors, nanoseconds_per_tick: clock.nanoseconds_per_tick(), figures };
+    let report =
+        Report { kernel, processors, nanoseconds_per_tick: clock.nanoseconds_per_tick(), figures };
     println!("{}", serde_json::to_string_pretty(&report)?);
     Ok(())
 }

@@ -11,7 +11,8 @@ use std::{fs, thread};
 const REGIONS: usize = 50_000;
 const RANGES: u32 = 100_000;
 
-/// The lines of `/proc/meminfo` that are memory the kernel holds for itself. Pages of regions are not among them.
+/// The lines of `/proc/meminfo` that are memory the kernel holds for itself. Pages of regions are
+/// not among them.
 const KERNEL_LINES: [&str; 5] = ["Slab:", "VmallocUsed:", "PageTables:", "KernelStack:", "Percpu:"];
 
 /// One of 50,000 open, sized, named regions, in bytes.
@@ -56,13 +57,15 @@ fn in_use() -> Result<f64> {
         thread::sleep(Duration::from_millis(300));
         write("/proc/sys/vm/drop_caches", "3")?;
     }
-    // Each processor's share of the counts is added up here; without this they lag by up to some hundred pages.
+    // Each processor's share of the counts is added up here; without this they lag by up to some
+    // hundred pages.
     write("/proc/sys/vm/stat_refresh", "1")?;
     let text = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
     let mut sum = 0.0;
     for line in KERNEL_LINES {
-        let value =
-            text.lines().find_map(|text| text.strip_prefix(line)?.split_whitespace().next()?.parse::<f64>().ok());
+        let value = text.lines().find_map(|text| {
+            text.strip_prefix(line)?.split_whitespace().next()?.parse::<f64>().ok()
+        });
         sum += value.with_context(|| format!("/proc/meminfo has no line {line}"))? * 1024.0;
     }
     Ok(sum)

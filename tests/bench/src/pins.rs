@@ -20,14 +20,15 @@ const ROUNDS: usize = 25;
 pub(crate) fn region(device: &Device, pages: usize) -> Answer<Descriptor> {
     let region = device.open()?;
     region.set_size(pages * PAGE)?;
-    // Mapped once, a region keeps its backing file. Without a reservation, for the guest has less memory than some need.
+    // Mapped once, a region keeps its backing file. Without a reservation, for the guest has less
+    // memory than some need.
     let at = region.map(0, PAGE, libc::MAP_NORESERVE)?;
     system::unmap(at, PAGE)?;
     Ok(region)
 }
 
-/// One pair among 0 to 16,384 other ranges: every second page is unpinned, the pages measured lie between, at places
-/// that look random and are the same in each run.
+/// One pair among 0 to 16,384 other ranges: every second page is unpinned, the pages measured lie
+/// between, at places that look random and are the same in each run.
 pub(crate) fn among_others(clock: &Clock, device: &Device) -> Answer<Vec<(String, f64)>> {
     let most = RANGES.into_iter().max().unwrap_or(0);
     let region = region(device, 2 * most as usize + 2)?;
@@ -51,7 +52,8 @@ pub(crate) fn among_others(clock: &Clock, device: &Device) -> Answer<Vec<(String
     Ok(costs)
 }
 
-/// Two threads on two regions against one on one, and the same contest with a system call that shares nothing.
+/// Two threads on two regions against one on one, and the same contest with a system call that
+/// shares nothing.
 pub(crate) fn threads(clock: &Clock, device: &Device) -> Answer<Vec<(String, f64)>> {
     let regions = [region(device, 1)?, region(device, 1)?];
     let pair = |region: Descriptor| {
@@ -71,8 +73,8 @@ pub(crate) fn threads(clock: &Clock, device: &Device) -> Answer<Vec<(String, f64
     ])
 }
 
-/// How much more two threads do than one: the median over rounds, in each of which either runs alone, on its own
-/// processor, and then both together.
+/// How much more two threads do than one: the median over rounds, in each of which either runs
+/// alone, on its own processor, and then both together.
 fn contest(body: impl Fn(usize) -> Answer<()> + Sync) -> Answer<f64> {
     let mut count = 1000;
     let count = loop {
@@ -92,7 +94,11 @@ fn contest(body: impl Fn(usize) -> Answer<()> + Sync) -> Answer<f64> {
 }
 
 /// The time until each of the threads has done its `count`, each on a processor of its own.
-fn race(threads: Range<usize>, count: usize, body: &(impl Fn(usize) -> Answer<()> + Sync)) -> Answer<Duration> {
+fn race(
+    threads: Range<usize>,
+    count: usize,
+    body: &(impl Fn(usize) -> Answer<()> + Sync),
+) -> Answer<Duration> {
     let start = Barrier::new(threads.len() + 1);
     thread::scope(|scope| {
         let runners: Vec<_> = threads

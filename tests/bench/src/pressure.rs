@@ -17,12 +17,14 @@ const PIECE: usize = 1 << 20;
 /// One round is a third of a second and more.
 const ROUNDS: usize = 3;
 
-/// From the first stall until somebody else has had 240 of a region's 256 MiB, with the region unpinned as one range and as
-/// many. No figure where the kernel rather killed who wanted the memory.
+/// From the first stall until somebody else has had 240 of a region's 256 MiB, with the region
+/// unpinned as one range and as many. No figure where the kernel rather killed who wanted the
+/// memory.
 pub(crate) fn given_back(clock: &Clock, device: &Device) -> Result<Vec<(String, f64)>> {
     let mut figures = Vec::new();
     for ranges in PRESSED_RANGES {
-        let rounds = (0..ROUNDS).map(|_| round(clock, device, ranges)).collect::<Result<Option<Vec<f64>>>>();
+        let rounds =
+            (0..ROUNDS).map(|_| round(clock, device, ranges)).collect::<Result<Option<Vec<f64>>>>();
         if let Some(mut costs) = rounds.with_context(|| format!("unpinned as {ranges} ranges"))? {
             figures.push((figure::given_back(ranges), median(&mut costs)));
         }
@@ -58,7 +60,9 @@ fn round(clock: &Clock, device: &Device, ranges: u32) -> Result<Option<f64>> {
     match <[u8; 8]>::try_from(cost) {
         Ok(cost) => Ok(Some(f64::from_ne_bytes(cost))),
         Err(_) if killed == Some(libc::SIGKILL) => Ok(None),
-        Err(_) => bail!("the process that takes memory did not say how long it took (its reason is above)"),
+        Err(_) => bail!(
+            "the process that takes memory did not say how long it took (its reason is above)"
+        ),
     }
 }
 
@@ -68,9 +72,13 @@ fn take(clock: &Clock) -> Result<f64> {
     fs::write("/proc/self/oom_score_adj", "1000").context("asking to be killed first")?;
     let (before, reclaims) = (system::memory()?, reclaims()?);
     if before.shared < REGION {
-        bail!("a full region was to be 256 MiB of shared memory, but all there is are {} bytes", before.shared);
+        bail!(
+            "a full region was to be 256 MiB of shared memory, but all there is are {} bytes",
+            before.shared
+        );
     }
-    // The same however eagerly a driver purges: who has more purged than was wanted gains nothing by it.
+    // The same however eagerly a driver purges: who has more purged than was wanted gains nothing
+    // by it.
     let most = before.free + WANTED;
     let taken = system::reserve_memory(most)?;
     let mut begun = None;
@@ -83,7 +91,9 @@ fn take(clock: &Clock) -> Result<f64> {
         }
     }
     let end = ticks();
-    begun.map(|begun| clock.nanoseconds(begun, end)).context("more memory was taken than was free, without a stall")
+    begun
+        .map(|begun| clock.nanoseconds(begun, end))
+        .context("more memory was taken than was free, without a stall")
 }
 
 /// How often the kernel has begun to look for memory, for whoever wanted some or ahead of time.

@@ -57,7 +57,8 @@ impl Device {
     #[inline(always)]
     pub(crate) fn open(&self) -> Answer<Descriptor> {
         // SAFETY: the path is NUL-terminated.
-        let number = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, self.0.as_ptr(), RDWR, 0) };
+        let number =
+            unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, self.0.as_ptr(), RDWR, 0) };
         answer("open of the device", number).map(Descriptor)
     }
 
@@ -73,8 +74,10 @@ const RDWR: i32 = libc::O_RDWR | libc::O_CLOEXEC;
 #[inline(always)]
 pub(crate) fn memfd(name: &CStr) -> Answer<Descriptor> {
     // SAFETY: the name is NUL-terminated.
-    answer("memfd_create", unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), libc::MFD_CLOEXEC) })
-        .map(Descriptor)
+    answer("memfd_create", unsafe {
+        libc::syscall(libc::SYS_memfd_create, name.as_ptr(), libc::MFD_CLOEXEC)
+    })
+    .map(Descriptor)
 }
 
 /// A descriptor's number. Closed by [`Descriptor::close`] alone, since closing is measured.
@@ -153,11 +156,13 @@ impl Descriptor {
         self.ioctl("SET_PROT_MASK", abi::SET_PROT_MASK, all as usize).map(drop)
     }
 
-    /// mmap(2), shared, read and write, with further flags, where the kernel likes (0) or at a place of ours.
+    /// mmap(2), shared, read and write, with further flags, where the kernel likes (0) or at a
+    /// place of ours.
     #[inline(always)]
     pub(crate) fn map(self, place: usize, len: usize, flags: i32) -> Answer<usize> {
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | flags);
-        // SAFETY: with MAP_FIXED callers name a place they reserved; else the kernel picks a free one.
+        // SAFETY: with MAP_FIXED callers name a place they reserved; else the kernel picks a free
+        // one.
         let at = unsafe { libc::syscall(libc::SYS_mmap, place, len, prot, flags, self.0, 0_usize) };
         answer("mmap", at).map(|at| at as usize)
     }
@@ -176,7 +181,9 @@ impl Descriptor {
     #[inline(always)]
     fn ioctl(self, call: &'static str, command: u32, argument: usize) -> Answer {
         // SAFETY: where the argument is a pointer, it points at what the request reads.
-        answer(call, unsafe { libc::syscall(libc::SYS_ioctl, self.0, u64::from(command), argument) })
+        answer(call, unsafe {
+            libc::syscall(libc::SYS_ioctl, self.0, u64::from(command), argument)
+        })
     }
 }
 
@@ -185,14 +192,18 @@ pub(crate) fn reserve(len: usize) -> Answer<usize> {
     const TABLE: usize = 2 << 20;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: the kernel picks a free place.
-    let at = unsafe { libc::syscall(libc::SYS_mmap, 0_usize, len + TABLE, libc::PROT_NONE, flags, -1_i64, 0_usize) };
+    let at = unsafe {
+        libc::syscall(libc::SYS_mmap, 0_usize, len + TABLE, libc::PROT_NONE, flags, -1_i64, 0_usize)
+    };
     answer("mmap of a reservation", at).map(|at| (at as usize).next_multiple_of(TABLE))
 }
 
 /// Memory of nobody else's, in small pages, of which none is there yet.
 pub(crate) fn reserve_memory(len: usize) -> Answer<usize> {
-    let (prot, flags) =
-        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+    let (prot, flags) = (
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+    );
     // SAFETY: the kernel picks a free place.
     let at = unsafe { libc::syscall(libc::SYS_mmap, 0_usize, len, prot, flags, -1_i64, 0_usize) };
     let at = answer("mmap of memory", at)? as usize;
@@ -228,10 +239,15 @@ pub(crate) fn nothing() -> Answer<()> {
 pub(crate) fn stay_on(processor: usize) -> Answer<()> {
     // SAFETY: an all-zero set is an empty one.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set is whole; a processor beyond it is ignored and the call below then refuses the empty set.
+    // SAFETY: the set is whole; a processor beyond it is ignored and the call below then refuses
+    // the empty set.
     unsafe { libc::CPU_SET(processor, &mut set) };
     // SAFETY: the set's own size is passed.
-    answer("sched_setaffinity", unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) }.into()).map(drop)
+    answer(
+        "sched_setaffinity",
+        unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) }.into(),
+    )
+    .map(drop)
 }
 
 /// The calling thread goes before all that have no or a lower real-time priority.
@@ -247,15 +263,23 @@ pub(crate) fn monotonic() -> Answer<Duration> {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes one structure.
     let read = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    answer("clock_gettime", read.into()).map(|_| Duration::new(now.tv_sec as u64, now.tv_nsec as u32))
+    answer("clock_gettime", read.into())
+        .map(|_| Duration::new(now.tv_sec as u64, now.tv_nsec as u32))
 }
 
 /// Sleeps until that clock shows this.
 pub(crate) fn sleep_until(wake: Duration) -> Answer<()> {
-    let wake = libc::timespec { tv_sec: wake.as_secs() as i64, tv_nsec: wake.subsec_nanos().into() };
+    let wake =
+        libc::timespec { tv_sec: wake.as_secs() as i64, tv_nsec: wake.subsec_nanos().into() };
     // SAFETY: reads one structure; the time left is not asked for.
     let slept = unsafe {
-        libc::syscall(libc::SYS_clock_nanosleep, libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &raw const wake, 0_usize)
+        libc::syscall(
+            libc::SYS_clock_nanosleep,
+            libc::CLOCK_MONOTONIC,
+            libc::TIMER_ABSTIME,
+            &raw const wake,
+            0_usize,
+        )
     };
     answer("clock_nanosleep", slept).map(drop)
 }
@@ -297,7 +321,8 @@ pub(crate) fn memory() -> Answer<Memory> {
     Ok(Memory { free: info.freeram as usize * unit, shared: info.sharedram as usize * unit })
 }
 
-/// Lets this process have so many descriptors, and makes the kernel's table of them that large at once.
+/// Lets this process have so many descriptors, and makes the kernel's table of them that large at
+/// once.
 pub(crate) fn want_descriptors(count: usize) -> Answer<()> {
     let limit = libc::rlimit { rlim_cur: count as u64, rlim_max: count as u64 };
     // SAFETY: reads one structure.

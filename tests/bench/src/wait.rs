@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How long others wait while one request is at 2^19 ranges of a region: for the processor, and for the region.
+//! How long others wait while one request is at 2^19 ranges of a region: for the processor, and for
+//! the region.
 //!
-//! On one processor whose kernel reschedules of its own accord alone (PREEMPT_VOLUNTARY), a thread that goes before all
-//! others gets the processor at the first place to reschedule after its timer has fired. Neither interrupts nor preemption
-//! can be off for longer than it waited at most, and neither can a lock be held.
+//! On one processor whose kernel reschedules of its own accord alone (PREEMPT_VOLUNTARY), a thread
+//! that goes before all others gets the processor at the first place to reschedule after its timer
+//! has fired. Neither interrupts nor preemption can be off for longer than it waited at most, and
+//! neither can a lock be held.
 
 use crate::pins;
 use crate::system::{self, Answer, Descriptor, Device};
@@ -76,7 +78,9 @@ fn watched(region: Option<Descriptor>, work: impl FnOnce() -> Answer<()>) -> Res
     let (over, ready) = (&over, &ready);
     thread::scope(|scope| {
         let clock = scope.spawn(move || longest(FIRST, over, ready, || Ok(())));
-        let wanting = region.map(|region| scope.spawn(move || longest(SECOND, over, ready, || region.set_prot_all())));
+        let wanting = region.map(|region| {
+            scope.spawn(move || longest(SECOND, over, ready, || region.set_prot_all()))
+        });
         ready.wait();
         let worked = work();
         over.store(true, Ordering::Relaxed);
@@ -90,7 +94,12 @@ fn watched(region: Option<Descriptor>, work: impl FnOnce() -> Answer<()>) -> Res
 }
 
 /// The longest time from a timer's end until this thread has done what it `wants`.
-fn longest(priority: i32, over: &AtomicBool, ready: &Barrier, wants: impl Fn() -> Answer<()>) -> Answer<Duration> {
+fn longest(
+    priority: i32,
+    over: &AtomicBool,
+    ready: &Barrier,
+    wants: impl Fn() -> Answer<()>,
+) -> Answer<Duration> {
     let placed = system::go_first(priority);
     ready.wait();
     placed?;

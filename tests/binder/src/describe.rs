@@ -6,10 +6,12 @@ use crate::protocol::{self, Transaction};
 /// What went to the driver and what came back, in one BINDER_WRITE_READ.
 pub(crate) fn exchange(write: &[u8], read: &[u8]) -> String {
     let side = |title: &str, buffer: &[u8]| {
-        let commands: Vec<String> = protocol::commands(buffer).map(|(number, body)| command(number, body)).collect();
+        let commands: Vec<String> =
+            protocol::commands(buffer).map(|(number, body)| command(number, body)).collect();
         (!commands.is_empty()).then(|| format!("{title}=[{}]", commands.join(", ")))
     };
-    let sides: Vec<String> = [side("write", write), side("read", read)].into_iter().flatten().collect();
+    let sides: Vec<String> =
+        [side("write", write), side("read", read)].into_iter().flatten().collect();
     format!("{{{}}}", sides.join(", "))
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A binder client of our own, as small as it can be: one call with at most one descriptor each way.
+//! A binder client of our own, as small as it can be: one call with at most one descriptor each
+//! way.
 //!
-//! The other side is the real driver; the protocol is version 8 of its uapi header, with 64-bit structures. A process
-//! either is the context manager, which calls to handle 0 reach, and serves, or calls it.
+//! The other side is the real driver; the protocol is version 8 of its uapi header, with 64-bit
+//! structures. A process either is the context manager, which calls to handle 0 reach, and serves,
+//! or calls it.
 
 mod describe;
 mod protocol;
@@ -23,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Why binder could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// This machine has no binder to talk to, or somebody else is its context manager; the text says which.
+    /// This machine has no binder to talk to, or somebody else is its context manager; the text
+    /// says which.
     #[error("{0}")]
     Unavailable(String),
     /// The driver refused a call.
@@ -51,7 +54,8 @@ pub struct Binder {
     watcher: Option<Watcher>,
 }
 
-/// Is told of each BINDER_WRITE_READ that the driver has carried out: the commands in it, as a person reads them.
+/// Is told of each BINDER_WRITE_READ that the driver has carried out: the commands in it, as a
+/// person reads them.
 pub type Watcher = fn(device: BorrowedFd<'_>, commands: &str);
 
 /// A message as received.
@@ -77,7 +81,9 @@ impl Binder {
     /// # Errors
     /// As [`Binder::open`].
     pub fn open_at(path: &str) -> Result<Self> {
-        Self::from_device(open(path).map_err(|error| Error::Unavailable(format!("{path}: {error}")))?)
+        Self::from_device(
+            open(path).map_err(|error| Error::Unavailable(format!("{path}: {error}")))?,
+        )
     }
 
     fn from_device(device: OwnedFd) -> Result<Self> {
@@ -85,7 +91,9 @@ impl Binder {
         ioctl(&device, "BINDER_VERSION", protocol::VERSION, (&raw mut version).cast())?;
         if version != protocol::PROTOCOL {
             let ours = protocol::PROTOCOL;
-            return Err(Error::Unavailable(format!("binder speaks protocol {version}, this client {ours}")));
+            return Err(Error::Unavailable(format!(
+                "binder speaks protocol {version}, this client {ours}"
+            )));
         }
         let arena = Arena::map(&device)?;
         Ok(Self { device, arena, waiting: VecDeque::new(), watcher: None })
@@ -106,12 +114,19 @@ impl Binder {
         let mut waited = Duration::ZERO;
         loop {
             let place = (&raw mut object).cast();
-            match ioctl(&self.device, "BINDER_SET_CONTEXT_MGR_EXT", protocol::SET_CONTEXT_MANAGER, place) {
+            match ioctl(
+                &self.device,
+                "BINDER_SET_CONTEXT_MGR_EXT",
+                protocol::SET_CONTEXT_MANAGER,
+                place,
+            ) {
                 Ok(()) => return self.write(&protocol::BC_ENTER_LOOPER.to_ne_bytes()),
                 // A manager is let go by a worker, a little after its process has ended.
                 Err(Error::Refused { error, .. }) if error.raw_os_error() == Some(libc::EBUSY) => {
                     if waited >= PATIENCE {
-                        return Err(Error::Unavailable("this machine has a binder context manager already".into()));
+                        return Err(Error::Unavailable(
+                            "this machine has a binder context manager already".into(),
+                        ));
                     }
                     std::thread::sleep(PAUSE);
                     waited += PAUSE;
@@ -172,7 +187,9 @@ impl Binder {
                     return Err(Error::Lost("binder refused the message (BR_FAILED_REPLY)".into()));
                 }
                 (protocol::BR_DEAD_REPLY, _) => {
-                    return Err(Error::Lost("the process behind binder is gone (BR_DEAD_REPLY)".into()));
+                    return Err(Error::Lost(
+                        "the process behind binder is gone (BR_DEAD_REPLY)".into(),
+                    ));
                 }
                 _ => {}
             }
@@ -180,14 +197,21 @@ impl Binder {
     }
 
     fn open_message(&self, body: &[u8]) -> Result<Message> {
-        let lost = || Error::Lost("binder delivered a message outside the arena or of another size".into());
+        let lost = || {
+            Error::Lost("binder delivered a message outside the arena or of another size".into())
+        };
         let transaction: Transaction = protocol::read(body).ok_or_else(lost)?;
-        let payload: Payload =
-            self.arena.bytes(transaction.buffer, transaction.data_size).and_then(protocol::read).ok_or_else(lost)?;
+        let payload: Payload = self
+            .arena
+            .bytes(transaction.buffer, transaction.data_size)
+            .and_then(protocol::read)
+            .ok_or_else(lost)?;
         // SAFETY: the driver has just installed this descriptor for us, and nobody else knows it.
         let adopt = || unsafe { OwnedFd::from_raw_fd(payload.object.handle as RawFd) };
         let descriptor = (transaction.offsets_size > 0).then(adopt);
-        let free = [protocol::BC_FREE_BUFFER.to_ne_bytes().as_slice(), &transaction.buffer.to_ne_bytes()].concat();
+        let free =
+            [protocol::BC_FREE_BUFFER.to_ne_bytes().as_slice(), &transaction.buffer.to_ne_bytes()]
+                .concat();
         self.write(&free)?;
         Ok(Message { number: payload.number, descriptor })
     }
@@ -220,13 +244,17 @@ impl Binder {
         ioctl(&self.device, "BINDER_WRITE_READ", protocol::WRITE_READ, (&raw mut request).cast())?;
         let got = request.read_consumed as usize;
         if let Some(watcher) = self.watcher {
-            watcher(self.device.as_fd(), &describe::exchange(write, read.get(..got).unwrap_or_default()));
+            watcher(
+                self.device.as_fd(),
+                &describe::exchange(write, read.get(..got).unwrap_or_default()),
+            );
         }
         Ok(got)
     }
 }
 
-/// The memory into which the driver puts messages for this process, which reads and never writes it.
+/// The memory into which the driver puts messages for this process, which reads and never writes
+/// it.
 #[derive(Debug)]
 struct Arena(*mut libc::c_void);
 
@@ -237,9 +265,14 @@ impl Arena {
     fn map(device: &OwnedFd) -> Result<Self> {
         let flags = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
         // SAFETY: the kernel picks a free place.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), ARENA, libc::PROT_READ, flags, device.as_raw_fd(), 0) };
+        let at = unsafe {
+            libc::mmap(std::ptr::null_mut(), ARENA, libc::PROT_READ, flags, device.as_raw_fd(), 0)
+        };
         if at == libc::MAP_FAILED {
-            return Err(Error::Refused { call: "mmap of binder", error: io::Error::last_os_error() });
+            return Err(Error::Refused {
+                call: "mmap of binder",
+                error: io::Error::last_os_error(),
+            });
         }
         Ok(Self(at))
     }
@@ -250,7 +283,8 @@ impl Arena {
         if offset.checked_add(len)? > ARENA {
             return None;
         }
-        // SAFETY: the range lies in the mapping, and the driver leaves a delivered message alone until it is freed.
+        // SAFETY: the range lies in the mapping, and the driver leaves a delivered message alone
+        // until it is freed.
         Some(unsafe { std::slice::from_raw_parts(self.0.cast::<u8>().add(offset), len) })
     }
 }
@@ -277,7 +311,9 @@ fn node() -> Result<OwnedFd> {
     let mounted = made && unsafe { libc::mount(kind, place, kind, 0, std::ptr::null()) } == 0;
     match open(NODES[1]) {
         Ok(device) if mounted => Ok(device),
-        _ => Err(Error::Unavailable(format!("this machine has no binder ({why}and no binderfs to mount)"))),
+        _ => Err(Error::Unavailable(format!(
+            "this machine has no binder ({why}and no binderfs to mount)"
+        ))),
     }
 }
 
@@ -285,9 +321,17 @@ fn open(path: &str) -> io::Result<OwnedFd> {
     std::fs::OpenOptions::new().read(true).write(true).open(path).map(OwnedFd::from)
 }
 
-fn ioctl(device: &OwnedFd, call: &'static str, command: u32, argument: *mut libc::c_void) -> Result<()> {
-    // SAFETY: callers pass the structure that the command reads or writes, alive until the call returns.
-    match unsafe { libc::syscall(libc::SYS_ioctl, device.as_raw_fd(), u64::from(command), argument) } {
+fn ioctl(
+    device: &OwnedFd,
+    call: &'static str,
+    command: u32,
+    argument: *mut libc::c_void,
+) -> Result<()> {
+    // SAFETY: callers pass the structure that the command reads or writes, alive until the call
+    // returns.
+    match unsafe {
+        libc::syscall(libc::SYS_ioctl, device.as_raw_fd(), u64::from(command), argument)
+    } {
         0.. => Ok(()),
         _ => Err(Error::Refused { call, error: io::Error::last_os_error() }),
     }

@@ -52,7 +52,8 @@ pub fn answer(call: &'static str, value: i64) -> Answer {
     if value == -1 { Err(Refused::last(call)) } else { Ok(value) }
 }
 
-/// The errno's symbol, e.g. `EINVAL`; a number where it is not one a device like this is likely to answer.
+/// The errno's symbol, e.g. `EINVAL`; a number where it is not one a device like this is likely to
+/// answer.
 pub fn name(code: i32) -> String {
     macro_rules! symbols {
         ($($symbol:ident)*) => {
@@ -63,9 +64,9 @@ pub fn name(code: i32) -> String {
         };
     }
     symbols! {
-        EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST ENODEV ENOTDIR
-        EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EPIPE ERANGE ENOSYS EOVERFLOW EOPNOTSUPP
-        ETIMEDOUT
+        EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT EBUSY
+        EEXIST ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS
+        EPIPE ERANGE ENOSYS EOVERFLOW EOPNOTSUPP ETIMEDOUT
     }
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Touching memory that may not be there: a byte is loaded or stored, and SIGBUS or SIGSEGV is an answer, not the end.
+//! Touching memory that may not be there: a byte is loaded or stored, and SIGBUS or SIGSEGV is an
+//! answer, not the end.
 //!
-//! Two instructions with known addresses do the access; the signal handler recognises them and lets them return the
-//! signal's number. A fault anywhere else kills the process as it would without us.
+//! Two instructions with known addresses do the access; the signal handler recognises them and lets
+//! them return the signal's number. A fault anywhere else kills the process as it would without us.
 
 use std::fmt;
 
@@ -26,7 +27,8 @@ unsafe extern "C" {
     fn client_fault();
 }
 
-/// Added to the signal's number in the answer of the two accesses, so that it is never a byte's value.
+/// Added to the signal's number in the answer of the two accesses, so that it is never a byte's
+/// value.
 const FAULTED: u64 = 0x100;
 
 /// The signal an access ended with.
@@ -60,34 +62,40 @@ pub fn install() {
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = handler as usize;
         action.sa_flags = libc::SA_SIGINFO;
-        // SAFETY: `action` is initialised and the handler has the three-argument form that SA_SIGINFO asks for.
+        // SAFETY: `action` is initialised and the handler has the three-argument form that
+        // SA_SIGINFO asks for.
         unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
     }
 }
 
 /// Loads the byte at an address that this process has mapped for the purpose.
 pub fn load(address: usize) -> Result<u8, Signal> {
-    // SAFETY: the routine reads one byte; a fault of it is caught by the handler, which makes it return.
+    // SAFETY: the routine reads one byte; a fault of it is caught by the handler, which makes it
+    // return.
     let got = unsafe { client_load(address) };
     u8::try_from(got).map_err(|_| Signal((got - FAULTED) as i32))
 }
 
-/// Stores a byte at an address that this process has mapped for the purpose and that no Rust object lives at.
+/// Stores a byte at an address that this process has mapped for the purpose and that no Rust object
+/// lives at.
 pub fn store(address: usize, value: u8) -> Result<(), Signal> {
-    // SAFETY: callers pass addresses inside mappings of the device only, where no Rust object lives; faults are caught.
+    // SAFETY: callers pass addresses inside mappings of the device only, where no Rust object
+    // lives; faults are caught.
     let got = unsafe { client_store(address, value) };
     if got == 0 { Ok(()) } else { Err(Signal((got - FAULTED) as i32)) }
 }
 
 extern "C" fn on_fault(signal: i32, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel passes the interrupted context as a ucontext_t to a handler installed with SA_SIGINFO.
+    // SAFETY: the kernel passes the interrupted context as a ucontext_t to a handler installed with
+    // SA_SIGINFO.
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     let at = registers[libc::REG_RIP as usize] as usize;
     if at == client_load as *const () as usize || at == client_store as *const () as usize {
         registers[libc::REG_RAX as usize] = (FAULTED + signal as u64) as i64;
         registers[libc::REG_RIP as usize] = client_fault as *const () as i64;
     } else {
-        // SAFETY: `signal` is valid; with the default action back, the same instruction faults again and kills us.
+        // SAFETY: `signal` is valid; with the default action back, the same instruction faults
+        // again and kills us.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }

@@ -49,10 +49,21 @@ impl Map {
         Self::at(0, fd, len, prot, flags, offset)
     }
 
-    /// mmap(2) with an address, which MAP_FIXED in `flags` makes binding; it must then lie in a mapping of ours.
-    pub fn at(address: usize, fd: RawFd, len: usize, prot: i32, flags: i32, offset: u64) -> Answer<Self> {
-        // SAFETY: without MAP_FIXED the kernel picks free addresses; with it, callers name a range they mapped.
-        let got = unsafe { libc::syscall(libc::SYS_mmap, address, len, prot, flags, i64::from(fd), offset) };
+    /// mmap(2) with an address, which MAP_FIXED in `flags` makes binding; it must then lie in a
+    /// mapping of ours.
+    pub fn at(
+        address: usize,
+        fd: RawFd,
+        len: usize,
+        prot: i32,
+        flags: i32,
+        offset: u64,
+    ) -> Answer<Self> {
+        // SAFETY: without MAP_FIXED the kernel picks free addresses; with it, callers name a range
+        // they mapped.
+        let got = unsafe {
+            libc::syscall(libc::SYS_mmap, address, len, prot, flags, i64::from(fd), offset)
+        };
         answer("mmap", got).map(|at| Self { at: at as usize, len })
     }
 
@@ -114,7 +125,10 @@ impl Map {
     /// mprotect(2) over a part, in bytes from the start.
     pub fn protect_part(&self, from: usize, len: usize, prot: i32) -> Answer {
         // SAFETY: the range is ours and holds no Rust object.
-        answer("mprotect", i64::from(unsafe { libc::mprotect((self.at + from) as *mut _, len, prot) }))
+        answer(
+            "mprotect",
+            i64::from(unsafe { libc::mprotect((self.at + from) as *mut _, len, prot) }),
+        )
     }
 
     /// madvise(2) over all of it.
@@ -148,17 +162,20 @@ impl Map {
 
     /// munmap(2) of a part, in bytes from the start; the rest stays mapped.
     pub fn unmap_part(&self, from: usize, len: usize) -> Answer {
-        // SAFETY: the range is ours and holds no Rust object; unmapping it again on drop is harmless.
+        // SAFETY: the range is ours and holds no Rust object; unmapping it again on drop is
+        // harmless.
         answer("munmap", i64::from(unsafe { libc::munmap((self.at + from) as *mut _, len) }))
     }
 
     /// This mapping's line of `/proc/self/maps`.
     pub fn line(&self) -> io::Result<MapsLine> {
-        let maps =
-            std::fs::read("/proc/self/maps").map_err(|error| io::Error::other(format!("reading maps: {error}")))?;
+        let maps = std::fs::read("/proc/self/maps")
+            .map_err(|error| io::Error::other(format!("reading maps: {error}")))?;
         let maps = String::from_utf8_lossy(&maps);
-        let line =
-            maps.lines().filter_map(MapsLine::parse).find(|line| line.range.0 <= self.at && self.at < line.range.1);
+        let line = maps
+            .lines()
+            .filter_map(MapsLine::parse)
+            .find(|line| line.range.0 <= self.at && self.at < line.range.1);
         line.ok_or_else(|| io::Error::other("/proc/self/maps has no line for the mapping"))
     }
 
@@ -168,7 +185,11 @@ impl Map {
     }
 
     fn byte(&self, index: usize) -> usize {
-        assert!(index < self.len.next_multiple_of(PAGE), "byte {index} is outside a mapping of {} bytes", self.len);
+        assert!(
+            index < self.len.next_multiple_of(PAGE),
+            "byte {index} is outside a mapping of {} bytes",
+            self.len
+        );
         self.at + index
     }
 }

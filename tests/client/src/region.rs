@@ -50,9 +50,11 @@ impl Region {
         self.0.as_raw_fd()
     }
 
-    /// ioctl(2) by its number alone, with the whole 64-bit argument and answer (libc's `int` would cut them).
+    /// ioctl(2) by its number alone, with the whole 64-bit argument and answer (libc's `int` would
+    /// cut them).
     pub fn ioctl(&self, call: &'static str, cmd: u32, arg: u64) -> Answer {
-        // SAFETY: pointers in `arg` are either buffers the caller owns or meant to be bad, which the kernel answers.
+        // SAFETY: pointers in `arg` are either buffers the caller owns or meant to be bad, which
+        // the kernel answers.
         answer(call, unsafe { libc::syscall(libc::SYS_ioctl, self.fd(), u64::from(cmd), arg) })
     }
 
@@ -145,7 +147,9 @@ impl Region {
     pub fn read(&self, count: usize) -> Answer<Vec<u8>> {
         let mut buffer = vec![UNTOUCHED; count];
         // SAFETY: the buffer is `count` bytes long.
-        let got = answer("read", unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), count) } as i64)?;
+        let got =
+            answer("read", unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), count) }
+                as i64)?;
         buffer.truncate(got as usize);
         Ok(buffer)
     }
@@ -163,7 +167,8 @@ impl Region {
     /// write(2).
     pub fn write(&self, bytes: &[u8]) -> Answer {
         // SAFETY: the buffer is as long as said.
-        answer("write", unsafe { libc::write(self.fd(), bytes.as_ptr().cast(), bytes.len()) } as i64)
+        answer("write", unsafe { libc::write(self.fd(), bytes.as_ptr().cast(), bytes.len()) }
+            as i64)
     }
 
     /// lseek(2).
@@ -197,16 +202,23 @@ impl Region {
     /// The lines of `/proc/self/fdinfo/N` that are the device's own, in order.
     pub fn fdinfo(&self) -> io::Result<Vec<String>> {
         let path = format!("/proc/self/fdinfo/{}", self.fd());
-        let text = std::fs::read(&path).map_err(|error| io::Error::other(format!("reading {path}: {error}")))?;
+        let text = std::fs::read(&path)
+            .map_err(|error| io::Error::other(format!("reading {path}: {error}")))?;
         let generic = ["pos:", "flags:", "mnt_id:", "ino:"];
         let text = String::from_utf8_lossy(&text);
-        Ok(text.lines().filter(|line| !generic.iter().any(|key| line.starts_with(key))).map(String::from).collect())
+        Ok(text
+            .lines()
+            .filter(|line| !generic.iter().any(|key| line.starts_with(key)))
+            .map(String::from)
+            .collect())
     }
 
     /// The value of one of the device's own fdinfo lines.
     pub fn fdinfo_value(&self, key: &str) -> io::Result<Option<String>> {
         let lines = self.fdinfo()?;
-        Ok(lines.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t").map(String::from)))
+        Ok(lines
+            .iter()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t").map(String::from)))
     }
 
     /// PIN, UNPIN or GET_PIN_STATUS, in bytes.

@@ -97,7 +97,8 @@ pub(crate) struct Differs {
     pub(crate) what: &'static str,
     /// Why that is right, or why it cannot be helped.
     pub(crate) reason: &'static str,
-    /// Asserts the other behaviour. `None`: the behaviour cannot be met; the case's own steps must fail.
+    /// Asserts the other behaviour. `None`: the behaviour cannot be met; the case's own steps must
+    /// fail.
     pub(crate) check: Option<Body>,
 }
 
@@ -152,7 +153,11 @@ impl Case {
 
 impl From<Refused> for Stop {
     fn from(refused: Refused) -> Self {
-        Self::Failed(format!("{}: expected success, got {}", refused.call, errno::name(refused.code)))
+        Self::Failed(format!(
+            "{}: expected success, got {}",
+            refused.call,
+            errno::name(refused.code)
+        ))
     }
 }
 

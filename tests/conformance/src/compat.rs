@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A 32-bit caller without a 32-bit program: `int 0x80` from this 64-bit process enters the kernel's compat calls.
+//! A 32-bit caller without a 32-bit program: `int 0x80` from this 64-bit process enters the
+//! kernel's compat calls.
 
 use crate::case::{Verdict, skip};
 use crate::process::{Child, End};
@@ -16,7 +17,8 @@ pub(crate) struct LowPage(Map);
 /// Skips the case where the kernel has no 32-bit entry.
 pub(crate) fn need() -> Verdict {
     let child = Child::start(|_| {
-        // SAFETY: getpid takes no argument; where the entry is missing the process is killed, which is the question.
+        // SAFETY: getpid takes no argument; where the entry is missing the process is killed, which
+        // is the question.
         unsafe { call(GETPID_32, 0, 0, 0) };
         Ok(())
     })?;
@@ -26,7 +28,8 @@ pub(crate) fn need() -> Verdict {
     }
 }
 
-/// ioctl(2) as a 32-bit caller; the answer is what its libc would see, a 32-bit int before errno is taken out of it.
+/// ioctl(2) as a 32-bit caller; the answer is what its libc would see, a 32-bit int before errno is
+/// taken out of it.
 pub(crate) fn raw(region: &Region, cmd: u32, arg: u32) -> i32 {
     // SAFETY: pointers in `arg` lie in a LowPage or are meant to be bad, which the kernel answers.
     unsafe { call(IOCTL_32, region.fd() as u32, cmd, arg) }
@@ -58,7 +61,11 @@ impl LowPage {
     }
 
     /// Puts a `struct ashmem_pin` at its start and gives its address.
-    pub(crate) fn pin(&self, offset: u32, len: u32) -> Result<u32, ashmem_test_client::fault::Signal> {
+    pub(crate) fn pin(
+        &self,
+        offset: u32,
+        len: u32,
+    ) -> Result<u32, ashmem_test_client::fault::Signal> {
         self.0.write(0, &offset.to_ne_bytes())?;
         self.0.write(4, &len.to_ne_bytes())?;
         Ok(self.address())
@@ -69,8 +76,8 @@ impl LowPage {
 /// As for syscall(2): what the arguments point at must be fit for the call.
 unsafe fn call(number: u32, a: u32, b: u32, c: u32) -> i32 {
     let result: i64;
-    // SAFETY: the kernel keeps all registers but rax (r8 to r11 on older kernels); rbx is put back, as the compiler
-    // reserves it.
+    // SAFETY: the kernel keeps all registers but rax (r8 to r11 on older kernels); rbx is put back,
+    // as the compiler reserves it.
     unsafe {
         std::arch::asm!(
             "xchg {a:r}, rbx",

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One random sequence of operations, played by two processes in lock-step, each result printed on a line of its own.
+//! One random sequence of operations, played by two processes in lock-step, each result printed on
+//! a line of its own.
 //!
-//! Two providers that behave alike print the same bytes for the same seed, so nothing that differs between runs is
-//! printed: no address, inode number, process id or time. Two things are avoided because they are declared to differ:
-//! UNPIN of the empty interval at a region's end, and regions of 4 GiB and more that are mapped (their sizes here
-//! always fail at mmap). GET_FILE_ID is never asked, and of fdinfo only the lines every provider has are printed.
+//! Two providers that behave alike print the same bytes for the same seed, so nothing that differs
+//! between runs is printed: no address, inode number, process id or time. Two things are avoided
+//! because they are declared to differ: UNPIN of the empty interval at a region's end, and regions
+//! of 4 GiB and more that are mapped (their sizes here always fail at mmap). GET_FILE_ID is never
+//! asked, and of fdinfo only the lines every provider has are printed.
 
 use std::process::ExitCode;
 
@@ -31,7 +33,9 @@ pub(crate) fn play(env: &Env, seed: u64, operations: u64) -> ExitCode {
     fault::install();
     let sequence = Random::new(seed);
     let played = Link::pair().map_err(Stop::from).and_then(|(descriptors, others)| {
-        let other = Child::start(|link| perform(Player::B, env, sequence.clone(), operations, link, &others))?;
+        let other = Child::start(|link| {
+            perform(Player::B, env, sequence.clone(), operations, link, &others)
+        })?;
         perform(Player::A, env, sequence.clone(), operations, &other.link, &descriptors)?;
         other.join()
     });
@@ -48,7 +52,14 @@ pub(crate) fn play(env: &Env, seed: u64, operations: u64) -> ExitCode {
 }
 
 /// Both processes draw the same operations; each performs its own and waits for the other's result.
-fn perform(me: Player, env: &Env, mut random: Random, operations: u64, link: &Link, descriptors: &Link) -> Verdict {
+fn perform(
+    me: Player,
+    env: &Env,
+    mut random: Random,
+    operations: u64,
+    link: &Link,
+    descriptors: &Link,
+) -> Verdict {
     let mut world = World::new(env);
     for number in 0..operations {
         let player = if random.one_in(3) { Player::B } else { Player::A };

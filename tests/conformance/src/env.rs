@@ -35,10 +35,11 @@ impl Env {
         Ok((region, map))
     }
 
-    /// PURGE_ALL_CACHES on a descriptor of its own; ends the case as skipped where this process may not.
+    /// PURGE_ALL_CACHES on a descriptor of its own; ends the case as skipped where this process may
+    /// not.
     ///
-    /// Whether it may is asked of the kernel, not read from the answer: a device that refuses root, or whose count has
-    /// gone to -1, answers EPERM as well, and has failed.
+    /// Whether it may is asked of the kernel, not read from the answer: a device that refuses root,
+    /// or whose count has gone to -1, answers EPERM as well, and has failed.
     pub(crate) fn purge(&self) -> Result<i64, Stop> {
         if !process::may_purge()? {
             return skip("PURGE_ALL_CACHES needs CAP_SYS_ADMIN in the initial user namespace");

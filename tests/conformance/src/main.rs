@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One static program that holds any `/dev/ashmem` to the behaviour of the original driver.
 //!
-//! Three ways to run it: the cases (one behaviour each), a random sequence whose transcript two providers must agree on
-//! byte by byte, and threads that race over shared descriptors.
+//! Three ways to run it: the cases (one behaviour each), a random sequence whose transcript two
+//! providers must agree on byte by byte, and threads that race over shared descriptors.
 
 mod case;
 mod cases;
@@ -57,7 +57,8 @@ struct Arguments {
     /// Race threads and processes over shared descriptors for so long.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["list", "json"])]
     stress: Option<u64>,
-    /// Describe one inherited descriptor and end (what the cases about exec run this program for); -1: wait for ever.
+    /// Describe one inherited descriptor and end (what the cases about exec run this program for);
+    /// -1: wait for ever.
     #[arg(long, value_name = "FD", hide = true, allow_negative_numbers = true)]
     inspect: Option<i32>,
 }

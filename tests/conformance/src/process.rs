@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A second process for a case: forked, linked by a socket that carries words and descriptors, its verdict brought back.
+//! A second process for a case: forked, linked by a socket that carries words and descriptors, its
+//! verdict brought back.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -65,7 +66,9 @@ impl Child {
         match (end.verdict, end.signal) {
             (Some(Err(Stop::Failed(why))), _) => failed(format!("in the other process: {why}")),
             (Some(verdict), _) => verdict,
-            (None, Some(signal)) => failed(format!("the other process died of {}", signal_name(signal))),
+            (None, Some(signal)) => {
+                failed(format!("the other process died of {}", signal_name(signal)))
+            }
             (None, None) => failed("the other process ended without a verdict"),
         }
     }
@@ -85,13 +88,17 @@ impl Child {
         // SAFETY: waits for our own child; `status` is an int.
         unsafe { libc::waitpid(self.pid, &mut status, 0) };
         self.pid = 0;
-        End { verdict: decode(&text), signal: libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status)), late }
+        End {
+            verdict: decode(&text),
+            signal: libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status)),
+            late,
+        }
     }
 
     /// Kills the process and the group it may lead; it is still to be waited for.
     pub(crate) fn kill(&self) {
-        // SAFETY: signals our own child, which is not waited for yet, so the id is its own; a group of that id, if any,
-        // is the one the child made.
+        // SAFETY: signals our own child, which is not waited for yet, so the id is its own; a group
+        // of that id, if any, is the one the child made.
         unsafe {
             libc::kill(-self.pid, libc::SIGKILL);
             libc::kill(self.pid, libc::SIGKILL);
@@ -114,7 +121,8 @@ pub(crate) fn apart(body: impl FnOnce() -> Verdict) -> Verdict {
     Child::start(|_| body())?.join()
 }
 
-/// Runs `body` in a process without privileges: this one where it has none, else a forked one that gave them up.
+/// Runs `body` in a process without privileges: this one where it has none, else a forked one that
+/// gave them up.
 pub(crate) fn unprivileged(body: impl FnOnce() -> Verdict) -> Verdict {
     if !is_root() {
         return body();
@@ -122,9 +130,15 @@ pub(crate) fn unprivileged(body: impl FnOnce() -> Verdict) -> Verdict {
     apart(|| {
         // SAFETY: these calls touch no memory of ours; the group list is empty.
         let dropped = unsafe {
-            libc::setgroups(0, std::ptr::null()) == 0 && libc::setgid(NOBODY) == 0 && libc::setuid(NOBODY) == 0
+            libc::setgroups(0, std::ptr::null()) == 0
+                && libc::setgid(NOBODY) == 0
+                && libc::setuid(NOBODY) == 0
         };
-        if dropped { body() } else { skip("may not give up root's privileges here (setuid is refused)") }
+        if dropped {
+            body()
+        } else {
+            skip("may not give up root's privileges here (setuid is refused)")
+        }
     })
 }
 
@@ -134,23 +148,31 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Whether this process holds CAP_SYS_ADMIN in the initial user namespace, by what /proc says of it.
+/// Whether this process holds CAP_SYS_ADMIN in the initial user namespace, by what /proc says of
+/// it.
 pub(crate) fn may_purge() -> Result<bool, Stop> {
     const CAP_SYS_ADMIN: u32 = 21;
-    let read = |path: &str| std::fs::read_to_string(path).or_else(|error| failed(format!("reading {path}: {error}")));
+    let read = |path: &str| {
+        std::fs::read_to_string(path).or_else(|error| failed(format!("reading {path}: {error}")))
+    };
     let status = read("/proc/self/status")?;
-    let set = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    let set = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
     let Some(set) = set else { return failed("/proc/self/status has no CapEff") };
     // Only the initial namespace maps every id to itself.
     let initial = read("/proc/self/uid_map")?.split_whitespace().eq(["0", "0", "4294967295"]);
     Ok(initial && set >> CAP_SYS_ADMIN & 1 == 1)
 }
 
-/// Skips the rest of the case where `/proc/PID/map_files` opens nothing, which the kernel leaves to CAP_SYS_ADMIN.
+/// Skips the rest of the case where `/proc/PID/map_files` opens nothing, which the kernel leaves to
+/// CAP_SYS_ADMIN.
 pub(crate) fn need_map_files() -> Verdict {
     match may_purge()? {
         true => Ok(()),
-        false => skip("opening /proc/PID/map_files needs CAP_SYS_ADMIN in the initial user namespace"),
+        false => {
+            skip("opening /proc/PID/map_files needs CAP_SYS_ADMIN in the initial user namespace")
+        }
     }
 }
 
@@ -165,7 +187,10 @@ impl Link {
         let mut fds = [0; 2];
         let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
         // SAFETY: the array has room for the two descriptors.
-        answer("socketpair", unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) }.into())?;
+        answer(
+            "socketpair",
+            unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) }.into(),
+        )?;
         // SAFETY: socketpair has just made them and nobody else knows them.
         Ok(unsafe { (Self(OwnedFd::from_raw_fd(fds[0])), Self(OwnedFd::from_raw_fd(fds[1]))) })
     }
@@ -177,14 +202,17 @@ impl Link {
 
     /// The same end once more.
     pub(crate) fn dup(&self) -> Result<Self, Stop> {
-        let twin = self.0.try_clone().or_else(|error| failed(format!("duplicating a socket: {error}")))?;
+        let twin =
+            self.0.try_clone().or_else(|error| failed(format!("duplicating a socket: {error}")))?;
         Ok(Self(twin))
     }
 
     /// Sends bytes as one message.
     pub(crate) fn send(&self, bytes: &[u8]) -> Answer {
         // SAFETY: the buffer is as long as said.
-        let sent = unsafe { libc::send(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+        let sent = unsafe {
+            libc::send(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL)
+        };
         answer("send", sent as i64)
     }
 
@@ -192,7 +220,8 @@ impl Link {
     pub(crate) fn receive(&self) -> Answer<Vec<u8>> {
         let mut buffer = vec![0; 65536];
         // SAFETY: the buffer is as long as said.
-        let got = unsafe { libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        let got =
+            unsafe { libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
         buffer.truncate(answer("recv", got as i64)? as usize);
         Ok(buffer)
     }
@@ -228,7 +257,8 @@ impl Link {
             libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd);
         }
         // SAFETY: the message points at buffers that live until the call returns.
-        let sent = unsafe { libc::sendmsg(self.0.as_raw_fd(), &message.header, libc::MSG_NOSIGNAL) };
+        let sent =
+            unsafe { libc::sendmsg(self.0.as_raw_fd(), &message.header, libc::MSG_NOSIGNAL) };
         message.control[0] = 0;
         answer("sendmsg", sent as i64)
     }
@@ -238,10 +268,12 @@ impl Link {
         let mut byte = [0_u8];
         let mut message = Message::new(&mut byte);
         // SAFETY: the message points at buffers that live until the call returns.
-        let got = unsafe { libc::recvmsg(self.0.as_raw_fd(), &mut message.header, libc::MSG_CMSG_CLOEXEC) };
+        let got = unsafe {
+            libc::recvmsg(self.0.as_raw_fd(), &mut message.header, libc::MSG_CMSG_CLOEXEC)
+        };
         answer("recvmsg", got as i64)?;
-        // SAFETY: the kernel filled the control buffer; the header is checked before its data is read, and a descriptor
-        // that arrives this way is ours alone.
+        // SAFETY: the kernel filled the control buffer; the header is checked before its data is
+        // read, and a descriptor that arrives this way is ours alone.
         unsafe {
             let header = libc::CMSG_FIRSTHDR(&message.header);
             if header.is_null() || (*header).cmsg_type != libc::SCM_RIGHTS {
@@ -291,8 +323,9 @@ fn put(fd: &OwnedFd, bytes: &[u8]) {
 /// Reads to the end; false if the deadline came first.
 fn drain(fd: &OwnedFd, deadline: Option<Instant>, into: &mut Vec<u8>) -> bool {
     loop {
-        let left =
-            deadline.map_or(-1, |deadline| deadline.saturating_duration_since(Instant::now()).as_millis() as i32);
+        let left = deadline.map_or(-1, |deadline| {
+            deadline.saturating_duration_since(Instant::now()).as_millis() as i32
+        });
         let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one pollfd is passed as one.
         if unsafe { libc::poll(&mut poll, 1, left) } == 0 {

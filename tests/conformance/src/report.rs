@@ -40,7 +40,9 @@ impl Lines {
                     self.paint("31", why)
                 );
             }
-            Err(Stop::Skipped(why)) => println!("  {} {}  skipped: {why}  {rows}", self.paint("33", "-"), case.id),
+            Err(Stop::Skipped(why)) => {
+                println!("  {} {}  skipped: {why}  {rows}", self.paint("33", "-"), case.id)
+            }
         }
         if let Some(differs) = differs {
             println!("      {} differs: {}", env.provider.name(), differs.reason);
@@ -87,8 +89,10 @@ fn entry(outcome: &Outcome, env: &Env) -> Value {
         Err(Stop::Failed(why)) => ("failed", Some(why)),
         Err(Stop::Skipped(why)) => ("skipped", Some(why)),
     };
-    let differs =
-        outcome.case.difference(env.provider).map(|differs| json!({"what": differs.what, "reason": differs.reason}));
+    let differs = outcome
+        .case
+        .difference(env.provider)
+        .map(|differs| json!({"what": differs.what, "reason": differs.reason}));
     json!({
         "id": outcome.case.id,
         "rows": outcome.case.rows,

@@ -31,7 +31,8 @@ pub(crate) fn run(case: &'static Case, env: &Env, limit: Duration) -> Outcome {
     let limit = if case.slow { limit * PATIENCE } else { limit };
     let started = Instant::now();
     let child = Child::start(|_| {
-        // SAFETY: makes this process the leader of its own group, so that all it forks can be ended with it.
+        // SAFETY: makes this process the leader of its own group, so that all it forks can be ended
+        // with it.
         unsafe { libc::setpgid(0, 0) };
         fault::install();
         case.run(env)
@@ -45,10 +46,14 @@ pub(crate) fn run(case: &'static Case, env: &Env, limit: Duration) -> Outcome {
 
 fn judge(end: End, limit: Duration) -> Verdict {
     match end {
-        End { late: true, .. } => failed(format!("still running after {} s, killed", limit.as_secs())),
+        End { late: true, .. } => {
+            failed(format!("still running after {} s, killed", limit.as_secs()))
+        }
         End { verdict: Some(Err(Stop::Skipped(why))), .. } => skip(why),
         End { verdict: Some(verdict), .. } => verdict,
-        End { signal: Some(signal), .. } => failed(format!("the case died of {}", signal_name(signal))),
+        End { signal: Some(signal), .. } => {
+            failed(format!("the case died of {}", signal_name(signal)))
+        }
         _ => failed("the case ended without a verdict"),
     }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Threads of several processes race over the same descriptors with everything a region answers.
 //!
-//! What each call answers is not foreseen; that it is one of the errnos the device knows, that nobody dies, and that it
-//! all ends in time, is. The kernel's own complaints are for whoever watches the console.
+//! What each call answers is not foreseen; that it is one of the errnos the device knows, that
+//! nobody dies, and that it all ends in time, is. The kernel's own complaints are for whoever
+//! watches the console.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,16 +79,28 @@ fn race(env: &Env, length: Duration) -> Result<u64, Stop> {
         let left = end.saturating_duration_since(Instant::now()) + GRACE;
         let over = child.wait(Some(left));
         match (over.late, over.signal, over.verdict) {
-            (true, ..) => return failed(format!("a process still ran {} s after the end", GRACE.as_secs())),
-            (_, Some(signal), _) => return failed(format!("a process died of {}", errno::signal_name(signal))),
-            (_, _, verdict) => verdict.unwrap_or_else(|| failed("a process ended without a verdict"))?,
+            (true, ..) => {
+                return failed(format!("a process still ran {} s after the end", GRACE.as_secs()));
+            }
+            (_, Some(signal), _) => {
+                return failed(format!("a process died of {}", errno::signal_name(signal)));
+            }
+            (_, _, verdict) => {
+                verdict.unwrap_or_else(|| failed("a process ended without a verdict"))?
+            }
         }
         operations += counted.receive()?.try_into().map_or(0, u64::from_ne_bytes);
     }
     Ok(operations)
 }
 
-fn race_threads(env: &Env, process: u64, regions: Vec<Region>, end: Instant, count: &AtomicU64) -> Verdict {
+fn race_threads(
+    env: &Env,
+    process: u64,
+    regions: Vec<Region>,
+    end: Instant,
+    count: &AtomicU64,
+) -> Verdict {
     let mut regions = regions.into_iter();
     let slots: Slots = std::array::from_fn(|_| {
         let region = regions.next().map(Arc::new);
@@ -106,7 +119,9 @@ fn race_threads(env: &Env, process: u64, regions: Vec<Region>, end: Instant, cou
                 })
             })
             .collect();
-        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| failed("a thread panicked")))
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|_| failed("a thread panicked")))
     })
 }
 
@@ -144,14 +159,16 @@ fn step(env: &Env, slots: &Slots, random: &mut Random) -> Verdict {
     }
 }
 
-/// Maps some pages, privately at times, touches them, and unmaps them, whatever the mask and the size have become.
+/// Maps some pages, privately at times, touches them, and unmaps them, whatever the mask and the
+/// size have become.
 fn touch(region: &Region, random: &mut Random) -> Verdict {
     let flags = if random.one_in(4) { libc::MAP_PRIVATE } else { libc::MAP_SHARED };
     let map = region.map((random.below(PAGES) + 1) * PAGE, random.below(8) as i32, flags, 0);
     if let Ok(map) = &map {
         for _ in 0..random.below(8) {
             let at = random.below(map.len());
-            // Faults are part of the race: the page may be behind the size, the mapping without that right.
+            // Faults are part of the race: the page may be behind the size, the mapping without
+            // that right.
             let _ = if random.one_in(2) { map.store(at, 1) } else { map.load(at).map(|_| ()) };
         }
         expected(map.protect(random.below(8) as i32))?;
@@ -161,7 +178,8 @@ fn touch(region: &Region, random: &mut Random) -> Verdict {
 
 /// A process that inherits the region in the middle of everything, uses it and ends.
 fn forked(region: &Region) -> Verdict {
-    // SAFETY: the child makes system calls alone (nothing that allocates or locks) and leaves by _exit.
+    // SAFETY: the child makes system calls alone (nothing that allocates or locks) and leaves by
+    // _exit.
     let pid = errno::answer("fork", unsafe { libc::fork() }.into())? as libc::pid_t;
     if pid == 0 {
         let fine = [region.unpin(0, 0), region.pin(0, 0), region.purge()].iter().all(is_expected);
@@ -171,7 +189,11 @@ fn forked(region: &Region) -> Verdict {
     let mut status = 0;
     // SAFETY: waits for our own child.
     errno::answer("waitpid", unsafe { libc::waitpid(pid, &mut status, 0) }.into())?;
-    if status == 0 { Ok(()) } else { failed(format!("a forked process ended with status {status:#x}")) }
+    if status == 0 {
+        Ok(())
+    } else {
+        failed(format!("a forked process ended with status {status:#x}"))
+    }
 }
 
 fn is_expected<T>(answer: &Answer<T>) -> bool {

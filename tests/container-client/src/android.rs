@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The first process of a container that Waydroid started, in place of Android's init.
 //!
-//! `/data/expect` says what must be found, a `key=value` a line; `/data/result` gets `held` or what did not hold. Then it
-//! waits to be killed, as a container's first process does.
+//! `/data/expect` says what must be found, a `key=value` a line; `/data/result` gets `held` or what
+//! did not hold. Then it waits to be killed, as a container's first process does.
 
 use crate::exchange::{DEVICE, NAME, REPLY, SIZE, WORDS, check_looks, open, prepare};
 use crate::passing;
@@ -28,8 +28,8 @@ pub(crate) fn init() -> ExitCode {
         Ok(said) => format!("held: {said}\n"),
         Err(error) => format!("{error:#}\n"),
     };
-    if let Err(error) =
-        fs::write("/data/result.part", &text).and_then(|()| fs::rename("/data/result.part", "/data/result"))
+    if let Err(error) = fs::write("/data/result.part", &text)
+        .and_then(|()| fs::rename("/data/result.part", "/data/result"))
     {
         eprintln!("/data/result: {error}");
         return ExitCode::FAILURE;
@@ -46,15 +46,21 @@ pub(crate) fn attempt() -> Result<String> {
         let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         value.with_context(|| format!("/data/expect does not say {key}"))
     };
-    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot's id")?;
+    let boot_id =
+        fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot's id")?;
     let names = [DEVICE.to_owned(), format!("{DEVICE}{}", boot_id.trim())];
     let memfd = expected("memfd")?;
     ensure!(use_memfd()? == memfd, "{PROPERTIES} says sys.use_memfd={}, not {memfd}", use_memfd()?);
     if expected("device")? == "no" {
         for name in &names {
-            // LXC makes the target of Waydroid's own line (`create=file`) although its source is not there any more.
-            let is_empty_file = std::fs::metadata(name).is_ok_and(|it| it.is_file() && it.len() == 0);
-            ensure!(is_empty_file || open(name).is_err(), "{name} can be opened, and is no empty file");
+            // LXC makes the target of Waydroid's own line (`create=file`) although its source is
+            // not there any more.
+            let is_empty_file =
+                std::fs::metadata(name).is_ok_and(|it| it.is_file() && it.len() == 0);
+            ensure!(
+                is_empty_file || open(name).is_err(),
+                "{name} can be opened, and is no empty file"
+            );
         }
         return Ok(format!("no device, sys.use_memfd={memfd}"));
     }
@@ -102,7 +108,11 @@ fn over_socket(ours: &str, theirs: &str) -> Result<()> {
     mapping.write(PAGE, WORDS)?;
     passing::send(&here, region.as_fd())?;
     let other = Region::from(passing::receive(&here)?);
-    ensure!(other.name()? == NAME.to_bytes(), "GET_NAME on the region passed back answers {:?}", other.name()?);
+    ensure!(
+        other.name()? == NAME.to_bytes(),
+        "GET_NAME on the region passed back answers {:?}",
+        other.name()?
+    );
     ensure!(other.share(SIZE)?.read(0, REPLY.len())? == REPLY, "other bytes than the child's");
     join(child)?;
     ensure!(mapping.read(2 * PAGE, REPLY.len())? == REPLY, "the child's answer did not arrive");
@@ -128,7 +138,10 @@ fn over_binder(name: &str) -> Result<()> {
     mapping.write(PAGE, WORDS)?;
     Binder::open_at(BINDER)?.call(1, Some(region.as_fd())).context("calling through binder")?;
     join(server)?;
-    ensure!(mapping.read(2 * PAGE, REPLY.len())? == REPLY, "what the binder server wrote did not arrive");
+    ensure!(
+        mapping.read(2 * PAGE, REPLY.len())? == REPLY,
+        "what the binder server wrote did not arrive"
+    );
     Ok(())
 }
 

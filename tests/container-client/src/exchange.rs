@@ -17,7 +17,8 @@ pub(crate) const REPLY: &[u8] = b"what the other answered";
 
 /// Opens the device by one of its names.
 pub(crate) fn open(path: &str) -> Result<Region> {
-    open_path(path.as_bytes(), libc::O_RDWR | libc::O_CLOEXEC).with_context(|| format!("opening {path}"))
+    open_path(path.as_bytes(), libc::O_RDWR | libc::O_CLOEXEC)
+        .with_context(|| format!("opening {path}"))
 }
 
 /// Names and sizes a region.
@@ -38,6 +39,11 @@ pub(crate) fn check_looks(region: &Region) -> Result<()> {
     let node = rustix::fs::stat(DEVICE).context("stat of /dev/ashmem")?;
     let own = region.stat()?;
     ensure!(own.st_mode & libc::S_IFMT == libc::S_IFCHR, "fstat shows mode {:o}", own.st_mode);
-    ensure!(own.st_rdev == node.st_rdev, "fstat shows device {:x}, the path {:x}", own.st_rdev, node.st_rdev);
+    ensure!(
+        own.st_rdev == node.st_rdev,
+        "fstat shows device {:x}, the path {:x}",
+        own.st_rdev,
+        node.st_rdev
+    );
     Ok(())
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is tried inside a container whose calls the agent answers. One static program; prints one line when all held.
+//! What is tried inside a container whose calls the agent answers. One static program; prints one
+//! line when all held.
 //!
 //! - `share`: two processes of one container share a region;
-//! - `offer SOCKET`: makes a region, passes it to whoever connects, one after another, until one says `end`; then sees
-//!   whether the region is as it was left;
+//! - `offer SOCKET`: makes a region, passes it to whoever connects, one after another, until one
+//!   says `end`; then sees whether the region is as it was left;
 //! - `join SOCKET`: takes it in another process of the same container, begun by an exec;
-//! - `watched SOCKET`: makes a region, tells who connects its own number, and uses the region whenever asked to;
-//! - `stranger SOCKET`: takes it in another container, where it is a memfd like any other; says `end`.
+//! - `watched SOCKET`: makes a region, tells who connects its own number, and uses the region
+//!   whenever asked to;
+//! - `stranger SOCKET`: takes it in another container, where it is a memfd like any other; says
+//!   `end`.
 //!
 //! - `android`: see [`android`]. Called `/init`, it does so as the container's first process.
 
@@ -38,7 +41,14 @@ fn main() -> ExitCode {
         ["watched", socket] => watched(socket),
         ["android"] => android::attempt().map(drop),
         _ => {
-            let verbs = ["share", "offer SOCKET", "join SOCKET", "stranger SOCKET", "watched SOCKET", "android"];
+            let verbs = [
+                "share",
+                "offer SOCKET",
+                "join SOCKET",
+                "stranger SOCKET",
+                "watched SOCKET",
+                "android",
+            ];
             Err(anyhow::anyhow!("usage: ashmem-container-client {}", verbs.join(" | ")))
         }
     };
@@ -83,10 +93,14 @@ fn share() -> Result<()> {
             mapping.write(PAGE, WORDS)?;
             passing::send(&ours, region.as_fd())?;
             let pid = Pid::from_raw(pid).context("fork's answer")?;
-            let status = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())?;
+            let status =
+                rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())?;
             let code = status.and_then(|(_, status)| status.exit_status());
             ensure!(code == Some(0), "the child ended with {code:?}");
-            ensure!(mapping.read(2 * PAGE, REPLY.len())? == REPLY, "the child's answer did not arrive");
+            ensure!(
+                mapping.read(2 * PAGE, REPLY.len())? == REPLY,
+                "the child's answer did not arrive"
+            );
             Ok(())
         }
     }
@@ -109,7 +123,8 @@ const MASK: i64 = (libc::PROT_READ | libc::PROT_WRITE) as i64;
 const UNPINNED: u32 = PAGE as u32;
 const STRANGERS: u32 = 3 * PAGE as u32;
 
-/// A socket that is to be found there once it listens: between bind(2) and listen(2) it refuses who comes.
+/// A socket that is to be found there once it listens: between bind(2) and listen(2) it refuses who
+/// comes.
 fn listen(path: &str) -> Result<UnixListener> {
     let beside = format!("{path}.new");
     let listener = UnixListener::bind(&beside).with_context(|| format!("binding {beside}"))?;
@@ -135,7 +150,9 @@ fn offer(path: &str) -> Result<()> {
     ensure!(!is_pinned(&region, UNPINNED)?, "what a process of this container unpinned is pinned");
     ensure!(is_pinned(&region, STRANGERS)?, "a stranger unpinned a page");
     ensure!(
-        region.name()? == NAME.to_bytes() && region.size()? == SIZE as i64 && region.mask()? == MASK,
+        region.name()? == NAME.to_bytes()
+            && region.size()? == SIZE as i64
+            && region.mask()? == MASK,
         "the region has changed"
     );
     Ok(())
@@ -165,7 +182,10 @@ fn stranger(path: &str) -> Result<()> {
     ensure!(region.mask()? != MASK, "the mask of another container's region is told");
     ensure!(is_pinned(&region, UNPINNED)?, "the pins of another container's region are told");
     region.unpin(STRANGERS, PAGE as u32)?;
-    ensure!(region.pin(STRANGERS, PAGE as u32)? == 0, "a memfd that was never unpinned says it was purged");
+    ensure!(
+        region.pin(STRANGERS, PAGE as u32)? == 0,
+        "a memfd that was never unpinned says it was purged"
+    );
     region.unpin(STRANGERS, PAGE as u32)?;
     ensure!(region.set_size(PAGE as u64).is_err(), "SET_SIZE on another container's region");
     ensure!(region.set_name(c"taken").is_err(), "SET_NAME on another container's region");
@@ -178,7 +198,8 @@ fn stranger(path: &str) -> Result<()> {
 /// The page that is unpinned and pinned while others watch.
 const WATCHED: u32 = PAGE as u32;
 
-/// What tools outside the container are to see: one region of this name, in use, and three calls each time, of which one fails.
+/// What tools outside the container are to see: one region of this name, in use, and three calls
+/// each time, of which one fails.
 fn watched(path: &str) -> Result<()> {
     let listener = listen(path)?;
     let region = open(DEVICE)?;

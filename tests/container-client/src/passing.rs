@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result, ensure};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -15,7 +15,9 @@ pub(crate) fn send(socket: impl AsFd, fd: BorrowedFd<'_>) -> Result<()> {
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [fd];
     ensure!(control.push(SendAncillaryMessage::ScmRights(&fds)), "no room for a descriptor");
-    sendmsg(socket, &[IoSlice::new(b"!")], &mut control, SendFlags::empty()).map(drop).context("sending a descriptor")
+    sendmsg(socket, &[IoSlice::new(b"!")], &mut control, SendFlags::empty())
+        .map(drop)
+        .context("sending a descriptor")
 }
 
 pub(crate) fn receive(socket: impl AsFd) -> Result<OwnedFd> {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A small Android-style program that shows, call by call, what it does with `/dev/ashmem`, and checks what it says.
+//! A small Android-style program that shows, call by call, what it does with `/dev/ashmem`, and
+//! checks what it says.
 //!
-//! Two processes play: the creator, and a reader that was forked before the region existed and so knows nothing of it but
-//! what it is handed. Each act is a function; the last one asks the kernel what it saw.
+//! Two processes play: the creator, and a reader that was forked before the region existed and so
+//! knows nothing of it but what it is handed. Each act is a function; the last one asks the kernel
+//! what it saw.
 
 mod process;
 mod region;
@@ -86,7 +88,9 @@ fn create(module_less: bool) -> Result<(Region, Map)> {
     let memory = if module_less { "/memfd:" } else { "/" };
     let end = format!(" {memory}dev/ashmem/demo-region (deleted)");
     claim(format!("the line ends in{end}"), line.ends_with(&end))?;
-    tell("ASharedMemory_setProt(PROT_READ): from here on nobody, the creator neither, gets a new writable mapping.");
+    tell(
+        "ASharedMemory_setProt(PROT_READ): from here on nobody, the creator neither, gets a new writable mapping.",
+    );
     region.set_mask(libc::PROT_READ)?;
     Ok((region, map))
 }
@@ -115,11 +119,17 @@ fn over_binder(socket: &Socket, region: &Region) -> Result<()> {
         stage::left_out("another process of this machine is binder's context manager");
         return Ok(());
     }
-    tell("Now as Android does it: a call to the context manager, with the descriptor as an object in the parcel.");
+    tell(
+        "Now as Android does it: a call to the context manager, with the descriptor as an object in the parcel.",
+    );
     client.watch(show_binder);
-    let reply = client.call(SIZE as u64, Some(region.as_fd())).context("calling the reader over binder")?;
+    let reply =
+        client.call(SIZE as u64, Some(region.as_fd())).context("calling the reader over binder")?;
     claim(
-        format!("the reply, {}, is the sum of the bytes, added up in the other process", reply.number),
+        format!(
+            "the reply, {}, is the sum of the bytes, added up in the other process",
+            reply.number
+        ),
         reply.number == sum(GREETING),
     )?;
     // The last line of the reader's in this act is written.
@@ -137,7 +147,9 @@ fn forget(region: &Region, map: &Map, module_less: bool) -> Result<()> {
     claim("the pages count as unpinned", region.pin_status()? == abi::IS_UNPINNED)?;
     claim("pinning says that nothing was purged", region.pin()? == abi::NOT_PURGED)?;
     claim("every byte is still there", map.read(GREETING.len()) == GREETING)?;
-    tell("Unpinned once more; and now memory is short. (PURGE_ALL_CACHES does what the kernel's shrinker does then.)");
+    tell(
+        "Unpinned once more; and now memory is short. (PURGE_ALL_CACHES does what the kernel's shrinker does then.)",
+    );
     region.unpin()?;
     quote(&region.fdinfo()?);
     let purged = match region.purge() {
@@ -151,7 +163,9 @@ fn forget(region: &Region, map: &Map, module_less: bool) -> Result<()> {
     };
     claim("pages were waiting to be purged", purged >= 1)?;
     if module_less {
-        tell("Without a module a mask without write is a seal, and a sealed memfd keeps its pages. Pinning says so.");
+        tell(
+            "Without a module a mask without write is a seal, and a sealed memfd keeps its pages. Pinning says so.",
+        );
         claim("pinning says that nothing was purged", region.pin()? == abi::NOT_PURGED)?;
         claim("every byte is still there", map.read(GREETING.len()) == GREETING)?;
         map.write(AGAIN);
@@ -215,7 +229,12 @@ fn serve_one_call(mut binder: Binder, socket: &Socket) -> Result<()> {
 }
 
 fn show_binder(device: BorrowedFd<'_>, commands: &str) {
-    stage::call("ioctl", &format!("{}, BINDER_WRITE_READ, {commands}", device.as_raw_fd()), "0", false);
+    stage::call(
+        "ioctl",
+        &format!("{}, BINDER_WRITE_READ, {commands}", device.as_raw_fd()),
+        "0",
+        false,
+    );
 }
 
 /// The last act: the kernel's own account of all this.
@@ -228,17 +247,26 @@ fn look_at_the_trace(trace: Result<Trace, String>, inode: &str) -> Result<()> {
             return Ok(());
         }
     };
-    tell("Every driver call above passed a static tracepoint, which ftrace, perf and bpftrace can listen to:");
+    tell(
+        "Every driver call above passed a static tracepoint, which ftrace, perf and bpftrace can listen to:",
+    );
     let events = trace.events()?;
     for event in &events {
         quote(event);
     }
-    let seen = |parts: &[&str]| events.iter().any(|event| parts.iter().all(|part| event.contains(part)));
+    let seen =
+        |parts: &[&str]| events.iter().any(|event| parts.iter().all(|part| event.contains(part)));
     let inode = format!("inode={inode} ");
     claim("the name", seen(&["set_name:", "name=demo-region ", "result=0"]))?;
     claim("the size", seen(&["set_size:", "size=256", "result=0"]))?;
-    claim("the mapping, under the inode that maps shows", seen(&["mmap:", &inode, "READ|WRITE", "result=0"]))?;
-    claim("the mapping that was refused (EPERM is 1)", seen(&["mmap:", &inode, "READ|WRITE", "result=-1"]))?;
+    claim(
+        "the mapping, under the inode that maps shows",
+        seen(&["mmap:", &inode, "READ|WRITE", "result=0"]),
+    )?;
+    claim(
+        "the mapping that was refused (EPERM is 1)",
+        seen(&["mmap:", &inode, "READ|WRITE", "result=-1"]),
+    )?;
     claim("the purge", seen(&["purge:", &inode, "pages=1"]))?;
     claim("and the pin that was told of it", seen(&["pin:", &inode, "result=1"]))
 }

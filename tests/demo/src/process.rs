@@ -68,7 +68,9 @@ impl Socket {
     pub(crate) fn say(&self, go_on: bool) -> Result<()> {
         let word = [u8::from(go_on)];
         // SAFETY: the buffer is one byte long.
-        match unsafe { libc::send(self.0.as_raw_fd(), word.as_ptr().cast(), word.len(), libc::MSG_NOSIGNAL) } {
+        match unsafe {
+            libc::send(self.0.as_raw_fd(), word.as_ptr().cast(), word.len(), libc::MSG_NOSIGNAL)
+        } {
             1 => Ok(()),
             _ => Err(io::Error::last_os_error()).context("waking the other process"),
         }
@@ -90,7 +92,8 @@ impl Socket {
         let fd = descriptor.as_fd().as_raw_fd();
         let mut letter = Letter::new();
         letter.with(|header| {
-            // SAFETY: the letter's control buffer is aligned and has room for a header and one descriptor.
+            // SAFETY: the letter's control buffer is aligned and has room for a header and one
+            // descriptor.
             unsafe {
                 let control = libc::CMSG_FIRSTHDR(header);
                 (*control).cmsg_level = libc::SOL_SOCKET;
@@ -116,14 +119,21 @@ impl Socket {
             // SAFETY: the kernel filled the control buffer; what is read was checked to be there.
             let fd = unsafe {
                 let control = libc::CMSG_FIRSTHDR(header);
-                let carries = got > 0 && !control.is_null() && (*control).cmsg_type == libc::SCM_RIGHTS;
+                let carries =
+                    got > 0 && !control.is_null() && (*control).cmsg_type == libc::SCM_RIGHTS;
                 carries.then(|| libc::CMSG_DATA(control).cast::<RawFd>().read_unaligned())
             };
             if got > 0 {
                 self.hear()?;
             }
-            let content = fd.map_or_else(|| "no descriptor".to_owned(), |fd| format!("SCM_RIGHTS, [{fd}]"));
-            shown("recvmsg", &format!("{socket}, {{{content}}}, MSG_CMSG_CLOEXEC"), got as i64, decimal)?;
+            let content =
+                fd.map_or_else(|| "no descriptor".to_owned(), |fd| format!("SCM_RIGHTS, [{fd}]"));
+            shown(
+                "recvmsg",
+                &format!("{socket}, {{{content}}}, MSG_CMSG_CLOEXEC"),
+                got as i64,
+                decimal,
+            )?;
             let fd = fd.context("the message carries no descriptor")?;
             // SAFETY: a descriptor that arrives this way is ours alone.
             Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -145,7 +155,8 @@ impl Letter {
 
     /// Lends the kernel's view of the letter, which points into it.
     fn with<T>(&mut self, send_or_receive: impl FnOnce(&mut libc::msghdr) -> T) -> T {
-        let mut vector = libc::iovec { iov_base: self.byte.as_mut_ptr().cast(), iov_len: self.byte.len() };
+        let mut vector =
+            libc::iovec { iov_base: self.byte.as_mut_ptr().cast(), iov_len: self.byte.len() };
         // SAFETY: an all-zero header is a valid one, without name, data or control.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = &raw mut vector;

@@ -26,7 +26,12 @@ impl Region {
 
     /// SET_NAME.
     pub(crate) fn set_name(&self, name: &CStr) -> Answer {
-        self.ioctl(abi::SET_NAME, name.as_ptr() as usize, &format!("ASHMEM_SET_NAME, {name:?}"), decimal)
+        self.ioctl(
+            abi::SET_NAME,
+            name.as_ptr() as usize,
+            &format!("ASHMEM_SET_NAME, {name:?}"),
+            decimal,
+        )
     }
 
     /// GET_NAME.
@@ -61,14 +66,19 @@ impl Region {
 
     /// PIN of the whole region.
     pub(crate) fn pin(&self) -> Answer {
-        let decode = |value| if value == abi::WAS_PURGED { "ASHMEM_WAS_PURGED" } else { "ASHMEM_NOT_PURGED" };
+        let decode = |value| {
+            if value == abi::WAS_PURGED { "ASHMEM_WAS_PURGED" } else { "ASHMEM_NOT_PURGED" }
+        };
         self.pinning(abi::PIN, "ASHMEM_PIN", |value| format!("{value} ({})", decode(value)))
     }
 
     /// GET_PIN_STATUS of the whole region.
     pub(crate) fn pin_status(&self) -> Answer {
-        let decode = |value| if value == abi::IS_PINNED { "ASHMEM_IS_PINNED" } else { "ASHMEM_IS_UNPINNED" };
-        self.pinning(abi::GET_PIN_STATUS, "ASHMEM_GET_PIN_STATUS", |value| format!("{value} ({})", decode(value)))
+        let decode =
+            |value| if value == abi::IS_PINNED { "ASHMEM_IS_PINNED" } else { "ASHMEM_IS_UNPINNED" };
+        self.pinning(abi::GET_PIN_STATUS, "ASHMEM_GET_PIN_STATUS", |value| {
+            format!("{value} ({})", decode(value))
+        })
     }
 
     /// PURGE_ALL_CACHES: how many pages were waiting.
@@ -94,10 +104,21 @@ impl Region {
 
     fn pinning(&self, command: u32, name: &str, decode: impl Fn(i64) -> String) -> Answer {
         let pin = abi::Pin { offset: 0, len: 0 };
-        self.ioctl(command, &raw const pin as usize, &format!("{name}, {{offset=0, len=0}}"), decode)
+        self.ioctl(
+            command,
+            &raw const pin as usize,
+            &format!("{name}, {{offset=0, len=0}}"),
+            decode,
+        )
     }
 
-    fn ioctl(&self, command: u32, argument: usize, arguments: &str, decode: impl Fn(i64) -> String) -> Answer {
+    fn ioctl(
+        &self,
+        command: u32,
+        argument: usize,
+        arguments: &str,
+        decode: impl Fn(i64) -> String,
+    ) -> Answer {
         let result = self.0.ioctl("ioctl", command, argument as u64).unwrap_or(-1);
         shown("ioctl", &format!("{}, {arguments}", self.0.fd()), result, decode)
     }
@@ -136,8 +157,10 @@ impl Map {
     /// Loads bytes from the start; the mapping must be readable.
     pub(crate) fn read(&self, count: usize) -> Vec<u8> {
         assert!(count <= self.len, "{count} bytes of a mapping of {}", self.len);
-        // SAFETY: the places lie in this mapping. Volatile, for other processes and the kernel change them.
-        let load = |place| unsafe { std::ptr::with_exposed_provenance::<u8>(place).read_volatile() };
+        // SAFETY: the places lie in this mapping. Volatile, for other processes and the kernel
+        // change them.
+        let load =
+            |place| unsafe { std::ptr::with_exposed_provenance::<u8>(place).read_volatile() };
         let bytes: Vec<u8> = (self.at..).take(count).map(load).collect();
         let content = if bytes.iter().all(|byte| *byte == 0) {
             format!("{count} bytes of zero")
@@ -168,7 +191,12 @@ impl Drop for Map {
 }
 
 fn protection(prot: i32) -> String {
-    let names = [(libc::PROT_READ, "PROT_READ"), (libc::PROT_WRITE, "PROT_WRITE"), (libc::PROT_EXEC, "PROT_EXEC")];
-    let held: Vec<&str> = names.iter().filter(|(bit, _)| prot & bit != 0).map(|(_, name)| *name).collect();
+    let names = [
+        (libc::PROT_READ, "PROT_READ"),
+        (libc::PROT_WRITE, "PROT_WRITE"),
+        (libc::PROT_EXEC, "PROT_EXEC"),
+    ];
+    let held: Vec<&str> =
+        names.iter().filter(|(bit, _)| prot & bit != 0).map(|(_, name)| *name).collect();
     if held.is_empty() { "PROT_NONE".to_owned() } else { held.join("|") }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the audience sees: the story in plain sentences, each call as strace would write it, each claim with a mark.
+//! What the audience sees: the story in plain sentences, each call as strace would write it, each
+//! claim with a mark.
 //!
 //! Several processes speak; each line is written at once, so none is ever torn.
 
@@ -26,7 +27,8 @@ pub(crate) fn name() -> &'static str {
     NAME.get().copied().unwrap_or("creator")
 }
 
-/// Gives this process its name. Called once, at the start of a process: nobody can have come before.
+/// Gives this process its name. Called once, at the start of a process: nobody can have come
+/// before.
 pub(crate) fn be(name: &'static str) {
     let _ = NAME.set(name);
 }
@@ -94,7 +96,12 @@ fn line(text: &str) {
 }
 
 /// Shows a call that has just returned and turns what came back into an answer.
-pub(crate) fn shown(name: &str, arguments: &str, result: i64, decode: impl Fn(i64) -> String) -> Answer {
+pub(crate) fn shown(
+    name: &str,
+    arguments: &str,
+    result: i64,
+    decode: impl Fn(i64) -> String,
+) -> Answer {
     if result == -1 {
         let error = io::Error::last_os_error();
         call(name, arguments, &format!("-1 {}", symbol(&error)), true);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's own account: the `ashmem:*` trace events of this run, in a trace of our own that disturbs nobody's.
+//! The kernel's own account: the `ashmem:*` trace events of this run, in a trace of our own that
+//! disturbs nobody's.
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -17,18 +18,22 @@ impl Trace {
         if !events.exists() {
             return Err(format!("{} is not there, or not for us", events.display()));
         }
-        let own = Path::new(TRACING).join("instances").join(format!("ashmem-demo-{}", std::process::id()));
+        let own = Path::new(TRACING)
+            .join("instances")
+            .join(format!("ashmem-demo-{}", std::process::id()));
         fs::create_dir(&own).map_err(|error| format!("making {}: {error}", own.display()))?;
         let trace = Self(own);
         let switch = trace.0.join("events/ashmem/enable");
-        fs::write(&switch, "1").map_err(|error| format!("writing 1 to {}: {error}", switch.display()))?;
+        fs::write(&switch, "1")
+            .map_err(|error| format!("writing 1 to {}: {error}", switch.display()))?;
         Ok(trace)
     }
 
     /// What was recorded so far, an event a line: when, who, what.
     pub(crate) fn events(&self) -> Result<Vec<String>> {
         let path = self.0.join("trace");
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(text.lines().filter(|line| !line.starts_with('#')).filter_map(shorten).collect())
     }
 }

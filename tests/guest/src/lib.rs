@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the host asks of the guest and what the guest says back: the words both sides share.
 //!
-//! The host writes one [`Plan`] into the initramfs; the guest's init carries it out and answers on the control port
-//! with one [`Word`] a line.
+//! The host writes one [`Plan`] into the initramfs; the guest's init carries it out and answers on
+//! the control port with one [`Word`] a line.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,8 @@ pub struct Module {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Word {
-    /// This module is handed to the kernel now; until the first of these only the stock kernel has run.
+    /// This module is handed to the kernel now; until the first of these only the stock kernel has
+    /// run.
     Loading(String),
     /// The machine is prepared; the program starts now.
     Ready,

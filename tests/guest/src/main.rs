@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Init of the test machine: process 1 of a stock kernel whose whole user space is one initramfs.
 //!
-//! It prepares the machine, carries out the [`Plan`], has the kernel look for leaks where it can, reports on the control port and powers off. Whatever goes wrong
-//! is said there too, for the kernel's console belongs to the kernel alone.
+//! It prepares the machine, carries out the [`Plan`], has the kernel look for leaks where it can,
+//! reports on the control port and powers off. Whatever goes wrong is said there too, for the
+//! kernel's console belongs to the kernel alone.
 
 mod leaks;
 mod machine;
@@ -21,13 +22,15 @@ fn main() {
     }
     match machine::open_port(CONTROL_PORT) {
         Ok(mut control) => {
-            let last = carry_out(&mut control).unwrap_or_else(|error| Word::InitError(format!("{error:#}")));
+            let last = carry_out(&mut control)
+                .unwrap_or_else(|error| Word::InitError(format!("{error:#}")));
             say(&mut control, &last);
             machine::drain(&control);
         }
         Err(error) => eprintln!("init: {error:#}"),
     }
-    // Only a kernel without power management returns from this; the panic of a dying init then ends the machine.
+    // Only a kernel without power management returns from this; the panic of a dying init then ends
+    // the machine.
     let _ = rustix::system::reboot(RebootCommand::PowerOff);
 }
 
@@ -35,7 +38,8 @@ fn main() {
 fn carry_out(control: &mut File) -> Result<Word> {
     machine::prepare()?;
     let text = fs::read(PLAN).with_context(|| format!("reading {PLAN}"))?;
-    let plan: Plan = serde_json::from_slice(&text).with_context(|| format!("{PLAN} does not hold a plan"))?;
+    let plan: Plan =
+        serde_json::from_slice(&text).with_context(|| format!("{PLAN} does not hold a plan"))?;
     for module in &plan.modules {
         say(control, &Word::Loading(module.path.clone()));
         load(module)?;
@@ -54,7 +58,8 @@ fn load(module: &Module) -> Result<()> {
         .with_context(|| format!("loading {} (its reason is on the console)", module.path))
 }
 
-/// Sends one word. A control port that fails leaves nobody to tell; the host then sees a guest that went silent.
+/// Sends one word. A control port that fails leaves nobody to tell; the host then sees a guest that
+/// went silent.
 fn say(control: &mut File, word: &Word) {
     if let Ok(line) = serde_json::to_string(word) {
         let _ = writeln!(control, "{line}");

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one program the machine exists for: started, its output carried to the ports, its end reported.
+//! The one program the machine exists for: started, its output carried to the ports, its end
+//! reported.
 //!
-//! Its output goes through pipes, so that it sees what it sees under a shell's `|`, never a terminal, and so that a
-//! descendant that outlives it cannot hold the machine up.
+//! Its output goes through pipes, so that it sees what it sees under a shell's `|`, never a
+//! terminal, and so that a descendant that outlives it cannot hold the machine up.
 
 use crate::machine;
 use anyhow::{Context, Result};
@@ -31,9 +32,11 @@ pub(crate) fn run(plan: &Plan, binder: bool) -> Result<Word> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("starting {} (a program that is not static finds no loader here)", plan.program))?;
-    // The carriers wait for output or for the end of this pipe: no clock ticks while the program runs, for its cost
-    // may be what is being measured.
+        .with_context(|| {
+            format!("starting {} (a program that is not static finds no loader here)", plan.program)
+        })?;
+    // The carriers wait for output or for the end of this pipe: no clock ticks while the program
+    // runs, for its cost may be what is being measured.
     let (over, running) = pipe_with(PipeFlags::CLOEXEC).context("making a pipe")?;
     let mut carriers = Vec::new();
     if let Some(output) = child.stdout.take() {
@@ -54,7 +57,10 @@ pub(crate) fn run(plan: &Plan, binder: bool) -> Result<Word> {
 /// Process 1 inherits every orphan; all are reaped, one is waited for.
 fn wait_for(child: Pid) -> Result<Word> {
     loop {
-        let Some((pid, status)) = wait(WaitOptions::empty()).context("waiting for the program")? else { continue };
+        let Some((pid, status)) = wait(WaitOptions::empty()).context("waiting for the program")?
+        else {
+            continue;
+        };
         if pid != child {
             continue;
         }
@@ -67,10 +73,12 @@ fn wait_for(child: Pid) -> Result<Word> {
     }
 }
 
-/// Kills whatever the program left running: it has nobody to report to any more. Kernel threads ignore it.
+/// Kills whatever the program left running: it has nobody to report to any more. Kernel threads
+/// ignore it.
 fn end_the_rest() -> Result<()> {
     for entry in fs::read_dir("/proc").context("listing /proc")?.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        let pid =
+            entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid.filter(|pid| *pid != Pid::INIT) {
             // One that has just gone needs no killing.
             let _ = kill_process(pid, Signal::KILL);
@@ -79,12 +87,18 @@ fn end_the_rest() -> Result<()> {
     Ok(())
 }
 
-/// Copies `output` to `port` on a thread of its own until it ends, or is empty once the program is over.
-fn carry<O: Read + AsFd + Send + 'static>(mut output: O, mut port: File, over: OwnedFd) -> JoinHandle<()> {
+/// Copies `output` to `port` on a thread of its own until it ends, or is empty once the program is
+/// over.
+fn carry<O: Read + AsFd + Send + 'static>(
+    mut output: O,
+    mut port: File,
+    over: OwnedFd,
+) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut buffer = [0_u8; 4096];
         loop {
-            let mut waited = [PollFd::new(&output, PollFlags::IN), PollFd::new(&over, PollFlags::IN)];
+            let mut waited =
+                [PollFd::new(&output, PollFlags::IN), PollFd::new(&over, PollFlags::IN)];
             if poll(&mut waited, None).is_err() {
                 continue;
             }
@@ -93,7 +107,8 @@ fn carry<O: Read + AsFd + Send + 'static>(mut output: O, mut port: File, over: O
                 match output.read(&mut buffer) {
                     Ok(0) | Err(_) => break,
                     Ok(length) => {
-                        if buffer.get(..length).is_some_and(|bytes| port.write_all(bytes).is_err()) {
+                        if buffer.get(..length).is_some_and(|bytes| port.write_all(bytes).is_err())
+                        {
                             break;
                         }
                     }

@@ -44,7 +44,9 @@ pub(crate) fn play(role: Role) -> ExitCode {
     let word = match role {
         Role::Create => Ok(create()),
         Role::Exhausted => without_descriptors(),
-        Role::File => private_dev(|| fs::write("/dev/ashmem", "").context("making a file")).map(|()| create()),
+        Role::File => {
+            private_dev(|| fs::write("/dev/ashmem", "").context("making a file")).map(|()| create())
+        }
         Role::Null => private_dev(|| node(c"/dev/ashmem", 1, 3)).map(|()| create()),
         Role::Gone => come_and_go(),
     };
@@ -170,7 +172,11 @@ fn gone(surroundings: &Surroundings) -> Result<Outcome> {
         return Ok(Outcome::Skipped("only a node can be taken away"));
     }
     same("there, gone, back", ask(&ourselves()?, "gone", None)?.as_str(), "device memfd device")?;
-    same("there, gone, back", ask(&ourselves()?, "gone", Some("device"))?.as_str(), "device no device: 2 device")?;
+    same(
+        "there, gone, back",
+        ask(&ourselves()?, "gone", Some("device"))?.as_str(),
+        "device no device: 2 device",
+    )?;
     Ok(Outcome::Held)
 }
 
@@ -193,10 +199,12 @@ fn no_private_dev(surroundings: &Surroundings) -> Option<&'static str> {
 /// Gives this process an empty `/dev` of its own and has it filled.
 fn private_dev(fill: impl FnOnce() -> Result<()>) -> Result<()> {
     // SAFETY: one thread, which takes nothing along but its mounts.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.context("leaving the mount namespace")?;
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
+        .context("leaving the mount namespace")?;
     let apart = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", apart).context("keeping mounts to ourselves")?;
-    rustix::mount::mount(c"tmpfs", c"/dev", c"tmpfs", MountFlags::empty(), None).context("mounting over /dev")?;
+    rustix::mount::mount(c"tmpfs", c"/dev", c"tmpfs", MountFlags::empty(), None)
+        .context("mounting over /dev")?;
     fill()
 }
 

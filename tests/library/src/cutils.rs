@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `<cutils/ashmem.h>`.
 
-use crate::surroundings::{Case, Outcome, PAGE, Surroundings, fails, map, opened, others, same, succeeds, unmap};
+use crate::surroundings::{
+    Case, Outcome, PAGE, Surroundings, fails, map, opened, others, same, succeeds, unmap,
+};
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 use libashmem::cutils::{
-    ashmem_create_region, ashmem_get_size_region, ashmem_pin_region, ashmem_set_prot_region, ashmem_unpin_region,
-    ashmem_valid,
+    ashmem_create_region, ashmem_get_size_region, ashmem_pin_region, ashmem_set_prot_region,
+    ashmem_unpin_region, ashmem_valid,
 };
 use libc::{MAP_SHARED, PROT_READ, PROT_WRITE};
 use rustix::fs::MemfdFlags;
@@ -68,7 +70,12 @@ fn pins(surroundings: &Surroundings) -> Result<Outcome> {
     let fd = region(4 * PAGE)?;
     let number = fd.as_raw_fd();
     if surroundings.has_device() {
-        fails("pinning before the first mapping", || ashmem_pin_region(number, 0, 0), -1, Errno::INVAL)?;
+        fails(
+            "pinning before the first mapping",
+            || ashmem_pin_region(number, 0, 0),
+            -1,
+            Errno::INVAL,
+        )?;
     } else {
         succeeds("pinning before the first mapping", || ashmem_pin_region(number, 0, 0), 0)?;
     }
@@ -79,16 +86,36 @@ fn pins(surroundings: &Surroundings) -> Result<Outcome> {
     }
     for (offset, length) in [(1, PAGE), (0, 5), (4 * PAGE, PAGE)] {
         if surroundings.has_device() {
-            fails("a range that does not fit", || ashmem_pin_region(number, offset, length), -1, Errno::INVAL)?;
-            fails("the same unpinned", || ashmem_unpin_region(number, offset, length), -1, Errno::INVAL)?;
+            fails(
+                "a range that does not fit",
+                || ashmem_pin_region(number, offset, length),
+                -1,
+                Errno::INVAL,
+            )?;
+            fails(
+                "the same unpinned",
+                || ashmem_unpin_region(number, offset, length),
+                -1,
+                Errno::INVAL,
+            )?;
         } else {
             succeeds("any range of a memfd", || ashmem_pin_region(number, offset, length), 0)?;
             succeeds("the same unpinned", || ashmem_unpin_region(number, offset, length), 0)?;
         }
     }
     for (offset, length) in [(1 << 32, PAGE), (0, 1 << 32)] {
-        fails("a range beyond 4 GiB", || ashmem_pin_region(number, offset, length), -1, Errno::INVAL)?;
-        fails("the same unpinned", || ashmem_unpin_region(number, offset, length), -1, Errno::INVAL)?;
+        fails(
+            "a range beyond 4 GiB",
+            || ashmem_pin_region(number, offset, length),
+            -1,
+            Errno::INVAL,
+        )?;
+        fails(
+            "the same unpinned",
+            || ashmem_unpin_region(number, offset, length),
+            -1,
+            Errno::INVAL,
+        )?;
     }
     unmap(memory, 4 * PAGE)?;
     Ok(Outcome::Held)
@@ -130,7 +157,8 @@ fn not_a_region(_: &Surroundings) -> Result<Outcome> {
 }
 
 fn foreign(_: &Surroundings) -> Result<Outcome> {
-    let memfd = rustix::fs::memfd_create(c"foreign", MemfdFlags::ALLOW_SEALING).context("making a memfd")?;
+    let memfd = rustix::fs::memfd_create(c"foreign", MemfdFlags::ALLOW_SEALING)
+        .context("making a memfd")?;
     rustix::fs::ftruncate(&memfd, 12345).context("giving it a size")?;
     let number = memfd.as_raw_fd();
     succeeds("valid", || ashmem_valid(number), 1)?;
@@ -141,7 +169,13 @@ fn foreign(_: &Surroundings) -> Result<Outcome> {
     fails("writable again", || ashmem_set_prot_region(number, PROT_WRITE), -1, Errno::INVAL)?;
     let mapped = map(&memfd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
     ensure!(mapped.is_err(), "a writable mapping of a read-only memfd");
-    let sealed = rustix::fs::memfd_create(c"sealed", MemfdFlags::CLOEXEC).context("making a memfd without seals")?;
-    fails("no seal can be added", || ashmem_set_prot_region(sealed.as_raw_fd(), PROT_READ), -1, Errno::PERM)?;
+    let sealed = rustix::fs::memfd_create(c"sealed", MemfdFlags::CLOEXEC)
+        .context("making a memfd without seals")?;
+    fails(
+        "no seal can be added",
+        || ashmem_set_prot_region(sealed.as_raw_fd(), PROT_READ),
+        -1,
+        Errno::PERM,
+    )?;
     Ok(Outcome::Held)
 }

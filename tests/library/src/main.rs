@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Holds the C functions and the Rust crate to what their headers and pages promise, wherever it runs: on the module, under
-//! `ashmem run`, and where there is no device.
+//! Holds the C functions and the Rust crate to what their headers and pages promise, wherever it
+//! runs: on the module, under `ashmem run`, and where there is no device.
 //!
-//! One static program, so that it runs in a virtual machine too. The last line is `N passed, N failed, N skipped`; the
-//! status is 0 only when nothing failed.
+//! One static program, so that it runs in a virtual machine too. The last line is `N passed, N
+//! failed, N skipped`; the status is 0 only when nothing failed.
 
 mod choice;
 mod cutils;
@@ -36,7 +36,8 @@ fn main() -> ExitCode {
         return choice::play(role);
     }
     let surroundings = Surroundings { provider: arguments.provider };
-    let cases = [sharedmem::CASES, cutils::CASES, region::CASES, processes::CASES, choice::CASES].concat();
+    let cases =
+        [sharedmem::CASES, cutils::CASES, region::CASES, processes::CASES, choice::CASES].concat();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (name, case) in cases.into_iter().filter(|(name, _)| name.contains(&arguments.filter)) {
         match case(&surroundings) {

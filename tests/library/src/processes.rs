@@ -27,8 +27,9 @@ fn live(number: u8) -> Result<()> {
 fn threads(_: &Surroundings) -> Result<Outcome> {
     let before = descriptors()?;
     thread::scope(|scope| {
-        let working: Vec<_> =
-            (0..4).map(|number| scope.spawn(move || (0..500).try_for_each(|_| live(number)))).collect();
+        let working: Vec<_> = (0..4)
+            .map(|number| scope.spawn(move || (0..500).try_for_each(|_| live(number))))
+            .collect();
         working.into_iter().try_for_each(|thread| match thread.join() {
             Ok(result) => result,
             Err(_) => anyhow::bail!("a thread panicked"),
@@ -48,8 +49,11 @@ fn forks(_: &Surroundings) -> Result<Outcome> {
             Ok(())
         });
         let result = (0..50).try_for_each(|_| {
-            // What the child does after fork is the libraries' alone: they neither lock nor allocate.
-            let status = in_child(|| Region::create(c"child", PAGE).and_then(|region| region.map(BOTH)).is_ok())?;
+            // What the child does after fork is the libraries' alone: they neither lock nor
+            // allocate.
+            let status = in_child(|| {
+                Region::create(c"child", PAGE).and_then(|region| region.map(BOTH)).is_ok()
+            })?;
             same("the child's status", status, 0)
         });
         stop.store(true, Ordering::Relaxed);
@@ -77,11 +81,11 @@ fn shared(_: &Surroundings) -> Result<Outcome> {
     Ok(Outcome::Held)
 }
 
-/// Does this in a child process; the child's wait status, 0 when it answered true. One that is not done in ten seconds is
-/// ended by a signal of its own clock.
+/// Does this in a child process; the child's wait status, 0 when it answered true. One that is not
+/// done in ten seconds is ended by a signal of its own clock.
 fn in_child(work: impl FnOnce() -> bool) -> Result<i32> {
-    // SAFETY: the child makes system calls through our libraries and ends; it takes no lock that another thread could
-    // have held.
+    // SAFETY: the child makes system calls through our libraries and ends; it takes no lock that
+    // another thread could have held.
     let child = unsafe { libc::fork() };
     ensure!(child >= 0, "fork: {}", std::io::Error::last_os_error());
     if child == 0 {

@@ -29,7 +29,11 @@ fn backend(surroundings: &Surroundings) -> Result<Outcome> {
     let region = Region::create(c"made", PAGE)?;
     same("the backend", region.backend(), surroundings.backend())?;
     same("the size", region.size(), PAGE)?;
-    same("no size", Region::create(c"none", 0).err().map(Error::errno), Some(ashmem::Errno::INVAL))?;
+    same(
+        "no size",
+        Region::create(c"none", 0).err().map(Error::errno),
+        Some(ashmem::Errno::INVAL),
+    )?;
     let memfd = Options::new().backend(Backend::Memfd).create(c"memfd", PAGE)?;
     same("the backend asked for", memfd.backend(), Backend::Memfd)?;
     let seals = rustix::fs::fcntl_get_seals(&memfd).context("reading a memfd's seals")?;
@@ -52,7 +56,11 @@ fn mask(_: &Surroundings) -> Result<Outcome> {
     let mut text = [0; 6];
     region.map(Protection::READ)?.read_at(0, &mut text);
     same("what was written before", &text, b"before")?;
-    same("WRITE again", region.set_protection(BOTH).err().map(Error::errno), Some(ashmem::Errno::INVAL))?;
+    same(
+        "WRITE again",
+        region.set_protection(BOTH).err().map(Error::errno),
+        Some(ashmem::Errno::INVAL),
+    )?;
     Ok(Outcome::Held)
 }
 
@@ -110,7 +118,8 @@ fn mapping(_: &Surroundings) -> Result<Outcome> {
     other.read_at(3 * PAGE + 1, &mut []);
     for (offset, length) in [(0, 3 * PAGE + 2), (3 * PAGE + 1, 1), (usize::MAX, 2)] {
         let mut bytes = vec![0; length];
-        let (one, bytes) = (std::panic::AssertUnwindSafe(&one), std::panic::AssertUnwindSafe(&mut bytes));
+        let (one, bytes) =
+            (std::panic::AssertUnwindSafe(&one), std::panic::AssertUnwindSafe(&mut bytes));
         let result = quietly(move || {
             let (one, bytes) = (one, bytes);
             one.read_at(offset, bytes.0);
@@ -135,7 +144,11 @@ fn pin(surroundings: &Surroundings) -> Result<Outcome> {
     let region = Region::create(c"pins", 4 * PAGE)?;
     let memory = region.map(BOTH)?;
     memory.write_at(0, &[7; 4 * PAGE]);
-    same("an empty range", region.unpin(PAGE..PAGE).err().map(Error::errno), Some(ashmem::Errno::INVAL))?;
+    same(
+        "an empty range",
+        region.unpin(PAGE..PAGE).err().map(Error::errno),
+        Some(ashmem::Errno::INVAL),
+    )?;
     region.unpin(..)?;
     {
         let guard = region.pin(..PAGE)?;
@@ -151,7 +164,9 @@ fn pin(surroundings: &Surroundings) -> Result<Outcome> {
     if surroundings.has_device() {
         same("a guard that was kept", status(region.as_fd(), 0)?, abi::IS_PINNED)?;
         // SAFETY: the call takes no argument.
-        if unsafe { libc::ioctl(region.as_raw_fd(), libc::c_ulong::from(abi::PURGE_ALL_CACHES), 0) } >= 0 {
+        if unsafe { libc::ioctl(region.as_raw_fd(), libc::c_ulong::from(abi::PURGE_ALL_CACHES), 0) }
+            >= 0
+        {
             same("after a purge", region.pin_for_good(PAGE..)?, Purge::Purged)?;
             let mut bytes = [1; 2];
             memory.read_at(PAGE - 1, &mut bytes);
@@ -166,7 +181,8 @@ fn pin(surroundings: &Surroundings) -> Result<Outcome> {
 fn status(fd: BorrowedFd<'_>, offset: u32) -> Result<i64> {
     let page = abi::Pin { offset, len: PAGE as u32 };
     // SAFETY: the argument is a pin, and only read.
-    let answer = unsafe { libc::ioctl(fd.as_raw_fd(), libc::c_ulong::from(abi::GET_PIN_STATUS), &page) };
+    let answer =
+        unsafe { libc::ioctl(fd.as_raw_fd(), libc::c_ulong::from(abi::GET_PIN_STATUS), &page) };
     ensure!(answer >= 0, "GET_PIN_STATUS: {}", std::io::Error::last_os_error());
     Ok(i64::from(answer))
 }
@@ -219,6 +235,7 @@ fn send_all(socket: &UnixStream, fds: &[BorrowedFd<'_>]) -> Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(fds));
-    rustix::net::sendmsg(socket, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).context("sending")?;
+    rustix::net::sendmsg(socket, &[IoSlice::new(b"x")], &mut control, SendFlags::empty())
+        .context("sending")?;
     Ok(())
 }

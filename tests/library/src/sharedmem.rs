@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `<android/sharedmem.h>`.
 
-use crate::surroundings::{Case, Outcome, PAGE, Surroundings, fails, map, opened, others, same, succeeds, unmap};
+use crate::surroundings::{
+    Case, Outcome, PAGE, Surroundings, fails, map, opened, others, same, succeeds, unmap,
+};
 use anyhow::{Context, Result, ensure};
 use libashmem::sharedmem::{ASharedMemory_create, ASharedMemory_getSize, ASharedMemory_setProt};
 use libc::{MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE};
@@ -60,7 +62,12 @@ fn nothing(_: &Surroundings) -> Result<Outcome> {
     // SAFETY: the name is terminated, or none.
     fails("no size", || unsafe { ASharedMemory_create(c"empty".as_ptr(), 0) }, -1, Errno::INVAL)?;
     // SAFETY: as above.
-    fails("no name and no size", || unsafe { ASharedMemory_create(ptr::null(), 0) }, -1, Errno::INVAL)?;
+    fails(
+        "no name and no size",
+        || unsafe { ASharedMemory_create(ptr::null(), 0) },
+        -1,
+        Errno::INVAL,
+    )?;
     Ok(Outcome::Held)
 }
 
@@ -70,7 +77,12 @@ fn beyond(surroundings: &Surroundings) -> Result<Outcome> {
         return Ok(Outcome::Skipped("the device takes any size, and refuses to map it"));
     }
     // SAFETY: the name is terminated.
-    fails("all addresses", || unsafe { ASharedMemory_create(c"all".as_ptr(), usize::MAX) }, -1, Errno::INVAL)?;
+    fails(
+        "all addresses",
+        || unsafe { ASharedMemory_create(c"all".as_ptr(), usize::MAX) },
+        -1,
+        Errno::INVAL,
+    )?;
     Ok(Outcome::Held)
 }
 
@@ -97,7 +109,8 @@ fn not_a_region(_: &Surroundings) -> Result<Outcome> {
 
 fn read_only(_: &Surroundings) -> Result<Outcome> {
     let fd = region(c"narrowed", PAGE)?;
-    let memory = map(&fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED).context("mapping it to write")?;
+    let memory =
+        map(&fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED).context("mapping it to write")?;
     succeeds("setProt(R|W)", || ASharedMemory_setProt(fd.as_raw_fd(), PROT_READ | PROT_WRITE), 0)?;
     succeeds("setProt(R)", || ASharedMemory_setProt(fd.as_raw_fd(), PROT_READ), 0)?;
     succeeds("setProt(R) again", || ASharedMemory_setProt(fd.as_raw_fd(), PROT_READ), 0)?;
@@ -124,9 +137,18 @@ fn read_only(_: &Surroundings) -> Result<Outcome> {
 fn wrong_protection(_: &Surroundings) -> Result<Outcome> {
     let fd = region(c"whole", PAGE)?;
     for protection in [-1, 8, PROT_READ | 0x1000] {
-        fails("a right that does not exist", || ASharedMemory_setProt(fd.as_raw_fd(), protection), -1, Errno::INVAL)?;
+        fails(
+            "a right that does not exist",
+            || ASharedMemory_setProt(fd.as_raw_fd(), protection),
+            -1,
+            Errno::INVAL,
+        )?;
     }
-    succeeds("setProt(all)", || ASharedMemory_setProt(fd.as_raw_fd(), PROT_READ | PROT_WRITE | PROT_EXEC), 0)?;
+    succeeds(
+        "setProt(all)",
+        || ASharedMemory_setProt(fd.as_raw_fd(), PROT_READ | PROT_WRITE | PROT_EXEC),
+        0,
+    )?;
     for (name, fd) in others()? {
         for protection in [PROT_READ, PROT_READ | PROT_WRITE] {
             fails(name, || ASharedMemory_setProt(fd.as_raw_fd(), protection), -1, Errno::NOTTY)?;

@@ -65,7 +65,12 @@ pub(crate) fn opened(fd: RawFd) -> Result<OwnedFd> {
 }
 
 /// Calls a C function that is to fail with this answer and this errno.
-pub(crate) fn fails<T: PartialEq + Debug>(what: &str, call: impl FnOnce() -> T, answer: T, errno: Errno) -> Result<()> {
+pub(crate) fn fails<T: PartialEq + Debug>(
+    what: &str,
+    call: impl FnOnce() -> T,
+    answer: T,
+    errno: Errno,
+) -> Result<()> {
     set_errno(0);
     let is = call();
     let number = errno_now();
@@ -78,7 +83,11 @@ pub(crate) fn fails<T: PartialEq + Debug>(what: &str, call: impl FnOnce() -> T, 
 }
 
 /// Calls a C function that is to succeed with this answer and leave errno alone.
-pub(crate) fn succeeds<T: PartialEq + Debug>(what: &str, call: impl FnOnce() -> T, answer: T) -> Result<()> {
+pub(crate) fn succeeds<T: PartialEq + Debug>(
+    what: &str,
+    call: impl FnOnce() -> T,
+    answer: T,
+) -> Result<()> {
     const UNTOUCHED: i32 = 4711;
     set_errno(UNTOUCHED);
     let is = call();
@@ -103,7 +112,8 @@ pub(crate) fn others() -> Result<Vec<(&'static str, OwnedFd)>> {
     let (socket, _) = std::os::unix::net::UnixStream::pair().context("making sockets")?;
     let program = File::open("/proc/self/exe").context("opening this program")?;
     let folder = File::open("/").context("opening /")?;
-    let null = File::options().read(true).write(true).open("/dev/null").context("opening /dev/null")?;
+    let null =
+        File::options().read(true).write(true).open("/dev/null").context("opening /dev/null")?;
     Ok(vec![
         ("a pipe", pipe),
         ("a socket", socket.into()),
@@ -119,10 +129,20 @@ pub(crate) fn descriptors() -> Result<usize> {
 }
 
 /// Maps a page of a descriptor the way C does; the error when it may not be.
-pub(crate) fn map(fd: &OwnedFd, length: usize, protection: i32, flags: i32) -> Result<*mut u8, Errno> {
+pub(crate) fn map(
+    fd: &OwnedFd,
+    length: usize,
+    protection: i32,
+    flags: i32,
+) -> Result<*mut u8, Errno> {
     // SAFETY: a new mapping, where the kernel likes it.
-    let address = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, fd.as_raw_fd(), 0) };
-    if address == libc::MAP_FAILED { Err(Errno::from_raw_os_error(errno_now())) } else { Ok(address.cast()) }
+    let address =
+        unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, fd.as_raw_fd(), 0) };
+    if address == libc::MAP_FAILED {
+        Err(Errno::from_raw_os_error(errno_now()))
+    } else {
+        Ok(address.cast())
+    }
 }
 
 /// Undoes [`map`].

@@ -6,7 +6,9 @@ use std::process::Command;
 #[test]
 fn without_a_device_every_promise_holds_on_memfd() {
     if std::path::Path::new("/dev/ashmem").exists() {
-        eprintln!("skipped: this machine has /dev/ashmem; the trial on a device runs in `cargo xtask test`");
+        eprintln!(
+            "skipped: this machine has /dev/ashmem; the trial on a device runs in `cargo xtask test`"
+        );
         return;
     }
     let program = env!("CARGO_BIN_EXE_ashmem-library-test");

@@ -16,8 +16,8 @@ pub(crate) struct Operation {
     pub(crate) act: fn(&Actor<'_>, &Step) -> i64,
 }
 
-/// Operations that are no call of the device's at all, in which a made failure finds what the kernel itself cannot bear
-/// (6.12: a WARNING of the scheduler's tracepoints).
+/// Operations that are no call of the device's at all, in which a made failure finds what the
+/// kernel itself cannot bear (6.12: a WARNING of the scheduler's tracepoints).
 const UNFAILING: &[&str] = &["tracepoints", "perf event", "limit memory", "fork"];
 
 /// A thread that performs steps.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which places of the module an input reached.
 //!
-//! The compiler put a call of `__sanitizer_cov_trace_pc` at each place that is worth knowing, in both halves of the
-//! module. The module's file tells where they are; the kernel tells where it put the file's sections.
+//! The compiler put a call of `__sanitizer_cov_trace_pc` at each place that is worth knowing, in
+//! both halves of the module. The module's file tells where they are; the kernel tells where it put
+//! the file's sections.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
@@ -34,7 +35,8 @@ impl Sites {
     /// Reads the places from the module's file. A module without any is built without coverage.
     pub(crate) fn read(path: &str) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("reading {path}"))?;
-        let file = object::File::parse(&*bytes).with_context(|| format!("reading {path} as an object file"))?;
+        let file = object::File::parse(&*bytes)
+            .with_context(|| format!("reading {path} as an object file"))?;
         let mut sites = Self::default();
         for section in file.sections() {
             let mut found = HashMap::new();
@@ -45,13 +47,21 @@ impl Sites {
                 }
                 let function = file
                     .symbols()
-                    .filter(|symbol| symbol.section_index() == Some(section.index()) && symbol.is_definition())
+                    .filter(|symbol| {
+                        symbol.section_index() == Some(section.index()) && symbol.is_definition()
+                    })
                     .filter(|symbol| symbol.address() <= offset)
                     .max_by_key(ObjectSymbol::address)
-                    .and_then(|symbol| symbol.name().ok().map(|name| format!("{:#}", rustc_demangle::demangle(name))));
+                    .and_then(|symbol| {
+                        symbol
+                            .name()
+                            .ok()
+                            .map(|name| format!("{:#}", rustc_demangle::demangle(name)))
+                    });
                 let site = sites.functions.len() as Site;
                 sites.functions.push(function.unwrap_or_else(|| "?".to_owned()));
-                // The record holds where the call returns to, behind the four bytes that the linker fills in.
+                // The record holds where the call returns to, behind the four bytes that the linker
+                // fills in.
                 found.insert(offset + 4, site);
             }
             if !found.is_empty() {
@@ -70,12 +80,16 @@ impl Sites {
     pub(crate) fn bases(&self) -> Bases {
         let base = |name: &String| {
             let text = fs::read_to_string(format!("/sys/module/{NAME}/sections/{name}")).ok()?;
-            Some((name.clone(), u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok()?))
+            Some((
+                name.clone(),
+                u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok()?,
+            ))
         };
         self.by_section.keys().filter_map(base).collect()
     }
 
-    /// What a record of addresses shows: places, which followed which, and how often each was come by.
+    /// What a record of addresses shows: places, which followed which, and how often each was come
+    /// by.
     pub(crate) fn features(&self, records: &[Vec<u64>], bases: &[&Bases]) -> HashSet<Feature> {
         let mut features = HashSet::new();
         for record in records {
@@ -95,14 +109,19 @@ impl Sites {
 
     fn site(&self, address: u64, bases: &[&Bases]) -> Option<Site> {
         let mut sections = bases.iter().flat_map(|bases| bases.iter());
-        sections.find_map(|(section, base)| self.by_section.get(section)?.get(&address.checked_sub(*base)?).copied())
+        sections.find_map(|(section, base)| {
+            self.by_section.get(section)?.get(&address.checked_sub(*base)?).copied()
+        })
     }
 
-    /// The functions with places that these features do not reach: their names, and how many of how many were reached.
+    /// The functions with places that these features do not reach: their names, and how many of how
+    /// many were reached.
     pub(crate) fn missed(&self, reached: &HashSet<Feature>) -> Vec<String> {
         let reached: BTreeSet<Site> = reached
             .iter()
-            .filter_map(|feature| if let Feature::Site(site) = feature { Some(*site) } else { None })
+            .filter_map(
+                |feature| if let Feature::Site(site) = feature { Some(*site) } else { None },
+            )
             .collect();
         let mut functions: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         for (site, function) in self.functions.iter().enumerate() {

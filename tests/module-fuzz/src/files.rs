@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What can be done with descriptors: of the device, of its backing files opened again, and of what they lead to.
+//! What can be done with descriptors: of the device, of its backing files opened again, and of what
+//! they lead to.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -45,13 +46,22 @@ pub(crate) fn dup(actor: &Actor<'_>, step: &Step) -> i64 {
     i64::from(file.min(0))
 }
 
-/// Opens the file of a mapping by its entry in map_files: the backing file, whose operations are not the device's.
+/// Opens the file of a mapping by its entry in map_files: the backing file, whose operations are
+/// not the device's.
 pub(crate) fn open_mapped(actor: &Actor<'_>, step: &Step) -> i64 {
-    const FLAGS: [i32; 6] =
-        [libc::O_RDWR, libc::O_RDWR, libc::O_RDONLY, libc::O_WRONLY, libc::O_RDWR | libc::O_TRUNC, libc::O_PATH];
+    const FLAGS: [i32; 6] = [
+        libc::O_RDWR,
+        libc::O_RDWR,
+        libc::O_RDONLY,
+        libc::O_WRONLY,
+        libc::O_RDWR | libc::O_TRUNC,
+        libc::O_PATH,
+    ];
     let (start, length) = actor.world.map(step.map);
     let end = start.saturating_add(length).next_multiple_of(PAGE as usize);
-    let Ok(path) = CString::new(format!("/proc/self/map_files/{start:x}-{end:x}")) else { return -1 };
+    let Ok(path) = CString::new(format!("/proc/self/map_files/{start:x}-{end:x}")) else {
+        return -1;
+    };
     let file = open_path(&path, pick(step.a, &FLAGS));
     actor.world.set_file(step.file, file);
     i64::from(file.min(0))
@@ -73,7 +83,9 @@ fn bytes(actor: &Actor<'_>, step: &Step) -> (usize, usize) {
     let (start, mapped) = actor.world.map(step.map);
     let buffer = actor.world.buffer();
     // Valid ones stay inside of what they lead to; what is none of ours must not be written over.
-    let inside = |start: usize, length: usize| (start..start + length).contains(&place).then(|| start + length - place);
+    let inside = |start: usize, length: usize| {
+        (start..start + length).contains(&place).then(|| start + length - place)
+    };
     let room = inside(buffer, BUFFER + PAGE as usize).or_else(|| inside(start, mapped));
     (place, room.map_or(length, |room| length.min(room)))
 }
@@ -87,7 +99,9 @@ pub(crate) fn read(actor: &Actor<'_>, step: &Step) -> i64 {
 pub(crate) fn pread(actor: &Actor<'_>, step: &Step) -> i64 {
     let (place, length) = bytes(actor, step);
     // SAFETY: as for `read`.
-    unsafe { libc::pread(actor.file(step), place as *mut _, length, wide(step.c) as libc::off_t) as i64 }
+    unsafe {
+        libc::pread(actor.file(step), place as *mut _, length, wide(step.c) as libc::off_t) as i64
+    }
 }
 
 pub(crate) fn write(actor: &Actor<'_>, step: &Step) -> i64 {
@@ -99,23 +113,33 @@ pub(crate) fn write(actor: &Actor<'_>, step: &Step) -> i64 {
 pub(crate) fn pwrite(actor: &Actor<'_>, step: &Step) -> i64 {
     let (place, length) = bytes(actor, step);
     // SAFETY: as for `write`.
-    unsafe { libc::pwrite(actor.file(step), place as *const _, length, wide(step.c) as libc::off_t) as i64 }
+    unsafe {
+        libc::pwrite(actor.file(step), place as *const _, length, wide(step.c) as libc::off_t)
+            as i64
+    }
 }
 
 pub(crate) fn seek(actor: &Actor<'_>, step: &Step) -> i64 {
-    let whence = pick(step.b, &[libc::SEEK_SET, libc::SEEK_CUR, libc::SEEK_END, libc::SEEK_DATA, libc::SEEK_HOLE, 9]);
+    let whence = pick(
+        step.b,
+        &[libc::SEEK_SET, libc::SEEK_CUR, libc::SEEK_END, libc::SEEK_DATA, libc::SEEK_HOLE, 9],
+    );
     // SAFETY: lseek touches no memory.
     unsafe { libc::lseek(actor.file(step), wide(step.a) as libc::off_t, whence) }
 }
 
 pub(crate) fn allocate(actor: &Actor<'_>, step: &Step) -> i64 {
     const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-    let mode = pick(step.a, &[PUNCH, PUNCH, 0, libc::FALLOC_FL_KEEP_SIZE, libc::FALLOC_FL_ZERO_RANGE, 0x7f]);
+    let mode = pick(
+        step.a,
+        &[PUNCH, PUNCH, 0, libc::FALLOC_FL_KEEP_SIZE, libc::FALLOC_FL_ZERO_RANGE, 0x7f],
+    );
     // A hole may be as wide as it likes; memory may not.
     let length = if mode == PUNCH { wide(step.c) } else { length(step.c) as u64 };
     let offset = if mode == PUNCH { wide(step.b) } else { u64::from(step.b) * PAGE };
     // SAFETY: fallocate touches no memory of ours.
-    unsafe { libc::fallocate(actor.file(step), mode, offset as libc::off_t, length as libc::off_t) }.into()
+    unsafe { libc::fallocate(actor.file(step), mode, offset as libc::off_t, length as libc::off_t) }
+        .into()
 }
 
 pub(crate) fn truncate(actor: &Actor<'_>, step: &Step) -> i64 {
@@ -127,7 +151,8 @@ pub(crate) fn mode(actor: &Actor<'_>, step: &Step) -> i64 {
     // SAFETY: these touch no memory.
     unsafe {
         match step.b & 1 {
-            0 => libc::fchmod(actor.file(step), pick(step.a, &[0o777, 0, 0o200, 0o400, 0o4777])).into(),
+            0 => libc::fchmod(actor.file(step), pick(step.a, &[0o777, 0, 0o200, 0o400, 0o4777]))
+                .into(),
             _ => libc::fchown(actor.file(step), u32::from(step.a), u32::MAX).into(),
         }
     }
@@ -139,8 +164,20 @@ pub(crate) fn attribute(actor: &Actor<'_>, step: &Step) -> i64 {
     // SAFETY: the buffer is longer than any of these values.
     unsafe {
         match step.c & 1 {
-            0 => libc::fsetxattr(actor.file(step), name.as_ptr(), actor.world.buffer() as *const _, length, 0).into(),
-            _ => libc::fgetxattr(actor.file(step), name.as_ptr(), actor.world.buffer() as *mut _, length) as i64,
+            0 => libc::fsetxattr(
+                actor.file(step),
+                name.as_ptr(),
+                actor.world.buffer() as *const _,
+                length,
+                0,
+            )
+            .into(),
+            _ => libc::fgetxattr(
+                actor.file(step),
+                name.as_ptr(),
+                actor.world.buffer() as *mut _,
+                length,
+            ) as i64,
         }
     }
 }
@@ -152,7 +189,11 @@ pub(crate) fn control(actor: &Actor<'_>, step: &Step) -> i64 {
         match step.a % 5 {
             0 => libc::fcntl(file, libc::F_ADD_SEALS, i32::from(step.b & 0x1f)),
             1 => libc::fcntl(file, libc::F_GET_SEALS, 0),
-            2 => libc::fcntl(file, libc::F_SETFL, pick(step.b, &[0, libc::O_NONBLOCK, libc::O_APPEND, libc::O_DIRECT])),
+            2 => libc::fcntl(
+                file,
+                libc::F_SETFL,
+                pick(step.b, &[0, libc::O_NONBLOCK, libc::O_APPEND, libc::O_DIRECT]),
+            ),
             3 => libc::fsync(file),
             _ => libc::posix_fadvise(file, 0, 0, i32::from(step.b % 6)),
         }
@@ -164,7 +205,8 @@ pub(crate) fn control(actor: &Actor<'_>, step: &Step) -> i64 {
 pub(crate) fn splice(actor: &Actor<'_>, step: &Step) -> i64 {
     let (file, mut pipe) = (actor.file(step), [-1; 2]);
     let length = usize::from(step.b) * 64;
-    // SAFETY: the array has room for two descriptors, which are closed again; the buffer has room for all that is moved.
+    // SAFETY: the array has room for two descriptors, which are closed again; the buffer has room
+    // for all that is moved.
     unsafe {
         if libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) != 0 {
             return -1;
@@ -190,10 +232,16 @@ pub(crate) fn send(actor: &Actor<'_>, step: &Step) -> i64 {
     let mut control = [0_u64; 4];
     let mut byte = 0_u8;
     let mut vector = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    // SAFETY: zero is valid for a plain C structure; the control buffer is aligned and has room for a header and one
-    // descriptor; all of it lives until the last call has returned.
+    // SAFETY: zero is valid for a plain C structure; the control buffer is aligned and has room for
+    // a header and one descriptor; all of it lives until the last call has returned.
     unsafe {
-        if libc::socketpair(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0, sockets.as_mut_ptr()) != 0 {
+        if libc::socketpair(
+            libc::AF_UNIX,
+            libc::SOCK_DGRAM | libc::SOCK_CLOEXEC,
+            0,
+            sockets.as_mut_ptr(),
+        ) != 0
+        {
             return -1;
         }
         let mut message: libc::msghdr = std::mem::zeroed();
@@ -209,10 +257,15 @@ pub(crate) fn send(actor: &Actor<'_>, step: &Step) -> i64 {
         let sent = libc::sendmsg(sockets[0], &message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
         if sent >= 0 && step.a & 1 == 0 {
             actor.world.close(step.file);
-            if libc::recvmsg(sockets[1], &mut message, libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT) >= 0 {
+            if libc::recvmsg(sockets[1], &mut message, libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT)
+                >= 0
+            {
                 let header = libc::CMSG_FIRSTHDR(&message);
                 if !header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS {
-                    actor.world.set_file(step.b.into(), libc::CMSG_DATA(header).cast::<i32>().read_unaligned());
+                    actor.world.set_file(
+                        step.b.into(),
+                        libc::CMSG_DATA(header).cast::<i32>().read_unaligned(),
+                    );
                 }
             }
         }
@@ -235,7 +288,10 @@ pub(crate) fn info(actor: &Actor<'_>, step: &Step) -> i64 {
 }
 
 pub(crate) fn maps(_actor: &Actor<'_>, step: &Step) -> i64 {
-    look(pick(step.a, &["/proc/self/maps", "/proc/self/smaps", "/proc/self/numa_maps", "/proc/self/smaps_rollup"]))
+    look(pick(
+        step.a,
+        &["/proc/self/maps", "/proc/self/smaps", "/proc/self/numa_maps", "/proc/self/smaps_rollup"],
+    ))
 }
 
 fn look(path: &str) -> i64 {

@@ -5,15 +5,16 @@ use crate::actor::Actor;
 use crate::kcov::recorded;
 use crate::step::Step;
 
-/// Forks a process that does the next few steps, with the parent doing them as well or going on behind them.
+/// Forks a process that does the next few steps, with the parent doing them as well or going on
+/// behind them.
 pub(crate) fn fork(actor: &Actor<'_>, step: &Step) -> i64 {
     let steps = actor.rest.get();
     let (taken, rest) = steps.split_at((usize::from(step.a % 6) + 1).min(steps.len()));
     if !actor.world.may_fork() {
         return -1;
     }
-    // SAFETY: the child performs steps and ends, without anything that a lock of another thread could hold up for good:
-    // the allocator, which it uses, is made for a fork by the C library.
+    // SAFETY: the child performs steps and ends, without anything that a lock of another thread
+    // could hold up for good: the allocator, which it uses, is made for a fork by the C library.
     let child = unsafe { libc::fork() };
     if child == 0 {
         actor.world.set_forked();

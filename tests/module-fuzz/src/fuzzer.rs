@@ -59,7 +59,9 @@ impl Fuzzer {
             }
             let outcome = self.runner.run(&input)?;
             // Without a record all that is known is worth the same.
-            if self.runner.records.is_none() || outcome.features.iter().any(|it| !self.reached.contains(it)) {
+            if self.runner.records.is_none()
+                || outcome.features.iter().any(|it| !self.reached.contains(it))
+            {
                 self.corpus.push(input);
             } else {
                 self.runner.journal.line("spent", &input);
@@ -99,7 +101,8 @@ impl Fuzzer {
             return Ok(());
         }
         self.reached.extend(&new);
-        // One that is not over in time costs as much of it as a thousand others, and all of its kin would.
+        // One that is not over in time costs as much of it as a thousand others, and all of its kin
+        // would.
         if !outcome.whole {
             return Ok(());
         }
@@ -109,8 +112,8 @@ impl Fuzzer {
         Ok(())
     }
 
-    /// Takes out steps for as long as it still reaches what was new. What a race reached may not come again; the input
-    /// then stays as it is.
+    /// Takes out steps for as long as it still reaches what was new. What a race reached may not
+    /// come again; the input then stays as it is.
     fn shorten(&mut self, mut input: Input, new: &HashSet<Feature>) -> Result<Input, Finding> {
         let mut runs = 0;
         let mut step = input.len();
@@ -120,7 +123,8 @@ impl Fuzzer {
             let outcome = self.runner.run(&shorter)?;
             runs += 1;
             let reaches = new.is_subset(&outcome.features);
-            // A shorter one may itself reach something that nothing did before: it is another way, and not lost.
+            // A shorter one may itself reach something that nothing did before: it is another way,
+            // and not lost.
             self.reached.extend(outcome.features);
             if reaches && outcome.whole {
                 input = shorter;
@@ -139,7 +143,12 @@ impl Fuzzer {
         let seconds = self.began.elapsed().as_secs_f64();
         let reached = match records {
             Some(_) => {
-                format!("{} of {} places, {} features", coverage::sites(&self.reached), sites.len(), self.reached.len())
+                format!(
+                    "{} of {} places, {} features",
+                    coverage::sites(&self.reached),
+                    sites.len(),
+                    self.reached.len()
+                )
             }
             None => "blind".to_owned(),
         };

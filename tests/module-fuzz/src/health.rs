@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What must be true after each input: the kernel has not complained, and nothing is left of the input.
+//! What must be true after each input: the kernel has not complained, and nothing is left of the
+//! input.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -38,7 +39,8 @@ const COMPLAINTS: &[&str] = &[
     "Objects remaining",
 ];
 
-/// How long what an input left may take to go: a file is closed, and io_uring ends, after the process.
+/// How long what an input left may take to go: a file is closed, and io_uring ends, after the
+/// process.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The watch over a machine.
@@ -76,13 +78,16 @@ impl Health {
                 knob::put(path, value.trim());
             }
         }
-        if input.does(&["unload the module"]) && !soon(|| machine::load_module() == 0 || is_loaded()) {
+        if input.does(&["unload the module"])
+            && !soon(|| machine::load_module() == 0 || is_loaded())
+        {
             return Err("the module cannot be loaded again".to_owned());
         }
         Ok(())
     }
 
-    /// Looks whether all is well; else what is not. With `ended` no process of an input is left, and nothing else may be.
+    /// Looks whether all is well; else what is not. With `ended` no process of an input is left,
+    /// and nothing else may be.
     pub(crate) fn check(&mut self, ended: bool) -> Result<(), String> {
         if let Some(line) = complaint(&mut self.log).map_err(|error| format!("{error:#}"))? {
             return Err(format!("the kernel said: {line}"));
@@ -99,10 +104,13 @@ impl Health {
 
 /// Sets up what inputs use. What a kernel does not have, they go without.
 fn prepare() {
-    // Made failures are told of by what comes of them; each one's stack on the console would take longer than the input.
+    // Made failures are told of by what comes of them; each one's stack on the console would take
+    // longer than the input.
     for fault in ["failslab", "fail_page_alloc", "fail_usercopy", "fail_futex"] {
         knob::put(&format!("/sys/kernel/debug/{fault}/verbose"), "0");
-        for (file, value) in [("ignore-gfp-wait", "N"), ("ignore-gfp-highmem", "N"), ("min-order", "0")] {
+        for (file, value) in
+            [("ignore-gfp-wait", "N"), ("ignore-gfp-highmem", "N"), ("min-order", "0")]
+        {
             knob::put(&format!("/sys/kernel/debug/{fault}/{file}"), value);
         }
     }
@@ -129,7 +137,9 @@ fn users() -> u64 {
 
 /// What the shrinker counts, which is nothing where it counts nothing or cannot be asked.
 fn purgeable() -> String {
-    machine::shrinker(0).and_then(|path| fs::read_to_string(format!("{path}/count")).ok()).unwrap_or_default()
+    machine::shrinker(0)
+        .and_then(|path| fs::read_to_string(format!("{path}/count")).ok())
+        .unwrap_or_default()
 }
 
 /// Whether something becomes true in time.

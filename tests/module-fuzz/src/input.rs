@@ -7,7 +7,8 @@
 //! | 1 | low half: which file; high half: which mapping |
 //! | 2 to 5 | four operands, whose meaning is the operation's |
 //!
-//! Every byte counts modulo what there is of it, so that a changed byte is another input and never an invalid one.
+//! Every byte counts modulo what there is of it, so that a changed byte is another input and never
+//! an invalid one.
 
 use std::fmt;
 
@@ -33,7 +34,11 @@ impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { second, file, map, a, b, c, d, .. } = self;
         let thread = if *second { "second" } else { "first " };
-        write!(formatter, "{thread}  {} file {file}, mapping {map}, operands {a} {b} {c} {d}", self.name())
+        write!(
+            formatter,
+            "{thread}  {} file {file}, mapping {map}, operands {a} {b} {c} {d}",
+            self.name()
+        )
     }
 }
 
@@ -58,7 +63,9 @@ impl Input {
             .map(|place| u8::from_str_radix(&digits[2 * place..2 * place + 2], 16))
             .collect::<Result<_, _>>()
             .with_context(|| format!("{digits} is no input"))?;
-        Ok(Self::new(bytes.chunks_exact(WIDTH).map(|step| step.try_into().unwrap_or_default()).collect()))
+        Ok(Self::new(
+            bytes.chunks_exact(WIDTH).map(|step| step.try_into().unwrap_or_default()).collect(),
+        ))
     }
 
     /// The steps as bytes.

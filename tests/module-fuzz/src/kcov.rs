@@ -15,7 +15,8 @@ const ENABLE: libc::c_ulong = 0x6364;
 const DISABLE: libc::c_ulong = 0x6365;
 /// The kind of record: addresses.
 const TRACE_PC: libc::c_ulong = 0;
-/// Words of a record. What a task does beyond that is not recorded. Each fork copies the tables of all of its pages.
+/// Words of a record. What a task does beyond that is not recorded. Each fork copies the tables of
+/// all of its pages.
 const WORDS: usize = 1 << 14;
 
 /// One record, made by one process and filled by a task of another, its child.
@@ -39,11 +40,14 @@ impl Kcov {
         }
         let rights = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: new memory at an address of the kernel's choice.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), WORDS * 8, rights, libc::MAP_SHARED, file, 0) };
+        let start = unsafe {
+            libc::mmap(std::ptr::null_mut(), WORDS * 8, rights, libc::MAP_SHARED, file, 0)
+        };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: mapped with this many words, for the life of the program; they are read and written as atomics only.
+        // SAFETY: mapped with this many words, for the life of the program; they are read and
+        // written as atomics only.
         Ok(Self { file, words: unsafe { std::slice::from_raw_parts(start.cast(), WORDS) } })
     }
 
@@ -70,7 +74,11 @@ impl Kcov {
     /// The addresses recorded, in order.
     pub(crate) fn addresses(&self) -> Vec<u64> {
         let Some((count, addresses)) = self.words.split_first() else { return Vec::new() };
-        addresses.iter().take(count.load(Relaxed) as usize).map(|address| address.load(Relaxed)).collect()
+        addresses
+            .iter()
+            .take(count.load(Relaxed) as usize)
+            .map(|address| address.load(Relaxed))
+            .collect()
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What root, the kernel and the neighbours do to the device: memory taken away, modules loaded, allocations that fail.
+//! What root, the kernel and the neighbours do to the device: memory taken away, modules loaded,
+//! allocations that fail.
 
 use std::ffi::CString;
 use std::fs;
@@ -47,7 +48,8 @@ pub(crate) fn drop_caches(_actor: &Actor<'_>, step: &Step) -> i64 {
     put("/proc/sys/vm/drop_caches", pick(step.a, &["2", "3", "1"]))
 }
 
-/// One of the device's shrinkers in debugfs (of them the first is the machine's), where the kernel shows shrinkers (CONFIG_SHRINKER_DEBUG).
+/// One of the device's shrinkers in debugfs (of them the first is the machine's), where the kernel
+/// shows shrinkers (CONFIG_SHRINKER_DEBUG).
 pub(crate) fn shrinker(which: u8) -> Option<String> {
     let entries = fs::read_dir("/sys/kernel/debug/shrinker").ok()?;
     let paths = entries.flatten().map(|entry| entry.path().to_string_lossy().into_owned());
@@ -58,11 +60,14 @@ pub(crate) fn shrinker(which: u8) -> Option<String> {
 
 pub(crate) fn scan(_actor: &Actor<'_>, step: &Step) -> i64 {
     let amount = pick(step.a, &[1, 2, 8, 32, 128, 1024, 1 << 20]);
-    shrinker(step.c).map_or(-1, |path| put(&format!("{path}/scan"), &format!("0 {} {amount}", step.b & 1)))
+    shrinker(step.c)
+        .map_or(-1, |path| put(&format!("{path}/scan"), &format!("0 {} {amount}", step.b & 1)))
 }
 
 pub(crate) fn count(_actor: &Actor<'_>, step: &Step) -> i64 {
-    shrinker(step.a).and_then(|path| fs::read(format!("{path}/count")).ok()).map_or(-1, |text| text.len() as i64)
+    shrinker(step.a)
+        .and_then(|path| fs::read(format!("{path}/count")).ok())
+        .map_or(-1, |text| text.len() as i64)
 }
 
 pub(crate) fn compact(_actor: &Actor<'_>, _step: &Step) -> i64 {
@@ -103,8 +108,10 @@ pub(crate) fn unload_module() -> i64 {
 
 /// The module's parameters, by their paths, in order.
 pub(crate) fn parameters() -> Vec<String> {
-    let entries = fs::read_dir(format!("/sys/module/{NAME}/parameters")).into_iter().flatten().flatten();
-    let mut paths: Vec<_> = entries.map(|entry| entry.path().to_string_lossy().into_owned()).collect();
+    let entries =
+        fs::read_dir(format!("/sys/module/{NAME}/parameters")).into_iter().flatten().flatten();
+    let mut paths: Vec<_> =
+        entries.map(|entry| entry.path().to_string_lossy().into_owned()).collect();
     paths.sort_unstable();
     paths
 }
@@ -114,7 +121,10 @@ pub(crate) fn parameter(_actor: &Actor<'_>, step: &Step) -> i64 {
     if paths.is_empty() {
         return -1;
     }
-    let value = pick(step.b, &["0", "1", "2", "16", "4096", "4294967295", "18446744073709551615", "-1", "x"]);
+    let value = pick(
+        step.b,
+        &["0", "1", "2", "16", "4096", "4294967295", "18446744073709551615", "-1", "x"],
+    );
     put(&paths[usize::from(step.a) % paths.len()], value)
 }
 
@@ -122,7 +132,8 @@ pub(crate) fn parameter(_actor: &Actor<'_>, step: &Step) -> i64 {
 pub(crate) const TRACEPOINTS: &str = "/sys/kernel/tracing/events/ashmem";
 
 pub(crate) fn trace(_actor: &Actor<'_>, step: &Step) -> i64 {
-    let event = pick(step.a, &["", "/open", "/ioctl", "/mmap", "/purge", "/pin", "/unpin", "/release"]);
+    let event =
+        pick(step.a, &["", "/open", "/ioctl", "/mmap", "/purge", "/pin", "/unpin", "/release"]);
     let on = pick(step.b, &["1", "1", "0"]);
     put(&format!("{TRACEPOINTS}{event}/enable"), on)
 }
@@ -133,14 +144,20 @@ pub(crate) fn read_trace(_actor: &Actor<'_>, _step: &Step) -> i64 {
 
 /// Listens to one of the tracepoints as perf does, for as long as the descriptor is open.
 pub(crate) fn perf(actor: &Actor<'_>, step: &Step) -> i64 {
-    let event = pick(step.a, &["open", "ioctl", "mmap", "purge", "pin", "unpin", "release", "set_name", "set_size"]);
+    let event = pick(
+        step.a,
+        &["open", "ioctl", "mmap", "purge", "pin", "unpin", "release", "set_name", "set_size"],
+    );
     let Ok(id) = fs::read_to_string(format!("{TRACEPOINTS}/{event}/id")) else { return -1 };
-    // `struct perf_event_attr` in its first form: type and size, config (the event's number), sample_period.
+    // `struct perf_event_attr` in its first form: type and size, config (the event's number),
+    // sample_period.
     const TRACEPOINT: u64 = 2;
     const SIZE: u64 = 64;
-    let attributes = [TRACEPOINT | SIZE << 32, id.trim().parse().unwrap_or_default(), 1, 0, 0, 0, 0, 0];
+    let attributes =
+        [TRACEPOINT | SIZE << 32, id.trim().parse().unwrap_or_default(), 1, 0, 0, 0, 0, 0];
     // SAFETY: the structure is as long as it says.
-    let file = unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0) };
+    let file =
+        unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0) };
     actor.world.set_file(step.file, file as i32);
     file.min(0)
 }

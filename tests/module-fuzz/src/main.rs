@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A fuzzer that lives in the machine whose kernel it tries: it plays random inputs on the module, and keeps those that reach something new of the module's code, as the kernel records it (KCOV).
+//! A fuzzer that lives in the machine whose kernel it tries: it plays random inputs on the module,
+//! and keeps those that reach something new of the module's code, as the kernel records it (KCOV).
 //!
-//! It runs as root in a virtual machine that holds nothing else (`cargo xtask fuzz --module`). What it is about to try it
-//! writes on the kernel's console first, so that whoever reads the console of a machine that died knows what killed it.
-//! How it stands it tells on stderr. The exit status is 1 after a finding.
+//! It runs as root in a virtual machine that holds nothing else (`cargo xtask fuzz --module`). What
+//! it is about to try it writes on the kernel's console first, so that whoever reads the console of
+//! a machine that died knows what killed it. How it stands it tells on stderr. The exit status is 1
+//! after a finding.
 
 mod actor;
 mod coverage;
@@ -85,7 +87,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
     }
     // SAFETY: touches no memory of ours.
     let root = unsafe { libc::geteuid() } == 0;
-    // It loads modules, limits memory and kills what it likes: nothing for a machine that is anybody's.
+    // It loads modules, limits memory and kills what it likes: nothing for a machine that is
+    // anybody's.
     ensure!(
         root && std::env::var_os("ASHMEM_MODULE").is_some(),
         "run this by `cargo xtask fuzz --module`, in its machine"

@@ -106,7 +106,17 @@ pub(crate) fn move_pages(actor: &Actor<'_>, step: &Step) -> i64 {
     // MPOL_MF_MOVE or MPOL_MF_MOVE_ALL.
     let flags = pick(step.b, &[2_i64, 4]);
     // SAFETY: each array has at least `count` elements.
-    unsafe { libc::syscall(libc::SYS_move_pages, 0, count, pages.as_ptr(), nodes.as_ptr(), status.as_mut_ptr(), flags) }
+    unsafe {
+        libc::syscall(
+            libc::SYS_move_pages,
+            0,
+            count,
+            pages.as_ptr(),
+            nodes.as_ptr(),
+            status.as_mut_ptr(),
+            flags,
+        )
+    }
 }
 
 pub(crate) fn lock(actor: &Actor<'_>, step: &Step) -> i64 {
@@ -140,10 +150,13 @@ pub(crate) fn in_core(actor: &Actor<'_>, step: &Step) -> i64 {
 pub(crate) fn remap_file_pages(actor: &Actor<'_>, step: &Step) -> i64 {
     let (start, length) = actor.world.part(step.map, step.b, step.c);
     // SAFETY: the world's mappings hold no Rust object.
-    unsafe { libc::syscall(libc::SYS_remap_file_pages, start, length, 0, u64::from(step.a % 64), 0) }
+    unsafe {
+        libc::syscall(libc::SYS_remap_file_pages, start, length, 0, u64::from(step.a % 64), 0)
+    }
 }
 
-/// Reads or writes a byte of each page: by a system call, to which a page that cannot be had is an error and no signal.
+/// Reads or writes a byte of each page: by a system call, to which a page that cannot be had is an
+/// error and no signal.
 pub(crate) fn touch(actor: &Actor<'_>, step: &Step) -> i64 {
     let (start, length) = actor.world.part(step.map, step.a, step.b);
     // Not all of what was mapped sparsely.
@@ -154,7 +167,8 @@ pub(crate) fn touch(actor: &Actor<'_>, step: &Step) -> i64 {
     // SAFETY: a NUL-terminated path.
     let file = unsafe { libc::open(source.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
     for place in (start..start + length.min(MOST)).step_by(stride) {
-        // SAFETY: the world's mappings hold no Rust object; the kernel writes or reads one byte there.
+        // SAFETY: the world's mappings hold no Rust object; the kernel writes or reads one byte
+        // there.
         let done = unsafe {
             match step.c & 1 {
                 0 => libc::pread(file, place as *mut _, 1, 0),

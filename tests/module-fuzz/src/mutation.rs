@@ -33,7 +33,8 @@ fn place(random: &mut Rng) -> u8 {
 
 /// The step of an operation by its name on the first file and mapping, with these operands.
 fn named(name: &str, operands: [u8; 4]) -> Bytes {
-    let code = OPERATIONS.iter().position(|operation| operation.name == name).unwrap_or_default() as u8;
+    let code =
+        OPERATIONS.iter().position(|operation| operation.name == name).unwrap_or_default() as u8;
     let [a, b, c, d] = operands;
     [code, 0, a, b, c, d]
 }
@@ -49,7 +50,8 @@ fn named_on_second(name: &str, operands: [u8; 4]) -> Bytes {
 const ON_BACKING_FILES: &[&str] =
     &["write", "pwrite", "mmap", "fallocate", "ftruncate", "fchmod", "fsetxattr", "splice"];
 
-/// An input from nothing: mostly a region that is mapped, touched and unpinned, then whatever comes.
+/// An input from nothing: mostly a region that is mapped, touched and unpinned, then whatever
+/// comes.
 pub(crate) fn fresh(random: &mut Rng) -> Input {
     let mut steps = Vec::new();
     if random.u8(..8) != 0 {
@@ -94,7 +96,9 @@ pub(crate) fn like(random: &mut Rng, base: &Input, other: &Input) -> Input {
 /// The second thread has everything purged, time and again, while the first pins and unpins.
 fn purged_meanwhile(random: &mut Rng, steps: &mut Vec<Bytes>) {
     for _ in 0..random.u8(2..6) {
-        let purge = random.choice(["PURGE_ALL_CACHES", "shrinker's scan", "drop caches"]).unwrap_or("PURGE_ALL_CACHES");
+        let purge = random
+            .choice(["PURGE_ALL_CACHES", "shrinker's scan", "drop caches"])
+            .unwrap_or("PURGE_ALL_CACHES");
         let mut step = named(purge, [6, 0, 0, 0]);
         step[0] |= SECOND;
         steps.push(step);
@@ -152,7 +156,11 @@ fn change(random: &mut Rng, steps: &mut Vec<Bytes>, other: &[Bytes]) {
 
 /// A byte: any, or one at an end.
 fn byte(random: &mut Rng) -> u8 {
-    if random.bool() { random.u8(..) } else { *random.choice(&[0, 1, 127, 128, 192, 208, 255]).unwrap_or(&0) }
+    if random.bool() {
+        random.u8(..)
+    } else {
+        *random.choice(&[0, 1, 127, 128, 192, 208, 255]).unwrap_or(&0)
+    }
 }
 
 #[cfg(test)]
@@ -187,8 +195,16 @@ mod tests {
 
     #[test]
     fn the_beginnings_are_made_of_known_operations() {
-        let others =
-            ["open", "SET_SIZE", "mmap", "touch", "UNPIN", "open in map_files", "tracepoints", "make the next fail"];
+        let others = [
+            "open",
+            "SET_SIZE",
+            "mmap",
+            "touch",
+            "UNPIN",
+            "open in map_files",
+            "tracepoints",
+            "make the next fail",
+        ];
         for name in others.iter().chain(ON_BACKING_FILES) {
             assert!(OPERATIONS.iter().any(|operation| operation.name == *name), "{name}");
         }

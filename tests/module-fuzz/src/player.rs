@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The process that plays inputs, each by one thread or two. One plays many, for to make a process takes longer than most
-//! inputs do; it gives back all that an input took before the next.
+//! The process that plays inputs, each by one thread or two. One plays many, for to make a process
+//! takes longer than most inputs do; it gives back all that an input took before the next.
 
 use std::cell::Cell;
 use std::io;
@@ -19,7 +19,8 @@ use crate::world::World;
 
 /// Operations for which a player goes into the memory cgroup, and stays there.
 const IN_CGROUP: &[&str] = &["limit memory", "reclaim memory"];
-/// Operations after which a player has had its last input: it is in the cgroup, or may have mappings nobody knows of.
+/// Operations after which a player has had its last input: it is in the cgroup, or may have
+/// mappings nobody knows of.
 const LAST: &[&str] = &["limit memory", "reclaim memory", "mremap"];
 /// The most inputs for a player.
 const MOST: u32 = 32;
@@ -57,7 +58,8 @@ impl Player {
             return Err(io::Error::last_os_error());
         }
         let [ours, theirs] = sockets;
-        // SAFETY: this process has one thread, so the child may run any code; each side closes the other's end.
+        // SAFETY: this process has one thread, so the child may run any code; each side closes the
+        // other's end.
         let process = unsafe {
             let process = libc::fork();
             libc::close(if process == 0 { ours } else { theirs });
@@ -113,8 +115,12 @@ fn serve(socket: i32, records: Option<&Records>) -> ! {
     loop {
         let mut steps = [[0_u8; WIDTH]; LONGEST];
         // SAFETY: the buffer is as long as said.
-        let length = unsafe { libc::recv(socket, steps.as_mut_ptr().cast(), size_of_val(&steps), 0) };
-        let Some(steps) = usize::try_from(length).ok().filter(|length| *length > 0).map(|it| &steps[..it / WIDTH])
+        let length =
+            unsafe { libc::recv(socket, steps.as_mut_ptr().cast(), size_of_val(&steps), 0) };
+        let Some(steps) = usize::try_from(length)
+            .ok()
+            .filter(|length| *length > 0)
+            .map(|it| &steps[..it / WIDTH])
         else {
             // SAFETY: ends the process without running the parent's exit handlers.
             unsafe { libc::_exit(0) };
@@ -130,11 +136,14 @@ fn play(input: &Input, world: &World, records: Option<&Records>) {
     if input.does(IN_CGROUP) {
         knob::put(&format!("{CGROUP}/cgroup.procs"), "0");
     }
-    let (second, first): (Vec<Step>, Vec<Step>) = input.steps().into_iter().partition(|step| step.second);
+    let (second, first): (Vec<Step>, Vec<Step>) =
+        input.steps().into_iter().partition(|step| step.second);
     let record = |place: usize| records.map(|records| &records[place]);
     let alone = first.is_empty() || second.is_empty();
     if alone && !input.does(&["become a user"]) {
-        recorded(record(0), || act(world, if first.is_empty() { &second } else { &first }, true, record(2)));
+        recorded(record(0), || {
+            act(world, if first.is_empty() { &second } else { &first }, true, record(2))
+        });
     } else {
         // Threads of their own: a thread that became another user stays one.
         let together = Barrier::new(2);
@@ -153,7 +162,8 @@ fn play(input: &Input, world: &World, records: Option<&Records>) {
 
 fn act(world: &World, steps: &[Step], alone: bool, forked: Option<&Kcov>) {
     let operations = OPERATIONS;
-    Actor { operations, world, alone, fail_next: Cell::new(0), rest: Cell::new(steps), forked }.play();
+    Actor { operations, world, alone, fail_next: Cell::new(0), rest: Cell::new(steps), forked }
+        .play();
     // The other thread may wait for an answer that nobody gives any more.
     world.set_userfault(-1);
 }

@@ -8,7 +8,8 @@ use crate::step::Step;
 use crate::value::{PAGE, narrow, pick, wide};
 
 fn ioctl(file: i32, number: u32, argument: usize) -> i64 {
-    // SAFETY: addresses are the world's buffer, the world's mappings, or meant to be bad, which the kernel answers.
+    // SAFETY: addresses are the world's buffer, the world's mappings, or meant to be bad, which the
+    // kernel answers.
     unsafe { libc::syscall(libc::SYS_ioctl, file, u64::from(number), argument) }
 }
 
@@ -19,7 +20,8 @@ pub(crate) fn set_name(actor: &Actor<'_>, step: &Step) -> i64 {
         0..192 => {
             let fill = pick(step.c, b"aZ/\n \x01\xff%");
             let length = usize::from(step.b) * 2;
-            // SAFETY: the buffer has room for more than 384 bytes; the other thread may write there too, as raw bytes.
+            // SAFETY: the buffer has room for more than 384 bytes; the other thread may write there
+            // too, as raw bytes.
             unsafe {
                 std::ptr::write_bytes(world.buffer() as *mut u8, fill, length);
                 (world.buffer() as *mut u8).add(length).write_volatile(0);
@@ -151,15 +153,16 @@ pub(crate) fn compat(actor: &Actor<'_>, step: &Step) -> i64 {
         abi::SET_PROT_MASK | abi::SET_PROT_MASK_32 => usize::from(step.a & 7),
         abi::PIN | abi::UNPIN | abi::GET_PIN_STATUS if step.d < 224 => {
             let pin = world.buffer() as *mut Pin;
-            // SAFETY: the buffer is aligned and has room; the other thread may write there too, as raw bytes.
+            // SAFETY: the buffer is aligned and has room; the other thread may write there too, as
+            // raw bytes.
             unsafe { pin.write_volatile(Pin { offset: narrow(step.a), len: narrow(step.b) }) };
             pin as usize
         }
         _ => world.pointer(step.a, step.map),
     };
     let result: i64;
-    // SAFETY: the 32-bit call takes its arguments in these registers and changes rax alone beside r8 to r11; rbx, which
-    // the compiler keeps for itself, is given back.
+    // SAFETY: the 32-bit call takes its arguments in these registers and changes rax alone beside
+    // r8 to r11; rbx, which the compiler keeps for itself, is given back.
     unsafe {
         std::arch::asm!(
             "xchg rbx, {file}",

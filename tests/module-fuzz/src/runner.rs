@@ -57,7 +57,8 @@ impl Runner {
         let before = self.bases.take().unwrap_or_else(|| self.sites.bases());
         let mut player = match self.player.take() {
             Some(player) => player,
-            None => Player::start(self.records.as_ref()).map_err(|error| finding(format!("fork: {error}")))?,
+            None => Player::start(self.records.as_ref())
+                .map_err(|error| finding(format!("fork: {error}")))?,
         };
         let played = player.play(input, LIMIT);
         self.late += u64::from(played == Played::Late);
@@ -70,7 +71,8 @@ impl Runner {
             Played::Last => end(player, LIMIT).map_err(finding)?,
             Played::Died | Played::Late => end(player, Duration::ZERO).map_err(finding)?,
         }
-        let records: Vec<_> = self.records.iter().flatten().map(|record| record.addresses()).collect();
+        let records: Vec<_> =
+            self.records.iter().flatten().map(|record| record.addresses()).collect();
         self.health.restore(input).map_err(finding)?;
         self.health.check(ended).map_err(finding)?;
         let moved = input.does(&["load the module", "unload the module"]);
@@ -81,7 +83,8 @@ impl Runner {
     }
 }
 
-/// Waits until nothing is left of a player, killing what does not end by itself; else what cannot be killed.
+/// Waits until nothing is left of a player, killing what does not end by itself; else what cannot
+/// be killed.
 fn end(player: Player, patience: Duration) -> Result<(), String> {
     let process = player.process;
     drop(player);
@@ -119,10 +122,13 @@ fn stacks(group: libc::pid_t) -> String {
     for process in processes.map(|entry| entry.path()) {
         let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
         // The name, in brackets, may hold blanks; behind it: state, parent, group.
-        let is_ours =
-            stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(2)) == Some(&group.to_string());
-        for thread in fs::read_dir(process.join("task")).into_iter().flatten().flatten().filter(|_| is_ours) {
-            let read = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let is_ours = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(2))
+            == Some(&group.to_string());
+        for thread in
+            fs::read_dir(process.join("task")).into_iter().flatten().flatten().filter(|_| is_ours)
+        {
+            let read =
+                |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
             let status = read("status");
             let state = status.lines().find(|line| line.starts_with("State")).unwrap_or_default();
             // A text grows without fail.

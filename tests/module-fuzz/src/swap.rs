@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Swap, without which no page of a region is ever written out and read back: compressed memory, where the kernel has that.
+//! Swap, without which no page of a region is ever written out and read back: compressed memory,
+//! where the kernel has that.
 
 use std::ffi::CString;
 use std::fs::{self, OpenOptions};

@@ -19,7 +19,8 @@ const UFFDIO_WRITEPROTECT: libc::c_ulong = 0xc018_aa06;
 const UFFDIO_CONTINUE: libc::c_ulong = 0xc020_aa07;
 
 fn request(file: i32, number: libc::c_ulong, words: &mut [u64; 5]) -> i64 {
-    // SAFETY: no structure of these requests is longer than five words; addresses in it are the world's.
+    // SAFETY: no structure of these requests is longer than five words; addresses in it are the
+    // world's.
     unsafe { libc::ioctl(file, number as _, words.as_mut_ptr()) }.into()
 }
 
@@ -27,7 +28,8 @@ fn request(file: i32, number: libc::c_ulong, words: &mut [u64; 5]) -> i64 {
 pub(crate) fn register(actor: &Actor<'_>, step: &Step) -> i64 {
     let (start, length) = actor.world.part(step.map, step.b, step.c);
     // SAFETY: takes flags alone.
-    let file = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK) } as i32;
+    let file =
+        unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK) } as i32;
     if file < 0 {
         return -1;
     }

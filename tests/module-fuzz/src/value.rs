@@ -40,7 +40,8 @@ pub(crate) fn wide(byte: u8) -> u64 {
 
 /// An offset or a length of 32 bits, as PIN and its like take them.
 pub(crate) fn narrow(byte: u8) -> u32 {
-    const EDGES: [u32; 8] = [1, 4095, 0x7fff_f000, 0x8000_0000, 0xffff_e000, 0xffff_f000, 0xffff_ffff, 0x20_0000];
+    const EDGES: [u32; 8] =
+        [1, 4095, 0x7fff_f000, 0x8000_0000, 0xffff_e000, 0xffff_f000, 0xffff_ffff, 0x20_0000];
     end(byte, &EDGES).unwrap_or(u32::from(byte % 64) * PAGE as u32)
 }
 

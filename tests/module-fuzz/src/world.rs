@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the steps of one input work on: descriptors, mappings, and memory to hand to the kernel.
 //!
-//! The two threads share it without any order between them, for that is what is tried: a descriptor may be closed, and a
-//! mapping be gone, while the other thread uses its number.
+//! The two threads share it without any order between them, for that is what is tried: a descriptor
+//! may be closed, and a mapping be gone, while the other thread uses its number.
 
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed};
 
@@ -28,7 +28,8 @@ pub(crate) struct World {
     maps: [Mapping; PLACES],
     userfault: AtomicI32,
     children: [AtomicI32; CHILDREN],
-    /// How many children there were; more than there is room for in a forked process, which has none.
+    /// How many children there were; more than there is room for in a forked process, which has
+    /// none.
     forks: AtomicUsize,
     /// Memory below 4 GiB, for 32-bit callers too; what follows it is mapped nowhere.
     buffer: usize,
@@ -42,7 +43,8 @@ impl World {
         let flags = flags | libc::MAP_32BIT;
         let whole = BUFFER + PAGE as usize;
         let rights = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: new memory at an address of the kernel's choice, whose last page loses its rights.
+        // SAFETY: new memory at an address of the kernel's choice, whose last page loses its
+        // rights.
         let buffer = unsafe {
             let start = libc::mmap(std::ptr::null_mut(), whole, rights, flags, -1, 0);
             libc::mprotect(start.byte_add(BUFFER), PAGE as usize, libc::PROT_NONE);
@@ -104,7 +106,8 @@ impl World {
         self.userfault.load(Relaxed)
     }
 
-    /// Puts a userfaultfd into its place and closes the one before it, which lets go whoever waits for it.
+    /// Puts a userfaultfd into its place and closes the one before it, which lets go whoever waits
+    /// for it.
     pub(crate) fn set_userfault(&self, file: i32) -> i64 {
         close(self.userfault.swap(file, Relaxed))
     }
@@ -147,8 +150,8 @@ impl World {
         self.buffer
     }
 
-    /// An address as a hostile caller gives it: valid for most bytes, else one of the kinds that are not, or memory of the
-    /// mapping at `map`.
+    /// An address as a hostile caller gives it: valid for most bytes, else one of the kinds that
+    /// are not, or memory of the mapping at `map`.
     pub(crate) fn pointer(&self, byte: u8, map: usize) -> usize {
         let (start, length) = self.map(map);
         match byte {

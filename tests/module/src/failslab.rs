@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Each request without each piece of memory it asks for: the kernel's own fault injection makes the first allocation of
-//! a request fail, then the second, and so on until the request wants no more of them.
+//! Each request without each piece of memory it asks for: the kernel's own fault injection makes
+//! the first allocation of a request fail, then the second, and so on until the request wants no
+//! more of them.
 //!
-//! That reaches the allocations of the kernel's functions that the module calls too, which the module's own test build
-//! does not. It wants a kernel with fault injection (`cargo xtask vm --kernel kasan`) and the module loaded. The kernel
-//! counts copies from and to user memory along with allocations; one that is made to fail answers EFAULT.
+//! That reaches the allocations of the kernel's functions that the module calls too, which the
+//! module's own test build does not. It wants a kernel with fault injection (`cargo xtask vm
+//! --kernel kasan`) and the module loaded. The kernel counts copies from and to user memory along
+//! with allocations; one that is made to fail answers EFAULT.
 
 use std::fs::{self, File};
 use std::io;
@@ -27,8 +29,8 @@ const UNPINNED: usize = 4;
 /// No request asks for memory more often; one that seems to never comes to an end.
 const MOST: u32 = 400;
 
-/// How a request may be refused: without memory, without the copy it asked for, and, where shmem finds no memory for an
-/// inode, in shmem's own words.
+/// How a request may be refused: without memory, without the copy it asked for, and, where shmem
+/// finds no memory for an inode, in shmem's own words.
 const REFUSALS: [i32; 3] = [libc::ENOMEM, libc::EFAULT, libc::ENOSPC];
 
 /// A region in use and one at its beginning, made anew for each try.
@@ -125,7 +127,10 @@ fn walk(switch: &Switch, request: fn(&Stage) -> io::Result<()>) -> Result<Walk> 
         let happened = switch.stop()?;
         match answer {
             Ok(()) => {}
-            Err(error) if happened && error.raw_os_error().is_some_and(|error| REFUSALS.contains(&error)) => {
+            Err(error)
+                if happened
+                    && error.raw_os_error().is_some_and(|error| REFUSALS.contains(&error)) =>
+            {
                 refused += 1
             }
             Err(error) => bail!("with point {point} failing (it did: {happened}): {error}"),
@@ -147,7 +152,8 @@ impl Stage {
         Ok(Self { used, mapping, fresh: Region::create(PAGES)? })
     }
 
-    /// Whatever was refused, both regions still do all that regions do, and what was pinned throughout is there.
+    /// Whatever was refused, both regions still do all that regions do, and what was pinned
+    /// throughout is there.
     fn check(&self) -> Result<()> {
         let last = PAGES - 1;
         ensure!(self.mapping.bytes()[last * PAGE] == last as u8 | 1, "a pinned page was lost");
@@ -161,8 +167,14 @@ impl Stage {
             ensure!(region.size()? == (PAGES * PAGE) as i64, "the size changed");
             region.pinning(abi::UNPIN, 0, 0)?;
             region.purge()?;
-            ensure!(region.pinning(abi::PIN, 0, 0)? == abi::WAS_PURGED, "a purge did not take place");
-            ensure!(region.pinning(abi::GET_PIN_STATUS, 0, 0)? == abi::IS_PINNED, "PIN did not pin");
+            ensure!(
+                region.pinning(abi::PIN, 0, 0)? == abi::WAS_PURGED,
+                "a purge did not take place"
+            );
+            ensure!(
+                region.pinning(abi::GET_PIN_STATUS, 0, 0)? == abi::IS_PINNED,
+                "PIN did not pin"
+            );
         }
         ensure!(self.mapping.bytes().iter().all(|&byte| byte == 0), "purged memory is still there");
         Ok(())
@@ -177,16 +189,24 @@ impl Switch {
         for what in ["failslab", "fail_page_alloc"] {
             // By default what may wait for memory is left out, which is all there is here.
             let folder = format!("/sys/kernel/debug/{what}");
-            fs::write(format!("{folder}/ignore-gfp-wait"), "N").with_context(|| format!("setting up {folder}"))?;
+            fs::write(format!("{folder}/ignore-gfp-wait"), "N")
+                .with_context(|| format!("setting up {folder}"))?;
         }
-        fs::write("/sys/kernel/debug/fail_page_alloc/min-order", "0").context("setting up fail_page_alloc")?;
+        fs::write("/sys/kernel/debug/fail_page_alloc/min-order", "0")
+            .context("setting up fail_page_alloc")?;
         for what in ["failslab", "fail_page_alloc", "fail_usercopy"] {
             // A trace of each on a serial console would take longer than all the rest.
             let quiet = format!("/sys/kernel/debug/{what}/verbose");
             fs::write(&quiet, "0").with_context(|| format!("setting {quiet}"))?;
         }
         let path = "/proc/thread-self/fail-nth";
-        Ok(Self(File::options().read(true).write(true).open(path).with_context(|| format!("opening {path}"))?))
+        Ok(Self(
+            File::options()
+                .read(true)
+                .write(true)
+                .open(path)
+                .with_context(|| format!("opening {path}"))?,
+        ))
     }
 
     /// Makes the n-th point of failure from here on fail.
@@ -197,7 +217,8 @@ impl Switch {
     /// Ends it, and says whether the failure happened.
     fn stop(&self) -> Result<bool> {
         let mut left = [0; 16];
-        // The kernel answers what is left to count. The copy of that answer counts too, and fails if it is the n-th.
+        // The kernel answers what is left to count. The copy of that answer counts too, and fails
+        // if it is the n-th.
         let happened = self.0.read_at(&mut left, 0).is_ok() && left.starts_with(b"0");
         // So does the copy of this.
         if self.0.write_at(b"0", 0).is_err() {

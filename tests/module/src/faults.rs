@@ -20,7 +20,8 @@ fn with_faults(modules: &Modules, work: impl FnOnce() -> Result<()>) -> Result<(
 
 /// Makes every n-th allocation fail; 0: none.
 fn fail_every(n: u32) -> Result<()> {
-    fs::write(format!("/sys/module/{NAME}/parameters/fail_every"), n.to_string()).context("setting fail_every")
+    fs::write(format!("/sys/module/{NAME}/parameters/fail_every"), n.to_string())
+        .context("setting fail_every")
 }
 
 /// A call's answer, or `None` for ENOMEM; any other error is one.
@@ -53,12 +54,20 @@ fn life() -> Result<u32> {
     let named = or_no_memory("SET_NAME", region.set_name(c"fault"))?.is_some();
     refused += u32::from(!named);
     let name = region.name()?;
-    ensure!(name == if named { &b"fault"[..] } else { abi::DEFAULT_NAME }, "SET_NAME left {name:?}");
+    ensure!(
+        name == if named { &b"fault"[..] } else { abi::DEFAULT_NAME },
+        "SET_NAME left {name:?}"
+    );
     region.set_size(8 * PAGE)?;
-    let Some(mapping) = or_no_memory("mmap", region.map(8, libc::MAP_SHARED))? else { return Ok(refused + 1) };
+    let Some(mapping) = or_no_memory("mmap", region.map(8, libc::MAP_SHARED))? else {
+        return Ok(refused + 1);
+    };
     mapping.fill();
-    for (command, first, pages) in [(abi::UNPIN, 0, 8), (abi::PIN, 3, 2), (abi::UNPIN, 2, 4), (abi::PIN, 0, 8)] {
-        refused += u32::from(or_no_memory("pinning", region.pinning(command, first, pages))?.is_none());
+    for (command, first, pages) in
+        [(abi::UNPIN, 0, 8), (abi::PIN, 3, 2), (abi::UNPIN, 2, 4), (abi::PIN, 0, 8)]
+    {
+        refused +=
+            u32::from(or_no_memory("pinning", region.pinning(command, first, pages))?.is_none());
     }
     ensure!(mapping.is_filled(), "memory changed though nothing was purged");
     Ok(refused)

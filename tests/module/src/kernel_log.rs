@@ -34,7 +34,8 @@ fn read_all(log: &mut std::fs::File) -> Result<Vec<String>> {
     loop {
         match log.read(&mut record) {
             Ok(length) => {
-                let text = String::from_utf8_lossy(record.get(..length).unwrap_or_default()).into_owned();
+                let text =
+                    String::from_utf8_lossy(record.get(..length).unwrap_or_default()).into_owned();
                 let message = text.split_once(';').map_or(text.as_str(), |(_, message)| message);
                 messages.push(message.lines().next().unwrap_or_default().to_owned());
             }

@@ -59,8 +59,8 @@ pub(crate) fn cycles(modules: &Modules) -> Result<()> {
         with_module(modules, use_everything).with_context(|| format!("cycle {cycle}"))?;
     }
     ensure!(!module::is_loaded(NAME)?, "{NAME} is still in /proc/modules");
-    // shmem inodes are freed a grace period later, and so come and go by some; a leak of one a cycle would be 200. A busy
-    // machine takes its time.
+    // shmem inodes are freed a grace period later, and so come and go by some; a leak of one a
+    // cycle would be 200. A busy machine takes its time.
     let mut after = Memory::now()?;
     for _ in 0..LOOKS {
         if after.shmem_inodes < before.shmem_inodes + CYCLES as u64 / 4 {
@@ -80,7 +80,10 @@ pub(crate) fn descriptor_holds(modules: &Modules) -> Result<()> {
     with_module(modules, || {
         let region = Region::create(4)?;
         expect_busy()?;
-        ensure!(region.name()? == b"trial" && region.size()? == (4 * PAGE) as i64, "the region changed");
+        ensure!(
+            region.name()? == b"trial" && region.size()? == (4 * PAGE) as i64,
+            "the region changed"
+        );
         let mapping = region.map(4, libc::MAP_SHARED)?;
         mapping.fill();
         ensure!(mapping.is_filled(), "the region's memory changed");
@@ -117,8 +120,11 @@ pub(crate) fn reopened_file_outlives(modules: &Modules) -> Result<()> {
         let mapping = region.map(4, libc::MAP_SHARED)?;
         mapping.fill();
         region.set_mask(libc::PROT_READ as u64)?;
-        let opened =
-            fs::File::options().read(true).write(true).open(mapping.map_file()).context("opening map_files")?;
+        let opened = fs::File::options()
+            .read(true)
+            .write(true)
+            .open(mapping.map_file())
+            .context("opening map_files")?;
         file = Some(opened);
         Ok(())
     })?;
@@ -144,7 +150,9 @@ pub(crate) fn path_survives(modules: &Modules) -> Result<()> {
         let mapping = region.map(4, libc::MAP_SHARED)?;
         let mut options = fs::File::options();
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_PATH);
-        path = Some(options.read(true).open(mapping.map_file()).context("opening map_files as a path")?);
+        path = Some(
+            options.read(true).open(mapping.map_file()).context("opening map_files as a path")?,
+        );
         Ok(())
     })?;
     let path = path.context("the path was opened")?;
@@ -167,12 +175,22 @@ pub(crate) fn no_truncate(modules: &Modules) -> Result<()> {
         // SAFETY: a NUL-terminated string.
         let truncated = unsafe { libc::truncate(path.as_ptr(), 0) };
         let error = io::Error::last_os_error();
-        ensure!(truncated == -1 && error.raw_os_error() == Some(libc::EPERM), "truncate: {truncated}, {error}");
+        ensure!(
+            truncated == -1 && error.raw_os_error() == Some(libc::EPERM),
+            "truncate: {truncated}, {error}"
+        );
         // A mode gives nobody the right that the mask has given up.
-        fs::set_permissions(mapping.map_file(), fs::Permissions::from_mode(0o777)).context("chmod")?;
-        let mut file = fs::File::options().write(true).open(mapping.map_file()).context("opening map_files")?;
+        fs::set_permissions(mapping.map_file(), fs::Permissions::from_mode(0o777))
+            .context("chmod")?;
+        let mut file = fs::File::options()
+            .write(true)
+            .open(mapping.map_file())
+            .context("opening map_files")?;
         let written = io::Write::write_all(&mut file, b"hole");
-        ensure!(written.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)), "write: {written:?}");
+        ensure!(
+            written.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)),
+            "write: {written:?}"
+        );
         ensure!(mapping.is_filled(), "the region's memory changed");
         Ok(())
     })
@@ -190,8 +208,14 @@ pub(crate) fn written_again(modules: &Modules) -> Result<()> {
         let length = 5 * PAGE + 7;
         let written = file.write_at(&pattern[..length], start as u64)?;
         ensure!(written == length, "{written} of {length} bytes were written");
-        ensure!(mapping.bytes()[start..start + length] == pattern[..length], "the region holds something else");
-        ensure!(mapping.bytes()[start + length..].iter().all(|&byte| byte == 0), "more was written");
+        ensure!(
+            mapping.bytes()[start..start + length] == pattern[..length],
+            "the region holds something else"
+        );
+        ensure!(
+            mapping.bytes()[start + length..].iter().all(|&byte| byte == 0),
+            "more was written"
+        );
 
         // Three pages that can be read, then none.
         let half = Region::create(8)?;
@@ -202,15 +226,19 @@ pub(crate) fn written_again(modules: &Modules) -> Result<()> {
         let part = unsafe { libc::pwrite(file.as_raw_fd(), source.start().cast(), 5 * PAGE, 0) };
         ensure!(part == 3 * PAGE as isize, "{part} bytes were written from three pages");
         // SAFETY: as above.
-        let none = unsafe { libc::pwrite(file.as_raw_fd(), source.start().add(3 * PAGE).cast(), PAGE, 0) };
+        let none =
+            unsafe { libc::pwrite(file.as_raw_fd(), source.start().add(3 * PAGE).cast(), PAGE, 0) };
         let error = io::Error::last_os_error();
-        ensure!(none == -1 && error.raw_os_error() == Some(libc::EFAULT), "from no page: {none}, {error}");
+        ensure!(
+            none == -1 && error.raw_os_error() == Some(libc::EFAULT),
+            "from no page: {none}, {error}"
+        );
         Ok(())
     })
 }
 
-/// 2^62 bytes, of which one page is mapped. The kernel is asked to drop what it can, in a process of its own: were it
-/// kept busy, nothing would stop it.
+/// 2^62 bytes, of which one page is mapped. The kernel is asked to drop what it can, in a process
+/// of its own: were it kept busy, nothing would stop it.
 pub(crate) fn sparse(modules: &Modules) -> Result<()> {
     with_module(modules, || {
         let region = Region::create((1 << 62) / PAGE)?;
@@ -226,7 +254,11 @@ pub(crate) fn sparse(modules: &Modules) -> Result<()> {
                 None => std::thread::sleep(Duration::from_millis(50)),
             }
         };
-        ensure!(ended, "the kernel is still busy dropping caches after {:?}, or could not begin", begin.elapsed());
+        ensure!(
+            ended,
+            "the kernel is still busy dropping caches after {:?}, or could not begin",
+            begin.elapsed()
+        );
         let answer = region.purge()?;
         ensure!(answer == 0, "{answer} pages were left to purge");
         region.pinning(abi::PIN, 0, 0)?;
@@ -260,7 +292,8 @@ pub(crate) fn twice(modules: &Modules) -> Result<()> {
     })
 }
 
-/// A second module of another name stands for a driver that is built in: the same file, renamed inside.
+/// A second module of another name stands for a driver that is built in: the same file, renamed
+/// inside.
 pub(crate) fn other_driver(modules: &Modules) -> Result<()> {
     with_module(modules, || {
         let mut renamed = fs::read(&modules.plain).context("reading the module")?;
@@ -277,10 +310,13 @@ pub(crate) fn other_driver(modules: &Modules) -> Result<()> {
 }
 
 fn expect_exists(result: io::Result<()>) -> Result<()> {
-    // Kernels from 7 on turn a module's own EEXIST into EBUSY and keep the former for a module of the same name.
+    // Kernels from 7 on turn a module's own EEXIST into EBUSY and keep the former for a module of
+    // the same name.
     match result {
         Err(exists) if matches!(exists.raw_os_error(), Some(libc::EEXIST | libc::EBUSY)) => Ok(()),
-        other => anyhow::bail!("loading it beside another: expected EEXIST or EBUSY, got {other:?}"),
+        other => {
+            anyhow::bail!("loading it beside another: expected EEXIST or EBUSY, got {other:?}")
+        }
     }
 }
 
@@ -311,13 +347,14 @@ impl Memory {
         // Lets what is freed a grace period later be freed.
         std::thread::sleep(std::time::Duration::from_millis(300));
         fs::write("/proc/sys/vm/drop_caches", "2").context("dropping caches")?;
-        // KASAN keeps what was freed for a while, as if it were in use, unless the cache is shrunk. Not every kernel can be
-        // asked for that.
+        // KASAN keeps what was freed for a while, as if it were in use, unless the cache is shrunk.
+        // Not every kernel can be asked for that.
         let _ = fs::write("/sys/kernel/slab/shmem_inode_cache/shrink", "1");
         let meminfo = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
         let slabs = fs::read_to_string("/proc/slabinfo").context("reading /proc/slabinfo")?;
         let slab_kib = number(&meminfo, "Slab:").context("/proc/meminfo has no Slab")?;
-        let shmem_inodes = number(&slabs, "shmem_inode_cache").context("/proc/slabinfo has no shmem_inode_cache")?;
+        let shmem_inodes = number(&slabs, "shmem_inode_cache")
+            .context("/proc/slabinfo has no shmem_inode_cache")?;
         let own_caches = slabs.lines().filter(|line| line.starts_with("ashmem_")).count();
         Ok(Self { slab_kib, shmem_inodes, own_caches })
     }

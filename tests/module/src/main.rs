@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tries what the conformance suite cannot: the module's coming and going, and what it does without memory.
+//! Tries what the conformance suite cannot: the module's coming and going, and what it does without
+//! memory.
 //!
-//! Runs as root in a virtual machine whose kernel has no ashmem. Arguments: the module built for use, and the one built
-//! for tests (`cargo xtask module --faults`). The last line is `N passed, N failed`.
+//! Runs as root in a virtual machine whose kernel has no ashmem. Arguments: the module built for
+//! use, and the one built for tests (`cargo xtask module --faults`). The last line is `N passed, N
+//! failed`.
 //!
-//! With `--failslab` alone, on a kernel with the module and with fault injection, it makes each request fail at each of its
-//! allocations instead.
-//! With `--neighbours` in their place, and a module that is loaded already, it tries what the module does to a machine with
-//! hostile users (see `neighbours`).
+//! With `--failslab` alone, on a kernel with the module and with fault injection, it makes each
+//! request fail at each of its allocations instead. With `--neighbours` in their place, and a
+//! module that is loaded already, it tries what the module does to a machine with hostile users
+//! (see `neighbours`).
 
 mod failslab;
 mod faults;
@@ -28,23 +30,41 @@ type Case = (&'static str, fn(&Modules) -> Result<()>);
 
 const CASES: &[Case] = &[
     ("200 times loaded, used and unloaded leave no object and no module behind", lifecycle::cycles),
-    ("an open descriptor holds the module, and its region stays whole", lifecycle::descriptor_holds),
-    ("a shared mapping alone holds the module, and its memory stays whole", lifecycle::mapping_holds),
+    (
+        "an open descriptor holds the module, and its region stays whole",
+        lifecycle::descriptor_holds,
+    ),
+    (
+        "a shared mapping alone holds the module, and its memory stays whole",
+        lifecycle::mapping_holds,
+    ),
     ("a private mapping alone holds the module", lifecycle::private_mapping_holds),
     (
         "a file opened through /proc/PID/map_files outlives the module, within the mask",
         lifecycle::reopened_file_outlives,
     ),
-    ("a path to a backing file, held by O_PATH, outlives the module and can still be used", lifecycle::path_survives),
+    (
+        "a path to a backing file, held by O_PATH, outlives the module and can still be used",
+        lifecycle::path_survives,
+    ),
     (
         "a region without write in its mask cannot be truncated or written through map_files, whatever its mode",
         lifecycle::no_truncate,
     ),
-    ("a mapping opened again is written as far as the caller's memory reaches", lifecycle::written_again),
+    (
+        "a mapping opened again is written as far as the caller's memory reaches",
+        lifecycle::written_again,
+    ),
     ("a sparse region does not keep the kernel busy when it drops caches", lifecycle::sparse),
-    ("a mapping that outlives the descriptor cannot be purged, and frees the module when it goes", lifecycle::unpinned),
+    (
+        "a mapping that outlives the descriptor cannot be purged, and frees the module when it goes",
+        lifecycle::unpinned,
+    ),
     ("loading twice is EEXIST, and the first stays", lifecycle::twice),
-    ("a kernel that has an ashmem device is left as it is, with one line in the log", lifecycle::other_driver),
+    (
+        "a kernel that has an ashmem device is left as it is, with one line in the log",
+        lifecycle::other_driver,
+    ),
     ("every tracepoint tells what was done, once, and none tells anything when off", trace::events),
     ("without memory every call says ENOMEM or succeeds, and nothing is lost", faults::every_call),
     ("without memory UNPIN and PIN change nothing", faults::pins_are_untouched),
@@ -76,7 +96,10 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let usage = "usage: ashmem-module-test ASHMEM_LINUX.KO ASHMEM_LINUX_FAULTS.KO | --neighbours [TRIAL...|all]";
-    let modules = Modules { plain: arguments.next().context(usage)?, faults: arguments.next().context(usage)? };
+    let modules = Modules {
+        plain: arguments.next().context(usage)?,
+        faults: arguments.next().context(usage)?,
+    };
 
     let mut failed = 0;
     for (sentence, case) in CASES {

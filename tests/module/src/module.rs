@@ -32,23 +32,29 @@ pub(crate) fn load(path: &Path, parameters: &str) -> io::Result<()> {
     let file = File::open(path)?;
     let parameters = CString::new(parameters)?;
     // SAFETY: a descriptor, a NUL-terminated string and flags.
-    result(unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), parameters.as_ptr(), 0) })
+    result(unsafe {
+        libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), parameters.as_ptr(), 0)
+    })
 }
 
 /// Loads a module from memory.
 pub(crate) fn load_bytes(module: &[u8]) -> io::Result<()> {
     // SAFETY: a buffer with its length, and a NUL-terminated string.
-    result(unsafe { libc::syscall(libc::SYS_init_module, module.as_ptr(), module.len(), c"".as_ptr()) })
+    result(unsafe {
+        libc::syscall(libc::SYS_init_module, module.as_ptr(), module.len(), c"".as_ptr())
+    })
 }
 
-/// Unloads a module, or says at once why not: EAGAIN while it is in use (rmmod turns that into EBUSY).
+/// Unloads a module, or says at once why not: EAGAIN while it is in use (rmmod turns that into
+/// EBUSY).
 pub(crate) fn unload(name: &str) -> io::Result<()> {
     let name = CString::new(name)?;
     // SAFETY: a NUL-terminated string and flags.
     result(unsafe { libc::syscall(libc::SYS_delete_module, name.as_ptr(), libc::O_NONBLOCK) })
 }
 
-/// Unloads a module whose last user may still be on its way out: a mapping's file is put after munmap has returned.
+/// Unloads a module whose last user may still be on its way out: a mapping's file is put after
+/// munmap has returned.
 pub(crate) fn unload_soon(name: &str) -> Result<()> {
     for _ in 0..200 {
         match unload(name) {

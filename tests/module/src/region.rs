@@ -58,7 +58,8 @@ impl Region {
         self.map_at(std::ptr::null_mut(), pages, flags)
     }
 
-    /// As [`Self::map`], near an address or, with MAP_FIXED, at it; then it must lie in memory that the caller reserved.
+    /// As [`Self::map`], near an address or, with MAP_FIXED, at it; then it must lie in memory that
+    /// the caller reserved.
     pub(crate) fn map_at(&self, address: *mut u8, pages: usize, flags: i32) -> Answer<Mapping> {
         Map::at(address as usize, self.fd(), pages * PAGE, RW, flags, 0).map(Mapping)
     }
@@ -79,7 +80,8 @@ impl Mapping {
     /// Whether each page still holds what `fill` wrote.
     pub(crate) fn is_filled(&self) -> bool {
         // SAFETY: as above.
-        (0..self.0.len() / PAGE).all(|page| unsafe { self.start().add(page * PAGE).read_volatile() == page as u8 | 1 })
+        (0..self.0.len() / PAGE)
+            .all(|page| unsafe { self.start().add(page * PAGE).read_volatile() == page as u8 | 1 })
     }
 
     /// Where it begins.

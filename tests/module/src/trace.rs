@@ -40,7 +40,8 @@ const EXPECTED: &[(&str, &str)] = &[
     ("release", ""),
 ];
 
-/// A name that would be two lines, clear a terminal, and look like an escape: and a letter that is no ASCII.
+/// A name that would be two lines, clear a terminal, and look like an escape: and a letter that is
+/// no ASCII.
 const FORGED: &CStr = c"x\nregion=1 \x1b[2J\\\xc3\xa9";
 
 pub(crate) fn events(modules: &Modules) -> Result<()> {
@@ -52,7 +53,12 @@ pub(crate) fn events(modules: &Modules) -> Result<()> {
         switch("0")?;
         result?;
         let lines = lines()?;
-        ensure!(lines.len() == EXPECTED.len(), "{} events instead of {}: {lines:#?}", lines.len(), EXPECTED.len());
+        ensure!(
+            lines.len() == EXPECTED.len(),
+            "{} events instead of {}: {lines:#?}",
+            lines.len(),
+            EXPECTED.len()
+        );
         for (line, (event, end)) in lines.iter().zip(EXPECTED) {
             ensure!(
                 line.contains(&format!(" {event}: ")) && line.ends_with(end),
@@ -84,5 +90,9 @@ fn switch(on: &str) -> Result<()> {
 /// The recorded events of this module.
 fn lines() -> Result<Vec<String>> {
     let trace = fs::read_to_string(format!("{TRACEFS}/trace")).context("reading the trace")?;
-    Ok(trace.lines().filter(|line| line.contains("region=")).map(|line| line.trim_end().to_owned()).collect())
+    Ok(trace
+        .lines()
+        .filter(|line| line.contains("region="))
+        .map(|line| line.trim_end().to_owned())
+        .collect())
 }

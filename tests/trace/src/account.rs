@@ -50,7 +50,9 @@ impl Recorder {
                 Operation::SetName { name } | Operation::MemfdCreate { name } => {
                     self.name = name.clone().filter(|name| !name.is_empty());
                 }
-                Operation::SetSize { bytes } | Operation::Ftruncate { bytes } => self.size = Some(*bytes),
+                Operation::SetSize { bytes } | Operation::Ftruncate { bytes } => {
+                    self.size = Some(*bytes)
+                }
                 _ => {}
             }
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ashmem list`, `ashmem top` and `ashmem trace` beside each other: of one program's regions they show the same, which is
-//! what the program knows of them itself.
+//! `ashmem list`, `ashmem top` and `ashmem trace` beside each other: of one program's regions they
+//! show the same, which is what the program knows of them itself.
 
 use std::fs;
 use std::io::{BufReader, Write as _};
@@ -42,13 +42,19 @@ struct Group {
 
 impl Group {
     fn make(pid: i32) -> Result<Self> {
-        let id = format!("{:064x}", 0x5ce_0000_0000_u64 + u64::from(std::process::id())).chars().rev().collect();
-        let roots = ["unified", "", "pids", "systemd"].map(|name| PathBuf::from("/sys/fs/cgroup").join(name));
+        let id = format!("{:064x}", 0x5ce_0000_0000_u64 + u64::from(std::process::id()))
+            .chars()
+            .rev()
+            .collect();
+        let roots = ["unified", "", "pids", "systemd"]
+            .map(|name| PathBuf::from("/sys/fs/cgroup").join(name));
         let is_one = |root: &PathBuf| root.join("cgroup.procs").exists();
         let root = roots.into_iter().find(is_one).context("there are no control groups")?;
         let group = Self { folder: root.join(format!("docker-{id}.scope")), id };
-        fs::create_dir_all(&group.folder).with_context(|| format!("making {}", group.folder.display()))?;
-        fs::write(group.folder.join("cgroup.procs"), pid.to_string()).context("moving the child into its group")?;
+        fs::create_dir_all(&group.folder)
+            .with_context(|| format!("making {}", group.folder.display()))?;
+        fs::write(group.folder.join("cgroup.procs"), pid.to_string())
+            .context("moving the child into its group")?;
         Ok(group)
     }
 
@@ -99,13 +105,24 @@ impl<'a> Scene<'a> {
     fn start(tracer: &'a Tracer) -> Result<Self> {
         let what = if tracer.source == "syscalls" { "memfd" } else { "device" };
         let mut command = Command::new(&tracer.ashmem);
-        command.args(["trace", "--source", &tracer.source, "--json", "-o", &tracer.file("scene.json")]);
+        command.args([
+            "trace",
+            "--source",
+            &tracer.source,
+            "--json",
+            "-o",
+            &tracer.file("scene.json"),
+        ]);
         command.args(["--", &crate::program::own_path()?, "work", "scene", what]);
         let is_root = rustix::process::geteuid().is_root();
         if is_root {
             command.env("TRIAL_INSIDE", "1");
         }
-        let mut trace = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting ashmem")?;
+        let mut trace = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting ashmem")?;
         let mut said = BufReader::new(trace.stdout.take().context("it has no output")?);
         let processes: Processes = hear(&mut said)?;
         let group = is_root.then(|| Group::make(processes.child)).transpose()?;
@@ -148,31 +165,47 @@ impl<'a> Scene<'a> {
                 let mut holders = region["holders"].as_array().into_iter().flatten();
                 holders.any(|one| one["process"]["pid"] == pid && one["descriptors"][0] == fd)
             };
-            let found: Vec<&Value> = all["regions"].as_array().into_iter().flatten().filter(is_it).collect();
+            let found: Vec<&Value> =
+                all["regions"].as_array().into_iter().flatten().filter(is_it).collect();
             ensure!(found.len() == 1, "{} is there {} times", stands.name, found.len());
-            self.is_listed(stands, found[0]).with_context(|| format!("{:?} as {}", stands.name, found[0]))?;
+            self.is_listed(stands, found[0])
+                .with_context(|| format!("{:?} as {}", stands.name, found[0]))?;
         }
         let by_agent = self.tracer.source == "agent";
         let limits = all["limits"].to_string();
-        ensure!(limits.contains("only their supervisor has them") == by_agent, "what is unknown: {limits}");
+        ensure!(
+            limits.contains("only their supervisor has them") == by_agent,
+            "what is unknown: {limits}"
+        );
 
         let named = |words: &[&str]| -> Result<Vec<String>> {
             let found = self.list(words)?;
             let regions = found["regions"].as_array().context("there are no regions")?;
-            Ok(regions.iter().filter_map(|region| Some(region["name"].as_str()?.to_owned())).collect())
+            Ok(regions
+                .iter()
+                .filter_map(|region| Some(region["name"].as_str()?.to_owned()))
+                .collect())
         };
-        let [window, unnamed, leak, passed, plain] = [0, 1, 2, 3, 4].map(|at| regions[at].name.to_string());
+        let [window, unnamed, leak, passed, plain] =
+            [0, 1, 2, 3, 4].map(|at| regions[at].name.to_string());
         let mut orders = vec![
             (vec!["--pid", &own, "--name", "Cursor*"], vec![&window]),
             (vec!["--pid", &own, "--leaks", "--sort", "resident"], vec![&leak, &unnamed]),
-            (vec!["--pid", &own, "--sort", "name"], vec![&unnamed, &window, &passed, &leak, &plain]),
-            (vec!["--pid", &own, "--sort", "size"], vec![&window, &plain, &leak, &unnamed, &passed]),
+            (
+                vec!["--pid", &own, "--sort", "name"],
+                vec![&unnamed, &window, &passed, &leak, &plain],
+            ),
+            (
+                vec!["--pid", &own, "--sort", "size"],
+                vec![&window, &plain, &leak, &unnamed, &passed],
+            ),
         ];
         if by_agent {
             // Which knows no size before the first mmap.
             orders[3].1 = vec![&window, &plain, &leak, &passed, &unnamed];
         }
-        let inside = self.group.as_ref().map(|group| (group.shown(), format!("{}:1", group.shown())));
+        let inside =
+            self.group.as_ref().map(|group| (group.shown(), format!("{}:1", group.shown())));
         if let Some((container, process)) = &inside {
             orders.push((vec!["--container", container], vec![&passed]));
             orders.push((vec!["--pid", process], vec![&passed]));
@@ -193,11 +226,19 @@ impl<'a> Scene<'a> {
         }
         let found = self.list(&["--pid", &own])?;
         let resident: u64 = regions.iter().map(|stands| stands.resident * PAGE).sum();
-        ensure!(found["total"]["regions"] == 5 && found["total"]["resident"] == resident, "{}", found["total"]);
+        ensure!(
+            found["total"]["regions"] == 5 && found["total"]["resident"] == resident,
+            "{}",
+            found["total"]
+        );
         let groups = found["groups"].as_array().context("there are no groups")?;
-        let mut families: Vec<&str> = groups.iter().filter_map(|group| group["name"].as_str()).collect();
+        let mut families: Vec<&str> =
+            groups.iter().filter_map(|group| group["name"].as_str()).collect();
         families.sort_unstable();
-        ensure!(families == ["(no name)", "CursorWindow", "MemoryFile", "gralloc", "wayland"], "{families:?}");
+        ensure!(
+            families == ["(no name)", "CursorWindow", "MemoryFile", "gralloc", "wayland"],
+            "{families:?}"
+        );
         let (text, _) = self.ashmem(&["list", "--pid", &own])?;
         let marks = text.matches("possible leak: open but not mapped by any process").count();
         ensure!(marks == 2 && text.contains("total: 5 regions"), "it shows {marks} leaks:\n{text}");
@@ -225,7 +266,10 @@ impl<'a> Scene<'a> {
             ("mask", or_null(json!(stands.mask))),
             ("pages", or_null(pages)),
             ("share", json!(stands.holders.iter().map(|holder| holder.share).sum::<u64>())),
-            ("mappers", json!(stands.holders.iter().filter(|holder| holder.mapping.is_some()).count())),
+            (
+                "mappers",
+                json!(stands.holders.iter().filter(|holder| holder.mapping.is_some()).count()),
+            ),
             ("is_unmapped", json!(is_unmapped)),
         ];
         // The agent's has an inode from the start, which its program cannot see.
@@ -233,13 +277,18 @@ impl<'a> Scene<'a> {
             fields.push(("id", json!(stands.id)));
         }
         for (field, wanted) in fields {
-            ensure!(region[field] == wanted, "{field} is {}, and should be {wanted}", region[field]);
+            ensure!(
+                region[field] == wanted,
+                "{field} is {}, and should be {wanted}",
+                region[field]
+            );
         }
         let holders = region["holders"].as_array().context("it has no holders")?;
         ensure!(holders.len() == stands.holders.len(), "it has {} holders", holders.len());
         for (found, wanted) in holders.iter().zip(&stands.holders) {
             let group = self.group.as_ref().filter(|_| wanted.pid == self.processes.child);
-            let container = group.map(|group| json!({ "runtime": "docker", "id": group.id, "pod": null }));
+            let container =
+                group.map(|group| json!({ "runtime": "docker", "id": group.id, "pod": null }));
             let mapped = |start: &u64| {
                 let end = start + stands.size.next_multiple_of(PAGE);
                 json!([{ "start": start, "end": end, "offset": 0, "rights": "rw-s" }])
@@ -267,7 +316,8 @@ impl<'a> Scene<'a> {
             let by_agent = self.tracer.source == "agent" && !stands.is_memfd;
             let is_blank = by_agent && stands.id.is_none();
             let [size, resident, share] = &stands.amounts;
-            let pages = stands.pages.map(|pages| if by_agent { "?".to_owned() } else { pages.to_string() });
+            let pages =
+                stands.pages.map(|pages| if by_agent { "?".to_owned() } else { pages.to_string() });
             let mask = if by_agent { "?" } else { &stands.mask };
             let size = if is_blank { "0" } else { size };
             let (holders, pid) = (stands.holders.len().to_string(), self.processes.own.to_string());
@@ -329,9 +379,11 @@ impl<'a> Scene<'a> {
         }
         ensure!(ids.len() == wanted.len(), "{} regions were told of {}", ids.len(), wanted.len());
         for (id, (stands, account)) in ids.iter().zip(wanted) {
-            let of_it = |event: &&Event| event.region.as_ref().is_some_and(|region| region.id == *id);
+            let of_it =
+                |event: &&Event| event.region.as_ref().is_some_and(|region| region.id == *id);
             let events: Vec<&Event> = told.events.iter().filter(of_it).collect();
-            self.is_traced(stands, account, &events).with_context(|| format!("{:?}", stands.name))?;
+            self.is_traced(stands, account, &events)
+                .with_context(|| format!("{:?}", stands.name))?;
         }
         Ok(())
     }
@@ -351,10 +403,14 @@ impl<'a> Scene<'a> {
             } else if event.process.command.as_bytes() == b"ashmem" {
                 // The page map asks the module, and who traces the region sees it.
                 let is_question = matches!(event.operation, Operation::GetPinStatus(_));
-                ensure!(is_question && self.tracer.source == "module", "{event:?} is none of its business");
+                ensure!(
+                    is_question && self.tracer.source == "module",
+                    "{event:?} is none of its business"
+                );
             } else if event.process.pid == self.processes.child {
                 if let Operation::Close { fd } = event.operation {
-                    let is_its_own = stands.holders.get(1).is_some_and(|holder| holder.descriptor == fd);
+                    let is_its_own =
+                        stands.holders.get(1).is_some_and(|holder| holder.descriptor == fd);
                     ensure!(is_its_own, "{event:?} is not the child's");
                     continue;
                 }
@@ -370,8 +426,14 @@ impl<'a> Scene<'a> {
         if !stands.is_memfd {
             let [_, unpinned, kept_purged] = stands.pages.map(|pages| pages * PAGE);
             let wanted = State { size: stands.size, unpinned, purged: kept_purged };
-            ensure!(before_the_end == wanted, "it came to {before_the_end:?}, and stood at {wanted:?}");
-            ensure!(purged == if kept_purged == 0 { 0 } else { 2 * PAGE }, "{purged} bytes were purged");
+            ensure!(
+                before_the_end == wanted,
+                "it came to {before_the_end:?}, and stood at {wanted:?}"
+            );
+            ensure!(
+                purged == if kept_purged == 0 { 0 } else { 2 * PAGE },
+                "{purged} bytes were purged"
+            );
         }
         Ok(())
     }
@@ -379,16 +441,24 @@ impl<'a> Scene<'a> {
     /// The child maps the region it was given.
     fn is_the_childs(&self, stands: &Stands, event: &Event) -> Result<()> {
         let process = &event.process;
-        ensure!(process.container_pid == self.group.as_ref().map(|_| 1), "it is another number in its container");
+        ensure!(
+            process.container_pid == self.group.as_ref().map(|_| 1),
+            "it is another number in its container"
+        );
         let container = process.container.as_ref().map(ToString::to_string);
         ensure!(container == self.group.as_ref().map(Group::shown), "it is in {container:?}");
-        let mapping = stands.holders.get(1).and_then(|holder| holder.mapping).context("no child has it")?;
+        let mapping =
+            stands.holders.get(1).and_then(|holder| holder.mapping).context("no child has it")?;
         let address = if self.tracer.source == "agent" { 0 } else { mapping };
-        let wanted = Operation::Mmap { address, len: stands.size, prot: 3, shared: true, offset: 0 };
+        let wanted =
+            Operation::Mmap { address, len: stands.size, prot: 3, shared: true, offset: 0 };
         ensure!(event.operation == wanted, "it should be {wanted:?}");
         let region = event.region.as_ref().context("it has no region")?;
         let inode = (region.inode, region.name.as_ref(), region.size);
-        ensure!(inode == (stands.id, Some(&stands.name), Some(stands.size)), "it is another region");
+        ensure!(
+            inode == (stands.id, Some(&stands.name), Some(stands.size)),
+            "it is another region"
+        );
         Ok(())
     }
 }

@@ -42,7 +42,9 @@ pub(crate) const ALL: &[Case] = &[
 pub(crate) fn compare(told: &Event, done: &Done, pid: i32) -> Result<()> {
     let expected = match (&done.operation, &told.operation) {
         // The source knows of these only that they were asked.
-        (Operation::GetPinStatus(_), Operation::GetPinStatus(range)) => Operation::GetPinStatus(*range),
+        (Operation::GetPinStatus(_), Operation::GetPinStatus(range)) => {
+            Operation::GetPinStatus(*range)
+        }
         // The agent lets the kernel choose the address.
         (Operation::Mmap { len, prot, shared, offset, .. }, _) if told.source == Source::Agent => {
             Operation::Mmap { address: 0, len: *len, prot: *prot, shared: *shared, offset: *offset }
@@ -57,7 +59,12 @@ pub(crate) fn compare(told: &Event, done: &Done, pid: i32) -> Result<()> {
         _ => false,
     };
     if is_unseen {
-        ensure!(told.outcome == Outcome::UNSEEN, "{:?} returned {:?}", told.operation, told.outcome);
+        ensure!(
+            told.outcome == Outcome::UNSEEN,
+            "{:?} returned {:?}",
+            told.operation,
+            told.outcome
+        );
     } else if is_opened {
         // The module does not know the descriptor.
         let result = told.outcome.result.unwrap_or(-1);
@@ -67,11 +74,20 @@ pub(crate) fn compare(told: &Event, done: &Done, pid: i32) -> Result<()> {
     }
     // Nobody does it, where the agent finds that nothing is left of a region.
     if !(is_unseen && told.source == Source::Agent && told.process.pid == 0) {
-        ensure!(told.process.pid == pid && told.process.tid == pid, "{:?} did what {pid} did", told.process);
+        ensure!(
+            told.process.pid == pid && told.process.tid == pid,
+            "{:?} did what {pid} did",
+            told.process
+        );
         ensure!(told.process.container_pid.is_none(), "{:?} is in no container", told.process);
-        ensure!(told.process.command.as_bytes() == COMMAND.as_bytes(), "it is called {}", told.process.command);
+        ensure!(
+            told.process.command.as_bytes() == COMMAND.as_bytes(),
+            "it is called {}",
+            told.process.command
+        );
     }
-    let region = told.region.as_ref().with_context(|| format!("{:?} has no region", told.operation))?;
+    let region =
+        told.region.as_ref().with_context(|| format!("{:?} has no region", told.operation))?;
     ensure!(region.name == done.name, "{:?}: the name was told as {:?}", done, region.name);
     if done.inode.is_some() {
         ensure!(region.inode == done.inode, "{done:?}: the inode was told as {:?}", region.inode);
@@ -85,7 +101,8 @@ pub(crate) fn compare(told: &Event, done: &Done, pid: i32) -> Result<()> {
 fn field_by_field(tracer: &Tracer) -> Result<()> {
     let told = tracer.json(&[], tracer.usual_work())?;
     ensure!(told.lost.is_empty(), "{:?} were lost", told.lost);
-    // What the program does not do itself: purges are another's doing, a mapping that is refused is not in the account.
+    // What the program does not do itself: purges are another's doing, a mapping that is refused is
+    // not in the account.
     let mut events = told.events.iter().filter(|event| match event.operation {
         Operation::Purge { .. } => false,
         Operation::Mmap { .. } => event.outcome.errno().is_none(),
@@ -98,7 +115,8 @@ fn field_by_field(tracer: &Tracer) -> Result<()> {
     ensure!(events.next().is_none(), "more was told than was done");
     let ordered = told.events.is_sorted_by_key(|event| event.mono_ns);
     ensure!(ordered, "the events are not in the order of time");
-    let regions: Vec<u64> = told.events.iter().filter_map(|event| Some(event.region.as_ref()?.id)).collect();
+    let regions: Vec<u64> =
+        told.events.iter().filter_map(|event| Some(event.region.as_ref()?.id)).collect();
     ensure!(regions.iter().all(|id| *id == 1), "one region was told as several: {regions:?}");
     if tracer.source != "syscalls" {
         let purged: u64 = told
@@ -108,8 +126,10 @@ fn field_by_field(tracer: &Tracer) -> Result<()> {
             .map(|event| event.operation.bytes())
             .sum();
         ensure!(purged == 4096, "{purged} bytes were told to be purged, and it was one page");
-        let refused =
-            told.events.iter().any(|event| event.operation.name() == "MMAP" && event.outcome.errno().is_some());
+        let refused = told
+            .events
+            .iter()
+            .any(|event| event.operation.name() == "MMAP" && event.outcome.errno().is_some());
         ensure!(refused, "the mapping that was refused was not told");
     }
     let end = told.end.context("the trace has no end")?;
@@ -121,14 +141,19 @@ fn tree(tracer: &Tracer) -> Result<()> {
     let told = tracer.json(&[], "tree")?;
     // 1 + 3 + 9 + 27 processes; each opens, names and closes one region.
     for operation in ["OPEN", "SET_NAME"] {
-        let of_it: Vec<_> = told.events.iter().filter(|event| event.operation.name() == operation).collect();
+        let of_it: Vec<_> =
+            told.events.iter().filter(|event| event.operation.name() == operation).collect();
         ensure!(of_it.len() == 40, "{} times {operation} was told of 40", of_it.len());
         let mut pids: Vec<_> = of_it.iter().map(|event| event.process.pid).collect();
         pids.sort_unstable();
         pids.dedup();
         ensure!(pids.len() == 40, "{} processes were told of 40", pids.len());
     }
-    let unnamed = told.events.iter().filter(|event| event.process.pid != 0 && event.process.command.is_empty()).count();
+    let unnamed = told
+        .events
+        .iter()
+        .filter(|event| event.process.pid != 0 && event.process.command.is_empty())
+        .count();
     ensure!(unnamed == 0, "{unnamed} events have no command");
     Ok(())
 }
@@ -140,7 +165,11 @@ fn failures(tracer: &Tracer) -> Result<()> {
         // The mapping that is refused.
         wanted += 1;
     }
-    ensure!(told.events.len() == wanted && wanted > 0, "{} failures were told of {wanted}", told.events.len());
+    ensure!(
+        told.events.len() == wanted && wanted > 0,
+        "{} failures were told of {wanted}",
+        told.events.len()
+    );
     ensure!(told.events.iter().all(|event| event.outcome.errno().is_some()), "a success was told");
     Ok(())
 }
@@ -167,7 +196,10 @@ fn summary(tracer: &Tracer) -> Result<()> {
             let op = row["op"].as_str().context("a row without an operation")?;
             let of_it = || told.events.iter().filter(|event| event.operation.name() == op);
             let errors = of_it().filter(|event| event.outcome.errno().is_some()).count();
-            ensure!(row["calls"] == of_it().count() && row["errors"] == errors, "{row} is not what was done");
+            ensure!(
+                row["calls"] == of_it().count() && row["errors"] == errors,
+                "{row} is not what was done"
+            );
             calls += of_it().count();
         } else if row["process"]["pid"] != 0 {
             ensure!(row["process"]["command"] == COMMAND, "{row} is another process");
@@ -176,7 +208,12 @@ fn summary(tracer: &Tracer) -> Result<()> {
     ensure!(calls == told.events.len(), "{calls} calls were summed of {}", told.events.len());
     tracer.run(&["--summary", "-o", &file], tracer.usual_work())?;
     let text = fs::read_to_string(&file)?;
-    ensure!(text.starts_with("% time     seconds  usecs/call     calls    errors       bytes  operation"), "{text}");
+    ensure!(
+        text.starts_with(
+            "% time     seconds  usecs/call     calls    errors       bytes  operation"
+        ),
+        "{text}"
+    );
     Ok(())
 }
 
@@ -185,11 +222,19 @@ fn escapes(tracer: &Tracer) -> Result<()> {
     tracer.run(&["-o", &file], tracer.usual_work())?;
     let text = fs::read(&file)?;
     let text = String::from_utf8(text).context("the lines are no text")?;
-    ensure!(text.contains("cache\\x1b[31m\\n\\xff\\xfe \\\\ \\u{202e}"), "the name is not to be seen in:\n{text}");
-    let raw: Vec<char> = text.chars().filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}').collect();
+    ensure!(
+        text.contains("cache\\x1b[31m\\n\\xff\\xfe \\\\ \\u{202e}"),
+        "the name is not to be seen in:\n{text}"
+    );
+    let raw: Vec<char> =
+        text.chars().filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}').collect();
     ensure!(raw.is_empty(), "{raw:?} came through");
-    for word in ["EINVAL (Invalid argument)", if tracer.source == "syscalls" { "MEMFD_CREATE" } else { "WAS_PURGED" }] {
-        let is_there = text.contains(word) || (tracer.source == "syscalls" && text.contains("EPERM"));
+    for word in [
+        "EINVAL (Invalid argument)",
+        if tracer.source == "syscalls" { "MEMFD_CREATE" } else { "WAS_PURGED" },
+    ] {
+        let is_there =
+            text.contains(word) || (tracer.source == "syscalls" && text.contains("EPERM"));
         ensure!(is_there, "{word} is not to be seen in:\n{text}");
     }
     Ok(())
@@ -212,14 +257,19 @@ fn full_disk(tracer: &Tracer) -> Result<()> {
     }
     let file = disk.join("trace.json").to_string_lossy().into_owned();
     let outcome = (|| {
-        let mut command =
-            tracer.command(&["--json", "-o", &file], if tracer.source == "syscalls" { "memfds" } else { "loop" })?;
+        let mut command = tracer.command(
+            &["--json", "-o", &file],
+            if tracer.source == "syscalls" { "memfds" } else { "loop" },
+        )?;
         let output = tracer.finish({
             command.env("TRIAL_TURNS", "2000");
             command
         })?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(said.contains("No space left on device") && said.contains("whole and readable"), "it said: {said}");
+        ensure!(
+            said.contains("No space left on device") && said.contains("whole and readable"),
+            "it said: {said}"
+        );
         ensure!(fs::read(tracer.file("account")).is_ok(), "the program did not go on");
         let told = read(&file)?;
         ensure!(told.events.len() > 20, "{} events are left", told.events.len());
@@ -272,14 +322,18 @@ fn busy(tracer: &Tracer) -> Result<()> {
 
 fn losses(tracer: &Tracer) -> Result<()> {
     let file = tracer.file("losses.json");
-    // The least the kernel gives, and a tracer that is held up from before the program's first call until after its last.
+    // The least the kernel gives, and a tracer that is held up from before the program's first call
+    // until after its last.
     let account = tracer.file("account");
     let _ = fs::remove_file(&account);
     let mut command = tracer.command(&["--json", "-o", &file, "--buffer", "8"], "loop")?;
     command.env("TRIAL_TURNS", "20000").env("TRIAL_HELD", "1");
-    let mut trace = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().context("starting ashmem")?;
+    let mut trace =
+        command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().context("starting ashmem")?;
     let pid = rustix::process::Pid::from_child(&trace);
-    wait_until("the trace begins", || fs::read_to_string(&file).is_ok_and(|text| text.contains("\"start\"")))?;
+    wait_until("the trace begins", || {
+        fs::read_to_string(&file).is_ok_and(|text| text.contains("\"start\""))
+    })?;
     rustix::process::kill_process(pid, rustix::process::Signal::STOP)?;
     drop(trace.stdin.take());
     wait_until("the program ends", || fs::metadata(&account).is_ok_and(|file| file.len() > 0))?;
@@ -293,7 +347,11 @@ fn losses(tracer: &Tracer) -> Result<()> {
     ensure!(said.contains("events were lost"), "it did not say so: {said}");
     // A PIN and its ioctl are two records; each call that is missing left at least one of them.
     let counted: u64 = told.lost.iter().filter_map(|lost| lost.events).sum();
-    let seen = told.events.iter().filter(|event| matches!(event.operation.name(), "PIN" | "UNPIN")).count() as u64;
+    let seen = told
+        .events
+        .iter()
+        .filter(|event| matches!(event.operation.name(), "PIN" | "UNPIN"))
+        .count() as u64;
     ensure!(seen < 40_000 && counted >= 40_000 - seen, "{seen} were seen, {counted} records lost");
     Ok(())
 }
@@ -336,22 +394,37 @@ fn killed(tracer: &Tracer) -> Result<()> {
 }
 
 fn status(tracer: &Tracer) -> Result<()> {
-    for (words, wanted) in [(["sh", "-c", "exit 7"], Some(7)), (["sh", "-c", "kill -TERM $$"], None)] {
+    for (words, wanted) in
+        [(["sh", "-c", "exit 7"], Some(7)), (["sh", "-c", "kill -TERM $$"], None)]
+    {
         let mut command = std::process::Command::new(&tracer.ashmem);
         command.args(["trace", "--source", &tracer.source, "-o", "/dev/null", "--"]).args(words);
         let status = command.status().context("starting ashmem")?;
         match wanted {
             Some(code) => ensure!(status.code() == Some(code), "{words:?} ended with {status}"),
             None => ensure!(
-                status.signal() == Some(libc::SIGTERM) || status.code() == Some(128 + libc::SIGTERM),
+                status.signal() == Some(libc::SIGTERM)
+                    || status.code() == Some(128 + libc::SIGTERM),
                 "{words:?} ended with {status}"
             ),
         }
     }
     let mut command = std::process::Command::new(&tracer.ashmem);
-    command.args(["trace", "--source", &tracer.source, "-o", "/dev/null", "--", "/no/such/program"]);
+    command.args([
+        "trace",
+        "--source",
+        &tracer.source,
+        "-o",
+        "/dev/null",
+        "--",
+        "/no/such/program",
+    ]);
     let output = command.output().context("starting ashmem")?;
     let code = output.status.code();
-    ensure!(matches!(code, Some(125 | 127)), "a program that is not there ended with {:?}", output.status);
+    ensure!(
+        matches!(code, Some(125 | 127)),
+        "a program that is not there ended with {:?}",
+        output.status
+    );
     Ok(())
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a trace costs: lives of regions untraced, under `ashmem trace` and under strace, turn by turn in one run.
+//! What a trace costs: lives of regions untraced, under `ashmem trace` and under strace, turn by
+//! turn in one run.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -49,7 +50,8 @@ pub(crate) fn measure(source: &str, ashmem: &str, strace: &str) -> Result<()> {
         under_strace.push(plain(&tracer, &straced)?);
     }
     cost.peak_longer_kib = under_trace(&tracer, LIVES * LONGER, &mut cost)?.1;
-    (cost.untraced_ns, cost.traced_ns, cost.strace_ns) = (median(untraced), median(traced), median(under_strace));
+    (cost.untraced_ns, cost.traced_ns, cost.strace_ns) =
+        (median(untraced), median(traced), median(under_strace));
     println!("{}", serde_json::to_string(&cost)?);
     Ok(())
 }
@@ -58,7 +60,8 @@ pub(crate) fn measure(source: &str, ashmem: &str, strace: &str) -> Result<()> {
 fn plain(tracer: &Tracer, words: &[&str]) -> Result<f64> {
     let (own, account) = (crate::program::own_path()?, tracer.file("account"));
     let all = [words, &[&own, "work", "lives", &account]].concat();
-    let status = Command::new(all[0]).args(&all[1..]).env("TRIAL_TURNS", LIVES.to_string()).status();
+    let status =
+        Command::new(all[0]).args(&all[1..]).env("TRIAL_TURNS", LIVES.to_string()).status();
     let status = status.with_context(|| format!("starting {}", all[0]))?;
     ensure!(status.success(), "{} ended with {status}", all[0]);
     nanoseconds(&account)
@@ -68,13 +71,18 @@ fn plain(tracer: &Tracer, words: &[&str]) -> Result<f64> {
 fn under_trace(tracer: &Tracer, lives: u64, cost: &mut Cost) -> Result<(f64, i64)> {
     let file = tracer.file("cost.json");
     let mut command = tracer.command(&["--json", "-o", &file], "lives")?;
-    let child =
-        command.env("TRIAL_TURNS", lives.to_string()).stdin(Stdio::null()).spawn().context("starting ashmem")?;
+    let child = command
+        .env("TRIAL_TURNS", lives.to_string())
+        .stdin(Stdio::null())
+        .spawn()
+        .context("starting ashmem")?;
     let peak = wait(&child)?;
     let told = read(&file)?;
     // Name, size, mapping and end of each life, and its open.
     let operations = ["OPEN", "SET_NAME", "SET_SIZE", "MMAP"];
-    let seen = told.events.iter().filter(|event| operations.contains(&event.operation.name())).count() as u64;
+    let seen =
+        told.events.iter().filter(|event| operations.contains(&event.operation.name())).count()
+            as u64;
     cost.calls += lives * operations.len() as u64;
     cost.missing += lives * operations.len() as u64 - seen;
     cost.lost += told.end.map_or(0, |end| end.lost);
@@ -86,7 +94,8 @@ fn wait(child: &Child) -> Result<i64> {
     let mut status = 0;
     // SAFETY: all zeroes is a value of this structure of numbers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the child is this process's own and nobody else waits for it; the places are this function's own.
+    // SAFETY: the child is this process's own and nobody else waits for it; the places are this
+    // function's own.
     let done = unsafe { libc::wait4(child.id() as i32, &raw mut status, 0, &raw mut usage) };
     ensure!(done > 0 && status == 0, "ashmem trace ended with status {status:#x}");
     Ok(usage.ru_maxrss)

@@ -38,7 +38,10 @@ fn refusal(tracer: &Tracer, prepare: impl FnOnce(&mut Command)) -> Result<String
     let output = command.output().context("starting ashmem")?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.code() == Some(1), "it ended with {}: {said}", output.status);
-    ensure!(said.lines().count() == 1 && output.stdout.is_empty(), "it said more than a sentence: {said}");
+    ensure!(
+        said.lines().count() == 1 && output.stdout.is_empty(),
+        "it said more than a sentence: {said}"
+    );
     Ok(said)
 }
 
@@ -117,7 +120,9 @@ impl Running {
     /// Waits until its file has this text so many times.
     fn wait_for(&self, text: &str, times: usize) -> Result<()> {
         for _ in 0..600 {
-            if fs::read_to_string(&self.file).is_ok_and(|written| written.matches(text).count() >= times) {
+            if fs::read_to_string(&self.file)
+                .is_ok_and(|written| written.matches(text).count() >= times)
+            {
                 return Ok(());
             }
             sleep(Duration::from_millis(100));
@@ -144,8 +149,14 @@ fn two_at_once(tracer: &Tracer) -> Result<()> {
         let of_it = events.iter().filter(|event| event.process.pid == pid);
         of_it.map(|event| (event.mono_ns, event.operation.clone(), event.outcome)).collect()
     };
-    let (told, also) = (of(second.account.pid, &first.events), of(second.account.pid, &second.events));
-    ensure!(!also.is_empty() && told.len() == also.len(), "{} were told, and {}", told.len(), also.len());
+    let (told, also) =
+        (of(second.account.pid, &first.events), of(second.account.pid, &second.events));
+    ensure!(
+        !also.is_empty() && told.len() == also.len(),
+        "{} were told, and {}",
+        told.len(),
+        also.len()
+    );
     let same = told.iter().zip(&also).all(|(one, other)| (&one.1, &one.2) == (&other.1, &other.2));
     ensure!(same, "they do not tell the same");
     Ok(())
@@ -155,7 +166,11 @@ fn broken_pipe(tracer: &Tracer) -> Result<()> {
     let work = if tracer.source == "syscalls" { "memfds" } else { "loop" };
     let _ = fs::remove_file(tracer.file("account"));
     let mut command = tracer.command(&[], work)?;
-    let mut trace = command.env("TRIAL_TURNS", "2000").stderr(Stdio::piped()).spawn().context("starting ashmem")?;
+    let mut trace = command
+        .env("TRIAL_TURNS", "2000")
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("starting ashmem")?;
     drop(trace.stderr.take());
     let status = trace.wait()?;
     ensure!(status.success(), "it ended with {status}");
@@ -194,7 +209,8 @@ fn full_disk(tracer: &Tracer) -> Result<()> {
     outcome
 }
 
-/// How many packets a Perfetto trace holds; none where the last is cut. Each is field 1 with its length.
+/// How many packets a Perfetto trace holds; none where the last is cut. Each is field 1 with its
+/// length.
 fn packets(mut bytes: &[u8]) -> Option<usize> {
     let mut many = 0;
     while let Some((tag, rest)) = bytes.split_first() {
@@ -223,7 +239,8 @@ fn container(tracer: &Tracer) -> Result<()> {
     let pid_file = tracer.file("inside");
     let mut command = Command::new(crate::program::own_path()?);
     command.args(["work", "inside", &pid_file]);
-    let mut outside = command.env("TRIAL_GROUP", group).spawn().context("starting a container's program")?;
+    let mut outside =
+        command.env("TRIAL_GROUP", group).spawn().context("starting a container's program")?;
     let outcome = (|| {
         let mut inside = String::new();
         for _ in 0..200 {
@@ -240,7 +257,9 @@ fn container(tracer: &Tracer) -> Result<()> {
         kill_process(Pid::from_raw(inside).context("no process")?, Signal::KILL)?;
         outside.wait()?;
         fs::remove_dir(group).with_context(|| format!("removing {group}"))?;
-        for (file, ends) in [(one.end(None)?, "by itself"), (whole.end(Some(Signal::TERM))?, "when told to")] {
+        for (file, ends) in
+            [(one.end(None)?, "by itself"), (whole.end(Some(Signal::TERM))?, "when told to")]
+        {
             let told = read(&file)?;
             ensure!(!told.events.is_empty(), "nothing was told by the one that ended {ends}");
             for event in &told.events {
@@ -296,7 +315,8 @@ fn step_clock(seconds: i64) -> Result<()> {
 }
 
 fn lockdown(tracer: &Tracer) -> Result<()> {
-    fs::write("/sys/kernel/security/lockdown", "confidentiality").context("locking the kernel down")?;
+    fs::write("/sys/kernel/security/lockdown", "confidentiality")
+        .context("locking the kernel down")?;
     let said = refusal(tracer, |_| {})?;
     ensure!(said.contains("the kernel is locked down (confidentiality)"), "it said: {said}");
     Ok(())

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ashmem-trace-test SOURCE ASHMEM`: runs `ASHMEM trace` over a small program, this one, and compares what it tells with
-//! what the program says it did, and what `ASHMEM list` and `ASHMEM top` show with what it has. SOURCE is `module`, `agent` or `syscalls`. The last line counts.
+//! `ashmem-trace-test SOURCE ASHMEM`: runs `ASHMEM trace` over a small program, this one, and
+//! compares what it tells with what the program says it did, and what `ASHMEM list` and `ASHMEM
+//! top` show with what it has. SOURCE is `module`, `agent` or `syscalls`. The last line counts.
 //!
-//! `ashmem-trace-test work WHAT FILE` is that small program. `ashmem-trace-test cost SOURCE ASHMEM STRACE` measures what it pays.
+//! `ashmem-trace-test work WHAT FILE` is that small program. `ashmem-trace-test cost SOURCE ASHMEM
+//! STRACE` measures what it pays.
 
 mod account;
 mod agreement;
@@ -25,9 +27,13 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words[..] {
         ["work", what, file] => work::run(what, file).map(|()| ExitCode::SUCCESS),
-        ["cost", source, ashmem, strace] => cost::measure(source, ashmem, strace).map(|()| ExitCode::SUCCESS),
+        ["cost", source, ashmem, strace] => {
+            cost::measure(source, ashmem, strace).map(|()| ExitCode::SUCCESS)
+        }
         [source, ashmem] => Ok(trial(source, ashmem)),
-        _ => Err(anyhow::anyhow!("usage: ashmem-trace-test [cost] module|agent|syscalls ASHMEM [STRACE]")),
+        _ => Err(anyhow::anyhow!(
+            "usage: ashmem-trace-test [cost] module|agent|syscalls ASHMEM [STRACE]"
+        )),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("ashmem-trace-test: {error:#}");

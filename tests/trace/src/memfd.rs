@@ -34,7 +34,10 @@ pub(crate) fn work() -> Result<Account> {
     ensure!(address > 0, "mmap: {address}");
     ensure!(Some(inode_at(address)?) == recorder.inode, "the mapping shows another inode");
     let mapping = address as u64;
-    recorder.note(Operation::Mmap { address: mapping, len: len as u64, prot: 3, shared: true, offset: 0 }, address);
+    recorder.note(
+        Operation::Mmap { address: mapping, len: len as u64, prot: 3, shared: true, offset: 0 },
+        address,
+    );
     let seals = libc::F_SEAL_GROW | libc::F_SEAL_SHRINK;
     // SAFETY: a descriptor of this program's own.
     let sealed = answer(unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, seals) }.into());
@@ -52,7 +55,8 @@ pub(crate) fn work() -> Result<Account> {
 
 /// Memfds as fast as they go, as often as TRIAL_TURNS says.
 pub(crate) fn many(file: &str) -> Result<()> {
-    let turns: u64 = std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
+    let turns: u64 =
+        std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
     for _ in 0..turns {
         drop(rustix::fs::memfd_create("many", rustix::fs::MemfdFlags::CLOEXEC)?);
     }

@@ -17,19 +17,25 @@ pub(crate) struct Region(pub(crate) OwnedFd);
 
 /// What a call returned: a value, or an error's number, negative.
 pub(crate) fn answer(value: i64) -> i64 {
-    if value == -1 { -i64::from(io::Error::last_os_error().raw_os_error().unwrap_or(0)) } else { value }
+    if value == -1 {
+        -i64::from(io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    } else {
+        value
+    }
 }
 
 impl Region {
     pub(crate) fn open() -> Result<Self> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        rustix::fs::open("/dev/ashmem", flags, Mode::empty()).map(Self).context("opening /dev/ashmem")
+        rustix::fs::open("/dev/ashmem", flags, Mode::empty())
+            .map(Self)
+            .context("opening /dev/ashmem")
     }
 
     /// Any ioctl.
     pub(crate) fn ioctl(&self, command: u32, argument: usize) -> i64 {
-        // SAFETY: every caller passes a number, or the address of a buffer as long as the command says, or one that is
-        // meant to be refused.
+        // SAFETY: every caller passes a number, or the address of a buffer as long as the command
+        // says, or one that is meant to be refused.
         answer(unsafe { libc::ioctl(self.0.as_raw_fd(), command.into(), argument) }.into())
     }
 
@@ -49,7 +55,9 @@ impl Region {
     pub(crate) fn map(&self, len: usize) -> i64 {
         let prot = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, self.0.as_raw_fd(), 0) };
+        let start = unsafe {
+            libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, self.0.as_raw_fd(), 0)
+        };
         answer(start as i64)
     }
 
@@ -65,8 +73,14 @@ pub(crate) fn inode_at(address: i64) -> Result<u64> {
     let maps = std::fs::read("/proc/self/maps").context("reading /proc/self/maps")?;
     let maps = String::from_utf8_lossy(&maps);
     let wanted = format!("{address:x}-");
-    let line = maps.lines().find(|line| line.starts_with(&wanted)).context("the mapping is not in /proc/self/maps")?;
-    line.split_whitespace().nth(4).and_then(|inode| inode.parse().ok()).context("its line has no inode")
+    let line = maps
+        .lines()
+        .find(|line| line.starts_with(&wanted))
+        .context("the mapping is not in /proc/self/maps")?;
+    line.split_whitespace()
+        .nth(4)
+        .and_then(|inode| inode.parse().ok())
+        .context("its line has no inode")
 }
 
 /// Takes a mapping away.

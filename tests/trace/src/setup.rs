@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The small program whose regions stand still while others look: of known names, sizes, rights, memory and pins, one held
-//! and mapped nowhere, one given to a child.
+//! The small program whose regions stand still while others look: of known names, sizes, rights,
+//! memory and pins, one held and mapped nowhere, one given to a child.
 //!
-//! It says a line of JSON on its output when it has come to a halt, and goes on with each line of its input.
+//! It says a line of JSON on its output when it has come to a halt, and goes on with each line of
+//! its input.
 
 use std::io::{BufRead as _, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
@@ -15,8 +16,8 @@ use ashmem_core::abi;
 use ashmem_trace::operation::{Operation, Range};
 use ashmem_trace::text::Text;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize};
 
@@ -74,8 +75,8 @@ struct Making {
     address: Option<i64>,
 }
 
-/// Plays it; `what` says whether the regions are the device's or memfds, TRIAL_INSIDE that the child is to be number 1 of a
-/// pid namespace.
+/// Plays it; `what` says whether the regions are the device's or memfds, TRIAL_INSIDE that the
+/// child is to be number 1 of a pid namespace.
 pub(crate) fn play(what: &str) -> Result<()> {
     let is_memfd = what == "memfd";
     let (socket, theirs) = UnixStream::pair().context("making a socket pair")?;
@@ -157,14 +158,19 @@ fn wait() -> Result<()> {
 fn child(socket: UnixStream) -> Result<Child> {
     if std::env::var_os("TRIAL_INSIDE").is_some() {
         // SAFETY: concerns the children that are started from now on.
-        ensure!(unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0, "unshare: {}", std::io::Error::last_os_error());
+        ensure!(
+            unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0,
+            "unshare: {}",
+            std::io::Error::last_os_error()
+        );
     }
     let mut command = Command::new(crate::program::own_path()?);
     command.args(["work", "guest", ""]).stdin(Stdio::from(OwnedFd::from(socket)));
     command.spawn().context("starting a child")
 }
 
-/// The child: takes a region from its input, maps it, writes its first page, and stays until its input ends.
+/// The child: takes a region from its input, maps it, writes its first page, and stays until its
+/// input ends.
 pub(crate) fn guest() -> Result<()> {
     let stdin = std::io::stdin();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -254,7 +260,10 @@ impl Making {
         ensure!(address > 0, "mmap: {address}");
         self.recorder.inode = Some(inode_at(address)?);
         self.address = Some(address);
-        self.note(Operation::Mmap { address: address as u64, len, prot: 3, shared: true, offset: 0 }, address)
+        self.note(
+            Operation::Mmap { address: address as u64, len, prot: 3, shared: true, offset: 0 },
+            address,
+        )
     }
 
     fn touch(&self, pages: std::ops::Range<usize>) {
@@ -294,10 +303,21 @@ impl Making {
         let done = unmap(address, len as usize);
         ensure!(done == 0, "munmap: {done}");
         // The device's sources do not see it.
-        if self.is_memfd { self.note(Operation::Munmap { address: address as u64, len }, done) } else { Ok(()) }
+        if self.is_memfd {
+            self.note(Operation::Munmap { address: address as u64, len }, done)
+        } else {
+            Ok(())
+        }
     }
 
-    fn stands(&self, amounts: [&str; 3], resident: u64, mask: String, pages: [u64; 3], shared: u64) -> Stands {
+    fn stands(
+        &self,
+        amounts: [&str; 3],
+        resident: u64,
+        mask: String,
+        pages: [u64; 3],
+        shared: u64,
+    ) -> Stands {
         let holder = Holds {
             pid: std::process::id() as i32,
             descriptor: self.region.0.as_raw_fd(),

@@ -95,7 +95,8 @@ impl Drop for Tracer {
 /// Reads a trace in JSON.
 pub(crate) fn read(file: &str) -> Result<Told> {
     let text = fs::read_to_string(file).with_context(|| format!("reading {file}"))?;
-    let mut told = Told { events: Vec::new(), lost: Vec::new(), end: None, account: Account::default() };
+    let mut told =
+        Told { events: Vec::new(), lost: Vec::new(), end: None, account: Account::default() };
     for line in text.lines() {
         match serde_json::from_str(line).with_context(|| format!("reading the line {line}"))? {
             Line::Start(_) => {}

@@ -48,7 +48,8 @@ fn device() -> Result<Account> {
     note(Operation::SetName { name: Some(Text::from(HOSTILE)) }, region.set_name(HOSTILE));
     note(Operation::SetName { name: None }, region.ioctl(abi::SET_NAME, 8));
     note(Operation::SetSize { bytes: len }, region.ioctl(abi::SET_SIZE, len as usize));
-    // Of a size that no region has, so that where nothing has a mapping yet the source need not know one.
+    // Of a size that no region has, so that where nothing has a mapping yet the source need not
+    // know one.
     note(Operation::Pin(Range::new(0, 4096)), region.pinning(abi::PIN, 0, 4096));
     let address = region.map(4 * PAGE);
     ensure!(address > 0, "mmap: {address}");
@@ -72,16 +73,21 @@ fn device() -> Result<Account> {
     note(Operation::GetProtMask {}, region.ioctl(abi::GET_PROT_MASK, 0));
     note(Operation::Ioctl { command: 0x77ff }, region.ioctl(0x77ff, 0));
     let refused = region.map(4 * PAGE);
-    ensure!(refused == -i64::from(libc::EPERM) || refused == -i64::from(libc::EACCES), "mmap: {refused}");
+    ensure!(
+        refused == -i64::from(libc::EPERM) || refused == -i64::from(libc::EACCES),
+        "mmap: {refused}"
+    );
     ensure!(unmap(address, 4 * PAGE) == 0, "munmap failed");
     drop(region);
     recorder.note(Operation::Release {}, 0);
     Ok(recorder.account())
 }
 
-/// Children and grandchildren that live only for a moment, each with a region of its own; the account holds their numbers.
+/// Children and grandchildren that live only for a moment, each with a region of its own; the
+/// account holds their numbers.
 fn tree(file: &str) -> Result<()> {
-    let depth: u32 = std::env::var("TRIAL_DEPTH").ok().and_then(|depth| depth.parse().ok()).unwrap_or(0);
+    let depth: u32 =
+        std::env::var("TRIAL_DEPTH").ok().and_then(|depth| depth.parse().ok()).unwrap_or(0);
     let region = Region::open()?;
     ensure!(region.set_name(format!("depth {depth}").as_bytes()) == 0, "SET_NAME failed");
     if depth < 3 {
@@ -99,13 +105,19 @@ fn tree(file: &str) -> Result<()> {
     fs::write(file, serde_json::to_vec(&account)?).with_context(|| format!("writing {file}"))
 }
 
-/// In the control group of TRIAL_GROUP, has a child that is number 1 of a pid namespace of its own; `file` gets its number here.
+/// In the control group of TRIAL_GROUP, has a child that is number 1 of a pid namespace of its own;
+/// `file` gets its number here.
 fn inside(file: &str) -> Result<()> {
     let group = std::env::var("TRIAL_GROUP").context("TRIAL_GROUP names no control group")?;
     fs::write(format!("{group}/cgroup.procs"), "0").with_context(|| format!("entering {group}"))?;
     // SAFETY: concerns the children that are started from now on.
-    ensure!(unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0, "unshare: {}", std::io::Error::last_os_error());
-    let mut child = Command::new(own_path()?).args(["work", "forever", ""]).spawn().context("starting it")?;
+    ensure!(
+        unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0,
+        "unshare: {}",
+        std::io::Error::last_os_error()
+    );
+    let mut child =
+        Command::new(own_path()?).args(["work", "forever", ""]).spawn().context("starting it")?;
     fs::write(file, format!("{}\n", child.id())).with_context(|| format!("writing {file}"))?;
     child.wait().context("waiting for it")?;
     Ok(())
@@ -120,31 +132,42 @@ fn forever() -> Result<()> {
     }
 }
 
-/// UNPIN and PIN as fast as they go, as often as TRIAL_TURNS says; with TRIAL_HELD once its input ends.
+/// UNPIN and PIN as fast as they go, as often as TRIAL_TURNS says; with TRIAL_HELD once its input
+/// ends.
 fn churn(file: &str) -> Result<()> {
-    let turns: u64 = std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
+    let turns: u64 =
+        std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
     let region = Region::open()?;
-    ensure!(region.set_name(b"churn") == 0 && region.ioctl(abi::SET_SIZE, PAGE) == 0, "preparing failed");
+    ensure!(
+        region.set_name(b"churn") == 0 && region.ioctl(abi::SET_SIZE, PAGE) == 0,
+        "preparing failed"
+    );
     let address = region.map(PAGE);
     ensure!(address > 0, "mmap: {address}");
     if std::env::var_os("TRIAL_HELD").is_some() {
-        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).context("waiting for the input's end")?;
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
+            .context("waiting for the input's end")?;
     }
     for _ in 0..turns {
         ensure!(region.pinning(abi::UNPIN, 0, 4096) == 0, "UNPIN failed");
         ensure!(region.pinning(abi::PIN, 0, 4096) >= 0, "PIN failed");
     }
-    fs::write(file, serde_json::to_vec(&Account::default())?).with_context(|| format!("writing {file}"))
+    fs::write(file, serde_json::to_vec(&Account::default())?)
+        .with_context(|| format!("writing {file}"))
 }
 
-/// Lives of regions as fast as they go, as often as TRIAL_TURNS says: open, name, size, map, touch, unmap, close. Writes the
-/// nanoseconds of one.
+/// Lives of regions as fast as they go, as often as TRIAL_TURNS says: open, name, size, map, touch,
+/// unmap, close. Writes the nanoseconds of one.
 fn lives(file: &str) -> Result<()> {
-    let turns: u32 = std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
+    let turns: u32 =
+        std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
     let started = std::time::Instant::now();
     for _ in 0..turns {
         let region = Region::open()?;
-        ensure!(region.set_name(b"lives") == 0 && region.ioctl(abi::SET_SIZE, PAGE) == 0, "preparing failed");
+        ensure!(
+            region.set_name(b"lives") == 0 && region.ioctl(abi::SET_SIZE, PAGE) == 0,
+            "preparing failed"
+        );
         let address = region.map(PAGE);
         ensure!(address > 0, "mmap: {address}");
         // SAFETY: the mapping is a page, writable, and this program's own.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The plot: what unpinning and pinning a page costs, against how many other ranges of the region are unpinned.
+//! The plot: what unpinning and pinning a page costs, against how many other ranges of the region
+//! are unpinned.
 //!
-//! An SVG of its own, for both axes are logarithmic but begin at none, and it has to be read on white and on dark alike.
+//! An SVG of its own, for both axes are logarithmic but begin at none, and it has to be read on
+//! white and on dark alike.
 
 use super::results::Results;
 use ashmem_bench::{RANGES, Report, figure};
@@ -37,9 +39,10 @@ pub(super) fn svg(results: &Results) -> String {
     let mut body = String::new();
     // Writing to a string cannot fail.
     let _ = frame(&mut body);
-    for (report, name, class) in
-        [(&results.reference, "original driver", "reference"), (&results.module, "this module", "module")]
-    {
+    for (report, name, class) in [
+        (&results.reference, "original driver", "reference"),
+        (&results.module, "this module", "module"),
+    ] {
         if let Some(report) = report {
             let _ = series(&mut body, report, name, class);
         }
@@ -59,25 +62,50 @@ fn frame(out: &mut String) -> std::fmt::Result {
     )?;
     for (cost, label) in [(1e3, "1,000"), (1e4, "10,000"), (1e5, "100,000"), (1e6, "1,000,000")] {
         let y = height(cost);
-        writeln!(out, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>")?;
-        writeln!(out, "<text text-anchor=\"end\" x=\"{}\" y=\"{:.1}\">{label}</text>", LEFT - 8.0, y + 4.5)?;
+        writeln!(
+            out,
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"
+        )?;
+        writeln!(
+            out,
+            "<text text-anchor=\"end\" x=\"{}\" y=\"{:.1}\">{label}</text>",
+            LEFT - 8.0,
+            y + 4.5
+        )?;
     }
     for ranges in RANGES {
         let x = place(ranges);
-        writeln!(out, "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{BOTTOM}\" y2=\"{}\"/>", BOTTOM + 5.0)?;
+        writeln!(
+            out,
+            "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{BOTTOM}\" y2=\"{}\"/>",
+            BOTTOM + 5.0
+        )?;
         if !UNLABELLED.contains(&ranges) {
-            writeln!(out, "<text text-anchor=\"middle\" x=\"{x:.1}\" y=\"{}\">{ranges}</text>", BOTTOM + 21.0)?;
+            writeln!(
+                out,
+                "<text text-anchor=\"middle\" x=\"{x:.1}\" y=\"{}\">{ranges}</text>",
+                BOTTOM + 21.0
+            )?;
         }
     }
-    writeln!(out, "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\"/>")?;
+    writeln!(
+        out,
+        "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\"/>"
+    )?;
     let middle = f64::midpoint(LEFT, RIGHT);
-    writeln!(out, "<text text-anchor=\"middle\" x=\"{middle}\" y=\"{}\">other unpinned ranges</text>", BOTTOM + 44.0)
+    writeln!(
+        out,
+        "<text text-anchor=\"middle\" x=\"{middle}\" y=\"{}\">other unpinned ranges</text>",
+        BOTTOM + 44.0
+    )
 }
 
 fn series(out: &mut String, report: &Report, name: &str, class: &str) -> std::fmt::Result {
     let points: Vec<(f64, f64)> = RANGES
         .iter()
-        .filter_map(|ranges| Some((place(*ranges), height(*report.figures.get(&figure::pins(*ranges))?))))
+        .filter_map(|ranges| {
+            Some((place(*ranges), height(*report.figures.get(&figure::pins(*ranges))?)))
+        })
         .collect();
     let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     writeln!(out, "<polyline class=\"line {class}\" points=\"{}\"/>", path.join(" "))?;
@@ -86,7 +114,10 @@ fn series(out: &mut String, report: &Report, name: &str, class: &str) -> std::fm
     }
     if let Some((x, y)) = points.last() {
         let (x, y) = (x - 6.0, y - 12.0);
-        writeln!(out, "<text class=\"name {class}-ink\" text-anchor=\"end\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>")?;
+        writeln!(
+            out,
+            "<text class=\"name {class}-ink\" text-anchor=\"end\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>"
+        )?;
     }
     Ok(())
 }

@@ -65,7 +65,13 @@ impl Row {
     }
 
     /// A figure by itself.
-    pub(super) fn absolute(what: &'static str, level: &'static str, unit: Unit, figure: f64, at_most: f64) -> Self {
+    pub(super) fn absolute(
+        what: &'static str,
+        level: &'static str,
+        unit: Unit,
+        figure: f64,
+        at_most: f64,
+    ) -> Self {
         let met = Some(is_met(figure, at_most));
         Self { what, level, unit, figure, against: "", ratio: None, at_most: Some(at_most), met }
     }
@@ -94,7 +100,10 @@ impl Programs {
             bail!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status));
         }
         let target = workspace::built();
-        Ok(Self { ashmem: target.join("release/ashmem"), examples: target.join("release/examples") })
+        Ok(Self {
+            ashmem: target.join("release/ashmem"),
+            examples: target.join("release/examples"),
+        })
     }
 
     /// The words before a program that is to run under `ashmem run`.
@@ -113,7 +122,12 @@ impl Programs {
         self.printed(before, "run-bench", &[what.to_owned()])
     }
 
-    fn printed<T: DeserializeOwned>(&self, before: &[String], name: &str, arguments: &[String]) -> Result<T> {
+    fn printed<T: DeserializeOwned>(
+        &self,
+        before: &[String],
+        name: &str,
+        arguments: &[String],
+    ) -> Result<T> {
         let program = self.examples.join(name);
         let mut command = match before.split_first() {
             None => Command::new(program),
@@ -124,6 +138,7 @@ impl Programs {
             }
         };
         let text = process::capture(command.args(arguments))?;
-        serde_json::from_str(&text).with_context(|| format!("{} printed no figures", process::line(&command)))
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} printed no figures", process::line(&command)))
     }
 }

@@ -75,7 +75,9 @@ pub(super) fn rows(results: &Results) -> Vec<Row> {
         let beside = |name| get(results.module.as_ref().or(results.reference.as_ref()), name);
         let memfd = match against {
             Against::Memfd(memfd) => beside(memfd),
-            Against::MemfdAndNull(memfd, null) => beside(memfd).zip(beside(null)).map(|(memfd, null)| memfd + null),
+            Against::MemfdAndNull(memfd, null) => {
+                beside(memfd).zip(beside(null)).map(|(memfd, null)| memfd + null)
+            }
             _ => None,
         };
         let (against, base) = match against {
@@ -90,7 +92,8 @@ pub(super) fn rows(results: &Results) -> Vec<Row> {
         let met = ratio.and_then(|ratio| goal_met(goal, ratio));
         Row { what, unit, reference, memfd, module, against, ratio, goal, met }
     };
-    let wait = |what, name: &str| row(what, "ms", name, Against::Time(MILLISECOND), Goal::AtMost(1.0));
+    let wait =
+        |what, name: &str| row(what, "ms", name, Against::Time(MILLISECOND), Goal::AtMost(1.0));
     let back = |what, name: &str| row(what, "ms", name, Against::Reference, Goal::AtMost(1.1));
     vec![
         row(
@@ -108,9 +111,21 @@ pub(super) fn rows(results: &Results) -> Vec<Row> {
             Goal::AtMost(1.0),
         ),
         row("open and close", "ns", figure::OPEN_CLOSE, Against::Reference, Goal::AtMost(1.0)),
-        row("the same of /dev/null", "ns", figure::OPEN_CLOSE_NULL, Against::Reference, Goal::Nothing),
+        row(
+            "the same of /dev/null",
+            "ns",
+            figure::OPEN_CLOSE_NULL,
+            Against::Reference,
+            Goal::Nothing,
+        ),
         row("GET_SIZE", "ns", figure::GET_SIZE, Against::Reference, Goal::AtMost(1.0)),
-        row("first touch of a page", "ns", figure::TOUCH, Against::Memfd(figure::TOUCH_MEMFD), Goal::AtMost(1.02)),
+        row(
+            "first touch of a page",
+            "ns",
+            figure::TOUCH,
+            Against::Memfd(figure::TOUCH_MEMFD),
+            Goal::AtMost(1.02),
+        ),
         row(
             "unpin and pin one page, nothing else unpinned",
             "ns",
@@ -125,7 +140,10 @@ pub(super) fn rows(results: &Results) -> Vec<Row> {
             Against::Itself(&figure::pins(0)),
             Goal::AtMost(1.25),
         ),
-        wait("longest wait for the processor, 2^19 ranges pinned", &figure::wait_for_processor("pin")),
+        wait(
+            "longest wait for the processor, 2^19 ranges pinned",
+            &figure::wait_for_processor("pin"),
+        ),
         wait("the same, 2^19 ranges swallowed by one UNPIN", &figure::wait_for_processor("unpin")),
         wait("the same, 2^19 ranges closed", &figure::wait_for_processor("close")),
         wait("longest wait for the region, 2^19 ranges pinned", &figure::wait_for_region("pin")),
@@ -133,8 +151,20 @@ pub(super) fn rows(results: &Results) -> Vec<Row> {
         back("240 MiB given back under pressure, unpinned at once", &figure::given_back(1)),
         back("the same, unpinned as 64 ranges", &figure::given_back(64)),
         back("the same, unpinned as 1,024 ranges", &figure::given_back(1024)),
-        row("two threads on two regions, unpin and pin", "×", figure::THREADS, Against::Nothing, Goal::AtLeast(1.8)),
-        row("the same with a call that shares nothing", "×", figure::THREADS_MACHINE, Against::Nothing, Goal::Nothing),
+        row(
+            "two threads on two regions, unpin and pin",
+            "×",
+            figure::THREADS,
+            Against::Nothing,
+            Goal::AtLeast(1.8),
+        ),
+        row(
+            "the same with a call that shares nothing",
+            "×",
+            figure::THREADS_MACHINE,
+            Against::Nothing,
+            Goal::Nothing,
+        ),
         row(
             "kernel memory of an open, sized, named region",
             "bytes",
@@ -159,9 +189,11 @@ fn goal_met(goal: Goal, ratio: f64) -> Option<bool> {
 
 /// The table of goals, in Markdown.
 pub(super) fn table(rows: &[Row]) -> Table {
-    let mut table = markdown(&["What", "", "reference", "memfd", "module", "module / …", "ratio", "goal", ""]);
+    let mut table =
+        markdown(&["What", "", "reference", "memfd", "module", "module / …", "ratio", "goal", ""]);
     for row in rows {
-        let number = |value: Option<f64>| value.map_or_else(String::new, |value| amount(value, row.unit));
+        let number =
+            |value: Option<f64>| value.map_or_else(String::new, |value| amount(value, row.unit));
         table.add_row([
             row.what.to_owned(),
             row.unit.to_owned(),
@@ -201,7 +233,11 @@ pub(super) fn pieces(results: &Results) -> Table {
     for piece in PIECES {
         let name = figure::piece(piece);
         // Calls stand beside what a memfd wants instead.
-        let beside = if matches!(piece, "set-name" | "later-mmap" | "later-munmap") { None } else { memfd.next() };
+        let beside = if matches!(piece, "set-name" | "later-mmap" | "later-munmap") {
+            None
+        } else {
+            memfd.next()
+        };
         table.add_row([
             piece.to_owned(),
             number(results.reference.as_ref(), &name),
@@ -231,8 +267,12 @@ pub(super) fn amount(value: f64, unit: &str) -> String {
         _ => {}
     }
     let digits = format!("{value:.0}");
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or("")).collect();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or(""))
+        .collect();
     groups.join(",")
 }
 

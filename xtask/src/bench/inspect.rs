@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What it costs to look: `ashmem list` of a crowd, and `ashmem top` beside one. By the clock and by the time on processors, on
-//! this host.
+//! What it costs to look: `ashmem list` of a crowd, and `ashmem top` beside one. By the clock and
+//! by the time on processors, on this host.
 
 use super::goals::{self, Goal};
 use crate::util::{process, workspace};
@@ -44,7 +44,12 @@ pub(super) fn measure() -> Result<Vec<Row>> {
     Ok(vec![
         row("ashmem list --json, 10,000 regions of 500 processes", "s", elapsed, Some(2.0)),
         row("the same, time on processors", "s", processor, None),
-        row("ashmem top once a second, 1,000 regions of 50 processes", "% of a processor", share, Some(2.0)),
+        row(
+            "ashmem top once a second, 1,000 regions of 50 processes",
+            "% of a processor",
+            share,
+            Some(2.0),
+        ),
     ])
 }
 
@@ -56,10 +61,16 @@ fn list(ashmem: &Path, crowd: &Path) -> Result<(f64, f64)> {
     for time in 1..=TIMES {
         eprintln!("listing {REGIONS} regions: {time} of {TIMES} ...");
         let (before, started) = (process::children_time(), Instant::now());
-        let text = process::capture(Command::new(ashmem).args(["list", "--json", "--name", "CursorWindow*"]))?;
+        let text = process::capture(Command::new(ashmem).args([
+            "list",
+            "--json",
+            "--name",
+            "CursorWindow*",
+        ]))?;
         let elapsed = started.elapsed().as_secs_f64();
         let processor = process::children_time().saturating_sub(before).as_secs_f64();
-        let document: Value = serde_json::from_str(&text).context("reading what ashmem list printed")?;
+        let document: Value =
+            serde_json::from_str(&text).context("reading what ashmem list printed")?;
         let regions = document.get("regions").and_then(Value::as_array).map_or(0, Vec::len);
         ensure!(regions == REGIONS, "ashmem list showed {regions} regions of {REGIONS}");
         if elapsed < fastest.0 {
@@ -79,7 +90,8 @@ fn top(ashmem: &Path, crowd: &Path) -> Result<f64> {
     script.env("TERM", "xterm-256color").stdin(Stdio::piped()).stdout(Stdio::null());
     let mut terminal = Ended(script.spawn().context("starting script(1)")?);
     thread::sleep(BEGIN);
-    let top = child_of(terminal.0.id(), ashmem).context("ashmem top is not running under script(1)")?;
+    let top =
+        child_of(terminal.0.id(), ashmem).context("ashmem top is not running under script(1)")?;
     eprintln!("watching ashmem top for {} s ...", WATCH.as_secs());
     let (before, started) = (ticks(top)?, Instant::now());
     thread::sleep(WATCH);
@@ -92,7 +104,9 @@ fn top(ashmem: &Path, crowd: &Path) -> Result<f64> {
 /// The child of this process that runs this program.
 fn child_of(parent: u32, program: &Path) -> Result<u32> {
     for entry in fs::read_dir("/proc").context("reading /proc")?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let is_program = fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program);
         if is_program && stat(pid).is_ok_and(|fields| fields.get(1) == Some(&u64::from(parent))) {
             return Ok(pid);
@@ -105,13 +119,17 @@ fn child_of(parent: u32, program: &Path) -> Result<u32> {
 fn ticks(pid: u32) -> Result<u64> {
     let fields = stat(pid)?;
     // utime and stime, the 14th and 15th of proc(5), counted from the state.
-    fields.get(11).zip(fields.get(12)).map(|(user, system)| user + system).context("stat has too few fields")
+    fields
+        .get(11)
+        .zip(fields.get(12))
+        .map(|(user, system)| user + system)
+        .context("stat has too few fields")
 }
 
 /// The fields of a process's stat from the state on; what is no number is 0.
 fn stat(pid: u32) -> Result<Vec<u64>> {
-    let text =
-        fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("reading the state of {pid}"))?;
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .with_context(|| format!("reading the state of {pid}"))?;
     let (_, fields) = text.rsplit_once(')').context("stat has no name in brackets")?;
     Ok(fields.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect())
 }
@@ -124,10 +142,17 @@ struct Crowd {
 impl Crowd {
     fn start(program: &Path, processes: usize, regions: usize) -> Result<Self> {
         let mut command = Command::new(program);
-        command.args([processes.to_string(), regions.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = Ended(command.spawn().with_context(|| format!("starting {}", process::line(&command)))?);
+        command
+            .args([processes.to_string(), regions.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = Ended(
+            command.spawn().with_context(|| format!("starting {}", process::line(&command)))?,
+        );
         let mut line = String::new();
-        BufReader::new(child.0.stdout.take().context("a pipe")?).read_line(&mut line).context("reading the crowd")?;
+        BufReader::new(child.0.stdout.take().context("a pipe")?)
+            .read_line(&mut line)
+            .context("reading the crowd")?;
         ensure!(line.trim() == "ready", "the crowd said {line:?}");
         Ok(Self { _process: child })
     }
@@ -147,9 +172,12 @@ impl Drop for Ended {
 fn build() -> Result<(PathBuf, PathBuf)> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--release", "--package", "ashmem-cli", "--bin", "ashmem"]);
-    cargo.args(["--package", "ashmem-inspect", "--example", "crowd"]).current_dir(workspace::root());
+    cargo
+        .args(["--package", "ashmem-inspect", "--example", "crowd"])
+        .current_dir(workspace::root());
     process::capture(&mut cargo)?;
-    let release = workspace::built().join("release").canonicalize().context("finding what was built")?;
+    let release =
+        workspace::built().join("release").canonicalize().context("finding what was built")?;
     Ok((release.join("ashmem"), release.join("examples/crowd")))
 }
 

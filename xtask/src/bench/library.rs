@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the C library's functions cost beside the bare calls that a program would make instead: instructions, the kernel's
-//! among them, for that is what a caller pays.
+//! What the C library's functions cost beside the bare calls that a program would make instead:
+//! instructions, the kernel's among them, for that is what a caller pays.
 
 use super::goals::{self, Goal};
 use super::measure;
@@ -39,7 +39,9 @@ pub(super) fn measure() -> Result<Vec<Row>> {
 }
 
 fn row(what: &'static str, name: &str, goal: Goal, report: &Report) -> Result<Row> {
-    let get = |name: &str| report.figures.get(name).copied().with_context(|| format!("no figure {name} was measured"));
+    let get = |name: &str| {
+        report.figures.get(name).copied().with_context(|| format!("no figure {name} was measured"))
+    };
     let (bare, library) = (get(&figure::bare(name))?, get(&figure::library(name))?);
     let ratio = library / bare;
     // Not by hundredths: a hundredth is a third of what is allowed.

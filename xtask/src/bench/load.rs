@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `ashmem run` costs a day's work: walks of a large tree, a compiler, a million regions, two hundred processes.
+//! What `ashmem run` costs a day's work: walks of a large tree, a compiler, a million regions, two
+//! hundred processes.
 
 use super::figures::{Programs, Row, Unit};
 use crate::debian::kernel::{Kernel, Line};
@@ -12,7 +13,8 @@ use std::time::Instant;
 
 /// Each is run so often bare and at each level, alternately; the fastest counts.
 const ROUNDS: usize = 5;
-/// Copies of a kernel's headers in the tree: together some 65,000 files, about as many as the kernel's sources are.
+/// Copies of a kernel's headers in the tree: together some 65,000 files, about as many as the
+/// kernel's sources are.
 const COPIES: usize = 10;
 const PROCESSES: usize = 8;
 const REGIONS: usize = 1_000_000;
@@ -41,13 +43,27 @@ pub(super) fn rows(programs: &Programs) -> Result<Vec<Row>> {
     }
     let ([bare, full, fast], _) = in_turns(programs, workspace::root(), "true")?;
     for (level, figure) in [("full", full), ("fast", fast)] {
-        rows.push(Row::new("a shell that does nothing", level, Unit::Milliseconds, figure, "bare", bare, None));
+        rows.push(Row::new(
+            "a shell that does nothing",
+            level,
+            Unit::Milliseconds,
+            figure,
+            "bare",
+            bare,
+            None,
+        ));
     }
     eprintln!("making and dropping {REGIONS} regions in {PROCESSES} processes ...");
-    let churn: Churn = programs.load(&["churn".to_owned(), PROCESSES.to_string(), REGIONS.to_string()])?;
+    let churn: Churn =
+        programs.load(&["churn".to_owned(), PROCESSES.to_string(), REGIONS.to_string()])?;
     let crowd: Crowd = programs.load(&["crowd".to_owned(), CROWD.to_string()])?;
     for (what, unit, figure, at_most) in [
-        ("the supervisor's growth over 10^6 regions", Unit::Mebibytes, churn.growth_kib as f64 / 1024.0, 4.0),
+        (
+            "the supervisor's growth over 10^6 regions",
+            Unit::Mebibytes,
+            churn.growth_kib as f64 / 1024.0,
+            4.0,
+        ),
         ("descriptors left", Unit::Count, churn.descriptors as f64, 0.0),
         ("watches left", Unit::Count, churn.watches as f64, 0.0),
         ("processes of 8 that failed", Unit::Count, churn.failed_processes as f64, 0.0),
@@ -73,13 +89,16 @@ struct Crowd {
     failed_processes: u64,
 }
 
-/// Milliseconds of the fastest run bare, at full and at fast; and what the script printed, the same each time.
+/// Milliseconds of the fastest run bare, at full and at fast; and what the script printed, the same
+/// each time.
 fn in_turns(programs: &Programs, folder: &Path, script: &str) -> Result<([f64; 3], String)> {
     let mut fastest = [f64::INFINITY; 3];
     let mut said = None;
     // The first round warms the caches.
     for round in 0..=ROUNDS {
-        for (best, before) in fastest.iter_mut().zip([Vec::new(), programs.under("full"), programs.under("fast")]) {
+        for (best, before) in
+            fastest.iter_mut().zip([Vec::new(), programs.under("full"), programs.under("fast")])
+        {
             let mut words = before.iter().map(String::as_str).chain(["sh", "-ec", script]);
             let mut command = Command::new(words.next().unwrap_or("sh"));
             command.args(words).current_dir(folder);
@@ -89,7 +108,11 @@ fn in_turns(programs: &Programs, folder: &Path, script: &str) -> Result<([f64; 3
                 *best = best.min(started.elapsed().as_secs_f64() * 1000.0);
             }
             let same = said.get_or_insert_with(|| text.clone());
-            ensure!(*same == text, "{} printed {text:?}, and {same:?} before", process::line(&command));
+            ensure!(
+                *same == text,
+                "{} printed {text:?}, and {same:?} before",
+                process::line(&command)
+            );
         }
     }
     Ok((fastest, said.unwrap_or_default()))
@@ -106,7 +129,10 @@ fn tree() -> Result<PathBuf> {
     workspace::make_whole(&tree, |tree| {
         for copy in 0..COPIES {
             process::capture(
-                Command::new("cp").arg("-a").arg(&kernel.headers).arg(tree.join(format!("headers-{copy}"))),
+                Command::new("cp")
+                    .arg("-a")
+                    .arg(&kernel.headers)
+                    .arg(tree.join(format!("headers-{copy}"))),
             )?;
         }
         for words in [&["init", "-q"][..], &["add", "-A"]] {

@@ -33,9 +33,14 @@ pub(super) fn run(providers: Vec<Provider>) -> Result<Results> {
     // Counted guests do not feel each other, so they may run side by side.
     let counted: Vec<Result<Report>> = thread::scope(|scope| {
         let program = &program;
-        let guests: Vec<_> =
-            providers.iter().map(|provider| scope.spawn(move || counted(program, *provider, &COUNTED))).collect();
-        guests.into_iter().map(|guest| guest.join().unwrap_or_else(|_| bail!("a thread of xtask died"))).collect()
+        let guests: Vec<_> = providers
+            .iter()
+            .map(|provider| scope.spawn(move || counted(program, *provider, &COUNTED)))
+            .collect();
+        guests
+            .into_iter()
+            .map(|guest| guest.join().unwrap_or_else(|_| bail!("a thread of xtask died")))
+            .collect()
     });
     let mut results = Results::default();
     for (provider, counted) in providers.into_iter().zip(counted) {
@@ -55,7 +60,10 @@ pub(super) fn counted(program: &Path, provider: Provider, what: &[&str]) -> Resu
     let options = Options { provider, icount: true, ..Options::default() };
     let report = guest(program, options, what)?;
     if report.nanoseconds_per_tick != 1.0 {
-        bail!("the guest of the {provider} was to count 1 ns a tick but counted {}", report.nanoseconds_per_tick);
+        bail!(
+            "the guest of the {provider} was to count 1 ns a tick but counted {}",
+            report.nanoseconds_per_tick
+        );
     }
     Ok(report)
 }
@@ -63,18 +71,24 @@ pub(super) fn counted(program: &Path, provider: Provider, what: &[&str]) -> Resu
 fn timed(program: &Path, provider: Provider) -> Result<Report> {
     let priority = Priority::raise();
     if priority.is_none() {
-        eprintln!("without real-time priority (root has it): the two threads are timed well on an idle machine alone");
+        eprintln!(
+            "without real-time priority (root has it): the two threads are timed well on an idle machine alone"
+        );
     }
     let report = guest(program, Options { provider, smp: 2, ..Options::default() }, &TIMED)?;
     if report.processors < 2 {
-        bail!("the guest of the {provider} was to have two processors but has {}", report.processors);
+        bail!(
+            "the guest of the {provider} was to have two processors but has {}",
+            report.processors
+        );
     }
     Ok(report)
 }
 
 /// Runs the program in a guest and reads what it measured.
 fn guest(program: &Path, options: Options, what: &[&str]) -> Result<Report> {
-    let (provider, clock) = (options.provider, if options.icount { "counting instructions" } else { "by the clock" });
+    let (provider, clock) =
+        (options.provider, if options.icount { "counting instructions" } else { "by the clock" });
     eprintln!("measuring the {provider}, {clock} ...");
     let started = Instant::now();
     let request = VmRequest {
@@ -89,15 +103,20 @@ fn guest(program: &Path, options: Options, what: &[&str]) -> Result<Report> {
         let complaint = String::from_utf8_lossy(&outcome.stderr);
         bail!("measuring the {provider}: {}\n{}", outcome.status, complaint.trim_end());
     }
-    let report = serde_json::from_slice(&outcome.stdout).context("reading the measuring program's report")?;
-    eprintln!("measuring the {provider}, {clock}: done after {:.0} s", started.elapsed().as_secs_f64());
+    let report = serde_json::from_slice(&outcome.stdout)
+        .context("reading the measuring program's report")?;
+    eprintln!(
+        "measuring the {provider}, {clock}: done after {:.0} s",
+        started.elapsed().as_secs_f64()
+    );
     Ok(report)
 }
 
 /// This thread and what it starts, before everything else on the machine, until dropped.
 ///
-/// Two threads are compared by the clock; another program's turn on one of the processors would look like waiting. A
-/// nice value does not help against programs of other sessions, which the scheduler groups apart; real time does.
+/// Two threads are compared by the clock; another program's turn on one of the processors would
+/// look like waiting. A nice value does not help against programs of other sessions, which the
+/// scheduler groups apart; real time does.
 struct Priority;
 
 impl Priority {

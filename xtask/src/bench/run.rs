@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module-less way: what `ashmem run` costs, by the clock, on this host.
 //!
-//! Everything in one run and as ratios, for the clock of a busy machine says little else. `strace`, which stops a program at
-//! each call by ptrace as a debugger does, is measured beside it.
+//! Everything in one run and as ratios, for the clock of a busy machine says little else. `strace`,
+//! which stops a program at each call by ptrace as a debugger does, is measured beside it.
 
 use super::figures::{Figures, Programs, Row, Unit};
 use super::load;
@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-/// The figures are taken so often, bare and at each level alternately, so that a busy moment disturbs all of them alike; of each
-/// the least counts.
+/// The figures are taken so often, bare and at each level alternately, so that a busy moment
+/// disturbs all of them alike; of each the least counts.
 const ROUNDS: usize = 3;
 
 /// What was measured.
@@ -30,7 +30,9 @@ pub(super) fn measure() -> Result<Report> {
     let [mut bare, mut full, mut fast, mut strace] = [const { Figures::new() }; 4];
     let tracer = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=ioctl"].map(str::to_owned);
     for round in 1..=ROUNDS {
-        eprintln!("measuring calls bare, under ashmem run at both levels, under strace: round {round} of {ROUNDS} ...");
+        eprintln!(
+            "measuring calls bare, under ashmem run at both levels, under strace: round {round} of {ROUNDS} ..."
+        );
         for what in ["plain", "floor"] {
             keep_least(&mut bare, programs.figures(&[], what)?);
         }
@@ -54,28 +56,86 @@ fn keep_least(all: &mut Figures, new: Figures) {
 
 fn rows(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    let mut row = |what, level, figure: Option<&f64>, against, of: Option<&f64>, at_most: Option<f64>| -> Result<()> {
+    let mut row = |what,
+                   level,
+                   figure: Option<&f64>,
+                   against,
+                   of: Option<&f64>,
+                   at_most: Option<f64>|
+     -> Result<()> {
         let missing = || format!("{what} was not measured");
         let (figure, of) = (*figure.with_context(missing)?, *of.with_context(missing)?);
         rows.push(Row::new(what, level, Unit::Nanoseconds, figure, against, of, at_most));
         Ok(())
     };
     let (memfd, unseen) = (bare.get("memfd_lifecycle"), bare.get("notification"));
-    // What no supervisor can be faster than on this machine: the kernel's part of a notification, and memfd's own life.
-    row("a notification answered unseen", "", unseen, "an unfiltered ioctl", bare.get("ioctl_of_the_device"), None)?;
-    for (what, calls) in [("memfd's life and three of them", 3.0), ("memfd's life and four of them", 4.0)] {
+    // What no supervisor can be faster than on this machine: the kernel's part of a notification,
+    // and memfd's own life.
+    row(
+        "a notification answered unseen",
+        "",
+        unseen,
+        "an unfiltered ioctl",
+        bare.get("ioctl_of_the_device"),
+        None,
+    )?;
+    for (what, calls) in
+        [("memfd's life and three of them", 3.0), ("memfd's life and four of them", 4.0)]
+    {
         let least = memfd.zip(unseen).map(|(memfd, unseen)| memfd + calls * unseen);
         row(what, "", least.as_ref(), "memfd's", memfd, None)?;
     }
-    row("getppid, a filter that allows all", "", bare.get("allowed"), "bare", bare.get("getppid"), None)?;
+    row(
+        "getppid, a filter that allows all",
+        "",
+        bare.get("allowed"),
+        "bare",
+        bare.get("getppid"),
+        None,
+    )?;
     for (level, figures) in [("full", full), ("fast", fast)] {
         let pages = bare.get("memfd_touch_64_mib");
-        row("page faults and stores, 64 MiB", level, figures.get("ashmem_touch_64_mib"), "memfd", pages, Some(1.00))?;
-        row("a named region's life", level, figures.get("ashmem_lifecycle"), "memfd's", memfd, Some(3.50))?;
-        row("an unnamed region's life", level, figures.get("ashmem_lifecycle_unnamed"), "memfd's", memfd, Some(3.50))?;
+        row(
+            "page faults and stores, 64 MiB",
+            level,
+            figures.get("ashmem_touch_64_mib"),
+            "memfd",
+            pages,
+            Some(1.00),
+        )?;
+        row(
+            "a named region's life",
+            level,
+            figures.get("ashmem_lifecycle"),
+            "memfd's",
+            memfd,
+            Some(3.50),
+        )?;
+        row(
+            "an unnamed region's life",
+            level,
+            figures.get("ashmem_lifecycle_unnamed"),
+            "memfd's",
+            memfd,
+            Some(3.50),
+        )?;
         let ioctl = figures.get("ashmem_get_size");
-        row("one ioctl", level, ioctl, "the same under strace", strace.get("ioctl_of_the_device"), Some(1.0 / 12.0))?;
-        row("one ioctl", level, ioctl, "an unfiltered ioctl", bare.get("ioctl_of_the_device"), Some(25.0))?;
+        row(
+            "one ioctl",
+            level,
+            ioctl,
+            "the same under strace",
+            strace.get("ioctl_of_the_device"),
+            Some(1.0 / 12.0),
+        )?;
+        row(
+            "one ioctl",
+            level,
+            ioctl,
+            "an unfiltered ioctl",
+            bare.get("ioctl_of_the_device"),
+            Some(25.0),
+        )?;
         row("one ioctl", level, ioctl, "a notification answered unseen", unseen, None)?;
         for (what, name) in [
             ("getppid", "getppid"),

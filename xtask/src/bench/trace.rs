@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What being traced costs: the module's tracepoints while nobody listens, in instructions, and a region's life under
-//! `ashmem trace`, by the clock and beside strace in the same run.
+//! What being traced costs: the module's tracepoints while nobody listens, in instructions, and a
+//! region's life under `ashmem trace`, by the clock and beside strace in the same run.
 
 use crate::build::module::{self, Flavour};
 use crate::build::static_program;
@@ -54,7 +54,8 @@ struct Row {
 pub(super) fn measure() -> Result<Report> {
     eprintln!("counting GET_SIZE and PIN with tracepoints and without ...");
     let kernel = Kernel::fetch(KERNEL)?;
-    let (plain, untraced) = (counted(&kernel, Flavour::Plain)?, counted(&kernel, Flavour::Untraced)?);
+    let (plain, untraced) =
+        (counted(&kernel, Flavour::Plain)?, counted(&kernel, Flavour::Untraced)?);
     eprintln!("measuring lives in a machine with the module ...");
     let module = in_machine()?;
     eprintln!("measuring lives on this host under the agent ...");
@@ -75,9 +76,21 @@ pub(super) fn measure() -> Result<Report> {
         row(what, "module", figure(&plain)? - figure(&untraced)?, "instructions more", Some(4.0));
     }
     for (source, cost) in [("module", &module), ("agent", &agent)] {
-        row("a life under ashmem trace", source, cost.traced_ns / cost.untraced_ns, "× untraced", Some(1.5));
+        row(
+            "a life under ashmem trace",
+            source,
+            cost.traced_ns / cost.untraced_ns,
+            "× untraced",
+            Some(1.5),
+        );
         row("the same under strace", source, cost.strace_ns / cost.untraced_ns, "× untraced", None);
-        row("calls at full speed that are not told", source, cost.missing as f64, "calls", Some(0.0));
+        row(
+            "calls at full speed that are not told",
+            source,
+            cost.missing as f64,
+            "calls",
+            Some(0.0),
+        );
         row("events lost", source, cost.lost as f64, "events", Some(0.0));
         row("the tracer's memory", source, cost.peak_kib as f64 / 1024.0, "MiB", Some(32.0));
         let growth = cost.peak_longer_kib as f64 / cost.peak_kib as f64;
@@ -100,7 +113,8 @@ fn in_machine() -> Result<Cost> {
     let mut file = vec![format!("{}:/bin/ashmem", ashmem.display())];
     file.extend(tools::programs(&["strace"])?);
     let options = Options { smp: 2, file, ..Options::default() };
-    let arguments = ["cost", "module", "/bin/ashmem", "/usr/bin/strace"].map(str::to_owned).to_vec();
+    let arguments =
+        ["cost", "module", "/bin/ashmem", "/usr/bin/strace"].map(str::to_owned).to_vec();
     let program = static_program::build("ashmem-trace-test")?;
     run(&VmRequest { kernel: KERNEL, options, program, arguments, live: false })
 }
@@ -108,7 +122,9 @@ fn in_machine() -> Result<Cost> {
 fn on_host() -> Result<Cost> {
     let trial: PathBuf = static_program::build("ashmem-trace-test")?;
     let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
-    let text = process::capture(Command::new(trial).args(["cost", "agent"]).arg(ashmem).arg("/usr/bin/strace"))?;
+    let text = process::capture(
+        Command::new(trial).args(["cost", "agent"]).arg(ashmem).arg("/usr/bin/strace"),
+    )?;
     serde_json::from_str(&text).context("reading what the trial measured")
 }
 
@@ -116,7 +132,11 @@ fn on_host() -> Result<Cost> {
 fn run<T: serde::de::DeserializeOwned>(request: &VmRequest) -> Result<T> {
     let outcome = machine::run(request)?;
     if !outcome.status.is_success() {
-        bail!("measuring: {}\n{}", outcome.status, String::from_utf8_lossy(&outcome.stderr).trim_end());
+        bail!(
+            "measuring: {}\n{}",
+            outcome.status,
+            String::from_utf8_lossy(&outcome.stderr).trim_end()
+        );
     }
     serde_json::from_slice(&outcome.stdout).context("reading what was measured")
 }

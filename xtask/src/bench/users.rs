@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What people wait for: `ashmem doctor` on this host, and DKMS's build of the module where it is installed. By the clock, so
-//! the figures are those of the host at hand and of what else it does; the time on a processor stands beside.
+//! What people wait for: `ashmem doctor` on this host, and DKMS's build of the module where it is
+//! installed. By the clock, so the figures are those of the host at hand and of what else it does;
+//! the time on a processor stands beside.
 
 use super::goals::{self, Goal};
 use crate::build::static_program;
@@ -32,7 +33,14 @@ pub(super) fn measure() -> Result<Vec<Row>> {
     let mut rows = vec![doctor()?];
     if rustix::process::geteuid().is_root() {
         let (elapsed, processor) = packages::build_time()?;
-        rows.push(row("DKMS's build of the module, Debian 12, prebuilt object", "s", 1.0, elapsed, processor, 60.0));
+        rows.push(row(
+            "DKMS's build of the module, Debian 12, prebuilt object",
+            "s",
+            1.0,
+            elapsed,
+            processor,
+            60.0,
+        ));
     } else {
         eprintln!("DKMS's build is measured for root alone, who can make a system to build in");
     }
@@ -50,7 +58,8 @@ fn doctor() -> Result<Row> {
         figures.push((started.elapsed(), process::children_time().saturating_sub(before)));
     }
     figures.sort();
-    let (elapsed, processor) = figures.get(TIMES / 2).copied().context("the doctor was never asked")?;
+    let (elapsed, processor) =
+        figures.get(TIMES / 2).copied().context("the doctor was never asked")?;
     Ok(row("ashmem doctor", "ms", 1000.0, elapsed, processor, 300.0))
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C library, linked and laid out as it is installed.
 //!
-//! rustc makes an archive of it, with much of Rust's standard library in it that is not needed. The linker makes that one
-//! object of what is needed, out of which nothing shows but the functions of the headers: that is the static library, which
-//! can stand beside other Rust code. The shared library is linked from the same object by the C compiler, because names with
-//! versions need a version script of our own and rustc would bring one already.
+//! rustc makes an archive of it, with much of Rust's standard library in it that is not needed. The
+//! linker makes that one object of what is needed, out of which nothing shows but the functions of
+//! the headers: that is the static library, which can stand beside other Rust code. The shared
+//! library is linked from the same object by the C compiler, because names with versions need a
+//! version script of our own and rustc would bring one already.
 
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
@@ -13,11 +14,16 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The name programs are linked to: it changes when a function goes or changes its meaning, and never else.
+/// The name programs are linked to: it changes when a function goes or changes its meaning, and
+/// never else.
 const SONAME: &str = "libashmem.so.0";
 
 /// Builds the library and lays it out under `destdir` for use from `prefix`; the files written.
-pub(crate) fn install(prefix: &Path, libdir: &Path, destdir: Option<&Path>) -> Result<Vec<PathBuf>> {
+pub(crate) fn install(
+    prefix: &Path,
+    libdir: &Path,
+    destdir: Option<&Path>,
+) -> Result<Vec<PathBuf>> {
     let built = build()?;
     let staged = |path: PathBuf| match destdir {
         None => path,
@@ -44,7 +50,8 @@ pub(crate) fn install(prefix: &Path, libdir: &Path, destdir: Option<&Path>) -> R
         files.push(link);
     }
     let template = source().join("libashmem.pc.in");
-    let text = fs::read_to_string(&template).with_context(|| format!("reading {}", template.display()))?;
+    let text =
+        fs::read_to_string(&template).with_context(|| format!("reading {}", template.display()))?;
     let text = text
         .replace("@prefix@", &prefix.to_string_lossy())
         .replace("@libdir@", &format!("${{prefix}}/{}", libdir.display()))
@@ -99,16 +106,20 @@ fn build() -> Result<Built> {
     process::capture(&mut merge).context("making the library one object")?;
     refuse_panics(&object)?;
     let mut hide = Command::new("objcopy");
-    hide.args(names.iter().map(|name| format!("--keep-global-symbol={name}"))).arg("--strip-unneeded");
-    // What rustc keeps for link-time optimisation; merged it is many times the code, and no tool can read it.
+    hide.args(names.iter().map(|name| format!("--keep-global-symbol={name}")))
+        .arg("--strip-unneeded");
+    // What rustc keeps for link-time optimisation; merged it is many times the code, and no tool
+    // can read it.
     hide.args(["--remove-section=.llvmbc", "--remove-section=.llvmcmd"]);
-    // Where Rust's library keeps a program's arguments: nothing of ours is to run when a program loads us.
+    // Where Rust's library keeps a program's arguments: nothing of ours is to run when a program
+    // loads us.
     hide.args(["--wildcard", "--remove-section=.init_array*"]).arg(&object);
     process::capture(&mut hide).context("hiding the library's own names")?;
     let archive = folder.join("libashmem.a");
     // ar adds to what is there.
     let _ = fs::remove_file(&archive);
-    process::capture(Command::new("ar").args(["rcsD"]).arg(&archive).arg(&object)).context("making the archive")?;
+    process::capture(Command::new("ar").args(["rcsD"]).arg(&archive).arg(&object))
+        .context("making the archive")?;
     let shared = folder.join("libashmem.so");
     let mut link = Command::new("cc");
     link.args(["-shared", "-o"]).arg(&shared).arg(format!("-Wl,-soname,{SONAME}"));
@@ -118,10 +129,12 @@ fn build() -> Result<Built> {
     Ok(Built { shared, archive, version: env!("CARGO_PKG_VERSION").to_owned() })
 }
 
-/// A library that cannot panic needs nothing of Rust's own at run time, and is a tenth of the size. A path to one would
-/// bring the whole of its messages, backtraces and allocations into every program that links it.
+/// A library that cannot panic needs nothing of Rust's own at run time, and is a tenth of the size.
+/// A path to one would bring the whole of its messages, backtraces and allocations into every
+/// program that links it.
 fn refuse_panics(object: &Path) -> Result<()> {
-    let names = process::capture(Command::new("nm").arg(object)).context("reading the library's names")?;
+    let names =
+        process::capture(Command::new("nm").arg(object)).context("reading the library's names")?;
     let found: Vec<_> = names.lines().filter(|line| line.contains("panicking")).collect();
     if !found.is_empty() {
         bail!(
@@ -137,7 +150,10 @@ fn refuse_panics(object: &Path) -> Result<()> {
 fn exported(map: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(map).with_context(|| format!("reading {}", map.display()))?;
     let names = text.lines().filter_map(|line| line.trim().strip_suffix(';'));
-    Ok(names.filter(|name| name.starts_with(|letter: char| letter.is_ascii_alphabetic())).map(str::to_owned).collect())
+    Ok(names
+        .filter(|name| name.starts_with(|letter: char| letter.is_ascii_alphabetic()))
+        .map(str::to_owned)
+        .collect())
 }
 
 fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel module, built for one kernel, and what is checked of every build.
 //!
-//! Two steps: one Rust object that knows no kernel (`module/rust/build.sh`), and kbuild for the C glue around it. Each is
-//! kept in the cache under a key of all that goes into it.
+//! Two steps: one Rust object that knows no kernel (`module/rust/build.sh`), and kbuild for the C
+//! glue around it. Each is kept in the cache under a key of all that goes into it.
 
 mod object;
 
@@ -62,7 +62,10 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
 pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf> {
     let object = rust_object(flavour, kernel.line.instruments())?;
     let sources = sources(&source())?;
-    let key = key(&sources, &[&kernel.release, &kernel.version, flavour.name(), &object.display().to_string()])?;
+    let key = key(
+        &sources,
+        &[&kernel.release, &kernel.version, flavour.name(), &object.display().to_string()],
+    )?;
     let name = format!("{}-{}-{key:016x}", kernel.line, flavour.name());
     let _lock = workspace::lock(&format!("module-{}-{}", kernel.line, flavour.name()))?;
     let folder = workspace::cache("modules")?.join(&name);
@@ -71,13 +74,17 @@ pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf
         return Ok(module);
     }
     eprintln!("building ashmem_linux.ko for {} ...", kernel.release);
-    // kbuild writes absolute paths down, so it works in the final place; a marker tells a whole build from a broken one.
+    // kbuild writes absolute paths down, so it works in the final place; a marker tells a whole
+    // build from a broken one.
     let work = folder.with_file_name(format!("{name}.work"));
     if work.exists() {
         fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;
     }
     for path in &sources {
-        copy(path, &work.join(path.strip_prefix(source()).context("a source lies under module/")?))?;
+        copy(
+            path,
+            &work.join(path.strip_prefix(source()).context("a source lies under module/")?),
+        )?;
     }
     copy(&object, &work.join("rust/ashmem.o_shipped"))?;
     let text = kernel.make(&work, flavour.make_arguments())?;
@@ -96,7 +103,8 @@ fn source() -> PathBuf {
     workspace::root().join("module")
 }
 
-/// Builds the Rust half, or finds it built. One object serves every kernel that asks for the same instruments.
+/// Builds the Rust half, or finds it built. One object serves every kernel that asks for the same
+/// instruments.
 pub(crate) fn rust_object(flavour: Flavour, instruments: Instruments) -> Result<PathBuf> {
     let compiler = compiler()?;
     let core = workspace::root().join("crates/ashmem-core/src");
@@ -122,7 +130,11 @@ pub(crate) fn rust_object(flavour: Flavour, instruments: Instruments) -> Result<
             command.env("PATH", COMPILER_PATH).env("ASHMEM_RUST_FLAGS", &everywhere);
             let (text, status) = process::capture_both(&mut command)?;
             if !status.success() {
-                bail!("{} ended with {}:\n{text}", process::line(&command), process::describe(status));
+                bail!(
+                    "{} ended with {}:\n{text}",
+                    process::line(&command),
+                    process::describe(status)
+                );
             }
             fs::remove_dir_all(part.join("work")).context("removing what the Rust build left")
         })?;
@@ -130,7 +142,8 @@ pub(crate) fn rust_object(flavour: Flavour, instruments: Instruments) -> Result<
     Ok(folder.join("ashmem.o_shipped"))
 }
 
-/// Where Debian's packages put their programs; a rustup toolchain, which has no sources, is not among them.
+/// Where Debian's packages put their programs; a rustup toolchain, which has no sources, is not
+/// among them.
 pub(crate) const COMPILER_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Debian's own compiler, and the sources of its `core`.
@@ -141,12 +154,19 @@ pub(crate) struct Compiler {
 
 /// The compiler of the module's Rust half.
 pub(crate) fn compiler() -> Result<Compiler> {
-    let version = process::capture(Command::new("rustc").arg("--version").env("PATH", COMPILER_PATH))
-        .context("Debian's own rustc is wanted for the module's Rust half: `cargo xtask setup` installs it")?;
+    let version = process::capture(
+        Command::new("rustc").arg("--version").env("PATH", COMPILER_PATH),
+    )
+    .context(
+        "Debian's own rustc is wanted for the module's Rust half: `cargo xtask setup` installs it",
+    )?;
     let release = version.split_whitespace().nth(1).context("rustc did not tell its release")?;
     let library = PathBuf::from(format!("/usr/src/rustc-{release}/library"));
     if !library.join("core/src/lib.rs").exists() {
-        bail!("{} holds no sources of core: `cargo xtask setup` installs rust-web-src", library.display());
+        bail!(
+            "{} holds no sources of core: `cargo xtask setup` installs rust-web-src",
+            library.display()
+        );
     }
     Ok(Compiler { version: version.trim().to_owned(), library })
 }
@@ -187,13 +207,15 @@ fn key(inputs: &[PathBuf], words: &[&str]) -> Result<u64> {
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let folder = to.parent().context("a file lies in a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    fs::copy(from, to)
+        .with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
     Ok(())
 }
 
 /// The compiler, modpost and objtool have nothing to say about a good module.
 fn refuse_warnings(text: &str) -> Result<()> {
-    // Not about the module: there is no vmlinux beside headers, and the compiler's build may differ from the kernel's.
+    // Not about the module: there is no vmlinux beside headers, and the compiler's build may differ
+    // from the kernel's.
     const EXPECTED: [&str; 4] = [
         "the compiler differs from the one used to build the kernel",
         "Skipping BTF generation",
@@ -224,13 +246,15 @@ fn refuse_panics(module: &Path) -> Result<()> {
 /// A probe that fails for a reason of its own would silently choose the wrong way.
 fn check_probes(line: Line, work: &Path) -> Result<()> {
     let table = source().join("probes/expected.json");
-    let text = fs::read_to_string(&table).with_context(|| format!("reading {}", table.display()))?;
+    let text =
+        fs::read_to_string(&table).with_context(|| format!("reading {}", table.display()))?;
     let expected: BTreeMap<String, BTreeSet<String>> =
         serde_json::from_str(&text).with_context(|| format!("reading {}", table.display()))?;
     let expected = expected.get(line.interfaces().name());
     let expected = expected.with_context(|| format!("{} has no line {line}", table.display()))?;
     let header = work.join("glue/probes.h");
-    let text = fs::read_to_string(&header).with_context(|| format!("reading {}", header.display()))?;
+    let text =
+        fs::read_to_string(&header).with_context(|| format!("reading {}", header.display()))?;
     let found: BTreeSet<String> = text
         .lines()
         .filter_map(|line| line.strip_prefix("#define ASHMEM_HAS_")?.strip_suffix(" 1"))

@@ -37,7 +37,8 @@ pub(crate) fn publish(built: &[PathBuf]) -> Result<Vec<PathBuf>> {
     workspace::make_whole(&folder, |part| {
         for package in built {
             let name = package.file_name().context("a package has a name")?;
-            fs::copy(package, part.join(name)).with_context(|| format!("copying {}", package.display()))?;
+            fs::copy(package, part.join(name))
+                .with_context(|| format!("copying {}", package.display()))?;
         }
         Ok(())
     })?;
@@ -73,7 +74,14 @@ pub(crate) fn packages(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Debian's checker; whatever it says above a hint is a failure.
 fn lint(packages: &[PathBuf]) -> Result<()> {
     let mut command = Command::new("lintian");
-    command.args(["--allow-root", "--fail-on", "error,warning", "--display-info", "--tag-display-limit", "0"]);
+    command.args([
+        "--allow-root",
+        "--fail-on",
+        "error,warning",
+        "--display-info",
+        "--tag-display-limit",
+        "0",
+    ]);
     let (text, status) = process::capture_both(command.args(packages))?;
     if !status.success() {
         bail!("{} ended with {}:\n{text}", process::line(&command), process::describe(status));

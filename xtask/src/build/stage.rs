@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tree that Debian's tools pack: `debian/`, and beside it in `built/` everything that the packages hold.
+//! The tree that Debian's tools pack: `debian/`, and beside it in `built/` everything that the
+//! packages hold.
 
 use crate::build::library;
 use crate::build::module::{self, Compiler};
@@ -24,7 +25,9 @@ impl Version {
         let module = read(&workspace::root().join("module/VERSION"))?;
         let changelog = read(&workspace::root().join("packaging/debian/changelog"))?;
         if module.trim() != own.0 || !changelog.starts_with(&format!("ashmem-linux ({own})")) {
-            bail!("Cargo.toml says version {own}: module/VERSION and packaging/debian/changelog must say the same");
+            bail!(
+                "Cargo.toml says version {own}: module/VERSION and packaging/debian/changelog must say the same"
+            );
         }
         Ok(own)
     }
@@ -40,7 +43,11 @@ impl FromStr for Version {
     fn from_str(text: &str) -> Result<Self, String> {
         let is_sound = text.starts_with(|c: char| c.is_ascii_digit())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || ".+~".contains(c));
-        if is_sound { Ok(Self(text.to_owned())) } else { Err("a version is digits, letters, . + and ~".to_owned()) }
+        if is_sound {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("a version is digits, letters, . + and ~".to_owned())
+        }
     }
 }
 
@@ -67,13 +74,15 @@ pub(crate) fn fill(tree: &Path, version: &Version) -> Result<()> {
         copy(&unit, &built.join("systemd").join(unit.file_name().context("a unit has a name")?))?;
     }
     copy(&packaging("waydroid/lxc-start"), &built.join("waydroid/lxc-start"))?;
-    library::install(Path::new("/usr"), Path::new(LIBRARIES), Some(&built.join("library"))).map(drop)
+    library::install(Path::new("/usr"), Path::new(LIBRARIES), Some(&built.join("library")))
+        .map(drop)
 }
 
 /// Debian's control files, with the version in them.
 fn debian(folder: &Path, version: &Version) -> Result<()> {
     for file in files(&packaging("debian"), OsStr::new(""))? {
-        let place = folder.join(file.strip_prefix(packaging("debian")).context("a file lies below its folder")?);
+        let place = folder
+            .join(file.strip_prefix(packaging("debian")).context("a file lies below its folder")?);
         copy_with(&file, &place, version)?;
     }
     let changelog = folder.join("changelog");
@@ -83,7 +92,8 @@ fn debian(folder: &Path, version: &Version) -> Result<()> {
     write(&changelog, &format!("{name}({version}){rest}"))?;
     let copyright = folder.join("copyright");
     let licence = read(&workspace::root().join("LICENSE-MIT"))?;
-    let (_, terms) = licence.split_once("\n\nPermission").context("LICENSE-MIT grants no permission")?;
+    let (_, terms) =
+        licence.split_once("\n\nPermission").context("LICENSE-MIT grants no permission")?;
     let terms = format!("Permission{terms}");
     let lines: Vec<_> = terms
         .trim_end()
@@ -112,15 +122,19 @@ fn program(built: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What DKMS gets: the C half, the Rust half as an object and as sources, and what it needs to build each.
+/// What DKMS gets: the C half, the Rust half as an object and as sources, and what it needs to
+/// build each.
 ///
-/// The object is built a second time, in another folder and by the very script that a user would call, from the sources
-/// packed beside it: a difference is an error.
+/// The object is built a second time, in another folder and by the very script that a user would
+/// call, from the sources packed beside it: a difference is an error.
 fn module_source(folder: &Path, version: &Version) -> Result<()> {
     let module = workspace::root().join("module");
     for part in ["glue", "probes", "rust", "src"] {
         for file in files(&module.join(part), OsStr::new("expected.json"))? {
-            copy(&file, &folder.join(file.strip_prefix(&module).context("a file lies below its folder")?))?;
+            copy(
+                &file,
+                &folder.join(file.strip_prefix(&module).context("a file lies below its folder")?),
+            )?;
         }
     }
     copy(&module.join("Kbuild"), &folder.join("Kbuild"))?;
@@ -177,7 +191,8 @@ fn files(folder: &Path, but: &OsStr) -> Result<Vec<PathBuf>> {
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let folder = to.parent().context("a file lies in a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    fs::copy(from, to)
+        .with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
     Ok(())
 }
 

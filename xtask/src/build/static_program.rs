@@ -9,8 +9,8 @@ use std::process::Command;
 /// The one target xtask builds for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds the program that is called as its package, statically linked and optimised, and returns its path. Fast when
-/// nothing changed.
+/// Builds the program that is called as its package, statically linked and optimised, and returns
+/// its path. Fast when nothing changed.
 pub(crate) fn build(package: &str) -> Result<PathBuf> {
     build_named(package, package)
 }
@@ -20,12 +20,27 @@ pub(crate) fn build_named(package: &str, program: &str) -> Result<PathBuf> {
     let folder = workspace::cache("static")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // --target keeps the static flag from the build's own plug-ins, which must stay loadable.
-    cargo.args(["build", "--quiet", "--release", "--package", package, "--bin", program, "--target", TARGET]);
+    cargo.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        package,
+        "--bin",
+        program,
+        "--target",
+        TARGET,
+    ]);
     cargo.current_dir(workspace::root()).env("CARGO_TARGET_DIR", &folder);
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=debuginfo").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo
+        .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=debuginfo")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
     let (text, status) = process::capture_both(&mut cargo)?;
     if !status.success() {
-        bail!("building {program} as a static program ended with {}:\n{text}", process::describe(status));
+        bail!(
+            "building {program} as a static program ended with {}:\n{text}",
+            process::describe(status)
+        );
     }
     Ok(folder.join(TARGET).join("release").join(program))
 }

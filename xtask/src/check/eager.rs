@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Guards that exist before their lock is held.
 //!
-//! `got.then_some(Guard { … })` makes the guard whatever `got` is, and drops it where it is false: a lock is let go that
-//! nobody took. So wherever a method takes a value that it may not use, that value must be none whose Drop does something.
+//! `got.then_some(Guard { … })` makes the guard whatever `got` is, and drops it where it is false:
+//! a lock is let go that nobody took. So wherever a method takes a value that it may not use, that
+//! value must be none whose Drop does something.
 
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -10,13 +11,18 @@ use syn::visit::{self, Visit};
 use syn::{Expr, ExprMethodCall, ItemImpl, Path, Type};
 
 /// Methods that take a value they may drop unused; each has a sister that takes a closure.
-const EAGER: &[&str] = &["and", "get_or_insert", "map_or", "ok_or", "or", "then_some", "unwrap_or", "xor"];
+const EAGER: &[&str] =
+    &["and", "get_or_insert", "map_or", "ok_or", "or", "then_some", "unwrap_or", "xor"];
 
-/// What is wrong in these sources, a line each: `file:line: …`. Each source is its name and its text.
+/// What is wrong in these sources, a line each: `file:line: …`. Each source is its name and its
+/// text.
 pub(super) fn guards(sources: &[(String, String)]) -> Result<Vec<String>> {
     let mut parsed = Vec::new();
     for (file, text) in sources {
-        parsed.push((file, syn::parse_file(text).with_context(|| format!("reading {file} as Rust"))?));
+        parsed.push((
+            file,
+            syn::parse_file(text).with_context(|| format!("reading {file} as Rust"))?,
+        ));
     }
     let mut guards = Guards::default();
     parsed.iter().for_each(|(_, file)| guards.visit_file(file));
@@ -40,7 +46,11 @@ struct Guards(BTreeSet<String>);
 
 impl<'ast> Visit<'ast> for Guards {
     fn visit_item_impl(&mut self, item: &'ast ItemImpl) {
-        let is_drop = item.trait_.as_ref().and_then(|(_, path, _)| last(path)).is_some_and(|name| name == "Drop");
+        let is_drop = item
+            .trait_
+            .as_ref()
+            .and_then(|(_, path, _)| last(path))
+            .is_some_and(|name| name == "Drop");
         if is_drop {
             self.0.extend(type_name(&item.self_ty));
         }
@@ -63,9 +73,11 @@ impl Calls<'_> {
             Expr::Struct(literal) => last(&literal.path).and_then(|name| self.guard(name)),
             Expr::Call(call) => {
                 let made = match &*call.func {
-                    Expr::Path(function) => {
-                        function.path.segments.iter().find_map(|segment| self.guard(segment.ident.to_string()))
-                    }
+                    Expr::Path(function) => function
+                        .path
+                        .segments
+                        .iter()
+                        .find_map(|segment| self.guard(segment.ident.to_string())),
                     _ => None,
                 };
                 // Some(Guard { … }), Ok(Guard::new())
@@ -120,7 +132,8 @@ mod tests {
         guards(&[("a.rs".to_owned(), text.to_owned())]).expect("it is Rust").len()
     }
 
-    const LOCKED: &str = "struct Locked<'a>(&'a u8); impl Drop for Locked<'_> { fn drop(&mut self) {} }";
+    const LOCKED: &str =
+        "struct Locked<'a>(&'a u8); impl Drop for Locked<'_> { fn drop(&mut self) {} }";
 
     #[test]
     fn a_guard_made_before_its_lock_is_held_is_found() {
@@ -132,7 +145,8 @@ mod tests {
         ] {
             assert_eq!(lines(&format!("{LOCKED} fn f() {{ {call}; }}")), 1, "{call}");
         }
-        let by_self = "impl<'a> Locked<'a> { fn f(got: bool) -> Option<Self> { got.then_some(Self(&0)) } }";
+        let by_self =
+            "impl<'a> Locked<'a> { fn f(got: bool) -> Option<Self> { got.then_some(Self(&0)) } }";
         assert_eq!(lines(&format!("{LOCKED} {by_self}")), 1);
     }
 
@@ -144,7 +158,11 @@ mod tests {
             "found.unwrap_or(0)",
             "list.insert(Locked(self))",
         ] {
-            assert_eq!(lines(&format!("{LOCKED} struct Plain(u8); fn f() {{ {call}; }}")), 0, "{call}");
+            assert_eq!(
+                lines(&format!("{LOCKED} struct Plain(u8); fn f() {{ {call}; }}")),
+                0,
+                "{call}"
+            );
         }
     }
 }

@@ -32,12 +32,16 @@ pub(crate) fn circles(arrows: &Arrows) -> Vec<String> {
     let files: BTreeSet<&PathBuf> = arrows.keys().flat_map(|(from, to)| [from, to]).collect();
     let reached: BTreeMap<&PathBuf, BTreeSet<&PathBuf>> =
         files.iter().map(|file| (*file, reachable(file, arrows))).collect();
-    let reaches = |from: &PathBuf, to: &PathBuf| reached.get(from).is_some_and(|all| all.contains(to));
+    let reaches =
+        |from: &PathBuf, to: &PathBuf| reached.get(from).is_some_and(|all| all.contains(to));
     let mut told = BTreeSet::new();
     let mut found = Vec::new();
     for file in files.iter().filter(|file| reaches(file, file)) {
-        let circle: BTreeSet<&PathBuf> =
-            files.iter().copied().filter(|other| reaches(file, other) && reaches(other, file)).collect();
+        let circle: BTreeSet<&PathBuf> = files
+            .iter()
+            .copied()
+            .filter(|other| reaches(file, other) && reaches(other, file))
+            .collect();
         if !told.insert(circle.clone()) {
             continue;
         }
@@ -45,7 +49,12 @@ pub(crate) fn circles(arrows: &Arrows) -> Vec<String> {
         for ((from, to), names) in arrows {
             if circle.contains(from) && circle.contains(to) {
                 let names: Vec<_> = names.iter().map(String::as_str).collect();
-                text += &format!("\n    {} takes {} from {}", from.display(), names.join(", "), to.display());
+                text += &format!(
+                    "\n    {} takes {} from {}",
+                    from.display(),
+                    names.join(", "),
+                    to.display()
+                );
             }
         }
         found.push(text);
@@ -55,7 +64,8 @@ pub(crate) fn circles(arrows: &Arrows) -> Vec<String> {
 
 fn reachable<'a>(from: &PathBuf, arrows: &'a Arrows) -> BTreeSet<&'a PathBuf> {
     let mut reached = BTreeSet::new();
-    let mut waiting: Vec<&PathBuf> = arrows.keys().filter(|(tail, _)| tail == from).map(|(_, to)| to).collect();
+    let mut waiting: Vec<&PathBuf> =
+        arrows.keys().filter(|(tail, _)| tail == from).map(|(_, to)| to).collect();
     while let Some(file) = waiting.pop() {
         if reached.insert(file) {
             waiting.extend(arrows.keys().filter(|(tail, _)| tail == file).map(|(_, to)| to));
@@ -90,12 +100,20 @@ enum Place {
 impl Crate {
     /// Reads a file and the files below it. `folder` is where its modules lie.
     fn read(&mut self, file: &Path, folder: &Path, parent: Option<usize>) -> Result<usize> {
-        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        let parsed = syn::parse_file(&text).with_context(|| format!("parsing {}", file.display()))?;
+        let text =
+            fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let parsed =
+            syn::parse_file(&text).with_context(|| format!("parsing {}", file.display()))?;
         self.module(file, folder, parent, &parsed.items)
     }
 
-    fn module(&mut self, file: &Path, folder: &Path, parent: Option<usize>, items: &[Item]) -> Result<usize> {
+    fn module(
+        &mut self,
+        file: &Path,
+        folder: &Path,
+        parent: Option<usize>,
+        items: &[Item],
+    ) -> Result<usize> {
         let items: Vec<&Item> = items.iter().filter(|item| !is_for_tests(item)).collect();
         let place = self.0.len();
         let mut named = Named::default();
@@ -141,7 +159,9 @@ impl Crate {
         for (place, module) in self.0.iter().enumerate() {
             let imports = module.imports.iter().map(|(_, path)| path);
             for path in imports.chain(&module.named) {
-                let Some(Place::Module(to) | Place::Item(to)) = self.resolve(place, path, 0) else { continue };
+                let Some(Place::Module(to) | Place::Item(to)) = self.resolve(place, path, 0) else {
+                    continue;
+                };
                 let Some(target) = self.0.get(to) else { continue };
                 if target.file != module.file {
                     let key = (module.file.clone(), target.file.clone());
@@ -191,7 +211,9 @@ impl Crate {
         }
         let mut globs = module.imports.iter().filter(|(bound, _)| bound == "*");
         globs.find_map(|(_, path)| match self.resolve(at, path, hops + 1)? {
-            Place::Module(to) if to != at && self.0.get(to)?.items.contains(name) => Some(Place::Item(to)),
+            Place::Module(to) if to != at && self.0.get(to)?.items.contains(name) => {
+                Some(Place::Item(to))
+            }
             _ => None,
         })
     }
@@ -207,7 +229,8 @@ fn is_for_tests(item: &Item) -> bool {
         _ => return false,
     };
     attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|word| word == "test")
+        attribute.path().is_ident("cfg")
+            && attribute.parse_args::<syn::Ident>().is_ok_and(|word| word == "test")
     })
 }
 
@@ -231,7 +254,9 @@ fn name_of(item: &Item) -> Option<String> {
 fn path_attribute(attributes: &[Attribute]) -> Option<String> {
     attributes.iter().find(|attribute| attribute.path().is_ident("path")).and_then(|attribute| {
         let syn::Meta::NameValue(pair) = &attribute.meta else { return None };
-        let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(path), .. }) = &pair.value else { return None };
+        let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(path), .. }) = &pair.value else {
+            return None;
+        };
         Some(path.value())
     })
 }
@@ -245,14 +270,18 @@ struct Named {
 
 impl Named {
     fn import(&mut self, tree: &UseTree, before: &[String]) {
-        let with = |name: &syn::Ident| before.iter().cloned().chain([name.to_string()]).collect::<Vec<_>>();
+        let with = |name: &syn::Ident| {
+            before.iter().cloned().chain([name.to_string()]).collect::<Vec<_>>()
+        };
         match tree {
             UseTree::Path(path) => self.import(&path.tree, &with(&path.ident)),
             UseTree::Name(name) if name.ident == "self" => {
                 self.imports.push((before.last().cloned().unwrap_or_default(), before.to_vec()));
             }
             UseTree::Name(name) => self.imports.push((name.ident.to_string(), with(&name.ident))),
-            UseTree::Rename(rename) => self.imports.push((rename.rename.to_string(), with(&rename.ident))),
+            UseTree::Rename(rename) => {
+                self.imports.push((rename.rename.to_string(), with(&rename.ident)))
+            }
             UseTree::Glob(_) => self.imports.push(("*".to_owned(), before.to_vec())),
             UseTree::Group(group) => group.items.iter().for_each(|tree| self.import(tree, before)),
         }
@@ -319,7 +348,8 @@ mod tests {
 
     /// A crate of these files, and its arrows by the files' names.
     fn read(name: &str, files: &[(&str, &str)]) -> Arrows {
-        let folder = std::env::temp_dir().join(format!("ashmem-imports-{name}-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("ashmem-imports-{name}-{}", std::process::id()));
         for (file, text) in files {
             let file = folder.join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -340,10 +370,16 @@ mod tests {
         let arrows = read(
             "paths",
             &[
-                ("lib.rs", "mod a; mod b; mod d; pub use b::c::Thing; fn f() { println!(\"{}\", d::g()); }"),
+                (
+                    "lib.rs",
+                    "mod a; mod b; mod d; pub use b::c::Thing; fn f() { println!(\"{}\", d::g()); }",
+                ),
                 ("a.rs", "use crate::Thing; use super::b::{self, Other}; fn f() { b::c::g(); }"),
                 ("b/mod.rs", "pub mod c; pub struct Other;"),
-                ("b/c.rs", "pub struct Thing; pub fn g() {} mod inner { use super::super::Other; }"),
+                (
+                    "b/c.rs",
+                    "pub struct Thing; pub fn g() {} mod inner { use super::super::Other; }",
+                ),
                 ("d.rs", "pub fn g() {} #[cfg(test)] mod tests { use super::g; }"),
             ],
         );

@@ -40,7 +40,8 @@ pub(crate) fn pictures(page: &str) -> BTreeMap<String, Picture> {
     found
 }
 
-/// What is wrong with a picture, given who imports whom: a line each. Members are all that there are.
+/// What is wrong with a picture, given who imports whom: a line each. Members are all that there
+/// are.
 pub(crate) fn compare(
     of: &str,
     picture: Option<&Picture>,
@@ -59,7 +60,8 @@ pub(crate) fn compare(
         if let (Some(above), Some(below)) = (picture.get(from), picture.get(to))
             && above <= below
         {
-            wrong.push(format!("{HEADING}{of}: {from} imports {to}, which does not stand below it"));
+            wrong
+                .push(format!("{HEADING}{of}: {from} imports {to}, which does not stand below it"));
         }
     }
     wrong
@@ -67,14 +69,22 @@ pub(crate) fn compare(
 
 /// The workspace's crates by cargo's metadata, and which depends on which.
 pub(crate) fn crates(metadata: &Value) -> Result<Graph> {
-    let packages = metadata.get("packages").and_then(Value::as_array).context("cargo's metadata names no packages")?;
+    let packages = metadata
+        .get("packages")
+        .and_then(Value::as_array)
+        .context("cargo's metadata names no packages")?;
     let own = packages.iter().filter(|package| package.get("source").is_some_and(Value::is_null));
     let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
     let (mut members, mut arrows) = (Vec::new(), Vec::new());
     for package in own {
         let from = name(package).context("a package has no name")?;
-        let dependencies = package.get("dependencies").and_then(Value::as_array).context("a package's dependencies")?;
-        let own = dependencies.iter().filter(|dependency| dependency.get("path").is_some_and(|path| !path.is_null()));
+        let dependencies = package
+            .get("dependencies")
+            .and_then(Value::as_array)
+            .context("a package's dependencies")?;
+        let own = dependencies
+            .iter()
+            .filter(|dependency| dependency.get("path").is_some_and(|path| !path.is_null()));
         arrows.extend(own.filter_map(name).map(|to| (from.clone(), to)));
         members.push(from);
     }
@@ -126,7 +136,8 @@ mod tests {
         assert_eq!(pictures.keys().collect::<Vec<_>>(), ["crates"]);
         let all = ["cli", "xtask", "core"].map(str::to_owned);
         let wrong = |arrows: &[(&str, &str)]| {
-            let arrows: Vec<_> = arrows.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+            let arrows: Vec<_> =
+                arrows.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
             compare("crates", pictures.get("crates"), &all, &arrows)
         };
         assert!(wrong(&[("cli", "core"), ("xtask", "core")]).is_empty());
@@ -139,7 +150,10 @@ mod tests {
         let pictures = pictures(PAGE);
         let members = ["cli", "core", "new"].map(str::to_owned);
         let wrong = compare("crates", pictures.get("crates"), &members, &[]);
-        assert!(wrong.len() == 2 && wrong[0].contains("new") && wrong[1].contains("xtask"), "{wrong:?}");
+        assert!(
+            wrong.len() == 2 && wrong[0].contains("new") && wrong[1].contains("xtask"),
+            "{wrong:?}"
+        );
         assert_eq!(compare("agent", pictures.get("agent"), &members, &[]).len(), 1, "no picture");
     }
 }

@@ -6,19 +6,24 @@ use anyhow::{Context, Result};
 use std::fs;
 
 /// Files that have a line of their own for it; `#!` may stand before.
-const SOURCES: &[&str] = &["*.rs", "*.c", "*.h", "*.S", "*.sh", "*.py", "*.go", "*.js", "*.css", "*Kbuild", ".ci/run"];
+const SOURCES: &[&str] =
+    &["*.rs", "*.c", "*.h", "*.S", "*.sh", "*.py", "*.go", "*.js", "*.css", "*Kbuild", ".ci/run"];
 /// What the line holds.
 const MARK: &str = "SPDX-License-Identifier: ";
 
-/// The files that name no licence or another than their place asks for, and how many were looked at.
+/// The files that name no licence or another than their place asks for, and how many were looked
+/// at.
 pub(super) fn wrong() -> Result<(Vec<String>, usize)> {
     let (mut wrong, files) = (Vec::new(), workspace::tracked(SOURCES)?);
     for file in &files {
-        let text = fs::read_to_string(workspace::root().join(file)).with_context(|| format!("reading {file}"))?;
+        let text = fs::read_to_string(workspace::root().join(file))
+            .with_context(|| format!("reading {file}"))?;
         let (wanted, named) = (licence(file), named(&text));
         if named != Some(wanted) {
             let says = named.map_or_else(|| "no licence".to_owned(), |named| format!("`{named}`"));
-            wrong.push(format!("{file}: names {says}, its place asks for `{wanted}` (`check --write-licences`)"));
+            wrong.push(format!(
+                "{file}: names {says}, its place asks for `{wanted}` (`check --write-licences`)"
+            ));
         }
     }
     Ok((wrong, files.len()))
@@ -31,7 +36,8 @@ pub(super) fn write() -> Result<usize> {
         let path = workspace::root().join(&file);
         let text = fs::read_to_string(&path).with_context(|| format!("reading {file}"))?;
         if named(&text).is_none() {
-            fs::write(&path, with_licence(&file, &text)).with_context(|| format!("writing {file}"))?;
+            fs::write(&path, with_licence(&file, &text))
+                .with_context(|| format!("writing {file}"))?;
             written += 1;
         }
     }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A Debian archive seen through an apt of its own: own index, own cache, nothing of the host's changed.
+//! A Debian archive seen through an apt of its own: own index, own cache, nothing of the host's
+//! changed.
 //!
-//! apt checks the archive's signature over its index and goes on with a cut download where it broke off; xtask has no
-//! download code of its own, but holds each package against the hash in that index. No root is needed.
+//! apt checks the archive's signature over its index and goes on with a cut download where it broke
+//! off; xtask has no download code of its own, but holds each package against the hash in that
+//! index. No root is needed.
 
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
@@ -28,29 +30,40 @@ pub(crate) const DEBIAN: &str = "http://deb.debian.org/debian";
 pub(crate) const SECURITY: &str = "http://deb.debian.org/debian-security";
 
 impl Archive {
-    /// Opens the archive under its own name in the cache and reads its newest index from the network.
+    /// Opens the archive under its own name in the cache and reads its newest index from the
+    /// network.
     pub(crate) fn update(name: &'static str, suites: &[Suite]) -> Result<Self> {
         if !Path::new(KEYRING).exists() {
             bail!("{KEYRING} is not there to check Debian's archive with: run `cargo xtask setup`");
         }
         let folder = workspace::cache(&format!("apt/{name}"))?;
-        for place in ["etc/preferences.d", "etc/apt.conf.d", "state/lists/partial", "cache/archives/partial"] {
+        for place in
+            ["etc/preferences.d", "etc/apt.conf.d", "state/lists/partial", "cache/archives/partial"]
+        {
             let place = folder.join(place);
             fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
         }
         let lines: String = suites
             .iter()
-            .map(|(mirror, suite)| format!("deb [arch=amd64 signed-by={KEYRING}] {mirror} {suite} main\n"))
+            .map(|(mirror, suite)| {
+                format!("deb [arch=amd64 signed-by={KEYRING}] {mirror} {suite} main\n")
+            })
             .collect();
         let sources = folder.join("sources.list");
         fs::write(&sources, lines).with_context(|| format!("writing {}", sources.display()))?;
         let archive = Self { name, folder };
         eprintln!("reading the package index of kernel {name} ...");
         let mut update = archive.apt("apt-get");
-        let (text, status) = process::capture_both(update.args(["-q", "update", "-o", "APT::Update::Error-Mode=any"]))?;
+        let (text, status) = process::capture_both(update.args([
+            "-q",
+            "update",
+            "-o",
+            "APT::Update::Error-Mode=any",
+        ]))?;
         if !status.success() {
             // The options that keep apt to itself would drown what it says.
-            let complaint = text.lines().find(|line| line.starts_with("E: ")).unwrap_or("E: nothing of why");
+            let complaint =
+                text.lines().find(|line| line.starts_with("E: ")).unwrap_or("E: nothing of why");
             bail!(
                 "the package index of kernel {name} could not be read: make sure that deb.debian.org can be reached, then run \
                  it again; apt says {complaint}"
@@ -59,16 +72,23 @@ impl Archive {
         Ok(archive)
     }
 
-    /// The newest version of a package, if the archive has it, with the packages it depends on (of alternatives the
-    /// first).
+    /// The newest version of a package, if the archive has it, with the packages it depends on (of
+    /// alternatives the first).
     pub(crate) fn look_up(&self, package: &str) -> Result<Package> {
-        let text = process::capture(self.apt("apt-cache").args(["show", "--no-all-versions", package]))
-            .with_context(|| format!("{} has no package {package}", self.name))?;
+        let text =
+            process::capture(self.apt("apt-cache").args(["show", "--no-all-versions", package]))
+                .with_context(|| format!("{} has no package {package}", self.name))?;
         let field = |name: &str| {
-            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default().to_owned()
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+                .unwrap_or_default()
+                .to_owned()
         };
         let first_names = |list: &str| -> Vec<String> {
-            list.split(',').filter_map(|wish| wish.split_whitespace().next()).map(str::to_owned).collect()
+            list.split(',')
+                .filter_map(|wish| wish.split_whitespace().next())
+                .map(str::to_owned)
+                .collect()
         };
         let version = field("Version");
         if version.is_empty() {
@@ -81,7 +101,8 @@ impl Archive {
     /// Downloads packages and unpacks them over each other into `destination`.
     pub(crate) fn unpack(&self, packages: &[Package], destination: &Path) -> Result<()> {
         let downloads = self.folder.join("downloads");
-        fs::create_dir_all(&downloads).with_context(|| format!("making {}", downloads.display()))?;
+        fs::create_dir_all(&downloads)
+            .with_context(|| format!("making {}", downloads.display()))?;
         self.download(packages, &downloads)?;
         for package in packages {
             let file = package.file_in(&downloads)?;
@@ -93,7 +114,8 @@ impl Archive {
     /// Downloads packages into a folder, going on with what lies there.
     fn download(&self, packages: &[Package], folder: &Path) -> Result<()> {
         self.fetch(packages, folder)?;
-        // apt takes what has its whole length already for good, unread: a file that was damaged has to go first.
+        // apt takes what has its whole length already for good, unread: a file that was damaged has
+        // to go first.
         let damaged = remove_damaged(packages, folder)?;
         if damaged.is_empty() {
             return Ok(());
@@ -102,14 +124,20 @@ impl Archive {
         self.fetch(packages, folder)?;
         let damaged = remove_damaged(packages, folder)?;
         if !damaged.is_empty() {
-            bail!("damaged on the way again, so removed: {}; run it again on a better line", damaged.join(", "));
+            bail!(
+                "damaged on the way again, so removed: {}; run it again on a better line",
+                damaged.join(", ")
+            );
         }
         Ok(())
     }
 
     fn fetch(&self, packages: &[Package], folder: &Path) -> Result<()> {
         let mut fetch = self.apt("apt-get");
-        fetch.arg(if process::is_watched() { "-y" } else { "-qq" }).arg("download").current_dir(folder);
+        fetch
+            .arg(if process::is_watched() { "-y" } else { "-qq" })
+            .arg("download")
+            .current_dir(folder);
         fetch.args(packages.iter().map(|package| format!("{}={}", package.name, package.version)));
         let status = process::show_status(&mut fetch)?;
         if !status.success() {
@@ -122,7 +150,8 @@ impl Archive {
         Ok(())
     }
 
-    /// An apt program that sees this archive and none of the host's state. The host's proxy settings still hold.
+    /// An apt program that sees this archive and none of the host's state. The host's proxy
+    /// settings still hold.
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         let at = |place: &str| self.folder.join(place).display().to_string();
@@ -159,14 +188,20 @@ pub(crate) struct Package {
 impl Package {
     /// Where apt put the package's file in a folder.
     fn file_in(&self, folder: &Path) -> Result<PathBuf> {
-        // apt names the file by the version with the colon of an epoch escaped; no kernel package has an epoch.
+        // apt names the file by the version with the colon of an epoch escaped; no kernel package
+        // has an epoch.
         let stem = format!("{}_{}_", self.name, self.version);
-        let entries = fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))?;
+        let entries =
+            fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))?;
         entries
             .flatten()
             .map(|entry| entry.path())
-            .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&stem)))
-            .with_context(|| format!("apt reported success but {} holds no {stem}*.deb", folder.display()))
+            .find(|path| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&stem))
+            })
+            .with_context(|| {
+                format!("apt reported success but {} holds no {stem}*.deb", folder.display())
+            })
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A small Debian of another release, for kernels whose headers want newer tools than the host's.
 //!
-//! It is made by debootstrap, which checks the archive's signature. Its mounts live in a mount namespace of the one
-//! command that needs them: nothing stays mounted, however that command ends.
+//! It is made by debootstrap, which checks the archive's signature. Its mounts live in a mount
+//! namespace of the one command that needs them: nothing stays mounted, however that command ends.
 
 use crate::debian::archive::DEBIAN;
 use crate::util::{process, workspace};
@@ -31,9 +31,12 @@ impl Chroot {
         Self { root }
     }
 
-    /// Makes the chroot of a Debian release that holds `make`, `binutils` and the packages named, unless the one in the
-    /// cache does. Needs root.
-    pub(crate) fn ensure<'a>(release: &str, packages: impl Iterator<Item = &'a str>) -> Result<Self> {
+    /// Makes the chroot of a Debian release that holds `make`, `binutils` and the packages named,
+    /// unless the one in the cache does. Needs root.
+    pub(crate) fn ensure<'a>(
+        release: &str,
+        packages: impl Iterator<Item = &'a str>,
+    ) -> Result<Self> {
         let mut wanted: Vec<_> = packages.chain(["binutils", "gcc", "make"]).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -61,7 +64,8 @@ impl Chroot {
                     .arg(DEBIAN),
             )?;
             // The packages were needed once only.
-            fs::remove_dir_all(part.join("var/cache/apt/archives")).context("emptying the chroot's package cache")?;
+            fs::remove_dir_all(part.join("var/cache/apt/archives"))
+                .context("emptying the chroot's package cache")?;
             fs::write(list_of_packages(part), &wanted).context("noting what the chroot holds")
         })?;
         Ok(Self { root })
@@ -81,10 +85,13 @@ done
 exec chroot "$root" "$@""#;
         let mut command = Command::new("unshare");
         if !rustix::process::geteuid().is_root() {
-            // Root of a user namespace may mount and change its root as well; what it writes belongs to the caller.
+            // Root of a user namespace may mount and change its root as well; what it writes
+            // belongs to the caller.
             command.arg("--map-root-user");
         }
-        command.args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "enter"]).arg(&self.root);
+        command
+            .args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "enter"])
+            .arg(&self.root);
         command.arg(folders.len().to_string()).args(folders).arg(program);
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command

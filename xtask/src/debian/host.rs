@@ -22,7 +22,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("crun", "containers under the agent"),
     ("debian-archive-keyring", "checking what comes from Debian's archives"),
     ("debhelper", "building the packages"),
-    ("debootstrap", "the chroot the newest kernel's headers need, the systems packages are tried in"),
+    (
+        "debootstrap",
+        "the chroot the newest kernel's headers need, the systems packages are tried in",
+    ),
     ("dpkg-dev", "building the packages"),
     ("e2fsprogs", "the images of a container that Waydroid starts"),
     ("fish", "its opinion of the completions"),
@@ -60,10 +63,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("zstd", "kernel images"),
 ];
 
-/// How apt is to install: what is asked for and what that needs, and never at the price of another package.
+/// How apt is to install: what is asked for and what that needs, and never at the price of another
+/// package.
 const CAREFULLY: [&str; 2] = ["--no-install-recommends", "--no-remove"];
 
-/// Makes sure of the packages and of these kernels, for a verb that needs them. Costs a moment when all is there.
+/// Makes sure of the packages and of these kernels, for a verb that needs them. Costs a moment when
+/// all is there.
 pub(crate) fn ensure(lines: &[Line]) -> Result<()> {
     ensure_packages(lines)?;
     for line in lines {
@@ -90,14 +95,16 @@ pub(crate) fn ensure_packages(lines: &[Line]) -> Result<()> {
     }
     let started = Instant::now();
     eprintln!("installing them with apt ...");
-    process::show(Command::new("apt-get").args(["-q", "update"])).context("reading the package index")?;
+    process::show(Command::new("apt-get").args(["-q", "update"]))
+        .context("reading the package index")?;
     let names = || missing.iter().map(|(package, _)| package);
     let mut install = Command::new("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "install", "-y"]).args(CAREFULLY);
     // An index that could not be read is no failure to apt; not to know a package is.
     let mut rehearsal = Command::new("apt-get");
-    let (said, status) =
-        process::capture_both(rehearsal.args(["-q", "install", "--simulate"]).args(CAREFULLY).args(names()))?;
+    let (said, status) = process::capture_both(
+        rehearsal.args(["-q", "install", "--simulate"]).args(CAREFULLY).args(names()),
+    )?;
     if !status.success() {
         bail!(
             "apt cannot install all of these from what its index holds without removing a package; it said:\n{}\nIf it \
@@ -107,8 +114,9 @@ pub(crate) fn ensure_packages(lines: &[Line]) -> Result<()> {
             process::tail(said.as_bytes())
         );
     }
-    process::show(install.args(names()))
-        .context("installing packages; run it again to go on when apt's complaint above is seen to")?;
+    process::show(install.args(names())).context(
+        "installing packages; run it again to go on when apt's complaint above is seen to",
+    )?;
     let left = missing_packages(lines)?;
     if !left.is_empty() {
         bail!("apt reported success but these are still missing: {left:?}");
@@ -127,17 +135,20 @@ pub(crate) fn missing_packages(lines: &[Line]) -> Result<Vec<(&'static str, &'st
     .context(
         "asking dpkg what is installed; setup knows Debian alone, the packages it wants stand in xtask/src/debian/host.rs",
     )?;
-    let installed: BTreeSet<&str> = list.lines().filter_map(|line| line.strip_suffix("ii ")).map(str::trim).collect();
+    let installed: BTreeSet<&str> =
+        list.lines().filter_map(|line| line.strip_suffix("ii ")).map(str::trim).collect();
     let wanted = PACKAGES.iter().chain(lines.iter().flat_map(|line| line.packages()));
     Ok(wanted.copied().filter(|(package, _)| !installed.contains(package)).collect())
 }
 
-/// Whether the packages can be had together with a cross compiler, on a machine that has no package yet: apt's own
-/// judgement, from the index it holds.
+/// Whether the packages can be had together with a cross compiler, on a machine that has no package
+/// yet: apt's own judgement, from the index it holds.
 pub(crate) fn beside_cross_compiler() -> Result<StepResult> {
     const CROSS: &str = "gcc-aarch64-linux-gnu";
     if process::capture(Command::new("apt-cache").args(["show", CROSS])).is_err() {
-        return Ok(StepResult::Skipped(format!("apt's index holds no {CROSS}; `apt-get update` may bring it")));
+        return Ok(StepResult::Skipped(format!(
+            "apt's index holds no {CROSS}; `apt-get update` may bring it"
+        )));
     }
     let mut apt = Command::new("apt-get");
     apt.args(["-o", "Dir::State::status=/dev/null", "-q", "install", "--simulate"]).args(CAREFULLY);
@@ -146,6 +157,10 @@ pub(crate) fn beside_cross_compiler() -> Result<StepResult> {
     Ok(if status.success() {
         StepResult::Passed(format!("{} packages beside {CROSS}", PACKAGES.len()))
     } else {
-        StepResult::Failed(format!("{} ended with {}:\n{said}", process::line(&apt), process::describe(status)))
+        StepResult::Failed(format!(
+            "{} ended with {}:\n{said}",
+            process::line(&apt),
+            process::describe(status)
+        ))
     })
 }

@@ -16,7 +16,8 @@ const PAYLOAD_LENGTH: Range<usize> = 0x24c..0x250;
 /// Writes the kernel inside a bzImage to `destination`.
 pub(crate) fn decompress(image: &Path, destination: &Path) -> Result<()> {
     let bytes = fs::read(image).with_context(|| format!("reading {}", image.display()))?;
-    let payload = payload(&bytes).with_context(|| format!("{} is no x86 kernel image", image.display()))?;
+    let payload =
+        payload(&bytes).with_context(|| format!("{} is no x86 kernel image", image.display()))?;
     let program = match payload {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "xz",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
@@ -26,7 +27,8 @@ pub(crate) fn decompress(image: &Path, destination: &Path) -> Result<()> {
     if let Some(parent) = destination.parent() {
         fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
     }
-    let output = File::create(destination).with_context(|| format!("creating {}", destination.display()))?;
+    let output =
+        File::create(destination).with_context(|| format!("creating {}", destination.display()))?;
     let mut child = Command::new(program)
         .args(["-d", "-c", "-q"])
         .stdin(Stdio::piped())

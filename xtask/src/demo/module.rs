@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The device by way of the kernel module: a stock kernel booted, the module loaded, the program run.
+//! The device by way of the kernel module: a stock kernel booted, the module loaded, the program
+//! run.
 
 use crate::build::static_program;
 use crate::debian::kernel::{Kernel, Line};
@@ -15,9 +16,13 @@ pub(super) fn play(line: Line, colours: bool) -> Result<ExitCode> {
         kernel.release, kernel.version
     );
     if line == Line::V5_10 {
-        println!("It has an ashmem of its own, as a module; that one stays out. This project's is loaded instead.");
+        println!(
+            "It has an ashmem of its own, as a module; that one stays out. This project's is loaded instead."
+        );
     } else {
-        println!("It has no ashmem any more: the driver left Linux in 5.18. This project's module brings it back.");
+        println!(
+            "It has no ashmem any more: the driver left Linux in 5.18. This project's module brings it back."
+        );
     }
     let program = static_program::build("ashmem-demo")?;
     let request = VmRequest {
@@ -30,7 +35,9 @@ pub(super) fn play(line: Line, colours: bool) -> Result<ExitCode> {
     let outcome = machine::run(&request)?;
     println!();
     if outcome.status.is_success() {
-        println!("Everything shown was checked and held, and the kernel had nothing to complain about.");
+        println!(
+            "Everything shown was checked and held, and the kernel had nothing to complain about."
+        );
     } else {
         println!("The demonstration did not hold: {}", outcome.status);
     }

@@ -13,7 +13,9 @@ pub(super) fn play(colours: bool) -> Result<bool> {
     let ashmem = build()?;
     let program = static_program::build("ashmem-demo")?;
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    println!("This machine, as it is (Linux {release}): no module, no virtual machine, no privilege needed.");
+    println!(
+        "This machine, as it is (Linux {release}): no module, no virtual machine, no privilege needed."
+    );
     let mut command = Command::new(&ashmem);
     command.args(["run", "--"]).arg(&program).arg("--module-less");
     if colours {
@@ -21,7 +23,8 @@ pub(super) fn play(colours: bool) -> Result<bool> {
     }
     println!("$ {}", process::line(&command));
     std::io::stdout().flush().context("writing to stdout")?;
-    let status = command.status().with_context(|| format!("starting {}", process::line(&command)))?;
+    let status =
+        command.status().with_context(|| format!("starting {}", process::line(&command)))?;
     println!();
     if status.success() {
         println!("Everything shown was checked and held.");
@@ -34,7 +37,9 @@ pub(super) fn play(colours: bool) -> Result<bool> {
 /// The program as `cargo build --release` leaves it.
 fn build() -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--release", "--package", "ashmem-cli"]).current_dir(workspace::root());
+    cargo
+        .args(["build", "--quiet", "--release", "--package", "ashmem-cli"])
+        .current_dir(workspace::root());
     eprintln!("building target/release/ashmem ...");
     let (text, status) = process::capture_both(&mut cargo)?;
     if !status.success() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask fuzz --module`: machines in which the module's fuzzer lives, one after the other, and what they leave.
+//! `cargo xtask fuzz --module`: machines in which the module's fuzzer lives, one after the other,
+//! and what they leave.
 
 use crate::build::module;
 use crate::build::static_program;
@@ -23,7 +24,8 @@ const MARK: &str = "ashmem-fuzz: ";
 const GIVEN: &str = "/corpus";
 /// The longest life of a machine: what leaks shows at its end.
 const LIFE: Duration = Duration::from_secs(20 * 60);
-/// What a machine may need beyond the search itself: boot, a hung process waited for, the last looks.
+/// What a machine may need beyond the search itself: boot, a hung process waited for, the last
+/// looks.
 const MARGIN: u64 = 420;
 /// Memory of a machine, in MiB: a kernel with KASAN keeps an eighth for itself.
 const MEMORY: u32 = 1536;
@@ -70,9 +72,12 @@ impl Search {
 
     /// Runs the inputs of a file; whether they brought up anything.
     fn again(&self, file: &Path) -> Result<bool> {
-        let inputs = inputs(&fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?);
+        let inputs = inputs(
+            &fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?,
+        );
         let arguments = ["--replay".to_owned(), TIMES.to_string()];
-        let outcome = Home::new(self.kernel, self.smp, self.memory, true)?.boot(&inputs, &arguments, LIFE)?;
+        let outcome =
+            Home::new(self.kernel, self.smp, self.memory, true)?.boot(&inputs, &arguments, LIFE)?;
         println!("{}", outcome.status);
         Ok(!outcome.status.is_success())
     }
@@ -89,8 +94,17 @@ impl Search {
                 return Ok(findings);
             }
             let known = known()?;
-            eprintln!("fuzz: a machine with kernel {}, {} known inputs, seed {seed}", self.kernel, known.len());
-            let arguments = ["--seconds".to_owned(), left.as_secs().to_string(), "--seed".to_owned(), seed.to_string()];
+            eprintln!(
+                "fuzz: a machine with kernel {}, {} known inputs, seed {seed}",
+                self.kernel,
+                known.len()
+            );
+            let arguments = [
+                "--seconds".to_owned(),
+                left.as_secs().to_string(),
+                "--seed".to_owned(),
+                seed.to_string(),
+            ];
             let outcome = home.boot(&known, &arguments, left)?;
             let journal = Journal::of(&outcome.console);
             journal.keep()?;
@@ -107,10 +121,15 @@ impl Search {
     /// Keeps what a machine ended with.
     fn found(&self, outcome: &VmOutcome, journal: &Journal) -> Result<()> {
         let Some(input) = journal.runs.last() else {
-            bail!("the fuzzer did not begin: {}\n{}", outcome.status, process::tail(&outcome.stderr));
+            bail!(
+                "the fuzzer did not begin: {}\n{}",
+                outcome.status,
+                process::tail(&outcome.stderr)
+            );
         };
         let folder = workspace::cache("fuzz/findings")?.join(format!("{}-{}", self.kernel, now()));
-        let before = journal.runs.get(journal.runs.len().saturating_sub(BEFORE)..).unwrap_or_default();
+        let before =
+            journal.runs.get(journal.runs.len().saturating_sub(BEFORE)..).unwrap_or_default();
         let files = [
             ("input", format!("{input}\n")),
             ("before", before.iter().map(|input| format!("{input}\n")).collect()),
@@ -120,7 +139,8 @@ impl Search {
         ];
         workspace::make_whole(&folder, |folder| {
             for (name, text) in &files {
-                fs::write(folder.join(name), text).with_context(|| format!("keeping the finding's {name}"))?;
+                fs::write(folder.join(name), text)
+                    .with_context(|| format!("keeping the finding's {name}"))?;
             }
             Ok(())
         })?;
@@ -128,13 +148,18 @@ impl Search {
         eprintln!("fuzz: kept in {}; again:", folder.display());
         for name in ["input", "before"] {
             let file = folder.join(name);
-            eprintln!("    cargo xtask fuzz --module --kernel {} --replay {}", self.kernel, file.display());
+            eprintln!(
+                "    cargo xtask fuzz --module --kernel {} --replay {}",
+                self.kernel,
+                file.display()
+            );
         }
         Ok(())
     }
 }
 
-/// The corpus of the tree, once through, on a kernel without a record of coverage: what was found once stays mended.
+/// The corpus of the tree, once through, on a kernel without a record of coverage: what was found
+/// once stays mended.
 pub(crate) fn step(kernel: Line) -> Step {
     Step::new(format!("fuzzer's corpus on the module, kernel {kernel}"), move || {
         let arguments = ["--replay".to_owned(), "1".to_owned()];
@@ -153,10 +178,19 @@ pub(crate) fn step(kernel: Line) -> Step {
 pub(crate) fn search_step() -> Step {
     const MINUTES: u64 = 10;
     Step::new(format!("fuzzer of the module, kernel kasan, {MINUTES} min"), move || {
-        let search = Search { minutes: MINUTES, kernel: Line::Kasan, smp: 2, memory: MEMORY, seed: None, replay: None };
+        let search = Search {
+            minutes: MINUTES,
+            kernel: Line::Kasan,
+            smp: 2,
+            memory: MEMORY,
+            seed: None,
+            replay: None,
+        };
         Ok(match search.search(false)? {
             0 => StepResult::Passed(format!("{} known inputs", known()?.len())),
-            findings => StepResult::Failed(format!("{findings} findings, kept in target/ashmem/fuzz/findings")),
+            findings => StepResult::Failed(format!(
+                "{findings} findings, kept in target/ashmem/fuzz/findings"
+            )),
         })
     })
 }
@@ -172,12 +206,22 @@ struct Home {
 
 impl Home {
     fn new(kernel: Line, processors: u32, memory: u32, live: bool) -> Result<Self> {
-        Ok(Self { kernel, processors, memory, live, fuzzer: static_program::build("ashmem-module-fuzz")? })
+        Ok(Self {
+            kernel,
+            processors,
+            memory,
+            live,
+            fuzzer: static_program::build("ashmem-module-fuzz")?,
+        })
     }
 
     /// Boots it, for one life.
     fn boot(&self, inputs: &[String], arguments: &[String], life: Duration) -> Result<VmOutcome> {
-        let given = workspace::cache("fuzz/module")?.join(format!("given-{}-{}", std::process::id(), self.kernel));
+        let given = workspace::cache("fuzz/module")?.join(format!(
+            "given-{}-{}",
+            std::process::id(),
+            self.kernel
+        ));
         let mut options = Options {
             smp: self.processors,
             // Pages move between nodes, where each has a processor.
@@ -188,7 +232,8 @@ impl Home {
         };
         let mut arguments = arguments.to_vec();
         if !inputs.is_empty() {
-            fs::write(&given, inputs.join("\n")).with_context(|| format!("writing {}", given.display()))?;
+            fs::write(&given, inputs.join("\n"))
+                .with_context(|| format!("writing {}", given.display()))?;
             options.file.push(format!("{}:{GIVEN}", given.display()));
             arguments.extend(["--corpus".to_owned(), GIVEN.to_owned()]);
         }
@@ -214,10 +259,15 @@ struct Journal {
 impl Journal {
     fn of(console: &str) -> Self {
         let mut journal = Self::default();
-        for line in console.lines().filter_map(|line| line.split_once(MARK).map(|(_, rest)| rest.trim_end())) {
+        for line in console
+            .lines()
+            .filter_map(|line| line.split_once(MARK).map(|(_, rest)| rest.trim_end()))
+        {
             match line.split(' ').collect::<Vec<_>>().as_slice() {
                 ["run", input] => journal.runs.push((*input).to_owned()),
-                ["keep", places, input] if is_input(input) => journal.kept.push(((*input).to_owned(), *places != "0")),
+                ["keep", places, input] if is_input(input) => {
+                    journal.kept.push(((*input).to_owned(), *places != "0"))
+                }
                 ["spent", input] => journal.spent.push((*input).to_owned()),
                 // A line that the kernel's own words cut in two.
                 _ => {}
@@ -233,7 +283,8 @@ impl Journal {
             let folder = if *is_place { tree() } else { cache.clone() };
             fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
             let file = folder.join(name(input));
-            fs::write(&file, format!("{input}\n")).with_context(|| format!("writing {}", file.display()))?;
+            fs::write(&file, format!("{input}\n"))
+                .with_context(|| format!("writing {}", file.display()))?;
         }
         for input in &self.spent {
             // Those of the tree stay: they are few, and tell on other kernels.
@@ -241,7 +292,11 @@ impl Journal {
         }
         if !self.kept.is_empty() {
             let places = self.kept.iter().filter(|(_, is_place)| *is_place).count();
-            eprintln!("fuzz: {} inputs kept, {places} of them in {}", self.kept.len(), tree().display());
+            eprintln!(
+                "fuzz: {} inputs kept, {places} of them in {}",
+                self.kept.len(),
+                tree().display()
+            );
         }
         Ok(())
     }
@@ -263,7 +318,9 @@ fn known() -> Result<Vec<String>> {
 fn corpus(folder: &Path) -> Result<BTreeSet<String>> {
     let mut all = BTreeSet::new();
     for file in module::files(folder)? {
-        all.extend(inputs(&fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?));
+        all.extend(inputs(
+            &fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?,
+        ));
     }
     Ok(all)
 }
@@ -276,7 +333,9 @@ fn inputs(text: &str) -> Vec<String> {
 /// Whether this is whole steps of six bytes in hexadecimal digits.
 fn is_input(text: &str) -> bool {
     const DIGITS: usize = 12;
-    !text.is_empty() && text.len().is_multiple_of(DIGITS) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    !text.is_empty()
+        && text.len().is_multiple_of(DIGITS)
+        && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// A file's name for an input: its content decides it, so that the same is kept once.
@@ -311,7 +370,10 @@ mod tests {
             [    2.0] BUG: KASAN\r\n";
         let journal = Journal::of(console);
         assert_eq!(journal.runs, ["000000000000", "040000000000"]);
-        assert_eq!(journal.kept, [("010000000000".to_owned(), false), ("020000000000".to_owned(), true)]);
+        assert_eq!(
+            journal.kept,
+            [("010000000000".to_owned(), false), ("020000000000".to_owned(), true)]
+        );
         assert_eq!(journal.spent, ["030000000000"]);
     }
 

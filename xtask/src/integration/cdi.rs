@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The CDI specification, given to a real engine: podman makes a container that asks for android.dev/ashmem=all.
+//! The CDI specification, given to a real engine: podman makes a container that asks for
+//! android.dev/ashmem=all.
 //!
-//! This host may have no module, and then no device that could be given away. So another character device lies at its place
-//! for the engine: what counts is which nodes it makes of the specification.
+//! This host may have no module, and then no device that could be given away. So another character
+//! device lies at its place for the engine: what counts is which nodes it makes of the
+//! specification.
 
 use crate::build::static_program;
 use crate::util::process;
@@ -12,7 +14,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs in a mount namespace of its own: $1 is `ashmem`, $2 a folder for podman. The number of /dev/zero is 1:5.
+/// Runs in a mount namespace of its own: $1 is `ashmem`, $2 a folder for podman. The number of
+/// /dev/zero is 1:5.
 const SCRIPT: &str = r#"set -e
 mount --bind /dev/zero /dev/ashmem
 mkdir -p /run/cdi && mount -t tmpfs tmpfs /run/cdi
@@ -25,7 +28,9 @@ exec podman --root "$2/store" --runroot "$2/run" --storage-driver vfs --cgroup-m
 pub(crate) fn step() -> Step {
     Step::new("podman with the CDI specification", || {
         if !rustix::process::geteuid().is_root() {
-            return Ok(StepResult::Skipped("podman's containers are started for root alone here".to_owned()));
+            return Ok(StepResult::Skipped(
+                "podman's containers are started for root alone here".to_owned(),
+            ));
         }
         if Command::new("podman").arg("--version").output().is_err() {
             return Ok(StepResult::Skipped("there is no podman on this host".to_owned()));
@@ -42,12 +47,23 @@ fn container(folder: &Path) -> Result<String> {
     let bin = folder.join("rootfs/bin");
     fs::create_dir_all(&bin).context("making a root file system")?;
     fs::copy("/bin/busybox", bin.join("busybox")).context("copying busybox")?;
-    // It brings a /dev of its own with both names; what is mounted from there on stays in the inner namespace.
+    // It brings a /dev of its own with both names; what is mounted from there on stays in the inner
+    // namespace.
     let mut command = Command::new(&ashmem);
-    command.args(["run", "--fidelity", "fast", "--", "unshare", "--mount", "--propagation", "private"]);
+    command.args([
+        "run",
+        "--fidelity",
+        "fast",
+        "--",
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+    ]);
     command.args(["sh", "-c", SCRIPT, "sh"]).arg(&ashmem).arg(folder);
     let said = process::capture(&mut command)?;
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?;
+    let id =
+        fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?;
     let node = |name: &str| format!("{name} character special file 1:5 666");
     let wanted = [node("ashmem"), node(&format!("ashmem{}", id.trim()))];
     ensure!(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the program writes about itself, given to those who read it: each manual page to mandoc, each completion to its shell.
+//! What the program writes about itself, given to those who read it: each manual page to mandoc,
+//! each completion to its shell.
 
 use crate::build::static_program;
 use crate::util::process;
@@ -25,7 +26,8 @@ fn look(folder: &Path) -> Result<String> {
     let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
     process::capture(Command::new(&ashmem).arg("man").arg(folder))?;
     let entries = fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))?;
-    let pages: Vec<PathBuf> = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    let pages: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     ensure!(!pages.is_empty(), "`ashmem man` wrote no page");
     quiet(Command::new("mandoc").args(["-Tlint", "-Wwarning"]).args(&pages))?;
     for shell in SHELLS {
@@ -38,7 +40,8 @@ fn look(folder: &Path) -> Result<String> {
     Ok(format!("{} pages, {}", pages.len(), SHELLS.join(", ")))
 }
 
-/// That a shell can read a script says little of what it offers: fish tells what it would, bash is asked as it asks itself.
+/// That a shell can read a script says little of what it offers: fish tells what it would, bash is
+/// asked as it asks itself.
 fn offers_verbs(shell: &str, script: &Path) -> Result<()> {
     let script = script.display();
     let question = match shell {
@@ -50,7 +53,10 @@ fn offers_verbs(shell: &str, script: &Path) -> Result<()> {
         _ => return Ok(()),
     };
     let said = process::capture(Command::new(shell).args(["-c", &question]))?;
-    ensure!(said.lines().any(|line| line.starts_with("waydroid")), "{shell} offers this for `ashmem w`: {said}");
+    ensure!(
+        said.lines().any(|line| line.starts_with("waydroid")),
+        "{shell} offers this for `ashmem w`: {said}"
+    );
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The manifests in `deploy/kubernetes`: valid by Kubernetes' schemas, without privilege, and in agreement with each other and
-//! with what the program says.
+//! The manifests in `deploy/kubernetes`: valid by Kubernetes' schemas, without privilege, and in
+//! agreement with each other and with what the program says.
 //!
-//! The validator, with the schemas of several releases, comes from PyPI (kubernetes-validate) into the cache.
+//! The validator, with the schemas of several releases, comes from PyPI (kubernetes-validate) into
+//! the cache.
 
 use crate::build::static_program;
 use crate::util::steps::{Step, StepResult};
@@ -15,7 +16,8 @@ use std::process::Command;
 
 /// The validator's version; its newest schemas are of the Kubernetes release with this number.
 const VALIDATOR: &str = "1.37.0";
-/// The releases whose schemas must accept the manifests: the oldest that the validator brings, and the newest.
+/// The releases whose schemas must accept the manifests: the oldest that the validator brings, and
+/// the newest.
 const RELEASES: [&str; 2] = ["1.25.0", VALIDATOR];
 
 /// Everything about the manifests that needs no cluster.
@@ -57,7 +59,8 @@ impl Validator {
     }
 
     fn validate(&self, manifest: &Path, release: &str) -> Command {
-        const MAIN: &str = "import sys; from kubernetes_validate.__main__ import main; sys.exit(main())";
+        const MAIN: &str =
+            "import sys; from kubernetes_validate.__main__ import main; sys.exit(main())";
         self.python(MAIN, &["--strict", "-k", release, &manifest.display().to_string()])
     }
 
@@ -67,9 +70,11 @@ impl Validator {
 
     /// A check that cannot fail proves nothing: one letter less must be seen.
     fn refuses_a_slip(&self, manifest: &Path) -> Result<()> {
-        let text = fs::read_to_string(manifest).with_context(|| format!("reading {}", manifest.display()))?;
+        let text = fs::read_to_string(manifest)
+            .with_context(|| format!("reading {}", manifest.display()))?;
         let slip = workspace::cache("python")?.join("slip.yaml");
-        fs::write(&slip, text.replacen("containers:", "container:", 1)).context("writing a manifest with a slip")?;
+        fs::write(&slip, text.replacen("containers:", "container:", 1))
+            .context("writing a manifest with a slip")?;
         let (said, status) = process::capture_both(&mut self.validate(&slip, VALIDATOR))?;
         ensure!(!status.success(), "the validator accepts `container:` for `containers:`:\n{said}");
         Ok(())
@@ -90,28 +95,41 @@ impl Manifests {
         let mut found = Vec::new();
         for way in ["agent", "module"] {
             let folder = workspace::root().join("deploy/kubernetes").join(way);
-            for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+            for entry in
+                fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?
+            {
                 let path = entry?.path();
                 if path.extension().is_some_and(|ending| ending == "yaml") {
-                    let json = process::capture(&mut validator.python(AS_JSON, &[&path.display().to_string()]))?;
+                    let json = process::capture(
+                        &mut validator.python(AS_JSON, &[&path.display().to_string()]),
+                    )?;
                     found.push(Manifest { objects: serde_json::from_str(&json)?, path });
                 }
             }
         }
         found.sort_by(|one, other| one.path.cmp(&other.path));
-        ensure!(found.len() == 4, "deploy/kubernetes holds {} manifests, this step knows four", found.len());
+        ensure!(
+            found.len() == 4,
+            "deploy/kubernetes holds {} manifests, this step knows four",
+            found.len()
+        );
         Ok(Self(found))
     }
 
     fn named(&self, name: &str) -> Result<&Value> {
         let found = self.0.iter().find(|manifest| manifest.path.ends_with(name));
-        found.map(|manifest| &manifest.objects[0]["spec"]["template"]["spec"]).with_context(|| format!("no {name}"))
+        found
+            .map(|manifest| &manifest.objects[0]["spec"]["template"]["spec"])
+            .with_context(|| format!("no {name}"))
     }
 
     fn have_no_privilege(&self) -> Result<()> {
         for manifest in &self.0 {
             let spec = &manifest.objects[0]["spec"]["template"]["spec"];
-            let containers = ["containers", "initContainers"].iter().filter_map(|list| spec[list].as_array()).flatten();
+            let containers = ["containers", "initContainers"]
+                .iter()
+                .filter_map(|list| spec[list].as_array())
+                .flatten();
             for container in containers {
                 let is_privileged = container["securityContext"]["privileged"] == true;
                 ensure!(!is_privileged, "{} has a privileged container", manifest.path.display());
@@ -120,7 +138,8 @@ impl Manifests {
         Ok(())
     }
 
-    /// kubectl reads each as the types it knows and gives the same name back; all that it does without a cluster.
+    /// kubectl reads each as the types it knows and gives the same name back; all that it does
+    /// without a cluster.
     fn dry_run(&self) -> Result<&'static str> {
         if Command::new("kubectl").args(["version", "--client"]).output().is_err() {
             return Ok("no kubectl here for a dry run");
@@ -132,8 +151,9 @@ impl Manifests {
                 .arg(path)
                 .arg("tried=yes");
             let said: Value = serde_json::from_str(&process::capture(&mut kubectl)?)?;
-            let container =
-                |object: &Value| object["spec"]["template"]["spec"]["containers"][0]["securityContext"].clone();
+            let container = |object: &Value| {
+                object["spec"]["template"]["spec"]["containers"][0]["securityContext"].clone()
+            };
             ensure!(
                 said["metadata"]["name"] == objects[0]["metadata"]["name"]
                     && container(&said) == container(&objects[0]),
@@ -149,29 +169,40 @@ impl Manifests {
         let arguments = &self.named("module/device-plugin.yaml")?["containers"][0]["args"];
         let after = |flag: &str| {
             let words = arguments.as_array().into_iter().flatten().filter_map(Value::as_str);
-            words.skip_while(|word| *word != flag).nth(1).with_context(|| format!("the plugin lacks {flag}"))
+            words
+                .skip_while(|word| *word != flag)
+                .nth(1)
+                .with_context(|| format!("the plugin lacks {flag}"))
         };
-        let device: Value = serde_json::from_str(after("--device")?).context("the plugin's --device is no JSON")?;
-        let resource = format!("{}/{}", after("--domain")?, device["name"].as_str().unwrap_or_default());
+        let device: Value =
+            serde_json::from_str(after("--device")?).context("the plugin's --device is no JSON")?;
+        let resource =
+            format!("{}/{}", after("--domain")?, device["name"].as_str().unwrap_or_default());
         let asked = &self.named("module/redroid.yaml")?["containers"][0]["resources"]["limits"];
         ensure!(asked[&resource] == 1, "the pod does not ask for {resource}: {asked}");
         let paths = device["groups"][0]["paths"].as_array().context("the plugin's paths")?;
         let paths: Vec<_> = paths.iter().filter_map(|path| path["path"].as_str()).collect();
-        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?;
+        let id =
+            fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?;
         let names = ["/dev/ashmem".to_owned(), format!("/dev/ashmem{}", id.trim())];
         for name in &names {
-            ensure!(paths.iter().filter(|path| matches(path, name)).count() == 1, "{name} is not one of {paths:?}");
+            ensure!(
+                paths.iter().filter(|path| matches(path, name)).count() == 1,
+                "{name} is not one of {paths:?}"
+            );
         }
         Ok(())
     }
 
-    /// The pod names the profile that the init container writes, and the profile the socket at which the agent listens.
+    /// The pod names the profile that the init container writes, and the profile the socket at
+    /// which the agent listens.
     fn agree_on_the_profile(&self) -> Result<()> {
         let agent = self.named("agent/agent.yaml")?;
         let profile = &self.named("agent/redroid.yaml")?["containers"][0]["securityContext"]["seccompProfile"];
         let name = profile["localhostProfile"].as_str().context("the pod names no profile")?;
-        let words =
-            |container: &Value| -> Result<Vec<String>> { Ok(serde_json::from_value(container["args"].clone())?) };
+        let words = |container: &Value| -> Result<Vec<String>> {
+            Ok(serde_json::from_value(container["args"].clone())?)
+        };
         let written = words(&agent["initContainers"][0])?;
         ensure!(
             written.last() == Some(&format!("/seccomp/{name}")),
@@ -181,9 +212,13 @@ impl Manifests {
         // What it would write: the same words but the last two, which name the file.
         let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
         let text = process::capture(Command::new(ashmem).args(&written[..written.len() - 2]))?;
-        let listener =
-            serde_json::from_str::<Value>(&text)?["listenerPath"].as_str().map(|path| format!("unix:{path}"));
-        ensure!(listener.as_ref() == listening.last(), "the profile names {listener:?}, the agent has {listening:?}");
+        let listener = serde_json::from_str::<Value>(&text)?["listenerPath"]
+            .as_str()
+            .map(|path| format!("unix:{path}"));
+        ensure!(
+            listener.as_ref() == listening.last(),
+            "the profile names {listener:?}, the agent has {listening:?}"
+        );
         Ok(())
     }
 }
@@ -191,5 +226,8 @@ impl Manifests {
 /// A pattern of the shell in which only `?` is special.
 fn matches(pattern: &str, name: &str) -> bool {
     pattern.len() == name.len()
-        && pattern.bytes().zip(name.bytes()).all(|(wanted, found)| wanted == b'?' || wanted == found)
+        && pattern
+            .bytes()
+            .zip(name.bytes())
+            .all(|(wanted, found)| wanted == b'?' || wanted == found)
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is tried of the libraries: their promises wherever they run, their examples, their binary interface.
+//! What is tried of the libraries: their promises wherever they run, their examples, their binary
+//! interface.
 
 use crate::build::library::{install, source};
 use crate::build::static_program;
@@ -21,7 +22,10 @@ pub(crate) fn here() -> Vec<Step> {
     vec![
         Step::new("libraries under ashmem run", || {
             let mut command = Command::new(static_program::build_named("ashmem-cli", "ashmem")?);
-            command.args(["run", "--"]).arg(static_program::build("ashmem-library-test")?).args(["--provider", "run"]);
+            command
+                .args(["run", "--"])
+                .arg(static_program::build("ashmem-library-test")?)
+                .args(["--provider", "run"]);
             let (text, status) = process::capture_both(command.env_remove("ASHMEM_BACKEND"))?;
             Ok(if status.success() {
                 StepResult::Passed(text.trim_end().lines().last().unwrap_or_default().to_owned())
@@ -29,7 +33,9 @@ pub(crate) fn here() -> Vec<Step> {
                 StepResult::Failed(format!("it ended with {}:\n{text}", process::describe(status)))
             })
         }),
-        Step::new("C library: interface and headers", || Ok(StepResult::Passed(interface(&staged()?)?))),
+        Step::new("C library: interface and headers", || {
+            Ok(StepResult::Passed(interface(&staged()?)?))
+        }),
         Step::new("C library: examples on memfd and under ashmem run", || {
             Ok(StepResult::Passed(examples(&staged()?)?))
         }),
@@ -43,7 +49,8 @@ pub(crate) fn booted() -> Vec<Step> {
     });
     let example = Step::new(format!("C library: example on the module, kernel {KERNEL}"), || {
         let place = staged()?;
-        let program = Example { source: "cache.c", language: C, linkage: Linkage::Static }.compile(&place)?;
+        let program =
+            Example { source: "cache.c", language: C, linkage: Linkage::Static }.compile(&place)?;
         on_module(program, &[])
     });
     vec![trial, example]
@@ -53,12 +60,17 @@ fn on_module(program: PathBuf, arguments: &[&str]) -> Result<StepResult> {
     // Where only the device will do, a program that quietly took memfd would fail.
     let options = Options { env: vec!["ASHMEM_BACKEND=device".to_owned()], ..Options::default() };
     let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
-    let outcome = machine::run(&VmRequest { kernel: KERNEL, options, program, arguments, live: false })?;
+    let outcome =
+        machine::run(&VmRequest { kernel: KERNEL, options, program, arguments, live: false })?;
     let said = String::from_utf8_lossy(&outcome.stdout);
     Ok(if outcome.status.is_success() {
         StepResult::Passed(said.trim_end().lines().last().unwrap_or_default().to_owned())
     } else {
-        StepResult::Failed(format!("{}\n{said}{}", outcome.status, String::from_utf8_lossy(&outcome.stderr)))
+        StepResult::Failed(format!(
+            "{}\n{said}{}",
+            outcome.status,
+            String::from_utf8_lossy(&outcome.stderr)
+        ))
     })
 }
 
@@ -70,14 +82,17 @@ fn staged() -> Result<PathBuf> {
     Ok(prefix)
 }
 
-/// Names, versions and dependencies are those of the list, and each header can be used alone, in C and in C++.
+/// Names, versions and dependencies are those of the list, and each header can be used alone, in C
+/// and in C++.
 fn interface(prefix: &Path) -> Result<String> {
     let list = source().join("abi.txt");
     let text = fs::read_to_string(&list).with_context(|| format!("reading {}", list.display()))?;
-    let should: BTreeSet<_> = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+    let should: BTreeSet<_> =
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
     let is = relied_on(&prefix.join("lib/libashmem.so.0"))?;
-    let lines =
-        |one: &BTreeSet<String>, other: &BTreeSet<String>| -> Vec<String> { one.difference(other).cloned().collect() };
+    let lines = |one: &BTreeSet<String>, other: &BTreeSet<String>| -> Vec<String> {
+        one.difference(other).cloned().collect()
+    };
     let (lost, new) = (lines(&should, &is), lines(&is, &should));
     ensure!(
         lost.is_empty() && new.is_empty(),
@@ -87,10 +102,19 @@ fn interface(prefix: &Path) -> Result<String> {
         new.join(", ")
     );
     for header in ["android/sharedmem.h", "cutils/ashmem.h"] {
-        for (compiler, standard) in [("gcc", "c99"), ("gcc", "c17"), ("g++", "c++11"), ("g++", "c++20")] {
+        for (compiler, standard) in
+            [("gcc", "c99"), ("gcc", "c17"), ("g++", "c++11"), ("g++", "c++20")]
+        {
             let language = if compiler == "g++" { "c++" } else { "c" };
             let mut command = Command::new(compiler);
-            command.args(["-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Werror", &format!("-std={standard}")]);
+            command.args([
+                "-fsyntax-only",
+                "-Wall",
+                "-Wextra",
+                "-Wpedantic",
+                "-Werror",
+                &format!("-std={standard}"),
+            ]);
             command.args(["-x", language]).arg(prefix.join("include").join(header));
             process::capture(&mut command).with_context(|| format!("{header} as {standard}"))?;
         }
@@ -112,7 +136,10 @@ fn relied_on(library: &Path) -> Result<BTreeSet<String>> {
             [_, "T", name] => {
                 lines.insert(format!("gives {name}"));
             }
-            _ => bail!("{}: nm says {line:?}, which no line of the list can stand for", library.display()),
+            _ => bail!(
+                "{}: nm says {line:?}, which no line of the list can stand for",
+                library.display()
+            ),
         }
     }
     let dynamic = process::capture(Command::new("readelf").args(["-dW"]).arg(library))?;
@@ -150,14 +177,23 @@ impl Example {
     /// Compiles it as its first lines say, through pkg-config.
     fn compile(&self, prefix: &Path) -> Result<PathBuf> {
         let (compiler, language) = self.language;
-        let name = format!("{}-{}-{}", self.source.trim_end_matches(".c"), compiler, self.linkage == Linkage::Static);
+        let name = format!(
+            "{}-{}-{}",
+            self.source.trim_end_matches(".c"),
+            compiler,
+            self.linkage == Linkage::Static
+        );
         let program = workspace::cache("library")?.join(name);
         let mut ask = Command::new("pkg-config");
-        ask.args(["--cflags", "--libs", "libashmem"]).env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
+        ask.args(["--cflags", "--libs", "libashmem"])
+            .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
         let flags = process::capture(&mut ask).context("asking pkg-config")?;
         let mut compile = Command::new(compiler);
         compile.args(["-O2", "-Wall", "-Wextra", "-Werror", "-x", language]);
-        compile.arg(source().join("examples").join(self.source)).args(["-x", "none", "-o"]).arg(&program);
+        compile
+            .arg(source().join("examples").join(self.source))
+            .args(["-x", "none", "-o"])
+            .arg(&program);
         compile.args(flags.split_whitespace());
         if self.linkage == Linkage::Static {
             compile.arg("-static");
@@ -167,8 +203,8 @@ impl Example {
     }
 }
 
-/// Every example, each as C and C++, shared and static, run where there is no device and under `ashmem run`; and the Rust
-/// ones.
+/// Every example, each as C and C++, shared and static, run where there is no device and under
+/// `ashmem run`; and the Rust ones.
 fn examples(prefix: &Path) -> Result<String> {
     let supervisor = static_program::build_named("ashmem-cli", "ashmem")?;
     let mut runs = 0;
@@ -192,9 +228,12 @@ fn examples(prefix: &Path) -> Result<String> {
         }
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--release", "--package", "ashmem", "--examples"]).arg("--target-dir");
+    cargo
+        .args(["build", "--quiet", "--release", "--package", "ashmem", "--examples"])
+        .arg("--target-dir");
     let target = workspace::root().join("target");
-    process::capture(cargo.arg(&target).current_dir(workspace::root())).context("building the Rust examples")?;
+    process::capture(cargo.arg(&target).current_dir(workspace::root()))
+        .context("building the Rust examples")?;
     for example in ["share", "cache"] {
         run(&target.join("release/examples").join(example), &library)?;
     }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The module among hostile neighbours: the trials of `ashmem-module-test --neighbours`, in a machine that has what they
-//! want: two processors, two nodes of memory, and what makes swap.
+//! The module among hostile neighbours: the trials of `ashmem-module-test --neighbours`, in a
+//! machine that has what they want: two processors, two nodes of memory, and what makes swap.
 
 use crate::build::static_program;
 use crate::debian::kernel::Line;
 use crate::machine::{self, Options, VmRequest};
 use crate::util::steps::Step;
 
-/// The trials on one kernel: one boot with the short ones or with all, and one that counts its instructions for what has to
-/// be measured.
+/// The trials on one kernel: one boot with the short ones or with all, and one that counts its
+/// instructions for what has to be measured.
 pub(crate) fn steps(kernel: Line, all: bool) -> [Step; 2] {
     let which = if all { ", all" } else { "" };
     let options = Options {
@@ -34,7 +34,8 @@ pub(crate) fn steps(kernel: Line, all: bool) -> [Step; 2] {
 fn step(name: String, kernel: Line, options: Options, trials: &'static [&'static str]) -> Step {
     Step::new(name, move || {
         let program = static_program::build("ashmem-module-test")?;
-        let arguments = [&["--neighbours"][..], trials].concat().into_iter().map(str::to_owned).collect();
+        let arguments =
+            [&["--neighbours"][..], trials].concat().into_iter().map(str::to_owned).collect();
         machine::run(&VmRequest { kernel, options, program, arguments, live: false })
             .map(|outcome| outcome.step_result())
     })

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The commands of a page of docs/, run as they stand there and compared with what the page says they print.
+//! The commands of a page of docs/, run as they stand there and compared with what the page says
+//! they print.
 
 use crate::build::static_program;
 use crate::debian::kernel::Line;
@@ -48,7 +49,9 @@ struct Recipe {
 pub(crate) fn tracing() -> Step {
     Step::new("docs/tracing.md, command by command", || {
         if !rustix::process::getuid().is_root() {
-            return Ok(StepResult::Skipped("its purge and the kernel's events are root's".to_owned()));
+            return Ok(StepResult::Skipped(
+                "its purge and the kernel's events are root's".to_owned(),
+            ));
         }
         let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
         let programs = ashmem.parent().context("a program lies in a folder")?.display().to_string();
@@ -74,7 +77,8 @@ pub(crate) fn tracing_on_module() -> Step {
     Step::new("docs/tracing.md on the module, beside strace, trace-cmd, perf and bpftrace", || {
         let recipes = page(Place::Module)?;
         let script = workspace::cache("recipes")?.join(format!("{}.sh", std::process::id()));
-        fs::write(&script, script_of(&recipes)).with_context(|| format!("writing {}", script.display()))?;
+        fs::write(&script, script_of(&recipes))
+            .with_context(|| format!("writing {}", script.display()))?;
         let outcome = in_machine(&script);
         let _ = fs::remove_file(&script);
         let (text, failure) = outcome?;
@@ -85,7 +89,9 @@ pub(crate) fn tracing_on_module() -> Step {
             failed.extend(complaint(recipe, output, status));
         }
         let ended = text.matches(END).count();
-        if let Some(failure) = failure.or_else(|| (ended != recipes.len()).then(|| format!("{ended} boxes ended"))) {
+        if let Some(failure) =
+            failure.or_else(|| (ended != recipes.len()).then(|| format!("{ended} boxes ended")))
+        {
             failed.push_str(&format!("{failure}\n{text}"));
         }
         Ok(step_result(recipes.len(), failed))
@@ -95,14 +101,16 @@ pub(crate) fn tracing_on_module() -> Step {
 /// Runs the script in a machine; what it printed, and what went wrong with the machine.
 fn in_machine(script: &std::path::Path) -> Result<(String, Option<String>)> {
     let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
-    let mut file = vec![format!("{}:/bin/ashmem", ashmem.display()), format!("{}:/recipes", script.display())];
+    let mut file =
+        vec![format!("{}:/bin/ashmem", ashmem.display()), format!("{}:/recipes", script.display())];
     file.push("/usr/bin/dash:/bin/sh".to_owned());
     file.extend(tools::programs(&TOOLS)?);
     file.extend(tools::packages(&PACKAGES)?);
     let options = Options { smp: 2, memory: 1536, file, ..Options::default() };
     let program = PathBuf::from("/bin/busybox");
     let arguments = vec!["sh".to_owned(), "/recipes".to_owned()];
-    let outcome = machine::run(&VmRequest { kernel: Line::V6_1, options, program, arguments, live: false })?;
+    let outcome =
+        machine::run(&VmRequest { kernel: Line::V6_1, options, program, arguments, live: false })?;
     let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
     let failure = (!outcome.status.is_success())
         .then(|| format!("{}\n{}", outcome.status, String::from_utf8_lossy(&outcome.stderr)));
@@ -114,7 +122,9 @@ fn script_of(recipes: &[Recipe]) -> String {
     let mut script = "/bin/busybox --install -s /bin\ncd /root\n".to_owned();
     for recipe in recipes {
         let quoted = recipe.commands.replace('\'', r"'\''");
-        script.push_str(&format!("printf '{BOX}'\nsh -eu -c '{quoted}' 2>&1\nprintf '{END}%d\\n' $?\n"));
+        script.push_str(&format!(
+            "printf '{BOX}'\nsh -eu -c '{quoted}' 2>&1\nprintf '{END}%d\\n' $?\n"
+        ));
     }
     script
 }
@@ -151,7 +161,9 @@ fn recipes(text: &str) -> Result<Vec<Recipe>> {
         let Some(kind) = line.strip_prefix("```") else { continue };
         let inside: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
         match (kind, found.last_mut()) {
-            ("text", Some(recipe)) => recipe.printed = inside.into_iter().map(str::to_owned).collect(),
+            ("text", Some(recipe)) => {
+                recipe.printed = inside.into_iter().map(str::to_owned).collect()
+            }
             (kind, _) => {
                 let place = match kind.strip_prefix("sh").map(str::trim_start) {
                     None => continue,
@@ -160,7 +172,11 @@ fn recipes(text: &str) -> Result<Vec<Recipe>> {
                     Some("both") => Place::Both,
                     Some(other) => bail!("a box is marked `sh {other}`, which is no place"),
                 };
-                found.push(Recipe { place, commands: inside.join("\n") + "\n", printed: Vec::new() });
+                found.push(Recipe {
+                    place,
+                    commands: inside.join("\n") + "\n",
+                    printed: Vec::new(),
+                });
             }
         }
     }
@@ -176,7 +192,9 @@ fn missing<'a>(output: &str, wanted: &'a [String]) -> Option<&'a str> {
 /// Whether a line is what the page shows, where `…` stands for anything.
 fn is_like(line: &str, shown: &str) -> bool {
     let mut pieces = shown.split('…');
-    let Some(mut rest) = pieces.next().and_then(|first| line.strip_prefix(first)) else { return false };
+    let Some(mut rest) = pieces.next().and_then(|first| line.strip_prefix(first)) else {
+        return false;
+    };
     let mut last = "";
     for piece in pieces {
         last = piece;
@@ -194,19 +212,27 @@ mod tests {
 
     #[test]
     fn boxes_are_commands_and_what_they_print() {
-        let page = "a\n```sh\nls\n```\nb\n```text\nx\n```\n```rust\nno\n```\n```sh module\ntrue\n```\n";
+        let page =
+            "a\n```sh\nls\n```\nb\n```text\nx\n```\n```rust\nno\n```\n```sh module\ntrue\n```\n";
         let found = recipes(page).expect("a page");
         assert!(found[0].place.is(Place::Here) && !found[0].place.is(Place::Module));
         assert!(found[1].place == Place::Module && Place::Both.is(Place::Module));
         assert!(recipes("```sh mdoule\n```\n").is_err());
-        let found: Vec<_> = found.iter().map(|recipe| (recipe.commands.as_str(), recipe.printed.len())).collect();
+        let found: Vec<_> =
+            found.iter().map(|recipe| (recipe.commands.as_str(), recipe.printed.len())).collect();
         assert_eq!(found, [("ls\n", 1), ("true\n", 0)]);
     }
 
     #[test]
     fn lines_may_differ_where_the_page_says_so() {
-        assert!(is_like("08:31  python3 12  #1  open = 0  <3 µs>", "…  python3 …  #1  open = 0  <…>"));
-        assert!(!is_like("08:31  python3 12  #1  open = 1  <3 µs>", "…  python3 …  #1  open = 0  <…>"));
+        assert!(is_like(
+            "08:31  python3 12  #1  open = 0  <3 µs>",
+            "…  python3 …  #1  open = 0  <…>"
+        ));
+        assert!(!is_like(
+            "08:31  python3 12  #1  open = 1  <3 µs>",
+            "…  python3 …  #1  open = 0  <…>"
+        ));
         assert!(is_like("a", "a") && !is_like("ab", "a") && !is_like("a", "b…"));
         let wanted = ["b".to_owned(), "a".to_owned()];
         assert_eq!(missing("a\nb\n", &wanted), Some("a"));

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A program with one region that is mapped, one that is held and mapped nowhere, and a name that is HTML.
+/// A program with one region that is mapped, one that is held and mapped nowhere, and a name that
+/// is HTML.
 pub(crate) const WORK: &str = r#"
 import fcntl, mmap, os, struct, subprocess, sys
 def region(name, size):
@@ -45,25 +46,43 @@ pub(crate) fn step() -> Step {
         let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
         let work = folder.join("work.py");
         std::fs::write(&work, WORK).with_context(|| format!("writing {}", work.display()))?;
-        let (moment, past, trace) = (folder.join("moment.html"), folder.join("trace.html"), folder.join("trace.json"));
+        let (moment, past, trace) =
+            (folder.join("moment.html"), folder.join("trace.html"), folder.join("trace.json"));
         let mut run = Command::new(&ashmem);
-        run.args(["run", "--", "python3"]).arg(&work).arg(&ashmem).args(["report", "--for", "1", "-o"]).arg(&moment);
+        run.args(["run", "--", "python3"])
+            .arg(&work)
+            .arg(&ashmem)
+            .args(["report", "--for", "1", "-o"])
+            .arg(&moment);
         process::capture(&mut run)?;
         let mut tracing = Command::new(&ashmem);
-        process::capture(tracing.args(["trace", "--json", "-o"]).arg(&trace).args(["--", "python3"]).arg(&work))?;
-        process::capture(Command::new(&ashmem).args(["report", "--trace"]).arg(&trace).arg("-o").arg(&past))?;
+        process::capture(
+            tracing.args(["trace", "--json", "-o"]).arg(&trace).args(["--", "python3"]).arg(&work),
+        )?;
+        process::capture(
+            Command::new(&ashmem).args(["report", "--trace"]).arg(&trace).arg("-o").arg(&past),
+        )?;
         let browser = Browser { folder: folder.clone() };
         let seen = browser.open(&moment, "")?;
-        in_this_order(&seen, &["id=\"leaks\"", "<td>CursorWindow: forgotten", "id=\"regions\"", "<td>picture-cache"])?;
+        in_this_order(
+            &seen,
+            &["id=\"leaks\"", "<td>CursorWindow: forgotten", "id=\"regions\"", "<td>picture-cache"],
+        )?;
         ensure!(
             !seen.contains("<img") && seen.contains("<title>Shared memory"),
             "a region's name did something:\n{seen}"
         );
         // Regions by their sizes, largest first, then smallest first; then by name.
         let sizes = browser.open(&moment, "#sort=regions:4")?;
-        in_this_order(regions(&sizes)?, &["aria-sort=\"descending\"", "forgotten", "picture-cache", "dalvik-part 3"])?;
+        in_this_order(
+            regions(&sizes)?,
+            &["aria-sort=\"descending\"", "forgotten", "picture-cache", "dalvik-part 3"],
+        )?;
         let names = browser.open(&moment, "#sort=regions:1")?;
-        in_this_order(regions(&names)?, &["aria-sort=\"ascending\"", "<td>dalvik-part 1<", "<td>picture-cache<"])?;
+        in_this_order(
+            regions(&names)?,
+            &["aria-sort=\"ascending\"", "<td>dalvik-part 1<", "<td>picture-cache<"],
+        )?;
         let played = browser.open(&past, "")?;
         in_this_order(&played, &["MemoryFile: never mapped", "PURGE_ALL_CACHES"])?;
         in_this_order(&played, &["purged: ", "id=\"failures\"", "EINVAL"])?;
@@ -83,8 +102,9 @@ fn regions(page: &str) -> Result<&str> {
 fn in_this_order(page: &str, wanted: &[&str]) -> Result<()> {
     let mut rest = page;
     for text in wanted {
-        let place =
-            rest.find(text).with_context(|| format!("{text:?} is missing, or stands too early, in:\n{page}"))?;
+        let place = rest
+            .find(text)
+            .with_context(|| format!("{text:?} is missing, or stands too early, in:\n{page}"))?;
         rest = &rest[place + text.len()..];
     }
     Ok(())
@@ -99,9 +119,15 @@ impl Browser {
     /// The page as it stands when its script has run.
     fn open(&self, page: &Path, fragment: &str) -> Result<String> {
         let mut browser = self.browser();
-        browser.args(["--virtual-time-budget=2000", "--dump-dom"]).arg(format!("file://{}{fragment}", page.display()));
+        browser
+            .args(["--virtual-time-budget=2000", "--dump-dom"])
+            .arg(format!("file://{}{fragment}", page.display()));
         let seen = process::capture(&mut browser)?;
-        ensure!(seen.contains("</html>"), "the browser shows no page of {}:\n{seen}", page.display());
+        ensure!(
+            seen.contains("</html>"),
+            "the browser shows no page of {}:\n{seen}",
+            page.display()
+        );
         Ok(seen)
     }
 
@@ -109,7 +135,9 @@ impl Browser {
         let picture = page.with_extension("png");
         let mut browser = self.browser();
         browser.args(["--window-size=1280,1700", "--hide-scrollbars"]);
-        browser.arg(format!("--screenshot={}", picture.display())).arg(format!("file://{}", page.display()));
+        browser
+            .arg(format!("--screenshot={}", picture.display()))
+            .arg(format!("file://{}", page.display()));
         process::capture(&mut browser)?;
         is_made(&picture, b"\x89PNG")
     }
@@ -124,15 +152,30 @@ impl Browser {
 
     fn browser(&self) -> Command {
         let mut browser = Command::new("/usr/bin/chromium-headless-shell");
-        browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
-        browser.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
+        browser.args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+        ]);
+        browser.args([
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ]);
         browser.arg(format!("--user-data-dir={}", self.folder.join("profile").display()));
         browser
     }
 }
 
 fn is_made(path: &Path, begin: &[u8]) -> Result<()> {
-    let bytes = std::fs::read(path).with_context(|| format!("the browser left no {}", path.display()))?;
-    ensure!(bytes.starts_with(begin) && bytes.len() > 5000, "{} is no picture of a page", path.display());
+    let bytes =
+        std::fs::read(path).with_context(|| format!("the browser left no {}", path.display()))?;
+    ensure!(
+        bytes.starts_with(begin) && bytes.len() > 5000,
+        "{} is no picture of a page",
+        path.display()
+    );
     Ok(())
 }

@@ -48,20 +48,36 @@ impl Level {
 }
 
 /// Runs the suite in a machine.
-pub(crate) fn in_machine(provider: Provider, kernel: Line, arguments: &[String], live: bool) -> Result<VmOutcome> {
-    /// Seconds for a case on a stock kernel: it bounds one that hangs, and must not end one whose machine the host keeps
-    /// waiting.
+pub(crate) fn in_machine(
+    provider: Provider,
+    kernel: Line,
+    arguments: &[String],
+    live: bool,
+) -> Result<VmOutcome> {
+    /// Seconds for a case on a stock kernel: it bounds one that hangs, and must not end one whose
+    /// machine the host keeps waiting.
     const LIMIT: u32 = 120;
     let limit = LIMIT * kernel.patience();
-    let mut all = vec!["--provider".to_owned(), provider.to_string(), "--limit".to_owned(), limit.to_string()];
+    let mut all = vec![
+        "--provider".to_owned(),
+        provider.to_string(),
+        "--limit".to_owned(),
+        limit.to_string(),
+    ];
     all.extend_from_slice(arguments);
     let options = Options { provider, smp: 2, timeout: 1800, ..Options::default() };
     machine::run(&VmRequest { kernel, options, program: suite()?, arguments: all, live })
 }
 
 /// Runs the suite in a machine under `ashmem run`, where memory may be filled and binder is.
-pub(crate) fn under_run_in_machine(level: Level, kernel: Line, arguments: &[String], live: bool) -> Result<VmOutcome> {
-    /// Seconds for a case: each notification is two switches between processes, and those are what emulation is slowest at.
+pub(crate) fn under_run_in_machine(
+    level: Level,
+    kernel: Line,
+    arguments: &[String],
+    live: bool,
+) -> Result<VmOutcome> {
+    /// Seconds for a case: each notification is two switches between processes, and those are what
+    /// emulation is slowest at.
     const LIMIT: &str = "600";
     let program = static_program::build_named("ashmem-cli", "ashmem")?;
     let options = Options {
@@ -89,7 +105,12 @@ pub(crate) enum Comparison {
 
 /// Plays one random sequence on the reference and on the module, both on kernel 5.10.
 pub(crate) fn differential(seed: u64, operations: u64) -> Result<Comparison> {
-    let arguments = ["--differential".to_owned(), seed.to_string(), "--operations".to_owned(), operations.to_string()];
+    let arguments = [
+        "--differential".to_owned(),
+        seed.to_string(),
+        "--operations".to_owned(),
+        operations.to_string(),
+    ];
     let play = |provider| -> Result<Vec<u8>> {
         let outcome = in_machine(provider, Line::V5_10, &arguments, false)?;
         if !outcome.status.is_success() {
@@ -113,11 +134,15 @@ pub(crate) fn differential(seed: u64, operations: u64) -> Result<Comparison> {
 fn transcripts(reference: &[u8], module: &[u8]) -> Comparison {
     const CONTEXT: usize = 12;
     if reference == module {
-        return Comparison::Same { lines: reference.split(|byte| *byte == b'\n').count().saturating_sub(1) };
+        return Comparison::Same {
+            lines: reference.split(|byte| *byte == b'\n').count().saturating_sub(1),
+        };
     }
     // An end of line is part of the line: a transcript without its last one differs.
     let lines = |text: &[u8]| -> Vec<String> {
-        text.split_inclusive(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+        text.split_inclusive(|byte| *byte == b'\n')
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect()
     };
     let (reference, module) = (lines(reference), lines(module));
     let first = reference.iter().zip(&module).take_while(|(left, right)| left == right).count();
@@ -140,7 +165,8 @@ pub(crate) fn command(level: Level) -> Result<Command> {
     Ok(level.command(&static_program::build_named("ashmem-cli", "ashmem")?, &suite()?))
 }
 
-/// Runs the suite on this host under `ashmem run`, as another user if wanted. Answers what was printed and how it ended.
+/// Runs the suite on this host under `ashmem run`, as another user if wanted. Answers what was
+/// printed and how it ended.
 pub(crate) fn under_run(level: Level, user: Option<u32>) -> Result<(String, ExitStatus)> {
     let programs = [static_program::build_named("ashmem-cli", "ashmem")?, suite()?];
     // In a place that every user can reach, which a home folder need not be.
@@ -148,9 +174,11 @@ pub(crate) fn under_run(level: Level, user: Option<u32>) -> Result<(String, Exit
     workspace::make_whole(&place, |folder| {
         for program in &programs {
             let name = program.file_name().context("a program has a name")?;
-            fs::copy(program, folder.join(name)).with_context(|| format!("copying {}", program.display()))?;
+            fs::copy(program, folder.join(name))
+                .with_context(|| format!("copying {}", program.display()))?;
         }
-        fs::set_permissions(folder, Permissions::from_mode(0o755)).context("opening the folder to all")
+        fs::set_permissions(folder, Permissions::from_mode(0o755))
+            .context("opening the folder to all")
     })?;
     let mut command = level.command(&place.join("ashmem"), &place.join("ashmem-conformance"));
     command.current_dir("/");
@@ -177,8 +205,15 @@ mod tests {
 
     #[test]
     fn the_first_difference_is_shown_with_its_number() {
-        let Comparison::Different(text) = transcripts(b"a\nb 1\nc\n", b"a\nb 2\nc\n") else { panic!("they differ") };
-        assert!(text.contains("line 2") && text.contains("reference b 1") && text.contains("module    b 2"), "{text}");
+        let Comparison::Different(text) = transcripts(b"a\nb 1\nc\n", b"a\nb 2\nc\n") else {
+            panic!("they differ")
+        };
+        assert!(
+            text.contains("line 2")
+                && text.contains("reference b 1")
+                && text.contains("module    b 2"),
+            "{text}"
+        );
     }
 
     #[test]

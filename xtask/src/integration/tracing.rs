@@ -36,7 +36,10 @@ pub(crate) fn here(source: &'static str) -> Step {
         let mut command = Command::new(static_program::build("ashmem-trace-test")?);
         let (text, status) = process::capture_both(command.arg(source).arg(ashmem))?;
         if !status.success() {
-            return Ok(StepResult::Failed(format!("it ended with {}:\n{text}", process::describe(status))));
+            return Ok(StepResult::Failed(format!(
+                "it ended with {}:\n{text}",
+                process::describe(status)
+            )));
         }
         Ok(StepResult::Passed(text.trim_end().lines().last().unwrap_or_default().to_owned()))
     })

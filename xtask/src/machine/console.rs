@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The guest's kernel console, read for what a healthy kernel never says.
 //!
-//! Only the kernel writes there (the program's output has ports of its own), so a line that begins a report is one.
+//! Only the kernel writes there (the program's output has ports of its own), so a line that begins
+//! a report is one.
 
 /// What begins a report: a bug, a failed assertion, a lock held wrong, a task or processor stuck.
 const REPORTS: &[&str] = &[
@@ -60,7 +61,8 @@ const REPORTS: &[&str] = &[
 ];
 
 /// Lines that look like a report and are none on a healthy kernel.
-const HARMLESS: &[&str] = &["module verification failed", "loading out-of-tree module taints kernel"];
+const HARMLESS: &[&str] =
+    &["module verification failed", "loading out-of-tree module taints kernel"];
 
 /// The console from its first report on, or nothing from a kernel that stayed healthy.
 pub(crate) fn first_report(console: &str) -> Option<String> {
@@ -70,13 +72,16 @@ pub(crate) fn first_report(console: &str) -> Option<String> {
         report.first().is_some_and(|line| begins_report(line)) && !is_foreign_race(report)
     })?;
     // A lock report opens with a rule of `=` above its title.
-    let ruled = found.checked_sub(1).filter(|above| lines.get(*above).is_some_and(|line| line.contains("=====")));
+    let ruled = found
+        .checked_sub(1)
+        .filter(|above| lines.get(*above).is_some_and(|line| line.contains("=====")));
     let report = lines.get(ruled.unwrap_or(found)..)?;
     Some(report.join("\n"))
 }
 
-/// Whether these lines begin with a data race in which the module had no part: none of the two accesses was made by it or
-/// called from it. What an interrupt does is not called from what it came between, though the stack shows that too.
+/// Whether these lines begin with a data race in which the module had no part: none of the two
+/// accesses was made by it or called from it. What an interrupt does is not called from what it
+/// came between, though the stack shows that too.
 fn is_foreign_race(report: &[&str]) -> bool {
     let mut lines = report.iter();
     if !lines.next().is_some_and(|title| title.contains("BUG: KCSAN: ")) {
@@ -96,8 +101,9 @@ fn begins_report(line: &str) -> bool {
     let stuck_task = line.contains("INFO: task ") && line.contains("blocked for more than");
     let names_one = REPORTS.iter().any(|report| {
         // A report's words stand alone: `DEBUG: ` holds `BUG: ` and is none.
-        line.match_indices(report)
-            .any(|(place, _)| !line.get(..place).is_some_and(|before| before.ends_with(char::is_alphanumeric)))
+        line.match_indices(report).any(|(place, _)| {
+            !line.get(..place).is_some_and(|before| before.ends_with(char::is_alphanumeric))
+        })
     });
     (names_one || stuck_task) && !HARMLESS.iter().any(|harmless| line.contains(harmless))
 }
@@ -194,21 +200,33 @@ mod tests {
             [    3.4]  tick_do_update_jiffies64+0x112/0x1b0\n\
             [    3.5] ==================================================================\n";
         assert_eq!(first_report(RACE), None, "the kernel's own");
-        let ours = RACE.replace("tick_do_update_jiffies64+0x112/0x1b0", "device_ioctl+0x10/0x20 [ashmem_linux]");
+        let ours = RACE.replace(
+            "tick_do_update_jiffies64+0x112/0x1b0",
+            "device_ioctl+0x10/0x20 [ashmem_linux]",
+        );
         assert_eq!(first_report(&format!("{RACE}{ours}")).as_deref(), Some(ours.trim_end()));
         let frame = "[    3.4]  tick_do_update_jiffies64+0x112/0x1b0\n";
-        let below = |entry: &str, more: &str| {
-            let module = "[    3.4]  device_ioctl+0x10/0x20 [ashmem_linux]\n";
-            first_report(&RACE.replace(frame, &format!("{frame}[    3.4]  {entry}+0x1a/0x20\n{module}{more}")))
-        };
+        let below =
+            |entry: &str, more: &str| {
+                let module = "[    3.4]  device_ioctl+0x10/0x20 [ashmem_linux]\n";
+                first_report(&RACE.replace(
+                    frame,
+                    &format!("{frame}[    3.4]  {entry}+0x1a/0x20\n{module}{more}"),
+                ))
+            };
         const INTERRUPT: &str = "asm_sysvec_apic_timer_interrupt";
         assert_eq!(below(INTERRUPT, ""), None, "an interrupt's, which came while the module ran");
-        assert!(below("asm_exc_page_fault", "").is_some(), "a page fault is the module's own doing");
+        assert!(
+            below("asm_exc_page_fault", "").is_some(),
+            "a page fault is the module's own doing"
+        );
         let other = "[    3.4] read to 0xffffffff82a0c5c0 of 8 bytes by task 39 on cpu 0:\n\
             [    3.4]  device_ioctl+0x10/0x20 [ashmem_linux]\n";
         assert!(below(INTERRUPT, other).is_some(), "the other access is the module's");
         // What follows a race of the kernel's own is looked at for itself.
-        let later = format!("{RACE}[    3.6] BUG: KASAN: use-after-free in device_ioctl+0x10/0x20 [ashmem_linux]");
+        let later = format!(
+            "{RACE}[    3.6] BUG: KASAN: use-after-free in device_ioctl+0x10/0x20 [ashmem_linux]"
+        );
         assert!(first_line(&later).is_some_and(|line| line.contains("=====")));
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The guest's whole user space as one archive in memory: init, its plan, the program, modules and files.
+//! The guest's whole user space as one archive in memory: init, its plan, the program, modules and
+//! files.
 
 use anyhow::{Context, Result};
 use ashmem_guest::{PLAN, Plan};
@@ -32,7 +33,9 @@ impl Initramfs {
     /// An archive with this init and the folders every program expects.
     pub(crate) fn bare(init: &[u8]) -> Result<Self> {
         let mut initramfs = Self { archive: Vec::new(), directories: BTreeSet::new() };
-        for directory in ["bin", "sbin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin"] {
+        for directory in [
+            "bin", "sbin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin",
+        ] {
             initramfs.directory(directory)?;
         }
         initramfs.bytes("/init", 0o755, init)?;

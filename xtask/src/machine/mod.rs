@@ -32,14 +32,16 @@ pub(crate) struct Options {
     /// What answers /dev/ashmem in the guest
     #[arg(long, default_value = "module")]
     pub(crate) provider: Provider,
-    /// One instruction is one nanosecond, so that figures repeat and no load of the host's shows; what one processor does
-    /// by itself
+    /// One instruction is one nanosecond, so that figures repeat and no load of the host's shows;
+    /// what one processor does by itself
     #[arg(long)]
     pub(crate) icount: bool,
-    /// Processors: one counts its own instructions as time, several are host threads and go by the host's clock
+    /// Processors: one counts its own instructions as time, several are host threads and go by the
+    /// host's clock
     #[arg(long, default_value_t = 1)]
     pub(crate) smp: u32,
-    /// NUMA nodes, over which memory and processors are split; a node may be left without a processor
+    /// NUMA nodes, over which memory and processors are split; a node may be left without a
+    /// processor
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub(crate) numa: u32,
     /// Memory in MiB
@@ -129,8 +131,12 @@ impl VmOutcome {
     pub(crate) fn step_result(&self) -> StepResult {
         let said = String::from_utf8_lossy(&self.stdout);
         if self.status.is_success() {
-            let (closing, boot) = (said.trim_end().lines().last().unwrap_or_default(), self.boot.unwrap_or_default());
-            return StepResult::Passed(format!("{closing} (booted in {:.1} s)", boot.as_secs_f64()));
+            let (closing, boot) =
+                (said.trim_end().lines().last().unwrap_or_default(), self.boot.unwrap_or_default());
+            return StepResult::Passed(format!(
+                "{closing} (booted in {:.1} s)",
+                boot.as_secs_f64()
+            ));
         }
         let complaints = String::from_utf8_lossy(&self.stderr);
         StepResult::Failed(format!("{}\n{said}{complaints}", self.status))
@@ -176,18 +182,26 @@ impl fmt::Display for Status {
             Self::Exit(code) => write!(formatter, "the program ended with status {code}"),
             Self::Signal(signal) => write!(formatter, "signal {signal} killed the program"),
             Self::KernelReport(text) => write!(formatter, "the guest's kernel reported:\n{text}"),
-            Self::Hang(text) => write!(formatter, "the guest did not finish in time; its console ends with:\n{text}"),
-            Self::NoResult(text) => write!(formatter, "the guest could not run the program: {text}"),
+            Self::Hang(text) => write!(
+                formatter,
+                "the guest did not finish in time; its console ends with:\n{text}"
+            ),
+            Self::NoResult(text) => {
+                write!(formatter, "the guest could not run the program: {text}")
+            }
         }
     }
 }
 
-/// Boots the kernel, runs the program to its end, reads the console. An error means that xtask could not try.
+/// Boots the kernel, runs the program to its end, reads the console. An error means that xtask
+/// could not try.
 pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
     let kernel = Kernel::fetch(request.kernel)?;
     let options = &request.options;
     if options.provider == Provider::Reference && request.kernel != Line::V5_10 {
-        bail!("the reference driver exists on kernel 5.10 alone: use --kernel 5.10 or --provider module");
+        bail!(
+            "the reference driver exists on kernel 5.10 alone: use --kernel 5.10 or --provider module"
+        );
     }
     if options.icount && options.smp > 1 {
         bail!(
@@ -233,23 +247,27 @@ const REBOOTS: usize = 2;
 /// How long a stock kernel may take to init's first word. It takes some seconds.
 const BOOT: Duration = Duration::from_secs(120);
 
-/// Whether the machine hung, or its kernel complained, while nothing of what is to be tried had begun: a module's loading is
-/// a word. Seen with two processors on a busy host, in the first tenth of a second.
+/// Whether the machine hung, or its kernel complained, while nothing of what is to be tried had
+/// begun: a module's loading is a word. Seen with two processors on a busy host, in the first tenth
+/// of a second.
 fn never_began(life: &Life) -> bool {
     life.words.is_empty() && (life.timed_out || console::first_report(&life.console).is_some())
 }
 
-/// Whether the kernel met a breakpoint of its own code patching after it was done with it. With two processors QEMU 7.2 may
-/// run an instruction that was replaced by then; real ones cannot. The report itself proves it: the breakpoint was met in
-/// the kernel's own text, not a module's, and the bytes that it shows as lying there hold none. What this project does
-/// cannot hide behind that.
+/// Whether the kernel met a breakpoint of its own code patching after it was done with it. With two
+/// processors QEMU 7.2 may run an instruction that was replaced by then; real ones cannot. The
+/// report itself proves it: the breakpoint was met in the kernel's own text, not a module's, and
+/// the bytes that it shows as lying there hold none. What this project does cannot hide behind
+/// that.
 pub(crate) fn is_emulators_fault(console: &str) -> bool {
     /// int3's only byte, which the processor has just passed.
     const BREAKPOINT: &str = "cc";
     let report = console::first_report(console).unwrap_or_default();
     let mut lines = report.lines();
     let is_breakpoint = lines.next().is_some_and(|line| line.contains("int3: 0000"));
-    let after = |mark: &str| lines.clone().find_map(|line| line.split_once(mark).map(|(_, rest)| rest.trim()));
+    let after = |mark: &str| {
+        lines.clone().find_map(|line| line.split_once(mark).map(|(_, rest)| rest.trim()))
+    };
     // A module's function is followed by its name in brackets.
     let is_kernels = after("RIP: 0010:").is_some_and(|place| !place.contains('['));
     let passed = after("Code: ").and_then(|bytes| bytes.split_once(" <")?.0.rsplit(' ').next());
@@ -268,7 +286,9 @@ fn judge(life: &Life) -> Status {
     match life.words.last() {
         Some(Word::Exit(code)) => Status::Exit(*code),
         Some(Word::Signal(signal)) => Status::Signal(*signal),
-        Some(Word::InitError(text)) => Status::NoResult(format!("{text}\nthe console ends with:\n{}", console_end())),
+        Some(Word::InitError(text)) => {
+            Status::NoResult(format!("{text}\nthe console ends with:\n{}", console_end()))
+        }
         Some(Word::Loading(_) | Word::Ready) | None => Status::NoResult(format!(
             "the machine went off without a word; QEMU said: {}\nthe console ends with:\n{}",
             if life.complaints.is_empty() { "nothing" } else { life.complaints.trim_end() },
@@ -281,7 +301,10 @@ fn judge(life: &Life) -> Status {
 fn pack(kernel: &Kernel, request: &VmRequest) -> Result<Vec<u8>> {
     let options = &request.options;
     let mut initramfs = Initramfs::new(&static_program::build("ashmem-guest")?)?;
-    let name = request.program.file_name().with_context(|| format!("{} is no program", request.program.display()))?;
+    let name = request
+        .program
+        .file_name()
+        .with_context(|| format!("{} is no program", request.program.display()))?;
     let program = format!("/bin/{}", name.to_string_lossy());
     initramfs.file(&program, &request.program)?;
     for file in &options.file {
@@ -304,7 +327,9 @@ fn pack(kernel: &Kernel, request: &VmRequest) -> Result<Vec<u8>> {
     }
     let provider = match (options.provider, &options.module_path) {
         (Provider::None, None) => None,
-        (Provider::None, Some(_)) => bail!("--module-path names a module, --provider none asks for none"),
+        (Provider::None, Some(_)) => {
+            bail!("--module-path names a module, --provider none asks for none")
+        }
         (Provider::Reference, None) => kernel.module_files("ashmem_linux")?.pop(),
         (Provider::Module, None) => Some(module::build(kernel)?),
         (_, Some(path)) => Some(path.clone()),
@@ -315,7 +340,8 @@ fn pack(kernel: &Kernel, request: &VmRequest) -> Result<Vec<u8>> {
         modules.push(module);
     }
     for pair in &options.env {
-        let (key, value) = pair.split_once('=').with_context(|| format!("--env {pair} is not KEY=VALUE"))?;
+        let (key, value) =
+            pair.split_once('=').with_context(|| format!("--env {pair} is not KEY=VALUE"))?;
         environment.push((key.to_owned(), value.to_owned()));
     }
     modules.dedup_by(|second, first| second.path == first.path);
@@ -323,18 +349,31 @@ fn pack(kernel: &Kernel, request: &VmRequest) -> Result<Vec<u8>> {
 }
 
 /// Puts a module into the archive, decompressed: init hands it to the kernel as it is.
-pub(crate) fn put_module(initramfs: &mut Initramfs, file: &Path, parameters: &str) -> Result<Module> {
-    let name = file.file_name().with_context(|| format!("{} is no module", file.display()))?.to_string_lossy();
+pub(crate) fn put_module(
+    initramfs: &mut Initramfs,
+    file: &Path,
+    parameters: &str,
+) -> Result<Module> {
+    let name = file
+        .file_name()
+        .with_context(|| format!("{} is no module", file.display()))?
+        .to_string_lossy();
     let content = match name.strip_suffix(".xz") {
         Some(_) => {
             let output = Command::new("xz").args(["--decompress", "--stdout"]).arg(file).output();
             let output = output.with_context(|| format!("decompressing {}", file.display()))?;
             if !output.status.success() {
-                bail!("xz could not decompress {}:\n{}", file.display(), process::tail(&output.stderr));
+                bail!(
+                    "xz could not decompress {}:\n{}",
+                    file.display(),
+                    process::tail(&output.stderr)
+                );
             }
             output.stdout
         }
-        None => std::fs::read(file).with_context(|| format!("reading the module {}", file.display()))?,
+        None => {
+            std::fs::read(file).with_context(|| format!("reading the module {}", file.display()))?
+        }
     };
     let path = format!("/lib/modules/{}", name.trim_end_matches(".xz"));
     initramfs.bytes(&path, 0o644, &content)?;

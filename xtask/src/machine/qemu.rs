@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One QEMU: a machine started, its four serial ports read, its end or its silence noticed.
 //!
-//! No file is shared with it and nothing is left behind: the initramfs is an anonymous file, the ports are pipes, and the
-//! process dies with the thread that started it.
+//! No file is shared with it and nothing is left behind: the initramfs is an anonymous file, the
+//! ports are pipes, and the process dies with the thread that started it.
 
 use anyhow::{Context, Result};
 use ashmem_guest::Word;
@@ -34,10 +34,11 @@ pub(crate) struct Machine<'a> {
     pub(crate) processors: u32,
     /// NUMA nodes.
     pub(crate) nodes: u32,
-    /// One instruction is one nanosecond: figures repeat, no load of the host's shows, and one processor is all there can
-    /// be.
+    /// One instruction is one nanosecond: figures repeat, no load of the host's shows, and one
+    /// processor is all there can be.
     pub(crate) counted: bool,
-    /// After this long the machine counts as hung; what its threads waited for a processor of the host is not counted.
+    /// After this long the machine counts as hung; what its threads waited for a processor of the
+    /// host is not counted.
     pub(crate) patience: Duration,
     /// The same until init's first word.
     pub(crate) boot_patience: Duration,
@@ -79,8 +80,11 @@ impl Machine<'_> {
         let initramfs = self.initramfs_file()?;
         let (console, stdout, stderr, control) = (port()?, port()?, port()?, port()?);
         let mut command = self.command(&initramfs, [&console.1, &stdout.1, &stderr.1, &control.1]);
-        let mut qemu =
-            Running(command.spawn().context("starting qemu-system-x86_64 (`cargo xtask setup` installs it)")?);
+        let mut qemu = Running(
+            command
+                .spawn()
+                .context("starting qemu-system-x86_64 (`cargo xtask setup` installs it)")?,
+        );
         let mut complaints = qemu.0.stderr.take().context("QEMU has no stderr")?;
         // QEMU holds its own copies of the writing ends; with ours open no port would ever end.
         drop((initramfs, console.1, stdout.1, stderr.1, control.1));
@@ -101,7 +105,11 @@ impl Machine<'_> {
         let (mut words, mut boot) = (Vec::new(), None);
         let control = listen(control.0);
         let timed_out = loop {
-            let patience = if words.is_empty() { self.boot_patience.min(self.patience) } else { self.patience };
+            let patience = if words.is_empty() {
+                self.boot_patience.min(self.patience)
+            } else {
+                self.patience
+            };
             let left = (patience + host_waits(qemu.0.id())).saturating_sub(started.elapsed());
             match control.recv_timeout(left.min(LOOK)) {
                 Ok(word) => {
@@ -128,8 +136,8 @@ impl Machine<'_> {
         })
     }
 
-    /// What QEMU is told of the nodes: nothing of a single one. Processors are dealt out in turn, and the last node has what
-    /// memory is left over.
+    /// What QEMU is told of the nodes: nothing of a single one. Processors are dealt out in turn,
+    /// and the last node has what memory is left over.
     fn node_words(&self) -> Vec<String> {
         if self.nodes == 1 {
             return Vec::new();
@@ -137,7 +145,9 @@ impl Machine<'_> {
         let share = self.memory / self.nodes;
         let words = (0..self.nodes).flat_map(|node| {
             let memory = if node + 1 < self.nodes { share } else { self.memory - share * node };
-            let processors = (node..self.processors).step_by(self.nodes as usize).map(|cpu| format!(",cpus={cpu}"));
+            let processors = (node..self.processors)
+                .step_by(self.nodes as usize)
+                .map(|cpu| format!(",cpus={cpu}"));
             let processors: String = processors.collect();
             [
                 "-object".to_owned(),
@@ -150,7 +160,8 @@ impl Machine<'_> {
     }
 
     fn initramfs_file(&self) -> Result<OwnedFd> {
-        let file = rustix::fs::memfd_create("initramfs", MemfdFlags::CLOEXEC).context("making an anonymous file")?;
+        let file = rustix::fs::memfd_create("initramfs", MemfdFlags::CLOEXEC)
+            .context("making an anonymous file")?;
         let mut file = File::from(file);
         file.write_all(self.initramfs).context("writing the initramfs")?;
         Ok(file.into())
@@ -159,27 +170,47 @@ impl Machine<'_> {
     fn command(&self, initramfs: &OwnedFd, ports: [&OwnedFd; 4]) -> Command {
         let inherited = |descriptor: &OwnedFd| format!("/proc/self/fd/{}", descriptor.as_raw_fd());
         let mut command = Command::new("qemu-system-x86_64");
-        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc"]);
-        // All that QEMU can do (the kernel's own guards against stray user accesses among it) but a fifth level of page
-        // tables, which costs each walk a step that today's machines do not take.
-        // Counted, `rep stosb` weighs one instruction a byte, and a page cleared outweighs all else that is done with it.
-        // No real processor clears memory that slowly: without the feature the kernel clears by words.
+        command.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-machine",
+            "pc",
+        ]);
+        // All that QEMU can do (the kernel's own guards against stray user accesses among it) but a
+        // fifth level of page tables, which costs each walk a step that today's machines do not
+        // take. Counted, `rep stosb` weighs one instruction a byte, and a page cleared outweighs
+        // all else that is done with it. No real processor clears memory that slowly: without the
+        // feature the kernel clears by words.
         let processor = if self.counted { "max,la57=off,erms=off" } else { "max,la57=off" };
         command.args(["-cpu", processor, "-m", &self.memory.to_string()]);
         if self.counted {
             command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1"]);
         } else {
-            // Processors of one socket share a cache, and the kernel warns of a cache that two nodes share.
-            let sockets = if self.nodes == 1 { String::new() } else { format!(",sockets={}", self.processors) };
-            command.args(["-accel", "tcg,thread=multi", "-smp", &format!("{}{sockets}", self.processors)]);
+            // Processors of one socket share a cache, and the kernel warns of a cache that two
+            // nodes share.
+            let sockets = if self.nodes == 1 {
+                String::new()
+            } else {
+                format!(",sockets={}", self.processors)
+            };
+            command.args([
+                "-accel",
+                "tcg,thread=multi",
+                "-smp",
+                &format!("{}{sockets}", self.processors),
+            ]);
         }
         command.args(self.node_words());
         command.arg("-kernel").arg(self.image).arg("-initrd").arg(inherited(initramfs));
-        // Quiet until init opens the console's level; a panic ends the machine at once (-1) and so does an oops, for what
-        // a kernel does after one proves nothing.
+        // Quiet until init opens the console's level; a panic ends the machine at once (-1) and so
+        // does an oops, for what a kernel does after one proves nothing.
         let words = "console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=5 oops=panic panic=-1 8250.nr_uarts=4 \
              hung_task_panic=1";
-        // Several processors go by the host's clock, and one that the host keeps from running for a while is not stuck.
+        // Several processors go by the host's clock, and one that the host keeps from running for a
+        // while is not stuck.
         let watchdogs = if self.counted { "" } else { PATIENT };
         command.arg("-append").arg(format!("{words} {watchdogs} {}", self.words));
         for (number, port) in ports.into_iter().enumerate() {
@@ -193,12 +224,14 @@ impl Machine<'_> {
             for descriptor in kept {
                 // SAFETY: the parent keeps these descriptors open until the child has started.
                 let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
-                // Kept in this child alone: a copy in a machine that another thread starts would hold the port open.
+                // Kept in this child alone: a copy in a machine that another thread starts would
+                // hold the port open.
                 fcntl_setfd(descriptor, FdFlags::empty())?;
             }
             Ok(())
         };
-        // SAFETY: the closure makes system calls only, no allocation and no lock, so it may run between fork and exec.
+        // SAFETY: the closure makes system calls only, no allocation and no lock, so it may run
+        // between fork and exec.
         unsafe {
             command.pre_exec(prepare);
         }
@@ -206,20 +239,27 @@ impl Machine<'_> {
     }
 }
 
-/// The kernel's watchdogs, for a machine that is kept waiting: two minutes for a processor, four for a task.
+/// The kernel's watchdogs, for a machine that is kept waiting: two minutes for a processor, four
+/// for a task.
 const PATIENT: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 rcupdate.rcu_exp_cpu_stall_timeout=0 \
     workqueue.watchdog_thresh=120 sysctl.kernel.hung_task_timeout_secs=240";
 
 /// How often it is looked at whether a machine's time is over.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// How long a process has waited for a processor that others had: the most that one of its threads did. Nothing where the
-/// kernel does not tell.
+/// How long a process has waited for a processor that others had: the most that one of its threads
+/// did. Nothing where the kernel does not tell.
 fn host_waits(process: u32) -> Duration {
     let waited = |thread: std::fs::DirEntry| -> Option<u64> {
-        std::fs::read_to_string(thread.path().join("schedstat")).ok()?.split_whitespace().nth(1)?.parse().ok()
+        std::fs::read_to_string(thread.path().join("schedstat"))
+            .ok()?
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()
     };
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let threads =
+        std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     Duration::from_nanos(threads.filter_map(waited).max().unwrap_or_default())
 }
 
@@ -230,12 +270,17 @@ fn port() -> Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Reads a port to its end on a thread of its own, passing on each piece as it comes.
-fn collect(port: OwnedFd, mut live: impl Write + Send + 'static) -> JoinHandle<std::io::Result<Vec<u8>>> {
+fn collect(
+    port: OwnedFd,
+    mut live: impl Write + Send + 'static,
+) -> JoinHandle<std::io::Result<Vec<u8>>> {
     thread::spawn(move || {
         let (mut port, mut all, mut buffer) = (File::from(port), Vec::new(), [0_u8; 8192]);
         loop {
             let length = port.read(&mut buffer)?;
-            let Some(piece) = buffer.get(..length).filter(|piece| !piece.is_empty()) else { return Ok(all) };
+            let Some(piece) = buffer.get(..length).filter(|piece| !piece.is_empty()) else {
+                return Ok(all);
+            };
             all.extend_from_slice(piece);
             live.write_all(piece)?;
             live.flush()?;
@@ -250,7 +295,8 @@ fn gather(collector: JoinHandle<std::io::Result<Vec<u8>>>) -> Result<Vec<u8>> {
     }
 }
 
-/// Hands on init's words as they come; what is none is skipped, for the machine's firmware may speak there too.
+/// Hands on init's words as they come; what is none is skipped, for the machine's firmware may
+/// speak there too.
 fn listen(port: OwnedFd) -> Receiver<Word> {
     let (sender, receiver) = channel();
     thread::spawn(move || {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The links of Markdown files, and whether each leads somewhere.
 //!
-//! A relative link names a tracked file or folder of this repository; `#heading` a heading of the page. `file.rs#L12` names
-//! a line of a source file, and the link's text, in backquotes, an item that is defined on that line.
+//! A relative link names a tracked file or folder of this repository; `#heading` a heading of the
+//! page. `file.rs#L12` names a line of a source file, and the link's text, in backquotes, an item
+//! that is defined on that line.
 
 use crate::util::workspace;
 use anyhow::{Context, Result};
@@ -36,13 +37,15 @@ struct Link {
 /// Every tracked Markdown file.
 pub(crate) fn pages() -> Result<Vec<Page>> {
     let read = |file: String| {
-        let text = fs::read_to_string(workspace::root().join(&file)).with_context(|| format!("reading {file}"))?;
+        let text = fs::read_to_string(workspace::root().join(&file))
+            .with_context(|| format!("reading {file}"))?;
         Ok(Page::new(file, text))
     };
     workspace::tracked(&["*.md"])?.into_iter().map(read).collect()
 }
 
-/// The links that lead nowhere, a line each, and the pages of docs/ that the book's table of contents leaves out.
+/// The links that lead nowhere, a line each, and the pages of docs/ that the book's table of
+/// contents leaves out.
 pub(crate) fn wrong(pages: &[Page]) -> Result<Vec<String>> {
     let mut files: BTreeSet<String> = workspace::tracked(&[])?.into_iter().collect();
     let folders = files.iter().flat_map(|file| Path::new(file).ancestors().skip(1));
@@ -68,8 +71,12 @@ fn left_out(pages: &[Page]) -> Vec<String> {
     let Some(contents) = pages.iter().find(|page| page.file == CONTENTS) else {
         return vec![format!("{CONTENTS}: the book has no table of contents")];
     };
-    let named: BTreeSet<String> = contents.links.iter().map(|link| format!("docs/{}", link.to)).collect();
-    let of_book = pages.iter().map(|page| &page.file).filter(|file| file.starts_with("docs/") && *file != CONTENTS);
+    let named: BTreeSet<String> =
+        contents.links.iter().map(|link| format!("docs/{}", link.to)).collect();
+    let of_book = pages
+        .iter()
+        .map(|page| &page.file)
+        .filter(|file| file.starts_with("docs/") && *file != CONTENTS);
     of_book
         .filter(|file| !named.contains(*file))
         .map(|file| format!("{CONTENTS}: the book leaves out {file}"))
@@ -88,7 +95,9 @@ impl Page {
                     let slug = slug(&heading.take().unwrap_or_default());
                     // A heading that comes again is numbered.
                     let numbered = (1..).map(|number| format!("{slug}-{number}"));
-                    let name = std::iter::once(slug.clone()).chain(numbered).find(|name| !anchors.contains(name));
+                    let name = std::iter::once(slug.clone())
+                        .chain(numbered)
+                        .find(|name| !anchors.contains(name));
                     anchors.extend(name);
                 }
                 Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
@@ -124,8 +133,11 @@ impl Page {
         if is_elsewhere(&link.to) {
             return None;
         }
-        let (path, anchor) = link.to.split_once('#').map_or((link.to.as_str(), None), |(path, at)| (path, Some(at)));
-        let Some(file) = (if path.is_empty() { Some(self.file.clone()) } else { self.resolved(path) }) else {
+        let (path, anchor) =
+            link.to.split_once('#').map_or((link.to.as_str(), None), |(path, at)| (path, Some(at)));
+        let Some(file) =
+            (if path.is_empty() { Some(self.file.clone()) } else { self.resolved(path) })
+        else {
             return Some("leads out of the repository".to_owned());
         };
         if !files.contains(&file) {
@@ -135,14 +147,20 @@ impl Page {
         if let Some(known) = anchors.get(file.as_str()) {
             return (!known.contains(anchor)).then(|| format!("{file} has no heading `{anchor}`"));
         }
-        let Some(number) = anchor.strip_prefix('L').and_then(|number| number.parse::<usize>().ok()) else {
+        let Some(number) = anchor.strip_prefix('L').and_then(|number| number.parse::<usize>().ok())
+        else {
             return Some(format!("`#{anchor}` is no line of a file: write #L and its number"));
         };
         let item = link.text.rsplit("::").next().unwrap_or_default();
         let text = source(&file);
-        let defined: Vec<usize> =
-            text.lines().zip(1..).filter(|(line, _)| defines(line, item)).map(|(_, number)| number).collect();
-        (!defined.contains(&number)).then(|| format!("`{item}` is defined on line {defined:?} of {file}"))
+        let defined: Vec<usize> = text
+            .lines()
+            .zip(1..)
+            .filter(|(line, _)| defines(line, item))
+            .map(|(_, number)| number)
+            .collect();
+        (!defined.contains(&number))
+            .then(|| format!("`{item}` is defined on line {defined:?} of {file}"))
     }
 
     /// The repository's path that this page's relative path means.
@@ -160,17 +178,30 @@ impl Page {
         Some(whole.to_string_lossy().into_owned())
     }
 
-    /// The page's text with links that lead out of its folder made to lead to `root`, where the repository's files are.
+    /// The page's text with links that lead out of its folder made to lead to `root`, where the
+    /// repository's files are.
     pub(crate) fn with_outside_at(&self, folder: &str, root: &str) -> String {
         let mut text = self.text.clone();
         // From the end, so that places before stay true.
-        for link in self.links.iter().rev().filter(|link| !is_elsewhere(&link.to) && !link.to.starts_with('#')) {
+        for link in self
+            .links
+            .iter()
+            .rev()
+            .filter(|link| !is_elsewhere(&link.to) && !link.to.starts_with('#'))
+        {
             let (path, anchor) = link.to.split_once('#').unwrap_or((&link.to, ""));
-            let Some(file) = self.resolved(path).filter(|file| !Path::new(file).starts_with(folder)) else { continue };
+            let Some(file) =
+                self.resolved(path).filter(|file| !Path::new(file).starts_with(folder))
+            else {
+                continue;
+            };
             let written = &self.text[link.place.clone()];
             let hash = if anchor.is_empty() { "" } else { "#" };
             let to = format!("({root}/{file}{hash}{anchor})");
-            text.replace_range(link.place.clone(), &written.replace(&format!("({})", link.to), &to));
+            text.replace_range(
+                link.place.clone(),
+                &written.replace(&format!("({})", link.to), &to),
+            );
         }
         text
     }
@@ -184,16 +215,21 @@ fn is_elsewhere(to: &str) -> bool {
 /// A heading's name in a link, as public forges and mdBook make it.
 fn slug(heading: &str) -> String {
     let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
-    kept.map(|letter| if letter == ' ' { '-' } else { letter }).flat_map(char::to_lowercase).collect()
+    kept.map(|letter| if letter == ' ' { '-' } else { letter })
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
-/// Whether a line of Rust or C defines this item: `fn name(`, `struct Name {`, `impl Trait for Name {`.
+/// Whether a line of Rust or C defines this item: `fn name(`, `struct Name {`, `impl Trait for Name
+/// {`.
 fn defines(line: &str, item: &str) -> bool {
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
     let words = line.split(|letter| !is_word(letter)).filter(|word| !word.is_empty());
     let mut before = "";
     for word in words {
-        if word == item && ["const", "enum", "fn", "for", "mod", "static", "struct", "trait", "type"].contains(&before)
+        if word == item
+            && ["const", "enum", "fn", "for", "mod", "static", "struct", "trait", "type"]
+                .contains(&before)
         {
             return true;
         }
@@ -214,7 +250,9 @@ mod tests {
     fn faults(text: &str) -> Vec<Option<String>> {
         let other = page("docs/other.md", "# Other\n\n## Twice\n\n## Twice\n");
         let page = page("docs/page.md", text);
-        let files = ["docs/other.md", "docs/page.md", "README.md", "src/lib.rs", "src"].map(str::to_owned).into();
+        let files = ["docs/other.md", "docs/page.md", "README.md", "src/lib.rs", "src"]
+            .map(str::to_owned)
+            .into();
         let pages: BTreeMap<&str, &BTreeSet<String>> =
             [&other, &page].map(|page| (page.file.as_str(), &page.anchors)).into();
         let source = |_: &str| "/// pin\npub fn pin(\n".to_owned();
@@ -253,6 +291,9 @@ mod tests {
     #[test]
     fn a_books_links_to_sources_lead_to_where_the_sources_are() {
         let page = page("docs/a.md", "[in](b.md#x) [out](../src/lib.rs#L1)\n");
-        assert_eq!(page.with_outside_at("docs", "https://e.org"), "[in](b.md#x) [out](https://e.org/src/lib.rs#L1)\n");
+        assert_eq!(
+            page.with_outside_at("docs", "https://e.org"),
+            "[in](b.md#x) [out](https://e.org/src/lib.rs#L1)\n"
+        );
     }
 }

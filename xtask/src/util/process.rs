@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Other programs, run for what they do or for what they print, with errors that say what was tried and what came back.
+//! Other programs, run for what they do or for what they print, with errors that say what was tried
+//! and what came back.
 
 use anyhow::{Context, Result, bail};
 use std::fs::File;
@@ -11,21 +12,35 @@ use std::time::Duration;
 
 /// Runs a command and returns what it printed on stdout; fails with its stderr when it fails.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {}", line(command)))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("starting {}", line(command)))?;
     if !output.status.success() {
-        bail!("{} ended with {}:\n{}", line(command), describe(output.status), tail(&output.stderr));
+        bail!(
+            "{} ended with {}:\n{}",
+            line(command),
+            describe(output.status),
+            tail(&output.stderr)
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Runs a command and returns stdout and stderr as one text in the order printed, and how it ended.
 pub(crate) fn capture_both(command: &mut Command) -> Result<(String, ExitStatus)> {
-    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("making a pipe")?;
+    let (reader, writer) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("making a pipe")?;
     let both = writer.try_clone().context("copying a pipe")?;
     let name = line(command);
-    let mut child =
-        command.stdin(Stdio::null()).stdout(writer).stderr(both).spawn().with_context(|| format!("starting {name}"))?;
-    // The command keeps its copies of the pipe's ends; with them alive here the text would never end.
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(both)
+        .spawn()
+        .with_context(|| format!("starting {name}"))?;
+    // The command keeps its copies of the pipe's ends; with them alive here the text would never
+    // end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut text = Vec::new();
     File::from(reader).read_to_end(&mut text).with_context(|| format!("reading from {name}"))?;
@@ -45,7 +60,11 @@ pub(crate) fn show(command: &mut Command) -> Result<()> {
 /// As [`show`], but hands back how the command ended.
 pub(crate) fn show_status(command: &mut Command) -> Result<ExitStatus> {
     let stderr = std::io::stderr().as_fd().try_clone_to_owned().context("copying stderr")?;
-    command.stdin(Stdio::null()).stdout(stderr).status().with_context(|| format!("starting {}", line(command)))
+    command
+        .stdin(Stdio::null())
+        .stdout(stderr)
+        .status()
+        .with_context(|| format!("starting {}", line(command)))
 }
 
 /// The processor time of all children that ended and were waited for, theirs among it.
@@ -55,7 +74,8 @@ pub(crate) fn children_time() -> Duration {
     // SAFETY: the kernel writes one structure.
     unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
     let duration = |time: libc::timeval| {
-        Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
+        Duration::from_secs(time.tv_sec.unsigned_abs())
+            + Duration::from_micros(time.tv_usec.unsigned_abs())
     };
     duration(usage.ru_utime) + duration(usage.ru_stime)
 }

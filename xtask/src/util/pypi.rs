@@ -24,7 +24,9 @@ pub(crate) fn package(name: &str, version: &str) -> Result<PathBuf> {
                 "ignore",
             ]);
             pip.arg("--target").arg(part).arg(format!("{name}=={version}"));
-            process::capture(&mut pip).map(drop).with_context(|| format!("fetching {name} from PyPI"))
+            process::capture(&mut pip)
+                .map(drop)
+                .with_context(|| format!("fetching {name} from PyPI"))
         })?;
     }
     Ok(folder)

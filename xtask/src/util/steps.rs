@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Named steps, run one after another or in parallel, every one of them whatever became of the others; then a table and
-//! one closing line.
+//! Named steps, run one after another or in parallel, every one of them whatever became of the
+//! others; then a table and one closing line.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -51,7 +51,8 @@ impl Step {
     }
 }
 
-/// The steps as they are to be taken: one whose name does not contain `text` is skipped, and counted as such.
+/// The steps as they are to be taken: one whose name does not contain `text` is skipped, and
+/// counted as such.
 pub(crate) fn only(text: Option<&str>, steps: Vec<Step>) -> impl Iterator<Item = Step> {
     steps.into_iter().map(move |step| match text {
         Some(text) if !step.name.contains(text) => {
@@ -80,13 +81,15 @@ impl Runner {
 
     /// Runs steps, as many at a time as `lanes` allows, begun in the order given.
     pub(crate) fn parallel(&mut self, lanes: usize, steps: impl IntoIterator<Item = Step>) {
-        let waiting: Mutex<VecDeque<(usize, Step)>> = Mutex::new(steps.into_iter().enumerate().collect());
+        let waiting: Mutex<VecDeque<(usize, Step)>> =
+            Mutex::new(steps.into_iter().enumerate().collect());
         let taken: Mutex<Vec<(usize, Taken)>> = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for _ in 0..lanes {
                 scope.spawn(|| {
                     loop {
-                        // In a statement of its own: in a `while let` the list would stay locked through the step.
+                        // In a statement of its own: in a `while let` the list would stay locked
+                        // through the step.
                         let next = lock(&waiting).pop_front();
                         let Some((place, step)) = next else { break };
                         let step = take(step);
@@ -107,7 +110,9 @@ impl Runner {
 
     /// Prints the table and, alone on the last line, `N passed, N failed, N skipped`.
     pub(crate) fn close(self) -> ExitCode {
-        let count = |wanted: fn(&StepResult) -> bool| self.0.iter().filter(|step| wanted(&step.result)).count();
+        let count = |wanted: fn(&StepResult) -> bool| {
+            self.0.iter().filter(|step| wanted(&step.result)).count()
+        };
         let passed = count(|result| matches!(result, StepResult::Passed(_)));
         let failed = count(|result| matches!(result, StepResult::Failed(_)));
         let skipped = count(|result| matches!(result, StepResult::Skipped(_)));
@@ -133,7 +138,9 @@ fn take(step: Step) -> Taken {
     let result = StepResult::from(attempt());
     let time = started.elapsed();
     match &result {
-        StepResult::Failed(text) => eprintln!("{name}: FAILED after {:.1} s\n{}", time.as_secs_f64(), text.trim_end()),
+        StepResult::Failed(text) => {
+            eprintln!("{name}: FAILED after {:.1} s\n{}", time.as_secs_f64(), text.trim_end())
+        }
         StepResult::Passed(note) | StepResult::Skipped(note) => {
             eprintln!("{name}: {result} after {:.1} s  {note}", time.as_secs_f64());
         }
@@ -169,7 +176,10 @@ mod tests {
     fn every_step_is_taken_and_kept_in_order() {
         let mut runner = Runner::default();
         runner.sequential([Step::new("fails", || anyhow::bail!("no"))]);
-        runner.parallel(3, (0..9).map(|n| Step::new(n.to_string(), move || Ok(StepResult::Passed(n.to_string())))));
+        runner.parallel(
+            3,
+            (0..9).map(|n| Step::new(n.to_string(), move || Ok(StepResult::Passed(n.to_string())))),
+        );
         let names: Vec<_> = runner.0.iter().map(|step| step.name.as_str()).collect();
         assert_eq!(names, ["fails", "0", "1", "2", "3", "4", "5", "6", "7", "8"]);
         assert!(!runner.is_clean());

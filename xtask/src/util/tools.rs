@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs of others: of this Debian's packages, with the libraries they load, for a guest that has neither; and of
-//! crates.io, for this machine.
+//! Programs of others: of this Debian's packages, with the libraries they load, for a guest that
+//! has neither; and of crates.io, for this machine.
 
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
@@ -9,15 +9,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a package brings that no program reads.
-const UNREAD: [&str; 4] = ["/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share/lintian"];
+const UNREAD: [&str; 4] =
+    ["/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share/lintian"];
 
-/// These programs, each at /usr/bin, and what they load, as [`crate::machine::Options`] wants files.
+/// These programs, each at /usr/bin, and what they load, as [`crate::machine::Options`] wants
+/// files.
 pub(crate) fn programs(names: &[&str]) -> Result<Vec<String>> {
     let mut found = BTreeSet::new();
     for name in names {
         let path = ["/usr/bin", "/usr/sbin"].map(|folder| Path::new(folder).join(name));
         let path = path.iter().find(|path| path.exists());
-        let path = path.with_context(|| format!("{name} is not installed (`cargo xtask setup` installs it)"))?;
+        let path = path.with_context(|| {
+            format!("{name} is not installed (`cargo xtask setup` installs it)")
+        })?;
         found.insert(format!("{}:/usr/bin/{name}", path.display()));
         let list = process::capture(Command::new("ldd").arg(path))?;
         found.extend(list.lines().filter_map(library).map(ToOwned::to_owned));
@@ -29,7 +33,8 @@ pub(crate) fn programs(names: &[&str]) -> Result<Vec<String>> {
 pub(crate) fn packages(names: &[&str]) -> Result<Vec<String>> {
     let list = process::capture(Command::new("dpkg-query").arg("--listfiles").args(names))?;
     let is_read = |path: &&str| !UNREAD.iter().any(|folder| path.starts_with(folder));
-    let found: Vec<_> = list.lines().filter(is_read).filter(|path| Path::new(path).is_file()).collect();
+    let found: Vec<_> =
+        list.lines().filter(is_read).filter(|path| Path::new(path).is_file()).collect();
     if found.is_empty() {
         bail!("the packages {names:?} hold no file");
     }
@@ -44,17 +49,26 @@ pub(crate) fn from_crates_io(name: &str, version: &str, options: &[&str]) -> Res
     let program = tools.join("bin").join(name);
     let installed = process::capture(Command::new(&program).arg("--version")).unwrap_or_default();
     // `mdbook v0.5.4` says it with a letter.
-    if installed.split_whitespace().last().is_some_and(|word| word.trim_start_matches('v') == version) {
+    if installed
+        .split_whitespace()
+        .last()
+        .is_some_and(|word| word.trim_start_matches('v') == version)
+    {
         return Ok(program);
     }
     eprintln!("installing {name} {version} into {} (some minutes) ...", tools.display());
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["install", "--locked", name, "--version", &format!("={version}")]).args(options).arg("--root");
-    process::show(cargo.arg(&tools)).with_context(|| format!("installing {name} from crates.io"))?;
+    cargo
+        .args(["install", "--locked", name, "--version", &format!("={version}")])
+        .args(options)
+        .arg("--root");
+    process::show(cargo.arg(&tools))
+        .with_context(|| format!("installing {name} from crates.io"))?;
     Ok(program)
 }
 
-/// The file that a line of ldd(1) names: `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, or the loader itself.
+/// The file that a line of ldd(1) names: `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, or
+/// the loader itself.
 fn library(line: &str) -> Option<&str> {
     let path = line.split_once("=>").map_or(line, |(_, path)| path).trim();
     let path = path.split_once(" (").map_or(path, |(path, _)| path);
@@ -68,7 +82,10 @@ mod tests {
     #[test]
     fn libraries_are_what_ldd_names_by_path() {
         assert_eq!(library("\tlibc.so.6 => /lib/libc.so.6 (0x00007f)"), Some("/lib/libc.so.6"));
-        assert_eq!(library("\t/lib64/ld-linux-x86-64.so.2 (0x00007f)"), Some("/lib64/ld-linux-x86-64.so.2"));
+        assert_eq!(
+            library("\t/lib64/ld-linux-x86-64.so.2 (0x00007f)"),
+            Some("/lib64/ld-linux-x86-64.so.2")
+        );
         assert_eq!(library("\tlinux-vdso.so.1 (0x00007f)"), None);
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where things lie: the workspace and the cache under its `target` folder.
 //!
-//! The cache is found from this crate's own place, not from `CARGO_TARGET_DIR`, so that builds with different target
-//! folders share the kernels, chroots and apt indexes. Whatever enters it is made under a temporary name and renamed
-//! when whole: what is there can be used.
+//! The cache is found from this crate's own place, not from `CARGO_TARGET_DIR`, so that builds with
+//! different target folders share the kernels, chroots and apt indexes. Whatever enters it is made
+//! under a temporary name and renamed when whole: what is there can be used.
 
 use crate::util::process;
 use anyhow::{Context, Result};
@@ -29,11 +29,15 @@ pub(crate) fn built() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// A folder of the cache, made if it is not there yet. Its path has no symbolic link, as builds in a chroot want it.
+/// A folder of the cache, made if it is not there yet. Its path has no symbolic link, as builds in
+/// a chroot want it.
 pub(crate) fn cache(name: &str) -> Result<PathBuf> {
     let folder = root().join("target/ashmem").join(name);
-    fs::create_dir_all(&folder).with_context(|| format!("making the cache folder {}", folder.display()))?;
-    folder.canonicalize().with_context(|| format!("looking for the cache folder {}", folder.display()))
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("making the cache folder {}", folder.display()))?;
+    folder
+        .canonicalize()
+        .with_context(|| format!("looking for the cache folder {}", folder.display()))
 }
 
 /// The repository's files, all or those that match.
@@ -52,7 +56,8 @@ pub(crate) struct Lock(#[expect(dead_code, reason = "the open file is the lock")
 /// Waits until no other run works on `name`.
 pub(crate) fn lock(name: &str) -> Result<Lock> {
     let path = cache("locks")?.join(name);
-    let file = File::create(&path).with_context(|| format!("opening the lock {}", path.display()))?;
+    let file =
+        File::create(&path).with_context(|| format!("opening the lock {}", path.display()))?;
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         eprintln!("waiting for another run of xtask that works on {name} ...");
         rustix::fs::flock(&file, FlockOperation::LockExclusive)
@@ -61,8 +66,8 @@ pub(crate) fn lock(name: &str) -> Result<Lock> {
     Ok(Lock(file))
 }
 
-/// Makes the folder `destination` by way of a temporary neighbour: `fill` works in the neighbour, which takes the
-/// final name only when `fill` has succeeded. What stood there before is replaced.
+/// Makes the folder `destination` by way of a temporary neighbour: `fill` works in the neighbour,
+/// which takes the final name only when `fill` has succeeded. What stood there before is replaced.
 pub(crate) fn make_whole(destination: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let temporary = sibling(destination, "part")?;
     remove(&temporary)?;
@@ -71,10 +76,12 @@ pub(crate) fn make_whole(destination: &Path, fill: impl FnOnce(&Path) -> Result<
     let old = sibling(destination, "old")?;
     remove(&old)?;
     if destination.exists() {
-        fs::rename(destination, &old).with_context(|| format!("moving {} aside", destination.display()))?;
+        fs::rename(destination, &old)
+            .with_context(|| format!("moving {} aside", destination.display()))?;
     }
-    fs::rename(&temporary, destination)
-        .with_context(|| format!("giving {} its final name {}", temporary.display(), destination.display()))?;
+    fs::rename(&temporary, destination).with_context(|| {
+        format!("giving {} its final name {}", temporary.display(), destination.display())
+    })?;
     remove(&old)
 }
 
@@ -82,7 +89,8 @@ pub(crate) fn make_whole(destination: &Path, fill: impl FnOnce(&Path) -> Result<
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
     let temporary = sibling(path, "part")?;
     fs::write(&temporary, text).with_context(|| format!("writing {}", temporary.display()))?;
-    fs::rename(&temporary, path).with_context(|| format!("renaming {} to {}", temporary.display(), path.display()))
+    fs::rename(&temporary, path)
+        .with_context(|| format!("renaming {} to {}", temporary.display(), path.display()))
 }
 
 fn sibling(path: &Path, ending: &str) -> Result<PathBuf> {

@@ -34,8 +34,10 @@ pub(crate) fn notification() -> f64 {
     drop(writing);
     let mut number = [0; size_of::<RawFd>()];
     reading.read_exact(&mut number).expect("the client's listener");
-    let client = pidfd_open(Pid::from_raw(pid).expect("a process"), PidfdFlags::empty()).expect("the client");
-    let listener = pidfd_getfd(client, RawFd::from_ne_bytes(number), PidfdGetfdFlags::empty()).expect("its listener");
+    let client = pidfd_open(Pid::from_raw(pid).expect("a process"), PidfdFlags::empty())
+        .expect("the client");
+    let listener = pidfd_getfd(client, RawFd::from_ne_bytes(number), PidfdGetfdFlags::empty())
+        .expect("its listener");
     answer(&Listener::new(listener).expect("a listener"));
     let mut nanos = [0; size_of::<f64>()];
     reading.read_exact(&mut nanos).expect("the client's figure");
@@ -46,8 +48,12 @@ pub(crate) fn notification() -> f64 {
 
 /// Times a call under a filter of one instruction, which allows it.
 pub(crate) fn allowed() -> f64 {
-    let everything =
-        libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW };
+    let everything = libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: libc::SECCOMP_RET_ALLOW,
+    };
     // The filter is this process's to the end: it is the last thing that is timed.
     install(&[everything], Privileges::Renounce).expect("a filter");
     super::best(200_000, || super::call(libc::SYS_getppid, [0; 6]))

@@ -21,14 +21,19 @@ fn main() {
     let figures = match std::env::args().nth(1).as_deref() {
         Some("plain") => plain(),
         Some("device") => device(),
-        Some("ioctls") => vec![("ioctl_of_the_device", best(500, || ioctl(0, abi::GET_SIZE.into(), 0)))],
-        Some("floor") => vec![("notification", floor::notification()), ("allowed", floor::allowed())],
+        Some("ioctls") => {
+            vec![("ioctl_of_the_device", best(500, || ioctl(0, abi::GET_SIZE.into(), 0)))]
+        }
+        Some("floor") => {
+            vec![("notification", floor::notification()), ("allowed", floor::allowed())]
+        }
         _ => {
             eprintln!("usage: run-bench plain|device|ioctls|floor");
             std::process::exit(2);
         }
     };
-    let body: Vec<String> = figures.iter().map(|(name, nanos)| format!("  \"{name}\": {nanos:.1}")).collect();
+    let body: Vec<String> =
+        figures.iter().map(|(name, nanos)| format!("  \"{name}\": {nanos:.1}")).collect();
     println!("{{\n{}\n}}", body.join(",\n"));
 }
 
@@ -114,7 +119,10 @@ fn memfd() -> i32 {
 
 fn ashmem() -> i32 {
     let flags = (libc::O_RDWR | libc::O_CLOEXEC).into();
-    let fd = call(libc::SYS_openat, [libc::AT_FDCWD.into(), c"/dev/ashmem".as_ptr() as i64, flags, 0, 0, 0]);
+    let fd = call(
+        libc::SYS_openat,
+        [libc::AT_FDCWD.into(), c"/dev/ashmem".as_ptr() as i64, flags, 0, 0, 0],
+    );
     assert!(fd >= 0, "/dev/ashmem cannot be opened; start this under `ashmem run`");
     fd as i32
 }
@@ -138,17 +146,25 @@ fn set_size(fd: i32, size: usize) {
 
 fn null() -> i64 {
     static NULL: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
-    let open = || call(libc::SYS_openat, [libc::AT_FDCWD.into(), c"/dev/null".as_ptr() as i64, 2, 0, 0, 0]);
+    let open = || {
+        call(libc::SYS_openat, [libc::AT_FDCWD.into(), c"/dev/null".as_ptr() as i64, 2, 0, 0, 0])
+    };
     *NULL.get_or_init(open)
 }
 
 fn open_close(path: &CStr, flags: i32) {
-    close(call(libc::SYS_openat, [libc::AT_FDCWD.into(), path.as_ptr() as i64, flags.into(), 0, 0, 0]) as i32);
+    close(call(
+        libc::SYS_openat,
+        [libc::AT_FDCWD.into(), path.as_ptr() as i64, flags.into(), 0, 0, 0],
+    ) as i32);
 }
 
 fn stat_of(path: &CStr) -> i64 {
     let mut stat = [0_u64; 32];
-    call(libc::SYS_newfstatat, [libc::AT_FDCWD.into(), path.as_ptr() as i64, stat.as_mut_ptr() as i64, 0, 0, 0])
+    call(
+        libc::SYS_newfstatat,
+        [libc::AT_FDCWD.into(), path.as_ptr() as i64, stat.as_mut_ptr() as i64, 0, 0, 0],
+    )
 }
 
 fn fstat(fd: i32) -> i64 {

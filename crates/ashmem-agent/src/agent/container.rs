@@ -28,7 +28,8 @@ fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
         return Err(Errno::SRCH);
     }
     let looking = OFlags::PATH | OFlags::CLOEXEC;
-    let root = rustix::fs::open(format!("/proc/{pid}/root"), looking | OFlags::DIRECTORY, Mode::empty())?;
+    let root =
+        rustix::fs::open(format!("/proc/{pid}/root"), looking | OFlags::DIRECTORY, Mode::empty())?;
     let (mut nodes, mut refused) = (Vec::new(), Errno::NOENT);
     for name in Device::names() {
         match node_in(&root, &name) {
@@ -38,7 +39,10 @@ fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
     }
     let mut stat = sys::fstat(nodes.first().ok_or(refused)?)?;
     if stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
-        tracing::warn!(pid, "/dev/ashmem in the container is no character device: bind-mount /dev/null there");
+        tracing::warn!(
+            pid,
+            "/dev/ashmem in the container is no character device: bind-mount /dev/null there"
+        );
     }
     stat.st_uid = inside_number(pid, "uid_map", stat.st_uid);
     stat.st_gid = inside_number(pid, "gid_map", stat.st_gid);
@@ -75,7 +79,10 @@ mod tests {
         let root = std::env::temp_dir().join(format!("ashmem-root-{}", std::process::id()));
         std::fs::create_dir_all(&root).expect("a folder");
         symlink("/dev", root.join("dev")).expect("a link");
-        let open = || rustix::fs::open(&root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("it is there");
+        let open = || {
+            rustix::fs::open(&root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                .expect("it is there")
+        };
         // The host has a /dev/null; below this root there is only a link.
         assert_eq!(node_in(&open(), "null").map(drop), Err(Errno::NOTDIR));
         std::fs::remove_file(root.join("dev")).expect("it was ours");

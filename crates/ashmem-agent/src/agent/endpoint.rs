@@ -55,7 +55,9 @@ impl FromStr for Address {
             );
         }
         if !path.starts_with('/') {
-            return Err("the path must be absolute, as runtimes ask: unix:/run/ashmem/agent.sock".into());
+            return Err(
+                "the path must be absolute, as runtimes ask: unix:/run/ashmem/agent.sock".into()
+            );
         }
         Ok(Self(path.into()))
     }
@@ -78,7 +80,9 @@ impl Address {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another process serves it.
-    #[error("{0}: another process serves this socket already; stop it first, or choose another path")]
+    #[error(
+        "{0}: another process serves this socket already; stop it first, or choose another path"
+    )]
     Busy(Address),
     /// It could not be made.
     #[error("{address}: {error}")]
@@ -122,16 +126,28 @@ impl Endpoint {
     /// # Errors
     /// See [`Error`].
     pub fn bind(protocol: Protocol, address: &Address) -> Result<Self, Error> {
-        let system = |step| move |errno| Error::Unmade { address: address.clone(), error: SystemError { step, errno } };
-        let socket = || {
-            rustix::net::socket_with(AddressFamily::UNIX, protocol.socket_type(), SocketFlags::CLOEXEC, None)
-                .map_err(system("making a socket"))
+        let system = |step| {
+            move |errno| Error::Unmade {
+                address: address.clone(),
+                error: SystemError { step, errno },
+            }
         };
-        let name = SocketAddrUnix::new(address.path()).map_err(system("the path does not fit into a socket's name"))?;
+        let socket = || {
+            rustix::net::socket_with(
+                AddressFamily::UNIX,
+                protocol.socket_type(),
+                SocketFlags::CLOEXEC,
+                None,
+            )
+            .map_err(system("making a socket"))
+        };
+        let name = SocketAddrUnix::new(address.path())
+            .map_err(system("the path does not fit into a socket's name"))?;
         if let Some(directory) = address.path().parent()
             && !directory.exists()
         {
-            rustix::fs::mkdir(directory, Mode::from_bits_retain(0o755)).map_err(system("making its directory"))?;
+            rustix::fs::mkdir(directory, Mode::from_bits_retain(0o755))
+                .map_err(system("making its directory"))?;
         }
         let listening = socket()?;
         // The umask gives the permissions, so that the socket never exists with others.
@@ -142,7 +158,8 @@ impl Endpoint {
                 rustix::process::umask(mask);
                 return Err(Error::Busy(address.clone()));
             }
-            bound = rustix::fs::unlink(address.path()).and_then(|()| rustix::net::bind(&listening, &name));
+            bound = rustix::fs::unlink(address.path())
+                .and_then(|()| rustix::net::bind(&listening, &name));
         }
         rustix::process::umask(mask);
         bound.map_err(system("binding"))?;
@@ -187,7 +204,10 @@ impl Endpoint {
             if user == 0 || user == rustix::process::geteuid().as_raw() {
                 return Ok(Peer { connection, user });
             }
-            tracing::warn!(user, "refused a connection: only root and the agent's own user may bring containers");
+            tracing::warn!(
+                user,
+                "refused a connection: only root and the agent's own user may bring containers"
+            );
         }
     }
 }
@@ -205,7 +225,10 @@ mod tests {
     #[test]
     fn addresses_are_absolute_paths() {
         for text in ["unix:/run/a.sock", "/run/a.sock"] {
-            assert_eq!(text.parse::<Address>().expect("an address").to_string(), "unix:/run/a.sock");
+            assert_eq!(
+                text.parse::<Address>().expect("an address").to_string(),
+                "unix:/run/a.sock"
+            );
         }
         for text in ["unix:@name", "unix:run/a.sock", ""] {
             assert!(text.parse::<Address>().is_err(), "{text}");
@@ -215,15 +238,20 @@ mod tests {
     #[test]
     fn a_dead_agents_socket_is_replaced_and_a_living_ones_is_not() {
         use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-        let directory = std::env::temp_dir().join(format!("ashmem-endpoint-{}", std::process::id()));
-        let address: Address = directory.join("agent.sock").to_string_lossy().parse().expect("an address");
+        let directory =
+            std::env::temp_dir().join(format!("ashmem-endpoint-{}", std::process::id()));
+        let address: Address =
+            directory.join("agent.sock").to_string_lossy().parse().expect("an address");
         for protocol in [Protocol::Oci, Protocol::Lxc] {
             let first = Endpoint::bind(protocol, &address).expect("the first");
             let status = std::fs::metadata(address.path()).expect("it is there");
             assert!(status.file_type().is_socket());
             assert_eq!(status.permissions().mode() & 0o777, 0o600);
             assert!(matches!(Endpoint::bind(protocol, &address), Err(Error::Busy(_))));
-            assert_eq!(Endpoint::adopt(first.socket).expect("a listening socket").protocol(), protocol);
+            assert_eq!(
+                Endpoint::adopt(first.socket).expect("a listening socket").protocol(),
+                protocol
+            );
         }
         std::fs::remove_dir_all(directory).expect("it was ours");
     }
@@ -234,7 +262,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         use std::os::unix::net::UnixStream;
         let directory = std::env::temp_dir().join(format!("ashmem-peer-{}", std::process::id()));
-        let address: Address = directory.join("agent.sock").to_string_lossy().parse().expect("an address");
+        let address: Address =
+            directory.join("agent.sock").to_string_lossy().parse().expect("an address");
         let endpoint = Endpoint::bind(Protocol::Oci, &address).expect("a socket");
         let open_to_all = std::fs::Permissions::from_mode(0o666);
         std::fs::set_permissions(address.path(), open_to_all).expect("it is ours");

@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, Result};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendFlags, recvmsg, sendmsg,
 };
 
 use crate::journal::in_flight::InFlight;
@@ -80,7 +81,9 @@ impl Datagram {
     pub fn parse(bytes: &[u8]) -> std::result::Result<Self, ReceiveError> {
         let word = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u64::from_ne_bytes);
         let half = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes);
-        let quarter = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes).map(usize::from);
+        let quarter = |at: usize| {
+            bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes).map(usize::from)
+        };
         let parsed = (|| {
             let notification = quarter(offset_of!(Header, notification))?;
             let response = quarter(offset_of!(Header, response))?;
@@ -89,7 +92,10 @@ impl Datagram {
             let rear = front.checked_add(response)?;
             // The kernel's structures may grow at their ends; the known part must be there.
             let known = notification >= NOTIFICATION && response == RESPONSE;
-            if !known || word(offset_of!(Header, reserved))? != 0 || rear.checked_add(cookie)? != bytes.len() {
+            if !known
+                || word(offset_of!(Header, reserved))? != 0
+                || rear.checked_add(cookie)? != bytes.len()
+            {
                 return None;
             }
             let field = |offset| HEADER + offset;
@@ -186,7 +192,9 @@ impl Monitor {
         if got.bytes == 0 {
             return Err(ReceiveError::HungUp);
         }
-        if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) || descriptors.len() > DESCRIPTORS {
+        if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+            || descriptors.len() > DESCRIPTORS
+        {
             return Err(ReceiveError::Malformed);
         }
         let listener = if descriptors.len() == DESCRIPTORS { descriptors.pop() } else { None };
@@ -207,7 +215,8 @@ impl Monitor {
         // The answer was sent and not read yet: the socket holds nothing else.
         let mut unread: i32 = 0;
         // SAFETY: the command fills the integer it is given.
-        let told = unsafe { libc::ioctl(self.connection.as_raw_fd(), libc::TIOCOUTQ, &raw mut unread) };
+        let told =
+            unsafe { libc::ioctl(self.connection.as_raw_fd(), libc::TIOCOUTQ, &raw mut unread) };
         if told == 0 && unread > 0 {
             return true;
         }
@@ -225,12 +234,19 @@ impl Monitor {
 
     /// Takes the datagram out of the socket, with any descriptors that are not needed any more.
     fn take_out(&self) -> Result<()> {
-        rustix::io::retry_on_intr(|| rustix::net::recv(&self.connection, &mut [0; 0], RecvFlags::DONTWAIT)).map(drop)
+        rustix::io::retry_on_intr(|| {
+            rustix::net::recv(&self.connection, &mut [0; 0], RecvFlags::DONTWAIT)
+        })
+        .map(drop)
     }
 
     fn with_current<R>(&self, id: u64, run: impl FnOnce(&Current) -> Result<R>) -> Result<R> {
         let current = lock(&self.current);
-        current.as_ref().filter(|current| current.datagram.id == id).ok_or(Errno::NOENT).and_then(run)
+        current
+            .as_ref()
+            .filter(|current| current.datagram.id == id)
+            .ok_or(Errno::NOENT)
+            .and_then(run)
     }
 }
 
@@ -254,7 +270,9 @@ impl Channel for Monitor {
             return Ok(None);
         }
         if listener.is_none() {
-            tracing::debug!("this LXC does not send its listener: its containers cannot open regions");
+            tracing::debug!(
+                "this LXC does not send its listener: its containers cannot open regions"
+            );
         }
         *lock(&self.current) = Some(Current { datagram, listener });
         Ok(Some(request))
@@ -263,19 +281,25 @@ impl Channel for Monitor {
     /// Without the listener this cannot be asked; the monitor has checked after it opened
     /// `/proc/TID`.
     fn is_waiting(&self, id: u64) -> bool {
-        let waits = |current: &Current| Ok(current.listener.as_ref().is_none_or(|listener| listener.is_waiting(id)));
+        let waits = |current: &Current| {
+            Ok(current.listener.as_ref().is_none_or(|listener| listener.is_waiting(id)))
+        };
         self.with_current(id, waits).unwrap_or(false)
     }
 
     fn inject(&self, id: u64, injection: Injection<'_>) -> Result<RawFd> {
-        self.with_current(id, |current| current.listener.as_ref().ok_or(Errno::NODEV)?.inject(id, injection))
+        self.with_current(id, |current| {
+            current.listener.as_ref().ok_or(Errno::NODEV)?.inject(id, injection)
+        })
     }
 
     fn answer(&self, id: u64, answer: Answer) -> Result<()> {
         let reply = self.with_current(id, |current| Ok(current.datagram.reply(answer)))?;
         self.mark(id);
         let mut nothing = SendAncillaryBuffer::default();
-        let sent = sendmsg(&self.connection, &[IoSlice::new(&reply)], &mut nothing, SendFlags::NOSIGNAL).map(drop);
+        let sent =
+            sendmsg(&self.connection, &[IoSlice::new(&reply)], &mut nothing, SendFlags::NOSIGNAL)
+                .map(drop);
         let taken = self.take_out();
         self.mark(0);
         *lock(&self.current) = None;
@@ -306,7 +330,11 @@ mod tests {
         bytes.extend([80_u16, 24, 64, 0].into_iter().flat_map(u16::to_ne_bytes));
         bytes.extend((cookie.len() as u64).to_ne_bytes());
         bytes.extend(99_u64.to_ne_bytes());
-        bytes.extend([7_u32, 0, 257, crate::seccomp::syscalls::X86_64].into_iter().flat_map(u32::to_ne_bytes));
+        bytes.extend(
+            [7_u32, 0, 257, crate::seccomp::syscalls::X86_64]
+                .into_iter()
+                .flat_map(u32::to_ne_bytes),
+        );
         bytes.extend([0xaaaa_u64, 1, 2, 3, 4, 5, 6].into_iter().flat_map(u64::to_ne_bytes));
         bytes.extend([0; RESPONSE]);
         bytes.extend(cookie);
@@ -319,7 +347,10 @@ mod tests {
         let datagram = Datagram::parse(&bytes).expect("a datagram");
         assert_eq!((datagram.init, datagram.cookie.as_slice()), (2, &b"phone"[..]));
         let Request { id, tid, arch, nr, args } = datagram.request();
-        assert_eq!((id, tid, arch, nr, args), (99, 7, crate::seccomp::syscalls::X86_64, 257, [1, 2, 3, 4, 5, 6]));
+        assert_eq!(
+            (id, tid, arch, nr, args),
+            (99, 7, crate::seccomp::syscalls::X86_64, 257, [1, 2, 3, 4, 5, 6])
+        );
         for (answer, value, error, flags) in [
             (Answer::Value(-5), -5_i64, 0_i32, 0_u32),
             (Answer::Errno(Errno::INVAL), 0, -22, 0),
@@ -361,7 +392,8 @@ mod tests {
     #[test]
     fn a_datagram_stays_until_it_is_answered() {
         let (theirs, ours) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("a pair");
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .expect("a pair");
         rustix::net::send(&theirs, &datagram(b""), SendFlags::empty()).expect("it is sent");
         let monitor = Monitor::new(ours);
         assert_eq!(monitor.peek().expect("there").id, 99);
@@ -371,7 +403,10 @@ mod tests {
         let null = std::fs::File::open("/dev/null").expect("the null device").into();
         monitor.answer_with(request.id, null, true).expect("answered");
         let mut reply = [0; 200];
-        assert_eq!(rustix::net::recv(&theirs, &mut reply, RecvFlags::empty()).expect("there").0, 136);
+        assert_eq!(
+            rustix::net::recv(&theirs, &mut reply, RecvFlags::empty()).expect("there").0,
+            136
+        );
         assert_eq!(reply[128..132], (-Errno::NODEV.raw_os_error()).to_ne_bytes());
         assert_eq!(monitor.answer(request.id, Answer::Continue), Err(Errno::NOENT));
         drop(theirs);

@@ -140,7 +140,13 @@ impl Agent {
     /// An agent without containers, which stores what a successor needs with this manager.
     pub fn new(manager: Option<Manager>) -> Self {
         let watches = Arc::new(WatchQuota::of_host());
-        Self { containers: Mutex::default(), manager, next: AtomicU64::new(0), watches, tracers: Mutex::default() }
+        Self {
+            containers: Mutex::default(),
+            manager,
+            next: AtomicU64::new(0),
+            watches,
+            tracers: Mutex::default(),
+        }
     }
 
     /// Takes over what was passed to this process: the containers of the previous agent, and
@@ -155,12 +161,15 @@ impl Agent {
             }
             match Endpoint::adopt(fd) {
                 Ok(endpoint) => endpoints.push(endpoint),
-                Err(error) => tracing::warn!(name, %error, "ignoring a passed descriptor that is no listening socket"),
+                Err(error) => {
+                    tracing::warn!(name, %error, "ignoring a passed descriptor that is no listening socket")
+                }
             }
         }
         self.next.store(kept.keys().max().map_or(0, |last| last + 1), Ordering::Relaxed);
         for (number, descriptors) in kept {
-            let names: Vec<String> = descriptors.iter().map(|(what, _)| what.name(number)).collect();
+            let names: Vec<String> =
+                descriptors.iter().map(|(what, _)| what.name(number)).collect();
             if let Err(error) = self.restore(number, descriptors) {
                 tracing::error!(number, %error, "a container of the previous agent is lost: its calls fail with ENOSYS; restart it");
                 names.iter().for_each(|name| self.forget(name));
@@ -169,7 +178,11 @@ impl Agent {
         endpoints
     }
 
-    fn restore(self: &Arc<Self>, number: u64, descriptors: Vec<(StoredFd, OwnedFd)>) -> Result<(), Error> {
+    fn restore(
+        self: &Arc<Self>,
+        number: u64,
+        descriptors: Vec<(StoredFd, OwnedFd)>,
+    ) -> Result<(), Error> {
         let (mut state, mut inode_events, mut channels) = (None, None, Vec::new());
         for (what, fd) in descriptors {
             match what {
@@ -182,7 +195,8 @@ impl Agent {
         let inode_events = inode_events.ok_or(Error::NotStored("watches"))?;
         let (journal, identity, node, entries) = Journal::open(state)?;
         let in_flight = Arc::clone(journal.in_flight());
-        let mut table = RegionTable::restore(inode_events, journal, &entries).map_err(failed("making its table"))?;
+        let mut table = RegionTable::restore(inode_events, journal, &entries)
+            .map_err(failed("making its table"))?;
         let regions = table.len();
         table.share_watches(Arc::clone(&self.watches));
         let tenant = Tenant::restore(Device::new(node.and_then(|node| node.node())), table);
@@ -195,11 +209,14 @@ impl Agent {
         });
         for (what, fd) in channels {
             let StoredFd::Listener(place) = what else {
-                container.supervisor.add(Arc::new(Monitor::new(fd).marking(container.in_flight.clone())));
+                container
+                    .supervisor
+                    .add(Arc::new(Monitor::new(fd).marking(container.in_flight.clone())));
                 continue;
             };
             container.listeners.fetch_max(place + 1, Ordering::Relaxed);
-            let listener = Listener::new(fd).map_err(failed("reading the sizes of seccomp's structures"))?;
+            let listener =
+                Listener::new(fd).map_err(failed("reading the sizes of seccomp's structures"))?;
             let channel = Arc::new(JournaledListener::new(listener, Arc::clone(&in_flight), place));
             for request in channel.left_over() {
                 // The request that ended the previous agent may block this one as well, so each
@@ -298,7 +315,8 @@ impl Agent {
             other => other?,
         };
         let id = format!("{}#{}", String::from_utf8_lossy(&first.cookie), first.init);
-        let container = self.new_container(Identity { user: peer.user, id }, device_of(first.init))?;
+        let container =
+            self.new_container(Identity { user: peer.user, id }, device_of(first.init))?;
         tracing::info!(container = %container.identity, "connected to a monitor");
         self.keep(&StoredFd::Monitor.name(container.number), monitor.as_fd());
         self.settle();
@@ -309,7 +327,11 @@ impl Agent {
     }
 
     /// Adds a container to the table, before its first call is answered.
-    fn admit(&self, containers: &mut HashMap<Identity, Arc<ServedContainer>>, container: &Arc<ServedContainer>) {
+    fn admit(
+        &self,
+        containers: &mut HashMap<Identity, Arc<ServedContainer>>,
+        container: &Arc<ServedContainer>,
+    ) {
         self.tracers().iter().for_each(|pipe| container.supervisor.trace(pipe.clone()));
         containers.insert(container.identity.clone(), Arc::clone(container));
     }
@@ -335,7 +357,11 @@ impl Agent {
         lock(&self.tracers)
     }
 
-    fn new_container(&self, identity: Identity, device: Device) -> Result<Arc<ServedContainer>, Error> {
+    fn new_container(
+        &self,
+        identity: Identity,
+        device: Device,
+    ) -> Result<Arc<ServedContainer>, Error> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let node = SavedNode::of(&device);
         let watches = "making an inotify instance (fs.inotify.max_user_instances is the limit)";
@@ -351,7 +377,13 @@ impl Agent {
             tenant.table().write_to(journal);
         }
         let supervisor = Supervisor::new(tenant).map_err(failed("making an eventfd"))?;
-        Ok(Arc::new(ServedContainer { identity, number, supervisor, in_flight, listeners: AtomicU64::new(0) }))
+        Ok(Arc::new(ServedContainer {
+            identity,
+            number,
+            supervisor,
+            in_flight,
+            listeners: AtomicU64::new(0),
+        }))
     }
 
     /// Stores one more listener of a container, and serves it.
@@ -359,9 +391,12 @@ impl Agent {
         let number = container.listeners.fetch_add(1, Ordering::Relaxed);
         self.keep(&StoredFd::Listener(number).name(container.number), &listener);
         self.settle();
-        let listener = Listener::new(listener).map_err(failed("reading the sizes of seccomp's structures"))?;
+        let listener =
+            Listener::new(listener).map_err(failed("reading the sizes of seccomp's structures"))?;
         container.supervisor.add(match &container.in_flight {
-            Some(in_flight) => Arc::new(JournaledListener::new(listener, Arc::clone(in_flight), number)),
+            Some(in_flight) => {
+                Arc::new(JournaledListener::new(listener, Arc::clone(in_flight), number))
+            }
             None => Arc::new(listener),
         });
         Ok(())
@@ -376,14 +411,20 @@ impl Agent {
             let mut containers = self.containers();
             // Another listener may have been added while the last one hung up.
             if container.supervisor.is_idle() {
-                if containers.get(&container.identity).is_some_and(|current| Arc::ptr_eq(current, container)) {
+                if containers
+                    .get(&container.identity)
+                    .is_some_and(|current| Arc::ptr_eq(current, container))
+                {
                     containers.remove(&container.identity);
                 }
                 break;
             }
         }
         let listeners = (0..container.listeners.load(Ordering::Relaxed)).map(StoredFd::Listener);
-        for what in [StoredFd::Journal, StoredFd::InodeEvents, StoredFd::Monitor].into_iter().chain(listeners) {
+        for what in [StoredFd::Journal, StoredFd::InodeEvents, StoredFd::Monitor]
+            .into_iter()
+            .chain(listeners)
+        {
             self.forget(&what.name(container.number));
         }
         tracing::info!(container = %container.identity, "the container ended");
@@ -464,7 +505,10 @@ pub fn serve(
     }
 }
 
-fn start<R: Send + 'static>(name: &str, work: impl FnOnce() -> R + Send + 'static) -> Result<(), Error> {
+fn start<R: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<(), Error> {
     let started = thread::Builder::new().name(name.into()).spawn(work);
     Ok(started.map(drop).map_err(|_| failed("starting a thread")(Errno::AGAIN))?)
 }
@@ -475,14 +519,23 @@ mod tests {
 
     #[test]
     fn kept_descriptors_are_known_by_their_names() {
-        for what in
-            [StoredFd::Journal, StoredFd::InodeEvents, StoredFd::Monitor, StoredFd::Listener(0), StoredFd::Listener(17)]
-        {
+        for what in [
+            StoredFd::Journal,
+            StoredFd::InodeEvents,
+            StoredFd::Monitor,
+            StoredFd::Listener(0),
+            StoredFd::Listener(17),
+        ] {
             assert_eq!(StoredFd::parse(&what.name(42)), Some((42, what)));
         }
-        for name in
-            ["", "ashmem-agent.socket", "container-", "container-x-state", "container-1-listener-", "container-1-x"]
-        {
+        for name in [
+            "",
+            "ashmem-agent.socket",
+            "container-",
+            "container-x-state",
+            "container-1-listener-",
+            "container-1-x",
+        ] {
             assert_eq!(StoredFd::parse(name), None, "{name}");
         }
     }

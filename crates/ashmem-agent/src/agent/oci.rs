@@ -62,7 +62,9 @@ pub enum Error {
     #[error("reading from the runtime: {0}")]
     Socket(#[from] Errno),
     /// It left before its message was whole.
-    #[error("the runtime disconnected before handing over its listener; the container probably failed to start")]
+    #[error(
+        "the runtime disconnected before handing over its listener; the container probably failed to start"
+    )]
     Disconnected,
     /// It did not end its message in time.
     #[error("the runtime did not finish its message within {} seconds", PATIENCE.as_secs())]
@@ -107,8 +109,13 @@ struct OciState {
 /// # Errors
 /// See [`Error`]; every descriptor that came is closed then.
 pub fn receive(connection: impl AsFd) -> Result<Brought, Error> {
-    let Some((process, place, descriptors)) = read(connection.as_fd())? else { return Ok(Brought::Tracer) };
-    let listener = descriptors.into_iter().nth(place).ok_or(Error::Descriptors("names a descriptor it lacks"))?;
+    let Some((process, place, descriptors)) = read(connection.as_fd())? else {
+        return Ok(Brought::Tracer);
+    };
+    let listener = descriptors
+        .into_iter()
+        .nth(place)
+        .ok_or(Error::Descriptors("names a descriptor it lacks"))?;
     Ok(Brought::Listener(Handover { listener, process }))
 }
 
@@ -123,7 +130,8 @@ pub fn parse(bytes: &[u8], descriptors: usize) -> Result<(ContainerProcess, usiz
     if message.fds.len() != descriptors {
         return Err(Error::Descriptors("names another number of descriptors than came with it"));
     }
-    let mut places = (0..).zip(&message.fds).filter(|(_, name)| *name == LISTENER).map(|(place, _)| place);
+    let mut places =
+        (0..).zip(&message.fds).filter(|(_, name)| *name == LISTENER).map(|(place, _)| place);
     let (Some(place), None) = (places.next(), places.next()) else {
         return Err(Error::Descriptors("does not name exactly one seccompFd"));
     };
@@ -201,8 +209,8 @@ mod tests {
     use std::io::IoSlice;
 
     use rustix::net::{
-        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
-        socketpair,
+        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+        SocketType, sendmsg, socketpair,
     };
 
     const RUNC: &str = r#"{"ociVersion":"1.0.2-dev","fds":["seccompFd"],"pid":4711,"metadata":"",
@@ -211,22 +219,35 @@ mod tests {
     #[test]
     fn messages_of_different_runtimes_are_understood() {
         let (process, place) = parse(RUNC.as_bytes(), 1).expect("runc's");
-        assert_eq!((process, place), (ContainerProcess { container: "one".into(), pid: 4711, is_first: true }, 0));
+        assert_eq!(
+            (process, place),
+            (ContainerProcess { container: "one".into(), pid: 4711, is_first: true }, 0)
+        );
         let crun = "{\n  \"ociVersion\": \"0.2.0\",\n  \"fds\": [\"other\", \"seccompFd\"],\n  \"pid\": 0,\n  \"state\": {\n    \"id\": \"two\", \"status\": \"running\", \"pid\": 12\n  }\n}\n\0";
         let (process, place) = parse(crun.as_bytes(), 2).expect("crun's");
-        assert_eq!((process, place), (ContainerProcess { container: "two".into(), pid: 12, is_first: false }, 1));
+        assert_eq!(
+            (process, place),
+            (ContainerProcess { container: "two".into(), pid: 12, is_first: false }, 1)
+        );
     }
 
     #[test]
     fn messages_that_do_not_fit_their_descriptors_are_refused() {
         let with = |fds: &str| format!(r#"{{"fds":{fds},"pid":1,"state":{{"id":"x"}}}}"#);
-        for (fds, count) in
-            [(r#"["seccompFd"]"#, 0), (r#"["seccompFd"]"#, 2), (r#"["seccompFd","seccompFd"]"#, 2), (r#"["a"]"#, 1)]
-        {
+        for (fds, count) in [
+            (r#"["seccompFd"]"#, 0),
+            (r#"["seccompFd"]"#, 2),
+            (r#"["seccompFd","seccompFd"]"#, 2),
+            (r#"["a"]"#, 1),
+        ] {
             let refused = parse(with(fds).as_bytes(), count);
-            assert!(matches!(refused, Err(Error::Descriptors(_))), "{fds} with {count}: {refused:?}");
+            assert!(
+                matches!(refused, Err(Error::Descriptors(_))),
+                "{fds} with {count}: {refused:?}"
+            );
         }
-        for text in ["", "{", "[]", "{}", r#"{"fds":1}"#, r#"{"fds":[],"state":{"id":7}}"#, "\0\0"] {
+        for text in ["", "{", "[]", "{}", r#"{"fds":1}"#, r#"{"fds":[],"state":{"id":7}}"#, "\0\0"]
+        {
             assert!(matches!(parse(text.as_bytes(), 0), Err(Error::Message(_))), "{text}");
         }
         assert!(matches!(
@@ -235,9 +256,15 @@ mod tests {
         ));
     }
 
-    fn send(socket: &OwnedFd, null: &std::fs::File, bytes: &[u8], descriptors: usize) -> Result<usize, Errno> {
+    fn send(
+        socket: &OwnedFd,
+        null: &std::fs::File,
+        bytes: &[u8],
+        descriptors: usize,
+    ) -> Result<usize, Errno> {
         let fds = vec![null.as_fd(); descriptors];
-        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut space =
+            vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if descriptors > 0 {
             assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
@@ -246,7 +273,8 @@ mod tests {
     }
 
     fn pair() -> (OwnedFd, OwnedFd) {
-        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a pair")
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .expect("a pair")
     }
 
     #[test]
@@ -269,10 +297,12 @@ mod tests {
     fn a_tracer_is_told_from_a_runtime() {
         let (theirs, ours) = pair();
         let null = std::fs::File::open("/dev/null").expect("the null device");
-        send(&theirs, &null, ashmem_trace_wire::attach::REQUEST, 0).expect("the other end is there");
+        send(&theirs, &null, ashmem_trace_wire::attach::REQUEST, 0)
+            .expect("the other end is there");
         assert!(matches!(receive(ours), Ok(Brought::Tracer)));
         let (theirs, ours) = pair();
-        send(&theirs, &null, ashmem_trace_wire::attach::REQUEST, 1).expect("the other end is there");
+        send(&theirs, &null, ashmem_trace_wire::attach::REQUEST, 1)
+            .expect("the other end is there");
         assert!(matches!(receive(ours), Err(Error::Message(_))), "it brings nothing");
     }
 

@@ -191,12 +191,26 @@ mod tests {
             // SAFETY: an all-zero structure is a valid one, and the call fills it.
             let named = unsafe { libc::uname(&mut std::mem::zeroed()) };
             assert_eq!(named, 0, "uname");
-            let thread = std::thread::spawn(|| std::process::Command::new("/bin/true").status().map_err(|e| e.kind()));
+            let thread = std::thread::spawn(|| {
+                std::process::Command::new("/bin/true").status().map_err(|e| e.kind())
+            });
             let executed = thread.join().expect("a thread can be started");
-            assert_eq!(executed.map(drop), Err(std::io::ErrorKind::PermissionDenied), "nothing is executed");
-            let socket = std::os::unix::net::UnixStream::connect("/run/none").map_err(|error| error.kind());
-            assert_eq!(socket.map(drop), Err(std::io::ErrorKind::PermissionDenied), "no socket is made");
-            assert!(std::fs::remove_file("/tmp/none").is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied));
+            assert_eq!(
+                executed.map(drop),
+                Err(std::io::ErrorKind::PermissionDenied),
+                "nothing is executed"
+            );
+            let socket =
+                std::os::unix::net::UnixStream::connect("/run/none").map_err(|error| error.kind());
+            assert_eq!(
+                socket.map(drop),
+                Err(std::io::ErrorKind::PermissionDenied),
+                "no socket is made"
+            );
+            assert!(
+                std::fs::remove_file("/tmp/none")
+                    .is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+            );
         });
         confined.join().expect("it held");
     }

@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, Result};
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
-    connect, sendmsg, socket_with,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, connect, sendmsg, socket_with,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -58,7 +58,8 @@ impl Manager {
             Some(name) => SocketAddrUnix::new_abstract_name(name)?,
             None => SocketAddrUnix::new(path)?,
         };
-        let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
         connect(&socket, &address)?;
         Ok(Some(Self { socket }))
     }
@@ -89,7 +90,9 @@ impl Manager {
         let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
         self.send("BARRIER=1", Some(theirs.as_fd()))?;
         drop(theirs);
-        match rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&ours, PollFlags::IN)], Some(&PATIENCE)))? {
+        match rustix::io::retry_on_intr(|| {
+            poll(&mut [PollFd::new(&ours, PollFlags::IN)], Some(&PATIENCE))
+        })? {
             0 => Err(Errno::TIMEDOUT),
             _ => Ok(()),
         }
@@ -102,7 +105,14 @@ impl Manager {
         if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
             return Err(Errno::NOBUFS);
         }
-        let send = || sendmsg(&self.socket, &[IoSlice::new(text.as_bytes())], &mut control, SendFlags::NOSIGNAL);
+        let send = || {
+            sendmsg(
+                &self.socket,
+                &[IoSlice::new(text.as_bytes())],
+                &mut control,
+                SendFlags::NOSIGNAL,
+            )
+        };
         rustix::io::retry_on_intr(send).map(drop)
     }
 }

@@ -18,9 +18,17 @@ use crate::target_thread::{Target, is_host_administrator, read_implies_exec};
 
 impl Tenant {
     /// ioctl(2) with the device's type byte.
-    pub(crate) fn ioctl(&mut self, target: &Target<'_>, fd: i32, request: Option<Request>, arg: Argument) -> Outcome {
+    pub(crate) fn ioctl(
+        &mut self,
+        target: &Target<'_>,
+        fd: i32,
+        request: Option<Request>,
+        arg: Argument,
+    ) -> Outcome {
         let name = if let Argument::Name(Ok(name)) = &arg { name.as_slice() } else { b"" };
-        let Some(inspected) = self.inspect_naming(target, fd, name) else { return Outcome::CONTINUE };
+        let Some(inspected) = self.inspect_naming(target, fd, name) else {
+            return Outcome::CONTINUE;
+        };
         match (inspected.kind, request) {
             (FdKind::Region(key), Some(request)) => {
                 if let Some(answer) = self.table.recovered(target.id()) {
@@ -90,9 +98,11 @@ impl Tenant {
                     _ => region.state.unpin(&region.facts, arena, pin, spare),
                 })
             })),
-            Request::GetPinStatus(_) => Outcome::value(
-                arg.pin().and_then(|pin| region.state.pin_status(&region.facts, arena, pin).map_err(host)),
-            ),
+            Request::GetPinStatus(_) => {
+                Outcome::value(arg.pin().and_then(|pin| {
+                    region.state.pin_status(&region.facts, arena, pin).map_err(host)
+                }))
+            }
             Request::GetFileId { address, bytes } => match region.facts.file_id() {
                 Ok(()) => file_id(address, bytes, region.inode),
                 Err(error) => Outcome::errno(host(error)),
@@ -121,7 +131,8 @@ fn memfd_ioctl(target: &Target<'_>, inspected: &InspectedFd, request: Request) -
             Outcome::value(Ok((libc::PROT_READ | libc::PROT_EXEC | write).into()))
         }
         Request::SetProtMask(mask) => {
-            let (write, writable) = (mask & libc::PROT_WRITE as u64 != 0, memfd::is_writable(&inspected.fd));
+            let (write, writable) =
+                (mask & libc::PROT_WRITE as u64 != 0, memfd::is_writable(&inspected.fd));
             Outcome::value(match (write, writable) {
                 (true, false) => Err(Errno::INVAL),
                 (false, true) => memfd::forbid_writing_by(&inspected.fd).map(|()| 0),
@@ -142,6 +153,10 @@ pub(crate) fn as_int(value: u64) -> i64 {
 }
 
 fn file_id(address: u64, bytes: usize, inode: u64) -> Outcome {
-    let bytes = if bytes == 4 { (inode as u32).to_ne_bytes().to_vec() } else { inode.to_ne_bytes().to_vec() };
+    let bytes = if bytes == 4 {
+        (inode as u32).to_ne_bytes().to_vec()
+    } else {
+        inode.to_ne_bytes().to_vec()
+    };
     Outcome::Write { address, bytes }
 }

@@ -50,7 +50,13 @@ impl Tenant {
             || (shared && writes && mode != OFlags::RDWR)
     }
 
-    fn map(&mut self, target: &Target<'_>, inspected: &InspectedFd, key: Key, call: Mmap) -> Result<()> {
+    fn map(
+        &mut self,
+        target: &Target<'_>,
+        inspected: &InspectedFd,
+        key: Key,
+        call: Mmap,
+    ) -> Result<()> {
         let Some((region, arena)) = self.table.region(key) else { return Ok(()) };
         let page = arena.page_size();
         let mut prot = Prot::from_bits(call.prot);
@@ -95,7 +101,12 @@ impl Tenant {
 
     /// Puts the memory that the region's other mappings show behind the caller's descriptor, if
     /// that still has an older one: it has one if the name was set through another descriptor.
-    fn newer_memory(&mut self, target: &Target<'_>, inspected: &InspectedFd, key: Key) -> Option<OwnedFd> {
+    fn newer_memory(
+        &mut self,
+        target: &Target<'_>,
+        inspected: &InspectedFd,
+        key: Key,
+    ) -> Option<OwnedFd> {
         if self.table.region(key)?.0.inode == inspected.inode {
             return None;
         }
@@ -136,7 +147,8 @@ fn can_promise(size: u64, flags: u32) -> bool {
             size <= value("CommitLimit").saturating_sub(value("Committed_AS"))
         }
         _ => {
-            let all = (memory.totalram as u64 + memory.totalswap as u64) * u64::from(memory.mem_unit);
+            let all =
+                (memory.totalram as u64 + memory.totalswap as u64) * u64::from(memory.mem_unit);
             flags & libc::MAP_NORESERVE as u32 != 0 || size <= all
         }
     }

@@ -47,7 +47,13 @@ impl Tenant {
     /// # Errors
     /// Those of [`RegionTable::new`].
     pub fn new(device: Device, fidelity: Fidelity) -> Result<Self> {
-        Ok(Self { table: RegionTable::new()?, threads: Threads::default(), device, fidelity, exec_withheld: false })
+        Ok(Self {
+            table: RegionTable::new()?,
+            threads: Threads::default(),
+            device,
+            fidelity,
+            exec_withheld: false,
+        })
     }
 
     /// Its regions.
@@ -68,24 +74,34 @@ impl Tenant {
 
     /// Inspects a descriptor for SET_NAME: an open of the node that becomes a region now gets its
     /// memory under that name.
-    pub(crate) fn inspect_naming(&mut self, target: &Target<'_>, number: RawFd, name: &[u8]) -> Option<InspectedFd> {
+    pub(crate) fn inspect_naming(
+        &mut self,
+        target: &Target<'_>,
+        number: RawFd,
+        name: &[u8],
+    ) -> Option<InspectedFd> {
         if number < 0 {
             return None;
         }
         let fd = self.threads.descriptor(target.tid(), number, || target.is_waiting()).ok()?;
         let stat = rustix::fs::fstat(&fd).ok()?;
         // Most descriptors are neither a memfd nor a device, and need no further inspection.
-        if stat.st_dev != self.table.device() && FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
+        if stat.st_dev != self.table.device()
+            && FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
+        {
             return None;
         }
         let flags = rustix::fs::fcntl_getfl(&fd).ok()?;
         let (inode, size) = (stat.st_ino, stat.st_size as u64);
-        let inspected = |fd, kind| InspectedFd { fd, number, inode, size, flags, kind, is_named: false };
+        let inspected =
+            |fd, kind| InspectedFd { fd, number, inode, size, flags, kind, is_named: false };
         if flags.contains(OFlags::PATH) {
             return Some(inspected(fd, FdKind::Foreign));
         }
         if stat.st_dev == self.table.device() {
-            let Some(key) = self.table.find(stat.st_ino) else { return Some(inspected(fd, FdKind::Memfd)) };
+            let Some(key) = self.table.find(stat.st_ino) else {
+                return Some(inspected(fd, FdKind::Memfd));
+            };
             if let Some((region, _)) = self.table.region(key) {
                 region.last_caller = LastCaller { tid: target.tid(), fd: number };
             }
@@ -107,7 +123,8 @@ impl Tenant {
         name: &[u8],
     ) -> Result<(OwnedFd, Key)> {
         if name.is_empty()
-            && let Some((memory, key)) = self.table.admit_pooled(opening, || EmulatedRegion::new(last_caller))?
+            && let Some((memory, key)) =
+                self.table.admit_pooled(opening, || EmulatedRegion::new(last_caller))?
         {
             return Ok((memfd::reopen(memory, flags)?, key));
         }
@@ -117,12 +134,26 @@ impl Tenant {
     }
 
     /// Turns an open of the node, which was not notified, into a region.
-    fn adopt(&mut self, target: &Target<'_>, number: RawFd, flags: OFlags, name: &[u8]) -> Option<InspectedFd> {
+    fn adopt(
+        &mut self,
+        target: &Target<'_>,
+        number: RawFd,
+        flags: OFlags,
+        name: &[u8],
+    ) -> Option<InspectedFd> {
         let last_caller = LastCaller { tid: target.tid(), fd: number };
         let (fd, key) = self.create(None, last_caller, flags, name).ok()?;
         self.replace(target, number, &fd).ok()?;
         let inode = rustix::fs::fstat(&fd).ok()?.st_ino;
-        Some(InspectedFd { fd, number, inode, size: 0, flags, kind: FdKind::Region(key), is_named: !name.is_empty() })
+        Some(InspectedFd {
+            fd,
+            number,
+            inode,
+            size: 0,
+            flags,
+            kind: FdKind::Region(key),
+            is_named: !name.is_empty(),
+        })
     }
 
     /// Replaces the file behind a caller's descriptor; its close-on-exec flag stays.
@@ -135,11 +166,18 @@ impl Tenant {
     /// caller's descriptor gets a new memfd, which replaces the old one if that is freed then. If
     /// it is not, other descriptors hold it, and since all must share one memory the caller gets
     /// the old one back: then the name is stored but not shown.
-    pub(crate) fn show_name(&mut self, target: &Target<'_>, inspected: InspectedFd, key: Key, name: &[u8]) {
+    pub(crate) fn show_name(
+        &mut self,
+        target: &Target<'_>,
+        inspected: InspectedFd,
+        key: Key,
+        name: &[u8],
+    ) {
         if inspected.is_named {
             return;
         }
-        let fresh = memfd::create(&shown_name(name)).and_then(|memory| memfd::reopen(memory, inspected.flags));
+        let fresh = memfd::create(&shown_name(name))
+            .and_then(|memory| memfd::reopen(memory, inspected.flags));
         let Ok(fresh) = fresh else { return };
         if self.table.watch(&fresh, key).is_err() {
             return;

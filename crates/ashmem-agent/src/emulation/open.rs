@@ -17,7 +17,13 @@ use crate::target_thread::{Target, closes_on_exec};
 
 impl Tenant {
     /// open(2), openat(2), openat2(2).
-    pub(crate) fn open(&mut self, target: &Target<'_>, dir: i32, path: &[u8], flags: OFlags) -> Outcome {
+    pub(crate) fn open(
+        &mut self,
+        target: &Target<'_>,
+        dir: i32,
+        path: &[u8],
+        flags: OFlags,
+    ) -> Outcome {
         if flags.contains(OFlags::PATH) {
             return Outcome::CONTINUE;
         }
@@ -57,7 +63,8 @@ impl Tenant {
         let (inode, device) = (region.inode, self.table.device());
         let wanted = flags & OFlags::RWMODE;
         descriptors(target.tid()).into_iter().find(|number| {
-            descriptor_stat(target.tid(), *number).is_some_and(|stat| stat.st_dev == device && stat.st_ino == inode)
+            descriptor_stat(target.tid(), *number)
+                .is_some_and(|stat| stat.st_dev == device && stat.st_ino == inode)
                 && closes_on_exec(target.tid(), *number) == Ok(flags.contains(OFlags::CLOEXEC))
                 && self
                     .threads
@@ -74,6 +81,7 @@ impl Tenant {
             return false;
         }
         let Some(number) = Device::own_descriptor(target.tid(), path) else { return false };
-        self.inspect(target, number).is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
+        self.inspect(target, number)
+            .is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
     }
 }

@@ -45,7 +45,9 @@ impl SavedAnswer {
             Outcome::Answer(Answer::Value(value)) => Self::Value(*value),
             Outcome::Answer(Answer::Errno(errno)) => Self::Errno(errno.raw_os_error()),
             Outcome::Answer(Answer::Continue) => Self::Continue,
-            Outcome::Write { address, bytes } => Self::Write { address: *address, bytes: bytes.clone() },
+            Outcome::Write { address, bytes } => {
+                Self::Write { address: *address, bytes: bytes.clone() }
+            }
             Outcome::Open { .. } | Outcome::MapAnonymous(_) => return None,
         })
     }

@@ -30,7 +30,11 @@ impl RegionTable {
     ///
     /// # Errors
     /// Those of [`crate::regions::memfd::create`].
-    pub(crate) fn restore(inode_events: OwnedFd, journal: Journal, entries: &[Entry]) -> Result<Self> {
+    pub(crate) fn restore(
+        inode_events: OwnedFd,
+        journal: Journal,
+        entries: &[Entry],
+    ) -> Result<Self> {
         let mut table = Self::with_watches(inode_events)?;
         entries.iter().for_each(|entry| table.replay(entry));
         table.forget_all_but_the_last(entries, &journal);
@@ -56,7 +60,9 @@ impl RegionTable {
             Entry::Container { .. } => {}
             Entry::Answered { id, ref answer } => self.recover(id, answer.clone()),
             Entry::Opening { id, key } => self.pending_opens.begin(id, key),
-            Entry::Memory { key, inode, watch } => self.adopt(key, inode, watch, || EmulatedRegion::new(UNKNOWN)),
+            Entry::Memory { key, inode, watch } => {
+                self.adopt(key, inode, watch, || EmulatedRegion::new(UNKNOWN))
+            }
             Entry::Dead { watch } => self.remove(watch),
             Entry::Shown { key, inode } => self.change(key, |region| region.inode = inode),
             Entry::Name { key, ref name } => self.change(key, |region| {
@@ -73,14 +79,17 @@ impl RegionTable {
                 let asked = if implied { mask.without(Prot::EXEC) } else { mask };
                 let _ = region.state.set_prot_mask(&region.facts, asked.bits().into(), implied);
             }),
-            Entry::Mapped { key } => self.change(key, |region| region.state.set_mapped(&region.facts)),
+            Entry::Mapped { key } => {
+                self.change(key, |region| region.state.set_mapped(&region.facts))
+            }
             Entry::Pin { key, first, last } => self.change_pins(key, first, last, true),
             Entry::Unpin { key, first, last } => self.change_pins(key, first, last, false),
             Entry::Purged { key, first } => {
                 let oldest = self.arena().lru().oldest();
                 let arena = self.arena();
                 let mut ids = std::iter::successors(oldest, |id| arena.lru().after(arena, *id));
-                let range = ids.find(|id| arena.owner(*id) == key && arena.range(*id).span().first() == first);
+                let range = ids
+                    .find(|id| arena.owner(*id) == key && arena.range(*id).span().first() == first);
                 if let (Some(id), Some((region, arena))) = (range, self.region(key)) {
                     pins::purge(arena, arena.lru(), region.facts.share(), id);
                 }
@@ -115,7 +124,14 @@ impl RegionTable {
 
     /// Writes the effect of an ioctl to the journal together with its answer: PIN reports only once
     /// that pages were purged.
-    pub(crate) fn note_ioctl(&mut self, key: Key, request: Request, pin: Option<Pin>, id: u64, outcome: &Outcome) {
+    pub(crate) fn note_ioctl(
+        &mut self,
+        key: Key,
+        request: Request,
+        pin: Option<Pin>,
+        id: u64,
+        outcome: &Outcome,
+    ) {
         if self.journal().is_none() {
             return;
         }
@@ -128,9 +144,15 @@ impl RegionTable {
             }
             (Request::SetSize(_), _) if done => Entry::Size { key, size: region.facts.size() },
             // The mask is changed even if its seal was refused.
-            (Request::SetProtMask(_), _) => Entry::Mask { key, mask: region.facts.prot_mask().bits() },
-            (Request::Pin(_), Some(span)) if done => Entry::Pin { key, first: span.first(), last: span.last() },
-            (Request::Unpin(_), Some(span)) if done => Entry::Unpin { key, first: span.first(), last: span.last() },
+            (Request::SetProtMask(_), _) => {
+                Entry::Mask { key, mask: region.facts.prot_mask().bits() }
+            }
+            (Request::Pin(_), Some(span)) if done => {
+                Entry::Pin { key, first: span.first(), last: span.last() }
+            }
+            (Request::Unpin(_), Some(span)) if done => {
+                Entry::Unpin { key, first: span.first(), last: span.last() }
+            }
             _ => return,
         };
         self.note(|| entry);
@@ -183,7 +205,8 @@ impl RegionTable {
             region.state.pins().for_each(arena, |span, purged| {
                 if purged {
                     let (first, last) = (span.first(), span.last());
-                    entries.extend([Entry::Unpin { key, first, last }, Entry::Purged { key, first }]);
+                    entries
+                        .extend([Entry::Unpin { key, first, last }, Entry::Purged { key, first }]);
                 }
             });
         }
@@ -201,7 +224,8 @@ impl RegionTable {
 impl Tenant {
     /// Restores the tenant with these regions.
     pub(crate) fn restore(device: Device, table: RegionTable) -> Self {
-        let exec_withheld = table.regions().any(|(_, region)| !region.facts.prot_mask().contains(Prot::EXEC));
+        let exec_withheld =
+            table.regions().any(|(_, region)| !region.facts.prot_mask().contains(Prot::EXEC));
         Self { table, threads: Threads::default(), device, fidelity: Fidelity::Full, exec_withheld }
     }
 }
@@ -212,7 +236,9 @@ impl SavedNode {
         let (stat, mounts) = device.node()?.parts();
         // SAFETY: the structure is plain integers, read as so many bytes; its padding was zeroed
         // before it was filled.
-        let bytes = unsafe { std::slice::from_raw_parts(std::ptr::from_ref(stat).cast::<u8>(), size_of_val(stat)) };
+        let bytes = unsafe {
+            std::slice::from_raw_parts(std::ptr::from_ref(stat).cast::<u8>(), size_of_val(stat))
+        };
         Some(Self { stat: bytes.to_vec(), mounts: mounts.to_vec() })
     }
 
@@ -246,7 +272,8 @@ mod tests {
 
     fn successor(table: &mut RegionTable) -> RegionTable {
         let inode_events = table.as_fd().try_clone_to_owned().expect("a descriptor");
-        let memory = table.journal().expect("kept").as_fd().try_clone_to_owned().expect("a descriptor");
+        let memory =
+            table.journal().expect("kept").as_fd().try_clone_to_owned().expect("a descriptor");
         let (journal, _, _, entries) = Journal::open(memory).expect("a journal");
         RegionTable::restore(inode_events, journal, &entries).expect("a table")
     }
@@ -258,7 +285,10 @@ mod tests {
         let key = table.admit(None, &memory, EmulatedRegion::new(UNKNOWN)).expect("a watch");
         let bytes = |pages: u32| pages * 4096;
         let (region, _) = table.region(key).expect("it was admitted");
-        region.state.set_name(&region.facts, &mut Some(b"name".to_vec().into_boxed_slice())).expect("not mapped");
+        region
+            .state
+            .set_name(&region.facts, &mut Some(b"name".to_vec().into_boxed_slice()))
+            .expect("not mapped");
         region.state.set_size(&region.facts, 40_000).expect("not mapped");
         region.state.set_prot_mask(&region.facts, 3, false).expect("fewer rights");
         ioctl(table, key, Request::SetName(0), None);
@@ -271,14 +301,18 @@ mod tests {
             let pin = Pin { offset: bytes(page), len: bytes(pages) };
             let (region, arena) = table.region(key).expect("it was admitted");
             region
-                .with_spare(arena, key, |region, arena, spare| region.state.unpin(&region.facts, arena, pin, spare))
+                .with_spare(arena, key, |region, arena, spare| {
+                    region.state.unpin(&region.facts, arena, pin, spare)
+                })
                 .expect("within the region");
             ioctl(table, key, Request::Unpin(0), Some(pin));
         }
         let pin = Pin { offset: bytes(8), len: bytes(1) };
         let (region, arena) = table.region(key).expect("it was admitted");
         region
-            .with_spare(arena, key, |region, arena, spare| region.state.pin(&region.facts, arena, pin, spare))
+            .with_spare(arena, key, |region, arena, spare| {
+                region.state.pin(&region.facts, arena, pin, spare)
+            })
             .expect("within the region");
         ioctl(table, key, Request::Pin(0), Some(pin));
         table.note(|| Entry::Purged { key, first: 7 });

@@ -13,13 +13,23 @@ use crate::target_thread::Target;
 impl Tenant {
     /// Whether one of the caller's descriptors is a region.
     pub(crate) fn is_region(&mut self, target: &Target<'_>, fd: i32) -> bool {
-        self.inspect(target, fd).is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
+        self.inspect(target, fd)
+            .is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
     }
 
     /// Refuses a call with this errno if one of its descriptors is a region; the kernel runs it on
     /// any other.
-    pub(crate) fn refuse(&mut self, target: &Target<'_>, descriptors: &[i32], errno: Errno) -> Outcome {
-        if descriptors.iter().any(|fd| self.is_region(target, *fd)) { Outcome::errno(errno) } else { Outcome::CONTINUE }
+    pub(crate) fn refuse(
+        &mut self,
+        target: &Target<'_>,
+        descriptors: &[i32],
+        errno: Errno,
+    ) -> Outcome {
+        if descriptors.iter().any(|fd| self.is_region(target, *fd)) {
+            Outcome::errno(errno)
+        } else {
+            Outcome::CONTINUE
+        }
     }
 
     /// stat(2) of the device.
@@ -63,7 +73,8 @@ impl Writer {
     fn low(&mut self, value: impl TryInto<i128>, count: usize) -> &mut Self {
         let value = value.try_into().unwrap_or_default() as u64;
         let bytes = value.to_ne_bytes();
-        let low = if cfg!(target_endian = "little") { &bytes[..count] } else { &bytes[8 - count..] };
+        let low =
+            if cfg!(target_endian = "little") { &bytes[..count] } else { &bytes[8 - count..] };
         self.0.extend_from_slice(low);
         self
     }
@@ -71,8 +82,11 @@ impl Writer {
 
 fn bytes_of(stat: &libc::stat, layout: Layout) -> Vec<u8> {
     let mut out = Writer::default();
-    let times =
-        [(stat.st_atime, stat.st_atime_nsec), (stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec)];
+    let times = [
+        (stat.st_atime, stat.st_atime_nsec),
+        (stat.st_mtime, stat.st_mtime_nsec),
+        (stat.st_ctime, stat.st_ctime_nsec),
+    ];
     match layout {
         Layout::X86_64 => {
             out.u64(stat.st_dev).u64(stat.st_ino).u64(stat.st_nlink);
@@ -139,7 +153,12 @@ mod tests {
     fn the_structures_are_as_long_as_the_kernels() {
         // SAFETY: an all-zero stat is a valid one.
         let stat = unsafe { std::mem::zeroed() };
-        let sizes = [(Layout::X86_64, 144), (Layout::Generic, 128), (Layout::I386Wide, 96), (Layout::I386, 64)];
+        let sizes = [
+            (Layout::X86_64, 144),
+            (Layout::Generic, 128),
+            (Layout::I386Wide, 96),
+            (Layout::I386, 64),
+        ];
         for (layout, size) in sizes {
             assert_eq!(bytes_of(&stat, layout).len(), size, "{layout:?}");
         }
@@ -156,7 +175,9 @@ mod tests {
             stat
         };
         // SAFETY: the structure is plain integers without padding that matters here.
-        let raw = unsafe { std::slice::from_raw_parts((&raw const stat).cast::<u8>(), size_of_val(&stat)) };
+        let raw = unsafe {
+            std::slice::from_raw_parts((&raw const stat).cast::<u8>(), size_of_val(&stat))
+        };
         assert_eq!(bytes_of(&stat, Layout::X86_64), raw);
     }
 }

@@ -45,7 +45,9 @@ impl InFlight {
     pub(crate) fn map(memory: &OwnedFd) -> Result<Self> {
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, where the kernel finds room.
-        let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), LOG as usize, prot, MapFlags::SHARED, memory, 0)? };
+        let start = unsafe {
+            rustix::mm::mmap(std::ptr::null_mut(), LOG as usize, prot, MapFlags::SHARED, memory, 0)?
+        };
         let in_flight = Self { start: start.cast(), taken: Mutex::new([false; SLOTS]) };
         for number in 0..SLOTS {
             in_flight.taken()[number] = in_flight.read(number).1[0] != 0;
@@ -156,7 +158,8 @@ mod tests {
     use super::*;
 
     fn memory() -> OwnedFd {
-        let memory = rustix::fs::memfd_create("in-flight", rustix::fs::MemfdFlags::CLOEXEC).expect("a memfd");
+        let memory = rustix::fs::memfd_create("in-flight", rustix::fs::MemfdFlags::CLOEXEC)
+            .expect("a memfd");
         rustix::fs::ftruncate(&memory, LOG).expect("room");
         memory
     }

@@ -25,9 +25,11 @@ impl JournaledListener {
     /// Requests that the previous agent left unanswered: those of this listener whose callers still
     /// wait.
     pub(crate) fn left_over(&self) -> Vec<Request> {
-        let from_here = self.in_flight.left_over().into_iter().filter(|(from, _)| *from == self.number);
-        let (waiting, gone) =
-            from_here.map(|(_, room)| request_in(&room)).partition::<Vec<_>, _>(|request| self.is_waiting(request.id));
+        let from_here =
+            self.in_flight.left_over().into_iter().filter(|(from, _)| *from == self.number);
+        let (waiting, gone) = from_here
+            .map(|(_, room)| request_in(&room))
+            .partition::<Vec<_>, _>(|request| self.is_waiting(request.id));
         gone.iter().for_each(|request| self.in_flight.give_back(self.number, request.id));
         waiting
     }

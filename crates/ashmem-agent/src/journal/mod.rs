@@ -157,8 +157,15 @@ impl Journal {
         let memory = rustix::fs::memfd_create("ashmem-agent", MemfdFlags::CLOEXEC)?;
         rustix::fs::ftruncate(&memory, LOG)?;
         let in_flight = Arc::new(InFlight::map(&memory)?);
-        let mut journal =
-            Self { memory, in_flight, start: LOG, end: LOG, pending: Vec::new(), container, compacted_len: 0 };
+        let mut journal = Self {
+            memory,
+            in_flight,
+            start: LOG,
+            end: LOG,
+            pending: Vec::new(),
+            container,
+            compacted_len: 0,
+        };
         journal.put(0, &MAGIC)?;
         journal.write_bounds()?;
         journal.note(&journal.container.clone());
@@ -178,7 +185,8 @@ impl Journal {
             24 => header.split_at(BOUNDS as usize),
             _ => return Err(OpenError::NotAJournal),
         };
-        let bound = |at: usize| bounds[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+        let bound =
+            |at: usize| bounds[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
         let (start, end) = (bound(0), bound(8));
         if magic != MAGIC || start < LOG || end < start {
             return Err(OpenError::NotAJournal);
@@ -194,12 +202,21 @@ impl Journal {
         let entries = serde_json::Deserializer::from_slice(&log).into_iter();
         let entries = entries.collect::<std::result::Result<Vec<_>, _>>()?;
         let mut entries: std::vec::IntoIter<Entry> = entries.into_iter();
-        let Some(Entry::Container { identity, node }) = entries.next() else { return Err(OpenError::NotAJournal) };
+        let Some(Entry::Container { identity, node }) = entries.next() else {
+            return Err(OpenError::NotAJournal);
+        };
         let rest = entries.collect();
         let in_flight = Arc::new(InFlight::map(&memory)?);
         let container = Entry::Container { identity: identity.clone(), node: node.clone() };
-        let journal =
-            Self { memory, in_flight, start, end, pending: Vec::new(), container, compacted_len: end - start };
+        let journal = Self {
+            memory,
+            in_flight,
+            start,
+            end,
+            pending: Vec::new(),
+            container,
+            compacted_len: end - start,
+        };
         Ok((journal, identity, node, rest))
     }
 
@@ -245,7 +262,8 @@ impl Journal {
             tracing::warn!(%error, "compacting the journal failed: it stays as long as it is");
             return;
         }
-        (self.start, self.end, self.compacted_len) = (start, start + log.len() as u64, log.len() as u64);
+        (self.start, self.end, self.compacted_len) =
+            (start, start + log.len() as u64, log.len() as u64);
         if let Err(error) = self.write_bounds() {
             tracing::error!(%error, "compacting the journal failed: it stays as long as it is");
         }
@@ -256,7 +274,9 @@ impl Journal {
     fn put(&self, at: u64, bytes: &[u8]) -> Result<()> {
         let mut done = 0;
         while done < bytes.len() {
-            done += rustix::io::retry_on_intr(|| rustix::io::pwrite(&self.memory, &bytes[done..], at + done as u64))?;
+            done += rustix::io::retry_on_intr(|| {
+                rustix::io::pwrite(&self.memory, &bytes[done..], at + done as u64)
+            })?;
         }
         Ok(())
     }
@@ -304,7 +324,9 @@ mod tests {
         let answered = Entry::Answered { id: 7, answer: SavedAnswer::Value(0) };
         assert_eq!(entries, [Entry::Size { key: 1, size: 4096 }, answered]);
         assert!(matches!(
-            Journal::open(rustix::fs::memfd_create("no journal", MemfdFlags::CLOEXEC).expect("a memfd")),
+            Journal::open(
+                rustix::fs::memfd_create("no journal", MemfdFlags::CLOEXEC).expect("a memfd")
+            ),
             Err(OpenError::NotAJournal)
         ));
     }

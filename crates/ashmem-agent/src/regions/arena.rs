@@ -26,7 +26,13 @@ impl Arena {
     /// An arena without ranges.
     pub fn new() -> Self {
         let page = PageSize::from_shift(rustix::param::page_size().trailing_zeros());
-        Self { page, ranges: Vec::new(), owners: Vec::new(), free: RefCell::default(), lru: Lru::new() }
+        Self {
+            page,
+            ranges: Vec::new(),
+            owners: Vec::new(),
+            free: RefCell::default(),
+            lru: Lru::new(),
+        }
     }
 
     /// Allocates a spare range for this region; free an unused one with [`Store::free`]. `None`:

@@ -75,7 +75,9 @@ pub fn set_size(memory: impl AsFd, size: u64) -> Result<()> {
     match rustix::fs::ftruncate(&memory, size) {
         Err(Errno::FBIG) => Err(Errno::INVAL),
         // Not open for writing; or longer than a file can be, which then fails again.
-        Err(Errno::INVAL | Errno::BADF) => writing(&memory, |memory| rustix::fs::ftruncate(memory, size)),
+        Err(Errno::INVAL | Errno::BADF) => {
+            writing(&memory, |memory| rustix::fs::ftruncate(memory, size))
+        }
         other => other,
     }?;
     add_seals(memory, SealFlags::GROW | SealFlags::SHRINK)
@@ -106,7 +108,8 @@ fn add_seals(memory: impl AsFd, seals: SealFlags) -> Result<()> {
 
 /// F_GET_SEALS: whether future mappings may write.
 pub fn is_writable(memory: impl AsFd) -> bool {
-    rustix::fs::fcntl_get_seals(memory).is_ok_and(|seals| !seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE))
+    rustix::fs::fcntl_get_seals(memory)
+        .is_ok_and(|seals| !seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE))
 }
 
 /// inotify_add_watch(2): watches for the end of a memfd; returns its inode and the watch.
@@ -130,7 +133,9 @@ pub fn punch(memory: impl AsFd, page: PageSize, span: Span) -> Result<()> {
     let (offset, len) = (span.first() * page.bytes(), span.pages() * page.bytes());
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     match rustix::fs::fallocate(&memory, flags, offset, len) {
-        Err(Errno::BADF) => writing(&memory, |memory| rustix::fs::fallocate(memory, flags, offset, len)),
+        Err(Errno::BADF) => {
+            writing(&memory, |memory| rustix::fs::fallocate(memory, flags, offset, len))
+        }
         other => other,
     }
 }

@@ -70,7 +70,8 @@ impl MemfdPool {
 
     /// Whether housekeeping must be woken for a refill; true once.
     pub(crate) fn refill_wanted(&self) -> bool {
-        self.refill_wanted.load(Ordering::Relaxed) && self.refill_wanted.swap(false, Ordering::Relaxed)
+        self.refill_wanted.load(Ordering::Relaxed)
+            && self.refill_wanted.swap(false, Ordering::Relaxed)
     }
 
     /// Completes a requested refill.
@@ -112,7 +113,10 @@ mod tests {
     use rustix::fs::inotify::{self, CreateFlags};
 
     fn pool() -> MemfdPool {
-        MemfdPool::new(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).expect("an inotify instance"))
+        MemfdPool::new(
+            inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+                .expect("an inotify instance"),
+        )
     }
 
     #[test]
@@ -139,7 +143,8 @@ mod tests {
         let mut table = RegionTable::new().expect("a table");
         let pool = table.enable_pool().expect("a pool");
         let region = || EmulatedRegion::new(LastCaller { tid: 0, fd: -1 });
-        let admitted = |table: &mut RegionTable| table.admit_pooled(None, region).expect("room for a watch");
+        let admitted =
+            |table: &mut RegionTable| table.admit_pooled(None, region).expect("room for a watch");
         while !pool.refill_wanted() {
             assert!(admitted(&mut table).is_none());
         }

@@ -55,7 +55,8 @@ impl DeviceNode {
 
 /// The mount a descriptor lies on; 0 where the kernel does not say (before 5.8).
 fn mount_of(fd: impl AsFd) -> u64 {
-    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_or(0, |statx| statx.stx_mnt_id)
+    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
+        .map_or(0, |statx| statx.stx_mnt_id)
 }
 
 impl Device {
@@ -105,7 +106,9 @@ impl Device {
 
     /// Whether a descriptor is an open of the node that has not become a region yet.
     pub fn is_placeholder(&self, fd: impl AsFd, dev: u64, ino: u64) -> bool {
-        self.node.as_ref().is_some_and(|node| node.same(dev, ino) && node.mounts.contains(&mount_of(fd)))
+        self.node
+            .as_ref()
+            .is_some_and(|node| node.same(dev, ino) && node.mounts.contains(&mount_of(fd)))
     }
 
     /// Whether a thread's path, relative to `dir` unless it is absolute, is the device's. Symbolic
@@ -118,11 +121,17 @@ impl Device {
         let full = if path.starts_with(b"/") {
             path.to_vec()
         } else {
-            let base = if dir == CWD { format!("/proc/{tid}/cwd") } else { format!("/proc/{tid}/fd/{dir}") };
+            let base = if dir == CWD {
+                format!("/proc/{tid}/cwd")
+            } else {
+                format!("/proc/{tid}/fd/{dir}")
+            };
             let Ok(base) = rustix::fs::readlink(base, Vec::new()) else { return false };
             // Directories in a chroot are shown with the path outside it; without its root the path
             // inside remains.
-            let Ok(root) = rustix::fs::readlink(format!("/proc/{tid}/root"), Vec::new()) else { return false };
+            let Ok(root) = rustix::fs::readlink(format!("/proc/{tid}/root"), Vec::new()) else {
+                return false;
+            };
             let base = base.into_bytes();
             let inside = base.strip_prefix(root.as_bytes()).unwrap_or(&base);
             [b"/", inside, b"/", path].concat()
@@ -147,7 +156,9 @@ impl Device {
             .strip_prefix("/proc/self/fd/")
             .or_else(|| path.strip_prefix("/dev/fd/"))
             .or_else(|| path.strip_prefix("/proc/thread-self/fd/"))
-            .or_else(|| path.strip_prefix("/proc/")?.strip_prefix(&tid.to_string())?.strip_prefix("/fd/"))?;
+            .or_else(|| {
+                path.strip_prefix("/proc/")?.strip_prefix(&tid.to_string())?.strip_prefix("/fd/")
+            })?;
         rest.parse().ok()
     }
 }

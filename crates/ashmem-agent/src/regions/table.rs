@@ -170,8 +170,14 @@ impl RegionTable {
     /// one.
     ///
     /// # Errors
-    /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`), or this table its share of them.
-    pub fn admit(&mut self, opening: Option<u64>, memory: impl AsFd, region: EmulatedRegion) -> Result<Key> {
+    /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`), or this table
+    /// its share of them.
+    pub fn admit(
+        &mut self,
+        opening: Option<u64>,
+        memory: impl AsFd,
+        region: EmulatedRegion,
+    ) -> Result<Key> {
         self.make_room()?;
         let (inode, watch) = memfd::watch(&self.inotify, memory)?;
         Ok(self.settle(opening, region, inode, watch))
@@ -187,7 +193,9 @@ impl RegionTable {
         opening: Option<u64>,
         region: impl FnOnce() -> EmulatedRegion,
     ) -> Result<Option<(OwnedFd, Key)>> {
-        let Some(PooledMemfd { memory, inode, watch, .. }) = self.pool.as_ref().and_then(|pool| pool.take()) else {
+        let Some(PooledMemfd { memory, inode, watch, .. }) =
+            self.pool.as_ref().and_then(|pool| pool.take())
+        else {
             return Ok(None);
         };
         self.make_room()?;
@@ -212,12 +220,19 @@ impl RegionTable {
         if self.opens_since_reap >= REAP_INTERVAL {
             self.reap();
         }
-        let is_full = self.quota.as_ref().is_some_and(|quota| !quota.allows_one_more(self.watches.len()));
+        let is_full =
+            self.quota.as_ref().is_some_and(|quota| !quota.allows_one_more(self.watches.len()));
         if is_full { Err(Errno::NOMEM) } else { Ok(()) }
     }
 
     /// Adds a region whose memory is watched already.
-    fn settle(&mut self, opening: Option<u64>, region: EmulatedRegion, inode: u64, watch: i32) -> Key {
+    fn settle(
+        &mut self,
+        opening: Option<u64>,
+        region: EmulatedRegion,
+        inode: u64,
+        watch: i32,
+    ) -> Key {
         let key = self.next;
         self.next += 1;
         if let Some(id) = opening.filter(|_| self.journal.is_some()) {
@@ -251,7 +266,13 @@ impl RegionTable {
     }
 
     /// Adds an inode that the previous agent watched, and its region if the key is new.
-    pub(crate) fn adopt(&mut self, key: Key, inode: u64, watch: i32, region: impl FnOnce() -> EmulatedRegion) {
+    pub(crate) fn adopt(
+        &mut self,
+        key: Key,
+        inode: u64,
+        watch: i32,
+        region: impl FnOnce() -> EmulatedRegion,
+    ) {
         self.next = self.next.max(key + 1);
         self.regions.entry(key).or_insert_with(region);
         self.enter(key, inode, watch);
@@ -259,7 +280,11 @@ impl RegionTable {
 
     /// Every inode of a region.
     pub(crate) fn memories(&self) -> impl Iterator<Item = Entry> {
-        self.inodes.iter().map(|(inode, entry)| Entry::Memory { key: entry.key, inode: *inode, watch: entry.watch })
+        self.inodes.iter().map(|(inode, entry)| Entry::Memory {
+            key: entry.key,
+            inode: *inode,
+            watch: entry.watch,
+        })
     }
 
     /// Where events are traced.
@@ -348,7 +373,8 @@ impl RegionTable {
     /// Removes the regions that ended while nobody read the queue.
     pub(crate) fn remove_missed(&mut self) {
         let alive = self.living_watches();
-        let dead: Vec<i32> = self.watches.keys().copied().filter(|watch| !alive.contains(watch)).collect();
+        let dead: Vec<i32> =
+            self.watches.keys().copied().filter(|watch| !alive.contains(watch)).collect();
         dead.into_iter().for_each(|watch| self.remove(watch));
     }
 

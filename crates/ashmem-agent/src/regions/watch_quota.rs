@@ -18,7 +18,8 @@ pub(crate) struct WatchQuota {
 impl WatchQuota {
     /// The quota of this process's user.
     pub(crate) fn of_host() -> Self {
-        let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap_or_default();
+        let limit =
+            std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap_or_default();
         Self::new(limit.trim().parse().unwrap_or(u64::MAX))
     }
 
@@ -61,7 +62,8 @@ mod tests {
             let mut memories: Vec<OwnedFd> = Vec::new();
             loop {
                 let memory = memfd::create(b"greedy").expect("a memfd");
-                match table.admit(None, &memory, EmulatedRegion::new(LastCaller { tid: 0, fd: -1 })) {
+                match table.admit(None, &memory, EmulatedRegion::new(LastCaller { tid: 0, fd: -1 }))
+                {
                     Ok(_) => memories.push(memory),
                     Err(error) => {
                         assert_eq!((error, table.len()), (Errno::NOMEM, memories.len()));

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, Result};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
 use crate::sys;
@@ -39,7 +39,11 @@ impl NodeFds {
     }
 }
 
-pub(crate) fn send(socket: impl AsFd, listener: BorrowedFd<'_>, node: Option<&NodeFds>) -> Result<()> {
+pub(crate) fn send(
+    socket: impl AsFd,
+    listener: BorrowedFd<'_>,
+    node: Option<&NodeFds>,
+) -> Result<()> {
     let names = node.into_iter().flat_map(|node| node.names.iter().map(AsFd::as_fd));
     let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(listener).chain(names).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
@@ -50,7 +54,13 @@ pub(crate) fn send(socket: impl AsFd, listener: BorrowedFd<'_>, node: Option<&No
     let mut bytes = [0_u8; STAT_SIZE];
     if let Some(node) = node {
         // SAFETY: the structure is plain integers and as long as the buffer.
-        unsafe { std::ptr::copy_nonoverlapping((&raw const node.stat).cast(), bytes.as_mut_ptr(), STAT_SIZE) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                (&raw const node.stat).cast(),
+                bytes.as_mut_ptr(),
+                STAT_SIZE,
+            )
+        };
     }
     sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::empty()).map(drop)
 }
@@ -62,7 +72,9 @@ pub(crate) fn receive(socket: impl AsFd) -> Result<Received> {
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut bytes = [0; STAT_SIZE];
     let mut data = [IoSliceMut::new(&mut bytes)];
-    rustix::io::retry_on_intr(|| recvmsg(&socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC))?;
+    rustix::io::retry_on_intr(|| {
+        recvmsg(&socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
     let mut descriptors = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,
@@ -72,5 +84,8 @@ pub(crate) fn receive(socket: impl AsFd) -> Result<Received> {
     let names = next().zip(next());
     // SAFETY: the buffer is as long as the structure, of which every bit pattern is a valid one.
     let stat = unsafe { bytes.as_ptr().cast::<libc::stat>().read_unaligned() };
-    Ok(Received { listener, node: names.map(|(short, long)| NodeFds { stat, names: [short, long] }) })
+    Ok(Received {
+        listener,
+        node: names.map(|(short, long)| NodeFds { stat, names: [short, long] }),
+    })
 }

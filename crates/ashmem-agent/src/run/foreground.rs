@@ -91,7 +91,9 @@ impl StatusSender {
     pub(crate) fn follow(&self, pid: i32) {
         std::thread::scope(|scope| {
             // By its pidfd: once the program is reaped, another process may have its number.
-            if let Some(program) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
+            if let Some(program) =
+                Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+            {
                 scope.spawn(move || {
                     let mut polled = [PollFd::new(&self.0, PollFlags::empty())];
                     while !polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
@@ -122,7 +124,8 @@ pub(crate) fn wait(supervisor: &OwnedFd) -> Ending {
     let Ok(signals) = sys::signals() else { return Ending::Unknown };
     let mut program = None;
     loop {
-        let mut polled = [PollFd::new(supervisor, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        let mut polled =
+            [PollFd::new(supervisor, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
         if poll(&mut polled, None).is_err() {
             continue;
         }
@@ -152,8 +155,12 @@ pub(crate) fn wait(supervisor: &OwnedFd) -> Ending {
 /// whole process group.
 fn forward_signal(info: &libc::signalfd_siginfo, pid: i32) {
     let signal = info.ssi_signo as i32;
-    let from_terminal = info.ssi_code == libc::SI_KERNEL && !(signal == libc::SIGHUP && sys::leads_session());
-    if signal == libc::SIGCHLD || info.ssi_pid as i32 == pid || (from_terminal && signal != libc::SIGCONT) {
+    let from_terminal =
+        info.ssi_code == libc::SI_KERNEL && !(signal == libc::SIGHUP && sys::leads_session());
+    if signal == libc::SIGCHLD
+        || info.ssi_pid as i32 == pid
+        || (from_terminal && signal != libc::SIGCONT)
+    {
         return;
     }
     sys::kill(pid, signal);

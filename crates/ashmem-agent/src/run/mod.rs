@@ -121,7 +121,12 @@ struct Plan {
 }
 
 /// The supervisor process, from its start to its end.
-fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, mask: SignalMask) -> Result<(), Error> {
+fn supervise(
+    plan: &Plan,
+    trace: Option<RecordWriter>,
+    status: &StatusSender,
+    mask: SignalMask,
+) -> Result<(), Error> {
     let (ours, theirs) = pair()?;
     let there = theirs.as_raw_fd();
     let pid = match sys::fork().map_err(failed("fork"))? {
@@ -175,17 +180,22 @@ fn supervise(plan: &Plan, trace: Option<RecordWriter>, status: &StatusSender, ma
 fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
     let blind = |step| move |errno| Error::Blind(SystemError { step, errno });
     let mut seen = [0; GO.len()];
-    target_thread::read_memory(pid, GO.as_ptr() as u64, &mut seen).map_err(blind("process_vm_readv"))?;
-    Threads::default().descriptor(pid, descriptor, || true).map(drop).map_err(blind("looking at its descriptors"))
+    target_thread::read_memory(pid, GO.as_ptr() as u64, &mut seen)
+        .map_err(blind("process_vm_readv"))?;
+    Threads::default()
+        .descriptor(pid, descriptor, || true)
+        .map(drop)
+        .map_err(blind("looking at its descriptors"))
 }
 
 /// A supervisor with the program's listener as its only channel.
 fn prepare(plan: &Plan, received: Received) -> Result<Supervisor, Error> {
     let node = received.node.map(|node| DeviceNode::new(node.stat, &node.names));
-    let tenant = Tenant::new(Device::new(node), plan.fidelity).map_err(failed("making an inotify instance"))?;
+    let tenant = Tenant::new(Device::new(node), plan.fidelity)
+        .map_err(failed("making an inotify instance"))?;
     let supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
-    let listener =
-        Listener::new(received.listener).map_err(failed("taking the listener, for which Linux 5.9 is needed"))?;
+    let listener = Listener::new(received.listener)
+        .map_err(failed("taking the listener, for which Linux 5.9 is needed"))?;
     supervisor.add_last(Arc::new(listener));
     Ok(supervisor)
 }
@@ -193,7 +203,8 @@ fn prepare(plan: &Plan, received: Received) -> Result<Supervisor, Error> {
 /// Filters itself, sends the listener to the supervisor, and executes the program.
 fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
     let node = if plan.own_dev { own_dev() } else { None };
-    let at_path = if node.is_some() { filter::NodeLookup::Present } else { filter::NodeLookup::Absent };
+    let at_path =
+        if node.is_some() { filter::NodeLookup::Present } else { filter::NodeLookup::Absent };
     let program = Filter { fidelity: plan.fidelity, node: at_path }.program();
     let listener = match install(&program, Privileges::Keep) {
         Err(InstallError::Refused(Errno::ACCESS)) => install(&program, Privileges::Renounce),
@@ -204,7 +215,9 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
         sys::exit(NOT_STARTED.into())
     });
     if let Err(errno) = fd_passing::send(&supervisor, listener.as_fd(), node.as_ref()) {
-        eprintln!("ashmem: the program was not started: handing the listener to the supervisor: {errno}");
+        eprintln!(
+            "ashmem: the program was not started: handing the listener to the supervisor: {errno}"
+        );
         sys::exit(NOT_STARTED.into());
     }
     drop((listener, node));
@@ -216,8 +229,11 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
     mask.restore();
     let errno = sys::execute(&plan.words);
     let name = plan.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
-    let hint =
-        if name.starts_with('-') { "; it is no option of `ashmem run` either: see `ashmem run --help`" } else { "" };
+    let hint = if name.starts_with('-') {
+        "; it is no option of `ashmem run` either: see `ashmem run --help`"
+    } else {
+        ""
+    };
     eprintln!("ashmem: cannot run {name}: {}{hint}", io::Error::from(errno));
     sys::exit(if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE })
 }
@@ -225,7 +241,10 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
 /// The nodes in a private `/dev`; `None` if the kernel refuses one.
 fn own_dev() -> Option<NodeFds> {
     let node = namespace::enter().and_then(NodeFds::of);
-    node.inspect_err(|error| tracing::info!(%error, "no private /dev: every path lookup is notified")).ok()
+    node.inspect_err(
+        |error| tracing::info!(%error, "no private /dev: every path lookup is notified"),
+    )
+    .ok()
 }
 
 fn pair() -> Result<(OwnedFd, OwnedFd), Error> {

@@ -19,7 +19,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
-use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount, open_tree};
+use rustix::mount::{
+    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change, move_mount,
+    open_tree,
+};
 use rustix::process::{getgid, getuid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
@@ -39,10 +42,18 @@ pub(crate) fn enter() -> Result<[OwnedFd; 2]> {
             map_ids(user, group)?;
         }
     }
-    let old = rustix::fs::open("/dev", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let old = rustix::fs::open(
+        "/dev",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     keep_mounts_private()?;
     mount("ashmem", "/dev", "tmpfs", rustix::mount::MountFlags::NOSUID, c"mode=0755,size=1m")?;
-    let new = rustix::fs::open("/dev", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let new = rustix::fs::open(
+        "/dev",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let names = Device::names().map(|name| CString::new(name).unwrap_or_default());
     for entry in rustix::fs::Dir::read_from(&old)? {
         let entry = entry?;
@@ -62,7 +73,8 @@ pub(crate) fn enter() -> Result<[OwnedFd; 2]> {
 /// Maps this user and group to themselves in the new user namespace.
 fn map_ids(user: u32, group: u32) -> Result<()> {
     let write = |path: &str, text: String| {
-        std::fs::write(path, text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))
+        std::fs::write(path, text)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))
     };
     // A user that may not set groups may not drop one either: a group can take rights away.
     write("/proc/self/setgroups", "deny".into())?;
@@ -109,7 +121,9 @@ fn bind(old: &OwnedFd, from: &std::ffi::CStr, new: &OwnedFd, to: &std::ffi::CStr
     let tree = open_tree(
         old,
         from,
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE,
+        OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE,
     )?;
     move_mount(tree, c"", new, to, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }

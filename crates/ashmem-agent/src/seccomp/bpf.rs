@@ -91,16 +91,23 @@ impl<L: PartialEq> Assembler<L> {
     /// The program, with its jumps resolved.
     ///
     /// # Panics
-    /// A label that is jumped to is placed nowhere, or a conditional jump leads further than 255 instructions.
+    /// A label that is jumped to is placed nowhere, or a conditional jump leads further than 255
+    /// instructions.
     pub fn assemble(mut self) -> Vec<Instruction> {
         for (at, label) in self.jumps {
-            let place = self.places.iter().find(|(placed, _)| *placed == label).expect("every label is placed").1;
+            let place = self
+                .places
+                .iter()
+                .find(|(placed, _)| *placed == label)
+                .expect("every label is placed")
+                .1;
             let distance = place - at - 1;
             let instruction = &mut self.code[at];
             if u32::from(instruction.code) & 0xf0 == libc::BPF_JA {
                 instruction.k = distance as u32;
             } else {
-                instruction.jt = u8::try_from(distance).expect("a conditional jump leads 255 instructions far at most");
+                instruction.jt = u8::try_from(distance)
+                    .expect("a conditional jump leads 255 instructions far at most");
             }
         }
         self.code
@@ -118,7 +125,8 @@ pub(crate) fn install(program: &[Instruction], flags: libc::c_ulong) -> Result<i
         filter: program.as_ptr().cast_mut(),
     };
     // SAFETY: the program outlives the call, which copies it.
-    let got = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &program) };
+    let got =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &program) };
     if got < 0 { Err(last_errno()) } else { Ok(got as i32) }
 }
 
@@ -130,7 +138,8 @@ pub(crate) fn run(program: &[Instruction], arch: u32, nr: u32, args: [u64; 6]) -
         let instruction = program[at];
         let (code, k) = (u32::from(instruction.code), instruction.k);
         at += 1;
-        let mut branch = |taken: bool| at += usize::from(if taken { instruction.jt } else { instruction.jf });
+        let mut branch =
+            |taken: bool| at += usize::from(if taken { instruction.jt } else { instruction.jf });
         match code {
             LOAD_WORD => {
                 acc = match k {

@@ -92,13 +92,20 @@ impl Filter {
             SyscallKind::Ioctl => Some(Test::of(1, 0xff00, ashmem_core::abi::MAGIC << 8)),
             // MAP_DENYWRITE does nothing since Linux 2.6, but the C library's loader sets it on
             // every library that it maps.
-            SyscallKind::Mmap | SyscallKind::Mmap2 => Some(Test::of(3, libc::MAP_ANONYMOUS as u32 | MAP_DENYWRITE, 0)),
+            SyscallKind::Mmap | SyscallKind::Mmap2 => {
+                Some(Test::of(3, libc::MAP_ANONYMOUS as u32 | MAP_DENYWRITE, 0))
+            }
             // It remaps a region without a descriptor that could be inspected (CVE-2020-0009).
             // Programs do not call it.
             SyscallKind::Remap => Some(Test::ALWAYS),
             SyscallKind::SendFile | SyscallKind::Splice if full => Some(Test::ALWAYS),
             SyscallKind::OldMmap | SyscallKind::OpenAt2 if full => Some(Test::ALWAYS),
-            SyscallKind::Fstat(_) | SyscallKind::Truncate | SyscallKind::Allocate | SyscallKind::Sync if full => {
+            SyscallKind::Fstat(_)
+            | SyscallKind::Truncate
+            | SyscallKind::Allocate
+            | SyscallKind::Sync
+                if full =>
+            {
                 Some(Test::ALWAYS)
             }
             SyscallKind::StatAt(_) if full => Some(at(3)),
@@ -115,7 +122,9 @@ impl Filter {
             // F_ADD_SEALS and F_GET_SEALS are 1033 and 1034; their neighbours in this group of four
             // are as rare.
             SyscallKind::Fcntl if full => Some(Test::of(1, !3, 1032)),
-            SyscallKind::Protect if full => Some(Test::of(2, libc::PROT_EXEC as u32, libc::PROT_EXEC as u32)),
+            SyscallKind::Protect if full => {
+                Some(Test::of(2, libc::PROT_EXEC as u32, libc::PROT_EXEC as u32))
+            }
             _ => None,
         }
     }
@@ -199,11 +208,28 @@ mod tests {
         for filter in LEVELS {
             for table in TABLES {
                 for (nr, _, kind) in table.calls {
-                    for flags in [0_u64, 1, 2, 4, 0x20, 0x42, 0x802, 0x1000, 0x7704, 0x4008_7703, 1033, u64::MAX] {
+                    for flags in [
+                        0_u64,
+                        1,
+                        2,
+                        4,
+                        0x20,
+                        0x42,
+                        0x802,
+                        0x1000,
+                        0x7704,
+                        0x4008_7703,
+                        1033,
+                        u64::MAX,
+                    ] {
                         let args = [flags; 6];
                         let test = filter.test(*kind);
                         let want = test.is_some_and(|test| flags as u32 & test.mask == test.value);
-                        assert_eq!(notified(filter, table.arch, *nr, args), want, "{filter:?} {kind:?} {flags:#x}");
+                        assert_eq!(
+                            notified(filter, table.arch, *nr, args),
+                            want,
+                            "{filter:?} {kind:?} {flags:#x}"
+                        );
                     }
                 }
             }
@@ -214,7 +240,9 @@ mod tests {
     fn every_ioctl_of_the_device_is_notified_and_no_other() {
         for filter in LEVELS {
             for (arch, nr) in [(X86_64, 16), (I386, 54), (AARCH64, 29)] {
-                for cmd in [0x4100_7701_u64, 0x8100_7702, 0x7704, 0xffff_ffff_8100_7702, 0x0077_0477_770a] {
+                for cmd in
+                    [0x4100_7701_u64, 0x8100_7702, 0x7704, 0xffff_ffff_8100_7702, 0x0077_0477_770a]
+                {
                     assert!(notified(filter, arch, nr, [3, cmd, 0, 0, 0, 0]), "{cmd:#x}");
                 }
                 for cmd in [0x5401_u64, 0x7877, 0x77_0000, 0x7701_0000_5401] {
@@ -231,10 +259,19 @@ mod tests {
                 assert!(!notified(filter, X86_64, nr, [0x7704; 6]), "call {nr}");
             }
             assert!(!notified(filter, X86_64, X32 | 16, [3, 0x7704, 0, 0, 0, 0]), "x32");
-            assert!(!notified(filter, 0x1234_5678, 16, [3, 0x7704, 0, 0, 0, 0]), "an unknown architecture");
+            assert!(
+                !notified(filter, 0x1234_5678, 16, [3, 0x7704, 0, 0, 0, 0]),
+                "an unknown architecture"
+            );
             let library = u64::from(MAP_DENYWRITE) | libc::MAP_PRIVATE as u64;
-            assert!(!notified(filter, X86_64, 9, [0, 4096, 1, library, 3, 0]), "a library's mapping");
-            assert!(!notified(filter, X86_64, 9, [0, 4096, 3, 0x22, u64::MAX, 0]), "anonymous memory");
+            assert!(
+                !notified(filter, X86_64, 9, [0, 4096, 1, library, 3, 0]),
+                "a library's mapping"
+            );
+            assert!(
+                !notified(filter, X86_64, 9, [0, 4096, 3, 0x22, u64::MAX, 0]),
+                "anonymous memory"
+            );
         }
     }
 

@@ -53,7 +53,9 @@ pub enum InstallError {
     )]
     Refused(Errno),
     /// no_new_privs could not be set.
-    #[error("prctl(PR_SET_NO_NEW_PRIVS) failed: {0}; without it an unprivileged process may not filter itself")]
+    #[error(
+        "prctl(PR_SET_NO_NEW_PRIVS) failed: {0}; without it an unprivileged process may not filter itself"
+    )]
     NoNewPrivs(Errno),
 }
 
@@ -71,7 +73,10 @@ pub enum Privileges {
 ///
 /// # Errors
 /// See [`InstallError`]; nothing is filtered then.
-pub fn install(program: &[Instruction], privileges: Privileges) -> std::result::Result<OwnedFd, InstallError> {
+pub fn install(
+    program: &[Instruction],
+    privileges: Privileges,
+) -> std::result::Result<OwnedFd, InstallError> {
     if privileges == Privileges::Renounce {
         rustix::thread::set_no_new_privs(true).map_err(InstallError::NoNewPrivs)?;
     }
@@ -100,9 +105,12 @@ impl Listener {
     /// ENOSYS or EINVAL: the kernel has no notifications, or cannot put a descriptor into a caller
     /// (before 5.9). EMSGSIZE: its structures are larger than this program expects.
     pub fn new(fd: OwnedFd) -> Result<Self> {
-        let mut sizes = libc::seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
+        let mut sizes =
+            libc::seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
         // SAFETY: the kernel fills the structure, which is as long as it has always been.
-        let got = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_NOTIF_SIZES, 0, &mut sizes) };
+        let got = unsafe {
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_NOTIF_SIZES, 0, &mut sizes)
+        };
         if got != 0 {
             return Err(last_errno());
         }
@@ -110,7 +118,8 @@ impl Listener {
             return Err(Errno::MSGSIZE);
         }
         // Kernels before 5.9 do not know the command; others answer that nobody waits with this id.
-        let listener = Self { fd, answers_with_descriptor: AtomicBool::new(true), waits: receiving_ends() };
+        let listener =
+            Self { fd, answers_with_descriptor: AtomicBool::new(true), waits: receiving_ends() };
         let probe = Injection { fd: listener.fd.as_fd(), at: None, close_on_exec: true };
         if listener.add(0, probe, 0) != Err(Errno::NOENT) {
             return Err(Errno::NOSYS);
@@ -184,7 +193,11 @@ impl Channel for Listener {
         };
         let mut room = [0_u64; ROOM / 8];
         // SAFETY: the buffer is aligned for the structure and longer than it.
-        unsafe { room.as_mut_ptr().cast::<libc::seccomp_notif_resp>().write(response(id, val, error, flags)) };
+        unsafe {
+            room.as_mut_ptr()
+                .cast::<libc::seccomp_notif_resp>()
+                .write(response(id, val, error, flags))
+        };
         // SAFETY: the command reads the structure, whose length the kernel told is no more than the
         // buffer's.
         check(unsafe { libc::ioctl(self.fd.as_raw_fd(), SEND, room.as_ptr()) }).map(drop)
@@ -207,7 +220,9 @@ impl Channel for Listener {
 /// Before, it sleeps for ever, and only poll(2) reports the end.
 fn receiving_ends() -> bool {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 11)
 }
 

@@ -338,21 +338,43 @@ impl Call {
             SyscallKind::OpenAt => Self::Open { dir: a as i32, path: b, flags: c as u32 },
             SyscallKind::OpenAt2 => Self::OpenAt2 { dir: a as i32, path: b, how: c, size: d },
             SyscallKind::Ioctl => Self::Ioctl { fd: a as i32, cmd: b as u32, arg: c },
-            SyscallKind::Mmap => {
-                Self::Mmap(Mmap { address: a, len: b, prot: c as u32, flags: d as u32, fd: e as i32, offset: f })
-            }
-            SyscallKind::Mmap2 => {
-                Self::Mmap(Mmap { address: a, len: b, prot: c as u32, flags: d as u32, fd: e as i32, offset: f << 12 })
-            }
+            SyscallKind::Mmap => Self::Mmap(Mmap {
+                address: a,
+                len: b,
+                prot: c as u32,
+                flags: d as u32,
+                fd: e as i32,
+                offset: f,
+            }),
+            SyscallKind::Mmap2 => Self::Mmap(Mmap {
+                address: a,
+                len: b,
+                prot: c as u32,
+                flags: d as u32,
+                fd: e as i32,
+                offset: f << 12,
+            }),
             SyscallKind::OldMmap => Self::OldMmap(a),
             SyscallKind::Fstat(layout) => Self::Fstat { fd: a as i32, buffer: b, layout },
-            SyscallKind::Stat(layout) => Self::Stat { dir: CWD, path: a, buffer: b, flags: 0, layout },
-            SyscallKind::Lstat(layout) => Self::Stat { dir: CWD, path: a, buffer: b, flags: no_follow, layout },
-            SyscallKind::StatAt(layout) => Self::Stat { dir: a as i32, path: b, buffer: c, flags: d as u32, layout },
-            SyscallKind::Statx => Self::Statx { dir: a as i32, path: b, buffer: e, flags: c as u32 },
+            SyscallKind::Stat(layout) => {
+                Self::Stat { dir: CWD, path: a, buffer: b, flags: 0, layout }
+            }
+            SyscallKind::Lstat(layout) => {
+                Self::Stat { dir: CWD, path: a, buffer: b, flags: no_follow, layout }
+            }
+            SyscallKind::StatAt(layout) => {
+                Self::Stat { dir: a as i32, path: b, buffer: c, flags: d as u32, layout }
+            }
+            SyscallKind::Statx => {
+                Self::Statx { dir: a as i32, path: b, buffer: e, flags: c as u32 }
+            }
             SyscallKind::Access => Self::Access { dir: CWD, path: a, mode: b as u32, flags: 0 },
-            SyscallKind::AccessAt => Self::Access { dir: a as i32, path: b, mode: c as u32, flags: 0 },
-            SyscallKind::AccessAt2 => Self::Access { dir: a as i32, path: b, mode: c as u32, flags: d as u32 },
+            SyscallKind::AccessAt => {
+                Self::Access { dir: a as i32, path: b, mode: c as u32, flags: 0 }
+            }
+            SyscallKind::AccessAt2 => {
+                Self::Access { dir: a as i32, path: b, mode: c as u32, flags: d as u32 }
+            }
             SyscallKind::Truncate => Self::Truncate(a as i32),
             SyscallKind::Allocate => Self::Allocate(a as i32),
             SyscallKind::Sync => Self::Sync(a as i32),
@@ -370,6 +392,13 @@ impl Mmap {
     /// Reads the six words of the first mmap(2) of 32-bit x86.
     pub fn from_words(words: [u32; 6]) -> Self {
         let [address, len, prot, flags, fd, offset] = words;
-        Self { address: address.into(), len: len.into(), prot, flags, fd: fd as i32, offset: offset.into() }
+        Self {
+            address: address.into(),
+            len: len.into(),
+            prot,
+            flags,
+            fd: fd as i32,
+            offset: offset.into(),
+        }
     }
 }

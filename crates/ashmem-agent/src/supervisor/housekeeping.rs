@@ -30,7 +30,9 @@ impl Supervisor {
         let (mut supply, mut last_tick) = (Supply::Plenty, Instant::now());
         while !self.has_ended() {
             let mut polled = vec![PollFd::from_borrowed_fd(self.activity(), PollFlags::IN)];
-            polled.extend(pressure.trigger().map(|trigger| PollFd::from_borrowed_fd(trigger, PollFlags::PRI)));
+            polled.extend(
+                pressure.trigger().map(|trigger| PollFd::from_borrowed_fd(trigger, PollFlags::PRI)),
+            );
             let rests = !self.trace_sink().tell_losses() && quiet >= QUIET && self.rest(seen);
             if rests {
                 polled.push(PollFd::from_borrowed_fd(self.inode_events(), PollFlags::IN));

@@ -187,7 +187,9 @@ impl Supervisor {
             let channels = lock(&self.channels).clone();
             let served = match channels.as_slice() {
                 [] => Err(None),
-                [channel] if self.complete.load(Ordering::Relaxed) && channel.waits() => Ok(self.serve_only(channel)),
+                [channel] if self.complete.load(Ordering::Relaxed) && channel.waits() => {
+                    Ok(self.serve_only(channel))
+                }
                 channels => self.serve(channels).map_err(Some),
             };
             match served {
@@ -205,7 +207,9 @@ impl Supervisor {
     /// continues to serve.
     fn serve(&self, channels: &[Arc<dyn Channel>]) -> Result<bool> {
         let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
-        polled.extend(channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)));
+        polled.extend(
+            channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)),
+        );
         loop {
             match poll(&mut polled, None) {
                 Ok(_) => {}
@@ -245,7 +249,9 @@ impl Supervisor {
                         return false;
                     }
                 }
-                Ok(None) if has_hung_up(channel.as_fd()) => return self.drop_channel(channel, &ReceiveError::HungUp),
+                Ok(None) if has_hung_up(channel.as_fd()) => {
+                    return self.drop_channel(channel, &ReceiveError::HungUp);
+                }
                 Ok(None) => {}
                 Err(error) => return self.drop_channel(channel, &error),
             }
@@ -278,7 +284,17 @@ impl Supervisor {
         let outcome = self.decide(&target, &request);
         // The caller still waits, so its memory and its descriptors are unchanged.
         let told = trace_sink.and_then(|(trace_sink, began)| {
-            Some((trace_sink, observe::observe(trace_sink, &mut self.tenant(), &target, &request, &outcome, began)?))
+            Some((
+                trace_sink,
+                observe::observe(
+                    trace_sink,
+                    &mut self.tenant(),
+                    &target,
+                    &request,
+                    &outcome,
+                    began,
+                )?,
+            ))
         });
         let mut faulted = false;
         tracing::trace!(?request, ?outcome);
@@ -320,8 +336,12 @@ impl Supervisor {
             return Outcome::CONTINUE;
         };
         match call {
-            Call::Open { dir, path, flags } => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
-            Call::OpenAt2 { dir, path, how, size } => self.open_by_structure(target, dir, path, how, size),
+            Call::Open { dir, path, flags } => {
+                self.open(target, dir, path, OFlags::from_bits_retain(flags))
+            }
+            Call::OpenAt2 { dir, path, how, size } => {
+                self.open_by_structure(target, dir, path, how, size)
+            }
             Call::Ioctl { fd, cmd, arg } => self.ioctl(target, caller, fd, cmd, arg),
             Call::Mmap(call) => self.tenant().mmap(target, call),
             Call::OldMmap(address) => {
@@ -337,23 +357,37 @@ impl Supervisor {
             }
             Call::Fstat { fd, buffer, layout } => {
                 let mut tenant = self.tenant();
-                if tenant.is_region(target, fd) { tenant.stat(buffer, layout) } else { Outcome::CONTINUE }
+                if tenant.is_region(target, fd) {
+                    tenant.stat(buffer, layout)
+                } else {
+                    Outcome::CONTINUE
+                }
             }
-            Call::Stat { dir, path, buffer, flags, layout } => match self.names_device(target, dir, path, flags) {
-                true => self.tenant().stat(buffer, layout),
-                false => Outcome::CONTINUE,
-            },
-            Call::Statx { dir, path, buffer, flags } => match self.names_device(target, dir, path, flags) {
-                true => self.tenant().statx(buffer),
-                false => Outcome::CONTINUE,
-            },
-            Call::Access { dir, path, mode, flags } => match self.names_device(target, dir, path, flags) {
-                true => self.tenant().access(mode),
-                false => Outcome::CONTINUE,
-            },
-            Call::Truncate(fd) | Call::Sync(fd) => self.tenant().refuse(target, &[fd], Errno::INVAL),
+            Call::Stat { dir, path, buffer, flags, layout } => {
+                match self.names_device(target, dir, path, flags) {
+                    true => self.tenant().stat(buffer, layout),
+                    false => Outcome::CONTINUE,
+                }
+            }
+            Call::Statx { dir, path, buffer, flags } => {
+                match self.names_device(target, dir, path, flags) {
+                    true => self.tenant().statx(buffer),
+                    false => Outcome::CONTINUE,
+                }
+            }
+            Call::Access { dir, path, mode, flags } => {
+                match self.names_device(target, dir, path, flags) {
+                    true => self.tenant().access(mode),
+                    false => Outcome::CONTINUE,
+                }
+            }
+            Call::Truncate(fd) | Call::Sync(fd) => {
+                self.tenant().refuse(target, &[fd], Errno::INVAL)
+            }
             Call::Allocate(fd) => self.tenant().refuse(target, &[fd], Errno::NODEV),
-            Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => self.tenant().refuse(target, &[fd], Errno::INVAL),
+            Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => {
+                self.tenant().refuse(target, &[fd], Errno::INVAL)
+            }
             Call::Fcntl { .. } => Outcome::CONTINUE,
             Call::Transfer { from, to } => self.tenant().refuse(target, &[from, to], Errno::INVAL),
             Call::Remap { address, len } => self.tenant().remap(target, address, len),
@@ -364,7 +398,8 @@ impl Supervisor {
     /// Whether a call with a path means the device: by the path where no node lies there, or by the
     /// descriptor where the path is empty.
     fn names_device(&self, target: &Target<'_>, dir: i32, path: u64, flags: u32) -> bool {
-        let by_descriptor = flags & libc::AT_EMPTY_PATH as u32 != 0 && self.tenant().is_region(target, dir);
+        let by_descriptor =
+            flags & libc::AT_EMPTY_PATH as u32 != 0 && self.tenant().is_region(target, dir);
         let by_path = !self.tenant().device.has_node();
         if !by_descriptor && !by_path {
             return false;
@@ -373,7 +408,11 @@ impl Supervisor {
         let read = if path == 0 { Ok(Vec::new()) } else { target.read_string(path, PATH_LIMIT) };
         match read {
             Ok(path) if path.is_empty() => by_descriptor,
-            Ok(path) => by_path && path.len() < PATH_LIMIT && self.tenant().device.is_at(target.tid(), dir, &path),
+            Ok(path) => {
+                by_path
+                    && path.len() < PATH_LIMIT
+                    && self.tenant().device.is_at(target.tid(), dir, &path)
+            }
             Err(_) => false,
         }
     }
@@ -385,7 +424,14 @@ impl Supervisor {
         }
     }
 
-    fn open_by_structure(&self, target: &Target<'_>, dir: i32, path: u64, how: u64, size: u64) -> Outcome {
+    fn open_by_structure(
+        &self,
+        target: &Target<'_>,
+        dir: i32,
+        path: u64,
+        how: u64,
+        size: u64,
+    ) -> Outcome {
         /// `struct open_how`: flags, mode, resolve.
         const SIZE: usize = 24;
         let mut bytes = [0; SIZE];

@@ -52,7 +52,12 @@ pub(crate) fn observe(
         Call::Mmap(call) => {
             let inspected = tenant.inspect(target, call.fd)?;
             let FdKind::Region(_) = inspected.kind else { return None };
-            let kind = EventKind::Mmap { len: call.len, prot: call.prot, flags: call.flags, offset: call.offset };
+            let kind = EventKind::Mmap {
+                len: call.len,
+                prot: call.prot,
+                flags: call.flags,
+                offset: call.offset,
+            };
             (kind, region_of(tenant, inspected.inode)?)
         }
         _ => return None,
@@ -66,7 +71,16 @@ pub(crate) fn observe(
     let caller = Some(sink.caller(request.tid));
     let region = Some(region);
     let tenant = sink.number();
-    Some(Record { mono_ns: began, tenant, duration_ns: Some(0), caller, kind, region, result, lost: 0 })
+    Some(Record {
+        mono_ns: began,
+        tenant,
+        duration_ns: Some(0),
+        caller,
+        kind,
+        region,
+        result,
+        lost: 0,
+    })
 }
 
 /// The region of this inode, as it is now.

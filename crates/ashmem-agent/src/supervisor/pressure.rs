@@ -104,9 +104,13 @@ mod tests {
     #[test]
     fn the_kernel_takes_the_trigger_where_it_has_one() {
         match std::fs::read_to_string("/proc/pressure/memory") {
-            Err(error) => eprintln!("skipped: this kernel has no pressure stall information ({error})"),
+            Err(error) => {
+                eprintln!("skipped: this kernel has no pressure stall information ({error})")
+            }
             // Root may always ask; others from 6.4 on.
-            Ok(_) if !rustix::process::geteuid().is_root() => eprintln!("skipped: only root may ask on every kernel"),
+            Ok(_) if !rustix::process::geteuid().is_root() => {
+                eprintln!("skipped: only root may ask on every kernel")
+            }
             Ok(_) => assert!(Pressure::watch().trigger().is_some()),
         }
     }

@@ -57,9 +57,14 @@ mod tests {
 
     #[test]
     fn half_of_what_is_not_needed_may_be_kept() {
-        let limits =
-            |soft| format!("Max processes  96365  96365  processes\nMax open files            {soft}   4096   files\n");
-        for (soft, want) in [("16", 0), ("24", 4), ("1024", 504), ("unlimited", (usize::MAX - 16) / 2)] {
+        let limits = |soft| {
+            format!(
+                "Max processes  96365  96365  processes\nMax open files            {soft}   4096   files\n"
+            )
+        };
+        for (soft, want) in
+            [("16", 0), ("24", 4), ("1024", 504), ("unlimited", (usize::MAX - 16) / 2)]
+        {
             assert_eq!(most(limit_in(limits(soft).as_bytes())), want, "{soft}");
         }
         assert_eq!(most(limit_in(b"")), 504, "unreadable");

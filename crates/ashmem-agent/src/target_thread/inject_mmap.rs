@@ -93,7 +93,8 @@ mod processor {
             let mut registers = before;
             registers.rip -= INSTRUCTION;
             let Mmap { address, len, prot, flags, .. } = call;
-            let (prot, flags) = (prot.into(), u64::from(flags) & KEPT | MAP_PRIVATE | MAP_ANONYMOUS);
+            let (prot, flags) =
+                (prot.into(), u64::from(flags) & KEPT | MAP_PRIVATE | MAP_ANONYMOUS);
             if arch == I386 {
                 registers.rax = MMAP2_I386;
                 (registers.rbx, registers.rcx, registers.rdx) = (address, len, prot);
@@ -154,7 +155,9 @@ mod processor {
         fn drop(&mut self) {
             // PTRACE_DETACH needs a stopped thread; after an answer that it did not get the thread
             // runs.
-            if ptrace(libc::PTRACE_DETACH, self.tid, 0, 0) == Err(Errno::SRCH) && self.wait().is_ok() {
+            if ptrace(libc::PTRACE_DETACH, self.tid, 0, 0) == Err(Errno::SRCH)
+                && self.wait().is_ok()
+            {
                 let _ = ptrace(libc::PTRACE_DETACH, self.tid, 0, 0);
             }
         }

@@ -57,7 +57,12 @@ impl Threads {
     ///
     /// # Errors
     /// EBADF: it has none of this number. EPERM: it may not be looked at. ESRCH: it is gone.
-    pub fn descriptor(&mut self, tid: i32, fd: RawFd, is_meant: impl FnOnce() -> bool) -> Result<OwnedFd> {
+    pub fn descriptor(
+        &mut self,
+        tid: i32,
+        fd: RawFd,
+        is_meant: impl FnOnce() -> bool,
+    ) -> Result<OwnedFd> {
         if let Some((handle, _)) = self.handles.get(&tid) {
             match rustix::process::pidfd_getfd(handle, fd, PidfdGetfdFlags::empty()) {
                 // The thread of that handle is gone; another may bear its number now.
@@ -111,8 +116,12 @@ impl Handle {
 /// the null device, in the mode of the thread's descriptor. Others are opened with O_PATH, to
 /// inspect only.
 fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
-    let looking = rustix::fs::open(format!("/proc/{tid}/fd/{fd}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|error| if error == Errno::NOENT { Errno::BADF } else { error })?;
+    let looking = rustix::fs::open(
+        format!("/proc/{tid}/fd/{fd}"),
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|error| if error == Errno::NOENT { Errno::BADF } else { error })?;
     let flags = status_flags(tid, fd)?;
     let is_null = rustix::fs::fstat(&looking)?.st_rdev == rustix::fs::makedev(1, 3);
     if flags.contains(OFlags::PATH) || !is_null && !link_of(&looking)?.starts_with(b"/memfd:") {
@@ -120,7 +129,11 @@ fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
     }
     // Through our own descriptor: the thread's number may refer to another thread by now.
     let kept = flags & (OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK);
-    rustix::fs::open(format!("/proc/self/fd/{}", looking.as_raw_fd()), kept | OFlags::CLOEXEC, Mode::empty())
+    rustix::fs::open(
+        format!("/proc/self/fd/{}", looking.as_raw_fd()),
+        kept | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 /// A calling thread, while its call waits.
@@ -193,7 +206,8 @@ impl<'a> Target<'a> {
         if !self.channel.is_waiting(self.id) {
             return Err(Errno::SRCH);
         }
-        let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let local =
+            libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
         let remote = libc::iovec { iov_base: address as *mut _, iov_len: bytes.len() };
         // SAFETY: the local vector is only read; the remote one is the other process's matter.
         let got = unsafe { libc::process_vm_writev(self.tid, &local, 1, &remote, 1, 0) };
@@ -206,7 +220,12 @@ impl<'a> Target<'a> {
 
     /// Reads until `enough`, or up to the first page that cannot be read. It makes one call for
     /// each page: in a vector of several the kernel may fail as a whole for the last byte.
-    fn read_some(&self, address: u64, buffer: &mut [u8], enough: impl Fn(&[u8]) -> bool) -> Result<usize> {
+    fn read_some(
+        &self,
+        address: u64,
+        buffer: &mut [u8],
+        enough: impl Fn(&[u8]) -> bool,
+    ) -> Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
             let at = address.checked_add(done as u64).ok_or(Errno::FAULT)?;
@@ -244,8 +263,8 @@ pub fn is_host_administrator(tid: i32) -> bool {
     /// `PROC_USER_INIT_INO`: fixed in the kernel's ABI.
     const INITIAL_NAMESPACE: u64 = 0xefff_fffd;
     const CAP_SYS_ADMIN: u32 = 21;
-    let initial =
-        rustix::fs::stat(format!("/proc/{tid}/ns/user")).is_ok_and(|namespace| namespace.st_ino == INITIAL_NAMESPACE);
+    let initial = rustix::fs::stat(format!("/proc/{tid}/ns/user"))
+        .is_ok_and(|namespace| namespace.st_ino == INITIAL_NAMESPACE);
     let effective = || ProcessStatus::read(tid).and_then(|status| status.capabilities());
     initial && effective().is_some_and(|caps| caps >> CAP_SYS_ADMIN & 1 == 1)
 }
@@ -270,7 +289,8 @@ pub fn closes_on_exec(tid: i32, fd: RawFd) -> Result<bool> {
 /// The flags of one of a thread's descriptors, O_CLOEXEC among them.
 fn status_flags(tid: i32, fd: RawFd) -> Result<OFlags> {
     let path = format!("/proc/{tid}/fdinfo/{fd}");
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|_| Errno::SRCH)?;
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|_| Errno::SRCH)?;
     let mut bytes = [0; 128];
     let got = rustix::io::read(file, &mut bytes)?;
     fdinfo::flags(&bytes[..got]).map(OFlags::from_bits_retain).ok_or(Errno::SRCH)

@@ -50,7 +50,9 @@ impl Arguments {
         let spec = Spec::of_host()?;
         match &self.output {
             Some(path) => spec.write(path)?,
-            None => std::io::stdout().write_all(spec.to_json().as_bytes()).context("writing to standard output")?,
+            None => std::io::stdout()
+                .write_all(spec.to_json().as_bytes())
+                .context("writing to standard output")?,
         }
         Ok(())
     }

@@ -73,7 +73,9 @@ pub(crate) enum Error {
     )]
     NoDevice,
     /// Something else lies there.
-    #[error("{NODE} is {0}, not the driver's device: `ashmem doctor --mode module` tells what is in the way")]
+    #[error(
+        "{NODE} is {0}, not the driver's device: `ashmem doctor --mode module` tells what is in the way"
+    )]
     WrongNode(&'static str),
     /// Nobody answers there.
     #[error("opening {NODE}: {0}; `ashmem doctor --mode module` tells what is in the way")]
@@ -118,7 +120,8 @@ impl Spec {
             ));
         }
         // A node made by hand stays when its driver goes, and opens no more.
-        rustix::fs::open(NODE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(Error::Dead)?;
+        rustix::fs::open(NODE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .map_err(Error::Dead)?;
         let id = fs::read_to_string(BOOT_ID).map_err(|error| Error::Unseen {
             path: BOOT_ID,
             errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
@@ -128,9 +131,16 @@ impl Spec {
 
     /// Of the boot with this id.
     pub(crate) fn of_boot(id: &str) -> Self {
-        let node = |path| CdiNode { path, host_path: NODE, r#type: "c", file_mode: MODE, permissions: "rw" };
+        let node = |path| CdiNode {
+            path,
+            host_path: NODE,
+            r#type: "c",
+            file_mode: MODE,
+            permissions: "rw",
+        };
         let device_nodes = vec![node(NODE.to_owned()), node(format!("{NODE}{id}"))];
-        let devices = vec![CdiDevice { name: DEVICE, container_edits: ContainerEdits { device_nodes } }];
+        let devices =
+            vec![CdiDevice { name: DEVICE, container_edits: ContainerEdits { device_nodes } }];
         Self { cdi_version: VERSION, kind: KIND, devices }
     }
 
@@ -150,7 +160,8 @@ impl Spec {
     }
 
     fn replace(&self, path: &Path) -> std::io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
         let name = path.file_name().ok_or(std::io::ErrorKind::IsADirectory)?;
         // Engines read files that end in .json or .yaml, so not this one.
@@ -160,7 +171,9 @@ impl Spec {
             .create_new(true)
             .mode(0o644)
             .open(&part)
-            .and_then(|mut file| file.write_all(self.to_json().as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|mut file| {
+                file.write_all(self.to_json().as_bytes()).and_then(|()| file.sync_all())
+            })
             .and_then(|()| fs::rename(&part, path));
         if written.is_err() {
             let _ = fs::remove_file(&part);

@@ -39,24 +39,40 @@ fn is_name(text: &str, between: &str) -> bool {
 fn it_is_valid_by_the_schema() {
     let spec = spec();
     let top = object(&spec, &["cdiVersion", "kind", "devices"], &["annotations", "containerEdits"]);
-    let version: Vec<u32> =
-        top["cdiVersion"].as_str().expect("text").split('.').map(|part| part.parse().expect("a number")).collect();
+    let version: Vec<u32> = top["cdiVersion"]
+        .as_str()
+        .expect("text")
+        .split('.')
+        .map(|part| part.parse().expect("a number"))
+        .collect();
     assert!(version.len() == 3 && version >= vec![0, 5, 0], "hostPath came with 0.5.0");
-    let (vendor, class) = top["kind"].as_str().expect("text").split_once('/').expect("vendor/class");
-    assert!(is_name(vendor, "-_.") && vendor.contains('.') && is_name(class, "-_"), "{vendor} {class}");
+    let (vendor, class) =
+        top["kind"].as_str().expect("text").split_once('/').expect("vendor/class");
+    assert!(
+        is_name(vendor, "-_.") && vendor.contains('.') && is_name(class, "-_"),
+        "{vendor} {class}"
+    );
     let devices = top["devices"].as_array().expect("a list");
     assert!(!devices.is_empty());
     for device in devices {
         let device = object(device, &["name", "containerEdits"], &["annotations"]);
         assert!(is_name(device["name"].as_str().expect("text"), "-_.:"));
-        let edits = object(&device["containerEdits"], &[], &["deviceNodes", "env", "hooks", "mounts"]);
+        let edits =
+            object(&device["containerEdits"], &[], &["deviceNodes", "env", "hooks", "mounts"]);
         assert!(!edits.is_empty(), "an edit must change something");
         for node in edits["deviceNodes"].as_array().expect("a list") {
-            let optional = ["hostPath", "type", "major", "minor", "fileMode", "permissions", "uid", "gid"];
+            let optional =
+                ["hostPath", "type", "major", "minor", "fileMode", "permissions", "uid", "gid"];
             let node = object(node, &["path"], &optional);
             assert!(node["path"].as_str().expect("text").starts_with('/'));
             assert!(["b", "c", "u", "p"].contains(&node["type"].as_str().expect("text")));
-            assert!(node["permissions"].as_str().expect("text").chars().all(|right| "rwm".contains(right)));
+            assert!(
+                node["permissions"]
+                    .as_str()
+                    .expect("text")
+                    .chars()
+                    .all(|right| "rwm".contains(right))
+            );
             assert!(node["fileMode"].as_u64().expect("a number") <= 0o7777);
         }
     }
@@ -65,11 +81,17 @@ fn it_is_valid_by_the_schema() {
 #[test]
 fn both_names_lead_to_the_one_device_and_no_number_is_fixed() {
     let spec = spec();
-    assert_eq!((spec["kind"].as_str(), spec["devices"][0]["name"].as_str()), (Some(KIND), Some(DEVICE)));
+    assert_eq!(
+        (spec["kind"].as_str(), spec["devices"][0]["name"].as_str()),
+        (Some(KIND), Some(DEVICE))
+    );
     let nodes = spec["devices"][0]["containerEdits"]["deviceNodes"].as_array().expect("a list");
-    let paths: Vec<_> = nodes.iter().map(|node| node["path"].as_str().expect("text").to_owned()).collect();
+    let paths: Vec<_> =
+        nodes.iter().map(|node| node["path"].as_str().expect("text").to_owned()).collect();
     assert_eq!(paths, ["/dev/ashmem".to_owned(), format!("/dev/ashmem{ID}")]);
-    assert!(nodes.iter().all(|node| node["hostPath"] == "/dev/ashmem" && node.get("minor").is_none()));
+    assert!(
+        nodes.iter().all(|node| node["hostPath"] == "/dev/ashmem" && node.get("minor").is_none())
+    );
 }
 
 #[test]

@@ -16,7 +16,8 @@ pub(crate) fn is_here() -> Result<(), &'static str> {
     if !rustix::process::geteuid().is_root() {
         return Err("LXC starts containers for root alone here");
     }
-    if Command::new("lxc-execute").arg("--version").output().is_err() || !Path::new(POLICY).exists() {
+    if Command::new("lxc-execute").arg("--version").output().is_err() || !Path::new(POLICY).exists()
+    {
         return Err("there is no LXC on this host");
     }
     if !Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut entries| entries.next().is_some()) {

@@ -24,8 +24,9 @@ use std::time::{Duration, Instant};
 use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
 use ashmem_agent::seccomp::listener::{Privileges, install};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, recvmsg, sendmsg, socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, recvmsg,
+    sendmsg, socket_with,
 };
 
 use manager::Manager;
@@ -96,7 +97,8 @@ struct World {
 
 impl World {
     fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("ashmem-restart-{name}-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("ashmem-restart-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let oci = listen(&folder.join("agent.sock"), SocketType::STREAM);
         let lxc = listen(&folder.join("lxc.sock"), SocketType::SEQPACKET);
@@ -104,7 +106,10 @@ impl World {
     }
 
     fn start(&self) -> Guarded {
-        Guarded(self.manager.start(&[("ashmem-agent.socket", &self.oci), ("ashmem-lxc.socket", &self.lxc)]))
+        Guarded(
+            self.manager
+                .start(&[("ashmem-agent.socket", &self.oci), ("ashmem-lxc.socket", &self.lxc)]),
+        )
     }
 
     /// A client of this world's agent.
@@ -117,7 +122,9 @@ impl World {
 fn container(agent: &Path, id: &str, time: Duration) -> Client {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", "the_client", "--nocapture"]).env(CLIENT, time.as_millis().to_string());
+    command
+        .args(["--exact", "the_client", "--nocapture"])
+        .env(CLIENT, time.as_millis().to_string());
     // What is no descriptor of the client's must not look like one: 0 is what a spoilt answer would
     // be.
     command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -127,7 +134,8 @@ fn container(agent: &Path, id: &str, time: Duration) -> Client {
     unsafe {
         command.pre_exec(move || {
             libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
-            let listener = install(&program, Privileges::Renounce).map_err(std::io::Error::other)?;
+            let listener =
+                install(&program, Privileges::Renounce).map_err(std::io::Error::other)?;
             pass(&theirs, b"!", Some(&listener));
             Ok(())
         });
@@ -136,7 +144,8 @@ fn container(agent: &Path, id: &str, time: Duration) -> Client {
     // files.
     let starting = thread::spawn(move || command.spawn().expect("the client starts"));
     let listener = take(&ours);
-    let message = format!(r#"{{"fds":["seccompFd"],"pid":0,"state":{{"id":"{id}","status":"creating"}}}}"#);
+    let message =
+        format!(r#"{{"fds":["seccompFd"],"pid":0,"state":{{"id":"{id}","status":"creating"}}}}"#);
     let runtime = UnixStream::connect(agent).expect("the agent listens");
     pass(&runtime, message.as_bytes(), Some(&listener));
     Client::ready(starting.join().expect("it started"))
@@ -149,7 +158,8 @@ impl Drop for World {
 }
 
 fn listen(path: &Path, kind: SocketType) -> OwnedFd {
-    let socket = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).expect("a socket");
+    let socket =
+        socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).expect("a socket");
     bind(&socket, &SocketAddrUnix::new(path).expect("a short path")).expect("a free path");
     rustix::net::listen(&socket, 16).expect("a socket that listens");
     socket
@@ -160,7 +170,8 @@ fn pass(socket: &UnixStream, bytes: &[u8], fd: Option<&OwnedFd>) {
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds: Vec<_> = fd.into_iter().map(AsFd::as_fd).collect();
     assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).expect("the other end is there");
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::empty())
+        .expect("the other end is there");
 }
 
 fn take(socket: &UnixStream) -> OwnedFd {
@@ -204,14 +215,20 @@ fn restart(world: &World, clients: Vec<Client>, turns: u64, end: End, mut agent:
     }
     let rounds: Vec<u64> = clients.into_iter().map(Client::finish).collect();
     assert!(rounds.iter().all(|rounds| *rounds > 20), "{rounds:?}");
-    assert!(world.manager.wait_until(<[String]>::is_empty), "still kept: {:?}", world.manager.names());
+    assert!(
+        world.manager.wait_until(<[String]>::is_empty),
+        "still kept: {:?}",
+        world.manager.names()
+    );
 }
 
 #[test]
 fn a_killed_agents_containers_go_on_with_the_next() {
     let world = World::new("load");
     let agent = world.start();
-    let clients: Vec<_> = (0..4).map(|number| world.container(&format!("c{number}"), Duration::from_secs(4))).collect();
+    let clients: Vec<_> = (0..4)
+        .map(|number| world.container(&format!("c{number}"), Duration::from_secs(4)))
+        .collect();
     assert_eq!(world.manager.names().len(), 4 * 3, "{:?}", world.manager.names());
     restart(&world, clients, 20, End::Killed, agent);
 }
@@ -223,14 +240,17 @@ fn a_killed_services_containers_go_on_with_the_next() {
     const SERVICE: &str = "ashmem-agent.service";
     const KILLS: u64 = 12;
     let systemctl = |words: &[&str]| {
-        let output = Command::new("systemctl").args(words).arg(SERVICE).output().expect("systemctl");
-        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).trim().to_owned());
+        let output =
+            Command::new("systemctl").args(words).arg(SERVICE).output().expect("systemctl");
+        let said = [output.stdout, output.stderr]
+            .map(|text| String::from_utf8_lossy(&text).trim().to_owned());
         assert!(output.status.success(), "systemctl {words:?} {SERVICE}: {said:?}");
         said[0].clone()
     };
     let agent = Path::new("/run/ashmem/agent.sock");
-    let clients: Vec<_> =
-        (0..4).map(|number| container(agent, &format!("c{number}"), Duration::from_secs(30))).collect();
+    let clients: Vec<_> = (0..4)
+        .map(|number| container(agent, &format!("c{number}"), Duration::from_secs(30)))
+        .collect();
     let mut killed = Vec::new();
     for turn in 0..KILLS {
         thread::sleep(Duration::from_micros(800_000 + 7_919 * turn));
@@ -249,7 +269,9 @@ fn a_killed_services_containers_go_on_with_the_next() {
 fn an_upgraded_agents_containers_go_on_with_the_next() {
     let world = World::new("upgrade");
     let agent = world.start();
-    let clients: Vec<_> = (0..2).map(|number| world.container(&format!("c{number}"), Duration::from_secs(2))).collect();
+    let clients: Vec<_> = (0..2)
+        .map(|number| world.container(&format!("c{number}"), Duration::from_secs(2)))
+        .collect();
     restart(&world, clients, 8, End::Stopped, agent);
 }
 
@@ -260,7 +282,8 @@ fn a_killed_agents_lxc_containers_go_on_with_the_next() {
     }
     let world = World::new("lxc");
     let agent = world.start();
-    let clients: Vec<_> = (0..2).map(|number| lxc::start(&world.folder, number, Duration::from_secs(4))).collect();
+    let clients: Vec<_> =
+        (0..2).map(|number| lxc::start(&world.folder, number, Duration::from_secs(4))).collect();
     assert_eq!(world.manager.names().len(), 2 * 3, "{:?}", world.manager.names());
     restart(&world, clients, 20, End::Killed, agent);
 }
@@ -273,7 +296,11 @@ fn a_container_that_ends_while_no_agent_runs_is_forgotten() {
     drop(agent);
     drop(client);
     let _agent = world.start();
-    assert!(world.manager.wait_until(<[String]>::is_empty), "still kept: {:?}", world.manager.names());
+    assert!(
+        world.manager.wait_until(<[String]>::is_empty),
+        "still kept: {:?}",
+        world.manager.names()
+    );
 }
 
 #[test]

@@ -67,7 +67,8 @@ impl Manager {
         unsafe {
             command.pre_exec(move || {
                 let high = |number: RawFd| libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 200);
-                let aside: [RawFd; 64] = std::array::from_fn(|at| numbers.get(at).map_or(-1, |number| high(*number)));
+                let aside: [RawFd; 64] =
+                    std::array::from_fn(|at| numbers.get(at).map_or(-1, |number| high(*number)));
                 for (at, number) in (3..).zip(aside).take(numbers.len()) {
                     if libc::dup2(number, at) < 0 {
                         return Err(std::io::Error::last_os_error());
@@ -78,7 +79,8 @@ impl Manager {
         }
         let child = command.spawn().expect("the agent starts");
         while heard.ready < wanted {
-            let (again, late) = changed.wait_timeout(heard, Duration::from_secs(60)).expect("nobody panicked");
+            let (again, late) =
+                changed.wait_timeout(heard, Duration::from_secs(60)).expect("nobody panicked");
             assert!(!late.timed_out(), "the agent did not say READY=1");
             heard = again;
         }
@@ -111,7 +113,12 @@ fn hear(socket: &UnixDatagram, heard: &(Mutex<Heard>, Condvar)) {
     let mut bytes = [0; 4096];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let got = recvmsg(socket.as_fd(), &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC);
+    let got = recvmsg(
+        socket.as_fd(),
+        &mut [IoSliceMut::new(&mut bytes)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    );
     let len = got.expect("a message").bytes;
     let fd = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),

@@ -51,7 +51,11 @@ impl Tracer {
     fn wait_until(&self, what: &str, holds: impl Fn(&[Value]) -> bool) {
         let late = Instant::now() + Duration::from_secs(120);
         while !holds(&self.lines()) {
-            assert!(Instant::now() < late, "waited in vain until {what}: {:?}", self.lines().last());
+            assert!(
+                Instant::now() < late,
+                "waited in vain until {what}: {:?}",
+                self.lines().last()
+            );
             thread::sleep(Duration::from_millis(50));
         }
     }
@@ -91,7 +95,9 @@ fn all_containers_are_told_of_and_after_a_restart_too() {
     let one = Tracer::start(&world, "one.json", &["-p", &early.process.0.id().to_string()]);
     let late = world.container("late", LONG);
     let pids = [early.process.0.id(), late.process.0.id()];
-    all.wait_until("both have named three regions", |lines| pids.iter().all(|pid| rounds(lines, *pid) >= 3));
+    all.wait_until("both have named three regions", |lines| {
+        pids.iter().all(|pid| rounds(lines, *pid) >= 3)
+    });
     End::Killed.of(agent);
     let _agent = world.start();
     let is_lost = |line: &Value| line["type"] == "lost" && line["events"].is_null();
@@ -106,24 +112,36 @@ fn all_containers_are_told_of_and_after_a_restart_too() {
     // Two containers' regions have the same keys there, and are never taken for each other.
     for pid in pids {
         let of = |is_mine: bool| {
-            let events = lines.iter().filter(move |line| line["type"] == "event" && line["pid"] != 0);
-            events.filter(move |line| (line["pid"] == pid) == is_mine).map(|line| &line["region"]["id"])
+            let events =
+                lines.iter().filter(move |line| line["type"] == "event" && line["pid"] != 0);
+            events
+                .filter(move |line| (line["pid"] == pid) == is_mine)
+                .map(|line| &line["region"]["id"])
         };
         let others: std::collections::HashSet<_> = of(false).map(Value::to_string).collect();
-        assert!(of(true).all(|id| !others.contains(&id.to_string())), "a region is told as another container's");
+        assert!(
+            of(true).all(|id| !others.contains(&id.to_string())),
+            "a region is told as another container's"
+        );
     }
-    let kept =
-        lines.iter().find(|line| line["region"]["name"] == "kept over restarts").expect("it is used in each round");
+    let kept = lines
+        .iter()
+        .find(|line| line["region"]["name"] == "kept over restarts")
+        .expect("it is used in each round");
     assert_eq!(kept["region"]["size"], 8 * 4096);
     let lines = one.end();
-    assert!(rounds(&lines, pids[0]) >= 6 && rounds(&lines, pids[1]) == 0, "only the one that was asked for");
+    assert!(
+        rounds(&lines, pids[0]) >= 6 && rounds(&lines, pids[1]) == 0,
+        "only the one that was asked for"
+    );
 }
 
 #[test]
 fn a_tracer_that_stalls_or_dies_holds_no_container_up() {
     let world = World::new("stall");
     let _agent = world.start();
-    let (stalled, killed) = (Tracer::start(&world, "stalled.json", &[]), Tracer::start(&world, "killed.json", &[]));
+    let (stalled, killed) =
+        (Tracer::start(&world, "stalled.json", &[]), Tracer::start(&world, "killed.json", &[]));
     signal(stalled.pid(), libc::SIGSTOP);
     let client = world.container("one", LONG);
     // Several times what the other's pipe holds.
@@ -135,7 +153,9 @@ fn a_tracer_that_stalls_or_dies_holds_no_container_up() {
     signal(client.process.0.id().cast_signed(), libc::SIGSTOP);
     signal(stalled.pid(), libc::SIGCONT);
     stalled.wait_until("it says what it lost", |lines| {
-        lines.iter().any(|line| line["type"] == "lost" && line["events"].as_u64().is_some_and(|lost| lost > 1000))
+        lines.iter().any(|line| {
+            line["type"] == "lost" && line["events"].as_u64().is_some_and(|lost| lost > 1000)
+        })
     });
     stalled.end();
 }
@@ -153,7 +173,10 @@ fn who_may_not_trace_is_told_why() {
     let mut elsewhere = Command::new(env!("CARGO_BIN_EXE_ashmem"));
     elsewhere.args(["trace", "--source", "agent", "--agent", "unix:/nowhere/agent.sock"]);
     let text = said(&mut elsewhere);
-    assert!(text.contains("no agent to trace at unix:/nowhere/agent.sock") && text.contains("--oci"), "{text}");
+    assert!(
+        text.contains("no agent to trace at unix:/nowhere/agent.sock") && text.contains("--oci"),
+        "{text}"
+    );
     if !rustix::process::geteuid().is_root() {
         return eprintln!("skipped: only root can be somebody else");
     }

@@ -18,13 +18,21 @@ struct Holding {
 
 impl Holding {
     fn of(pid: i32) -> Self {
-        let folder = |name| std::fs::read_dir(format!("/proc/{pid}/{name}")).expect("the supervisor lives");
-        let infos = folder("fdinfo").flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the supervisor lives");
-        let memory = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line of its memory");
+        let folder =
+            |name| std::fs::read_dir(format!("/proc/{pid}/{name}")).expect("the supervisor lives");
+        let infos =
+            folder("fdinfo").flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
+        let status =
+            std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the supervisor lives");
+        let memory = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .expect("a line of its memory");
         Self {
             descriptors: folder("fd").count(),
-            watches: infos.map(|info| info.lines().filter(|line| line.starts_with("inotify wd:")).count()).sum(),
+            watches: infos
+                .map(|info| info.lines().filter(|line| line.starts_with("inotify wd:")).count())
+                .sum(),
             memory: memory.trim_end_matches("kB").trim().parse().expect("a number"),
         }
     }
@@ -55,7 +63,8 @@ fn four_thousand_regions_later_the_supervisor_holds_what_it_held() {
     };
     let before = settled(&|holding| holding.watches == 0);
     turn();
-    let after = settled(&|holding| holding.watches == 0 && holding.descriptors <= before.descriptors);
+    let after =
+        settled(&|holding| holding.watches == 0 && holding.descriptors <= before.descriptors);
     assert!(after.memory < before.memory + 1024, "{before:?}, then {after:?}");
     drop(child.stdin.take());
     assert!(child.wait().expect("our child").success());

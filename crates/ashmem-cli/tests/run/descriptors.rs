@@ -19,12 +19,17 @@ fn within(limit: u32, verb: &str, level: &str) {
     if level == "fast" {
         command.env("ASHMEM_TEST_FAST", "1");
     }
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starting");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starting");
     // One turn of those that are made for several.
     child.stdin.take().expect("its input").write_all(b"\n").expect("it reads or ends");
     let output = finish(child);
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let said =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let done = output.status.success() && said[0].trim_end().ends_with("ok");
     assert!(done, "{verb}, {level}, {limit} descriptors: {:?}\n{}", output.status, said.concat());
 }

@@ -13,11 +13,17 @@ fn a_go_program_works() {
     let program = directory.join("client");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/client.go");
     let mut go = Command::new("go");
-    go.args(["build", "-o"]).arg(&program).arg(&source).env("GOCACHE", directory.join("cache")).env("CGO_ENABLED", "0");
+    go.args(["build", "-o"])
+        .arg(&program)
+        .arg(&source)
+        .env("GOCACHE", directory.join("cache"))
+        .env("CGO_ENABLED", "0");
     go.env("GO111MODULE", "off").current_dir(&directory);
     match go.output() {
         // `cargo xtask test` says that setup has run, and setup installs one.
-        Err(error) if std::env::var_os("ASHMEM_SET_UP").is_some() => panic!("setup left no Go compiler: {error}"),
+        Err(error) if std::env::var_os("ASHMEM_SET_UP").is_some() => {
+            panic!("setup left no Go compiler: {error}")
+        }
         Err(error) => return eprintln!("skipped: there is no Go compiler here ({error})"),
         Ok(built) => assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr)),
     }

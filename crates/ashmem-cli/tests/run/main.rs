@@ -112,7 +112,11 @@ fn is_ok(what: &str, output: &Output) {
     if let Some(why) = text.strip_prefix("skipped: ") {
         return eprintln!("skipped: {what}: {why}");
     }
-    assert!(output.status.success() && text.trim_end() == "ok", "{what}: {:?}\n{text}{error}", output.status);
+    assert!(
+        output.status.success() && text.trim_end() == "ok",
+        "{what}: {:?}\n{text}{error}",
+        output.status
+    );
 }
 
 /// Runs one verb of the client in every build, at both levels, as root and as nobody.
@@ -122,15 +126,23 @@ fn client(verb: &str) {
         for (level, namespace) in [("full", "auto"), ("fast", "auto"), ("full", "never")] {
             let command = || {
                 let mut command = Command::new(ASHMEM);
-                command.args(["run", "--fidelity", level, "--namespace", namespace, "--"]).arg(program).arg(verb);
+                command
+                    .args(["run", "--fidelity", level, "--namespace", namespace, "--"])
+                    .arg(program)
+                    .arg(verb);
                 command
             };
-            for (who, command) in [("as is", Some(command())), ("as nobody", unprivileged(command()))] {
+            for (who, command) in
+                [("as is", Some(command())), ("as nobody", unprivileged(command()))]
+            {
                 let Some(mut command) = command else { continue };
                 if level == "fast" {
                     command.env("ASHMEM_TEST_FAST", "1");
                 }
-                is_ok(&format!("{verb}, {what}, {level}, namespace {namespace}, {who}"), &output(command));
+                is_ok(
+                    &format!("{verb}, {what}, {level}, namespace {namespace}, {who}"),
+                    &output(command),
+                );
             }
         }
     }
@@ -185,7 +197,10 @@ fn a_second_supervisor_is_refused_in_one_sentence_and_nothing_runs() {
 #[test]
 fn signals_reach_the_program() {
     for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGINT] {
-        let mut child = run(&["sh", "-c", "echo up; exec sleep 60"]).stdout(Stdio::piped()).spawn().expect("starting");
+        let mut child = run(&["sh", "-c", "echo up; exec sleep 60"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starting");
         wait_for_line(&mut child);
         // SAFETY: kill touches no memory.
         unsafe { libc::kill(child.id() as i32, signal) };
@@ -207,7 +222,10 @@ fn a_handler_of_the_program_decides() {
 
 #[test]
 fn the_program_dies_with_a_foreground_process_that_is_killed() {
-    let mut child = run(&["sh", "-c", "echo $$; exec sleep 60"]).stdout(Stdio::piped()).spawn().expect("starting");
+    let mut child = run(&["sh", "-c", "echo $$; exec sleep 60"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starting");
     let pid: i32 = wait_for_line(&mut child).trim().parse().expect("a number");
     child.kill().expect("killing");
     finish(child);
@@ -296,7 +314,11 @@ fn the_program_sees_its_user_and_its_files() {
         let Some(command) = command else { continue };
         let output = output(command);
         let seen = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        assert!(["0", "65534", &rustix::process::geteuid().as_raw().to_string()].contains(&seen.as_str()), "{seen}");
+        assert!(
+            ["0", "65534", &rustix::process::geteuid().as_raw().to_string()]
+                .contains(&seen.as_str()),
+            "{seen}"
+        );
     }
     let names = output(run(&["ls", "/dev"]));
     let names = String::from_utf8_lossy(&names.stdout).into_owned();
@@ -323,5 +345,8 @@ fn the_help_teaches() {
         command
     });
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
-    assert!(text.contains("Examples:") && text.contains("/dev/ashmem") && text.contains("Exit status"), "{text}");
+    assert!(
+        text.contains("Examples:") && text.contains("/dev/ashmem") && text.contains("Exit status"),
+        "{text}"
+    );
 }

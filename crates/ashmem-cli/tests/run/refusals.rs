@@ -27,22 +27,36 @@ fn what_cannot_be_supervised_is_not_started() {
     ] {
         let output = output(sandboxed(run(&["echo", "unfiltered"]), call, Verdict::Refuse(errno)));
         let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), &output.stdout[..]), (Some(125), &b""[..]), "{words}: {error}");
+        assert_eq!(
+            (output.status.code(), &output.stdout[..]),
+            (Some(125), &b""[..]),
+            "{words}: {error}"
+        );
         assert!(error.contains(words) && error.trim_end().lines().count() == 1, "{words}: {error}");
     }
 }
 
 /// Docker's default profile, where the container has no CAP_SYS_PTRACE and no CAP_SYS_ADMIN.
 fn in_docker(command: Command) -> Command {
-    let refused = [libc::SYS_pidfd_getfd, libc::SYS_unshare, libc::SYS_mount, libc::SYS_open_tree, libc::SYS_setns];
-    refused.into_iter().fold(command, |command, call| sandboxed(command, call, Verdict::Refuse(libc::EPERM)))
+    let refused = [
+        libc::SYS_pidfd_getfd,
+        libc::SYS_unshare,
+        libc::SYS_mount,
+        libc::SYS_open_tree,
+        libc::SYS_setns,
+    ];
+    refused
+        .into_iter()
+        .fold(command, |command, call| sandboxed(command, call, Verdict::Refuse(libc::EPERM)))
 }
 
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn what_dockers_default_profile_refuses_is_done_without() {
     let Some(program) = &builds()[0].program else { return };
-    for verb in ["round-trip", "private", "relative", "pass", "inherit", "threads", "memfd", "malformed"] {
+    for verb in
+        ["round-trip", "private", "relative", "pass", "inherit", "threads", "memfd", "malformed"]
+    {
         let mut words = Command::new(ASHMEM);
         words.args(["run", "--"]).arg(program).arg(verb);
         let Some(command) = unprivileged(words) else { continue };
@@ -53,7 +67,9 @@ fn what_dockers_default_profile_refuses_is_done_without() {
 #[test]
 fn without_its_supervisor_a_programs_calls_fail_and_none_hangs() {
     for build in builds() {
-        let Some(program) = build.program.as_ref().and_then(|program| program.to_str()) else { continue };
+        let Some(program) = build.program.as_ref().and_then(|program| program.to_str()) else {
+            continue;
+        };
         let output = output(run(&[program, "alone"]));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\n", "{}", build.what);
         assert_eq!(output.status.code(), Some(125), "how the program ended is not known");

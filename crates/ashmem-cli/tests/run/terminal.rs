@@ -35,12 +35,20 @@ impl Session {
         rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::CLOEXEC).expect("a flag");
         let clone = || theirs.try_clone().expect("a descriptor");
         let mut command = Command::new("sh");
-        command.arg("-i").env("PS1", "> ").env("ENV", "").stdin(clone()).stdout(clone()).stderr(clone());
+        command
+            .arg("-i")
+            .env("PS1", "> ")
+            .env("ENV", "")
+            .stdin(clone())
+            .stdout(clone())
+            .stderr(clone());
         // SAFETY: the closure makes two system calls and nothing else.
         unsafe {
-            command.pre_exec(|| match libc::setsid() >= 0 && libc::ioctl(0, libc::TIOCSCTTY, 0) == 0 {
-                true => Ok(()),
-                false => Err(std::io::Error::last_os_error()),
+            command.pre_exec(|| {
+                match libc::setsid() >= 0 && libc::ioctl(0, libc::TIOCSCTTY, 0) == 0 {
+                    true => Ok(()),
+                    false => Err(std::io::Error::last_os_error()),
+                }
             });
         }
         let shell = command.spawn().expect("a shell");
@@ -124,7 +132,9 @@ fn played(with: &str) -> Vec<String> {
     session.until("got a word");
     seen.push(session.status());
     // In the background it may not read the terminal (SIGTTIN), in the foreground it may.
-    session.send(&format!("{with} sh -c 'read line; echo r\"\"ead $line; exit 9' & wait $!; echo w\"\"aited $? end\n"));
+    session.send(&format!(
+        "{with} sh -c 'read line; echo r\"\"ead $line; exit 9' & wait $!; echo w\"\"aited $? end\n"
+    ));
     session.until("waited ");
     seen.push(session.until(" end").trim_end_matches(" end").to_owned());
     session.send("fg\n");

@@ -58,7 +58,8 @@ pub(crate) fn sandboxed(mut command: Command, call: impl Into<Call>, verdict: Ve
     // SAFETY: the closure makes two system calls and nothing else.
     unsafe {
         command.pre_exec(move || {
-            let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+            let program =
+                libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
             if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
                 || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) != 0
             {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
-//! Memory for ranges that distrusts the core: each slot is born once, freed once, and never used outside that time.
+//! Memory for ranges that distrusts the core: each slot is born once, freed once, and never used
+//! outside that time.
 
 use std::cell::Cell;
 
@@ -24,7 +25,8 @@ struct Slot {
     owner: Cell<usize>,
 }
 
-/// A store of a fixed number of ranges. No slot is used twice, so that a stale id is always noticed.
+/// A store of a fixed number of ranges. No slot is used twice, so that a stale id is always
+/// noticed.
 pub(crate) struct Arena {
     page: PageSize,
     slots: Box<[Slot]>,
@@ -38,7 +40,11 @@ pub(crate) struct Arena {
 impl Arena {
     /// Room for `capacity` ranges, over the arena's whole life.
     pub(crate) fn new(page: PageSize, capacity: usize) -> Self {
-        let unborn = || Slot { range: Range::spare(), life: Cell::new(Life::Unborn), owner: Cell::new(usize::MAX) };
+        let unborn = || Slot {
+            range: Range::spare(),
+            life: Cell::new(Life::Unborn),
+            owner: Cell::new(usize::MAX),
+        };
         Self {
             page,
             slots: std::iter::repeat_with(unborn).take(capacity).collect(),

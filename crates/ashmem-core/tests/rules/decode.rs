@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
-//! What the decoding of an ioctl promises, for any number and argument; the fuzzer holds it to the same promises.
+//! What the decoding of an ioctl promises, for any number and argument; the fuzzer holds it to the
+//! same promises.
 
 use ashmem_core::abi::{Caller, Request};
 
@@ -8,7 +9,8 @@ pub(crate) fn check(cmd: u32, arg: u64) {
     let native = Request::decode(Caller::Bits64, cmd, arg);
     let compat = Request::decode(Caller::Bits32, cmd, arg);
     assert_eq!(native, expected(cmd, arg), "native {cmd:#x}");
-    // A compat caller's pointer or value is 32 bits wide (NUM-16), and every native number is known to it (NUM-17).
+    // A compat caller's pointer or value is 32 bits wide (NUM-16), and every native number is known
+    // to it (NUM-17).
     let low = arg & 0xffff_ffff;
     let narrow = match cmd {
         0x4004_7703 => Some(Request::SetSize(low)),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
-//! What an operation costs among 100,000 ranges, in looks at a range: the tree is as low as a weak AVL tree must be,
-//! whatever order a stranger's program unpins and pins in.
+//! What an operation costs among 100,000 ranges, in looks at a range: the tree is as low as a weak
+//! AVL tree must be, whatever order a stranger's program unpins and pins in.
 
 use ashmem_core::lru::Share;
 use ashmem_core::pins::{Pins, Progress};
@@ -21,7 +21,8 @@ fn weak_avl_height(ranges: u64) -> u64 {
     (2.0 * ((ranges + 1) as f64).log2()).floor() as u64
 }
 
-/// How many looks one operation may take: down the tree and up again, with what a rotation needs at every height.
+/// How many looks one operation may take: down the tree and up again, with what a rotation needs at
+/// every height.
 fn looks(ranges: u64) -> u64 {
     16 * (weak_avl_height(ranges) + 1)
 }
@@ -35,25 +36,36 @@ struct Field {
 
 impl Field {
     fn new(capacity: u64) -> Self {
-        Self { arena: Arena::new(PageSize::from_shift(12), capacity as usize), share: Share::new(), pins: Pins::new() }
+        Self {
+            arena: Arena::new(PageSize::from_shift(12), capacity as usize),
+            share: Share::new(),
+            pins: Pins::new(),
+        }
     }
 
     /// Unpins page `2 * range`.
     fn unpin(&mut self, range: u64) -> u64 {
         let page = Span::new(2 * range, 2 * range).unwrap();
         let mut spare = Some(self.arena.spare(0));
-        let steps = self
-            .arena
-            .steps(|| _ = self.pins.unpin(&self.arena, &self.share, page, &mut spare, 1).expect("a spare is there"));
-        assert!(spare.is_none() && steps <= looks(RANGES), "UNPIN of range {range} looked at {steps} ranges");
+        let steps = self.arena.steps(|| {
+            _ = self
+                .pins
+                .unpin(&self.arena, &self.share, page, &mut spare, 1)
+                .expect("a spare is there")
+        });
+        assert!(
+            spare.is_none() && steps <= looks(RANGES),
+            "UNPIN of range {range} looked at {steps} ranges"
+        );
         steps
     }
 
     /// Pins page `2 * range` again.
     fn pin(&mut self, range: u64) -> u64 {
         let page = Span::new(2 * range, 2 * range).unwrap();
-        let steps =
-            self.arena.steps(|| _ = self.pins.pin(&self.arena, &self.share, page, &mut None, 1).expect("no split"));
+        let steps = self.arena.steps(|| {
+            _ = self.pins.pin(&self.arena, &self.share, page, &mut None, 1).expect("no split")
+        });
         assert!(steps <= looks(RANGES), "PIN of range {range} looked at {steps} ranges");
         steps
     }
@@ -107,25 +119,31 @@ fn removal_keeps_it_low() {
         order.iter().filter(|&range| range % 10 != 0).for_each(|&range| _ = field.pin(range));
         let bound = weak_avl_height(RANGES / 10);
         assert!(field.height(2 * RANGES + 2) <= bound, "{name}: higher than {bound}");
-        assert_eq!((field.arena.live() as u64, field.arena.lru_pages()), (RANGES / 10, RANGES / 10));
+        assert_eq!(
+            (field.arena.live() as u64, field.arena.lru_pages()),
+            (RANGES / 10, RANGES / 10)
+        );
     }
 }
 
-/// A full tree of which only the way down its left edge is kept: without rebalancing that would be a list.
+/// A full tree of which only the way down its left edge is kept: without rebalancing that would be
+/// a list.
 #[test]
 fn removal_bends_a_long_edge() {
     const FULL: u64 = (1 << 16) - 1;
     let mut field = Field::new(FULL);
     (1..=FULL).for_each(|range| _ = field.unpin(range));
-    scattered().filter(|&range| range <= FULL && !range.is_power_of_two() && range > 0).for_each(|range| {
-        field.pin(range);
-    });
+    scattered().filter(|&range| range <= FULL && !range.is_power_of_two() && range > 0).for_each(
+        |range| {
+            field.pin(range);
+        },
+    );
     assert_eq!(field.arena.live(), 16);
     assert!(field.height(2 * FULL + 2) <= weak_avl_height(16));
 }
 
-/// UNPIN and PIN of one page in turn, all over the region: beside the two searches little is rebalanced. An AVL tree, which
-/// climbs to the root more often than not, needs half as much again.
+/// UNPIN and PIN of one page in turn, all over the region: beside the two searches little is
+/// rebalanced. An AVL tree, which climbs to the root more often than not, needs half as much again.
 #[test]
 fn unpin_and_pin_in_turn_rebalance_little() {
     const HALF: u64 = RANGES / 2;
@@ -137,7 +155,8 @@ fn unpin_and_pin_in_turn_rebalance_little() {
     assert!(field.height(2 * RANGES + 2) <= weak_avl_height(HALF));
 }
 
-/// Splitting one range 50,000 times, then swallowing all the pieces with one UNPIN, then giving all back.
+/// Splitting one range 50,000 times, then swallowing all the pieces with one UNPIN, then giving all
+/// back.
 #[test]
 fn splits_and_a_large_merge() {
     const SPLITS: u64 = 50_000;
@@ -149,9 +168,12 @@ fn splits_and_a_large_merge() {
         let odd = 2 * (split * 30_901 % SPLITS) + 1;
         let mut spare = Some(field.arena.spare(0));
         let hole = Span::new(odd, odd).unwrap();
-        let steps = field
-            .arena
-            .steps(|| _ = field.pins.pin(&field.arena, &field.share, hole, &mut spare, 1).expect("a spare is there"));
+        let steps = field.arena.steps(|| {
+            _ = field
+                .pins
+                .pin(&field.arena, &field.share, hole, &mut spare, 1)
+                .expect("a spare is there")
+        });
         assert!(spare.is_none() && steps <= looks(split + 2), "split {split}: {steps} looks");
     }
     assert!(field.height(2 * SPLITS + 1) <= avl_height(SPLITS + 1));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The device as the specification tells it, page by page and as plainly as it can be said.
 //!
-//! Each page of a region carries the tag of the unpinned range it belongs to, or none: it is pinned. Two ranges that
-//! touch have two tags, so they stay apart (PIN-22). Everything is found by looking at every page.
+//! Each page of a region carries the tag of the unpinned range it belongs to, or none: it is
+//! pinned. Two ranges that touch have two tags, so they stay apart (PIN-22). Everything is found by
+//! looking at every page.
 
 use std::ops::Range;
 
@@ -56,7 +57,8 @@ impl Model {
         &self.regions[region]
     }
 
-    /// The last descriptor is closed: its ranges leave the order (OPEN-08). A new region takes the slot.
+    /// The last descriptor is closed: its ranges leave the order (OPEN-08). A new region takes the
+    /// slot.
     pub(crate) fn reopen(&mut self, region: usize) {
         let gone = std::mem::replace(&mut self.regions[region], Region::new());
         self.order.retain(|tag| !gone.pages.contains(&Some(*tag)));
@@ -73,7 +75,12 @@ impl Model {
     }
 
     /// SET_PROT_MASK (PROT-02, PROT-03, PROT-07); then the mask.
-    pub(crate) fn set_mask(&mut self, region: usize, mask: u64, read_implies_exec: bool) -> (i64, u32) {
+    pub(crate) fn set_mask(
+        &mut self,
+        region: usize,
+        mask: u64,
+        read_implies_exec: bool,
+    ) -> (i64, u32) {
         let region = &mut self.regions[region];
         if mask & !u64::from(region.mask) != 0 {
             return (EINVAL, region.mask);
@@ -85,7 +92,8 @@ impl Model {
         (0, region.mask)
     }
 
-    /// mmap of `len` bytes (MMAP-02 to MMAP-08, in section 6's order); then the rights it withholds for good.
+    /// mmap of `len` bytes (MMAP-02 to MMAP-08, in section 6's order); then the rights it withholds
+    /// for good.
     pub(crate) fn map(&mut self, region: usize, len: u64, prot: u32) -> Result<u32, i64> {
         let region = &mut self.regions[region];
         let whole = u128::from(region.size).next_multiple_of(self.page.into());
@@ -112,15 +120,19 @@ impl Model {
         let pages = &mut self.regions[region].pages;
         pages[span.clone()].fill(None);
         for &tag in &met {
-            let left: Vec<usize> = (0..pages.len()).filter(|&page| pages[page] == Some(tag)).collect();
+            let left: Vec<usize> =
+                (0..pages.len()).filter(|&page| pages[page] == Some(tag)).collect();
             match (left.first(), left.last()) {
                 // Nothing is left of it (PIN-16).
                 (None, _) | (_, None) => self.order.retain(|&other| other != tag),
-                // Pages on both sides: the high ones become a range of their own, the youngest (PIN-19).
+                // Pages on both sides: the high ones become a range of their own, the youngest
+                // (PIN-19).
                 (Some(&low), Some(&high)) if low < span.start && high >= span.end => {
                     let new = self.purged.len();
                     self.purged.push(self.purged[tag]);
-                    left.iter().filter(|&&page| page >= span.end).for_each(|&page| pages[page] = Some(new));
+                    left.iter()
+                        .filter(|&&page| page >= span.end)
+                        .for_each(|&page| pages[page] = Some(new));
                     if !self.purged[new] {
                         self.order.push(new);
                     }
@@ -215,7 +227,8 @@ impl Model {
     }
 
     fn tags(&self, region: usize, span: Range<usize>) -> Vec<Tag> {
-        let mut met: Vec<Tag> = self.regions[region].pages[span].iter().flatten().copied().collect();
+        let mut met: Vec<Tag> =
+            self.regions[region].pages[span].iter().flatten().copied().collect();
         met.dedup();
         met
     }

@@ -37,7 +37,8 @@ fn a_million_operations_answer_and_look_like_the_model() {
     }
 }
 
-/// Page by page over more than 4 GiB, with pages of 64 KiB to keep their number small (BUG-12, PIN-25 to PIN-27).
+/// Page by page over more than 4 GiB, with pages of 64 KiB to keep their number small (BUG-12,
+/// PIN-25 to PIN-27).
 #[test]
 fn regions_beyond_four_gib_are_no_exception() {
     const PAGE: u64 = 1 << 16;
@@ -69,7 +70,18 @@ fn regions_beyond_four_gib_are_no_exception() {
 
 /// Near the borders of pages, of the region, of 32 and of 64 bits.
 fn awkward() -> impl Strategy<Value = u64> {
-    let near = select(vec![0, 1 << 12, 3 << 12, 1 << 16, 5 << 16, 1 << 31, 1 << 32, 1 << 33, 1 << 63, u64::MAX]);
+    let near = select(vec![
+        0,
+        1 << 12,
+        3 << 12,
+        1 << 16,
+        5 << 16,
+        1 << 31,
+        1 << 32,
+        1 << 33,
+        1 << 63,
+        u64::MAX,
+    ]);
     prop_oneof![
         2 => (near.clone(), -2..3_i64).prop_map(|(near, by)| near.wrapping_add_signed(by)),
         2 => (near, -2..3_i64, 12..17_u32).prop_map(|(near, by, shift)| near.wrapping_add_signed(by << shift)),
@@ -81,19 +93,26 @@ fn awkward() -> impl Strategy<Value = u64> {
 fn an_interval_is_what_the_checks_in_order_leave_of_it() {
     let input = (awkward(), awkward(), awkward(), 12..17_u32);
     let check = |(size, offset, len, shift): (u64, u64, u64, u32)| {
-        // A larger size has no backing file, so that such a region is never mapped (SIZE-08, SIZE-09).
+        // A larger size has no backing file, so that such a region is never mapped (SIZE-08,
+        // SIZE-09).
         let size = size & (i64::MAX as u64);
         let pin = Pin { offset: offset as u32, len: len as u32 };
         let (page, facts) = (PageSize::from_shift(shift), Facts::new());
         let mut state = State::<Vec<u8>, usize>::new();
         state.set_size(&facts, size).expect("not mapped yet");
-        prop_assert_eq!(facts.interval(page, pin).map_err(|errno| errno.as_return()), Err(model::EINVAL));
+        prop_assert_eq!(
+            facts.interval(page, pin).map_err(|errno| errno.as_return()),
+            Err(model::EINVAL)
+        );
 
         state.set_mapped(&facts);
         let ours = facts.interval(page, pin).map_err(|errno| errno.as_return());
         let expected = model::interval(page.bytes(), size, pin.offset, pin.len);
         let expected = expected.map(|span| (!span.is_empty()).then_some((span.start, span.end)));
-        prop_assert_eq!(ours.map(|span| span.map(|span| (span.first(), span.last() + 1))), expected);
+        prop_assert_eq!(
+            ours.map(|span| span.map(|span| (span.first(), span.last() + 1))),
+            expected
+        );
         Ok(())
     };
     runner(50_000).run(&input, check).unwrap_or_else(|failure| panic!("{failure}"));

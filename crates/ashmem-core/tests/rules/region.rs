@@ -153,7 +153,11 @@ fn mmap_05_and_08_every_right_against_every_mask() {
         for prot in 0..8 {
             let allowed = Mapping { withheld: rights(7 - mask), creates_backing: true };
             let expected = if prot & !mask == 0 { Ok(allowed) } else { Err(Errno::Perm) };
-            assert_eq!(state.map(&facts, PAGE, 4096, rights(prot)), expected, "mask {mask} prot {prot}");
+            assert_eq!(
+                state.map(&facts, PAGE, 4096, rights(prot)),
+                expected,
+                "mask {mask} prot {prot}"
+            );
         }
     }
 }
@@ -167,7 +171,9 @@ fn mmap_06_and_10_only_a_good_mapping_freezes_and_only_the_first_creates() {
     assert_eq!(state.set_size(&facts, 8192), Ok(()));
     assert!(state.map(&facts, PAGE, 8192, Prot::READ).is_ok_and(|mapping| mapping.creates_backing));
     state.set_mapped(&facts);
-    assert!(state.map(&facts, PAGE, 8192, Prot::READ).is_ok_and(|mapping| !mapping.creates_backing));
+    assert!(
+        state.map(&facts, PAGE, 8192, Prot::READ).is_ok_and(|mapping| !mapping.creates_backing)
+    );
 }
 
 #[test]

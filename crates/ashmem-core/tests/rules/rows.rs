@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
 //! The rows of sections 8 and 9, an example each, by their names.
 //!
-//! The model, which the random sequences hold the core to, is not asked here: what to expect is written out.
+//! The model, which the random sequences hold the core to, is not asked here: what to expect is
+//! written out.
 
 use ashmem_core::Errno;
 use ashmem_core::abi::{IS_PINNED, IS_UNPINNED, NOT_PURGED, Pin, WAS_PURGED};
@@ -28,13 +29,17 @@ impl Bench {
             state.set_mapped(&facts);
             (facts, state)
         };
-        Self { arena: Arena::new(PageSize::from_shift(12), 64), regions: (0..regions).map(mapped).collect() }
+        Self {
+            arena: Arena::new(PageSize::from_shift(12), 64),
+            regions: (0..regions).map(mapped).collect(),
+        }
     }
 
     fn unpin(&mut self, region: usize, pages: [u32; 2]) -> i64 {
         let mut spare = Some(self.arena.spare(region));
         let (facts, state) = &mut self.regions[region];
-        let answer = state.unpin(facts, &self.arena, bytes(pages), &mut spare).expect("a good interval");
+        let answer =
+            state.unpin(facts, &self.arena, bytes(pages), &mut spare).expect("a good interval");
         spare.into_iter().for_each(|left| self.arena.free(left));
         answer
     }
@@ -42,7 +47,8 @@ impl Bench {
     fn pin(&mut self, region: usize, pages: [u32; 2]) -> i64 {
         let mut spare = Some(self.arena.spare(region));
         let (facts, state) = &mut self.regions[region];
-        let answer = state.pin(facts, &self.arena, bytes(pages), &mut spare).expect("a good interval");
+        let answer =
+            state.pin(facts, &self.arena, bytes(pages), &mut spare).expect("a good interval");
         spare.into_iter().for_each(|left| self.arena.free(left));
         answer
     }
@@ -63,7 +69,8 @@ impl Bench {
         })
     }
 
-    /// Purges the next range of one region, from the cursor on, unless the order ends before; answers its first and last page.
+    /// Purges the next range of one region, from the cursor on, unless the order ends before;
+    /// answers its first and last page.
     fn purge_of(&mut self, wanted: usize) -> Option<[u64; 2]> {
         let (arena, regions) = (&self.arena, &self.regions);
         arena.with_lru(|lru| {
@@ -103,7 +110,9 @@ fn bytes([first, last]: [u32; 2]) -> Pin {
 #[test]
 fn shr_05_a_purge_of_one_region_goes_by_age_and_round_the_order() {
     let mut bench = Bench::new(2);
-    for (region, pages) in [(0, [0, 1]), (1, [0, 0]), (0, [4, 5]), (1, [4, 4]), (1, [8, 8]), (0, [8, 9])] {
+    for (region, pages) in
+        [(0, [0, 1]), (1, [0, 0]), (0, [4, 5]), (1, [4, 4]), (1, [8, 8]), (0, [8, 9])]
+    {
         bench.unpin(region, pages);
     }
     assert_eq!(bench.purge_of(1), Some([0, 0]));
@@ -111,11 +120,15 @@ fn shr_05_a_purge_of_one_region_goes_by_age_and_round_the_order() {
     bench.pin(0, [4, 5]);
     bench.pin(1, [4, 4]);
     assert_eq!([bench.purge_of(1), bench.purge_of(1)], [Some([8, 8]), None]);
-    // After the youngest comes the oldest; what is unpinned later is found, and what was passed by in the next round.
+    // After the youngest comes the oldest; what is unpinned later is found, and what was passed by
+    // in the next round.
     bench.unpin(1, [2, 2]);
     assert_eq!([bench.purge_of(1), bench.purge_of(1)], [Some([2, 2]), None]);
     assert_eq!(bench.order(), [(0, [0, 1]), (0, [8, 9])]);
-    assert_eq!([bench.purge_of(0), bench.purge_of(0), bench.purge_of(0)], [Some([0, 1]), Some([8, 9]), None]);
+    assert_eq!(
+        [bench.purge_of(0), bench.purge_of(0), bench.purge_of(0)],
+        [Some([0, 1]), Some([8, 9]), None]
+    );
     assert_eq!(bench.purge(), None);
 }
 
@@ -268,7 +281,8 @@ fn pin_30_a_purged_range_is_not_purged_again_before_pin_and_unpin() {
     assert_eq!(bench.purge(), Some((0, [0, 0])));
 }
 
-/// Without a spare the answer is [`NeedSpare`] and nothing has changed; where none is needed none is asked for.
+/// Without a spare the answer is [`NeedSpare`] and nothing has changed; where none is needed none
+/// is asked for.
 #[test]
 fn pin_32_an_empty_spare_changes_nothing() {
     let mut bench = Bench::new(1);
@@ -286,12 +300,27 @@ fn pin_32_an_empty_spare_changes_nothing() {
         let answer = state.unpin(facts, &bench.arena, bytes(free), &mut spare);
         assert_eq!(answer, Err(Refusal::NeedSpare), "UNPIN {free:?}");
     }
-    assert_eq!((bench.ranges(0), bench.order(), bench.arena.lru_pages(), bench.arena.live()), before);
+    assert_eq!(
+        (bench.ranges(0), bench.order(), bench.arena.lru_pages(), bench.arena.live()),
+        before
+    );
 
     let (facts, state) = &mut bench.regions[0];
-    assert_eq!(state.unpin(facts, &bench.arena, bytes([3, 6]), &mut spare), Ok(0), "what overlaps grows");
-    assert_eq!(state.pin(facts, &bench.arena, bytes([0, 2]), &mut spare), Ok(NOT_PURGED), "a low part");
-    assert_eq!(state.pin(facts, &bench.arena, bytes([7, 9]), &mut spare), Ok(NOT_PURGED), "a high part");
+    assert_eq!(
+        state.unpin(facts, &bench.arena, bytes([3, 6]), &mut spare),
+        Ok(0),
+        "what overlaps grows"
+    );
+    assert_eq!(
+        state.pin(facts, &bench.arena, bytes([0, 2]), &mut spare),
+        Ok(NOT_PURGED),
+        "a low part"
+    );
+    assert_eq!(
+        state.pin(facts, &bench.arena, bytes([7, 9]), &mut spare),
+        Ok(NOT_PURGED),
+        "a high part"
+    );
     assert_eq!(bench.ranges(0), [(3, 6, false)]);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0
-//! The core and the model side by side: every operation goes to both, and both must then look the same.
+//! The core and the model side by side: every operation goes to both, and both must then look the
+//! same.
 
 use ashmem_core::Errno;
 use ashmem_core::abi::Pin;
@@ -14,7 +15,8 @@ use crate::model::Model;
 /// How many regions the operations are spread over.
 const REGIONS: usize = 4;
 
-/// One operation. Where it names pages it does so by wishes, which the region's size at that time makes concrete.
+/// One operation. Where it names pages it does so by wishes, which the region's size at that time
+/// makes concrete.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
     /// Close the region; open, size and map a new one of so many bytes.
@@ -37,7 +39,8 @@ pub(crate) enum Op {
     Purge { ranges: usize },
 }
 
-/// An interval: two numbers brought near the region's size, and how they are to be wrong, if they are.
+/// An interval: two numbers brought near the region's size, and how they are to be wrong, if they
+/// are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
     first: u8,
@@ -79,12 +82,20 @@ impl Op {
             0..100 => Self::Unpin { region, at },
             100..190 => Self::Pin { region, at },
             190..210 => Self::Status { region, at },
-            210..235 => Self::Purge { ranges: if first == 255 { usize::MAX } else { usize::from(first % 4) } },
+            210..235 => Self::Purge {
+                ranges: if first == 255 { usize::MAX } else { usize::from(first % 4) },
+            },
             235..245 => Self::Reopen { region, size },
             245 => Self::Blank { region },
             246..249 => Self::SetSize { region, size },
-            249..252 => Self::SetMask { region, mask: u64::from(first % 16), read_implies_exec: pages % 2 == 1 },
-            252..=255 => Self::Map { region, pages: u64::from(first % 66), prot: u32::from(pages % 8) },
+            249..252 => Self::SetMask {
+                region,
+                mask: u64::from(first % 16),
+                read_implies_exec: pages % 2 == 1,
+            },
+            252..=255 => {
+                Self::Map { region, pages: u64::from(first % 66), prot: u32::from(pages % 8) }
+            }
         }
     }
 }
@@ -155,15 +166,24 @@ impl Twin {
         self.map(region, size.min(self.page()), 0);
     }
 
-    /// PIN. The kernel allocates its spare beforehand, the agent when it is asked to: both ways in turn.
+    /// PIN. The kernel allocates its spare beforehand, the agent when it is asked to: both ways in
+    /// turn.
     pub(crate) fn pin(&mut self, region: usize, pin: Pin) {
-        let answer = self
-            .with_spare(region, |most, facts, state, arena, spare| pin_by_steps(most, facts, state, arena, pin, spare));
-        assert_eq!(answer, self.model.pin(region, pin.offset, pin.len), "PIN {pin:?} of region {region}");
+        let answer = self.with_spare(region, |most, facts, state, arena, spare| {
+            pin_by_steps(most, facts, state, arena, pin, spare)
+        });
+        assert_eq!(
+            answer,
+            self.model.pin(region, pin.offset, pin.len),
+            "PIN {pin:?} of region {region}"
+        );
         // Whatever was lost, somebody was told (PIN-12).
         if let Ok(Some(span)) = self.regions[region].0.interval(self.arena.page_size(), pin) {
             let lost = &mut self.lost[region][span.first() as usize..=span.last() as usize];
-            assert!(answer == 1 || !lost.contains(&true), "PIN {pin:?} of region {region} kept a loss to itself");
+            assert!(
+                answer == 1 || !lost.contains(&true),
+                "PIN {pin:?} of region {region} kept a loss to itself"
+            );
             lost.fill(false);
         }
     }
@@ -173,21 +193,30 @@ impl Twin {
         let answer = self.with_spare(region, |most, facts, state, arena, spare| {
             unpin_by_steps(most, facts, state, arena, pin, spare)
         });
-        assert_eq!(answer, self.model.unpin(region, pin.offset, pin.len), "UNPIN {pin:?} of region {region}");
+        assert_eq!(
+            answer,
+            self.model.unpin(region, pin.offset, pin.len),
+            "UNPIN {pin:?} of region {region}"
+        );
     }
 
     /// GET_PIN_STATUS.
     pub(crate) fn status(&self, region: usize, pin: Pin) {
         let (facts, state) = &self.regions[region];
         let answer = value(state.pin_status(facts, &self.arena, pin));
-        assert_eq!(answer, self.model.status(region, pin.offset, pin.len), "GET_PIN_STATUS {pin:?} of region {region}");
+        assert_eq!(
+            answer,
+            self.model.status(region, pin.offset, pin.len),
+            "GET_PIN_STATUS {pin:?} of region {region}"
+        );
     }
 
     /// Purges the oldest ranges, as a shrinker does.
     pub(crate) fn purge(&mut self, ranges: usize) {
         for _ in 0..ranges {
             let purged = self.purge_oldest();
-            let found = purged.map(|(region, span)| (region, span.first() as usize..span.last() as usize + 1));
+            let found = purged
+                .map(|(region, span)| (region, span.first() as usize..span.last() as usize + 1));
             assert_eq!(found, self.model.purge_oldest());
             let Some((region, span)) = found else { return };
             self.lost[region][span].fill(true);
@@ -203,11 +232,19 @@ impl Twin {
             let pins = state.pins();
             pins.for_each(&self.arena, |span, purged| {
                 ranges += 1;
-                assert_eq!(Some((span.first(), span.last(), purged)), expected.next(), "ranges of region {region}");
+                assert_eq!(
+                    Some((span.first(), span.last(), purged)),
+                    expected.next(),
+                    "ranges of region {region}"
+                );
             });
             assert_eq!(expected.next(), None, "ranges of region {region}");
             let census = pins.census(facts.share());
-            assert_eq!((census.unpinned, census.purged), self.model.census(region), "pages of region {region}");
+            assert_eq!(
+                (census.unpinned, census.purged),
+                self.model.census(region),
+                "pages of region {region}"
+            );
             assert_eq!(facts.is_mapped(), self.model.region(region).pages() > 0);
             unpinned += census.unpinned;
         }
@@ -261,15 +298,22 @@ impl Twin {
         }
     }
 
-    /// Runs a request with a spare at hand or, every other time, without one until it asks; in one go or in steps over one
-    /// or two ranges each.
+    /// Runs a request with a spare at hand or, every other time, without one until it asks; in one
+    /// go or in steps over one or two ranges each.
     fn with_spare(
         &mut self,
         region: usize,
-        mut request: impl FnMut(usize, &Facts, &mut State<Vec<u8>, Id>, &Arena, &mut Option<Id>) -> Result<i64, Refusal>,
+        mut request: impl FnMut(
+            usize,
+            &Facts,
+            &mut State<Vec<u8>, Id>,
+            &Arena,
+            &mut Option<Id>,
+        ) -> Result<i64, Refusal>,
     ) -> i64 {
         let most = [usize::MAX, 1, 2][self.turn % 3];
-        let mut spare = if self.turn.is_multiple_of(2) { Some(self.arena.spare(region)) } else { None };
+        let mut spare =
+            if self.turn.is_multiple_of(2) { Some(self.arena.spare(region)) } else { None };
         let refused = loop {
             let (facts, state) = &mut self.regions[region];
             match request(most, facts, state, &self.arena, &mut spare) {

@@ -8,7 +8,8 @@ use crate::finding::Finding;
 use crate::trial::{self, AnsweredBy};
 use crate::way::Way;
 
-const SOCKETS: [(&str, &str); 2] = [("/run/ashmem/agent.sock", "OCI runtimes"), ("/run/ashmem/lxc.sock", "LXC")];
+const SOCKETS: [(&str, &str); 2] =
+    [("/run/ashmem/agent.sock", "OCI runtimes"), ("/run/ashmem/lxc.sock", "LXC")];
 /// `__SO_ACCEPTCON` in `/proc/net/unix`: somebody listens.
 const LISTENS: u32 = 0x10000;
 
@@ -30,9 +31,16 @@ impl Check for Agent {
 
     fn examine(&self, host: &Host) -> Finding {
         let table = host.text("/proc/net/unix").unwrap_or_default();
-        let served: Vec<_> = SOCKETS.iter().filter(|(path, _)| listens(&table, path)).map(|(_, whom)| *whom).collect();
+        let served: Vec<_> = SOCKETS
+            .iter()
+            .filter(|(path, _)| listens(&table, path))
+            .map(|(_, whom)| *whom)
+            .collect();
         if !served.is_empty() {
-            if !["runc", "crun", "youki", "lxc-start"].iter().any(|runtime| host.program(runtime).is_some()) {
+            if !["runc", "crun", "youki", "lxc-start"]
+                .iter()
+                .any(|runtime| host.program(runtime).is_some())
+            {
                 return Finding::fault(format!(
                     "listens for {}, but no such runtime is installed",
                     served.join(" and ")
@@ -45,7 +53,8 @@ impl Check for Agent {
         if trial::answered_by(host) == Some(AnsweredBy::Supervisor) {
             return Finding::ok("a supervisor outside answers here");
         }
-        let found: Vec<_> = SOCKETS.iter().map(|(path, _)| *path).filter(|path| host.has(path)).collect();
+        let found: Vec<_> =
+            SOCKETS.iter().map(|(path, _)| *path).filter(|path| host.has(path)).collect();
         let finding = if found.is_empty() {
             Finding::fault("nobody listens at /run/ashmem")
                 .why("containers with the agent's profile do not start without it")
@@ -53,7 +62,8 @@ impl Check for Agent {
             Finding::fault(format!("{} is left of an agent that is gone", found.join(" and ")))
                 .why("containers with its profile do not start; the calls of those that run fail with ENOSYS")
         };
-        let unit = ["/etc", "/usr/lib", "/lib"].map(|top| format!("{top}/systemd/system/ashmem-agent.socket"));
+        let unit = ["/etc", "/usr/lib", "/lib"]
+            .map(|top| format!("{top}/systemd/system/ashmem-agent.socket"));
         let has_unit = unit.iter().any(|unit| host.has(unit));
         match (has_unit, host.has("/run/systemd/system")) {
             (true, true) => finding.next("sudo systemctl enable --now ashmem-agent.socket"),

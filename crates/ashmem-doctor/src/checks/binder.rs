@@ -25,11 +25,16 @@ impl Check for Binder {
 
     fn examine(&self, host: &Host) -> Finding {
         let systems = host.text("/proc/filesystems").unwrap_or_default();
-        let has_binderfs = systems.lines().any(|line| line.split_whitespace().last() == Some("binder"));
-        let node = ["/dev/binder", "/dev/binderfs/binder", "/dev/anbox-binder"].into_iter().find(|path| host.has(path));
+        let has_binderfs =
+            systems.lines().any(|line| line.split_whitespace().last() == Some("binder"));
+        let node = ["/dev/binder", "/dev/binderfs/binder", "/dev/anbox-binder"]
+            .into_iter()
+            .find(|path| host.has(path));
         match (has_binderfs, node) {
             (true, Some(node)) => return Finding::ok(format!("binderfs, and {node}")),
-            (true, None) => return Finding::ok("binderfs; no node yet (Waydroid and redroid make theirs)"),
+            (true, None) => {
+                return Finding::ok("binderfs; no node yet (Waydroid and redroid make theirs)");
+            }
             (false, Some(node)) => return Finding::ok(format!("{node}, without binderfs")),
             (false, None) => {}
         }

@@ -37,9 +37,12 @@ impl Check for BootId {
             if stale.is_empty() {
                 return Finding::ok(format!("{path} works{by}"));
             }
-            return Finding::warning(format!("{path} works{by}, beside {} name(s) of earlier boots", stale.len()))
-                .why("nobody opens those")
-                .next(format!("sudo rm {}", stale.join(" ")));
+            return Finding::warning(format!(
+                "{path} works{by}, beside {} name(s) of earlier boots",
+                stale.len()
+            ))
+            .why("nobody opens those")
+            .next(format!("sudo rm {}", stale.join(" ")));
         }
         if !module::is_registered(host) && trial::answered_by(host).is_none() {
             return Finding::absent("no device, so no second name");
@@ -53,13 +56,15 @@ impl Check for BootId {
         if host.container().is_some() || !host.is_here() {
             return finding.next("# make the container with --device android.dev/ashmem=all, which brings both names");
         }
-        let rules = ["/etc", "/usr/lib", "/lib"].map(|top| format!("{top}/udev/rules.d/60-ashmem.rules"));
+        let rules =
+            ["/etc", "/usr/lib", "/lib"].map(|top| format!("{top}/udev/rules.d/60-ashmem.rules"));
         // The module's package brings the rule by which udev makes the name at each boot.
         let finding = if rules.iter().any(|rule| host.has(rule)) {
             finding.next("sudo udevadm trigger --settle --name-match=ashmem")
         } else {
             finding.next(
-                Distribution::of(host).install_ours("ashmem-dkms") + "   # its udev rule makes the name at each boot",
+                Distribution::of(host).install_ours("ashmem-dkms")
+                    + "   # its udev rule makes the name at each boot",
             )
         };
         finding.next(format!("sudo ln -sf ashmem {path}   # without udev; until the next boot"))
@@ -68,7 +73,9 @@ impl Check for BootId {
 
 /// Names with another boot's id.
 fn stale(host: &Host, id: &str) -> Vec<String> {
-    let is_id = |name: &str| name.len() == 36 && name.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    let is_id = |name: &str| {
+        name.len() == 36 && name.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+    };
     let names = host.names("/dev").into_iter();
     names
         .filter(|name| name.strip_prefix("ashmem").is_some_and(|rest| is_id(rest) && rest != id))

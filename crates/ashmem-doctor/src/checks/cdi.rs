@@ -26,13 +26,16 @@ impl Check for Cdi {
     }
 
     fn examine(&self, host: &Host) -> Finding {
-        let present: Vec<_> = FILES.iter().filter_map(|file| Some((*file, host.text(file)?))).collect();
+        let present: Vec<_> =
+            FILES.iter().filter_map(|file| Some((*file, host.text(file)?))).collect();
         if !module::is_registered(host) {
             return match present.first() {
                 None => Finding::absent("none; it is of use with the module only"),
-                Some((file, _)) => Finding::warning(format!("{file} names a device that is not there"))
-                    .why("containers that ask for android.dev/ashmem=all do not start")
-                    .next("ashmem doctor --mode module"),
+                Some((file, _)) => {
+                    Finding::warning(format!("{file} names a device that is not there"))
+                        .why("containers that ask for android.dev/ashmem=all do not start")
+                        .next("ashmem doctor --mode module")
+                }
             };
         }
         let id = host.boot_id().unwrap_or_default();

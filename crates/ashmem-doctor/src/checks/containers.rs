@@ -50,7 +50,9 @@ impl Check for Containers {
             match view(host, first) {
                 View::Works => with.push(first.name.as_str()),
                 View::None => {}
-                View::Trouble(trouble) => troubles.push(format!("{} (pid {}): {trouble}", first.name, first.pid)),
+                View::Trouble(trouble) => {
+                    troubles.push(format!("{} (pid {}): {trouble}", first.name, first.pid))
+                }
             }
         }
         if troubles.is_empty() {
@@ -60,12 +62,20 @@ impl Check for Containers {
             } else {
                 format!(" ({names}{})", if with.len() > TOLD { ", …" } else { "" })
             };
-            return Finding::ok(format!("{} running, {} with the device{names}", firsts.len(), with.len()));
+            return Finding::ok(format!(
+                "{} running, {} with the device{names}",
+                firsts.len(),
+                with.len()
+            ));
         }
-        Finding::warning(format!("{} of {} running: a device that cannot be used", troubles.len(), firsts.len()))
-            .why(troubles.iter().take(TOLD).cloned().collect::<Vec<_>>().join("; "))
-            .next(format!("sudo ashmem doctor --root /proc/{}/root", firsts[0].pid))
-            .next("# and in the container itself, where its control group counts too: ashmem doctor")
+        Finding::warning(format!(
+            "{} of {} running: a device that cannot be used",
+            troubles.len(),
+            firsts.len()
+        ))
+        .why(troubles.iter().take(TOLD).cloned().collect::<Vec<_>>().join("; "))
+        .next(format!("sudo ashmem doctor --root /proc/{}/root", firsts[0].pid))
+        .next("# and in the container itself, where its control group counts too: ashmem doctor")
     }
 }
 
@@ -76,18 +86,27 @@ enum View {
 }
 
 fn view(host: &Host, first: &First) -> View {
-    let Ok(inside) = Host::at(&host.root().join(format!("proc/{}/root", first.pid))) else { return View::None };
+    let Ok(inside) = Host::at(&host.root().join(format!("proc/{}/root", first.pid))) else {
+        return View::None;
+    };
     let Ok(stat) = inside.stat("/dev/ashmem") else { return View::None };
     if !FileType::from_raw_mode(stat.st_mode).is_char_device() {
         return View::Trouble("/dev/ashmem is no character device".to_owned());
     }
     let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-    if let Some(actual) = module::misc_minor(host).filter(|minor| number != (10, *minor) && number != (1, 3)) {
-        return View::Trouble(format!("/dev/ashmem is {}:{}, the driver's is 10:{actual}", number.0, number.1));
+    if let Some(actual) =
+        module::misc_minor(host).filter(|minor| number != (10, *minor) && number != (1, 3))
+    {
+        return View::Trouble(format!(
+            "/dev/ashmem is {}:{}, the driver's is 10:{actual}",
+            number.0, number.1
+        ));
     }
     let mountinfo = host.text(&format!("/proc/{}/mountinfo", first.pid)).unwrap_or_default();
     match mountinfo::covering(&mountinfo, "/dev/ashmem") {
-        Some(mount) if mount.is_nodev() => View::Trouble(format!("/dev/ashmem lies on a nodev mount, {}", mount.point)),
+        Some(mount) if mount.is_nodev() => {
+            View::Trouble(format!("/dev/ashmem lies on a nodev mount, {}", mount.point))
+        }
         _ => View::Works,
     }
 }
@@ -96,7 +115,8 @@ fn view(host: &Host, first: &First) -> View {
 fn firsts(host: &Host) -> Option<Vec<First>> {
     let own = host.link("/proc/self/ns/pid")?;
     let mut firsts = BTreeMap::new();
-    let mut pids: Vec<u32> = host.names("/proc").iter().filter_map(|name| name.parse().ok()).collect();
+    let mut pids: Vec<u32> =
+        host.names("/proc").iter().filter_map(|name| name.parse().ok()).collect();
     pids.sort_unstable();
     let mut is_blind = true;
     for pid in pids {
@@ -106,7 +126,8 @@ fn firsts(host: &Host) -> Option<Vec<First>> {
             continue;
         }
         let status = host.text(&format!("/proc/{pid}/status")).unwrap_or_default();
-        // Browsers put each page into a namespace: those are no containers, for they see the host's files.
+        // Browsers put each page into a namespace: those are no containers, for they see the host's
+        // files.
         let is_first = ProcessStatus::new(status.as_bytes()).inner_tids().last() == Some(&1);
         let same_root = host.link(&format!("/proc/{pid}/ns/mnt")) == host.link("/proc/self/ns/mnt");
         if is_first && !same_root {
@@ -119,14 +140,23 @@ fn firsts(host: &Host) -> Option<Vec<First>> {
 /// What a container is called, by its control group, else by its host name's process.
 fn name(host: &Host, pid: u32) -> String {
     let groups = host.text(&format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let last =
-        groups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).max_by_key(|path| path.len()).unwrap_or_default();
-    let last =
-        last.rsplit('/').find(|part| !part.is_empty() && *part != "init" && *part != "container").unwrap_or_default();
+    let last = groups
+        .lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .max_by_key(|path| path.len())
+        .unwrap_or_default();
+    let last = last
+        .rsplit('/')
+        .find(|part| !part.is_empty() && *part != "init" && *part != "container")
+        .unwrap_or_default();
     let last = last.strip_suffix(".scope").unwrap_or(last);
     let last = ["docker-", "libpod-", "cri-containerd-", "crio-", "lxc.payload."]
         .iter()
         .fold(last, |name, prefix| name.strip_prefix(prefix).unwrap_or(name));
     let short: String = last.chars().filter(|sign| !sign.is_control()).take(24).collect();
-    if short.is_empty() { host.text(&format!("/proc/{pid}/comm")).unwrap_or_default() } else { short }
+    if short.is_empty() {
+        host.text(&format!("/proc/{pid}/comm")).unwrap_or_default()
+    } else {
+        short
+    }
 }

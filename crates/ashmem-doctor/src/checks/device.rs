@@ -34,9 +34,12 @@ impl Check for Device {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return missing(host),
             Err(errno) => {
-                return Finding::fault(format!("{PATH} cannot be looked at: {}", trial::name(errno)))
-                    .why("a folder on the way to it keeps this user out")
-                    .next("ls -ld / /dev");
+                return Finding::fault(format!(
+                    "{PATH} cannot be looked at: {}",
+                    trial::name(errno)
+                ))
+                .why("a folder on the way to it keeps this user out")
+                .next("ls -ld / /dev");
             }
         };
         let kind = FileType::from_raw_mode(stat.st_mode);
@@ -53,10 +56,10 @@ impl Check for Device {
         let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         match trial::device(host, PATH) {
             Ok(AnsweredBy::Kernel) => works(host, stat.st_mode),
-            Ok(AnsweredBy::Supervisor) => {
-                Finding::fault("works, but by a supervisor: `ashmem run` or `ashmem agent`, not by the kernel")
-                    .why("what a supervisor cannot do, docs/module-less.md tells")
-            }
+            Ok(AnsweredBy::Supervisor) => Finding::fault(
+                "works, but by a supervisor: `ashmem run` or `ashmem agent`, not by the kernel",
+            )
+            .why("what a supervisor cannot do, docs/module-less.md tells"),
             Err(failure) => broken(host, failure, (major, minor), stat.st_mode),
         }
     }
@@ -84,7 +87,9 @@ fn missing(host: &Host) -> Finding {
             .why("the container was not given the device; a container that was made before the module was loaded never sees it")
             .next("# make the container anew with it: docker run --device android.dev/ashmem=all …, docs/troubles.md for others");
     }
-    finding.why("udev or devtmpfs did not make the node").next(format!("sudo mknod -m 0666 {PATH} c 10 {minor}"))
+    finding
+        .why("udev or devtmpfs did not make the node")
+        .next(format!("sudo mknod -m 0666 {PATH} c 10 {minor}"))
 }
 
 fn broken(host: &Host, failure: Failure, (major, minor): (u32, u32), mode: u32) -> Finding {

@@ -32,8 +32,9 @@ impl Check for Kernel {
             summary.push_str(&format!(", in a container ({kind})"));
         }
         let Some(version) = kernel_release::version(&release) else {
-            return Finding::warning(summary)
-                .why("its version cannot be read from its release, so nothing is known of its age");
+            return Finding::warning(summary).why(
+                "its version cannot be read from its release, so nothing is known of its age",
+            );
         };
         let is_wsl = release.to_lowercase().contains("microsoft");
         if version < OLDEST {

@@ -29,7 +29,8 @@ impl Check for Lockdown {
             return Finding::ok("the driver is running already");
         }
         let release = host.kernel();
-        let file = module_file::find(host, &release, NAME).and_then(|path| ModuleFile::read(host, &path).ok());
+        let file = module_file::find(host, &release, NAME)
+            .and_then(|path| ModuleFile::read(host, &path).ok());
         let Some(by) = enforced_by(host) else {
             return Finding::ok("modules need none here");
         };
@@ -50,8 +51,11 @@ impl Check for Lockdown {
                     .why(by)
                     .next(format!("sudo modprobe {NAME}"))
             }
-            _ => with_steps(host, Finding::fault("signed with a key that the firmware does not know"))
-                .why(format!("{by} (\"Key was rejected by service\", \"Required key not available\")")),
+            _ => with_steps(
+                host,
+                Finding::fault("signed with a key that the firmware does not know"),
+            )
+            .why(format!("{by} (\"Key was rejected by service\", \"Required key not available\")")),
         }
     }
 }
@@ -68,9 +72,12 @@ fn enforced_by(host: &Host) -> Option<String> {
         Some("none") => {}
         Some(level) => return Some(format!("the kernel is locked down ({level})")),
         // securityfs is not mounted, or there is no such thing in this kernel.
-        None if keys::secure_boot(host) == SecureBoot::On => return Some("Secure Boot is on".to_owned()),
+        None if keys::secure_boot(host) == SecureBoot::On => {
+            return Some("Secure Boot is on".to_owned());
+        }
         None => {}
     }
-    let is_enforced = host.text("/sys/module/module/parameters/sig_enforce").as_deref() == Some("Y");
+    let is_enforced =
+        host.text("/sys/module/module/parameters/sig_enforce").as_deref() == Some("Y");
     is_enforced.then(|| "the kernel enforces signatures (module.sig_enforce)".to_owned())
 }

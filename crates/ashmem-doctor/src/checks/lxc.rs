@@ -28,15 +28,22 @@ impl Check for Lxc {
     fn examine(&self, host: &Host) -> Finding {
         let Some(path) = host.program("lxc-start") else { return Finding::absent("not installed") };
         let version = host.ask(&path, &["--version"]).and_then(|text| oci::number(&text));
-        let summary = version.map_or_else(|| "installed".to_owned(), |version| format!("LXC {version}"));
+        let summary =
+            version.map_or_else(|| "installed".to_owned(), |version| format!("LXC {version}"));
         let wrong = fixed_numbers(host);
         if let Some((file, found, actual)) = wrong.first() {
-            return Finding::warning(format!("{summary}; {file} allows device 10:{found}, the device is 10:{actual}"))
-                .why("the number changes from boot to boot, so a rule with a number fits by chance only")
-                .next(format!("sudo sed -i 's/^\\(lxc.cgroup2*.devices.allow *= *c 10:\\){found}\\b/\\1*/' {file}"));
+            return Finding::warning(format!(
+                "{summary}; {file} allows device 10:{found}, the device is 10:{actual}"
+            ))
+            .why(
+                "the number changes from boot to boot, so a rule with a number fits by chance only",
+            )
+            .next(format!(
+                "sudo sed -i 's/^\\(lxc.cgroup2*.devices.allow *= *c 10:\\){found}\\b/\\1*/' {file}"
+            ));
         }
         match library(host) {
-            Some(library) if !library.windows(EXTENSION.len()).any(|window| window == EXTENSION) => {
+            Some(library) if !contains(&library, EXTENSION) => {
                 Finding::warning(format!("{summary}, without {}", String::from_utf8_lossy(EXTENSION)))
                     .why("through this LXC the agent can open no region; the module's device works in its containers")
                     .next("ashmem doctor --mode module")
@@ -49,16 +56,26 @@ impl Check for Lxc {
 /// liblxc, in which the names of its API extensions stand.
 fn library(host: &Host) -> Option<Vec<u8>> {
     let folders = host.names("/usr/lib").into_iter().map(|name| format!("/usr/lib/{name}"));
-    let folders = folders.chain(["/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib"].map(str::to_owned));
+    let folders =
+        folders.chain(["/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib"].map(str::to_owned));
     folders
-        .filter(|folder| folder.ends_with("-linux-gnu") || !folder["/usr/lib".len().min(folder.len())..].contains('/'))
+        .filter(|folder| {
+            folder.ends_with("-linux-gnu")
+                || !folder["/usr/lib".len().min(folder.len())..].contains('/')
+        })
         .find_map(|folder| host.bytes(&format!("{folder}/liblxc.so.1")))
 }
 
-/// Rules that allow one misc device by a number which is not the device's, in files that speak of ashmem.
+fn contains(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
+}
+
+/// Rules that allow one misc device by a number which is not the device's, in files that speak of
+/// ashmem.
 fn fixed_numbers(host: &Host) -> Vec<(String, u32, u32)> {
     let Some(actual) = module::misc_minor(host) else { return Vec::new() };
-    let containers = host.names("/var/lib/lxc").into_iter().map(|name| format!("/var/lib/lxc/{name}/config"));
+    let containers =
+        host.names("/var/lib/lxc").into_iter().map(|name| format!("/var/lib/lxc/{name}/config"));
     let proxmox = host.names("/etc/pve/lxc").into_iter().map(|name| format!("/etc/pve/lxc/{name}"));
     let mut wrong = Vec::new();
     for file in containers.chain(proxmox) {

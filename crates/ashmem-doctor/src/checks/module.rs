@@ -30,8 +30,10 @@ impl Check for Module {
     fn examine(&self, host: &Host) -> Finding {
         let is_listed = is_registered(host);
         if is_loaded(host) {
-            let version = host.text("/sys/module/ashmem_linux/version").map(|version| format!(" {version}"));
-            let version = version.unwrap_or_else(|| ", of another origin (it has no version)".to_owned());
+            let version =
+                host.text("/sys/module/ashmem_linux/version").map(|version| format!(" {version}"));
+            let version =
+                version.unwrap_or_else(|| ", of another origin (it has no version)".to_owned());
             if !is_listed {
                 return Finding::fault(format!("{NAME}{version} is loaded, but has no device"))
                     .why("/proc/misc does not list ashmem: the module is on its way out, or its start failed")
@@ -51,7 +53,9 @@ impl Check for Module {
 pub(super) fn is_loaded(host: &Host) -> bool {
     // A driver that is built in may have a folder there too, but never a state.
     host.has("/sys/module/ashmem_linux/initstate")
-        || host.text("/proc/modules").is_some_and(|list| list.lines().any(|line| line.starts_with("ashmem_linux ")))
+        || host
+            .text("/proc/modules")
+            .is_some_and(|list| list.lines().any(|line| line.starts_with("ashmem_linux ")))
 }
 
 /// Whether a driver has registered the device.
@@ -59,7 +63,8 @@ pub(super) fn is_registered(host: &Host) -> bool {
     misc_minor(host).is_some()
 }
 
-/// The device's minor number, which differs from boot to boot; the major number of all such devices is 10.
+/// The device's minor number, which differs from boot to boot; the major number of all such devices
+/// is 10.
 pub(super) fn misc_minor(host: &Host) -> Option<u32> {
     let list = host.text("/proc/misc")?;
     let line = list.lines().find(|line| line.split_whitespace().nth(1) == Some("ashmem"))?;
@@ -68,14 +73,17 @@ pub(super) fn misc_minor(host: &Host) -> Option<u32> {
 
 /// The version of our sources that DKMS knows, if it knows them.
 pub(super) fn dkms_version(host: &Host) -> Option<(String, String)> {
-    let is_ours = |name: &String| name == "ashmem" || name.starts_with("ashmem-") || name.starts_with("ashmem_");
+    let is_ours = |name: &String| {
+        name == "ashmem" || name.starts_with("ashmem-") || name.starts_with("ashmem_")
+    };
     let name = host.names("/var/lib/dkms").into_iter().find(is_ours)?;
     let folder = format!("/var/lib/dkms/{name}");
     let mut versions: Vec<_> = host
         .names(&folder)
         .into_iter()
         .filter(|version| {
-            version.starts_with(|sign: char| sign.is_ascii_digit()) && host.has(&format!("{folder}/{version}/source"))
+            version.starts_with(|sign: char| sign.is_ascii_digit())
+                && host.has(&format!("{folder}/{version}/source"))
         })
         .collect();
     versions.sort_by(|one, other| kernel_release::compare(one, other));
@@ -96,9 +104,11 @@ fn not_loaded(host: &Host) -> Finding {
             .next("ashmem run -- PROGRAM");
     }
     if kernel_release::version(&release).is_some_and(|version| version < OLDEST) {
-        return Finding::fault(format!("Linux {release} is older than 5.10, which the module is made for"))
-            .why("kernels of that age have a driver of their own, if their maker switched it on")
-            .next(format!("sudo modprobe {NAME}"));
+        return Finding::fault(format!(
+            "Linux {release} is older than 5.10, which the module is made for"
+        ))
+        .why("kernels of that age have a driver of their own, if their maker switched it on")
+        .next(format!("sudo modprobe {NAME}"));
     }
     if host.text("/proc/sys/kernel/modules_disabled").as_deref() == Some("1") {
         return Finding::fault("the kernel takes no more modules until it is started anew")
@@ -123,7 +133,9 @@ fn not_loaded_though_built(host: &Host, release: &str, path: &str) -> Finding {
     };
     if let Some(other) = file.built_for.as_deref().filter(|other| *other != release) {
         return Finding::fault(format!("the module was built for {other}"))
-            .why(format!("this kernel is {release} and refuses it (\"Exec format error\", \"version magic\")"))
+            .why(format!(
+                "this kernel is {release} and refuses it (\"Exec format error\", \"version magic\")"
+            ))
             .next(rebuild(host, release));
     }
     if let Some(file) = forbidden_by(host) {
@@ -174,15 +186,17 @@ pub(super) fn rebuild(host: &Host, release: &str) -> String {
 }
 
 fn first_error(log: &str) -> Option<String> {
-    let is_error = |line: &&str| line.contains("error:") || line.contains("ERROR:") || line.contains("*** ");
+    let is_error =
+        |line: &&str| line.contains("error:") || line.contains("ERROR:") || line.contains("*** ");
     log.lines().find(is_error).map(|line| line.trim().chars().take(160).collect())
 }
 
 /// The file of modprobe's configuration that keeps the module out.
 fn forbidden_by(host: &Host) -> Option<String> {
     let folders = ["/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
-    let files =
-        folders.iter().flat_map(|folder| host.names(folder).into_iter().map(move |name| format!("{folder}/{name}")));
+    let files = folders.iter().flat_map(|folder| {
+        host.names(folder).into_iter().map(move |name| format!("{folder}/{name}"))
+    });
     files.filter(|file| file.ends_with(".conf")).find(|file| {
         host.text(file).is_some_and(|text| {
             text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|words| {

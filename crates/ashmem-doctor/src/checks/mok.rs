@@ -30,7 +30,9 @@ impl Check for Mok {
         let (summary, why) = match &key {
             Key::Enrolled(path) => return Finding::ok(format!("{path} is enrolled")),
             _ if !is_needed => return Finding::absent("not needed without Secure Boot"),
-            Key::None => ("there is none".to_owned(), "DKMS makes it, and signs with it from then on"),
+            Key::None => {
+                ("there is none".to_owned(), "DKMS makes it, and signs with it from then on")
+            }
             Key::Made(path) => (
                 format!("{path} is not enrolled"),
                 "the kernel refuses what is signed with it until the firmware knows it",
@@ -64,7 +66,12 @@ pub(super) fn steps(host: &Host, key: &Key) -> Vec<String> {
     if host.program("mokutil").is_none() {
         steps.push(distribution.install("mokutil"));
     }
-    steps.push(format!("sudo mokutil --import {path}   # asks for a password, which the next boot asks for again"));
-    steps.push("sudo systemctl reboot   # at the blue screen: Enroll MOK, Continue, Yes, the password".to_owned());
+    steps.push(format!(
+        "sudo mokutil --import {path}   # asks for a password, which the next boot asks for again"
+    ));
+    steps.push(
+        "sudo systemctl reboot   # at the blue screen: Enroll MOK, Continue, Yes, the password"
+            .to_owned(),
+    );
     steps
 }

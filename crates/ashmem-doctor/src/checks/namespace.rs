@@ -40,7 +40,8 @@ impl Check for Namespace {
             Ok(End::Exit(code)) if code < REFUSED_LATE => Errno::from_raw_os_error(code),
             Ok(End::Exit(_)) => Errno::PERM,
             Ok(end) => {
-                return Finding::warning(format!("the child that tried was stopped: {end:?}")).why(CONSEQUENCE);
+                return Finding::warning(format!("the child that tried was stopped: {end:?}"))
+                    .why(CONSEQUENCE);
             }
             Err(errno) => errno,
         };
@@ -48,7 +49,9 @@ impl Check for Namespace {
         let is = |path: &str, value: &str| host.text(path).as_deref() == Some(value);
         if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
             return finding
-                .why(format!("AppArmor keeps user namespaces from ordinary users here. {CONSEQUENCE}"))
+                .why(format!(
+                    "AppArmor keeps user namespaces from ordinary users here. {CONSEQUENCE}"
+                ))
                 .next("sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0");
         }
         if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
@@ -65,8 +68,7 @@ impl Check for Namespace {
     }
 }
 
-const CONSEQUENCE: &str =
-    "`ashmem run` works without: every lookup of a path is then notified, which costs some microseconds each";
+const CONSEQUENCE: &str = "`ashmem run` works without: every lookup of a path is then notified, which costs some microseconds each";
 
 fn enter() -> i32 {
     // SAFETY: the child has one thread, and leaves its descriptor table alone.

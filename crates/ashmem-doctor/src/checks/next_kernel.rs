@@ -31,11 +31,14 @@ impl Check for NextKernel {
             .into_iter()
             // A folder may stay behind when its kernel is removed.
             .filter(|release| {
-                host.has(&format!("/boot/vmlinuz-{release}")) || host.has(&format!("/lib/modules/{release}/vmlinuz"))
+                host.has(&format!("/boot/vmlinuz-{release}"))
+                    || host.has(&format!("/lib/modules/{release}/vmlinuz"))
             })
             .collect();
         installed.sort_by(|one, other| kernel_release::compare(one, other));
-        let Some(next) = installed.pop().filter(|next| kernel_release::compare(next, &running).is_gt()) else {
+        let Some(next) =
+            installed.pop().filter(|next| kernel_release::compare(next, &running).is_gt())
+        else {
             return Finding::ok("no newer kernel than the running one is installed");
         };
         let is_used = module::is_loaded(host)
@@ -50,22 +53,29 @@ impl Check for NextKernel {
             }
             Some(Ok(file)) => {
                 let other = file.built_for.unwrap_or_else(|| "no kernel".to_owned());
-                return Finding::warning(format!("{next} boots next; the module there was built for {other}"))
-                    .why("the next boot would refuse it")
-                    .next(module::rebuild(host, &next));
+                return Finding::warning(format!(
+                    "{next} boots next; the module there was built for {other}"
+                ))
+                .why("the next boot would refuse it")
+                .next(module::rebuild(host, &next));
             }
             Some(Err(error)) => {
-                return Finding::warning(format!("{next} boots next; the module there is damaged: {error}"))
-                    .why("the next boot could not load it")
-                    .next(module::rebuild(host, &next));
+                return Finding::warning(format!(
+                    "{next} boots next; the module there is damaged: {error}"
+                ))
+                .why("the next boot could not load it")
+                .next(module::rebuild(host, &next));
             }
             None => {}
         }
-        let finding = Finding::warning(format!("{next} boots next; the module is not built for it"))
-            .why("after the next boot there would be no /dev/ashmem");
+        let finding =
+            Finding::warning(format!("{next} boots next; the module is not built for it"))
+                .why("after the next boot there would be no /dev/ashmem");
         if host.has(&format!("/lib/modules/{next}/build")) {
             return finding.next(module::rebuild(host, &next));
         }
-        finding.next(Distribution::of(host).install_headers(&next)).next(format!("sudo dkms autoinstall -k {next}"))
+        finding
+            .next(Distribution::of(host).install_headers(&next))
+            .next(format!("sudo dkms autoinstall -k {next}"))
     }
 }

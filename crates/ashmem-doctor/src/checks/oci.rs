@@ -32,12 +32,23 @@ impl Check for Oci {
         for (runtime, needed) in RUNTIMES {
             let Some(path) = host.program(runtime) else { continue };
             let version = host.ask(&path, &["--version"]).and_then(|text| number(&text));
-            if version.as_deref().is_some_and(|version| kernel_release::compare(version, needed).is_lt()) {
+            if version
+                .as_deref()
+                .is_some_and(|version| kernel_release::compare(version, needed).is_lt())
+            {
                 old.push(format!("{runtime} is older than {needed}"));
             }
-            found.push(version.map_or_else(|| runtime.to_owned(), |version| format!("{runtime} {version}")));
+            found.push(
+                version
+                    .map_or_else(|| runtime.to_owned(), |version| format!("{runtime} {version}")),
+            );
         }
-        found.extend(ENGINES.iter().filter(|engine| host.program(engine).is_some()).map(|engine| (*engine).to_owned()));
+        found.extend(
+            ENGINES
+                .iter()
+                .filter(|engine| host.program(engine).is_some())
+                .map(|engine| (*engine).to_owned()),
+        );
         if found.is_empty() {
             return Finding::absent("none");
         }

@@ -27,8 +27,10 @@ impl Check for PageSize {
 
     fn examine(&self, host: &Host) -> Finding {
         let bytes = host.bytes("/proc/self/auxv").unwrap_or_default();
-        let words: Vec<u64> =
-            bytes.chunks_exact(8).filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?))).collect();
+        let words: Vec<u64> = bytes
+            .chunks_exact(8)
+            .filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)))
+            .collect();
         let size = words.chunks_exact(2).find(|pair| pair[0] == AT_PAGESZ).map(|pair| pair[1]);
         let size = size.unwrap_or(rustix::param::page_size() as u64);
         let summary = format!("{} KiB", size / 1024);

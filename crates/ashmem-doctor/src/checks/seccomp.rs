@@ -62,7 +62,9 @@ impl Check for Seccomp {
             Err(failure) => failure,
         };
         match failure {
-            Failure::Install(InstallError::Busy) if trial::answered_by(host) == Some(AnsweredBy::Supervisor) => {
+            Failure::Install(InstallError::Busy)
+                if trial::answered_by(host) == Some(AnsweredBy::Supervisor) =>
+            {
                 Finding::ok("a supervisor answers this process already: /dev/ashmem works in here")
             }
             Failure::Install(InstallError::Busy) => Finding::fault("seccomp says EBUSY: another listener watches this process")
@@ -78,7 +80,8 @@ impl Check for Seccomp {
 }
 
 fn refused(host: &Host, error: &InstallError) -> Finding {
-    let finding = Finding::fault(error.to_string().split(';').next().unwrap_or_default().to_owned());
+    let finding =
+        Finding::fault(error.to_string().split(';').next().unwrap_or_default().to_owned());
     let actions = host.text("/proc/sys/kernel/seccomp/actions_avail");
     match actions {
         Some(actions) if actions.split(' ').any(|action| action == "user_notif") => finding
@@ -125,13 +128,15 @@ fn attempt() -> Result<(), Failure> {
     let Ok(8) = rustix::io::read(&reader, &mut word) else {
         return Err(Failure::Killed(child.end(LIMIT).map_err(step("waiting for the child"))?));
     };
-    let [listener, error] = [0, 4].map(|at| i32::from_ne_bytes([word[at], word[at + 1], word[at + 2], word[at + 3]]));
+    let [listener, error] =
+        [0, 4].map(|at| i32::from_ne_bytes([word[at], word[at + 1], word[at + 2], word[at + 3]]));
     if listener < 0 {
         return Err(Failure::Install(install_error(listener, error)));
     }
-    let handle = rustix::process::pidfd_open(child.pid(), PidfdFlags::empty()).map_err(step("pidfd_open"))?;
-    let listener =
-        rustix::process::pidfd_getfd(&handle, listener, PidfdGetfdFlags::empty()).map_err(step("pidfd_getfd"))?;
+    let handle = rustix::process::pidfd_open(child.pid(), PidfdFlags::empty())
+        .map_err(step("pidfd_open"))?;
+    let listener = rustix::process::pidfd_getfd(&handle, listener, PidfdGetfdFlags::empty())
+        .map_err(step("pidfd_getfd"))?;
     answer(&Listener::new(listener).map_err(step("asking for seccomp's sizes"))?)?;
     match child.end(LIMIT).map_err(step("waiting for the child"))? {
         End::Exit(0) => Ok(()),
@@ -182,11 +187,12 @@ fn answer(listener: &Listener) -> Result<(), Failure> {
     let target = Target::new(listener, request.id, request.tid);
     let mut word = [0; 13];
     target.read(request.args[2], &mut word).map_err(step("reading the caller's memory"))?;
-    let memfd =
-        rustix::fs::memfd_create("ashmem doctor", rustix::fs::MemfdFlags::CLOEXEC).map_err(step("memfd_create"))?;
+    let memfd = rustix::fs::memfd_create("ashmem doctor", rustix::fs::MemfdFlags::CLOEXEC)
+        .map_err(step("memfd_create"))?;
     let at = Some(request.args[0] as i32);
     let injection = Injection { fd: memfd.as_fd(), at, close_on_exec: true };
     target.inject(injection).map_err(step("putting a descriptor into the caller"))?;
-    let answer = if word == WORD.to_bytes() { Answer::Value(VALUE) } else { Answer::Errno(Errno::FAULT) };
+    let answer =
+        if word == WORD.to_bytes() { Answer::Value(VALUE) } else { Answer::Errno(Errno::FAULT) };
     listener.answer(request.id, answer).map_err(step("answering"))
 }

@@ -27,7 +27,9 @@ impl Check for SecureBootState {
         match keys::secure_boot(host) {
             SecureBoot::NoFirmware => Finding::ok("off: no UEFI firmware is seen"),
             SecureBoot::Off => Finding::ok("off"),
-            SecureBoot::NotValidated => Finding::ok("on, but shim does not check (mokutil --disable-validation)"),
+            SecureBoot::NotValidated => {
+                Finding::ok("on, but shim does not check (mokutil --disable-validation)")
+            }
             SecureBoot::On => Finding::ok("on: the kernel takes signed modules only"),
             SecureBoot::Unknown => Finding::warning("the firmware's variable cannot be read")
                 .why("whether modules must be signed is not known to this user")

@@ -34,7 +34,9 @@ impl Check for Waydroid {
         }
         if host.has(ashmem_waydroid::drop_in::PATH) {
             // Its files stay as Waydroid writes them; what they lack is added to each start.
-            return Finding::ok("each start of its container gets the device (ashmem waydroid status)");
+            return Finding::ok(
+                "each start of its container gets the device (ashmem waydroid status)",
+            );
         }
         let Some(nodes) = host.text(&format!("{FOLDER}/lxc/waydroid/config_nodes")) else {
             return Finding::warning("its config_nodes cannot be read")
@@ -42,8 +44,10 @@ impl Check for Waydroid {
                 .next("sudo ashmem doctor");
         };
         let files = ["waydroid_base.prop", "waydroid.prop", "waydroid.cfg"];
-        let uses_memfd =
-            files.iter().filter_map(|file| host.text(&format!("{FOLDER}/{file}"))).any(|text| uses_memfd(&text));
+        let uses_memfd = files
+            .iter()
+            .filter_map(|file| host.text(&format!("{FOLDER}/{file}")))
+            .any(|text| uses_memfd(&text));
         let has_device = module::is_registered(host);
         let binds_device = binds(&nodes, "dev/ashmem");
         let id = host.boot_id().unwrap_or_default();
@@ -89,16 +93,14 @@ fn uses_memfd(text: &str) -> bool {
 /// Whether the container's configuration has the agent's rules.
 fn agent_in(host: &Host) -> bool {
     let folder = format!("{FOLDER}/lxc/waydroid");
-    host.names(&folder)
-        .iter()
-        .filter_map(|name| host.text(&format!("{folder}/{name}")))
-        .any(|text| text.lines().any(|line| line.trim_start().starts_with("lxc.seccomp.notify.proxy")))
+    host.names(&folder).iter().filter_map(|name| host.text(&format!("{folder}/{name}"))).any(
+        |text| text.lines().any(|line| line.trim_start().starts_with("lxc.seccomp.notify.proxy")),
+    )
 }
 
 /// Whether a list of mounts puts something at a place in the container.
 fn binds(nodes: &str, target: &str) -> bool {
-    nodes
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .any(|(key, value)| key.trim() == "lxc.mount.entry" && value.split_whitespace().nth(1) == Some(target))
+    nodes.lines().filter_map(|line| line.split_once('=')).any(|(key, value)| {
+        key.trim() == "lxc.mount.entry" && value.split_whitespace().nth(1) == Some(target)
+    })
 }

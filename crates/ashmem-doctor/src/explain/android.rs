@@ -9,7 +9,11 @@ pub(super) static MESSAGES: &[Message] = &[
         pattern: r"no ashmem-memfd compat support|ASHMEM_GET_SIZE\).*!=.*buf_size",
         cause: "Android 16's libcutils made a memfd and asked it for its size by ashmem's ioctl, which only Google's kernels answer. It now wants \
                 /dev/ashmem<boot_id>, or an agent that answers on memfds",
-        next: &["ashmem doctor --mode module", "ashmem doctor --mode agent", "# Waydroid: sudo ashmem waydroid enable"],
+        next: &[
+            "ashmem doctor --mode module",
+            "ashmem doctor --mode agent",
+            "# Waydroid: sudo ashmem waydroid enable",
+        ],
     },
     Message {
         id: "boot-id-name-missing",
@@ -95,7 +99,9 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "memfd-killed-by-seccomp",
         pattern: r"type=1326.*syscall=(319|279|385|356)\b|seccomp.*memfd_create|memfd_create.*(bad system call|sigsys)|(mediaextractor|media\.extractor|mediacodec).*(SIGSYS|bad system call|seccomp)",
         cause: "a service's seccomp policy kills memfd_create: Android's mediaextractor, in images made before memfd was used",
-        next: &["# with the device instead of memfd this call is not made: ashmem doctor --mode module"],
+        next: &[
+            "# with the device instead of memfd this call is not made: ashmem doctor --mode module",
+        ],
     },
     Message {
         id: "use-memfd-too-late",

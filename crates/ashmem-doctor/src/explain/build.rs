@@ -59,18 +59,27 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "wrong-compiler",
         pattern: r"compiler differs from the one used to build the kernel|gcc-\d+: (command )?not found|unrecognized command.line option|cc: not found|gcc: not found",
         cause: "the compiler is missing, or another than the one that the kernel was built with",
-        next: &["sudo apt install gcc make", "cat /proc/version   # names the compiler that the kernel was built with"],
+        next: &[
+            "sudo apt install gcc make",
+            "cat /proc/version   # names the compiler that the kernel was built with",
+        ],
     },
     Message {
         id: "no-space",
         pattern: r"no space left on device|disk quota exceeded",
         cause: "the disk filled up: a build that stops there leaves no module",
-        next: &["df -h /var /lib/modules /tmp /boot", "sudo dkms autoinstall   # once there is room"],
+        next: &[
+            "df -h /var /lib/modules /tmp /boot",
+            "sudo dkms autoinstall   # once there is room",
+        ],
     },
     Message {
         id: "dkms-build-failed",
         pattern: r"bad exit status:? *\d+|bad return status for module build|Error! Build of \S+ failed|make.*(ashmem|dkms).*Error \d+",
         cause: "a DKMS build failed; the reason stands in its make.log",
-        next: &["ashmem doctor explain < /var/lib/dkms/ashmem/*/build/make.log", "ashmem doctor --mode module"],
+        next: &[
+            "ashmem doctor explain < /var/lib/dkms/ashmem/*/build/make.log",
+            "ashmem doctor --mode module",
+        ],
     },
 ];

@@ -32,7 +32,10 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "already-supervised",
         pattern: r"seccomp says EBUSY|another (supervisor|listener)|SECCOMP_FILTER_FLAG_NEW_LISTENER.*busy",
         cause: "the kernel allows one seccomp listener in a line of processes, and there is one already: a container with a notify profile, or `ashmem run` inside `ashmem run`",
-        next: &["ashmem doctor --mode run", "# use /dev/ashmem as that supervisor offers it, or start from outside"],
+        next: &[
+            "ashmem doctor --mode run",
+            "# use /dev/ashmem as that supervisor offers it, or start from outside",
+        ],
     },
     Message {
         id: "not-supervised",
@@ -44,7 +47,10 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "agent-died",
         pattern: r"ashmem.*(function not implemented|ENOSYS)|(function not implemented|ENOSYS).*ashmem",
         cause: "the supervisor of this program or container is gone: calls that its filter notifies fail with ENOSYS from then on, and no new one can be attached",
-        next: &["# start the container or the program anew", "systemctl status ashmem-agent   # why it ended"],
+        next: &[
+            "# start the container or the program anew",
+            "systemctl status ashmem-agent   # why it ended",
+        ],
     },
     Message {
         id: "fixed-device-number",

@@ -18,7 +18,10 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "lockdown",
         pattern: r"lockdown:.*(unsigned module|insmod|modprobe|systemd-modules)|kernel is locked down",
         cause: "the kernel is locked down (Secure Boot brings that on) and refuses modules that are not signed with an enrolled key",
-        next: &["cat /sys/kernel/security/lockdown", "ashmem doctor --mode module   # leads through signing"],
+        next: &[
+            "cat /sys/kernel/security/lockdown",
+            "ashmem doctor --mode module   # leads through signing",
+        ],
     },
     Message {
         id: "verification-failed-harmless",
@@ -52,7 +55,9 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "module-halves",
         pattern: r"rust object and the C glue are of different builds",
         cause: "the module was put together from two builds",
-        next: &["sudo dkms install --force ashmem/$(dkms status | sed -n 's,^ashmem/\\([^, ]*\\).*,\\1,p' | head -1)"],
+        next: &[
+            "sudo dkms install --force ashmem/$(dkms status | sed -n 's,^ashmem/\\([^, ]*\\).*,\\1,p' | head -1)",
+        ],
     },
     Message {
         id: "module-in-use",
@@ -67,13 +72,19 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "module-not-permitted",
         pattern: r"(insert|insmod|modprobe|load|init_module).*(ashmem|binder|module)\S*.*(operation not permitted|EPERM)|(operation not permitted).*(ashmem_linux|insert)|ashmem_linux.*(operation not permitted|permission denied|\bEPERM\b|\bEACCES\b)",
         cause: "the kernel refuses to load the module: Secure Boot or lockdown wants a signature, this is a container, or the caller is not root",
-        next: &["sudo dmesg | grep -iE 'lockdown|signature|ashmem' | tail", "ashmem doctor --mode module"],
+        next: &[
+            "sudo dmesg | grep -iE 'lockdown|signature|ashmem' | tail",
+            "ashmem doctor --mode module",
+        ],
     },
     Message {
         id: "module-not-found",
         pattern: r"module ashmem_linux not found|modprobe: (FATAL|ERROR).*ashmem|ashmem_linux.*not found|could not find module.*ashmem|failed to load ashmem driver|ashmem.*modprobe.*(fail|error|not found)|required kernel module.*ashmem",
         cause: "this kernel has no ashmem driver (mainline dropped it in 5.18) and no module was built for it. Waydroid prints this and goes on with memfd: up to Android 15 that is harmless, and the trouble is elsewhere",
-        next: &["ashmem doctor --mode module   # if you want the device", "sudo apt install ./ashmem-dkms_*.deb"],
+        next: &[
+            "ashmem doctor --mode module   # if you want the device",
+            "sudo apt install ./ashmem-dkms_*.deb",
+        ],
     },
     Message {
         id: "config-ashmem",

@@ -10,7 +10,12 @@ const HEADER: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n"
 #[test]
 fn the_agent_is_not_there() {
     let root = Root::debian();
-    expect(&root.finding("agent"), Status::Fault, &["nobody listens"], &["sudo ashmem agent --oci"]);
+    expect(
+        &root.finding("agent"),
+        Status::Fault,
+        &["nobody listens"],
+        &["sudo ashmem agent --oci"],
+    );
     root.file("run/systemd/system/x", "");
     expect(
         &root.finding("agent"),
@@ -19,15 +24,30 @@ fn the_agent_is_not_there() {
         &["sudo apt install ./ashmem_*.deb", "systemctl enable --now ashmem-agent.socket"],
     );
     root.file("usr/lib/systemd/system/ashmem-agent.socket", "");
-    expect(&root.finding("agent"), Status::Fault, &[], &["sudo systemctl enable --now ashmem-agent.socket"]);
+    expect(
+        &root.finding("agent"),
+        Status::Fault,
+        &[],
+        &["sudo systemctl enable --now ashmem-agent.socket"],
+    );
 }
 
 #[test]
 fn the_agent_died_and_left_its_sockets() {
     let root = Root::debian();
-    drop(std::os::unix::net::UnixListener::bind(root.at("run/ashmem/agent.sock")).expect("a socket"));
-    root.file("proc/net/unix", format!("{HEADER}0: 00000003 00000000 00000000 0001 03 77 /run/ashmem/agent.sock\n"));
-    expect(&root.finding("agent"), Status::Fault, &["left of an agent that is gone", "ENOSYS"], &["ashmem agent"]);
+    drop(
+        std::os::unix::net::UnixListener::bind(root.at("run/ashmem/agent.sock")).expect("a socket"),
+    );
+    root.file(
+        "proc/net/unix",
+        format!("{HEADER}0: 00000003 00000000 00000000 0001 03 77 /run/ashmem/agent.sock\n"),
+    );
+    expect(
+        &root.finding("agent"),
+        Status::Fault,
+        &["left of an agent that is gone", "ENOSYS"],
+        &["ashmem agent"],
+    );
 }
 
 #[test]
@@ -47,14 +67,31 @@ fn the_agent_listens() {
 fn lxc() {
     let root = Root::with_module();
     expect(&root.finding("LXC"), Status::Absent, &["not installed"], &[]);
-    root.program("usr/bin/lxc-start").file("usr/lib/x86_64-linux-gnu/liblxc.so.1", "\0seccomp_notify\0");
-    expect(&root.finding("LXC"), Status::Warning, &["without seccomp_proxy_send_notify_fd"], &["--mode module"]);
+    root.program("usr/bin/lxc-start")
+        .file("usr/lib/x86_64-linux-gnu/liblxc.so.1", "\0seccomp_notify\0");
+    expect(
+        &root.finding("LXC"),
+        Status::Warning,
+        &["without seccomp_proxy_send_notify_fd"],
+        &["--mode module"],
+    );
     root.file("usr/lib/x86_64-linux-gnu/liblxc.so.1", "\0seccomp_proxy_send_notify_fd\0");
     expect(&root.finding("LXC"), Status::Ok, &["installed"], &[]);
     let bind = "lxc.mount.entry = /dev/ashmem dev/ashmem none bind,create=file 0 0\n";
-    root.file("var/lib/lxc/android/config", format!("{bind}lxc.cgroup2.devices.allow = c 10:55 rwm\n"));
-    expect(&root.finding("LXC"), Status::Warning, &["/var/lib/lxc/android/config", "10:55", "10:58"], &["sed -i"]);
-    root.file("var/lib/lxc/android/config", format!("{bind}lxc.cgroup2.devices.allow = c 10:58 rwm\n"));
+    root.file(
+        "var/lib/lxc/android/config",
+        format!("{bind}lxc.cgroup2.devices.allow = c 10:55 rwm\n"),
+    );
+    expect(
+        &root.finding("LXC"),
+        Status::Warning,
+        &["/var/lib/lxc/android/config", "10:55", "10:58"],
+        &["sed -i"],
+    );
+    root.file(
+        "var/lib/lxc/android/config",
+        format!("{bind}lxc.cgroup2.devices.allow = c 10:58 rwm\n"),
+    );
     expect(&root.finding("LXC"), Status::Ok, &[], &[]);
 }
 
@@ -63,9 +100,22 @@ fn cdi() {
     let root = Root::with_module();
     expect(&root.finding("CDI"), Status::Absent, &["no engine"], &[]);
     root.program("usr/bin/podman");
-    expect(&root.finding("CDI"), Status::Warning, &["podman"], &["sudo ashmem cdi --output /run/cdi/ashmem.json"]);
-    root.file("etc/cdi/ashmem.json", "{\"path\": \"/dev/ashmem11111111-2222-3333-4444-555555555555\"}");
-    expect(&root.finding("CDI"), Status::Warning, &["earlier boot"], &["ashmem cdi --output /etc/cdi/ashmem.json"]);
+    expect(
+        &root.finding("CDI"),
+        Status::Warning,
+        &["podman"],
+        &["sudo ashmem cdi --output /run/cdi/ashmem.json"],
+    );
+    root.file(
+        "etc/cdi/ashmem.json",
+        "{\"path\": \"/dev/ashmem11111111-2222-3333-4444-555555555555\"}",
+    );
+    expect(
+        &root.finding("CDI"),
+        Status::Warning,
+        &["earlier boot"],
+        &["ashmem cdi --output /etc/cdi/ashmem.json"],
+    );
     root.file("etc/cdi/ashmem.json", format!("{{\"path\": \"/dev/ashmem{BOOT_ID}\"}}"));
     expect(&root.finding("CDI"), Status::Ok, &["/etc/cdi/ashmem.json"], &[]);
     root.file("proc/misc", "");

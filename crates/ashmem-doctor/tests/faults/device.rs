@@ -10,7 +10,13 @@ use crate::root::{BOOT_ID, Root, expect};
 
 /// Makes a node; `false`, with a line, where this user may not.
 fn node(path: &Path, major: u32, minor: u32) -> bool {
-    let made = mknodat(CWD, path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(major, minor));
+    let made = mknodat(
+        CWD,
+        path,
+        FileType::CharacterDevice,
+        Mode::from_raw_mode(0o666),
+        makedev(major, minor),
+    );
     if made.is_err() {
         eprintln!("skipped: making a device node takes root");
     }
@@ -43,7 +49,12 @@ fn no_character_device() {
 fn the_agents_placeholder() {
     let root = Root::debian();
     if node(&root.at("dev/ashmem"), 1, 3) {
-        expect(&root.finding("device"), Status::Fault, &["null device"], &["ashmem doctor --mode agent"]);
+        expect(
+            &root.finding("device"),
+            Status::Fault,
+            &["null device"],
+            &["ashmem doctor --mode agent"],
+        );
     }
 }
 

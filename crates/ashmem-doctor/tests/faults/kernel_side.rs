@@ -8,7 +8,8 @@ use crate::root::{RELEASE, Root, expect};
 #[test]
 fn kernels() {
     expect(&Root::debian().finding("kernel"), Status::Ok, &[RELEASE], &[]);
-    for (release, words) in [("4.19.0-6-amd64", "5.14"), ("5.10.0-30-amd64", "5.14"), ("next-build", "cannot be read")]
+    for (release, words) in
+        [("4.19.0-6-amd64", "5.14"), ("5.10.0-30-amd64", "5.14"), ("next-build", "cannot be read")]
     {
         let root = Root::debian();
         root.file("proc/sys/kernel/osrelease", release);
@@ -24,7 +25,8 @@ fn kernels() {
 
 #[test]
 fn larger_pages() {
-    let auxv: Vec<u8> = [16_u64, 0x178b_fbff, 6, 16384, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let auxv: Vec<u8> =
+        [16_u64, 0x178b_fbff, 6, 16384, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
     let root = Root::debian();
     root.file("proc/self/auxv", auxv);
     expect(&root.finding("page size"), Status::Warning, &["16 KiB"], &["4 KiB"]);
@@ -35,7 +37,12 @@ fn binder() {
     let root = Root::debian();
     expect(&root.finding("binder"), Status::Absent, &["none"], &[]);
     root.file(&format!("lib/modules/{RELEASE}/kernel/drivers/android/binder_linux.ko.xz"), "");
-    expect(&root.finding("binder"), Status::Warning, &["not loaded"], &["sudo modprobe binder_linux"]);
+    expect(
+        &root.finding("binder"),
+        Status::Warning,
+        &["not loaded"],
+        &["sudo modprobe binder_linux"],
+    );
     root.file("proc/filesystems", "nodev\tsysfs\nnodev\tbinder\n");
     expect(&root.finding("binder"), Status::Ok, &["binderfs"], &[]);
 }

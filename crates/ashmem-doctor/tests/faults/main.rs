@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every check against the fault that it is for, made in a root directory of the test's own.
 //!
-//! What no folder can show is made for real elsewhere: what seccomp and a container do to the program, in ashmem-cli's tests; a
-//! module that is refused, and a real device, in the virtual machine of `cargo xtask test`.
+//! What no folder can show is made for real elsewhere: what seccomp and a container do to the
+//! program, in ashmem-cli's tests; a module that is refused, and a real device, in the virtual
+//! machine of `cargo xtask test`.
 
 mod containers;
 mod device;
@@ -23,7 +24,8 @@ use root::Root;
 #[test]
 fn a_fault_stands_against_its_ways_alone() {
     let report = Root::debian().report(Mode::Only(Way::Module));
-    let of = |way| report.ways.iter().find(|verdict| verdict.way == way).expect("each way is judged");
+    let of =
+        |way| report.ways.iter().find(|verdict| verdict.way == way).expect("each way is judged");
     assert!(!report.works && !of(Way::Module).works && !of(Way::Agent).works);
     assert_eq!(of(Way::Module).because, "module: not installed");
     // What is no fault for the way asked about is not shown as one.
@@ -37,7 +39,8 @@ fn the_screen_is_one_screen_and_ends_with_the_command() {
     let text = Screen(&report).to_string();
     assert!(text.lines().count() <= 40, "{text}");
     assert!(
-        text.contains("does not work here by `module`") && text.contains("sudo apt install ./ashmem-dkms_*.deb"),
+        text.contains("does not work here by `module`")
+            && text.contains("sudo apt install ./ashmem-dkms_*.deb"),
         "{text}"
     );
 }
@@ -50,7 +53,10 @@ fn json_has_every_check_with_what_it_looked_at() {
     assert_eq!(checks.len(), ashmem_doctor::checks::ALL.len());
     for check in checks {
         for field in ["check", "looks_at", "status", "summary"] {
-            assert!(check[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {check}");
+            assert!(
+                check[field].as_str().is_some_and(|text| !text.is_empty()),
+                "{field} of {check}"
+            );
         }
     }
 }

@@ -30,16 +30,20 @@ fn no_headers() {
         &root.finding("module"),
         Status::Fault,
         &["no headers"],
-        &["sudo apt install linux-headers-6.1.0-53-amd64", "sudo dkms autoinstall -k 6.1.0-53-amd64"],
+        &[
+            "sudo apt install linux-headers-6.1.0-53-amd64",
+            "sudo dkms autoinstall -k 6.1.0-53-amd64",
+        ],
     );
 }
 
 #[test]
 fn a_failed_build_shows_its_first_error() {
     let root = Root::debian();
-    root.dkms()
-        .file(&format!("lib/modules/{RELEASE}/build/Makefile"), "")
-        .file("var/lib/dkms/ashmem/0.1.0/build/make.log", "  CC [M] glue/device.o\nglue/device.c:1: error: too bad\n");
+    root.dkms().file(&format!("lib/modules/{RELEASE}/build/Makefile"), "").file(
+        "var/lib/dkms/ashmem/0.1.0/build/make.log",
+        "  CC [M] glue/device.o\nglue/device.c:1: error: too bad\n",
+    );
     expect(
         &root.finding("module"),
         Status::Fault,
@@ -78,7 +82,8 @@ fn a_damaged_file() {
     ] {
         root.file(&format!("lib/modules/{RELEASE}/updates/dkms/{name}"), content);
         expect(&root.finding("module"), Status::Fault, &["damaged", name], &["ashmem-dkms"]);
-        std::fs::remove_file(root.at(&format!("lib/modules/{RELEASE}/updates/dkms/{name}"))).expect("the next one");
+        std::fs::remove_file(root.at(&format!("lib/modules/{RELEASE}/updates/dkms/{name}")))
+            .expect("the next one");
     }
 }
 
@@ -89,12 +94,21 @@ fn built_and_not_loaded_however_it_is_compressed() {
     gz.write_all(&plain).expect("compressed");
     let mut xz = Vec::new();
     lzma_rs::xz_compress(&mut plain.as_slice(), &mut xz).expect("compressed");
-    let zst = ruzstd::encoding::compress_to_vec(plain.as_slice(), ruzstd::encoding::CompressionLevel::Fastest);
-    for (ending, bytes) in [("", plain.clone()), (".gz", gz.finish().expect("compressed")), (".xz", xz), (".zst", zst)]
+    let zst = ruzstd::encoding::compress_to_vec(
+        plain.as_slice(),
+        ruzstd::encoding::CompressionLevel::Fastest,
+    );
+    for (ending, bytes) in
+        [("", plain.clone()), (".gz", gz.finish().expect("compressed")), (".xz", xz), (".zst", zst)]
     {
         let root = Root::debian();
         root.file(&format!("lib/modules/{RELEASE}/updates/dkms/ashmem_linux.ko{ending}"), bytes);
-        expect(&root.finding("module"), Status::Fault, &["not loaded"], &["sudo modprobe ashmem_linux"]);
+        expect(
+            &root.finding("module"),
+            Status::Fault,
+            &["not loaded"],
+            &["sudo modprobe ashmem_linux"],
+        );
     }
 }
 
@@ -102,8 +116,14 @@ fn built_and_not_loaded_however_it_is_compressed() {
 fn kept_out() {
     for line in ["blacklist ashmem_linux", "install ashmem-linux /bin/false"] {
         let root = Root::debian();
-        root.module(RELEASE, RELEASE, false).file("etc/modprobe.d/no.conf", format!("# no\n{line}\n"));
-        expect(&root.finding("module"), Status::Fault, &["/etc/modprobe.d/no.conf forbids"], &["sed -i"]);
+        root.module(RELEASE, RELEASE, false)
+            .file("etc/modprobe.d/no.conf", format!("# no\n{line}\n"));
+        expect(
+            &root.finding("module"),
+            Status::Fault,
+            &["/etc/modprobe.d/no.conf forbids"],
+            &["sed -i"],
+        );
     }
     let root = Root::debian();
     root.file("proc/sys/kernel/modules_disabled", "1\n");
@@ -121,7 +141,12 @@ fn kept_out() {
 
 #[test]
 fn loaded() {
-    expect(&Root::with_module().finding("module"), Status::Ok, &["ashmem_linux 0.1.0 is loaded"], &[]);
+    expect(
+        &Root::with_module().finding("module"),
+        Status::Ok,
+        &["ashmem_linux 0.1.0 is loaded"],
+        &[],
+    );
     let root = Root::with_module();
     root.file("proc/misc", "183 hw_random\n");
     expect(&root.finding("module"), Status::Fault, &["has no device"], &["rmmod", "modprobe"]);
@@ -134,7 +159,9 @@ fn loaded() {
 fn the_next_kernel() {
     let root = Root::with_module();
     expect(&root.finding("next kernel"), Status::Ok, &["no newer kernel"], &[]);
-    root.dkms().file(&format!("boot/vmlinuz-{NEXT}"), "").file(&format!("lib/modules/{NEXT}/modules.dep"), "");
+    root.dkms()
+        .file(&format!("boot/vmlinuz-{NEXT}"), "")
+        .file(&format!("lib/modules/{NEXT}/modules.dep"), "");
     expect(
         &root.finding("next kernel"),
         Status::Warning,
@@ -149,7 +176,12 @@ fn the_next_kernel() {
         &["dkms install --force ashmem/0.1.0 -k 6.1.0-54-amd64"],
     );
     root.module(NEXT, RELEASE, false);
-    expect(&root.finding("next kernel"), Status::Warning, &["was built for 6.1.0-53-amd64"], &["dkms install"]);
+    expect(
+        &root.finding("next kernel"),
+        Status::Warning,
+        &["was built for 6.1.0-53-amd64"],
+        &["dkms install"],
+    );
     root.module(NEXT, NEXT, false);
     expect(&root.finding("next kernel"), Status::Ok, &["the module is built for it"], &[]);
     // A folder without a kernel is what `apt remove` leaves.

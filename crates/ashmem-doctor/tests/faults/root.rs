@@ -69,7 +69,10 @@ impl Root {
 
     /// The module's file for a kernel, said to be built for another maybe.
     pub(crate) fn module(&self, release: &str, built_for: &str, is_signed: bool) -> &Self {
-        self.file(&format!("lib/modules/{release}/updates/dkms/ashmem_linux.ko"), module(built_for, is_signed))
+        self.file(
+            &format!("lib/modules/{release}/updates/dkms/ashmem_linux.ko"),
+            module(built_for, is_signed),
+        )
     }
 
     /// A variable of the firmware: its attributes, then its value.
@@ -79,7 +82,10 @@ impl Root {
         } else {
             "605dab50-e046-4300-abb6-3dd810dd8b23"
         };
-        self.file(&format!("sys/firmware/efi/efivars/{name}-{vendor}"), [&[7, 0, 0, 0], value].concat())
+        self.file(
+            &format!("sys/firmware/efi/efivars/{name}-{vendor}"),
+            [&[7, 0, 0, 0], value].concat(),
+        )
     }
 
     /// What DKMS keeps of our sources.
@@ -103,7 +109,9 @@ impl Root {
 pub(crate) fn module(built_for: &str, is_signed: bool) -> Vec<u8> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
     let section = object.add_section(Vec::new(), b".modinfo".to_vec(), SectionKind::ReadOnlyData);
-    let info = format!("version=0.1.0\0license=GPL\0vermagic={built_for} SMP preempt mod_unload modversions \0");
+    let info = format!(
+        "version=0.1.0\0license=GPL\0vermagic={built_for} SMP preempt mod_unload modversions \0"
+    );
     object.append_section_data(section, info.as_bytes(), 1);
     let mut bytes = object.write().expect("an object file");
     if is_signed {

@@ -30,7 +30,12 @@ fn secure_boot_is_told() {
     // A variable that cannot be read as one: it is no file.
     let root = Root::debian();
     root.file("sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c/x", "");
-    expect(&root.finding("Secure Boot"), Status::Warning, &["cannot be read"], &["sudo ashmem doctor"]);
+    expect(
+        &root.finding("Secure Boot"),
+        Status::Warning,
+        &["cannot be read"],
+        &["sudo ashmem doctor"],
+    );
 }
 
 #[test]
@@ -80,7 +85,12 @@ fn the_keys_way() {
     );
     expect(&root.finding("signature"), Status::Fault, &["does not know"], &["mokutil --import"]);
     root.variable("MokNew", &[b"list header".as_slice(), CERTIFICATE].concat());
-    expect(&root.finding("signing key"), Status::Warning, &["waits", "blue screen"], &["sudo systemctl reboot"]);
+    expect(
+        &root.finding("signing key"),
+        Status::Warning,
+        &["waits", "blue screen"],
+        &["sudo systemctl reboot"],
+    );
     root.variable("MokListRT", &[b"list header, another key, ".as_slice(), CERTIFICATE].concat());
     expect(&root.finding("signing key"), Status::Ok, &["is enrolled"], &[]);
     expect(&root.finding("signature"), Status::Ok, &["signed"], &[]);
@@ -89,9 +99,12 @@ fn the_keys_way() {
 #[test]
 fn the_key_that_dkms_is_told_to_use_counts() {
     let root = locked(true);
-    root.file("etc/dkms/framework.conf.d/key.conf", "mok_signing_key=/k\nmok_certificate=\"/etc/keys/mine.der\"\n")
-        .file("etc/keys/mine.der", CERTIFICATE)
-        .file("sys/firmware/efi/mok-variables/MokListRT", CERTIFICATE);
+    root.file(
+        "etc/dkms/framework.conf.d/key.conf",
+        "mok_signing_key=/k\nmok_certificate=\"/etc/keys/mine.der\"\n",
+    )
+    .file("etc/keys/mine.der", CERTIFICATE)
+    .file("sys/firmware/efi/mok-variables/MokListRT", CERTIFICATE);
     expect(&root.finding("signing key"), Status::Ok, &["/etc/keys/mine.der is enrolled"], &[]);
     // Ubuntu's place, with another key enrolled.
     let root = locked(true);

@@ -13,7 +13,8 @@ fn entry(name: &str) -> String {
 }
 
 fn initialised(root: Root) -> Root {
-    root.file("var/lib/waydroid/waydroid.cfg", "[waydroid]\narch = x86_64\n").file(NODES, entry("binder"));
+    root.file("var/lib/waydroid/waydroid.cfg", "[waydroid]\narch = x86_64\n")
+        .file(NODES, entry("binder"));
     root
 }
 
@@ -43,7 +44,10 @@ fn the_module_went_after_its_init() {
     let root = initialised(Root::debian());
     root.file(NODES, entry("ashmem"));
     expect(&root.finding("Waydroid"), Status::Warning, &["does not have now"], &[ENABLE]);
-    root.file("var/lib/waydroid/lxc/waydroid/config", "lxc.seccomp.notify.proxy = unix:/run/ashmem/lxc.sock\n");
+    root.file(
+        "var/lib/waydroid/lxc/waydroid/config",
+        "lxc.seccomp.notify.proxy = unix:/run/ashmem/lxc.sock\n",
+    );
     expect(&root.finding("Waydroid"), Status::Ok, &["the agent"], &[]);
 }
 
@@ -59,7 +63,12 @@ fn neither_device_nor_memfd() {
 fn unreadable() {
     let root = initialised(Root::debian());
     std::fs::remove_file(root.at(NODES)).expect("it goes");
-    expect(&root.finding("Waydroid"), Status::Warning, &["cannot be read"], &["sudo ashmem doctor"]);
+    expect(
+        &root.finding("Waydroid"),
+        Status::Warning,
+        &["cannot be read"],
+        &["sudo ashmem doctor"],
+    );
 }
 
 #[test]

@@ -25,8 +25,12 @@ pub(crate) fn region(id: u64, name: &str, resident: u64) -> CensusRegion {
         container: None,
     };
     let mapping = Mapping { start: 0x1000, end: 0x5000, offset: 0, rights: *b"rw-s" };
-    let holder =
-        Holder { process: Arc::new(process), descriptors: vec![3], mappings: vec![mapping], share: resident / 2 };
+    let holder = Holder {
+        process: Arc::new(process),
+        descriptors: vec![3],
+        mappings: vec![mapping],
+        share: resident / 2,
+    };
     CensusRegion {
         id: Some(id),
         kind: RegionKind::Device,
@@ -41,16 +45,31 @@ pub(crate) fn region(id: u64, name: &str, resident: u64) -> CensusRegion {
 
 /// With these regions.
 pub(crate) fn app(regions: Vec<CensusRegion>) -> App {
-    let census = Census { taken: 1000.0, seconds: 1000.0, page_size: 4096, regions, processes: 3, unseen_processes: 0 };
-    let options =
-        Options { filter: Filter::default(), order: Order::Resident, every: Duration::from_secs(1), in_colour: false };
+    let census = Census {
+        taken: 1000.0,
+        seconds: 1000.0,
+        page_size: 4096,
+        regions,
+        processes: 3,
+        unseen_processes: 0,
+    };
+    let options = Options {
+        filter: Filter::default(),
+        order: Order::Resident,
+        every: Duration::from_secs(1),
+        in_colour: false,
+    };
     let mut app = App::of(Observer::new(), census, options);
     app.take_in();
     app
 }
 
 fn three() -> App {
-    app(vec![region(1, "alpha", 4096), region(2, "Beta\u{1b}[31m", 16384), region(3, "gamma", 8192)])
+    app(vec![
+        region(1, "alpha", 4096),
+        region(2, "Beta\u{1b}[31m", 16384),
+        region(3, "gamma", 8192),
+    ])
 }
 
 fn press(app: &mut App, keys: &str) {
@@ -104,10 +123,15 @@ fn one_region_and_back() {
     let mut app = three();
     press(&mut app, "j<enter>");
     assert_eq!(app.view, View::Region(Which::Memory(3)));
-    assert!(app.region.as_ref().is_some_and(|(region, _, is_gone)| region.id == Some(3) && !is_gone));
+    assert!(
+        app.region.as_ref().is_some_and(|(region, _, is_gone)| region.id == Some(3) && !is_gone)
+    );
     app.census.regions.clear();
     app.take_in();
-    assert!(app.region.as_ref().is_some_and(|(_, _, is_gone)| *is_gone), "it is shown as it was last");
+    assert!(
+        app.region.as_ref().is_some_and(|(_, _, is_gone)| *is_gone),
+        "it is shown as it was last"
+    );
     press(&mut app, "<esc>");
     assert_eq!((app.view, app.region.is_none(), app.at()), (View::Regions, true, 0));
     press(&mut app, "<enter>j");

@@ -30,9 +30,21 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let purges = values(|moment| (moment.purges * 10.0) as u64);
     let theme = app.theme;
     let charts = [
-        (format!("resident {}, most {}", Bytes(now.resident), Bytes(most(&resident))), theme.memory(), resident),
-        (format!("unpinned {} pages, most {}", now.unpinned, most(&unpinned)), theme.unpinned(), unpinned),
-        (format!("purges {:.1} pages/s, most {:.1}", now.purges, most(&purges) as f64 / 10.0), theme.purged(), purges),
+        (
+            format!("resident {}, most {}", Bytes(now.resident), Bytes(most(&resident))),
+            theme.memory(),
+            resident,
+        ),
+        (
+            format!("unpinned {} pages, most {}", now.unpinned, most(&unpinned)),
+            theme.unpinned(),
+            unpinned,
+        ),
+        (
+            format!("purges {:.1} pages/s, most {:.1}", now.purges, most(&purges) as f64 / 10.0),
+            theme.purged(),
+            purges,
+        ),
     ];
     let shown = usize::from((area.width + GAP) / (LEAST + GAP)).clamp(1, charts.len());
     let columns = Layout::horizontal(vec![Constraint::Fill(1); shown]).spacing(GAP).split(area);
@@ -42,11 +54,25 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
 }
 
 /// A label and bars below it, with a line to spare.
-pub(super) fn chart(frame: &mut Frame<'_>, area: Rect, label: &str, style: Style, newest_first: &[u64]) {
+pub(super) fn chart(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    label: &str,
+    style: Style,
+    newest_first: &[u64],
+) {
     let [head, bars, _] =
-        Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)]).areas(area);
-    frame.render_widget(Line::from(Span::styled(super::fit::cut(label, head.width.into()), style)), head);
+        Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)])
+            .areas(area);
+    frame.render_widget(
+        Line::from(Span::styled(super::fit::cut(label, head.width.into()), style)),
+        head,
+    );
     let most = newest_first.iter().copied().max().unwrap_or(0).max(1);
-    let bar = Sparkline::default().data(newest_first).max(most).style(style).direction(RenderDirection::RightToLeft);
+    let bar = Sparkline::default()
+        .data(newest_first)
+        .max(most)
+        .style(style)
+        .direction(RenderDirection::RightToLeft);
     frame.render_widget(bar, bars);
 }

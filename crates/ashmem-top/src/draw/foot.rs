@@ -24,8 +24,14 @@ const IN_TABLE: Keys = &[
     ("p", "pause"),
     ("+-", "pace"),
 ];
-const IN_REGION: Keys =
-    &[("q", "quit"), ("?", "help"), ("esc", "back"), ("↑↓", "holders"), ("p", "pause"), ("+-", "pace")];
+const IN_REGION: Keys = &[
+    ("q", "quit"),
+    ("?", "help"),
+    ("esc", "back"),
+    ("↑↓", "holders"),
+    ("p", "pause"),
+    ("+-", "pace"),
+];
 const IN_SEARCH: Keys = &[("enter", "keep"), ("esc", "all regions again")];
 const IN_HELP: Keys = &[("any key", "back")];
 
@@ -35,7 +41,10 @@ pub(super) fn message(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let theme = app.theme;
     let line = if app.is_typing || !app.search.is_empty() {
         let cursor = if app.is_typing { "▏" } else { "" };
-        Line::from(Span::styled(cut(&format!("search: {}{cursor}", app.search), width), theme.head()))
+        Line::from(Span::styled(
+            cut(&format!("search: {}{cursor}", app.search), width),
+            theme.head(),
+        ))
     } else {
         Line::from(Span::styled(cut(&app.limits.join("; "), width), theme.warning()))
     };

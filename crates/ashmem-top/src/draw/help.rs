@@ -33,6 +33,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, theme: Theme) {
     for (text, row) in TEXT.lines().zip(area.rows()) {
         let text = cut(text, row.width.into());
         let is_head = !text.is_empty() && text.chars().all(char::is_uppercase);
-        frame.render_widget(Line::from(Span::styled(text, if is_head { theme.head() } else { theme.quiet() })), row);
+        frame.render_widget(
+            Line::from(Span::styled(text, if is_head { theme.head() } else { theme.quiet() })),
+            row,
+        );
     }
 }

@@ -29,7 +29,8 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
         frame.render_widget(Line::from("too small"), area);
         return;
     }
-    let charts = if app.view == View::Regions && area.height >= WITH_CHARTS { charts::HEIGHT } else { 0 };
+    let charts =
+        if app.view == View::Regions && area.height >= WITH_CHARTS { charts::HEIGHT } else { 0 };
     let heights = [
         Constraint::Length(1),
         Constraint::Length(charts),

@@ -24,14 +24,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
     let width = usize::from(area.width);
     let mut lines = facts(region, theme);
     if *is_gone {
-        lines.push(Line::from(Span::styled("it is gone: this is how it was last", theme.warning())));
+        lines
+            .push(Line::from(Span::styled("it is gone: this is how it was last", theme.warning())));
     } else if region.is_unmapped() {
         let text = "possible leak: open but not mapped by any process";
         lines.push(Line::from(Span::styled(text, theme.warning())));
     }
     let above = lines.len() as u16;
     let chart = if area.height >= WITH_CHART { charts::HEIGHT } else { 0 };
-    let pages = pages(map, app.census.page_size, width, usize::from(area.height / 4).clamp(1, 8), theme);
+    let pages =
+        pages(map, app.census.page_size, width, usize::from(area.height / 4).clamp(1, 8), theme);
     let heights = [
         Constraint::Length(above),
         Constraint::Length(chart),
@@ -43,7 +45,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
     if chart > 0 {
         let past = app.history.resident(Which::of(region));
         let most = past.iter().copied().max().unwrap_or(0);
-        let label = format!("resident {}, most {}", or_unknown(region.resident.map(Bytes)), Bytes(most));
+        let label =
+            format!("resident {}, most {}", or_unknown(region.resident.map(Bytes)), Bytes(most));
         charts::chart(frame, middle, &label, theme.memory(), &past);
     }
     put(frame, strip, &pages);
@@ -60,9 +63,12 @@ fn put(frame: &mut Frame<'_>, area: Rect, lines: &[Line<'_>]) {
 }
 
 fn facts(region: &CensusRegion, theme: Theme) -> Vec<Line<'static>> {
-    let name = if region.name.is_empty() { "(no name)".to_owned() } else { region.name.to_string() };
-    let id = region.id.map_or_else(|| "no id before its first mmap".to_owned(), |id| format!("id {id}"));
-    let pages = |of: fn(&ashmem_inspect::region::Pages) -> u64| or_unknown(region.pages.as_ref().map(of));
+    let name =
+        if region.name.is_empty() { "(no name)".to_owned() } else { region.name.to_string() };
+    let id =
+        region.id.map_or_else(|| "no id before its first mmap".to_owned(), |id| format!("id {id}"));
+    let pages =
+        |of: fn(&ashmem_inspect::region::Pages) -> u64| or_unknown(region.pages.as_ref().map(of));
     let amounts = format!(
         "{}, {id}, size {}, resident {}, share {}, mask {}",
         region.kind.word(),
@@ -81,7 +87,13 @@ fn facts(region: &CensusRegion, theme: Theme) -> Vec<Line<'static>> {
 }
 
 /// The strip with what its blocks are.
-fn pages(map: &PageMap, page_size: u64, width: usize, most: usize, theme: Theme) -> Vec<Line<'static>> {
+fn pages(
+    map: &PageMap,
+    page_size: u64,
+    width: usize,
+    most: usize,
+    theme: Theme,
+) -> Vec<Line<'static>> {
     let each = strip::pages_each(map.pages, width, most);
     let plural = if each == 1 { "" } else { "s" };
     let head = format!("page map, each block {each} page{plural} ({})", Bytes(each * page_size));
@@ -94,7 +106,9 @@ fn pages(map: &PageMap, page_size: u64, width: usize, most: usize, theme: Theme)
         .map(|(glyph, meaning)| format!("{glyph} {meaning}"))
         .collect();
     lines.push(Line::from(Span::styled(cut(&legend.join("   "), width), theme.quiet())));
-    lines.extend(map.limits.iter().map(|limit| Line::from(Span::styled(cut(limit, width), theme.warning()))));
+    lines.extend(
+        map.limits.iter().map(|limit| Line::from(Span::styled(cut(limit, width), theme.warning()))),
+    );
     lines
 }
 

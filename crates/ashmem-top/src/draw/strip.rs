@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The page map of a region as rows of blocks. Each state has a glyph of its own, so that it reads without colours.
+//! The page map of a region as rows of blocks. Each state has a glyph of its own, so that it reads
+//! without colours.
 
 use ashmem_inspect::amount::Bytes;
 use ashmem_inspect::page_map::{Block, PageMap};
@@ -20,20 +21,28 @@ pub(super) const LEGEND: [(char, &str); 6] = [
     ('?', "unknown"),
 ];
 
-/// How many pages a block stands for, so that all fit into this many columns and rows: a power of two.
+/// How many pages a block stands for, so that all fit into this many columns and rows: a power of
+/// two.
 pub(super) fn pages_each(pages: u64, width: usize, rows: usize) -> u64 {
     let room = (width.saturating_sub(OFFSET).max(1) * rows.max(1)) as u64;
     pages.div_ceil(room).max(1).next_power_of_two()
 }
 
 /// The rows.
-pub(super) fn rows(map: &PageMap, page_size: u64, width: usize, most: usize, theme: Theme) -> Vec<Line<'static>> {
+pub(super) fn rows(
+    map: &PageMap,
+    page_size: u64,
+    width: usize,
+    most: usize,
+    theme: Theme,
+) -> Vec<Line<'static>> {
     let each = pages_each(map.pages, width, most);
     let columns = width.saturating_sub(OFFSET).max(1);
     let blocks = map.blocks(each);
     let row = |(number, blocks): (usize, &[Block])| {
         let offset = number as u64 * columns as u64 * each * page_size;
-        let mut spans = vec![Span::styled(format!("{:>6}  ", Bytes(offset).to_string()), theme.quiet())];
+        let mut spans =
+            vec![Span::styled(format!("{:>6}  ", Bytes(offset).to_string()), theme.quiet())];
         // Neighbours that look alike are one piece.
         for run in blocks.chunk_by(|one, other| glyph(one) == glyph(other)) {
             let glyph = glyph(&run[0]);
@@ -77,7 +86,14 @@ mod tests {
     fn each_state_has_its_glyph() {
         let of = |resident, unpinned| glyph(&Block { pages: 4, resident, unpinned });
         let (none, some) = (Some(0), Some(1));
-        let seen = [of(Some(4), none), of(some, none), of(none, none), of(some, some), of(none, some), of(None, None)];
+        let seen = [
+            of(Some(4), none),
+            of(some, none),
+            of(none, none),
+            of(some, some),
+            of(none, some),
+            of(None, None),
+        ];
         assert_eq!(seen, super::LEGEND.map(|(glyph, _)| glyph));
         assert_eq!((of(Some(4), None), of(None, some)), ('█', '▒'), "what is known is shown");
     }

@@ -48,7 +48,10 @@ fn columns() -> [Column; 11] {
         right("ID", 10, 7, |region| region.id.map_or_else(|| "-".to_owned(), |id| id.to_string())),
         left(right("KIND", 6, 8, |region| region.kind.word().to_owned())),
         right("SIZE", 6, 3, listing::size),
-        styled(right("RESIDENT", 9, 0, |region| or_unknown(region.resident.map(Bytes))), |theme, _| theme.memory()),
+        styled(
+            right("RESIDENT", 9, 0, |region| or_unknown(region.resident.map(Bytes))),
+            |theme, _| theme.memory(),
+        ),
         right("SHARE", 6, 4, |region| Bytes(region.share()).to_string()),
         right("MASK", 4, 10, |region| or_unknown(region.mask)),
         pages("PINNED", 8, 9, |region| or_unknown(region.pages.map(|pages| pages.pinned))),
@@ -62,9 +65,16 @@ fn columns() -> [Column; 11] {
                 }
             },
         ),
-        styled(pages("PURGED", 7, 2, |region| or_unknown(region.pages.map(|pages| pages.purged))), |theme, region| {
-            if region.pages.is_some_and(|pages| pages.purged > 0) { theme.purged() } else { plain(theme, region) }
-        }),
+        styled(
+            pages("PURGED", 7, 2, |region| or_unknown(region.pages.map(|pages| pages.purged))),
+            |theme, region| {
+                if region.pages.is_some_and(|pages| pages.purged > 0) {
+                    theme.purged()
+                } else {
+                    plain(theme, region)
+                }
+            },
+        ),
         right("HOLDERS", 8, 6, |region| region.holders.len().to_string()),
         left(right("HELD BY", 22, 11, who)),
     ]
@@ -86,8 +96,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
     let columns = fitting(width);
     app.room = usize::from(area.height).saturating_sub(1).max(1);
     let at = app.at();
-    // As little as is needed to keep the selected row on the screen, and no room left over while there are more rows.
-    app.first = app.first.min(app.rows.len().saturating_sub(app.room)).clamp((at + 1).saturating_sub(app.room), at);
+    // As little as is needed to keep the selected row on the screen, and no room left over while
+    // there are more rows.
+    app.first = app
+        .first
+        .min(app.rows.len().saturating_sub(app.room))
+        .clamp((at + 1).saturating_sub(app.room), at);
     let mut lines = vec![head(&columns, width, app)];
     let shown = app.rows.iter().enumerate().skip(app.first).take(app.room);
     lines.extend(shown.map(|(number, row)| {
@@ -95,7 +109,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
         if number == at { line.style(app.theme.selected()) } else { line }
     }));
     if app.rows.is_empty() {
-        lines.push(Line::from(Span::styled("no region of shared memory that is asked for", app.theme.quiet())));
+        lines.push(Line::from(Span::styled(
+            "no region of shared memory that is asked for",
+            app.theme.quiet(),
+        )));
     }
     for (line, row) in lines.iter().zip(area.rows()) {
         frame.render_widget(line, row);
@@ -104,7 +121,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
 
 fn fitting(width: usize) -> Vec<Column> {
     let mut columns: Vec<Column> = columns().into();
-    let used = |columns: &[Column]| columns.iter().map(|column| column.width + 1).sum::<usize>() + 1 + NAME;
+    let used = |columns: &[Column]| {
+        columns.iter().map(|column| column.width + 1).sum::<usize>() + 1 + NAME
+    };
     while used(&columns) > width {
         let Some(last) = (0..columns.len()).max_by_key(|at| columns[*at].rank) else { break };
         columns.remove(last);
@@ -130,12 +149,18 @@ fn head(columns: &[Column], width: usize, app: &App) -> Line<'static> {
 fn line(columns: &[Column], width: usize, region: &CensusRegion, theme: Theme) -> Line<'static> {
     let mut spans: Vec<Span<'static>> = columns
         .iter()
-        .map(|column| Span::styled(aligned(&(column.text)(region), column), (column.style)(theme, region)))
+        .map(|column| {
+            Span::styled(aligned(&(column.text)(region), column), (column.style)(theme, region))
+        })
         .collect();
     let name = if region.name.is_empty() { "-".to_owned() } else { region.name.to_string() };
     let used: usize = columns.iter().map(|column| column.width + 1).sum::<usize>() + 1;
-    let (mark, style) = if region.is_unmapped() { (LEAK, theme.warning()) } else { ("", Style::new()) };
-    spans.push(Span::styled(format!(" {}", cut(&format!("{mark}{name}"), width.saturating_sub(used))), style));
+    let (mark, style) =
+        if region.is_unmapped() { (LEAK, theme.warning()) } else { ("", Style::new()) };
+    spans.push(Span::styled(
+        format!(" {}", cut(&format!("{mark}{name}"), width.saturating_sub(used))),
+        style,
+    ));
     Line::from(padded(spans, width))
 }
 

@@ -21,8 +21,10 @@ fn press(app: &mut App, keys: &str) {
 }
 
 fn many() -> Vec<CensusRegion> {
-    let mut regions: Vec<CensusRegion> = (1..=50).map(|id| region(id, &format!("region {id}"), id * 4096)).collect();
-    regions[49].name = std::sync::Arc::new(ashmem_trace::text::Text::from("evil\u{1b}[2J\n日本語 name"));
+    let mut regions: Vec<CensusRegion> =
+        (1..=50).map(|id| region(id, &format!("region {id}"), id * 4096)).collect();
+    regions[49].name =
+        std::sync::Arc::new(ashmem_trace::text::Text::from("evil\u{1b}[2J\n日本語 name"));
     regions[48].holders[0].mappings.clear();
     regions
 }
@@ -46,7 +48,10 @@ fn every_size_is_drawn_and_every_line_fits() {
 fn an_ordinary_terminal_shows_names_memory_and_keys() {
     let text = screen(&mut app(many()), 80, 24).text();
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].starts_with("ashmem top  50 regions, 5.0M resident, 1 mapped nowhere"), "{text}");
+    assert!(
+        lines[0].starts_with("ashmem top  50 regions, 5.0M resident, 1 mapped nowhere"),
+        "{text}"
+    );
     assert!(lines[6].contains("RESIDENT▼") && lines[6].trim_end().ends_with("NAME"), "{text}");
     assert!(lines[7].contains("evil\\x1b[2J\\n"), "{text}");
     assert!(lines[8].contains("! region 49"), "{text}");
@@ -56,7 +61,10 @@ fn an_ordinary_terminal_shows_names_memory_and_keys() {
 #[test]
 fn a_wide_one_shows_every_column() {
     let text = screen(&mut app(many()), 130, 24).text();
-    for head in ["ID", "KIND", "SIZE", "SHARE", "MASK", "PINNED", "UNPINNED", "PURGED", "HOLDERS", "HELD BY", "NAME"] {
+    for head in [
+        "ID", "KIND", "SIZE", "SHARE", "MASK", "PINNED", "UNPINNED", "PURGED", "HOLDERS",
+        "HELD BY", "NAME",
+    ] {
         assert!(text.contains(head), "{head} is not in\n{text}");
     }
 }

@@ -24,8 +24,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     if unmapped > 0 && !app.only_leaks {
         text.push_str(&format!(", {unmapped} mapped nowhere"));
     }
-    let pace = if app.is_paused { "  paused".to_owned() } else { format!("  every {} s", app.every.as_secs_f64()) };
+    let pace = if app.is_paused {
+        "  paused".to_owned()
+    } else {
+        format!("  every {} s", app.every.as_secs_f64())
+    };
     let theme = app.theme;
     let pace = Span::styled(pace, if app.is_paused { theme.warning() } else { theme.quiet() });
-    frame.render_widget(Line::from(vec![Span::styled("ashmem top", theme.title()), Span::raw(text), pace]), area);
+    frame.render_widget(
+        Line::from(vec![Span::styled("ashmem top", theme.title()), Span::raw(text), pace]),
+        area,
+    );
 }

@@ -20,8 +20,8 @@ use crate::json::Lost;
 use crate::life::{Life, State};
 use crate::operation::{Bytes, Operation};
 use schema::{
-    COUNTER, ClockSnapshot, CounterDescriptor, DebugAnnotation, INSTANT, ProcessDescriptor, SLICE_BEGIN, SLICE_END,
-    ThreadDescriptor, TracePacket, TrackDescriptor, TrackEvent,
+    COUNTER, ClockSnapshot, CounterDescriptor, DebugAnnotation, INSTANT, ProcessDescriptor,
+    SLICE_BEGIN, SLICE_END, ThreadDescriptor, TracePacket, TrackDescriptor, TrackEvent,
 };
 
 /// Numbers of tracks: the kind in the upper bits, the object in the lower ones.
@@ -61,7 +61,10 @@ struct Track {
 impl Perfetto {
     /// What a trace begins with.
     pub fn start(&mut self, clock: &Clock, mono_ns: u64) -> Vec<u8> {
-        let reading = |clock_id, timestamp| schema::Clock { clock_id: Some(clock_id), timestamp: Some(timestamp) };
+        let reading = |clock_id, timestamp| schema::Clock {
+            clock_id: Some(clock_id),
+            timestamp: Some(timestamp),
+        };
         let clocks = vec![
             reading(schema::MONOTONIC, mono_ns),
             reading(schema::BOOTTIME, mono_ns.saturating_add(crate::clock::slept())),
@@ -73,11 +76,23 @@ impl Perfetto {
             timestamp: Some(mono_ns),
             ..packet()
         });
-        self.track(TrackDescriptor { uuid: Some(GROUP), name: Some("ashmem regions".into()), ..track() });
-        for (uuid, name) in [(TOTAL, "ashmem: all regions"), (UNPINNED, "ashmem: unpinned"), (PURGED, "ashmem: purged")]
-        {
+        self.track(TrackDescriptor {
+            uuid: Some(GROUP),
+            name: Some("ashmem regions".into()),
+            ..track()
+        });
+        for (uuid, name) in [
+            (TOTAL, "ashmem: all regions"),
+            (UNPINNED, "ashmem: unpinned"),
+            (PURGED, "ashmem: purged"),
+        ] {
             let counter = Some(CounterDescriptor { unit: Some(schema::SIZE_BYTES) });
-            self.track(TrackDescriptor { uuid: Some(uuid), name: Some(name.into()), counter, ..track() });
+            self.track(TrackDescriptor {
+                uuid: Some(uuid),
+                name: Some(name.into()),
+                counter,
+                ..track()
+            });
             self.counter(mono_ns, uuid, 0);
         }
         std::mem::take(&mut self.packets)
@@ -97,17 +112,30 @@ impl Perfetto {
 
     /// Tells of a loss.
     pub fn lost(&mut self, lost: Lost) -> Vec<u8> {
-        self.track(TrackDescriptor { uuid: Some(LOSSES), name: Some("ashmem: lost events".into()), ..track() });
-        let many = lost.events.map_or("an unknown number of".to_owned(), |events| events.to_string());
-        self.slice(lost.mono_ns, LOSSES, INSTANT, Some(format!("{many} events were lost")), Vec::new());
+        self.track(TrackDescriptor {
+            uuid: Some(LOSSES),
+            name: Some("ashmem: lost events".into()),
+            ..track()
+        });
+        let many =
+            lost.events.map_or("an unknown number of".to_owned(), |events| events.to_string());
+        self.slice(
+            lost.mono_ns,
+            LOSSES,
+            INSTANT,
+            Some(format!("{many} events were lost")),
+            Vec::new(),
+        );
         std::mem::take(&mut self.packets)
     }
 
     /// The call on its thread's track.
     fn call(&mut self, event: &Event) {
         let process = &event.process;
-        let inside = process.container_pid.map(|pid| format!(" ({pid} inside)")).unwrap_or_default();
-        let container = process.container.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+        let inside =
+            process.container_pid.map(|pid| format!(" ({pid} inside)")).unwrap_or_default();
+        let container =
+            process.container.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
         let tid = if process.tid == 0 { process.pid } else { process.tid };
         let of_process = PROCESS | process.pid as u32 as u64;
         let of_thread = THREAD | tid as u32 as u64;
@@ -132,12 +160,22 @@ impl Perfetto {
             annotations.extend(region.name.as_ref().map(|name| text("name", name.to_string())));
         }
         if let Some(result) = event.outcome.result {
-            annotations.push(DebugAnnotation { name: Some("result".into()), int_value: Some(result), ..annotation() });
+            annotations.push(DebugAnnotation {
+                name: Some("result".into()),
+                int_value: Some(result),
+                ..annotation()
+            });
         }
         annotations.extend(event.outcome.errno().map(|errno| text("errno", errno.to_string())));
         match event.duration_ns {
             Some(ns) => {
-                self.slice(event.mono_ns.saturating_sub(ns), of_thread, SLICE_BEGIN, name, annotations);
+                self.slice(
+                    event.mono_ns.saturating_sub(ns),
+                    of_thread,
+                    SLICE_BEGIN,
+                    name,
+                    annotations,
+                );
                 self.slice(event.mono_ns, of_thread, SLICE_END, None, Vec::new());
             }
             None => self.slice(event.mono_ns, of_thread, INSTANT, name, annotations),
@@ -148,7 +186,10 @@ impl Perfetto {
     fn live(&mut self, event: &Event, region: &EventRegion) {
         let now = event.mono_ns;
         let uuid = REGION | region.id;
-        let mut known = self.regions.remove(&region.id).unwrap_or_else(|| Track { since: now, ..Track::default() });
+        let mut known = self
+            .regions
+            .remove(&region.id)
+            .unwrap_or_else(|| Track { since: now, ..Track::default() });
         let failed = event.outcome.errno().is_some();
         let old = known.life.state().size;
         known.life.take_size(event);
@@ -161,7 +202,10 @@ impl Perfetto {
         let ends = matches!(event.operation, Operation::Release {});
         if !known.is_told && (ends || !(failed || is_setting_up(&event.operation))) {
             known.is_told = true;
-            let name = region.name.as_ref().map_or_else(|| "without a name".to_owned(), ToString::to_string);
+            let name = region
+                .name
+                .as_ref()
+                .map_or_else(|| "without a name".to_owned(), ToString::to_string);
             self.track(TrackDescriptor {
                 uuid: Some(uuid),
                 name: Some(format!("#{} {name}", region.id)),
@@ -217,10 +261,24 @@ impl Perfetto {
         }
     }
 
-    fn slice(&mut self, at: u64, uuid: u64, kind: i32, name: Option<String>, debug_annotations: Vec<DebugAnnotation>) {
+    fn slice(
+        &mut self,
+        at: u64,
+        uuid: u64,
+        kind: i32,
+        name: Option<String>,
+        debug_annotations: Vec<DebugAnnotation>,
+    ) {
         let categories = if kind == SLICE_END { Vec::new() } else { vec!["ashmem".to_owned()] };
         let (r#type, track_uuid) = (Some(kind), Some(uuid));
-        let event = TrackEvent { debug_annotations, r#type, track_uuid, categories, name, counter_value: None };
+        let event = TrackEvent {
+            debug_annotations,
+            r#type,
+            track_uuid,
+            categories,
+            name,
+            counter_value: None,
+        };
         self.put(TracePacket { timestamp: Some(at), track_event: Some(event), ..packet() });
     }
 
@@ -296,7 +354,12 @@ mod tests {
             source: Source::Agent,
             process: Process { pid: 7, tid: 7, ..Process::default() },
             operation,
-            region: Some(EventRegion { id: 1, inode: Some(9), name: name.map(Text::from), size: Some(16384) }),
+            region: Some(EventRegion {
+                id: 1,
+                inode: Some(9),
+                name: name.map(Text::from),
+                size: Some(16384),
+            }),
             outcome: Outcome::of_return(0),
             duration_ns: None,
         }
@@ -329,15 +392,23 @@ mod tests {
             bytes.extend(perfetto.event(&event));
         }
         let packets = packets(&bytes);
-        let names: Vec<_> =
-            packets.iter().filter_map(|packet| packet.track_descriptor.as_ref()?.name.clone()).collect();
+        let names: Vec<_> = packets
+            .iter()
+            .filter_map(|packet| packet.track_descriptor.as_ref()?.name.clone())
+            .collect();
         assert_eq!(names, ["#1 cache"]);
         let of_region = |kind| {
             let events = packets.iter().filter_map(|packet| packet.track_event.as_ref());
-            events.filter(move |event| event.r#type == Some(kind) && event.track_uuid == Some(super::REGION | 1))
+            events.filter(move |event| {
+                event.r#type == Some(kind) && event.track_uuid == Some(super::REGION | 1)
+            })
         };
-        let labels: Vec<_> = of_region(SLICE_BEGIN).filter_map(|event| event.name.clone()).collect();
-        assert_eq!(labels, ["cache 16384", "16384 unpinned", "12288 unpinned, 4096 purged", "12288 unpinned"]);
+        let labels: Vec<_> =
+            of_region(SLICE_BEGIN).filter_map(|event| event.name.clone()).collect();
+        assert_eq!(
+            labels,
+            ["cache 16384", "16384 unpinned", "12288 unpinned, 4096 purged", "12288 unpinned"]
+        );
         assert_eq!(of_region(SLICE_END).count(), labels.len());
         assert_eq!((perfetto.total, perfetto.unpinned, perfetto.purged), (0, 0, 0));
     }

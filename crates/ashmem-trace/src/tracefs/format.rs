@@ -113,7 +113,8 @@ mod tests {
         let format = Format::parse(OPEN).expect("a form");
         for len in 0..40 {
             let record = vec![0xff; len];
-            let _ = (format.field("name").string(&record), format.field("region").unsigned(&record));
+            let _ =
+                (format.field("name").string(&record), format.field("region").unsigned(&record));
         }
     }
 }

@@ -42,12 +42,16 @@ impl Instance {
             match fs::create_dir(&path) {
                 Ok(()) => {}
                 // Of a process that has this number in another pid namespace.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => continue,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => {
+                    continue;
+                }
                 Err(error) => return Err(Error::of(making(), error)),
             }
             let lock = File::open(&path).map_err(|error| Error::of(making(), error))?;
             // Another process that cleans up may have been faster than this lock.
-            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && path.join("trace_clock").exists() {
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+                && path.join("trace_clock").exists()
+            {
                 break Self { path, _lock: lock, page_size: 4096 };
             }
         };
@@ -80,7 +84,8 @@ impl Instance {
     /// See [`Error`].
     pub fn set(&self, file: &str, value: &str) -> Result<(), Error> {
         let path = self.path.join(file);
-        fs::write(&path, value).map_err(|error| Error::of(format!("writing {value} to {}", path.display()), error))
+        fs::write(&path, value)
+            .map_err(|error| Error::of(format!("writing {value} to {}", path.display()), error))
     }
 
     /// Enables an event, such as `sched/sched_process_fork`, and returns its format.

@@ -95,7 +95,10 @@ impl Tracefs {
             match fs::exists(Path::new(place).join("instances")) {
                 Ok(true) => return Ok(Self { root: place.into(), _mount: None }),
                 // Mounted, and not for us.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && place == "/sys/kernel/tracing" => {
+                Err(error)
+                    if error.kind() == io::ErrorKind::PermissionDenied
+                        && place == "/sys/kernel/tracing" =>
+                {
                     return Err(Error::of(format!("looking into {place}"), error));
                 }
                 _ => {}
@@ -105,13 +108,14 @@ impl Tracefs {
             Errno::NODEV => Error::Absent,
             other => Error::of(what, other.into()),
         };
-        let context =
-            fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|errno| system("opening tracefs", errno))?;
+        let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)
+            .map_err(|errno| system("opening tracefs", errno))?;
         fsconfig_create(&context).map_err(|errno| system("setting tracefs up", errno))?;
         let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
             .map_err(|errno| system("mounting tracefs for this process", errno))?;
         let root = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
-        fs::read_dir(root.join("instances")).map_err(|error| Error::of("listing tracefs's instances", error))?;
+        fs::read_dir(root.join("instances"))
+            .map_err(|error| Error::of("listing tracefs's instances", error))?;
         Ok(Self { root, _mount: Some(mount) })
     }
 

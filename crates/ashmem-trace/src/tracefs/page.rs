@@ -152,7 +152,8 @@ mod tests {
         records.extend(header(PADDING, 0));
         let bytes = page(0, &records, &[]);
         let page = Page::parse(&bytes).expect("a page");
-        let found: Vec<_> = page.records().map(|(time, record)| (time, record.len(), record[0])).collect();
+        let found: Vec<_> =
+            page.records().map(|(time, record)| (time, record.len(), record[0])).collect();
         assert_eq!(found, [(1005, 8, 1), (1005 + (1 << 27) + 1 + 3 + 7, 200, 2)]);
         assert_eq!(page.missed(), None);
     }

@@ -86,7 +86,9 @@ impl Reader {
     /// EINTR. Those of poll(2).
     pub fn wait(&self, other: impl AsFd, time: std::time::Duration) -> io::Result<bool> {
         let mut polled = vec![PollFd::from_borrowed_fd(other.as_fd(), PollFlags::IN)];
-        polled.extend(self.processors.iter().map(|processor| PollFd::new(&processor.buffer, PollFlags::IN)));
+        polled.extend(
+            self.processors.iter().map(|processor| PollFd::new(&processor.buffer, PollFlags::IN)),
+        );
         let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
         poll(&mut polled, Some(&time))?;
         Ok(!polled[0].revents().is_empty())

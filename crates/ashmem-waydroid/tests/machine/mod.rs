@@ -20,7 +20,8 @@ pub(crate) const SECCOMP: &str = "var/lib/waydroid/lxc/waydroid/waydroid.seccomp
 pub(crate) struct Machine(tempfile::TempDir);
 
 impl Machine {
-    /// Waydroid installed and initialised, systemd, an old enough kernel, and neither module nor agent.
+    /// Waydroid installed and initialised, systemd, an old enough kernel, and neither module nor
+    /// agent.
     pub(crate) fn new() -> Self {
         let machine = Self(tempfile::tempdir().expect("a temporary directory"));
         for (path, text) in [
@@ -62,11 +63,12 @@ impl Machine {
 
     pub(crate) fn remove(&self, path: &str) {
         let path = self.at(path);
-        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it was there");
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+            .expect("it was there");
     }
 
-    /// Writes Waydroid's files as it does when it is upgraded: anew, by what is there. In the shape of its own; the real ones
-    /// are tried in `cargo xtask test`.
+    /// Writes Waydroid's files as it does when it is upgraded: anew, by what is there. In the shape
+    /// of its own; the real ones are tried in `cargo xtask test`.
     pub(crate) fn upgrade(&self) {
         let has_device = self.at("dev/ashmem").exists();
         self.put("var/lib/waydroid/waydroid.cfg", "[waydroid]\narch = x86_64\n");
@@ -82,7 +84,10 @@ impl Machine {
             format!("lxc.mount.entry = {source} {place} none bind,create=file,optional 0 0\n")
         };
         let device = if has_device { entry("/dev/ashmem", "dev/ashmem") } else { String::new() };
-        let nodes = format!("lxc.mount.entry = tmpfs dev tmpfs nosuid 0 0\n{}{device}", entry("/dev/null", "dev/null"));
+        let nodes = format!(
+            "lxc.mount.entry = tmpfs dev tmpfs nosuid 0 0\n{}{device}",
+            entry("/dev/null", "dev/null")
+        );
         self.put("var/lib/waydroid/lxc/waydroid/config_nodes", &nodes);
         self.put("var/lib/waydroid/lxc/waydroid/config_session", "");
         self.put(SECCOMP, "2\nblacklist\ninit_module\nreboot\nswapon errno 0");
@@ -101,9 +106,15 @@ impl Machine {
         self.put("usr/lib/systemd/system/ashmem-agent.socket", "[Socket]\n");
         self.folder("run/ashmem");
         let path = self.at("run/ashmem/lxc.sock");
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-            .expect("a socket");
-        rustix::net::bind(&socket, &SocketAddrUnix::new(&path).expect("a short path")).expect("a name");
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .expect("a socket");
+        rustix::net::bind(&socket, &SocketAddrUnix::new(&path).expect("a short path"))
+            .expect("a name");
         rustix::net::listen(&socket, 4).expect("a listener");
         Agent { _socket: UnixListener::from(socket), path }
     }

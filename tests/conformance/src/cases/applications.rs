@@ -36,7 +36,8 @@ pub(crate) const CASES: &[Case] = &[
         &["CLI-07", "OPEN-06"],
         "Chromium: the descriptor's st_dev is that of stat(the node)",
         |env| {
-            let node = std::fs::metadata(&env.device).or_else(|error| failed(format!("stat: {error}")))?;
+            let node =
+                std::fs::metadata(&env.device).or_else(|error| failed(format!("stat: {error}")))?;
             equal("st_dev", env.open_with(libc::O_RDWR)?.stat()?.st_dev, node.dev())
         },
     ),
@@ -135,7 +136,8 @@ pub(crate) const CASES: &[Case] = &[
             let place = Map::anonymous(8 * PAGE, NONE)?;
             let region = env.region(4 * PAGE as u64)?;
             let at = place.address() + 2 * PAGE;
-            let fixed = Map::at(at, region.fd(), 4 * PAGE, RW, libc::MAP_SHARED | libc::MAP_FIXED, 0)?;
+            let fixed =
+                Map::at(at, region.fd(), 4 * PAGE, RW, libc::MAP_SHARED | libc::MAP_FIXED, 0)?;
             let second = region.share(4 * PAGE)?;
             drop(region);
             fixed.store(3 * PAGE, 8)?;
@@ -159,7 +161,11 @@ pub(crate) const CASES: &[Case] = &[
             refused("a reading mmap", region.map(1234, R, libc::MAP_SHARED, 0), libc::EPERM)?;
             region.map(1234, libc::PROT_WRITE, libc::MAP_SHARED, 0)?;
             region.set_mask(0)?;
-            refused("a writing mmap", region.map(1234, libc::PROT_WRITE, libc::MAP_SHARED, 0), libc::EPERM)
+            refused(
+                "a writing mmap",
+                region.map(1234, libc::PROT_WRITE, libc::MAP_SHARED, 0),
+                libc::EPERM,
+            )
         },
     ),
     Case::new(
@@ -176,7 +182,11 @@ pub(crate) const CASES: &[Case] = &[
                 let got = link.receive_fd()?;
                 equal("GET_SIZE", got.size()?, 20_000)?;
                 refused("a writable mmap", got.share(20_000), libc::EPERM)?;
-                equal("the bytes", got.map(20_000, R, libc::MAP_SHARED, 0)?.read(0, 6)?, b"parcel".to_vec())
+                equal(
+                    "the bytes",
+                    got.map(20_000, R, libc::MAP_SHARED, 0)?.read(0, 6)?,
+                    b"parcel".to_vec(),
+                )
             })?;
             child.link.send_fd(region.fd())?;
             child.join()
@@ -196,7 +206,8 @@ pub(crate) const CASES: &[Case] = &[
                     .or_else(|e| failed(format!("maps: {e}")))?;
                 holds(
                     "the line is there",
-                    maps.lines().any(|line| line.ends_with("/dev/ashmem/dalvik-main space (deleted)")),
+                    maps.lines()
+                        .any(|line| line.ends_with("/dev/ashmem/dalvik-main space (deleted)")),
                 )
             })?
             .join()
@@ -217,10 +228,16 @@ pub(crate) const CASES: &[Case] = &[
             equal("mprotect", map.protect(NONE)?, 0)
         },
     ),
-    Case::new("applications.waydroid", &["CLI-14", "OPEN-11"], "Waydroid looks for ' ashmem' in /proc/misc", |_| {
-        let misc = std::fs::read_to_string("/proc/misc").or_else(|e| failed(format!("/proc/misc: {e}")))?;
-        holds("/proc/misc names ashmem", misc.lines().any(|line| line.ends_with(" ashmem")))
-    })
+    Case::new(
+        "applications.waydroid",
+        &["CLI-14", "OPEN-11"],
+        "Waydroid looks for ' ashmem' in /proc/misc",
+        |_| {
+            let misc = std::fs::read_to_string("/proc/misc")
+                .or_else(|e| failed(format!("/proc/misc: {e}")))?;
+            holds("/proc/misc names ashmem", misc.lines().any(|line| line.ends_with(" ashmem")))
+        },
+    )
     .differs(&[run::MISC]),
     Case::new(
         "applications.read-after-munmap",
@@ -247,7 +264,8 @@ fn run_code(map: &Map) -> Verdict {
 }
 
 fn call(map: &Map) -> i32 {
-    // SAFETY: the mapping is executable and starts with RETURN_42, a whole function of this signature.
+    // SAFETY: the mapping is executable and starts with RETURN_42, a whole function of this
+    // signature.
     let code: extern "C" fn() -> i32 = unsafe { std::mem::transmute(map.address()) };
     code()
 }

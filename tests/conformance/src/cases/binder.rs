@@ -28,7 +28,11 @@ pub(crate) const CASES: &[Case] = &[
                 equal("GET_NAME", got.name()?, b"through binder".to_vec())?;
                 equal("GET_SIZE", got.size()?, 2 * PAGE as i64)?;
                 let theirs = got.share(2 * PAGE)?;
-                equal("the path in maps", theirs.line()?.path.as_str(), "/dev/ashmem/through binder (deleted)")?;
+                equal(
+                    "the path in maps",
+                    theirs.line()?.path.as_str(),
+                    "/dev/ashmem/through binder (deleted)",
+                )?;
                 equal("the bytes", theirs.read(PAGE, 13)?, b"to the server".to_vec())?;
                 theirs.write(0, b"to the client")?;
                 Ok(4711)
@@ -162,7 +166,8 @@ fn no_descriptor(number: u64) -> Result<(u64, Option<Region>), Stop> {
     Ok((number, None))
 }
 
-/// One call to a server of its own. The server's verdict comes first: it says why a reply may be missing.
+/// One call to a server of its own. The server's verdict comes first: it says why a reply may be
+/// missing.
 fn exchange(
     region: Option<&Region>,
     serve: impl FnOnce(Message) -> Result<(u64, Option<Region>), Stop>,

@@ -126,7 +126,8 @@ pub(crate) const CASES: &[Case] = &[
     }]),
 ];
 
-/// The device's own lines without this project's additions, which must all be there, last, and in order.
+/// The device's own lines without this project's additions, which must all be there, last, and in
+/// order.
 fn first_lines(region: &Region) -> Result<Vec<String>, Stop> {
     let mut lines = region.fdinfo()?;
     let more = lines.split_off(lines.len().saturating_sub(MORE.len()));
@@ -152,7 +153,8 @@ fn state(env: &Env) -> crate::case::Verdict {
     };
     equal("mapped", show(&region)?, words(5, 0, 0, 0))?;
     for page in [0, 1] {
-        map.write(page * PAGE, b"x").or_else(|signal| failed(format!("writing page {page}: {signal:?}")))?;
+        map.write(page * PAGE, b"x")
+            .or_else(|signal| failed(format!("writing page {page}: {signal:?}")))?;
     }
     equal("two pages written", show(&region)?, words(5, 0, 0, 2))?;
     region.unpin(P, 2 * P)?;

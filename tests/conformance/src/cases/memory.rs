@@ -7,7 +7,9 @@ use std::os::unix::fs::FileExt;
 use ashmem_core::abi;
 
 use super::run;
-use crate::case::{Case, Differs, Env, Provider, Stop, Verdict, equal, failed, holds, refused, skip};
+use crate::case::{
+    Case, Differs, Env, Provider, Stop, Verdict, equal, failed, holds, refused, skip,
+};
 use crate::process::{apart, need_root};
 use ashmem_test_client::errno::{Answer, answer};
 use ashmem_test_client::fault::BUS;
@@ -51,7 +53,8 @@ pub(crate) const CASES: &[Case] = &[
             let region = env.region(4096)?;
             let first = region.share(PAGE)?;
             region.set_mask(1)?;
-            // SAFETY: the range is ours; with an old length of 0 it stays, and the kernel picks the new place.
+            // SAFETY: the range is ours; with an old length of 0 it stays, and the kernel picks the
+            // new place.
             let at = unsafe { libc::mremap(first.address() as *mut _, 0, PAGE, libc::MREMAP_MAYMOVE) };
             holds("mremap succeeds", at != libc::MAP_FAILED)?;
             first.store(9, 9)?;
@@ -237,7 +240,9 @@ fn remap_file_pages(map: &Map, page: usize) -> Answer {
 fn set_anon_name(map: &Map) -> Answer {
     const PR_SET_VMA: i32 = 0x5356_4d41;
     // SAFETY: the range is ours and the name is NUL terminated.
-    let got = unsafe { libc::prctl(PR_SET_VMA, 0_usize, map.address(), map.len(), c"conformance".as_ptr()) };
+    let got = unsafe {
+        libc::prctl(PR_SET_VMA, 0_usize, map.address(), map.len(), c"conformance".as_ptr())
+    };
     answer("prctl", got.into())
 }
 
@@ -255,16 +260,26 @@ fn node_on_noexec_mount(rdev: libc::dev_t) -> Result<Region, Stop> {
                 libc::MS_REC | libc::MS_PRIVATE,
                 std::ptr::null(),
             ) == 0
-            && libc::mount(c"none".as_ptr(), place.as_ptr(), c"tmpfs".as_ptr(), libc::MS_NOEXEC, std::ptr::null()) == 0
+            && libc::mount(
+                c"none".as_ptr(),
+                place.as_ptr(),
+                c"tmpfs".as_ptr(),
+                libc::MS_NOEXEC,
+                std::ptr::null(),
+            ) == 0
             && libc::mknod(c"/tmp/ashmem-noexec".as_ptr(), libc::S_IFCHR | 0o600, rdev) == 0
     };
     if !ready {
-        return skip(format!("may not mount a tmpfs and make a node on it: {}", std::io::Error::last_os_error()));
+        return skip(format!(
+            "may not mount a tmpfs and make a node on it: {}",
+            std::io::Error::last_os_error()
+        ));
     }
     Ok(open_path(b"/tmp/ashmem-noexec", libc::O_RDWR)?)
 }
 
-/// Runs `body` while the kernel promises no more memory than it has, with a size that fits once and not twice.
+/// Runs `body` while the kernel promises no more memory than it has, with a size that fits once and
+/// not twice.
 fn strict_overcommit(env: &Env, body: impl FnOnce(u64) -> Verdict) -> Verdict {
     const KNOB: &str = "/proc/sys/vm/overcommit_memory";
     if env.provider.is_agent() {
@@ -284,7 +299,8 @@ fn strict_overcommit(env: &Env, body: impl FnOnce(u64) -> Verdict) -> Verdict {
 
 /// A line of /proc/meminfo, in bytes.
 pub(crate) fn meminfo(key: &str) -> Result<u64, Stop> {
-    let text = std::fs::read_to_string("/proc/meminfo").or_else(|e| failed(format!("/proc/meminfo: {e}")))?;
+    let text = std::fs::read_to_string("/proc/meminfo")
+        .or_else(|e| failed(format!("/proc/meminfo: {e}")))?;
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     kib.map_or_else(|| failed(format!("/proc/meminfo has no {key}")), |kib| Ok(kib * 1024))

@@ -62,7 +62,8 @@ mod tests {
     fn every_difference_is_told_to_people() {
         let page = include_str!("../../../../docs/deviations.md");
         let words: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
-        let is_named = |id: &str| words.iter().any(|word| wildmatch::WildMatch::new(word).matches(id));
+        let is_named =
+            |id: &str| words.iter().any(|word| wildmatch::WildMatch::new(word).matches(id));
         for case in all() {
             if Provider::OURS.iter().any(|provider| case.difference(*provider).is_some()) {
                 assert!(is_named(case.id), "docs/deviations.md does not name {}", case.id);

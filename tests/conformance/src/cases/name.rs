@@ -21,7 +21,10 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let buffer = env.open()?.name_buffer()?;
             equal("the name", &buffer[..11], b"dev/ashmem\0")?;
-            holds("the rest of the buffer is untouched", buffer[11..].iter().all(|byte| *byte == UNTOUCHED))
+            holds(
+                "the rest of the buffer is untouched",
+                buffer[11..].iter().all(|byte| *byte == UNTOUCHED),
+            )
         },
     ),
     Case::new(
@@ -33,7 +36,10 @@ pub(crate) const CASES: &[Case] = &[
             equal("SET_NAME", region.set_name(c"foo")?, 0)?;
             let buffer = region.name_buffer()?;
             equal("the name", &buffer[..4], b"foo\0")?;
-            holds("the rest of the buffer is untouched", buffer[4..].iter().all(|byte| *byte == UNTOUCHED))
+            holds(
+                "the rest of the buffer is untouched",
+                buffer[4..].iter().all(|byte| *byte == UNTOUCHED),
+            )
         },
     ),
     Case::new("name.255-bytes", &["NAME-03"], "A name of 255 bytes is kept whole", |env| {
@@ -42,18 +48,28 @@ pub(crate) const CASES: &[Case] = &[
         region.set_name(&name)?;
         equal("GET_NAME", region.name_buffer()?.as_slice(), name.as_bytes_with_nul())
     }),
-    Case::new("name.256-bytes", &["NAME-04"], "Of a name of 256 bytes the first 255 are kept", |env| {
-        let name = CString::new([vec![b'a'; 255], vec![b'b']].concat()).unwrap_or_default();
-        let region = env.open()?;
-        equal("SET_NAME", region.set_name(&name)?, 0)?;
-        equal("GET_NAME", region.name()?, vec![b'a'; 255])
-    }),
-    Case::new("name.very-long", &["NAME-04"], "Of a name of 5000 bytes the first 255 are kept", |env| {
-        let name = CString::new(vec![b'x'; 5000]).unwrap_or_default();
-        let region = env.open()?;
-        equal("SET_NAME", region.set_name(&name)?, 0)?;
-        equal("GET_NAME", region.name()?, vec![b'x'; 255])
-    }),
+    Case::new(
+        "name.256-bytes",
+        &["NAME-04"],
+        "Of a name of 256 bytes the first 255 are kept",
+        |env| {
+            let name = CString::new([vec![b'a'; 255], vec![b'b']].concat()).unwrap_or_default();
+            let region = env.open()?;
+            equal("SET_NAME", region.set_name(&name)?, 0)?;
+            equal("GET_NAME", region.name()?, vec![b'a'; 255])
+        },
+    ),
+    Case::new(
+        "name.very-long",
+        &["NAME-04"],
+        "Of a name of 5000 bytes the first 255 are kept",
+        |env| {
+            let name = CString::new(vec![b'x'; 5000]).unwrap_or_default();
+            let region = env.open()?;
+            equal("SET_NAME", region.set_name(&name)?, 0)?;
+            equal("GET_NAME", region.name()?, vec![b'x'; 255])
+        },
+    ),
     Case::new(
         "name.no-nul-within-256",
         &["NAME-04"],
@@ -94,17 +110,31 @@ pub(crate) const CASES: &[Case] = &[
             equal("GET_NAME", region.name()?, b"before".to_vec())
         },
     ),
-    Case::new("name.bad-pointer", &["NAME-06"], "SET_NAME at NULL or at a kernel address is EFAULT", |env| {
-        let region = env.open()?;
-        for address in [0, BAD, usize::MAX] {
-            refused(&format!("SET_NAME at {address:#x}"), region.set_name_at(address), libc::EFAULT)?;
-        }
-        equal("GET_NAME", region.name()?, abi::DEFAULT_NAME.to_vec())
-    }),
-    Case::new("name.unreadable-page", &["NAME-06"], "SET_NAME from a page without rights is EFAULT", |env| {
-        let page = Map::anonymous(PAGE, NONE)?;
-        refused("SET_NAME", env.open()?.set_name_at(page.address()), libc::EFAULT)
-    }),
+    Case::new(
+        "name.bad-pointer",
+        &["NAME-06"],
+        "SET_NAME at NULL or at a kernel address is EFAULT",
+        |env| {
+            let region = env.open()?;
+            for address in [0, BAD, usize::MAX] {
+                refused(
+                    &format!("SET_NAME at {address:#x}"),
+                    region.set_name_at(address),
+                    libc::EFAULT,
+                )?;
+            }
+            equal("GET_NAME", region.name()?, abi::DEFAULT_NAME.to_vec())
+        },
+    ),
+    Case::new(
+        "name.unreadable-page",
+        &["NAME-06"],
+        "SET_NAME from a page without rights is EFAULT",
+        |env| {
+            let page = Map::anonymous(PAGE, NONE)?;
+            refused("SET_NAME", env.open()?.set_name_at(page.address()), libc::EFAULT)
+        },
+    ),
     Case::new(
         "name.set-when-mapped",
         &["NAME-07"],
@@ -126,12 +156,17 @@ pub(crate) const CASES: &[Case] = &[
             refused("SET_NAME", region.set_name_at(BAD), libc::EFAULT)
         },
     ),
-    Case::new("name.last-wins", &["NAME-09"], "Before the first mmap the last name wins, also a shorter one", |env| {
-        let region = env.open()?;
-        region.set_name(c"a longer name")?;
-        region.set_name(c"short")?;
-        equal("GET_NAME", region.name()?, b"short".to_vec())
-    }),
+    Case::new(
+        "name.last-wins",
+        &["NAME-09"],
+        "Before the first mmap the last name wins, also a shorter one",
+        |env| {
+            let region = env.open()?;
+            region.set_name(c"a longer name")?;
+            region.set_name(c"short")?;
+            equal("GET_NAME", region.name()?, b"short".to_vec())
+        },
+    ),
     Case::new(
         "name.empty-is-unset",
         &["NAME-10", "FDI-03"],
@@ -152,7 +187,8 @@ pub(crate) const CASES: &[Case] = &[
         &["NAME-11"],
         "Slashes, newlines and bytes that are no UTF-8 are kept as they are",
         |env| {
-            for name in [c"a/b/../c", c"two\nlines", c"\xff\xfe\x01", c" spaces ", c"dev/ashmem/x"] {
+            for name in [c"a/b/../c", c"two\nlines", c"\xff\xfe\x01", c" spaces ", c"dev/ashmem/x"]
+            {
                 let region = env.open()?;
                 region.set_name(name)?;
                 equal("GET_NAME", region.name()?, name.to_bytes().to_vec())?;
@@ -176,12 +212,17 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[run::PATH_IN_MAPS]),
-    Case::new("name.after-munmap", &["NAME-13"], "SET_NAME stays EINVAL after everything was unmapped", |env| {
-        let (region, map) = env.mapped(4096)?;
-        drop(map);
-        refused("SET_NAME", region.set_name(c"late"), libc::EINVAL)?;
-        equal("GET_NAME", region.name()?, abi::DEFAULT_NAME.to_vec())
-    }),
+    Case::new(
+        "name.after-munmap",
+        &["NAME-13"],
+        "SET_NAME stays EINVAL after everything was unmapped",
+        |env| {
+            let (region, map) = env.mapped(4096)?;
+            drop(map);
+            refused("SET_NAME", region.set_name(c"late"), libc::EINVAL)?;
+            equal("GET_NAME", region.name()?, abi::DEFAULT_NAME.to_vec())
+        },
+    ),
     Case::new(
         "name.get-bad-pointer",
         &["NAME-14"],
@@ -191,7 +232,11 @@ pub(crate) const CASES: &[Case] = &[
             region.set_name(c"name")?;
             let page = Map::anonymous(PAGE, R)?;
             for address in [0, BAD, page.address()] {
-                refused(&format!("GET_NAME to {address:#x}"), region.name_to(address), libc::EFAULT)?;
+                refused(
+                    &format!("GET_NAME to {address:#x}"),
+                    region.name_to(address),
+                    libc::EFAULT,
+                )?;
             }
             Ok(())
         },
@@ -207,7 +252,11 @@ pub(crate) const CASES: &[Case] = &[
             region.set_name(c"name")?;
             equal("GET_NAME into 5 bytes", region.name_to(edge.address() + PAGE - 5)?, 0)?;
             equal("the name", edge.read(PAGE - 5, 5)?, b"name\0".to_vec())?;
-            refused("GET_NAME into 4 bytes", region.name_to(edge.address() + PAGE - 4), libc::EFAULT)
+            refused(
+                "GET_NAME into 4 bytes",
+                region.name_to(edge.address() + PAGE - 4),
+                libc::EFAULT,
+            )
         },
     ),
     Case::new(
@@ -238,17 +287,35 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[run::PATH_IN_MAPS]),
-    Case::new("name.maps-newline", &["NAME-11", "NAME-15"], "maps writes a newline in the name as \\012", |env| {
-        let region = env.region(4096)?;
-        region.set_name(c"two\nlines")?;
-        equal("the path", region.share(PAGE)?.line()?.path.as_str(), "/dev/ashmem/two\\012lines (deleted)")
-    })
+    Case::new(
+        "name.maps-newline",
+        &["NAME-11", "NAME-15"],
+        "maps writes a newline in the name as \\012",
+        |env| {
+            let region = env.region(4096)?;
+            region.set_name(c"two\nlines")?;
+            equal(
+                "the path",
+                region.share(PAGE)?.line()?.path.as_str(),
+                "/dev/ashmem/two\\012lines (deleted)",
+            )
+        },
+    )
     .differs(&[run::PATH_IN_MAPS]),
-    Case::new("name.maps-slashes", &["NAME-11", "NAME-15"], "maps shows slashes in the name as they are", |env| {
-        let region = env.region(4096)?;
-        region.set_name(c"a/../b")?;
-        equal("the path", region.share(PAGE)?.line()?.path.as_str(), "/dev/ashmem/a/../b (deleted)")
-    })
+    Case::new(
+        "name.maps-slashes",
+        &["NAME-11", "NAME-15"],
+        "maps shows slashes in the name as they are",
+        |env| {
+            let region = env.region(4096)?;
+            region.set_name(c"a/../b")?;
+            equal(
+                "the path",
+                region.share(PAGE)?.line()?.path.as_str(),
+                "/dev/ashmem/a/../b (deleted)",
+            )
+        },
+    )
     .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "name.maps-unnamed",
@@ -274,12 +341,21 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[run::FDINFO]),
-    Case::new("name.maps-255-bytes", &["NAME-18", "NAME-15"], "A name of 255 bytes is shown whole in maps", |env| {
-        let name = "m".repeat(255);
-        let region = env.region(4096)?;
-        region.set_name(&CString::new(name.as_str()).unwrap_or_default())?;
-        equal("the path", region.share(PAGE)?.line()?.path, format!("/dev/ashmem/{name} (deleted)"))
-    })
+    Case::new(
+        "name.maps-255-bytes",
+        &["NAME-18", "NAME-15"],
+        "A name of 255 bytes is shown whole in maps",
+        |env| {
+            let name = "m".repeat(255);
+            let region = env.region(4096)?;
+            region.set_name(&CString::new(name.as_str()).unwrap_or_default())?;
+            equal(
+                "the path",
+                region.share(PAGE)?.line()?.path,
+                format!("/dev/ashmem/{name} (deleted)"),
+            )
+        },
+    )
     .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "name.maps-keeps-after-close",

@@ -131,8 +131,9 @@ pub(crate) const CASES: &[Case] = &[
             // SAFETY: GET_NAME writes at most a name's length into the buffer.
             let mut name = [0_u8; abi::NAME_LEN];
             let number = u64::from(abi::GET_NAME) | 0xffff_ffff_0000_0000;
+            let (fd, buffer) = (region.fd(), name.as_mut_ptr());
             // SAFETY: the buffer has the length that GET_NAME may write.
-            let got = unsafe { libc::syscall(libc::SYS_ioctl, region.fd(), number, name.as_mut_ptr()) };
+            let got = unsafe { libc::syscall(libc::SYS_ioctl, fd, number, buffer) };
             equal("GET_NAME by a sign-extended number", got, 0)?;
             equal("the name", name.starts_with(b"dev/ashmem\0"), true)
         },

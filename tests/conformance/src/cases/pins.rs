@@ -15,7 +15,8 @@ const P: u32 = PAGE as u32;
 const BAD: u64 = 0xffff_8000_0000_0000;
 
 /// The three commands that take the pin structure.
-const COMMANDS: [(&str, u32); 3] = [("PIN", PIN), ("UNPIN", UNPIN), ("GET_PIN_STATUS", abi::GET_PIN_STATUS)];
+const COMMANDS: [(&str, u32); 3] =
+    [("PIN", PIN), ("UNPIN", UNPIN), ("GET_PIN_STATUS", abi::GET_PIN_STATUS)];
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(

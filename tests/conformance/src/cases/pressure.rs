@@ -15,8 +15,9 @@ const P: u32 = PAGE as u32;
 /// Machines with more memory than this are not filled.
 const MOST: u64 = 4 << 30;
 
-/// Ranges in a herd, behind an old range or before a young one. Many, so that the kernel has much to gain from each look
-/// at them: it takes batches of 128, and gives up on small numbers before it gives up on the process that fills memory.
+/// Ranges in a herd, behind an old range or before a young one. Many, so that the kernel has much
+/// to gain from each look at them: it takes batches of 128, and gives up on small numbers before it
+/// gives up on the process that fills memory.
 const HERD: u32 = 16_000;
 
 /// How many processes may be killed for their memory before the shrinker has gone far enough.
@@ -215,7 +216,8 @@ fn touched(env: &Env, pages: u32) -> Result<(Region, Map), Stop> {
     Ok((region, map))
 }
 
-/// A region of [`HERD`] pages, each a range of its own (touching ranges are not merged), unpinned in ascending order.
+/// A region of [`HERD`] pages, each a range of its own (touching ranges are not merged), unpinned
+/// in ascending order.
 fn herd(env: &Env) -> Result<(Region, Map), Stop> {
     let (region, map) = touched(env, HERD)?;
     for page in 0..HERD {
@@ -243,7 +245,11 @@ fn fill_until(env: &Env, mut done: impl FnMut() -> Result<bool, Stop>) -> Verdic
     }
     let total = meminfo("MemTotal")?;
     if total > MOST {
-        return skip(format!("would fill {} MiB of memory; the most is {} MiB", total >> 20, MOST >> 20));
+        return skip(format!(
+            "would fill {} MiB of memory; the most is {} MiB",
+            total >> 20,
+            MOST >> 20
+        ));
     }
     for _ in 0..HOGS {
         if fill(&hog()?, &mut done)? {
@@ -260,7 +266,8 @@ fn fill(hog: &Child, done: &mut impl FnMut() -> Result<bool, Stop>) -> Result<bo
         let spare = meminfo("MemAvailable")?.saturating_sub(96 << 20) / 4;
         let step = (spare as usize).clamp(1 << 20, 256 << 20) & !(PAGE - 1);
         let sent = hog.link.send(&step.to_ne_bytes()).is_ok();
-        // The order of a purge is only seen while it goes on: look all the time that the hog is at work.
+        // The order of a purge is only seen while it goes on: look all the time that the hog is at
+        // work.
         while sent && !hog.link.ready(1)? {
             if done()? {
                 return Ok(true);
@@ -291,8 +298,8 @@ fn hog() -> Result<Child, Stop> {
     })?)
 }
 
-/// Whether a shrinker of this name in debugfs, where a number follows each name, is the driver's for the whole machine, and
-/// not the module's for memory cgroups.
+/// Whether a shrinker of this name in debugfs, where a number follows each name, is the driver's
+/// for the whole machine, and not the module's for memory cgroups.
 fn is_the_machines(name: &str) -> bool {
     name.strip_prefix("android-ashmem-").is_some_and(|number| number.parse::<u32>().is_ok())
 }
@@ -304,12 +311,21 @@ fn debugfs_shrinker() -> Result<String, Stop> {
     if !std::path::Path::new(&folder).exists() {
         // SAFETY: the strings are NUL terminated; mounting twice is harmless.
         unsafe {
-            libc::mount(c"none".as_ptr(), c"/sys/kernel/debug".as_ptr(), c"debugfs".as_ptr(), 0, std::ptr::null())
+            libc::mount(
+                c"none".as_ptr(),
+                c"/sys/kernel/debug".as_ptr(),
+                c"debugfs".as_ptr(),
+                0,
+                std::ptr::null(),
+            )
         };
     }
     let entries = std::fs::read_dir(&folder)
         .or_else(|_| skip("this kernel has no shrinker debugfs (CONFIG_SHRINKER_DEBUG, 6.0)"))?;
-    let name = entries.flatten().map(|entry| entry.file_name()).find(|name| is_the_machines(&name.to_string_lossy()));
+    let name = entries
+        .flatten()
+        .map(|entry| entry.file_name())
+        .find(|name| is_the_machines(&name.to_string_lossy()));
     name.map_or_else(
         || failed("no shrinker in debugfs is called ashmem"),
         |name| Ok(format!("{folder}/{}", name.to_string_lossy())),

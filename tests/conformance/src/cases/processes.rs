@@ -50,12 +50,17 @@ pub(crate) const CASES: &[Case] = &[
             refused("SET_PROT_MASK", region.set_mask(3), libc::EINVAL)
         },
     ),
-    Case::new("processes.fork-position", &["OPEN-04", "READ-03"], "The position of read is shared over fork", |env| {
-        let (region, map) = env.mapped(4096)?;
-        map.write(0, b"abcd")?;
-        Child::start(|_| equal("the child's read", region.read(2)?, b"ab".to_vec()))?.join()?;
-        equal("the parent's read", region.read(2)?, b"cd".to_vec())
-    }),
+    Case::new(
+        "processes.fork-position",
+        &["OPEN-04", "READ-03"],
+        "The position of read is shared over fork",
+        |env| {
+            let (region, map) = env.mapped(4096)?;
+            map.write(0, b"abcd")?;
+            Child::start(|_| equal("the child's read", region.read(2)?, b"ab".to_vec()))?.join()?;
+            equal("the parent's read", region.read(2)?, b"cd".to_vec())
+        },
+    ),
     Case::new(
         "processes.outlives-creator",
         &["CLI-10", "OPEN-07", "OPEN-10", "MMAP-26"],
@@ -111,26 +116,31 @@ pub(crate) const CASES: &[Case] = &[
             equal("PURGE_ALL_CACHES", env.purge()?, 0)
         },
     ),
-    Case::new("processes.socket", &["OPEN-04"], "A descriptor received over a socket is the sender's region", |env| {
-        let region = env.region(2 * PAGE as u64)?;
-        region.set_name(c"sent")?;
-        let map = region.share(2 * PAGE)?;
-        map.write(PAGE, b"hello")?;
-        let child = Child::start(|link| {
-            let got = link.receive_fd()?;
-            equal("GET_NAME", got.name()?, b"sent".to_vec())?;
-            equal("GET_SIZE", got.size()?, 2 * PAGE as i64)?;
-            let theirs = got.share(2 * PAGE)?;
-            equal("the bytes", theirs.read(PAGE, 5)?, b"hello".to_vec())?;
-            theirs.write(0, b"answer")?;
-            got.unpin(P, 0)?;
-            Ok(())
-        })?;
-        child.link.send_fd(region.fd())?;
-        child.join()?;
-        equal("the answer", map.read(0, 6)?, b"answer".to_vec())?;
-        equal("GET_PIN_STATUS", region.status(P, P)?, IS_UNPINNED)
-    }),
+    Case::new(
+        "processes.socket",
+        &["OPEN-04"],
+        "A descriptor received over a socket is the sender's region",
+        |env| {
+            let region = env.region(2 * PAGE as u64)?;
+            region.set_name(c"sent")?;
+            let map = region.share(2 * PAGE)?;
+            map.write(PAGE, b"hello")?;
+            let child = Child::start(|link| {
+                let got = link.receive_fd()?;
+                equal("GET_NAME", got.name()?, b"sent".to_vec())?;
+                equal("GET_SIZE", got.size()?, 2 * PAGE as i64)?;
+                let theirs = got.share(2 * PAGE)?;
+                equal("the bytes", theirs.read(PAGE, 5)?, b"hello".to_vec())?;
+                theirs.write(0, b"answer")?;
+                got.unpin(P, 0)?;
+                Ok(())
+            })?;
+            child.link.send_fd(region.fd())?;
+            child.join()?;
+            equal("the answer", map.read(0, 6)?, b"answer".to_vec())?;
+            equal("GET_PIN_STATUS", region.status(P, P)?, IS_UNPINNED)
+        },
+    ),
     Case::new(
         "processes.socket-mask-binds-sender",
         &["OPEN-04"],
@@ -181,12 +191,19 @@ pub(crate) const CASES: &[Case] = &[
             region.set_name(c"through exec")?;
             region.set_size(12_345)?;
             region.set_mask(5)?;
-            equal("what the new program sees", after_exec(&region)?.as_str(), "name=through exec size=12345 mask=5")
+            equal(
+                "what the new program sees",
+                after_exec(&region)?.as_str(),
+                "name=through exec size=12345 mask=5",
+            )
         },
     ),
-    Case::new("processes.exec-closes-cloexec", &["OPEN-10"], "O_CLOEXEC closes the descriptor at exec", |env| {
-        equal("what the new program sees", after_exec(&env.open()?)?.as_str(), "EBADF")
-    }),
+    Case::new(
+        "processes.exec-closes-cloexec",
+        &["OPEN-10"],
+        "O_CLOEXEC closes the descriptor at exec",
+        |env| equal("what the new program sees", after_exec(&env.open()?)?.as_str(), "EBADF"),
+    ),
     Case::new(
         "processes.exec-drops-mappings",
         &["OPEN-10", "OPEN-08"],
@@ -245,13 +262,18 @@ pub(crate) const CASES: &[Case] = &[
             equal("the byte", region.map(PAGE, R, libc::MAP_SHARED, 0)?.load(0)?, 3)
         },
     ),
-    Case::new("processes.vfork-many", &["OPEN-04", "MMAP-26"], "A hundred children in turn write their byte", |env| {
-        let (_region, map) = env.mapped(4096)?;
-        for i in 0..100 {
-            Child::start(|_| Ok(map.store(i, i as u8)?))?.join()?;
-        }
-        equal("the bytes", map.read(0, 100)?, (0..100).collect::<Vec<u8>>())
-    }),
+    Case::new(
+        "processes.vfork-many",
+        &["OPEN-04", "MMAP-26"],
+        "A hundred children in turn write their byte",
+        |env| {
+            let (_region, map) = env.mapped(4096)?;
+            for i in 0..100 {
+                Child::start(|_| Ok(map.store(i, i as u8)?))?.join()?;
+            }
+            equal("the bytes", map.read(0, 100)?, (0..100).collect::<Vec<u8>>())
+        },
+    ),
     Case::new(
         "processes.fcntl-locks",
         &["CLI-09", "OPEN-04"],
@@ -279,20 +301,29 @@ pub(crate) const CASES: &[Case] = &[
         &["LIB-02", "OPEN-02"],
         "FD_CLOEXEC is as asked for at open and can be changed",
         |env| {
-            equal("with O_CLOEXEC", env.open()?.fcntl(libc::F_GETFD, 0)?, i64::from(libc::FD_CLOEXEC))?;
+            equal(
+                "with O_CLOEXEC",
+                env.open()?.fcntl(libc::F_GETFD, 0)?,
+                i64::from(libc::FD_CLOEXEC),
+            )?;
             let plain = env.open_with(libc::O_RDWR)?;
             equal("without", plain.fcntl(libc::F_GETFD, 0)?, 0)?;
             plain.fcntl(libc::F_SETFD, libc::FD_CLOEXEC.into())?;
             equal("set later", plain.fcntl(libc::F_GETFD, 0)?, i64::from(libc::FD_CLOEXEC))
         },
     ),
-    Case::new("processes.open-flags", &["OPEN-02", "NUM-20"], "F_GETFL gives the open mode back", |env| {
-        for mode in [libc::O_RDONLY, libc::O_WRONLY, libc::O_RDWR] {
-            let got = env.open_with(mode)?.fcntl(libc::F_GETFL, 0)?;
-            equal("the mode", got as i32 & libc::O_ACCMODE, mode)?;
-        }
-        Ok(())
-    }),
+    Case::new(
+        "processes.open-flags",
+        &["OPEN-02", "NUM-20"],
+        "F_GETFL gives the open mode back",
+        |env| {
+            for mode in [libc::O_RDONLY, libc::O_WRONLY, libc::O_RDWR] {
+                let got = env.open_with(mode)?.fcntl(libc::F_GETFL, 0)?;
+                equal("the mode", got as i32 & libc::O_ACCMODE, mode)?;
+            }
+            Ok(())
+        },
+    ),
 ];
 
 /// What [`inspect`] says in a new program that inherits this process's descriptors.
@@ -307,7 +338,8 @@ fn after_exec(region: &Region) -> Result<String, Stop> {
 
 /// Describes an inherited descriptor in one line, for the cases about exec.
 pub(crate) fn inspect(fd: i32) -> String {
-    // SAFETY: the number names an inherited descriptor or none; it is given up again below and nothing else uses it.
+    // SAFETY: the number names an inherited descriptor or none; it is given up again below and
+    // nothing else uses it.
     let region: Region = unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) }.into();
     let line = region.name().and_then(|name| {
         let name = String::from_utf8_lossy(&name).into_owned();

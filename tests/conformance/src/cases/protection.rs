@@ -13,9 +13,12 @@ const X: i32 = libc::PROT_EXEC;
 const W: i32 = libc::PROT_WRITE;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("protection.default", &["PROT-01"], "A fresh region's mask is read, write and execute", |env| {
-        equal("GET_PROT_MASK", env.open()?.mask()?, 7)
-    }),
+    Case::new(
+        "protection.default",
+        &["PROT-01"],
+        "A fresh region's mask is read, write and execute",
+        |env| equal("GET_PROT_MASK", env.open()?.mask()?, 7),
+    ),
     Case::new(
         "protection.every-subset",
         &["PROT-02"],
@@ -40,9 +43,17 @@ pub(crate) const CASES: &[Case] = &[
                 if to & !from == 0 {
                     equal("SET_PROT_MASK", region.set_mask(to)?, 0)?;
                 } else {
-                    refused(&format!("SET_PROT_MASK from {from} to {to}"), region.set_mask(to), libc::EINVAL)?;
+                    refused(
+                        &format!("SET_PROT_MASK from {from} to {to}"),
+                        region.set_mask(to),
+                        libc::EINVAL,
+                    )?;
                 }
-                equal("GET_PROT_MASK", region.mask()?, if to & !from == 0 { to } else { from } as i64)?;
+                equal(
+                    "GET_PROT_MASK",
+                    region.mask()?,
+                    if to & !from == 0 { to } else { from } as i64,
+                )?;
             }
             Ok(())
         },
@@ -59,20 +70,34 @@ pub(crate) const CASES: &[Case] = &[
             equal("GET_PROT_MASK", region.mask()?, 7)
         },
     ),
-    Case::new("protection.none", &["PROT-04"], "With mask 0 only mappings without rights succeed", |env| {
-        let region = env.region(4096)?;
-        region.set_mask(0)?;
-        for prot in [R, W, X, RW, RWX] {
-            refused(&format!("mmap with {prot}"), region.map(PAGE, prot, libc::MAP_SHARED, 0), libc::EPERM)?;
-        }
-        let map = region.map(PAGE, NONE, libc::MAP_SHARED, 0)?;
-        equal("the rights", map.line()?.perms.as_str(), "---s")
-    }),
-    Case::new("protection.same-again", &["PROT-05"], "Setting the current mask again is accepted", |env| {
-        let region = env.open()?;
-        region.set_mask(3)?;
-        equal("SET_PROT_MASK", region.set_mask(3)?, 0)
-    }),
+    Case::new(
+        "protection.none",
+        &["PROT-04"],
+        "With mask 0 only mappings without rights succeed",
+        |env| {
+            let region = env.region(4096)?;
+            region.set_mask(0)?;
+            for prot in [R, W, X, RW, RWX] {
+                refused(
+                    &format!("mmap with {prot}"),
+                    region.map(PAGE, prot, libc::MAP_SHARED, 0),
+                    libc::EPERM,
+                )?;
+            }
+            let map = region.map(PAGE, NONE, libc::MAP_SHARED, 0)?;
+            equal("the rights", map.line()?.perms.as_str(), "---s")
+        },
+    ),
+    Case::new(
+        "protection.same-again",
+        &["PROT-05"],
+        "Setting the current mask again is accepted",
+        |env| {
+            let region = env.open()?;
+            region.set_mask(3)?;
+            equal("SET_PROT_MASK", region.set_mask(3)?, 0)
+        },
+    ),
     Case::new(
         "protection.when-mapped",
         &["PROT-06"],
@@ -82,7 +107,11 @@ pub(crate) const CASES: &[Case] = &[
             region.set_mask(1)?;
             map.store(0, 4)?;
             refused("a writable mmap", region.share(PAGE), libc::EPERM)?;
-            equal("the byte through a read-only mapping", region.map(PAGE, R, libc::MAP_SHARED, 0)?.load(0)?, 4)
+            equal(
+                "the byte through a read-only mapping",
+                region.map(PAGE, R, libc::MAP_SHARED, 0)?.load(0)?,
+                4,
+            )
         },
     ),
     Case::new(
@@ -153,12 +182,17 @@ pub(crate) const CASES: &[Case] = &[
             })
         },
     ),
-    Case::new("protection.mask-and-read", &["PROT-09"], "read(2) does not look at the mask", |env| {
-        let (region, map) = env.mapped(4096)?;
-        map.write(0, b"data")?;
-        region.set_mask(0)?;
-        equal("read", region.read(4)?, b"data".to_vec())
-    }),
+    Case::new(
+        "protection.mask-and-read",
+        &["PROT-09"],
+        "read(2) does not look at the mask",
+        |env| {
+            let (region, map) = env.mapped(4096)?;
+            map.write(0, b"data")?;
+            region.set_mask(0)?;
+            equal("read", region.read(4)?, b"data".to_vec())
+        },
+    ),
     Case::new(
         "protection.mask-and-pin",
         &["PROT-10", "BUG-03"],

@@ -24,33 +24,47 @@ pub(crate) const CASES: &[Case] = &[
             equal("PIN", region.pin(0, 0)?, NOT_PURGED)
         },
     ),
-    Case::new("purge.user-namespace", &["PURGE-01"], "Root of a user namespace of its own is EPERM too", |env| {
-        let region = env.open()?;
-        unprivileged(|| {
-            // SAFETY: unshare touches no memory.
-            if unsafe { libc::unshare(libc::CLONE_NEWUSER) } != 0 {
-                return skip(format!("no user namespace may be made here: {}", std::io::Error::last_os_error()));
+    Case::new(
+        "purge.user-namespace",
+        &["PURGE-01"],
+        "Root of a user namespace of its own is EPERM too",
+        |env| {
+            let region = env.open()?;
+            unprivileged(|| {
+                // SAFETY: unshare touches no memory.
+                if unsafe { libc::unshare(libc::CLONE_NEWUSER) } != 0 {
+                    return skip(format!(
+                        "no user namespace may be made here: {}",
+                        std::io::Error::last_os_error()
+                    ));
+                }
+                refused("PURGE_ALL_CACHES", region.purge(), libc::EPERM)
+            })
+        },
+    ),
+    Case::new(
+        "purge.dropped-capability",
+        &["PURGE-01"],
+        "Root without CAP_SYS_ADMIN is EPERM",
+        |env| {
+            if !is_root() {
+                return skip("not root: there is no capability to drop");
             }
-            refused("PURGE_ALL_CACHES", region.purge(), libc::EPERM)
-        })
-    }),
-    Case::new("purge.dropped-capability", &["PURGE-01"], "Root without CAP_SYS_ADMIN is EPERM", |env| {
-        if !is_root() {
-            return skip("not root: there is no capability to drop");
-        }
-        let region = env.open()?;
-        apart(|| {
-            drop_sys_admin()?;
-            refused("PURGE_ALL_CACHES", region.purge(), libc::EPERM)
-        })
-    }),
+            let region = env.open()?;
+            apart(|| {
+                drop_sys_admin()?;
+                refused("PURGE_ALL_CACHES", region.purge(), libc::EPERM)
+            })
+        },
+    ),
     Case::new(
         "purge.count",
         &["PURGE-02", "SHR-01"],
         "PURGE_ALL_CACHES returns how many pages were unpinned in all regions",
         |env| {
             env.purge()?;
-            let ((one, _a), (two, _b)) = (env.mapped(8 * PAGE as u64)?, env.mapped(3 * PAGE as u64)?);
+            let ((one, _a), (two, _b)) =
+                (env.mapped(8 * PAGE as u64)?, env.mapped(3 * PAGE as u64)?);
             one.unpin(P, 4 * P)?;
             one.unpin(7 * P, 0)?;
             two.unpin(0, 0)?;
@@ -59,13 +73,18 @@ pub(crate) const CASES: &[Case] = &[
             equal("PIN of the second", two.pin(0, 0)?, WAS_PURGED)
         },
     ),
-    Case::new("purge.count-never-touched", &["PURGE-02"], "Pages count whether or not they were ever touched", |env| {
-        env.purge()?;
-        let (region, _map) = env.mapped(100 * PAGE as u64)?;
-        region.unpin(0, 0)?;
-        equal("PURGE_ALL_CACHES", env.purge()?, 100)?;
-        equal("PIN", region.pin(0, 0)?, WAS_PURGED)
-    }),
+    Case::new(
+        "purge.count-never-touched",
+        &["PURGE-02"],
+        "Pages count whether or not they were ever touched",
+        |env| {
+            env.purge()?;
+            let (region, _map) = env.mapped(100 * PAGE as u64)?;
+            region.unpin(0, 0)?;
+            equal("PURGE_ALL_CACHES", env.purge()?, 100)?;
+            equal("PIN", region.pin(0, 0)?, WAS_PURGED)
+        },
+    ),
     Case::new("purge.nothing", &["PURGE-03"], "With nothing unpinned it returns 0", |env| {
         env.purge()?;
         let (region, map) = env.mapped(4096)?;
@@ -74,13 +93,18 @@ pub(crate) const CASES: &[Case] = &[
         equal("PIN", region.pin(0, 0)?, NOT_PURGED)?;
         equal("the byte", map.load(0)?, 1)
     }),
-    Case::new("purge.twice", &["PURGE-04", "BUG-16"], "The second of two purges returns 0", |env| {
-        env.purge()?;
-        let (region, _map) = env.mapped(4096)?;
-        region.unpin(0, 0)?;
-        equal("the first", env.purge()?, 1)?;
-        equal("the second", env.purge()?, 0)
-    }),
+    Case::new(
+        "purge.twice",
+        &["PURGE-04", "BUG-16"],
+        "The second of two purges returns 0",
+        |env| {
+            env.purge()?;
+            let (region, _map) = env.mapped(4096)?;
+            region.unpin(0, 0)?;
+            equal("the first", env.purge()?, 1)?;
+            equal("the second", env.purge()?, 0)
+        },
+    ),
     Case::new(
         "purge.any-descriptor",
         &["PURGE-06", "PURGE-02"],

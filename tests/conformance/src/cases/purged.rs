@@ -11,13 +11,18 @@ use ashmem_test_client::map::{PAGE, R, RW};
 const P: u32 = PAGE as u32;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("purged.pin-reports-once", &["PIN-12", "PIN-14"], "PIN reports a purge exactly once", |env| {
-        let (region, _map) = env.mapped(4096)?;
-        region.unpin(0, 0)?;
-        env.purge()?;
-        equal("the first PIN", region.pin(0, 0)?, WAS_PURGED)?;
-        equal("the second PIN", region.pin(0, 0)?, NOT_PURGED)
-    }),
+    Case::new(
+        "purged.pin-reports-once",
+        &["PIN-12", "PIN-14"],
+        "PIN reports a purge exactly once",
+        |env| {
+            let (region, _map) = env.mapped(4096)?;
+            region.unpin(0, 0)?;
+            env.purge()?;
+            equal("the first PIN", region.pin(0, 0)?, WAS_PURGED)?;
+            equal("the second PIN", region.pin(0, 0)?, NOT_PURGED)
+        },
+    ),
     Case::new(
         "purged.one-of-several",
         &["PIN-13"],
@@ -33,14 +38,19 @@ pub(crate) const CASES: &[Case] = &[
             equal("the pages", map.pages()?, vec![1, 1, 0, 1, 1, 1])
         },
     ),
-    Case::new("purged.only-the-purged", &["PIN-12", "PIN-22"], "PIN beside a purged range reports nothing", |env| {
-        let (region, _map) = env.mapped(4 * PAGE as u64)?;
-        region.unpin(P, P)?;
-        env.purge()?;
-        equal("below", region.pin(0, P)?, NOT_PURGED)?;
-        equal("above", region.pin(2 * P, 0)?, NOT_PURGED)?;
-        equal("the purged one", region.pin(P, P)?, WAS_PURGED)
-    }),
+    Case::new(
+        "purged.only-the-purged",
+        &["PIN-12", "PIN-22"],
+        "PIN beside a purged range reports nothing",
+        |env| {
+            let (region, _map) = env.mapped(4 * PAGE as u64)?;
+            region.unpin(P, P)?;
+            env.purge()?;
+            equal("below", region.pin(0, P)?, NOT_PURGED)?;
+            equal("above", region.pin(2 * P, 0)?, NOT_PURGED)?;
+            equal("the purged one", region.pin(P, P)?, WAS_PURGED)
+        },
+    ),
     Case::new("purged.status", &["PIN-15"], "Purged pages count as unpinned", |env| {
         let (region, _map) = env.mapped(4096)?;
         region.unpin(0, 0)?;
@@ -116,15 +126,20 @@ pub(crate) const CASES: &[Case] = &[
             equal("PIN all", region.pin(0, 0)?, NOT_PURGED)
         },
     ),
-    Case::new("purged.split-counts", &["PIN-19", "SHR-01"], "After a split both ends are counted", |env| {
-        env.purge()?;
-        let (region, map) = env.mapped(7 * PAGE as u64)?;
-        map.touch(1)?;
-        region.unpin(0, 0)?;
-        region.pin(3 * P, P)?;
-        equal("PURGE_ALL_CACHES", env.purge()?, 6)?;
-        equal("the pages", map.pages()?, vec![0, 0, 0, 1, 0, 0, 0])
-    }),
+    Case::new(
+        "purged.split-counts",
+        &["PIN-19", "SHR-01"],
+        "After a split both ends are counted",
+        |env| {
+            env.purge()?;
+            let (region, map) = env.mapped(7 * PAGE as u64)?;
+            map.touch(1)?;
+            region.unpin(0, 0)?;
+            region.pin(3 * P, P)?;
+            equal("PURGE_ALL_CACHES", env.purge()?, 6)?;
+            equal("the pages", map.pages()?, vec![0, 0, 0, 1, 0, 0, 0])
+        },
+    ),
     Case::new(
         "purged.trim-counts",
         &["PIN-17", "PIN-18", "SHR-01"],
@@ -153,14 +168,19 @@ pub(crate) const CASES: &[Case] = &[
             equal("PURGE_ALL_CACHES", env.purge()?, 4)
         },
     ),
-    Case::new("purged.pinned-stay", &["SHR-10", "PIN-16"], "A purge touches no pinned page", |env| {
-        let (region, map) = env.mapped(4 * PAGE as u64)?;
-        map.touch(9)?;
-        region.unpin(0, 0)?;
-        region.pin(P, 2 * P)?;
-        env.purge()?;
-        equal("the pages", map.pages()?, vec![0, 9, 9, 0])
-    }),
+    Case::new(
+        "purged.pinned-stay",
+        &["SHR-10", "PIN-16"],
+        "A purge touches no pinned page",
+        |env| {
+            let (region, map) = env.mapped(4 * PAGE as u64)?;
+            map.touch(9)?;
+            region.unpin(0, 0)?;
+            region.pin(P, 2 * P)?;
+            env.purge()?;
+            equal("the pages", map.pages()?, vec![0, 9, 9, 0])
+        },
+    ),
     Case::new(
         "purged.every-mapping",
         &["SHR-10"],
@@ -194,14 +214,19 @@ pub(crate) const CASES: &[Case] = &[
         map.store(8191, 1)?;
         Ok(())
     }),
-    Case::new("purged.locked-pages", &["PIN-28"], "Pages locked into memory are purged as well", |env| {
-        let (region, map) = env.mapped(2 * PAGE as u64)?;
-        map.lock()?;
-        map.touch(1)?;
-        region.unpin(0, 0)?;
-        env.purge()?;
-        equal("the pages", map.pages()?, vec![0, 0])
-    }),
+    Case::new(
+        "purged.locked-pages",
+        &["PIN-28"],
+        "Pages locked into memory are purged as well",
+        |env| {
+            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            map.lock()?;
+            map.touch(1)?;
+            region.unpin(0, 0)?;
+            env.purge()?;
+            equal("the pages", map.pages()?, vec![0, 0])
+        },
+    ),
     Case::new(
         "purged.write-after",
         &["PIN-30"],
@@ -293,7 +318,8 @@ pub(crate) const CASES: &[Case] = &[
         "Four thousand ranges of forty regions go in one purge",
         |env| {
             env.purge()?;
-            let regions: Vec<_> = (0..40).map(|_| env.mapped(200 * PAGE as u64)).collect::<Result<_, _>>()?;
+            let regions: Vec<_> =
+                (0..40).map(|_| env.mapped(200 * PAGE as u64)).collect::<Result<_, _>>()?;
             for (region, map) in &regions {
                 map.touch(1)?;
                 for page in (0..200).step_by(2) {

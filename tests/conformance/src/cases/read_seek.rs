@@ -10,24 +10,39 @@ use ashmem_test_client::region::UNTOUCHED;
 const PAGE64: i64 = PAGE as i64;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("read_seek.read-size-zero", &["READ-01"], "read of a region of size 0 is the end of file", |env| {
-        let region = env.open()?;
-        equal("read", region.read(10)?, vec![])?;
-        equal("pread", region.pread(10, 100)?, vec![])
-    }),
-    Case::new("read_seek.read-not-mapped", &["READ-02"], "read of a region never mapped is EBADF", |env| {
-        let region = env.region(4096)?;
-        refused("read", region.read(10), libc::EBADF)?;
-        refused("pread", region.pread(10, 0), libc::EBADF)
-    })
+    Case::new(
+        "read_seek.read-size-zero",
+        &["READ-01"],
+        "read of a region of size 0 is the end of file",
+        |env| {
+            let region = env.open()?;
+            equal("read", region.read(10)?, vec![])?;
+            equal("pread", region.pread(10, 100)?, vec![])
+        },
+    ),
+    Case::new(
+        "read_seek.read-not-mapped",
+        &["READ-02"],
+        "read of a region never mapped is EBADF",
+        |env| {
+            let region = env.region(4096)?;
+            refused("read", region.read(10), libc::EBADF)?;
+            refused("pread", region.pread(10, 0), libc::EBADF)
+        },
+    )
     .differs(&[run::KERNEL_READS]),
-    Case::new("read_seek.read", &["READ-03"], "read gives the bytes at the position and moves it", |env| {
-        let (region, map) = env.mapped(100)?;
-        map.write(0, b"abcdefgh")?;
-        equal("the first read", region.read(3)?, b"abc".to_vec())?;
-        equal("the second read", region.read(3)?, b"def".to_vec())?;
-        equal("the position", region.seek(0, libc::SEEK_CUR)?, 6)
-    }),
+    Case::new(
+        "read_seek.read",
+        &["READ-03"],
+        "read gives the bytes at the position and moves it",
+        |env| {
+            let (region, map) = env.mapped(100)?;
+            map.write(0, b"abcdefgh")?;
+            equal("the first read", region.read(3)?, b"abc".to_vec())?;
+            equal("the second read", region.read(3)?, b"def".to_vec())?;
+            equal("the position", region.seek(0, libc::SEEK_CUR)?, 6)
+        },
+    ),
     Case::new(
         "read_seek.read-to-the-end",
         &["READ-03", "READ-04"],
@@ -42,11 +57,16 @@ pub(crate) const CASES: &[Case] = &[
             equal("pread behind the end", region.pread(10, 6000)?, vec![])
         },
     ),
-    Case::new("read_seek.holes-are-zeros", &["READ-03"], "Pages never touched read as zeros and stay holes", |env| {
-        let (region, _map) = env.mapped(2 * PAGE as u64)?;
-        equal("the bytes", region.read(2 * PAGE)?, vec![0; 2 * PAGE])?;
-        refused("SEEK_DATA", region.seek(0, libc::SEEK_DATA), libc::ENXIO)
-    }),
+    Case::new(
+        "read_seek.holes-are-zeros",
+        &["READ-03"],
+        "Pages never touched read as zeros and stay holes",
+        |env| {
+            let (region, _map) = env.mapped(2 * PAGE as u64)?;
+            equal("the bytes", region.read(2 * PAGE)?, vec![0; 2 * PAGE])?;
+            refused("SEEK_DATA", region.seek(0, libc::SEEK_DATA), libc::ENXIO)
+        },
+    ),
     Case::new(
         "read_seek.readv",
         &["READ-03"],
@@ -57,7 +77,11 @@ pub(crate) const CASES: &[Case] = &[
             let (mut one, mut two) = ([0_u8; 2], [0_u8; 3]);
             let vector = [iovec(&mut one), iovec(&mut two)];
             // SAFETY: both buffers are as long as their iovec says.
-            equal("readv", answer("readv", unsafe { libc::readv(region.fd(), vector.as_ptr(), 2) } as i64)?, 5)?;
+            equal(
+                "readv",
+                answer("readv", unsafe { libc::readv(region.fd(), vector.as_ptr(), 2) } as i64)?,
+                5,
+            )?;
             equal("the bytes", (&one, &two), (b"ab", b"cde"))?;
             equal("the next byte", region.read(1)?, b"f".to_vec())
         },
@@ -68,7 +92,11 @@ pub(crate) const CASES: &[Case] = &[
         let mut one = [0_u8; 2];
         let vector = [iovec(&mut one)];
         // SAFETY: the buffer is as long as its iovec says.
-        equal("preadv", answer("preadv", unsafe { libc::preadv(region.fd(), vector.as_ptr(), 1, 3) } as i64)?, 2)?;
+        equal(
+            "preadv",
+            answer("preadv", unsafe { libc::preadv(region.fd(), vector.as_ptr(), 1, 3) } as i64)?,
+            2,
+        )?;
         equal("the bytes", &one, b"de")
     }),
     Case::new(
@@ -83,13 +111,18 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[run::KERNEL_READS]),
-    Case::new("read_seek.pread-leaves-read", &["READ-07"], "After pread, read goes on at its own position", |env| {
-        let (region, map) = env.mapped(4096)?;
-        map.write(0, b"abcdef")?;
-        region.read(2)?;
-        region.pread(1, 5)?;
-        equal("read", region.read(2)?, b"cd".to_vec())
-    }),
+    Case::new(
+        "read_seek.pread-leaves-read",
+        &["READ-07"],
+        "After pread, read goes on at its own position",
+        |env| {
+            let (region, map) = env.mapped(4096)?;
+            map.write(0, b"abcdef")?;
+            region.read(2)?;
+            region.pread(1, 5)?;
+            equal("read", region.read(2)?, b"cd".to_vec())
+        },
+    ),
     Case::new(
         "read_seek.empty-pread-leaves-seek-base",
         &["READ-05", "READ-04"],
@@ -113,14 +146,19 @@ pub(crate) const CASES: &[Case] = &[
             equal("read of the dup", twin.read(2)?, b"cd".to_vec())
         },
     ),
-    Case::new("read_seek.purged-reads-zero", &["READ-08", "SHR-10"], "Purged pages read as zeros", |env| {
-        env.purge()?;
-        let (region, map) = env.mapped(4096)?;
-        map.write(0, b"gone")?;
-        region.unpin(0, 0)?;
-        env.purge()?;
-        equal("read", region.read(4)?, vec![0; 4])
-    }),
+    Case::new(
+        "read_seek.purged-reads-zero",
+        &["READ-08", "SHR-10"],
+        "Purged pages read as zeros",
+        |env| {
+            env.purge()?;
+            let (region, map) = env.mapped(4096)?;
+            map.write(0, b"gone")?;
+            region.unpin(0, 0)?;
+            env.purge()?;
+            equal("read", region.read(4)?, vec![0; 4])
+        },
+    ),
     Case::new(
         "read_seek.write-only-descriptor",
         &["READ-09"],
@@ -130,10 +168,15 @@ pub(crate) const CASES: &[Case] = &[
             refused("read", region.read(1), libc::EBADF)
         },
     ),
-    Case::new("read_seek.zero-length", &["READ-10"], "A read of no bytes is 0 on a mapped region", |env| {
-        let (region, _map) = env.mapped(4096)?;
-        equal("read", region.read(0)?, vec![])
-    }),
+    Case::new(
+        "read_seek.zero-length",
+        &["READ-10"],
+        "A read of no bytes is 0 on a mapped region",
+        |env| {
+            let (region, _map) = env.mapped(4096)?;
+            equal("read", region.read(0)?, vec![])
+        },
+    ),
     Case::new(
         "read_seek.bad-buffer",
         &["READ-03"],
@@ -176,17 +219,25 @@ pub(crate) const CASES: &[Case] = &[
             equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 4096)
         },
     ),
-    Case::new("read_seek.seek-size-zero", &["SEEK-01"], "lseek on a region of size 0 is EINVAL", |env| {
-        let region = env.open()?;
-        for whence in 0..5 {
-            refused(&format!("lseek whence {whence}"), region.seek(0, whence), libc::EINVAL)?;
-        }
-        Ok(())
-    })
+    Case::new(
+        "read_seek.seek-size-zero",
+        &["SEEK-01"],
+        "lseek on a region of size 0 is EINVAL",
+        |env| {
+            let region = env.open()?;
+            for whence in 0..5 {
+                refused(&format!("lseek whence {whence}"), region.seek(0, whence), libc::EINVAL)?;
+            }
+            Ok(())
+        },
+    )
     .differs(&[run::KERNEL_READS]),
-    Case::new("read_seek.seek-not-mapped", &["SEEK-02"], "lseek on a region never mapped is EBADF", |env| {
-        refused("lseek", env.region(4096)?.seek(0, libc::SEEK_SET), libc::EBADF)
-    })
+    Case::new(
+        "read_seek.seek-not-mapped",
+        &["SEEK-02"],
+        "lseek on a region never mapped is EBADF",
+        |env| refused("lseek", env.region(4096)?.seek(0, libc::SEEK_SET), libc::EBADF),
+    )
     .differs(&[run::KERNEL_READS]),
     Case::new(
         "read_seek.set-cur-end",
@@ -232,12 +283,17 @@ pub(crate) const CASES: &[Case] = &[
             refused("data behind it", region.seek(4 * PAGE64, libc::SEEK_DATA), libc::ENXIO)
         },
     ),
-    Case::new("read_seek.no-hole", &["SEEK-05"], "Without a hole SEEK_HOLE gives the unrounded size", |env| {
-        let (region, map) = env.mapped(5000)?;
-        map.touch(1)?;
-        equal("SEEK_HOLE", region.seek(0, libc::SEEK_HOLE)?, 5000)?;
-        equal("SEEK_DATA inside a page", region.seek(4500, libc::SEEK_DATA)?, 4500)
-    }),
+    Case::new(
+        "read_seek.no-hole",
+        &["SEEK-05"],
+        "Without a hole SEEK_HOLE gives the unrounded size",
+        |env| {
+            let (region, map) = env.mapped(5000)?;
+            map.touch(1)?;
+            equal("SEEK_HOLE", region.seek(0, libc::SEEK_HOLE)?, 5000)?;
+            equal("SEEK_DATA inside a page", region.seek(4500, libc::SEEK_DATA)?, 4500)
+        },
+    ),
     Case::new(
         "read_seek.data-past-end",
         &["SEEK-05", "SEEK-07"],
@@ -253,15 +309,20 @@ pub(crate) const CASES: &[Case] = &[
             equal("the position", region.seek(0, libc::SEEK_CUR)?, 0)
         },
     ),
-    Case::new("read_seek.purge-makes-holes", &["SEEK-05", "SHR-10"], "A purged page is a hole", |env| {
-        env.purge()?;
-        let (region, map) = env.mapped(3 * PAGE as u64)?;
-        map.touch(1)?;
-        region.unpin(PAGE as u32, PAGE as u32)?;
-        env.purge()?;
-        equal("SEEK_HOLE", region.seek(0, libc::SEEK_HOLE)?, PAGE64)?;
-        equal("SEEK_DATA", region.seek(PAGE64, libc::SEEK_DATA)?, 2 * PAGE64)
-    }),
+    Case::new(
+        "read_seek.purge-makes-holes",
+        &["SEEK-05", "SHR-10"],
+        "A purged page is a hole",
+        |env| {
+            env.purge()?;
+            let (region, map) = env.mapped(3 * PAGE as u64)?;
+            map.touch(1)?;
+            region.unpin(PAGE as u32, PAGE as u32)?;
+            env.purge()?;
+            equal("SEEK_HOLE", region.seek(0, libc::SEEK_HOLE)?, PAGE64)?;
+            equal("SEEK_DATA", region.seek(PAGE64, libc::SEEK_DATA)?, 2 * PAGE64)
+        },
+    ),
     Case::new("read_seek.bad-whence", &["SEEK-06"], "An unknown whence is EINVAL", |env| {
         let (region, _map) = env.mapped(4096)?;
         for whence in [5, 100, -1] {
@@ -282,12 +343,17 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(&[run::KERNEL_READS]),
-    Case::new("read_seek.seek-beyond-2-gib", &["SEEK-08"], "Positions of 2 GiB and more come back whole", |env| {
-        let region = env.region(6 << 30)?;
-        let _map = region.map(PAGE, RW, libc::MAP_SHARED | libc::MAP_NORESERVE, 0)?;
-        equal("SEEK_SET", region.seek(5 << 30, libc::SEEK_SET)?, 5 << 30)?;
-        equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 6 << 30)
-    }),
+    Case::new(
+        "read_seek.seek-beyond-2-gib",
+        &["SEEK-08"],
+        "Positions of 2 GiB and more come back whole",
+        |env| {
+            let region = env.region(6 << 30)?;
+            let _map = region.map(PAGE, RW, libc::MAP_SHARED | libc::MAP_NORESERVE, 0)?;
+            equal("SEEK_SET", region.seek(5 << 30, libc::SEEK_SET)?, 5 << 30)?;
+            equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 6 << 30)
+        },
+    ),
 ];
 
 fn iovec(buffer: &mut [u8]) -> libc::iovec {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Differences of the module-less agent that several cases share: what lies out of a supervisor's reach.
+//! Differences of the module-less agent that several cases share: what lies out of a supervisor's
+//! reach.
 //!
-//! A supervisor decides whether a system call goes on, and can put a descriptor into the caller. It changes neither what
-//! the kernel prints in `/proc` nor what a call does that it lets go on.
+//! A supervisor decides whether a system call goes on, and can put a descriptor into the caller. It
+//! changes neither what the kernel prints in `/proc` nor what a call does that it lets go on.
 
 use crate::case::{Differs, Provider, refused};
 
@@ -73,8 +74,10 @@ pub(crate) const LINK: Differs = Differs {
 };
 
 /// The list of misc devices.
-pub(crate) const MISC: Differs =
-    beyond_reach("/proc/misc does not list ashmem", "the kernel lists the devices that are registered with it");
+pub(crate) const MISC: Differs = beyond_reach(
+    "/proc/misc does not list ashmem",
+    "the kernel lists the devices that are registered with it",
+);
 
 /// read and lseek of a region.
 pub(crate) const KERNEL_READS: Differs = beyond_reach(

@@ -17,8 +17,7 @@ use ashmem_test_client::region::{Region, open_path};
 const SHARED: i32 = libc::MAP_SHARED;
 
 /// Why the module refuses what the original lets pass through `map_files`.
-const SHUT: &str =
-    "the mask is a promise to whoever handed the descriptor out; root's tools can still open for reading";
+const SHUT: &str = "the mask is a promise to whoever handed the descriptor out; root's tools can still open for reading";
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -334,7 +333,8 @@ pub(crate) const CASES: &[Case] = &[
         let (_region, map) = env.mapped(PAGE as u64)?;
         unprivileged(|| {
             refused("open", try_reopen(&map, libc::O_RDONLY), libc::EPERM).or_else(|_| {
-                // Where the directory itself belongs to somebody else by then, it is the directory that refuses.
+                // Where the directory itself belongs to somebody else by then, it is the directory
+                // that refuses.
                 refused("open", try_reopen(&map, libc::O_RDONLY), libc::EACCES)
             })
         })
@@ -356,7 +356,10 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// Runs two closures at the same time.
-fn race<A: Send, B: Send>(one: impl FnOnce() -> A + Send, two: impl FnOnce() -> B + Send) -> (A, B) {
+fn race<A: Send, B: Send>(
+    one: impl FnOnce() -> A + Send,
+    two: impl FnOnce() -> B + Send,
+) -> (A, B) {
     let start = Barrier::new(2);
     thread::scope(|scope| {
         let other = scope.spawn(|| {
@@ -372,7 +375,8 @@ fn race<A: Send, B: Send>(one: impl FnOnce() -> A + Send, two: impl FnOnce() -> 
     })
 }
 
-/// A region whose mask has no write: itself, a mapping made before, and a read-only one. Its first byte is 5.
+/// A region whose mask has no write: itself, a mapping made before, and a read-only one. Its first
+/// byte is 5.
 fn read_only(env: &Env) -> Result<(Region, Map, Map), Stop> {
     let (region, owner) = env.mapped(PAGE as u64)?;
     owner.store(0, 5)?;

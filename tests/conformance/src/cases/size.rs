@@ -32,17 +32,27 @@ pub(crate) const CASES: &[Case] = &[
             equal("GET_SIZE", region.size()?, 4096)
         },
     ),
-    Case::new("size.set-after-munmap", &["SIZE-03"], "SET_SIZE stays EINVAL after everything was unmapped", |env| {
-        let (region, map) = env.mapped(4096)?;
-        drop(map);
-        refused("SET_SIZE", region.set_size(8192), libc::EINVAL)
-    }),
-    Case::new("size.not-rounded", &["SIZE-04"], "GET_SIZE gives 5000 back as 5000, mapped or not", |env| {
-        let region = env.region(5000)?;
-        equal("GET_SIZE", region.size()?, 5000)?;
-        let _map = region.share(5000)?;
-        equal("GET_SIZE when mapped", region.size()?, 5000)
-    }),
+    Case::new(
+        "size.set-after-munmap",
+        &["SIZE-03"],
+        "SET_SIZE stays EINVAL after everything was unmapped",
+        |env| {
+            let (region, map) = env.mapped(4096)?;
+            drop(map);
+            refused("SET_SIZE", region.set_size(8192), libc::EINVAL)
+        },
+    ),
+    Case::new(
+        "size.not-rounded",
+        &["SIZE-04"],
+        "GET_SIZE gives 5000 back as 5000, mapped or not",
+        |env| {
+            let region = env.region(5000)?;
+            equal("GET_SIZE", region.size()?, 5000)?;
+            let _map = region.share(5000)?;
+            equal("GET_SIZE when mapped", region.size()?, 5000)
+        },
+    ),
     Case::new(
         "size.reads-as-error",
         &["SIZE-05"],
@@ -71,13 +81,18 @@ pub(crate) const CASES: &[Case] = &[
             refused("GET_SIZE of 8 GiB - 1", region.size(), libc::EPERM)
         },
     ),
-    Case::new("size.zero", &["SIZE-07", "MMAP-02"], "A region of size 0 cannot be mapped: EINVAL", |env| {
-        let region = env.open()?;
-        refused("mmap", region.share(PAGE), libc::EINVAL)?;
-        region.set_size(4096)?;
-        region.set_size(0)?;
-        refused("mmap", region.share(PAGE), libc::EINVAL)
-    }),
+    Case::new(
+        "size.zero",
+        &["SIZE-07", "MMAP-02"],
+        "A region of size 0 cannot be mapped: EINVAL",
+        |env| {
+            let region = env.open()?;
+            refused("mmap", region.share(PAGE), libc::EINVAL)?;
+            region.set_size(4096)?;
+            region.set_size(0)?;
+            refused("mmap", region.share(PAGE), libc::EINVAL)
+        },
+    ),
     Case::new(
         "size.rounding-wraps",
         &["SIZE-08"],
@@ -140,7 +155,12 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             overcommit_is_default()?;
             let region = env.region(1 << 46)?;
-            let map = region.map(PAGE, RW, libc::MAP_SHARED | libc::MAP_NORESERVE, (1 << 46) - PAGE as u64)?;
+            let map = region.map(
+                PAGE,
+                RW,
+                libc::MAP_SHARED | libc::MAP_NORESERVE,
+                (1 << 46) - PAGE as u64,
+            )?;
             map.store(4095, 6)?;
             let again = region.map(PAGE, R, libc::MAP_SHARED, (1 << 46) - PAGE as u64)?;
             equal("the last byte", again.load(4095)?, 6)
@@ -171,14 +191,19 @@ pub(crate) const CASES: &[Case] = &[
             equal("read at 4999", region.read(10)?, vec![1])
         },
     ),
-    Case::new("size.one-byte", &["SIZE-11", "MMAP-03"], "A region of one byte maps one page", |env| {
-        let (region, map) = env.mapped(1)?;
-        map.store(0, 1)?;
-        equal("GET_SIZE", region.size()?, 1)?;
-        refused("mmap of a page and a byte", region.share(PAGE + 1), libc::EINVAL)?;
-        let both = region.map(PAGE, RW, libc::MAP_SHARED, PAGE as u64)?;
-        equal("touching the page behind it", both.load(0), Err(BUS))
-    }),
+    Case::new(
+        "size.one-byte",
+        &["SIZE-11", "MMAP-03"],
+        "A region of one byte maps one page",
+        |env| {
+            let (region, map) = env.mapped(1)?;
+            map.store(0, 1)?;
+            equal("GET_SIZE", region.size()?, 1)?;
+            refused("mmap of a page and a byte", region.share(PAGE + 1), libc::EINVAL)?;
+            let both = region.map(PAGE, RW, libc::MAP_SHARED, PAGE as u64)?;
+            equal("touching the page behind it", both.load(0), Err(BUS))
+        },
+    ),
 ];
 
 /// Charging is only as described under the kernel's heuristic overcommit.

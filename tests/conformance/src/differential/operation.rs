@@ -55,7 +55,8 @@ pub(super) enum PinCommand {
 }
 
 impl Operation {
-    /// The next operation. The weights keep most regions sized and mapped, so that the rest has something to work on.
+    /// The next operation. The weights keep most regions sized and mapped, so that the rest has
+    /// something to work on.
     pub(super) fn draw(random: &mut Random) -> Self {
         let slot = random.below(REGIONS);
         let map = random.below(MAPS);
@@ -77,11 +78,17 @@ impl Operation {
                 cmd: random.pick(&[0x7700, 0x770c, 0x4004_7703, 0x4004_7705, 0x5401, 0x4008_7709]),
             },
             26..=45 => {
-                let command = random.pick(&[PinCommand::Pin, PinCommand::Unpin, PinCommand::Unpin, PinCommand::Status]);
+                let command = random.pick(&[
+                    PinCommand::Pin,
+                    PinCommand::Unpin,
+                    PinCommand::Unpin,
+                    PinCommand::Status,
+                ]);
                 Self::Pin { slot, command, offset: start(random) as u32, len: place(random) as u32 }
             }
             46 => {
-                let command = random.pick(&[PinCommand::Pin, PinCommand::Unpin, PinCommand::Status]);
+                let command =
+                    random.pick(&[PinCommand::Pin, PinCommand::Unpin, PinCommand::Status]);
                 Self::PinAt { slot, command, address: bad_address(random) }
             }
             47..=48 => Self::Purge { slot },
@@ -96,16 +103,22 @@ impl Operation {
             61 => Self::Unmap { map },
             62 => Self::Protect { map, prot: random.pick(&[3, 3, 3, 1, 0, 7]) },
             63 => Self::Resize { map, len: (random.below(PAGES) + 1) * PAGE },
-            64 => Self::Advise { map, advice: random.pick(&[libc::MADV_REMOVE, libc::MADV_DONTNEED]) },
+            64 => {
+                Self::Advise { map, advice: random.pick(&[libc::MADV_REMOVE, libc::MADV_DONTNEED]) }
+            }
             65..=70 => Self::Load { map, at: random.below(PAGES * PAGE) },
-            71..=75 => Self::Store { map, at: random.below(PAGES * PAGE), value: random.next() as u8 },
+            71..=75 => {
+                Self::Store { map, at: random.below(PAGES * PAGE), value: random.next() as u8 }
+            }
             76..=77 => Self::Fill { map, value: random.next() as u8 },
             78..=79 => Self::Line { map },
             80..=85 => Self::Read { slot, count: random.below(3 * PAGE) },
             86..=89 => Self::Pread { slot, count: random.below(3 * PAGE), offset: offset(random) },
-            90..=96 => {
-                Self::Seek { slot, offset: offset(random), whence: random.pick(&[0, 0, 1, 1, 2, 3, 3, 4, 4, 5, -1]) }
-            }
+            90..=96 => Self::Seek {
+                slot,
+                offset: offset(random),
+                whence: random.pick(&[0, 0, 1, 1, 2, 3, 3, 4, 4, 5, -1]),
+            },
             97 => Self::Write { slot },
             _ => Self::Fdinfo { slot },
         }
@@ -113,7 +126,11 @@ impl Operation {
 }
 
 fn flags(random: &mut Random) -> i32 {
-    let mode = if random.one_in(8) { random.pick(&[libc::O_RDONLY, libc::O_WRONLY]) } else { libc::O_RDWR };
+    let mode = if random.one_in(8) {
+        random.pick(&[libc::O_RDONLY, libc::O_WRONLY])
+    } else {
+        libc::O_RDWR
+    };
     mode | random.pick(&[0, libc::O_CLOEXEC, libc::O_NONBLOCK, libc::O_APPEND])
 }
 

@@ -41,7 +41,11 @@ impl<'a> World<'a> {
     }
 
     /// Performs one operation and says what came of it.
-    pub(super) fn perform(&mut self, operation: &Operation, descriptors: &Link) -> Result<String, Stop> {
+    pub(super) fn perform(
+        &mut self,
+        operation: &Operation,
+        descriptors: &Link,
+    ) -> Result<String, Stop> {
         Ok(match *operation {
             Operation::Open { slot, flags } => {
                 let opened = self.env.open_with(flags);
@@ -49,9 +53,13 @@ impl<'a> World<'a> {
                 self.regions[slot] = opened.ok();
                 text
             }
-            Operation::Close { slot } => self.regions[slot].take().map_or(EMPTY, |_| "closed").into(),
+            Operation::Close { slot } => {
+                self.regions[slot].take().map_or(EMPTY, |_| "closed").into()
+            }
             Operation::Dup { from, to } => {
-                let Some(twin) = self.regions[from].as_ref().map(Region::dup) else { return Ok(EMPTY.into()) };
+                let Some(twin) = self.regions[from].as_ref().map(Region::dup) else {
+                    return Ok(EMPTY.into());
+                };
                 self.regions[to] = Some(twin?);
                 "dupped".into()
             }
@@ -118,8 +126,8 @@ impl<'a> World<'a> {
 fn on_region(region: &Region, operation: &Operation) -> Result<String, Stop> {
     Ok(match *operation {
         Operation::SetName { len, byte, .. } => {
-            // A NUL would end the name early, and a line feed is shown otherwise in fdinfo, on purpose; every other byte is
-            // as good as another.
+            // A NUL would end the name early, and a line feed is shown otherwise in fdinfo, on
+            // purpose; every other byte is as good as another.
             let byte = if matches!(byte, 0 | b'\n') { 1 } else { byte };
             let name = CString::new(vec![byte; len]).unwrap_or_default();
             show(region.set_name(&name))
@@ -146,7 +154,10 @@ fn on_region(region: &Region, operation: &Operation) -> Result<String, Stop> {
         Operation::Unknown { cmd, .. } => show(region.ioctl("unknown", cmd, 0)),
         Operation::Pin { command, offset, len, .. } => {
             let size = region.size().unwrap_or(0) as usize;
-            if matches!(command, PinCommand::Unpin) && len == 0 && offset as usize == size.next_multiple_of(PAGE) {
+            if matches!(command, PinCommand::Unpin)
+                && len == 0
+                && offset as usize == size.next_multiple_of(PAGE)
+            {
                 return Ok("avoided".into());
             }
             show(match command {
@@ -184,10 +195,12 @@ fn on_map(map: &Map, operation: &Operation) -> Result<String, Stop> {
         Operation::Fill { value, .. } => touched(map.touch(value)),
         Operation::Line { .. } => {
             let line = map.line()?;
-            // Neighbours may have become one line: the offset is that of this mapping's first byte. One without content,
-            // once moved, shows an address in its place, which differs from run to run.
+            // Neighbours may have become one line: the offset is that of this mapping's first byte.
+            // One without content, once moved, shows an address in its place, which differs from
+            // run to run.
             let offset = line.offset.wrapping_add((map.address() - line.range.0) as u64);
-            let offset = if offset < HIGHEST_OFFSET { format!("{offset:#x}") } else { "an address".into() };
+            let offset =
+                if offset < HIGHEST_OFFSET { format!("{offset:#x}") } else { "an address".into() };
             format!("{} {offset} {}", line.perms, line.path)
         }
         _ => unreachable!("not an operation on a mapping: {operation:?}"),
@@ -212,9 +225,9 @@ fn touched<T: std::fmt::Debug>(access: Result<T, Signal>) -> String {
 fn show_bytes(answer: Answer<Vec<u8>>) -> String {
     match answer {
         Ok(bytes) => {
-            let sum = bytes
-                .iter()
-                .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+            let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+                (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            });
             format!("{} bytes {sum:016x}", bytes.len())
         }
         Err(refused) => format!("{refused:?}"),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Swap on compressed memory, and a user who has huge pages made of a region's pages while memory is short.
+//! Swap on compressed memory, and a user who has huge pages made of a region's pages while memory
+//! is short.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -29,7 +30,9 @@ const MADV_COLLAPSE: i32 = 25;
 
 pub(crate) fn under_pressure() -> Result<String> {
     if !fs::exists(DEVICE)? {
-        return Ok(format!("{SKIPPED}there is no {DEVICE}: `cargo xtask vm --extra-module zram` loads what makes it"));
+        return Ok(format!(
+            "{SKIPPED}there is no {DEVICE}: `cargo xtask vm --extra-module zram` loads what makes it"
+        ));
     }
     let swap = Swap::on()?;
     let collapsing = Part::start(USER, collapse)?;
@@ -74,7 +77,11 @@ fn collapse() -> Result<String> {
             ensure!(swapped.is_ok(), "MADV_PAGEOUT gave {swapped:?}");
             match advise(&mapping, block, BLOCK, MADV_COLLAPSE) {
                 Ok(()) => made += 1,
-                Err(error) if made == 0 && error.raw_os_error() == Some(libc::EINVAL) && !knows_collapse() => {
+                Err(error)
+                    if made == 0
+                        && error.raw_os_error() == Some(libc::EINVAL)
+                        && !knows_collapse() =>
+                {
                     return Ok(format!("{SKIPPED}this kernel has no MADV_COLLAPSE"));
                 }
                 Err(error) => refused[error.raw_os_error().unwrap_or_default() as usize & 255] += 1,
@@ -83,15 +90,21 @@ fn collapse() -> Result<String> {
     }
     region.pinning(abi::PIN, 0, 0)?;
     for block in (0..BLOCKS).step_by(2) {
-        let bytes = mapping.bytes().get(block * BLOCK * PAGE..(block + 1) * BLOCK * PAGE).unwrap_or_default();
-        let is_whole = (0..BLOCK).all(|page| bytes[page * PAGE] == ((block * BLOCK + page) as u8 | 1));
+        let bytes = mapping
+            .bytes()
+            .get(block * BLOCK * PAGE..(block + 1) * BLOCK * PAGE)
+            .unwrap_or_default();
+        let is_whole =
+            (0..BLOCK).all(|page| bytes[page * PAGE] == ((block * BLOCK + page) as u8 | 1));
         ensure!(is_whole, "pinned block {block} lost what was in it");
     }
     let refused: Vec<_> = refused
         .iter()
         .enumerate()
         .filter(|(_, times)| **times > 0)
-        .map(|(errno, times)| format!("{times} times {}", io::Error::from_raw_os_error(errno as i32)))
+        .map(|(errno, times)| {
+            format!("{times} times {}", io::Error::from_raw_os_error(errno as i32))
+        })
         .collect();
     Ok(format!(
         "{made} huge pages made, refused: {}",
@@ -109,10 +122,12 @@ fn touch(mapping: &Mapping, block: usize) {
 fn advise(mapping: &Mapping, block: usize, pages: usize, advice: i32) -> io::Result<()> {
     let start = mapping.start().wrapping_add(block * BLOCK * PAGE);
     // SAFETY: a part of a shared mapping; neither advice changes what it holds.
-    check(unsafe { libc::madvise(start.cast_mut().cast(), pages * PAGE, advice) }.into()).map(|_| ())
+    check(unsafe { libc::madvise(start.cast_mut().cast(), pages * PAGE, advice) }.into())
+        .map(|_| ())
 }
 
-/// Whether the kernel knows the advice at all: of an empty piece every advice that it knows is a success.
+/// Whether the kernel knows the advice at all: of an empty piece every advice that it knows is a
+/// success.
 fn knows_collapse() -> bool {
     // SAFETY: nothing is advised.
     unsafe { libc::madvise(PAGE as *mut libc::c_void, 0, MADV_COLLAPSE) == 0 }
@@ -123,7 +138,8 @@ struct Swap(());
 
 impl Swap {
     fn on() -> Result<Self> {
-        fs::write("/sys/block/zram0/disksize", SWAP_BYTES.to_string()).context("giving zram0 its size")?;
+        fs::write("/sys/block/zram0/disksize", SWAP_BYTES.to_string())
+            .context("giving zram0 its size")?;
         let mut header = vec![0_u8; PAGE];
         let last_page = (SWAP_BYTES as usize / PAGE - 1) as u32;
         // The version, the last page, and the mark at the page's end.

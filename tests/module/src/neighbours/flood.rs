@@ -38,7 +38,8 @@ impl Cap {
 
 impl Drop for Cap {
     fn drop(&mut self) {
-        // The machine lasts for these trials alone; one that follows with a lower cap says so itself.
+        // The machine lasts for these trials alone; one that follows with a lower cap says so
+        // itself.
         let _ = fs::write(&self.path, self.before.trim());
     }
 }
@@ -46,7 +47,9 @@ impl Drop for Cap {
 pub(crate) fn capped() -> Result<String> {
     const RANGES: usize = 20_000;
     const REGIONS: usize = 300;
-    let (Some(_ranges), Some(_regions)) = (Cap::set("max_ranges", RANGES)?, Cap::set("max_regions", REGIONS)?) else {
+    let (Some(_ranges), Some(_regions)) =
+        (Cap::set("max_ranges", RANGES)?, Cap::set("max_regions", REGIONS)?)
+    else {
         return Ok(format!("{SKIPPED}the module has no parameters max_ranges and max_regions"));
     };
     let (ready, go) = (Gate::new()?, Gate::new()?);
@@ -66,7 +69,11 @@ pub(crate) fn capped() -> Result<String> {
                 Err(error) => return Err(error).context("opening one region more"),
             }
         }
-        ensure!(regions.len() == REGIONS, "{} regions were had at a cap of {REGIONS}", regions.len());
+        ensure!(
+            regions.len() == REGIONS,
+            "{} regions were had at a cap of {REGIONS}",
+            regions.len()
+        );
         ready.open()?;
         go.pass()?;
         drop(regions);
@@ -78,11 +85,15 @@ pub(crate) fn capped() -> Result<String> {
             return flooder.finish(Duration::ZERO);
         }
         for user in [OTHER, 0] {
-            Part::run(user, LIMIT, one_range)
-                .with_context(|| format!("user {user} while user {USER} is at the cap on {what}"))?;
+            Part::run(user, LIMIT, one_range).with_context(|| {
+                format!("user {user} while user {USER} is at the cap on {what}")
+            })?;
         }
         let refused = Part::run(USER, LIMIT, one_range);
-        ensure!(refused.is_err(), "a second process of user {USER} is not held to the cap on {what}");
+        ensure!(
+            refused.is_err(),
+            "a second process of user {USER} is not held to the cap on {what}"
+        );
         go.open()?;
     }
     flooder.finish(LIMIT).context("the user at the cap")?;
@@ -129,5 +140,8 @@ pub(crate) fn by_default() -> Result<String> {
     go.open()?;
     let ranges = flooder.finish(LIMIT).context("the user who took all ranges")?;
     ensure!(taken < MOST_BYTES, "{ranges} ranges took {} MiB of kernel memory", taken >> 20);
-    Ok(format!("ENOMEM came after {ranges} ranges, which took {} MiB of kernel memory", taken >> 20))
+    Ok(format!(
+        "ENOMEM came after {ranges} ranges, which took {} MiB of kernel memory",
+        taken >> 20
+    ))
 }

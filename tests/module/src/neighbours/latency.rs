@@ -17,8 +17,10 @@ pub(crate) struct Watch {
 pub(crate) fn stay_on_first_processor() -> Result<()> {
     let mask = 1_u64;
     // SAFETY: a mask of 64 processors.
-    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of::<u64>(), &raw const mask) })
-        .context("sched_setaffinity")?;
+    check(unsafe {
+        libc::syscall(libc::SYS_sched_setaffinity, 0, size_of::<u64>(), &raw const mask)
+    })
+    .context("sched_setaffinity")?;
     Ok(())
 }
 
@@ -31,8 +33,9 @@ impl Watch {
         let part = Part::start(0, || {
             let first = libc::sched_param { sched_priority: 50 };
             // SAFETY: a structure that the kernel reads, and flags.
-            let results =
-                unsafe { [libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const first), libc::mlockall(3)] };
+            let results = unsafe {
+                [libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const first), libc::mlockall(3)]
+            };
             anyhow::ensure!(results == [0; 2], "going before all others gave {results:?}");
             ready.open()?;
             let mut longest = Duration::ZERO;
@@ -51,7 +54,10 @@ impl Watch {
     /// Stops; the longest it was kept waiting.
     pub(crate) fn end(self) -> Result<Duration> {
         self.over.open()?;
-        let said = self.part.finish(Duration::from_secs(60)).context("the process that looks at the clock")?;
+        let said = self
+            .part
+            .finish(Duration::from_secs(60))
+            .context("the process that looks at the clock")?;
         Ok(Duration::from_micros(said.parse().with_context(|| format!("it said {said}"))?))
     }
 }

@@ -20,7 +20,9 @@ pub(crate) fn of_machine(what: &str) -> Result<u64> {
 
 /// The number of KiB after a word, in bytes.
 fn number(text: &str, what: &str) -> Option<u64> {
-    let kib: u64 = text.lines().find_map(|line| line.split_once(what)?.1.split_whitespace().next()?.parse().ok())?;
+    let kib: u64 = text
+        .lines()
+        .find_map(|line| line.split_once(what)?.1.split_whitespace().next()?.parse().ok())?;
     Some(kib * 1024)
 }
 
@@ -33,12 +35,15 @@ pub(crate) struct Taken {
 impl Taken {
     /// Takes this much at once, of no use yet; `touch` makes it memory.
     pub(crate) fn reserve(length: usize) -> Result<Self> {
-        let (protection, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+        let (protection, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+        );
         // SAFETY: a new mapping at an address of the kernel's choice.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
         if start == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error()).with_context(|| format!("mapping {length} bytes"));
+            return Err(std::io::Error::last_os_error())
+                .with_context(|| format!("mapping {length} bytes"));
         }
         // Small pages: what is taken is then what was touched.
         // SAFETY: the new mapping.
@@ -49,8 +54,11 @@ impl Taken {
     /// Makes memory of a piece.
     pub(crate) fn touch(&self, from: usize, length: usize) {
         for at in (from..(from + length).min(self.length)).step_by(PAGE) {
-            // SAFETY: inside the mapping. Each page another, so that none can be shared or compressed well.
-            unsafe { self.start.add(at).cast::<u64>().write_volatile(at as u64 ^ 0x9e37_79b9_7f4a_7c15) }
+            // SAFETY: inside the mapping. Each page another, so that none can be shared or
+            // compressed well.
+            unsafe {
+                self.start.add(at).cast::<u64>().write_volatile(at as u64 ^ 0x9e37_79b9_7f4a_7c15)
+            }
         }
     }
 
@@ -68,7 +76,8 @@ impl Drop for Taken {
     }
 }
 
-/// A process that takes memory until somebody makes it stop: it is the first to be killed when none is left.
+/// A process that takes memory until somebody makes it stop: it is the first to be killed when none
+/// is left.
 pub(crate) fn hog() -> Result<Part> {
     Part::start(USER, || {
         fs::write("/proc/self/oom_score_adj", "1000").context("asking to be killed for memory")?;
@@ -81,7 +90,8 @@ pub(crate) fn hog() -> Result<Part> {
     })
 }
 
-/// Lets hogs take memory, one after the other as each is killed, until `done`; `false` if it never was.
+/// Lets hogs take memory, one after the other as each is killed, until `done`; `false` if it never
+/// was.
 pub(crate) fn press_until(hogs: usize, mut done: impl FnMut() -> Result<bool>) -> Result<bool> {
     for _ in 0..hogs {
         let hog = hog()?;
@@ -121,8 +131,10 @@ pub(crate) enum Policy {
 pub(crate) fn set_policy(policy: Policy, node: u32) -> Result<()> {
     let mask = if matches!(policy, Policy::Default) { 0_u64 } else { 1 << node };
     // SAFETY: a mask of 64 nodes; the kernel reads one bit less than it is told.
-    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, policy as libc::c_long, &raw const mask, 65) })
-        .context("set_mempolicy")?;
+    check(unsafe {
+        libc::syscall(libc::SYS_set_mempolicy, policy as libc::c_long, &raw const mask, 65)
+    })
+    .context("set_mempolicy")?;
     Ok(())
 }
 
@@ -131,7 +143,15 @@ pub(crate) fn node_of(address: *const u8) -> Result<i32> {
     let (pages, mut status) = ([address], [0_i32]);
     // SAFETY: one page asked about, room for one answer; without nodes nothing is moved.
     check(unsafe {
-        libc::syscall(libc::SYS_move_pages, 0, 1, pages.as_ptr(), std::ptr::null::<i32>(), status.as_mut_ptr(), 0)
+        libc::syscall(
+            libc::SYS_move_pages,
+            0,
+            1,
+            pages.as_ptr(),
+            std::ptr::null::<i32>(),
+            status.as_mut_ptr(),
+            0,
+        )
     })
     .context("asking move_pages where a page is")?;
     Ok(status[0])

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The module among hostile neighbours: what a user without rights, a tight machine or root's own tools do to it.
+//! The module among hostile neighbours: what a user without rights, a tight machine or root's own
+//! tools do to it.
 //!
-//! Each trial runs in a process of its own with a time limit. It fails when a call has no end, when a process cannot be
-//! killed, or when somebody else pays; that the kernel has nothing to report is for whoever started the machine to see.
+//! Each trial runs in a process of its own with a time limit. It fails when a call has no end, when
+//! a process cannot be killed, or when somebody else pays; that the kernel has nothing to report is
+//! for whoever started the machine to see.
 
 mod collapse;
 mod flood;
@@ -156,7 +158,8 @@ pub(crate) fn run(names: &[String]) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What must outlive a machine without memory says so; and a user may have as many descriptors as he needs.
+/// What must outlive a machine without memory says so; and a user may have as many descriptors as
+/// he needs.
 fn prepare() -> Result<()> {
     fs::write("/proc/self/oom_score_adj", "-900").context("asking not to be killed for memory")?;
     let limit = libc::rlimit { rlim_cur: 70_000, rlim_max: 70_000 };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Two NUMA nodes, one of them full: unpinned pages on their way to it.
 //!
-//! The kernel locks the pages that it moves, and asks for memory while it holds them. If what gives memory back then waits
-//! for these very pages, the caller waits for itself, and everybody who wants the region's pages waits with it.
+//! The kernel locks the pages that it moves, and asks for memory while it holds them. If what gives
+//! memory back then waits for these very pages, the caller waits for itself, and everybody who
+//! wants the region's pages waits with it.
 
 use std::time::Duration;
 
@@ -51,7 +52,15 @@ pub(crate) fn bind() -> Result<String> {
         let mask = 1_u64 << TO;
         // SAFETY: a mapping of this process, and a mask of 64 nodes.
         let answer = check(unsafe {
-            libc::syscall(libc::SYS_mbind, start, PAGES * PAGE, Policy::Bind as i32, &raw const mask, 65, MPOL_MF_MOVE)
+            libc::syscall(
+                libc::SYS_mbind,
+                start,
+                PAGES * PAGE,
+                Policy::Bind as i32,
+                &raw const mask,
+                65,
+                MPOL_MF_MOVE,
+            )
         });
         let answer = answer.map_or_else(|error| error.to_string(), |done| done.to_string());
         Ok(format!("mbind answered {answer}"))
@@ -62,7 +71,9 @@ pub(crate) fn bind() -> Result<String> {
 fn onto_full_node(mover: impl FnOnce(*const u8) -> Result<String>) -> Result<String> {
     let nodes = memory::nodes()?;
     if nodes.len() < 2 {
-        return Ok(format!("{SKIPPED}the machine has one node of memory: `cargo xtask vm --numa 2` makes two"));
+        return Ok(format!(
+            "{SKIPPED}the machine has one node of memory: `cargo xtask vm --numa 2` makes two"
+        ));
     }
     let region = Region::create(PAGES)?;
     let (ready, go) = (Gate::new()?, Gate::new()?);
@@ -83,7 +94,11 @@ fn onto_full_node(mover: impl FnOnce(*const u8) -> Result<String>) -> Result<Str
         go.pass()?;
         mover(mapping.start())
     })?;
-    ensure!(ready.is_passed(MOVE)?, "the pages were not unpinned in time: {:?}", moving.end(Duration::ZERO)?);
+    ensure!(
+        ready.is_passed(MOVE)?,
+        "the pages were not unpinned in time: {:?}",
+        moving.end(Duration::ZERO)?
+    );
     let taken = fill(TO)?;
     go.open()?;
     let said = moving.finish(MOVE).context("the process that moves pages")?;

@@ -35,7 +35,8 @@ impl Gate {
     pub(crate) fn new() -> Result<Self> {
         let mut ends = [0; 2];
         // SAFETY: room for two descriptors.
-        check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }.into()).context("making a pipe")?;
+        check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }.into())
+            .context("making a pipe")?;
         // SAFETY: fresh descriptors, each owned once.
         let (waits, grants) = unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };
         Ok(Self { waits, grants })
@@ -79,7 +80,8 @@ impl Part {
     pub(crate) fn start(user: u32, work: impl FnOnce() -> Result<String>) -> Result<Self> {
         let mut ends = [0; 2];
         // SAFETY: room for two descriptors.
-        check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }.into()).context("making a pipe")?;
+        check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }.into())
+            .context("making a pipe")?;
         // SAFETY: fresh descriptors, each owned once.
         let (words, mut said) = unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };
         // SAFETY: this program has a single thread wherever it starts a part.
@@ -99,14 +101,19 @@ impl Part {
         }
         drop(said);
         // SAFETY: a process of ours that has not been waited for.
-        let handle = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) }).context("pidfd_open")?;
+        let handle = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) })
+            .context("pidfd_open")?;
         // SAFETY: a fresh descriptor.
         let handle = unsafe { OwnedFd::from_raw_fd(handle as i32) };
         Ok(Self { process, handle, words, is_over: false })
     }
 
     /// Does the whole of a part in its time, or fails saying where it stuck.
-    pub(crate) fn run(user: u32, limit: Duration, work: impl FnOnce() -> Result<String>) -> Result<String> {
+    pub(crate) fn run(
+        user: u32,
+        limit: Duration,
+        work: impl FnOnce() -> Result<String>,
+    ) -> Result<String> {
         Self::start(user, work)?.finish(limit)
     }
 
@@ -136,7 +143,8 @@ impl Part {
         self.words.read_to_string(&mut text).context("reading what a part said")?;
         let mut status = 0;
         // SAFETY: a child of ours, and room for its status.
-        check(unsafe { libc::waitpid(self.process, &raw mut status, 0) }.into()).context("waitpid")?;
+        check(unsafe { libc::waitpid(self.process, &raw mut status, 0) }.into())
+            .context("waitpid")?;
         self.is_over = true;
         Ok(if libc::WIFSIGNALED(status) {
             End::Killed(libc::WTERMSIG(status))
@@ -181,7 +189,9 @@ impl Part {
 
     /// Where it is in the kernel.
     fn stacks(&self) -> String {
-        let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.process)).unwrap_or_default();
+        let read = |file: &str| {
+            fs::read_to_string(format!("/proc/{}/{file}", self.process)).unwrap_or_default()
+        };
         let status = read("status");
         let state = status.lines().find(|line| line.starts_with("State:")).unwrap_or_default();
         format!("{state}\n{}", read("stack"))
@@ -205,17 +215,23 @@ impl Drop for Part {
 /// Gives up root's rights, and ends when the parent does.
 fn become_user(user: u32) -> Result<()> {
     if user != 0 {
-        fs::write("/proc/self/oom_score_adj", "0").context("being killed for memory like anybody")?;
+        fs::write("/proc/self/oom_score_adj", "0")
+            .context("being killed for memory like anybody")?;
         // SAFETY: numbers, and an empty list.
         let results = unsafe {
-            [libc::setgroups(0, std::ptr::null()), libc::setresgid(user, user, user), libc::setresuid(user, user, user)]
+            [
+                libc::setgroups(0, std::ptr::null()),
+                libc::setresgid(user, user, user),
+                libc::setresuid(user, user, user),
+            ]
         };
         ensure!(results == [0; 3], "becoming user {user} gave {results:?}");
     }
-    // After that, for a change of user takes both back: its entries in /proc are its own, as a login's are.
-    // SAFETY: numbers.
-    let results =
-        unsafe { [libc::prctl(libc::PR_SET_DUMPABLE, 1), libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)] };
+    // After that, for a change of user takes both back: its entries in /proc are its own, as a
+    // login's are. SAFETY: numbers.
+    let results = unsafe {
+        [libc::prctl(libc::PR_SET_DUMPABLE, 1), libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)]
+    };
     ensure!(results == [0; 2], "prctl gave {results:?}");
     Ok(())
 }

@@ -13,7 +13,8 @@ use crate::region::Region;
 /// As many pages as UNPIN can name.
 const MOST_PAGES: usize = 1 << 20;
 
-/// Unpins every other page of a region, up to `most` ranges or until there is no memory for one; how many there are then.
+/// Unpins every other page of a region, up to `most` ranges or until there is no memory for one;
+/// how many there are then.
 pub(crate) fn scatter(region: &Region, most: usize) -> Result<usize> {
     for range in 0..most.min(MOST_PAGES / 2) {
         match region.pinning(abi::UNPIN, range * 2, 1) {
@@ -36,7 +37,8 @@ pub(crate) fn vast() -> Result<Region> {
 pub(crate) fn half_a_million() -> Result<String> {
     const RANGES: usize = 1 << 19;
     const LIMIT: Duration = Duration::from_millis(20);
-    // A single processor counts its own instructions. Of several the host's load shows in every wait.
+    // A single processor counts its own instructions. Of several the host's load shows in every
+    // wait.
     let is_exact = std::thread::available_parallelism()?.get() == 1;
     stay_on_first_processor()?;
     let phases = [Gate::new()?, Gate::new()?, Gate::new()?];
@@ -70,10 +72,15 @@ pub(crate) fn half_a_million() -> Result<String> {
         let watch = Watch::begin()?;
         gate.open()?;
         if !done.is_passed(Duration::from_secs(180))? {
-            return owner.finish(Duration::ZERO).with_context(|| format!("the ranges, as they are {what}"));
+            return owner
+                .finish(Duration::ZERO)
+                .with_context(|| format!("the ranges, as they are {what}"));
         }
         let wait = watch.end()?;
-        ensure!(!is_exact || wait < LIMIT, "somebody waited {wait:.3?} for the processor while the ranges were {what}");
+        ensure!(
+            !is_exact || wait < LIMIT,
+            "somebody waited {wait:.3?} for the processor while the ranges were {what}"
+        );
         waits.push(format!("{wait:.3?}"));
     }
     let said = owner.finish(Duration::from_secs(60)).context("the owner of the ranges")?;
@@ -131,7 +138,8 @@ pub(crate) fn purge_all() -> Result<String> {
     let mut counted = Vec::new();
     for _ in 0..CALLS {
         let begun = Instant::now();
-        counted.push(Part::run(0, LIMIT, purge).context("PURGE_ALL_CACHES beside endless unpinners")?);
+        counted
+            .push(Part::run(0, LIMIT, purge).context("PURGE_ALL_CACHES beside endless unpinners")?);
         longest = longest.max(begun.elapsed());
     }
     for unpinner in unpinners {
@@ -143,7 +151,10 @@ pub(crate) fn purge_all() -> Result<String> {
         unpinner.put_down(Duration::from_secs(10)).context("an endless unpinner")?;
     }
     let killed = killed_at_it()?;
-    Ok(format!("the longest call took {longest:.1?}, the answers were {}; {killed}", counted.join(", ")))
+    Ok(format!(
+        "the longest call took {longest:.1?}, the answers were {}; {killed}",
+        counted.join(", ")
+    ))
 }
 
 /// Kills a PURGE_ALL_CACHES early in its work.
@@ -161,7 +172,10 @@ fn killed_at_it() -> Result<String> {
         }
     })?;
     let purge = || -> Result<(Part, Instant)> {
-        ensure!(unpinned.is_passed(Duration::from_secs(120))?, "the ranges were not there after two minutes");
+        ensure!(
+            unpinned.is_passed(Duration::from_secs(120))?,
+            "the ranges were not there after two minutes"
+        );
         let begun = Gate::new()?;
         let purging = Part::start(0, || {
             let region = Region::open()?;
@@ -180,7 +194,12 @@ fn killed_at_it() -> Result<String> {
     let begun = Instant::now();
     killed.put_down(Duration::from_secs(60)).context("PURGE_ALL_CACHES, killed")?;
     let took = begun.elapsed();
-    ensure!(took < whole / 2, "PURGE_ALL_CACHES takes {whole:.1?}, and killed after a tenth of that {took:.1?} more");
+    ensure!(
+        took < whole / 2,
+        "PURGE_ALL_CACHES takes {whole:.1?}, and killed after a tenth of that {took:.1?} more"
+    );
     drop(owner);
-    Ok(format!("over {RANGES} ranges it takes {whole:.1?}, killed after a tenth of that {took:.1?} more"))
+    Ok(format!(
+        "over {RANGES} ranges it takes {whole:.1?}, killed after a tenth of that {took:.1?} more"
+    ))
 }

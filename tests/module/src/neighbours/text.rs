@@ -14,8 +14,20 @@ const NAME: &std::ffi::CStr =
 const FORGED: [&str; 3] = ["forged", "7f0000000000-7f0000001000", "size:\t77"];
 
 /// What the kernel and the driver print in fdinfo, each once at most.
-const KEYS: [&str; 12] =
-    ["pos", "flags", "mnt_id", "ino", "inode", "name", "size", "prot_mask", "pinned", "unpinned", "purged", "resident"];
+const KEYS: [&str; 12] = [
+    "pos",
+    "flags",
+    "mnt_id",
+    "ino",
+    "inode",
+    "name",
+    "size",
+    "prot_mask",
+    "pinned",
+    "unpinned",
+    "purged",
+    "resident",
+];
 
 const TRACEFS: &str = "/sys/kernel/tracing";
 
@@ -43,14 +55,18 @@ pub(crate) fn forged() -> Result<String> {
             }
         }
     };
-    for entry in fs::read_dir(format!("/proc/{process}/fdinfo")).context("listing the forger's descriptors")? {
+    for entry in fs::read_dir(format!("/proc/{process}/fdinfo"))
+        .context("listing the forger's descriptors")?
+    {
         let path = entry?.path();
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         look("fdinfo", &text);
         if !text.contains("prot_mask:") {
             continue;
         }
-        let mut keys: Vec<&str> = text.lines().map(|line| line.split(':').next().unwrap_or_default()).collect();
+        let mut keys: Vec<&str> =
+            text.lines().map(|line| line.split(':').next().unwrap_or_default()).collect();
         let unknown: Vec<_> = keys.iter().copied().filter(|key| !KEYS.contains(key)).collect();
         ensure!(unknown.is_empty(), "fdinfo has lines of {unknown:?}:\n{text}");
         let lines = keys.len();
@@ -58,7 +74,8 @@ pub(crate) fn forged() -> Result<String> {
         keys.dedup();
         ensure!(keys.len() == lines, "fdinfo has a line twice:\n{text}");
     }
-    let maps = fs::read_to_string(format!("/proc/{process}/maps")).context("reading the forger's maps")?;
+    let maps =
+        fs::read_to_string(format!("/proc/{process}/maps")).context("reading the forger's maps")?;
     ensure!(maps.contains("/dev/ashmem/x"), "the region is not in maps:\n{maps}");
     look("maps", &maps);
     let trace = fs::read_to_string(format!("{TRACEFS}/trace")).context("reading the trace")?;

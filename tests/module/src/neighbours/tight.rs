@@ -15,11 +15,13 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 const MIB: u64 = 1 << 20;
 
 pub(crate) fn cgroup() -> Result<String> {
-    let controllers = fs::read_to_string(format!("{CGROUPS}/cgroup.controllers")).unwrap_or_default();
+    let controllers =
+        fs::read_to_string(format!("{CGROUPS}/cgroup.controllers")).unwrap_or_default();
     if !controllers.split_whitespace().any(|controller| controller == "memory") {
         return Ok(format!("{SKIPPED}this kernel's cgroup2 has no memory controller"));
     }
-    fs::write(format!("{CGROUPS}/cgroup.subtree_control"), "+memory").context("switching the memory controller on")?;
+    fs::write(format!("{CGROUPS}/cgroup.subtree_control"), "+memory")
+        .context("switching the memory controller on")?;
     // Older unpinned pages, of the machine's own cgroup and of another, which is not at its limit.
     let of_machine = Unpinned::make(OTHERS)?;
     let (neighbour, tight) = (Group::make("neighbour", 4 * LIMIT)?, Group::make("tight", LIMIT)?);
@@ -84,16 +86,19 @@ impl Group {
     fn make(name: &str, limit: u64) -> Result<Self> {
         let path = format!("{CGROUPS}/{name}");
         fs::create_dir(&path).with_context(|| format!("making the cgroup {name}"))?;
-        fs::write(format!("{path}/memory.max"), limit.to_string()).context("limiting the cgroup")?;
+        fs::write(format!("{path}/memory.max"), limit.to_string())
+            .context("limiting the cgroup")?;
         Ok(Self(path))
     }
 
     fn take_in(&self, process: &Part) -> Result<()> {
-        fs::write(format!("{}/cgroup.procs", self.0), process.id().to_string()).context("moving a process to a cgroup")
+        fs::write(format!("{}/cgroup.procs", self.0), process.id().to_string())
+            .context("moving a process to a cgroup")
     }
 
     fn events(&self) -> Result<String> {
-        let events = fs::read_to_string(format!("{}/memory.events", self.0)).context("reading memory.events")?;
+        let events = fs::read_to_string(format!("{}/memory.events", self.0))
+            .context("reading memory.events")?;
         Ok(events.trim().replace('\n', ", "))
     }
 
@@ -153,8 +158,11 @@ pub(crate) fn endless_regions() -> Result<String> {
     let drop_caches: Press<'_> = &dropping_caches;
     let beside = round(false, drop_caches).context("while these regions are there")?;
     let after = round(true, drop_caches).context("after these regions' end")?;
-    let pressed = round(true, &|gone| memory::press_until(4, gone)).context("after these regions' end, to a hog")?;
-    Ok(format!("128 MiB were given back beside them {beside}, after them {after}, to a hog {pressed}"))
+    let pressed = round(true, &|gone| memory::press_until(4, gone))
+        .context("after these regions' end, to a hog")?;
+    Ok(format!(
+        "128 MiB were given back beside them {beside}, after them {after}, to a hog {pressed}"
+    ))
 }
 
 /// Looks whether it is enough.
@@ -162,8 +170,8 @@ type Look<'a> = &'a mut dyn FnMut() -> Result<bool>;
 /// Makes the kernel want memory back, until a look says that it is enough; `false` if none did.
 type Press<'a> = &'a dyn Fn(Look<'_>) -> Result<bool>;
 
-/// Has 128 MiB of unpinned pages purged by `press` that were there before another's endless regions were, and still are
-/// when these are gone, or beside them; says after how many looks they were.
+/// Has 128 MiB of unpinned pages purged by `press` that were there before another's endless regions
+/// were, and still are when these are gone, or beside them; says after how many looks they were.
 fn round(after: bool, press: Press<'_>) -> Result<String> {
     const PAGES: usize = (128 << 20) / PAGE;
     let region = Region::create(PAGES)?;
@@ -183,8 +191,15 @@ fn round(after: bool, press: Press<'_>) -> Result<String> {
         left = memory::of_machine("Shmem:")?;
         Ok(full.saturating_sub(left) > 120 * MIB)
     })?;
-    ensure!(is_gone, "{} of 128 MiB of unpinned pages were purged", full.saturating_sub(left) / MIB);
-    ensure!(region.pinning(abi::PIN, 0, 0)? == abi::WAS_PURGED, "PIN did not say that the pages were purged");
+    ensure!(
+        is_gone,
+        "{} of 128 MiB of unpinned pages were purged",
+        full.saturating_sub(left) / MIB
+    );
+    ensure!(
+        region.pinning(abi::PIN, 0, 0)? == abi::WAS_PURGED,
+        "PIN did not say that the pages were purged"
+    );
     if let Some(owner) = owner {
         owner.put_down(Duration::from_secs(60)).context("the owner of these regions")?;
     }
@@ -210,7 +225,11 @@ fn endless() -> Result<Part> {
             std::thread::park();
         }
     })?;
-    ensure!(ready.is_passed(Duration::from_secs(90))?, "the regions: {:?}", owner.end(Duration::ZERO)?);
+    ensure!(
+        ready.is_passed(Duration::from_secs(90))?,
+        "the regions: {:?}",
+        owner.end(Duration::ZERO)?
+    );
     Ok(owner)
 }
 

@@ -53,7 +53,8 @@ fn against_openers(file: &std::path::Path) -> Result<usize> {
     const OPENERS: usize = 2;
     const ATTEMPTS: usize = 20_000;
     const ENOUGH: usize = 10;
-    let openers = (0..OPENERS).map(|_| Part::start(USER, open_and_close)).collect::<Result<Vec<_>>>()?;
+    let openers =
+        (0..OPENERS).map(|_| Part::start(USER, open_and_close)).collect::<Result<Vec<_>>>()?;
     let mut gone = 0;
     for _ in 0..ATTEMPTS {
         match module::unload(NAME) {
@@ -64,12 +65,18 @@ fn against_openers(file: &std::path::Path) -> Result<usize> {
                     break;
                 }
             }
-            Err(error) if error.raw_os_error() == Some(libc::EWOULDBLOCK) => std::thread::yield_now(),
+            Err(error) if error.raw_os_error() == Some(libc::EWOULDBLOCK) => {
+                std::thread::yield_now()
+            }
             Err(error) => return Err(error).context("unloading it between two openings"),
         }
     }
     for opener in openers {
-        ensure!(!opener.is_at_end()?, "one who opens the device has ended: {:?}", opener.end(DEATH)?);
+        ensure!(
+            !opener.is_at_end()?,
+            "one who opens the device has ended: {:?}",
+            opener.end(DEATH)?
+        );
         opener.put_down(DEATH)?;
     }
     ensure!(gone > 0, "in {ATTEMPTS} attempts it could not be unloaded between two openings");
@@ -85,7 +92,10 @@ fn open_and_close() -> Result<String> {
             Ok(region) => region,
             // Nobody answers the node, or it is gone, or it is not yet opened up to all.
             Err(error)
-                if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO | libc::EACCES)) =>
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENOENT | libc::ENODEV | libc::ENXIO | libc::EACCES)
+                ) =>
             {
                 continue;
             }

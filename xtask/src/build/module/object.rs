@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is checked of the linked module's machine code: that the kernel can patch and unwind all of it, and that no call
-//! goes from one half to the other through a pointer.
+//! What is checked of the linked module's machine code: that the kernel can patch and unwind all of
+//! it, and that no call goes from one half to the other through a pointer.
 //!
-//! kbuild runs objtool over what it compiles, not over the Rust half, which comes compiled. A return that objtool has not
-//! listed keeps the thunk it was built with, whatever the processor needs; a function without unwind data ends every stack
-//! trace; and a kernel that checks the type of what a pointer calls finds no type before a Rust function.
+//! kbuild runs objtool over what it compiles, not over the Rust half, which comes compiled. A
+//! return that objtool has not listed keeps the thunk it was built with, whatever the processor
+//! needs; a function without unwind data ends every stack trace; and a kernel that checks the type
+//! of what a pointer calls finds no type before a Rust function.
 
 use anyhow::{Context, Result, bail};
-use object::elf::{R_X86_64_32, R_X86_64_32S, R_X86_64_64, R_X86_64_PC32, R_X86_64_PLT32, SHF_ALLOC, SHF_EXECINSTR};
+use object::elf::{
+    R_X86_64_32, R_X86_64_32S, R_X86_64_64, R_X86_64_PC32, R_X86_64_PLT32, SHF_ALLOC, SHF_EXECINSTR,
+};
 use object::read::elf::{ElfFile64, ElfSection64};
 use object::{
-    Architecture, Object, ObjectSection, ObjectSymbol, RelocationFlags, RelocationTarget, SectionFlags, SymbolKind,
+    Architecture, Object, ObjectSection, ObjectSymbol, RelocationFlags, RelocationTarget,
+    SectionFlags, SymbolKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,12 +39,15 @@ impl Configuration {
     /// Reads it from a kernel's headers.
     pub(crate) fn read(headers: &Path) -> Result<Self> {
         let path = headers.join("include/config/auto.conf");
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(Self::parse(&text))
     }
 
     fn parse(text: &str) -> Self {
-        let set = |names: &[&str]| text.lines().any(|line| names.iter().any(|name| line == format!("CONFIG_{name}=y")));
+        let set = |names: &[&str]| {
+            text.lines().any(|line| names.iter().any(|name| line == format!("CONFIG_{name}=y")))
+        };
         Self {
             // The names before and since 6.9.
             return_thunks: set(&["RETHUNK", "MITIGATION_RETHUNK"]),
@@ -50,10 +57,12 @@ impl Configuration {
     }
 }
 
-/// Refuses a module whose code the kernel could not patch or unwind, or whose halves call one another by pointer.
+/// Refuses a module whose code the kernel could not patch or unwind, or whose halves call one
+/// another by pointer.
 pub(crate) fn check(module: &Path, kernel: &Configuration) -> Result<()> {
     let bytes = fs::read(module).with_context(|| format!("reading {}", module.display()))?;
-    let code = Code::read(&bytes).with_context(|| format!("reading the code of {}", module.display()))?;
+    let code =
+        Code::read(&bytes).with_context(|| format!("reading the code of {}", module.display()))?;
     // What follows is about how x86 kernels patch and unwind.
     if code.file.architecture() != Architecture::X86_64 {
         return Ok(());
@@ -62,7 +71,9 @@ pub(crate) fn check(module: &Path, kernel: &Configuration) -> Result<()> {
     if kernel.return_thunks {
         faults.extend(code.unlisted("return", |name| name == RETURN_THUNK, ".return_sites")?);
         if code.functions.values().any(|function| function.name == RETURN_THUNK) {
-            faults.push(format!("it has a {RETURN_THUNK} of its own, which this kernel does not patch"));
+            faults.push(format!(
+                "it has a {RETURN_THUNK} of its own, which this kernel does not patch"
+            ));
         }
     } else if code.imports(RETURN_THUNK) {
         faults.push(format!("it returns through {RETURN_THUNK}, which this kernel has not"));
@@ -148,13 +159,16 @@ impl<'data> Code<'data> {
     fn read(bytes: &'data [u8]) -> Result<Self> {
         let file = ElfFile64::parse(bytes)?;
         let mut functions = BTreeMap::new();
-        for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0) {
+        for symbol in
+            file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0)
+        {
             let name = symbol.name()?.to_owned();
             let Some(section) = symbol.section_index() else { continue };
             // objtool's names for the room before a function.
             if !name.starts_with("__pfx_") {
                 let start = Place { section: section.0, offset: symbol.address() };
-                functions.insert(start, Function { name, start, end: symbol.address() + symbol.size() });
+                functions
+                    .insert(start, Function { name, start, end: symbol.address() + symbol.size() });
             }
         }
         let mut references = Vec::new();
@@ -168,7 +182,11 @@ impl<'data> Code<'data> {
                 let at = Place { section: section.index().0, offset };
                 let branch = if executable { branch(data, at, kind) } else { None };
                 // Code is relative to the end of its instruction, four bytes on.
-                let skew = if executable && matches!(kind, R_X86_64_PC32 | R_X86_64_PLT32) { 4 } else { 0 };
+                let skew = if executable && matches!(kind, R_X86_64_PC32 | R_X86_64_PLT32) {
+                    4
+                } else {
+                    0
+                };
                 let to = symbol.section_index().map(|section| Place {
                     section: section.0,
                     offset: symbol.address().wrapping_add_signed(relocation.addend() + skew),
@@ -180,20 +198,31 @@ impl<'data> Code<'data> {
         Ok(Self { file, functions, references })
     }
 
-    /// Branches to what `is_thunk` names that are not in the section of sites, which the kernel patches by.
-    fn unlisted(&self, what: &str, is_thunk: impl Fn(&str) -> bool, sites: &str) -> Result<Vec<String>> {
+    /// Branches to what `is_thunk` names that are not in the section of sites, which the kernel
+    /// patches by.
+    fn unlisted(
+        &self,
+        what: &str,
+        is_thunk: impl Fn(&str) -> bool,
+        sites: &str,
+    ) -> Result<Vec<String>> {
         let listed = self.listed(sites)?;
         let branches = self.references.iter().filter(|reference| is_thunk(&reference.name));
-        // A branch may begin with a prefix, which pads it to the length of what the kernel puts there.
-        let is_listed = |place: Place| [0, 1].iter().any(|prefix| listed.contains(&place.before(*prefix)));
-        let missing = branches.filter_map(|reference| reference.branch).filter(|place| !is_listed(*place));
+        // A branch may begin with a prefix, which pads it to the length of what the kernel puts
+        // there.
+        let is_listed =
+            |place: Place| [0, 1].iter().any(|prefix| listed.contains(&place.before(*prefix)));
+        let missing =
+            branches.filter_map(|reference| reference.branch).filter(|place| !is_listed(*place));
         let mut by_function: BTreeMap<String, usize> = BTreeMap::new();
         for place in missing {
             *by_function.entry(self.function_at(place)).or_default() += 1;
         }
         Ok(by_function
             .into_iter()
-            .map(|(function, count)| format!("{function}: {count} x {what} through a thunk, not in {sites}"))
+            .map(|(function, count)| {
+                format!("{function}: {count} x {what} through a thunk, not in {sites}")
+            })
             .collect())
     }
 
@@ -201,7 +230,8 @@ impl<'data> Code<'data> {
     fn listed(&self, name: &str) -> Result<BTreeSet<Place>> {
         let sections = self.file.sections().filter(|section| section.name() == Ok(name));
         let indices: BTreeSet<usize> = sections.map(|section| section.index().0).collect();
-        let entries = self.references.iter().filter(|reference| indices.contains(&reference.at.section));
+        let entries =
+            self.references.iter().filter(|reference| indices.contains(&reference.at.section));
         Ok(entries.filter_map(|reference| reference.to).collect())
     }
 
@@ -209,7 +239,8 @@ impl<'data> Code<'data> {
         self.references.iter().any(|reference| reference.name == name && reference.to.is_none())
     }
 
-    /// Functions whose start, or whose branches to thunks, have no entry in the ORC tables that tells the stack's layout.
+    /// Functions whose start, or whose branches to thunks, have no entry in the ORC tables that
+    /// tells the stack's layout.
     fn without_unwind_data(&self) -> Result<Vec<String>> {
         let orc = self.orc()?;
         let is_covered = |place: &Place| {
@@ -227,10 +258,12 @@ impl<'data> Code<'data> {
         Ok(functions.map(|function| format!("{function}: no unwind data in .orc_unwind")).collect())
     }
 
-    /// Where each entry of the ORC tables begins to apply, and whether it knows how to unwind from there.
+    /// Where each entry of the ORC tables begins to apply, and whether it knows how to unwind from
+    /// there.
     fn orc(&self) -> Result<BTreeMap<Place, bool>> {
-        /// `struct orc_entry`: two offsets of 16 bits, then bit fields, of which the first four bits are the register that
-        /// the caller's stack is found by. 0 is none. Only what follows them differs between kernels.
+        /// `struct orc_entry`: two offsets of 16 bits, then bit fields, of which the first four
+        /// bits are the register that the caller's stack is found by. 0 is none. Only what follows
+        /// them differs between kernels.
         const ENTRY: usize = 6;
         const REGISTER: usize = 4;
         let (Some(table), Some(addresses)) =
@@ -241,15 +274,20 @@ impl<'data> Code<'data> {
         let table = table.data().context("reading .orc_unwind")?;
         let addresses = addresses.index().0;
         let mut found = BTreeMap::new();
-        for reference in self.references.iter().filter(|reference| reference.at.section == addresses) {
+        for reference in
+            self.references.iter().filter(|reference| reference.at.section == addresses)
+        {
             let number = usize::try_from(reference.at.offset / 4)?;
-            let register = table.get(number * ENTRY + REGISTER).context(".orc_unwind is shorter than its addresses")?;
+            let register = table
+                .get(number * ENTRY + REGISTER)
+                .context(".orc_unwind is shorter than its addresses")?;
             found.extend(reference.to.map(|place| (place, register & 0xf != 0)));
         }
         Ok(found)
     }
 
-    /// Addresses of Rust functions that are taken rather than called, and of any function that Rust takes.
+    /// Addresses of Rust functions that are taken rather than called, and of any function that Rust
+    /// takes.
     fn pointers_across_halves(&self) -> Result<Vec<String>> {
         let mut faults = Vec::new();
         for reference in self.references.iter().filter(|reference| reference.branch.is_none()) {
@@ -259,15 +297,20 @@ impl<'data> Code<'data> {
             if !absolute && !in_code {
                 continue;
             }
-            let Some(function) = reference.to.and_then(|place| self.functions.get(&place)) else { continue };
+            let Some(function) = reference.to.and_then(|place| self.functions.get(&place)) else {
+                continue;
+            };
             let from_rust = self.function_of(reference.at).is_some_and(Function::is_rust);
             if function.is_rust() || from_rust {
                 let holder = self.function_at(reference.at);
-                // Its own address a function writes into its stack frame where KASAN watches the stack: it tells whose it is.
+                // Its own address a function writes into its stack frame where KASAN watches the
+                // stack: it tells whose it is.
                 if holder == function.to_string() {
                     continue;
                 }
-                faults.push(format!("{holder}: takes the address of {function}, for a call through a pointer"));
+                faults.push(format!(
+                    "{holder}: takes the address of {function}, for a call through a pointer"
+                ));
             }
         }
         Ok(faults)
@@ -284,7 +327,10 @@ impl<'data> Code<'data> {
             return function.to_string();
         }
         let section = self.file.section_by_index(object::SectionIndex(place.section));
-        let name = section.ok().and_then(|section| section.name().ok().map(str::to_owned)).unwrap_or_default();
+        let name = section
+            .ok()
+            .and_then(|section| section.name().ok().map(str::to_owned))
+            .unwrap_or_default();
         format!("{name}+{:#x}", place.offset)
     }
 }
@@ -293,7 +339,8 @@ fn has_flag(section: &ElfSection64<'_, '_>, flag: u32) -> bool {
     matches!(section.flags(), SectionFlags::Elf { sh_flags } if sh_flags & u64::from(flag) != 0)
 }
 
-/// The first byte of the call or jump whose target lies at a place of a section's bytes; `None` if that is no branch.
+/// The first byte of the call or jump whose target lies at a place of a section's bytes; `None` if
+/// that is no branch.
 fn branch(data: &[u8], target: Place, kind: u32) -> Option<Place> {
     if !matches!(kind, R_X86_64_PLT32 | R_X86_64_PC32) {
         return None;
@@ -327,7 +374,8 @@ mod tests {
     const ORC: &str = ".section .orc_unwind_ip,\"a\"\n.long ashmem_rs_f - .\n.long ashmem_rs_f + 6 - .\n\
                        .section .orc_unwind,\"a\"\n.byte 8, 0, 0, 0, 5, 0\n.byte 0, 0, 0, 0, 0, 0\n";
 
-    /// What is said of an object made of these lines for a kernel so configured; nothing if it is good.
+    /// What is said of an object made of these lines for a kernel so configured; nothing if it is
+    /// good.
     fn said(assembly: &[&str], configured: &str) -> String {
         // Tests are threads of one process, or processes of one thread each.
         let own = format!("ashmem-object-{}-{:?}", std::process::id(), std::thread::current().id());
@@ -335,7 +383,8 @@ mod tests {
         std::fs::create_dir_all(&folder).expect("a folder for the object");
         let object = folder.join("object.o");
         let mut assembler = Command::new("as");
-        let mut assembler = assembler.arg("-o").arg(&object).stdin(Stdio::piped()).spawn().expect("as starts");
+        let mut assembler =
+            assembler.arg("-o").arg(&object).stdin(Stdio::piped()).spawn().expect("as starts");
         let text = assembly.concat();
         assembler.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("as reads");
         assert!(assembler.wait().expect("as ends").success(), "as refused: {text}");
@@ -348,7 +397,11 @@ mod tests {
     fn a_return_is_listed_where_the_kernel_patches_returns() {
         for name in ["CONFIG_RETHUNK=y\n", "CONFIG_MITIGATION_RETHUNK=y\n"] {
             assert_eq!(said(&[RETURNS, LISTED], name), "");
-            assert!(said(&[RETURNS], name).contains("ashmem_rs_f: 1 x return"), "{}", said(&[RETURNS], name));
+            assert!(
+                said(&[RETURNS], name).contains("ashmem_rs_f: 1 x return"),
+                "{}",
+                said(&[RETURNS], name)
+            );
         }
     }
 
@@ -383,11 +436,17 @@ mod tests {
         let rust = ".text\n.globl ashmem_rs_f\n.type ashmem_rs_f,@function\nashmem_rs_f: nop\n.size ashmem_rs_f, 1\n";
         let takes = ["c: mov $ashmem_rs_f, %rcx\n", "c: lea ashmem_rs_f(%rip), %rcx\n"];
         for taking in takes.map(|take| format!(".type c,@function\n{take}.size c, . - c\n")) {
-            assert!(said(&[rust, &taking], "").contains("c: takes the address of ashmem_rs_f"), "{taking}");
+            assert!(
+                said(&[rust, &taking], "").contains("c: takes the address of ashmem_rs_f"),
+                "{taking}"
+            );
         }
         let table = ".data\n.quad ashmem_rs_f\n";
         assert!(said(&[rust, table], "").contains(".data+0x0: takes the address"));
-        assert_eq!(said(&[rust, ".type c,@function\nc: call ashmem_rs_f\n.size c, . - c\n"], ""), "");
+        assert_eq!(
+            said(&[rust, ".type c,@function\nc: call ashmem_rs_f\n.size c, . - c\n"], ""),
+            ""
+        );
     }
 
     #[test]

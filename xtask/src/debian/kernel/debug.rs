@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The debug kernels: Debian's own source of 6.12, configured by the fragments in `xtask/kernels` and built here, each with
-//! one family of checks that no distribution's kernel carries.
+//! The debug kernels: Debian's own source of 6.12, configured by the fragments in `xtask/kernels`
+//! and built here, each with one family of checks that no distribution's kernel carries.
 //!
-//! A build is kept under a key of all that made it. One that was interrupted goes on where it stopped. What is kept looks
-//! like an unpacked kernel of Debian's, so that everything else takes it for one.
+//! A build is kept under a key of all that made it. One that was interrupted goes on where it
+//! stopped. What is kept looks like an unpacked kernel of Debian's, so that everything else takes
+//! it for one.
 
 use super::line::{LIKE, Line, Recipe};
 use super::unpacked::{IMAGE, Kernel, folder};
@@ -50,7 +51,8 @@ impl Source {
     /// The source if the cache has it.
     fn cached() -> Option<Self> {
         let folder = workspace::cache("kernels/source").ok()?;
-        let current: Value = serde_json::from_str(&fs::read_to_string(folder.join("current.json")).ok()?).ok()?;
+        let current: Value =
+            serde_json::from_str(&fs::read_to_string(folder.join("current.json")).ok()?).ok()?;
         let version = current.get("version")?.as_str()?.to_owned();
         let root = folder.join(&version);
         root.join("Makefile").exists().then_some(Self { version, root })
@@ -68,10 +70,14 @@ impl Source {
                 archive.unpack(&[package], part)?;
                 let packed = part.join(format!("usr/src/{SOURCE}.tar.xz"));
                 let mut tar = Command::new("tar");
-                tar.args(["--extract", "--strip-components=1", "--directory"]).arg(part).arg("--file").arg(packed);
+                tar.args(["--extract", "--strip-components=1", "--directory"])
+                    .arg(part)
+                    .arg("--file")
+                    .arg(packed);
                 process::capture(&mut tar)?;
                 fs::remove_dir_all(part.join("usr/src")).context("removing the packed source")?;
-                fs::remove_dir_all(part.join("usr/share/doc")).context("removing the package's own files")
+                fs::remove_dir_all(part.join("usr/share/doc"))
+                    .context("removing the package's own files")
             })?;
         }
         let current = json!({ "version": version });
@@ -111,7 +117,8 @@ pub(super) fn build(line: Line, recipe: &Recipe, renew: bool) -> Result<Kernel> 
     let goes_on = work.exists();
     let mut release = make_all(line, &source, recipe, &work);
     if let (true, Err(error)) = (goes_on, &release) {
-        // A machine that stops in the middle leaves half-written files, which make takes for whole ones.
+        // A machine that stops in the middle leaves half-written files, which make takes for whole
+        // ones.
         let why = error.to_string();
         eprintln!(
             "{}; the build was interrupted before, so it is begun anew ...",
@@ -121,8 +128,9 @@ pub(super) fn build(line: Line, recipe: &Recipe, renew: bool) -> Result<Kernel> 
         release = make_all(line, &source, recipe, &work);
     }
     let release = release?;
-    fs::rename(&work, &destination)
-        .with_context(|| format!("giving {} its final name {}", work.display(), destination.display()))?;
+    fs::rename(&work, &destination).with_context(|| {
+        format!("giving {} its final name {}", work.display(), destination.display())
+    })?;
     eprintln!("built kernel {release} in {:.0} min", started.elapsed().as_secs_f64() / 60.0);
     open(line, &version)
 }
@@ -132,7 +140,11 @@ fn make_all(line: Line, source: &Source, recipe: &Recipe, work: &Path) -> Result
     let tree = work.join("usr/src/build");
     fs::create_dir_all(&tree).with_context(|| format!("making {}", tree.display()))?;
     configure(source, recipe, &tree)?;
-    compile(line, make(source, recipe, &tree).args(["vmlinux", "modules"]), &work.join("build.log"))?;
+    compile(
+        line,
+        make(source, recipe, &tree).args(["vmlinux", "modules"]),
+        &work.join("build.log"),
+    )?;
     settle(work, &tree)
 }
 
@@ -142,7 +154,8 @@ fn version(source: &Source, recipe: &Recipe) -> Result<String> {
 
 fn open(line: Line, version: &str) -> Result<Kernel> {
     let note = folder(line)?.join(version).join("release");
-    let release = fs::read_to_string(&note).with_context(|| format!("reading {}", note.display()))?;
+    let release =
+        fs::read_to_string(&note).with_context(|| format!("reading {}", note.display()))?;
     Kernel::open(line, version, release.trim())
 }
 
@@ -152,23 +165,29 @@ fn make(source: &Source, recipe: &Recipe, tree: &Path) -> Command {
     make.arg("-C").arg(&source.root).arg(format!("O={}", tree.display())).args(recipe.make);
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     make.arg(format!("-j{jobs}")).stdin(Stdio::null());
-    make.env("LC_ALL", "C.UTF-8").env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
+    make.env("LC_ALL", "C.UTF-8")
+        .env_remove("MAKEFLAGS")
+        .env_remove("MFLAGS")
+        .env_remove("MAKELEVEL");
     make
 }
 
-/// Writes the configuration, and refuses one that lost something asked for: an option whose condition does not hold goes
-/// without a word, and a check that is not there would pass for one that found nothing.
+/// Writes the configuration, and refuses one that lost something asked for: an option whose
+/// condition does not hold goes without a word, and a check that is not there would pass for one
+/// that found nothing.
 fn configure(source: &Source, recipe: &Recipe, tree: &Path) -> Result<()> {
     // Written last: the configuration of a run that was interrupted here is made anew.
     let (config, done) = (tree.join(".config"), tree.join("configured"));
     if !done.exists() {
         process::capture(make(source, recipe, tree).args(["-s", "tinyconfig"]))?;
-        let mut file = File::options().append(true).open(&config).context("opening the configuration")?;
+        let mut file =
+            File::options().append(true).open(&config).context("opening the configuration")?;
         file.write_all(recipe.wishes().as_bytes()).context("writing the configuration")?;
         drop(file);
         process::capture(make(source, recipe, tree).args(["-s", "olddefconfig"]))?;
     }
-    let made = fs::read_to_string(&config).with_context(|| format!("reading {}", config.display()))?;
+    let made =
+        fs::read_to_string(&config).with_context(|| format!("reading {}", config.display()))?;
     let wishes = recipe.wishes();
     let lost = lost(&wishes, &made);
     if !lost.is_empty() {
@@ -177,7 +196,8 @@ fn configure(source: &Source, recipe: &Recipe, tree: &Path) -> Result<()> {
     fs::write(&done, "").with_context(|| format!("writing {}", done.display()))
 }
 
-/// What a configuration does not hold of what was asked for; of two wishes about one option the later counts.
+/// What a configuration does not hold of what was asked for; of two wishes about one option the
+/// later counts.
 fn lost<'a>(wishes: &'a str, made: &str) -> Vec<&'a str> {
     let option = |wish: &str| wish.split_once('=').map_or(wish.len(), |(option, _)| option.len());
     let wishes: Vec<&str> = wishes.lines().filter(|line| line.starts_with("CONFIG_")).collect();
@@ -186,7 +206,9 @@ fn lost<'a>(wishes: &'a str, made: &str) -> Vec<&'a str> {
         !wishes.iter().skip(place + 1).any(same)
     };
     let holds = |wish: &str| match wish.strip_suffix("=n") {
-        Some(option) => !made.lines().any(|line| line.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))),
+        Some(option) => !made
+            .lines()
+            .any(|line| line.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))),
         None => made.lines().any(|line| line == wish),
     };
     wishes
@@ -200,7 +222,8 @@ fn lost<'a>(wishes: &'a str, made: &str) -> Vec<&'a str> {
 /// Runs make to its end, tells now and then how far it is, and keeps what it printed.
 fn compile(line: Line, make: &mut Command, log: &Path) -> Result<()> {
     const SILENCE: Duration = Duration::from_secs(60);
-    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("making a pipe")?;
+    let (reader, writer) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("making a pipe")?;
     let both = writer.try_clone().context("copying a pipe")?;
     let mut child = make.stdout(writer).stderr(both).spawn().context("starting make")?;
     // With the command's own copies alive the text would never end.
@@ -214,7 +237,9 @@ fn compile(line: Line, make: &mut Command, log: &Path) -> Result<()> {
         if told.elapsed() > SILENCE {
             told = Instant::now();
             let minutes = started.elapsed().as_secs() / 60;
-            eprintln!("kernel {line}: {files} files compiled in {minutes} min, of about a thousand ...");
+            eprintln!(
+                "kernel {line}: {files} files compiled in {minutes} min, of about a thousand ..."
+            );
         }
     }
     let status = child.wait().context("waiting for make")?;
@@ -230,32 +255,42 @@ fn compile(line: Line, make: &mut Command, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts the image, the index of modules and what modules are built with where Debian's packages have theirs, and drops
-/// the rest. Returns the kernel's release.
+/// Puts the image, the index of modules and what modules are built with where Debian's packages
+/// have theirs, and drops the rest. Returns the kernel's release.
 fn settle(work: &Path, tree: &Path) -> Result<String> {
-    let release =
-        fs::read_to_string(tree.join("include/config/kernel.release")).context("reading the kernel's release")?;
+    let release = fs::read_to_string(tree.join("include/config/kernel.release"))
+        .context("reading the kernel's release")?;
     let release = release.trim();
     let (boot, modules) = (work.join("boot"), work.join("lib/modules").join(release));
     for place in [&boot, &modules] {
         fs::create_dir_all(place).with_context(|| format!("making {}", place.display()))?;
     }
     // The relocations and symbols that a machine does not load are most of the file.
-    process::capture(Command::new("objcopy").arg("--strip-debug").arg(tree.join("vmlinux")).arg(work.join(IMAGE)))?;
+    process::capture(
+        Command::new("objcopy")
+            .arg("--strip-debug")
+            .arg(tree.join("vmlinux"))
+            .arg(work.join(IMAGE)),
+    )?;
     for name in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
         fs::copy(tree.join(name), modules.join(name)).with_context(|| format!("keeping {name}"))?;
     }
     process::capture(
-        Command::new("depmod").env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").arg("--basedir").arg(work).arg(release),
+        Command::new("depmod")
+            .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+            .arg("--basedir")
+            .arg(work)
+            .arg(release),
     )?;
     // A module's build wants headers and programs; the objects were the kernel's own.
     let mut drop_objects = Command::new("find");
-    drop_objects
-        .arg(tree)
-        .args(["-type", "f", "(", "-name", "*.o", "-o", "-name", "*.a", "-o", "-name", "vmlinux*", ")"]);
+    drop_objects.arg(tree).args([
+        "-type", "f", "(", "-name", "*.o", "-o", "-name", "*.a", "-o", "-name", "vmlinux*", ")",
+    ]);
     drop_objects.args(["-not", "-path", "*/scripts/*", "-not", "-path", "*/tools/*", "-delete"]);
     process::capture(&mut drop_objects)?;
-    fs::rename(tree, work.join("usr/src").join(format!("linux-headers-{release}"))).context("keeping the headers")?;
+    fs::rename(tree, work.join("usr/src").join(format!("linux-headers-{release}")))
+        .context("keeping the headers")?;
     fs::write(work.join("release"), release).context("noting the kernel's release")?;
     Ok(release.to_owned())
 }
@@ -268,7 +303,10 @@ mod tests {
     fn a_wish_that_did_not_come_is_named() {
         let made = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=m\nCONFIG_NAME=\"x\"\n";
         assert_eq!(lost("# words\nCONFIG_A=y\nCONFIG_B=n\nCONFIG_NAME=\"x\"\n", made), [""; 0]);
-        assert_eq!(lost("CONFIG_B=y\nCONFIG_C=n\nCONFIG_AB=y\n", made), ["CONFIG_B=y", "CONFIG_C=n", "CONFIG_AB=y"]);
+        assert_eq!(
+            lost("CONFIG_B=y\nCONFIG_C=n\nCONFIG_AB=y\n", made),
+            ["CONFIG_B=y", "CONFIG_C=n", "CONFIG_AB=y"]
+        );
         // A kernel's own fragment overrules the common one.
         assert_eq!(lost("CONFIG_B=y\nCONFIG_B=n\n", made), [""; 0]);
     }

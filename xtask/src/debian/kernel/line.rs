@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The lines of kernels that a person may choose, and what is known of each without looking: where it comes from, how it is
-//! built, what a machine that runs it is told and allowed.
+//! The lines of kernels that a person may choose, and what is known of each without looking: where
+//! it comes from, how it is built, what a machine that runs it is told and allowed.
 
 use crate::debian::archive::{DEBIAN, SECURITY, Suite};
 use std::fmt;
@@ -20,8 +20,8 @@ pub(crate) enum Line {
     /// the newest in Debian: Debian 13's backport
     #[value(name = "newest")]
     Newest,
-    /// 6.12 built here with KASAN, UBSAN, lockdep, kmemleak, KCOV and failures on demand; the first build takes about 20
-    /// minutes on two processors, and 2.5 GB with the source
+    /// 6.12 built here with KASAN, UBSAN, lockdep, kmemleak, KCOV and failures on demand; the first
+    /// build takes about 20 minutes on two processors, and 2.5 GB with the source
     Kasan,
     /// 6.12 built here with KCSAN, which finds data races; about 15 minutes
     Kcsan,
@@ -53,12 +53,15 @@ impl Line {
         match self {
             Self::V5_10 => &[(SECURITY, "bullseye-security")],
             Self::V6_1 => &[(DEBIAN, "bookworm"), (SECURITY, "bookworm-security")],
-            Self::V6_12 | Self::Kasan | Self::Kcsan | Self::Cfi | Self::Rt => &[(DEBIAN, "bookworm-backports")],
+            Self::V6_12 | Self::Kasan | Self::Kcsan | Self::Cfi | Self::Rt => {
+                &[(DEBIAN, "bookworm-backports")]
+            }
             Self::Newest => &[(DEBIAN, "trixie-backports")],
         }
     }
 
-    /// The Debian release whose compiler and tools the line's headers need, where it is not the host's own.
+    /// The Debian release whose compiler and tools the line's headers need, where it is not the
+    /// host's own.
     pub(super) const fn foreign_tools(self) -> Option<&'static str> {
         match self {
             Self::Newest => Some("trixie"),
@@ -87,7 +90,8 @@ pub(crate) struct Recipe {
     pub(super) compiler: &'static str,
     /// What make is told, for the kernel and for modules.
     pub(super) make: &'static [&'static str],
-    /// How the module's Rust half is compiled for it; the C half takes what it wants from the kernel's own flags.
+    /// How the module's Rust half is compiled for it; the C half takes what it wants from the
+    /// kernel's own flags.
     instruments: Instruments,
     /// How many times longer than on a stock kernel anything may take in its machine.
     patience: u32,
@@ -109,8 +113,9 @@ impl Instruments {
     const NONE: Self = Self { every_crate: &[], own_crate: &[] };
 }
 
-/// What scripts/Makefile.kasan gives the kernel's own Rust, but for the global variables: their registration would keep
-/// every table of `core` in the module, and the panics that print them. The offset is x86-64's.
+/// What scripts/Makefile.kasan gives the kernel's own Rust, but for the global variables: their
+/// registration would keep every table of `core` in the module, and the panics that print them. The
+/// offset is x86-64's.
 const KERNEL_ADDRESS: Instruments = Instruments {
     every_crate: &[
         "-Zsanitizer=kernel-address",
@@ -128,7 +133,8 @@ const KERNEL_ADDRESS: Instruments = Instruments {
     ],
 };
 
-/// As scripts/Makefile.kcsan asks clang for it; plain copies of memory stay calls of the kernel's own memcpy.
+/// As scripts/Makefile.kcsan asks clang for it; plain copies of memory stay calls of the kernel's
+/// own memcpy.
 const THREAD: Instruments = Instruments {
     every_crate: &[
         "-Zsanitizer=thread",
@@ -148,7 +154,11 @@ const KASAN: Recipe = Recipe {
     patience: 6,
     packages: &[],
 };
-const KCSAN: Recipe = Recipe { fragment: include_str!("../../../kernels/kcsan.config"), instruments: THREAD, ..KASAN };
+const KCSAN: Recipe = Recipe {
+    fragment: include_str!("../../../kernels/kcsan.config"),
+    instruments: THREAD,
+    ..KASAN
+};
 const RT: Recipe = Recipe {
     fragment: include_str!("../../../kernels/rt.config"),
     instruments: Instruments::NONE,
@@ -211,8 +221,8 @@ impl Line {
     /// What the kernel is told when it boots, beside what every kernel is told.
     pub(crate) fn boot_words(self) -> &'static str {
         match self.recipe() {
-            // An instrumented kernel under emulation is slow, not stuck: half a minute of one processor's silence is usual
-            // where the host has other work as well.
+            // An instrumented kernel under emulation is slow, not stuck: half a minute of one
+            // processor's silence is usual where the host has other work as well.
             Some(_) => "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120",
             None => "",
         }
@@ -232,7 +242,8 @@ mod tests {
 
     #[test]
     fn every_line_of_a_fragment_is_a_wish_or_a_word_about_it() {
-        let fragments = Line::DEBUG.iter().filter_map(|line| line.recipe()).map(|recipe| recipe.fragment);
+        let fragments =
+            Line::DEBUG.iter().filter_map(|line| line.recipe()).map(|recipe| recipe.fragment);
         for line in fragments.chain([BASE]).flat_map(str::lines) {
             let is_wish = line.starts_with("CONFIG_") && line.contains('=');
             assert!(line.is_empty() || line.starts_with("# ") || is_wish, "{line}");

@@ -13,7 +13,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Changes whenever an unpacked kernel would come out differently: what an older xtask left is then fetched anew.
+/// Changes whenever an unpacked kernel would come out differently: what an older xtask left is then
+/// fetched anew.
 const RECIPE: u64 = 2;
 
 /// The line's kernel if the cache has it.
@@ -32,12 +33,15 @@ pub(super) fn download(line: Line) -> Result<Kernel> {
     let packages = packages(&archive)?;
     let headers = packages
         .iter()
-        .find(|package| package.name.starts_with("linux-headers-") && !package.name.ends_with("-common"))
+        .find(|package| {
+            package.name.starts_with("linux-headers-") && !package.name.ends_with("-common")
+        })
         .context("the archive's kernel has no headers package")?;
     let (version, release) = (&headers.version, headers.name.trim_start_matches("linux-headers-"));
     // First, for it may want root: better said before the downloads than after.
     if let Some(release_of_tools) = line.foreign_tools() {
-        let wishes = packages.iter().flat_map(|package| &package.depends).filter(|name| !is_kernel(name));
+        let wishes =
+            packages.iter().flat_map(|package| &package.depends).filter(|name| !is_kernel(name));
         Chroot::ensure(release_of_tools, wishes.filter(|name| is_tool(name)).map(String::as_str))?;
     }
     let destination = folder(line)?.join(version);
@@ -53,8 +57,8 @@ pub(super) fn download(line: Line) -> Result<Kernel> {
     Kernel::open(line, version, release)
 }
 
-/// The packages that make up the archive's generic kernel, found from the two packages that always depend on the
-/// latest: the kernel's own, not the tools and maintainer scripts they also want.
+/// The packages that make up the archive's generic kernel, found from the two packages that always
+/// depend on the latest: the kernel's own, not the tools and maintainer scripts they also want.
 fn packages(archive: &Archive) -> Result<Vec<Package>> {
     let mut found: Vec<Package> = Vec::new();
     let mut wanted = vec!["linux-image-amd64".to_owned(), "linux-headers-amd64".to_owned()];
@@ -75,27 +79,39 @@ fn packages(archive: &Archive) -> Result<Vec<Package>> {
 
 /// Whether a package holds a part of the kernel itself.
 fn is_kernel(name: &str) -> bool {
-    const PARTS: [&str; 6] =
-        ["linux-image-", "linux-binary-", "linux-modules-", "linux-headers-", "linux-kbuild-", "linux-base-"];
+    const PARTS: [&str; 6] = [
+        "linux-image-",
+        "linux-binary-",
+        "linux-modules-",
+        "linux-headers-",
+        "linux-kbuild-",
+        "linux-base-",
+    ];
     PARTS.iter().any(|part| name.starts_with(part))
 }
 
-/// Whether a package is something the headers build with, rather than something an installed kernel boots with.
+/// Whether a package is something the headers build with, rather than something an installed kernel
+/// boots with.
 fn is_tool(name: &str) -> bool {
-    name.starts_with("gcc") || name.starts_with("lib") || name == "pahole" || name.starts_with("zlib")
+    name.starts_with("gcc")
+        || name.starts_with("lib")
+        || name == "pahole"
+        || name.starts_with("zlib")
 }
 
-/// Makes an unpacked kernel work where it lies: Debian's headers name their other halves by absolute path, and the
-/// index of modules is made at installation. The image is decompressed here, once, for a guest would take longer over it
-/// than over all the rest of its boot.
+/// Makes an unpacked kernel work where it lies: Debian's headers name their other halves by
+/// absolute path, and the index of modules is made at installation. The image is decompressed here,
+/// once, for a guest would take longer over it than over all the rest of its boot.
 fn settle(part: &Path, destination: &Path, release: &str) -> Result<()> {
     if !part.join("lib").exists() {
-        std::os::unix::fs::symlink("usr/lib", part.join("lib")).context("linking lib to usr/lib")?;
+        std::os::unix::fs::symlink("usr/lib", part.join("lib"))
+            .context("linking lib to usr/lib")?;
     }
     let headers = part.join("usr/src").join(format!("linux-headers-{release}"));
     for name in ["Makefile", ".kernelvariables"] {
         let file = headers.join(name);
-        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let text =
+            fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
         let text = text.replace("/usr/src/", &format!("{}/usr/src/", destination.display()));
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
     }
@@ -103,7 +119,11 @@ fn settle(part: &Path, destination: &Path, release: &str) -> Result<()> {
     let packed = packed.iter().map(|path| part.join(path)).find(|path| path.exists());
     image::decompress(&packed.context("the kernel's packages hold no image")?, &part.join(IMAGE))?;
     process::capture(
-        Command::new("depmod").env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").arg("--basedir").arg(part).arg(release),
+        Command::new("depmod")
+            .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+            .arg("--basedir")
+            .arg(part)
+            .arg(release),
     )?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A kernel as it lies unpacked in the cache, and what is done with one: modules are built for it, its own are found.
+//! A kernel as it lies unpacked in the cache, and what is done with one: modules are built for it,
+//! its own are found.
 
 use super::line::Line;
 use crate::debian::chroot::Chroot;
@@ -40,8 +41,8 @@ pub(crate) enum BuildRoot {
 }
 
 impl Kernel {
-    /// Builds an out-of-tree module for this kernel: `make -C HEADERS M=module_dir CC=gcc ARGS…` where its tools are
-    /// (by clang where the kernel was).
+    /// Builds an out-of-tree module for this kernel: `make -C HEADERS M=module_dir CC=gcc ARGS…`
+    /// where its tools are (by clang where the kernel was).
     ///
     /// Returns everything printed, warnings among it; fails with the text's tail when make fails.
     pub(crate) fn make(&self, module_dir: &Path, args: &[&str]) -> Result<String> {
@@ -50,14 +51,17 @@ impl Kernel {
             .with_context(|| format!("finding the module's folder {}", module_dir.display()))?;
         let mut make = match &self.build_root {
             BuildRoot::Host => Command::new("make"),
-            BuildRoot::Chroot(root) => {
-                Chroot::at(root.clone()).command("make", &[&folder(self.line)?.canonicalize()?, &module_dir])
-            }
+            BuildRoot::Chroot(root) => Chroot::at(root.clone())
+                .command("make", &[&folder(self.line)?.canonicalize()?, &module_dir]),
         };
         make.arg("-C").arg(&self.headers).arg(format!("M={}", module_dir.display()));
         make.args(self.line.make_variables()).args(args);
-        // make hands its own variables down; those of a make that runs us are not meant for this one.
-        make.env("LC_ALL", "C.UTF-8").env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
+        // make hands its own variables down; those of a make that runs us are not meant for this
+        // one.
+        make.env("LC_ALL", "C.UTF-8")
+            .env_remove("MAKEFLAGS")
+            .env_remove("MFLAGS")
+            .env_remove("MAKELEVEL");
         let (text, status) = process::capture_both(&mut make)?;
         if !status.success() {
             let (command, tail) = (process::line(&make), process::tail(text.as_bytes()));
@@ -71,18 +75,29 @@ impl Kernel {
         Ok(text)
     }
 
-    /// The files to load for a module, dependencies first; none where it is built in. Fails where the kernel lacks it.
+    /// The files to load for a module, dependencies first; none where it is built in. Fails where
+    /// the kernel lacks it.
     pub(crate) fn module_files(&self, module: &str) -> Result<Vec<PathBuf>> {
         let root = self.unpacked_root()?;
         let text = process::capture(
             Command::new("modprobe")
                 .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-                .args(["--config", "/dev/null", "--show-depends", "--set-version", &self.release, "--dirname"])
+                .args([
+                    "--config",
+                    "/dev/null",
+                    "--show-depends",
+                    "--set-version",
+                    &self.release,
+                    "--dirname",
+                ])
                 .arg(root)
                 .arg(module),
         )
         .with_context(|| format!("kernel {} has no module {module}", self.release))?;
-        Ok(text.lines().filter_map(|line| Some(line.strip_prefix("insmod ")?.trim().into())).collect())
+        Ok(text
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("insmod ")?.trim().into()))
+            .collect())
     }
 
     /// A kernel as it lies unpacked; fails where a part is not there.

@@ -12,18 +12,22 @@ use std::process::{Child, Command, Stdio};
 /// What a container needs of these engines beside the profile.
 const NODE: &str = "/dev/null:/dev/ashmem";
 
-/// crun, for its own bundles. Debian 12's understands control groups of version 2 alone, and not beside those of version 1:
-/// it runs in a mount namespace that shows it the former, and puts its containers into none.
+/// crun, for its own bundles. Debian 12's understands control groups of version 2 alone, and not
+/// beside those of version 1: it runs in a mount namespace that shows it the former, and puts its
+/// containers into none.
 pub(super) fn crun(world: &World) -> Result<String> {
     let crun = |words: &[&str]| {
         let mut command = Command::new("unshare");
-        let script = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec crun --cgroup-manager=disabled \"$@\"";
+        let script =
+            "mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec crun --cgroup-manager=disabled \"$@\"";
         command.args(["--mount", "sh", "-c", script, "crun"]).args(words);
         command
     };
     let start = |name: &str, words: &[&str]| {
         let (bundle, id) = (world.bundle(name, words, false)?, id_of(name));
-        let removal = ["crun", "--cgroup-manager=disabled", "delete", "--force", &id].map(str::to_owned).to_vec();
+        let removal = ["crun", "--cgroup-manager=disabled", "delete", "--force", &id]
+            .map(str::to_owned)
+            .to_vec();
         Container::start(crun(&["run", "--bundle", &bundle.display().to_string(), &id]), removal)
     };
     share_join_keep(world, start, |name, words| {
@@ -33,7 +37,10 @@ pub(super) fn crun(world: &World) -> Result<String> {
         crun(&all)
     })?;
     let version = process::capture(Command::new("crun").arg("--version"))?;
-    Ok(format!("shared in one container, joined by an exec, kept from another; {}", first_line(&version)))
+    Ok(format!(
+        "shared in one container, joined by an exec, kept from another; {}",
+        first_line(&version)
+    ))
 }
 
 /// The agent's profile, as `docker run --security-opt` and its like take it.
@@ -49,17 +56,37 @@ pub(super) fn podman(world: &World) -> Result<String> {
     let options = ["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc"];
     let podman = |verb: &str| {
         let mut command = Command::new("podman");
-        command.args(["--root", &world.path("store"), "--runroot", &world.path("state")]).args(options).arg(verb);
+        command
+            .args(["--root", &world.path("store"), "--runroot", &world.path("state")])
+            .args(options)
+            .arg(verb);
         command
     };
     let start = |name: &str, words: &[&str]| {
         let mut command = podman("run");
-        command.args(["--rm", "--network", "none", "--ulimit", "nofile=512:512", "--ulimit", "nproc=512:512"]);
-        command.args(["--security-opt", &seccomp, "--device", NODE, "--name", &id_of(name), "--rootfs"]);
+        command.args([
+            "--rm",
+            "--network",
+            "none",
+            "--ulimit",
+            "nofile=512:512",
+            "--ulimit",
+            "nproc=512:512",
+        ]);
+        command.args([
+            "--security-opt",
+            &seccomp,
+            "--device",
+            NODE,
+            "--name",
+            &id_of(name),
+            "--rootfs",
+        ]);
         command.arg(world.path("rootfs")).args(words);
         let removal = podman("rm");
         let words = std::iter::once(removal.get_program()).chain(removal.get_args());
-        let mut removal: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        let mut removal: Vec<String> =
+            words.map(|word| word.to_string_lossy().into_owned()).collect();
         removal.extend(["--force".to_owned(), id_of(name)]);
         Container::start(command, removal)
     };
@@ -69,7 +96,8 @@ pub(super) fn podman(world: &World) -> Result<String> {
         command
     })?;
     seen::seen(world, start, |name| {
-        let said = process::capture(podman("inspect").args(["--format", "{{.Id}}"]).arg(id_of(name)))?;
+        let said =
+            process::capture(podman("inspect").args(["--format", "{{.Id}}"]).arg(id_of(name)))?;
         Ok(said.trim().to_owned())
     })?;
     let version = process::capture(Command::new("podman").arg("--version"))?;
@@ -91,7 +119,8 @@ impl Drop for Daemon {
 
 /// containerd with its own client, `ctr`: a daemon of the step's own.
 pub(super) fn containerd(world: &World) -> Result<String> {
-    let (profile, socket, file) = (profile(world)?, world.path("containerd.sock"), world.path("containerd.toml"));
+    let (profile, socket, file) =
+        (profile(world)?, world.path("containerd.sock"), world.path("containerd.toml"));
     let configuration = format!(
         "version = 2\nroot = {:?}\nstate = {:?}\n\
          disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\"]\n\
@@ -111,7 +140,8 @@ pub(super) fn containerd(world: &World) -> Result<String> {
         command
     };
     let start = |name: &str, words: &[&str]| {
-        let mut command = ctr(&["run", "--rm", "--rootfs", "--seccomp", "--seccomp-profile", &profile]);
+        let mut command =
+            ctr(&["run", "--rm", "--rootfs", "--seccomp", "--seccomp-profile", &profile]);
         let (node, inside) = NODE.split_once(':').context("a path on each side")?;
         command.args(["--mount", &format!("type=bind,src={node},dst={inside},options=bind:rw")]);
         command.arg(world.path("rootfs")).arg(id_of(name)).args(words);
@@ -123,5 +153,8 @@ pub(super) fn containerd(world: &World) -> Result<String> {
         command
     })?;
     let version = process::capture(Command::new("containerd").arg("--version"))?;
-    Ok(format!("shared in one container, joined by an exec, kept from another; {}", first_line(&version)))
+    Ok(format!(
+        "shared in one container, joined by an exec, kept from another; {}",
+        first_line(&version)
+    ))
 }

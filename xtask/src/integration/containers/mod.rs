@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Real containers under the agent: a busybox root file system that runc, crun, podman, containerd and LXC start, and in it
-//! a program that shares regions as an Android container's programs do, and the suite.
+//! Real containers under the agent: a busybox root file system that runc, crun, podman, containerd
+//! and LXC start, and in it a program that shares regions as an Android container's programs do,
+//! and the suite.
 //!
 //! Wants root, and a host whose control groups these runtimes understand.
 
@@ -23,8 +24,12 @@ const SUITE_LIMIT: Duration = Duration::from_secs(600);
 /// The steps that start containers.
 pub(crate) fn steps() -> Vec<Step> {
     vec![
-        step("runc containers, everything else allowed", "runc", User::Root, |world| runc(world, false)),
-        step("runc containers, everything else denied", "runc", User::Service, |world| runc(world, true)),
+        step("runc containers, everything else allowed", "runc", User::Root, |world| {
+            runc(world, false)
+        }),
+        step("runc containers, everything else denied", "runc", User::Service, |world| {
+            runc(world, true)
+        }),
         step("suite in a runc container", "runc", User::Service, suite),
         step("crun containers", "crun", User::Root, engines::crun),
         step("podman containers", "podman", User::Root, engines::podman),
@@ -33,16 +38,26 @@ pub(crate) fn steps() -> Vec<Step> {
     ]
 }
 
-fn step(name: &'static str, runtime: &'static str, user: User, attempt: fn(&World) -> Result<String>) -> Step {
+fn step(
+    name: &'static str,
+    runtime: &'static str,
+    user: User,
+    attempt: fn(&World) -> Result<String>,
+) -> Step {
     Step::new(name, move || {
         if !rustix::process::geteuid().is_root() {
-            return Ok(StepResult::Skipped(format!("{runtime} starts containers for root alone here")));
+            return Ok(StepResult::Skipped(format!(
+                "{runtime} starts containers for root alone here"
+            )));
         }
         if Command::new(runtime).arg("--version").output().is_err() {
             return Ok(StepResult::Skipped(format!("there is no {runtime} on this host")));
         }
-        if !Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-            return Ok(StepResult::Skipped("no control groups are mounted on this host".to_owned()));
+        if !Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut entries| entries.next().is_some())
+        {
+            return Ok(StepResult::Skipped(
+                "no control groups are mounted on this host".to_owned(),
+            ));
         }
         attempt(&World::make(user)?).map(StepResult::Passed)
     })
@@ -65,7 +80,9 @@ fn runc(world: &World, strict: bool) -> Result<String> {
 }
 
 fn suite(world: &World) -> Result<String> {
-    let said = world.runc("suite", &["/bin/conformance", "--provider", "run"], false)?.finish(SUITE_LIMIT)?;
+    let said = world
+        .runc("suite", &["/bin/conformance", "--provider", "run"], false)?
+        .finish(SUITE_LIMIT)?;
     Ok(said.trim_end().lines().last().unwrap_or_default().to_owned())
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `ashmem list` and `ashmem trace` show of a running container, against what its own process says of itself.
+//! What `ashmem list` and `ashmem trace` show of a running container, against what its own process
+//! says of itself.
 
 use super::world::{Container, LIMIT, World, wait_for};
 use crate::util::process;
@@ -25,7 +26,11 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(world: &World, name: &str, start: impl Fn(&str, &[&str]) -> Result<Container>) -> Result<Self> {
+    fn start(
+        world: &World,
+        name: &str,
+        start: impl Fn(&str, &[&str]) -> Result<Container>,
+    ) -> Result<Self> {
         let path = format!("/tmp/{name}");
         let container = start(name, &["/bin/client", "watched", &path])?;
         let outside = world.folder.join("rootfs/tmp").join(name);
@@ -74,9 +79,17 @@ impl Tracer {
     fn start(world: &World, name: &str, words: &[&str]) -> Result<Self> {
         let file = world.folder.join(format!("{name}.json"));
         let mut command = Command::new(&world.ashmem);
-        command.args(["trace", "--source", "agent", "--agent", &format!("unix:{}", world.path("oci.sock")), "--json"]);
+        command.args([
+            "trace",
+            "--source",
+            "agent",
+            "--agent",
+            &format!("unix:{}", world.path("oci.sock")),
+            "--json",
+        ]);
         command.args(words).arg("--output").arg(&file).stdin(Stdio::null()).stderr(Stdio::piped());
-        let child = command.spawn().with_context(|| format!("starting {}", process::line(&command)))?;
+        let child =
+            command.spawn().with_context(|| format!("starting {}", process::line(&command)))?;
         Ok(Self { child, file })
     }
 
@@ -107,7 +120,8 @@ impl Tracer {
     /// Interrupts it, as a person does; what it saw, and what it said.
     fn finish(self) -> Result<(Vec<Value>, String)> {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).context("interrupting the tracer")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::INT)
+            .context("interrupting the tracer")?;
         self.ended()
     }
 
@@ -142,7 +156,10 @@ pub(super) fn seen(
     let place = format!("{leavers}:{}", leaver.inner);
 
     let outer = listed(world, &["--container", &leavers], leaver.inner)?;
-    ensure!(listed(world, &["--pid", &place], leaver.inner)? == outer, "--pid {place} lists another process");
+    ensure!(
+        listed(world, &["--pid", &place], leaver.inner)? == outer,
+        "--pid {place} lists another process"
+    );
 
     let one = Tracer::start(world, "one", &["--pid", &place])?;
     // What the other container does is not its matter.
@@ -152,7 +169,9 @@ pub(super) fn seen(
     let (events, _) = one.finish()?;
     for event in &events {
         ensure!(
-            event["pid"] == outer && event["container_pid"] == leaver.inner && event["command"] == "client",
+            event["pid"] == outer
+                && event["container_pid"] == leaver.inner
+                && event["command"] == "client",
             "--pid {place} shows {event}, and that process is {outer} on the host"
         );
     }
@@ -160,9 +179,13 @@ pub(super) fn seen(
     for (operation, arguments, result) in
         [("UNPIN", &page, 0), ("PIN", &page, 0), ("SET_SIZE", &json!({ "bytes": 4096 }), -22)]
     {
-        let is_it =
-            |event: &&Value| event["op"] == operation && &event["args"] == arguments && event["result"] == result;
-        ensure!(events.iter().any(|event| is_it(&event)), "no {operation} {arguments} = {result} in {events:?}");
+        let is_it = |event: &&Value| {
+            event["op"] == operation && &event["args"] == arguments && event["result"] == result
+        };
+        ensure!(
+            events.iter().any(|event| is_it(&event)),
+            "no {operation} {arguments} = {result} in {events:?}"
+        );
     }
 
     // One container goes in the middle, and the rest is seen all the same.
@@ -179,14 +202,25 @@ pub(super) fn seen(
     leaver.end()?;
     both.until(&mut stayer, of(&stays))?;
     let (events, said) = both.finish()?;
-    ensure!(said.contains(&format!("container {left} has ended")), "of {left}'s end the tracer says {said:?}");
-    let is_strange = |event: &&Value| ![&left, &stays].iter().any(|name| event["container"] == name.as_str());
-    ensure!(!events.iter().any(|event| is_strange(&event)), "of no container that was asked for: {events:?}");
+    ensure!(
+        said.contains(&format!("container {left} has ended")),
+        "of {left}'s end the tracer says {said:?}"
+    );
+    let is_strange =
+        |event: &&Value| ![&left, &stays].iter().any(|name| event["container"] == name.as_str());
+    ensure!(
+        !events.iter().any(|event| is_strange(&event)),
+        "of no container that was asked for: {events:?}"
+    );
     // With nothing left to see, it says so and ends by itself.
     let (events, said) = last.ended()?;
-    ensure!(said.contains(&format!("process {place} has ended")), "of {place}'s end the tracer says {said:?}");
+    ensure!(
+        said.contains(&format!("process {place} has ended")),
+        "of {place}'s end the tracer says {said:?}"
+    );
     // The region's own end is nobody's doing.
-    let is_strange = |event: &&Value| event["op"] != "RELEASE" && event["container"] != left.as_str();
+    let is_strange =
+        |event: &&Value| event["op"] != "RELEASE" && event["container"] != left.as_str();
     ensure!(!events.iter().any(|event| is_strange(&event)), "not of {place}: {events:?}");
     stayer.end()
 }
@@ -196,7 +230,10 @@ fn listed(world: &World, words: &[&str], inner: i64) -> Result<i64> {
     let document = list(world, words)?;
     let regions = document["regions"].as_array().context("regions")?;
     let [region] = regions.as_slice() else { anyhow::bail!("list {words:?} shows {document}") };
-    ensure!(region["kind"] == "agent" && region["name"] == "watched" && region["size"] == 16384, "it shows {region}");
+    ensure!(
+        region["kind"] == "agent" && region["name"] == "watched" && region["size"] == 16384,
+        "it shows {region}"
+    );
     let holders = region["holders"].as_array().context("holders")?;
     let [holder] = holders.as_slice() else { anyhow::bail!("list {words:?} shows {document}") };
     let outer = holder["process"]["pid"].as_i64().context("a number")?;
@@ -205,9 +242,14 @@ fn listed(world: &World, words: &[&str], inner: i64) -> Result<i64> {
         "that process calls itself {inner}, shown is {holder}"
     );
     // The kernel's word for it.
-    let status = fs::read_to_string(format!("/proc/{outer}/status")).context("the process that is shown")?;
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).context("its numbers")?;
-    ensure!(numbers.split_whitespace().last() == Some(&inner.to_string()), "{outer} is {numbers}, not {inner}, inside");
+    let status =
+        fs::read_to_string(format!("/proc/{outer}/status")).context("the process that is shown")?;
+    let numbers =
+        status.lines().find_map(|line| line.strip_prefix("NSpid:")).context("its numbers")?;
+    ensure!(
+        numbers.split_whitespace().last() == Some(&inner.to_string()),
+        "{outer} is {numbers}, not {inner}, inside"
+    );
     Ok(outer)
 }
 
@@ -216,13 +258,16 @@ fn list(world: &World, words: &[&str]) -> Result<Value> {
     serde_json::from_str(&text).context("list's document")
 }
 
-/// How a container of this name is shown in a trace: its runtime, and as much of its id as container tools show.
+/// How a container of this name is shown in a trace: its runtime, and as much of its id as
+/// container tools show.
 fn shown(world: &World, name: &str) -> Result<String> {
     /// Digits of an id.
     const SHOWN: usize = 12;
     let document = list(world, &["--container", name])?;
     let container = &document["regions"][0]["holders"][0]["process"]["container"];
-    let word = |key: &str| container[key].as_str().with_context(|| format!("no container's {key} in {document}"));
+    let word = |key: &str| {
+        container[key].as_str().with_context(|| format!("no container's {key} in {document}"))
+    };
     let (runtime, id) = (word("runtime")?, word("id")?);
     let is_number = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     Ok(format!("{runtime}:{}", if is_number { &id[..SHOWN] } else { id }))

@@ -45,9 +45,14 @@ impl World {
         for directory in ["bin", "dev", "proc", "sys", "tmp"] {
             fs::create_dir_all(root.join(directory)).context("making a root file system")?;
         }
-        let programs = [(Path::new("/bin/busybox"), "busybox"), (&client, "client"), (&conformance, "conformance")];
+        let programs = [
+            (Path::new("/bin/busybox"), "busybox"),
+            (&client, "client"),
+            (&conformance, "conformance"),
+        ];
         for (from, to) in programs {
-            fs::copy(from, root.join("bin").join(to)).with_context(|| format!("copying {}", from.display()))?;
+            fs::copy(from, root.join("bin").join(to))
+                .with_context(|| format!("copying {}", from.display()))?;
         }
         symlink("busybox", root.join("bin/sh")).context("making a link")?;
         let address = |name: &str| format!("unix:{}", folder.join(name).display());
@@ -57,9 +62,16 @@ impl World {
         let mut command = match user {
             User::Root => Command::new(&copy),
             User::Service => {
-                chown(&folder, Some(NOBODY), Some(NOBODY)).context("giving the sockets' folder to the agent's user")?;
+                chown(&folder, Some(NOBODY), Some(NOBODY))
+                    .context("giving the sockets' folder to the agent's user")?;
                 let mut command = Command::new("setpriv");
-                command.args(["--reuid", &NOBODY.to_string(), "--regid", &NOBODY.to_string(), "--clear-groups"]);
+                command.args([
+                    "--reuid",
+                    &NOBODY.to_string(),
+                    "--regid",
+                    &NOBODY.to_string(),
+                    "--clear-groups",
+                ]);
                 for set in ["--inh-caps", "--ambient-caps", "--bounding-set"] {
                     command.args([set, CAPABILITIES]);
                 }
@@ -68,10 +80,12 @@ impl World {
             }
         };
         command.args(["agent", "--oci", &address("oci.sock"), "--lxc", &address("lxc.sock")]);
-        let agent = command.spawn().with_context(|| format!("starting {}", process::line(&command)))?;
+        let agent =
+            command.spawn().with_context(|| format!("starting {}", process::line(&command)))?;
         let world = Self { folder, ashmem, agent };
-        let listens =
-            |name: &str| fs::metadata(world.folder.join(name)).is_ok_and(|found| found.file_type().is_socket());
+        let listens = |name: &str| {
+            fs::metadata(world.folder.join(name)).is_ok_and(|found| found.file_type().is_socket())
+        };
         wait_for("the agent's sockets", || listens("oci.sock") && listens("lxc.sock"))?;
         Ok(world)
     }
@@ -91,7 +105,8 @@ impl World {
         fs::create_dir_all(&bundle).context("making a bundle")?;
         process::capture(Command::new("runc").arg("spec").current_dir(&bundle))?;
         let path = bundle.join("config.json");
-        let mut config: Value = serde_json::from_str(&fs::read_to_string(&path).context("reading runc's template")?)?;
+        let mut config: Value =
+            serde_json::from_str(&fs::read_to_string(&path).context("reading runc's template")?)?;
         config["process"]["terminal"] = false.into();
         config["process"]["args"] = json!(words);
         config["root"] = json!({ "path": self.path("rootfs"), "readonly": false });
@@ -106,7 +121,8 @@ impl World {
             config["linux"]["seccomp"] = allowlist();
         }
         fs::write(&path, config.to_string()).context("writing the bundle")?;
-        let (path, socket) = (path.display().to_string(), format!("unix:{}", self.path("oci.sock")));
+        let (path, socket) =
+            (path.display().to_string(), format!("unix:{}", self.path("oci.sock")));
         self.profile(&["--oci", &path, "--output", &path, "--socket", &socket])?;
         Ok(bundle)
     }
@@ -137,7 +153,8 @@ pub(super) struct Container {
 
 impl Container {
     pub(super) fn start(mut command: Command, removal: Vec<String>) -> Result<Self> {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let command = process::line(&command);
         let child = child.with_context(|| format!("starting {command}"))?;
         Ok(Self { command, child: Some(child), removal })
@@ -152,8 +169,11 @@ impl Container {
         let reader = thread::spawn(move || {
             let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
             let errors = thread::spawn(move || all_of(stderr));
-            let output =
-                Output { stdout: all_of(stdout), status: child.wait()?, stderr: errors.join().unwrap_or_default() };
+            let output = Output {
+                stdout: all_of(stdout),
+                status: child.wait()?,
+                stderr: errors.join().unwrap_or_default(),
+            };
             let _ = done.send(());
             Ok::<_, std::io::Error>(output)
         });
@@ -165,14 +185,24 @@ impl Container {
         }
         let Ok(output) = reader.join() else { bail!("the thread that read {} died", self.command) };
         let output = output.context("waiting for a container")?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{} ended with {}:\n{said}", self.command, process::describe(output.status));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "{} ended with {}:\n{said}",
+            self.command,
+            process::describe(output.status)
+        );
         Ok(said)
     }
 
     fn remove(&self) {
         if let Some((program, words)) = self.removal.split_first() {
-            let _ = Command::new(program).args(words).stdout(Stdio::null()).stderr(Stdio::null()).status();
+            let _ = Command::new(program)
+                .args(words)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
         }
     }
 }
@@ -214,8 +244,9 @@ fn allowlist() -> Value {
     })
 }
 
-/// Two processes of one container share a region; one that is executed later joins them; another container cannot. `start`
-/// starts a container of this name with these words for its program, `exec` gives the command that executes them in it.
+/// Two processes of one container share a region; one that is executed later joins them; another
+/// container cannot. `start` starts a container of this name with these words for its program,
+/// `exec` gives the command that executes them in it.
 pub(super) fn share_join_keep(
     world: &World,
     start: impl Fn(&str, &[&str]) -> Result<Container>,
@@ -225,7 +256,8 @@ pub(super) fn share_join_keep(
     // All containers see the socket, for they have one root file system; each has its own regions.
     let owner = start("owner", &["/bin/client", "offer", "/tmp/offer"])?;
     wait_for("the owner's socket", || world.folder.join("rootfs/tmp/offer").exists())?;
-    Container::start(exec("owner", &["/bin/client", "join", "/tmp/offer"]), Vec::new())?.finish(LIMIT)?;
+    Container::start(exec("owner", &["/bin/client", "join", "/tmp/offer"]), Vec::new())?
+        .finish(LIMIT)?;
     start("other", &["/bin/client", "stranger", "/tmp/offer"])?.finish(LIMIT)?;
     owner.finish(LIMIT).map(drop)
 }

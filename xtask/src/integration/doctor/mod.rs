@@ -22,14 +22,21 @@ pub(crate) fn step(kernel: Line) -> Step {
             format!("{}:/ashmem_linux.ko", built.display()),
         ];
         let options = Options { provider: Provider::None, file, ..Options::default() };
-        // Busybox finds its own commands by the name it was started with, and in this mode without links.
+        // Busybox finds its own commands by the name it was started with, and in this mode without
+        // links.
         let arguments = vec!["sh".to_owned(), "-c".to_owned(), FAULTS.to_owned()];
         let program = PathBuf::from("/bin/busybox");
-        let outcome = machine::run(&VmRequest { kernel, options, program, arguments, live: false })?;
+        let outcome =
+            machine::run(&VmRequest { kernel, options, program, arguments, live: false })?;
         let said = String::from_utf8_lossy(&outcome.stdout);
         Ok(match outcome.status {
-            Status::Exit(0) => StepResult::Passed(said.trim_end().lines().last().unwrap_or_default().to_owned()),
-            status => StepResult::Failed(format!("{status}\n{said}{}", String::from_utf8_lossy(&outcome.stderr))),
+            Status::Exit(0) => {
+                StepResult::Passed(said.trim_end().lines().last().unwrap_or_default().to_owned())
+            }
+            status => StepResult::Failed(format!(
+                "{status}\n{said}{}",
+                String::from_utf8_lossy(&outcome.stderr)
+            )),
         })
     })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What goes wrong on people's machines, made to go wrong: the package says what and what to do, and what was there before
-//! stays.
+//! What goes wrong on people's machines, made to go wrong: the package says what and what to do,
+//! and what was there before stays.
 
 use super::machine::Machine;
 use super::trial::{Trial, install, report};
@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 /// A fault by name, and how it is tried.
 type Fault = (&'static str, fn(&Trial, &Machine) -> Result<()>);
 
-/// In the order they are tried, all on one machine; each leaves it with the packages of this version installed.
+/// In the order they are tried, all on one machine; each leaves it with the packages of this
+/// version installed.
 const FAULTS: &[Fault] = &[
     ("no headers", no_headers),
     ("the wrong compiler", wrong_compiler),
@@ -46,11 +47,13 @@ fn no_headers(trial: &Trial, machine: &Machine) -> Result<()> {
     trial.expect_module(machine, &trial.version_before)
 }
 
-/// The upgrade stops, the module from before stays, and `dpkg --configure -a` goes on once there is a compiler.
+/// The upgrade stops, the module from before stays, and `dpkg --configure -a` goes on once there is
+/// a compiler.
 fn wrong_compiler(trial: &Trial, machine: &Machine) -> Result<()> {
     let break_it = "for gcc in /usr/bin/*gcc /usr/bin/*gcc-[0-9]*; do mv $gcc $gcc.whole
 printf '#!/bin/sh\\necho \"gcc: error: unrecognized command-line option\" >&2; exit 1\\n' >$gcc; chmod +x $gcc; done";
-    let mend_it = "for gcc in /usr/bin/*gcc.whole /usr/bin/*gcc-[0-9]*.whole; do mv $gcc ${gcc%.whole}; done";
+    let mend_it =
+        "for gcc in /usr/bin/*gcc.whole /usr/bin/*gcc-[0-9]*.whole; do mv $gcc ${gcc%.whole}; done";
     let (said, ended_well) = machine.run(&format!("{break_it}\n{}", install(&trial.packages)))?;
     if ended_well {
         bail!("a package whose module could not be built was installed as if it could:\n{said}");
@@ -79,14 +82,18 @@ count=$(( $(df --output=avail -k /mnt | tail -n 1) - 300 )) 2>/dev/null";
     expect(&said, &["no space is left", "stays in place"])?;
     let versions: Vec<_> = said.lines().filter(|line| line.starts_with("0.")).collect();
     if versions != [trial.version.as_str(), trial.version_before.as_str()] {
-        bail!("the module's versions, first with the disk full and then with room, were {versions:?}:\n{said}");
+        bail!(
+            "the module's versions, first with the disk full and then with room, were {versions:?}:\n{said}"
+        );
     }
     Ok(())
 }
 
 fn damaged_object(trial: &Trial, machine: &Machine) -> Result<()> {
     let source = format!("/usr/src/ashmem-{}", trial.version_before);
-    let script = format!("truncate -s -1 {source}/rust/ashmem.o_shipped\n/usr/lib/ashmem-dkms/modules install");
+    let script = format!(
+        "truncate -s -1 {source}/rust/ashmem.o_shipped\n/usr/lib/ashmem-dkms/modules install"
+    );
     let (said, ended_well) = machine.run(&script)?;
     if ended_well {
         bail!("a module was made of a damaged object:\n{said}");
@@ -99,7 +106,8 @@ fn damaged_object(trial: &Trial, machine: &Machine) -> Result<()> {
 /// Killed with all that it started in the middle of the build.
 fn killed(trial: &Trial, machine: &Machine) -> Result<()> {
     let downgrade = install(&trial.before).replace(" install ", " install --allow-downgrades ");
-    // The script is the first process of its namespace, and so the one that this signal does not reach.
+    // The script is the first process of its namespace, and so the one that this signal does not
+    // reach.
     let script = format!(
         "{downgrade} &\nuntil ls /var/lib/dkms/ashmem/*/build/glue/module.o 2>/dev/null; do sleep 0.1; done\nkill -9 -1\nwait || true\n\
          dpkg --audit | grep -q ashmem-dkms\ndpkg --configure -a\ndpkg --audit"

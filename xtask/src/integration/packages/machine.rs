@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One Debian system to try packages in: the release's own below, everything that is written above it, in a folder of its
-//! own. Commands run in a chroot; the system also boots, with its own kernel and its own systemd, in QEMU.
+//! One Debian system to try packages in: the release's own below, everything that is written above
+//! it, in a folder of its own. Commands run in a chroot; the system also boots, with its own kernel
+//! and its own systemd, in QEMU.
 //!
 //! The two layers are joined in a mount namespace of each command: nothing stays mounted.
 
@@ -17,7 +18,8 @@ use std::time::{Duration, Instant};
 /// Where a machine finds what it is given, and leaves what it has to say.
 const EXCHANGE: &str = "trial";
 
-/// Joins the layers, then goes on with the words after the four folders. $1 lower, $2 upper, $3 work, $4 the place.
+/// Joins the layers, then goes on with the words after the four folders. $1 lower, $2 upper, $3
+/// work, $4 the place.
 const JOIN: &str = r#"set -e
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" "$4"
 place=$4; shift 4
@@ -43,9 +45,11 @@ impl Machine {
     pub(crate) fn new(release: Release, name: &str) -> Result<Self> {
         let lower = release.system()?;
         sweep()?;
-        let folder = workspace::cache("package-trials")?.join(format!("{release}-{name}-{}", std::process::id()));
+        let folder = workspace::cache("package-trials")?
+            .join(format!("{release}-{name}-{}", std::process::id()));
         for layer in ["upper", "work", "place"] {
-            fs::create_dir_all(folder.join(layer)).with_context(|| format!("making {}", folder.display()))?;
+            fs::create_dir_all(folder.join(layer))
+                .with_context(|| format!("making {}", folder.display()))?;
         }
         Ok(Self { lower, folder })
     }
@@ -54,15 +58,19 @@ impl Machine {
     pub(crate) fn give(&self, file: &Path) -> Result<()> {
         let name = file.file_name().with_context(|| format!("{} has no name", file.display()))?;
         let place = self.exchange()?.join(name);
-        fs::copy(file, &place).with_context(|| format!("copying {} into the machine", file.display()))?;
+        fs::copy(file, &place)
+            .with_context(|| format!("copying {} into the machine", file.display()))?;
         Ok(())
     }
 
     /// What a file of the machine holds.
     pub(crate) fn file(&self, path: &str) -> Result<Vec<u8>> {
         let upper = self.folder.join("upper");
-        // What is written to /lib lies in /usr/lib, and only the layer below has the link that says so.
-        let above = [upper.join(path), upper.join("usr").join(path)].into_iter().find(|above| above.exists());
+        // What is written to /lib lies in /usr/lib, and only the layer below has the link that says
+        // so.
+        let above = [upper.join(path), upper.join("usr").join(path)]
+            .into_iter()
+            .find(|above| above.exists());
         let file = above.unwrap_or_else(|| self.lower.join(path));
         fs::read(&file).with_context(|| format!("reading {}", file.display()))
     }
@@ -72,7 +80,8 @@ impl Machine {
         self.folder.join(name)
     }
 
-    /// Runs a script as root in a chroot; both of its outputs as one text, and whether it ended well.
+    /// Runs a script as root in a chroot; both of its outputs as one text, and whether it ended
+    /// well.
     pub(crate) fn run(&self, script: &str) -> Result<(String, bool)> {
         let chroot = r#"mount -t proc proc proc
 exec chroot . sh -ec "$1""#;
@@ -97,13 +106,19 @@ exec chroot . sh -ec "$1""#;
         Ok(list.lines().map(ToOwned::to_owned).collect())
     }
 
-    /// Boots one of its kernels with the machine's own systemd, which runs the script when everything else has started.
+    /// Boots one of its kernels with the machine's own systemd, which runs the script when
+    /// everything else has started.
     pub(crate) fn boot(&self, kernel: &str, script: &str) -> Result<Life> {
         self.boot_with(kernel, script, &[])
     }
 
     /// As [`Self::boot`], by a UEFI firmware with these variables.
-    pub(crate) fn boot_by_firmware(&self, kernel: &str, script: &str, variables: &Path) -> Result<Life> {
+    pub(crate) fn boot_by_firmware(
+        &self,
+        kernel: &str,
+        script: &str,
+        variables: &Path,
+    ) -> Result<Life> {
         let drives = [
             "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd".to_owned(),
             format!("if=pflash,format=raw,file={}", variables.display()),
@@ -113,15 +128,19 @@ exec chroot . sh -ec "$1""#;
 
     fn boot_with(&self, kernel: &str, script: &str, drives: &[String]) -> Result<Life> {
         // Idle: after every job of the boot.
-        const UNIT: &str =
-            "[Unit]\nDescription=A trial of packages\n\n[Service]\nType=idle\nExecStart=/bin/sh /trial/life\n";
+        const UNIT: &str = "[Unit]\nDescription=A trial of packages\n\n[Service]\nType=idle\nExecStart=/bin/sh /trial/life\n";
         let units = self.upper("etc/systemd/system")?;
         fs::write(units.join("trial.service"), UNIT).context("writing the trial's unit")?;
         // A journal on a disk of this kind takes minutes to begin.
-        fs::write(self.upper("etc/systemd/journald.conf.d")?.join("trial.conf"), "[Journal]\nStorage=volatile\n")
-            .context("keeping the journal in memory")?;
-        let wanted = self.upper("etc/systemd/system/multi-user.target.wants")?.join("trial.service");
-        symlink("/etc/systemd/system/trial.service", &wanted).context("having the trial's unit started")?;
+        fs::write(
+            self.upper("etc/systemd/journald.conf.d")?.join("trial.conf"),
+            "[Journal]\nStorage=volatile\n",
+        )
+        .context("keeping the journal in memory")?;
+        let wanted =
+            self.upper("etc/systemd/system/multi-user.target.wants")?.join("trial.service");
+        symlink("/etc/systemd/system/trial.service", &wanted)
+            .context("having the trial's unit started")?;
         let life = self.start(kernel, script, "", drives);
         fs::remove_file(units.join("trial.service")).context("removing the trial's unit")?;
         fs::remove_file(wanted).context("removing the trial's unit")?;
@@ -130,12 +149,19 @@ exec chroot . sh -ec "$1""#;
 
     /// Boots one of its kernels with the script for init: no systemd, no udev.
     pub(crate) fn boot_bare(&self, kernel: &str, script: &str) -> Result<Life> {
-        let prologue = "mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev\n";
+        let prologue =
+            "mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev\n";
         self.start(kernel, &format!("{prologue}{script}"), "init=/trial/life", &[])
     }
 
     /// Starts QEMU, whose root is this machine's, and waits until it is off.
-    fn start(&self, kernel: &str, script: &str, parameters: &str, drives: &[String]) -> Result<Life> {
+    fn start(
+        &self,
+        kernel: &str,
+        script: &str,
+        parameters: &str,
+        drives: &[String],
+    ) -> Result<Life> {
         const PATIENCE: Duration = Duration::from_secs(1800);
         let exchange = self.exchange()?;
         let life = format!(
@@ -148,8 +174,11 @@ exec chroot . sh -ec "$1""#;
             .context("making it executable")?;
         let _ = fs::remove_file(exchange.join("report"));
         self.must(&format!("cp /boot/vmlinuz-{kernel} /trial/vmlinuz"))?;
-        fs::write(self.outside("initramfs"), self.initramfs(kernel)?).context("writing the initramfs")?;
-        let append = format!("console=ttyS0 panic=-1 quiet systemd.show_status=1 net.ifnames=0 {parameters}");
+        fs::write(self.outside("initramfs"), self.initramfs(kernel)?)
+            .context("writing the initramfs")?;
+        let append = format!(
+            "console=ttyS0 panic=-1 quiet systemd.show_status=1 net.ifnames=0 {parameters}"
+        );
         let mut command = self.joined(r#"exec timeout "$@""#, &[]);
         command.arg(PATIENCE.as_secs().to_string()).arg("qemu-system-x86_64").args([
             "-nodefaults",
@@ -174,15 +203,18 @@ exec chroot . sh -ec "$1""#;
         ]);
         command.arg("-initrd").arg(self.outside("initramfs"));
         command.args(drives.iter().flat_map(|drive| ["-drive", drive]));
-        command.args(["-virtfs", "local,path=.,mount_tag=root,security_model=passthrough,multidevs=remap"]);
+        command.args([
+            "-virtfs",
+            "local,path=.,mount_tag=root,security_model=passthrough,multidevs=remap",
+        ]);
         let started = Instant::now();
         let (console, _) = process::capture_both(&mut command)?;
         let report = fs::read_to_string(exchange.join("report")).unwrap_or_default();
         Ok(Life { report, console, time: started.elapsed() })
     }
 
-    /// The machine's root is on this host's disk: an initramfs that mounts it and goes there, whatever the distribution's
-    /// own would do for a disk.
+    /// The machine's root is on this host's disk: an initramfs that mounts it and goes there,
+    /// whatever the distribution's own would do for a disk.
     fn initramfs(&self, kernel: &str) -> Result<Vec<u8>> {
         const INIT: &str = "#!/bin/sh
 mount -t devtmpfs dev /dev
@@ -234,13 +266,18 @@ exec switch_root /new $init
         Ok(output.stdout)
     }
 
-    /// A shell that has joined the layers and stands in the root, then runs `then` with whatever arguments are added.
+    /// A shell that has joined the layers and stands in the root, then runs `then` with whatever
+    /// arguments are added.
     fn joined(&self, then: &str, unshare: &[&str]) -> Command {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private"]).args(unshare);
         command.args(["sh", "-c", &format!("{JOIN}\n{then}"), "join"]).arg(&self.lower);
         command.args(["upper", "work", "place"].map(|layer| self.folder.join(layer)));
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root").env("LC_ALL", "C.UTF-8");
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", "/root")
+            .env("LC_ALL", "C.UTF-8");
         command
     }
 
@@ -259,7 +296,9 @@ exec switch_root /new $init
 /// Removes what runs of xtask that were killed left.
 fn sweep() -> Result<()> {
     let trials = workspace::cache("package-trials")?;
-    for entry in fs::read_dir(&trials).with_context(|| format!("listing {}", trials.display()))?.flatten() {
+    for entry in
+        fs::read_dir(&trials).with_context(|| format!("listing {}", trials.display()))?.flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         let process = name.rsplit_once('-').map_or("", |(_, process)| process);
         if !Path::new("/proc").join(process).exists() {

@@ -24,7 +24,9 @@ pub(crate) fn steps() -> Vec<Step> {
     let on = |what: &str, release: Release, attempt: fn(&Trial) -> Result<String>| {
         Step::new(format!("packages on {release}, {what}"), move || {
             if !rustix::process::geteuid().is_root() {
-                return Ok(StepResult::Skipped("making and mounting a system needs root".to_owned()));
+                return Ok(StepResult::Skipped(
+                    "making and mounting a system needs root".to_owned(),
+                ));
             }
             attempt(&trial(release, false)?).map(StepResult::Passed)
         })
@@ -35,11 +37,15 @@ pub(crate) fn steps() -> Vec<Step> {
         on("signing", Release::Bookworm, signing::run),
         on("service", Release::Bookworm, service::run),
     ];
-    steps.extend([Release::Trixie, Release::Sid, Release::Bullseye].map(|release| on("life", release, Trial::run)));
+    steps.extend(
+        [Release::Trixie, Release::Sid, Release::Bullseye]
+            .map(|release| on("life", release, Trial::run)),
+    );
     steps
 }
 
-/// How long DKMS takes for the module on a Debian 12 that installs it: by the clock, and on processors.
+/// How long DKMS takes for the module on a Debian 12 that installs it: by the clock, and on
+/// processors.
 pub(crate) fn build_time() -> Result<(Duration, Duration)> {
     const MARK: &str = "nanoseconds:";
     let version = Version::of_this_tree()?;
@@ -54,19 +60,33 @@ pub(crate) fn build_time() -> Result<(Duration, Duration)> {
     let said = machine.must(&format!(
         "dkms unbuild {of_kernel}\nbegin=$(date +%s%N)\ndkms build {of_kernel}\necho {MARK} $(( $(date +%s%N) - begin ))"
     ))?;
-    let elapsed = said.lines().find_map(|line| line.strip_prefix(MARK)).context("the machine told no time")?;
+    let elapsed = said
+        .lines()
+        .find_map(|line| line.strip_prefix(MARK))
+        .context("the machine told no time")?;
     let elapsed = elapsed.trim().parse().context("reading the time of the build")?;
     Ok((Duration::from_nanos(elapsed), process::children_time().saturating_sub(before)))
 }
 
-/// The packages of this tree and of a version before it, for a release: Debian 11 gets the module's alone.
+/// The packages of this tree and of a version before it, for a release: Debian 11 gets the module's
+/// alone.
 pub(crate) fn trial(release: Release, built: bool) -> Result<Trial> {
     let version = Version::of_this_tree()?;
-    let version_before: Version = format!("0.0.1~before.{version}").parse().map_err(anyhow::Error::msg)?;
+    let version_before: Version =
+        format!("0.0.1~before.{version}").parse().map_err(anyhow::Error::msg)?;
     let of = |version: &Version, lint_them| -> Result<Vec<PathBuf>> {
-        let mut packages = if built { packages(&folder(version)?)? } else { built_once(version, lint_them)? };
-        packages.retain(|package| !release.has_own_driver() || package.to_string_lossy().contains("ashmem-dkms_"));
+        let mut packages =
+            if built { packages(&folder(version)?)? } else { built_once(version, lint_them)? };
+        packages.retain(|package| {
+            !release.has_own_driver() || package.to_string_lossy().contains("ashmem-dkms_")
+        });
         Ok(packages)
     };
-    Ok(Trial { release, packages: of(&version, true)?, before: of(&version_before, false)?, version, version_before })
+    Ok(Trial {
+        release,
+        packages: of(&version, true)?,
+        before: of(&version_before, false)?,
+        version,
+        version_before,
+    })
 }

@@ -15,14 +15,17 @@ const OPERATOR: &str = "**You run containers:**";
 pub(super) fn commands(reader: &str) -> Result<Vec<String>> {
     let file = workspace::root().join("README.md");
     let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-    let (_, rest) = text.split_once(reader).with_context(|| format!("README.md has no line {reader}"))?;
+    let (_, rest) =
+        text.split_once(reader).with_context(|| format!("README.md has no line {reader}"))?;
     let lines = rest.lines().skip(1).skip_while(|line| line.is_empty());
-    let commands: Vec<_> = lines.map_while(|line| line.strip_prefix("    ")).map(str::to_owned).collect();
+    let commands: Vec<_> =
+        lines.map_while(|line| line.strip_prefix("    ")).map(str::to_owned).collect();
     ensure!(!commands.is_empty(), "README.md has no commands under {reader}");
     Ok(commands)
 }
 
-/// A script that runs the commands in a checkout as root, who needs no sudo. The packages were built before, and apt asks nobody.
+/// A script that runs the commands in a checkout as root, who needs no sudo. The packages were
+/// built before, and apt asks nobody.
 pub(super) fn script(checkout: &str, commands: &[String]) -> String {
     format!(
         "printf 'APT::Get::Assume-Yes \"true\";\nAPT::Install-Recommends \"false\";\nDpkg::Use-Pty \"false\";\n' >{checkout}/apt.conf
@@ -48,8 +51,16 @@ mod tests {
         for reader in [WAYDROID, DEVELOPER, OPERATOR] {
             let commands = commands(reader).expect("README has them");
             assert!(commands.len() <= 3, "{reader} {commands:?}");
-            assert!(commands.iter().any(|command| command.starts_with("sudo apt install ./target/packages/{")));
-            assert_eq!(commands.first().map(String::as_str), Some("cargo xtask package"), "{reader}");
+            assert!(
+                commands
+                    .iter()
+                    .any(|command| command.starts_with("sudo apt install ./target/packages/{"))
+            );
+            assert_eq!(
+                commands.first().map(String::as_str),
+                Some("cargo xtask package"),
+                "{reader}"
+            );
         }
     }
 }

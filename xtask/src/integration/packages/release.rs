@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The Debian releases that packages are tried in, and a small system of each in the cache: what a machine that would
-//! install them has (systemd, udev, a kernel with its headers, DKMS), and the files of a second kernel.
+//! The Debian releases that packages are tried in, and a small system of each in the cache: what a
+//! machine that would install them has (systemd, udev, a kernel with its headers, DKMS), and the
+//! files of a second kernel.
 
 use crate::debian::archive::DEBIAN;
 use crate::util::{process, workspace};
@@ -11,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What every system has beside debootstrap's minimum.
-const INCLUDED: &str =
-    "dkms,gcc,kmod,libc6-dev,linux-headers-amd64,linux-image-amd64,make,openssl,systemd,systemd-sysv,udev";
+const INCLUDED: &str = "dkms,gcc,kmod,libc6-dev,linux-headers-amd64,linux-image-amd64,make,openssl,systemd,systemd-sysv,udev";
 
 /// A release of Debian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,7 +38,8 @@ impl Release {
         }
     }
 
-    /// The second kernel's packages, for apt: a newer line from the backports, or another build of the same.
+    /// The second kernel's packages, for apt: a newer line from the backports, or another build of
+    /// the same.
     pub(crate) const fn second_kernel(self) -> &'static str {
         match self {
             Self::Bullseye => "linux-image-rt-amd64 linux-headers-rt-amd64",
@@ -52,7 +53,9 @@ impl Release {
     fn fetch_second_kernel(self) -> String {
         let backports = match self {
             Self::Bookworm | Self::Trixie => {
-                format!("echo 'deb {DEBIAN} {self}-backports main' >/etc/apt/sources.list.d/backports.list\n")
+                format!(
+                    "echo 'deb {DEBIAN} {self}-backports main' >/etc/apt/sources.list.d/backports.list\n"
+                )
             }
             Self::Bullseye | Self::Sid => String::new(),
         };
@@ -77,21 +80,34 @@ impl Release {
             return Ok(root);
         }
         if !rustix::process::geteuid().is_root() {
-            bail!("making a system of Debian's {self} needs root: run this as root, {}", workspace::with_root()?);
+            bail!(
+                "making a system of Debian's {self} needs root: run this as root, {}",
+                workspace::with_root()?
+            );
         }
         eprintln!("making a system of Debian's {self} (some minutes) ...");
         workspace::make_whole(&root, |part| {
             process::capture(
                 Command::new("unshare")
                     .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-                    .args(["--mount", "--propagation", "private", "debootstrap", "--variant=minbase"])
+                    .args([
+                        "--mount",
+                        "--propagation",
+                        "private",
+                        "debootstrap",
+                        "--variant=minbase",
+                    ])
                     .args([&format!("--include={INCLUDED}"), self.name()])
                     .arg(part)
                     .arg(DEBIAN),
             )?;
-            let (text, status) = process::capture_both(&mut enter(part, &self.fetch_second_kernel()))?;
+            let (text, status) =
+                process::capture_both(&mut enter(part, &self.fetch_second_kernel()))?;
             if !status.success() {
-                bail!("fetching a second kernel for {self} ended with {}:\n{text}", process::describe(status));
+                bail!(
+                    "fetching a second kernel for {self} ended with {}:\n{text}",
+                    process::describe(status)
+                );
             }
             fs::write(recipe_of(part), &recipe).context("noting how the system was made")
         })?;
@@ -108,9 +124,25 @@ impl fmt::Display for Release {
 /// A shell's script as a command inside a root, with `/proc` and nothing else of this machine.
 fn enter(root: &Path, script: &str) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-c"]);
-    command.args([r#"mount -t proc proc "$1/proc" && exec chroot "$1" sh -ec "$2""#, "enter"]).arg(root).arg(script);
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root").env("LC_ALL", "C.UTF-8");
+    command.args([
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+    ]);
+    command
+        .args([r#"mount -t proc proc "$1/proc" && exec chroot "$1" sh -ec "$2""#, "enter"])
+        .arg(root)
+        .arg(script);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", "/root")
+        .env("LC_ALL", "C.UTF-8");
     command
 }
 

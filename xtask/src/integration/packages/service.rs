@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The agent as systemd runs it: started by its socket, killed in the midst of its containers' calls, started anew with what
-//! systemd kept for it.
+//! The agent as systemd runs it: started by its socket, killed in the midst of its containers'
+//! calls, started anew with what systemd kept for it.
 
 use super::trial::{Trial, install, report};
 use crate::util::{process, workspace};
@@ -17,8 +17,9 @@ const TEST: &str = "a_killed_services_containers_go_on_with_the_next";
 pub(crate) fn run(trial: &Trial) -> Result<String> {
     let machine = trial.machine("service")?;
     machine.give(&program()?)?;
-    let is_agents =
-        |package: &&PathBuf| package.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ashmem_"));
+    let is_agents = |package: &&PathBuf| {
+        package.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ashmem_"))
+    };
     let packages: Vec<_> = trial.packages.iter().filter(is_agents).cloned().collect();
     machine.must(&install(&packages))?;
     let kernel = machine.kernels()?.into_iter().next().context("the machine has no kernel")?;
@@ -29,14 +30,26 @@ pub(crate) fn run(trial: &Trial) -> Result<String> {
     );
     let life = machine.boot(&kernel, &script)?;
     let said = report(&life)?;
-    let seen = said.lines().find(|line| line.contains("agents killed")).context("the test did not say what it saw")?;
+    let seen = said
+        .lines()
+        .find(|line| line.contains("agents killed"))
+        .context("the test did not say what it saw")?;
     Ok(format!("{seen}, {kernel}"))
 }
 
 /// The test's program.
 fn program() -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["test", "--quiet", "--release", "--package", "ashmem-cli", "--test", PROGRAM, "--no-run"]);
+    cargo.args([
+        "test",
+        "--quiet",
+        "--release",
+        "--package",
+        "ashmem-cli",
+        "--test",
+        PROGRAM,
+        "--no-run",
+    ]);
     cargo.arg("--message-format=json").current_dir(workspace::root());
     let text = process::capture(&mut cargo)?;
     let mut messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Secure Boot: a firmware that has it on, and a kernel that refuses the module until DKMS's key is enrolled and takes it then.
+//! Secure Boot: a firmware that has it on, and a kernel that refuses the module until DKMS's key is
+//! enrolled and takes it then.
 //!
-//! The firmware (OVMF) trusts Debian's key and starts Debian's kernel by it, as shim would. Enrolled means that the variable
-//! `MokListRT`, which shim leaves, holds DKMS's key. Shim itself and its blue screen, which ask a person to agree, are not
-//! part of this trial.
+//! The firmware (OVMF) trusts Debian's key and starts Debian's kernel by it, as shim would.
+//! Enrolled means that the variable `MokListRT`, which shim leaves, holds DKMS's key. Shim itself
+//! and its blue screen, which ask a person to agree, are not part of this trial.
 
 use super::machine::Machine;
 use super::trial::{Trial, install, report};
@@ -28,7 +29,9 @@ const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
 const ATTRIBUTES: u32 = 1 | 2 | 4;
 
 /// `EFI_CERT_X509_GUID`, from the UEFI specification, 32.4.1, as it lies in memory.
-const X509: [u8; 16] = [0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72];
+const X509: [u8; 16] = [
+    0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72,
+];
 
 /// Tries it on the release's own kernel; what was seen, in one line.
 pub(crate) fn run(trial: &Trial) -> Result<String> {
@@ -39,16 +42,27 @@ pub(crate) fn run(trial: &Trial) -> Result<String> {
     ensure!(!signer.trim().is_empty(), "DKMS did not sign the module");
 
     let variables = machine.outside("variables.fd");
-    let on = ["--enroll-generate", "trial", "--no-microsoft", "--distro-keys", "debian", "--secure-boot"];
+    let on = [
+        "--enroll-generate",
+        "trial",
+        "--no-microsoft",
+        "--distro-keys",
+        "debian",
+        "--secure-boot",
+    ];
     edit(Path::new(EMPTY), &on, &variables)?;
     let refused = "dmesg | grep -i 'secure boot enabled'\nif modprobe ashmem_linux; then exit 1; fi\ntest ! -e /dev/ashmem\n\
                    if ashmem doctor --mode module; then exit 1; fi";
     let life = machine.boot_by_firmware(&kernel, refused, &variables)?;
     let said = report(&life).context("before the key was enrolled")?;
-    if !said.contains("Key was rejected by service") && !said.contains("Required key not available") {
+    if !said.contains("Key was rejected by service") && !said.contains("Required key not available")
+    {
         bail!("the module was refused, but not for its key:\n{said}");
     }
-    ensure!(said.contains("mokutil --import"), "the doctor does not lead to enrolling the key:\n{said}");
+    ensure!(
+        said.contains("mokutil --import"),
+        "the doctor does not lead to enrolling the key:\n{said}"
+    );
 
     let enrolled = machine.outside("enrolled.fd");
     edit(&variables, &["--set-json", &list(&machine)?], &enrolled)?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The packages' life in a release: installed by README's own commands, upgraded, downgraded, booted, booted with a second
-//! kernel, removed, purged. A program compiled on the way is run with the module, and without it.
+//! The packages' life in a release: installed by README's own commands, upgraded, downgraded,
+//! booted, booted with a second kernel, removed, purged. A program compiled on the way is run with
+//! the module, and without it.
 
 use super::machine::{Life, Machine};
 use super::readme;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// What is true of a booted machine that has the packages.
 const DEVICE: &str = include_str!("device.sh");
-/// What a program that was compiled there does with the module and after its removal, which is part of it.
+/// What a program that was compiled there does with the module and after its removal, which is part
+/// of it.
 const CLIENT: &str = include_str!("client.sh");
 
 /// Where a machine has what a user's checkout would have of this.
@@ -38,7 +40,8 @@ impl Trial {
         let mut seen = String::new();
 
         let said = machine.must(&format!("{}\ntimes", self.first_installation()?))?;
-        self.expect_module(&machine, &self.version_before).context("after the installation of the version before")?;
+        self.expect_module(&machine, &self.version_before)
+            .context("after the installation of the version before")?;
         let times = said.lines().last().context("the shell told no times")?;
         write!(seen, "installing with one build took {times} of a processor (user, system); ")?;
         machine.must(&install(&self.packages))?;
@@ -61,14 +64,22 @@ impl Trial {
             }
         }
 
-        machine.must(&format!("apt-get -q -o Dpkg::Use-Pty=0 -y remove {}", self.names().join(" ")))?;
-        machine.must("if grep -l updates/.*ashmem_linux /lib/modules/*/modules.dep; then exit 1; fi")?;
-        // dpkg, for apt knows no package that came from a file and left nothing when it was removed.
+        machine
+            .must(&format!("apt-get -q -o Dpkg::Use-Pty=0 -y remove {}", self.names().join(" ")))?;
+        machine.must(
+            "if grep -l updates/.*ashmem_linux /lib/modules/*/modules.dep; then exit 1; fi",
+        )?;
+        // dpkg, for apt knows no package that came from a file and left nothing when it was
+        // removed.
         machine.must(&format!("dpkg --purge {}", self.names().join(" ")))?;
         let left: Vec<_> = files(&machine)?;
         // Debian's own kernels of old have a driver of this name.
-        let is_kernels = |file: &str| file.starts_with("/usr/src/linux-headers-") || file.contains("/kernel/drivers/");
-        let is_ours = |file: &&String| file.contains("ashmem") && !is_kernels(file) && !untouched.contains(file);
+        let is_kernels = |file: &str| {
+            file.starts_with("/usr/src/linux-headers-") || file.contains("/kernel/drivers/")
+        };
+        let is_ours = |file: &&String| {
+            file.contains("ashmem") && !is_kernels(file) && !untouched.contains(file)
+        };
         let ours: Vec<_> = left.iter().filter(is_ours).collect();
         if !ours.is_empty() {
             bail!("after the purge {} still has {ours:?}", self.release);
@@ -88,18 +99,25 @@ impl Trial {
         Ok(machine)
     }
 
-    /// The version before, by README's commands: those of the developer, whose program is compiled and run, and what the user
-    /// of Waydroid has to install.
+    /// The version before, by README's commands: those of the developer, whose program is compiled
+    /// and run, and what the user of Waydroid has to install.
     fn first_installation(&self) -> Result<String> {
         if self.release.has_own_driver() {
             return Ok(install(&self.before));
         }
         let mut commands = readme::commands(readme::DEVELOPER)?;
-        commands.extend(readme::commands(readme::WAYDROID)?.into_iter().filter(|line| line.contains("apt install")));
-        let packages: Vec<_> = self.before.iter().filter_map(|package| package.file_name()).collect();
+        commands.extend(
+            readme::commands(readme::WAYDROID)?
+                .into_iter()
+                .filter(|line| line.contains("apt install")),
+        );
+        let packages: Vec<_> =
+            self.before.iter().filter_map(|package| package.file_name()).collect();
         let copies: String = packages
             .iter()
-            .map(|name| format!("cp /trial/{} {CHECKOUT}/target/packages\n", name.to_string_lossy()))
+            .map(|name| {
+                format!("cp /trial/{} {CHECKOUT}/target/packages\n", name.to_string_lossy())
+            })
             .collect();
         Ok(format!(
             "mkdir -p {CHECKOUT}/target/packages\ncp /trial/share.c {CHECKOUT}/program.c\n{copies}{}",
@@ -113,8 +131,12 @@ impl Trial {
         format!("version={module}\n{DEVICE}")
     }
 
-    /// The first kernel; then, when it was tried, a second is installed, whose installation builds the module for it.
-    fn kernels_after_another<'a>(&self, machine: &'a Machine) -> Result<impl Iterator<Item = String> + 'a> {
+    /// The first kernel; then, when it was tried, a second is installed, whose installation builds
+    /// the module for it.
+    fn kernels_after_another<'a>(
+        &self,
+        machine: &'a Machine,
+    ) -> Result<impl Iterator<Item = String> + 'a> {
         let first = machine.kernels()?;
         machine.must(&format!(
             "apt-get -q -o Dpkg::Use-Pty=0 install -y --no-install-recommends --no-download {}",
@@ -127,15 +149,21 @@ impl Trial {
         Ok(all.into_iter())
     }
 
-    /// Whether each kernel of the machine has the module of this version, or none where it has a driver of its own.
+    /// Whether each kernel of the machine has the module of this version, or none where it has a
+    /// driver of its own.
     pub(crate) fn expect_module(&self, machine: &Machine, version: &Version) -> Result<()> {
         for kernel in machine.kernels()? {
-            let script =
-                format!("modinfo -k {kernel} -F filename ashmem_linux; modinfo -k {kernel} -F version ashmem_linux");
+            let script = format!(
+                "modinfo -k {kernel} -F filename ashmem_linux; modinfo -k {kernel} -F version ashmem_linux"
+            );
             let text = machine.must(&script)?;
-            let is_ours = text.contains("/updates/dkms/") && text.lines().nth(1) == Some(version.as_str());
+            let is_ours =
+                text.contains("/updates/dkms/") && text.lines().nth(1) == Some(version.as_str());
             if is_ours == self.release.has_own_driver() {
-                bail!("kernel {kernel} of {} has this for ashmem_linux, not version {version}:\n{text}", self.release);
+                bail!(
+                    "kernel {kernel} of {} has this for ashmem_linux, not version {version}:\n{text}",
+                    self.release
+                );
             }
         }
         Ok(())
@@ -171,7 +199,8 @@ fn name_of(package: &Path) -> Option<String> {
     Some(package.file_name()?.to_string_lossy().split('_').next()?.to_owned())
 }
 
-/// Every file of the system that is not there to be written: no logs, no caches, no dpkg's own notes.
+/// Every file of the system that is not there to be written: no logs, no caches, no dpkg's own
+/// notes.
 fn files(machine: &Machine) -> Result<Vec<String>> {
     let list = machine.must(
         "find / -xdev \\( -path /proc -o -path /tmp -o -path /trial -o -path /var/cache -o -path /var/log -o -path \

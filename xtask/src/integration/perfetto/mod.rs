@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ashmem trace -o trace.pftrace` as Perfetto's readers see it: decoded with the schema that Perfetto publishes.
+//! `ashmem trace -o trace.pftrace` as Perfetto's readers see it: decoded with the schema that
+//! Perfetto publishes.
 //!
-//! The schema comes from PyPI (perfetto) into the cache. That package's trace processor is fetched from elsewhere when it is first used,
-//! so the rules by which it takes a trace are in `check_schema.py`.
+//! The schema comes from PyPI (perfetto) into the cache. That package's trace processor is fetched
+//! from elsewhere when it is first used, so the rules by which it takes a trace are in
+//! `check_schema.py`.
 
 use crate::build::static_program;
 use crate::integration::report;
@@ -25,7 +27,9 @@ pub(crate) fn step() -> Step {
         let (work, trace) = (folder.join("work.py"), folder.join("trace.pftrace"));
         fs::write(&work, report::WORK).with_context(|| format!("writing {}", work.display()))?;
         let mut tracing = Command::new(ashmem);
-        process::capture(tracing.args(["trace", "-o"]).arg(&trace).args(["--", "python3"]).arg(&work))?;
+        process::capture(
+            tracing.args(["trace", "-o"]).arg(&trace).args(["--", "python3"]).arg(&work),
+        )?;
         let said = process::capture(&mut held(&schema, &trace))?;
         refuses_a_slip(&schema, &trace, &folder.join("slip.pftrace"))?;
         Ok(StepResult::Passed(format!("{}, by the schema of perfetto {SCHEMA}", said.trim())))
@@ -56,7 +60,10 @@ fn last_packet(bytes: &[u8]) -> Option<usize> {
     let (mut at, mut begin) = (0, None);
     while at < bytes.len() {
         begin = Some(at);
-        let (low, high) = (usize::from(*bytes.get(at + 1)?), usize::from(bytes.get(at + 2).copied().unwrap_or(0)));
+        let (low, high) = (
+            usize::from(*bytes.get(at + 1)?),
+            usize::from(bytes.get(at + 2).copied().unwrap_or(0)),
+        );
         at += if low < 0x80 { 2 + low } else { 3 + (low & 0x7f | high << 7) };
     }
     (at == bytes.len()).then_some(begin?)

@@ -26,7 +26,8 @@ const FOLDERS: [&str; 14] = [
     "vendor_extra",
 ];
 
-/// Makes `system.img` and `vendor.img` in a folder; the program is `/init` and `/system/bin/client`.
+/// Makes `system.img` and `vendor.img` in a folder; the program is `/init` and
+/// `/system/bin/client`.
 pub(super) fn make(folder: &Path, program: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     let (system, vendor) = (folder.join("system"), folder.join("vendor"));
@@ -36,11 +37,14 @@ pub(super) fn make(folder: &Path, program: &Path) -> Result<()> {
     for place in ["init", "system/bin/client"] {
         let place = system.join(place);
         fs::copy(program, &place).with_context(|| format!("copying {}", program.display()))?;
-        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).context("making it executable")?;
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o755))
+            .context("making it executable")?;
     }
     // Waydroid asks which Android this is: 11.
-    fs::write(system.join("system/build.prop"), "ro.build.version.sdk=30\n").context("writing build.prop")?;
-    fs::create_dir_all(vendor.join("etc/host-permissions")).context("making the image's folders")?;
+    fs::write(system.join("system/build.prop"), "ro.build.version.sdk=30\n")
+        .context("writing build.prop")?;
+    fs::create_dir_all(vendor.join("etc/host-permissions"))
+        .context("making the image's folders")?;
     fs::write(vendor.join("waydroid.prop"), "").context("making the properties' place")?;
     for (tree, mebibytes) in [(&system, 32), (&vendor, 4)] {
         make_one(&tree.with_extension("img"), mebibytes, Some(tree))?;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Waydroid as Debian packages it, and `ashmem waydroid`: its own code makes the configuration, real LXC starts the container.
+//! Waydroid as Debian packages it, and `ashmem waydroid`: its own code makes the configuration,
+//! real LXC starts the container.
 //!
-//! In place of Android's image is a small one whose `/init` is our program for containers. On this machine the agent answers,
-//! and binder is left out, for this kernel may have none. In a virtual machine everything is there: systemd and Waydroid's
-//! service, binder, the module, a reboot.
+//! In place of Android's image is a small one whose `/init` is our program for containers. On this
+//! machine the agent answers, and binder is left out, for this kernel may have none. In a virtual
+//! machine everything is there: systemd and Waydroid's service, binder, the module, a reboot.
 
 mod images;
 mod root;
@@ -49,8 +50,11 @@ fn step(name: &'static str, attempt: fn() -> Result<StepResult>) -> Step {
         if !rustix::process::geteuid().is_root() {
             return Ok(StepResult::Skipped("Waydroid's container is root's".to_owned()));
         }
-        if !Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-            return Ok(StepResult::Skipped("no control groups are mounted on this host".to_owned()));
+        if !Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut entries| entries.next().is_some())
+        {
+            return Ok(StepResult::Skipped(
+                "no control groups are mounted on this host".to_owned(),
+            ));
         }
         attempt()
     })

@@ -12,7 +12,8 @@ use std::process::Command;
 const RECIPE: &str = "2";
 const RELEASE: &str = "trixie";
 /// What is installed beside Waydroid and what that needs: a system that boots.
-const PACKAGES: &str = "dbus,dnsmasq-base,iproute2,kmod,lxc,procps,python3,systemd,systemd-sysv,udev";
+const PACKAGES: &str =
+    "dbus,dnsmasq-base,iproute2,kmod,lxc,procps,python3,systemd,systemd-sysv,udev";
 
 /// Run inside: no service is started there, and nothing that is merely recommended is installed.
 const INSTALL: &str = r#"set -e
@@ -41,14 +42,18 @@ pub(super) fn ensure() -> Result<PathBuf> {
         let private = || {
             let mut command = Command::new("unshare");
             // What is mounted in there goes with the command, however it ends.
-            command.args(["--mount", "--propagation", "private"]).env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
+            command
+                .args(["--mount", "--propagation", "private"])
+                .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin");
             command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C.UTF-8");
             command
         };
         let mut minimum = private();
         minimum.args(["debootstrap", "--variant=minbase", "--include", PACKAGES, RELEASE]);
         process::capture(minimum.arg(part).arg(DEBIAN))?;
-        process::capture(private().args(["sh", "-c", INSTALL, "install"]).arg(part).args([RELEASE, DEBIAN]))?;
+        process::capture(
+            private().args(["sh", "-c", INSTALL, "install"]).arg(part).args([RELEASE, DEBIAN]),
+        )?;
         fs::write(recipe_of(part), RECIPE).context("noting how the root file system was made")
     })?;
     Ok(root)

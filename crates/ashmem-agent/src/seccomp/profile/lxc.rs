@@ -42,8 +42,15 @@ impl Fstat {
     }
 
     fn of_libc(version: &str) -> Self {
-        let minor = version.trim().strip_prefix("glibc 2.").and_then(|minor| minor.split('.').next()?.parse().ok());
-        if minor.is_some_and(|minor| (33..39).contains(&minor)) { Self::Notified } else { Self::Left }
+        let minor = version
+            .trim()
+            .strip_prefix("glibc 2.")
+            .and_then(|minor| minor.split('.').next()?.parse().ok());
+        if minor.is_some_and(|minor| (33..39).contains(&minor)) {
+            Self::Notified
+        } else {
+            Self::Left
+        }
     }
 }
 
@@ -56,9 +63,12 @@ const MADE_BY_LXC: [&str; 6] = ["open", "openat", "openat2", "newfstatat", "fsta
 /// See [`Error`].
 pub fn add(text: &str, fidelity: Fidelity, fstat: Fstat) -> Result<String, Error> {
     let lines = without_ours(text);
-    let Some(allows) = allows_by_default(&lines)? else { return Err(Error::Refused(NOTIFY_BY_DEFAULT)) };
+    let Some(allows) = allows_by_default(&lines)? else {
+        return Err(Error::Refused(NOTIFY_BY_DEFAULT));
+    };
     check_other_listeners(&lines)?;
-    let left = |name| MADE_BY_LXC.contains(&name) || (fstat == Fstat::Left && name.starts_with("fstat"));
+    let left =
+        |name| MADE_BY_LXC.contains(&name) || (fstat == Fstat::Left && name.starts_with("fstat"));
     let rules = rules(fidelity).into_iter().filter(|rule| !left(rule.name));
     let mut added = vec![BEGIN.to_owned(), "[all]".to_owned()];
     let mut replaced = vec![false; lines.len()];
@@ -145,8 +155,14 @@ fn without_ours(text: &str) -> Vec<Line> {
 fn allows_by_default(lines: &[Line]) -> Result<Option<bool>, Error> {
     match lines.first().map(|line| line.0.trim()) {
         Some("2") => {}
-        Some("1") => return Err(malformed("version 1 lists numbers and knows no notify; write it in version 2")),
-        Some(other) => return Err(malformed(format!("the first line is {other:?}, not the version 2"))),
+        Some("1") => {
+            return Err(malformed(
+                "version 1 lists numbers and knows no notify; write it in version 2",
+            ));
+        }
+        Some(other) => {
+            return Err(malformed(format!("the first line is {other:?}, not the version 2")));
+        }
         None => return Err(malformed("it is empty")),
     }
     let style = lines.get(1).map(|line| line.0.trim()).unwrap_or_default();
@@ -154,7 +170,11 @@ fn allows_by_default(lines: &[Line]) -> Result<Option<bool>, Error> {
     let denies = match style {
         "denylist" | "blacklist" => false,
         "allowlist" | "whitelist" => true,
-        other => return Err(malformed(format!("the second line is {other:?}, neither denylist nor allowlist"))),
+        other => {
+            return Err(malformed(format!(
+                "the second line is {other:?}, neither denylist nor allowlist"
+            )));
+        }
     };
     Ok(match default.trim() {
         "" => Some(!denies),
@@ -200,8 +220,11 @@ mod tests {
 
     #[test]
     fn a_denylist_keeps_its_rules_and_gets_ours() {
-        let policy = added("2\nblacklist\n[all]\ninit_module errno 1\n# a word\n[x86]\nkexec_load\n");
-        assert!(policy.starts_with("2\nblacklist\n[all]\ninit_module errno 1\n# a word\n[x86]\nkexec_load\n# ashmem"));
+        let policy =
+            added("2\nblacklist\n[all]\ninit_module errno 1\n# a word\n[x86]\nkexec_load\n");
+        assert!(policy.starts_with(
+            "2\nblacklist\n[all]\ninit_module errno 1\n# a word\n[x86]\nkexec_load\n# ashmem"
+        ));
         assert!(policy.contains("\n[all]\nfstat notify\n"), "{policy}");
         assert!(!policy.contains("open") && !policy.contains("statat"), "{policy}");
         assert!(policy.contains("\nioctl notify [1,0x7700,SCMP_CMP_MASKED_EQ,0xff00]\n"));
@@ -226,7 +249,10 @@ mod tests {
     #[test]
     fn an_allowlists_rule_is_taken_apart() {
         let policy = added("2\nallowlist\n[all]\nread\nioctl\nsplice allow\nmmap\nmmap2\nfstat\n");
-        assert!(policy.contains("\nread\n# ashmem replaces: ioctl\n# ashmem replaces: splice allow\n"), "{policy}");
+        assert!(
+            policy.contains("\nread\n# ashmem replaces: ioctl\n# ashmem replaces: splice allow\n"),
+            "{policy}"
+        );
         assert!(policy.contains("\nioctl allow [1,0x0,SCMP_CMP_MASKED_EQ,0x100]\n"));
         assert!(policy.contains("\nioctl allow [1,0x800,SCMP_CMP_MASKED_EQ,0x800]\n"));
         assert!(!policy.contains("sendfile"), "what it denied stays denied");

@@ -45,7 +45,9 @@ pub enum Error {
     )]
     Taken(String),
     /// The device cannot work under it.
-    #[error("the policy denies {0}, which stays denied; without that call there is no /dev/ashmem: allow it first")]
+    #[error(
+        "the policy denies {0}, which stays denied; without that call there is no /dev/ashmem: allow it first"
+    )]
     Denied(&'static str),
 }
 
@@ -72,11 +74,10 @@ pub fn rules(fidelity: Fidelity) -> Vec<Rule> {
 /// The complement of a test: tests of one bit each, of which at least one holds for every call that
 /// does not pass it.
 fn complement(test: Test) -> impl Iterator<Item = Test> {
-    (0..u32::BITS).map(|bit| 1 << bit).filter(move |bit| test.mask & bit != 0).map(move |bit| Test {
-        arg: test.arg,
-        mask: bit,
-        value: !test.value & bit,
-    })
+    (0..u32::BITS)
+        .map(|bit| 1 << bit)
+        .filter(move |bit| test.mask & bit != 0)
+        .map(move |bit| Test { arg: test.arg, mask: bit, value: !test.value & bit })
 }
 
 /// Checks that every needed call was given a rule.
@@ -94,9 +95,29 @@ mod tests {
     #[test]
     fn a_call_is_notified_or_left_alone_and_never_both() {
         for rule in rules(Fidelity::Full) {
-            for value in [0_u32, 1, 2, 3, 0x20, 0x42, 0x802, 0x7704, 0x7801, 0x4008_7703, 1031, 1032, 1034, 1036, !0] {
+            for value in [
+                0_u32,
+                1,
+                2,
+                3,
+                0x20,
+                0x42,
+                0x802,
+                0x7704,
+                0x7801,
+                0x4008_7703,
+                1031,
+                1032,
+                1034,
+                1036,
+                !0,
+            ] {
                 let holds = |test: Test| value & test.mask == test.value;
-                assert_ne!(holds(rule.test), complement(rule.test).any(holds), "{rule:?} {value:#x}");
+                assert_ne!(
+                    holds(rule.test),
+                    complement(rule.test).any(holds),
+                    "{rule:?} {value:#x}"
+                );
             }
         }
     }

@@ -26,16 +26,21 @@ pub const EMPTY: &str = r#"{
 /// # Errors
 /// See [`Error`].
 pub fn add(text: &str, fidelity: Fidelity, listener_path: &str) -> Result<String, Error> {
-    let mut document: Value = serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?;
+    let mut document: Value =
+        serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?;
     if document.get("ociVersion").is_some() {
         mount_node(&mut document);
-        let linux = document["linux"].as_object_mut().ok_or_else(|| malformed("it has no section \"linux\""))?;
+        let linux = document["linux"]
+            .as_object_mut()
+            .ok_or_else(|| malformed("it has no section \"linux\""))?;
         let empty = || serde_json::from_str(EMPTY).unwrap_or_default();
         add_to(linux.entry("seccomp").or_insert_with(empty), fidelity, listener_path)?;
     } else {
         add_to(&mut document, fidelity, listener_path)?;
     }
-    serde_json::to_string_pretty(&document).map(|text| text + "\n").map_err(|error| malformed(error.to_string()))
+    serde_json::to_string_pretty(&document)
+        .map(|text| text + "\n")
+        .map_err(|error| malformed(error.to_string()))
 }
 
 fn malformed(why: impl Into<String>) -> Error {
@@ -43,13 +48,16 @@ fn malformed(why: impl Into<String>) -> Error {
 }
 
 fn add_to(profile: &mut Value, fidelity: Fidelity, listener_path: &str) -> Result<(), Error> {
-    let default = action_of(profile, "defaultAction").ok_or_else(|| malformed("it has no \"defaultAction\""))?;
+    let default = action_of(profile, "defaultAction")
+        .ok_or_else(|| malformed("it has no \"defaultAction\""))?;
     let default = default.to_owned();
     if default == NOTIFY {
         return Err(Error::Refused(NOTIFY_BY_DEFAULT));
     }
     match profile.get("listenerPath").and_then(Value::as_str) {
-        Some(other) if !other.is_empty() && other != listener_path => return Err(Error::Taken(other.to_owned())),
+        Some(other) if !other.is_empty() && other != listener_path => {
+            return Err(Error::Taken(other.to_owned()));
+        }
         _ => profile["listenerPath"] = listener_path.into(),
     }
     let object = profile.as_object_mut().ok_or_else(|| malformed("it is no object"))?;
@@ -64,7 +72,9 @@ fn add_to(profile: &mut Value, fidelity: Fidelity, listener_path: &str) -> Resul
         apply(entries, *rule, &default);
     }
     entries.retain(|entry| names_of(entry).next().is_some());
-    check_needed(|name| entries.iter().any(|entry| is_notified(entry) && names_of(entry).any(|other| other == name)))
+    check_needed(|name| {
+        entries.iter().any(|entry| is_notified(entry) && names_of(entry).any(|other| other == name))
+    })
 }
 
 /// Rules of another supervisor cannot stand beside ours; existing rules of ours can.
@@ -89,12 +99,14 @@ fn apply(entries: &mut Vec<Value>, rule: Rule, default: &str) {
     if entries.iter().any(|entry| named(entry) && is_ours(entry, rule)) {
         return;
     }
-    let whole: Vec<usize> = (0..entries.len()).filter(|at| named(&entries[*at]) && !has_args(&entries[*at])).collect();
+    let whole: Vec<usize> =
+        (0..entries.len()).filter(|at| named(&entries[*at]) && !has_args(&entries[*at])).collect();
     if whole.is_empty() {
         // The profile does not name the call, or only with certain arguments: those rules stay, and
         // the default action applies to the rest.
         if RUNNING.contains(&default) {
-            entries.push(json!({ "names": [rule.name], "action": NOTIFY, "args": args(rule.test) }));
+            entries
+                .push(json!({ "names": [rule.name], "action": NOTIFY, "args": args(rule.test) }));
         }
         return;
     }
@@ -189,7 +201,11 @@ mod tests {
 
     fn added(text: &str) -> Value {
         let once = add(text, Fidelity::Full, SOCKET).expect("a profile");
-        assert_eq!(add(&once, Fidelity::Full, SOCKET).expect("again"), once, "the second time changes nothing");
+        assert_eq!(
+            add(&once, Fidelity::Full, SOCKET).expect("again"),
+            once,
+            "the second time changes nothing"
+        );
         serde_json::from_str(&once).expect("JSON")
     }
 
@@ -203,10 +219,16 @@ mod tests {
                         == arg["valueTwo"].as_u64().expect("a value")
                 })
         };
-        let mut actions: Vec<_> = entries.iter().filter(holds).filter_map(|entry| entry["action"].as_str()).collect();
+        let mut actions: Vec<_> =
+            entries.iter().filter(holds).filter_map(|entry| entry["action"].as_str()).collect();
         actions.dedup();
         assert!(actions.len() < 2, "{name} {argument:#x}: {actions:?}");
-        actions.first().copied().or(profile["defaultAction"].as_str()).unwrap_or_default().to_owned()
+        actions
+            .first()
+            .copied()
+            .or(profile["defaultAction"].as_str())
+            .unwrap_or_default()
+            .to_owned()
     }
 
     #[test]
@@ -244,14 +266,23 @@ mod tests {
         ] {
             assert_eq!(action(&profile, name, argument), want, "{name} {argument:#x}");
         }
-        let fstat = profile["syscalls"].as_array().expect("a list").iter().find(|entry| entry["names"][0] == "fstat");
+        let fstat = profile["syscalls"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|entry| entry["names"][0] == "fstat");
         assert_eq!(fstat.expect("an entry")["includes"]["caps"][0], "CAP_X");
-        assert_eq!((&profile["defaultErrnoRet"], &profile["archMap"][0]["architecture"]), (&json!(1), &json!("a")));
+        assert_eq!(
+            (&profile["defaultErrnoRet"], &profile["archMap"][0]["architecture"]),
+            (&json!(1), &json!("a"))
+        );
     }
 
     #[test]
     fn a_whole_bundle_gets_the_node_too() {
-        let config = added(r#"{"ociVersion": "1.0.2", "linux": {"namespaces": []}, "process": {"cwd": "/"}}"#);
+        let config = added(
+            r#"{"ociVersion": "1.0.2", "linux": {"namespaces": []}, "process": {"cwd": "/"}}"#,
+        );
         assert_eq!(config["mounts"][0]["destination"], "/dev/ashmem");
         assert_eq!(action(&config["linux"]["seccomp"], "ioctl", 0x7704), NOTIFY);
         assert_eq!(config["process"]["cwd"], "/");
@@ -261,15 +292,20 @@ mod tests {
     fn what_runtimes_refuse_is_refused_with_a_sentence() {
         let refused = |text: &str| add(text, Fidelity::Full, SOCKET).expect_err(text).to_string();
         let allow = |rest: &str| format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", {rest}}}"#);
-        assert!(refused(r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#).contains("default action is notify"));
+        assert!(
+            refused(r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#).contains("default action is notify")
+        );
         assert!(
             refused(&allow(r#""syscalls": [{"names": ["write"], "action": "SCMP_ACT_NOTIFY"}]"#))
                 .contains("notifies write")
         );
         assert!(
-            refused(&allow(r#""syscalls": [{"names": ["mknod"], "action": "SCMP_ACT_NOTIFY"}]"#)).contains("mknod")
+            refused(&allow(r#""syscalls": [{"names": ["mknod"], "action": "SCMP_ACT_NOTIFY"}]"#))
+                .contains("mknod")
         );
-        assert!(refused(&allow(r#""listenerPath": "/run/other.sock""#)).contains("/run/other.sock"));
+        assert!(
+            refused(&allow(r#""listenerPath": "/run/other.sock""#)).contains("/run/other.sock")
+        );
         assert!(
             refused(&allow(r#""syscalls": [{"names": ["ioctl"], "action": "SCMP_ACT_ERRNO"}]"#))
                 .contains("denies ioctl")
