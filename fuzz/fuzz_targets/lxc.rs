@@ -26,7 +26,11 @@ fuzz_target!(|input: (u8, i64, &[u8])| {
             let mut reply = [0; 1 << 16];
             let (len, _) = recv(&theirs, &mut reply, RecvFlags::DONTWAIT).expect("an answer");
             assert!(len >= 136 && len < bytes.len() + 1, "{len} bytes answer {}", bytes.len());
-            assert_eq!(reply[32..len - 24], bytes[32..len - 24], "the notification goes back as it came");
+            assert_eq!(
+                reply[32..len - 24],
+                bytes[32..len - 24],
+                "the notification goes back as it came"
+            );
             assert!(monitor.answer(request.id, Answer::Continue).is_err(), "answered twice");
         }
     }

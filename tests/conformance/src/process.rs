@@ -187,10 +187,8 @@ impl Link {
         let mut fds = [0; 2];
         let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
         // SAFETY: the array has room for the two descriptors.
-        answer(
-            "socketpair",
-            unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) }.into(),
-        )?;
+        let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) };
+        answer("socketpair", made.into())?;
         // SAFETY: socketpair has just made them and nobody else knows them.
         Ok(unsafe { (Self(OwnedFd::from_raw_fd(fds[0])), Self(OwnedFd::from_raw_fd(fds[1]))) })
     }

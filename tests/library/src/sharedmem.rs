@@ -62,12 +62,8 @@ fn nothing(_: &Surroundings) -> Result<Outcome> {
     // SAFETY: the name is terminated, or none.
     fails("no size", || unsafe { ASharedMemory_create(c"empty".as_ptr(), 0) }, -1, Errno::INVAL)?;
     // SAFETY: as above.
-    fails(
-        "no name and no size",
-        || unsafe { ASharedMemory_create(ptr::null(), 0) },
-        -1,
-        Errno::INVAL,
-    )?;
+    let without_name = || unsafe { ASharedMemory_create(ptr::null(), 0) };
+    fails("no name and no size", without_name, -1, Errno::INVAL)?;
     Ok(Outcome::Held)
 }
 
@@ -77,12 +73,8 @@ fn beyond(surroundings: &Surroundings) -> Result<Outcome> {
         return Ok(Outcome::Skipped("the device takes any size, and refuses to map it"));
     }
     // SAFETY: the name is terminated.
-    fails(
-        "all addresses",
-        || unsafe { ASharedMemory_create(c"all".as_ptr(), usize::MAX) },
-        -1,
-        Errno::INVAL,
-    )?;
+    let create = || unsafe { ASharedMemory_create(c"all".as_ptr(), usize::MAX) };
+    fails("all addresses", create, -1, Errno::INVAL)?;
     Ok(Outcome::Held)
 }
 

@@ -77,11 +77,8 @@ pub(crate) const CASES: &[Case] = &[
             let (mut one, mut two) = ([0_u8; 2], [0_u8; 3]);
             let vector = [iovec(&mut one), iovec(&mut two)];
             // SAFETY: both buffers are as long as their iovec says.
-            equal(
-                "readv",
-                answer("readv", unsafe { libc::readv(region.fd(), vector.as_ptr(), 2) } as i64)?,
-                5,
-            )?;
+            let got = unsafe { libc::readv(region.fd(), vector.as_ptr(), 2) };
+            equal("readv", answer("readv", got as i64)?, 5)?;
             equal("the bytes", (&one, &two), (b"ab", b"cde"))?;
             equal("the next byte", region.read(1)?, b"f".to_vec())
         },
@@ -92,11 +89,8 @@ pub(crate) const CASES: &[Case] = &[
         let mut one = [0_u8; 2];
         let vector = [iovec(&mut one)];
         // SAFETY: the buffer is as long as its iovec says.
-        equal(
-            "preadv",
-            answer("preadv", unsafe { libc::preadv(region.fd(), vector.as_ptr(), 1, 3) } as i64)?,
-            2,
-        )?;
+        let got = unsafe { libc::preadv(region.fd(), vector.as_ptr(), 1, 3) };
+        equal("preadv", answer("preadv", got as i64)?, 2)?;
         equal("the bytes", &one, b"de")
     }),
     Case::new(

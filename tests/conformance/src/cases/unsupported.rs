@@ -41,11 +41,8 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let (region, _map) = env.mapped(4096)?;
             // SAFETY: ftruncate touches no memory of ours.
-            refused(
-                "ftruncate",
-                answer("ftruncate", unsafe { libc::ftruncate(region.fd(), 8192) }.into()),
-                libc::EINVAL,
-            )?;
+            let got = unsafe { libc::ftruncate(region.fd(), 8192) };
+            refused("ftruncate", answer("ftruncate", got.into()), libc::EINVAL)?;
             equal("GET_SIZE", region.size()?, 4096)
         },
     )
