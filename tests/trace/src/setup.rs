@@ -158,11 +158,8 @@ fn wait() -> Result<()> {
 fn child(socket: UnixStream) -> Result<Child> {
     if std::env::var_os("TRIAL_INSIDE").is_some() {
         // SAFETY: concerns the children that are started from now on.
-        ensure!(
-            unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0,
-            "unshare: {}",
-            std::io::Error::last_os_error()
-        );
+        let unshared = unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0;
+        ensure!(unshared, "unshare: {}", std::io::Error::last_os_error());
     }
     let mut command = Command::new(crate::program::own_path()?);
     command.args(["work", "guest", ""]).stdin(Stdio::from(OwnedFd::from(socket)));

@@ -111,11 +111,8 @@ fn inside(file: &str) -> Result<()> {
     let group = std::env::var("TRIAL_GROUP").context("TRIAL_GROUP names no control group")?;
     fs::write(format!("{group}/cgroup.procs"), "0").with_context(|| format!("entering {group}"))?;
     // SAFETY: concerns the children that are started from now on.
-    ensure!(
-        unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0,
-        "unshare: {}",
-        std::io::Error::last_os_error()
-    );
+    let unshared = unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0;
+    ensure!(unshared, "unshare: {}", std::io::Error::last_os_error());
     let mut child =
         Command::new(own_path()?).args(["work", "forever", ""]).spawn().context("starting it")?;
     fs::write(file, format!("{}\n", child.id())).with_context(|| format!("writing {file}"))?;
