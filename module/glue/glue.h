@@ -22,7 +22,7 @@ struct vm_area_struct;
 #define ASHMEM_REGION_BYTES 112
 #define ASHMEM_RANGE_BYTES 64
 
-/* How many workers purge. As Hand::WORKERS in module/src/range.rs. */
+/* How many workers purge. As Hand::WORKERS in module/src/order.rs. */
 #define ASHMEM_WORKERS 4
 
 /* Both are opaque here: the first is struct region_memory's start, the second an object of the range cache. */
