@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What each user has: the node is everybody's, and neither regions nor ranges are memory that the OOM killer sees.
+ * What each user has: the node is everybody's, and neither regions nor ranges are memory that the
+ * OOM killer sees.
  *
- * A region counts for the user who opened it, for as long as it lives, whoever has its descriptor by then; so do its
- * ranges. In a user namespace that is whoever made the outermost one: he has many numbers there, and they are one user's.
- * (Namespaces that root made count by the number outside.) Those who may exceed the machine's limits (CAP_SYS_RESOURCE)
- * may exceed these.
+ * A region counts for the user who opened it, for as long as it lives, whoever has its descriptor
+ * by then; so do its ranges. In a user namespace it counts for the user who made the outermost one:
+ * all the user numbers inside belong to that one user. (Namespaces that root made count by the
+ * number outside.) Those who may exceed the machine's limits (CAP_SYS_RESOURCE) may exceed these.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -71,14 +72,16 @@ struct ashmem_account *ashmem_account_get(void)
 	struct ashmem_account *account = ashmem_account_hold(key, NULL);
 
 	BUILD_BUG_ON(offsetof(struct ashmem_account, ranges) != 0);
-	BUILD_BUG_ON(offsetof(struct ashmem_account, waiters) != 4 || offsetof(struct ashmem_account, wanted) != 8);
+	BUILD_BUG_ON(offsetof(struct ashmem_account, waiters) != 4 ||
+		     offsetof(struct ashmem_account, wanted) != 8);
 	if (unlikely(!account)) {
 		account = ashmem_account_alloc(NULL);
 		if (!account)
 			return NULL;
 		account = ashmem_account_hold(key, account);
 	}
-	if (unlikely(READ_ONCE(account->regions) > READ_ONCE(max_regions)) && !ashmem_may_exceed()) {
+	if (unlikely(READ_ONCE(account->regions) > READ_ONCE(max_regions)) &&
+	    !ashmem_may_exceed()) {
 		ashmem_account_put(account);
 		return NULL;
 	}
@@ -86,8 +89,8 @@ struct ashmem_account *ashmem_account_get(void)
 }
 
 /*
- * One without a region stays for the next, and takes the place of another such one: whoever opens and closes one region in
- * turn needs no memory for it.
+ * One without a region stays for the next, and takes the place of another such one: whoever opens
+ * and closes one region in turn needs no memory for it.
  */
 void ashmem_account_put(struct ashmem_account *account)
 {

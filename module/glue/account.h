@@ -14,7 +14,10 @@ struct list_lru;
 struct ashmem_account {
 	/* Rust counts these, and reads whether somebody waits for pages (module/src/glue.rs). */
 	u32 ranges;
-	/* Who waits, and how many pages are still to be freed: the greatest wish, for what becomes free serves everybody. */
+	/*
+	 * Who waits, and how many pages are still to be freed: the greatest wish, for what becomes
+	 * free serves everybody.
+	 */
 	atomic_t waiters;
 	atomic_long_t wanted;
 	/* How many became free, ever. */
@@ -36,7 +39,10 @@ struct ashmem_account {
 /* memory.c. With @lru, which may be NULL, the object can be put into it. */
 struct ashmem_account *ashmem_account_alloc(struct list_lru *lru);
 void ashmem_account_free(struct ashmem_account *account);
-/* The account of @key with one region more; without one it becomes @fresh, which may be NULL and is freed if not needed. */
+/*
+ * The account of @key with one region more; without one it becomes @fresh, which may be NULL and is
+ * freed if not needed.
+ */
 struct ashmem_account *ashmem_account_hold(u64 key, struct ashmem_account *fresh);
 
 #endif

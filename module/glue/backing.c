@@ -2,10 +2,11 @@
 /*
  * The shmem file behind a region.
  *
- * It has shmem's own file operations but for what guards the protection mask: it is the vm_file of every mapping, and
- * remap_file_pages(2) would map it again past the mask (CVE-2020-0009). The table carries the module as owner, so that it
- * outlives the file (BUG-17). Its inode, which whoever is privileged enough opens by way of /proc/PID/map_files (MMAP-22),
- * has nothing of the module's: a mask without WRITE is shmem's own seal there.
+ * It has shmem's own file operations but for what guards the protection mask: it is the vm_file of
+ * every mapping, and remap_file_pages(2) would map it again past the mask (CVE-2020-0009). The
+ * table carries the module as owner, so that it outlives the file (BUG-17). Its inode, which
+ * whoever is privileged enough opens by way of /proc/PID/map_files (MMAP-22), has nothing of the
+ * module's: a mask without WRITE is shmem's own seal there.
  */
 #include <linux/fs.h>
 #include <linux/falloc.h> /* knows no types by itself */
@@ -22,7 +23,9 @@
 static const struct file_operations *shmem_fops __ro_after_init;
 static struct file_operations backing_fops __ro_after_init;
 
-/* shmem's own mmap, by whichever hook this kernel's shmem has. Nothing of @vma's file is changed. */
+/*
+ * shmem's own mmap, by whichever hook this kernel's shmem has. Nothing of @vma's file is changed.
+ */
 static int shmem_map(struct file *file, struct vm_area_struct *vma)
 {
 #ifdef ASHMEM_HAS_MMAP_PREPARE
@@ -40,10 +43,14 @@ static int shmem_map(struct file *file, struct vm_area_struct *vma)
 
 static void withhold(struct vm_area_struct *vma, u32 withheld)
 {
-	/* VM_MAYREAD, VM_MAYWRITE and VM_MAYEXEC stand four bits above VM_READ, VM_WRITE and VM_EXEC. */
+	/*
+	 * VM_MAYREAD, VM_MAYWRITE and VM_MAYEXEC stand four bits above VM_READ, VM_WRITE and
+	 * VM_EXEC.
+	 */
 	unsigned long may = (unsigned long)withheld << 4;
 
-	BUILD_BUG_ON(VM_MAYREAD != VM_READ << 4 || VM_MAYWRITE != VM_WRITE << 4 || VM_MAYEXEC != VM_EXEC << 4);
+	BUILD_BUG_ON(VM_MAYREAD != VM_READ << 4 || VM_MAYWRITE != VM_WRITE << 4 ||
+		     VM_MAYEXEC != VM_EXEC << 4);
 #ifdef ASHMEM_HAS_VM_FLAGS_CLEAR
 	vm_flags_clear(vma, may);
 #else
@@ -67,7 +74,10 @@ int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 wit
 {
 	int error;
 
-	/* Asked again by the kernel when it is too late to go back: before 6.2 it then drops the wrong file. */
+	/*
+	 * Asked again by the kernel when it is too late to go back: before 6.2 it then drops the
+	 * wrong file.
+	 */
 	if (!arch_validate_flags(vma->vm_flags))
 		return -EINVAL;
 	withhold(vma, withheld);
@@ -79,7 +89,10 @@ int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 wit
 		/* Not a copy of the region: anonymous memory that carries its name (MMAP-12). */
 		vma_set_anonymous(vma);
 	}
-	/* Last, and cannot fail: who drops which file after a failure differs between kernels (LOCK-09). */
+	/*
+	 * Last, and cannot fail: who drops which file after a failure differs between kernels
+	 * (LOCK-09).
+	 */
 	set_file(vma, backing);
 	return 0;
 }
@@ -92,8 +105,9 @@ static int backing_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /*
- * As shmem's own fallocate punches, but without the inode's lock, which whoever holds it could keep the purge waiting by,
- * and whatever the seals say: neither the purge nor who maps the region writes through it.
+ * Punches as shmem's own fallocate does, but without the inode's lock, whose holder could keep the
+ * purge waiting, and whatever the seals say: neither the purge nor a mapping of the region writes
+ * through it.
  */
 static void remove_pages(struct file *file, loff_t offset, loff_t len)
 {
@@ -120,7 +134,8 @@ static long backing_fallocate(struct file *file, int mode, loff_t offset, loff_t
 #define SHMEM_NO_FLAGS 0
 #endif
 
-struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_area_struct *vma, u32 mask)
+struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_area_struct *vma,
+				   u32 mask)
 {
 	struct file *file = shmem_file_setup(name, size, SHMEM_FLAGS(vma));
 
@@ -131,7 +146,10 @@ struct file *ashmem_backing_create(const char *name, u64 size, const struct vm_a
 	file->f_mode |= FMODE_LSEEK;
 	/* Nobody can see this inode's access time change; keeping it costs at every mmap. */
 	file->f_flags |= O_NOATIME;
-	/* shmem is part of the kernel, so its table holds no reference that would have to be given back. */
+	/*
+	 * shmem is part of the kernel, so its table holds no reference that would have to be given
+	 * back.
+	 */
 	__module_get(THIS_MODULE);
 	file->f_op = &backing_fops;
 	return file;
@@ -143,8 +161,8 @@ void ashmem_backing_put(struct file *backing)
 }
 
 /*
- * A mask never gets WRITE back, and a seal is never taken away. This one was made for ashmem's masks: writable mappings
- * made before keep their right.
+ * A mask never gets WRITE back, and a seal is never taken away. This one was made for ashmem's
+ * masks: writable mappings made before keep their right.
  */
 void ashmem_backing_set_mask(struct file *backing, u32 mask)
 {
@@ -158,15 +176,19 @@ unsigned long ashmem_backing_inode(const struct file *backing)
 	return file_inode(backing)->i_ino;
 }
 
-/* What stat(2) would show: pages in memory and pages swapped out. Read without shmem's lock, as fdinfo is by others. */
+/*
+ * What stat(2) would show: pages in memory and pages swapped out. Read without shmem's lock, as
+ * fdinfo is by others.
+ */
 u64 ashmem_backing_pages(const struct file *backing)
 {
 	return (u64)READ_ONCE(file_inode(backing)->i_blocks) >> (PAGE_SHIFT - 9);
 }
 
 /*
- * Piece by piece, so that who waits for memory hears of it in time; where a piece held none, the next one is larger, so that
- * a sparse region takes no longer, and where the file holds none, the rest is one piece.
+ * Piece by piece, so that who waits for memory hears of it in time; where a piece held none, the
+ * next one is larger, so that a sparse region takes no longer, and where the file holds none, the
+ * rest is one piece.
  */
 void ashmem_backing_punch(struct file *backing, u64 first, u64 last, struct ashmem_account *cgroup)
 {
@@ -211,7 +233,10 @@ int ashmem_backing_init(void)
 	backing_fops.owner = THIS_MODULE;
 	backing_fops.mmap = backing_mmap;
 	backing_fops.fallocate = backing_fallocate;
-	/* shmem's own insists on shmem's table; without one the address space's default serves (MMAP-21). */
+	/*
+	 * shmem's own insists on shmem's table; without one the address space's default serves
+	 * (MMAP-21).
+	 */
 	backing_fops.get_unmapped_area = NULL;
 #ifdef ASHMEM_HAS_MMAP_PREPARE
 	/* Both hooks set would make every mapping fail (API-04). */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A memory cgroup at its limit gets its own unpinned pages back before a process of it is killed for memory.
+ * A memory cgroup at its limit gets its own unpinned pages back before a process of it is killed
+ * for memory.
  *
- * A region belongs to the memory cgroup of who opened it. The kernel asks a shrinker for a cgroup only where an object that
- * is charged to that cgroup was once put into the shrinker's list_lru: the cgroup's account is, and is taken out again. The
- * workers of shrinker.c purge for all cgroups that wait at the same time, on one way through the order.
+ * A region belongs to the memory cgroup of who opened it. The kernel asks a shrinker for a cgroup
+ * only where an object that is charged to that cgroup was once put into the shrinker's list_lru:
+ * the cgroup's account is, and is taken out again. The workers of shrinker.c purge for all cgroups
+ * that wait at the same time, on one way through the order.
  */
 #include <linux/memcontrol.h>
 #include <linux/list_lru.h> /* knows no types by itself */
@@ -26,7 +28,10 @@ static struct shrinker *shrinker;
 /* Both are there. */
 static bool ready;
 
-/* No two cgroups of a boot have the same number. 0 for the machine's own, which the first shrinker serves. */
+/*
+ * No two cgroups of a boot have the same number. 0 for the machine's own, which the first shrinker
+ * serves.
+ */
 static u64 number(struct mem_cgroup *memcg)
 {
 	return memcg && memcg->css.parent ? memcg->css.serial_nr : 0;
@@ -85,11 +90,14 @@ static bool has_no_room(struct page_counter *counter)
 	return page_counter_read(counter) + ROOM > READ_ONCE(counter->max);
 }
 
-/* The cgroup, or one that it is part of, whose memory runs short by itself, and not the machine's. */
+/*
+ * The cgroup, or one that it is part of, whose memory runs short by itself, and not the machine's.
+ */
 static struct mem_cgroup *at_limit(struct mem_cgroup *memcg)
 {
 	for (; memcg && memcg->css.parent; memcg = parent_mem_cgroup(memcg)) {
-		if (has_no_room(&memcg->memory) || page_counter_read(&memcg->memory) > READ_ONCE(memcg->memory.high))
+		if (has_no_room(&memcg->memory) ||
+		    page_counter_read(&memcg->memory) > READ_ONCE(memcg->memory.high))
 			return memcg;
 		/* Version 1 has a limit of memory and swap together. */
 		if (!cgroup_subsys_on_dfl(memory_cgrp_subsys) && has_no_room(&memcg->memsw))
@@ -112,7 +120,10 @@ static unsigned long count(struct shrinker *unused, struct shrink_control *contr
 {
 	struct mem_cgroup *memcg = control->memcg;
 
-	/* Where the machine's memory runs short, the first shrinker keeps to one order over all (SHR-04). */
+	/*
+	 * Where the machine's memory runs short, the first shrinker keeps to one order over all
+	 * (SHR-04).
+	 */
 	if (!number(memcg) || current_is_kswapd() || !at_limit(memcg))
 		return 0;
 	return min_t(u64, ashmem_rs_purgeable(), page_counter_read(&memcg->memory));
@@ -142,7 +153,8 @@ int ashmem_cgroup_init(void)
 
 	if (mem_cgroup_disabled())
 		return 0;
-	shrinker = ashmem_shrinker_register(SHRINKER_MEMCG_AWARE, ASHMEM_SHRINKER_NAME, count, scan);
+	shrinker =
+		ashmem_shrinker_register(SHRINKER_MEMCG_AWARE, ASHMEM_SHRINKER_NAME, count, scan);
 	if (!shrinker)
 		return -ENOMEM;
 	error = list_lru_init_memcg(&announced, shrinker);

@@ -22,8 +22,8 @@ void ashmem_file_set_region(struct file *file, struct ashmem_region *region)
 }
 
 /*
- * With nobody listening a tracepoint here is one instruction, which does nothing: the kernel patches it into a jump when
- * somebody does.
+ * With nobody listening a tracepoint here is one instruction, which does nothing: the kernel
+ * patches it into a jump when somebody does.
  */
 
 static noinline int traced_open(struct file *file)
@@ -46,14 +46,20 @@ static int device_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Chosen by a flag and called by name: the Rust half has no type in front of its functions for kCFI to look at. */
-static noinline long traced_ioctl(struct file *file, unsigned int cmd, unsigned long arg, bool compat)
+/*
+ * Chosen by a flag and called by name: the Rust half has no type in front of its functions for kCFI
+ * to look at.
+ */
+static noinline long traced_ioctl(struct file *file, unsigned int cmd, unsigned long arg,
+				  bool compat)
 {
 	struct ashmem_region *region = file->private_data;
 	u64 began = ktime_get_mono_fast_ns();
-	long result = compat ? ashmem_rs_traced_compat_ioctl(region, cmd, arg) : ashmem_rs_traced_ioctl(region, cmd, arg);
+	long result = compat ? ashmem_rs_traced_compat_ioctl(region, cmd, arg) :
+			       ashmem_rs_traced_ioctl(region, cmd, arg);
 
-	trace_ioctl(region, ashmem_rs_inode(region), cmd, arg, ktime_get_mono_fast_ns() - began, result);
+	trace_ioctl(region, ashmem_rs_inode(region), cmd, arg, ktime_get_mono_fast_ns() - began,
+		    result);
 	return result;
 }
 
@@ -76,12 +82,14 @@ static long device_compat_ioctl(struct file *file, unsigned int cmd, unsigned lo
 /* VM_READ, VM_WRITE and VM_EXEC have the values of PROT_READ, PROT_WRITE and PROT_EXEC. */
 static_assert(VM_READ == PROT_READ && VM_WRITE == PROT_WRITE && VM_EXEC == PROT_EXEC);
 
-static noinline int traced_mmap(struct ashmem_region *region, struct vm_area_struct *vma, u64 len, u32 prot)
+static noinline int traced_mmap(struct ashmem_region *region, struct vm_area_struct *vma, u64 len,
+				u32 prot)
 {
 	u64 began = ktime_get_mono_fast_ns();
 	int error = ashmem_rs_mmap(region, vma, len, prot);
 
-	trace_mmap(region, ashmem_rs_inode(region), vma, len, prot, ktime_get_mono_fast_ns() - began, error);
+	trace_mmap(region, ashmem_rs_inode(region), vma, len, prot,
+		   ktime_get_mono_fast_ns() - began, error);
 	return error;
 }
 
@@ -96,8 +104,8 @@ static int device_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /*
- * The backing file's position is the region's, whoever reads or seeks; its own lock is nobody else's, since no descriptor
- * leads to that file. The kernel takes none around calls of a device's.
+ * The backing file's position is the region's, whoever reads or seeks; its own lock is nobody
+ * else's, since no descriptor leads to that file. The kernel takes none around calls of a device's.
  */
 static ssize_t device_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
@@ -152,7 +160,8 @@ void ashmem_fdinfo_name(struct seq_file *seq, const char *name)
 	seq_putc(seq, '\n');
 }
 
-void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned, u64 purged, u64 resident)
+void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned,
+			u64 purged, u64 resident)
 {
 	seq_printf(seq, "size:\t%llu\nprot_mask:\t%u\npinned:\t%llu\nunpinned:\t%llu\npurged:\t%llu\nresident:\t%llu\n",
 		   size, mask, pinned, unpinned, purged, resident);
@@ -186,8 +195,9 @@ int ashmem_device_refuse(void)
 	struct path path;
 
 	/*
-	 * The class of misc devices is not exported, so it is asked by its path. Where sysfs is not mounted, or the caller's
-	 * root is elsewhere, misc_register refuses the second device all the same, with a stack trace.
+	 * The class of misc devices is not exported, so it is asked by its path. Where sysfs is not
+	 * mounted, or the caller's root is elsewhere, misc_register refuses the second device all
+	 * the same, with a stack trace.
 	 */
 	if (kern_path("/sys/class/misc/ashmem", LOOKUP_FOLLOW, &path))
 		return 0;

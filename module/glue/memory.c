@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory for regions, unpinned ranges, accounts and names; charged to the caller's memory cgroup. */
+/*
+ * Memory for regions, unpinned ranges, accounts and names; charged to the caller's memory cgroup.
+ */
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -42,7 +44,9 @@ void ashmem_region_free(struct ashmem_region *region)
 	kmem_cache_free(region_cache, region);
 }
 
-/* A region is freed with its mutex unlocked, so the mutex is made once for each place in the cache. */
+/*
+ * A region is freed with its mutex unlocked, so the mutex is made once for each place in the cache.
+ */
 static void construct_region(void *memory)
 {
 	mutex_init(&((struct region_memory *)memory)->lock);

@@ -10,7 +10,8 @@ static int __init ashmem_init(void)
 {
 	int error;
 
-	if (ashmem_rs_region_bytes > ASHMEM_REGION_BYTES || ashmem_rs_range_bytes > ASHMEM_RANGE_BYTES) {
+	if (ashmem_rs_region_bytes > ASHMEM_REGION_BYTES ||
+	    ashmem_rs_range_bytes > ASHMEM_RANGE_BYTES) {
 		pr_err("the Rust object and the C glue are of different builds: build the module anew\n");
 		return -ENOEXEC;
 	}
@@ -44,8 +45,8 @@ no_backing:
 }
 
 /*
- * Runs only when idle: every descriptor holds the module through the device's file operations, every backing file, and so
- * every mapping, through its own (BUG-17).
+ * Runs only when idle: every descriptor holds the module through the device's file operations,
+ * every backing file, and so every mapping, through its own (BUG-17).
  */
 static void __exit ashmem_exit(void)
 {

@@ -2,9 +2,10 @@
 /*
  * The kernel asks for memory back: unpinned pages are purged (specification section 9).
  *
- * Who asks may hold any lock there is, those that a purge takes among them, so nothing is purged in his place: workers do
- * it, and he waits for them a bounded moment. A worker may be kept waiting by whoever holds the locks of the pages at hand;
- * the others then go on with other regions. Workers rest when nobody waits for them.
+ * The task that asks may hold any lock, also one that a purge takes. So it does not purge by
+ * itself: workers do, and the task waits for them for a bounded moment. A worker may have to wait
+ * for the locks of the pages at hand; the others then go on with other regions. Workers rest when
+ * nobody waits for them.
  */
 #include <linux/jiffies.h>
 #include <linux/mm.h>
@@ -27,11 +28,17 @@
 #define ASHMEM_SEEKS (DEFAULT_SEEKS * 4)
 #define ASHMEM_SHRINKER_NAME "android-ashmem"
 
-/* How long reclaim waits for its pages, and the OOM killer; and how often they look whether the worker is stuck. */
+/*
+ * How long reclaim waits for its pages, and the OOM killer; and how often they look whether the
+ * worker is stuck.
+ */
 #define PATIENCE (HZ / 10)
 #define LAST_PATIENCE HZ
 #define LOOK (HZ / 50 + 1)
-/* Who got fewer pages than he asked for in his time waits a tick only, until somebody has them all or this is over. */
+/*
+ * After a wait that brought fewer pages than were asked for, the next waits last one tick, until
+ * one brings all of its pages or this time is over.
+ */
 #define STALL HZ
 /* What the OOM killer asks for, in pages. Less than that keeps it from killing once in so long. */
 #define LAST_WISH 1024UL
@@ -43,10 +50,16 @@ static struct work_struct works[ASHMEM_WORKERS];
 static struct task_struct *at_work[ASHMEM_WORKERS];
 /* What the tasks that wait for pages of any region want. */
 static struct ashmem_account machine;
-/* How many tasks wait for pages of a memory cgroup's regions. What they want stands in the cgroup's account. */
+/*
+ * How many tasks wait for pages of a memory cgroup's regions. What they want stands in the cgroup's
+ * account.
+ */
 static atomic_t at_limit;
 static DECLARE_WAIT_QUEUE_HEAD(waiting);
-/* How often workers came to the order's end for cgroups. Two ends later, every range has been looked at. */
+/*
+ * How often workers came to the order's end for cgroups. Two ends later, every range has been
+ * looked at.
+ */
 static atomic_t ends;
 #define ENDS 2
 
@@ -59,7 +72,10 @@ static bool tell(struct ashmem_account *of, unsigned long pages)
 
 void ashmem_purged(struct ashmem_account *cgroup, unsigned long pages)
 {
-	/* Thousands of tasks may wait; who wanted fewer pages than the others looks by himself soon. */
+	/*
+	 * Thousands of tasks may wait; one that wanted fewer pages than the others looks by itself
+	 * soon.
+	 */
 	bool wake = tell(&machine, pages) && atomic_read(&machine.waiters);
 
 	if (cgroup)
@@ -96,7 +112,10 @@ static int purge_for_cgroups(unsigned int worker, int *seen)
 static void work(struct work_struct *this)
 {
 	unsigned int worker = this - works;
-	/* A purge that needs a little memory to free much may have it, and never asks for a purge itself. */
+	/*
+	 * A purge that needs a little memory to free much may have it, and never asks for a purge
+	 * itself.
+	 */
 	unsigned int flags = memalloc_noreclaim_save();
 	/* Each pass that finds none looks at 64 ranges. */
 	unsigned int passes = 1 << 14;
@@ -123,8 +142,8 @@ static void work(struct work_struct *this)
 #endif
 
 /*
- * One worker is enough, and keeps to the order (SHR-04), unless it sleeps and nothing became free since the last look: the
- * next one then finds other regions.
+ * One worker is enough, and keeps to the order (SHR-04), unless it sleeps and nothing became free
+ * since the last look: the next one then finds other regions.
  */
 static void call_next_if_stuck(void)
 {
@@ -158,7 +177,10 @@ static bool is_met(struct ashmem_account *of, long goal, int seen)
 	       (of != &machine && atomic_read(&ends) - seen >= ENDS);
 }
 
-/* Has up to @pages freed and waits so long for it, unless the caller is killed. How many were; *@met if that is all. */
+/*
+ * Has up to @pages freed and waits so long for it, unless the caller is killed. Returns how many
+ * were freed; *@met tells whether that was all.
+ */
 static unsigned long purge(struct ashmem_account *of, unsigned long pages, long patience, bool *met)
 {
 	long before = atomic_long_read(&of->freed);
@@ -171,7 +193,8 @@ static unsigned long purge(struct ashmem_account *of, unsigned long pages, long 
 	want(of, goal - before);
 	queue_work(queue, &works[0]);
 	for (; !left && patience > 0; patience -= LOOK) {
-		left = wait_event_killable_timeout(waiting, is_met(of, goal, seen), min_t(long, patience, LOOK));
+		left = wait_event_killable_timeout(waiting, is_met(of, goal, seen),
+						   min_t(long, patience, LOOK));
 		if (!left && atomic_long_read(&of->freed) == freed)
 			call_next_if_stuck();
 		freed = atomic_long_read(&of->freed);
@@ -194,7 +217,10 @@ static unsigned long shrink(struct ashmem_account *of, unsigned long asked, long
 	unsigned long pages = purge(of, asked, is_stalled(of) ? 1 : patience, &met);
 
 	pages = min(pages, asked);
-	/* A cgroup's reclaim sees for itself what became free; it must not take what a region's other users are charged for. */
+	/*
+	 * A cgroup's reclaim sees for itself what became free; it must not take what a region's
+	 * other users are charged for.
+	 */
 	if (of == &machine) {
 #ifdef ASHMEM_HAS_ACCOUNT_RECLAIMED
 		mm_account_reclaimed_pages(pages);
@@ -203,11 +229,15 @@ static unsigned long shrink(struct ashmem_account *of, unsigned long asked, long
 			current->reclaim_state->reclaimed_slab += pages;
 #endif
 	}
-	/* With less freed than asked for the kernel has to be told to stop, or it asks again for as long as it once counted. */
+	/*
+	 * With less freed than asked for the kernel has to be told to stop, or it asks again for as
+	 * long as it once counted.
+	 */
 	return met && pages ? pages : SHRINK_STOP;
 }
 
-unsigned long ashmem_shrink_cgroup(struct ashmem_account *cgroup, unsigned long asked, bool may_wait)
+unsigned long ashmem_shrink_cgroup(struct ashmem_account *cgroup, unsigned long asked,
+				   bool may_wait)
 {
 	return shrink(cgroup, asked, may_wait ? PATIENCE : 1);
 }
@@ -224,10 +254,11 @@ static unsigned long scan(struct shrinker *shrinker, struct shrink_control *cont
 }
 
 /*
- * The last moment before a process is killed for memory. Whoever unpins a page in time, again and again, must not be able to
- * put that off for ever.
+ * The last moment before a process is killed for memory. Whoever unpins a page in time, again and
+ * again, must not be able to put that off for ever.
  */
-static int out_of_memory_soon(struct notifier_block *notifier, unsigned long unused, void *parameter)
+static int out_of_memory_soon(struct notifier_block *notifier, unsigned long unused,
+			      void *parameter)
 {
 	static unsigned long again;
 	unsigned long *found = parameter, pages;
@@ -252,7 +283,10 @@ static int workers_init(void)
 	unsigned int worker;
 
 	machine.stalled_until = jiffies;
-	/* Freezable: what is written to disk for hibernation must not be purged after its picture was taken. */
+	/*
+	 * Freezable: what is written to disk for hibernation must not be purged after its picture
+	 * was taken.
+	 */
 	queue = alloc_workqueue("ashmem_purge", WQ_UNBOUND | WQ_MEM_RECLAIM | WQ_FREEZABLE, ASHMEM_WORKERS);
 	if (!queue)
 		return -ENOMEM;
@@ -269,7 +303,8 @@ static void workers_exit(void)
 	destroy_workqueue(queue);
 }
 
-struct shrinker *ashmem_shrinker_register(unsigned int flags, const char *name, ashmem_shrink *count, ashmem_shrink *scan)
+struct shrinker *ashmem_shrinker_register(unsigned int flags, const char *name,
+					  ashmem_shrink *count, ashmem_shrink *scan)
 {
 #ifdef ASHMEM_HAS_SHRINKER_ALLOC
 	struct shrinker *shrinker = shrinker_alloc(flags, "%s", name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where the Rust half returns to, in a kernel that has no return thunk of its own: its returns are compiled as jumps to
- * this symbol, which such a kernel does not export.
+ * Where the Rust half returns to, in a kernel that has no return thunk of its own: its returns are
+ * compiled as jumps to this symbol, which such a kernel does not export.
  */
 #include <linux/linkage.h>
 

@@ -93,7 +93,10 @@ void ashmem_trace_set_prot_mask(const void *region, unsigned long inode, u64 mas
 	trace_set_prot_mask(region, inode, mask, result);
 }
 
-/* struct ashmem_pin as it was read: the offset in the word that comes first in memory. Without tracepoints nobody asks. */
+/*
+ * struct ashmem_pin as it was read: the offset in the word that comes first in memory. Without
+ * tracepoints nobody asks.
+ */
 static __maybe_unused u32 pin_offset(u64 pin)
 {
 	u32 words[2];

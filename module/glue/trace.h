@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The static tracepoints ashmem:*. A region is named by its address, for as long as it lives, and by its backing file's
- * inode number (0 before the first mmap), which /proc/PID/maps and fdinfo show too. pid is the process (common_pid is the
- * thread) as the host sees it, vpid as its own pid namespace does. ns is the time spent inside the driver, in nanoseconds.
+ * The static tracepoints ashmem:*. A region is named by its address, for as long as it lives, and
+ * by its backing file's inode number (0 before the first mmap), which /proc/PID/maps and fdinfo
+ * show too. pid is the process (common_pid is the thread) as the host sees it, vpid as its own pid
+ * namespace does. ns is the time spent inside the driver, in nanoseconds.
  *
- * Every request of a region's descriptor ends with an ioctl event, whatever became of it. The events of a request's own
- * come just before it, from the same thread, and tell what was in the caller's memory.
+ * Every request of a region's descriptor ends with an ioctl event, whatever became of it. The
+ * events of a request's own come just before it, from the same thread, and tell what was in the
+ * caller's memory.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM ashmem
@@ -18,8 +20,9 @@
 #include <linux/tracepoint.h>
 
 /*
- * Raised while anyone listens to ioctl or to a request's own event: one no-op then chooses, for the whole of a request,
- * code that knows no tracing. Each such event calls these two as its first listener comes and as its last one goes.
+ * Raised while anyone listens to ioctl or to a request's own event: one no-op then chooses, for the
+ * whole of a request, code that knows no tracing. Each such event calls these two as its first
+ * listener comes and as its last one goes.
  */
 #if defined(CONFIG_TRACEPOINTS) && !defined(NOTRACE)
 DECLARE_STATIC_KEY_FALSE(ashmem_traced);
@@ -31,8 +34,9 @@ void ashmem_traced_end(void);
 #endif
 
 /*
- * Writes a name down as the record keeps it: what is not printable ASCII, and the backslash, as \ooo, so that no name can
- * pose as lines of the trace or act on a terminal. Returns the bytes with the NUL; @to may be NULL, to have them counted.
+ * Writes a name down as the record keeps it: what is not printable ASCII, and the backslash, as
+ * \ooo, so that no name can pose as lines of the trace or act on a terminal. Returns the bytes with
+ * the NUL; @to may be NULL, to have them counted.
  */
 size_t ashmem_escape_name(char *to, const char *name);
 
@@ -55,8 +59,8 @@ TRACE_EVENT(open,
 		__entry->vpid = task_tgid_vnr(current);
 		__entry->result = result;
 	),
-	TP_printk("region=%p pid=%d vpid=%d ns=%llu result=%ld", __entry->region, __entry->pid, __entry->vpid,
-		  __entry->ns, __entry->result)
+	TP_printk("region=%p pid=%d vpid=%d ns=%llu result=%ld",
+		  __entry->region, __entry->pid, __entry->vpid, __entry->ns, __entry->result)
 );
 
 TRACE_EVENT(release,
@@ -74,7 +78,8 @@ TRACE_EVENT(release,
 		__entry->pid = task_tgid_nr(current);
 		__entry->vpid = task_tgid_vnr(current);
 	),
-	TP_printk("region=%p inode=%lu pid=%d vpid=%d", __entry->region, __entry->inode, __entry->pid, __entry->vpid)
+	TP_printk("region=%p inode=%lu pid=%d vpid=%d",
+		  __entry->region, __entry->inode, __entry->pid, __entry->vpid)
 );
 
 TRACE_EVENT_FN(ioctl,
@@ -100,8 +105,9 @@ TRACE_EVENT_FN(ioctl,
 		__entry->vpid = task_tgid_vnr(current);
 		__entry->result = result;
 	),
-	TP_printk("region=%p inode=%lu pid=%d vpid=%d ns=%llu cmd=0x%x arg=0x%llx result=%ld", __entry->region,
-		  __entry->inode, __entry->pid, __entry->vpid, __entry->ns, __entry->cmd, __entry->arg, __entry->result),
+	TP_printk("region=%p inode=%lu pid=%d vpid=%d ns=%llu cmd=0x%x arg=0x%llx result=%ld",
+		  __entry->region, __entry->inode, __entry->pid, __entry->vpid, __entry->ns,
+		  __entry->cmd, __entry->arg, __entry->result),
 	ashmem_traced_begin, ashmem_traced_end
 );
 
@@ -110,7 +116,10 @@ TRACE_EVENT_FN(set_name,
 	TP_ARGS(region, name, result),
 	TP_STRUCT__entry(
 		__field(const void *, region)
-		/* Not __string: its __assign_str changed its arguments in 6.10; the record is the same. */
+		/*
+		 * Not __string: its __assign_str changed its arguments in 6.10; the record is the
+		 * same.
+		 */
 		__dynamic_array(char, name, ashmem_escape_name(NULL, name))
 		__field(long, result)
 	),
@@ -120,7 +129,8 @@ TRACE_EVENT_FN(set_name,
 		__entry->result = result;
 	),
 	/* No quotes: the kernel shows them bare in the form, which no tool can then read. */
-	TP_printk("region=%p name=%s result=%ld", __entry->region, __get_str(name), __entry->result),
+	TP_printk("region=%p name=%s result=%ld",
+		  __entry->region, __get_str(name), __entry->result),
 	ashmem_traced_begin, ashmem_traced_end
 );
 
@@ -137,7 +147,8 @@ TRACE_EVENT_FN(set_size,
 		__entry->size = size;
 		__entry->result = result;
 	),
-	TP_printk("region=%p size=%llu result=%ld", __entry->region, __entry->size, __entry->result),
+	TP_printk("region=%p size=%llu result=%ld",
+		  __entry->region, __entry->size, __entry->result),
 	ashmem_traced_begin, ashmem_traced_end
 );
 
@@ -156,14 +167,14 @@ TRACE_EVENT_FN(set_prot_mask,
 		__entry->mask = mask;
 		__entry->result = result;
 	),
-	TP_printk("region=%p inode=%lu mask=0x%llx result=%ld", __entry->region, __entry->inode, __entry->mask,
-		  __entry->result),
+	TP_printk("region=%p inode=%lu mask=0x%llx result=%ld",
+		  __entry->region, __entry->inode, __entry->mask, __entry->result),
 	ashmem_traced_begin, ashmem_traced_end
 );
 
 TRACE_EVENT(mmap,
-	TP_PROTO(const void *region, unsigned long inode, const struct vm_area_struct *vma, u64 len, u32 prot, u64 ns,
-		 long result),
+	TP_PROTO(const void *region, unsigned long inode, const struct vm_area_struct *vma,
+		 u64 len, u32 prot, u64 ns, long result),
 	TP_ARGS(region, inode, vma, len, prot, ns, result),
 	TP_STRUCT__entry(
 		__field(const void *, region)
@@ -192,8 +203,9 @@ TRACE_EVENT(mmap,
 		__entry->result = result;
 	),
 	TP_printk("region=%p inode=%lu pid=%d vpid=%d ns=%llu address=0x%llx len=%llu offset=%llu prot=%s %s result=%ld",
-		  __entry->region, __entry->inode, __entry->pid, __entry->vpid, __entry->ns, __entry->address, __entry->len, __entry->offset, ashmem_show_prot(__entry->prot),
-		  __entry->shared ? "shared" : "private", __entry->result)
+		  __entry->region, __entry->inode, __entry->pid, __entry->vpid, __entry->ns,
+		  __entry->address, __entry->len, __entry->offset,
+		  ashmem_show_prot(__entry->prot), __entry->shared ? "shared" : "private", __entry->result)
 );
 
 DECLARE_EVENT_CLASS(pinning,
@@ -213,8 +225,9 @@ DECLARE_EVENT_CLASS(pinning,
 		__entry->len = len;
 		__entry->result = result;
 	),
-	TP_printk("region=%p inode=%lu offset=%u len=%u result=%ld", __entry->region, __entry->inode, __entry->offset,
-		  __entry->len, __entry->result)
+	TP_printk("region=%p inode=%lu offset=%u len=%u result=%ld",
+		  __entry->region, __entry->inode, __entry->offset, __entry->len,
+		  __entry->result)
 );
 
 /* result 1: the pages were purged. */
@@ -250,8 +263,9 @@ TRACE_EVENT(purge,
 		__entry->first = first;
 		__entry->pages = pages;
 	),
-	TP_printk("region=%p inode=%lu pid=%d vpid=%d first=%llu pages=%llu", __entry->region, __entry->inode,
-		  __entry->pid, __entry->vpid, __entry->first, __entry->pages)
+	TP_printk("region=%p inode=%lu pid=%d vpid=%d first=%llu pages=%llu",
+		  __entry->region, __entry->inode, __entry->pid, __entry->vpid,
+		  __entry->first, __entry->pages)
 );
 
 #endif

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* 7.0: shmem's mmap is prepared in a descriptor, with exported functions to apply it to a mapping. */
+/*
+ * 7.0: shmem's mmap is prepared in a descriptor, with exported functions to apply it to a mapping.
+ */
 #include <linux/fs.h>
 #include <linux/mm.h>
 int probe(const struct file_operations *fops, struct file *file, struct vm_area_struct *vma);

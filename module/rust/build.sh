@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Builds the Rust half of the module: one relocatable object that knows no kernel and serves all of them.
+# Builds the Rust half of the module: one relocatable object that knows no kernel and serves all of
+# them.
 #
 #   build.sh RUSTC LIBRARY CORE OUT [FLAGS]
 #
-# RUSTC and LIBRARY (the folder that holds core/src/lib.rs) must be of one release; Debian's rustc-web and rust-web-src
-# are such a pair. CORE is ashmem-core's src folder. OUT gets ashmem.o_shipped; what was made on the way is left in OUT/work.
-# FLAGS are the compiler's for the module's own crate; ASHMEM_RUST_FLAGS in the environment is for every crate.
+# RUSTC and LIBRARY (the folder that holds core/src/lib.rs) must be of one release; Debian's
+# rustc-web and rust-web-src are such a pair. CORE is ashmem-core's src folder. OUT gets
+# ashmem.o_shipped; what was made on the way is left in OUT/work. FLAGS are the compiler's for the
+# module's own crate; ASHMEM_RUST_FLAGS in the environment is for every crate.
 set -eu
 rustc=$1 library=$2 core=$3 out=$4
 shift 4
@@ -15,26 +17,35 @@ work=$out/work
 mkdir -p "$work"
 export RUSTC_BOOTSTRAP=1
 
-# As the kernel compiles its own code: no red zone and no vector registers (target.json), returns through the thunk that
-# the kernel patches, ENDBR at what may be called indirectly, room before each function for call depth tracking, and no
-# jump tables, which would be indirect jumps without a retpoline. Paths are taken out so that builds can be compared.
-flags="-Zunstable-options --target $module/rust/target.json --sysroot /dev/null -Copt-level=2 -Cpanic=abort
-	-Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Cjump-tables=n -Zfunction-return=thunk-extern
-	-Zcf-protection=branch -Zfunction-sections=no -Zpatchable-function-entry=16,16
-	--remap-path-prefix=$library=/rust --remap-path-prefix=$core=/ashmem-core --remap-path-prefix=$module=/module ${ASHMEM_RUST_FLAGS-}"
+# As the kernel compiles its own code: no red zone and no vector registers (target.json), returns
+# through the thunk that the kernel patches, ENDBR at what may be called indirectly, room before
+# each function for call depth tracking, and no jump tables, which would be indirect jumps without a
+# retpoline. Paths are taken out so that builds can be compared.
+flags="-Zunstable-options --target $module/rust/target.json --sysroot /dev/null -Copt-level=2
+	-Cpanic=abort -Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Cjump-tables=n
+	-Zfunction-return=thunk-extern -Zcf-protection=branch -Zfunction-sections=no
+	-Zpatchable-function-entry=16,16
+	--remap-path-prefix=$library=/rust --remap-path-prefix=$core=/ashmem-core
+	--remap-path-prefix=$module=/module ${ASHMEM_RUST_FLAGS-}"
 
 cd "$work"
-"$rustc" --edition 2024 --crate-name core --crate-type rlib $flags --cfg no_fp_fmt_parse "$library/core/src/lib.rs"
+"$rustc" --edition 2024 --crate-name core --crate-type rlib $flags --cfg no_fp_fmt_parse \
+	"$library/core/src/lib.rs"
 # core wants the crate to exist; the kernel brings memcpy and its like.
-printf '#![feature(compiler_builtins)]\n#![allow(internal_features)]\n#![compiler_builtins]\n#![no_builtins]\n#![no_std]\n' |
-	"$rustc" --edition 2024 --crate-name compiler_builtins --crate-type rlib $flags --extern core=libcore.rlib -
+printf '#![%s]\n' 'feature(compiler_builtins)' 'allow(internal_features)' compiler_builtins no_builtins no_std |
+	"$rustc" --edition 2024 --crate-name compiler_builtins --crate-type rlib $flags \
+		--extern core=libcore.rlib -
 extern="-L . --extern core=libcore.rlib --extern compiler_builtins=libcompiler_builtins.rlib"
-"$rustc" --edition 2024 --crate-name ashmem_core --crate-type rlib $flags $extern "$core/lib.rs"
-"$rustc" --edition 2024 --crate-name ashmem --crate-type staticlib $flags $extern --extern ashmem_core=libashmem_core.rlib \
-	--cfg ashmem_kernel "$@" -Clto=fat -Ccodegen-units=1 -o libashmem.a "$module/src/lib.rs"
+"$rustc" --edition 2024 --crate-name ashmem_core --crate-type rlib $flags $extern \
+	"$core/lib.rs"
+"$rustc" --edition 2024 --crate-name ashmem --crate-type staticlib $flags $extern \
+	--extern ashmem_core=libashmem_core.rlib --cfg ashmem_kernel "$@" \
+	-Clto=fat -Ccodegen-units=1 -o libashmem.a "$module/src/lib.rs"
 rm -rf members && mkdir members
 (cd members && ar x ../libashmem.a && ld -r --discard-locals -o "$out/ashmem.o_linked" libashmem*.o)
 # Sections that only a linker of programs reads.
-objcopy --remove-section=.comment --remove-section=.eh_frame --remove-section=__patchable_function_entries \
-	--remove-section=.rela__patchable_function_entries --strip-debug "$out/ashmem.o_linked" "$out/ashmem.o_shipped"
+objcopy --remove-section=.comment --remove-section=.eh_frame \
+	--remove-section=__patchable_function_entries \
+	--remove-section=.rela__patchable_function_entries --strip-debug \
+	"$out/ashmem.o_linked" "$out/ashmem.o_shipped"
 rm "$out/ashmem.o_linked"

@@ -10,17 +10,17 @@ use ashmem_core::region::{Prot, Read};
 
 use crate::glue::{self, File, SeqFile, Vma};
 use crate::name::Name;
-use crate::purge::Outcome;
-use crate::range::{Hand, Order, UnpinnedRange};
+use crate::order::{self, Hand, Order, Outcome, Ranges};
+use crate::range::UnpinnedRange;
 use crate::region::{Backing, Region};
-use crate::{ioctl, mapping, purge, range, trace};
+use crate::{ioctl, mapping, purge, trace};
 
 /// For the C half to compare with what it allocates.
 #[unsafe(no_mangle)]
 static ashmem_rs_region_bytes: usize = size_of::<Region>();
 /// For the C half to compare with what it allocates.
 #[unsafe(no_mangle)]
-static ashmem_rs_range_bytes: usize = size_of::<UnpinnedRange>();
+static ashmem_rs_range_bytes: usize = size_of::<UnpinnedRange<Region>>();
 
 /// open(2): a new region for the file. 0 or an errno, negative.
 #[unsafe(no_mangle)]
@@ -45,7 +45,7 @@ unsafe extern "C" fn ashmem_rs_release(region: *mut Region) {
     // SAFETY: the file's region lives until this call.
     trace::release(unsafe { region.as_ref() });
     // SAFETY: the kernel calls this once for a file.
-    unsafe { Region::release(region) }
+    unsafe { Region::release(region, &Ranges) }
 }
 
 /// ioctl(2) of a 64-bit caller.
@@ -214,7 +214,7 @@ unsafe extern "C" fn ashmem_rs_inode(region: *const Region) -> c_ulong {
 /// The shrinker's count, in pages (SHR-01).
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_purgeable() -> c_ulong {
-    range::purgeable_pages().min(c_long::MAX as u64)
+    order::purgeable_pages().min(c_long::MAX as u64)
 }
 
 /// One of the workers purges the oldest range: 1; 0 if there is none for it; -EBUSY if it has to
@@ -248,5 +248,5 @@ extern "C" fn ashmem_rs_is_at_work() -> bool {
 /// Whether there is a range to purge, or somebody at work on one.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_may_purge() -> bool {
-    range::purgeable_pages() != 0 || !Order::is_nothing_in_hand()
+    order::purgeable_pages() != 0 || !Order::is_nothing_in_hand()
 }

@@ -12,8 +12,9 @@ use ashmem_core::range::Span;
 use ashmem_core::store::Store as _;
 
 use crate::name::Name;
-use crate::range::{Id, Ranges, Spare};
-use crate::region::{Locked, Region, STRIDE};
+use crate::order::Ranges;
+use crate::range::Spare;
+use crate::region::{Id, Locked, Region, STRIDE};
 use crate::{purge, trace, user};
 
 /// Answers one ioctl: a value, or an errno, negative.

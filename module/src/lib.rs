@@ -15,6 +15,7 @@ mod glue;
 mod ioctl;
 mod mapping;
 mod name;
+mod order;
 mod purge;
 mod range;
 mod region;

@@ -10,7 +10,7 @@ use ashmem_core::store::Store as _;
 
 use crate::glue::{self, File, Vma};
 use crate::name::FullName;
-use crate::range::Ranges;
+use crate::order::Ranges;
 use crate::region::{Backing, Locked, Region};
 
 /// The most an errno can be, as a pointer: the kernel's `ERR_PTR`.

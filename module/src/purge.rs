@@ -16,20 +16,9 @@ use ashmem_core::Errno;
 use ashmem_core::range::Span;
 
 use crate::glue;
-use crate::range::{Hand, Order};
+use crate::order::{Hand, Order, Outcome};
 use crate::region::{Region, wait_while};
 use crate::trace;
-
-/// What became of a try to purge.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// A range lost its pages.
-    Purged,
-    /// There is no range, or none but of regions that others are at work on.
-    Nothing,
-    /// None of the ranges that were looked at may be taken; there are more.
-    Busy,
-}
 
 /// Purges the oldest range.
 pub(crate) fn purge_oldest(hand: Hand) -> Outcome {

@@ -5,7 +5,7 @@
 //!
 //! 1. the caller's address space (mmap comes with it held);
 //! 2. a region's mutex ([`Region::lock`]); never two regions' at once;
-//! 3. the purge order's spinlock ([`crate::range::Order`]), a leaf.
+//! 3. the purge order's spinlock ([`crate::order::Order`]), a leaf.
 //!
 //! A purge takes the third alone, and never runs inside reclaim (see [`crate::purge`]). No lock is
 //! held for longer than [`STRIDE`] ranges take: a request over more lets go of its region between
@@ -24,10 +24,14 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use ashmem_core::Errno;
 use ashmem_core::range::Span;
 use ashmem_core::region::{Facts, Prot, State};
+use ashmem_core::store::Store;
 
 use crate::glue::{self, Account, File};
 use crate::name::Name;
-use crate::range::{Id, Ranges};
+use crate::range::{self, Owner};
+
+/// The id of a region's range.
+pub(crate) type Id = range::Id<Region>;
 
 /// How many ranges a request changes before it lets others have the region: well below a
 /// millisecond's work.
@@ -119,16 +123,9 @@ impl Region {
         }
     }
 
-    /// Whom the region's memory is counted for.
-    #[inline(always)]
-    pub(crate) fn account(&self) -> &Account {
-        // SAFETY: the region keeps its account for as long as it lives.
-        unsafe { self.account.as_ref() }
-    }
-
     /// The memory cgroup of who opened it.
     pub(crate) fn cgroup(&self) -> Option<&Account> {
-        // SAFETY: as above.
+        // SAFETY: the region keeps this account for as long as it lives.
         self.cgroup.map(|cgroup| unsafe { cgroup.as_ref() })
     }
 
@@ -186,17 +183,17 @@ impl Region {
     }
 
     /// The last descriptor was closed: no purge can begin any more (OPEN-08; one under way goes on,
-    /// OPEN-09).
+    /// OPEN-09). `ranges` is where the region's ranges lie.
     ///
     /// # Safety
     /// Called once, by the open file's release, which was a user.
-    pub(crate) unsafe fn release(region: NonNull<Self>) {
+    pub(crate) unsafe fn release(region: NonNull<Self>, ranges: &impl Store<Id = Id>) {
         // SAFETY: the open file is a user, so the region lives.
         let this = unsafe { region.as_ref() };
         // A region that was never mapped never had a range.
         if this.facts.is_mapped() {
             // SAFETY: no request is left, none can come, and a purge never looks at the state.
-            unsafe { &mut *this.state.get() }.pins().clear(&Ranges, this.facts.share());
+            unsafe { &mut *this.state.get() }.pins().clear(ranges, this.facts.share());
             if let Some(spare) = this.spare.take() {
                 // SAFETY: nothing refers to a spare, and the region lives.
                 unsafe { spare.give_back() }
@@ -204,6 +201,14 @@ impl Region {
         }
         // SAFETY: the open file's use ends here.
         unsafe { Self::put(region) }
+    }
+}
+
+impl Owner for Region {
+    #[inline(always)]
+    fn account(&self) -> &Account {
+        // SAFETY: the region keeps its account for as long as it lives.
+        unsafe { self.account.as_ref() }
     }
 }
 

@@ -116,13 +116,15 @@ fn guards() -> Result<StepResult> {
     Ok(step_result(&eager::guards(&sources)?, format!("{} files", sources.len())))
 }
 
-/// No line of prose or of Rust is longer than a reader's window is wide.
+/// No line of prose or of a source is longer than a reader's window is wide.
 fn lines() -> Result<StepResult> {
-    let (pages, sources) = (texts(&["*.md"])?, sources()?);
+    let (pages, sources, others) = (texts(&["*.md"])?, sources()?, texts(&columns::OTHERS)?);
     let mut wrong: Vec<_> =
         pages.iter().flat_map(|(file, text)| columns::prose(file, text)).collect();
     wrong.extend(columns::rust(&sources)?);
-    Ok(step_result(&wrong, format!("{} pages, {} sources", pages.len(), sources.len())))
+    wrong.extend(others.iter().flat_map(|(file, text)| columns::other(file, text)));
+    let note = format!("{} pages, {} sources", pages.len(), sources.len() + others.len());
+    Ok(step_result(&wrong, note))
 }
 
 /// What deny.toml asks for, where cargo-deny is installed. Advisories are left out: their list is

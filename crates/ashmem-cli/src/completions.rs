@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 /// Print the completions of a shell: bash, zsh, fish
@@ -22,9 +22,10 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    pub(crate) fn run(self) -> ExitCode {
+    /// Prints the completions of `program`, the whole command line.
+    pub(crate) fn run(self, mut program: Command) -> ExitCode {
         let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut crate::command(), "ashmem", &mut text);
+        clap_complete::generate(self.shell, &mut program, "ashmem", &mut text);
         match std::io::stdout().write_all(&text) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

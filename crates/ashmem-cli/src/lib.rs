@@ -9,11 +9,13 @@ mod agent;
 mod cdi;
 mod completions;
 mod doctor;
+mod ending;
 mod list;
 mod man;
 mod map;
 mod report;
 mod run;
+mod selection;
 mod top;
 mod trace;
 mod waydroid;
@@ -73,26 +75,15 @@ pub fn main() -> ExitCode {
     match arguments.verb {
         Verb::Agent(arguments) => arguments.run(),
         Verb::Cdi(arguments) => arguments.run(),
-        Verb::Completions(arguments) => arguments.run(),
+        Verb::Completions(arguments) => arguments.run(command()),
         Verb::Doctor(arguments) => arguments.run(),
         Verb::List(arguments) => arguments.run(),
-        Verb::Man(arguments) => arguments.run(),
+        Verb::Man(arguments) => arguments.run(command()),
         Verb::Report(arguments) => arguments.run(),
         Verb::Run(arguments) => arguments.run(),
         Verb::Top(arguments) => arguments.run(),
         Verb::Trace(arguments) => arguments.run(),
         Verb::Waydroid(arguments) => arguments.run(),
-    }
-}
-
-/// The exit status of a verb; prints its error on standard error.
-fn ending(done: anyhow::Result<()>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ashmem: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -9,8 +9,11 @@ use anyhow::{Context, Result};
 use ashmem_inspect::census::{Census, Document};
 use ashmem_inspect::listing::Listing;
 use ashmem_inspect::observer::Observer;
-use ashmem_inspect::query::{Filter, NameGlob, Order, ProcessName};
-use clap::{Args, ValueEnum};
+use ashmem_inspect::query::{Filter, Order};
+use clap::Args;
+
+use crate::ending::ending;
+use crate::selection::{RegionSelection, SortBy};
 
 /// List the host's shared memory regions, their cost and their holders
 ///
@@ -56,65 +59,9 @@ pub(crate) struct Arguments {
     watch: Option<f64>,
 }
 
-/// The selection of regions, for every verb that shows some.
-#[derive(Args)]
-pub(crate) struct RegionSelection {
-    /// Regions whose whole name matches: *, ?, [a-z], {one,other}
-    #[arg(long, value_name = "GLOB")]
-    name: Option<NameGlob>,
-    /// Regions that this process holds or maps
-    #[arg(long, value_name = "PID|CONTAINER:PID")]
-    pid: Vec<ProcessName>,
-    /// Regions held or mapped in this container: its name, the beginning of its id or of its pod's
-    /// UID
-    #[arg(long, value_name = "CONTAINER")]
-    container: Option<String>,
-    /// Possible leaks: regions that are open but not mapped by any process
-    #[arg(long)]
-    leaks: bool,
-}
-
-impl From<RegionSelection> for Filter {
-    fn from(selection: RegionSelection) -> Self {
-        Self {
-            name: selection.name,
-            processes: selection.pid,
-            container: selection.container,
-            leaks: selection.leaks,
-        }
-    }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum SortBy {
-    Resident,
-    Size,
-    Share,
-    Name,
-    Id,
-    Holders,
-    Unpinned,
-    Purged,
-}
-
-impl From<SortBy> for Order {
-    fn from(by: SortBy) -> Self {
-        match by {
-            SortBy::Resident => Self::Resident,
-            SortBy::Size => Self::Size,
-            SortBy::Share => Self::Share,
-            SortBy::Name => Self::Name,
-            SortBy::Id => Self::Id,
-            SortBy::Holders => Self::Holders,
-            SortBy::Unpinned => Self::Unpinned,
-            SortBy::Purged => Self::Purged,
-        }
-    }
-}
-
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
-        crate::ending(self.show())
+        ending(self.show())
     }
 
     fn show(self) -> Result<()> {

@@ -27,8 +27,9 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    pub(crate) fn run(self) -> ExitCode {
-        match write_all(&self.folder) {
+    /// Writes the pages of `program`, the whole command line.
+    pub(crate) fn run(self, program: Command) -> ExitCode {
+        match write_all(&self.folder, program) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("ashmem: {error:#}");
@@ -38,10 +39,10 @@ impl Arguments {
     }
 }
 
-fn write_all(folder: &Path) -> Result<()> {
+fn write_all(folder: &Path, program: Command) -> Result<()> {
     fs::create_dir_all(folder)
         .with_context(|| format!("making the folder {}", folder.display()))?;
-    for (name, page) in pages(&whole())? {
+    for (name, page) in pages(&named(program))? {
         let file = folder.join(name);
         fs::write(&file, page).with_context(|| format!("writing {}", file.display()))?;
     }
@@ -49,8 +50,8 @@ fn write_all(folder: &Path) -> Result<()> {
 }
 
 /// The command line, with the verbs' full names worked out.
-fn whole() -> Command {
-    let mut command = crate::command().disable_help_subcommand(true);
+fn named(program: Command) -> Command {
+    let mut command = program.disable_help_subcommand(true);
     command.build();
     command
 }
@@ -144,7 +145,7 @@ fn see_also(command: &Command) -> Roff {
 mod tests {
     #[test]
     fn every_verb_has_a_page_with_its_examples_as_they_stand() {
-        let command = super::whole();
+        let command = super::named(crate::command());
         let pages = super::pages(&command).expect("pages are written to memory");
         for verb in command.get_subcommands() {
             let name = format!("ashmem-{}.1", verb.get_name());

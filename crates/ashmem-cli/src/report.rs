@@ -16,7 +16,8 @@ use ashmem_report::sheet::Sheet;
 use ashmem_report::{file, trace_file};
 use clap::Args;
 
-use crate::list::RegionSelection;
+use crate::ending::ending;
+use crate::selection::RegionSelection;
 
 /// Write one HTML page of the host's regions or of a trace, to attach to a report
 ///
@@ -50,7 +51,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
-        crate::ending(self.report())
+        ending(self.report())
     }
 
     fn report(self) -> Result<()> {

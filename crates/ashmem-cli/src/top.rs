@@ -13,7 +13,8 @@ use ashmem_top::live;
 use ashmem_top::snapshot::{Size, Snapshot};
 use clap::{Args, ValueEnum};
 
-use crate::list::{RegionSelection, SortBy};
+use crate::ending::ending;
+use crate::selection::{RegionSelection, SortBy};
 
 /// Watch the host's shared memory regions, live on the terminal
 ///
@@ -81,7 +82,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
-        crate::ending(self.show())
+        ending(self.show())
     }
 
     fn show(self) -> Result<()> {

@@ -16,20 +16,8 @@ use std::sync::LazyLock;
 use regex::{RegexSet, RegexSetBuilder};
 use serde::Serialize;
 
-/// Something that people find in their logs.
-#[derive(Debug, Serialize)]
-pub struct Message {
-    /// A name to search for.
-    pub id: &'static str,
-    /// What a line must match; upper and lower case are the same.
-    #[serde(skip)]
-    pub pattern: &'static str,
-    /// What it means.
-    pub cause: &'static str,
-    /// Commands to run next. A line that begins with `#` is for the reader. None: there is nothing
-    /// to do.
-    pub next: &'static [&'static str],
-}
+use crate::message::Message;
+use crate::version::VERSION;
 
 /// A message that was recognised, and where.
 #[derive(Debug, Serialize)]
@@ -88,12 +76,7 @@ pub fn line(line: &str) -> Option<&'static Message> {
 impl Default for Explanation {
     /// A log of which nothing was read yet.
     fn default() -> Self {
-        Self {
-            version: crate::VERSION,
-            explained: Vec::new(),
-            unknown: Vec::new(),
-            unrecognised: 0,
-        }
+        Self { version: VERSION, explained: Vec::new(), unknown: Vec::new(), unrecognised: 0 }
     }
 }
 

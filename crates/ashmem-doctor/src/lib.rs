@@ -2,7 +2,7 @@
 //! Why `/dev/ashmem` works here or does not, and the exact command that puts it right.
 //!
 //! There are three ways to the device: the kernel module, `ashmem agent` for containers, and
-//! `ashmem run` for one program. A [`checks::Check`] looks at one thing and comes back with a
+//! `ashmem run` for one program. A [`check::Check`] looks at one thing and comes back with a
 //! [`finding::Finding`]; it names the ways that need the thing. A way works when none of its checks
 //! finds a fault. Nothing here changes the machine.
 //!
@@ -10,10 +10,11 @@
 //!   [`distribution`], [`module_file`], [`keys`]: what is read there more than once;
 //! - [`trial`], [`child`]: what is not read but tried: a region made and used, calls that might
 //!   kill who makes them;
-//! - [`checks`]: one file for each; [`way`], [`finding`], [`report`]: what becomes of them;
-//!   [`screen`]: how it looks;
-//! - [`explain`]: the other way round, from a line of a log to its cause.
+//! - [`check`], [`checks`]: what a check is, and one file for each; [`way`], [`finding`],
+//!   [`report`]: what becomes of them; [`screen`]: how it looks;
+//! - [`explain`], [`message`]: the other way round, from a line of a log to its cause.
 
+pub mod check;
 pub mod checks;
 pub mod child;
 pub mod distribution;
@@ -22,15 +23,15 @@ pub mod finding;
 pub mod host;
 pub mod kernel_release;
 pub mod keys;
+pub mod message;
 pub mod module_file;
 pub mod report;
 pub mod screen;
 pub mod trial;
+mod version;
 pub mod way;
-
-/// The version of what `--json` prints, which docs/schemas describes.
-pub const VERSION: u32 = 1;
 
 pub use host::Host;
 pub use report::Report;
+pub use version::VERSION;
 pub use way::Mode;

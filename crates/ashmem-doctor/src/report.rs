@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::Host;
 use crate::checks;
 use crate::finding::{Finding, Status};
+use crate::version::VERSION;
 use crate::way::{Mode, Way};
 
 /// What `ashmem doctor` has to say.
@@ -70,8 +71,8 @@ impl Report {
     fn of(host: &Host, mode: Mode, checks: Vec<Row>) -> Self {
         let ways: Vec<_> = Way::ALL.iter().map(|way| verdict(*way, &checks)).collect();
         Self {
-            version: crate::VERSION,
-            format: crate::VERSION,
+            version: VERSION,
+            format: VERSION,
             root: host.root().to_string_lossy().into_owned(),
             mode: match mode {
                 Mode::Only(way) => way.name(),

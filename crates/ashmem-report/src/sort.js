@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 "use strict";
-// Each heading of a table becomes a button that sorts by its column; #sort=regions:4 in the address does the same.
+// Each heading of a table becomes a button that sorts by its column; #sort=regions:4 in the address
+// does the same.
 for (const table of document.querySelectorAll("table")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
@@ -10,7 +11,8 @@ for (const table of document.querySelectorAll("table")) {
       return cell.dataset.v === undefined ? cell.textContent : Number(cell.dataset.v);
     };
     const order = (one, other) => (typeof one === "number" ? one - other : one.localeCompare(other));
-    const rows = [...body.rows].sort((one, other) => order(value(one), value(other)) * (upwards ? 1 : -1));
+    const sign = upwards ? 1 : -1;
+    const rows = [...body.rows].sort((one, other) => order(value(one), value(other)) * sign);
     body.append(...rows);
     heads.forEach((head, place) => {
       if (place === column) head.setAttribute("aria-sort", upwards ? "ascending" : "descending");

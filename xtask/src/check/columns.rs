@@ -11,6 +11,14 @@ const PROSE: usize = 100;
 /// Columns of Rust, as `max_width` in rustfmt.toml. Lines with a string may pass them.
 const RUST: usize = 100;
 
+/// Columns of the other languages. Lines with a string may pass them, and an address that is alone.
+const OTHER: usize = 100;
+/// A tab ends at a multiple of so many columns, as in the kernel's sources.
+const TAB: usize = 8;
+/// The sources in other languages, as `git ls-files` takes them.
+pub(super) const OTHERS: [&str; 9] =
+    ["*.c", "*.h", "*.S", "*.sh", "*.py", "*.go", "*.js", "*.css", "*Kbuild"];
+
 /// What is wrong in a Markdown file, a line each.
 pub(super) fn prose(file: &str, text: &str) -> Vec<String> {
     let mut free = BTreeSet::new();
@@ -54,6 +62,36 @@ pub(super) fn rust(sources: &[(String, String)]) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
+/// The lines of a source in another language that are too long, a line each.
+pub(super) fn other(file: &str, text: &str) -> Vec<String> {
+    let (marks, quotes): (&[&str], _) = match file.rsplit(['.', '/']).next() {
+        Some("c" | "h" | "S") => (&["/*", "*", "//"], "\""),
+        Some("go") => (&["//"], "\"`"),
+        Some("js") => (&["//"], "\"'`"),
+        Some("css") => (&["/*"], "\"'"),
+        Some("py") => (&["#", "\"\"\""], "\"'"),
+        _ => (&["#"], "\"'"),
+    };
+    let may_pass = |line: &str| {
+        let words = line.trim_start();
+        if let Some(words) = marks.iter().find_map(|mark| words.strip_prefix(mark)) {
+            let words = words.trim();
+            return words.contains("://") && !words.contains(' ');
+        }
+        quotes.chars().any(|quote| line.matches(quote).count() > 1)
+    };
+    let lines = text.lines().zip(1..).map(|(line, number)| (line, number, width(line)));
+    lines
+        .filter(|(line, _, width)| *width > OTHER && !may_pass(line))
+        .map(|(_, number, width)| format!("{file}:{number}: {width} columns"))
+        .collect()
+}
+
+/// How many columns a line takes.
+fn width(line: &str) -> usize {
+    line.chars().fold(0, |at, sign| if sign == '\t' { at / TAB * TAB + TAB } else { at + 1 })
+}
+
 /// The lines that a literal stands on, a string's above all.
 fn strings_of(tokens: TokenStream, lines: &mut BTreeSet<usize>) {
     for token in tokens {
@@ -70,7 +108,7 @@ fn strings_of(tokens: TokenStream, lines: &mut BTreeSet<usize>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{prose, rust};
+    use super::{other, prose, rust};
 
     #[test]
     fn prose_is_bounded_and_tables_code_and_addresses_are_not() {
@@ -91,5 +129,18 @@ mod tests {
         assert_eq!(wrong(&string), Vec::<String>::new());
         let comment = format!("// {}\n", "x".repeat(98));
         assert_eq!(wrong(&(string + &comment)), ["a.rs:2: 101 columns"]);
+    }
+
+    #[test]
+    fn other_languages_are_bounded_and_strings_and_lone_addresses_are_not() {
+        let long = "x".repeat(120);
+        let code = format!("f(\"{long}\");\n * https://{long}\n");
+        assert_eq!(other("a.c", &code), Vec::<String>::new());
+        let tabs = format!("{}{}\n", "\t".repeat(10), "x".repeat(21));
+        assert_eq!(other("a.c", &tabs), ["a.c:1: 101 columns"]);
+        assert_eq!(other("b/Kbuild", &format!("# \"{long}\"\n")).len(), 1, "a comment");
+        assert_eq!(other("a.py", &format!("\"\"\"{long}\"\"\"\n")).len(), 1, "a docstring");
+        assert_eq!(other("a.sh", &format!("f '{long}'\n")), Vec::<String>::new());
+        assert_eq!(other("a.c", &format!("f('{long}');\n")).len(), 1, "no string of C's");
     }
 }

@@ -13,6 +13,9 @@ use ashmem_core::abi;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use crate::calls::{call, ioctl};
+use crate::timing::best;
+
 /// Times one ioctl of the device that such a supervisor answers.
 ///
 /// The client is another process, as it is under `ashmem run`: a switch between two threads of one
@@ -27,7 +30,7 @@ pub(crate) fn notification() -> f64 {
         let filter = Filter { fidelity: Fidelity::Fast, node: NodeLookup::Present };
         let listener = install(&filter.program(), Privileges::Renounce).expect("a filter");
         writing.write_all(&listener.as_raw_fd().to_ne_bytes()).expect("room in the pipe");
-        let nanos = super::best(5_000, || super::ioctl(0, abi::GET_SIZE.into(), 0));
+        let nanos = best(5_000, || ioctl(0, abi::GET_SIZE.into(), 0));
         writing.write_all(&nanos.to_ne_bytes()).expect("room in the pipe");
         std::process::exit(0);
     }
@@ -56,7 +59,7 @@ pub(crate) fn allowed() -> f64 {
     };
     // The filter is this process's to the end: it is the last thing that is timed.
     install(&[everything], Privileges::Renounce).expect("a filter");
-    super::best(200_000, || super::call(libc::SYS_getppid, [0; 6]))
+    best(200_000, || call(libc::SYS_getppid, [0; 6]))
 }
 
 /// Answers 0 to everything until the client ends.

@@ -7,15 +7,16 @@
 //! under a filter that allows everything. Run the first bare, both under `ashmem run`, and take
 //! ratios; all figures are nanoseconds for one operation, the best of several rounds.
 
+mod calls;
 mod floor;
-
-use std::ffi::CStr;
-use std::time::Instant;
+mod timing;
 
 use ashmem_core::abi;
 
+use calls::{call, close, fstat, ioctl, map, open_close, stat_of, unmap};
+use timing::best;
+
 const PAGE: usize = 4096;
-const ROUNDS: usize = 7;
 
 fn main() {
     let figures = match std::env::args().nth(1).as_deref() {
@@ -76,16 +77,6 @@ fn device() -> Figures {
         ("ashmem_mmap_munmap", best(2_000, || unmap(map(mapped, PAGE), PAGE))),
         ("ashmem_fstat", best(5_000, || fstat(mapped))),
     ]
-}
-
-/// Nanoseconds of one run, in the fastest of several rounds.
-fn best<R>(times: usize, mut run: impl FnMut() -> R) -> f64 {
-    let round = |_| {
-        let start = Instant::now();
-        (0..times).for_each(|_| drop(std::hint::black_box(run())));
-        start.elapsed().as_nanos() as f64 / times as f64
-    };
-    (0..ROUNDS).map(round).fold(f64::INFINITY, f64::min)
 }
 
 fn lifecycle(make: fn() -> i32) {
@@ -150,49 +141,4 @@ fn null() -> i64 {
         call(libc::SYS_openat, [libc::AT_FDCWD.into(), c"/dev/null".as_ptr() as i64, 2, 0, 0, 0])
     };
     *NULL.get_or_init(open)
-}
-
-fn open_close(path: &CStr, flags: i32) {
-    close(call(
-        libc::SYS_openat,
-        [libc::AT_FDCWD.into(), path.as_ptr() as i64, flags.into(), 0, 0, 0],
-    ) as i32);
-}
-
-fn stat_of(path: &CStr) -> i64 {
-    let mut stat = [0_u64; 32];
-    call(
-        libc::SYS_newfstatat,
-        [libc::AT_FDCWD.into(), path.as_ptr() as i64, stat.as_mut_ptr() as i64, 0, 0, 0],
-    )
-}
-
-fn fstat(fd: i32) -> i64 {
-    let mut stat = [0_u64; 32];
-    call(libc::SYS_fstat, [fd.into(), stat.as_mut_ptr() as i64, 0, 0, 0, 0])
-}
-
-fn ioctl(fd: i32, cmd: i64, arg: i64) -> i64 {
-    call(libc::SYS_ioctl, [fd.into(), cmd, arg, 0, 0, 0])
-}
-
-fn map(fd: i32, len: usize) -> *mut u8 {
-    let (prot, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-    let at = call(libc::SYS_mmap, [0, len as i64, prot.into(), shared.into(), fd.into(), 0]);
-    assert!(at > 0, "mmap: {}", std::io::Error::last_os_error());
-    at as *mut u8
-}
-
-fn unmap(at: *mut u8, len: usize) {
-    call(libc::SYS_munmap, [at as i64, len as i64, 0, 0, 0, 0]);
-}
-
-fn close(fd: i32) {
-    call(libc::SYS_close, [fd.into(), 0, 0, 0, 0, 0]);
-}
-
-fn call(number: i64, args: [i64; 6]) -> i64 {
-    let [a, b, c, d, e, f] = args;
-    // SAFETY: every pointer passed above is to memory that lives and is as long as the call needs.
-    unsafe { libc::syscall(number, a, b, c, d, e, f) }
 }

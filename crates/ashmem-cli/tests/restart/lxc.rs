@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::{CLIENT, Client};
+use crate::running_client::{CLIENT, Client};
 
 /// Debian's policy for containers.
 const POLICY: &str = "/usr/share/lxc/config/common.seccomp";

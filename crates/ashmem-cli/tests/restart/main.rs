@@ -9,17 +9,18 @@
 mod client;
 mod lxc;
 mod manager;
+mod running_client;
 mod trace;
 
-use std::io::{BufRead, BufReader, IoSlice, Read};
+use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
 use ashmem_agent::seccomp::listener::{Privileges, install};
@@ -30,60 +31,13 @@ use rustix::net::{
 };
 
 use manager::Manager;
-
-const CLIENT: &str = "ASHMEM_TEST_CLIENT_MILLISECONDS";
+use running_client::{CLIENT, Client, Guarded};
 
 /// Not a test by itself: what the tests below run in their containers.
 #[test]
 fn the_client() {
     if let Ok(milliseconds) = std::env::var(CLIENT) {
         client::work(Duration::from_millis(milliseconds.parse().expect("a number")));
-    }
-}
-
-/// A process of ours, which does not outlive a test that fails.
-struct Guarded(Child);
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A client and what it says.
-struct Client {
-    process: Guarded,
-    output: BufReader<ChildStdout>,
-}
-
-impl Client {
-    /// Waits until it works.
-    fn ready(mut child: Child) -> Self {
-        let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut client = Self { process: Guarded(child), output };
-        let (mut said, mut line) = (String::new(), String::new());
-        while line.trim_end() != "ready" {
-            said += &line;
-            line.clear();
-            let got = client.output.read_line(&mut line).expect("a line");
-            assert_ne!(got, 0, "the client ended before it was ready: {said}");
-        }
-        client
-    }
-
-    /// Waits for its end; it must come, and be a good one. How many rounds it made.
-    fn finish(mut self) -> u64 {
-        let late = Instant::now() + Duration::from_secs(60);
-        while self.process.0.try_wait().expect("our child").is_none() {
-            assert!(Instant::now() < late, "the client hangs in a call that nobody answers");
-            thread::sleep(Duration::from_millis(10));
-        }
-        let mut text = String::new();
-        self.output.read_to_string(&mut text).expect("its output");
-        assert!(self.process.0.wait().expect("our child").success(), "{text}");
-        let rounds = text.lines().find_map(|line| line.strip_suffix(" rounds")?.parse().ok());
-        rounds.expect("how many rounds it made")
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{End, Guarded, World};
+use crate::running_client::Guarded;
+use crate::{End, World};
 
 /// Longer than any test lasts: the client is killed when enough was seen.
 const LONG: Duration = Duration::from_secs(600);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A client of /dev/ashmem as C programs are: built for 64 and 32 bits, static and dynamic, and run under `ashmem run`.
- * Each verb prints "ok" and exits 0, or says what was wrong and exits 1. */
+/*
+ * A client of /dev/ashmem as C programs are: built for 64 and 32 bits, static and dynamic, and run
+ * under `ashmem run`. Each verb prints "ok" and exits 0, or says what was wrong and exits 1.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -32,12 +34,12 @@ struct pin { uint32_t offset, len; };
 #define UNPIN _IOW(0x77, 8, struct pin)
 #define GET_PIN_STATUS _IO(0x77, 9)
 
-#define CHECK(what)                                                                                                    \
-	do {                                                                                                               \
-		if (!(what)) {                                                                                                 \
-			printf("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #what, errno);                                \
-			exit(1);                                                                                                   \
-		}                                                                                                              \
+#define CHECK(what) \
+	do { \
+		if (!(what)) { \
+			printf("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #what, errno); \
+			exit(1); \
+		} \
 	} while (0)
 
 static int region(size_t size)
@@ -70,7 +72,8 @@ static void round_trip(void)
 	CHECK(stat("/dev/ashmem", &node) == 0 && S_ISCHR(node.st_mode));
 	/* At `--fidelity fast` fstat shows the memfd. */
 	if (!getenv("ASHMEM_TEST_FAST"))
-		CHECK(fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == node.st_rdev && status.st_size == 0);
+		CHECK(fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) &&
+		      status.st_rdev == node.st_rdev && status.st_size == 0);
 	CHECK(mmap(NULL, 8193, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EINVAL);
 	char *at = map(fd, 8192, PROT_READ | PROT_WRITE);
 	strcpy(at + 4096, "content");
@@ -79,14 +82,18 @@ static void round_trip(void)
 	CHECK(ioctl(fd, UNPIN, &whole) == 0 && ioctl(fd, GET_PIN_STATUS, &whole) == 0);
 	CHECK(ioctl(fd, PIN, &whole) == 0 && ioctl(fd, GET_PIN_STATUS, &whole) == 1);
 	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0);
-	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EPERM);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED &&
+	      errno == EPERM);
 	char *read_only = map(fd, 8192, PROT_READ);
 	CHECK(!strcmp(read_only + 4096, "content"));
 	CHECK(mprotect(read_only, 8192, PROT_READ | PROT_WRITE) == -1 && errno == EACCES);
 	CHECK(ioctl(fd, 0x7763) == -1 && errno == ENOTTY);
 }
 
-/* Private mappings are zeros of the caller's own, whatever the region holds; the region's name shows in maps. */
+/*
+ * Private mappings are zeros of the caller's own, whatever the region holds; the region's name
+ * shows in maps.
+ */
 static void private(void)
 {
 	int fd = open("/dev/ashmem", O_RDWR), found = 0;
@@ -102,7 +109,8 @@ static void private(void)
 		CHECK(shared[0] == 1 && munmap(own, 8192) == 0);
 	}
 	char *place = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(mmap(place, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 4096) == place && place[0] == 0);
+	CHECK(mmap(place, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 4096) == place &&
+	      place[0] == 0);
 	CHECK(mmap(NULL, 8193, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED && errno == EINVAL);
 	FILE *maps = fopen("/proc/self/maps", "r");
 	while (fgets(line, sizeof line, maps))
@@ -258,7 +266,10 @@ static void killed(void)
 	round_trip();
 }
 
-/* One thread changes the path while another opens it: what opens is a region or the file the kernel found, never more. */
+/*
+ * One thread changes the path while another opens it: what opens is a region or the file the kernel
+ * found, never more.
+ */
 static char swapped[32] = "/dev/ashmem";
 static volatile int stop;
 
@@ -298,12 +309,16 @@ static void malformed(void)
 	for (int i = 0; i < 100000; i++) {
 		seed = seed * 1103515245 + 12345;
 		unsigned long cmd = 0x7700 | (seed >> 8 & 0xff) | (seed & 0xffff0000);
-		syscall(SYS_ioctl, i % 3 ? fd : (int)(seed >> 4), cmd, (unsigned long)seed << (i % 40));
+		syscall(SYS_ioctl, i % 3 ? fd : (int)(seed >> 4), cmd,
+			(unsigned long)seed << (i % 40));
 	}
 	CHECK(ioctl(fd, GET_SIZE) == 4096);
 }
 
-/* A caller hands over memory that nobody can read until it says so (userfaultfd); the others go on meanwhile. */
+/*
+ * A caller hands over memory that nobody can read until it says so (userfaultfd); the others go on
+ * meanwhile.
+ */
 static void stuck(void)
 {
 	int faults = syscall(SYS_userfaultfd, O_CLOEXEC);
@@ -315,12 +330,14 @@ static void stuck(void)
 	CHECK(ioctl(faults, UFFDIO_API, &api) == 0);
 	pid_t child = fork();
 	if (child == 0) {
-		char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				  -1, 0);
 		faults = syscall(SYS_userfaultfd, O_CLOEXEC);
 		/* The first call has filled in every feature there is; none is wanted. */
 		api.features = 0;
 		CHECK(ioctl(faults, UFFDIO_API, &api) == 0);
-		struct uffdio_register all = {.range = {(uintptr_t)page, 4096}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+		struct uffdio_register all =
+			{.range = {(uintptr_t)page, 4096}, .mode = UFFDIO_REGISTER_MODE_MISSING};
 		CHECK(ioctl(faults, UFFDIO_REGISTER, &all) == 0);
 		ioctl(region(4096), SET_NAME, page);
 		CHECK(!"back from a call that nobody could have answered");
@@ -339,12 +356,17 @@ static void memfd(void)
 	char name[256];
 	CHECK(fd >= 0 && ftruncate(fd, 12345) == 0);
 	CHECK(ioctl(fd, GET_SIZE) == 12345);
-	CHECK(ioctl(fd, GET_PROT_MASK) == 7 && ioctl(fd, SET_SIZE, (size_t)1) == -1 && errno == EINVAL);
+	CHECK(ioctl(fd, GET_PROT_MASK) == 7 && ioctl(fd, SET_SIZE, (size_t)1) == -1 &&
+	      errno == EINVAL);
 	CHECK(ioctl(fd, GET_NAME, name) == 0 && !strcmp(name, "libcutils"));
-	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 && ioctl(fd, GET_PROT_MASK) == (PROT_READ | PROT_EXEC));
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 &&
+	      ioctl(fd, GET_PROT_MASK) == (PROT_READ | PROT_EXEC));
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
 
-	/* Who may only read a memfd takes nobody's right to write it away: F_ADD_SEALS would not let it either. */
+	/*
+	 * A caller that may only read a memfd cannot take away others' right to write to it;
+	 * F_ADD_SEALS would refuse that too.
+	 */
 	fd = syscall(SYS_memfd_create, "another's", 2u);
 	CHECK(fd >= 0 && ftruncate(fd, 4096) == 0);
 	sprintf(name, "/proc/self/fd/%d", fd);
@@ -353,7 +375,10 @@ static void memfd(void)
 	CHECK(ioctl(fd, GET_PROT_MASK) == 7 && map(fd, 4096, PROT_READ | PROT_WRITE)[0] == 0);
 }
 
-/* One thread takes away the page that another has the supervisor read and write: EFAULT or an answer, and it goes on. */
+/*
+ * One thread takes away the page that another has the supervisor read and write: EFAULT or an
+ * answer, and it goes on.
+ */
 static char *flickering;
 
 static void *flicker(void *unused)
@@ -361,7 +386,8 @@ static void *flicker(void *unused)
 	while (!stop) {
 		CHECK(munmap(flickering, 4096) == 0);
 		/* Only here: another thread must not find its memory replaced. */
-		mmap(flickering, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		mmap(flickering, 4096, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	}
 	return unused;
 }
@@ -385,7 +411,10 @@ static void unmapped(void)
 	round_trip();
 }
 
-/* A process is killed in its calls and its number given to the next, which has other things behind the same descriptors. */
+/*
+ * A process is killed in its calls and its number given to the next, which has other things behind
+ * the same descriptors.
+ */
 static void reused(void)
 {
 	int control = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC), again = 0;
@@ -406,20 +435,24 @@ static void reused(void)
 		if (child == 0) {
 			int fd = region(size);
 			for (;;)
-				CHECK(ioctl(fd, GET_SIZE) == (int)size && map(fd, size, PROT_READ) && ioctl(fd, GET_PROT_MASK) == 7);
+				CHECK(ioctl(fd, GET_SIZE) == (int)size &&
+				      map(fd, size, PROT_READ) && ioctl(fd, GET_PROT_MASK) == 7);
 		}
 		again += child == before;
 		before = child;
 		usleep(500 + i * 13);
 		int status;
-		CHECK(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child && WTERMSIG(status) == SIGKILL);
+		CHECK(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child &&
+		      WTERMSIG(status) == SIGKILL);
 	}
 	/* Where others take numbers too, some go to them. */
 	CHECK(again > 0);
 	round_trip();
 }
 
-/* The supervisor is killed: what it would answer fails, everything else goes on, and no call hangs. */
+/*
+ * The supervisor is killed: what it would answer fails, everything else goes on, and no call hangs.
+ */
 static void alone(void)
 {
 	int fd = region(4096);
@@ -446,7 +479,9 @@ static void undumpable(void)
 	round_trip();
 }
 
-/* Says who supervises, then makes and drops regions in four processes with each line it is given. */
+/*
+ * Says who supervises, then makes and drops regions in four processes with each line it is given.
+ */
 static void churn(void)
 {
 	char line[16];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// A client of /dev/ashmem in Go: goroutines on many threads, which the runtime preempts by SIGURG every ten milliseconds,
-// make regions, pass one over a socket and wait in calls meanwhile. Prints "ok", or says what was wrong and exits 1.
+// A client of /dev/ashmem in Go: goroutines on many threads, which the runtime preempts by SIGURG
+// every ten milliseconds, make regions, pass one over a socket and wait in calls meanwhile. Prints
+// "ok", or says what was wrong and exits 1.
 package main
 
 import (
@@ -23,6 +24,7 @@ const (
 	pin         = 0x40087707
 	unpin       = 0x40087708
 	page        = 4096
+	protection  = syscall.PROT_READ | syscall.PROT_WRITE
 )
 
 func check(holds bool, what string, details ...any) {
@@ -57,7 +59,7 @@ func work(number int) {
 	for turn := 0; turn < 40; turn++ {
 		name := fmt.Sprint("go ", number, " ", turn)
 		fd := region(name, 4*page)
-		memory, err := syscall.Mmap(fd, 0, 4*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		memory, err := syscall.Mmap(fd, 0, 4*page, protection, syscall.MAP_SHARED)
 		check(err == nil, "mmap", err)
 		for round := 0; round < 50; round++ {
 			for at := range memory {
@@ -73,7 +75,7 @@ func work(number int) {
 		check(must(fd, pin, uintptr(unsafe.Pointer(&span))) == 0, "pin")
 		must(fd, setProtMask, syscall.PROT_READ)
 		check(must(fd, getProtMask, 0) == syscall.PROT_READ, "the mask")
-		_, err = syscall.Mmap(fd, 0, page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		_, err = syscall.Mmap(fd, 0, page, protection, syscall.MAP_SHARED)
 		check(err == syscall.EPERM, "the mask holds", err)
 		check(memory[page+1] == byte(page+1+turn), "the content")
 		check(syscall.Munmap(memory) == nil && syscall.Close(fd) == nil, "giving back")
@@ -86,7 +88,7 @@ func pass() {
 	check(err == nil, "socketpair", err)
 	go func() {
 		fd := region("passed", page)
-		memory, err := syscall.Mmap(fd, 0, page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		memory, err := syscall.Mmap(fd, 0, page, protection, syscall.MAP_SHARED)
 		check(err == nil, "mmap", err)
 		copy(memory, "from one goroutine")
 		check(syscall.Sendmsg(ends[0], []byte{1}, syscall.UnixRights(fd), nil, 0) == nil, "sendmsg")

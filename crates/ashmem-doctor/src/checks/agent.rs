@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The agent's sockets.
 
-use super::Check;
 use crate::Host;
+use crate::check::Check;
 use crate::distribution::Distribution;
 use crate::finding::Finding;
 use crate::trial::{self, AnsweredBy};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! binder, the other half of what Android wants of a kernel.
 
-use super::Check;
 use crate::Host;
+use crate::check::Check;
 use crate::finding::Finding;
 use crate::module_file;
 use crate::way::Way;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device's second name.
 
-use super::{Check, module};
+use super::module;
 use crate::Host;
+use crate::check::Check;
 use crate::distribution::Distribution;
 use crate::finding::Finding;
 use crate::trial::{self, AnsweredBy};

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The CDI specification, by which docker, podman and containerd know the device.
 
-use super::{Check, module};
+use super::module;
 use crate::Host;
+use crate::check::Check;
 use crate::finding::Finding;
 use crate::way::Way;
 

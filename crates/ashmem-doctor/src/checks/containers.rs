@@ -7,8 +7,9 @@ use ashmem_proc::mountinfo;
 use ashmem_proc::status::ProcessStatus;
 use rustix::fs::FileType;
 
-use super::{Check, module};
+use super::module;
 use crate::Host;
+use crate::check::Check;
 use crate::finding::Finding;
 use crate::way::Way;
 

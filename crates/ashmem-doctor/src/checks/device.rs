@@ -5,8 +5,9 @@ use ashmem_proc::mountinfo;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::{Check, module};
+use super::module;
 use crate::Host;
+use crate::check::Check;
 use crate::finding::Finding;
 use crate::trial::{self, AnsweredBy, Failure};
 use crate::way::Way;

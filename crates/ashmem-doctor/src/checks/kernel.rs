@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The running kernel.
 
-use super::Check;
+use crate::check::Check;
 use crate::finding::Finding;
 use crate::way::Way;
 use crate::{Host, kernel_release};

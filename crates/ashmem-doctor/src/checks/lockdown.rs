@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether the kernel would refuse our module for want of a signature.
 
-use super::{Check, module, mok};
+use super::{module, mok};
 use crate::Host;
+use crate::check::Check;
 use crate::finding::Finding;
 use crate::keys::{self, Key, SecureBoot};
 use crate::module_file::{self, ModuleFile, NAME};

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! LXC.
 
-use super::{Check, module, oci};
+use super::{module, oci};
 use crate::Host;
+use crate::check::Check;
 use crate::finding::Finding;
 use crate::way::Way;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! memfd, as Android takes it for shared memory.
 
-use super::Check;
 use crate::Host;
+use crate::check::Check;
 use crate::finding::Finding;
 use crate::trial::{self, Failure};
 use crate::way::Way;

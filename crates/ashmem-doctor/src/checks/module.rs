@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel module.
 
-use super::Check;
+use crate::check::Check;
 use crate::distribution::Distribution;
 use crate::finding::Finding;
 use crate::module_file::{self, ModuleFile, NAME};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine owner's key, with which DKMS signs.
 
-use super::Check;
 use crate::Host;
+use crate::check::Check;
 use crate::distribution::Distribution;
 use crate::finding::Finding;
 use crate::keys::{self, Key, SecureBoot};

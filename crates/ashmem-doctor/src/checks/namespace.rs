@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
-use super::Check;
 use crate::Host;
+use crate::check::Check;
 use crate::child::{Child, End};
 use crate::finding::Finding;
 use crate::trial;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel that will boot next.
 
-use super::{Check, module};
+use super::module;
+use crate::check::Check;
 use crate::distribution::Distribution;
 use crate::finding::Finding;
 use crate::module_file::{self, ModuleFile, NAME};

@@ -16,8 +16,8 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 
-use super::Check;
 use crate::Host;
+use crate::check::Check;
 use crate::child::{Child, End};
 use crate::finding::Finding;
 use crate::trial::{self, AnsweredBy};

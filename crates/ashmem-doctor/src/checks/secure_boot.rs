@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secure Boot.
 
-use super::Check;
 use crate::Host;
+use crate::check::Check;
 use crate::finding::Finding;
 use crate::keys::{self, SecureBoot};
 use crate::way::Way;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Waydroid's files, which it writes at `waydroid init` and `waydroid upgrade` only.
 
-use super::{Check, module};
+use super::module;
 use crate::Host;
+use crate::check::Check;
 use crate::finding::Finding;
 use crate::way::Way;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What builds of the old modules say (anbox-modules, redroid-modules), and DKMS of any.
 
-use super::Message;
+use crate::message::Message;
 
 const OURS: &[&str] = &[
     "sudo apt install ./ashmem-dkms_*.deb   # builds on 5.10 to 7.x",

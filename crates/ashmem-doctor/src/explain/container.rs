@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What container runtimes and supervisors say.
 
-use super::Message;
+use crate::message::Message;
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {

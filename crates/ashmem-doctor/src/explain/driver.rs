@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the kernel says when a driver goes wrong.
 
-use super::Message;
+use crate::message::Message;
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What modprobe, the kernel's loader and Secure Boot say.
 
-use super::Message;
+use crate::message::Message;
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {

@@ -2,10 +2,11 @@
 /*
  * Shared memory regions, with the functions of Android's libcutils header of this name.
  *
- * What <android/sharedmem.h> says of backends, threads and errno holds here too. New programs use that header; this one
- * is for code that is written against libcutils, and for pinning.
+ * What <android/sharedmem.h> says of backends, threads and errno holds here too. New programs use
+ * that header; this one is for code that is written against libcutils, and for pinning.
  *
- * A descriptor that is no region never ends the process, as it does on Android: the answer is -1 and ENOTTY.
+ * A descriptor that is no region never ends the process, as it does on Android: the answer is -1
+ * and ENOTTY.
  */
 #ifndef CUTILS_ASHMEM_H
 #define CUTILS_ASHMEM_H
@@ -31,7 +32,10 @@
 extern "C" {
 #endif
 
-/* 1 when fd is a region, 0 when not, then with errno ENOTTY or EBADF. A memfd is one, whoever made it. */
+/*
+ * 1 when fd is a region, 0 when not, then with errno ENOTTY or EBADF. A memfd is one, whoever made
+ * it.
+ */
 int ashmem_valid(int fd);
 
 /* As ASharedMemory_create, but takes a size of 0, which makes a region that cannot be mapped. */
@@ -41,23 +45,27 @@ int ashmem_create_region(const char *name, size_t size);
 int ashmem_set_prot_region(int fd, int prot);
 
 /*
- * Pins len bytes from offset: they stay. Both are multiples of the page size below 4 GiB; a len of 0 is all up to the
- * region's end. Pins are not counted.
+ * Pins len bytes from offset: they stay. Both are multiples of the page size below 4 GiB; a len of
+ * 0 is all up to the region's end. Pins are not counted.
  *
- * Returns ASHMEM_NOT_PURGED; ASHMEM_WAS_PURGED when the content of some page is gone (it reads as zeros); or -1 with
- * errno: EINVAL the range, or a region that nobody ever mapped; EBADF, ENOTTY, ENOMEM. On a memfd nothing is ever
- * purged: ASHMEM_NOT_PURGED.
+ * Returns ASHMEM_NOT_PURGED; ASHMEM_WAS_PURGED when the content of some page is gone (it reads as
+ * zeros); or -1 with errno: EINVAL the range, or a region that nobody ever mapped; EBADF, ENOTTY,
+ * ENOMEM. On a memfd nothing is ever purged: ASHMEM_NOT_PURGED.
  */
 int ashmem_pin_region(int fd, size_t offset, size_t len);
 
 /*
- * Unpins a range: the kernel may take its content when it needs memory. All of a region is pinned when it is made.
+ * Unpins a range: the kernel may take its content when it needs memory. All of a region is pinned
+ * when it is made.
  *
  * Returns ASHMEM_IS_UNPINNED, or -1 with errno as above. On a memfd it does nothing.
  */
 int ashmem_unpin_region(int fd, size_t offset, size_t len);
 
-/* The size in bytes, or -1 with errno: EBADF, ENOTTY; EOVERFLOW beyond INT_MAX (ASharedMemory_getSize counts further). */
+/*
+ * The size in bytes, or -1 with errno: EBADF, ENOTTY; EOVERFLOW beyond INT_MAX
+ * (ASharedMemory_getSize counts further).
+ */
 int ashmem_get_size_region(int fd);
 
 #ifdef __cplusplus

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# What no folder can show: a real module, its real node, a kernel that is locked down. Where the doctor names a command, that
-# very command is run, and must help. Runs in busybox's shell, as root of the test machine.
+# What no folder can show: a real module, its real node, a kernel that is locked down. Where the
+# doctor names a command, that very command is run, and must help. Runs in busybox's shell, as root
+# of the test machine.
 count=0
 release=$(uname -r)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# One program, compiled as README says, three ways: by the module; then, when that was removed, under `ashmem run` and on memfd.
+# One program, compiled as README says, three ways: by the module; then, when that was removed,
+# under `ashmem run` and on memfd.
 cd /trial/checkout
 says_hello() { [ "$("$@")" = 'the reader got 65536 bytes: hello' ]; }
 says_hello ./program

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# What holds on a booted machine: run by its systemd when everything has started. $version is the module's, or `kernel`.
+# What holds on a booted machine: run by its systemd when everything has started. $version is the
+# module's, or `kernel`.
 udevadm settle
 id=$(cat /proc/sys/kernel/random/boot_id)
 echo "kernel $(uname -r), system $(systemctl is-system-running || true)"

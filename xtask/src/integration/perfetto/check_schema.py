@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Holds a trace of the browser step's small program to Perfetto's published schema, and to what that program does."""
+"""Holds a trace of the browser step's small program to Perfetto's published schema, and to what
+that program does."""
 
 import collections
 import sys
 
-from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import BuiltinClock, CounterDescriptor, Trace, TrackEvent
+from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import (
+    BuiltinClock, CounterDescriptor, Trace, TrackEvent,
+)
 
 UNPINNED = 512 << 10
 PARTS = {f"dalvik-part {number}": 4096 * (number + 1) for number in range(12)}
@@ -96,7 +99,9 @@ many = len(REGIONS)
 for name, times in {"open": many, "SET_NAME": many, "SET_SIZE": many + 1, "UNPIN": 1, "PIN": 1}.items():
     same(f"calls of {name}", count[name], times)
 failed = [call for call in calls if any(note.name == "errno" for note in call.debug_annotations)]
-notes = [[(note.string_value, note.int_value) for note in call.debug_annotations][-2:] for call in failed]
+notes = [
+    [(note.string_value, note.int_value) for note in call.debug_annotations][-2:] for call in failed
+]
 same("the call that failed", [call.name for call in failed], ["SET_SIZE 4096"])
 same("how it failed", notes, [[("", -22), ("EINVAL", 0)]])
 print(f"{len(tracks)} tracks, {len(events)} events")

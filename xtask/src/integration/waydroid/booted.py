@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""In a virtual machine with systemd, Waydroid's service, binder and the module: what a user does, over two boots."""
+"""In a virtual machine with systemd, Waydroid's service, binder and the module: what a user does,
+over two boots."""
 
 import os
 import pickle

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""On this machine's kernel, which has no module and may have no binder: Waydroid's functions, LXC, and the agent."""
+"""On this machine's kernel, which has no module and may have no binder: Waydroid's functions, LXC,
+and the agent."""
 
 import os
 import subprocess
@@ -53,7 +54,8 @@ start(args, WRAPPED)
 assert configuration() == waydroids, "a start changes none of Waydroid's files"
 actions.container_manager.stop(args)
 
-# With the agent. Its fstat is left out where LXC's own C library would be asked: fstat then shows a memfd.
+# With the agent. Its fstat is left out where LXC's own C library would be asked: fstat then shows a
+# memfd.
 os.makedirs("/run/ashmem", exist_ok=True)
 agent = subprocess.Popen(["ashmem", "agent", "--lxc", "unix:" + SOCKET])
 while not os.path.exists(SOCKET):

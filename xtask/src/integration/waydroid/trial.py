@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What both trials share: Waydroid's own modules, a session for it, and what the program in its container answers."""
+"""What both trials share: Waydroid's own modules, a session for it, and what the program in its
+container answers."""
 
 import json
 import os

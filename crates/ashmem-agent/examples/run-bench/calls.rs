@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The calls that are timed, without a library around them.
+
+use std::ffi::CStr;
+
+/// Opens a file and closes it.
+pub(crate) fn open_close(path: &CStr, flags: i32) {
+    close(call(
+        libc::SYS_openat,
+        [libc::AT_FDCWD.into(), path.as_ptr() as i64, flags.into(), 0, 0, 0],
+    ) as i32);
+}
+
+/// stat(2) of a path.
+pub(crate) fn stat_of(path: &CStr) -> i64 {
+    let mut stat = [0_u64; 32];
+    call(
+        libc::SYS_newfstatat,
+        [libc::AT_FDCWD.into(), path.as_ptr() as i64, stat.as_mut_ptr() as i64, 0, 0, 0],
+    )
+}
+
+/// fstat(2).
+pub(crate) fn fstat(fd: i32) -> i64 {
+    let mut stat = [0_u64; 32];
+    call(libc::SYS_fstat, [fd.into(), stat.as_mut_ptr() as i64, 0, 0, 0, 0])
+}
+
+/// ioctl(2).
+pub(crate) fn ioctl(fd: i32, cmd: i64, arg: i64) -> i64 {
+    call(libc::SYS_ioctl, [fd.into(), cmd, arg, 0, 0, 0])
+}
+
+/// mmap(2), shared, readable and writable.
+pub(crate) fn map(fd: i32, len: usize) -> *mut u8 {
+    let (prot, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    let at = call(libc::SYS_mmap, [0, len as i64, prot.into(), shared.into(), fd.into(), 0]);
+    assert!(at > 0, "mmap: {}", std::io::Error::last_os_error());
+    at as *mut u8
+}
+
+/// munmap(2).
+pub(crate) fn unmap(at: *mut u8, len: usize) {
+    call(libc::SYS_munmap, [at as i64, len as i64, 0, 0, 0, 0]);
+}
+
+/// close(2).
+pub(crate) fn close(fd: i32) {
+    call(libc::SYS_close, [fd.into(), 0, 0, 0, 0, 0]);
+}
+
+/// syscall(2): any call, by its number.
+pub(crate) fn call(number: i64, args: [i64; 6]) -> i64 {
+    let [a, b, c, d, e, f] = args;
+    // SAFETY: every pointer passed above is to memory that lives and is as long as the call needs.
+    unsafe { libc::syscall(number, a, b, c, d, e, f) }
+}
