@@ -34,22 +34,32 @@ static struct hlist_head *place(u64 key)
 	return &accounts[key % ARRAY_SIZE(accounts)];
 }
 
+/* The account of @key with one region more, if there is one. The caller has the lock. */
+static __always_inline struct ashmem_account *hold_known(u64 key)
+{
+	struct ashmem_account *account;
+
+	hlist_for_each_entry(account, place(key), node)
+		if (account->key == key) {
+			atomic_inc(&account->regions);
+			break;
+		}
+	return account;
+}
+
 struct ashmem_account *ashmem_account_hold(u64 key, struct ashmem_account *fresh)
 {
 	struct ashmem_account *account;
 
 	spin_lock(&accounts_lock);
-	hlist_for_each_entry(account, place(key), node)
-		if (account->key == key)
-			break;
+	account = hold_known(key);
 	if (!account && fresh) {
 		account = fresh;
 		fresh = NULL;
 		account->key = key;
+		atomic_set(&account->regions, 1);
 		hlist_add_head(&account->node, place(key));
 	}
-	if (account)
-		account->regions++;
 	spin_unlock(&accounts_lock);
 	if (unlikely(fresh))
 		ashmem_account_free(fresh);
@@ -69,18 +79,22 @@ static kuid_t current_owner(void)
 struct ashmem_account *ashmem_account_get(void)
 {
 	u64 key = ASHMEM_USER_KEY(__kuid_val(current_owner()));
-	struct ashmem_account *account = ashmem_account_hold(key, NULL);
+	struct ashmem_account *account;
 
 	BUILD_BUG_ON(offsetof(struct ashmem_account, ranges) != 0);
 	BUILD_BUG_ON(offsetof(struct ashmem_account, waiters) != 4 ||
 		     offsetof(struct ashmem_account, wanted) != 8);
+	/* Nearly every open: the user has a region, or had one. */
+	spin_lock(&accounts_lock);
+	account = hold_known(key);
+	spin_unlock(&accounts_lock);
 	if (unlikely(!account)) {
 		account = ashmem_account_alloc(NULL);
 		if (!account)
 			return NULL;
 		account = ashmem_account_hold(key, account);
 	}
-	if (unlikely(READ_ONCE(account->regions) > READ_ONCE(max_regions)) &&
+	if (unlikely((unsigned int)atomic_read(&account->regions) > READ_ONCE(max_regions)) &&
 	    !ashmem_may_exceed()) {
 		ashmem_account_put(account);
 		return NULL;
@@ -88,25 +102,41 @@ struct ashmem_account *ashmem_account_get(void)
 	return account;
 }
 
+/* Frees the accounts of a bucket that have no region, all but one. */
+static noinline void sweep(struct hlist_head *bucket)
+{
+	struct ashmem_account *account;
+	struct hlist_node *next;
+	HLIST_HEAD(idle);
+	bool kept = false;
+
+	spin_lock(&accounts_lock);
+	hlist_for_each_entry_safe(account, next, bucket, node) {
+		if (atomic_read(&account->regions))
+			continue;
+		if (kept) {
+			hlist_del(&account->node);
+			hlist_add_head(&account->node, &idle);
+		}
+		kept = true;
+	}
+	spin_unlock(&accounts_lock);
+	hlist_for_each_entry_safe(account, next, &idle, node)
+		ashmem_account_free(account);
+}
+
 /*
- * One without a region stays for the next, and takes the place of another such one: whoever opens
- * and closes one region in turn needs no memory for it.
+ * One account without a region stays in each bucket: a user who opens and closes one region again
+ * and again needs no memory for it, nor the lock.
  */
 void ashmem_account_put(struct ashmem_account *account)
 {
-	struct ashmem_account *other = NULL;
+	struct hlist_head *bucket = place(account->key);
+	/* Asked first: once it has no region, anybody may free it. */
+	bool alone = READ_ONCE(bucket->first) == &account->node && !READ_ONCE(account->node.next);
 
-	spin_lock(&accounts_lock);
-	if (--account->regions == 0) {
-		hlist_for_each_entry(other, place(account->key), node)
-			if (other != account && !other->regions)
-				break;
-		if (unlikely(other))
-			hlist_del(&other->node);
-	}
-	spin_unlock(&accounts_lock);
-	if (unlikely(other))
-		ashmem_account_free(other);
+	if (atomic_dec_return(&account->regions) == 0 && unlikely(!alone))
+		sweep(bucket);
 }
 
 bool ashmem_may_exceed(void)

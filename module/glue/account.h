@@ -23,8 +23,8 @@ struct ashmem_account {
 	/* How many became free, ever. */
 	atomic_long_t freed;
 	unsigned long stalled_until;
-	/* Guarded by account.c's lock, as all that follows. */
-	unsigned int regions;
+	/* Goes up under account.c's lock alone, which guards all that follows. */
+	atomic_t regions;
 	u64 key;
 	union {
 		struct hlist_node node;
