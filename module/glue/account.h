@@ -15,8 +15,8 @@ struct ashmem_account {
 	/* Rust counts these, and reads whether somebody waits for pages (module/src/glue.rs). */
 	u32 ranges;
 	/*
-	 * Who waits, and how many pages are still to be freed: the greatest wish, for what becomes
-	 * free serves everybody.
+	 * How many tasks wait, and how many pages are still to be freed: the greatest wish, since
+	 * what becomes free serves everybody.
 	 */
 	atomic_t waiters;
 	atomic_long_t wanted;

@@ -90,8 +90,8 @@ int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 wit
 		vma_set_anonymous(vma);
 	}
 	/*
-	 * Last, and cannot fail: who drops which file after a failure differs between kernels
-	 * (LOCK-09).
+	 * Last, and cannot fail: which side drops which file after a failure differs between
+	 * kernels (LOCK-09).
 	 */
 	set_file(vma, backing);
 	return 0;
@@ -186,8 +186,8 @@ u64 ashmem_backing_pages(const struct file *backing)
 }
 
 /*
- * Piece by piece, so that who waits for memory hears of it in time; where a piece held none, the
- * next one is larger, so that a sparse region takes no longer, and where the file holds none, the
+ * Piece by piece, so that tasks which wait for memory hear of it in time. Where a piece held none,
+ * the next one is larger, so that a sparse region takes no longer; where the file holds none, the
  * rest is one piece.
  */
 void ashmem_backing_punch(struct file *backing, u64 first, u64 last, struct ashmem_account *cgroup)

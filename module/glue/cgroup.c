@@ -3,10 +3,10 @@
  * A memory cgroup at its limit gets its own unpinned pages back before a process of it is killed
  * for memory.
  *
- * A region belongs to the memory cgroup of who opened it. The kernel asks a shrinker for a cgroup
- * only where an object that is charged to that cgroup was once put into the shrinker's list_lru:
- * the cgroup's account is, and is taken out again. The workers of shrinker.c purge for all cgroups
- * that wait at the same time, on one way through the order.
+ * A region belongs to the memory cgroup of the process that opened it. The kernel asks a shrinker
+ * for a cgroup only where an object that is charged to that cgroup was once put into the shrinker's
+ * list_lru: the cgroup's account is, and is taken out again. The workers of shrinker.c purge for all
+ * cgroups that wait at the same time, on one way through the order.
  */
 #include <linux/memcontrol.h>
 #include <linux/list_lru.h> /* knows no types by itself */
@@ -77,7 +77,7 @@ struct ashmem_account *ashmem_cgroup_get(void)
 		if (!account)
 			return NULL;
 		announce(account);
-		/* Whoever was moved meanwhile announced one of the two. */
+		/* A task that was moved meanwhile announced one of the two cgroups. */
 		if (number_of_caller() == cgroup)
 			return ashmem_account_hold(ASHMEM_CGROUP_KEY(cgroup), account);
 		ashmem_account_free(account);
@@ -141,7 +141,7 @@ static unsigned long scan(struct shrinker *unused, struct shrink_control *contro
 	account = ashmem_account_hold(ASHMEM_CGROUP_KEY(number(control->memcg)), NULL);
 	if (!account)
 		return SHRINK_STOP;
-	/* Who reclaims for others as well is not kept waiting by each of them. */
+	/* A task that reclaims for others as well does not wait long for each of them. */
 	pages = ashmem_shrink_cgroup(account, control->nr_to_scan, is_caller_in(limited));
 	ashmem_account_put(account);
 	return pages;

@@ -26,7 +26,7 @@ struct vm_area_struct;
 #define ASHMEM_REGION_BYTES 112
 #define ASHMEM_RANGE_BYTES 64
 
-/* How many workers purge. As Hand::WORKERS in module/src/order.rs. */
+/* How many workers purge. As Purger::WORKERS in module/src/order.rs. */
 #define ASHMEM_WORKERS 4
 
 /*
@@ -35,7 +35,7 @@ struct vm_area_struct;
  */
 struct ashmem_region;
 struct ashmem_range;
-/* What one user or memory cgroup has (account.h); Rust counts the ranges, and sees who waits. */
+/* What one user or memory cgroup has (account.h); Rust counts the ranges. */
 struct ashmem_account;
 
 /* ---- Rust's, called from C ---- */
@@ -72,7 +72,7 @@ int ashmem_rs_purge_oldest(unsigned int worker);
  * such look ended; 0 at the order's end, and the next look begins at the oldest range.
  */
 int ashmem_rs_purge_awaited(unsigned int worker);
-/* Whether somebody has a range in hand; whether somebody has, or there is one. */
+/* Whether a purge is under way; whether one is, or there is a range to purge. */
 bool ashmem_rs_is_at_work(void);
 bool ashmem_rs_may_purge(void);
 

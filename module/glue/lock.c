@@ -48,7 +48,7 @@ bool ashmem_wait_while(const u32 *word, u32 seen)
 
 void ashmem_wake(const u32 *word)
 {
-	/* What was stored comes before the look at who waits. */
+	/* What was stored comes before the look at the waiting tasks. */
 	smp_mb();
 	wake_up_var((void *)word);
 }

@@ -46,7 +46,7 @@
 
 static struct workqueue_struct *queue;
 static struct work_struct works[ASHMEM_WORKERS];
-/* Who does the work at the moment, by worker. */
+/* The task that does the work at the moment, by worker. */
 static struct task_struct *at_work[ASHMEM_WORKERS];
 /* What the tasks that wait for pages of any region want. */
 static struct ashmem_account machine;
@@ -101,7 +101,7 @@ static int purge_for_cgroups(unsigned int worker, int *seen)
 	purged = ashmem_rs_purge_awaited(worker);
 	if (purged > 0)
 		*seen = atomic_read(&ends);
-	/* What others have in hand may be what is waited for, and is told of as it becomes free. */
+	/* What others purge may be what is waited for, and is told of as it becomes free. */
 	if (purged || ashmem_rs_is_at_work())
 		return purged;
 	atomic_inc(&ends);

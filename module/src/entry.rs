@@ -10,7 +10,7 @@ use ashmem_core::region::{Prot, Read};
 
 use crate::glue::{self, File, SeqFile, Vma};
 use crate::name::Name;
-use crate::order::{self, Hand, Order, Outcome, Ranges};
+use crate::order::{self, Order, Outcome, Purger, Ranges};
 use crate::range::UnpinnedRange;
 use crate::region::{Backing, Region};
 use crate::{ioctl, mapping, purge, trace};
@@ -221,13 +221,13 @@ extern "C" fn ashmem_rs_purgeable() -> c_ulong {
 /// look anew.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_purge_oldest(worker: c_uint) -> c_int {
-    as_int(purge::purge_oldest(Hand::Worker(worker as usize)))
+    as_int(purge::purge_oldest(Purger::Worker(worker as usize)))
 }
 
 /// The same for the next range of a memory cgroup that is waited for; 0 at the order's end.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_purge_awaited(worker: c_uint) -> c_int {
-    as_int(purge::purge_awaited(Hand::Worker(worker as usize)))
+    as_int(purge::purge_awaited(Purger::Worker(worker as usize)))
 }
 
 fn as_int(outcome: Outcome) -> c_int {
@@ -242,11 +242,11 @@ fn as_int(outcome: Outcome) -> c_int {
 /// Whether somebody is at work on a range.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_is_at_work() -> bool {
-    !Order::is_nothing_in_hand()
+    !Order::is_idle()
 }
 
 /// Whether there is a range to purge, or somebody at work on one.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_may_purge() -> bool {
-    order::purgeable_pages() != 0 || !Order::is_nothing_in_hand()
+    order::purgeable_pages() != 0 || !Order::is_idle()
 }

@@ -170,7 +170,7 @@ fn pin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, Err
             None => Progress::Done,
         })
     })?;
-    // Nobody can begin to purge these pages any more; who has begun must have ended before they are
+    // No purge of these pages can begin any more; those that have begun must end before they are
     // written to.
     purge::wait_for_purges(region, span)?;
     Ok(pinned.answer())

@@ -25,16 +25,16 @@ pub(crate) enum Outcome {
     Busy,
 }
 
-/// Who removes pages.
+/// What removes pages.
 #[derive(Clone, Copy)]
-pub(crate) enum Hand {
+pub(crate) enum Purger {
     /// One of the C half's workers, by its number.
     Worker(usize),
     /// The caller of PURGE_ALL_CACHES; there is one at a time.
     Caller,
 }
 
-impl Hand {
+impl Purger {
     /// As `ASHMEM_WORKERS` in `glue/glue.h`.
     const WORKERS: usize = 4;
 
@@ -52,11 +52,11 @@ impl Hand {
     }
 }
 
-/// What a hand has taken out of the order and not put down yet. Guarded by the order's lock, but
+/// What a purger has taken out of the order and not finished yet. Guarded by the order's lock, but
 /// for the count.
 struct Work {
     taken: Cell<Option<(NonNull<Region>, Span)>>,
-    /// How often it was put down.
+    /// How many purges it has finished.
     ended: AtomicU32,
 }
 
@@ -64,8 +64,8 @@ struct Work {
 /// `glue/lock.c`.
 struct GlobalOrder {
     lru: Lru<Id>,
-    work: [Work; Hand::ALL.len()],
-    /// How many hands are at work. Changes under the lock only.
+    work: [Work; Purger::ALL.len()],
+    /// How many purgers are at work. Changes under the lock only.
     busy: AtomicU32,
 }
 
@@ -74,7 +74,7 @@ unsafe impl Sync for GlobalOrder {}
 
 static ORDER: GlobalOrder = GlobalOrder {
     lru: Lru::new(),
-    work: [const { Work { taken: Cell::new(None), ended: AtomicU32::new(0) } }; Hand::ALL.len()],
+    work: [const { Work { taken: Cell::new(None), ended: AtomicU32::new(0) } }; Purger::ALL.len()],
     busy: AtomicU32::new(0),
 };
 
@@ -101,20 +101,20 @@ impl Order {
         &ORDER.lru
     }
 
-    /// Takes the oldest range out of the order (SHR-05). The hand becomes a user of the region.
+    /// Takes the oldest range out of the order (SHR-05). The purger becomes a user of the region.
     ///
-    /// A worker takes none of a region that is in another hand, so that who holds up the purge of
-    /// one region holds up one worker. Where the oldest ranges are all of such regions, they go to
-    /// the young end, and the next try finds others.
+    /// A worker takes none of a region that another purger works on, so that a task which holds up
+    /// the purge of one region holds up one worker. Where the oldest ranges are all of such
+    /// regions, they go to the young end, and the next try finds others.
     ///
     /// # Errors
     /// [`Outcome::Nothing`], [`Outcome::Busy`].
-    pub(crate) fn take_oldest(&self, hand: Hand) -> Result<(NonNull<Region>, Span), Outcome> {
+    pub(crate) fn take_oldest(&self, purger: Purger) -> Result<(NonNull<Region>, Span), Outcome> {
         let busy = ORDER.busy.load(Ordering::Relaxed);
         let mut at = self.lru().oldest().ok_or(Outcome::Nothing)?;
-        if busy != 0 && matches!(hand, Hand::Worker(_)) {
+        if busy != 0 && matches!(purger, Purger::Worker(_)) {
             let mut looks = LOOKS;
-            while self.is_in_hand(at.region()) {
+            while self.is_worked_on(at.region()) {
                 looks -= 1;
                 if looks == 0 {
                     self.move_to_young_end(LOOKS);
@@ -123,17 +123,17 @@ impl Order {
                 at = self.lru().after(&Ranges, at).ok_or(Outcome::Nothing)?;
             }
         }
-        Ok(self.take(hand, at))
+        Ok(self.take(purger, at))
     }
 
     /// Takes the next range of a memory cgroup that is waited for, as [`Order::take_oldest`] does,
-    /// from where the last such look ended. So each range comes by in turn, whoever else waits, and
-    /// those of one cgroup oldest first.
+    /// from where the last such look ended. So each range comes by in turn, whatever else waits,
+    /// and those of one cgroup oldest first.
     ///
     /// # Errors
     /// [`Outcome::Nothing`]: there is none before the order's end; the next look begins anew.
     /// [`Outcome::Busy`].
-    pub(crate) fn take_awaited(&self, hand: Hand) -> Result<(NonNull<Region>, Span), Outcome> {
+    pub(crate) fn take_awaited(&self, purger: Purger) -> Result<(NonNull<Region>, Span), Outcome> {
         let mut at = self.lru().cursor();
         for _ in 0..LOOKS {
             self.lru().set_cursor(at);
@@ -141,8 +141,8 @@ impl Order {
             // SAFETY: the range is in the order, whose lock is held, so its region has not been
             // released.
             let cgroup = unsafe { id.region().as_ref() }.cgroup();
-            if cgroup.is_some_and(Account::is_awaited) && !self.is_in_hand(id.region()) {
-                return Ok(self.take(hand, id));
+            if cgroup.is_some_and(Account::is_awaited) && !self.is_worked_on(id.region()) {
+                return Ok(self.take(purger, id));
             }
             at = self.lru().after(&Ranges, id);
         }
@@ -150,19 +150,19 @@ impl Order {
     }
 
     /// Takes a range out of the order.
-    fn take(&self, hand: Hand, id: Id) -> (NonNull<Region>, Span) {
+    fn take(&self, purger: Purger, id: Id) -> (NonNull<Region>, Span) {
         let region = id.region();
         // SAFETY: the range is in the order, whose lock is held, so its region has not been
         // released.
         let this = unsafe { region.as_ref() };
         this.hold();
         let span = pins::purge(&Ranges, self.lru(), this.facts().share(), id);
-        hand.work().taken.set(Some((region, span)));
+        purger.work().taken.set(Some((region, span)));
         ORDER.busy.store(ORDER.busy.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         (region, span)
     }
 
-    fn is_in_hand(&self, region: NonNull<Region>) -> bool {
+    fn is_worked_on(&self, region: NonNull<Region>) -> bool {
         ORDER.work.iter().any(|work| work.taken.get().is_some_and(|(taken, _)| taken == region))
     }
 
@@ -174,30 +174,30 @@ impl Order {
         }
     }
 
-    /// The pages are removed. Answers the word that those wait on who wait for that.
-    pub(crate) fn put_down(&self, hand: Hand) -> &'static AtomicU32 {
-        let work = hand.work();
+    /// The pages are removed. Answers the word on which tasks wait for that.
+    pub(crate) fn finish(&self, purger: Purger) -> &'static AtomicU32 {
+        let work = purger.work();
         work.taken.set(None);
         work.ended.fetch_add(1, Ordering::Release);
         ORDER.busy.fetch_sub(1, Ordering::Release);
         &work.ended
     }
 
-    /// The hand's count of what it has put down, if it has something in hand that `matters`.
+    /// How many purges the purger has finished, if it is at one that `matters`.
     pub(crate) fn at_work(
         &self,
-        hand: Hand,
+        purger: Purger,
         matters: impl Fn(*const Region, Span) -> bool,
     ) -> Option<(&'static AtomicU32, u32)> {
-        let work = hand.work();
+        let work = purger.work();
         let (region, span) = work.taken.get()?;
         matters(region.as_ptr(), span).then(|| (&work.ended, work.ended.load(Ordering::Relaxed)))
     }
 
-    /// Whether no hand is at work. Whoever saw a range taken, under a lock that came after, is not
-    /// told so in error.
+    /// Whether no purger is at work. A task that saw a range taken, under a lock that came after,
+    /// is not told so in error.
     #[inline(always)]
-    pub(crate) fn is_nothing_in_hand() -> bool {
+    pub(crate) fn is_idle() -> bool {
         ORDER.busy.load(Ordering::Acquire) == 0
     }
 }

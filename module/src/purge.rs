@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The purge: unpinned ranges lose their pages, oldest first.
 //!
-//! Removing pages waits for the locks of the backing file and of its pages, and whoever holds those
-//! may be waiting for memory. So it never happens inside reclaim: the C half's workers do it
-//! (`glue/shrinker.c`), a [`Hand`] each, and the task that asked for PURGE_ALL_CACHES. The shrinker
-//! only asks the workers, and waits for a bounded moment.
+//! Removing pages waits for the locks of the backing file and of its pages, and a task that holds
+//! those may be waiting for memory. So it never happens inside reclaim: the C half's workers do it
+//! (`glue/shrinker.c`), a [`Purger`] each, and the task that asked for PURGE_ALL_CACHES. The
+//! shrinker only asks the workers, and waits for a bounded moment.
 //!
 //! A purge takes its range out of the order under the order's lock and removes the pages under
 //! none. A PIN that comes meanwhile waits for the end of it, and says that the pages were purged
@@ -16,34 +16,34 @@ use ashmem_core::Errno;
 use ashmem_core::range::Span;
 
 use crate::glue;
-use crate::order::{Hand, Order, Outcome};
+use crate::order::{Order, Outcome, Purger};
 use crate::region::{Region, wait_while};
 use crate::trace;
 
 /// Purges the oldest range.
-pub(crate) fn purge_oldest(hand: Hand) -> Outcome {
-    let taken = Order::lock().take_oldest(hand);
-    taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(hand, region, span))
+pub(crate) fn purge_oldest(purger: Purger) -> Outcome {
+    let taken = Order::lock().take_oldest(purger);
+    taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(purger, region, span))
 }
 
 /// Purges the next range of a memory cgroup that is waited for.
-pub(crate) fn purge_awaited(hand: Hand) -> Outcome {
-    let taken = Order::lock().take_awaited(hand);
-    taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(hand, region, span))
+pub(crate) fn purge_awaited(purger: Purger) -> Outcome {
+    let taken = Order::lock().take_awaited(purger);
+    taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(purger, region, span))
 }
 
 /// The rest of a purge, once its range was taken.
-fn remove_pages(hand: Hand, region: NonNull<Region>, span: Span) -> Outcome {
-    // SAFETY: who took the range made this hand a user of the region.
+fn remove_pages(purger: Purger, region: NonNull<Region>, span: Span) -> Outcome {
+    // SAFETY: taking the range made this purger a user of the region.
     let this = unsafe { region.as_ref() };
     // A region with ranges has a backing file.
     if let Some(backing) = this.backing() {
         backing.punch(span, this.cgroup());
     }
     trace::purge(this, span);
-    let ended = Order::lock().put_down(hand);
-    // SAFETY: wakes who waits for this purge; ends this hand's use of the region, which nothing
-    // touches after it.
+    let ended = Order::lock().finish(purger);
+    // SAFETY: wakes the tasks that wait for this purge; ends this purger's use of the region,
+    // which nothing touches after it.
     unsafe {
         glue::ashmem_wake(ended.as_ptr());
         Region::put(region);
@@ -78,11 +78,11 @@ fn purge_all_locked() -> Result<u64, Errno> {
         if unsafe { glue::ashmem_pause() } {
             return Err(Errno::Intr);
         }
-        if purge_oldest(Hand::Caller) != Outcome::Purged {
+        if purge_oldest(Purger::Caller) != Outcome::Purged {
             break;
         }
     }
-    wait_for_hands(|_, _| true)?;
+    wait_for_purgers(|_, _| true)?;
     Ok(pages)
 }
 
@@ -93,10 +93,10 @@ fn purge_all_locked() -> Result<u64, Errno> {
 /// EINTR: the caller has been killed.
 #[inline(always)]
 pub(crate) fn wait_for_purges(region: &Region, span: Span) -> Result<(), Errno> {
-    if Order::is_nothing_in_hand() {
+    if Order::is_idle() {
         return Ok(());
     }
-    wait_for_hands(|of, pages| {
+    wait_for_purgers(|of, pages| {
         core::ptr::eq(of, region) && pages.first() <= span.last() && span.first() <= pages.last()
     })
 }
@@ -104,9 +104,9 @@ pub(crate) fn wait_for_purges(region: &Region, span: Span) -> Result<(), Errno> 
 /// Waits for each purge under way that `matters` to end.
 #[cold]
 #[inline(never)]
-fn wait_for_hands(matters: impl Fn(*const Region, Span) -> bool) -> Result<(), Errno> {
-    for hand in Hand::ALL {
-        let at_work = Order::lock().at_work(hand, &matters);
+fn wait_for_purgers(matters: impl Fn(*const Region, Span) -> bool) -> Result<(), Errno> {
+    for purger in Purger::ALL {
+        let at_work = Order::lock().at_work(purger, &matters);
         if let Some((ended, seen)) = at_work {
             wait_while(ended, seen)?;
         }

@@ -11,7 +11,7 @@ use crate::glue::{self, Account};
 
 /// What a range belongs to: a region, of which a range needs to know no more than this.
 pub(crate) trait Owner {
-    /// Whom its memory is counted for.
+    /// The account that its memory counts for.
     fn account(&self) -> &Account;
 }
 
@@ -113,7 +113,7 @@ pub(crate) struct Spare<O: Owner>(pub(crate) Option<Id<O>>);
 impl<O: Owner> Drop for Spare<O> {
     fn drop(&mut self) {
         if let Some(id) = self.0.take() {
-            // SAFETY: a spare is nobody else's; who has it has its region.
+            // SAFETY: a spare has one owner, which keeps its region alive.
             unsafe { id.give_back() }
         }
     }

@@ -8,7 +8,7 @@
 //! 3. the purge order's spinlock ([`crate::order::Order`]), a leaf.
 //!
 //! A purge takes the third alone, and never runs inside reclaim (see [`crate::purge`]). No lock is
-//! held for longer than [`STRIDE`] ranges take: a request over more lets go of its region between
+//! held for longer than [`STRIDE`] ranges take: a request over more unlocks its region between
 //! strides, which keeps other requests for its ranges out by a mark ([`Region::lock_pins`]) and
 //! lets mmap and the rest in.
 //!
@@ -42,7 +42,7 @@ pub(crate) struct Region {
     facts: Facts,
     state: UnsafeCell<State<Name, Id>>,
     backing: AtomicPtr<File>,
-    /// Whom its memory is counted for.
+    /// The user for whom its memory counts.
     account: NonNull<Account>,
     /// The memory cgroup whose limit its pages are thought to count against; `None` for the
     /// machine's own.
@@ -123,7 +123,7 @@ impl Region {
         }
     }
 
-    /// The memory cgroup of who opened it.
+    /// The memory cgroup of the process that opened it.
     pub(crate) fn cgroup(&self) -> Option<&Account> {
         // SAFETY: the region keeps this account for as long as it lives.
         self.cgroup.map(|cgroup| unsafe { cgroup.as_ref() })
@@ -242,7 +242,7 @@ impl Locked<'_> {
     pub(crate) fn finish(self) {
         if self.region.striding.load(Ordering::Relaxed) != 0 {
             self.region.striding.store(0, Ordering::Release);
-            // SAFETY: wakes whoever waits in `lock_pins`.
+            // SAFETY: wakes the tasks that wait in `lock_pins`.
             unsafe { glue::ashmem_wake(self.region.striding.as_ptr()) }
         }
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which regions a verb shows, and in what order.
 
-use ashmem_inspect::query::{Filter, NameGlob, Order, ProcessName};
+use ashmem_inspect::query::{Filter, Order, ProcessName};
+use ashmem_trace::glob::Glob;
 use clap::{Args, ValueEnum};
 
 /// The selection of regions, for every verb that shows some.
@@ -9,7 +10,7 @@ use clap::{Args, ValueEnum};
 pub(crate) struct RegionSelection {
     /// Regions whose whole name matches: *, ?, [a-z], {one,other}
     #[arg(long, value_name = "GLOB")]
-    name: Option<NameGlob>,
+    name: Option<Glob>,
     /// Regions that this process holds or maps
     #[arg(long, value_name = "PID|CONTAINER:PID")]
     pid: Vec<ProcessName>,

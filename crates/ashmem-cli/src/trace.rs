@@ -17,6 +17,7 @@ use ashmem_agent::agent::endpoint::Address;
 use ashmem_trace::agent::AgentSource;
 use ashmem_trace::container_watch::ContainerWatch;
 use ashmem_trace::event::Source;
+use ashmem_trace::glob::Glob;
 use ashmem_trace::module::ModuleSource;
 use ashmem_trace::output::Output;
 use ashmem_trace::process_selector::{ProcessSelector, Watched};
@@ -66,10 +67,10 @@ pub(crate) struct Arguments {
     pid: Vec<ProcessSelector>,
     /// Only processes in this container: its name or id, or a pattern (repeatable)
     #[arg(long, value_name = "NAME")]
-    container: Vec<glob::Pattern>,
+    container: Vec<Glob>,
     /// Only regions whose name matches, from their open on (repeatable)
     #[arg(long, value_name = "GLOB")]
-    name: Vec<glob::Pattern>,
+    name: Vec<Glob>,
     /// Only calls that failed
     #[arg(long)]
     fail_only: bool,

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use std::str::FromStr;
 
 use ashmem_trace::container_watch::any_in;
+use ashmem_trace::glob::Glob;
 use ashmem_trace::process_selector::ProcessSelector;
-use globset::{GlobBuilder, GlobMatcher};
 
 use crate::census::Census;
 use crate::region::{CensusRegion, Holder};
@@ -15,7 +15,7 @@ use crate::region::{CensusRegion, Holder};
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Names that match.
-    pub name: Option<NameGlob>,
+    pub name: Option<Glob>,
     /// Held or mapped by one of these.
     pub processes: Vec<ProcessName>,
     /// Held or mapped in this container.
@@ -23,11 +23,6 @@ pub struct Filter {
     /// Held and mapped nowhere.
     pub leaks: bool,
 }
-
-/// A pattern of names: `*`, `?`, `[a-z]`, `{one,other}`. It is matched against the whole name as it
-/// is shown.
-#[derive(Clone, Debug)]
-pub struct NameGlob(GlobMatcher);
 
 /// A process: by its number here, or `CONTAINER:PID` by its number in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +97,7 @@ impl Filter {
         let by_process = |holder: &Holder| self.processes.iter().any(|process| process.is(holder));
         let by_container = |name: &String| region.holders.iter().any(|holder| holder.is_in(name));
         (!self.leaks || region.is_unmapped())
-            && self.name.as_ref().is_none_or(|glob| glob.0.is_match(region.name.to_string()))
+            && self.name.as_ref().is_none_or(|glob| glob.matches(&region.name.to_string()))
             && (self.processes.is_empty() || region.holders.iter().any(by_process))
             && self.container.as_ref().is_none_or(by_container)
     }
@@ -145,14 +140,6 @@ impl FromStr for ProcessName {
             .parse()
             .map_err(|_| format!("{number:?} is no process number: give PID or CONTAINER:PID"))?;
         Ok(container.map_or(Self::Here(pid), |container| Self::Inside(container.to_owned(), pid)))
-    }
-}
-
-impl FromStr for NameGlob {
-    type Err = globset::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(GlobBuilder::new(text).literal_separator(false).build()?.compile_matcher()))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Local, SecondsFormat, Utc};
-use nix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 
 /// How the wall clock stood to the monotonic one when the trace began. It is asked once: when
 /// somebody sets the clock meanwhile, the trace's times go on evenly.
@@ -49,14 +49,16 @@ impl Clock {
 
 /// `CLOCK_MONOTONIC`, in nanoseconds.
 pub fn monotonic() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+    nanoseconds(ClockId::Monotonic)
 }
 
 /// How long the machine has slept since it was started: what `CLOCK_BOOTTIME` counts beyond
 /// `CLOCK_MONOTONIC`.
 pub fn slept() -> u64 {
-    let boot = clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64);
-    boot.saturating_sub(monotonic())
+    nanoseconds(ClockId::Boottime).saturating_sub(monotonic())
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

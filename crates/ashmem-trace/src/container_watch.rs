@@ -4,20 +4,21 @@
 use ashmem_proc::process::processes;
 use std::collections::{BTreeSet, HashMap};
 
+use crate::glob::Glob;
 use crate::processes::container_of;
 use crate::selection::is_container;
 
 /// The selected containers, as far as processes in them were found.
 #[derive(Debug)]
 pub struct ContainerWatch {
-    wanted: Vec<glob::Pattern>,
+    wanted: Vec<Glob>,
     /// For each process its container, if that is selected.
     at: HashMap<i32, Option<String>>,
 }
 
 impl ContainerWatch {
     /// Watches the containers that match these patterns.
-    pub fn new(wanted: Vec<glob::Pattern>) -> Self {
+    pub fn new(wanted: Vec<Glob>) -> Self {
         Self { wanted, at: HashMap::new() }
     }
 

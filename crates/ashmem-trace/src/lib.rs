@@ -21,6 +21,7 @@ pub mod clock;
 pub mod container;
 pub mod container_watch;
 pub mod event;
+pub mod glob;
 pub mod json;
 pub mod life;
 pub mod line;

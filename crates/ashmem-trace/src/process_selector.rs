@@ -8,6 +8,7 @@ use std::str::FromStr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::glob::Glob;
 use crate::processes::{container_of, tree};
 
 /// `PID`, or `CONTAINER:PID`.
@@ -107,7 +108,7 @@ impl ProcessSelector {
     }
 
     fn find_inside(&self, container: &str) -> Option<i32> {
-        let pattern = glob::Pattern::new(container).ok();
+        let pattern = container.parse::<Glob>().ok();
         ashmem_proc::process::processes().into_iter().find_map(|pid| {
             if crate::processes::inner_pid(pid)? != self.pid {
                 return None;

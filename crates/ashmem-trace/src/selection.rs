@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::event::Event;
+use crate::glob::Glob;
 use crate::operation::Operation;
 
 /// Events that a region without a name yet has had, kept at most, until its name says whether they
@@ -18,17 +19,17 @@ pub struct Selection {
     /// Only failures.
     fail_only: bool,
     /// Only regions whose name matches one of these.
-    names: Vec<glob::Pattern>,
+    names: Vec<Glob>,
     /// Only processes in containers that one of these names: as it is shown, or the end of that
     /// after its colon, or a pattern of either.
-    containers: Vec<glob::Pattern>,
+    containers: Vec<Glob>,
     /// What regions without a name have had so far.
     unnamed: HashMap<u64, Vec<Event>>,
 }
 
 impl Selection {
     /// These.
-    pub fn new(fail_only: bool, names: Vec<glob::Pattern>, containers: Vec<glob::Pattern>) -> Self {
+    pub fn new(fail_only: bool, names: Vec<Glob>, containers: Vec<Glob>) -> Self {
         Self { fail_only, names, containers, unnamed: HashMap::new() }
     }
 
@@ -83,7 +84,7 @@ impl Selection {
 }
 
 /// Whether this pattern means the container that is shown so.
-pub(crate) fn is_container(wanted: &glob::Pattern, shown: &str) -> bool {
+pub(crate) fn is_container(wanted: &Glob, shown: &str) -> bool {
     let id = shown.rsplit(':').next().unwrap_or_default();
     // An id may be given longer than it is shown.
     wanted.matches(shown)
@@ -93,7 +94,7 @@ pub(crate) fn is_container(wanted: &glob::Pattern, shown: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Selection;
+    use super::{Glob, Selection};
     use crate::event::{Event, EventRegion, Outcome, Process, Source};
     use crate::operation::Operation;
     use crate::text::Text;
@@ -130,8 +131,8 @@ mod tests {
         ]
     }
 
-    fn pattern(text: &str) -> Vec<glob::Pattern> {
-        vec![glob::Pattern::new(text).expect("a pattern")]
+    fn pattern(text: &str) -> Vec<Glob> {
+        vec![text.parse().expect("a pattern")]
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use wildmatch::WildMatch;
+use globset::Glob;
 
 use crate::case::{Case, Env, Provider};
 use crate::report::Lines;
@@ -74,8 +74,14 @@ fn main() -> ExitCode {
         println!("{}", cases::processes::inspect(fd));
         return ExitCode::SUCCESS;
     }
-    let filter = WildMatch::new(&arguments.filter);
-    let cases: Vec<&'static Case> = cases::all().filter(|case| filter.matches(case.id)).collect();
+    let filter = match Glob::new(&arguments.filter) {
+        Ok(glob) => glob.compile_matcher(),
+        Err(error) => {
+            eprintln!("--filter: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let cases: Vec<&'static Case> = cases::all().filter(|case| filter.is_match(case.id)).collect();
     if arguments.list {
         report::list(&cases);
         return ExitCode::SUCCESS;

@@ -106,8 +106,8 @@ impl World {
         self.userfault.load(Relaxed)
     }
 
-    /// Puts a userfaultfd into its place and closes the one before it, which lets go whoever waits
-    /// for it.
+    /// Puts a userfaultfd into its place and closes the one before it, which releases whatever
+    /// waits for it.
     pub(crate) fn set_userfault(&self, file: i32) -> i64 {
         close(self.userfault.swap(file, Relaxed))
     }
