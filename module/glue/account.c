@@ -141,7 +141,7 @@ void ashmem_account_put(struct ashmem_account *account)
 
 bool ashmem_may_exceed(void)
 {
-	/* Without a line in the audit log: a program that is refused again and again would fill it. */
+	/* Without a line in the audit log, which repeated refusals would fill. */
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
 }
 

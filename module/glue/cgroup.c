@@ -5,8 +5,8 @@
  *
  * A region belongs to the memory cgroup of the process that opened it. The kernel asks a shrinker
  * for a cgroup only where an object that is charged to that cgroup was once put into the shrinker's
- * list_lru: the cgroup's account is, and is taken out again. The workers of shrinker.c purge for all
- * cgroups that wait at the same time, on one way through the order.
+ * list_lru: the cgroup's account is, and is taken out again. The workers of shrinker.c purge for
+ * all cgroups that wait at the same time, on one way through the order.
  */
 #include <linux/memcontrol.h>
 #include <linux/list_lru.h> /* knows no types by itself */
