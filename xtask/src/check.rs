@@ -12,13 +12,13 @@ use crate::debian::host;
 
 use crate::util::steps::{Runner, Step, StepResult, only};
 use crate::util::workspace::tracked;
-use crate::util::{links, process, workspace};
+use crate::util::{links, process, tools, workspace};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// Licences a dependency may have; of alternatives, one must be here. deny.toml has the same list.
@@ -127,15 +127,38 @@ fn lines() -> Result<StepResult> {
     Ok(step_result(&wrong, note))
 }
 
-/// What deny.toml asks for, where cargo-deny is installed. Advisories are left out: their list is
-/// not part of the tree.
+/// The version of cargo-deny that reads deny.toml.
+const DENY: &str = "0.20.2";
+
+/// What deny.toml asks for, where cargo-deny is there. Advisories are left out: their list is not
+/// part of the tree.
 fn deny() -> Result<StepResult> {
-    if process::capture(Command::new("cargo-deny").arg("--version")).is_err() {
+    let own = tools::installed("cargo-deny")?;
+    let Some(program) = [own, PathBuf::from("cargo-deny")]
+        .into_iter()
+        .find(|program| process::capture(Command::new(program).arg("--version")).is_ok())
+    else {
         return Ok(StepResult::Skipped(
-            "cargo-deny is not installed (`cargo install --locked cargo-deny`)".to_owned(),
+            "there is no cargo-deny (`cargo xtask test --all` installs it)".to_owned(),
         ));
-    }
-    cargo(&["deny", "--offline", "--workspace", "check", "bans", "licenses", "sources"], &[])
+    };
+    let mut deny = Command::new(program);
+    deny.args(["--offline", "--workspace", "check", "bans", "licenses", "sources"])
+        .current_dir(workspace::root());
+    let (text, status) = process::capture_both(&mut deny)?;
+    Ok(if status.success() {
+        StepResult::Passed(String::new())
+    } else {
+        StepResult::Failed(format!("{} says:\n{text}", process::line(&deny)))
+    })
+}
+
+/// Installs cargo-deny, for the check that needs it: some minutes, once.
+pub(crate) fn install_deny() -> Step {
+    Step::new("setup of cargo-deny", || {
+        let program = tools::from_crates_io("cargo-deny", DENY, &["--no-default-features"])?;
+        Ok(StepResult::Passed(program.display().to_string()))
+    })
 }
 
 /// Every source in Rust: its path and its text.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask docs`: the pages under docs/ as a book, its links checked.
 
+use crate::util::steps::{Step, StepResult};
 use crate::util::{links, process, tools, workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -42,6 +43,24 @@ impl Docs {
         println!("{}", book.join("index.html").display());
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The book, built.
+pub(crate) fn step() -> Step {
+    Step::new("docs/ as a book", || {
+        let pages = links::pages()?;
+        let book = build(&pages, None)?;
+        let missing: Vec<_> = pages
+            .iter()
+            .filter_map(|page| page.file.strip_prefix("docs/")?.strip_suffix(".md"))
+            .filter(|page| *page != "SUMMARY" && !book.join(format!("{page}.html")).is_file())
+            .collect();
+        Ok(if missing.is_empty() {
+            StepResult::Passed(format!("{} pages", pages.len()))
+        } else {
+            StepResult::Failed(format!("the book lacks {missing:?}"))
+        })
+    })
 }
 
 /// The book's folder.

@@ -17,7 +17,7 @@ use crate::integration::{
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::steps::{Runner, Step, StepResult, only};
 use crate::util::{process, workspace};
-use crate::{check, fuzz};
+use crate::{check, docs, fuzz};
 use anyhow::Result;
 use clap::Args;
 use std::process::{Command, ExitCode};
@@ -70,7 +70,11 @@ impl Test {
     }
 
     fn here(&self) -> Vec<Step> {
-        let mut steps = if self.all { check::steps() } else { Vec::new() };
+        let mut steps = Vec::new();
+        if self.all {
+            steps.push(check::install_deny());
+            steps.extend(check::steps());
+        }
         // The optimised build, for property tests run through millions of operations.
         steps.push(Step::new("unit and property tests", || {
             cargo_tests(&["--release", "--workspace"])
@@ -83,6 +87,7 @@ impl Test {
         steps.extend([under_run(Level::Fast, Some(NOBODY)), under_run(Level::Bare, Some(NOBODY))]);
         if self.all {
             steps.extend([under_run(Level::Fast, None), under_run(Level::Bare, None)]);
+            steps.push(docs::step());
             steps.extend(fuzz::steps(FUZZ_SECONDS));
             // One after another, for each takes all processors.
             steps.extend(Line::DEBUG.map(|line| {

@@ -41,12 +41,17 @@ pub(crate) fn packages(names: &[&str]) -> Result<Vec<String>> {
     Ok(found.into_iter().map(ToOwned::to_owned).collect())
 }
 
+/// Where [`from_crates_io`] puts a program.
+pub(crate) fn installed(name: &str) -> Result<PathBuf> {
+    Ok(workspace::cache("tools")?.join("bin").join(name))
+}
+
 /// The program of this crate in this version, installed into the cache if it is not there yet.
 /// What `cargo install` is told besides stands in `options`.
 pub(crate) fn from_crates_io(name: &str, version: &str, options: &[&str]) -> Result<PathBuf> {
     let tools = workspace::cache("tools")?;
     let _lock = workspace::lock("tools")?;
-    let program = tools.join("bin").join(name);
+    let program = installed(name)?;
     let installed = process::capture(Command::new(&program).arg("--version")).unwrap_or_default();
     // `mdbook v0.5.4` says it with a letter.
     if installed
