@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,7 +14,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -333,6 +337,23 @@ static void stuck(void)
 	round_trip();
 }
 
+/* MAP_DENYWRITE, which only loaders set and the kernel ignores, is no way around mmap's checks. */
+static void denywrite(void)
+{
+	int unsized_fd = open("/dev/ashmem", O_RDWR), closed = region(4096), fd = region(4096);
+	int shared = MAP_SHARED | MAP_DENYWRITE, own = MAP_PRIVATE | MAP_DENYWRITE;
+
+	CHECK(unsized_fd >= 0 && ioctl(closed, SET_PROT_MASK, PROT_NONE) == 0);
+	for (int prot = PROT_READ; prot <= (PROT_READ | PROT_WRITE); prot++) {
+		CHECK(mmap(NULL, 4096, prot, shared, unsized_fd, 0) == MAP_FAILED && errno == EINVAL);
+		CHECK(mmap(NULL, 4096, prot, shared, closed, 0) == MAP_FAILED && errno == EPERM);
+	}
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, own, closed, 0) == MAP_FAILED && errno == EPERM);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, own, unsized_fd, 0) == MAP_FAILED && errno == EINVAL);
+	CHECK(mmap(NULL, 4096, PROT_READ, shared, fd, 0) != MAP_FAILED);
+	CHECK(ioctl(fd, SET_SIZE, (size_t)8192) == -1 && errno == EINVAL);
+}
+
 static void memfd(void)
 {
 	int fd = syscall(SYS_memfd_create, "libcutils", 2u);
@@ -505,6 +526,8 @@ int main(int count, char **words)
 		malformed();
 	else if (!strcmp(verb, "stuck"))
 		stuck();
+	else if (!strcmp(verb, "denywrite"))
+		denywrite();
 	else if (!strcmp(verb, "memfd"))
 		memfd();
 	else if (!strcmp(verb, "unmapped"))

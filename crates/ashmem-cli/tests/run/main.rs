@@ -173,6 +173,7 @@ verbs! {
     a_number_that_is_another_process_now_is_not_the_one_it_was: "reused",
     memory_that_blocks_holds_up_nobody_else: "stuck",
     a_memfd_answers_as_androids_shim: "memfd",
+    no_flag_leads_around_mmaps_checks: "denywrite",
 }
 
 #[test]
