@@ -23,7 +23,8 @@ Examples:
   ashmem run --fidelity fast -- make test
 
 Exit status: the program's own; 127 if there is no such program, 126 if it cannot be executed, 125 if its calls
-cannot be supervised, so that it was not started. If a signal kills the program, this command ends by that signal.
+cannot be supervised, so that it was not started, 122 if the supervisor was killed, which ends the program too. If a
+signal kills the program, this command ends by that signal.
 
 Set-user-ID programs (sudo, ping) gain no rights here, unless root runs this command.")]
 pub(crate) struct Arguments {
