@@ -3,9 +3,8 @@
 
 use std::os::fd::{AsFd, RawFd};
 
-use rustix::fs::{AtFlags, StatxFlags};
-
 use crate::seccomp::syscalls::CWD;
+use crate::target_thread::FileStatus;
 
 const DIRECTORY: &[u8] = b"/dev/";
 const NAME: &[u8] = b"ashmem";
@@ -48,15 +47,14 @@ impl DeviceNode {
         Self { stat, mounts }
     }
 
-    fn same(&self, dev: u64, ino: u64) -> bool {
-        self.stat.st_dev == dev && self.stat.st_ino == ino
+    fn same(&self, file: &FileStatus) -> bool {
+        self.stat.st_dev == file.device && self.stat.st_ino == file.inode
     }
 }
 
 /// The mount a descriptor lies on; 0 where the kernel does not say (before 5.8).
 fn mount_of(fd: impl AsFd) -> u64 {
-    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
-        .map_or(0, |statx| statx.stx_mnt_id)
+    FileStatus::of(fd).map_or(0, |status| status.mount)
 }
 
 impl Device {
@@ -104,11 +102,9 @@ impl Device {
         stat
     }
 
-    /// Whether a descriptor is an open of the node that has not become a region yet.
-    pub fn is_placeholder(&self, fd: impl AsFd, dev: u64, ino: u64) -> bool {
-        self.node
-            .as_ref()
-            .is_some_and(|node| node.same(dev, ino) && node.mounts.contains(&mount_of(fd)))
+    /// Whether a file is an open of the node that has not become a region yet.
+    pub(crate) fn is_placeholder(&self, file: &FileStatus) -> bool {
+        self.node.as_ref().is_some_and(|node| node.same(file) && node.mounts.contains(&file.mount))
     }
 
     /// Whether a thread's path, relative to `dir` unless it is absolute, is the device's. Symbolic
@@ -145,7 +141,7 @@ impl Device {
     fn is_in_root_of(&self, tid: i32) -> bool {
         let Some(node) = &self.node else { return true };
         let path = [format!("/proc/{tid}/root").as_bytes(), DIRECTORY, NAME].concat();
-        rustix::fs::lstat(path).is_ok_and(|stat| node.same(stat.st_dev, stat.st_ino))
+        FileStatus::of_path(path).is_ok_and(|status| node.same(&status))
     }
 
     /// The number of the descriptor, if a path names one of the thread's own descriptors: opening

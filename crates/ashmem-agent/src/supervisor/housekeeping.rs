@@ -6,6 +6,8 @@
 //! returned from one request after [`PATIENCE`] is therefore replaced: it finishes that request,
 //! whenever that is, and ends. So a caller blocks only itself.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::pressure::{Pressure, Supply, share_of};
+use crate::sys::lock;
 
 /// How long one request may take before another loop takes over: at least this long, at most twice
 /// as long.
@@ -50,7 +53,7 @@ impl Supervisor {
                 last_tick = Instant::now();
             }
             let told = pressure.trigger().is_some() && polled[1].revents().contains(PollFlags::PRI);
-            supply = self.relieve(told);
+            supply = self.relieve(scope, told);
             let epoch = self.takeover().epoch();
             if epoch != seen {
                 (seen, quiet) = (epoch, 0);
@@ -63,23 +66,80 @@ impl Supervisor {
         }
     }
 
-    /// Reaps regions, and purges if memory is short or the kernel has `told` of pressure. Returns
-    /// the supply that was found, which decides how soon to look again.
-    fn relieve(&self, told: bool) -> Supply {
+    /// Reaps regions, and starts a purge if memory is short, or scarce where the kernel has `told` of
+    /// stalls. Returns the supply that was found, which decides how soon to look again.
+    fn relieve<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, told: bool) -> Supply {
         let purgeable = self.tenant().purgeable();
         if purgeable == 0 {
             return Supply::Plenty;
         }
         let supply = Supply::now();
         if told || supply == Supply::Short {
-            let purged = self.tenant().purge(share_of(purgeable));
-            tracing::debug!(purged, "purged pages under memory pressure");
-            // The rest cannot be purged (sealed, or without a descriptor): looking closely would
-            // only cost.
-            if purged == 0 {
+            // In a thread of its own: a client can hold a purge of its region up, and loops that
+            // are stuck must be replaced meanwhile, and other regions be purged.
+            let Some(purge) = self.purges().begin() else { return supply };
+            scope.spawn(move || {
+                let purged = self.tenant().purge(share_of(purgeable));
+                tracing::debug!(purged, "purged pages under memory pressure");
+                purge.end(purged);
+            });
+            // If the rest cannot be purged (sealed, or without a descriptor), looking closely
+            // would only cost.
+            if self.purges().was_in_vain() {
                 return Supply::Plenty;
             }
         }
         supply
+    }
+}
+
+/// The purges that are under way.
+#[derive(Default)]
+pub(crate) struct Purges {
+    running: Mutex<Vec<Instant>>,
+    in_vain: AtomicBool,
+}
+
+/// One of them, until it ends.
+struct Purge<'a> {
+    purges: &'a Purges,
+    began: Instant,
+}
+
+impl Purges {
+    /// Purges at once at most: one works, the others are held up.
+    const MOST: usize = 8;
+
+    /// Begins one, unless another is at work, which it is until it has taken [`PATIENCE`], or too
+    /// many are held up.
+    fn begin(&self) -> Option<Purge<'_>> {
+        let mut running = lock(&self.running);
+        let is_held_up = |began: &Instant| began.elapsed() >= PATIENCE;
+        if running.len() >= Self::MOST || !running.iter().all(is_held_up) {
+            return None;
+        }
+        let began = Instant::now();
+        running.push(began);
+        Some(Purge { purges: self, began })
+    }
+
+    /// Whether the last one that ended purged nothing.
+    fn was_in_vain(&self) -> bool {
+        self.in_vain.load(Ordering::Relaxed)
+    }
+}
+
+impl Purge<'_> {
+    fn end(self, purged: u64) {
+        self.purges.in_vain.store(purged == 0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Purge<'_> {
+    fn drop(&mut self) {
+        let mut running = lock(&self.purges.running);
+        if let Some(at) = running.iter().position(|began| *began == self.began) {
+            running.swap_remove(at);
+        }
     }
 }

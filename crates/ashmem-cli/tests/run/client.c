@@ -337,6 +337,32 @@ static void stuck(void)
 	round_trip();
 }
 
+/* Children ask a file server that never answers, in every way that a supervisor might ask it too; the others go on. */
+static void stalled(const char *path)
+{
+	for (int way = 0; way < 4; way++) {
+		if (fork())
+			continue;
+		/* What it prints is nobody's, and its descriptors stay open for as long as the server likes. */
+		int file = open(path, O_RDWR), null = open("/dev/null", O_RDWR);
+		CHECK(file >= 0 && null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 && dup2(null, 2) == 2);
+		if (way == 0)
+			syscall(SYS_ioctl, file, GET_SIZE);
+		else if (way == 1)
+			mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
+		else if (way == 2)
+			fsync(file);
+		struct stat status;
+		fstat(file, &status);
+		CHECK(!"back from a server that never answers");
+	}
+	usleep(100000);
+	alarm(20);
+	for (int i = 0; i < 20; i++)
+		round_trip();
+	alarm(0);
+}
+
 /* MAP_DENYWRITE, which only loaders set and the kernel ignores, is no way around mmap's checks. */
 static void denywrite(void)
 {
@@ -352,6 +378,69 @@ static void denywrite(void)
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, own, unsized_fd, 0) == MAP_FAILED && errno == EINVAL);
 	CHECK(mmap(NULL, 4096, PROT_READ, shared, fd, 0) != MAP_FAILED);
 	CHECK(ioctl(fd, SET_SIZE, (size_t)8192) == -1 && errno == EINVAL);
+}
+
+/* What is written before the first mapping never shows, and a size that changes its mind is the last one. */
+static void written(void)
+{
+	char bytes[12288];
+	int fd = open("/dev/ashmem", O_RDWR), other;
+
+	memset(bytes, 'x', sizeof bytes);
+	CHECK(fd >= 0);
+	/* An open that is no region yet answers as its node does. */
+	if (write(fd, bytes, sizeof bytes) < 0)
+		CHECK(errno == EINVAL || errno == ENOSPC);
+	CHECK(ioctl(fd, SET_SIZE, (size_t)4096) == 0);
+	write(fd, bytes, sizeof bytes);
+	pwrite(fd, bytes, 1, 1L << 30);
+	pwrite(fd, bytes, 16, 0);
+	char *at = map(fd, 4096, PROT_READ | PROT_WRITE);
+	for (int i = 0; i < 4096; i++)
+		CHECK(at[i] == 0);
+	CHECK(lseek(fd, 0, SEEK_END) == 4096 && ioctl(fd, GET_SIZE) == 4096);
+	CHECK(mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EINVAL);
+
+	fd = region(4096);
+	other = dup(fd);
+	CHECK(ioctl(fd, SET_NAME, "twice") == 0);
+	for (size_t size = 20480; size >= 8192; size -= 4096)
+		CHECK(ioctl(fd, SET_SIZE, size) == 0 && ioctl(other, GET_SIZE) == (int)size);
+	at = map(other, 8192, PROT_READ | PROT_WRITE);
+	at[8191] = 'y';
+	CHECK(map(fd, 8192, PROT_READ)[8191] == 'y' && lseek(fd, 0, SEEK_END) == 8192);
+	CHECK(mmap(NULL, 12288, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EINVAL);
+	CHECK(ioctl(region(4096), SET_SIZE, (size_t)0) == 0);
+}
+
+/* Threads that put regions behind one number and map it: each mapping is of memory that is there. */
+static int raced;
+
+static void *replace(void *unused)
+{
+	for (int i = 0; i < 1500; i++) {
+		int fd = region(4096);
+		dup2(fd, raced);
+		close(fd);
+	}
+	stop = 1;
+	return unused;
+}
+
+static void descriptor_race(void)
+{
+	pthread_t thread;
+
+	raced = dup(region(4096));
+	CHECK(pthread_create(&thread, NULL, replace, NULL) == 0);
+	while (!stop) {
+		char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, raced, 0);
+		if (at == MAP_FAILED)
+			continue;
+		at[4095] = 1;
+		munmap(at, 4096);
+	}
+	CHECK(pthread_join(thread, NULL) == 0);
 }
 
 static void memfd(void)
@@ -528,8 +617,14 @@ int main(int count, char **words)
 		malformed();
 	else if (!strcmp(verb, "stuck"))
 		stuck();
+	else if (!strcmp(verb, "stalled"))
+		stalled(words[2]);
 	else if (!strcmp(verb, "denywrite"))
 		denywrite();
+	else if (!strcmp(verb, "written"))
+		written();
+	else if (!strcmp(verb, "descriptor-race"))
+		descriptor_race();
 	else if (!strcmp(verb, "memfd"))
 		memfd();
 	else if (!strcmp(verb, "unmapped"))

@@ -11,6 +11,7 @@ mod go;
 mod refusals;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
+mod stalled;
 mod terminal;
 
 use std::io::Read;
@@ -174,6 +175,8 @@ verbs! {
     memory_that_blocks_holds_up_nobody_else: "stuck",
     a_memfd_answers_as_androids_shim: "memfd",
     no_flag_leads_around_mmaps_checks: "denywrite",
+    what_is_written_before_a_mapping_never_shows: "written",
+    a_number_that_threads_race_for_is_mapped_or_refused: "descriptor-race",
 }
 
 #[test]
