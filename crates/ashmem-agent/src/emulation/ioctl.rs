@@ -186,11 +186,13 @@ fn memfd_ioctl(target: &Target<'_>, inspected: &InspectedFd, request: Request) -
         Request::GetSize => Outcome::value(Ok(as_int(inspected.file.size))),
         Request::GetProtMask => Outcome::value(Ok(memfd_mask(memory).bits().into())),
         Request::SetProtMask(mask) => {
-            let write = mask & u64::from(Prot::WRITE.bits()) != 0;
-            Outcome::value(match (write, memfd::is_writable(memory)) {
-                (true, false) => Err(Errno::INVAL),
-                (false, true) => memfd::forbid_writing_by(memory).map(|()| 0),
-                _ => Ok(0),
+            let now = memfd_mask(memory);
+            Outcome::value(if mask & !u64::from(now.bits()) != 0 {
+                Err(Errno::INVAL)
+            } else if now.contains(Prot::WRITE) && mask & u64::from(Prot::WRITE.bits()) == 0 {
+                memfd::forbid_writing_by(memory).map(|()| 0)
+            } else {
+                Ok(0)
             })
         }
         Request::Pin(_) | Request::Unpin(_) => Outcome::ZERO,

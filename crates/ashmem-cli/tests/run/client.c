@@ -453,6 +453,12 @@ static void memfd(void)
 	CHECK(ioctl(fd, GET_NAME, name) == 0 && !strcmp(name, "libcutils"));
 	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 && ioctl(fd, GET_PROT_MASK) == (PROT_READ | PROT_EXEC));
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ | PROT_WRITE) == -1 && errno == EINVAL);
+
+	/* A bit that is no right is refused, and seals nothing. */
+	fd = syscall(SYS_memfd_create, "odd", 2u);
+	for (long mask = 8; mask != 0; mask = mask == 8 ? 10 : mask == 10 ? -1 : 0)
+		CHECK(ioctl(fd, SET_PROT_MASK, mask) == -1 && errno == EINVAL && ioctl(fd, GET_PROT_MASK) == 7);
 
 	/* Who may only read a memfd takes nobody's right to write it away: F_ADD_SEALS would not let it either. */
 	fd = syscall(SYS_memfd_create, "another's", 2u);
