@@ -94,12 +94,10 @@ impl Tenant {
         key: Key,
         mask: u64,
     ) -> Outcome {
-        // Only a mask that has lost EXEC can get it back.
-        let has_exec = self
-            .table()
-            .region(key)
-            .is_none_or(|(region, _)| region.facts.prot_mask().contains(Prot::EXEC));
-        let implied = !has_exec && read_implies_exec(target.tid());
+        // The personality gives EXEC back to every mask with READ, also to one that drops it now.
+        let reads = Prot::from_bits(mask as u32).contains(Prot::READ);
+        let executes = Prot::from_bits(mask as u32).contains(Prot::EXEC);
+        let implied = reads && !executes && read_implies_exec(target.tid());
         {
             let mut table = self.table();
             if let Some(answer) = table.recovered(target.id()) {

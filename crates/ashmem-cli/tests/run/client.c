@@ -337,6 +337,16 @@ static void stuck(void)
 	round_trip();
 }
 
+/* Under READ_IMPLIES_EXEC a mask with READ has EXEC, also one that is set first of all. */
+static void implied(void)
+{
+	int fd = region(4096);
+
+	CHECK(personality(READ_IMPLIES_EXEC) >= 0);
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 && ioctl(fd, GET_PROT_MASK) == (PROT_READ | PROT_EXEC));
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_EXEC) == 0 && ioctl(fd, GET_PROT_MASK) == PROT_EXEC);
+}
+
 /* Children ask a file server that never answers, in every way that a supervisor might ask it too; the others go on. */
 static void stalled(const char *path)
 {
@@ -631,6 +641,8 @@ int main(int count, char **words)
 		written();
 	else if (!strcmp(verb, "descriptor-race"))
 		descriptor_race();
+	else if (!strcmp(verb, "implied"))
+		implied();
 	else if (!strcmp(verb, "memfd"))
 		memfd();
 	else if (!strcmp(verb, "unmapped"))
