@@ -31,6 +31,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_inotify_add_watch,
     libc::SYS_inotify_rm_watch,
     libc::SYS_sysinfo,
+    libc::SYS_prlimit64,
     // Files, all of them in /proc and /dev.
     libc::SYS_openat,
     libc::SYS_close,

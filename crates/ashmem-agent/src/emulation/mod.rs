@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::OFlags;
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 
 use self::descriptor::{FdKind, InspectedFd};
 use self::memory::shown_name;
@@ -48,7 +48,7 @@ use crate::regions::region::{EmulatedRegion, LastCaller};
 use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
 use crate::sys::lock;
-use crate::target_thread::{FileStatus, Target, Threads, closes_on_exec, leader};
+use crate::target_thread::{FileStatus, RaisedLimit, Target, Threads, closes_on_exec, leader};
 
 /// A tenant's regions, and what its calls need.
 pub struct Tenant {
@@ -241,7 +241,15 @@ impl Tenant {
     /// Replaces the file behind a caller's descriptor; its close-on-exec flag stays.
     pub(crate) fn replace(&self, target: &Target<'_>, number: RawFd, fd: impl AsFd) -> Result<()> {
         let close_on_exec = closes_on_exec(target.tid(), number)?;
-        target.inject(Injection { fd: fd.as_fd(), at: Some(number), close_on_exec }).map(drop)
+        let injection = Injection { fd: fd.as_fd(), at: Some(number), close_on_exec };
+        match target.inject(injection) {
+            // The caller has lowered its limit below the number since it got the descriptor.
+            Err(Errno::BADF) => {
+                let _raised = RaisedLimit::to_hold(target.tid(), number)?;
+                target.inject(injection).map(drop)
+            }
+            other => other.map(drop),
+        }
     }
 
     /// Whether some region's mask may have lost EXEC.

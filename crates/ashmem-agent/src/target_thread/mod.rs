@@ -23,7 +23,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use self::fd_budget::FdBudget;
 use crate::notification::{Channel, Injection};
-use crate::sys::{last_errno, lock};
+use crate::sys::{check, last_errno, lock};
 
 /// `PIDFD_THREAD`, from 6.9: a thread's own descriptor table, which may differ from its leader's.
 const PIDFD_THREAD: u32 = libc::PIDFD_THREAD;
@@ -246,6 +246,45 @@ fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
         kept | OFlags::CLOEXEC,
         Mode::empty(),
     )
+}
+
+/// A process's limit of open files, raised so that it may have this number; it is lowered again when
+/// this is dropped.
+pub(crate) struct RaisedLimit {
+    tid: i32,
+    before: libc::rlimit,
+}
+
+impl RaisedLimit {
+    /// prlimit(2).
+    ///
+    /// # Errors
+    /// EPERM: the hard limit is as low, or the process is another user's.
+    pub(crate) fn to_hold(tid: i32, number: RawFd) -> Result<Self> {
+        let before = limit_of_files(tid, None)?;
+        let wanted = number as libc::rlim_t + 1;
+        let raised = libc::rlimit {
+            rlim_cur: before.rlim_cur.max(wanted),
+            rlim_max: before.rlim_max.max(wanted),
+        };
+        limit_of_files(tid, Some(raised))?;
+        Ok(Self { tid, before })
+    }
+}
+
+impl Drop for RaisedLimit {
+    fn drop(&mut self) {
+        let _ = limit_of_files(self.tid, Some(self.before));
+    }
+}
+
+/// prlimit(2): the limit of open files as it was, with a new one set if there is one.
+fn limit_of_files(tid: i32, new: Option<libc::rlimit>) -> Result<libc::rlimit> {
+    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the kernel reads the one structure, where there is one, and fills the other.
+    check(unsafe { libc::prlimit(tid, libc::RLIMIT_NOFILE, new, &mut before) })?;
+    Ok(before)
 }
 
 /// A calling thread, while its call waits.

@@ -453,6 +453,19 @@ static void descriptor_race(void)
 	CHECK(pthread_join(thread, NULL) == 0);
 }
 
+/* A number that the limit of open files has been lowered below still becomes a region. */
+static void lowered(void)
+{
+	struct rlimit limit;
+	int fd = open("/dev/ashmem", O_RDONLY);
+
+	CHECK(fd >= 0 && dup2(fd, 100) == 100 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = 50;
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK(ioctl(100, GET_PROT_MASK) == 7 && ioctl(100, SET_SIZE, (size_t)4096) == 0);
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == 50);
+}
+
 static void memfd(void)
 {
 	int fd = syscall(SYS_memfd_create, "libcutils", 2u);
@@ -641,6 +654,8 @@ int main(int count, char **words)
 		written();
 	else if (!strcmp(verb, "descriptor-race"))
 		descriptor_race();
+	else if (!strcmp(verb, "lowered"))
+		lowered();
 	else if (!strcmp(verb, "implied"))
 		implied();
 	else if (!strcmp(verb, "memfd"))

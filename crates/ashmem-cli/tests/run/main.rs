@@ -177,6 +177,7 @@ verbs! {
     no_flag_leads_around_mmaps_checks: "denywrite",
     what_is_written_before_a_mapping_never_shows: "written",
     a_number_that_threads_race_for_is_mapped_or_refused: "descriptor-race",
+    a_number_beyond_the_limit_becomes_a_region: "lowered",
     a_personality_gives_exec_back_to_every_mask: "implied",
 }
 
