@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::emulation::Tenant;
 use crate::emulation::outcome::Outcome;
-use crate::regions::node::Device;
+use crate::regions::node::{Device, NamedFd};
 use crate::regions::region::LastCaller;
 use crate::seccomp::filter::Fidelity;
 use crate::target_thread::{FileStatus, Target, closes_on_exec};
@@ -75,13 +75,23 @@ impl Tenant {
         })
     }
 
-    /// Whether a path names one of the caller's own descriptors, and that is a region: opening it
-    /// creates a new one (OPEN-05).
+    /// Whether a path names a descriptor of a region, the caller's own or another process's: opening
+    /// it creates a new one (OPEN-05).
     fn is_region_again(&self, target: &Target<'_>, path: &[u8]) -> bool {
         if self.fidelity != Fidelity::Full {
             return false;
         }
-        Device::own_descriptor(target.tid(), path)
-            .is_some_and(|number| self.is_region(target, number))
+        match Device::descriptor_named(path) {
+            None => false,
+            Some(NamedFd::Own(number)) => self.is_region(target, number),
+            // A process's number means what it does in the `/proc` that the caller sees.
+            Some(NamedFd::OfProcess) => {
+                let root = format!("/proc/{}/root", target.tid());
+                let file = FileStatus::behind([root.as_bytes(), path].concat());
+                file.is_ok_and(|file| {
+                    file.device == self.memfds && self.table().find(file.inode).is_some()
+                })
+            }
+        }
     }
 }

@@ -144,19 +144,42 @@ impl Device {
         FileStatus::of_path(path).is_ok_and(|status| node.same(&status))
     }
 
-    /// The number of the descriptor, if a path names one of the thread's own descriptors: opening
-    /// that path opens the device again.
-    pub fn own_descriptor(tid: i32, path: &[u8]) -> Option<RawFd> {
+    /// Which descriptor a path names, if it names one: opening that path opens its file again.
+    pub(crate) fn descriptor_named(path: &[u8]) -> Option<NamedFd> {
         let path = std::str::from_utf8(path).ok()?;
-        let rest = path
-            .strip_prefix("/proc/self/fd/")
-            .or_else(|| path.strip_prefix("/dev/fd/"))
-            .or_else(|| path.strip_prefix("/proc/thread-self/fd/"))
-            .or_else(|| {
-                path.strip_prefix("/proc/")?.strip_prefix(&tid.to_string())?.strip_prefix("/fd/")
-            })?;
-        rest.parse().ok()
+        match path {
+            "/dev/stdin" => return Some(NamedFd::Own(0)),
+            "/dev/stdout" => return Some(NamedFd::Own(1)),
+            "/dev/stderr" => return Some(NamedFd::Own(2)),
+            _ => {}
+        }
+        let number = |text: &str| -> Option<RawFd> {
+            text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+        };
+        if let Some(rest) = path.strip_prefix("/dev/fd/") {
+            return number(rest).map(NamedFd::Own);
+        }
+        let (process, rest) = path.strip_prefix("/proc/")?.split_once('/')?;
+        let rest = match rest.strip_prefix("task/") {
+            // Threads of a process have one table, but for those that took care to have their own.
+            Some(rest) => rest.split_once('/').filter(|(thread, _)| number(thread).is_some())?.1,
+            None => rest,
+        };
+        let descriptor = number(rest.strip_prefix("fd/")?)?;
+        match process {
+            "self" | "thread-self" => Some(NamedFd::Own(descriptor)),
+            process => number(process).map(|_| NamedFd::OfProcess),
+        }
     }
+}
+
+/// A descriptor that a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamedFd {
+    /// The caller's own.
+    Own(RawFd),
+    /// One of the process that has this number where the caller sees it, in its own `/proc`.
+    OfProcess,
 }
 
 /// A path without empty, `.` and `..` parts; above the root is the root.
@@ -186,6 +209,27 @@ mod tests {
             ("/", ""),
         ] {
             assert_eq!(normal(path.as_bytes()), want.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_path_of_a_descriptor_is_known() {
+        for (path, want) in [
+            ("/proc/self/fd/7", Some(NamedFd::Own(7))),
+            ("/proc/thread-self/fd/7", Some(NamedFd::Own(7))),
+            ("/proc/self/task/12/fd/7", Some(NamedFd::Own(7))),
+            ("/dev/fd/7", Some(NamedFd::Own(7))),
+            ("/dev/stdin", Some(NamedFd::Own(0))),
+            ("/proc/12/fd/7", Some(NamedFd::OfProcess)),
+            ("/proc/12/task/13/fd/7", Some(NamedFd::OfProcess)),
+            ("/proc/12/fd/", None),
+            ("/proc/12/fd/x", None),
+            ("/proc/12/fdinfo/7", None),
+            ("/proc/12/../fd/7", None),
+            ("/proc/sys/fd/7", None),
+            ("/dev/fd/-1", None),
+        ] {
+            assert_eq!(Device::descriptor_named(path.as_bytes()), want, "{path}");
         }
     }
 

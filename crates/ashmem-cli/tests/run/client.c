@@ -466,6 +466,57 @@ static void lowered(void)
 	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == 50);
 }
 
+/* Opening a descriptor's path again makes a new region, by whatever number the path has. */
+static void *open_again(void *number)
+{
+	char path[64];
+
+	for (int way = 0; way < 4; way++) {
+		int pid = getpid(), fd = *(int *)number;
+		if (way == 0)
+			sprintf(path, "/proc/self/fd/%d", fd);
+		else if (way == 1)
+			sprintf(path, "/proc/%d/fd/%d", pid, fd);
+		else if (way == 2)
+			sprintf(path, "/proc/%d/task/%d/fd/%d", pid, (int)syscall(SYS_gettid), fd);
+		else
+			sprintf(path, "/proc/self/task/%d/fd/%d", (int)syscall(SYS_gettid), fd);
+		int again = open(path, O_RDWR);
+		CHECK(again >= 0 && ioctl(again, GET_SIZE) == 0);
+		close(again);
+	}
+	return NULL;
+}
+
+static void reopened(void)
+{
+	int fd = region(4096);
+	pthread_t thread;
+
+	if (getenv("ASHMEM_TEST_FAST")) {
+		puts("skipped: at `fast` opening a descriptor's path gives the same region");
+		exit(0);
+	}
+	open_again(&fd);
+	CHECK(pthread_create(&thread, NULL, open_again, &fd) == 0 && pthread_join(thread, NULL) == 0);
+	/* In another pid namespace the number is another; its own /proc is the old one there. */
+	if (unshare(CLONE_NEWPID) == 0) {
+		pid_t child = fork();
+		int status;
+		if (child == 0) {
+			char path[64];
+			if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+			    mount("proc", "/proc", "proc", 0, NULL))
+				exit(0);
+			sprintf(path, "/proc/%d/fd/%d", getpid(), fd);
+			int again = open(path, O_RDWR);
+			CHECK(getpid() == 1 && again >= 0 && ioctl(again, GET_SIZE) == 0);
+			exit(0);
+		}
+		CHECK(waitpid(child, &status, 0) == child && status == 0);
+	}
+}
+
 static void memfd(void)
 {
 	int fd = syscall(SYS_memfd_create, "libcutils", 2u);
@@ -656,6 +707,8 @@ int main(int count, char **words)
 		descriptor_race();
 	else if (!strcmp(verb, "lowered"))
 		lowered();
+	else if (!strcmp(verb, "reopened"))
+		reopened();
 	else if (!strcmp(verb, "implied"))
 		implied();
 	else if (!strcmp(verb, "memfd"))

@@ -178,6 +178,7 @@ verbs! {
     what_is_written_before_a_mapping_never_shows: "written",
     a_number_that_threads_race_for_is_mapped_or_refused: "descriptor-race",
     a_number_beyond_the_limit_becomes_a_region: "lowered",
+    a_descriptors_path_opens_a_new_region_by_any_number: "reopened",
     a_personality_gives_exec_back_to_every_mask: "implied",
 }
 
