@@ -21,6 +21,7 @@ Examples:
   ashmem run ./my-android-program --its-options
   ashmem run -- python3 -c 'import os; print(os.open(\"/dev/ashmem\", os.O_RDWR))'
   ashmem run --fidelity fast -- make test
+  ashmem run -- chroot ANDROID_ROOT /system/bin/sh
 
 Exit status: the program's own; 127 if there is no such program, 126 if it cannot be executed, 125 if its calls
 cannot be supervised, so that it was not started, 122 if the supervisor was killed, which ends the program too. If a

@@ -3,6 +3,8 @@
 
 use std::os::fd::{AsFd, RawFd};
 
+use rustix::io::Errno;
+
 use crate::seccomp::syscalls::CWD;
 use crate::target_thread::FileStatus;
 
@@ -15,6 +17,8 @@ pub struct Device {
     long_name: Vec<u8>,
     /// The node that lies at the path, if one does.
     node: Option<DeviceNode>,
+    /// Whether roots without anything at the path have the device too.
+    is_in_every_root: bool,
 }
 
 /// A node at the device's path.
@@ -61,7 +65,13 @@ impl Device {
     /// The device with this node, or with none.
     pub fn new(node: Option<DeviceNode>) -> Self {
         let boot = ashmem_proc::system::boot_id().unwrap_or_default();
-        Self { long_name: [NAME, boot.as_bytes()].concat(), node }
+        Self { long_name: [NAME, boot.as_bytes()].concat(), node, is_in_every_root: false }
+    }
+
+    /// The same, also where a program changes its root to one in which nothing lies at the path: an
+    /// Android file system, whose `/dev` its init would fill.
+    pub(crate) fn in_every_root(self) -> Self {
+        Self { is_in_every_root: true, ..self }
     }
 
     /// The two names in `/dev`.
@@ -135,13 +145,17 @@ impl Device {
         normal(&full) == [DIRECTORY, last].concat() && self.is_in_root_of(tid)
     }
 
-    /// Where a node is known, only a root directory with that node has the device, unlike a chroot
-    /// without it. The short name is checked for both: a container's configuration cannot know the
+    /// Where a node is known, a root directory with that node has the device; one with something
+    /// else at the path has not, and one with nothing there only if it was asked for. The short name is checked for both: a container's configuration cannot know the
     /// long one, which each boot changes.
     fn is_in_root_of(&self, tid: i32) -> bool {
         let Some(node) = &self.node else { return true };
         let path = [format!("/proc/{tid}/root").as_bytes(), DIRECTORY, NAME].concat();
-        FileStatus::of_path(path).is_ok_and(|status| node.same(&status))
+        match FileStatus::of_path(path) {
+            Ok(status) => node.same(&status),
+            Err(Errno::NOENT | Errno::NOTDIR) => self.is_in_every_root,
+            Err(_) => false,
+        }
     }
 
     /// Which descriptor a path names, if it names one: opening that path opens its file again.

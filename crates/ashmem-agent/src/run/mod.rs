@@ -195,7 +195,7 @@ fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
 /// A supervisor with the program's listener as its only channel.
 fn prepare(plan: &Plan, received: Received) -> Result<Supervisor, Error> {
     let node = received.node.map(|node| DeviceNode::new(node.stat, &node.names));
-    let tenant = Tenant::new(Device::new(node), plan.fidelity)
+    let tenant = Tenant::new(Device::new(node).in_every_root(), plan.fidelity)
         .map_err(failed("making an inotify instance"))?;
     let supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
     let listener = Listener::new(received.listener)

@@ -517,6 +517,35 @@ static void reopened(void)
 	}
 }
 
+/* A root without a device in it, as an Android file system has before its init: it is found all the same. */
+static void elsewhere(void)
+{
+	char root[] = "/tmp/ashmem-root-XXXXXX";
+
+	if (!mkdtemp(root) || chroot(root)) {
+		puts("skipped: this user may not change its root");
+		exit(0);
+	}
+	CHECK(rmdir(root) == -1 && chdir("/") == 0);
+	if (getenv("ASHMEM_TEST_FAST")) {
+		puts("skipped: at `fast` no open of the path is looked at");
+		exit(0);
+	}
+	int fd = open("/dev/ashmem", O_RDWR);
+	CHECK(fd >= 0 && ioctl(fd, SET_SIZE, (size_t)4096) == 0);
+	struct stat status;
+	CHECK(fstat(fd, &status) == 0 && S_ISCHR(status.st_mode));
+	CHECK(map(fd, 4096, PROT_READ | PROT_WRITE)[0] == 0);
+	CHECK(mkdir("/dev", 0755) == 0 && open("/dev/ashmem", O_RDWR) >= 0);
+	int file = open("/dev/ashmem", O_WRONLY | O_CREAT | O_EXCL, 0644);
+	/* With `--namespace never` the path is the device's, whatever lies there. */
+	if (file >= 0) {
+		CHECK((fd = open("/dev/ashmem", O_RDWR)) >= 0 && ioctl(fd, GET_PROT_MASK) == -1);
+		CHECK(unlink("/dev/ashmem") == 0);
+	}
+	CHECK(rmdir("/dev") == 0);
+}
+
 static void memfd(void)
 {
 	int fd = syscall(SYS_memfd_create, "libcutils", 2u);
@@ -709,6 +738,8 @@ int main(int count, char **words)
 		lowered();
 	else if (!strcmp(verb, "reopened"))
 		reopened();
+	else if (!strcmp(verb, "elsewhere"))
+		elsewhere();
 	else if (!strcmp(verb, "implied"))
 		implied();
 	else if (!strcmp(verb, "memfd"))

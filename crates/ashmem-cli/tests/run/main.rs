@@ -179,6 +179,7 @@ verbs! {
     a_number_that_threads_race_for_is_mapped_or_refused: "descriptor-race",
     a_number_beyond_the_limit_becomes_a_region: "lowered",
     a_descriptors_path_opens_a_new_region_by_any_number: "reopened",
+    a_root_without_the_node_has_the_device: "elsewhere",
     a_personality_gives_exec_back_to_every_mask: "implied",
 }
 
