@@ -58,6 +58,20 @@ impl Tenant {
         table.arena().lru().pages()
     }
 
+    /// Threads that called last about regions with purgeable pages; not more than a few.
+    pub(crate) fn callers_with_unpinned(&self) -> HashSet<i32> {
+        const MOST: usize = 16;
+        let mut table = self.table();
+        let mut callers = HashSet::new();
+        for Candidate { key, .. } in purge_order(&mut table) {
+            if callers.len() >= MOST {
+                break;
+            }
+            callers.extend(table.region(key).map(|(region, _)| region.last_caller.tid));
+        }
+        callers
+    }
+
     /// A descriptor of each region with purgeable pages. If no process has one any more, the pages
     /// only live in mappings, and are never purged again (OPEN-08).
     fn fds_of_purgeable(&self) -> HashMap<Key, OwnedFd> {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::supervisor::Supervisor;
-use crate::supervisor::pressure::{Pressure, Supply, share_of};
+use crate::supervisor::pressure::{Pressure, Supply, is_group_scarce, is_reason, share_of};
 use crate::sys::lock;
 
 /// How long one request may take before another loop takes over: at least this long, at most twice
@@ -74,7 +74,8 @@ impl Supervisor {
             return Supply::Plenty;
         }
         let supply = Supply::now();
-        if told || supply == Supply::Short {
+        let is_scarce = || self.tenant().callers_with_unpinned().into_iter().any(is_group_scarce);
+        if is_reason(told, supply, is_scarce) {
             // In a thread of its own: a client can hold a purge of its region up, and loops that
             // are stuck must be replaced meanwhile, and other regions be purged.
             let Some(purge) = self.purges().begin() else { return supply };
