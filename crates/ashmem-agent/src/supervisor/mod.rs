@@ -31,6 +31,7 @@ use crate::emulation::decision::Decision;
 use crate::emulation::outcome::Outcome;
 use crate::notification::{Answer, Channel, ReceiveError, Request};
 use crate::regions::memfd_pool::MemfdPool;
+use crate::seccomp::listener::filters_wait_killable;
 use crate::seccomp::syscalls::{Call, Mmap};
 use crate::sys::lock;
 use crate::target_thread::Target;
@@ -62,6 +63,9 @@ pub struct Supervisor {
     /// Memfds for future opens; housekeeping fills it.
     pool: Option<Arc<MemfdPool>>,
     purges: Purges,
+    /// Whether a caller may be stopped as it leaves a call, so that a tracer is told what came of
+    /// it: where that does not take the caller out of its wait for the answer.
+    shows_results: bool,
 }
 
 impl Supervisor {
@@ -85,6 +89,7 @@ impl Supervisor {
             trace_sink,
             pool: None,
             purges: Purges::default(),
+            shows_results: false,
         })
     }
 
@@ -94,7 +99,8 @@ impl Supervisor {
     /// EMFILE, ENFILE.
     pub(crate) fn with_pool(tenant: Tenant) -> Result<Self> {
         let pool = tenant.table().enable_pool()?;
-        Ok(Self { pool: Some(pool), ..Self::new(tenant)? })
+        let shows_results = filters_wait_killable();
+        Ok(Self { pool: Some(pool), shows_results, ..Self::new(tenant)? })
     }
 
     /// Adds a channel of the same tenant; [`Supervisor::run`] serves it at once.
@@ -296,8 +302,15 @@ impl Supervisor {
         let record = began.and_then(|began| self.record(&request, &decision, began));
         tracing::trace!(?request, outcome = ?decision.outcome);
         let outcome = std::mem::replace(&mut decision.outcome, Outcome::CONTINUE);
-        let mut faulted = false;
+        let (mut faulted, mut seen) = (false, None);
+        let is_mapping = matches!(decision.call, Call::Mmap(_));
         let sent = match outcome {
+            // A tracer is told what the kernel made of a mapping, not what was meant.
+            Outcome::Answer(Answer::Continue)
+                if record.is_some() && is_mapping && self.shows_results =>
+            {
+                inject_mmap::let_run(channel, &request).map(|result| seen = result)
+            }
             Outcome::Answer(answer) => channel.answer(request.id, answer),
             Outcome::Write { address, bytes } => {
                 let answer = match target.write(address, &bytes) {
@@ -307,7 +320,9 @@ impl Supervisor {
                 faulted = answer != Answer::Value(0);
                 channel.answer(request.id, answer)
             }
-            Outcome::MapAnonymous(call) => inject_mmap::map_anonymous(channel, &request, call),
+            Outcome::MapAnonymous(call) => {
+                inject_mmap::map_anonymous(channel, &request, call).map(|result| seen = result)
+            }
             Outcome::Open { fd, close_on_exec, key } => {
                 channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
                     Errno::NOENT => {
@@ -319,7 +334,8 @@ impl Supervisor {
                 })
             }
         };
-        if let Some(record) = record {
+        if let Some(mut record) = record {
+            record.result = record.result.or(seen);
             self.trace_sink.answered(record, faulted);
         }
         self.report(&request, sent);

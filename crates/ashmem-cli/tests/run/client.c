@@ -366,6 +366,18 @@ static void implied(void)
 	CHECK(ioctl(fd, SET_PROT_MASK, PROT_EXEC) == 0 && ioctl(fd, GET_PROT_MASK) == PROT_EXEC);
 }
 
+/* The device allows a mapping that the kernel has no room for. */
+static void roomless(void)
+{
+	struct rlimit limit = {1UL << 28, 1UL << 28};
+	int fd = region(1UL << 29);
+
+	CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+	CHECK(mmap(NULL, 1UL << 29, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == ENOMEM);
+	CHECK(mmap(NULL, 1UL << 29, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED && errno == ENOMEM);
+	map(fd, 4096, PROT_READ);
+}
+
 /* Children ask a file server that never answers, in every way that a supervisor might ask it too; the others go on. */
 static void stalled(const char *path)
 {
@@ -761,6 +773,8 @@ int main(int count, char **words)
 		elsewhere();
 	else if (!strcmp(verb, "implied"))
 		implied();
+	else if (!strcmp(verb, "roomless"))
+		roomless();
 	else if (!strcmp(verb, "memfd"))
 		memfd();
 	else if (!strcmp(verb, "unmapped"))

@@ -194,6 +194,24 @@ fn the_exit_status_is_the_programs() {
 }
 
 #[test]
+fn a_trace_shows_what_the_kernel_made_of_a_mapping() {
+    let Some(program) = &builds()[0].program else { return };
+    let traced = |more: &[&str]| {
+        let mut command = Command::new(ASHMEM);
+        command.arg("trace").args(more).arg("--").arg(program).arg("roomless");
+        let output = output(command);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let failed = traced(&["--fail-only"]);
+    let lines = failed.lines().filter(|line| line.contains("mmap") && line.contains("ENOMEM"));
+    assert_eq!(lines.count(), 2, "{failed}");
+    let all = traced(&[]);
+    let made = |line: &&str| line.contains("mmap") && line.contains(" = 0x");
+    assert_eq!(all.lines().filter(made).count(), 1, "{all}");
+}
+
+#[test]
 fn a_second_supervisor_is_refused_in_one_sentence_and_nothing_runs() {
     let output = output(run(&[ASHMEM, "run", "echo", "unfiltered"]));
     assert_eq!(output.status.code(), Some(125));
