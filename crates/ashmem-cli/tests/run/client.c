@@ -378,6 +378,15 @@ static void roomless(void)
 	map(fd, 4096, PROT_READ);
 }
 
+/* Clients know regions by their device number: the null device must have another one. */
+static void null(void)
+{
+	struct stat node, other;
+
+	CHECK(stat("/dev/ashmem", &node) == 0 && stat("/dev/null", &other) == 0);
+	CHECK(S_ISCHR(node.st_mode) && node.st_rdev != other.st_rdev);
+}
+
 /* Children ask a file server that never answers, in every way that a supervisor might ask it too; the others go on. */
 static void stalled(const char *path)
 {
@@ -775,6 +784,8 @@ int main(int count, char **words)
 		implied();
 	else if (!strcmp(verb, "roomless"))
 		roomless();
+	else if (!strcmp(verb, "null"))
+		null();
 	else if (!strcmp(verb, "memfd"))
 		memfd();
 	else if (!strcmp(verb, "unmapped"))

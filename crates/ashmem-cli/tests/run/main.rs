@@ -181,6 +181,7 @@ verbs! {
     a_descriptors_path_opens_a_new_region_by_any_number: "reopened",
     a_root_without_the_node_has_the_device: "elsewhere",
     a_personality_gives_exec_back_to_every_mask: "implied",
+    the_null_device_is_no_region: "null",
 }
 
 #[test]

@@ -100,7 +100,7 @@ pub fn configuration(policy: &str, proxy: &str) -> String {
     format!(
         "lxc.seccomp.profile = {policy}\n\
          lxc.seccomp.notify.proxy = {proxy}\n\
-         lxc.mount.entry = /dev/null dev/ashmem none bind,create=file 0 0\n"
+         lxc.mount.entry = /dev/full dev/ashmem none bind,create=file 0 0\n"
     )
 }
 

@@ -199,7 +199,7 @@ fn mount_node(config: &mut Value) {
     let Some(mounts) = config["mounts"].as_array_mut() else { return };
     if !mounts.iter().any(|mount| mount["destination"] == NODE) {
         let options = ["bind", "rw", "nosuid", "noexec"];
-        mounts.push(json!({ "destination": NODE, "type": "bind", "source": "/dev/null", "options": options }));
+        mounts.push(json!({ "destination": NODE, "type": "bind", "source": "/dev/full", "options": options }));
     }
 }
 
