@@ -39,12 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long = "tap", value_name = "FD", hide = true)]
     trace: Option<RawFd>,
     /// The program and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "PROGRAM"
-    )]
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
 }
 

@@ -213,6 +213,27 @@ fn a_trace_shows_what_the_kernel_made_of_a_mapping() {
 }
 
 #[test]
+fn a_mistyped_option_is_no_program() {
+    for verb in ["run", "trace"] {
+        let mut command = Command::new(ASHMEM);
+        command.args([verb, "--bogus", "true"]);
+        let output = output(command);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{verb}: {error}");
+        assert!(error.contains("--bogus") && !error.contains("cannot run"), "{verb}: {error}");
+        // What follows the program's name is the program's.
+        let mut command = Command::new(ASHMEM);
+        command.args([verb, "echo", "--bogus", "-x"]);
+        assert_eq!(printed(command), "--bogus -x\n", "{verb}");
+    }
+}
+
+/// What a command prints.
+fn printed(command: Command) -> String {
+    String::from_utf8_lossy(&output(command).stdout).into_owned()
+}
+
+#[test]
 fn a_second_supervisor_is_refused_in_one_sentence_and_nothing_runs() {
     let output = output(run(&[ASHMEM, "run", "echo", "unfiltered"]));
     assert_eq!(output.status.code(), Some(125));
