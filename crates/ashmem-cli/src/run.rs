@@ -47,7 +47,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Level {
     /// A region looks like the character device in stat and fstat too
     Full,
-    /// Only open, the ioctls and mmap: nothing else is slowed
+    /// Only open, the ioctls and mmap: nothing else is slowed. Not for libcutils of Android 7.1.2
+    /// and newer, nor ASharedMemory: they take a region that fstat shows as a memfd for no region
     Fast,
 }
 
