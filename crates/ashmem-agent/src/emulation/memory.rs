@@ -9,7 +9,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use ashmem_core::abi::{DEFAULT_NAME, NAME_PREFIX};
 use ashmem_core::region::Prot;
 use rustix::fs::SealFlags;
 use rustix::io::{Errno, Result};
@@ -149,7 +148,7 @@ impl Tenant {
             let (region, _) = table.region(key)?;
             let name = region.state.given().map_or_else(Vec::new, |name| name.to_vec());
             let is_free = !region.facts.is_mapped() && region.inode == old;
-            is_free.then(|| (shown_name(&name), Shape::of(region)))
+            is_free.then(|| (memfd::shown_name(&name), Shape::of(region)))
         };
         let Some((name, shape)) = wanted() else { return Ok(false) };
         let memory = memfd::create(&name)?;
@@ -211,9 +210,4 @@ impl InspectedFd {
         *self = Self::new(memory, self.number, file, self.flags, self.kind);
         debug_assert!(matches!(self.kind, FdKind::Region(_)), "only regions' memories change");
     }
-}
-
-/// The name that mappings show.
-pub(super) fn shown_name(name: &[u8]) -> Vec<u8> {
-    if name.is_empty() { DEFAULT_NAME.to_vec() } else { [NAME_PREFIX, name].concat() }
 }

@@ -39,7 +39,6 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
 
 use self::descriptor::{FdKind, InspectedFd};
-use self::memory::shown_name;
 use crate::ids::Key;
 use crate::notification::Injection;
 use crate::regions::memfd;
@@ -214,7 +213,7 @@ impl Tenant {
                 return Ok((memfd::reopen(memory, flags)?, key));
             }
         }
-        let memory = memfd::create(&shown_name(name))?;
+        let memory = memfd::create(&memfd::shown_name(name))?;
         let key = self.table().admit(opening, &memory, EmulatedRegion::new(last_caller))?;
         Ok((memfd::reopen(memory, flags)?, key))
     }

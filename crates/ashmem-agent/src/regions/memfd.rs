@@ -7,6 +7,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ashmem_core::abi::{DEFAULT_NAME, NAME_PREFIX};
 use ashmem_core::range::Span;
 use ashmem_core::store::PageSize;
 use rustix::fs::inotify::{self, WatchFlags};
@@ -38,6 +39,11 @@ pub fn create(name: &[u8]) -> Result<OwnedFd> {
         }
     }
     rustix::fs::memfd_create(name, flags)
+}
+
+/// The name that mappings show.
+pub(crate) fn shown_name(name: &[u8]) -> Vec<u8> {
+    if name.is_empty() { DEFAULT_NAME.to_vec() } else { [NAME_PREFIX, name].concat() }
 }
 
 /// open(2): a descriptor of the same memory with this access mode and these status flags.

@@ -6,8 +6,6 @@
 //! returned from one request after [`PATIENCE`] is therefore replaced: it finishes that request,
 //! whenever that is, and ends. So a caller blocks only itself.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
@@ -15,11 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::supervisor::Supervisor;
 use crate::supervisor::pressure::{Pressure, Supply, is_group_scarce, is_reason, share_of};
-use crate::sys::lock;
+use crate::supervisor::takeover::PATIENCE;
 
-/// How long one request may take before another loop takes over: at least this long, at most twice
-/// as long.
-const PATIENCE: Duration = Duration::from_millis(250);
 /// How often available memory is read while it is scarce and pages can be purged.
 const CLOSELY: Duration = Duration::from_millis(20);
 /// Ticks of [`PATIENCE`] without a request after which caches are dropped.
@@ -91,56 +86,5 @@ impl Supervisor {
             }
         }
         supply
-    }
-}
-
-/// The purges that are under way.
-#[derive(Default)]
-pub(crate) struct Purges {
-    running: Mutex<Vec<Instant>>,
-    in_vain: AtomicBool,
-}
-
-/// One of them, until it ends.
-struct Purge<'a> {
-    purges: &'a Purges,
-    began: Instant,
-}
-
-impl Purges {
-    /// Purges at once at most: one works, the others are held up.
-    const MOST: usize = 8;
-
-    /// Begins one, unless another is at work, which it is until it has taken [`PATIENCE`], or too
-    /// many are held up.
-    fn begin(&self) -> Option<Purge<'_>> {
-        let mut running = lock(&self.running);
-        let is_held_up = |began: &Instant| began.elapsed() >= PATIENCE;
-        if running.len() >= Self::MOST || !running.iter().all(is_held_up) {
-            return None;
-        }
-        let began = Instant::now();
-        running.push(began);
-        Some(Purge { purges: self, began })
-    }
-
-    /// Whether the last one that ended purged nothing.
-    fn was_in_vain(&self) -> bool {
-        self.in_vain.load(Ordering::Relaxed)
-    }
-}
-
-impl Purge<'_> {
-    fn end(self, purged: u64) {
-        self.purges.in_vain.store(purged == 0, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Purge<'_> {
-    fn drop(&mut self) {
-        let mut running = lock(&self.purges.running);
-        if let Some(at) = running.iter().position(|began| *began == self.began) {
-            running.swap_remove(at);
-        }
     }
 }

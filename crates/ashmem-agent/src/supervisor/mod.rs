@@ -11,6 +11,7 @@
 mod housekeeping;
 mod observe;
 mod pressure;
+mod purges;
 mod takeover;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,7 +24,7 @@ use rustix::io::{Errno, Result};
 
 use ashmem_core::abi::{self, Caller};
 
-use self::housekeeping::Purges;
+use self::purges::Purges;
 use self::takeover::Takeover;
 use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
