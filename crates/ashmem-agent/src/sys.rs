@@ -127,6 +127,20 @@ pub(crate) fn wait_for_child() -> Result<(i32, i32)> {
     }
 }
 
+/// waitpid(2): waits for the end of this child; its exit code, if it exited.
+pub(crate) fn exit_code_of(pid: i32) -> Option<i32> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the status is an integer of ours.
+        match check(unsafe { libc::waitpid(pid, &mut status, 0) }) {
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+            Ok(_) if libc::WIFEXITED(status) => return Some(libc::WEXITSTATUS(status)),
+            Ok(_) => return None,
+        }
+    }
+}
+
 /// Waits until no child is left, adopted orphans included ([`adopt_orphans`]).
 pub(crate) fn reap_children() {
     while wait_for_child().is_ok() {}

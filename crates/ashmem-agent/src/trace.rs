@@ -130,13 +130,14 @@ impl TraceSink {
 
     /// The caller, from the cache or from /proc.
     pub(crate) fn caller(&self, tid: i32) -> CallerInfo {
-        let mut callers = lock(&self.callers);
-        if let Some((since, caller)) = callers.get(&tid)
+        if let Some((since, caller)) = lock(&self.callers).get(&tid)
             && since.elapsed() < FRESH
         {
             return caller.clone();
         }
+        // Without the lock: it is the caller's own files in /proc that are read.
         let caller = look(tid);
+        let mut callers = lock(&self.callers);
         if callers.len() >= CALLERS {
             callers.clear();
         }

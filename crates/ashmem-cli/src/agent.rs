@@ -66,10 +66,10 @@ the container's configuration needs besides.
 The container also needs a node at /dev/ashmem, so that stat and access find it. The null device is enough, and every open
 of it becomes a region:
   config.json  added by --oci
-  Docker       --device /dev/null:/dev/ashmem
-  podman       --device /dev/null:/dev/ashmem
-  Kubernetes   a hostPath volume of /dev/null (type CharDevice), mounted at /dev/ashmem
-  LXC          lxc.mount.entry = /dev/null dev/ashmem none bind,create=file 0 0")]
+  Docker       --device /dev/full:/dev/ashmem
+  podman       --device /dev/full:/dev/ashmem
+  Kubernetes   a hostPath volume of /dev/full (type CharDevice), mounted at /dev/ashmem
+  LXC          lxc.mount.entry = /dev/full dev/ashmem none bind,create=file 0 0")]
 struct Profile {
     /// A profile in JSON
     #[arg(long, value_name = "FILE", num_args = 0..=1, required_unless_present = "lxc", conflicts_with = "lxc")]

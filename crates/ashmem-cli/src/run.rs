@@ -21,9 +21,11 @@ Examples:
   ashmem run ./my-android-program --its-options
   ashmem run -- python3 -c 'import os; print(os.open(\"/dev/ashmem\", os.O_RDWR))'
   ashmem run --fidelity fast -- make test
+  ashmem run -- chroot ANDROID_ROOT /system/bin/sh
 
 Exit status: the program's own; 127 if there is no such program, 126 if it cannot be executed, 125 if its calls
-cannot be supervised, so that it was not started. If a signal kills the program, this command ends by that signal.
+cannot be supervised, so that it was not started, 122 if the supervisor was killed, which ends the program too. If a
+signal kills the program, this command ends by that signal.
 
 Set-user-ID programs (sudo, ping) gain no rights here, unless root runs this command.")]
 pub(crate) struct Arguments {
@@ -37,12 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long = "tap", value_name = "FD", hide = true)]
     trace: Option<RawFd>,
     /// The program and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "PROGRAM"
-    )]
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
 }
 
@@ -50,7 +47,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Level {
     /// A region looks like the character device in stat and fstat too
     Full,
-    /// Only open, the ioctls and mmap: nothing else is slowed
+    /// Only open, the ioctls and mmap: nothing else is slowed. Not for libcutils of Android 7.1.2
+    /// and newer, nor ASharedMemory: they take a region that fstat shows as a memfd for no region
     Fast,
 }
 

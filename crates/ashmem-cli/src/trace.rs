@@ -99,7 +99,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
     buffer: usize,
     /// The program and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+    #[arg(trailing_var_arg = true, value_name = "PROGRAM")]
     command: Vec<OsString>,
 }
 

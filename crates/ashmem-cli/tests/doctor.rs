@@ -309,6 +309,6 @@ fn cdi_refuses_what_is_no_device() {
         Command::new(ASHMEM).args(["run", "--", ASHMEM, "cdi"]).output().expect("it starts");
     assert!(
         !output.status.success()
-            && String::from_utf8_lossy(&output.stderr).contains("the null device")
+            && String::from_utf8_lossy(&output.stderr).contains("stands in for the device")
     );
 }

@@ -81,6 +81,16 @@ const DEVICE: &[u8] = b"/dev/ashmem";
 const MEMFD: &[u8] = b"/memfd:";
 const DELETED: &[u8] = b" (deleted)";
 
+/// Whether a process answers the calls of others, as its descriptors tell.
+fn listens(folder: &ProcessDir) -> Result<bool> {
+    const LISTENER: &[u8] = b"anon_inode:seccomp notify";
+    Ok(folder.descriptors()?.into_iter().any(|number| {
+        folder
+            .link(&format!("fd/{number}"), Vec::with_capacity(64))
+            .is_ok_and(|link| link.as_slice() == LISTENER)
+    }))
+}
+
 impl HostInfo {
     pub(crate) fn read() -> Self {
         const MISC_MAJOR: u32 = 10;
@@ -129,6 +139,14 @@ impl HostInfo {
             if let Some((key, facts)) = self.descriptor(pid, folder, number, buffer) {
                 found.push(Descriptor { number, key, facts });
             }
+        }
+        // A supervisor of `ashmem run` makes memories for opens to come, which are nobody's regions
+        // yet. It is known by the listener that it answers.
+        let is_spare = |descriptor: &Descriptor| {
+            descriptor.facts.kind == RegionKind::Agent && descriptor.facts.size == Some(0)
+        };
+        if found.iter().any(is_spare) && listens(folder)? {
+            found.retain(|descriptor| !is_spare(descriptor));
         }
         Ok(found)
     }

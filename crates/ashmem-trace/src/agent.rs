@@ -146,7 +146,7 @@ impl AgentSource {
                 }
             }
             EventKind::Mmap { len, prot, flags, offset } => Operation::Mmap {
-                address: 0,
+                address: result.map_or(0, |address| address.max(0) as u64),
                 len: len.next_multiple_of(rustix::param::page_size() as u64),
                 prot,
                 shared: flags & libc::MAP_TYPE as u32 != libc::MAP_PRIVATE as u32,

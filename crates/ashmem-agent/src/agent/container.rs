@@ -41,7 +41,7 @@ fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
     if stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
         tracing::warn!(
             pid,
-            "/dev/ashmem in the container is no character device: bind-mount /dev/null there"
+            "/dev/ashmem in the container is no character device: bind-mount /dev/full there"
         );
     }
     stat.st_uid = inside_number(pid, "uid_map", stat.st_uid);

@@ -365,7 +365,7 @@ impl Agent {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let node = SavedNode::of(&device);
         let watches = "making an inotify instance (fs.inotify.max_user_instances is the limit)";
-        let mut tenant = Tenant::new(device, Fidelity::Full).map_err(failed(watches))?;
+        let tenant = Tenant::new(device, Fidelity::Full).map_err(failed(watches))?;
         tenant.table().share_watches(Arc::clone(&self.watches));
         let mut in_flight = None;
         if self.manager.is_some() {

@@ -31,6 +31,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_inotify_add_watch,
     libc::SYS_inotify_rm_watch,
     libc::SYS_sysinfo,
+    libc::SYS_prlimit64,
     // Files, all of them in /proc and /dev.
     libc::SYS_openat,
     libc::SYS_close,
@@ -185,7 +186,7 @@ mod tests {
             confine().expect("a filter");
             assert!(is_confined());
             let memory = crate::regions::memfd::create(b"allowed").expect("memfd_create");
-            crate::regions::memfd::set_size(&memory, 4096).expect("ftruncate");
+            crate::regions::memfd::set_size(&memory, 4096, false).expect("ftruncate");
             std::fs::read_to_string("/proc/self/status").expect("open and read");
             // Of the system call itself: rustix takes its word for it that uname(2) never fails.
             // SAFETY: an all-zero structure is a valid one, and the call fills it.

@@ -27,26 +27,18 @@ impl Argument {
         }
     }
 
-    pub(super) fn name(self) -> Result<Vec<u8>> {
+    pub(super) fn name(&self) -> Result<&[u8]> {
         match self {
-            Self::Name(name) => name.map_err(fault),
+            Self::Name(Ok(name)) => Ok(name),
+            // For whatever reason the memory cannot be read.
             _ => Err(Errno::FAULT),
         }
     }
 
-    pub(super) fn known_pin(&self) -> Option<Pin> {
-        if let Self::Pin(Ok(pin)) = self { Some(*pin) } else { None }
-    }
-
-    pub(super) fn pin(self) -> Result<Pin> {
+    pub(super) fn pin(&self) -> Result<Pin> {
         match self {
-            Self::Pin(pin) => pin.map_err(fault),
+            Self::Pin(Ok(pin)) => Ok(*pin),
             _ => Err(Errno::FAULT),
         }
     }
-}
-
-/// EFAULT, for whatever reason the memory cannot be read.
-fn fault(_: Errno) -> Errno {
-    Errno::FAULT
 }

@@ -4,8 +4,10 @@
 use std::os::fd::{OwnedFd, RawFd};
 
 use rustix::fs::OFlags;
+use rustix::io::{Errno, Result};
 
 use crate::ids::Key;
+use crate::target_thread::{FileStatus, close_elsewhere};
 
 /// What a caller's descriptor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,18 +16,55 @@ pub(crate) enum FdKind {
     Region(Key),
     /// A memfd that is no region.
     Memfd,
+    /// An open of the node that has not become a region yet.
+    Node,
     /// Any other file.
     Foreign,
 }
 
 /// A copy of a caller's descriptor, for as long as its request takes.
 pub(crate) struct InspectedFd {
-    pub(crate) fd: OwnedFd,
+    /// The copy; `None` once it was closed early.
+    fd: Option<OwnedFd>,
     pub(crate) number: RawFd,
-    pub(crate) inode: u64,
-    pub(crate) size: u64,
+    pub(crate) file: FileStatus,
     pub(crate) flags: OFlags,
     pub(crate) kind: FdKind,
     /// Whether its memory was just created under the name that is being set.
     pub(crate) is_named: bool,
+}
+
+impl InspectedFd {
+    pub(crate) fn new(
+        fd: OwnedFd,
+        number: RawFd,
+        file: FileStatus,
+        flags: OFlags,
+        kind: FdKind,
+    ) -> Self {
+        Self { fd: Some(fd), number, file, flags, kind, is_named: false }
+    }
+
+    /// The copy.
+    ///
+    /// # Errors
+    /// EBADF: it was closed already.
+    pub(crate) fn copy(&self) -> Result<&OwnedFd> {
+        self.fd.as_ref().ok_or(Errno::BADF)
+    }
+
+    /// Closes the copy of a region's descriptor before the request is answered.
+    pub(crate) fn close(&mut self) {
+        self.fd = None;
+    }
+}
+
+impl Drop for InspectedFd {
+    fn drop(&mut self) {
+        if let Some(fd) = self.fd.take()
+            && self.kind == FdKind::Foreign
+        {
+            close_elsewhere(fd);
+        }
+    }
 }

@@ -3,41 +3,39 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 
-use ashmem_proc::process::{descriptor_stat, descriptors, processes};
+use ashmem_proc::process::{descriptors, processes};
 
 use crate::emulation::Tenant;
 use crate::ids::Key;
+use crate::target_thread::FileStatus;
 
 impl Tenant {
     /// A copy of a client's descriptor of the memory that the region's mappings show; `None` if no
     /// visible process has one. It asks the last caller first, then every process.
-    pub(crate) fn descriptor_of(&mut self, key: Key) -> Option<OwnedFd> {
-        let (region, _) = self.table.region(key)?;
-        let (last_caller, inode) = (region.last_caller, region.inode);
+    pub(crate) fn descriptor_of(&self, key: Key) -> Option<OwnedFd> {
+        let (last_caller, inode) = {
+            let mut table = self.table();
+            let (region, _) = table.region(key)?;
+            (region.last_caller, region.inode)
+        };
         self.descriptor_if(last_caller.tid, last_caller.fd, inode).or_else(|| self.search(inode))
     }
 
-    fn descriptor_if(&mut self, tid: i32, number: RawFd, inode: u64) -> Option<OwnedFd> {
+    /// A copy of this descriptor if it is of this memory. It is looked at before it is copied, so
+    /// that no file of others is ever copied, and closed.
+    fn descriptor_if(&self, tid: i32, number: RawFd, inode: u64) -> Option<OwnedFd> {
+        let is_meant = |file: FileStatus| file.device == self.memfds && file.inode == inode;
+        FileStatus::of_descriptor(tid, number).is_ok_and(is_meant).then_some(())?;
         // Any thread with this number will do: the inode tells whether the file is the one.
         let fd = self.threads.descriptor(tid, number, || true).ok()?;
-        let stat = rustix::fs::fstat(&fd).ok()?;
-        (stat.st_dev == self.table.device() && stat.st_ino == inode).then_some(fd)
+        FileStatus::of(&fd).is_ok_and(is_meant).then_some(fd)
     }
 
     /// A copy of any process's descriptor of this memory.
-    pub(crate) fn search(&mut self, inode: u64) -> Option<OwnedFd> {
-        let device = self.table.device();
-        for pid in processes().into_iter().filter(|pid| *pid != std::process::id() as i32) {
-            for number in descriptors(pid) {
-                let Some(stat) = descriptor_stat(pid, number) else { continue };
-                if stat.st_dev == device
-                    && stat.st_ino == inode
-                    && let Some(fd) = self.descriptor_if(pid, number, inode)
-                {
-                    return Some(fd);
-                }
-            }
-        }
-        None
+    pub(crate) fn search(&self, inode: u64) -> Option<OwnedFd> {
+        let others = processes().into_iter().filter(|pid| *pid != std::process::id() as i32);
+        others
+            .flat_map(|pid| descriptors(pid).into_iter().map(move |number| (pid, number)))
+            .find_map(|(pid, number)| self.descriptor_if(pid, number, inode))
     }
 }

@@ -2,122 +2,178 @@
 //! The device's ioctls: on regions as ashmem-core has them, on other memfds as Google's
 //! memfd-ashmem-shim has them.
 
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+
 use ashmem_core::abi::{self, NAME_LEN, Request};
 use ashmem_core::region::Prot;
-use rustix::io::Errno;
+use rustix::io::{Errno, Result};
 
 use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
+use crate::emulation::decision::Decision;
 use crate::emulation::descriptor::FdKind;
 use crate::emulation::descriptor::InspectedFd;
 use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
+use crate::journal::Entry;
+use crate::notification::Answer;
+use crate::regions::arena::Arena;
 use crate::regions::memfd;
-use crate::regions::region::{host, stored_name};
+use crate::regions::region::{EmulatedRegion, host, stored_name};
+use crate::seccomp::syscalls::Call;
 use crate::target_thread::{Target, is_host_administrator, read_implies_exec};
 
 impl Tenant {
     /// ioctl(2) with the device's type byte.
     pub(crate) fn ioctl(
-        &mut self,
+        &self,
         target: &Target<'_>,
+        call: Call,
         fd: i32,
         request: Option<Request>,
-        arg: Argument,
-    ) -> Outcome {
-        let name = if let Argument::Name(Ok(name)) = &arg { name.as_slice() } else { b"" };
-        let Some(inspected) = self.inspect_naming(target, fd, name) else {
-            return Outcome::CONTINUE;
-        };
-        match (inspected.kind, request) {
-            (FdKind::Region(key), Some(request)) => {
-                if let Some(answer) = self.table.recovered(target.id()) {
-                    return answer.outcome();
+        argument: Argument,
+    ) -> Decision {
+        let name = argument.name().unwrap_or_default();
+        let mut descriptor = self.inspect_naming(target, fd, name);
+        let outcome = match (&mut descriptor, request) {
+            (Some(inspected), request) => match (inspected.kind, request) {
+                (FdKind::Region(key), Some(request)) => {
+                    self.region_ioctl(target, inspected, key, request, &argument)
                 }
-                let pin = arg.known_pin();
-                let outcome = self.region_ioctl(target, inspected, key, request, arg);
-                self.table.note_ioctl(key, request, pin, target.id(), &outcome);
-                outcome
-            }
-            (FdKind::Region(_), None) => Outcome::errno(Errno::NOTTY),
-            (FdKind::Memfd, Some(request)) => memfd_ioctl(target, &inspected, request),
-            _ => Outcome::CONTINUE,
-        }
+                (FdKind::Region(_), None) => Outcome::errno(Errno::NOTTY),
+                (FdKind::Memfd, Some(request)) => {
+                    memfd_ioctl(target, inspected, request).unwrap_or_else(Outcome::errno)
+                }
+                _ => Outcome::CONTINUE,
+            },
+            (None, _) => Outcome::CONTINUE,
+        };
+        Decision { call, descriptor, argument, outcome }
     }
 
     fn region_ioctl(
-        &mut self,
+        &self,
         target: &Target<'_>,
-        inspected: InspectedFd,
+        inspected: &mut InspectedFd,
         key: Key,
         request: Request,
-        arg: Argument,
+        argument: &Argument,
     ) -> Outcome {
-        if request == Request::PurgeAllCaches {
-            return self.purge_all(target);
-        }
-        let Some((region, arena)) = self.table.region(key) else { return Outcome::CONTINUE };
         match request {
-            Request::SetName(_) => {
-                let name = match arg.name() {
-                    Ok(name) => name,
-                    Err(error) => return Outcome::errno(error),
-                };
-                let mut stored = stored_name(name.clone());
-                match region.state.set_name(&region.facts, &mut stored) {
-                    Ok(()) => self.show_name(target, inspected, key, &name),
-                    Err(error) => return Outcome::errno(host(error)),
-                }
-                Outcome::ZERO
-            }
-            Request::GetName(address) => {
-                let mut bytes = region.state.name().to_vec();
-                bytes.push(0);
-                Outcome::Write { address, bytes }
-            }
-            Request::SetSize(size) => {
-                Outcome::value(region.state.set_size(&region.facts, size).map(|()| 0).map_err(host))
-            }
-            Request::GetSize => Outcome::value(Ok(as_int(region.facts.size()))),
-            Request::SetProtMask(mask) => {
-                let before = region.facts.prot_mask();
-                // Only a mask that has lost EXEC can get it back.
-                let implied = !before.contains(Prot::EXEC) && read_implies_exec(target.tid());
-                let now = region.state.set_prot_mask(&region.facts, mask, implied);
-                self.exec_withheld |= now.is_ok_and(|now| !now.contains(Prot::EXEC));
-                match now {
-                    Ok(now) if now.contains(Prot::WRITE) => Outcome::ZERO,
-                    Ok(_) => Outcome::value(memfd::forbid_writing(&inspected.fd).map(|()| 0)),
-                    Err(error) => Outcome::errno(host(error)),
-                }
-            }
-            Request::GetProtMask => Outcome::value(Ok(region.facts.prot_mask().bits().into())),
-            Request::Pin(_) | Request::Unpin(_) => Outcome::value(arg.pin().and_then(|pin| {
-                region.with_spare(arena, key, |region, arena, spare| match request {
-                    Request::Pin(_) => region.state.pin(&region.facts, arena, pin, spare),
-                    _ => region.state.unpin(&region.facts, arena, pin, spare),
-                })
-            })),
-            Request::GetPinStatus(_) => {
-                Outcome::value(arg.pin().and_then(|pin| {
-                    region.state.pin_status(&region.facts, arena, pin).map_err(host)
-                }))
-            }
-            Request::GetFileId { address, bytes } => match region.facts.file_id() {
-                Ok(()) => file_id(address, bytes, region.inode),
-                Err(error) => Outcome::errno(host(error)),
-            },
-            Request::PurgeAllCaches => Outcome::CONTINUE,
+            Request::PurgeAllCaches => return self.purge_all(target),
+            Request::SetProtMask(mask) => return self.set_prot_mask(target, inspected, key, mask),
+            _ => {}
         }
+        let mut table = self.table();
+        if matches!(request, Request::Pin(_) | Request::Unpin(_)) {
+            table = self.settled(table, key);
+        }
+        if let Some(answer) = table.recovered(target.id()) {
+            return answer.outcome();
+        }
+        let Some((region, arena)) = table.region(key) else { return Outcome::CONTINUE };
+        let outcome = decide(region, arena, key, request, argument);
+        let pin = argument.pin().ok();
+        table.note_ioctl(key, request, pin, target.id(), &outcome);
+        drop(table);
+        if matches!(outcome, Outcome::Answer(Answer::Value(0))) {
+            match request {
+                Request::SetName(_) => self.show_name(target, inspected, key),
+                Request::SetSize(_) => self.show_size(target, inspected, key),
+                _ => {}
+            }
+        }
+        outcome
+    }
+
+    fn set_prot_mask(
+        &self,
+        target: &Target<'_>,
+        inspected: &InspectedFd,
+        key: Key,
+        mask: u64,
+    ) -> Outcome {
+        // The personality gives EXEC back to every mask with READ, also to one that drops it now.
+        let reads = Prot::from_bits(mask as u32).contains(Prot::READ);
+        let executes = Prot::from_bits(mask as u32).contains(Prot::EXEC);
+        let implied = reads && !executes && read_implies_exec(target.tid());
+        {
+            let mut table = self.table();
+            if let Some(answer) = table.recovered(target.id()) {
+                return answer.outcome();
+            }
+            let Some((region, _)) = table.region(key) else { return Outcome::CONTINUE };
+            let now = match region.state.set_prot_mask(&region.facts, mask, implied) {
+                Ok(now) => now,
+                Err(error) => return Outcome::errno(host(error)),
+            };
+            if !now.contains(Prot::EXEC) {
+                self.exec_withheld.store(true, Ordering::Relaxed);
+            }
+            if now.contains(Prot::WRITE) {
+                let request = Request::SetProtMask(mask);
+                table.note_ioctl(key, request, None, target.id(), &Outcome::ZERO);
+                return Outcome::ZERO;
+            }
+            // Without its answer, which is not known yet: made again it changes nothing more.
+            table.note(|| Entry::Mask { key, mask: now.bits() });
+            table.publish();
+        }
+        Outcome::value(inspected.copy().and_then(memfd::forbid_writing).map(|()| 0))
+    }
+}
+
+/// What a request does to a region's state, and its answer. Under the table's lock.
+fn decide(
+    region: &mut EmulatedRegion,
+    arena: &mut Arena,
+    key: Key,
+    request: Request,
+    argument: &Argument,
+) -> Outcome {
+    match request {
+        Request::SetName(_) => Outcome::value(argument.name().and_then(|name| {
+            let mut stored = stored_name(name.to_vec());
+            region.state.set_name(&region.facts, &mut stored).map(|()| 0).map_err(host)
+        })),
+        Request::GetName(address) => {
+            let mut bytes = region.state.name().to_vec();
+            bytes.push(0);
+            Outcome::Write { address, bytes }
+        }
+        Request::SetSize(size) => {
+            Outcome::value(region.state.set_size(&region.facts, size).map(|()| 0).map_err(host))
+        }
+        Request::GetSize => Outcome::value(Ok(as_int(region.facts.size()))),
+        Request::GetProtMask => Outcome::value(Ok(region.facts.prot_mask().bits().into())),
+        Request::Pin(_) | Request::Unpin(_) => Outcome::value(argument.pin().and_then(|pin| {
+            region.with_spare(arena, key, |region, arena, spare| match request {
+                Request::Pin(_) => region.state.pin(&region.facts, arena, pin, spare),
+                _ => region.state.unpin(&region.facts, arena, pin, spare),
+            })
+        })),
+        Request::GetPinStatus(_) => Outcome::value(
+            argument
+                .pin()
+                .and_then(|pin| region.state.pin_status(&region.facts, arena, pin).map_err(host)),
+        ),
+        Request::GetFileId { address, bytes } => match region.facts.file_id() {
+            Ok(()) => file_id(address, bytes, region.inode),
+            Err(error) => Outcome::errno(host(error)),
+        },
+        // Handled before: they take more than the state.
+        Request::SetProtMask(_) | Request::PurgeAllCaches => Outcome::CONTINUE,
     }
 }
 
 /// A memfd that the program made itself (SH-01 to SH-09): what Android 16's libcutils asks to see
 /// whether it may use one.
-fn memfd_ioctl(target: &Target<'_>, inspected: &InspectedFd, request: Request) -> Outcome {
-    match request {
+fn memfd_ioctl(target: &Target<'_>, inspected: &InspectedFd, request: Request) -> Result<Outcome> {
+    let memory = inspected.copy()?;
+    Ok(match request {
         Request::SetName(_) | Request::SetSize(_) => Outcome::errno(Errno::INVAL),
-        Request::GetName(address) => match memfd::name(&inspected.fd) {
+        Request::GetName(address) => match memfd::name(memory) {
             Some(mut bytes) => {
                 bytes.truncate(NAME_LEN - 1);
                 bytes.push(0);
@@ -125,26 +181,29 @@ fn memfd_ioctl(target: &Target<'_>, inspected: &InspectedFd, request: Request) -
             }
             None => Outcome::errno(Errno::INVAL),
         },
-        Request::GetSize => Outcome::value(Ok(as_int(inspected.size))),
-        Request::GetProtMask => {
-            let write = if memfd::is_writable(&inspected.fd) { libc::PROT_WRITE } else { 0 };
-            Outcome::value(Ok((libc::PROT_READ | libc::PROT_EXEC | write).into()))
-        }
+        Request::GetSize => Outcome::value(Ok(as_int(inspected.file.size))),
+        Request::GetProtMask => Outcome::value(Ok(memfd_mask(memory).bits().into())),
         Request::SetProtMask(mask) => {
-            let (write, writable) =
-                (mask & libc::PROT_WRITE as u64 != 0, memfd::is_writable(&inspected.fd));
-            Outcome::value(match (write, writable) {
-                (true, false) => Err(Errno::INVAL),
-                (false, true) => memfd::forbid_writing_by(&inspected.fd).map(|()| 0),
-                _ => Ok(0),
+            let now = memfd_mask(memory);
+            Outcome::value(if mask & !u64::from(now.bits()) != 0 {
+                Err(Errno::INVAL)
+            } else if now.contains(Prot::WRITE) && mask & u64::from(Prot::WRITE.bits()) == 0 {
+                memfd::forbid_writing_by(memory).map(|()| 0)
+            } else {
+                Ok(0)
             })
         }
         Request::Pin(_) | Request::Unpin(_) => Outcome::ZERO,
         Request::GetPinStatus(_) => Outcome::value(Ok(abi::IS_PINNED)),
         Request::PurgeAllCaches if is_host_administrator(target.tid()) => Outcome::ZERO,
         Request::PurgeAllCaches => Outcome::errno(Errno::PERM),
-        Request::GetFileId { address, bytes } => file_id(address, bytes, inspected.inode),
-    }
+        Request::GetFileId { address, bytes } => file_id(address, bytes, inspected.file.inode),
+    })
+}
+
+/// What Google's shim takes for a memfd's mask: a memfd can lose WRITE, and nothing else.
+fn memfd_mask(memory: impl AsFd) -> Prot {
+    if memfd::is_writable(memory) { Prot::ALL } else { Prot::ALL.without(Prot::WRITE) }
 }
 
 /// The kernel cuts every ioctl's answer to an `int` (SIZE-05, SIZE-06).

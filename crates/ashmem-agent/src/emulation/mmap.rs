@@ -1,67 +1,81 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mappings of a region: the device's checks, and then the kernel's own mmap of the memfd.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use ashmem_core::region::Prot;
 use ashmem_core::store::Store;
-use rustix::fs::{OFlags, SealFlags};
+use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
 
 use crate::emulation::Tenant;
+use crate::emulation::decision::Decision;
 use crate::emulation::descriptor::FdKind;
 use crate::emulation::descriptor::InspectedFd;
+use crate::emulation::memory::Shape;
 use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
 use crate::regions::memfd;
-use crate::regions::region::{EmulatedRegion, host};
-use crate::seccomp::syscalls::Mmap;
+use crate::regions::region::host;
+use crate::seccomp::syscalls::{Call, Mmap};
 use crate::target_thread::{Target, read_implies_exec};
 
 const MAP_TYPE: u32 = libc::MAP_TYPE as u32;
 const MAP_PRIVATE: u32 = libc::MAP_PRIVATE as u32;
 const PROT_WRITE: u32 = libc::PROT_WRITE as u32;
 
+/// How often a mapping is decided anew because the region has changed meanwhile.
+const TRIES: u32 = 16;
+
 impl Tenant {
     /// mmap(2) of a descriptor.
-    pub(crate) fn mmap(&mut self, target: &Target<'_>, call: Mmap) -> Outcome {
-        let Some(inspected) = self.inspect(target, call.fd) else { return Outcome::CONTINUE };
-        let FdKind::Region(key) = inspected.kind else { return Outcome::CONTINUE };
-        if self.kernel_refuses(&inspected, call) {
-            return Outcome::CONTINUE;
+    pub(crate) fn mmap(&self, target: &Target<'_>, call: Mmap) -> Decision {
+        let continued = || Decision::of(Call::Mmap(call), Outcome::CONTINUE);
+        // Most are of other files, which are not copied.
+        if !self.is_region(target, call.fd) {
+            return continued();
         }
-        match self.map(target, &inspected, key, call) {
-            Ok(()) if call.flags & MAP_TYPE == MAP_PRIVATE => Outcome::MapAnonymous(call),
-            Ok(()) => Outcome::CONTINUE,
-            Err(error) => Outcome::errno(error),
-        }
+        let Some(mut inspected) = self.inspect(target, call.fd) else { return continued() };
+        let FdKind::Region(key) = inspected.kind else { return continued() };
+        let outcome = if self.kernel_refuses(&inspected, call) {
+            Outcome::CONTINUE
+        } else {
+            match self.map(target, &mut inspected, key, call) {
+                Ok(()) if call.flags & MAP_TYPE == MAP_PRIVATE => Outcome::MapAnonymous(call),
+                Ok(()) => Outcome::CONTINUE,
+                Err(error) => Outcome::errno(error),
+            }
+        };
+        Decision { descriptor: Some(inspected), ..Decision::of(Call::Mmap(call), outcome) }
     }
 
     /// The kernel's checks that come before the device's (MMAP-01, MMAP-17): a mapping that they
     /// refuse must not count.
-    fn kernel_refuses(&mut self, inspected: &InspectedFd, call: Mmap) -> bool {
+    fn kernel_refuses(&self, inspected: &InspectedFd, call: Mmap) -> bool {
         let mode = inspected.flags & OFlags::RWMODE;
         let shared = call.flags & MAP_TYPE != MAP_PRIVATE;
         let writes = call.prot & PROT_WRITE != 0;
         call.len == 0
-            || self.table.arena().page_size().offset_in(call.offset) != 0
+            || self.table().arena().page_size().offset_in(call.offset) != 0
             || call.flags & MAP_TYPE == 0
             || mode == OFlags::WRONLY
             || (shared && writes && mode != OFlags::RDWR)
     }
 
+    /// Decides by the region's state, gives the memory the size and the seals that the mapping
+    /// needs, and decides again: only what still holds then counts.
     fn map(
-        &mut self,
+        &self,
         target: &Target<'_>,
-        inspected: &InspectedFd,
+        inspected: &mut InspectedFd,
         key: Key,
         call: Mmap,
     ) -> Result<()> {
-        let Some((region, arena)) = self.table.region(key) else { return Ok(()) };
-        let page = arena.page_size();
+        let page = self.table().arena().page_size();
         let mut prot = Prot::from_bits(call.prot);
         if prot.contains(Prot::READ)
-            && !region.facts.prot_mask().contains(Prot::EXEC)
+            && !prot.contains(Prot::EXEC)
+            && self.withholds_exec()
             && read_implies_exec(target.tid())
         {
             prot = Prot::from_bits(prot.bits() | Prot::EXEC.bits());
@@ -71,61 +85,68 @@ impl Tenant {
         if len == 0 {
             return Err(Errno::NOMEM);
         }
-        let mapping = region.state.map(&region.facts, page, len, prot).map_err(host)?;
-        let size = region.facts.size();
-        let newer = self.newer_memory(target, inspected, key);
-        let memory = newer.as_ref().unwrap_or(&inspected.fd);
-        if mapping.creates_backing {
-            if i64::try_from(size).is_err() {
-                return Err(Errno::INVAL);
+        for _ in 0..TRIES {
+            let (shape, shown, creates) = {
+                let mut table = self.settled(self.table(), key);
+                let Some((region, _)) = table.region(key) else { return Ok(()) };
+                let mapping = region.state.map(&region.facts, page, len, prot).map_err(host)?;
+                (Shape::of(region), region.inode, mapping.creates_backing)
+            };
+            if creates {
+                if i64::try_from(shape.size).is_err() {
+                    return Err(Errno::INVAL);
+                }
+                if !can_promise(shape.size, call.flags) {
+                    return Err(Errno::NOMEM);
+                }
             }
-            if !can_promise(size, call.flags) {
-                return Err(Errno::NOMEM);
+            if shown != inspected.file.inode {
+                self.bring_newer(target, inspected, key, shown);
+                continue;
             }
-            memfd::set_size(memory, size)?;
+            let Some(file) = shape.give(inspected.copy()?, inspected.file)? else {
+                // Sealed with another size, by a request that came in between.
+                if !self.renew(target, inspected, key)? {
+                    return Err(Errno::INVAL);
+                }
+                continue;
+            };
+            // Written to before there was a mapping: the driver refuses that, and shows zeros.
+            let is_written = creates && file.blocks > 0;
+            let mut table = self.table();
+            let Some((region, _)) = table.region(key) else { return Ok(()) };
+            if region.is_losing_pages
+                || region.inode != shown
+                || Shape::of(region) != shape
+                || region.facts.is_mapped() == creates
+            {
+                continue;
+            }
+            region.state.set_mapped(&region.facts);
+            region.is_losing_pages = is_written;
+            if creates {
+                table.note_mapped(key);
+            }
+            drop(table);
+            if is_written {
+                self.empty(inspected.copy()?, key);
+            }
+            return Ok(());
         }
-        let Some((region, _)) = self.table.region(key) else { return Ok(()) };
-        let moved = newer.is_none() && region.inode != inspected.inode;
-        if moved {
-            // No process holds the newer memory any more: this one belongs to the region from now
-            // on.
-            region.inode = inspected.inode;
-            make_like_first(memory, region)?;
-        }
-        region.state.set_mapped(&region.facts);
-        if mapping.creates_backing || moved {
-            self.table.note_mapped(key);
-        }
-        Ok(())
+        Err(Errno::INVAL)
     }
 
-    /// Puts the memory that the region's other mappings show behind the caller's descriptor, if
-    /// that still has an older one: it has one if the name was set through another descriptor.
-    fn newer_memory(
-        &mut self,
-        target: &Target<'_>,
-        inspected: &InspectedFd,
-        key: Key,
-    ) -> Option<OwnedFd> {
-        if self.table.region(key)?.0.inode == inspected.inode {
-            return None;
+    /// Takes away what was written to a region before its first mapping.
+    fn empty(&self, memory: &OwnedFd, key: Key) {
+        let emptied = memfd::empty(memory);
+        if let Some((region, _)) = self.table().region(key) {
+            region.is_losing_pages = false;
         }
-        let newer = memfd::reopen(self.descriptor_of(key)?, inspected.flags).ok()?;
-        self.replace(target, inspected.number, &newer).ok()?;
-        Some(newer)
+        self.changed.notify_all();
+        if let Err(error) = emptied {
+            tracing::debug!(%error, "a region keeps what was written to it before it was mapped");
+        }
     }
-}
-
-/// Gives another memory of a region the size and seals of the first one.
-fn make_like_first(memory: impl AsFd, region: &EmulatedRegion) -> Result<()> {
-    let seals = rustix::fs::fcntl_get_seals(&memory)?;
-    if region.facts.is_mapped() && !seals.contains(SealFlags::GROW) {
-        memfd::set_size(&memory, region.facts.size())?;
-    }
-    if !region.facts.prot_mask().contains(Prot::WRITE) {
-        memfd::forbid_writing(&memory)?;
-    }
-    Ok(())
 }
 
 /// Whether the system would commit a region's whole size at once, as it does for the driver

@@ -1,11 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A tenant: one program with all its descendants, or one container. Its regions are its own; no
 //! request of another tenant finds them.
+//!
+//! # What is done under which lock
+//!
+//! One lock, of the table of regions. Under it requests are decided: state is read and changed,
+//! journaled, and a memfd that nobody else knows yet is watched. *Nothing that a caller can make
+//! wait is done under it*: reading or writing a caller's memory, looking at, copying, replacing or
+//! closing its descriptors, changing a memfd that it holds too (whose inode it can lock by a write
+//! that blocks), and reading its `/proc`. The agent does these between two holds of the lock, and
+//! then decides on what the table says by then.
+//!
+//! Two things take more than one hold, and are marked in the table; who needs the same waits
+//! without the lock ([`Tenant::wait_until`]), and nobody else does:
+//!
+//! - the pages of a region that are being taken away: its own PIN, UNPIN and mmap wait;
+//! - an open of the node that becomes a region: other threads of that process wait with theirs.
 
 pub(crate) mod argument;
+pub(crate) mod decision;
 pub(crate) mod descriptor;
 mod find_fd;
 mod ioctl;
+mod memory;
 mod mmap;
 mod mprotect;
 mod open;
@@ -15,30 +32,35 @@ mod restore;
 mod stat;
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use ashmem_core::abi::{DEFAULT_NAME, NAME_PREFIX};
-use rustix::fs::{FileType, OFlags};
-use rustix::io::Result;
+use rustix::fs::OFlags;
+use rustix::io::{Errno, Result};
 
 use self::descriptor::{FdKind, InspectedFd};
 use crate::ids::Key;
-use crate::journal::Entry;
 use crate::notification::Injection;
 use crate::regions::memfd;
 use crate::regions::node::Device;
 use crate::regions::region::{EmulatedRegion, LastCaller};
 use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
-use crate::target_thread::{Target, Threads, closes_on_exec};
+use crate::sys::lock;
+use crate::target_thread::{FileStatus, RaisedLimit, Target, Threads, closes_on_exec, leader};
 
 /// A tenant's regions, and what its calls need.
 pub struct Tenant {
-    pub(crate) table: RegionTable,
-    pub(crate) threads: Threads,
-    pub(crate) device: Device,
-    pub(crate) fidelity: Fidelity,
+    table: Mutex<RegionTable>,
+    /// Signalled when a mark in the table is taken away.
+    changed: Condvar,
+    threads: Threads,
+    device: Device,
+    fidelity: Fidelity,
+    /// The file system of every memfd, as `st_dev`.
+    memfds: u64,
     /// Whether some region's mask has lost EXEC.
-    pub(crate) exec_withheld: bool,
+    exec_withheld: AtomicBool,
 }
 
 impl Tenant {
@@ -47,161 +69,213 @@ impl Tenant {
     /// # Errors
     /// Those of [`RegionTable::new`].
     pub fn new(device: Device, fidelity: Fidelity) -> Result<Self> {
-        Ok(Self {
-            table: RegionTable::new()?,
+        Ok(Self::with_table(RegionTable::new()?, device, fidelity))
+    }
+
+    /// A tenant with these regions.
+    pub(crate) fn with_table(table: RegionTable, device: Device, fidelity: Fidelity) -> Self {
+        let exec_withheld = AtomicBool::new(table.withholds_exec());
+        Self {
+            memfds: table.device(),
+            table: Mutex::new(table),
+            changed: Condvar::new(),
             threads: Threads::default(),
             device,
             fidelity,
-            exec_withheld: false,
-        })
+            exec_withheld,
+        }
     }
 
-    /// Its regions.
-    pub fn table(&mut self) -> &mut RegionTable {
-        &mut self.table
+    /// Its regions, locked: nothing that a caller can make wait may be done meanwhile.
+    pub fn table(&self) -> MutexGuard<'_, RegionTable> {
+        lock(&self.table)
     }
 
     /// The threads that called recently.
-    pub fn threads(&mut self) -> &mut Threads {
-        &mut self.threads
+    pub fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
+    /// The device as its programs see it.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Waits without the lock until this holds of the table.
+    fn wait_until<'a>(
+        &'a self,
+        table: MutexGuard<'a, RegionTable>,
+        mut holds: impl FnMut(&mut RegionTable) -> bool,
+    ) -> MutexGuard<'a, RegionTable> {
+        self.changed
+            .wait_while(table, |table| !holds(table))
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no pages of this region are being taken away.
+    fn settled<'a>(
+        &'a self,
+        table: MutexGuard<'a, RegionTable>,
+        key: Key,
+    ) -> MutexGuard<'a, RegionTable> {
+        self.wait_until(table, |table| {
+            table.region(key).is_none_or(|(region, _)| !region.is_losing_pages)
+        })
     }
 
     /// Inspects one of the caller's descriptors. `None`: there is none, or it cannot be inspected;
     /// then the kernel runs the call, which it refuses or which does not concern the device.
-    pub(crate) fn inspect(&mut self, target: &Target<'_>, number: RawFd) -> Option<InspectedFd> {
+    pub(crate) fn inspect(&self, target: &Target<'_>, number: RawFd) -> Option<InspectedFd> {
         self.inspect_naming(target, number, b"")
     }
 
     /// Inspects a descriptor for SET_NAME: an open of the node that becomes a region now gets its
     /// memory under that name.
     pub(crate) fn inspect_naming(
-        &mut self,
+        &self,
         target: &Target<'_>,
         number: RawFd,
         name: &[u8],
     ) -> Option<InspectedFd> {
+        let inspected = self.copy(target, number)?;
+        if inspected.kind == FdKind::Node {
+            // Not beside the descriptors that it takes to make a region: they may be few.
+            drop(inspected);
+            return self.adopt(target, number, name);
+        }
+        Some(inspected)
+    }
+
+    /// A copy of a descriptor, and what it is.
+    fn copy(&self, target: &Target<'_>, number: RawFd) -> Option<InspectedFd> {
         if number < 0 {
             return None;
         }
         let fd = self.threads.descriptor(target.tid(), number, || target.is_waiting()).ok()?;
-        let stat = rustix::fs::fstat(&fd).ok()?;
-        // Most descriptors are neither a memfd nor a device, and need no further inspection.
-        if stat.st_dev != self.table.device()
-            && FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
-        {
+        let Ok(file) = FileStatus::of(&fd) else {
+            crate::target_thread::close_elsewhere(fd);
             return None;
+        };
+        // Most descriptors are neither a memfd nor a device, and need no further inspection.
+        if file.device != self.memfds && !file.is_character_device {
+            return Some(InspectedFd::new(fd, number, file, OFlags::empty(), FdKind::Foreign));
         }
-        let flags = rustix::fs::fcntl_getfl(&fd).ok()?;
-        let (inode, size) = (stat.st_ino, stat.st_size as u64);
-        let inspected =
-            |fd, kind| InspectedFd { fd, number, inode, size, flags, kind, is_named: false };
-        if flags.contains(OFlags::PATH) {
-            return Some(inspected(fd, FdKind::Foreign));
+        let flags = rustix::fs::fcntl_getfl(&fd).unwrap_or(OFlags::PATH);
+        let kind = if flags.contains(OFlags::PATH) {
+            FdKind::Foreign
+        } else if file.device == self.memfds {
+            self.region_at(target, number, file.inode).map_or(FdKind::Memfd, FdKind::Region)
+        } else if self.device.is_placeholder(&file) {
+            FdKind::Node
+        } else {
+            FdKind::Foreign
+        };
+        Some(InspectedFd::new(fd, number, file, flags, kind))
+    }
+
+    /// The region of this inode, which the caller has at this number.
+    fn region_at(&self, target: &Target<'_>, number: RawFd, inode: u64) -> Option<Key> {
+        let mut table = self.table();
+        let key = table.find(inode)?;
+        if let Some((region, _)) = table.region(key) {
+            region.last_caller = LastCaller { tid: target.tid(), fd: number };
         }
-        if stat.st_dev == self.table.device() {
-            let Some(key) = self.table.find(stat.st_ino) else {
-                return Some(inspected(fd, FdKind::Memfd));
-            };
-            if let Some((region, _)) = self.table.region(key) {
-                region.last_caller = LastCaller { tid: target.tid(), fd: number };
-            }
-            return Some(inspected(fd, FdKind::Region(key)));
+        Some(key)
+    }
+
+    /// Whether one of the caller's descriptors is a region, or becomes one now. It is not copied.
+    pub(crate) fn is_region(&self, target: &Target<'_>, number: RawFd) -> bool {
+        if number < 0 {
+            return false;
         }
-        if self.device.is_placeholder(&fd, stat.st_dev, stat.st_ino) {
-            return self.adopt(target, number, flags, name);
+        let Ok(file) = FileStatus::of_descriptor(target.tid(), number) else { return false };
+        if file.device == self.memfds {
+            return self.region_at(target, number, file.inode).is_some();
         }
-        Some(inspected(fd, FdKind::Foreign))
+        self.device.is_placeholder(&file)
+            && self
+                .inspect(target, number)
+                .is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
     }
 
     /// Creates a region, whose memory only the returned descriptor holds; `opening` is the request
     /// that it answers.
     pub(crate) fn create(
-        &mut self,
+        &self,
         opening: Option<u64>,
         last_caller: LastCaller,
         flags: OFlags,
         name: &[u8],
     ) -> Result<(OwnedFd, Key)> {
-        if name.is_empty()
-            && let Some((memory, key)) =
-                self.table.admit_pooled(opening, || EmulatedRegion::new(last_caller))?
-        {
-            return Ok((memfd::reopen(memory, flags)?, key));
+        if name.is_empty() {
+            let pooled = self.table().admit_pooled(opening, || EmulatedRegion::new(last_caller))?;
+            if let Some((memory, key)) = pooled {
+                return Ok((memfd::reopen(memory, flags)?, key));
+            }
         }
-        let memory = memfd::create(&shown_name(name))?;
-        let key = self.table.admit(opening, &memory, EmulatedRegion::new(last_caller))?;
+        let memory = memfd::create(&memfd::shown_name(name))?;
+        let key = self.table().admit(opening, &memory, EmulatedRegion::new(last_caller))?;
         Ok((memfd::reopen(memory, flags)?, key))
     }
 
     /// Turns an open of the node, which was not notified, into a region.
-    fn adopt(
-        &mut self,
-        target: &Target<'_>,
-        number: RawFd,
-        flags: OFlags,
-        name: &[u8],
-    ) -> Option<InspectedFd> {
+    fn adopt(&self, target: &Target<'_>, number: RawFd, name: &[u8]) -> Option<InspectedFd> {
+        let _adopting = Adopting::begin(self, leader(target.tid()).unwrap_or(target.tid()));
+        // Another thread of the caller may have made it a region meanwhile.
+        let inspected = self.copy(target, number)?;
+        if inspected.kind != FdKind::Node {
+            return Some(inspected);
+        }
+        let flags = inspected.flags;
+        drop(inspected);
         let last_caller = LastCaller { tid: target.tid(), fd: number };
         let (fd, key) = self.create(None, last_caller, flags, name).ok()?;
         self.replace(target, number, &fd).ok()?;
-        let inode = rustix::fs::fstat(&fd).ok()?.st_ino;
-        Some(InspectedFd {
-            fd,
-            number,
-            inode,
-            size: 0,
-            flags,
-            kind: FdKind::Region(key),
-            is_named: !name.is_empty(),
-        })
+        let file = FileStatus::of(&fd).ok()?;
+        let mut adopted = InspectedFd::new(fd, number, file, flags, FdKind::Region(key));
+        adopted.is_named = !name.is_empty();
+        Some(adopted)
     }
 
     /// Replaces the file behind a caller's descriptor; its close-on-exec flag stays.
     pub(crate) fn replace(&self, target: &Target<'_>, number: RawFd, fd: impl AsFd) -> Result<()> {
         let close_on_exec = closes_on_exec(target.tid(), number)?;
-        target.inject(Injection { fd: fd.as_fd(), at: Some(number), close_on_exec }).map(drop)
+        let injection = Injection { fd: fd.as_fd(), at: Some(number), close_on_exec };
+        match target.inject(injection) {
+            // The caller has lowered its limit below the number since it got the descriptor.
+            Err(Errno::BADF) => {
+                let _raised = RaisedLimit::to_hold(target.tid(), number)?;
+                target.inject(injection).map(drop)
+            }
+            other => other.map(drop),
+        }
     }
 
-    /// Shows a region's name in future mappings. A memfd's name is fixed when it is created, so the
-    /// caller's descriptor gets a new memfd, which replaces the old one if that is freed then. If
-    /// it is not, other descriptors hold it, and since all must share one memory the caller gets
-    /// the old one back: then the name is stored but not shown.
-    pub(crate) fn show_name(
-        &mut self,
-        target: &Target<'_>,
-        inspected: InspectedFd,
-        key: Key,
-        name: &[u8],
-    ) {
-        if inspected.is_named {
-            return;
-        }
-        let fresh = memfd::create(&shown_name(name))
-            .and_then(|memory| memfd::reopen(memory, inspected.flags));
-        let Ok(fresh) = fresh else { return };
-        if self.table.watch(&fresh, key).is_err() {
-            return;
-        }
-        let InspectedFd { fd: old, inode, number, .. } = inspected;
-        let replaced = self.replace(target, number, &fresh);
-        drop((old, fresh));
-        if self.table.is_dead(inode) && replaced.is_ok() {
-            return;
-        }
-        if let Some((region, _)) = self.table.region(key) {
-            region.inode = inode;
-        }
-        self.table.note(|| Entry::Shown { key, inode });
-        self.table.publish();
-        if replaced.is_ok()
-            && let Some(old) = self.search(inode)
-        {
-            let _ = self.replace(target, number, old);
-        }
+    /// Whether some region's mask may have lost EXEC.
+    fn withholds_exec(&self) -> bool {
+        self.exec_withheld.load(Ordering::Relaxed)
     }
 }
 
-/// The name that mappings show.
-fn shown_name(name: &[u8]) -> Vec<u8> {
-    if name.is_empty() { DEFAULT_NAME.to_vec() } else { [NAME_PREFIX, name].concat() }
+/// The mark of a process one of whose opens of the node becomes a region.
+struct Adopting<'a> {
+    tenant: &'a Tenant,
+    process: i32,
+}
+
+impl<'a> Adopting<'a> {
+    /// Waits for other threads of the process.
+    fn begin(tenant: &'a Tenant, process: i32) -> Self {
+        let table = tenant.table();
+        let mut table = tenant.wait_until(table, |table| !table.adopting.contains(&process));
+        table.adopting.insert(process);
+        Self { tenant, process }
+    }
+}
+
+impl Drop for Adopting<'_> {
+    fn drop(&mut self) {
+        self.tenant.table().adopting.remove(&self.process);
+        self.tenant.changed.notify_all();
+    }
 }

@@ -17,17 +17,20 @@ use crate::target_thread::Target;
 
 impl Tenant {
     /// mprotect(2) with PROT_EXEC.
-    pub(crate) fn protect(&mut self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
+    pub(crate) fn protect(&self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
         // Programs that generate code call this often; the regions that they have are rarely
         // masked.
-        if !self.exec_withheld {
+        if !self.withholds_exec() {
             return Outcome::CONTINUE;
         }
-        let page = ashmem_core::store::Store::page_size(self.table.arena());
+        let page = ashmem_core::store::Store::page_size(self.table().arena());
         let end = address.saturating_add(page.align(len));
-        for inode in mapped_inodes(target.tid(), self.table.device(), address, end) {
-            let Some(key) = self.table.find(inode) else { continue };
-            let Some((region, _)) = self.table.region(key) else { continue };
+        // Without the lock: the caller can hold up whoever reads its mappings.
+        let inodes = mapped_inodes(target.tid(), self.memfds, address, end);
+        let mut table = self.table();
+        for inode in inodes {
+            let Some(key) = table.find(inode) else { continue };
+            let Some((region, _)) = table.region(key) else { continue };
             if !region.facts.prot_mask().contains(Prot::EXEC) {
                 return Outcome::errno(Errno::ACCESS);
             }
@@ -36,10 +39,11 @@ impl Tenant {
     }
 
     /// remap_file_pages(2): refused on every region (MMAP-20).
-    pub(crate) fn remap(&mut self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
+    pub(crate) fn remap(&self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
         let end = address.saturating_add(len);
-        let inodes = mapped_inodes(target.tid(), self.table.device(), address, end);
-        let ours = inodes.into_iter().any(|inode| self.table.find(inode).is_some());
+        let inodes = mapped_inodes(target.tid(), self.memfds, address, end);
+        let mut table = self.table();
+        let ours = inodes.into_iter().any(|inode| table.find(inode).is_some());
         if ours { Outcome::errno(Errno::PERM) } else { Outcome::CONTINUE }
     }
 }

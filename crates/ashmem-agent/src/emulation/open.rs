@@ -3,22 +3,21 @@
 
 use std::os::fd::RawFd;
 
-use ashmem_proc::process::{descriptor_stat, descriptors};
+use ashmem_proc::process::descriptors;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::emulation::Tenant;
-use crate::emulation::descriptor::FdKind;
 use crate::emulation::outcome::Outcome;
-use crate::regions::node::Device;
+use crate::regions::node::{Device, NamedFd};
 use crate::regions::region::LastCaller;
 use crate::seccomp::filter::Fidelity;
-use crate::target_thread::{Target, closes_on_exec};
+use crate::target_thread::{FileStatus, Target, closes_on_exec};
 
 impl Tenant {
     /// open(2), openat(2), openat2(2).
     pub(crate) fn open(
-        &mut self,
+        &self,
         target: &Target<'_>,
         dir: i32,
         path: &[u8],
@@ -44,7 +43,7 @@ impl Tenant {
         match self.create(Some(target.id()), last_caller, flags, b"") {
             Ok((fd, key)) => {
                 // A program that only opens and closes makes the journal grow as well.
-                self.table.compact_if_due(target.id(), None);
+                self.table().compact_if_due(target.id(), None);
                 Outcome::Open { fd, close_on_exec: flags.contains(OFlags::CLOEXEC), key }
             }
             // The limits of the agent are not the caller's, so it is not the caller's table that is
@@ -57,14 +56,16 @@ impl Tenant {
     /// The descriptor that this open has put into the caller already, if only its number did not
     /// arrive: the previous agent died in between, or a signal interrupted the call, which the
     /// caller makes again.
-    fn opened_already(&mut self, target: &Target<'_>, flags: OFlags) -> Option<RawFd> {
-        let key = self.table.pending_opens.take(target.id(), target.tid())?;
-        let (region, _) = self.table.region(key)?;
-        let (inode, device) = (region.inode, self.table.device());
+    fn opened_already(&self, target: &Target<'_>, flags: OFlags) -> Option<RawFd> {
+        let inode = {
+            let mut table = self.table();
+            let key = table.pending_opens.take(target.id(), target.tid())?;
+            table.region(key)?.0.inode
+        };
         let wanted = flags & OFlags::RWMODE;
         descriptors(target.tid()).into_iter().find(|number| {
-            descriptor_stat(target.tid(), *number)
-                .is_some_and(|stat| stat.st_dev == device && stat.st_ino == inode)
+            FileStatus::of_descriptor(target.tid(), *number)
+                .is_ok_and(|file| file.device == self.memfds && file.inode == inode)
                 && closes_on_exec(target.tid(), *number) == Ok(flags.contains(OFlags::CLOEXEC))
                 && self
                     .threads
@@ -74,14 +75,23 @@ impl Tenant {
         })
     }
 
-    /// Whether a path names one of the caller's own descriptors, and that is a region: opening it
-    /// creates a new one (OPEN-05).
-    fn is_region_again(&mut self, target: &Target<'_>, path: &[u8]) -> bool {
+    /// Whether a path names a descriptor of a region, the caller's own or another process's:
+    /// opening it creates a new one (OPEN-05).
+    fn is_region_again(&self, target: &Target<'_>, path: &[u8]) -> bool {
         if self.fidelity != Fidelity::Full {
             return false;
         }
-        let Some(number) = Device::own_descriptor(target.tid(), path) else { return false };
-        self.inspect(target, number)
-            .is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
+        match Device::descriptor_named(path) {
+            None => false,
+            Some(NamedFd::Own(number)) => self.is_region(target, number),
+            // A process's number means what it does in the `/proc` that the caller sees.
+            Some(NamedFd::OfProcess) => {
+                let root = format!("/proc/{}/root", target.tid());
+                let file = FileStatus::behind([root.as_bytes(), path].concat());
+                file.is_ok_and(|file| {
+                    file.device == self.memfds && self.table().find(file.inode).is_some()
+                })
+            }
+        }
     }
 }

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Purges unpinned pages: gives them back to the system.
+//!
+//! Punching a hole takes the lock of the memfd's inode, which a client can hold for as long as it
+//! likes. So it is done without the table's lock: the region is marked meanwhile, and its own PIN
+//! and UNPIN wait.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use ashmem_core::pins;
+use ashmem_core::range::{Ranges as _, Span};
+use ashmem_core::store::Store as _;
 use rustix::io::Errno;
 
 use crate::emulation::Tenant;
@@ -13,23 +19,31 @@ use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
 use crate::journal::Entry;
 use crate::regions::memfd;
+use crate::regions::table::RegionTable;
 use crate::target_thread::{Target, is_host_administrator};
+
+/// A range as it was in the purge order.
+struct Candidate {
+    id: u32,
+    life: u64,
+    key: Key,
+}
 
 impl Tenant {
     /// PURGE_ALL_CACHES, over this tenant's regions.
-    pub(crate) fn purge_all(&mut self, target: &Target<'_>) -> Outcome {
+    pub(crate) fn purge_all(&self, target: &Target<'_>) -> Outcome {
         if !is_host_administrator(target.tid()) {
             return Outcome::errno(Errno::PERM);
         }
         let fds = self.fds_of_purgeable();
-        let pages = self.table.arena().lru().pages();
+        let pages = self.table().arena().lru().pages();
         self.punch(u64::MAX, &fds);
         Outcome::value(Ok(as_int(pages)))
     }
 
     /// Purges at least this many pages if there are so many, the least recently unpinned first;
     /// returns how many were purged.
-    pub fn purge(&mut self, pages: u64) -> u64 {
+    pub fn purge(&self, pages: u64) -> u64 {
         if self.purgeable() == 0 {
             return 0;
         }
@@ -38,61 +52,106 @@ impl Tenant {
     }
 
     /// How many pages could be purged.
-    pub fn purgeable(&mut self) -> u64 {
-        self.table.reap();
-        self.table.arena().lru().pages()
+    pub fn purgeable(&self) -> u64 {
+        let mut table = self.table();
+        table.reap();
+        table.arena().lru().pages()
+    }
+
+    /// Threads that called last about regions with purgeable pages; not more than a few.
+    pub(crate) fn callers_with_unpinned(&self) -> HashSet<i32> {
+        const MOST: usize = 16;
+        let mut table = self.table();
+        let mut callers = HashSet::new();
+        for Candidate { key, .. } in purge_order(&mut table) {
+            if callers.len() >= MOST {
+                break;
+            }
+            callers.extend(table.region(key).map(|(region, _)| region.last_caller.tid));
+        }
+        callers
     }
 
     /// A descriptor of each region with purgeable pages. If no process has one any more, the pages
     /// only live in mappings, and are never purged again (OPEN-08).
-    fn fds_of_purgeable(&mut self) -> HashMap<Key, OwnedFd> {
-        self.table.reap();
-        let keys: HashSet<Key> = self.purge_order().into_iter().map(|(_, key)| key).collect();
+    fn fds_of_purgeable(&self) -> HashMap<Key, OwnedFd> {
+        let keys: HashSet<Key> = {
+            let mut table = self.table();
+            table.reap();
+            purge_order(&mut table).into_iter().map(|candidate| candidate.key).collect()
+        };
         let mut fds = HashMap::new();
         for key in keys {
             if let Some(fd) = self.descriptor_of(key) {
                 fds.insert(key, fd);
-            } else if let Some((region, arena)) = self.table.region(key) {
+                continue;
+            }
+            let mut table = self.table();
+            if let Some((region, arena)) = table.region(key)
+                && !region.is_losing_pages
+            {
                 region.state.pins().clear(arena, region.facts.share());
-                self.table.note(|| Entry::Cleared { key });
+                table.note(|| Entry::Cleared { key });
+                table.publish();
             }
         }
-        self.table.publish();
         fds
     }
 
-    fn purge_order(&mut self) -> Vec<(u32, Key)> {
-        let arena = self.table.arena();
-        std::iter::successors(arena.lru().oldest(), |id| arena.lru().after(arena, *id))
-            .map(|id| (id, arena.owner(id)))
-            .collect()
-    }
-
-    fn punch(&mut self, pages: u64, fds: &HashMap<Key, OwnedFd>) -> u64 {
-        use ashmem_core::{range::Ranges, store::Store};
+    fn punch(&self, pages: u64, fds: &HashMap<Key, OwnedFd>) -> u64 {
+        let order = purge_order(&mut self.table());
+        let page = self.table().arena().page_size();
         let mut freed = 0;
-        for (id, key) in self.purge_order() {
+        for candidate in order {
             if freed >= pages {
                 break;
             }
+            let key = candidate.key;
             let Some(memory) = fds.get(&key) else { continue };
-            let Some((_, arena)) = self.table.region(key) else { continue };
-            let span = arena.range(id).span();
-            // Before the purge: the next agent may take pages for purged that are not, but never
-            // the reverse.
-            if self.table.journal().is_some() && memfd::is_writable(memory) {
-                self.table.note(|| Entry::Purged { key, first: span.first() });
-                self.table.publish();
-            }
-            let Some((region, arena)) = self.table.region(key) else { continue };
+            let Some(span) = self.begin_losing(&candidate, memfd::is_writable(memory)) else {
+                continue;
+            };
             // Sealed memory cannot be punched: its pages stay, and PIN reports so.
-            if memfd::punch(memory, arena.page_size(), span).is_ok() {
-                pins::purge(arena, arena.lru(), region.facts.share(), id);
-                let page = arena.page_size().bytes();
-                freed += span.pages();
-                self.table.tell_purge(key, span.first() * page, span.pages() * page);
+            let punched = memfd::punch(memory, page, span);
+            let mut table = self.table();
+            if let Some((region, arena)) = table.region(key) {
+                region.is_losing_pages = false;
+                if punched.is_ok() {
+                    pins::purge(arena, arena.lru(), region.facts.share(), candidate.id);
+                    freed += span.pages();
+                    table.tell_purge(key, span.first() * page.bytes(), span.pages() * page.bytes());
+                }
             }
+            drop(table);
+            self.changed.notify_all();
         }
         freed
     }
+
+    /// Marks the region of a range that is about to be purged; its pages. `None`: the range was
+    /// pinned or purged meanwhile, or somebody else takes pages of the region, who may be held up.
+    fn begin_losing(&self, candidate: &Candidate, is_writable: bool) -> Option<Span> {
+        let Candidate { id, life, key } = *candidate;
+        let mut table = self.table();
+        let (region, arena) = table.region(key)?;
+        if region.is_losing_pages || arena.life(id) != life || arena.range(id).purged() {
+            return None;
+        }
+        region.is_losing_pages = true;
+        let span = arena.range(id).span();
+        // Before the purge: the next agent may take pages for purged that are not, but never the
+        // reverse.
+        if is_writable {
+            table.note(|| Entry::Purged { key, first: span.first() });
+            table.publish();
+        }
+        Some(span)
+    }
+}
+
+fn purge_order(table: &mut RegionTable) -> Vec<Candidate> {
+    let arena = table.arena();
+    std::iter::successors(arena.lru().oldest(), |id| arena.lru().after(arena, *id))
+        .map(|id| Candidate { id, life: arena.life(id), key: arena.owner(id) })
+        .collect()
 }

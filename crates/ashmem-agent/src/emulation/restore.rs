@@ -19,7 +19,6 @@ use crate::regions::node::{Device, DeviceNode};
 use crate::regions::region::{EmulatedRegion, LastCaller};
 use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
-use crate::target_thread::Threads;
 
 /// No caller: the first request brings one.
 const UNKNOWN: LastCaller = LastCaller { tid: 0, fd: -1 };
@@ -224,9 +223,7 @@ impl RegionTable {
 impl Tenant {
     /// Restores the tenant with these regions.
     pub(crate) fn restore(device: Device, table: RegionTable) -> Self {
-        let exec_withheld =
-            table.regions().any(|(_, region)| !region.facts.prot_mask().contains(Prot::EXEC));
-        Self { table, threads: Threads::default(), device, fidelity: Fidelity::Full, exec_withheld }
+        Self::with_table(table, device, Fidelity::Full)
     }
 }
 

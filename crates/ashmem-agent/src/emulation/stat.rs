@@ -4,27 +4,15 @@
 use rustix::io::Errno;
 
 use crate::emulation::Tenant;
-use crate::emulation::descriptor::FdKind;
 use crate::emulation::outcome::Outcome;
 use crate::notification::Answer;
 use crate::seccomp::syscalls::Layout;
 use crate::target_thread::Target;
 
 impl Tenant {
-    /// Whether one of the caller's descriptors is a region.
-    pub(crate) fn is_region(&mut self, target: &Target<'_>, fd: i32) -> bool {
-        self.inspect(target, fd)
-            .is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
-    }
-
     /// Refuses a call with this errno if one of its descriptors is a region; the kernel runs it on
     /// any other.
-    pub(crate) fn refuse(
-        &mut self,
-        target: &Target<'_>,
-        descriptors: &[i32],
-        errno: Errno,
-    ) -> Outcome {
+    pub(crate) fn refuse(&self, target: &Target<'_>, descriptors: &[i32], errno: Errno) -> Outcome {
         if descriptors.iter().any(|fd| self.is_region(target, *fd)) {
             Outcome::errno(errno)
         } else {

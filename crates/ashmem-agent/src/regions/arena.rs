@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The arena of unpinned ranges, by index: the memory that ashmem-core asks its shell for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use ashmem_core::lru::Lru;
 use ashmem_core::range::{Range, Ranges};
@@ -18,6 +18,10 @@ pub struct Arena {
     page: PageSize,
     ranges: Vec<Range<u32>>,
     owners: Vec<Key>,
+    /// How often each was freed.
+    lives: Vec<Cell<u64>>,
+    /// What the count of a new one starts with.
+    first_life: u64,
     free: RefCell<Vec<u32>>,
     lru: Lru<u32>,
 }
@@ -30,6 +34,8 @@ impl Arena {
             page,
             ranges: Vec::new(),
             owners: Vec::new(),
+            lives: Vec::new(),
+            first_life: 0,
             free: RefCell::default(),
             lru: Lru::new(),
         }
@@ -49,12 +55,18 @@ impl Arena {
         let id = u32::try_from(self.ranges.len()).ok()?;
         self.ranges.push(Range::spare());
         self.owners.push(owner);
+        self.lives.push(Cell::new(self.first_life));
         Some(id)
     }
 
     /// The region a range belongs to.
     pub fn owner(&self, id: u32) -> Key {
         self.owners[id as usize]
+    }
+
+    /// How often a range was freed: while this stays the same, it is the same range.
+    pub(crate) fn life(&self, id: u32) -> u64 {
+        self.lives.get(id as usize).map_or(u64::MAX, Cell::get)
     }
 
     /// The purge order.
@@ -65,7 +77,9 @@ impl Arena {
     /// Frees the memory if no range is in use.
     pub fn shrink(&mut self) {
         if self.free.get_mut().len() == self.ranges.len() {
-            *self = Self::new();
+            // Lives are counted on: somebody may remember one of a range that is gone.
+            let lives = self.lives.iter().map(Cell::get).max().unwrap_or(self.first_life);
+            *self = Self { first_life: lives, ..Self::new() };
         }
     }
 }
@@ -90,6 +104,8 @@ impl Store for Arena {
     }
 
     fn free(&self, id: u32) {
+        let life = &self.lives[id as usize];
+        life.set(life.get() + 1);
         self.free.borrow_mut().push(id);
     }
 

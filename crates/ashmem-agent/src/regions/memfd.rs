@@ -7,6 +7,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ashmem_core::abi::{DEFAULT_NAME, NAME_PREFIX};
 use ashmem_core::range::Span;
 use ashmem_core::store::PageSize;
 use rustix::fs::inotify::{self, WatchFlags};
@@ -40,6 +41,11 @@ pub fn create(name: &[u8]) -> Result<OwnedFd> {
     rustix::fs::memfd_create(name, flags)
 }
 
+/// The name that mappings show.
+pub(crate) fn shown_name(name: &[u8]) -> Vec<u8> {
+    if name.is_empty() { DEFAULT_NAME.to_vec() } else { [NAME_PREFIX, name].concat() }
+}
+
 /// open(2): a descriptor of the same memory with this access mode and these status flags.
 ///
 /// # Errors
@@ -67,11 +73,20 @@ fn writing<R>(memory: impl AsFd, run: impl FnOnce(&OwnedFd) -> Result<R>) -> Res
     run(&open_again(memory.as_fd(), OFlags::RDWR)?)
 }
 
-/// ftruncate(2): gives a memfd its final size, and seals it.
+/// ftruncate(2): gives a memfd its size, and seals it; what `is_written` to it before is gone.
 ///
 /// # Errors
-/// EINVAL or EFBIG: no file can be that long. ENOMEM, ENOSPC.
-pub fn set_size(memory: impl AsFd, size: u64) -> Result<()> {
+/// EINVAL or EFBIG: no file can be that long. ENOMEM, ENOSPC. EPERM: a client has sealed it.
+pub fn set_size(memory: impl AsFd, size: u64, is_written: bool) -> Result<()> {
+    if is_written {
+        truncate(&memory, 0)?;
+    }
+    truncate(&memory, size)?;
+    // An empty one may still get a size.
+    if size == 0 { Ok(()) } else { add_seals(memory, SealFlags::GROW | SealFlags::SHRINK) }
+}
+
+fn truncate(memory: impl AsFd, size: u64) -> Result<()> {
     match rustix::fs::ftruncate(&memory, size) {
         Err(Errno::FBIG) => Err(Errno::INVAL),
         // Not open for writing; or longer than a file can be, which then fails again.
@@ -79,8 +94,20 @@ pub fn set_size(memory: impl AsFd, size: u64) -> Result<()> {
             writing(&memory, |memory| rustix::fs::ftruncate(memory, size))
         }
         other => other,
-    }?;
-    add_seals(memory, SealFlags::GROW | SealFlags::SHRINK)
+    }
+}
+
+/// FALLOC_FL_PUNCH_HOLE of the whole memfd.
+///
+/// # Errors
+/// EPERM: it is sealed against writing.
+pub fn empty(memory: impl AsFd) -> Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let all = i64::MAX as u64;
+    match rustix::fs::fallocate(&memory, flags, 0, all) {
+        Err(Errno::BADF) => writing(&memory, |memory| rustix::fs::fallocate(memory, flags, 0, all)),
+        other => other,
+    }
 }
 
 /// F_SEAL_FUTURE_WRITE: forbids writing by future mappings and by write(2), through any descriptor.

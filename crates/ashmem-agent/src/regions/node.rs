@@ -3,9 +3,10 @@
 
 use std::os::fd::{AsFd, RawFd};
 
-use rustix::fs::{AtFlags, StatxFlags};
+use rustix::io::Errno;
 
 use crate::seccomp::syscalls::CWD;
+use crate::target_thread::FileStatus;
 
 const DIRECTORY: &[u8] = b"/dev/";
 const NAME: &[u8] = b"ashmem";
@@ -16,6 +17,8 @@ pub struct Device {
     long_name: Vec<u8>,
     /// The node that lies at the path, if one does.
     node: Option<DeviceNode>,
+    /// Whether roots without anything at the path have the device too.
+    is_in_every_root: bool,
 }
 
 /// A node at the device's path.
@@ -48,22 +51,27 @@ impl DeviceNode {
         Self { stat, mounts }
     }
 
-    fn same(&self, dev: u64, ino: u64) -> bool {
-        self.stat.st_dev == dev && self.stat.st_ino == ino
+    fn same(&self, file: &FileStatus) -> bool {
+        self.stat.st_dev == file.device && self.stat.st_ino == file.inode
     }
 }
 
 /// The mount a descriptor lies on; 0 where the kernel does not say (before 5.8).
 fn mount_of(fd: impl AsFd) -> u64 {
-    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
-        .map_or(0, |statx| statx.stx_mnt_id)
+    FileStatus::of(fd).map_or(0, |status| status.mount)
 }
 
 impl Device {
     /// The device with this node, or with none.
     pub fn new(node: Option<DeviceNode>) -> Self {
         let boot = ashmem_proc::system::boot_id().unwrap_or_default();
-        Self { long_name: [NAME, boot.as_bytes()].concat(), node }
+        Self { long_name: [NAME, boot.as_bytes()].concat(), node, is_in_every_root: false }
+    }
+
+    /// The same, also where a program changes its root to one in which nothing lies at the path: an
+    /// Android file system, whose `/dev` its init would fill.
+    pub(crate) fn in_every_root(self) -> Self {
+        Self { is_in_every_root: true, ..self }
     }
 
     /// The two names in `/dev`.
@@ -104,11 +112,9 @@ impl Device {
         stat
     }
 
-    /// Whether a descriptor is an open of the node that has not become a region yet.
-    pub fn is_placeholder(&self, fd: impl AsFd, dev: u64, ino: u64) -> bool {
-        self.node
-            .as_ref()
-            .is_some_and(|node| node.same(dev, ino) && node.mounts.contains(&mount_of(fd)))
+    /// Whether a file is an open of the node that has not become a region yet.
+    pub(crate) fn is_placeholder(&self, file: &FileStatus) -> bool {
+        self.node.as_ref().is_some_and(|node| node.same(file) && node.mounts.contains(&file.mount))
     }
 
     /// Whether a thread's path, relative to `dir` unless it is absolute, is the device's. Symbolic
@@ -139,28 +145,56 @@ impl Device {
         normal(&full) == [DIRECTORY, last].concat() && self.is_in_root_of(tid)
     }
 
-    /// Where a node is known, only a root directory with that node has the device, unlike a chroot
-    /// without it. The short name is checked for both: a container's configuration cannot know the
-    /// long one, which each boot changes.
+    /// Where a node is known, a root directory with that node has the device; one with something
+    /// else at the path has not, and one with nothing there only if it was asked for. The short
+    /// name is checked for both: a container's configuration cannot know the long one, which each
+    /// boot changes.
     fn is_in_root_of(&self, tid: i32) -> bool {
         let Some(node) = &self.node else { return true };
         let path = [format!("/proc/{tid}/root").as_bytes(), DIRECTORY, NAME].concat();
-        rustix::fs::lstat(path).is_ok_and(|stat| node.same(stat.st_dev, stat.st_ino))
+        match FileStatus::of_path(path) {
+            Ok(status) => node.same(&status),
+            Err(Errno::NOENT | Errno::NOTDIR) => self.is_in_every_root,
+            Err(_) => false,
+        }
     }
 
-    /// The number of the descriptor, if a path names one of the thread's own descriptors: opening
-    /// that path opens the device again.
-    pub fn own_descriptor(tid: i32, path: &[u8]) -> Option<RawFd> {
+    /// Which descriptor a path names, if it names one: opening that path opens its file again.
+    pub(crate) fn descriptor_named(path: &[u8]) -> Option<NamedFd> {
         let path = std::str::from_utf8(path).ok()?;
-        let rest = path
-            .strip_prefix("/proc/self/fd/")
-            .or_else(|| path.strip_prefix("/dev/fd/"))
-            .or_else(|| path.strip_prefix("/proc/thread-self/fd/"))
-            .or_else(|| {
-                path.strip_prefix("/proc/")?.strip_prefix(&tid.to_string())?.strip_prefix("/fd/")
-            })?;
-        rest.parse().ok()
+        match path {
+            "/dev/stdin" => return Some(NamedFd::Own(0)),
+            "/dev/stdout" => return Some(NamedFd::Own(1)),
+            "/dev/stderr" => return Some(NamedFd::Own(2)),
+            _ => {}
+        }
+        let number = |text: &str| -> Option<RawFd> {
+            text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+        };
+        if let Some(rest) = path.strip_prefix("/dev/fd/") {
+            return number(rest).map(NamedFd::Own);
+        }
+        let (process, rest) = path.strip_prefix("/proc/")?.split_once('/')?;
+        let rest = match rest.strip_prefix("task/") {
+            // Threads of a process have one table, but for those that took care to have their own.
+            Some(rest) => rest.split_once('/').filter(|(thread, _)| number(thread).is_some())?.1,
+            None => rest,
+        };
+        let descriptor = number(rest.strip_prefix("fd/")?)?;
+        match process {
+            "self" | "thread-self" => Some(NamedFd::Own(descriptor)),
+            process => number(process).map(|_| NamedFd::OfProcess),
+        }
     }
+}
+
+/// A descriptor that a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamedFd {
+    /// The caller's own.
+    Own(RawFd),
+    /// One of the process that has this number where the caller sees it, in its own `/proc`.
+    OfProcess,
 }
 
 /// A path without empty, `.` and `..` parts; above the root is the root.
@@ -190,6 +224,27 @@ mod tests {
             ("/", ""),
         ] {
             assert_eq!(normal(path.as_bytes()), want.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_path_of_a_descriptor_is_known() {
+        for (path, want) in [
+            ("/proc/self/fd/7", Some(NamedFd::Own(7))),
+            ("/proc/thread-self/fd/7", Some(NamedFd::Own(7))),
+            ("/proc/self/task/12/fd/7", Some(NamedFd::Own(7))),
+            ("/dev/fd/7", Some(NamedFd::Own(7))),
+            ("/dev/stdin", Some(NamedFd::Own(0))),
+            ("/proc/12/fd/7", Some(NamedFd::OfProcess)),
+            ("/proc/12/task/13/fd/7", Some(NamedFd::OfProcess)),
+            ("/proc/12/fd/", None),
+            ("/proc/12/fd/x", None),
+            ("/proc/12/fdinfo/7", None),
+            ("/proc/12/../fd/7", None),
+            ("/proc/sys/fd/7", None),
+            ("/dev/fd/-1", None),
+        ] {
+            assert_eq!(Device::descriptor_named(path.as_bytes()), want, "{path}");
         }
     }
 

@@ -27,6 +27,9 @@ pub struct EmulatedRegion {
     pub memories: u32,
     /// The last caller: the first place to look for a descriptor when the agent needs one.
     pub last_caller: LastCaller,
+    /// Pages of it are being taken away, without the table's lock: until that is over, its ranges
+    /// do not change, and no first mapping is granted.
+    pub is_losing_pages: bool,
 }
 
 /// The thread and the descriptor of the last call about a region.
@@ -41,7 +44,14 @@ pub struct LastCaller {
 impl EmulatedRegion {
     /// A new one: no name, no size, every right (OPEN-01).
     pub fn new(last_caller: LastCaller) -> Self {
-        Self { facts: Facts::new(), state: State::new(), inode: 0, memories: 0, last_caller }
+        Self {
+            facts: Facts::new(),
+            state: State::new(),
+            inode: 0,
+            memories: 0,
+            last_caller,
+            is_losing_pages: false,
+        }
     }
 
     /// The region as tracers see it.

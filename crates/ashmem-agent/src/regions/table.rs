@@ -18,6 +18,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use ashmem_core::region::Prot;
 use ashmem_proc::fdinfo;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags};
 use rustix::io::{Errno, Result};
@@ -63,6 +64,8 @@ pub struct RegionTable {
     /// The pool of memfds for future regions.
     pool: Option<Arc<MemfdPool>>,
     pub(crate) pending_opens: PendingOpens,
+    /// The processes one of whose opens of the node becomes a region now.
+    pub(crate) adopting: HashSet<i32>,
 }
 
 struct InodeEntry {
@@ -104,6 +107,7 @@ impl RegionTable {
             quota: None,
             pool: None,
             pending_opens: PendingOpens::default(),
+            adopting: HashSet::new(),
         })
     }
 
@@ -164,6 +168,11 @@ impl RegionTable {
     /// Every region with its key.
     pub fn regions(&self) -> impl Iterator<Item = (Key, &EmulatedRegion)> {
         self.regions.iter().map(|(key, region)| (*key, region))
+    }
+
+    /// Whether some region's mask has lost EXEC.
+    pub(crate) fn withholds_exec(&self) -> bool {
+        self.regions().any(|(_, region)| !region.facts.prot_mask().contains(Prot::EXEC))
     }
 
     /// Adds a new region with this memory; `opening` is the request that it answers, if it answers

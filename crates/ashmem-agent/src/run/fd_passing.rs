@@ -39,6 +39,40 @@ impl NodeFds {
     }
 }
 
+/// Sends these bytes with these descriptors, at most [`MOST`].
+pub(crate) fn send_with(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(Errno::NOBUFS);
+    }
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives bytes, and the descriptors that came with them; how many bytes came.
+pub(crate) fn receive_with(
+    socket: impl AsFd,
+    bytes: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut data = [IoSliceMut::new(bytes)];
+    let got = rustix::io::retry_on_intr(|| {
+        recvmsg(&socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(more) = message {
+            descriptors.extend(more);
+        }
+    }
+    Ok(got.bytes)
+}
+
 pub(crate) fn send(
     socket: impl AsFd,
     listener: BorrowedFd<'_>,
@@ -46,11 +80,6 @@ pub(crate) fn send(
 ) -> Result<()> {
     let names = node.into_iter().flat_map(|node| node.names.iter().map(AsFd::as_fd));
     let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(listener).chain(names).collect();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(Errno::NOBUFS);
-    }
     let mut bytes = [0_u8; STAT_SIZE];
     if let Some(node) = node {
         // SAFETY: the structure is plain integers and as long as the buffer.
@@ -62,26 +91,18 @@ pub(crate) fn send(
             )
         };
     }
-    sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::empty()).map(drop)
+    send_with(socket, &bytes, &descriptors)
 }
 
 /// # Errors
 /// PIPE: the other side ended without sending anything.
 pub(crate) fn receive(socket: impl AsFd) -> Result<Received> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut bytes = [0; STAT_SIZE];
-    let mut data = [IoSliceMut::new(&mut bytes)];
-    rustix::io::retry_on_intr(|| {
-        recvmsg(&socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC)
-    })?;
-    let mut descriptors = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
-    });
-    let mut next = || descriptors.as_mut().and_then(Iterator::next);
-    let listener = next().ok_or(Errno::PIPE)?;
-    let names = next().zip(next());
+    let mut descriptors = Vec::new();
+    receive_with(socket, &mut bytes, &mut descriptors)?;
+    let mut descriptors = descriptors.into_iter();
+    let listener = descriptors.next().ok_or(Errno::PIPE)?;
+    let names = descriptors.next().zip(descriptors.next());
     // SAFETY: the buffer is as long as the structure, of which every bit pattern is a valid one.
     let stat = unsafe { bytes.as_ptr().cast::<libc::stat>().read_unaligned() };
     Ok(Received {

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The foreground process: represents the program to the shell, and forwards signals and status.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ashmem_proc::process::{parent, processes};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, Result};
 use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::run::fd_passing;
 use crate::sys;
 
 /// The exit code if the program was not started because of us; env(1), timeout(1) and docker(1) use
 /// the same.
 pub const NOT_STARTED: u8 = 125;
+/// The exit code if the supervisor was killed, and the program with it.
+pub const SUPERVISOR_KILLED: u8 = 122;
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +26,10 @@ pub enum Ending {
     Exited(u8),
     /// Killed by this signal.
     Killed(i32),
-    /// The supervisor ended first, so the status is unknown.
-    Unknown,
+    /// The program was not started; why was said on standard error.
+    NotStarted,
+    /// The supervisor was killed, and the program was therefore ended.
+    SupervisorKilled,
 }
 
 impl Ending {
@@ -32,7 +40,11 @@ impl Ending {
             sys::take_default_action(signal);
             sys::exit(128 + signal);
         }
-        let code = if let Self::Exited(code) = self { code } else { NOT_STARTED };
+        let code = match self {
+            Self::Exited(code) => code,
+            Self::SupervisorKilled => SUPERVISOR_KILLED,
+            Self::Killed(_) | Self::NotStarted => NOT_STARTED,
+        };
         sys::exit(code.into())
     }
 }
@@ -86,6 +98,15 @@ impl StatusSender {
         let _ = send(&self.0, &report.to_bytes(), SendFlags::NOSIGNAL);
     }
 
+    /// Reports that the program was started, with a handle of it: whoever holds that ends the right
+    /// process, also when this one is gone.
+    pub(crate) fn send_started(&self, pid: i32) -> Result<()> {
+        let program = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+        let handle = pidfd_open(program, PidfdFlags::empty())?;
+        let report = ProgramStatus::Started(pid).to_bytes();
+        fd_passing::send_with(&self.0, &report, &[handle.as_fd()])
+    }
+
     /// Reports the program's status until it ends. If the foreground process is killed meanwhile,
     /// the program is killed too.
     pub(crate) fn follow(&self, pid: i32) {
@@ -119,10 +140,11 @@ impl StatusSender {
     }
 }
 
-/// Waits for the end of the program, and forwards signals to it.
-pub(crate) fn wait(supervisor: &OwnedFd) -> Ending {
-    let Ok(signals) = sys::signals() else { return Ending::Unknown };
-    let mut program = None;
+/// Waits for the end of the program, and forwards signals to it. `child` is the supervisor's
+/// number.
+pub(crate) fn wait(supervisor: &OwnedFd, child: i32) -> Ending {
+    let Ok(signals) = sys::signals() else { return Ending::NotStarted };
+    let mut program: Option<(i32, OwnedFd)> = None;
     loop {
         let mut polled =
             [PollFd::new(supervisor, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
@@ -132,22 +154,74 @@ pub(crate) fn wait(supervisor: &OwnedFd) -> Ending {
         let (reports, arrived) = (!polled[0].revents().is_empty(), !polled[1].revents().is_empty());
         if reports {
             let mut bytes = [0; 8];
-            match rustix::io::read(supervisor, &mut bytes) {
+            let mut handle = Vec::new();
+            match fd_passing::receive_with(supervisor, &mut bytes, &mut handle) {
                 Ok(8) => match ProgramStatus::from_bytes(bytes) {
-                    ProgramStatus::Started(pid) => program = Some(pid),
+                    ProgramStatus::Started(pid) => program = handle.pop().map(|fd| (pid, fd)),
                     ProgramStatus::Stopped(signal) => sys::take_default_action(signal),
                     ProgramStatus::Exited(code) => return Ending::Exited(code as u8),
                     ProgramStatus::Killed(signal) => return Ending::Killed(signal),
                 },
-                _ => return Ending::Unknown,
+                _ => return without_supervisor(child, program),
             }
         }
         // Until the program's number is known, its signals wait.
-        if let (true, Some(pid)) = (arrived, program) {
+        if let (true, Some((pid, _))) = (arrived, &program) {
             while let Some(info) = sys::next_signal(&signals) {
-                forward_signal(&info, pid);
+                forward_signal(&info, *pid);
             }
         }
+    }
+}
+
+/// The supervisor ended without a report. If it said itself why nothing was started, there is
+/// nothing more to do. Otherwise the calls that it would answer fail from now on, by which no
+/// program goes on rightly: it is ended, with all that it has started.
+fn without_supervisor(child: i32, program: Option<(i32, OwnedFd)>) -> Ending {
+    if sys::exit_code_of(child) == Some(NOT_STARTED.into()) {
+        return Ending::NotStarted;
+    }
+    if let Some((pid, handle)) = program {
+        end_all(pid, &handle);
+    }
+    eprintln!(
+        "ashmem: the supervisor was killed, and the program was ended with it: nobody would have \
+         answered its calls (status {SUPERVISOR_KILLED})"
+    );
+    Ending::SupervisorKilled
+}
+
+/// Kills a program and its descendants. All are stopped first: whoever runs could start more.
+fn end_all(pid: i32, handle: &OwnedFd) {
+    /// How often descendants are looked for; each look stops those of the one before.
+    const LOOKS: u32 = 16;
+    if pidfd_send_signal(handle, Signal::STOP).is_err() {
+        return;
+    }
+    let mut stopped: HashMap<i32, OwnedFd> = HashMap::new();
+    for _ in 0..LOOKS {
+        let mut found = false;
+        for other in processes() {
+            let is_descendant = |parent| parent == pid || stopped.contains_key(&parent);
+            if stopped.contains_key(&other) || !parent(other).is_some_and(is_descendant) {
+                continue;
+            }
+            // The handle first, then the parent again: it is of that process and no later one.
+            if let Some(Ok(handle)) =
+                Pid::from_raw(other).map(|other| pidfd_open(other, PidfdFlags::empty()))
+                && parent(other).is_some_and(is_descendant)
+                && pidfd_send_signal(&handle, Signal::STOP).is_ok()
+            {
+                stopped.insert(other, handle);
+                found = true;
+            }
+        }
+        if !found {
+            break;
+        }
+    }
+    for handle in stopped.values().chain([handle]) {
+        let _ = pidfd_send_signal(handle, Signal::KILL);
     }
 }
 

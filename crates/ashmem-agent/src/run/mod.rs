@@ -12,6 +12,10 @@
 //!   descendants. It stays in the session and process group of the foreground process: the terminal
 //!   treats it as if the shell had started it.
 //!
+//! If the foreground process is killed, the supervisor kills the program; if the supervisor is
+//! killed, the foreground process does, with all that descends from it: no program goes on whose
+//! calls nobody answers.
+//!
 //! The foreground process and the supervisor close every inherited descriptor except standard
 //! error, so that no pipe stays open that the program has closed.
 
@@ -19,7 +23,7 @@ mod fd_passing;
 mod foreground;
 mod namespace;
 
-pub use foreground::{Ending, NOT_STARTED};
+pub use foreground::{Ending, NOT_STARTED, SUPERVISOR_KILLED};
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -31,7 +35,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use self::fd_passing::{NodeFds, Received};
-use self::foreground::{ProgramStatus, StatusSender, wait};
+use self::foreground::{StatusSender, wait};
 use crate::emulation::Tenant;
 use crate::error::{SystemError, failed};
 use crate::regions::node::{Device, DeviceNode};
@@ -93,10 +97,10 @@ impl Program {
         let mask = SignalMask::block_all();
         let (ours, theirs) = pair()?;
         match sys::fork().map_err(failed("fork"))? {
-            Forked::Parent(_) => {
+            Forked::Parent(supervisor) => {
                 drop((theirs, trace));
                 sys::close_inherited_fds(&[ours.as_raw_fd()]);
-                Ok(wait(&ours))
+                Ok(wait(&ours, supervisor))
             }
             Forked::Child => {
                 drop(ours);
@@ -142,7 +146,7 @@ fn supervise(
     let mut kept = vec![ours.as_raw_fd(), status.as_fd().as_raw_fd()];
     kept.extend(trace.as_ref().map(|trace| trace.as_fd().as_raw_fd()));
     sys::close_inherited_fds(&kept);
-    status.send(ProgramStatus::Started(pid));
+    status.send_started(pid).map_err(failed("telling of the program"))?;
 
     // Without a listener the program has reported the reason and ended; only its exit code is left
     // to report.
@@ -191,7 +195,7 @@ fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
 /// A supervisor with the program's listener as its only channel.
 fn prepare(plan: &Plan, received: Received) -> Result<Supervisor, Error> {
     let node = received.node.map(|node| DeviceNode::new(node.stat, &node.names));
-    let tenant = Tenant::new(Device::new(node), plan.fidelity)
+    let tenant = Tenant::new(Device::new(node).in_every_root(), plan.fidelity)
         .map_err(failed("making an inotify instance"))?;
     let supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
     let listener = Listener::new(received.listener)

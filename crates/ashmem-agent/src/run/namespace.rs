@@ -3,9 +3,9 @@
 //!
 //! Only root may add a node to `/dev`, and would add it for every process. So the program gets a
 //! mount namespace with a small tmpfs on `/dev`. The tmpfs shows every entry of the old `/dev` by a
-//! bind mount, and two more: the device's names, bound to the null device. A program that opens one
-//! of them without a notification (a read-only open, io_uring) holds a harmless descriptor, which
-//! the first ioctl turns into a region.
+//! bind mount, and two more: the device's names, bound to `/dev/full`. A program that opens one of
+//! them without a notification (a read-only open, io_uring) holds a harmless descriptor, which the
+//! first ioctl turns into a region.
 //!
 //! Root stays in its user namespace, and its mounts elsewhere still reach the host. Another user
 //! needs a user namespace: in it the program sees its own user and group as before, and other
@@ -105,10 +105,12 @@ fn show(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr, kind: FileType) -> 
     bind(old, name, new, name)
 }
 
-/// Binds the null device to a name of the new `/dev`.
+/// Binds the device that stands for ours to a name of the new `/dev`: `full`, or `null` where there
+/// is no other. Clients know regions by the node's number, and take each device of that number for
+/// one; nearly every program opens the null device, hardly any the full one.
 fn node(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr) -> Result<OwnedFd> {
     place(new, name)?;
-    bind(old, c"null", new, name)?;
+    bind(old, c"full", new, name).or_else(|_| bind(old, c"null", new, name))?;
     rustix::fs::openat(new, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 

@@ -37,8 +37,8 @@ pub struct Filter {
     pub node: NodeLookup,
 }
 
-/// The condition under which a call is notified: `args[arg] & mask == value`, in the low 32 bits;
-/// the upper ones are ignored.
+/// A test of one argument: `args[arg] & mask == value`, in the low 32 bits; the upper ones are
+/// ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Test {
     /// Which argument.
@@ -52,7 +52,11 @@ pub struct Test {
 /// The start of the numbers of the x32 ABI, which shares x86_64's `AUDIT_ARCH`.
 const X32: u32 = 0x4000_0000;
 const ACCESS_MODE: u32 = libc::O_ACCMODE as u32;
+const MAP_ANONYMOUS: u32 = libc::MAP_ANONYMOUS as u32;
 const MAP_DENYWRITE: u32 = libc::MAP_DENYWRITE as u32;
+const MAP_FIXED: u32 = libc::MAP_FIXED as u32;
+const MAP_SHARED: u32 = libc::MAP_SHARED as u32;
+const PROT_WRITE: u32 = libc::PROT_WRITE as u32;
 
 impl Test {
     const ALWAYS: Self = Self { arg: 0, mask: 0, value: 0 };
@@ -63,8 +67,31 @@ impl Test {
 }
 
 impl Filter {
-    /// When a call of this kind is notified; `None`: never.
-    pub fn test(self, kind: SyscallKind) -> Option<Test> {
+    /// When a call of this kind is notified: if every test of one of these conditions holds. None:
+    /// never.
+    pub fn conditions(self, kind: SyscallKind) -> Vec<Vec<Test>> {
+        match kind {
+            // MAP_DENYWRITE does nothing since Linux 2.6, but the C library's loader sets it on
+            // every library that it maps: privately, and where it writes at a fixed address. Only
+            // such mappings are let through.
+            SyscallKind::Mmap | SyscallKind::Mmap2 => {
+                let flags = |mask, value| Test::of(3, mask, value);
+                let shared = MAP_ANONYMOUS | MAP_DENYWRITE | MAP_SHARED;
+                vec![
+                    vec![flags(MAP_ANONYMOUS | MAP_DENYWRITE, 0)],
+                    vec![flags(shared, MAP_DENYWRITE | MAP_SHARED)],
+                    vec![
+                        flags(shared | MAP_FIXED, MAP_DENYWRITE),
+                        Test::of(2, PROT_WRITE, PROT_WRITE),
+                    ],
+                ]
+            }
+            kind => self.test(kind).into_iter().map(|test| vec![test]).collect(),
+        }
+    }
+
+    /// When a call of this kind is notified, for those kinds that one test tells.
+    fn test(self, kind: SyscallKind) -> Option<Test> {
         let full = self.fidelity == Fidelity::Full;
         let searching = full && self.node == NodeLookup::Absent;
         // Read-only opens are by far the most frequent, and no program opens the device so; O_CREAT
@@ -90,11 +117,6 @@ impl Filter {
             SyscallKind::Open => open(1),
             SyscallKind::OpenAt => open(2),
             SyscallKind::Ioctl => Some(Test::of(1, 0xff00, ashmem_core::abi::MAGIC << 8)),
-            // MAP_DENYWRITE does nothing since Linux 2.6, but the C library's loader sets it on
-            // every library that it maps.
-            SyscallKind::Mmap | SyscallKind::Mmap2 => {
-                Some(Test::of(3, libc::MAP_ANONYMOUS as u32 | MAP_DENYWRITE, 0))
-            }
             // It remaps a region without a descriptor that could be inspected (CVE-2020-0009).
             // Programs do not call it.
             SyscallKind::Remap => Some(Test::ALWAYS),
@@ -131,7 +153,7 @@ impl Filter {
 
     /// The program.
     pub fn program(self) -> Vec<Instruction> {
-        let mut tests: Vec<Test> = Vec::new();
+        let mut tests: Vec<Vec<Vec<Test>>> = Vec::new();
         let mut code = Assembler::default();
         code.load(Field::Arch);
         for table in TABLES {
@@ -145,25 +167,37 @@ impl Filter {
                 code.jump_if_at_least(X32, Label::Allow);
             }
             for (number, _, kind) in table.calls {
-                let Some(test) = self.test(*kind) else { continue };
-                if test == Test::ALWAYS {
+                let conditions = self.conditions(*kind);
+                if conditions.is_empty() {
+                    continue;
+                }
+                if conditions == [[Test::ALWAYS]] {
                     code.jump_if_equal(*number, Label::Notify);
                     continue;
                 }
-                let index = tests.iter().position(|known| *known == test).unwrap_or_else(|| {
-                    tests.push(test);
+                let known = tests.iter().position(|known| *known == conditions);
+                let index = known.unwrap_or_else(|| {
+                    tests.push(conditions);
                     tests.len() - 1
                 });
-                code.jump_if_equal(*number, Label::Test(index));
+                code.jump_if_equal(*number, Label::Test(index, 0, 0));
             }
             code.jump(Label::Allow);
         }
-        for (index, test) in tests.iter().enumerate() {
-            code.place(Label::Test(index));
-            code.load(Field::LowArgument(test.arg));
-            code.and(test.mask);
-            code.jump_if_equal(test.value, Label::Notify);
-            code.jump(Label::Allow);
+        for (index, conditions) in tests.iter().enumerate() {
+            for (number, condition) in conditions.iter().enumerate() {
+                for (step, test) in condition.iter().enumerate() {
+                    code.place(Label::Test(index, number, step));
+                    code.load(Field::LowArgument(test.arg));
+                    code.and(test.mask);
+                    let is_last = step + 1 == condition.len();
+                    let holds = Label::Test(index, number, step + 1);
+                    code.jump_if_equal(test.value, if is_last { Label::Notify } else { holds });
+                    let others = number + 1 < conditions.len();
+                    let next = Label::Test(index, number + 1, 0);
+                    code.jump(if others { next } else { Label::Allow });
+                }
+            }
         }
         code.place(Label::Notify);
         code.end(libc::SECCOMP_RET_USER_NOTIF);
@@ -177,7 +211,8 @@ impl Filter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Label {
     SyscallTable(u32),
-    Test(usize),
+    /// A test: of which call, in which condition, at which place in it.
+    Test(usize, usize, usize),
     Notify,
     Allow,
 }
@@ -223,8 +258,9 @@ mod tests {
                         u64::MAX,
                     ] {
                         let args = [flags; 6];
-                        let test = filter.test(*kind);
-                        let want = test.is_some_and(|test| flags as u32 & test.mask == test.value);
+                        let holds = |test: &Test| flags as u32 & test.mask == test.value;
+                        let conditions = filter.conditions(*kind);
+                        let want = conditions.iter().any(|tests| tests.iter().all(holds));
                         assert_eq!(
                             notified(filter, table.arch, *nr, args),
                             want,
@@ -272,6 +308,29 @@ mod tests {
                 !notified(filter, X86_64, 9, [0, 4096, 3, 0x22, u64::MAX, 0]),
                 "anonymous memory"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_loaders_own_mappings_pass_by_denywrite() {
+        let [private, shared, fixed] =
+            [libc::MAP_PRIVATE, libc::MAP_SHARED, libc::MAP_FIXED].map(|flag| flag as u64);
+        let deny = u64::from(MAP_DENYWRITE);
+        for filter in LEVELS {
+            for (arch, nr) in [(X86_64, 9), (I386, 192), (AARCH64, 222)] {
+                let is_notified =
+                    |prot, flags| notified(filter, arch, nr, [0, 4096, prot, flags, 3, 0]);
+                for flags in [private, private | fixed] {
+                    assert!(!is_notified(1, flags | deny) && !is_notified(5, flags | deny));
+                }
+                assert!(!is_notified(3, private | fixed | deny), "a library's data");
+                assert!(is_notified(3, private | deny), "writable where the kernel likes");
+                for prot in [0, 1, 3, 5, 7] {
+                    assert!(is_notified(prot, shared | deny), "shared, {prot}");
+                    assert!(is_notified(prot, shared | fixed | deny), "shared and fixed, {prot}");
+                    assert!(is_notified(prot, shared) && is_notified(prot, private));
+                }
+            }
         }
     }
 

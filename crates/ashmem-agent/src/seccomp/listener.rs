@@ -219,11 +219,20 @@ impl Channel for Listener {
 /// Whether RECV returns when the last filtered process has ended, as it does from Linux 6.11 on.
 /// Before, it sleeps for ever, and only poll(2) reports the end.
 fn receiving_ends() -> bool {
+    is_kernel_at_least((6, 11))
+}
+
+/// Whether filters that [`install`] makes let no signal but a kill take a caller out of its wait.
+pub(crate) fn filters_wait_killable() -> bool {
+    is_kernel_at_least((5, 19))
+}
+
+fn is_kernel_at_least(version: (u32, u32)) -> bool {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
         .map(|number| number.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 11)
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
 }
 
 /// The request of a notification.

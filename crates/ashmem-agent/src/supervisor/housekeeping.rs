@@ -12,11 +12,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::supervisor::Supervisor;
-use crate::supervisor::pressure::{Pressure, Supply, share_of};
+use crate::supervisor::pressure::{Pressure, Supply, is_group_scarce, is_reason, share_of};
+use crate::supervisor::takeover::PATIENCE;
 
-/// How long one request may take before another loop takes over: at least this long, at most twice
-/// as long.
-const PATIENCE: Duration = Duration::from_millis(250);
 /// How often available memory is read while it is scarce and pages can be purged.
 const CLOSELY: Duration = Duration::from_millis(20);
 /// Ticks of [`PATIENCE`] without a request after which caches are dropped.
@@ -50,7 +48,7 @@ impl Supervisor {
                 last_tick = Instant::now();
             }
             let told = pressure.trigger().is_some() && polled[1].revents().contains(PollFlags::PRI);
-            supply = self.relieve(told);
+            supply = self.relieve(scope, told);
             let epoch = self.takeover().epoch();
             if epoch != seen {
                 (seen, quiet) = (epoch, 0);
@@ -63,20 +61,27 @@ impl Supervisor {
         }
     }
 
-    /// Reaps regions, and purges if memory is short or the kernel has `told` of pressure. Returns
-    /// the supply that was found, which decides how soon to look again.
-    fn relieve(&self, told: bool) -> Supply {
+    /// Reaps regions, and starts a purge if memory is short, or scarce where the kernel has `told`
+    /// of stalls. Returns the supply that was found, which decides how soon to look again.
+    fn relieve<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, told: bool) -> Supply {
         let purgeable = self.tenant().purgeable();
         if purgeable == 0 {
             return Supply::Plenty;
         }
         let supply = Supply::now();
-        if told || supply == Supply::Short {
-            let purged = self.tenant().purge(share_of(purgeable));
-            tracing::debug!(purged, "purged pages under memory pressure");
-            // The rest cannot be purged (sealed, or without a descriptor): looking closely would
-            // only cost.
-            if purged == 0 {
+        let is_scarce = || self.tenant().callers_with_unpinned().into_iter().any(is_group_scarce);
+        if is_reason(told, supply, is_scarce) {
+            // In a thread of its own: a client can hold a purge of its region up, and loops that
+            // are stuck must be replaced meanwhile, and other regions be purged.
+            let Some(purge) = self.purges().begin() else { return supply };
+            scope.spawn(move || {
+                let purged = self.tenant().purge(share_of(purgeable));
+                tracing::debug!(purged, "purged pages under memory pressure");
+                purge.end(purged);
+            });
+            // If the rest cannot be purged (sealed, or without a descriptor), looking closely
+            // would only cost.
+            if self.purges().was_in_vain() {
                 return Supply::Plenty;
             }
         }

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The request loop: takes requests from a tenant's channels, has them decided, and answers them.
 //!
-//! A request takes three steps. The loop reads once what the request points to in the caller's
-//! memory; the tenant decides, under its lock, on what was read; the loop writes the result into
-//! the caller's memory and sends the answer. The lock is never held while a caller's memory is
-//! touched, because that can block for as long as the caller likes (userfaultfd, FUSE).
+//! A request takes four steps: what it points to in the caller's memory is read, once; the tenant
+//! decides ([`Decision`]); the result is written into the caller's memory and the answer sent; the
+//! copied descriptor is closed. The tenant's lock is held within the second step only, and never
+//! while something is done that a caller can make wait ([`crate::emulation`] says what that is).
+//! The other locks here are held to copy, add or remove an entry of a list: of channels, of
+//! tracers, of cached handles. Traced or not is no difference.
 
 mod housekeeping;
 mod observe;
 mod pressure;
+mod purges;
 mod takeover;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::OFlags;
@@ -21,12 +24,15 @@ use rustix::io::{Errno, Result};
 
 use ashmem_core::abi::{self, Caller};
 
+use self::purges::Purges;
 use self::takeover::Takeover;
 use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
+use crate::emulation::decision::Decision;
 use crate::emulation::outcome::Outcome;
 use crate::notification::{Answer, Channel, ReceiveError, Request};
 use crate::regions::memfd_pool::MemfdPool;
+use crate::seccomp::listener::filters_wait_killable;
 use crate::seccomp::syscalls::{Call, Mmap};
 use crate::sys::lock;
 use crate::target_thread::Target;
@@ -42,7 +48,7 @@ const F_GET_SEALS: u32 = libc::F_GET_SEALS as u32;
 
 /// One tenant's supervisor.
 pub struct Supervisor {
-    tenant: Mutex<Tenant>,
+    tenant: Tenant,
     channels: Mutex<Vec<Arc<dyn Channel>>>,
     /// No channel is added after the present ones.
     complete: AtomicBool,
@@ -57,6 +63,10 @@ pub struct Supervisor {
     trace_sink: Arc<TraceSink>,
     /// Memfds for future opens; housekeeping fills it.
     pool: Option<Arc<MemfdPool>>,
+    purges: Purges,
+    /// Whether a caller may be stopped as it leaves a call, so that a tracer is told what came of
+    /// it: where that does not take the caller out of its wait for the answer.
+    shows_results: bool,
 }
 
 impl Supervisor {
@@ -64,11 +74,11 @@ impl Supervisor {
     ///
     /// # Errors
     /// EMFILE, ENFILE.
-    pub fn new(mut tenant: Tenant) -> Result<Self> {
+    pub fn new(tenant: Tenant) -> Result<Self> {
         let trace_sink = Arc::clone(tenant.table().trace_sink());
         let inode_events = tenant.table().as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
         Ok(Self {
-            tenant: Mutex::new(tenant),
+            tenant,
             channels: Mutex::default(),
             complete: AtomicBool::new(false),
             inode_events,
@@ -79,16 +89,20 @@ impl Supervisor {
             ended: Mutex::new(None),
             trace_sink,
             pool: None,
+            purges: Purges::default(),
+            shows_results: false,
         })
     }
 
-    /// A supervisor with a pool of memfds: under many opens it holds some descriptors more.
+    /// The supervisor of a program whose filter we made, with a pool of memfds: under many opens it
+    /// holds some descriptors more.
     ///
     /// # Errors
     /// EMFILE, ENFILE.
-    pub(crate) fn with_pool(mut tenant: Tenant) -> Result<Self> {
+    pub(crate) fn with_pool(tenant: Tenant) -> Result<Self> {
         let pool = tenant.table().enable_pool()?;
-        Ok(Self { pool: Some(pool), ..Self::new(tenant)? })
+        let shows_results = filters_wait_killable();
+        Ok(Self { pool: Some(pool), shows_results, ..Self::new(tenant)? })
     }
 
     /// Adds a channel of the same tenant; [`Supervisor::run`] serves it at once.
@@ -113,9 +127,9 @@ impl Supervisor {
         lock(&self.channels).is_empty()
     }
 
-    /// The tenant, locked.
-    pub fn tenant(&self) -> MutexGuard<'_, Tenant> {
-        lock(&self.tenant)
+    /// The tenant.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
     }
 
     /// Serves until the last channel has hung up.
@@ -147,6 +161,10 @@ impl Supervisor {
         self.pool.as_deref()
     }
 
+    pub(crate) fn purges(&self) -> &Purges {
+        &self.purges
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.ended).is_some()
     }
@@ -161,11 +179,8 @@ impl Supervisor {
         if let Some(pool) = &self.pool {
             pool.clear();
         }
-        let purgeable = {
-            let mut tenant = self.tenant();
-            tenant.threads().clear();
-            tenant.purgeable()
-        };
+        self.tenant.threads().clear();
+        let purgeable = self.tenant.purgeable();
         self.resting.store(purgeable == 0, Ordering::SeqCst);
         // A request that arrived meanwhile may not have seen it.
         purgeable == 0 && self.takeover.epoch() == epoch
@@ -280,25 +295,24 @@ impl Supervisor {
     /// Answers one request.
     pub fn handle(&self, channel: &dyn Channel, request: Request) {
         let target = Target::new(channel, request.id, request.tid);
-        let trace_sink = self.trace_sink.is_on().then(|| (&self.trace_sink, trace::now()));
-        let outcome = self.decide(&target, &request);
-        // The caller still waits, so its memory and its descriptors are unchanged.
-        let told = trace_sink.and_then(|(trace_sink, began)| {
-            Some((
-                trace_sink,
-                observe::observe(
-                    trace_sink,
-                    &mut self.tenant(),
-                    &target,
-                    &request,
-                    &outcome,
-                    began,
-                )?,
-            ))
-        });
-        let mut faulted = false;
-        tracing::trace!(?request, ?outcome);
+        let began = self.trace_sink.is_on().then(trace::now);
+        let Some((call, caller)) = Call::decode(request.arch, request.nr, &request.args) else {
+            return self.report(&request, channel.answer(request.id, Answer::Continue));
+        };
+        let mut decision = self.decide(&target, call, caller);
+        // The caller still waits, so it can be looked at.
+        let record = began.and_then(|began| self.record(&request, &decision, began));
+        tracing::trace!(?request, outcome = ?decision.outcome);
+        let outcome = std::mem::replace(&mut decision.outcome, Outcome::CONTINUE);
+        let (mut faulted, mut seen) = (false, None);
+        let is_mapping = matches!(decision.call, Call::Mmap(_));
         let sent = match outcome {
+            // A tracer is told what the kernel made of a mapping, not what was meant.
+            Outcome::Answer(Answer::Continue)
+                if record.is_some() && is_mapping && self.shows_results =>
+            {
+                inject_mmap::let_run(channel, &request).map(|result| seen = result)
+            }
             Outcome::Answer(answer) => channel.answer(request.id, answer),
             Outcome::Write { address, bytes } => {
                 let answer = match target.write(address, &bytes) {
@@ -308,11 +322,13 @@ impl Supervisor {
                 faulted = answer != Answer::Value(0);
                 channel.answer(request.id, answer)
             }
-            Outcome::MapAnonymous(call) => inject_mmap::map_anonymous(channel, &request, call),
+            Outcome::MapAnonymous(call) => {
+                inject_mmap::map_anonymous(channel, &request, call).map(|result| seen = result)
+            }
             Outcome::Open { fd, close_on_exec, key } => {
                 channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
                     Errno::NOENT => {
-                        self.tenant().table().pending_opens.leave(request.tid, key);
+                        self.tenant.table().pending_opens.leave(request.tid, key);
                         Err(error)
                     }
                     // The caller's table is full, or its limit reached.
@@ -320,10 +336,17 @@ impl Supervisor {
                 })
             }
         };
-        if let Some((trace_sink, record)) = told {
-            trace_sink.answered(record, faulted);
+        if let Some(mut record) = record {
+            record.result = record.result.or(seen);
+            self.trace_sink.answered(record, faulted);
         }
-        // ENOENT: the caller was killed, or a signal interrupted the call, which it makes again.
+        self.report(&request, sent);
+        // The copied descriptor is closed here, where nobody waits for that.
+        drop(decision);
+    }
+
+    /// ENOENT: the caller was killed, or a signal interrupted the call, which it makes again.
+    fn report(&self, request: &Request, sent: Result<()>) {
         if let Err(error) = sent
             && error != Errno::NOENT
         {
@@ -331,76 +354,74 @@ impl Supervisor {
         }
     }
 
-    fn decide(&self, target: &Target<'_>, request: &Request) -> Outcome {
-        let Some((call, caller)) = Call::decode(request.arch, request.nr, &request.args) else {
-            return Outcome::CONTINUE;
-        };
-        match call {
+    fn decide(&self, target: &Target<'_>, call: Call, caller: Caller) -> Decision {
+        let tenant = &self.tenant;
+        let outcome = match call {
             Call::Open { dir, path, flags } => {
                 self.open(target, dir, path, OFlags::from_bits_retain(flags))
             }
             Call::OpenAt2 { dir, path, how, size } => {
                 self.open_by_structure(target, dir, path, how, size)
             }
-            Call::Ioctl { fd, cmd, arg } => self.ioctl(target, caller, fd, cmd, arg),
-            Call::Mmap(call) => self.tenant().mmap(target, call),
+            Call::Ioctl { fd, cmd, arg } => {
+                let request = abi::Request::decode(caller, cmd, arg);
+                let argument = Argument::of(request, target);
+                return tenant.ioctl(target, call, fd, request, argument);
+            }
+            Call::Mmap(call) => return tenant.mmap(target, call),
             Call::OldMmap(address) => {
                 let mut bytes = [0; 24];
                 if target.read(address, &mut bytes).is_err() {
-                    return Outcome::CONTINUE;
+                    return Decision::of(call, Outcome::CONTINUE);
                 }
                 let mut words = [0; 6];
-                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
                     *word = u32::from_ne_bytes(*bytes);
                 }
-                self.tenant().mmap(target, Mmap::from_words(words))
+                return tenant.mmap(target, Mmap::from_words(words));
             }
-            Call::Fstat { fd, buffer, layout } => {
-                let mut tenant = self.tenant();
-                if tenant.is_region(target, fd) {
-                    tenant.stat(buffer, layout)
-                } else {
-                    Outcome::CONTINUE
-                }
-            }
+            Call::Fstat { fd, buffer, layout } => match tenant.is_region(target, fd) {
+                true => tenant.stat(buffer, layout),
+                false => Outcome::CONTINUE,
+            },
             Call::Stat { dir, path, buffer, flags, layout } => {
                 match self.names_device(target, dir, path, flags) {
-                    true => self.tenant().stat(buffer, layout),
+                    true => tenant.stat(buffer, layout),
                     false => Outcome::CONTINUE,
                 }
             }
             Call::Statx { dir, path, buffer, flags } => {
                 match self.names_device(target, dir, path, flags) {
-                    true => self.tenant().statx(buffer),
+                    true => tenant.statx(buffer),
                     false => Outcome::CONTINUE,
                 }
             }
             Call::Access { dir, path, mode, flags } => {
                 match self.names_device(target, dir, path, flags) {
-                    true => self.tenant().access(mode),
+                    true => tenant.access(mode),
                     false => Outcome::CONTINUE,
                 }
             }
-            Call::Truncate(fd) | Call::Sync(fd) => {
-                self.tenant().refuse(target, &[fd], Errno::INVAL)
-            }
-            Call::Allocate(fd) => self.tenant().refuse(target, &[fd], Errno::NODEV),
+            Call::Truncate(fd) | Call::Sync(fd) => tenant.refuse(target, &[fd], Errno::INVAL),
+            Call::Allocate(fd) => tenant.refuse(target, &[fd], Errno::NODEV),
             Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => {
-                self.tenant().refuse(target, &[fd], Errno::INVAL)
+                tenant.refuse(target, &[fd], Errno::INVAL)
             }
             Call::Fcntl { .. } => Outcome::CONTINUE,
-            Call::Transfer { from, to } => self.tenant().refuse(target, &[from, to], Errno::INVAL),
-            Call::Remap { address, len } => self.tenant().remap(target, address, len),
-            Call::Protect { address, len, .. } => self.tenant().protect(target, address, len),
-        }
+            Call::Transfer { from, to } => tenant.refuse(target, &[from, to], Errno::INVAL),
+            Call::Remap { address, len } => tenant.remap(target, address, len),
+            Call::Protect { address, len, .. } => tenant.protect(target, address, len),
+        };
+        Decision::of(call, outcome)
     }
 
     /// Whether a call with a path means the device: by the path where no node lies there, or by the
     /// descriptor where the path is empty.
     fn names_device(&self, target: &Target<'_>, dir: i32, path: u64, flags: u32) -> bool {
         let by_descriptor =
-            flags & libc::AT_EMPTY_PATH as u32 != 0 && self.tenant().is_region(target, dir);
-        let by_path = !self.tenant().device.has_node();
+            flags & libc::AT_EMPTY_PATH as u32 != 0 && self.tenant.is_region(target, dir);
+        let device = self.tenant.device();
+        let by_path = !device.has_node();
         if !by_descriptor && !by_path {
             return false;
         }
@@ -409,9 +430,7 @@ impl Supervisor {
         match read {
             Ok(path) if path.is_empty() => by_descriptor,
             Ok(path) => {
-                by_path
-                    && path.len() < PATH_LIMIT
-                    && self.tenant().device.is_at(target.tid(), dir, &path)
+                by_path && path.len() < PATH_LIMIT && device.is_at(target.tid(), dir, &path)
             }
             Err(_) => false,
         }
@@ -419,7 +438,7 @@ impl Supervisor {
 
     fn open(&self, target: &Target<'_>, dir: i32, path: u64, flags: OFlags) -> Outcome {
         match target.read_string(path, PATH_LIMIT) {
-            Ok(path) if path.len() < PATH_LIMIT => self.tenant().open(target, dir, &path, flags),
+            Ok(path) if path.len() < PATH_LIMIT => self.tenant.open(target, dir, &path, flags),
             _ => Outcome::CONTINUE,
         }
     }
@@ -445,12 +464,6 @@ impl Supervisor {
             Ok(flags) => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
             Err(_) => Outcome::CONTINUE,
         }
-    }
-
-    fn ioctl(&self, target: &Target<'_>, caller: Caller, fd: i32, cmd: u32, arg: u64) -> Outcome {
-        let request = abi::Request::decode(caller, cmd, arg);
-        let argument = Argument::of(request, target);
-        self.tenant().ioctl(target, fd, request, argument)
     }
 }
 

@@ -4,13 +4,16 @@
 //! The kernel's own driver purges when the kernel reclaims memory. A supervisor reads MemAvailable
 //! instead while pages can be purged, and the more often the less there is. Pressure stall
 //! information (`/proc/pressure/memory`), where the kernel has it and allows this user to ask, also
-//! tells it of programs that wait for memory although the system has some, as behind a cgroup's
-//! limit. Stall information alone is not enough: where nothing else can be reclaimed, as without
-//! swap, no program waits long before the OOM killer acts.
+//! tells it of programs that wait for memory. Stall information alone is not enough: where nothing
+//! else can be reclaimed, as without swap, no program waits long before the OOM killer acts. Nor is
+//! it a reason by itself: programs wait for memory, too, where a full page cache has to make room.
+//! So stalls count only where memory is scarce: the system's, or that of a cgroup, within its
+//! limit, in which a client is that has unpinned pages.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use ashmem_proc::system;
+use ashmem_proc::{process, system};
 use rustix::fs::{Mode, OFlags};
 
 /// Tasks stalled for 150 ms within 2 s. Users without CAP_SYS_RESOURCE may only ask for whole
@@ -25,6 +28,8 @@ const SCARCE: u64 = 4;
 const PART: u64 = 4;
 /// The fewest pages that a purge takes.
 const LEAST: u64 = 4096;
+/// Where control groups are mounted.
+const GROUPS: &str = "/sys/fs/cgroup";
 
 /// The source of memory pressure events.
 pub(crate) struct Pressure {
@@ -75,6 +80,48 @@ impl Supply {
     }
 }
 
+/// Whether to purge now: the kernel has `told` of stalls or not, the system has this supply, and
+/// memory may be scarce within a cgroup.
+pub(crate) fn is_reason(told: bool, supply: Supply, is_scarce: impl FnOnce() -> bool) -> bool {
+    match supply {
+        Supply::Short => true,
+        Supply::Scarce => told,
+        Supply::Plenty => told && is_scarce(),
+    }
+}
+
+/// Whether memory is scarce within the limit of a thread's cgroup, or of one above it. Version 2 of
+/// control groups only: version 1 has no limit of this kind that stall information knows.
+pub(crate) fn is_group_scarce(tid: i32) -> bool {
+    let Some(groups) = process::control_groups(tid) else { return false };
+    let group = groups.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"0::/"));
+    let Some(group) = group.and_then(|group| std::str::from_utf8(group).ok()) else { return false };
+    // The path of a group outside the control group namespace leads nowhere.
+    if group.starts_with("..") {
+        return false;
+    }
+    Path::new(group).ancestors().filter(|group| *group != Path::new("")).any(|group| {
+        let read = |file| std::fs::read_to_string(Path::new(GROUPS).join(group).join(file));
+        let read = |file| read(file).unwrap_or_default();
+        let (max, high) = (read("memory.max"), read("memory.high"));
+        is_scarce_within(&[&max, &high], &read("memory.current"), &read("memory.stat"))
+    })
+}
+
+/// Whether less than the scarce part of the lower limit can still be had: what is not used, and the
+/// files that can be dropped. A limit that is no number is none.
+fn is_scarce_within(limits: &[&str], current: &str, stat: &str) -> bool {
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let Some(limit) = limits.iter().filter_map(|limit| number(limit)).min() else { return false };
+    let Some(current) = number(current) else { return false };
+    let value = |key: &str| {
+        let mut lines = stat.lines();
+        lines.find_map(|line| number(line.strip_prefix(key)?.strip_prefix(' ')?)).unwrap_or(0)
+    };
+    let files = value("inactive_file") + value("active_file");
+    limit.saturating_sub(current.saturating_sub(files)) < limit / SCARCE
+}
+
 /// How many of the purgeable pages to purge now.
 pub(crate) fn share_of(purgeable: u64) -> u64 {
     (purgeable / PART).max(LEAST)
@@ -93,6 +140,40 @@ mod tests {
         let supplies = [4000, 3999, 1000, 999].map(of);
         assert_eq!(supplies, [Supply::Plenty, Supply::Scarce, Supply::Scarce, Supply::Short]);
         assert_eq!(Supply::of(b""), Supply::Plenty);
+    }
+
+    #[test]
+    fn files_of_a_cgroup_are_room_and_its_limit_is_the_lower_one() {
+        let stat = "anon 5\ninactive_file 500\nactive_file 100\nshmem 300\n";
+        for (limits, current, scarce) in [
+            (["max", "max"], "1000000", false),
+            (["1000", "max"], "1000", false),
+            (["1000", "max"], "1350", false),
+            (["1000", "max"], "1351", true),
+            (["10000", "1000"], "1400", true),
+            (["", ""], "", false),
+        ] {
+            let limits = limits.map(|limit| format!("{limit}\n"));
+            let limits = [limits[0].as_str(), limits[1].as_str()];
+            assert_eq!(is_scarce_within(&limits, current, stat), scarce, "{limits:?}, {current}");
+        }
+        assert!(!is_group_scarce(i32::MAX), "a thread that is not there");
+    }
+
+    #[test]
+    fn a_stall_is_no_reason_where_memory_is_not_scarce() {
+        let nowhere = || false;
+        for (told, supply, purges) in [
+            (false, Supply::Plenty, false),
+            (true, Supply::Plenty, false),
+            (false, Supply::Scarce, false),
+            (true, Supply::Scarce, true),
+            (false, Supply::Short, true),
+        ] {
+            assert_eq!(is_reason(told, supply, nowhere), purges, "{told}, {supply:?}");
+        }
+        assert!(is_reason(true, Supply::Plenty, || true), "a cgroup's own memory");
+        assert!(!is_reason(false, Supply::Plenty, || true), "that nobody waits for");
     }
 
     #[test]

@@ -2,7 +2,11 @@
 //! Takeover: a request loop that is stuck in one request is replaced by a new one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+/// How long one request may take before another loop takes over: at least this long, at most twice
+/// as long.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
 /// Loops that may be stuck at once. A tenant that holds up more holds up only itself.
 const MOST: u64 = 64;
 

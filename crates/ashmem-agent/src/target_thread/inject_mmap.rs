@@ -16,23 +16,42 @@ use rustix::io::{Errno, Result};
 use crate::notification::{Answer, Channel, Request};
 use crate::seccomp::syscalls::Mmap;
 
-/// Answers an mmap with private anonymous memory.
+/// Lets the kernel run a call, and returns what the call returned; `None` where the caller cannot
+/// be stopped as it leaves it.
 ///
 /// # Errors
 /// Those of [`Channel::answer`].
-pub(crate) fn map_anonymous(channel: &dyn Channel, request: &Request, call: Mmap) -> Result<()> {
+pub(crate) fn let_run(channel: &dyn Channel, request: &Request) -> Result<Option<i64>> {
+    let caller = processor::Stopped::begin(request.tid);
+    channel.answer(request.id, Answer::Continue)?;
+    Ok(caller.and_then(|caller| caller.result(request.arch)).ok().flatten())
+}
+
+/// Answers an mmap with private anonymous memory, and returns what the caller got; `None` where
+/// that is not known.
+///
+/// # Errors
+/// Those of [`Channel::answer`].
+pub(crate) fn map_anonymous(
+    channel: &dyn Channel,
+    request: &Request,
+    call: Mmap,
+) -> Result<Option<i64>> {
     match processor::Stopped::begin(request.tid) {
         Ok(mut caller) => {
             // The result if the second call is not made.
             channel.answer(request.id, Answer::Errno(Errno::NOMEM))?;
-            if let Err(error) = caller.call_anonymous(request.arch, call) {
-                tracing::warn!(%error, tid = request.tid, "making a private mapping failed: the caller got ENOMEM");
+            match caller.call_anonymous(request.arch, call) {
+                Ok(result) => Ok(result),
+                Err(error) => {
+                    tracing::warn!(%error, tid = request.tid, "making a private mapping failed: the caller got ENOMEM");
+                    Ok(Some(-i64::from(libc::ENOMEM)))
+                }
             }
-            Ok(())
         }
         Err(error) => {
             tracing::debug!(%error, tid = request.tid, "the caller cannot be traced: its private mapping shows the region's content");
-            channel.answer(request.id, Answer::Continue)
+            channel.answer(request.id, Answer::Continue).map(|()| None)
         }
     }
 }
@@ -77,7 +96,7 @@ mod processor {
         }
 
         /// Makes the thread call mmap once more, without a descriptor.
-        pub(super) fn call_anonymous(&mut self, arch: u32, call: Mmap) -> Result<()> {
+        pub(super) fn call_anonymous(&mut self, arch: u32, call: Mmap) -> Result<Option<i64>> {
             self.wait()?;
             let mut mask = 0_u64;
             self.signal_mask(libc::PTRACE_GETSIGMASK, &mut mask)?;
@@ -88,7 +107,13 @@ mod processor {
             result
         }
 
-        fn call_once(&self, arch: u32, call: Mmap) -> Result<()> {
+        /// What the thread's call returned, once it leaves it; `None` if it did not run.
+        pub(super) fn result(&self, arch: u32) -> Result<Option<i64>> {
+            self.wait()?;
+            Ok(returned(arch, self.registers()?.rax))
+        }
+
+        fn call_once(&self, arch: u32, call: Mmap) -> Result<Option<i64>> {
             let before = self.registers()?;
             let mut registers = before;
             registers.rip -= INSTRUCTION;
@@ -116,7 +141,8 @@ mod processor {
             let mut after = before;
             after.rax = self.registers()?.rax;
             after.orig_rax = u64::MAX;
-            self.set_registers(&after)
+            self.set_registers(&after)?;
+            Ok(returned(arch, after.rax))
         }
 
         /// Waits for the next stop; the signal it shows.
@@ -163,6 +189,20 @@ mod processor {
         }
     }
 
+    /// The result in a register of this width; the kernel's own numbers for a call that is made
+    /// again are none.
+    fn returned(arch: u32, register: u64) -> Option<i64> {
+        const LAST_ERRNO: i64 = -4095;
+        const RESTARTED: i64 = -512;
+        let narrow = register as u32 as i32;
+        let result = match arch {
+            I386 if (LAST_ERRNO..0).contains(&narrow.into()) => narrow.into(),
+            I386 => i64::from(register as u32),
+            _ => register as i64,
+        };
+        (!(LAST_ERRNO..=RESTARTED).contains(&result)).then_some(result)
+    }
+
     fn ptrace(request: libc::c_uint, tid: i32, address: usize, data: usize) -> Result<()> {
         // SAFETY: what `data` points to lives in the callers above and is as long as each request
         // wants.
@@ -184,7 +224,11 @@ mod processor {
             Err(Errno::OPNOTSUPP)
         }
 
-        pub(super) fn call_anonymous(&mut self, _arch: u32, _call: Mmap) -> Result<()> {
+        pub(super) fn call_anonymous(&mut self, _arch: u32, _call: Mmap) -> Result<Option<i64>> {
+            match *self {}
+        }
+
+        pub(super) fn result(&self, _arch: u32) -> Result<Option<i64>> {
             match *self {}
         }
     }

@@ -10,45 +10,59 @@ pub(crate) mod inject_mmap;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use ashmem_proc::fdinfo;
 use ashmem_proc::status::ProcessStatus;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::{Errno, Result};
+use rustix::path;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use self::fd_budget::FdBudget;
 use crate::notification::{Channel, Injection};
-use crate::sys::last_errno;
+use crate::sys::{check, last_errno, lock};
 
 /// `PIDFD_THREAD`, from 6.9: a thread's own descriptor table, which may differ from its leader's.
 const PIDFD_THREAD: u32 = libc::PIDFD_THREAD;
 /// Handles that one tenant caches at most, one for each thread that called recently.
 const HANDLES: usize = 256;
+/// The memory devices that may stand for ours at its path, by their minor numbers: null and full.
+const NODES: [u32; 2] = [3, 7];
 /// A page of the smallest size there is: memory is readable or not in units of at least this many
 /// bytes.
 const PAGE: u64 = 4096;
 
-/// Cached handles of the threads that called recently.
+/// Cached handles of the threads that called recently. Each can be used without a lock: copying a
+/// descriptor may wait for the caller.
 #[derive(Default)]
 pub struct Threads {
-    handles: HashMap<i32, (OwnedFd, FdBudget)>,
+    handles: Mutex<HashMap<i32, Arc<CachedHandle>>>,
+}
+
+struct CachedHandle {
+    handle: OwnedFd,
+    /// Held as long as the handle is.
+    _budget: FdBudget,
 }
 
 impl Threads {
     /// Drops every handle; each is only a cache.
-    pub fn clear(&mut self) {
-        self.handles.clear();
+    pub fn clear(&self) {
+        let handles = std::mem::take(&mut *lock(&self.handles));
+        drop(handles);
     }
 
     /// How many handles there are.
     pub fn len(&self) -> usize {
-        self.handles.len()
+        lock(&self.handles).len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.handles.is_empty()
+        lock(&self.handles).is_empty()
     }
 
     /// A copy of a thread's descriptor. The number may have passed to another thread before the
@@ -58,15 +72,16 @@ impl Threads {
     /// # Errors
     /// EBADF: it has none of this number. EPERM: it may not be looked at. ESRCH: it is gone.
     pub fn descriptor(
-        &mut self,
+        &self,
         tid: i32,
         fd: RawFd,
         is_meant: impl FnOnce() -> bool,
     ) -> Result<OwnedFd> {
-        if let Some((handle, _)) = self.handles.get(&tid) {
-            match rustix::process::pidfd_getfd(handle, fd, PidfdGetfdFlags::empty()) {
+        let cached = lock(&self.handles).get(&tid).map(Arc::clone);
+        if let Some(cached) = cached {
+            match rustix::process::pidfd_getfd(&cached.handle, fd, PidfdGetfdFlags::empty()) {
                 // The thread of that handle is gone; another may bear its number now.
-                Err(Errno::SRCH) => drop(self.handles.remove(&tid)),
+                Err(Errno::SRCH) => drop(lock(&self.handles).remove(&tid)),
                 other => return other,
             }
         }
@@ -78,15 +93,111 @@ impl Threads {
             return Err(Errno::SRCH);
         }
         if is_exact && !is_refused {
-            if self.handles.len() >= HANDLES {
-                self.handles.clear();
+            if self.len() >= HANDLES {
+                self.clear();
             }
             if let Some(budget) = FdBudget::take() {
-                self.handles.insert(tid, (handle, budget));
+                let cached = Arc::new(CachedHandle { handle, _budget: budget });
+                lock(&self.handles).insert(tid, cached);
             }
         }
         descriptor
     }
+}
+
+/// What is known of a file without asking whoever serves it: fstat(2) on FUSE or NFS waits for an
+/// answer of its server, statx(2) with AT_STATX_DONT_SYNC does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStatus {
+    /// Its file system, as `st_dev`.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The blocks of memory or disk that it has.
+    pub blocks: u64,
+    /// The mount it was found on; 0 where the kernel does not say (before 5.8).
+    pub mount: u64,
+    /// The device that it is, if it is one, as `st_rdev`.
+    pub number: u64,
+    /// Whether it is a character device.
+    pub is_character_device: bool,
+}
+
+impl FileStatus {
+    /// Of one of this process's own descriptors.
+    ///
+    /// # Errors
+    /// Those of statx(2).
+    pub fn of(fd: impl AsFd) -> Result<Self> {
+        Self::read(fd, c"", AtFlags::EMPTY_PATH)
+    }
+
+    /// Of one of a thread's descriptors, which is not copied: closing a copy would run the file's
+    /// flush, for which FUSE and NFS ask their servers.
+    ///
+    /// # Errors
+    /// Those of statx(2): ENOENT where there is no such descriptor.
+    pub fn of_descriptor(tid: i32, fd: RawFd) -> Result<Self> {
+        Self::read(CWD, format!("/proc/{tid}/fd/{fd}"), AtFlags::empty())
+    }
+
+    /// Of a path; a link at its end is not followed.
+    ///
+    /// # Errors
+    /// Those of statx(2).
+    pub fn of_path(path: impl path::Arg) -> Result<Self> {
+        Self::read(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Of a path, whatever a link at its end leads to.
+    ///
+    /// # Errors
+    /// Those of statx(2).
+    pub fn behind(path: impl path::Arg) -> Result<Self> {
+        Self::read(CWD, path, AtFlags::empty())
+    }
+
+    fn read(dir: impl AsFd, path: impl path::Arg, flags: AtFlags) -> Result<Self> {
+        let wanted = StatxFlags::TYPE
+            | StatxFlags::INO
+            | StatxFlags::SIZE
+            | StatxFlags::BLOCKS
+            | StatxFlags::MNT_ID;
+        let flags = flags | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+        let found = rustix::fs::statx(dir, path, flags, wanted)?;
+        let kind = FileType::from_raw_mode(found.stx_mode.into());
+        Ok(Self {
+            device: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+            size: found.stx_size,
+            blocks: found.stx_blocks,
+            mount: found.stx_mnt_id,
+            number: rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor),
+            is_character_device: kind == FileType::CharacterDevice,
+        })
+    }
+}
+
+/// Closes a descriptor of a file that is not ours in a thread of its own: closing it may ask the
+/// file's server, and wait for it.
+pub(crate) fn close_elsewhere(fd: OwnedFd) {
+    /// Threads that may wait so at once; beyond, the loop waits itself, and is replaced.
+    const MOST: usize = 16;
+    static CLOSING: AtomicUsize = AtomicUsize::new(0);
+    if CLOSING.fetch_add(1, Ordering::Relaxed) < MOST {
+        let close = move || {
+            drop(fd);
+            CLOSING.fetch_sub(1, Ordering::Relaxed);
+        };
+        if thread::Builder::new().name("close".into()).spawn(close).is_ok() {
+            return;
+        }
+    } else {
+        drop(fd);
+    }
+    CLOSING.fetch_sub(1, Ordering::Relaxed);
 }
 
 struct Handle {
@@ -113,8 +224,8 @@ impl Handle {
 
 /// A descriptor of the same file, where a sandbox around the supervisor forbids pidfd_getfd, as
 /// Docker's default profile does. A file is reopened only where that has no side effect: memfds and
-/// the null device, in the mode of the thread's descriptor. Others are opened with O_PATH, to
-/// inspect only.
+/// the devices that stand for ours, in the mode of the thread's descriptor. Others are opened with
+/// O_PATH, to inspect only.
 fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
     let looking = rustix::fs::open(
         format!("/proc/{tid}/fd/{fd}"),
@@ -123,8 +234,9 @@ fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
     )
     .map_err(|error| if error == Errno::NOENT { Errno::BADF } else { error })?;
     let flags = status_flags(tid, fd)?;
-    let is_null = rustix::fs::fstat(&looking)?.st_rdev == rustix::fs::makedev(1, 3);
-    if flags.contains(OFlags::PATH) || !is_null && !link_of(&looking)?.starts_with(b"/memfd:") {
+    let number = FileStatus::of(&looking)?.number;
+    let is_node = NODES.iter().any(|minor| number == rustix::fs::makedev(1, *minor));
+    if flags.contains(OFlags::PATH) || !is_node && !link_of(&looking)?.starts_with(b"/memfd:") {
         return Ok(looking);
     }
     // Through our own descriptor: the thread's number may refer to another thread by now.
@@ -134,6 +246,45 @@ fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
         kept | OFlags::CLOEXEC,
         Mode::empty(),
     )
+}
+
+/// A process's limit of open files, raised so that it may have this number; it is lowered again
+/// when this is dropped.
+pub(crate) struct RaisedLimit {
+    tid: i32,
+    before: libc::rlimit,
+}
+
+impl RaisedLimit {
+    /// prlimit(2).
+    ///
+    /// # Errors
+    /// EPERM: the hard limit is as low, or the process is another user's.
+    pub(crate) fn to_hold(tid: i32, number: RawFd) -> Result<Self> {
+        let before = limit_of_files(tid, None)?;
+        let wanted = number as libc::rlim_t + 1;
+        let raised = libc::rlimit {
+            rlim_cur: before.rlim_cur.max(wanted),
+            rlim_max: before.rlim_max.max(wanted),
+        };
+        limit_of_files(tid, Some(raised))?;
+        Ok(Self { tid, before })
+    }
+}
+
+impl Drop for RaisedLimit {
+    fn drop(&mut self) {
+        let _ = limit_of_files(self.tid, Some(self.before));
+    }
+}
+
+/// prlimit(2): the limit of open files as it was, with a new one set if there is one.
+fn limit_of_files(tid: i32, new: Option<libc::rlimit>) -> Result<libc::rlimit> {
+    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the kernel reads the one structure, where there is one, and fills the other.
+    check(unsafe { libc::prlimit(tid, libc::RLIMIT_NOFILE, new, &mut before) })?;
+    Ok(before)
 }
 
 /// A calling thread, while its call waits.
@@ -254,7 +405,7 @@ pub(crate) fn read_memory(tid: i32, address: u64, buffer: &mut [u8]) -> Result<u
 }
 
 /// The number of a thread's process.
-fn leader(tid: i32) -> Result<i32> {
+pub(crate) fn leader(tid: i32) -> Result<i32> {
     ProcessStatus::read(tid).and_then(|status| status.process()).ok_or(Errno::SRCH)
 }
 

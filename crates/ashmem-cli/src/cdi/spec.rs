@@ -27,8 +27,9 @@ pub(crate) const DEVICE: &str = "all";
 
 const NODE: &str = "/dev/ashmem";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-/// The null device, which stands at the node for containers under `ashmem agent`.
-const NULL: (u32, u32) = (1, 3);
+/// What stands at the node where a supervisor answers: `/dev/null` in containers under
+/// `ashmem agent`, `/dev/full` under `ashmem run`.
+const STAND_INS: [(u32, u32); 2] = [(1, 3), (1, 7)];
 /// As the driver makes the node: read and write for all.
 const MODE: u32 = 0o666;
 
@@ -114,9 +115,10 @@ impl Spec {
         if !FileType::from_raw_mode(stat.st_mode).is_char_device() {
             return Err(Error::WrongNode("no character device"));
         }
-        if (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == NULL {
+        let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        if STAND_INS.contains(&number) {
             return Err(Error::WrongNode(
-                "the null device, which stands in for it under `ashmem run` and `ashmem agent`",
+                "what stands in for the device under `ashmem run` and `ashmem agent`",
             ));
         }
         // A node made by hand stays when its driver goes, and opens no more.

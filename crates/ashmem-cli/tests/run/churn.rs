@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Regions that come and go leave nothing behind in the supervisor.
 
-use super::{LIMIT, builds, run, wait_for_line};
+use super::{ASHMEM, LIMIT, builds, output, run, wait_for_line};
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a supervisor holds.
@@ -36,6 +36,30 @@ impl Holding {
             memory: memory.trim_end_matches("kB").trim().parse().expect("a number"),
         }
     }
+}
+
+#[test]
+fn what_a_supervisor_makes_ahead_is_no_leak() {
+    let Some(client) = &builds()[0].program else { return };
+    let mut command = run(&[&client.to_string_lossy(), "churn"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starting");
+    let supervisor = wait_for_line(&mut child);
+    child.stdin.as_mut().expect("its input").write_all(b"\n").expect("it reads on");
+    let mut list = Command::new(ASHMEM);
+    list.args(["list", "--leaks", "--json"]);
+    // While it opens regions; a second after the last one nothing made ahead is left.
+    for _ in 0..5 {
+        let listed = output(std::mem::replace(&mut list, {
+            let mut list = Command::new(ASHMEM);
+            list.args(["list", "--leaks", "--json"]);
+            list
+        }));
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        assert!(listed.status.success(), "{text}");
+        assert!(!text.contains(&format!("\"pid\":{supervisor},")), "{text}");
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().expect("our child").success());
 }
 
 #[test]

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,7 +16,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -57,6 +61,22 @@ static char *map(int fd, size_t size, int prot)
 	return at;
 }
 
+/* Whether the device may purge by now: less than a quarter of the memory is available. */
+static int scarce(void)
+{
+	unsigned long total = 0, available = 0;
+	char line[128];
+	FILE *info = fopen("/proc/meminfo", "r");
+
+	while (info && fgets(line, sizeof line, info)) {
+		sscanf(line, "MemTotal: %lu", &total);
+		sscanf(line, "MemAvailable: %lu", &available);
+	}
+	if (info)
+		fclose(info);
+	return available < total / 4;
+}
+
 static void round_trip(void)
 {
 	struct pin whole = {0, 0};
@@ -80,7 +100,11 @@ static void round_trip(void)
 	CHECK(ioctl(fd, SET_SIZE, (size_t)1) == -1 && errno == EINVAL);
 	CHECK(ioctl(fd, GET_NAME, name) == 0 && !strcmp(name, "client"));
 	CHECK(ioctl(fd, UNPIN, &whole) == 0 && ioctl(fd, GET_PIN_STATUS, &whole) == 0);
-	CHECK(ioctl(fd, PIN, &whole) == 0 && ioctl(fd, GET_PIN_STATUS, &whole) == 1);
+	int was_purged = ioctl(fd, PIN, &whole);
+	CHECK((was_purged == 0 || (was_purged == 1 && scarce())) &&
+		ioctl(fd, GET_PIN_STATUS, &whole) == 1);
+	if (was_purged)
+		strcpy(at + 4096, "content");
 	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0);
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED &&
 	      errno == EPERM);
@@ -99,7 +123,8 @@ static void private(void)
 	int fd = open("/dev/ashmem", O_RDWR), found = 0;
 	char line[512];
 
-	CHECK(fd >= 0 && ioctl(fd, SET_NAME, "seen in maps") == 0 && ioctl(fd, SET_SIZE, (size_t)8192) == 0);
+	CHECK(fd >= 0 && ioctl(fd, SET_NAME, "seen in maps") == 0 &&
+		ioctl(fd, SET_SIZE, (size_t)8192) == 0);
 	char *shared = map(fd, 8192, PROT_READ | PROT_WRITE);
 	shared[0] = 1;
 	for (int i = 0; i < 100; i++) {
@@ -350,6 +375,258 @@ static void stuck(void)
 	round_trip();
 }
 
+/* Under READ_IMPLIES_EXEC a mask with READ has EXEC, also one that is set first of all. */
+static void implied(void)
+{
+	int fd = region(4096);
+
+	CHECK(personality(READ_IMPLIES_EXEC) >= 0);
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 &&
+		ioctl(fd, GET_PROT_MASK) == (PROT_READ | PROT_EXEC));
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_EXEC) == 0 && ioctl(fd, GET_PROT_MASK) == PROT_EXEC);
+}
+
+/* The device allows a mapping that the kernel has no room for. */
+static void roomless(void)
+{
+	struct rlimit limit = {1UL << 28, 1UL << 28};
+	int fd = region(1UL << 29);
+
+	CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+	CHECK(mmap(NULL, 1UL << 29, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == ENOMEM);
+	CHECK(mmap(NULL, 1UL << 29, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED &&
+		errno == ENOMEM);
+	map(fd, 4096, PROT_READ);
+}
+
+/* Clients know regions by their device number: the null device must have another one. */
+static void null(void)
+{
+	struct stat node, other;
+
+	CHECK(stat("/dev/ashmem", &node) == 0 && stat("/dev/null", &other) == 0);
+	CHECK(S_ISCHR(node.st_mode) && node.st_rdev != other.st_rdev);
+}
+
+/*
+ * Children ask a file server that never answers, in every way that a supervisor might ask it too;
+ * the others go on.
+ */
+static void stalled(const char *path)
+{
+	for (int way = 0; way < 4; way++) {
+		if (fork())
+			continue;
+		/*
+		 * What it prints is nobody's, and its descriptors stay open for as long as the
+		 * server likes.
+		 */
+		int file = open(path, O_RDWR), null = open("/dev/null", O_RDWR);
+		CHECK(file >= 0 && null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 &&
+			dup2(null, 2) == 2);
+		if (way == 0)
+			syscall(SYS_ioctl, file, GET_SIZE);
+		else if (way == 1)
+			mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
+		else if (way == 2)
+			fsync(file);
+		struct stat status;
+		fstat(file, &status);
+		CHECK(!"back from a server that never answers");
+	}
+	usleep(100000);
+	alarm(20);
+	for (int i = 0; i < 20; i++)
+		round_trip();
+	alarm(0);
+}
+
+/* MAP_DENYWRITE, which only loaders set and the kernel ignores, is no way around mmap's checks. */
+static void denywrite(void)
+{
+	int unsized_fd = open("/dev/ashmem", O_RDWR), closed = region(4096), fd = region(4096);
+	int shared = MAP_SHARED | MAP_DENYWRITE, own = MAP_PRIVATE | MAP_DENYWRITE;
+
+	CHECK(unsized_fd >= 0 && ioctl(closed, SET_PROT_MASK, PROT_NONE) == 0);
+	for (int prot = PROT_READ; prot <= (PROT_READ | PROT_WRITE); prot++) {
+		CHECK(mmap(NULL, 4096, prot, shared, unsized_fd, 0) == MAP_FAILED &&
+			errno == EINVAL);
+		CHECK(mmap(NULL, 4096, prot, shared, closed, 0) == MAP_FAILED && errno == EPERM);
+	}
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, own, closed, 0) == MAP_FAILED &&
+		errno == EPERM);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, own, unsized_fd, 0) == MAP_FAILED &&
+		errno == EINVAL);
+	CHECK(mmap(NULL, 4096, PROT_READ, shared, fd, 0) != MAP_FAILED);
+	CHECK(ioctl(fd, SET_SIZE, (size_t)8192) == -1 && errno == EINVAL);
+}
+
+/*
+ * What is written before the first mapping never shows, and a size that changes its mind is the
+ * last one.
+ */
+static void written(void)
+{
+	char bytes[12288];
+	int fd = open("/dev/ashmem", O_RDWR), other;
+
+	memset(bytes, 'x', sizeof bytes);
+	CHECK(fd >= 0);
+	/* An open that is no region yet answers as its node does. */
+	if (write(fd, bytes, sizeof bytes) < 0)
+		CHECK(errno == EINVAL || errno == ENOSPC);
+	CHECK(ioctl(fd, SET_SIZE, (size_t)4096) == 0);
+	write(fd, bytes, sizeof bytes);
+	pwrite(fd, bytes, 1, 1L << 30);
+	pwrite(fd, bytes, 16, 0);
+	char *at = map(fd, 4096, PROT_READ | PROT_WRITE);
+	for (int i = 0; i < 4096; i++)
+		CHECK(at[i] == 0);
+	CHECK(lseek(fd, 0, SEEK_END) == 4096 && ioctl(fd, GET_SIZE) == 4096);
+	CHECK(mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EINVAL);
+
+	fd = region(4096);
+	other = dup(fd);
+	CHECK(ioctl(fd, SET_NAME, "twice") == 0);
+	for (size_t size = 20480; size >= 8192; size -= 4096)
+		CHECK(ioctl(fd, SET_SIZE, size) == 0 && ioctl(other, GET_SIZE) == (int)size);
+	at = map(other, 8192, PROT_READ | PROT_WRITE);
+	at[8191] = 'y';
+	CHECK(map(fd, 8192, PROT_READ)[8191] == 'y' && lseek(fd, 0, SEEK_END) == 8192);
+	CHECK(mmap(NULL, 12288, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EINVAL);
+	CHECK(ioctl(region(4096), SET_SIZE, (size_t)0) == 0);
+}
+
+/*
+ * Threads that put regions behind one number and map it: each mapping is of memory that is there.
+ */
+static int raced;
+
+static void *replace(void *unused)
+{
+	for (int i = 0; i < 1500; i++) {
+		int fd = region(4096);
+		dup2(fd, raced);
+		close(fd);
+	}
+	stop = 1;
+	return unused;
+}
+
+static void descriptor_race(void)
+{
+	pthread_t thread;
+
+	raced = dup(region(4096));
+	CHECK(pthread_create(&thread, NULL, replace, NULL) == 0);
+	while (!stop) {
+		char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, raced, 0);
+		if (at == MAP_FAILED)
+			continue;
+		at[4095] = 1;
+		munmap(at, 4096);
+	}
+	CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* A number that the limit of open files has been lowered below still becomes a region. */
+static void lowered(void)
+{
+	struct rlimit limit;
+	int fd = open("/dev/ashmem", O_RDONLY);
+
+	CHECK(fd >= 0 && dup2(fd, 100) == 100 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = 50;
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK(ioctl(100, GET_PROT_MASK) == 7 && ioctl(100, SET_SIZE, (size_t)4096) == 0);
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == 50);
+}
+
+/* Opening a descriptor's path again makes a new region, by whatever number the path has. */
+static void *open_again(void *number)
+{
+	char path[64];
+
+	for (int way = 0; way < 4; way++) {
+		int pid = getpid(), fd = *(int *)number;
+		if (way == 0)
+			sprintf(path, "/proc/self/fd/%d", fd);
+		else if (way == 1)
+			sprintf(path, "/proc/%d/fd/%d", pid, fd);
+		else if (way == 2)
+			sprintf(path, "/proc/%d/task/%d/fd/%d", pid, (int)syscall(SYS_gettid), fd);
+		else
+			sprintf(path, "/proc/self/task/%d/fd/%d", (int)syscall(SYS_gettid), fd);
+		int again = open(path, O_RDWR);
+		CHECK(again >= 0 && ioctl(again, GET_SIZE) == 0);
+		close(again);
+	}
+	return NULL;
+}
+
+static void reopened(void)
+{
+	int fd = region(4096);
+	pthread_t thread;
+
+	if (getenv("ASHMEM_TEST_FAST")) {
+		puts("skipped: at `fast` opening a descriptor's path gives the same region");
+		exit(0);
+	}
+	open_again(&fd);
+	CHECK(pthread_create(&thread, NULL, open_again, &fd) == 0 &&
+		pthread_join(thread, NULL) == 0);
+	/* In another pid namespace the number is another; its own /proc is the old one there. */
+	if (unshare(CLONE_NEWPID) == 0) {
+		pid_t child = fork();
+		int status;
+		if (child == 0) {
+			char path[64];
+			if (unshare(CLONE_NEWNS) ||
+				mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+			    mount("proc", "/proc", "proc", 0, NULL))
+				exit(0);
+			sprintf(path, "/proc/%d/fd/%d", getpid(), fd);
+			int again = open(path, O_RDWR);
+			CHECK(getpid() == 1 && again >= 0 && ioctl(again, GET_SIZE) == 0);
+			exit(0);
+		}
+		CHECK(waitpid(child, &status, 0) == child && status == 0);
+	}
+}
+
+/*
+ * A root without a device in it, as an Android file system has before its init: it is found all the
+ * same.
+ */
+static void elsewhere(void)
+{
+	char root[] = "/tmp/ashmem-root-XXXXXX";
+
+	if (!mkdtemp(root) || chroot(root)) {
+		puts("skipped: this user may not change its root");
+		exit(0);
+	}
+	CHECK(rmdir(root) == -1 && chdir("/") == 0);
+	if (getenv("ASHMEM_TEST_FAST")) {
+		puts("skipped: at `fast` no open of the path is looked at");
+		exit(0);
+	}
+	int fd = open("/dev/ashmem", O_RDWR);
+	CHECK(fd >= 0 && ioctl(fd, SET_SIZE, (size_t)4096) == 0);
+	struct stat status;
+	CHECK(fstat(fd, &status) == 0 && S_ISCHR(status.st_mode));
+	CHECK(map(fd, 4096, PROT_READ | PROT_WRITE)[0] == 0);
+	CHECK(mkdir("/dev", 0755) == 0 && open("/dev/ashmem", O_RDWR) >= 0);
+	int file = open("/dev/ashmem", O_WRONLY | O_CREAT | O_EXCL, 0644);
+	/* With `--namespace never` the path is the device's, whatever lies there. */
+	if (file >= 0) {
+		CHECK((fd = open("/dev/ashmem", O_RDWR)) >= 0 && ioctl(fd, GET_PROT_MASK) == -1);
+		CHECK(unlink("/dev/ashmem") == 0);
+	}
+	CHECK(rmdir("/dev") == 0);
+}
+
 static void memfd(void)
 {
 	int fd = syscall(SYS_memfd_create, "libcutils", 2u);
@@ -362,6 +639,13 @@ static void memfd(void)
 	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 &&
 	      ioctl(fd, GET_PROT_MASK) == (PROT_READ | PROT_EXEC));
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ | PROT_WRITE) == -1 && errno == EINVAL);
+
+	/* A bit that is no right is refused, and seals nothing. */
+	fd = syscall(SYS_memfd_create, "odd", 2u);
+	for (long mask = 8; mask != 0; mask = mask == 8 ? 10 : mask == 10 ? -1 : 0)
+		CHECK(ioctl(fd, SET_PROT_MASK, mask) == -1 && errno == EINVAL &&
+			ioctl(fd, GET_PROT_MASK) == 7);
 
 	/*
 	 * A caller that may only read a memfd cannot take away others' right to write to it;
@@ -451,20 +735,23 @@ static void reused(void)
 }
 
 /*
- * The supervisor is killed: what it would answer fails, everything else goes on, and no call hangs.
+ * The supervisor is killed, which ends the program and its child: neither gets to say that it lives
+ * on.
  */
 static void alone(void)
 {
 	int fd = region(4096);
-	char *at = map(fd, 4096, PROT_READ | PROT_WRITE);
-	pid_t supervisor = getppid();
-	CHECK(kill(supervisor, SIGKILL) == 0);
-	while (getppid() == supervisor)
+	pid_t supervisor = getppid(), child = fork();
+
+	if (child != 0) {
+		printf("%d %d\n", getpid(), child);
+		fflush(stdout);
+		CHECK(kill(supervisor, SIGKILL) == 0);
+	}
+	for (;;) {
+		ioctl(fd, GET_SIZE);
 		usleep(1000);
-	CHECK(open("/dev/ashmem", O_RDWR) == -1 && errno == ENOSYS);
-	CHECK(ioctl(fd, GET_SIZE) == -1 && errno == ENOSYS);
-	at[0] = 1;
-	CHECK(at[0] == 1 && getppid() > 0);
+	}
 }
 
 /* A process that may not be looked at by its own user: it has no device, and nothing worse. */
@@ -496,7 +783,8 @@ static void churn(void)
 				int fd = open("/dev/ashmem", O_RDWR | O_CLOEXEC);
 				char *at;
 
-				CHECK(fd >= 0 && ioctl(fd, SET_NAME, "churn") == 0 && ioctl(fd, SET_SIZE, 8192) == 0);
+				CHECK(fd >= 0 && ioctl(fd, SET_NAME, "churn") == 0 &&
+					ioctl(fd, SET_SIZE, 8192) == 0);
 				at = map(fd, 8192, PROT_READ | PROT_WRITE);
 				*at = 1;
 				CHECK(ioctl(fd, UNPIN, &half) == 0);
@@ -540,6 +828,26 @@ int main(int count, char **words)
 		malformed();
 	else if (!strcmp(verb, "stuck"))
 		stuck();
+	else if (!strcmp(verb, "stalled"))
+		stalled(words[2]);
+	else if (!strcmp(verb, "denywrite"))
+		denywrite();
+	else if (!strcmp(verb, "written"))
+		written();
+	else if (!strcmp(verb, "descriptor-race"))
+		descriptor_race();
+	else if (!strcmp(verb, "lowered"))
+		lowered();
+	else if (!strcmp(verb, "reopened"))
+		reopened();
+	else if (!strcmp(verb, "elsewhere"))
+		elsewhere();
+	else if (!strcmp(verb, "implied"))
+		implied();
+	else if (!strcmp(verb, "roomless"))
+		roomless();
+	else if (!strcmp(verb, "null"))
+		null();
 	else if (!strcmp(verb, "memfd"))
 		memfd();
 	else if (!strcmp(verb, "unmapped"))

@@ -11,6 +11,7 @@ mod go;
 mod refusals;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
+mod stalled;
 mod terminal;
 
 use std::io::Read;
@@ -173,6 +174,14 @@ verbs! {
     a_number_that_is_another_process_now_is_not_the_one_it_was: "reused",
     memory_that_blocks_holds_up_nobody_else: "stuck",
     a_memfd_answers_as_androids_shim: "memfd",
+    no_flag_leads_around_mmaps_checks: "denywrite",
+    what_is_written_before_a_mapping_never_shows: "written",
+    a_number_that_threads_race_for_is_mapped_or_refused: "descriptor-race",
+    a_number_beyond_the_limit_becomes_a_region: "lowered",
+    a_descriptors_path_opens_a_new_region_by_any_number: "reopened",
+    a_root_without_the_node_has_the_device: "elsewhere",
+    a_personality_gives_exec_back_to_every_mask: "implied",
+    the_null_device_is_no_region: "null",
 }
 
 #[test]
@@ -183,6 +192,45 @@ fn the_exit_status_is_the_programs() {
     assert_eq!(status(&["/etc/passwd"]).code(), Some(126));
     assert_eq!(status(&["sh", "-c", "kill -TERM $$"]).signal(), Some(libc::SIGTERM));
     assert_eq!(status(&["sh", "-c", "kill -KILL $$"]).signal(), Some(libc::SIGKILL));
+}
+
+#[test]
+fn a_trace_shows_what_the_kernel_made_of_a_mapping() {
+    let Some(program) = &builds()[0].program else { return };
+    let traced = |more: &[&str]| {
+        let mut command = Command::new(ASHMEM);
+        command.arg("trace").args(more).arg("--").arg(program).arg("roomless");
+        let output = output(command);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let failed = traced(&["--fail-only"]);
+    let lines = failed.lines().filter(|line| line.contains("mmap") && line.contains("ENOMEM"));
+    assert_eq!(lines.count(), 2, "{failed}");
+    let all = traced(&[]);
+    let made = |line: &&str| line.contains("mmap") && line.contains(" = 0x");
+    assert_eq!(all.lines().filter(made).count(), 1, "{all}");
+}
+
+#[test]
+fn a_mistyped_option_is_no_program() {
+    for verb in ["run", "trace"] {
+        let mut command = Command::new(ASHMEM);
+        command.args([verb, "--bogus", "true"]);
+        let output = output(command);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{verb}: {error}");
+        assert!(error.contains("--bogus") && !error.contains("cannot run"), "{verb}: {error}");
+        // What follows the program's name is the program's.
+        let mut command = Command::new(ASHMEM);
+        command.args([verb, "echo", "--bogus", "-x"]);
+        assert_eq!(printed(command), "--bogus -x\n", "{verb}");
+    }
+}
+
+/// What a command prints.
+fn printed(command: Command) -> String {
+    String::from_utf8_lossy(&output(command).stdout).into_owned()
 }
 
 #[test]

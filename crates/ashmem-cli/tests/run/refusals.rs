@@ -2,10 +2,11 @@
 //! Where the program cannot be supervised it is not started, and one sentence says why; what a
 //! sandbox around `ashmem run` takes away and can be done without, is.
 
-use super::{ASHMEM, builds, is_ok, output, run, unprivileged};
+use super::{ASHMEM, LIMIT, builds, is_ok, output, run, unprivileged};
 use crate::sandbox::{Call, Verdict, sandboxed};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// `SECCOMP_IOCTL_NOTIF_ADDFD`.
 const ADDFD: u32 = 0x4018_2103;
@@ -65,15 +66,36 @@ fn what_dockers_default_profile_refuses_is_done_without() {
 }
 
 #[test]
-fn without_its_supervisor_a_programs_calls_fail_and_none_hangs() {
+fn a_killed_supervisor_ends_its_program_and_says_so() {
     for build in builds() {
         let Some(program) = build.program.as_ref().and_then(|program| program.to_str()) else {
             continue;
         };
         let output = output(run(&[program, "alone"]));
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\n", "{}", build.what);
-        assert_eq!(output.status.code(), Some(125), "how the program ended is not known");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(122), "{}: {error}", build.what);
+        assert!(
+            error.contains("supervisor was killed") && error.trim_end().lines().count() == 1,
+            "{error}"
+        );
+        let text = String::from_utf8_lossy(&output.stdout);
+        let processes: Vec<i32> =
+            text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+        assert_eq!(processes.len(), 2, "{text}");
+        for pid in processes {
+            let deadline = Instant::now() + LIMIT;
+            while is_running(pid) {
+                assert!(Instant::now() < deadline, "{}: {pid} lives on", build.what);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
     }
+}
+
+/// Whether a process is there and no zombie, which waits for its reaper.
+fn is_running(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("State:\tZ")
 }
 
 #[test]

@@ -63,10 +63,11 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "illegal-descriptor",
         pattern: r"illegal fd|ashmem.*(illegal|wrong|invalid) (fd|descriptor|file descriptor)|is not an? ashmem (fd|descriptor)",
-        cause: "libcutils compared a descriptor with the device (a character device with the node's number) and it is none: a memfd was passed where an ashmem region is expected, or the node was made anew since",
+        cause: "libcutils compared a descriptor with the device (a character device with the node's number) and it is none: a memfd was passed where an ashmem region is expected, or the node was made anew since. With mode=0100777 and rdev=0:0 it is a region of `ashmem run` or the agent in a process that another supervisor answers, or none",
         next: &[
             "ashmem doctor",
-            "# under the agent, keep its profile at the level `full`: `fast` shows a memfd to fstat",
+            "# under `ashmem run` and the agent, keep the level `full`: `fast` shows a memfd to fstat",
+            "# programs that pass regions to each other belong under one `ashmem run`, or in one container of the agent",
         ],
     },
     Message {

@@ -116,7 +116,7 @@ pub(crate) const CASES: &[Case] = &[
     .differs(&[run::FAST_STATUS, Differs {
         providers: &[Provider::Run, Provider::RunBare],
         what: "fstat says character device, the node's st_rdev, and size 0 whatever SET_SIZE said; the major is not 10",
-        reason: "nobody but the kernel makes a new device; the node in /dev is the null device, and both must agree",
+        reason: "nobody but the kernel makes a new device; the node in /dev is `/dev/full`, and both must agree",
         check: Some(|env| {
             let stat = env.region(1 << 20)?.stat()?;
             equal("S_IFCHR", stat.st_mode & libc::S_IFMT, libc::S_IFCHR)?;

@@ -105,8 +105,8 @@ pub(crate) const SEALED_PURGE: Differs = beyond_reach(
 
 /// Nodes of the device's number in other places.
 pub(crate) const NODE_ELSEWHERE: Differs = beyond_reach(
-    "Another node of the same number is the null device",
-    "the node in /dev is the null device, told apart by its place",
+    "Another node of the same number is `/dev/full`",
+    "the node in /dev is `/dev/full`, told apart by its place",
 );
 
 /// A private mapping's inode.

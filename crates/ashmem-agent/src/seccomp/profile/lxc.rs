@@ -79,9 +79,10 @@ pub fn add(text: &str, fidelity: Fidelity, fstat: Fstat) -> Result<String, Error
             continue;
         }
         noted.push(rule.name);
-        added.push(written(rule, "notify", rule.test));
+        added.extend(rule.conditions.iter().map(|tests| written(&rule, "notify", tests)));
         if !allows {
-            added.extend(complement(rule.test).map(|test| written(rule, "allow", test)));
+            let others = complement(&rule.conditions);
+            added.extend(others.iter().map(|tests| written(&rule, "allow", tests)));
         }
         whole().for_each(|(at, _)| replaced[at] = true);
     }
@@ -99,7 +100,7 @@ pub fn configuration(policy: &str, proxy: &str) -> String {
     format!(
         "lxc.seccomp.profile = {policy}\n\
          lxc.seccomp.notify.proxy = {proxy}\n\
-         lxc.mount.entry = /dev/null dev/ashmem none bind,create=file 0 0\n"
+         lxc.mount.entry = /dev/full dev/ashmem none bind,create=file 0 0\n"
     )
 }
 
@@ -195,13 +196,14 @@ fn check_other_listeners(lines: &[Line]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A rule as LXC reads it: `[index,value,op,mask]`.
-fn written(rule: Rule, action: &str, test: Test) -> String {
-    let Test { arg, mask, value } = test;
-    match mask {
-        0 => format!("{} {action}", rule.name),
-        _ => format!("{} {action} [{arg},{value:#x},SCMP_CMP_MASKED_EQ,{mask:#x}]", rule.name),
-    }
+/// A rule as LXC reads it: `[index,value,op,mask]` for each test.
+fn written(rule: &Rule, action: &str, tests: &[Test]) -> String {
+    let compared: String = tests
+        .iter()
+        .filter(|test| test.mask != 0)
+        .map(|Test { arg, mask, value }| format!("[{arg},{value:#x},SCMP_CMP_MASKED_EQ,{mask:#x}]"))
+        .collect();
+    [rule.name, action, compared.as_str()].join(" ").trim_end().to_owned()
 }
 
 #[cfg(test)]

@@ -17,12 +17,12 @@ use crate::seccomp::filter::{Fidelity, Filter, NodeLookup, Test};
 use crate::seccomp::syscalls::TABLES;
 
 /// A call by name, and when it is notified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The call.
     pub name: &'static str,
-    /// The test of its arguments.
-    pub test: Test,
+    /// It is notified if every test of one of these holds.
+    pub conditions: Vec<Vec<Test>>,
 }
 
 /// Why a policy was not changed.
@@ -62,22 +62,63 @@ pub fn rules(fidelity: Fidelity) -> Vec<Rule> {
     let filter = Filter { fidelity, node: NodeLookup::Present };
     let mut rules: Vec<Rule> = Vec::new();
     for (_, name, kind) in TABLES.iter().flat_map(|table| table.calls) {
-        if let Some(test) = filter.test(*kind)
-            && !rules.iter().any(|rule| rule.name == *name)
-        {
-            rules.push(Rule { name, test });
+        let conditions = filter.conditions(*kind);
+        if !conditions.is_empty() && !rules.iter().any(|rule| rule.name == *name) {
+            rules.push(Rule { name, conditions });
         }
     }
     rules
 }
 
-/// The complement of a test: tests of one bit each, of which at least one holds for every call that
-/// does not pass it.
-fn complement(test: Test) -> impl Iterator<Item = Test> {
+/// The complement of a rule's conditions: conditions of which at least one holds for every call for
+/// which none of the rule's does, and none for any other.
+fn complement(conditions: &[Vec<Test>]) -> Vec<Vec<Test>> {
+    let mut all: Vec<Vec<Test>> = vec![Vec::new()];
+    for condition in conditions {
+        let bits: Vec<Test> = condition.iter().flat_map(|test| differing(*test)).collect();
+        let merged = all.iter().flat_map(|tests| bits.iter().filter_map(|bit| with(tests, *bit)));
+        all = merged.collect();
+        // What is narrower than another adds nothing.
+        let mut widest: Vec<Vec<Test>> = Vec::new();
+        for tests in &all {
+            let is_added = |other: &Vec<Test>| other != tests && implies(tests, other);
+            if !all.iter().any(is_added) && !widest.contains(tests) {
+                widest.push(tests.clone());
+            }
+        }
+        all = widest;
+    }
+    all
+}
+
+/// Tests of one bit each, of which at least one holds wherever this test does not.
+fn differing(test: Test) -> impl Iterator<Item = Test> {
     (0..u32::BITS)
         .map(|bit| 1 << bit)
         .filter(move |bit| test.mask & bit != 0)
         .map(move |bit| Test { arg: test.arg, mask: bit, value: !test.value & bit })
+}
+
+/// These tests and one more; `None` if they cannot hold at once. An argument has one test.
+fn with(tests: &[Test], more: Test) -> Option<Vec<Test>> {
+    let mut tests = tests.to_vec();
+    match tests.iter_mut().find(|test| test.arg == more.arg) {
+        Some(test) if (test.value ^ more.value) & test.mask & more.mask != 0 => return None,
+        Some(test) => (test.mask, test.value) = (test.mask | more.mask, test.value | more.value),
+        None => tests.push(more),
+    }
+    tests.sort_unstable_by_key(|test| test.arg);
+    Some(tests)
+}
+
+/// Whether the second tests hold wherever the first ones do.
+fn implies(narrow: &[Test], wide: &[Test]) -> bool {
+    wide.iter().all(|wide| {
+        narrow.iter().any(|narrow| {
+            let same = (narrow.value ^ wide.value) & wide.mask == 0;
+            narrow.arg == wide.arg && narrow.mask & wide.mask == wide.mask && same
+        })
+    })
 }
 
 /// Checks that every needed call was given a rule.
@@ -94,30 +135,55 @@ mod tests {
 
     #[test]
     fn a_call_is_notified_or_left_alone_and_never_both() {
+        let values = [
+            0_u32,
+            1,
+            2,
+            3,
+            0x10,
+            0x20,
+            0x42,
+            0x802,
+            0x811,
+            0x812,
+            0x822,
+            0x7704,
+            0x7801,
+            0x4008_7703,
+            1031,
+            1032,
+            1034,
+            1036,
+            !0,
+        ];
         for rule in rules(Fidelity::Full) {
-            for value in [
-                0_u32,
-                1,
-                2,
-                3,
-                0x20,
-                0x42,
-                0x802,
-                0x7704,
-                0x7801,
-                0x4008_7703,
-                1031,
-                1032,
-                1034,
-                1036,
-                !0,
-            ] {
-                let holds = |test: Test| value & test.mask == test.value;
+            for (second, third) in
+                values.iter().flat_map(|value| [0, 1, 2, 3, !0].map(|other| (*value, other)))
+            {
+                // What mmap's third argument is to its fourth, every other call's is too.
+                let arg = |test: &Test| if test.arg == 2 { third } else { second };
+                let holds = |test: &Test| arg(test) & test.mask == test.value;
+                let any = |conditions: &[Vec<Test>]| {
+                    conditions.iter().any(|tests| tests.iter().all(holds))
+                };
                 assert_ne!(
-                    holds(rule.test),
-                    complement(rule.test).any(holds),
-                    "{rule:?} {value:#x}"
+                    any(&rule.conditions),
+                    any(&complement(&rule.conditions)),
+                    "{rule:?} {second:#x} {third:#x}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn an_argument_is_compared_once_in_each_condition() {
+        for rule in rules(Fidelity::Full) {
+            let complement = complement(&rule.conditions);
+            assert!(rule.name != "mmap" || complement.len() <= 4, "{complement:?}");
+            for tests in rule.conditions.iter().chain(&complement) {
+                let mut args: Vec<u32> = tests.iter().map(|test| test.arg).collect();
+                args.dedup();
+                assert_eq!(args.len(), tests.len(), "{tests:?}");
             }
         }
     }

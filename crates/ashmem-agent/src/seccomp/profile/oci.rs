@@ -69,7 +69,7 @@ fn add_to(profile: &mut Value, fidelity: Fidelity, listener_path: &str) -> Resul
     let rules = rules(fidelity);
     check_other_listeners(entries, &rules)?;
     for rule in &rules {
-        apply(entries, *rule, &default);
+        apply(entries, rule, &default);
     }
     entries.retain(|entry| names_of(entry).next().is_some());
     check_needed(|name| {
@@ -85,7 +85,7 @@ fn check_other_listeners(entries: &[Value], rules: &[Rule]) -> Result<(), Error>
             if name == "write" {
                 return Err(Error::Refused(NOTIFY_ON_WRITE));
             }
-            if !rules.iter().chain(&full).any(|rule| rule.name == name && is_ours(entry, *rule)) {
+            if !rules.iter().chain(&full).any(|rule| rule.name == name && is_ours(entry, rule)) {
                 return Err(Error::Taken(format!("a notify rule for {name}")));
             }
         }
@@ -94,9 +94,12 @@ fn check_other_listeners(entries: &[Value], rules: &[Rule]) -> Result<(), Error>
 }
 
 /// Makes one call notified as its rule says, wherever the profile lets it run.
-fn apply(entries: &mut Vec<Value>, rule: Rule, default: &str) {
+fn apply(entries: &mut Vec<Value>, rule: &Rule, default: &str) {
     let named = |entry: &Value| names_of(entry).any(|name| name == rule.name);
-    if entries.iter().any(|entry| named(entry) && is_ours(entry, rule)) {
+    let is_there = |tests: &Vec<Test>| {
+        entries.iter().any(|entry| named(entry) && is_notified(entry) && has_tests(entry, tests))
+    };
+    if rule.conditions.iter().all(is_there) {
         return;
     }
     let whole: Vec<usize> =
@@ -105,8 +108,9 @@ fn apply(entries: &mut Vec<Value>, rule: Rule, default: &str) {
         // The profile does not name the call, or only with certain arguments: those rules stay, and
         // the default action applies to the rest.
         if RUNNING.contains(&default) {
-            entries
-                .push(json!({ "names": [rule.name], "action": NOTIFY, "args": args(rule.test) }));
+            entries.extend(rule.conditions.iter().map(
+                |tests| json!({ "names": [rule.name], "action": NOTIFY, "args": args(tests) }),
+            ));
         }
         return;
     }
@@ -123,31 +127,37 @@ fn apply(entries: &mut Vec<Value>, rule: Rule, default: &str) {
         }
         part["names"] = json!([rule.name]);
         take_name_out(&mut entries[at], rule.name);
-        let mut add = |action: &str, test: Test| {
+        let mut add = |action: &str, tests: &[Test]| {
             let mut part = part.clone();
             part["action"] = action.into();
-            part["args"] = args(test);
+            part["args"] = args(tests);
             if !entries.contains(&part) {
                 entries.push(part);
             }
         };
-        add(NOTIFY, rule.test);
+        rule.conditions.iter().for_each(|tests| add(NOTIFY, tests));
         if action != default {
-            complement(rule.test).for_each(|test| add(&action, test));
+            complement(&rule.conditions).iter().for_each(|tests| add(&action, tests));
         }
     }
 }
 
-fn is_ours(entry: &Value, rule: Rule) -> bool {
-    is_notified(entry) && entry.get("args").cloned().unwrap_or_else(|| json!([])) == args(rule.test)
+fn is_ours(entry: &Value, rule: &Rule) -> bool {
+    is_notified(entry) && rule.conditions.iter().any(|tests| has_tests(entry, tests))
 }
 
-/// A test as libseccomp writes it: the argument under the mask `value` equals `valueTwo`.
-fn args(test: Test) -> Value {
-    if test.mask == 0 {
-        return json!([]);
-    }
-    json!([{ "index": test.arg, "value": test.mask, "valueTwo": test.value, "op": "SCMP_CMP_MASKED_EQ" }])
+fn has_tests(entry: &Value, tests: &[Test]) -> bool {
+    entry.get("args").cloned().unwrap_or_else(|| json!([])) == args(tests)
+}
+
+/// Tests as libseccomp writes them: the argument under the mask `value` equals `valueTwo`.
+fn args(tests: &[Test]) -> Value {
+    let compared = tests.iter().filter(|test| test.mask != 0);
+    compared
+        .map(|Test { arg, mask, value }| {
+            json!({ "index": arg, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ" })
+        })
+        .collect()
 }
 
 fn is_notified(entry: &Value) -> bool {
@@ -189,7 +199,7 @@ fn mount_node(config: &mut Value) {
     let Some(mounts) = config["mounts"].as_array_mut() else { return };
     if !mounts.iter().any(|mount| mount["destination"] == NODE) {
         let options = ["bind", "rw", "nosuid", "noexec"];
-        mounts.push(json!({ "destination": NODE, "type": "bind", "source": "/dev/null", "options": options }));
+        mounts.push(json!({ "destination": NODE, "type": "bind", "source": "/dev/full", "options": options }));
     }
 }
 

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The memory behind a region's descriptors: what size and seals it must have, and how another one
+//! takes its place.
+//!
+//! A memfd's name is fixed when it is made, and its size once it is sealed. SET_NAME, and a
+//! SET_SIZE that changes its mind, therefore put a new memfd behind the caller's descriptor. None
+//! of this is done under the table's lock; what others did meanwhile is found out by looking at the
+//! table again.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use ashmem_core::region::Prot;
+use rustix::fs::SealFlags;
+use rustix::io::{Errno, Result};
+
+use crate::emulation::Tenant;
+use crate::emulation::descriptor::{FdKind, InspectedFd};
+use crate::ids::Key;
+use crate::journal::Entry;
+use crate::regions::memfd;
+use crate::regions::region::EmulatedRegion;
+use crate::target_thread::{FileStatus, Target};
+
+/// What the memory of a region must be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) size: u64,
+    /// Whether the mask has WRITE.
+    is_writable: bool,
+}
+
+impl Shape {
+    pub(super) fn of(region: &EmulatedRegion) -> Self {
+        let is_writable = region.facts.prot_mask().contains(Prot::WRITE);
+        Self { size: region.facts.size(), is_writable }
+    }
+
+    /// Gives a memory this shape; `None` if it was sealed with another size.
+    ///
+    /// # Errors
+    /// EINVAL: no file can be that long. ENOMEM, ENOSPC.
+    pub(super) fn give(self, memory: impl AsFd, known: FileStatus) -> Result<Option<FileStatus>> {
+        const SIZED: SealFlags = SealFlags::GROW.union(SealFlags::SHRINK);
+        let seals = rustix::fs::fcntl_get_seals(&memory)?;
+        let mut file = known;
+        // A size that was looked at before the seals may be an older one.
+        if file.size != self.size {
+            file = FileStatus::of(&memory)?;
+        }
+        if !seals.contains(SIZED) && (self.size > 0 || file.size > 0) {
+            match memfd::set_size(&memory, self.size, file.blocks > 0) {
+                Ok(()) | Err(Errno::PERM) => file = FileStatus::of(&memory)?,
+                Err(error) => return Err(error),
+            }
+        }
+        if file.size != self.size {
+            return Ok(None);
+        }
+        if !self.is_writable && !seals.contains(SealFlags::FUTURE_WRITE) {
+            memfd::forbid_writing(&memory)?;
+        }
+        Ok(Some(file))
+    }
+}
+
+impl Tenant {
+    /// Gives the memory behind the caller's descriptor the size that SET_SIZE has set: from now on
+    /// it cannot grow by a write, and no mapping that the kernel makes of it reaches beyond.
+    pub(super) fn show_size(&self, target: &Target<'_>, inspected: &mut InspectedFd, key: Key) {
+        let shape = {
+            let mut table = self.table();
+            let Some((region, _)) = table.region(key) else { return };
+            // Another one is replaced when it is mapped.
+            if region.facts.is_mapped() || region.inode != inspected.file.inode {
+                return;
+            }
+            Shape::of(region)
+        };
+        // What cannot be done now is tried again by mmap, which can fail.
+        let given = inspected.copy().and_then(|memory| shape.give(memory, inspected.file));
+        if matches!(given, Ok(None)) {
+            let _ = self.renew(target, inspected, key);
+        }
+    }
+
+    /// Shows a region's name in future mappings: the caller's descriptor gets a new memfd, which
+    /// replaces the old one if that is freed then. If it is not, other descriptors hold it, and
+    /// since all must share one memory the caller gets the old one back: then the name is stored
+    /// but not shown.
+    pub(super) fn show_name(&self, target: &Target<'_>, inspected: &mut InspectedFd, key: Key) {
+        if inspected.is_named {
+            return;
+        }
+        let (old, number) = (inspected.file.inode, inspected.number);
+        if !matches!(self.renew(target, inspected, key), Ok(true)) {
+            return;
+        }
+        let fresh = inspected.file.inode;
+        inspected.close();
+        if !self.choose(key, fresh, old, |is_dead| !is_dead(old)) {
+            return;
+        }
+        match self.search(old) {
+            Some(memory) => drop(self.replace(target, number, memory)),
+            // Its last holder has just closed it.
+            None => drop(self.choose(key, old, fresh, |is_dead| is_dead(old) && !is_dead(fresh))),
+        }
+    }
+
+    /// Makes `to` the memory that mappings show in place of `from`, if `from` still is, nothing was
+    /// mapped and `wanted` holds, which can ask whether a memory is freed.
+    fn choose(
+        &self,
+        key: Key,
+        from: u64,
+        to: u64,
+        wanted: impl FnOnce(&mut dyn FnMut(u64) -> bool) -> bool,
+    ) -> bool {
+        let mut table = self.table();
+        if !wanted(&mut |inode| table.is_dead(inode)) {
+            return false;
+        }
+        let Some((region, _)) = table.region(key) else { return false };
+        if region.facts.is_mapped() || region.inode != from {
+            return false;
+        }
+        region.inode = to;
+        table.note(|| Entry::Shown { key, inode: to });
+        table.publish();
+        true
+    }
+
+    /// Puts a new memory of the region's name, size and seals behind the caller's descriptor.
+    /// Returns whether it did: nothing is done if the region was mapped meanwhile, or has another
+    /// memory than the caller's.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM; those of [`Tenant::replace`].
+    pub(super) fn renew(
+        &self,
+        target: &Target<'_>,
+        inspected: &mut InspectedFd,
+        key: Key,
+    ) -> Result<bool> {
+        let old = inspected.file.inode;
+        let wanted = || {
+            let mut table = self.table();
+            let (region, _) = table.region(key)?;
+            let name = region.state.given().map_or_else(Vec::new, |name| name.to_vec());
+            let is_free = !region.facts.is_mapped() && region.inode == old;
+            is_free.then(|| (memfd::shown_name(&name), Shape::of(region)))
+        };
+        let Some((name, shape)) = wanted() else { return Ok(false) };
+        let memory = memfd::create(&name)?;
+        // A size that no file can have is told by mmap.
+        match FileStatus::of(&memory).and_then(|file| shape.give(&memory, file)) {
+            Ok(_) | Err(Errno::INVAL) => {}
+            Err(error) => return Err(error),
+        }
+        let file = FileStatus::of(&memory)?;
+        let fresh = memfd::reopen(memory, inspected.flags)?;
+        {
+            let mut table = self.table();
+            match table.region(key) {
+                Some((region, _)) if !region.facts.is_mapped() && region.inode == old => {}
+                _ => return Ok(false),
+            }
+            table.watch(&fresh, key)?;
+        }
+        if let Err(error) = self.replace(target, inspected.number, &fresh) {
+            self.choose(key, file.inode, old, |_| true);
+            return Err(error);
+        }
+        inspected.becomes(fresh, file);
+        Ok(true)
+    }
+
+    /// Puts the memory that the region's other mappings show behind the caller's descriptor, which
+    /// still has an older one: it has if name or size was set through another descriptor. Where no
+    /// process holds the newer one any more, the older one is the region's from now on.
+    pub(super) fn bring_newer(
+        &self,
+        target: &Target<'_>,
+        inspected: &mut InspectedFd,
+        key: Key,
+        shown: u64,
+    ) {
+        let newer = self.descriptor_of(key).and_then(|fd| memfd::reopen(fd, inspected.flags).ok());
+        if let Some(newer) = newer
+            && let Ok(file) = FileStatus::of(&newer)
+            && self.replace(target, inspected.number, &newer).is_ok()
+        {
+            return inspected.becomes(newer, file);
+        }
+        let inode = inspected.file.inode;
+        let mut table = self.table();
+        if let Some((region, _)) = table.region(key)
+            && region.inode == shown
+        {
+            region.inode = inode;
+            table.note(|| Entry::Shown { key, inode });
+            table.publish();
+        }
+    }
+}
+
+impl InspectedFd {
+    /// Another memory of the same region lies behind the descriptor now.
+    fn becomes(&mut self, memory: OwnedFd, file: FileStatus) {
+        *self = Self::new(memory, self.number, file, self.flags, self.kind);
+        debug_assert!(matches!(self.kind, FdKind::Region(_)), "only regions' memories change");
+    }
+}
