@@ -200,10 +200,6 @@ impl<'a> Scene<'a> {
                 vec![&window, &plain, &leak, &unnamed, &passed],
             ),
         ];
-        if by_agent {
-            // Which knows no size before the first mmap.
-            orders[3].1 = vec![&window, &plain, &leak, &passed, &unnamed];
-        }
         let inside =
             self.group.as_ref().map(|group| (group.shown(), format!("{}:1", group.shown())));
         if let Some((container, process)) = &inside {
@@ -261,7 +257,7 @@ impl<'a> Scene<'a> {
         let mut fields = vec![
             ("kind", json!(kind)),
             ("name", json!(stands.name.to_string())),
-            ("size", json!(if by_agent && !was_mapped { 0 } else { stands.size })),
+            ("size", json!(stands.size)),
             ("resident", json!(stands.resident * PAGE)),
             ("mask", or_null(json!(stands.mask))),
             ("pages", or_null(pages)),
@@ -314,12 +310,12 @@ impl<'a> Scene<'a> {
         ensure!(screen.contains("5 regions") && screen.contains("2 mapped nowhere"), "{screen}");
         for stands in regions {
             let by_agent = self.tracer.source == "agent" && !stands.is_memfd;
-            let is_blank = by_agent && stands.id.is_none();
             let [size, resident, share] = &stands.amounts;
+            // The agent's has an inode from the start, which its program cannot see.
+            let is_unknown = by_agent && stands.id.is_none();
             let pages =
                 stands.pages.map(|pages| if by_agent { "?".to_owned() } else { pages.to_string() });
             let mask = if by_agent { "?" } else { &stands.mask };
-            let size = if is_blank { "0" } else { size };
             let (holders, pid) = (stands.holders.len().to_string(), self.processes.own.to_string());
             let mut wanted = vec![size, resident, share, mask];
             wanted.extend(pages.iter().map(String::as_str));
@@ -331,7 +327,7 @@ impl<'a> Scene<'a> {
             let row = row.with_context(|| format!("no row ends with {end:?}:\n{screen}"))?;
             let words: Vec<&str> = row.split_whitespace().collect();
             let id = stands.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-            ensure!(is_blank || words[0] == id, "{row:?} does not begin with {id}");
+            ensure!(is_unknown || words[0] == id, "{row:?} does not begin with {id}");
             ensure!(words.get(2..2 + wanted.len()) == Some(&wanted), "{row:?} has not {wanted:?}");
         }
         let keys = ["--keys", "/CursorWindow<enter><enter>"];
@@ -449,9 +445,13 @@ impl<'a> Scene<'a> {
         ensure!(container == self.group.as_ref().map(Group::shown), "it is in {container:?}");
         let mapping =
             stands.holders.get(1).and_then(|holder| holder.mapping).context("no child has it")?;
-        let address = if self.tracer.source == "agent" { 0 } else { mapping };
-        let wanted =
-            Operation::Mmap { address, len: stands.size, prot: 3, shared: true, offset: 0 };
+        let wanted = Operation::Mmap {
+            address: mapping,
+            len: stands.size,
+            prot: 3,
+            shared: true,
+            offset: 0,
+        };
         ensure!(event.operation == wanted, "it should be {wanted:?}");
         let region = event.region.as_ref().context("it has no region")?;
         let inode = (region.inode, region.name.as_ref(), region.size);

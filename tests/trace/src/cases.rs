@@ -45,19 +45,11 @@ pub(crate) fn compare(told: &Event, done: &Done, pid: i32) -> Result<()> {
         (Operation::GetPinStatus(_), Operation::GetPinStatus(range)) => {
             Operation::GetPinStatus(*range)
         }
-        // The agent lets the kernel choose the address.
-        (Operation::Mmap { len, prot, shared, offset, .. }, _) if told.source == Source::Agent => {
-            Operation::Mmap { address: 0, len: *len, prot: *prot, shared: *shared, offset: *offset }
-        }
         _ => done.operation.clone(),
     };
     ensure!(told.operation == expected, "{:?} was told for {:?}", told.operation, done.operation);
     let is_opened = matches!(done.operation, Operation::Open {});
-    let is_unseen = match done.operation {
-        Operation::Release {} => true,
-        Operation::Mmap { .. } => told.source == Source::Agent,
-        _ => false,
-    };
+    let is_unseen = matches!(done.operation, Operation::Release {});
     if is_unseen {
         ensure!(
             told.outcome == Outcome::UNSEEN,

@@ -206,7 +206,7 @@ fn prepare(plan: &Plan, received: Received) -> Result<Supervisor, Error> {
 
 /// Filters itself, sends the listener to the supervisor, and executes the program.
 fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
-    let node = if plan.own_dev { own_dev() } else { None };
+    let node = if plan.own_dev { own_dev(plan.fidelity) } else { None };
     let at_path =
         if node.is_some() { filter::NodeLookup::Present } else { filter::NodeLookup::Absent };
     let program = Filter { fidelity: plan.fidelity, node: at_path }.program();
@@ -243,8 +243,8 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
 }
 
 /// The nodes in a private `/dev`; `None` if the kernel refuses one.
-fn own_dev() -> Option<NodeFds> {
-    let node = namespace::enter().and_then(NodeFds::of);
+fn own_dev(fidelity: Fidelity) -> Option<NodeFds> {
+    let node = namespace::enter(fidelity).and_then(NodeFds::of);
     node.inspect_err(
         |error| tracing::info!(%error, "no private /dev: every path lookup is notified"),
     )

@@ -3,7 +3,7 @@
 //!
 //! Only root may add a node to `/dev`, and would add it for every process. So the program gets a
 //! mount namespace with a small tmpfs on `/dev`. The tmpfs shows every entry of the old `/dev` by a
-//! bind mount, and two more: the device's names, bound to `/dev/full`. A program that opens one of
+//! bind mount, and two more: the device's names, bound to `/dev/full` (at `fast`: `/dev/null`). A program that opens one of
 //! them without a notification (a read-only open, io_uring) holds a harmless descriptor, which the
 //! first ioctl turns into a region.
 //!
@@ -27,12 +27,13 @@ use rustix::process::{getgid, getuid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::regions::node::Device;
+use crate::seccomp::filter::Fidelity;
 
 /// Enters a private `/dev`, and returns the device's two nodes, opened with O_PATH.
 ///
 /// What the kernel said to the step that failed. If it was the first, nothing has changed; after a
 /// later one the process may be in a namespace of its own, without the nodes.
-pub(crate) fn enter() -> Result<[OwnedFd; 2]> {
+pub(crate) fn enter(fidelity: Fidelity) -> Result<[OwnedFd; 2]> {
     // SAFETY: neither flag touches the descriptor table, and no other thread shares this process's
     // file system state.
     unsafe {
@@ -66,7 +67,7 @@ pub(crate) fn enter() -> Result<[OwnedFd; 2]> {
             tracing::debug!(?name, %error, "an entry of /dev is not shown");
         }
     }
-    let [short, long] = names.map(|name| node(&old, &new, &name));
+    let [short, long] = names.map(|name| node(fidelity, &old, &new, &name));
     Ok([short?, long?])
 }
 
@@ -107,10 +108,20 @@ fn show(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr, kind: FileType) -> 
 
 /// Binds the device that stands for ours to a name of the new `/dev`: `full`, or `null` where there
 /// is no other. Clients know regions by the node's number, and take each device of that number for
-/// one; nearly every program opens the null device, hardly any the full one.
-fn node(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr) -> Result<OwnedFd> {
+/// one; nearly every program opens the null device, hardly any the full one. At `fast` no region
+/// has the node's number, and an open is the node itself until its first ioctl: there it is `null`,
+/// which reads as empty.
+fn node(
+    fidelity: Fidelity,
+    old: &OwnedFd,
+    new: &OwnedFd,
+    name: &std::ffi::CStr,
+) -> Result<OwnedFd> {
     place(new, name)?;
-    bind(old, c"full", new, name).or_else(|_| bind(old, c"null", new, name))?;
+    match fidelity {
+        Fidelity::Full => bind(old, c"full", new, name).or_else(|_| bind(old, c"null", new, name)),
+        Fidelity::Fast => bind(old, c"null", new, name),
+    }?;
     rustix::fs::openat(new, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 

@@ -399,13 +399,17 @@ static void roomless(void)
 	map(fd, 4096, PROT_READ);
 }
 
-/* Clients know regions by their device number: the null device must have another one. */
+/*
+ * Clients know regions by their device number: the null device must have another one. At `fast` no
+ * region has the node's number.
+ */
 static void null(void)
 {
 	struct stat node, other;
 
 	CHECK(stat("/dev/ashmem", &node) == 0 && stat("/dev/null", &other) == 0);
-	CHECK(S_ISCHR(node.st_mode) && node.st_rdev != other.st_rdev);
+	CHECK(S_ISCHR(node.st_mode));
+	CHECK(getenv("ASHMEM_TEST_FAST") || node.st_rdev != other.st_rdev);
 }
 
 /*
