@@ -12,7 +12,7 @@
 //! then decides on what the table says by then.
 //!
 //! Two things take more than one hold, and are marked in the table; who needs the same waits
-//! without the lock ([`Tenant::wait_until`]), and nobody else does:
+//! without the lock (`Tenant::wait_until`), and nobody else does:
 //!
 //! - the pages of a region that are being taken away: its own PIN, UNPIN and mmap wait;
 //! - an open of the node that becomes a region: other threads of that process wait with theirs.

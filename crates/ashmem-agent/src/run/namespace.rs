@@ -3,9 +3,9 @@
 //!
 //! Only root may add a node to `/dev`, and would add it for every process. So the program gets a
 //! mount namespace with a small tmpfs on `/dev`. The tmpfs shows every entry of the old `/dev` by a
-//! bind mount, and two more: the device's names, bound to `/dev/full` (at `fast`: `/dev/null`). A program that opens one of
-//! them without a notification (a read-only open, io_uring) holds a harmless descriptor, which the
-//! first ioctl turns into a region.
+//! bind mount, and two more: the device's names, bound to `/dev/full` (at `fast`: `/dev/null`). A
+//! program that opens one of them without a notification (a read-only open, io_uring) holds a
+//! harmless descriptor, which the first ioctl turns into a region.
 //!
 //! Root stays in its user namespace, and its mounts elsewhere still reach the host. Another user
 //! needs a user namespace: in it the program sees its own user and group as before, and other

@@ -2,7 +2,7 @@
 //! The request loop: takes requests from a tenant's channels, has them decided, and answers them.
 //!
 //! A request takes four steps: what it points to in the caller's memory is read, once; the tenant
-//! decides ([`Decision`]); the result is written into the caller's memory and the answer sent; the
+//! decides (`Decision`); the result is written into the caller's memory and the answer sent; the
 //! copied descriptor is closed. The tenant's lock is held within the second step only, and never
 //! while something is done that a caller can make wait ([`crate::emulation`] says what that is).
 //! The other locks here are held to copy, add or remove an entry of a list: of channels, of
