@@ -56,11 +56,10 @@ pub fn device(host: &Host, path: &str) -> Result<AnsweredBy, Failure> {
     }
     // By now an open that no supervisor saw has become its region too.
     let provider = provider(&fd);
-    let rights = ProtFlags::READ | ProtFlags::WRITE;
+    let (anywhere, rights) = (std::ptr::null_mut(), ProtFlags::READ | ProtFlags::WRITE);
     // SAFETY: the kernel chooses where; nothing else lives there.
-    let memory =
-        unsafe { rustix::mm::mmap(std::ptr::null_mut(), SIZE, rights, MapFlags::SHARED, &fd, 0) }
-            .map_err(failed("mmap"))?;
+    let memory = unsafe { rustix::mm::mmap(anywhere, SIZE, rights, MapFlags::SHARED, &fd, 0) };
+    let memory = memory.map_err(failed("mmap"))?;
     // SAFETY: the mapping is SIZE bytes long, readable and writable, and this thread's alone.
     let holds = unsafe {
         memory.cast::<u32>().write_volatile(0x61_73_68_6d);

@@ -142,9 +142,8 @@ fn remember(place: u8, path: &CStr) {
 /// `/dev/ashmem<boot_id>` of this boot, terminated; `None` where `/proc` does not tell.
 fn named() -> Option<[u8; NAMED_BYTES]> {
     // SAFETY: the path is terminated.
-    let file =
-        errno::owned(unsafe { libc::open(BOOT_ID.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })
-            .ok()?;
+    let fd = unsafe { libc::open(BOOT_ID.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    let file = errno::owned(fd).ok()?;
     let mut bytes = [0; NAMED_BYTES];
     let (prefix, id) = bytes.split_at_mut(PLAIN.count_bytes());
     prefix.copy_from_slice(PLAIN.to_bytes());

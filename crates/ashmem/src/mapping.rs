@@ -30,12 +30,12 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     pub(crate) fn new(fd: BorrowedFd<'_>, length: usize, protection: Protection) -> Result<Self> {
-        let flags = ProtFlags::from_bits_retain(protection.bits());
+        let rights = ProtFlags::from_bits_retain(protection.bits());
+        let anywhere = ptr::null_mut();
         // SAFETY: without an address of ours the kernel puts it where nothing else is. That no
         // holder of the file takes pages away is what `Region` makes sure of: the device and the
         // seals both keep the size.
-        let start =
-            unsafe { rustix::mm::mmap(ptr::null_mut(), length, flags, MapFlags::SHARED, fd, 0) };
+        let start = unsafe { rustix::mm::mmap(anywhere, length, rights, MapFlags::SHARED, fd, 0) };
         let start = start.map_err(Error::of("mapping the region (mmap)"))?;
         let start = NonNull::new(start.cast())
             .ok_or(Error::Invalid("the region was mapped at address 0"))?;

@@ -28,9 +28,9 @@ pub(crate) fn create(name: &CStr, size: usize) -> Result<OwnedFd> {
 
 #[inline]
 fn make(name: &CStr) -> Result<OwnedFd> {
+    const FLAGS: libc::c_uint = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // SAFETY: the name is terminated.
-    let fd =
-        unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    let fd = unsafe { libc::memfd_create(name.as_ptr(), FLAGS) };
     errno::owned(fd).map_err(Error::of("making a memfd (memfd_create)"))
 }
 

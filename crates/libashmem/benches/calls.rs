@@ -24,9 +24,9 @@ const MASK: c_int = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
 fn region() -> c_int {
     let fd = bare_create();
     assert!(fd >= 0, "no /dev/ashmem here: use `ashmem run -- cargo bench -p libashmem`");
+    let (anywhere, prot, flags) = (std::ptr::null_mut(), libc::PROT_READ, libc::MAP_SHARED);
     // SAFETY: a new mapping, which stays.
-    let memory =
-        unsafe { libc::mmap(std::ptr::null_mut(), SIZE, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
+    let memory = unsafe { libc::mmap(anywhere, SIZE, prot, flags, fd, 0) };
     assert!(memory != libc::MAP_FAILED, "the region cannot be mapped");
     fd
 }

@@ -213,10 +213,9 @@ impl Monitor {
             return false;
         }
         // The answer was sent and not read yet: the socket holds nothing else.
-        let mut unread: i32 = 0;
+        let (socket, mut unread) = (self.connection.as_raw_fd(), 0_i32);
         // SAFETY: the command fills the integer it is given.
-        let told =
-            unsafe { libc::ioctl(self.connection.as_raw_fd(), libc::TIOCOUTQ, &raw mut unread) };
+        let told = unsafe { libc::ioctl(socket, libc::TIOCOUTQ, &raw mut unread) };
         if told == 0 && unread > 0 {
             return true;
         }

@@ -124,9 +124,9 @@ pub(crate) fn install(program: &[Instruction], flags: libc::c_ulong) -> Result<i
         len: u16::try_from(program.len()).map_err(|_| Errno::TOOBIG)?,
         filter: program.as_ptr().cast_mut(),
     };
+    let operation = libc::SECCOMP_SET_MODE_FILTER;
     // SAFETY: the program outlives the call, which copies it.
-    let got =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &program) };
+    let got = unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, &program) };
     if got < 0 { Err(last_errno()) } else { Ok(got as i32) }
 }
 

@@ -50,9 +50,9 @@ impl Region {
 
     fn map(&self) -> *mut u8 {
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        let fd = self.0.as_raw_fd();
         // SAFETY: a new mapping, where the kernel finds room.
-        let address =
-            unsafe { libc::mmap(std::ptr::null_mut(), SIZE, prot, flags, self.0.as_raw_fd(), 0) };
+        let address = unsafe { libc::mmap(std::ptr::null_mut(), SIZE, prot, flags, fd, 0) };
         assert!(address != libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
         address.cast()
     }
