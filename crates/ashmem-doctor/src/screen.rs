@@ -5,9 +5,9 @@ use std::fmt::{self, Display, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::diagnosis::Report;
 use crate::explain::Explanation;
 use crate::finding::Status;
-use crate::report::Report;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -95,8 +95,9 @@ fn headline(report: &Report) -> String {
 
 /// What to do, in the order of the checks; nothing where all is well.
 fn advice(report: &Report, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let wanted =
-        |row: &&crate::report::Row| matches!(report.status(row), Status::Fault | Status::Warning);
+    let wanted = |row: &&crate::diagnosis::Row| {
+        matches!(report.status(row), Status::Fault | Status::Warning)
+    };
     let mut rows: Vec<_> = report.checks.iter().filter(wanted).collect();
     // What keeps the device from working comes first.
     rows.sort_by_key(|row| row.finding.status != Status::Fault);
