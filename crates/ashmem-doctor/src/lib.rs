@@ -31,7 +31,7 @@ pub mod trial;
 mod version;
 pub mod way;
 
-pub use diagnosis::Report;
+pub use diagnosis::Diagnosis;
 pub use host::Host;
 pub use version::VERSION;
-pub use way::Mode;
+pub use way::AskedMode;
