@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use ashmem_inspect::census::{Census, Document};
 use ashmem_inspect::listing::Listing;
 use ashmem_inspect::observer::Observer;
-use ashmem_inspect::query::{Filter, Order};
+use ashmem_inspect::query::{RegionFilter, SortOrder};
 use clap::Args;
 
 use crate::ending::ending;
@@ -65,7 +65,7 @@ impl Arguments {
     }
 
     fn show(self) -> Result<()> {
-        let filter = Filter::from(self.selection);
+        let filter = RegionFilter::from(self.selection);
         let mut observer = Observer::new();
         let mut told = Vec::new();
         loop {
@@ -101,8 +101,8 @@ impl Arguments {
 
 fn text(
     census: &Census,
-    filter: &Filter,
-    order: Order,
+    filter: &RegionFilter,
+    order: SortOrder,
     flat: bool,
     json: bool,
     again: bool,

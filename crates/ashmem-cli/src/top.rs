@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ashmem_inspect::query::Filter;
+use ashmem_inspect::query::RegionFilter;
 use ashmem_top::app::{App, Options, Wish};
 use ashmem_top::keys::Keys;
 use ashmem_top::live;
@@ -88,7 +88,7 @@ impl Arguments {
     fn show(self) -> Result<()> {
         let in_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options = Options {
-            filter: Filter::from(self.selection),
+            filter: RegionFilter::from(self.selection),
             order: self.sort.into(),
             every: self.every,
             in_colour,

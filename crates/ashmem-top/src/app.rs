@@ -6,7 +6,7 @@ use std::time::Duration;
 use ashmem_inspect::census::Census;
 use ashmem_inspect::observer::{Error, Observer};
 use ashmem_inspect::page_map::PageMap;
-use ashmem_inspect::query::{Filter, Order};
+use ashmem_inspect::query::{RegionFilter, SortOrder};
 use ashmem_inspect::region::CensusRegion;
 
 use crate::history::History;
@@ -23,9 +23,9 @@ const SLOWEST: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Which regions.
-    pub filter: Filter,
+    pub filter: RegionFilter,
     /// Which come first.
-    pub order: Order,
+    pub order: SortOrder,
     /// From one census to the next.
     pub every: Duration,
     /// Whether colours may be used.
@@ -58,12 +58,12 @@ pub(crate) enum View {
 #[derive(Debug)]
 pub struct App {
     observer: Observer,
-    filter: Filter,
+    filter: RegionFilter,
     pub(crate) census: Census,
     /// What the census could not see.
     pub(crate) limits: Vec<String>,
     pub(crate) history: History,
-    pub(crate) order: Order,
+    pub(crate) order: SortOrder,
     pub(crate) is_reversed: bool,
     pub(crate) every: Duration,
     pub(crate) only_leaks: bool,
@@ -282,7 +282,7 @@ impl App {
         self.arrange();
     }
 
-    fn sort_by(&mut self, order: Order) {
+    fn sort_by(&mut self, order: SortOrder) {
         self.order = order;
         self.arrange();
     }

@@ -96,14 +96,14 @@ mod tests {
     use super::History;
     use crate::app::tests::region;
     use crate::which::Which;
-    use ashmem_inspect::region::Pages;
+    use ashmem_inspect::region::PageCounts;
 
     #[test]
     fn purges_are_counted_by_the_second_and_only_where_they_were_seen() {
         let mut history = History::default();
         let with = |id, purged| {
             let mut region = region(id, "x", 4096);
-            region.pages = Some(Pages { purged, ..Pages::default() });
+            region.pages = Some(PageCounts { purged, ..PageCounts::default() });
             region
         };
         history.add([with(1, 5)].iter(), 100.0);
