@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ashmem_inspect::query::RegionFilter;
-use ashmem_top::app::{App, Options, Wish};
+use ashmem_top::app::{App, TopOptions, Wish};
 use ashmem_top::keys::Keys;
 use ashmem_top::live;
 use ashmem_top::snapshot::{Size, Snapshot};
@@ -87,7 +87,7 @@ impl Arguments {
 
     fn show(self) -> Result<()> {
         let in_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let options = Options {
+        let options = TopOptions {
             filter: RegionFilter::from(self.selection),
             order: self.sort.into(),
             every: self.every,

@@ -11,8 +11,8 @@ use ashmem_inspect::query::{RegionFilter, SortOrder};
 use ashmem_inspect::region::{CensusRegion, Holder, PageCounts, RegionKind, RegionMapping};
 use ashmem_trace::text::Text;
 
-use super::{App, Options, View, Wish};
-use crate::keys::{Key, Keys};
+use super::{App, TopOptions, View, Wish};
+use crate::keys::{KeyPress, Keys};
 use crate::which::Which;
 
 /// A region of the device, 16 KiB, mapped by one process.
@@ -53,7 +53,7 @@ pub(crate) fn app(regions: Vec<CensusRegion>) -> App {
         processes: 3,
         unseen_processes: 0,
     };
-    let options = Options {
+    let options = TopOptions {
         filter: RegionFilter::default(),
         order: SortOrder::Resident,
         every: Duration::from_secs(1),
@@ -115,7 +115,7 @@ fn a_search_is_of_names_and_of_holders_and_escape_ends_it() {
     assert_eq!((ids(&app), app.is_typing), (vec![3], false));
     press(&mut app, "<esc>/q?<backspace><backspace>\\x1b");
     assert_eq!(ids(&app), [2], "it is found as it is shown");
-    assert_eq!(app.press(Key::Interrupt), Wish::Quit);
+    assert_eq!(app.press(KeyPress::Interrupt), Wish::Quit);
 }
 
 #[test]
@@ -158,8 +158,8 @@ fn the_pace_has_bounds_and_can_stop() {
     assert_eq!(app.every(), Some(super::SLOWEST));
     press(&mut app, "p");
     assert_eq!(app.every(), None);
-    assert_eq!(app.press(Key::Character(' ')), Wish::Refresh);
-    assert_eq!(app.press(Key::Character('q')), Wish::Quit);
+    assert_eq!(app.press(KeyPress::Character(' ')), Wish::Refresh);
+    assert_eq!(app.press(KeyPress::Character('q')), Wish::Quit);
 }
 
 #[test]
