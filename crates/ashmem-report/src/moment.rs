@@ -11,7 +11,7 @@ use ashmem_inspect::process::Process;
 use ashmem_inspect::query::{RegionFilter, SortOrder};
 use ashmem_inspect::region::{CensusRegion, PageCounts};
 
-use crate::chart::{Chart, Counts, Line, Series};
+use crate::chart::{Chart, ChartLine, Counts, Series};
 use crate::sheet::{Cell, ColumnKind, Figure, Map, Sheet, Table, date, name_of};
 use crate::treemap::{Group, Member};
 
@@ -24,9 +24,9 @@ pub struct Watch {
     filter: RegionFilter,
     /// When, in seconds of [`Census::seconds`].
     began: Option<f64>,
-    resident: Line,
-    unpinned: Line,
-    purged: Line,
+    resident: ChartLine,
+    unpinned: ChartLine,
+    purged: ChartLine,
     purges: Counts,
     /// Purged pages of each region when it was last seen.
     last: HashMap<u64, u64>,
@@ -36,7 +36,8 @@ pub struct Watch {
 impl Watch {
     /// Of the regions that are wanted.
     pub fn new(filter: RegionFilter) -> Self {
-        let (resident, unpinned, purged, purges) = <(Line, Line, Line, Counts)>::default();
+        let (resident, unpinned, purged, purges) =
+            <(ChartLine, ChartLine, ChartLine, Counts)>::default();
         Self {
             filter,
             began: None,

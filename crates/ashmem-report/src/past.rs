@@ -12,7 +12,7 @@ use ashmem_trace::operation::Operation;
 use ashmem_trace::summary::{Summary, SummaryRow};
 use ashmem_trace::text::Text;
 
-use crate::chart::{Chart, Counts, Line, Series};
+use crate::chart::{Chart, ChartLine, Counts, Series};
 use crate::sheet::{Cell, ColumnKind, Figure, Map, Sheet, Table, name_of};
 use crate::treemap::{Group, Member};
 
@@ -33,9 +33,9 @@ pub struct Past {
     failures: BTreeMap<(i32, &'static str, String), (u64, f64, String)>,
     regions: BTreeMap<u64, RegionHistory>,
     state: RegionBytes,
-    total: Line,
-    unpinned: Line,
-    purged: Line,
+    total: ChartLine,
+    unpinned: ChartLine,
+    purged: ChartLine,
     purges: Counts,
     calls: Counts,
     errors: Counts,
@@ -73,9 +73,9 @@ impl Past {
             failures: BTreeMap::new(),
             regions: BTreeMap::new(),
             state: RegionBytes::default(),
-            total: Line::default(),
-            unpinned: Line::default(),
-            purged: Line::default(),
+            total: ChartLine::default(),
+            unpinned: ChartLine::default(),
+            purged: ChartLine::default(),
             purges: Counts::default(),
             calls: Counts::default(),
             errors: Counts::default(),
