@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use ashmem_waydroid::host::HostFiles;
 use ashmem_waydroid::provider::{self, When};
-use ashmem_waydroid::start::Start;
-use ashmem_waydroid::status::Status;
-use ashmem_waydroid::switch::{self, Report};
+use ashmem_waydroid::start::ContainerStart;
+use ashmem_waydroid::status::WaydroidStatus;
+use ashmem_waydroid::switch::{self, SwitchReport};
 use clap::{Args, Subcommand, ValueEnum};
 
 /// Give Waydroid's container /dev/ashmem, and keep it there
@@ -154,7 +154,7 @@ impl Arguments {
 
 impl StatusArguments {
     fn show(self) -> Result<ExitCode> {
-        let status = Status::of(&self.place.host());
+        let status = WaydroidStatus::of(&self.place.host());
         let text = if self.quiet {
             String::new()
         } else if self.json {
@@ -190,7 +190,7 @@ impl Prepare {
     fn write(self) -> Result<ExitCode> {
         let host = self.place.host();
         let left = "the container starts as Waydroid has it";
-        let start = Start::plan(&host, self.mode.into(), When::Now).context(left)?;
+        let start = ContainerStart::plan(&host, self.mode.into(), When::Now).context(left)?;
         let config = start.write(&host).context(left)?;
         eprintln!("ashmem: {}", start.summary());
         if let Some(config) = config {
@@ -201,7 +201,7 @@ impl Prepare {
 }
 
 /// Says what was done, after it was made to take effect where that is wanted.
-fn tell(mut report: Report, host: &HostFiles, now: bool) -> Result<ExitCode> {
+fn tell(mut report: SwitchReport, host: &HostFiles, now: bool) -> Result<ExitCode> {
     if now && !report.next.is_empty() {
         eprintln!("restarting Waydroid's service ...");
         switch::take_effect(host, &mut report)?;
@@ -216,7 +216,7 @@ fn tell(mut report: Report, host: &HostFiles, now: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn words(status: &Status) -> String {
+fn words(status: &WaydroidStatus) -> String {
     let yes_or_no = |value| if value { "yes" } else { "no" };
     let named = |value: Option<String>| value.unwrap_or_else(|| "nobody".to_owned());
     let mut lines = vec![

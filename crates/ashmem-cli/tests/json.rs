@@ -204,7 +204,7 @@ fn waydroid_status_prints_what_its_schema_says() {
         values(&mut ashmem(&["waydroid", "status", "--json"])).try_into().expect("one object");
     schema.hold(&status);
     let provider = Some(ashmem_waydroid::provider::Provider::Agent);
-    let container = ashmem_waydroid::waydroid::Container {
+    let container = ashmem_waydroid::waydroid::WaydroidContainer {
         pid: 7,
         short_name: true,
         long_name: false,
