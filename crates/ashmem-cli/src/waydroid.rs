@@ -54,7 +54,7 @@ struct StatusArguments {
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
-    place: Place,
+    place: RootArgument,
 }
 
 /// Give the container /dev/ashmem from the next start of Waydroid's service on
@@ -66,7 +66,7 @@ Exit status: 0 if it is enabled now, or was; 1 if it could not be enabled: it pr
 struct Enable {
     /// What may serve the device
     #[arg(long, value_name = "MODE", default_value = "auto")]
-    mode: Mode,
+    mode: ModeArgument,
     /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -74,7 +74,7 @@ struct Enable {
     #[arg(long, conflicts_with = "dry_run")]
     now: bool,
     #[command(flatten)]
-    place: Place,
+    place: RootArgument,
 }
 
 /// Remove everything that `enable` added
@@ -90,7 +90,7 @@ struct Disable {
     #[arg(long, conflicts_with = "dry_run")]
     now: bool,
     #[command(flatten)]
-    place: Place,
+    place: RootArgument,
 }
 
 /// Write what a start of the container needs to /run/ashmem/waydroid, and print the configuration's
@@ -99,20 +99,20 @@ struct Disable {
 struct Prepare {
     /// What may serve the device
     #[arg(long, value_name = "MODE", default_value = "auto")]
-    mode: Mode,
+    mode: ModeArgument,
     #[command(flatten)]
-    place: Place,
+    place: RootArgument,
 }
 
 #[derive(Args)]
-struct Place {
+struct RootArgument {
     /// Use the files below this directory instead of /, and run no program of it
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Mode {
+enum ModeArgument {
     /// The kernel module if there is one for the running kernel, else the agent
     Auto,
     /// Only the kernel module
@@ -121,17 +121,17 @@ enum Mode {
     Agent,
 }
 
-impl From<Mode> for provider::Mode {
-    fn from(mode: Mode) -> Self {
+impl From<ModeArgument> for provider::Mode {
+    fn from(mode: ModeArgument) -> Self {
         match mode {
-            Mode::Auto => Self::Auto,
-            Mode::Module => Self::Module,
-            Mode::Agent => Self::Agent,
+            ModeArgument::Auto => Self::Auto,
+            ModeArgument::Module => Self::Module,
+            ModeArgument::Agent => Self::Agent,
         }
     }
 }
 
-impl Place {
+impl RootArgument {
     fn host(self) -> HostFiles {
         HostFiles::new(self.root)
     }
