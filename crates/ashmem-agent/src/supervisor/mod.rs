@@ -30,7 +30,7 @@ use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
 use crate::emulation::decision::Decision;
 use crate::emulation::outcome::Outcome;
-use crate::notification::{Answer, Channel, ReceiveError, Request};
+use crate::notification::{Answer, Channel, Notification, ReceiveError};
 use crate::regions::memfd_pool::MemfdPool;
 use crate::seccomp::listener::filters_wait_killable;
 use crate::seccomp::syscalls::{Call, Mmap};
@@ -239,8 +239,8 @@ impl Supervisor {
                 let events = polled.revents();
                 if events.contains(PollFlags::IN) {
                     match channel.receive() {
-                        Ok(Some(request)) => {
-                            if !self.take(channel, request) {
+                        Ok(Some(notification)) => {
+                            if !self.take(channel, notification) {
                                 return Ok(false);
                             }
                         }
@@ -259,8 +259,8 @@ impl Supervisor {
     fn serve_only(&self, channel: &Arc<dyn Channel>) -> bool {
         loop {
             match channel.receive() {
-                Ok(Some(request)) => {
-                    if !self.take(channel, request) {
+                Ok(Some(notification)) => {
+                    if !self.take(channel, notification) {
                         return false;
                     }
                 }
@@ -274,12 +274,12 @@ impl Supervisor {
     }
 
     /// Answers a request. Returns whether this loop continues to serve.
-    fn take(&self, channel: &Arc<dyn Channel>, request: Request) -> bool {
+    fn take(&self, channel: &Arc<dyn Channel>, notification: Notification) -> bool {
         self.takeover.run(|| {
             if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
                 self.wake_housekeeping();
             }
-            self.handle(channel.as_ref(), request);
+            self.handle(channel.as_ref(), notification);
             if self.pool.as_ref().is_some_and(|pool| pool.refill_wanted()) {
                 self.wake_housekeeping();
             }
@@ -293,16 +293,18 @@ impl Supervisor {
     }
 
     /// Answers one request.
-    pub fn handle(&self, channel: &dyn Channel, request: Request) {
-        let target = Target::new(channel, request.id, request.tid);
+    pub fn handle(&self, channel: &dyn Channel, notification: Notification) {
+        let target = Target::new(channel, notification.id, notification.tid);
         let began = self.trace_sink.is_on().then(trace::now);
-        let Some((call, caller)) = Call::decode(request.arch, request.nr, &request.args) else {
-            return self.report(&request, channel.answer(request.id, Answer::Continue));
+        let Some((call, caller)) =
+            Call::decode(notification.arch, notification.nr, &notification.args)
+        else {
+            return self.report(&notification, channel.answer(notification.id, Answer::Continue));
         };
         let mut decision = self.decide(&target, call, caller);
         // The caller still waits, so it can be looked at.
-        let record = began.and_then(|began| self.record(&request, &decision, began));
-        tracing::trace!(?request, outcome = ?decision.outcome);
+        let record = began.and_then(|began| self.record(&notification, &decision, began));
+        tracing::trace!(request = ?notification, outcome = ?decision.outcome);
         let outcome = std::mem::replace(&mut decision.outcome, Outcome::CONTINUE);
         let (mut faulted, mut seen) = (false, None);
         let is_mapping = matches!(decision.call, Call::Mmap(_));
@@ -311,28 +313,29 @@ impl Supervisor {
             Outcome::Answer(Answer::Continue)
                 if record.is_some() && is_mapping && self.shows_results =>
             {
-                inject_mmap::let_run(channel, &request).map(|result| seen = result)
+                inject_mmap::let_run(channel, &notification).map(|result| seen = result)
             }
-            Outcome::Answer(answer) => channel.answer(request.id, answer),
+            Outcome::Answer(answer) => channel.answer(notification.id, answer),
             Outcome::Write { address, bytes } => {
                 let answer = match target.write(address, &bytes) {
                     Ok(()) => Answer::Value(0),
                     Err(_) => Answer::Errno(Errno::FAULT),
                 };
                 faulted = answer != Answer::Value(0);
-                channel.answer(request.id, answer)
+                channel.answer(notification.id, answer)
             }
             Outcome::MapAnonymous(call) => {
-                inject_mmap::map_anonymous(channel, &request, call).map(|result| seen = result)
+                inject_mmap::map_anonymous(channel, &notification, call).map(|result| seen = result)
             }
             Outcome::Open { fd, close_on_exec, key } => {
-                channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
+                channel.answer_with(notification.id, fd, close_on_exec).or_else(|error| match error
+                {
                     Errno::NOENT => {
-                        self.tenant.table().pending_opens.leave(request.tid, key);
+                        self.tenant.table().pending_opens.leave(notification.tid, key);
                         Err(error)
                     }
                     // The caller's table is full, or its limit reached.
-                    error => channel.answer(request.id, Answer::Errno(error)),
+                    error => channel.answer(notification.id, Answer::Errno(error)),
                 })
             }
         };
@@ -340,17 +343,17 @@ impl Supervisor {
             record.result = record.result.or(seen);
             self.trace_sink.answered(record, faulted);
         }
-        self.report(&request, sent);
+        self.report(&notification, sent);
         // The copied descriptor is closed here, where nobody waits for that.
         drop(decision);
     }
 
     /// ENOENT: the caller was killed, or a signal interrupted the call, which it makes again.
-    fn report(&self, request: &Request, sent: Result<()>) {
+    fn report(&self, notification: &Notification, sent: Result<()>) {
         if let Err(error) = sent
             && error != Errno::NOENT
         {
-            tracing::warn!(%error, ?request, "the kernel refused an answer");
+            tracing::warn!(%error, request = ?notification, "the kernel refused an answer");
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) struct Purges {
 }
 
 /// One of them, until it ends.
-pub(super) struct Purge<'a> {
+pub(super) struct RunningPurge<'a> {
     purges: &'a Purges,
     began: Instant,
 }
@@ -27,7 +27,7 @@ impl Purges {
 
     /// Begins one, unless another is at work, which it is until it has taken [`PATIENCE`], or too
     /// many are held up.
-    pub(super) fn begin(&self) -> Option<Purge<'_>> {
+    pub(super) fn begin(&self) -> Option<RunningPurge<'_>> {
         let mut running = lock(&self.running);
         let is_held_up = |began: &Instant| began.elapsed() >= PATIENCE;
         if running.len() >= Self::MOST || !running.iter().all(is_held_up) {
@@ -35,7 +35,7 @@ impl Purges {
         }
         let began = Instant::now();
         running.push(began);
-        Some(Purge { purges: self, began })
+        Some(RunningPurge { purges: self, began })
     }
 
     /// Whether the last one that ended purged nothing.
@@ -44,14 +44,14 @@ impl Purges {
     }
 }
 
-impl Purge<'_> {
+impl RunningPurge<'_> {
     /// It has purged so many pages.
     pub(super) fn end(self, purged: u64) {
         self.purges.in_vain.store(purged == 0, Ordering::Relaxed);
     }
 }
 
-impl Drop for Purge<'_> {
+impl Drop for RunningPurge<'_> {
     fn drop(&mut self) {
         let mut running = lock(&self.purges.running);
         if let Some(at) = running.iter().position(|began| *began == self.began) {

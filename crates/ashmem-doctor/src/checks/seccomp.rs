@@ -181,20 +181,21 @@ fn answer(listener: &Listener) -> Result<(), SeccompFailure> {
     if poll(&mut waiting, Some(&limit)).map_err(step("waiting for a notification"))? == 0 {
         return Err(SeccompFailure::Step("waiting for a notification", Errno::TIMEDOUT));
     }
-    let request = listener.receive().map_err(|error| match error {
+    let notification = listener.receive().map_err(|error| match error {
         ReceiveError::System(errno) => SeccompFailure::Step("receiving a notification", errno),
         _ => SeccompFailure::Step("receiving a notification", Errno::PIPE),
     })?;
-    let request = request.ok_or(SeccompFailure::Step("receiving a notification", Errno::SRCH))?;
-    let target = Target::new(listener, request.id, request.tid);
+    let notification =
+        notification.ok_or(SeccompFailure::Step("receiving a notification", Errno::SRCH))?;
+    let target = Target::new(listener, notification.id, notification.tid);
     let mut word = [0; 13];
-    target.read(request.args[2], &mut word).map_err(step("reading the caller's memory"))?;
+    target.read(notification.args[2], &mut word).map_err(step("reading the caller's memory"))?;
     let memfd = rustix::fs::memfd_create("ashmem doctor", rustix::fs::MemfdFlags::CLOEXEC)
         .map_err(step("memfd_create"))?;
-    let at = Some(request.args[0] as i32);
+    let at = Some(notification.args[0] as i32);
     let injection = Injection { fd: memfd.as_fd(), at, close_on_exec: true };
     target.inject(injection).map_err(step("putting a descriptor into the caller"))?;
     let answer =
         if word == WORD.to_bytes() { Answer::Value(VALUE) } else { Answer::Errno(Errno::FAULT) };
-    listener.answer(request.id, answer).map_err(step("answering"))
+    listener.answer(notification.id, answer).map_err(step("answering"))
 }
