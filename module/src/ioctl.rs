@@ -7,7 +7,7 @@ use core::mem::MaybeUninit;
 
 use ashmem_core::Errno;
 use ashmem_core::abi::{self, Pin, Request};
-use ashmem_core::pins::{Census, NeedSpare, Pinned, Pins, Progress};
+use ashmem_core::pins::{NeedSpare, Pinned, Pins, Progress, RangePages};
 use ashmem_core::range::Span;
 use ashmem_core::store::Store as _;
 
@@ -277,6 +277,6 @@ pub(crate) struct Pages {
 pub(crate) fn pages(region: &Region, locked: &mut Locked<'_>) -> Pages {
     let page = Ranges.page_size();
     let all = page.number(page.align(region.facts().size()));
-    let Census { unpinned, purged } = locked.pins().census(region.facts().share());
+    let RangePages { unpinned, purged } = locked.pins().range_pages(region.facts().share());
     Pages { pinned: all.saturating_sub(unpinned).saturating_sub(purged), unpinned, purged }
 }
