@@ -43,9 +43,9 @@ const ALLOWED: &[&str] = &[
 ///
 /// Layers: no file imports another that imports it, and crates and folders import only what
 /// ARCHITECTURE.md and docs/layers.md draw below them. Type names: no two types of the product,
-/// which is crates/ and module/ without their tests, have one name. Commits: the subjects of those that are not
-/// on `main` yet. All checks run whatever became of the others; the last line counts them. Nothing
-/// is changed.
+/// which is crates/ and module/ without their tests, have one name. Commits: the subjects of those
+/// that are not on `main` yet. All checks run whatever became of the others; the last line counts
+/// them. Nothing is changed.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Only checks whose name contains this
