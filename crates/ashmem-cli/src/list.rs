@@ -85,7 +85,8 @@ impl Arguments {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 written => written.context("writing to standard output")?,
             }
-            let limits = [census.limits(), filter.absent(&census)].concat();
+            let wanted = filter.apply(&census, self.sort.into());
+            let limits = [census.limits(&wanted), filter.absent(&census)].concat();
             // Said once, not with every round.
             if limits != told && (told.is_empty() || !self.json) {
                 limits.iter().for_each(|limit| eprintln!("ashmem: {limit}"));

@@ -30,12 +30,11 @@ pub struct Census {
 }
 
 impl Census {
-    /// What the census could not see, a sentence each, with what to do about it.
-    pub fn limits(&self) -> Vec<String> {
+    /// What could not be seen of these of its regions, a sentence each, with what to do about it.
+    pub fn limits(&self, regions: &[&CensusRegion]) -> Vec<String> {
         let mut limits = Vec::new();
-        let count = |what: fn(&CensusRegion) -> bool| {
-            self.regions.iter().filter(|region| what(region)).count()
-        };
+        let count =
+            |what: fn(&CensusRegion) -> bool| regions.iter().filter(|region| what(region)).count();
         if self.unseen_processes > 0 {
             let whose = if rustix::process::geteuid().is_root() {
                 "skipped: permission denied even to this root; run it on the host, outside containers and user namespaces"
@@ -211,7 +210,8 @@ impl<'a> Document<'a> {
         let groups = by_family(&regions).into_iter().map(|(totals, _)| totals).collect();
         let total = Totals::of("total", regions.iter().copied());
         let Census { taken, page_size, .. } = *census;
-        Self { version: VERSION, taken, page_size, regions, groups, total, limits: census.limits() }
+        let limits = census.limits(&regions);
+        Self { version: VERSION, taken, page_size, regions, groups, total, limits }
     }
 }
 

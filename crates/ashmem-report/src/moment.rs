@@ -88,7 +88,7 @@ impl Watch {
         Sheet {
             title: "Shared memory at a moment".to_owned(),
             about,
-            limits: census.limits(),
+            limits: census.limits(&regions),
             figures: figures(census, &totals),
             leaks: leaks(&regions),
             maps: maps(&regions),

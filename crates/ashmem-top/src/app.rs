@@ -144,9 +144,9 @@ impl App {
     }
 
     fn take_in(&mut self) {
-        self.limits = self.census.limits();
         let filter = &self.filter;
         self.census.regions.retain(|region| filter.wants(region));
+        self.limits = self.census.limits(&self.census.regions.iter().collect::<Vec<_>>());
         self.history.add(self.census.regions.iter(), self.census.seconds);
         self.arrange();
         self.look();

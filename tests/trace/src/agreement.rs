@@ -172,7 +172,7 @@ impl<'a> Scene<'a> {
                 .with_context(|| format!("{:?} as {}", stands.name, found[0]))?;
         }
         let by_agent = self.tracer.source == "agent";
-        let limits = all["limits"].to_string();
+        let limits = self.list(&["--pid", &own])?["limits"].to_string();
         ensure!(
             limits.contains("only their supervisor has them") == by_agent,
             "what is unknown: {limits}"
