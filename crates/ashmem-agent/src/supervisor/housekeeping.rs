@@ -6,7 +6,7 @@
 //! returned from one request after [`PATIENCE`] is therefore replaced: it finishes that request,
 //! whenever that is, and ends. So a caller blocks only itself.
 
-use std::thread::Scope;
+use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -74,12 +74,16 @@ impl Supervisor {
             // In a thread of its own: a client can hold a purge of its region up, and loops that
             // are stuck must be replaced meanwhile, and other regions be purged.
             let Some(purge) = self.purges().begin() else { return supply };
-            scope.spawn(move || {
+            let begun = thread::Builder::new().spawn_scoped(scope, move || {
                 purge.is_done_here();
                 let purged = self.tenant().purge(share_of(purgeable));
                 tracing::debug!(purged, "purged pages under memory pressure");
                 purge.end(purged);
             });
+            if let Err(error) = begun {
+                tracing::debug!(%error, "no thread for a purge: the next look tries again");
+                return supply;
+            }
             // If the rest cannot be purged (sealed, or without a descriptor), looking closely
             // would only cost.
             if self.purges().was_in_vain() {

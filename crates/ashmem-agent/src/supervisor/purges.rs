@@ -28,7 +28,7 @@ pub(super) struct RunningPurge<'a> {
 /// What the thread of one of them was last seen doing.
 struct PurgeThread {
     number: u64,
-    /// Its number, once it has begun.
+    /// The thread's own number, once it has begun.
     tid: Option<i32>,
     /// The time it had run by then, in clock ticks, and since when it has not run.
     ticks: u64,
@@ -39,8 +39,12 @@ impl PurgeThread {
     /// Whether it waits, for [`PATIENCE`] already: a client holds it up. One that has much to take,
     /// or gets no processor on a busy host, is at work.
     fn is_held_up(&mut self) -> bool {
-        let Some(activity) = self.tid.and_then(process::activity) else { return false };
-        if activity.is_runnable || activity.ticks != self.ticks {
+        // Nobody holds up what has not begun.
+        let Some(tid) = self.tid else { return false };
+        // Where /proc does not tell, only the time does.
+        if let Some(activity) = process::activity(tid)
+            && (activity.is_runnable || activity.ticks != self.ticks)
+        {
             (self.ticks, self.idle_since) = (activity.ticks, Instant::now());
         }
         self.idle_since.elapsed() >= PATIENCE
