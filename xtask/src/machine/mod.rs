@@ -200,12 +200,14 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
     let options = &request.options;
     if options.provider == Provider::Reference && request.kernel != Line::V5_10 {
         bail!(
-            "the reference driver exists on kernel 5.10 alone: use --kernel 5.10 or --provider module"
+            "the reference driver exists on kernel 5.10 alone: use --kernel 5.10 or --provider \
+             module"
         );
     }
     if options.icount && options.smp > 1 {
         bail!(
-            "--icount counts the instructions of one processor, and --smp asks for {}: leave one of the two out",
+            "--icount counts the instructions of one processor, and --smp asks for {}: leave one \
+             of the two out",
             options.smp
         );
     }
@@ -229,7 +231,8 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
             "the kernel hung or complained before init had a word, so before anything of ours ran"
         // What a live machine has printed cannot be taken back.
         } else if is_emulators_fault(&life.console) && !(request.live && has_run) {
-            "QEMU ran a breakpoint that the kernel's memory no longer holds, and the kernel died of it"
+            "QEMU ran a breakpoint that the kernel's memory no longer holds, and the kernel died \
+             of it"
         } else {
             break;
         };
@@ -386,9 +389,11 @@ mod tests {
 
     /// As a console showed it: the two bytes of a NOP lie where the breakpoint was met.
     const STALE: &str = "[   34.805423] Oops: int3: 0000 [#1] SMP NOPTI\n\
-        [   34.806502] CPU: 0 UID: 0 PID: 0 Comm: swapper/0 Tainted: G           OE       7.3.4+deb13-amd64\n\
-        [   34.807465] RIP: 0010:ttwu_do_activate+0x93/0x1b0\n\
-        [   34.807827] Code: 00 80 f9 02 0f 44 d0 c7 43 18 00 00 00 00 66 <90> 48 8b 83 18 04\n";
+                         [   34.806502] CPU: 0 UID: 0 PID: 0 Comm: swapper/0 Tainted: G           \
+                         OE       7.3.4+deb13-amd64\n\
+                         [   34.807465] RIP: 0010:ttwu_do_activate+0x93/0x1b0\n\
+                         [   34.807827] Code: 00 80 f9 02 0f 44 d0 c7 43 18 00 00 00 00 66 <90> 48 \
+                         8b 83 18 04\n";
 
     #[test]
     fn only_a_silent_boot_is_begun_again() {

@@ -207,8 +207,8 @@ impl Machine<'_> {
         command.arg("-kernel").arg(self.image).arg("-initrd").arg(inherited(initramfs));
         // Quiet until init opens the console's level; a panic ends the machine at once (-1) and so
         // does an oops, for what a kernel does after one proves nothing.
-        let words = "console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=5 oops=panic panic=-1 8250.nr_uarts=4 \
-             hung_task_panic=1";
+        let words = "console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=5 oops=panic panic=-1 \
+                     8250.nr_uarts=4 hung_task_panic=1";
         // Several processors go by the host's clock, and one that the host keeps from running for a
         // while is not stuck.
         let watchdogs = if self.counted { "" } else { PATIENT };
@@ -241,8 +241,9 @@ impl Machine<'_> {
 
 /// The kernel's watchdogs, for a machine that is kept waiting: two minutes for a processor, four
 /// for a task.
-const PATIENT: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 rcupdate.rcu_exp_cpu_stall_timeout=0 \
-    workqueue.watchdog_thresh=120 sysctl.kernel.hung_task_timeout_secs=240";
+const PATIENT: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 \
+                       rcupdate.rcu_exp_cpu_stall_timeout=0 workqueue.watchdog_thresh=120 \
+                       sysctl.kernel.hung_task_timeout_secs=240";
 
 /// How often it is looked at whether a machine's time is over.
 const LOOK: Duration = Duration::from_secs(5);
