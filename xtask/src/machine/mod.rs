@@ -40,6 +40,10 @@ pub(crate) struct Options {
     /// host's clock
     #[arg(long, default_value_t = 1)]
     pub(crate) smp: u32,
+    /// Emulate the processors in turn, on one host thread: slower, and none of them runs code that
+    /// another has changed, as QEMU's threads now and then do for ever
+    #[arg(long)]
+    pub(crate) round_robin: bool,
     /// NUMA nodes, over which memory and processors are split; a node may be left without a
     /// processor
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
@@ -70,6 +74,7 @@ impl Default for Options {
             provider: Provider::Module,
             icount: false,
             smp: 1,
+            round_robin: false,
             numa: 1,
             memory: 512,
             timeout: 600,
@@ -220,6 +225,7 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
         processors: options.smp,
         nodes: options.numa,
         counted: options.smp == 1,
+        round_robin: options.round_robin,
         patience: Duration::from_secs(options.timeout) * request.kernel.patience(),
         boot_patience: BOOT * request.kernel.patience(),
         live: request.live,

@@ -37,6 +37,8 @@ pub(crate) struct Machine<'a> {
     /// One instruction is one nanosecond: figures repeat, no load of the host's shows, and one
     /// processor is all there can be.
     pub(crate) counted: bool,
+    /// Whether one thread of the host emulates all processors, in turn.
+    pub(crate) round_robin: bool,
     /// After this long the machine counts as hung; what its threads waited for a processor of the
     /// host is not counted.
     pub(crate) patience: Duration,
@@ -198,7 +200,7 @@ impl Machine<'_> {
             };
             command.args([
                 "-accel",
-                "tcg,thread=multi",
+                if self.round_robin { "tcg,thread=single" } else { "tcg,thread=multi" },
                 "-smp",
                 &format!("{}{sockets}", self.processors),
             ]);
