@@ -5,6 +5,8 @@
 #
 #   build.sh RUSTC LIBRARY CORE OUT [FLAGS]
 #
+# ARCH in the environment is the kernel's name of the architecture, x86_64 by itself; CROSS_COMPILE
+# stands before the names of ar, ld and objcopy.
 # RUSTC and LIBRARY (the folder that holds core/src/lib.rs) must be of one release; Debian's
 # rustc-web and rust-web-src are such a pair. CORE is ashmem-core's src folder. OUT gets
 # ashmem.o_shipped; what was made on the way is left in OUT/work. FLAGS are the compiler's for the
@@ -17,14 +19,27 @@ work=$out/work
 mkdir -p "$work"
 export RUSTC_BOOTSTRAP=1
 
-# As the kernel compiles its own code: no red zone and no vector registers (target.json), returns
-# through the thunk that the kernel patches, ENDBR at what may be called indirectly, room before
-# each function for call depth tracking, and no jump tables, which would be indirect jumps without a
-# retpoline. Paths are taken out so that builds can be compared.
-flags="-Zunstable-options --target $module/rust/target.json --sysroot /dev/null -Copt-level=2
-	-Cpanic=abort -Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Cjump-tables=n
-	-Zfunction-return=thunk-extern -Zcf-protection=branch -Zfunction-sections=no
-	-Zpatchable-function-entry=16,16
+# As the kernel compiles its own code.
+tools=${CROSS_COMPILE-}
+case ${ARCH:-x86_64} in
+x86_64 | x86)
+	# No red zone and no vector registers (target.json), returns through the thunk that the kernel
+	# patches, ENDBR at what may be called indirectly, room before each function for call depth
+	# tracking, and no jump tables, which would be indirect jumps without a retpoline.
+	arch="--target $module/rust/target.json -Cjump-tables=n -Zfunction-return=thunk-extern
+		-Zcf-protection=branch -Zpatchable-function-entry=16,16" ;;
+arm64)
+	# The compiler's own target for what has no operating system: no vector registers, no red zone,
+	# no atomics by calls. x18 is the shadow call stack's. BTI's and PAC's instructions are hints,
+	# which processors and kernels without them take for NOPs.
+	arch="--target aarch64-unknown-none-softfloat -Zfixed-x18 -Zbranch-protection=bti,pac-ret" ;;
+*)
+	echo "build.sh: no flags are known for the architecture $ARCH: x86_64 and arm64 have some" >&2
+	exit 1 ;;
+esac
+# Paths are taken out so that builds can be compared.
+flags="-Zunstable-options $arch --sysroot /dev/null -Copt-level=2
+	-Cpanic=abort -Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Zfunction-sections=no
 	--remap-path-prefix=$library=/rust --remap-path-prefix=$core=/ashmem-core
 	--remap-path-prefix=$module=/module ${ASHMEM_RUST_FLAGS-}"
 
@@ -43,9 +58,10 @@ extern="-L . --extern core=libcore.rlib --extern compiler_builtins=libcompiler_b
 	--extern ashmem_core=libashmem_core.rlib --cfg ashmem_kernel "$@" \
 	-Clto=fat -Ccodegen-units=1 -o libashmem.a "$module/src/lib.rs"
 rm -rf members && mkdir members
-(cd members && ar x ../libashmem.a && ld -r --discard-locals -o "$out/ashmem.o_linked" libashmem*.o)
+(cd members && "${tools}ar" x ../libashmem.a &&
+	"${tools}ld" -r --discard-locals -o "$out/ashmem.o_linked" libashmem*.o)
 # Sections that only a linker of programs reads.
-objcopy --remove-section=.comment --remove-section=.eh_frame \
+"${tools}objcopy" --remove-section=.comment --remove-section=.eh_frame \
 	--remove-section=__patchable_function_entries \
 	--remove-section=.rela__patchable_function_entries --strip-debug \
 	"$out/ashmem.o_linked" "$out/ashmem.o_shipped"
