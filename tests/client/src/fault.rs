@@ -9,6 +9,7 @@ use std::fmt;
 
 use crate::errno;
 
+#[cfg(target_arch = "x86_64")]
 std::arch::global_asm!(
     ".globl client_load, client_store, client_fault",
     "client_load:",
@@ -17,6 +18,19 @@ std::arch::global_asm!(
     "client_store:",
     "    mov byte ptr [rdi], sil",
     "    xor eax, eax",
+    "client_fault:",
+    "    ret",
+);
+
+#[cfg(target_arch = "aarch64")]
+std::arch::global_asm!(
+    ".globl client_load, client_store, client_fault",
+    "client_load:",
+    "    ldrb w0, [x0]",
+    "    ret",
+    "client_store:",
+    "    strb w1, [x0]",
+    "    mov x0, #0",
     "client_fault:",
     "    ret",
 );
@@ -88,14 +102,39 @@ pub fn store(address: usize, value: u8) -> Result<(), Signal> {
 extern "C" fn on_fault(signal: i32, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes the interrupted context as a ucontext_t to a handler installed with
     // SA_SIGINFO.
-    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
-    let at = registers[libc::REG_RIP as usize] as usize;
+    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext };
+    let at = place(registers);
     if at == client_load as *const () as usize || at == client_store as *const () as usize {
-        registers[libc::REG_RAX as usize] = (FAULTED + signal as u64) as i64;
-        registers[libc::REG_RIP as usize] = client_fault as *const () as i64;
+        resume(registers, client_fault as *const () as usize, FAULTED + signal as u64);
     } else {
         // SAFETY: `signal` is valid; with the default action back, the same instruction faults
         // again and kills us.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+}
+
+/// Where the interrupted code was.
+#[cfg(target_arch = "x86_64")]
+fn place(registers: &libc::mcontext_t) -> usize {
+    registers.gregs[libc::REG_RIP as usize] as usize
+}
+
+/// Where the interrupted code was.
+#[cfg(target_arch = "aarch64")]
+fn place(registers: &libc::mcontext_t) -> usize {
+    registers.pc as usize
+}
+
+/// Has the interrupted code go on at a place, with a function's result.
+#[cfg(target_arch = "x86_64")]
+fn resume(registers: &mut libc::mcontext_t, place: usize, result: u64) {
+    registers.gregs[libc::REG_RAX as usize] = result as i64;
+    registers.gregs[libc::REG_RIP as usize] = place as i64;
+}
+
+/// Has the interrupted code go on at a place, with a function's result.
+#[cfg(target_arch = "aarch64")]
+fn resume(registers: &mut libc::mcontext_t, place: usize, result: u64) {
+    registers.regs[0] = result;
+    registers.pc = place as u64;
 }

@@ -16,6 +16,9 @@ pub(crate) struct LowPage(Map);
 
 /// Skips the case where the kernel has no 32-bit entry.
 pub(crate) fn need() -> Verdict {
+    if cfg!(not(target_arch = "x86_64")) {
+        return skip("a 64-bit program of this architecture cannot call as a 32-bit one");
+    }
     let child = Child::start(|_| {
         // SAFETY: getpid takes no argument; where the entry is missing the process is killed, which
         // is the question.
@@ -46,7 +49,7 @@ pub(crate) fn ioctl(region: &Region, cmd: u32, arg: u32) -> Answer {
 impl LowPage {
     /// One page, read and write.
     pub(crate) fn new() -> Answer<Self> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | LOW;
         Map::new(-1, PAGE, RW, flags, 0).map(Self)
     }
 
@@ -72,8 +75,23 @@ impl LowPage {
     }
 }
 
+/// What asks mmap(2) for an address below 4 GiB.
+#[cfg(target_arch = "x86_64")]
+const LOW: i32 = libc::MAP_32BIT;
+/// Nothing, where no case comes as far.
+#[cfg(not(target_arch = "x86_64"))]
+const LOW: i32 = 0;
+
+/// # Safety
+/// None: there is no such entry.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn call(_number: u32, _a: u32, _b: u32, _c: u32) -> i32 {
+    -libc::ENOSYS
+}
+
 /// # Safety
 /// As for syscall(2): what the arguments point at must be fit for the call.
+#[cfg(target_arch = "x86_64")]
 unsafe fn call(number: u32, a: u32, b: u32, c: u32) -> i32 {
     let result: i64;
     // SAFETY: the kernel keeps all registers but rax (r8 to r11 on older kernels); rbx is put back,

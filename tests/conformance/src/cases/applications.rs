@@ -260,7 +260,11 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// `mov eax, 42; ret`
+#[cfg(target_arch = "x86_64")]
 const RETURN_42: [u8; 6] = [0xb8, 42, 0, 0, 0, 0xc3];
+/// `mov w0, #42; ret`
+#[cfg(target_arch = "aarch64")]
+const RETURN_42: [u8; 8] = [0x40, 0x05, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6];
 
 fn run_code(map: &Map) -> Verdict {
     map.write(0, &RETURN_42).map_err(Stop::from)?;
@@ -268,6 +272,19 @@ fn run_code(map: &Map) -> Verdict {
 }
 
 fn call(map: &Map) -> i32 {
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: what data caches hold of the code goes where instructions come from; the mapping can
+    // be read.
+    unsafe {
+        std::arch::asm!(
+            "dc cvau, {at}",
+            "dsb ish",
+            "ic ivau, {at}",
+            "dsb ish",
+            "isb",
+            at = in(reg) map.address(),
+        );
+    }
     // SAFETY: the mapping is executable and starts with RETURN_42, a whole function of this
     // signature.
     let code: extern "C" fn() -> i32 = unsafe { std::mem::transmute(map.address()) };
