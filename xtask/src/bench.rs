@@ -85,7 +85,7 @@ impl Bench {
             Choice::Run => return self.on_host(),
             Choice::Trace => return self.traced(),
             Choice::Library => {
-                host::ensure(&[Line::V5_10])?;
+                host::ensure(&[Line::V5_10.into()])?;
                 let rows = library::measure()?;
                 return self.show(&rows, &library::table(&rows));
             }
@@ -100,7 +100,7 @@ impl Bench {
                 return self.show(&rows, &users::table(&rows));
             }
         };
-        host::ensure(&[Line::V5_10])?;
+        host::ensure(&[Line::V5_10.into()])?;
         let results = measure::run(providers)?;
         let rows = goals::rows(&results);
         if self.json {
@@ -130,7 +130,7 @@ impl Bench {
     }
 
     fn traced(&self) -> Result<ExitCode> {
-        host::ensure(&[Line::V6_1])?;
+        host::ensure(&[Line::V6_1.into()])?;
         let report = trace::measure()?;
         self.show(&report, &report.table())
     }

@@ -2,11 +2,12 @@
 //! `cargo xtask conformance`: the suite on one provider, or one random sequence on two.
 
 use crate::debian::host;
-use crate::debian::kernel::Line;
+use crate::debian::kernel::{Line, Platform};
 use crate::integration::suite::{
     Comparison, Level, OPERATIONS, command, differential, in_machine, under_run_in_machine,
 };
 use crate::machine::{Provider, Status};
+use crate::util::arch::Arch;
 use crate::util::process;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -35,6 +36,9 @@ pub(crate) struct Conformance {
     /// none, this host's runs]
     #[arg(long)]
     kernel: Option<Line>,
+    /// The architecture of the machine
+    #[arg(long, default_value_t)]
+    arch: Arch,
     /// Only cases whose id matches this pattern
     #[arg(long, value_name = "GLOB")]
     filter: Option<String>,
@@ -45,7 +49,7 @@ pub(crate) struct Conformance {
     #[arg(
         long,
         value_name = "SEED",
-        conflicts_with_all = ["provider", "level", "kernel", "filter", "json"]
+        conflicts_with_all = ["provider", "level", "kernel", "arch", "filter", "json"]
     )]
     differential: Option<u64>,
     /// Length of the random sequence
@@ -67,8 +71,10 @@ enum Answerer {
 impl Conformance {
     /// Runs the suite; the status is its own.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let here = matches!(self.provider, Answerer::Run) && self.kernel.is_none();
-        let kernel = self.kernel.unwrap_or(Line::V5_10);
+        let here = matches!(self.provider, Answerer::Run)
+            && self.kernel.is_none()
+            && self.arch == Arch::X86_64;
+        let kernel = Platform { arch: self.arch, line: self.kernel.unwrap_or(Line::V5_10) };
         host::ensure(if here { &[] } else { std::slice::from_ref(&kernel) })?;
         if let Some(seed) = self.differential {
             return self.compare(seed);

@@ -44,11 +44,8 @@ impl Demo {
     /// Plays it; the status says whether everything held.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let colours = std::io::stdout().is_terminal();
-        host::ensure(if self.only == Some(Way::Run) {
-            &[]
-        } else {
-            std::slice::from_ref(&self.kernel)
-        })?;
+        let kernel = [self.kernel.into()];
+        host::ensure(if self.only == Some(Way::Run) { &[] } else { &kernel })?;
         let mut held = true;
         if self.only != Some(Way::Module) {
             println!("1. Without a module\n");

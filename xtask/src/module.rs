@@ -3,7 +3,8 @@
 
 use crate::build::module::{Flavour, build_flavour};
 use crate::debian::host;
-use crate::debian::kernel::{Kernel, Line};
+use crate::debian::kernel::{Kernel, Line, Platform};
+use crate::util::arch::Arch;
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -17,6 +18,9 @@ pub(crate) struct Module {
     /// The kernel to build for
     #[arg(long, value_name = "KERNEL")]
     kernel: Line,
+    /// The architecture to build for
+    #[arg(long, default_value_t)]
+    arch: Arch,
     /// Build with the parameter fail_every, which makes every n-th allocation fail: for tests only
     #[arg(long)]
     faults: bool,
@@ -27,8 +31,9 @@ pub(crate) struct Module {
 
 impl Module {
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        host::ensure(&[self.kernel])?;
-        let kernel = Kernel::fetch(self.kernel)?;
+        let platform = Platform { arch: self.arch, line: self.kernel };
+        host::ensure(&[platform])?;
+        let kernel = Kernel::fetch(platform)?;
         let flavour = match (self.faults, self.untraced) {
             (true, _) => Flavour::Faults,
             (_, true) => Flavour::Untraced,

@@ -2,8 +2,10 @@
 //! `cargo xtask setup`: everything the other verbs need, on a bare Debian 12 that has Rust.
 
 use crate::debian::host::{ensure_packages, missing_packages};
-use crate::debian::kernel::{Kernel, Line};
+use crate::debian::kernel::{Kernel, Line, Platform};
+use crate::debian::toolchain::Toolchain;
 use crate::integration::kubernetes;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -21,6 +23,10 @@ pub(crate) struct Setup {
     /// stock ones]
     #[arg(long, value_delimiter = ',', value_name = "KERNELS")]
     kernels: Vec<Choice>,
+    /// The kernels' architecture; another than this machine's wants a compiler and an emulator of
+    /// its own, fetched as well
+    #[arg(long, default_value_t)]
+    arch: Arch,
     /// Look for newer kernels than the cached ones
     #[arg(long)]
     refresh: bool,
@@ -71,14 +77,19 @@ impl Setup {
             });
             lines.collect()
         };
+        let platforms: Vec<_> =
+            lines.into_iter().map(|line| Platform { arch: self.arch, line }).collect();
         if self.check {
-            return check(&lines);
+            return check(&platforms);
         }
-        ensure_packages(&lines)?;
-        for line in &lines {
-            let kernel = if self.refresh { Kernel::refresh(*line)? } else { Kernel::fetch(*line)? };
-            eprintln!("kernel {line}: {} ({})", kernel.release, kernel.version);
+        ensure_packages(&platforms)?;
+        for platform in &platforms {
+            let platform = *platform;
+            let kernel =
+                if self.refresh { Kernel::refresh(platform) } else { Kernel::fetch(platform) }?;
+            eprintln!("kernel {platform}: {} ({})", kernel.release, kernel.version);
         }
+        Toolchain::ensure(self.arch)?;
         kubernetes::Validator::ensure()?;
         hand_over()?;
         eprintln!("everything is there");
@@ -86,14 +97,15 @@ impl Setup {
     }
 }
 
-fn check(lines: &[Line]) -> Result<ExitCode> {
-    let packages = missing_packages(lines)?;
-    let kernels: Vec<_> = lines.iter().filter(|line| Kernel::cached(**line).is_none()).collect();
+fn check(platforms: &[Platform]) -> Result<ExitCode> {
+    let packages = missing_packages(platforms)?;
+    let is_missing = |platform: &&Platform| Kernel::cached(**platform).is_none();
+    let kernels: Vec<_> = platforms.iter().filter(is_missing).collect();
     for (package, reason) in &packages {
         println!("package {package} is missing: {reason}");
     }
-    for line in &kernels {
-        println!("kernel {line} is not fetched");
+    for platform in &kernels {
+        println!("kernel {platform} is not fetched");
     }
     Ok(if packages.is_empty() && kernels.is_empty() {
         ExitCode::SUCCESS

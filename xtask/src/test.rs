@@ -8,13 +8,14 @@
 use crate::build::module::{self, Flavour};
 use crate::build::static_program;
 use crate::debian::host;
-use crate::debian::kernel::{Kernel, Line};
+use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::integration::suite::{self, Comparison, Level, OPERATIONS};
 use crate::integration::{
     cdi, containers, doctor, help, kubernetes, library, neighbours, packages, perfetto, recipes,
     report, tracing, waydroid,
 };
 use crate::machine::{self, Options, Provider, VmRequest};
+use crate::util::arch::Arch;
 use crate::util::steps::{Runner, Step, StepResult, only};
 use crate::util::{process, workspace};
 use crate::{check, docs, fuzz};
@@ -43,8 +44,8 @@ pub(crate) struct Test {
     /// Also the checks of `cargo xtask check`, ten random sequences instead of one, the fuzz
     /// targets, the suite under `ashmem run` in a machine, docs/tracing.md with the module, the
     /// suite, the module's trial and the races on each debug kernel (built here where they are not
-    /// yet, in an hour and a half on two processors), every allocation made to fail, and the
-    /// packages
+    /// yet, in an hour and a half on two processors), every allocation made to fail, the suite on
+    /// the module on an arm64 kernel (fetched, with its compiler and emulator), and the packages
     #[arg(long)]
     all: bool,
     /// Only steps whose name contains this
@@ -57,7 +58,7 @@ impl Test {
     pub(crate) fn run(self) -> ExitCode {
         let mut runner = Runner::default();
         runner.sequential([Step::new("setup", || {
-            host::ensure(&Line::ALL).map(|()| StepResult::Passed(String::new()))
+            host::ensure(&Line::ALL.map(Into::into)).map(|()| StepResult::Passed(String::new()))
         })]);
         if !runner.is_clean() {
             // Without what the steps stand on, each would only fail for the same reason.
@@ -92,7 +93,7 @@ impl Test {
             // One after another, for each takes all processors.
             steps.extend(Line::DEBUG.map(|line| {
                 Step::new(format!("debug kernel {line}"), move || {
-                    host::ensure(&[line])?;
+                    host::ensure(&[line.into()])?;
                     Ok(StepResult::Passed(Kernel::fetch(line)?.version))
                 })
             }));
@@ -122,6 +123,7 @@ impl Test {
         steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
         if self.all {
             steps.extend(Line::DEBUG.map(|line| suite(Provider::Module, line)));
+            steps.push(on_arm64(Line::V6_1));
             steps.extend(Line::DEBUG.map(trial));
             steps.extend(Line::DEBUG.map(races));
             steps.push(failslab());
@@ -174,9 +176,19 @@ fn cargo_tests(which: &[&str]) -> Result<StepResult> {
 }
 
 /// The suite on one provider.
-fn suite(provider: Provider, kernel: Line) -> Step {
+fn suite(provider: Provider, kernel: impl Into<Platform>) -> Step {
+    let kernel = kernel.into();
     Step::new(format!("suite on {provider}, kernel {kernel}"), move || {
         suite::in_machine(provider, kernel, &[], false).map(|outcome| outcome.step_result())
+    })
+}
+
+/// The suite on the module on an arm64 kernel.
+fn on_arm64(line: Line) -> Step {
+    let kernel = Platform { arch: Arch::Arm64, line };
+    Step::new(format!("suite on module, kernel {kernel}"), move || {
+        host::ensure(&[kernel])?;
+        suite::in_machine(Provider::Module, kernel, &[], false).map(|outcome| outcome.step_result())
     })
 }
 
@@ -224,7 +236,7 @@ fn trial(kernel: Line) -> Step {
         let options = Options { provider: Provider::None, file, ..Options::default() };
         let program = static_program::build("ashmem-module-test")?;
         let arguments = vec!["/plain.ko".to_owned(), "/faults.ko".to_owned()];
-        machine::run(&VmRequest { kernel, options, program, arguments, live: false })
+        machine::run(&VmRequest { kernel: kernel.into(), options, program, arguments, live: false })
             .map(|outcome| outcome.step_result())
     })
 }
@@ -234,7 +246,8 @@ fn failslab() -> Step {
     Step::new("every allocation made to fail, kernel kasan", move || {
         let program = static_program::build("ashmem-module-test")?;
         let (options, arguments) = (Options::default(), vec!["--failslab".to_owned()]);
-        let request = VmRequest { kernel: Line::Kasan, options, program, arguments, live: false };
+        let request =
+            VmRequest { kernel: Line::Kasan.into(), options, program, arguments, live: false };
         machine::run(&request).map(|outcome| outcome.step_result())
     })
 }

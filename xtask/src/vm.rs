@@ -2,8 +2,9 @@
 //! `cargo xtask vm`: one program, as root, on a stock kernel.
 
 use crate::debian::host;
-use crate::debian::kernel::Line;
+use crate::debian::kernel::{Line, Platform};
 use crate::machine::{self, Options, Status, VmRequest};
+use crate::util::arch::Arch;
 use anyhow::{Context, Result};
 use clap::Args;
 use std::process::ExitCode;
@@ -36,6 +37,9 @@ pub(crate) struct Vm {
     /// The line of kernels; the latest the archive held at the last `setup --refresh`
     #[arg(long, default_value = "6.1")]
     kernel: Line,
+    /// The architecture of the machine, its kernel and the program
+    #[arg(long, default_value_t)]
+    arch: Arch,
     #[command(flatten)]
     options: Options,
     /// Show the kernel's console and the time it took to boot on stderr when the run is over
@@ -49,11 +53,12 @@ pub(crate) struct Vm {
 impl Vm {
     /// Runs the program; the status is its own.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        host::ensure(&[self.kernel])?;
+        let kernel = Platform { arch: self.arch, line: self.kernel };
+        host::ensure(&[kernel])?;
         let mut words = self.command.into_iter();
         let program = words.next().context("no program was named")?.into();
         let request = VmRequest {
-            kernel: self.kernel,
+            kernel,
             options: self.options,
             program,
             arguments: words.collect(),

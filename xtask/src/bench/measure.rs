@@ -93,7 +93,7 @@ fn guest(program: &Path, options: Options, what: &[&str]) -> Result<Report> {
     eprintln!("measuring the {provider}, {clock} ...");
     let started = Instant::now();
     let request = VmRequest {
-        kernel: Line::V5_10,
+        kernel: Line::V5_10.into(),
         options,
         program: PathBuf::from(program),
         arguments: what.iter().map(|what| format!("--only={what}")).collect(),

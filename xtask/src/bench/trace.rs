@@ -105,7 +105,7 @@ fn counted(kernel: &Kernel, flavour: Flavour) -> Result<ashmem_bench::Report> {
     let options = Options { icount: true, module_path, ..Options::default() };
     let arguments = ["--only=get-size", "--only=pins"].map(str::to_owned).to_vec();
     let program = static_program::build("ashmem-bench")?;
-    run(&VmRequest { kernel: KERNEL, options, program, arguments, live: false })
+    run(&VmRequest { kernel: KERNEL.into(), options, program, arguments, live: false })
 }
 
 fn in_machine() -> Result<Cost> {
@@ -116,7 +116,7 @@ fn in_machine() -> Result<Cost> {
     let arguments =
         ["cost", "module", "/bin/ashmem", "/usr/bin/strace"].map(str::to_owned).to_vec();
     let program = static_program::build("ashmem-trace-test")?;
-    run(&VmRequest { kernel: KERNEL, options, program, arguments, live: false })
+    run(&VmRequest { kernel: KERNEL.into(), options, program, arguments, live: false })
 }
 
 fn on_host() -> Result<Cost> {

@@ -6,7 +6,9 @@
 
 mod object;
 
-use crate::debian::kernel::{Instruments, Kernel, Line};
+use crate::debian::kernel::{Instruments, Kernel, Line, Platform};
+use crate::debian::toolchain::Toolchain;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,14 +62,16 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
 
 /// As [`build`], for use or for a test.
 pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf> {
-    let object = rust_object(flavour, kernel.line.instruments())?;
+    let Platform { arch, line } = kernel.platform;
+    let object = rust_object(arch, flavour, line.instruments())?;
     let sources = sources(&source())?;
     let key = key(
         &sources,
         &[&kernel.release, &kernel.version, flavour.name(), &object.display().to_string()],
     )?;
-    let name = format!("{}-{}-{key:016x}", kernel.line, flavour.name());
-    let _lock = workspace::lock(&format!("module-{}-{}", kernel.line, flavour.name()))?;
+    let name = format!("{}-{}", kernel.platform.key(), flavour.name());
+    let _lock = workspace::lock(&format!("module-{name}"))?;
+    let name = format!("{name}-{key:016x}");
     let folder = workspace::cache("modules")?.join(&name);
     let module = folder.join("ashmem_linux.ko");
     if module.exists() {
@@ -91,7 +95,7 @@ pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf
     refuse_warnings(&text)?;
     refuse_panics(&work.join("ashmem_linux.ko"))?;
     object::check(&work.join("ashmem_linux.ko"), &object::Configuration::read(&kernel.headers)?)?;
-    check_probes(kernel.line, &work)?;
+    check_probes(line, &work)?;
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let part = folder.join("ashmem_linux.ko.part");
     fs::copy(work.join("ashmem_linux.ko"), &part).context("keeping the module")?;
@@ -103,9 +107,13 @@ fn source() -> PathBuf {
     workspace::root().join("module")
 }
 
-/// Builds the Rust half, or finds it built. One object serves every kernel that asks for the same
-/// instruments.
-pub(crate) fn rust_object(flavour: Flavour, instruments: Instruments) -> Result<PathBuf> {
+/// Builds the Rust half, or finds it built. One object serves every kernel of an architecture that
+/// asks for the same instruments.
+pub(crate) fn rust_object(
+    arch: Arch,
+    flavour: Flavour,
+    instruments: Instruments,
+) -> Result<PathBuf> {
     let compiler = compiler()?;
     let core = workspace::root().join("crates/ashmem-core/src");
     let mut inputs = files(&core)?;
@@ -113,8 +121,9 @@ pub(crate) fn rust_object(flavour: Flavour, instruments: Instruments) -> Result<
     inputs.extend(files(&source().join("rust"))?);
     let flags = [flavour.rust_flags(), instruments.own_crate].concat();
     let everywhere = instruments.every_crate.join(" ");
+    let tools = Toolchain::ensure(arch)?;
     let key = key(&inputs, &[&compiler.version, &flags.join(" "), &everywhere])?;
-    let folder = workspace::cache("rust-objects")?.join(format!("{key:016x}"));
+    let folder = workspace::cache("rust-objects")?.join(format!("{}{key:016x}", arch.prefix()));
     let _lock = workspace::lock("rust-object")?;
     if !folder.exists() {
         eprintln!("building the module's Rust half with {} ...", compiler.version);
@@ -128,6 +137,8 @@ pub(crate) fn rust_object(flavour: Flavour, instruments: Instruments) -> Result<
                 .arg(part)
                 .args(flags);
             command.env("PATH", COMPILER_PATH).env("ASHMEM_RUST_FLAGS", &everywhere);
+            command.env("ARCH", arch.kernel()).env("CROSS_COMPILE", &tools.prefix);
+            tools.serve(&mut command);
             let (text, status) = process::capture_both(&mut command)?;
             if !status.success() {
                 bail!(

@@ -5,6 +5,7 @@
 use crate::build::library;
 use crate::build::module::{self, Compiler};
 use crate::debian::kernel::Instruments;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
@@ -148,7 +149,7 @@ fn module_source(folder: &Path, version: &Version) -> Result<()> {
     copy_with(&packaging("dkms/dkms.conf"), &folder.join("dkms.conf"), version)?;
     copy(&packaging("dkms/prepare"), &folder.join("prepare"))?;
 
-    let object = module::rust_object(module::Flavour::Plain, Instruments::default())?;
+    let object = module::rust_object(Arch::X86_64, module::Flavour::Plain, Instruments::default())?;
     let sum = process::capture(Command::new("sha256sum").arg(&object))?;
     let sum = sum.split_whitespace().next().context("sha256sum printed nothing")?;
     copy(&object, &folder.join("rust/ashmem.o_shipped"))?;

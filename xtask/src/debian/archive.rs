@@ -6,6 +6,7 @@
 //! off; xtask has no download code of its own, but holds each package against the hash in that
 //! index. No root is needed.
 
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -17,7 +18,9 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// One or more suites that are searched together.
 pub(crate) struct Archive {
-    name: &'static str,
+    name: String,
+    /// The architecture whose packages are looked up beside this machine's.
+    arch: Arch,
     folder: PathBuf,
 }
 
@@ -31,8 +34,8 @@ pub(crate) const SECURITY: &str = "http://deb.debian.org/debian-security";
 
 impl Archive {
     /// Opens the archive under its own name in the cache and reads its newest index from the
-    /// network.
-    pub(crate) fn update(name: &'static str, suites: &[Suite]) -> Result<Self> {
+    /// network: of this machine's architecture, and of another one that is asked for.
+    pub(crate) fn update(name: &str, suites: &[Suite], arch: Arch) -> Result<Self> {
         if !Path::new(KEYRING).exists() {
             bail!("{KEYRING} is not there to check Debian's archive with: run `cargo xtask setup`");
         }
@@ -43,16 +46,20 @@ impl Archive {
             let place = folder.join(place);
             fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
         }
+        let architectures = match arch {
+            Arch::X86_64 => "amd64",
+            Arch::Arm64 => "amd64,arm64",
+        };
         let lines: String = suites
             .iter()
             .map(|(mirror, suite)| {
-                format!("deb [arch=amd64 signed-by={KEYRING}] {mirror} {suite} main\n")
+                format!("deb [arch={architectures} signed-by={KEYRING}] {mirror} {suite} main\n")
             })
             .collect();
         let sources = folder.join("sources.list");
         fs::write(&sources, lines).with_context(|| format!("writing {}", sources.display()))?;
-        let archive = Self { name, folder };
-        eprintln!("reading the package index of kernel {name} ...");
+        let archive = Self { name: name.to_owned(), arch, folder };
+        eprintln!("reading Debian's package index ({name}) ...");
         let mut update = archive.apt("apt-get");
         let (text, status) = process::capture_both(update.args([
             "-q",
@@ -65,14 +72,15 @@ impl Archive {
             let complaint =
                 text.lines().find(|line| line.starts_with("E: ")).unwrap_or("E: nothing of why");
             bail!(
-                "the package index of kernel {name} could not be read: make sure that \
+                "Debian's package index ({name}) could not be read: make sure that \
                  deb.debian.org can be reached, then run it again; apt says {complaint}"
             );
         }
         Ok(archive)
     }
 
-    /// The newest version of a package, if the archive has it, with the packages it depends on (of
+    /// The newest version of a package (`NAME`, or `NAME:ARCHITECTURE` for one that is not this
+    /// machine's), if the archive has it, with the packages it depends on (of
     /// alternatives the first).
     pub(crate) fn look_up(&self, package: &str) -> Result<Package> {
         let text =
@@ -95,7 +103,13 @@ impl Archive {
             bail!("{} names {package} but shows no version of it", self.name);
         }
         let depends = first_names(&field("Depends"));
-        Ok(Package { name: package.to_owned(), version, sha256: field("SHA256"), depends })
+        Ok(Package {
+            name: package.to_owned(),
+            version,
+            size: field("Size").parse().unwrap_or_default(),
+            sha256: field("SHA256"),
+            depends,
+        })
     }
 
     /// Downloads packages and unpacks them over each other into `destination`.
@@ -142,7 +156,7 @@ impl Archive {
         let status = process::show_status(&mut fetch)?;
         if !status.success() {
             bail!(
-                "apt-get ended with {} while downloading kernel {}: what it says stands above; run \
+                "apt-get ended with {} while downloading {}: what it says stands above; run \
                  it again to go on",
                 process::describe(status),
                 self.name
@@ -172,8 +186,18 @@ impl Archive {
         ] {
             command.arg("-o").arg(format!("{option}={value}"));
         }
+        if self.arch != Arch::X86_64 {
+            for arch in [Arch::X86_64, self.arch] {
+                command.arg("-o").arg(format!("APT::Architectures::={}", arch.debian()));
+            }
+        }
         command
     }
+}
+
+/// How much a download of these packages is, in MB.
+pub(crate) fn megabytes(packages: &[Package]) -> u64 {
+    packages.iter().map(|package| package.size).sum::<u64>().div_ceil(1_000_000)
 }
 
 /// A package at its newest version.
@@ -181,6 +205,8 @@ impl Archive {
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
+    /// Of the package's file in bytes.
+    size: u64,
     /// Of the package's file, from the signed index.
     sha256: String,
     pub(crate) depends: Vec<String>,
@@ -189,9 +215,9 @@ pub(crate) struct Package {
 impl Package {
     /// Where apt put the package's file in a folder.
     fn file_in(&self, folder: &Path) -> Result<PathBuf> {
-        // apt names the file by the version with the colon of an epoch escaped; no kernel package
-        // has an epoch.
-        let stem = format!("{}_{}_", self.name, self.version);
+        // apt names the file by the version, with the colon of an epoch escaped.
+        let name = self.name.split(':').next().unwrap_or_default();
+        let stem = format!("{name}_{}_", self.version.replace(':', "%3a"));
         let entries =
             fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))?;
         entries

@@ -5,6 +5,8 @@
 //! namespace of the one command that needs them: nothing stays mounted, however that command ends.
 
 use crate::debian::archive::DEBIAN;
+use crate::debian::toolchain::Toolchain;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -17,9 +19,9 @@ pub(crate) struct Chroot {
 }
 
 impl Chroot {
-    /// The chroot of a Debian release, if the cache has it.
-    pub(crate) fn cached(release: &str) -> Result<Self> {
-        let root = workspace::cache("chroots")?.join(release);
+    /// The chroot of a Debian release that builds for this architecture, if the cache has it.
+    pub(crate) fn cached(release: &str, arch: Arch) -> Result<Self> {
+        let root = workspace::cache("chroots")?.join(name(release, arch));
         if !list_of_packages(&root).exists() {
             bail!("the {release} chroot is not there: run `cargo xtask setup`");
         }
@@ -31,18 +33,23 @@ impl Chroot {
         Self { root }
     }
 
-    /// Makes the chroot of a Debian release that holds `make`, `binutils` and the packages named,
-    /// unless the one in the cache does. Needs root.
-    pub(crate) fn ensure<'a>(
+    /// Makes the chroot of a Debian release that holds `make`, the compiler for this architecture
+    /// and the packages named, unless the one in the cache does. Needs root.
+    pub(crate) fn ensure(
         release: &str,
-        packages: impl Iterator<Item = &'a str>,
+        arch: Arch,
+        packages: impl Iterator<Item = String>,
     ) -> Result<Self> {
-        let mut wanted: Vec<_> = packages.chain(["binutils", "gcc", "make"]).collect();
+        let mut wanted: Vec<_> =
+            packages.chain(["binutils", "gcc", "make"].map(str::to_owned)).collect();
+        if arch != Arch::X86_64 {
+            wanted.push(format!("gcc-{}", Toolchain::foreign(arch).prefix.trim_end_matches('-')));
+        }
         wanted.sort_unstable();
         wanted.dedup();
         let wanted = wanted.join(",");
-        let _lock = workspace::lock(&format!("chroot-{release}"))?;
-        let root = workspace::cache("chroots")?.join(release);
+        let _lock = workspace::lock(&format!("chroot-{}", name(release, arch)))?;
+        let root = workspace::cache("chroots")?.join(name(release, arch));
         if fs::read_to_string(list_of_packages(&root)).is_ok_and(|have| have == wanted) {
             return Ok(Self { root });
         }
@@ -97,6 +104,11 @@ exec chroot "$root" "$@""#;
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command
     }
+}
+
+/// The chroot's name in the cache.
+fn name(release: &str, arch: Arch) -> String {
+    format!("{}{release}", arch.prefix())
 }
 
 fn list_of_packages(root: &Path) -> PathBuf {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The packages of this host that the verbs need, and how apt is asked for them.
 
-use crate::debian::kernel::{Kernel, Line};
+use crate::debian::kernel::{Kernel, Platform};
+use crate::util::arch::Arch;
 use crate::util::steps::StepResult;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
@@ -63,23 +64,29 @@ const PACKAGES: &[(&str, &str)] = &[
     ("zstd", "kernel images"),
 ];
 
+/// What is installed besides where something is for arm64.
+const ARM64: &[(&str, &str)] = &[("qemu-system-arm", "the test machine for arm64")];
+
 /// How apt is to install: what is asked for and what that needs, and never at the price of another
 /// package.
 const CAREFULLY: [&str; 2] = ["--no-install-recommends", "--no-remove"];
 
 /// Makes sure of the packages and of these kernels, for a verb that needs them. Costs a moment when
 /// all is there.
-pub(crate) fn ensure(lines: &[Line]) -> Result<()> {
-    ensure_packages(lines)?;
-    for line in lines {
-        Kernel::fetch(*line)?;
+pub(crate) fn ensure(platforms: &[Platform]) -> Result<()> {
+    for platform in platforms {
+        platform.check()?;
+    }
+    ensure_packages(platforms)?;
+    for platform in platforms {
+        Kernel::fetch(*platform)?;
     }
     Ok(())
 }
 
 /// Installs what is missing for everything and for these kernels, or names the command that does.
-pub(crate) fn ensure_packages(lines: &[Line]) -> Result<()> {
-    let missing = missing_packages(lines)?;
+pub(crate) fn ensure_packages(platforms: &[Platform]) -> Result<()> {
+    let missing = missing_packages(platforms)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -88,9 +95,13 @@ pub(crate) fn ensure_packages(lines: &[Line]) -> Result<()> {
         eprintln!("  {package:24} {reason}");
     }
     if !rustix::process::geteuid().is_root() {
+        let foreign = platforms.iter().find(|platform| platform.arch != Arch::X86_64);
+        let words = foreign.map_or_else(String::new, |platform| {
+            format!(" --arch {} --kernels {}", platform.arch, platform.line)
+        });
+        let command = format!("{}{words}", workspace::with_root()?);
         bail!(
-            "installing needs root; run this one command, then go on as yourself:\n\n  {}\n",
-            workspace::with_root()?
+            "installing needs root; run this one command, then go on as yourself:\n\n  {command}\n"
         );
     }
     let started = Instant::now();
@@ -119,7 +130,7 @@ pub(crate) fn ensure_packages(lines: &[Line]) -> Result<()> {
     process::show(install.args(names())).context(
         "installing packages; run it again to go on when apt's complaint above is seen to",
     )?;
-    let left = missing_packages(lines)?;
+    let left = missing_packages(platforms)?;
     if !left.is_empty() {
         bail!("apt reported success but these are still missing: {left:?}");
     }
@@ -128,7 +139,9 @@ pub(crate) fn ensure_packages(lines: &[Line]) -> Result<()> {
 }
 
 /// The packages that are not installed, each with what it is for.
-pub(crate) fn missing_packages(lines: &[Line]) -> Result<Vec<(&'static str, &'static str)>> {
+pub(crate) fn missing_packages(
+    platforms: &[Platform],
+) -> Result<Vec<(&'static str, &'static str)>> {
     let list = process::capture(Command::new("dpkg-query").args([
         "--show",
         "--showformat",
@@ -140,8 +153,15 @@ pub(crate) fn missing_packages(lines: &[Line]) -> Result<Vec<(&'static str, &'st
     )?;
     let installed: BTreeSet<&str> =
         list.lines().filter_map(|line| line.strip_suffix("ii ")).map(str::trim).collect();
-    let wanted = PACKAGES.iter().chain(lines.iter().flat_map(|line| line.packages()));
-    Ok(wanted.copied().filter(|(package, _)| !installed.contains(package)).collect())
+    let wanted = platforms.iter().flat_map(|platform| {
+        let foreign = match platform.arch {
+            Arch::X86_64 => &[],
+            Arch::Arm64 => ARM64,
+        };
+        foreign.iter().chain(platform.line.packages())
+    });
+    let mut seen = installed;
+    Ok(PACKAGES.iter().chain(wanted).copied().filter(|(package, _)| seen.insert(package)).collect())
 }
 
 /// Whether the packages can be had together with a cross compiler, on a machine that has no package
@@ -155,10 +175,11 @@ pub(crate) fn beside_cross_compiler() -> Result<StepResult> {
     }
     let mut apt = Command::new("apt-get");
     apt.args(["-o", "Dir::State::status=/dev/null", "-q", "install", "--simulate"]).args(CAREFULLY);
-    apt.args(PACKAGES.iter().map(|(package, _)| package)).arg(CROSS);
+    let packages = || PACKAGES.iter().chain(ARM64).map(|(package, _)| package);
+    apt.args(packages()).arg(CROSS);
     let (said, status) = process::capture_both(&mut apt)?;
     Ok(if status.success() {
-        StepResult::Passed(format!("{} packages beside {CROSS}", PACKAGES.len()))
+        StepResult::Passed(format!("{} packages beside {CROSS}", packages().count()))
     } else {
         StepResult::Failed(format!(
             "{} ended with {}:\n{said}",

@@ -6,3 +6,4 @@ pub(crate) mod chroot;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod kernel;
+pub(crate) mod toolchain;

@@ -28,7 +28,7 @@ pub(super) fn play(line: Line, colours: bool) -> Result<ExitCode> {
     }
     let program = static_program::build("ashmem-demo")?;
     let request = VmRequest {
-        kernel: line,
+        kernel: line.into(),
         options: Options::default(),
         program,
         arguments: if colours { vec!["--colours".to_owned()] } else { Vec::new() },

@@ -62,7 +62,7 @@ pub(crate) struct Search {
 impl Search {
     /// Searches, or tries again what was found.
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        host::ensure(&[self.kernel])?;
+        host::ensure(&[self.kernel.into()])?;
         let found = match &self.replay {
             Some(file) => usize::from(self.again(file)?),
             None => self.search(true)?,
@@ -244,7 +244,7 @@ impl Home {
             options.file.push(format!("{}:{GIVEN}", given.display()));
             arguments.extend(["--corpus".to_owned(), GIVEN.to_owned()]);
         }
-        let (kernel, program, live) = (self.kernel, self.fuzzer.clone(), self.live);
+        let (kernel, program, live) = (self.kernel.into(), self.fuzzer.clone(), self.live);
         let outcome = machine::run(&VmRequest { kernel, options, program, arguments, live });
         // Read when the machine was packed.
         let _ = fs::remove_file(&given);

@@ -60,8 +60,13 @@ fn on_module(program: PathBuf, arguments: &[&str]) -> Result<StepResult> {
     // Where only the device will do, a program that quietly took memfd would fail.
     let options = Options { env: vec!["ASHMEM_BACKEND=device".to_owned()], ..Options::default() };
     let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
-    let outcome =
-        machine::run(&VmRequest { kernel: KERNEL, options, program, arguments, live: false })?;
+    let outcome = machine::run(&VmRequest {
+        kernel: KERNEL.into(),
+        options,
+        program,
+        arguments,
+        live: false,
+    })?;
     let said = String::from_utf8_lossy(&outcome.stdout);
     Ok(if outcome.status.is_success() {
         StepResult::Passed(said.trim_end().lines().last().unwrap_or_default().to_owned())

@@ -36,7 +36,7 @@ fn step(name: String, kernel: Line, options: Options, trials: &'static [&'static
         let program = static_program::build("ashmem-module-test")?;
         let arguments =
             [&["--neighbours"][..], trials].concat().into_iter().map(str::to_owned).collect();
-        machine::run(&VmRequest { kernel, options, program, arguments, live: false })
+        machine::run(&VmRequest { kernel: kernel.into(), options, program, arguments, live: false })
             .map(|outcome| outcome.step_result())
     })
 }

@@ -109,8 +109,13 @@ fn in_machine(script: &std::path::Path) -> Result<(String, Option<String>)> {
     let options = Options { smp: 2, memory: 1536, file, ..Options::default() };
     let program = PathBuf::from("/bin/busybox");
     let arguments = vec!["sh".to_owned(), "/recipes".to_owned()];
-    let outcome =
-        machine::run(&VmRequest { kernel: Line::V6_1, options, program, arguments, live: false })?;
+    let outcome = machine::run(&VmRequest {
+        kernel: Line::V6_1.into(),
+        options,
+        program,
+        arguments,
+        live: false,
+    })?;
     let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
     let failure = (!outcome.status.is_success())
         .then(|| format!("{}\n{}", outcome.status, String::from_utf8_lossy(&outcome.stderr)));

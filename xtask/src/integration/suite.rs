@@ -2,8 +2,9 @@
 //! The suite on one provider, or one random sequence on two.
 
 use crate::build::static_program;
-use crate::debian::kernel::Line;
+use crate::debian::kernel::{Line, Platform};
 use crate::machine::{self, Options, Provider, VmOutcome, VmRequest};
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -50,10 +51,11 @@ impl Level {
 /// Runs the suite in a machine.
 pub(crate) fn in_machine(
     provider: Provider,
-    kernel: Line,
+    kernel: impl Into<Platform>,
     arguments: &[String],
     live: bool,
 ) -> Result<VmOutcome> {
+    let kernel = kernel.into();
     /// Seconds for a case on a stock kernel: it bounds one that hangs, and must not end one whose
     /// machine the host keeps waiting.
     const LIMIT: u32 = 120;
@@ -66,25 +68,26 @@ pub(crate) fn in_machine(
     ];
     all.extend_from_slice(arguments);
     let options = Options { provider, smp: 2, timeout: 1800, ..Options::default() };
-    machine::run(&VmRequest { kernel, options, program: suite()?, arguments: all, live })
+    machine::run(&VmRequest { kernel, options, program: suite(kernel.arch)?, arguments: all, live })
 }
 
 /// Runs the suite in a machine under `ashmem run`, where memory may be filled and binder is.
 pub(crate) fn under_run_in_machine(
     level: Level,
-    kernel: Line,
+    kernel: impl Into<Platform>,
     arguments: &[String],
     live: bool,
 ) -> Result<VmOutcome> {
+    let kernel = kernel.into();
     /// Seconds for a case: each notification is two switches between processes, and those are what
     /// emulation is slowest at.
     const LIMIT: &str = "600";
-    let program = static_program::build_named("ashmem-cli", "ashmem")?;
+    let program = static_program::build_for(kernel.arch, "ashmem-cli", "ashmem")?;
     let options = Options {
         provider: Provider::None,
         smp: 2,
         timeout: 2400,
-        file: vec![format!("{}:/bin/suite", suite()?.display())],
+        file: vec![format!("{}:/bin/suite", suite(kernel.arch)?.display())],
         ..Options::default()
     };
     let (words, provider) = level.words();
@@ -162,13 +165,13 @@ fn transcripts(reference: &[u8], module: &[u8]) -> Comparison {
 
 /// `ashmem run` of the suite on this host.
 pub(crate) fn command(level: Level) -> Result<Command> {
-    Ok(level.command(&static_program::build_named("ashmem-cli", "ashmem")?, &suite()?))
+    Ok(level.command(&static_program::build_named("ashmem-cli", "ashmem")?, &suite(Arch::X86_64)?))
 }
 
 /// Runs the suite on this host under `ashmem run`, as another user if wanted. Answers what was
 /// printed and how it ended.
 pub(crate) fn under_run(level: Level, user: Option<u32>) -> Result<(String, ExitStatus)> {
-    let programs = [static_program::build_named("ashmem-cli", "ashmem")?, suite()?];
+    let programs = [static_program::build_named("ashmem-cli", "ashmem")?, suite(Arch::X86_64)?];
     // In a place that every user can reach, which a home folder need not be.
     let place = std::env::temp_dir().join(format!("ashmem-under-run-{}", std::process::id()));
     workspace::make_whole(&place, |folder| {
@@ -190,8 +193,8 @@ pub(crate) fn under_run(level: Level, user: Option<u32>) -> Result<(String, Exit
     result
 }
 
-fn suite() -> Result<std::path::PathBuf> {
-    static_program::build("ashmem-conformance")
+fn suite(arch: Arch) -> Result<std::path::PathBuf> {
+    static_program::build_for(arch, "ashmem-conformance", "ashmem-conformance")
 }
 
 #[cfg(test)]

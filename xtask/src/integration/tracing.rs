@@ -21,7 +21,7 @@ pub(crate) fn module(kernel: Line) -> Step {
         let options = Options { smp: 2, file, ..Options::default() };
         let program = static_program::build("ashmem-trace-test")?;
         let arguments = vec!["module".to_owned(), "/bin/ashmem".to_owned()];
-        machine::run(&VmRequest { kernel, options, program, arguments, live: false })
+        machine::run(&VmRequest { kernel: kernel.into(), options, program, arguments, live: false })
             .map(|outcome| outcome.step_result())
     })
 }

@@ -6,7 +6,7 @@ pub(crate) mod initramfs;
 mod qemu;
 
 use crate::build::{module, static_program};
-use crate::debian::kernel::{Kernel, Line};
+use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::machine::initramfs::Initramfs;
 use crate::machine::qemu::{Life, Machine};
 use crate::util::process;
@@ -110,7 +110,7 @@ impl fmt::Display for Provider {
 /// One run in a machine.
 #[derive(Debug, Clone)]
 pub(crate) struct VmRequest {
-    pub(crate) kernel: Line,
+    pub(crate) kernel: Platform,
     pub(crate) options: Options,
     /// A static program of the host.
     pub(crate) program: PathBuf,
@@ -203,7 +203,7 @@ impl fmt::Display for Status {
 pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
     let kernel = Kernel::fetch(request.kernel)?;
     let options = &request.options;
-    if options.provider == Provider::Reference && request.kernel != Line::V5_10 {
+    if options.provider == Provider::Reference && request.kernel.line != Line::V5_10 {
         bail!(
             "the reference driver exists on kernel 5.10 alone: use --kernel 5.10 or --provider \
              module"
@@ -218,8 +218,9 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
     }
     let initramfs = pack(&kernel, request)?;
     let machine = Machine {
+        arch: request.kernel.arch,
         image: &kernel.image,
-        words: request.kernel.boot_words(),
+        words: request.kernel.line.boot_words(),
         initramfs: &initramfs,
         memory: options.memory,
         processors: options.smp,
@@ -307,7 +308,8 @@ fn judge(life: &Life) -> Status {
 /// Packs the initramfs and the plan.
 fn pack(kernel: &Kernel, request: &VmRequest) -> Result<Vec<u8>> {
     let options = &request.options;
-    let mut initramfs = Initramfs::new(&static_program::build("ashmem-guest")?)?;
+    let init = static_program::build_for(kernel.platform.arch, "ashmem-guest", "ashmem-guest")?;
+    let mut initramfs = Initramfs::new(&init)?;
     let name = request
         .program
         .file_name()
@@ -320,7 +322,7 @@ fn pack(kernel: &Kernel, request: &VmRequest) -> Result<Vec<u8>> {
     }
     let mut modules = Vec::new();
     let mut environment = vec![
-        ("ASHMEM_KERNEL".to_owned(), kernel.line.name().to_owned()),
+        ("ASHMEM_KERNEL".to_owned(), kernel.platform.line.name().to_owned()),
         ("ASHMEM_PROVIDER".to_owned(), options.provider.to_string()),
     ];
     for name in &options.extra_module {

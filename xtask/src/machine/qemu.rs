@@ -4,6 +4,7 @@
 //! No file is shared with it and nothing is left behind: the initramfs is an anonymous file, the
 //! ports are pipes, and the process dies with the thread that started it.
 
+use crate::util::arch::Arch;
 use anyhow::{Context, Result};
 use ashmem_guest::Word;
 use rustix::fs::MemfdFlags;
@@ -22,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// The machine to start.
 pub(crate) struct Machine<'a> {
+    /// What its processors are.
+    pub(crate) arch: Arch,
     /// The kernel's image.
     pub(crate) image: &'a Path,
     /// The initramfs.
@@ -82,11 +85,9 @@ impl Machine<'_> {
         let initramfs = self.initramfs_file()?;
         let (console, stdout, stderr, control) = (port()?, port()?, port()?, port()?);
         let mut command = self.command(&initramfs, [&console.1, &stdout.1, &stderr.1, &control.1]);
-        let mut qemu = Running(
-            command
-                .spawn()
-                .context("starting qemu-system-x86_64 (`cargo xtask setup` installs it)")?,
-        );
+        let mut qemu = Running(command.spawn().with_context(|| {
+            format!("starting {} (`cargo xtask setup` installs it)", self.arch.emulator())
+        })?);
         let mut complaints = qemu.0.stderr.take().context("QEMU has no stderr")?;
         // QEMU holds its own copies of the writing ends; with ours open no port would ever end.
         drop((initramfs, console.1, stdout.1, stderr.1, control.1));
@@ -171,7 +172,8 @@ impl Machine<'_> {
 
     fn command(&self, initramfs: &OwnedFd, ports: [&OwnedFd; 4]) -> Command {
         let inherited = |descriptor: &OwnedFd| format!("/proc/self/fd/{}", descriptor.as_raw_fd());
-        let mut command = Command::new("qemu-system-x86_64");
+        let board = Board::of(self.arch);
+        let mut command = Command::new(self.arch.emulator());
         command.args([
             "-nodefaults",
             "-no-user-config",
@@ -179,14 +181,9 @@ impl Machine<'_> {
             "none",
             "-no-reboot",
             "-machine",
-            "pc",
+            board.name,
         ]);
-        // All that QEMU can do (the kernel's own guards against stray user accesses among it) but a
-        // fifth level of page tables, which costs each walk a step that today's machines do not
-        // take. Counted, `rep stosb` weighs one instruction a byte, and a page cleared outweighs
-        // all else that is done with it. No real processor clears memory that slowly: without the
-        // feature the kernel clears by words.
-        let processor = if self.counted { "max,la57=off,erms=off" } else { "max,la57=off" };
+        let processor = if self.counted { board.counted_processor } else { board.processor };
         command.args(["-cpu", processor, "-m", &self.memory.to_string()]);
         if self.counted {
             command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1"]);
@@ -209,16 +206,15 @@ impl Machine<'_> {
         command.arg("-kernel").arg(self.image).arg("-initrd").arg(inherited(initramfs));
         // Quiet until init opens the console's level; a panic ends the machine at once (-1) and so
         // does an oops, for what a kernel does after one proves nothing.
-        let words = "console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=5 oops=panic panic=-1 \
-                     8250.nr_uarts=4 hung_task_panic=1";
+        let words = "loglevel=5 oops=panic panic=-1 8250.nr_uarts=4 hung_task_panic=1";
         // Several processors go by the host's clock, and one that the host keeps from running for a
         // while is not stuck.
         let watchdogs = if self.counted { "" } else { PATIENT };
-        command.arg("-append").arg(format!("{words} {watchdogs} {}", self.words));
+        command.arg("-append").arg(format!("{} {words} {watchdogs} {}", board.console, self.words));
         for (number, port) in ports.into_iter().enumerate() {
             command.arg("-chardev").arg(format!("file,id=port{number},path={}", inherited(port)));
-            command.arg("-serial").arg(format!("chardev:port{number}"));
         }
+        command.args(board.ports);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let kept = [initramfs, ports[0], ports[1], ports[2], ports[3]].map(AsRawFd::as_raw_fd);
         let prepare = move || {
@@ -240,6 +236,69 @@ impl Machine<'_> {
         command
     }
 }
+
+/// What a machine of an architecture is made of.
+struct Board {
+    /// QEMU's name of it.
+    name: &'static str,
+    /// The processor where the host's clock is the machine's.
+    processor: &'static str,
+    /// The processor whose instructions are counted.
+    counted_processor: &'static str,
+    /// The kernel's words for the port that is its console.
+    console: &'static str,
+    /// How `port0`, the console, and `port1` to `port3`, the guest's ttyS1 to ttyS3, are plugged in.
+    ports: &'static [&'static str],
+}
+
+impl Board {
+    const fn of(arch: Arch) -> &'static Self {
+        match arch {
+            Arch::X86_64 => &PC,
+            Arch::Arm64 => &VIRT,
+        }
+    }
+}
+
+const PC: Board = Board {
+    name: "pc",
+    // All that QEMU can do (the kernel's own guards against stray user accesses among it) but a
+    // fifth level of page tables, which costs each walk a step that today's machines do not take.
+    processor: "max,la57=off",
+    // Counted, `rep stosb` weighs one instruction a byte, and a page cleared outweighs all else
+    // that is done with it. No real processor clears memory that slowly: without the feature the
+    // kernel clears by words.
+    counted_processor: "max,la57=off,erms=off",
+    console: "console=ttyS0,115200 earlyprintk=ttyS0,115200",
+    ports: &[
+        "-serial",
+        "chardev:port0",
+        "-serial",
+        "chardev:port1",
+        "-serial",
+        "chardev:port2",
+        "-serial",
+        "chardev:port3",
+    ],
+};
+
+/// The board has one port of its own, which is the console; the program's are on a card with four,
+/// of which the first stays unused.
+const VIRT: Board = Board {
+    name: "virt",
+    // Pointers are signed by a hash of QEMU's own: the architecture's costs half of all time.
+    processor: "max,pauth-impdef=on",
+    counted_processor: "max,pauth-impdef=on",
+    console: "console=ttyAMA0 earlycon",
+    ports: &[
+        "-serial",
+        "chardev:port0",
+        "-chardev",
+        "null,id=unused",
+        "-device",
+        "pci-serial-4x,chardev1=unused,chardev2=port1,chardev3=port2,chardev4=port3",
+    ],
+};
 
 /// The kernel's watchdogs, for a machine that is kept waiting: two minutes for a processor, four
 /// for a task.

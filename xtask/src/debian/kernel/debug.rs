@@ -7,8 +7,10 @@
 //! it for one.
 
 use super::line::{LIKE, Line, Recipe};
+use super::platform::Platform;
 use super::unpacked::{IMAGE, Kernel, folder};
 use crate::debian::archive::Archive;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -60,7 +62,7 @@ impl Source {
 
     /// The newest source in Debian's archive.
     fn download() -> Result<Self> {
-        let archive = Archive::update("6.12-source", LIKE.suites())?;
+        let archive = Archive::update("6.12-source", LIKE.suites(Arch::X86_64), Arch::X86_64)?;
         let package = archive.look_up(SOURCE)?;
         let folder = workspace::cache("kernels/source")?;
         let (version, root) = (package.version.clone(), folder.join(&package.version));
@@ -96,27 +98,27 @@ impl Source {
 }
 
 /// The line's kernel if the cache has it as today's fragments and compiler would make it.
-pub(super) fn cached(line: Line, recipe: &Recipe) -> Option<Kernel> {
-    open(line, &version(&Source::cached()?, recipe).ok()?).ok()
+pub(super) fn cached(platform: Platform, recipe: &Recipe) -> Option<Kernel> {
+    open(platform, &version(&Source::cached()?, recipe).ok()?).ok()
 }
 
 /// Builds the line's kernel. The caller holds the line's lock.
-pub(super) fn build(line: Line, recipe: &Recipe, renew: bool) -> Result<Kernel> {
+pub(super) fn build(platform: Platform, recipe: &Recipe, renew: bool) -> Result<Kernel> {
     let source = Source::fetch(renew)?;
     let version = version(&source, recipe)?;
-    if let Ok(kernel) = open(line, &version) {
+    if let Ok(kernel) = open(platform, &version) {
         return Ok(kernel);
     }
-    let destination = folder(line)?.join(&version);
+    let destination = folder(platform)?.join(&version);
     let work = destination.with_file_name(format!("{version}.work"));
     let started = Instant::now();
     eprintln!(
-        "building kernel {line} from {SOURCE} ({}); an interrupted build goes on where it stopped \
+        "building kernel {platform} from {SOURCE} ({}); an interrupted build goes on where it stopped \
          ...",
         source.version
     );
     let goes_on = work.exists();
-    let mut release = make_all(line, &source, recipe, &work);
+    let mut release = make_all(platform.line, &source, recipe, &work);
     if let (true, Err(error)) = (goes_on, &release) {
         // A machine that stops in the middle leaves half-written files, which make takes for whole
         // ones.
@@ -126,14 +128,14 @@ pub(super) fn build(line: Line, recipe: &Recipe, renew: bool) -> Result<Kernel> 
             why.lines().next().unwrap_or_default()
         );
         fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;
-        release = make_all(line, &source, recipe, &work);
+        release = make_all(platform.line, &source, recipe, &work);
     }
     let release = release?;
     fs::rename(&work, &destination).with_context(|| {
         format!("giving {} its final name {}", work.display(), destination.display())
     })?;
     eprintln!("built kernel {release} in {:.0} min", started.elapsed().as_secs_f64() / 60.0);
-    open(line, &version)
+    open(platform, &version)
 }
 
 /// Makes the kernel in the folder; its release.
@@ -153,11 +155,11 @@ fn version(source: &Source, recipe: &Recipe) -> Result<String> {
     Ok(format!("{}-{:016x}", source.version, key(recipe)?))
 }
 
-fn open(line: Line, version: &str) -> Result<Kernel> {
-    let note = folder(line)?.join(version).join("release");
+fn open(platform: Platform, version: &str) -> Result<Kernel> {
+    let note = folder(platform)?.join(version).join("release");
     let release =
         fs::read_to_string(&note).with_context(|| format!("reading {}", note.display()))?;
-    Kernel::open(line, version, release.trim())
+    Kernel::open(platform, version, release.trim())
 }
 
 /// make in the build's folder, out of the source's.

@@ -3,6 +3,7 @@
 //! it comes from, how it is built, what a machine that runs it is told and allowed.
 
 use crate::debian::archive::{DEBIAN, SECURITY, Suite};
+use crate::util::arch::Arch;
 use std::fmt;
 
 /// A line of kernels, oldest first.
@@ -49,8 +50,11 @@ impl Line {
         }
     }
 
-    pub(super) const fn suites(self) -> &'static [Suite] {
+    /// Where Debian has the line for an architecture.
+    pub(super) const fn suites(self, arch: Arch) -> &'static [Suite] {
         match self {
+            // The security archive names newer ones for arm64 and does not hold them all.
+            Self::V5_10 if matches!(arch, Arch::Arm64) => &[(DEBIAN, "bullseye")],
             Self::V5_10 => &[(SECURITY, "bullseye-security")],
             Self::V6_1 => &[(DEBIAN, "bookworm"), (SECURITY, "bookworm-security")],
             Self::V6_12 | Self::Kasan | Self::Kcsan | Self::Cfi | Self::Rt => {

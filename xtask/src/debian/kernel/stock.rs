@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Debian's own kernels: found in the archive, unpacked, made to work where they lie.
 
-use super::line::Line;
+use super::platform::Platform;
 use super::unpacked::{IMAGE, Kernel, folder};
-use crate::debian::archive::{Archive, Package};
+use crate::debian::archive::{Archive, Package, megabytes};
 use crate::debian::chroot::Chroot;
 use crate::debian::image;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -17,56 +18,60 @@ use std::process::Command;
 /// fetched anew.
 const RECIPE: u64 = 2;
 
-/// The line's kernel if the cache has it.
-pub(super) fn cached(line: Line) -> Option<Kernel> {
-    let text = fs::read_to_string(folder(line).ok()?.join("current.json")).ok()?;
+/// The platform's kernel if the cache has it.
+pub(super) fn cached(platform: Platform) -> Option<Kernel> {
+    let text = fs::read_to_string(folder(platform).ok()?.join("current.json")).ok()?;
     let current: Value = serde_json::from_str(&text).ok()?;
     if current.get("recipe")?.as_u64()? != RECIPE {
         return None;
     }
-    Kernel::open(line, current.get("version")?.as_str()?, current.get("release")?.as_str()?).ok()
+    let text = |name| current.get(name)?.as_str();
+    Kernel::open(platform, text("version")?, text("release")?).ok()
 }
 
-/// The line's kernel by a fresh look at the archive.
-pub(super) fn download(line: Line) -> Result<Kernel> {
-    let archive = Archive::update(line.name(), line.suites())?;
-    let packages = packages(&archive)?;
+/// The platform's kernel by a fresh look at the archive.
+pub(super) fn download(platform: Platform) -> Result<Kernel> {
+    let Platform { arch, line } = platform;
+    let archive = Archive::update(&platform.key(), line.suites(arch), arch)?;
+    let packages = packages(&archive, arch)?;
     let headers = packages
         .iter()
         .find(|package| {
             package.name.starts_with("linux-headers-") && !package.name.ends_with("-common")
         })
         .context("the archive's kernel has no headers package")?;
-    let (version, release) = (&headers.version, headers.name.trim_start_matches("linux-headers-"));
+    let (version, name) = (&headers.version, headers.name.trim_start_matches("linux-headers-"));
+    let release = name.split(':').next().unwrap_or_default();
     // First, for it may want root: better said before the downloads than after.
     if let Some(release_of_tools) = line.foreign_tools() {
         let wishes =
             packages.iter().flat_map(|package| &package.depends).filter(|name| !is_kernel(name));
-        Chroot::ensure(release_of_tools, wishes.filter(|name| is_tool(name)).map(String::as_str))?;
+        Chroot::ensure(release_of_tools, arch, wishes.filter(|name| is_tool(name)).cloned())?;
     }
-    let destination = folder(line)?.join(version);
-    if !Kernel::open(line, version, release).is_ok_and(|_| cached(line).is_some()) {
-        eprintln!("fetching kernel {release} ({version}) ...");
+    let destination = folder(platform)?.join(version);
+    if !Kernel::open(platform, version, release).is_ok_and(|_| cached(platform).is_some()) {
+        eprintln!("fetching kernel {release} ({version}), {} MB ...", megabytes(&packages));
         workspace::make_whole(&destination, |part| {
             archive.unpack(&packages, part)?;
             settle(part, &destination, release)
         })?;
     }
     let current = json!({ "recipe": RECIPE, "version": version, "release": release });
-    workspace::write_whole(&folder(line)?.join("current.json"), &format!("{current}\n"))?;
-    Kernel::open(line, version, release)
+    workspace::write_whole(&folder(platform)?.join("current.json"), &format!("{current}\n"))?;
+    Kernel::open(platform, version, release)
 }
 
 /// The packages that make up the archive's generic kernel, found from the two packages that always
 /// depend on the latest: the kernel's own, not the tools and maintainer scripts they also want.
-fn packages(archive: &Archive) -> Result<Vec<Package>> {
+fn packages(archive: &Archive, arch: Arch) -> Result<Vec<Package>> {
     let mut found: Vec<Package> = Vec::new();
-    let mut wanted = vec!["linux-image-amd64".to_owned(), "linux-headers-amd64".to_owned()];
+    let mut wanted =
+        ["image", "headers"].map(|part| format!("linux-{part}-{}", arch.debian())).to_vec();
     let metas = wanted.len();
     let mut seen = 0;
     while let Some(name) = wanted.get(seen).cloned() {
         seen += 1;
-        let package = archive.look_up(&name)?;
+        let package = archive.look_up(&qualified(&name, arch))?;
         for dependency in package.depends.iter().filter(|name| is_kernel(name)) {
             if !wanted.contains(dependency) {
                 wanted.push(dependency.clone());
@@ -75,6 +80,16 @@ fn packages(archive: &Archive) -> Result<Vec<Package>> {
         found.push(package);
     }
     Ok(found.split_off(metas))
+}
+
+/// A package's name with the architecture to look it up for: what builds runs here, whatever it
+/// builds for.
+fn qualified(name: &str, arch: Arch) -> String {
+    let runs_here = name.starts_with("linux-kbuild-") || name.ends_with("-common");
+    match arch {
+        Arch::Arm64 if !runs_here => format!("{name}:{}", arch.debian()),
+        _ => name.to_owned(),
+    }
 }
 
 /// Whether a package holds a part of the kernel itself.

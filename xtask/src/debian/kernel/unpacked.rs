@@ -2,8 +2,10 @@
 //! A kernel as it lies unpacked in the cache, and what is done with one: modules are built for it,
 //! its own are found.
 
-use super::line::Line;
+use super::platform::Platform;
 use crate::debian::chroot::Chroot;
+use crate::debian::toolchain::Toolchain;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -15,8 +17,8 @@ pub(super) const IMAGE: &str = "boot/vmlinux";
 /// A kernel in the cache, whole: image, modules, headers.
 #[derive(Debug, Clone)]
 pub(crate) struct Kernel {
-    /// The line it is the latest of.
-    pub(crate) line: Line,
+    /// The platform it is the latest of.
+    pub(crate) platform: Platform,
     /// What `uname -r` says in it.
     pub(crate) release: String,
     /// The Debian package's version.
@@ -52,10 +54,11 @@ impl Kernel {
         let mut make = match &self.build_root {
             BuildRoot::Host => Command::new("make"),
             BuildRoot::Chroot(root) => Chroot::at(root.clone())
-                .command("make", &[&folder(self.line)?.canonicalize()?, &module_dir]),
+                .command("make", &[&folder(self.platform)?.canonicalize()?, &module_dir]),
         };
         make.arg("-C").arg(&self.headers).arg(format!("M={}", module_dir.display()));
-        make.args(self.line.make_variables()).args(args);
+        self.tell_compiler(&mut make)?;
+        make.args(args);
         // make hands its own variables down; those of a make that runs us are not meant for this
         // one.
         make.env("LC_ALL", "C.UTF-8")
@@ -73,6 +76,24 @@ impl Kernel {
             );
         }
         Ok(text)
+    }
+
+    /// Tells make of the compiler.
+    fn tell_compiler(&self, make: &mut Command) -> Result<()> {
+        let Platform { arch, line } = self.platform;
+        let tools = match (arch, &self.build_root) {
+            (Arch::X86_64, _) => {
+                make.args(line.make_variables());
+                return Ok(());
+            }
+            (Arch::Arm64, BuildRoot::Host) => Toolchain::ensure(arch)?,
+            (Arch::Arm64, BuildRoot::Chroot(_)) => Toolchain::foreign(arch),
+        };
+        make.arg(format!("ARCH={}", arch.kernel()));
+        make.arg(format!("CROSS_COMPILE={}", tools.prefix));
+        make.arg(format!("CC={}", tools.tool("gcc")));
+        tools.serve(make);
+        Ok(())
     }
 
     /// The files to load for a module, dependencies first; none where it is built in. Fails where
@@ -101,8 +122,8 @@ impl Kernel {
     }
 
     /// A kernel as it lies unpacked; fails where a part is not there.
-    pub(super) fn open(line: Line, version: &str, release: &str) -> Result<Self> {
-        let root = folder(line)?.join(version);
+    pub(super) fn open(platform: Platform, version: &str, release: &str) -> Result<Self> {
+        let root = folder(platform)?.join(version);
         let modules = root.join("lib/modules").join(release);
         let image = root.join(IMAGE);
         let headers = root.join("usr/src").join(format!("linux-headers-{release}"));
@@ -111,12 +132,14 @@ impl Kernel {
                 bail!("{} is not there", part.display());
             }
         }
-        let build_root = match line.foreign_tools() {
+        let build_root = match platform.line.foreign_tools() {
             None => BuildRoot::Host,
-            Some(release_of_tools) => BuildRoot::Chroot(Chroot::cached(release_of_tools)?.root),
+            Some(release_of_tools) => {
+                BuildRoot::Chroot(Chroot::cached(release_of_tools, platform.arch)?.root)
+            }
         };
         let (release, version) = (release.to_owned(), version.to_owned());
-        Ok(Self { line, release, version, image, modules, headers, build_root })
+        Ok(Self { platform, release, version, image, modules, headers, build_root })
     }
 
     fn unpacked_root(&self) -> Result<&Path> {
@@ -124,7 +147,7 @@ impl Kernel {
     }
 }
 
-/// Where a line's kernels are kept.
-pub(super) fn folder(line: Line) -> Result<PathBuf> {
-    workspace::cache(&format!("kernels/{line}"))
+/// Where a platform's kernels are kept.
+pub(super) fn folder(platform: Platform) -> Result<PathBuf> {
+    workspace::cache(&format!("kernels/{}", platform.key()))
 }

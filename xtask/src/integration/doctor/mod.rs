@@ -26,8 +26,13 @@ pub(crate) fn step(kernel: Line) -> Step {
         // links.
         let arguments = vec!["sh".to_owned(), "-c".to_owned(), FAULTS.to_owned()];
         let program = PathBuf::from("/bin/busybox");
-        let outcome =
-            machine::run(&VmRequest { kernel, options, program, arguments, live: false })?;
+        let outcome = machine::run(&VmRequest {
+            kernel: kernel.into(),
+            options,
+            program,
+            arguments,
+            live: false,
+        })?;
         let said = String::from_utf8_lossy(&outcome.stdout);
         Ok(match outcome.status {
             Status::Exit(0) => {
