@@ -23,18 +23,20 @@ export RUSTC_BOOTSTRAP=1
 tools=${CROSS_COMPILE-}
 case ${ARCH:-x86_64} in
 x86_64 | x86)
-	# No red zone and no vector registers (target.json), returns through the thunk that the kernel
-	# patches, ENDBR at what may be called indirectly, room before each function for call depth
-	# tracking, and no jump tables, which would be indirect jumps without a retpoline.
+	# No red zone and no vector registers (target.json), returns through the thunk that the
+	# kernel patches, ENDBR at what may be called indirectly, room before each function for
+	# call depth tracking, and no jump tables, which would be indirect jumps without a
+	# retpoline.
 	arch="--target $module/rust/target.json -Cjump-tables=n -Zfunction-return=thunk-extern
 		-Zcf-protection=branch -Zpatchable-function-entry=16,16" ;;
 arm64)
-	# The compiler's own target for what has no operating system: no vector registers, no red zone,
-	# no atomics by calls. x18 is the shadow call stack's. BTI's and PAC's instructions are hints,
-	# which processors and kernels without them take for NOPs.
-	arch="--target aarch64-unknown-none-softfloat -Zfixed-x18 -Zbranch-protection=bti,pac-ret" ;;
+	# The compiler's own target for what has no operating system: no vector registers, no red
+	# zone, no atomics by calls. x18 is the shadow call stack's. BTI's and PAC's instructions
+	# are hints, which processors and kernels without them take for NOPs.
+	arch="--target aarch64-unknown-none-softfloat -Zfixed-x18
+		-Zbranch-protection=bti,pac-ret" ;;
 *)
-	echo "build.sh: no flags are known for the architecture $ARCH: x86_64 and arm64 have some" >&2
+	echo "build.sh: it knows x86_64 and arm64, no architecture $ARCH" >&2
 	exit 1 ;;
 esac
 # Paths are taken out so that builds can be compared.

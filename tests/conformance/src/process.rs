@@ -148,6 +148,13 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// Whether the running kernel is of this release or a newer one.
+pub(crate) fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    numbers.next().zip(numbers.next()) >= Some((major, minor))
+}
+
 /// Whether this process holds CAP_SYS_ADMIN in the initial user namespace, by what /proc says of
 /// it.
 pub(crate) fn may_purge() -> Result<bool, Stop> {

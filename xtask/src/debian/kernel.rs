@@ -2,8 +2,9 @@
 //! The stock kernels everything is built for and tried on: Debian's own images and headers,
 //! unpacked, never installed.
 //!
-//! A [`Line`] is a choice a person makes, on one architecture a [`Platform`]; the package index says
-//! which [`Kernel`] that is today. One that was fetched is used without asking again until `cargo xtask setup --refresh`.
+//! A [`Line`] is a choice a person makes, on one architecture a [`Platform`]; the package index
+//! says which [`Kernel`] that is today. One that was fetched is used without asking again until
+//! `cargo xtask setup --refresh`.
 //!
 //! The debug kernels, which are built here from Debian's source, lie beside them in the same form
 //! ([`debug`]).

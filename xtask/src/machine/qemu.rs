@@ -247,7 +247,8 @@ struct Board {
     counted_processor: &'static str,
     /// The kernel's words for the port that is its console.
     console: &'static str,
-    /// How `port0`, the console, and `port1` to `port3`, the guest's ttyS1 to ttyS3, are plugged in.
+    /// How `port0`, the console, and `port1` to `port3`, the guest's ttyS1 to ttyS3, are plugged
+    /// in.
     ports: &'static [&'static str],
 }
 

@@ -2,7 +2,8 @@
 //! read and lseek.
 
 use super::run;
-use crate::case::{Case, equal, refused};
+use crate::case::{Case, equal, holds, refused};
+use crate::process;
 use ashmem_test_client::errno::answer;
 use ashmem_test_client::map::{Map, PAGE, R, RW};
 use ashmem_test_client::region::UNTOUCHED;
@@ -197,7 +198,13 @@ pub(crate) const CASES: &[Case] = &[
             edge.store(PAGE - 2, UNTOUCHED)?;
             // SAFETY: the buffer's second half is meant to be one the kernel cannot write to.
             let got = unsafe { libc::read(region.fd(), (edge.address() + PAGE - 2) as *mut _, 10) };
-            equal("read", answer("read", got as i64)?, 2)?;
+            let got = answer("read", got as i64)?;
+            // Before 5.14 arm64 may give up a copy some bytes before the first bad one.
+            if cfg!(target_arch = "aarch64") && !process::kernel_is_at_least(5, 14) {
+                holds("read gives a part of what fits", (1..=2).contains(&got))?;
+            } else {
+                equal("read", got, 2)?;
+            }
             equal("the first byte", edge.load(PAGE - 2)?, 3)
         },
     ),

@@ -113,8 +113,8 @@ pub(super) fn build(platform: Platform, recipe: &Recipe, renew: bool) -> Result<
     let work = destination.with_file_name(format!("{version}.work"));
     let started = Instant::now();
     eprintln!(
-        "building kernel {platform} from {SOURCE} ({}); an interrupted build goes on where it stopped \
-         ...",
+        "building kernel {platform} from {SOURCE} ({}); an interrupted build goes on where it \
+         stopped ...",
         source.version
     );
     let goes_on = work.exists();
