@@ -49,6 +49,8 @@ impl ValueEnum for Choice {
             Self::Line(Line::V6_1),
             Self::Line(Line::V6_12),
             Self::Line(Line::Newest),
+            Self::Line(Line::V6_12LargePages),
+            Self::Line(Line::NewestLargePages),
             Self::Line(Line::Kasan),
             Self::Line(Line::Kcsan),
             Self::Line(Line::Cfi),

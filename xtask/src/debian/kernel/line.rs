@@ -21,6 +21,12 @@ pub(crate) enum Line {
     /// the newest in Debian: Debian 13's backport
     #[value(name = "newest")]
     Newest,
+    /// 6.12 with pages of 16 KiB; for arm64 alone
+    #[value(name = "6.12-16k")]
+    V6_12LargePages,
+    /// the newest with pages of 16 KiB; for arm64 alone
+    #[value(name = "newest-16k")]
+    NewestLargePages,
     /// 6.12 built here with KASAN, UBSAN, lockdep, kmemleak, KCOV and failures on demand; the first
     /// build takes about 20 minutes on two processors, and 2.5 GB with the source
     Kasan,
@@ -43,6 +49,8 @@ impl Line {
             Self::V6_1 => "6.1",
             Self::V6_12 => "6.12",
             Self::Newest => "newest",
+            Self::V6_12LargePages => "6.12-16k",
+            Self::NewestLargePages => "newest-16k",
             Self::Kasan => "kasan",
             Self::Kcsan => "kcsan",
             Self::Cfi => "cfi",
@@ -57,10 +65,13 @@ impl Line {
             Self::V5_10 if matches!(arch, Arch::Arm64) => &[(DEBIAN, "bullseye")],
             Self::V5_10 => &[(SECURITY, "bullseye-security")],
             Self::V6_1 => &[(DEBIAN, "bookworm"), (SECURITY, "bookworm-security")],
-            Self::V6_12 | Self::Kasan | Self::Kcsan | Self::Cfi | Self::Rt => {
-                &[(DEBIAN, "bookworm-backports")]
-            }
-            Self::Newest => &[(DEBIAN, "trixie-backports")],
+            Self::V6_12
+            | Self::V6_12LargePages
+            | Self::Kasan
+            | Self::Kcsan
+            | Self::Cfi
+            | Self::Rt => &[(DEBIAN, "bookworm-backports")],
+            Self::Newest | Self::NewestLargePages => &[(DEBIAN, "trixie-backports")],
         }
     }
 
@@ -68,9 +79,14 @@ impl Line {
     /// host's own.
     pub(super) const fn foreign_tools(self) -> Option<&'static str> {
         match self {
-            Self::Newest => Some("trixie"),
+            Self::Newest | Self::NewestLargePages => Some("trixie"),
             _ => None,
         }
+    }
+
+    /// Whether its pages have 16 KiB, which arm64's may.
+    pub(super) const fn has_large_pages(self) -> bool {
+        matches!(self, Self::V6_12LargePages | Self::NewestLargePages)
     }
 }
 
@@ -193,13 +209,24 @@ impl Line {
             Self::Kcsan => Some(&KCSAN),
             Self::Cfi => Some(&CFI),
             Self::Rt => Some(&RT),
-            Self::V5_10 | Self::V6_1 | Self::V6_12 | Self::Newest => None,
+            Self::V5_10
+            | Self::V6_1
+            | Self::V6_12
+            | Self::Newest
+            | Self::V6_12LargePages
+            | Self::NewestLargePages => None,
         }
     }
 
-    /// The stock line whose interfaces the line's kernel has: itself for a stock one.
+    /// The stock line whose interfaces the line's kernel has: itself for a stock one with usual
+    /// pages.
     pub(crate) fn interfaces(self) -> Self {
-        if self.recipe().is_some() { LIKE } else { self }
+        match self {
+            Self::V6_12LargePages => Self::V6_12,
+            Self::NewestLargePages => Self::Newest,
+            _ if self.recipe().is_some() => LIKE,
+            _ => self,
+        }
     }
 
     /// How many times longer than on a stock kernel anything may take.

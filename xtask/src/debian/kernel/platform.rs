@@ -22,6 +22,12 @@ impl Platform {
                 self.line,
                 Arch::X86_64
             ),
+            Arch::X86_64 if self.line.has_large_pages() => bail!(
+                "{} has no pages of 16 KiB: add --arch {}, or choose another kernel than {}",
+                Arch::X86_64,
+                Arch::Arm64,
+                self.line
+            ),
             _ => Ok(()),
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn cached(platform: Platform) -> Option<Kernel> {
 pub(super) fn download(platform: Platform) -> Result<Kernel> {
     let Platform { arch, line } = platform;
     let archive = Archive::update(&platform.key(), line.suites(arch), arch)?;
-    let packages = packages(&archive, arch)?;
+    let packages = packages(&archive, platform)?;
     let headers = packages
         .iter()
         .find(|package| {
@@ -63,10 +63,12 @@ pub(super) fn download(platform: Platform) -> Result<Kernel> {
 
 /// The packages that make up the archive's generic kernel, found from the two packages that always
 /// depend on the latest: the kernel's own, not the tools and maintainer scripts they also want.
-fn packages(archive: &Archive, arch: Arch) -> Result<Vec<Package>> {
+fn packages(archive: &Archive, platform: Platform) -> Result<Vec<Package>> {
+    let Platform { arch, line } = platform;
+    let pages = if line.has_large_pages() { "-16k" } else { "" };
     let mut found: Vec<Package> = Vec::new();
     let mut wanted =
-        ["image", "headers"].map(|part| format!("linux-{part}-{}", arch.debian())).to_vec();
+        ["image", "headers"].map(|part| format!("linux-{part}-{}{pages}", arch.debian())).to_vec();
     let metas = wanted.len();
     let mut seen = 0;
     while let Some(name) = wanted.get(seen).cloned() {
