@@ -7,8 +7,19 @@ use std::os::fd::RawFd;
 use crate::errno::{Answer, Refused, answer};
 use crate::fault::{self, Signal};
 
-/// The page size of every machine this suite runs on, in bytes.
+/// The page size of x86-64, in bytes, for tests that run there alone.
 pub const PAGE: usize = 4096;
+
+/// The page size in bytes, as the kernel tells it.
+pub fn page_size() -> usize {
+    // SAFETY: sysconf reads what the process was told when it started.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+/// The same, as the device's requests count.
+pub fn page_size32() -> u32 {
+    page_size() as u32
+}
 
 /// Protection of a mapping, as short as `maps` writes it.
 pub const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
@@ -109,12 +120,12 @@ impl Map {
 
     /// Stores one value into the first byte of every page.
     pub fn touch(&self, value: u8) -> Result<(), Signal> {
-        (0..self.len).step_by(PAGE).try_for_each(|i| self.store(i, value))
+        (0..self.len).step_by(page_size()).try_for_each(|i| self.store(i, value))
     }
 
     /// The first byte of every page.
     pub fn pages(&self) -> Result<Vec<u8>, Signal> {
-        (0..self.len).step_by(PAGE).map(|i| self.load(i)).collect()
+        (0..self.len).step_by(page_size()).map(|i| self.load(i)).collect()
     }
 
     /// mprotect(2) over all of it.
@@ -186,7 +197,7 @@ impl Map {
 
     fn byte(&self, index: usize) -> usize {
         assert!(
-            index < self.len.next_multiple_of(PAGE),
+            index < self.len.next_multiple_of(page_size()),
             "byte {index} is outside a mapping of {} bytes",
             self.len
         );

@@ -5,7 +5,7 @@
 use crate::case::{Verdict, skip};
 use crate::process::{Child, End};
 use ashmem_test_client::errno::{Answer, Refused};
-use ashmem_test_client::map::{Map, PAGE, RW};
+use ashmem_test_client::map::{Map, RW, page_size};
 use ashmem_test_client::region::Region;
 
 const GETPID_32: u32 = 20;
@@ -50,7 +50,7 @@ impl LowPage {
     /// One page, read and write.
     pub(crate) fn new() -> Answer<Self> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | LOW;
-        Map::new(-1, PAGE, RW, flags, 0).map(Self)
+        Map::new(-1, page_size(), RW, flags, 0).map(Self)
     }
 
     /// Its address, as a 32-bit caller writes it.

@@ -18,7 +18,7 @@ use crate::process::Child;
 use crate::random::Random;
 use ashmem_test_client::errno::{self, Answer};
 use ashmem_test_client::fault;
-use ashmem_test_client::map::PAGE;
+use ashmem_test_client::map::page_size;
 use ashmem_test_client::region::Region;
 
 const PROCESSES: u64 = 2;
@@ -129,11 +129,12 @@ fn race_threads(
 fn step(env: &Env, slots: &Slots, random: &mut Random) -> Verdict {
     let slot = &slots[random.below(SLOTS)];
     let region = Arc::clone(&slot.lock().unwrap_or_else(PoisonError::into_inner));
-    let (offset, len) = ((random.below(PAGES) * PAGE) as u32, (random.below(PAGES) * PAGE) as u32);
+    let (offset, len) =
+        ((random.below(PAGES) * page_size()) as u32, (random.below(PAGES) * page_size()) as u32);
     match random.below(24) {
         0 => expected(region.set_name(c"stress")),
         1 => expected(region.name()),
-        2 => expected(region.set_size(((random.below(PAGES) + 1) * PAGE) as u64)),
+        2 => expected(region.set_size(((random.below(PAGES) + 1) * page_size()) as u64)),
         3 => expected(region.size()),
         4 if random.one_in(20) => expected(region.set_mask(random.below(8) as u64)),
         4 | 5 => expected(region.mask()),
@@ -144,12 +145,16 @@ fn step(env: &Env, slots: &Slots, random: &mut Random) -> Verdict {
         13 => expected(region.file_id()),
         14 => expected(region.ioctl("unknown", 0x770c, 0)),
         15 => expected(region.ioctl("PIN", abi::PIN, 0)),
-        16 => expected(region.read(random.below(2 * PAGE))),
-        17 => expected(region.pread(random.below(2 * PAGE), random.below(PAGES * PAGE) as i64)),
-        18 => expected(region.seek(random.below(PAGES * PAGE) as i64, random.below(6) as i32)),
+        16 => expected(region.read(random.below(2 * page_size()))),
+        17 => expected(
+            region.pread(random.below(2 * page_size()), random.below(PAGES * page_size()) as i64),
+        ),
+        18 => {
+            expected(region.seek(random.below(PAGES * page_size()) as i64, random.below(6) as i32))
+        }
         19 => Ok(region.fdinfo().map(drop)?),
         20 if random.one_in(8) => {
-            let fresh = Arc::new(env.region(((random.below(PAGES) + 1) * PAGE) as u64)?);
+            let fresh = Arc::new(env.region(((random.below(PAGES) + 1) * page_size()) as u64)?);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
             Ok(())
         }
@@ -163,7 +168,7 @@ fn step(env: &Env, slots: &Slots, random: &mut Random) -> Verdict {
 /// size have become.
 fn touch(region: &Region, random: &mut Random) -> Verdict {
     let flags = if random.one_in(4) { libc::MAP_PRIVATE } else { libc::MAP_SHARED };
-    let map = region.map((random.below(PAGES) + 1) * PAGE, random.below(8) as i32, flags, 0);
+    let map = region.map((random.below(PAGES) + 1) * page_size(), random.below(8) as i32, flags, 0);
     if let Ok(map) = &map {
         for _ in 0..random.below(8) {
             let at = random.below(map.len());

@@ -9,11 +9,8 @@ use super::run;
 use crate::case::{Case, Stop, Verdict, equal, failed, holds, refused};
 use crate::process::Child;
 use ashmem_test_client::fault::SEGV;
-use ashmem_test_client::map::{Map, NONE, PAGE, R, RW, RWX};
+use ashmem_test_client::map::{Map, NONE, R, RW, RWX, page_size, page_size32};
 use ashmem_test_client::region::Region;
-
-/// One page, as the pin structure counts.
-const P: u32 = PAGE as u32;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -22,9 +19,9 @@ pub(crate) const CASES: &[Case] = &[
         "Skia's purgeable block: no name, mask read and write, MAP_PRIVATE, PIN says purged \
          exactly once",
         |env| {
-            let region = env.region(8 * PAGE as u64)?;
+            let region = env.region(8 * page_size() as u64)?;
             region.set_mask(RW as u64)?;
-            let map = region.map(8 * PAGE, RW, libc::MAP_PRIVATE, 0)?;
+            let map = region.map(8 * page_size(), RW, libc::MAP_PRIVATE, 0)?;
             map.touch(5)?;
             region.unpin(0, 0)?;
             env.purge()?;
@@ -47,12 +44,12 @@ pub(crate) const CASES: &[Case] = &[
         &["CLI-07", "PROT-02", "MMAP-05", "MMAP-08"],
         "Chromium: GET_PROT_MASK, SET without write, mprotect NONE and back to read",
         |env| {
-            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             map.touch(4)?;
             let mask = region.mask()?;
             region.set_mask(mask as u64 & !(libc::PROT_WRITE as u64))?;
-            refused("a writable mmap", region.share(PAGE), libc::EPERM)?;
-            let reader = region.map(2 * PAGE, R, libc::MAP_SHARED, 0)?;
+            refused("a writable mmap", region.share(page_size()), libc::EPERM)?;
+            let reader = region.map(2 * page_size(), R, libc::MAP_SHARED, 0)?;
             reader.protect(NONE)?;
             equal("a load", reader.load(0), Err(SEGV))?;
             reader.protect(R)?;
@@ -64,16 +61,32 @@ pub(crate) const CASES: &[Case] = &[
         &["CLI-07", "PIN-04", "PIN-15", "PIN-19"],
         "Chromium's discardable memory: chunks of a large region locked and unlocked by range",
         |env| {
-            let (region, map) = env.mapped(64 * PAGE as u64)?;
+            let (region, map) = env.mapped(64 * page_size() as u64)?;
             map.touch(1)?;
             region.unpin(0, 0)?;
-            equal("lock of a chunk", region.pin(8 * P, 8 * P)?, NOT_PURGED)?;
+            equal(
+                "lock of a chunk",
+                region.pin(8 * page_size32(), 8 * page_size32())?,
+                NOT_PURGED,
+            )?;
             env.purge()?;
             equal("the chunk", map.pages()?[8..16].to_vec(), vec![1; 8])?;
-            equal("lock of another", region.pin(32 * P, 4 * P)?, WAS_PURGED)?;
-            equal("status of the chunk", region.status(8 * P, 8 * P)?, IS_PINNED)?;
-            region.unpin(8 * P, 8 * P)?;
-            equal("status after unlock", region.status(8 * P, P)?, IS_UNPINNED)
+            equal(
+                "lock of another",
+                region.pin(32 * page_size32(), 4 * page_size32())?,
+                WAS_PURGED,
+            )?;
+            equal(
+                "status of the chunk",
+                region.status(8 * page_size32(), 8 * page_size32())?,
+                IS_PINNED,
+            )?;
+            region.unpin(8 * page_size32(), 8 * page_size32())?;
+            equal(
+                "status after unlock",
+                region.status(8 * page_size32(), page_size32())?,
+                IS_UNPINNED,
+            )
         },
     ),
     Case::new(
@@ -82,8 +95,8 @@ pub(crate) const CASES: &[Case] = &[
         "pixelflinger: private, read, write and execute, descriptor closed at once, code run from \
          it",
         |env| {
-            let region = env.region(PAGE as u64)?;
-            let map = region.map(PAGE, RWX, libc::MAP_PRIVATE, 0)?;
+            let region = env.region(page_size() as u64)?;
+            let map = region.map(page_size(), RWX, libc::MAP_PRIVATE, 0)?;
             drop(region);
             run_code(&map)
         },
@@ -93,9 +106,9 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-11", "PROT-01"],
         "Code written through one shared mapping runs from another, read and execute",
         |env| {
-            let (region, writer) = env.mapped(PAGE as u64)?;
+            let (region, writer) = env.mapped(page_size() as u64)?;
             writer.write(0, &RETURN_42)?;
-            let code = region.map(PAGE, R | libc::PROT_EXEC, libc::MAP_SHARED, 0)?;
+            let code = region.map(page_size(), R | libc::PROT_EXEC, libc::MAP_SHARED, 0)?;
             equal("what the code returns", call(&code), 42)
         },
     ),
@@ -106,8 +119,8 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.open()?;
             region.set_name(c"mmkv.default")?;
-            region.set_size(PAGE as u64)?;
-            let map = region.share(PAGE)?;
+            region.set_size(page_size() as u64)?;
+            let map = region.share(page_size())?;
             let child = Child::start(|link| {
                 let got = link.receive_fd()?;
                 equal("GET_NAME", got.name()?, b"mmkv.default".to_vec())?;
@@ -124,7 +137,7 @@ pub(crate) const CASES: &[Case] = &[
         &["CLI-09", "UNS-02", "SIZE-03"],
         "MMKV finds that a mapped region cannot grow",
         |env| {
-            let (region, _map) = env.mapped(PAGE as u64)?;
+            let (region, _map) = env.mapped(page_size() as u64)?;
             // SAFETY: ftruncate touches no memory of ours.
             equal("ftruncate", unsafe { libc::ftruncate(region.fd(), 8192) }, -1)?;
             refused("SET_SIZE", region.set_size(8192), libc::EINVAL)
@@ -136,16 +149,22 @@ pub(crate) const CASES: &[Case] = &[
         "SysV shared memory over ashmem: MAP_FIXED over a reservation, two attachments, creator's \
          descriptor closed",
         |env| {
-            let place = Map::anonymous(8 * PAGE, NONE)?;
-            let region = env.region(4 * PAGE as u64)?;
-            let at = place.address() + 2 * PAGE;
-            let fixed =
-                Map::at(at, region.fd(), 4 * PAGE, RW, libc::MAP_SHARED | libc::MAP_FIXED, 0)?;
-            let second = region.share(4 * PAGE)?;
+            let place = Map::anonymous(8 * page_size(), NONE)?;
+            let region = env.region(4 * page_size() as u64)?;
+            let at = place.address() + 2 * page_size();
+            let fixed = Map::at(
+                at,
+                region.fd(),
+                4 * page_size(),
+                RW,
+                libc::MAP_SHARED | libc::MAP_FIXED,
+                0,
+            )?;
+            let second = region.share(4 * page_size())?;
             drop(region);
-            fixed.store(3 * PAGE, 8)?;
-            equal("the byte at the other attachment", second.load(3 * PAGE)?, 8)?;
-            equal("the reservation before it", place.load(PAGE), Err(SEGV))
+            fixed.store(3 * page_size(), 8)?;
+            equal("the byte at the other attachment", second.load(3 * page_size())?, 8)?;
+            equal("the reservation before it", place.load(page_size()), Err(SEGV))
         },
     ),
     Case::new(
@@ -203,7 +222,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_name(c"dalvik-main space")?;
-            let _map = region.share(PAGE)?;
+            let _map = region.share(page_size())?;
             let parent = std::process::id();
             Child::start(|_| {
                 let maps = std::fs::read_to_string(format!("/proc/{parent}/maps"))
@@ -248,9 +267,9 @@ pub(crate) const CASES: &[Case] = &[
         &["CLI-15", "READ-03", "SIZE-03"],
         "Binder and Android's tests read a region after its last munmap",
         |env| {
-            let region: Region = env.region(PAGE as u64)?;
+            let region: Region = env.region(page_size() as u64)?;
             {
-                let map = region.share(PAGE)?;
+                let map = region.share(page_size())?;
                 map.write(0, b"after")?;
             }
             equal("read", region.read(5)?, b"after".to_vec())?;

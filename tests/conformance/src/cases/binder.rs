@@ -9,11 +9,8 @@ use binder_client::{Binder, Message};
 use super::run;
 use crate::case::{Case, Env, Stop, Verdict, equal, failed, refused};
 use crate::process::Child;
-use ashmem_test_client::map::{PAGE, R};
+use ashmem_test_client::map::{R, page_size, page_size32};
 use ashmem_test_client::region::Region;
-
-/// One page, as the pin structure counts.
-const P: u32 = PAGE as u32;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -22,18 +19,18 @@ pub(crate) const CASES: &[Case] = &[
         "A region sent in a call is the same region to the server: name, size, content, writes",
         |env| {
             let region = named(env)?;
-            let map = region.share(2 * PAGE)?;
-            map.write(PAGE, b"to the server")?;
+            let map = region.share(2 * page_size())?;
+            map.write(page_size(), b"to the server")?;
             let reply = call(&region, |got| {
                 equal("GET_NAME", got.name()?, b"through binder".to_vec())?;
-                equal("GET_SIZE", got.size()?, 2 * PAGE as i64)?;
-                let theirs = got.share(2 * PAGE)?;
+                equal("GET_SIZE", got.size()?, 2 * page_size() as i64)?;
+                let theirs = got.share(2 * page_size())?;
                 equal(
                     "the path in maps",
                     theirs.line()?.path.as_str(),
                     "/dev/ashmem/through binder (deleted)",
                 )?;
-                equal("the bytes", theirs.read(PAGE, 13)?, b"to the server".to_vec())?;
+                equal("the bytes", theirs.read(page_size(), 13)?, b"to the server".to_vec())?;
                 theirs.write(0, b"to the client")?;
                 Ok(4711)
             })?;
@@ -49,7 +46,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let message = exchange(None, |_| {
                 let region = named(env)?;
-                region.share(2 * PAGE)?.write(0, b"served")?;
+                region.share(2 * page_size())?.write(0, b"served")?;
                 Ok((7, Some(region)))
             })?;
             equal("the number beside it", message.number, 7)?;
@@ -57,7 +54,7 @@ pub(crate) const CASES: &[Case] = &[
                 return failed("the reply carries no descriptor");
             };
             equal("GET_NAME", region.name()?, b"through binder".to_vec())?;
-            equal("the bytes", region.share(PAGE)?.read(0, 6)?, b"served".to_vec())?;
+            equal("the bytes", region.share(page_size())?.read(0, 6)?, b"served".to_vec())?;
             refused("SET_SIZE", region.set_size(1), libc::EINVAL)
         },
     ),
@@ -67,9 +64,9 @@ pub(crate) const CASES: &[Case] = &[
         "The server's mmap may be the first: it fixes the client's size",
         |env| {
             let region = named(env)?;
-            call(&region, |got| Ok(got.share(2 * PAGE)?.store(5, 5).map(|()| 0)?))?;
+            call(&region, |got| Ok(got.share(2 * page_size())?.store(5, 5).map(|()| 0)?))?;
             refused("SET_SIZE", region.set_size(1), libc::EINVAL)?;
-            equal("the byte", region.share(PAGE)?.load(5)?, 5)
+            equal("the byte", region.share(page_size())?.load(5)?, 5)
         },
     ),
     Case::new(
@@ -80,7 +77,7 @@ pub(crate) const CASES: &[Case] = &[
             let region = named(env)?;
             call(&region, |got| Ok(got.set_mask(1)? as u64))?;
             equal("GET_PROT_MASK", region.mask()?, 1)?;
-            refused("a writable mmap", region.share(PAGE), libc::EPERM)
+            refused("a writable mmap", region.share(page_size()), libc::EPERM)
         },
     ),
     Case::new(
@@ -89,11 +86,11 @@ pub(crate) const CASES: &[Case] = &[
         "A region whose mask was reduced before cannot be written by the server",
         |env| {
             let region = named(env)?;
-            region.share(PAGE)?.write(0, b"parcel")?;
+            region.share(page_size())?.write(0, b"parcel")?;
             region.set_mask(1)?;
             call(&region, |got| {
-                refused("a writable mmap", got.share(PAGE), libc::EPERM)?;
-                let view = got.map(PAGE, R, libc::MAP_SHARED, 0)?;
+                refused("a writable mmap", got.share(page_size()), libc::EPERM)?;
+                let view = got.map(page_size(), R, libc::MAP_SHARED, 0)?;
                 refused("mprotect", view.protect(libc::PROT_WRITE), libc::EACCES)?;
                 equal("the bytes", view.read(0, 6)?, b"parcel".to_vec())?;
                 Ok(0)
@@ -107,14 +104,14 @@ pub(crate) const CASES: &[Case] = &[
         "What the server unpins the client sees unpinned, purged and pinned again",
         |env| {
             let region = named(env)?;
-            let map = region.share(2 * PAGE)?;
+            let map = region.share(2 * page_size())?;
             map.touch(1)?;
             env.purge()?;
-            call(&region, |got| Ok(got.unpin(P, P)? as u64))?;
-            equal("GET_PIN_STATUS", region.status(P, P)?, IS_UNPINNED)?;
+            call(&region, |got| Ok(got.unpin(page_size32(), page_size32())? as u64))?;
+            equal("GET_PIN_STATUS", region.status(page_size32(), page_size32())?, IS_UNPINNED)?;
             equal("PURGE_ALL_CACHES", env.purge()?, 1)?;
-            equal("PIN of page 1", region.pin(P, P)?, WAS_PURGED)?;
-            equal("PIN of page 0", region.pin(0, P)?, NOT_PURGED)?;
+            equal("PIN of page 1", region.pin(page_size32(), page_size32())?, WAS_PURGED)?;
+            equal("PIN of page 0", region.pin(0, page_size32())?, NOT_PURGED)?;
             equal("the pages", map.pages()?, vec![1, 0])
         },
     ),
@@ -131,23 +128,23 @@ pub(crate) const CASES: &[Case] = &[
                 })?;
                 let Some(region) = kept else { return failed("the call carries no descriptor") };
                 server.serve(|_| {
-                    equal("the bytes", region.share(PAGE)?.read(0, 4)?, b"kept".to_vec())?;
+                    equal("the bytes", region.share(page_size())?.read(0, 4)?, b"kept".to_vec())?;
                     no_descriptor(region.size()? as u64)
                 })
             })?;
             let region = named(env)?;
-            region.share(PAGE)?.write(0, b"kept")?;
+            region.share(page_size())?.write(0, b"kept")?;
             client.call(1, Some(region.as_fd()))?;
             drop(region);
             let size = client.call(2, None);
             server.join()?;
-            equal("GET_SIZE", size?.number, 2 * PAGE as u64)
+            equal("GET_SIZE", size?.number, 2 * page_size() as u64)
         },
     ),
 ];
 
 fn named(env: &Env) -> Result<Region, Stop> {
-    let region = env.region(2 * PAGE as u64)?;
+    let region = env.region(2 * page_size() as u64)?;
     region.set_name(c"through binder")?;
     Ok(region)
 }

@@ -7,7 +7,7 @@ use super::run;
 use crate::case::{Case, Differs, Provider, equal, failed, holds, refused};
 use crate::process::Child;
 use ashmem_test_client::errno::answer;
-use ashmem_test_client::map::{Map, NONE, PAGE, R, RW, RWX};
+use ashmem_test_client::map::{Map, NONE, R, RW, RWX, page_size};
 use ashmem_test_client::region::open_path;
 
 pub(crate) const CASES: &[Case] = &[
@@ -67,10 +67,14 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.open()?;
             equal("SET_NAME", region.set_name(c"none")?, 0)?;
-            let edge = Map::anonymous(2 * PAGE, RW)?;
-            edge.unmap_part(PAGE, PAGE)?;
-            edge.write(PAGE - 2, b"z\0")?;
-            equal("SET_NAME at the edge", region.set_name_at(edge.address() + PAGE - 2)?, 0)?;
+            let edge = Map::anonymous(2 * page_size(), RW)?;
+            edge.unmap_part(page_size(), page_size())?;
+            edge.write(page_size() - 2, b"z\0")?;
+            equal(
+                "SET_NAME at the edge",
+                region.set_name_at(edge.address() + page_size() - 2)?,
+                0,
+            )?;
             equal("GET_NAME", region.name()?, b"z".to_vec())
         },
     ),
@@ -79,7 +83,7 @@ pub(crate) const CASES: &[Case] = &[
         &["LIB-03", "MMAP-11", "SIZE-04"],
         "libcutils' basic test: size kept, content seen through two mappings",
         |env| {
-            let size = 4 * PAGE;
+            let size = 4 * page_size();
             let region = env.region(size as u64)?;
             equal("GET_SIZE", region.size()?, size as i64)?;
             let data: Vec<u8> = (0..size).map(|i| (i * 7 % 256) as u8).collect();
@@ -96,16 +100,16 @@ pub(crate) const CASES: &[Case] = &[
         &["LIB-05", "MMAP-26", "OPEN-04"],
         "libcutils' fork test: the child sees the parent's data and clears it",
         |env| {
-            let (region, map) = env.mapped(PAGE as u64)?;
+            let (region, map) = env.mapped(page_size() as u64)?;
             map.write(0, b"fork data")?;
             drop(map);
             Child::start(|_| {
-                let map = region.share(PAGE)?;
+                let map = region.share(page_size())?;
                 equal("the data", map.read(0, 9)?, b"fork data".to_vec())?;
                 Ok(map.write(0, &[0; 9])?)
             })?
             .join()?;
-            equal("the data", region.share(PAGE)?.read(0, 9)?, vec![0; 9])
+            equal("the data", region.share(page_size())?.read(0, 9)?, vec![0; 9])
         },
     ),
     Case::new(
@@ -113,16 +117,28 @@ pub(crate) const CASES: &[Case] = &[
         &["LIB-03", "LIB-04", "SEEK-03", "SEEK-05", "READ-03", "UNS-02"],
         "libcutils' file test: seek over data and holes, read, no ftruncate",
         |env| {
-            let region = env.region(6 * PAGE as u64)?;
-            let map = region.map(2 * PAGE, RW, libc::MAP_SHARED, PAGE as u64)?;
+            let region = env.region(6 * page_size() as u64)?;
+            let map = region.map(2 * page_size(), RW, libc::MAP_SHARED, page_size() as u64)?;
             map.touch(0x55)?;
-            let end = 6 * PAGE as i64;
-            equal("SEEK_SET", region.seek(PAGE as i64, libc::SEEK_SET)?, PAGE as i64)?;
-            equal("SEEK_CUR", region.seek(PAGE as i64, libc::SEEK_CUR)?, 2 * PAGE as i64)?;
+            let end = 6 * page_size() as i64;
+            equal(
+                "SEEK_SET",
+                region.seek(page_size() as i64, libc::SEEK_SET)?,
+                page_size() as i64,
+            )?;
+            equal(
+                "SEEK_CUR",
+                region.seek(page_size() as i64, libc::SEEK_CUR)?,
+                2 * page_size() as i64,
+            )?;
             equal("SEEK_END", region.seek(-1, libc::SEEK_END)?, end - 1)?;
-            equal("SEEK_DATA", region.seek(0, libc::SEEK_DATA)?, PAGE as i64)?;
-            equal("SEEK_HOLE", region.seek(PAGE as i64, libc::SEEK_HOLE)?, 3 * PAGE as i64)?;
-            region.seek(PAGE as i64, libc::SEEK_SET)?;
+            equal("SEEK_DATA", region.seek(0, libc::SEEK_DATA)?, page_size() as i64)?;
+            equal(
+                "SEEK_HOLE",
+                region.seek(page_size() as i64, libc::SEEK_HOLE)?,
+                3 * page_size() as i64,
+            )?;
+            region.seek(page_size() as i64, libc::SEEK_SET)?;
             equal("the byte", region.read(1)?, vec![0x55])?;
             // SAFETY: ftruncate touches no memory of ours.
             equal("ftruncate", unsafe { libc::ftruncate(region.fd(), 0) }, -1)
@@ -134,18 +150,18 @@ pub(crate) const CASES: &[Case] = &[
         "libcutils' protection test: read-only refuses writing maps, write cannot come back, none \
          refuses all",
         |env| {
-            let region = env.region(PAGE as u64)?;
+            let region = env.region(page_size() as u64)?;
             equal("GET_PROT_MASK", region.mask()?, i64::from(RWX))?;
             equal("SET_PROT_MASK(READ)", region.set_mask(R as u64)?, 0)?;
             holds(
                 "a writing mmap fails",
-                region.map(PAGE, libc::PROT_WRITE, libc::MAP_SHARED, 0).is_err(),
+                region.map(page_size(), libc::PROT_WRITE, libc::MAP_SHARED, 0).is_err(),
             )?;
             equal("GET_PROT_MASK", region.mask()?, i64::from(R))?;
             refused("SET_PROT_MASK(READ | WRITE)", region.set_mask(RW as u64), libc::EINVAL)?;
-            region.map(PAGE, R, libc::MAP_SHARED, 0)?;
+            region.map(page_size(), R, libc::MAP_SHARED, 0)?;
             region.set_mask(NONE as u64)?;
-            holds("a reading mmap fails", region.map(PAGE, R, libc::MAP_SHARED, 0).is_err())
+            holds("a reading mmap fails", region.map(page_size(), R, libc::MAP_SHARED, 0).is_err())
         },
     ),
     Case::new(

@@ -6,10 +6,7 @@ use ashmem_core::abi;
 use crate::case::{Case, Differs, Provider, equal, refused};
 use crate::compat::{self, LowPage};
 use crate::process::{Child, Link};
-use ashmem_test_client::map::PAGE;
-
-/// One page, as the pin structure counts.
-const P: u32 = PAGE as u32;
+use ashmem_test_client::map::{page_size, page_size32};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -71,7 +68,7 @@ pub(crate) const CASES: &[Case] = &[
             let region = env.open()?;
             compat::ioctl(&region, abi::SET_SIZE_32, 0xffff_f000)?;
             let _map = region.map(
-                PAGE,
+                page_size(),
                 ashmem_test_client::map::RW,
                 libc::MAP_SHARED | libc::MAP_NORESERVE,
                 0,
@@ -149,15 +146,15 @@ pub(crate) const CASES: &[Case] = &[
         "PIN, UNPIN and GET_PIN_STATUS take a 32-bit pointer",
         |env| {
             compat::need()?;
-            let ((region, _map), page) = (env.mapped(4 * PAGE as u64)?, LowPage::new()?);
-            let at = page.pin(P, 2 * P)?;
+            let ((region, _map), page) = (env.mapped(4 * page_size() as u64)?, LowPage::new()?);
+            let at = page.pin(page_size32(), 2 * page_size32())?;
             equal("UNPIN", compat::ioctl(&region, abi::UNPIN, at)?, 0)?;
             equal(
                 "GET_PIN_STATUS",
                 compat::ioctl(&region, abi::GET_PIN_STATUS, at)?,
                 abi::IS_UNPINNED,
             )?;
-            equal("page 0 from 64 bits", region.status(0, P)?, abi::IS_PINNED)?;
+            equal("page 0 from 64 bits", region.status(0, page_size32())?, abi::IS_PINNED)?;
             equal("PIN", compat::ioctl(&region, abi::PIN, at)?, abi::NOT_PURGED)?;
             equal(
                 "GET_PIN_STATUS",
@@ -172,16 +169,16 @@ pub(crate) const CASES: &[Case] = &[
         "PIN's errors are the same for a 32-bit caller",
         |env| {
             compat::need()?;
-            let ((region, _map), page) = (env.mapped(PAGE as u64)?, LowPage::new()?);
+            let ((region, _map), page) = (env.mapped(page_size() as u64)?, LowPage::new()?);
             refused("PIN at NULL", compat::ioctl(&region, abi::PIN, 0), libc::EFAULT)?;
             refused(
                 "PIN unaligned",
-                compat::ioctl(&region, abi::PIN, page.pin(1, P)?),
+                compat::ioctl(&region, abi::PIN, page.pin(1, page_size32())?),
                 libc::EINVAL,
             )?;
             refused(
                 "PIN beyond",
-                compat::ioctl(&region, abi::PIN, page.pin(0, 2 * P)?),
+                compat::ioctl(&region, abi::PIN, page.pin(0, 2 * page_size32())?),
                 libc::EINVAL,
             )
         },
@@ -193,7 +190,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             compat::need()?;
             env.purge()?;
-            let ((region, map), page) = (env.mapped(2 * PAGE as u64)?, LowPage::new()?);
+            let ((region, map), page) = (env.mapped(2 * page_size() as u64)?, LowPage::new()?);
             map.touch(1)?;
             compat::ioctl(&region, abi::UNPIN, page.pin(0, 0)?)?;
             equal("PURGE_ALL_CACHES", compat::ioctl(&region, abi::PURGE_ALL_CACHES, 0)?, 2)?;
@@ -220,7 +217,7 @@ pub(crate) const CASES: &[Case] = &[
         "Size and name of a mapped region are fixed for a 32-bit caller too",
         |env| {
             compat::need()?;
-            let ((region, _map), page) = (env.mapped(PAGE as u64)?, LowPage::new()?);
+            let ((region, _map), page) = (env.mapped(page_size() as u64)?, LowPage::new()?);
             page.bytes().write(0, b"late\0")?;
             refused("SET_SIZE", compat::ioctl(&region, abi::SET_SIZE_32, 1), libc::EINVAL)?;
             refused("SET_NAME", compat::ioctl(&region, abi::SET_NAME, page.address()), libc::EINVAL)
@@ -232,7 +229,7 @@ pub(crate) const CASES: &[Case] = &[
         "The 32-bit GET_FILE_ID number is ENOTTY from a 32-bit caller",
         |env| {
             compat::need()?;
-            let ((region, _map), page) = (env.mapped(PAGE as u64)?, LowPage::new()?);
+            let ((region, _map), page) = (env.mapped(page_size() as u64)?, LowPage::new()?);
             refused(
                 "GET_FILE_ID",
                 compat::ioctl(&region, abi::GET_FILE_ID_32, page.address()),
@@ -247,7 +244,7 @@ pub(crate) const CASES: &[Case] = &[
                  command",
         check: Some(|env| {
             compat::need()?;
-            let ((region, map), page) = (env.mapped(PAGE as u64)?, LowPage::new()?);
+            let ((region, map), page) = (env.mapped(page_size() as u64)?, LowPage::new()?);
             page.bytes().write(0, &[0xa5; 8])?;
             equal("GET_FILE_ID", compat::ioctl(&region, abi::GET_FILE_ID_32, page.address())?, 0)?;
             let inode = (map.line()?.inode as u32).to_ne_bytes();
@@ -261,7 +258,7 @@ pub(crate) const CASES: &[Case] = &[
         "The 64-bit GET_FILE_ID number is ENOTTY from a 32-bit caller",
         |env| {
             compat::need()?;
-            let ((region, _map), page) = (env.mapped(PAGE as u64)?, LowPage::new()?);
+            let ((region, _map), page) = (env.mapped(page_size() as u64)?, LowPage::new()?);
             refused(
                 "GET_FILE_ID",
                 compat::ioctl(&region, abi::GET_FILE_ID, page.address()),
@@ -275,7 +272,7 @@ pub(crate) const CASES: &[Case] = &[
         reason: "as for every other command, a 32-bit caller may use the 64-bit number",
         check: Some(|env| {
             compat::need()?;
-            let ((region, map), page) = (env.mapped(PAGE as u64)?, LowPage::new()?);
+            let ((region, map), page) = (env.mapped(page_size() as u64)?, LowPage::new()?);
             equal("GET_FILE_ID", compat::ioctl(&region, abi::GET_FILE_ID, page.address())?, 0)?;
             equal("the bytes", page.bytes().read(0, 8)?, map.line()?.inode.to_ne_bytes().to_vec())
         }),
@@ -286,12 +283,12 @@ pub(crate) const CASES: &[Case] = &[
         "A mask reduced by a forked 32-bit caller binds a 64-bit one",
         |env| {
             compat::need()?;
-            let (region, _map) = env.mapped(PAGE as u64)?;
+            let (region, _map) = env.mapped(page_size() as u64)?;
             Child::start(|_| {
                 compat::ioctl(&region, abi::SET_PROT_MASK_32, 1).map(|_| ()).map_err(Into::into)
             })?
             .join()?;
-            refused("mmap", region.share(PAGE), libc::EPERM)
+            refused("mmap", region.share(page_size()), libc::EPERM)
         },
     ),
     Case::new(
@@ -300,15 +297,19 @@ pub(crate) const CASES: &[Case] = &[
         "A descriptor dupped or sent over a socket is the same region to a 32-bit caller",
         |env| {
             compat::need()?;
-            let region = env.region(7 * PAGE as u64)?;
+            let region = env.region(7 * page_size() as u64)?;
             let twin = region.dup()?;
-            equal("GET_SIZE of the dup", compat::ioctl(&twin, abi::GET_SIZE, 0)?, 7 * PAGE as i64)?;
+            equal(
+                "GET_SIZE of the dup",
+                compat::ioctl(&twin, abi::GET_SIZE, 0)?,
+                7 * page_size() as i64,
+            )?;
             let (one, two) = Link::pair()?;
             one.send_fd(twin.fd())?;
             equal(
                 "GET_SIZE of the one received",
                 compat::ioctl(&two.receive_fd()?, abi::GET_SIZE, 0)?,
-                7 * PAGE as i64,
+                7 * page_size() as i64,
             )
         },
     ),

@@ -3,7 +3,7 @@
 
 use super::run;
 use crate::case::{Case, Differs, Env, Provider, Stop, equal, failed};
-use ashmem_test_client::map::PAGE;
+use ashmem_test_client::map::{page_size, page_size32};
 use ashmem_test_client::region::Region;
 
 /// The lines this project adds behind the original's, by key.
@@ -24,8 +24,8 @@ const MORE_LINES: &[Differs] = &[Differs {
         equal("the first lines", first_lines(&region)?, vec![])?;
         region.set_name(c"foo")?;
         equal("the first lines, named", first_lines(&region)?, vec!["name:\tfoo".into()])?;
-        region.set_size(PAGE as u64)?;
-        let inode = region.share(PAGE)?.line()?.inode;
+        region.set_size(page_size() as u64)?;
+        let inode = region.share(page_size())?.line()?.inode;
         let want = vec![format!("inode:\t{inode}"), "name:\tfoo".into()];
         equal("the first lines, mapped", first_lines(&region)?, want)
     }),
@@ -74,7 +74,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_name(c"both")?;
-            let map = region.share(PAGE)?;
+            let map = region.share(page_size())?;
             let want = vec![format!("inode:\t{}", map.line()?.inode), "name:\tboth".into()];
             equal("the lines", region.fdinfo()?, want)
         },
@@ -165,31 +165,30 @@ fn first_lines(region: &Region) -> Result<Vec<String>, Stop> {
 }
 
 fn state(env: &Env) -> crate::case::Verdict {
-    const P: u32 = PAGE as u32;
     let show = |region: &Region| -> Result<Vec<String>, Stop> {
         MORE.iter().map(|key| Ok(region.fdinfo_value(key)?.unwrap_or_default())).collect()
     };
     let region = env.open()?;
     equal("fresh", show(&region)?, ["0", "7", "0", "0", "0", "0"].map(String::from).to_vec())?;
-    region.set_size(5 * PAGE as u64 - 1)?;
+    region.set_size(5 * page_size() as u64 - 1)?;
     region.set_mask(3)?;
-    let map = region.share(3 * PAGE)?;
+    let map = region.share(3 * page_size())?;
     let words = |pinned: u32, unpinned: u32, purged: u32, resident: u32| {
-        let mut words = vec!["20479".to_owned(), "3".to_owned()];
+        let mut words = vec![(5 * page_size() - 1).to_string(), "3".to_owned()];
         words.extend([pinned, unpinned, purged, resident].map(|pages| pages.to_string()));
         words
     };
     equal("mapped", show(&region)?, words(5, 0, 0, 0))?;
     for page in [0, 1] {
-        map.write(page * PAGE, b"x")
+        map.write(page * page_size(), b"x")
             .or_else(|signal| failed(format!("writing page {page}: {signal:?}")))?;
     }
     equal("two pages written", show(&region)?, words(5, 0, 0, 2))?;
-    region.unpin(P, 2 * P)?;
+    region.unpin(page_size32(), 2 * page_size32())?;
     equal("two pages unpinned", show(&region)?, words(3, 2, 0, 2))?;
     env.purge()?;
     equal("two pages purged, one of which had memory", show(&region)?, words(3, 0, 2, 1))?;
-    region.unpin(4 * P, P)?;
+    region.unpin(4 * page_size32(), page_size32())?;
     equal("one more unpinned", show(&region)?, words(2, 1, 2, 1))?;
     drop(map);
     equal("mapped nowhere", show(&region)?, words(2, 1, 2, 1))?;

@@ -13,7 +13,7 @@ use crate::case::{
 use crate::process::{apart, need_root};
 use ashmem_test_client::errno::{Answer, answer};
 use ashmem_test_client::fault::BUS;
-use ashmem_test_client::map::{Map, NONE, PAGE, R, RW, RWX};
+use ashmem_test_client::map::{Map, NONE, R, RW, RWX, page_size};
 use ashmem_test_client::region::{Region, open_path};
 
 pub(crate) const CASES: &[Case] = &[
@@ -24,9 +24,9 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let (_region, map) = env.mapped(4096)?;
             map.store(0, 5)?;
-            let grown = map.resize(3 * PAGE)?;
+            let grown = map.resize(3 * page_size())?;
             equal("the old page", grown.load(0)?, 5)?;
-            equal("the page behind the size", grown.load(PAGE), Err(BUS))
+            equal("the page behind the size", grown.load(page_size()), Err(BUS))
         },
     ),
     Case::new(
@@ -36,7 +36,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_mask(1)?;
-            let grown = region.map(PAGE, R, libc::MAP_SHARED, 0)?.resize(2 * PAGE)?;
+            let grown = region.map(page_size(), R, libc::MAP_SHARED, 0)?.resize(2 * page_size())?;
             refused("mprotect", grown.protect(RW), libc::EACCES)
         },
     ),
@@ -45,9 +45,13 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-19"],
         "mremap may shrink and grow back over the same content",
         |env| {
-            let (_region, map) = env.mapped(8192)?;
+            let (_region, map) = env.mapped(2 * page_size() as u64)?;
             map.touch(3)?;
-            equal("the pages", map.resize(PAGE)?.resize(2 * PAGE)?.pages()?, vec![3, 3])
+            equal(
+                "the pages",
+                map.resize(page_size())?.resize(2 * page_size())?.pages()?,
+                vec![3, 3],
+            )
         },
     ),
     Case::new(
@@ -56,12 +60,13 @@ pub(crate) const CASES: &[Case] = &[
         "mremap of length 0 makes a second mapping of the same content, with the same rights",
         |env| {
             let region = env.region(4096)?;
-            let first = region.share(PAGE)?;
+            let first = region.share(page_size())?;
             region.set_mask(1)?;
             // SAFETY: the range is ours; with an old length of 0 it stays, and the kernel picks the
             // new place.
-            let at =
-                unsafe { libc::mremap(first.address() as *mut _, 0, PAGE, libc::MREMAP_MAYMOVE) };
+            let at = unsafe {
+                libc::mremap(first.address() as *mut _, 0, page_size(), libc::MREMAP_MAYMOVE)
+            };
             holds("mremap succeeds", at != libc::MAP_FAILED)?;
             first.store(9, 9)?;
             equal(
@@ -76,7 +81,7 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-20", "BUG-02"],
         "remap_file_pages is EPERM",
         |env| {
-            let (_region, map) = env.mapped(4 * PAGE as u64)?;
+            let (_region, map) = env.mapped(4 * page_size() as u64)?;
             refused("remap_file_pages", remap_file_pages(&map, 2), libc::EPERM)?;
             // Older kernels have unmapped the range by then: it is not touched again.
             map.leak();
@@ -88,9 +93,9 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-20", "BUG-02"],
         "remap_file_pages of a read-only mapping does not make it writable",
         |env| {
-            let region = env.region(2 * PAGE as u64)?;
+            let region = env.region(2 * page_size() as u64)?;
             region.set_mask(1)?;
-            let map = region.map(2 * PAGE, R, libc::MAP_SHARED, 0)?;
+            let map = region.map(2 * page_size(), R, libc::MAP_SHARED, 0)?;
             refused("remap_file_pages", remap_file_pages(&map, 0), libc::EPERM)?;
             map.leak();
             Ok(())
@@ -103,7 +108,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let (region, whole) = env.mapped(4096)?;
             region.set_mask(1)?;
-            let map = region.map(PAGE, R, libc::MAP_SHARED, 0)?;
+            let map = region.map(page_size(), R, libc::MAP_SHARED, 0)?;
             let mem = OpenOptions::new()
                 .write(true)
                 .open("/proc/self/mem")
@@ -135,7 +140,7 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-24"],
         "MADV_REMOVE on a writable shared mapping punches a hole",
         |env| {
-            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             map.touch(8)?;
             equal("madvise", map.advise(libc::MADV_REMOVE)?, 0)?;
             equal(
@@ -154,7 +159,7 @@ pub(crate) const CASES: &[Case] = &[
             let (region, whole) = env.mapped(4096)?;
             whole.store(0, 8)?;
             region.set_mask(1)?;
-            let map = region.map(PAGE, R, libc::MAP_SHARED, 0)?;
+            let map = region.map(page_size(), R, libc::MAP_SHARED, 0)?;
             refused("madvise", map.advise(libc::MADV_REMOVE), libc::EACCES)?;
             equal("the byte", whole.load(0)?, 8)
         },
@@ -165,7 +170,7 @@ pub(crate) const CASES: &[Case] = &[
         "MADV_DONTNEED keeps the content of a shared mapping and drops that of a private one",
         |env| {
             let (region, map) = env.mapped(4096)?;
-            let private = region.map(PAGE, RW, libc::MAP_PRIVATE, 0)?;
+            let private = region.map(page_size(), RW, libc::MAP_PRIVATE, 0)?;
             map.store(0, 1)?;
             private.store(0, 2)?;
             map.advise(libc::MADV_DONTNEED)?;
@@ -187,7 +192,7 @@ pub(crate) const CASES: &[Case] = &[
         "prctl(PR_SET_VMA_ANON_NAME) answers and shows as it does for shared anonymous memory",
         |env| {
             let (_region, map) = env.mapped(4096)?;
-            let model = Map::new(-1, PAGE, RW, libc::MAP_SHARED | libc::MAP_ANONYMOUS, 0)?;
+            let model = Map::new(-1, page_size(), RW, libc::MAP_SHARED | libc::MAP_ANONYMOUS, 0)?;
             let (ours, theirs) = (set_anon_name(&map), set_anon_name(&model));
             equal("the answer", ours.map_err(|e| e.code), theirs.map_err(|e| e.code))?;
             let path = map.line()?.path;
@@ -221,8 +226,8 @@ pub(crate) const CASES: &[Case] = &[
             apart(|| {
                 let region = node_on_noexec_mount(rdev)?;
                 region.set_size(4096)?;
-                refused("mmap", region.map(PAGE, RWX, libc::MAP_SHARED, 0), libc::EPERM)?;
-                refused("mprotect", region.share(PAGE)?.protect(RWX), libc::EACCES)
+                refused("mmap", region.map(page_size(), RWX, libc::MAP_SHARED, 0), libc::EPERM)?;
+                refused("mprotect", region.share(page_size())?.protect(RWX), libc::EACCES)
             })
         },
     )
@@ -238,7 +243,7 @@ pub(crate) const CASES: &[Case] = &[
                 refused("mmap", region.share(size as usize), libc::ENOMEM)?;
                 refused("SET_SIZE", region.set_size(size), libc::EINVAL)?;
                 refused("SET_NAME", region.set_name(c"late"), libc::EINVAL)?;
-                region.map(PAGE, NONE, libc::MAP_SHARED, 0)?;
+                region.map(page_size(), NONE, libc::MAP_SHARED, 0)?;
                 equal("PIN", region.pin(0, 0)?, abi::NOT_PURGED)
             })
         },
@@ -262,7 +267,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             strict_overcommit(env, |size| {
                 let region = env.region(size * 4)?;
-                refused("mmap", region.share(PAGE), libc::ENOMEM)?;
+                refused("mmap", region.share(page_size()), libc::ENOMEM)?;
                 equal("SET_SIZE", region.set_size(4096)?, 0)
             })
         },
@@ -271,7 +276,9 @@ pub(crate) const CASES: &[Case] = &[
 
 fn remap_file_pages(map: &Map, page: usize) -> Answer {
     // SAFETY: the range is ours; callers do not touch it afterwards.
-    let got = unsafe { libc::syscall(libc::SYS_remap_file_pages, map.address(), PAGE, 0, page, 0) };
+    let got = unsafe {
+        libc::syscall(libc::SYS_remap_file_pages, map.address(), page_size(), 0, page, 0)
+    };
     answer("remap_file_pages", got)
 }
 
@@ -328,7 +335,7 @@ fn strict_overcommit(env: &Env, body: impl FnOnce(u64) -> Verdict) -> Verdict {
     std::fs::write(KNOB, "2").or_else(|e| skip(format!("{KNOB}: {e}")))?;
     let verdict = meminfo("CommitLimit").and_then(|limit| {
         let free = limit.saturating_sub(meminfo("Committed_AS")?);
-        let size = (free / 3 * 2) & !(PAGE as u64 - 1);
+        let size = (free / 3 * 2) & !(page_size() as u64 - 1);
         if size < 64 << 20 { skip("the commit limit leaves less than 64 MiB") } else { body(size) }
     });
     std::fs::write(KNOB, before.trim()).or_else(|e| failed(format!("putting {KNOB} back: {e}")))?;

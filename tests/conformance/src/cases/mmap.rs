@@ -5,7 +5,7 @@ use super::run;
 use crate::case::{Case, equal, holds, refused};
 use crate::process::Child;
 use ashmem_test_client::fault::{BUS, SEGV};
-use ashmem_test_client::map::{Map, NONE, PAGE, R, RW, RWX};
+use ashmem_test_client::map::{Map, NONE, R, RW, RWX, page_size};
 
 const SHARED: i32 = libc::MAP_SHARED;
 const PRIVATE: i32 = libc::MAP_PRIVATE;
@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.open_with(libc::O_WRONLY)?;
             region.set_size(4096)?;
-            refused("mmap", region.map(PAGE, libc::PROT_WRITE, SHARED, 0), libc::EACCES)?;
+            refused("mmap", region.map(page_size(), libc::PROT_WRITE, SHARED, 0), libc::EACCES)?;
             equal("SET_SIZE after it", region.set_size(8192)?, 0)
         },
     ),
@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.open_with(libc::O_RDONLY)?;
             region.set_size(4096)?;
-            refused("mmap", region.share(PAGE), libc::EACCES)
+            refused("mmap", region.share(page_size()), libc::EACCES)
         },
     ),
     Case::new(
@@ -41,10 +41,10 @@ pub(crate) const CASES: &[Case] = &[
             let region = env.region(4096)?;
             refused(
                 "MAP_SYNC",
-                region.map(PAGE, RW, libc::MAP_SHARED_VALIDATE | MAP_SYNC, 0),
+                region.map(page_size(), RW, libc::MAP_SHARED_VALIDATE | MAP_SYNC, 0),
                 libc::EOPNOTSUPP,
             )?;
-            region.map(PAGE, RW, libc::MAP_SHARED_VALIDATE, 0)?.store(0, 1)?;
+            region.map(page_size(), RW, libc::MAP_SHARED_VALIDATE, 0)?.store(0, 1)?;
             Ok(())
         },
     ),
@@ -53,10 +53,10 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-03", "BUG-09"],
         "A length beyond the rounded size is EINVAL",
         |env| {
-            let region = env.region(5000)?;
-            refused("8193 bytes", region.share(8193), libc::EINVAL)?;
+            let region = env.region(page_size() as u64 + 1)?;
+            refused("a byte too many", region.share(2 * page_size() + 1), libc::EINVAL)?;
             refused("16 MiB", region.map(16 << 20, RW, PRIVATE, 0), libc::EINVAL)?;
-            region.share(8192)?;
+            region.share(2 * page_size())?;
             Ok(())
         },
     ),
@@ -66,7 +66,7 @@ pub(crate) const CASES: &[Case] = &[
         "A length beyond the rounded size is EINVAL on every later mmap",
         |env| {
             let (region, _map) = env.mapped(4096)?;
-            refused("mmap", region.share(2 * PAGE), libc::EINVAL)
+            refused("mmap", region.share(2 * page_size()), libc::EINVAL)
         },
     ),
     Case::new(
@@ -76,9 +76,9 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.open()?;
             region.set_mask(1)?;
-            refused("size 0", region.share(PAGE), libc::EINVAL)?;
+            refused("size 0", region.share(page_size()), libc::EINVAL)?;
             region.set_size(4096)?;
-            refused("too long", region.share(2 * PAGE), libc::EINVAL)
+            refused("too long", region.share(2 * page_size()), libc::EINVAL)
         },
     ),
     Case::new(
@@ -88,9 +88,9 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_mask(1)?;
-            refused("shared", region.map(PAGE, RW, SHARED, 0), libc::EPERM)?;
-            refused("private", region.map(PAGE, RW, PRIVATE, 0), libc::EPERM)?;
-            refused("exec", region.map(PAGE, libc::PROT_EXEC, SHARED, 0), libc::EPERM)?;
+            refused("shared", region.map(page_size(), RW, SHARED, 0), libc::EPERM)?;
+            refused("private", region.map(page_size(), RW, PRIVATE, 0), libc::EPERM)?;
+            refused("exec", region.map(page_size(), libc::PROT_EXEC, SHARED, 0), libc::EPERM)?;
             equal("SET_SIZE afterwards", region.set_size(8192)?, 0)?;
             refused("UNPIN afterwards", region.unpin(0, 0), libc::EINVAL)
         },
@@ -102,7 +102,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_mask(1)?;
-            let map = region.map(PAGE, R, SHARED, 0)?;
+            let map = region.map(page_size(), R, SHARED, 0)?;
             refused("mprotect to write", map.protect(RW), libc::EACCES)?;
             refused("mprotect to execute", map.protect(R | libc::PROT_EXEC), libc::EACCES)?;
             equal("mprotect to nothing", map.protect(NONE)?, 0)?;
@@ -118,7 +118,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_mask(1)?;
-            refused("mprotect", region.map(PAGE, R, PRIVATE, 0)?.protect(RW), libc::EACCES)
+            refused("mprotect", region.map(page_size(), R, PRIVATE, 0)?.protect(RW), libc::EACCES)
         },
     )
     .differs(&[run::PRIVATE_RIGHTS]),
@@ -129,7 +129,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_mask(3)?;
-            let map = region.map(PAGE, NONE, SHARED, 0)?;
+            let map = region.map(page_size(), NONE, SHARED, 0)?;
             equal("a load", map.load(0), Err(SEGV))?;
             equal("mprotect to the mask", map.protect(RW)?, 0)?;
             map.store(0, 1)?;
@@ -155,12 +155,12 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-10"],
         "All mappings, shared and private, show one inode",
         |env| {
-            let (region, map) = env.mapped(8192)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             let inode = map.line()?.inode;
-            equal("a second shared one", region.share(PAGE)?.line()?.inode, inode)?;
-            equal("a private one", region.map(PAGE, R, PRIVATE, 0)?.line()?.inode, inode)?;
+            equal("a second shared one", region.share(page_size())?.line()?.inode, inode)?;
+            equal("a private one", region.map(page_size(), R, PRIVATE, 0)?.line()?.inode, inode)?;
             drop(map);
-            equal("one after the first is gone", region.share(PAGE)?.line()?.inode, inode)
+            equal("one after the first is gone", region.share(page_size())?.line()?.inode, inode)
         },
     )
     .differs(&[run::PRIVATE_IN_MAPS]),
@@ -169,17 +169,17 @@ pub(crate) const CASES: &[Case] = &[
         holds("the inodes differ", one.line()?.inode != two.line()?.inode)
     }),
     Case::new("mmap.starts-as-zeros", &["MMAP-11"], "Fresh memory is zeros, every byte", |env| {
-        let (_region, map) = env.mapped(8192)?;
-        holds("all bytes are zero", map.read(0, 8192)?.iter().all(|byte| *byte == 0))
+        let (_region, map) = env.mapped(2 * page_size() as u64)?;
+        holds("all bytes are zero", map.read(0, 2 * page_size())?.iter().all(|byte| *byte == 0))
     }),
     Case::new(
         "mmap.shared-is-shared",
         &["MMAP-11"],
         "What one shared mapping writes all others see, at their offset",
         |env| {
-            let (region, map) = env.mapped(3 * PAGE as u64)?;
-            let second = region.map(PAGE, R, SHARED, PAGE as u64)?;
-            map.write(PAGE, b"hello")?;
+            let (region, map) = env.mapped(3 * page_size() as u64)?;
+            let second = region.map(page_size(), R, SHARED, page_size() as u64)?;
+            map.write(page_size(), b"hello")?;
             equal("through the second page's mapping", second.read(0, 5)?, b"hello".to_vec())
         },
     ),
@@ -191,7 +191,7 @@ pub(crate) const CASES: &[Case] = &[
             let (region, map) = env.mapped(4096)?;
             map.write(10, b"kept")?;
             drop(map);
-            equal("the bytes", region.share(PAGE)?.read(10, 4)?, b"kept".to_vec())
+            equal("the bytes", region.share(page_size())?.read(10, 4)?, b"kept".to_vec())
         },
     ),
     Case::new(
@@ -201,11 +201,11 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let (region, map) = env.mapped(4096)?;
             map.store(0, 1)?;
-            let private = region.map(PAGE, RW, PRIVATE, 0)?;
+            let private = region.map(page_size(), RW, PRIVATE, 0)?;
             equal("the private byte", private.load(0)?, 0)?;
             private.store(0, 2)?;
             equal("the shared byte", map.load(0)?, 1)?;
-            equal("another private byte", region.map(PAGE, RW, PRIVATE, 0)?.load(0)?, 0)
+            equal("another private byte", region.map(page_size(), RW, PRIVATE, 0)?.load(0)?, 0)
         },
     ),
     Case::new(
@@ -214,7 +214,7 @@ pub(crate) const CASES: &[Case] = &[
         "A read-only private mapping is zeros, no SIGBUS",
         |env| {
             let region = env.region(4096)?;
-            equal("the byte", region.map(PAGE, R, PRIVATE, 0)?.load(100)?, 0)
+            equal("the byte", region.map(page_size(), R, PRIVATE, 0)?.load(100)?, 0)
         },
     ),
     Case::new(
@@ -223,7 +223,7 @@ pub(crate) const CASES: &[Case] = &[
         "A private first mmap makes the backing file: name and size are fixed, PIN works",
         |env| {
             let region = env.region(4096)?;
-            let _map = region.map(PAGE, RW, PRIVATE, 0)?;
+            let _map = region.map(page_size(), RW, PRIVATE, 0)?;
             refused("SET_NAME", region.set_name(c"late"), libc::EINVAL)?;
             refused("SET_SIZE", region.set_size(1), libc::EINVAL)?;
             equal("PIN", region.pin(0, 0)?, 0)?;
@@ -236,7 +236,7 @@ pub(crate) const CASES: &[Case] = &[
         "A PROT_NONE first mmap makes the backing file too",
         |env| {
             let region = env.region(4096)?;
-            let _map = region.map(PAGE, NONE, SHARED, 0)?;
+            let _map = region.map(page_size(), NONE, SHARED, 0)?;
             refused("SET_SIZE", region.set_size(1), libc::EINVAL)
         },
     ),
@@ -248,7 +248,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.open_with(libc::O_RDONLY)?;
             region.set_size(4096)?;
-            let map = region.map(PAGE, R, SHARED, 0)?;
+            let map = region.map(page_size(), R, SHARED, 0)?;
             equal("the rights", map.line()?.perms.as_str(), "r--s")?;
             equal("the path", map.line()?.path.as_str(), "/dev/ashmem (deleted)")?;
             equal("the byte", map.load(0)?, 0)?;
@@ -261,9 +261,9 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-16"],
         "An offset beyond the size is accepted; touching the page is SIGBUS",
         |env| {
-            let (region, _map) = env.mapped(8192)?;
+            let (region, _map) = env.mapped(2 * page_size() as u64)?;
             for page in [2, 3, 1 << 20] {
-                let map = region.map(PAGE, RW, SHARED, page * PAGE as u64)?;
+                let map = region.map(page_size(), RW, SHARED, page * page_size() as u64)?;
                 equal("a load", map.load(0), Err(BUS))?;
                 equal("a store", map.store(0, 1), Err(BUS))?;
             }
@@ -275,11 +275,11 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-16", "MMAP-18"],
         "A mapping across the end works before it and is SIGBUS behind",
         |env| {
-            let (region, map) = env.mapped(8192)?;
-            let across = region.map(8192, RW, SHARED, PAGE as u64)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
+            let across = region.map(2 * page_size(), RW, SHARED, page_size() as u64)?;
             across.store(0, 77)?;
-            equal("the byte through the first mapping", map.load(PAGE)?, 77)?;
-            equal("the page behind the end", across.load(PAGE), Err(BUS))
+            equal("the byte through the first mapping", map.load(page_size())?, 77)?;
+            equal("the page behind the end", across.load(page_size()), Err(BUS))
         },
     ),
     Case::new(
@@ -288,7 +288,7 @@ pub(crate) const CASES: &[Case] = &[
         "The first mmap may be the one beyond the size",
         |env| {
             let region = env.region(4096)?;
-            equal("a load", region.map(PAGE, R, SHARED, 1 << 30)?.load(0), Err(BUS))?;
+            equal("a load", region.map(page_size(), R, SHARED, 1 << 30)?.load(0), Err(BUS))?;
             refused("SET_SIZE", region.set_size(1), libc::EINVAL)
         },
     ),
@@ -298,7 +298,7 @@ pub(crate) const CASES: &[Case] = &[
         "A private mapping beyond the size is zeros",
         |env| {
             let region = env.region(4096)?;
-            let map = region.map(PAGE, RW, PRIVATE, 1 << 20)?;
+            let map = region.map(page_size(), RW, PRIVATE, 1 << 20)?;
             equal("a load", map.load(0)?, 0)?;
             map.store(0, 1)?;
             Ok(())
@@ -309,8 +309,8 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-17"],
         "An offset that is not page aligned is EINVAL",
         |env| {
-            let region = env.region(8192)?;
-            refused("mmap at 100", region.map(PAGE, RW, SHARED, 100), libc::EINVAL)?;
+            let region = env.region(2 * page_size() as u64)?;
+            refused("mmap at 100", region.map(page_size(), RW, SHARED, 100), libc::EINVAL)?;
             equal("SET_SIZE afterwards", region.set_size(1)?, 0)
         },
     ),
@@ -322,20 +322,20 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-10"],
         "Mapping a part first makes the whole region's memory",
         |env| {
-            let region = env.region(16 * PAGE as u64)?;
-            let _part = region.map(PAGE, RW, SHARED, 0)?;
-            let whole = region.share(16 * PAGE)?;
-            whole.store(16 * PAGE - 1, 5)?;
-            equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 16 * PAGE as i64)
+            let region = env.region(16 * page_size() as u64)?;
+            let _part = region.map(page_size(), RW, SHARED, 0)?;
+            let whole = region.share(16 * page_size())?;
+            whole.store(16 * page_size() - 1, 5)?;
+            equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 16 * page_size() as i64)
         },
     ),
     Case::new("mmap.fixed", &["MMAP-11"], "MAP_FIXED maps over what was there", |env| {
-        let place = Map::anonymous(4 * PAGE, RW)?;
+        let place = Map::anonymous(4 * page_size(), RW)?;
         place.touch(1)?;
-        let (region, map) = env.mapped(2 * PAGE as u64)?;
+        let (region, map) = env.mapped(2 * page_size() as u64)?;
         map.touch(2)?;
-        let at = place.address() + PAGE;
-        let fixed = Map::at(at, region.fd(), 2 * PAGE, RW, SHARED | libc::MAP_FIXED, 0)?;
+        let at = place.address() + page_size();
+        let fixed = Map::at(at, region.fd(), 2 * page_size(), RW, SHARED | libc::MAP_FIXED, 0)?;
         equal("the address", fixed.address(), at)?;
         equal("the pages", place.pages()?, vec![1, 2, 2, 1])
     }),
@@ -351,7 +351,7 @@ pub(crate) const CASES: &[Case] = &[
         "A forked process has its own copy of a private mapping",
         |env| {
             let region = env.region(4096)?;
-            let map = region.map(PAGE, RW, PRIVATE, 0)?;
+            let map = region.map(page_size(), RW, PRIVATE, 0)?;
             map.store(0, 1)?;
             Child::start(|_| {
                 equal("the inherited byte", map.load(0)?, 1)?;
@@ -366,10 +366,10 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-11"],
         "MAP_POPULATE and mlock bring the pages in",
         |env| {
-            let region = env.region(4 * PAGE as u64)?;
-            let map = region.map(4 * PAGE, RW, SHARED | libc::MAP_POPULATE, 0)?;
+            let region = env.region(4 * page_size() as u64)?;
+            let map = region.map(4 * page_size(), RW, SHARED | libc::MAP_POPULATE, 0)?;
             equal("mlock", map.lock()?, 0)?;
-            equal("no hole is left", region.seek(0, libc::SEEK_HOLE)?, 4 * PAGE as i64)
+            equal("no hole is left", region.seek(0, libc::SEEK_HOLE)?, 4 * page_size() as i64)
         },
     ),
 ];

@@ -7,7 +7,7 @@ use ashmem_core::abi;
 
 use super::run;
 use crate::case::{Case, equal, holds, refused};
-use ashmem_test_client::map::{Map, NONE, PAGE, R, RW};
+use ashmem_test_client::map::{Map, NONE, R, RW, page_size};
 use ashmem_test_client::region::UNTOUCHED;
 
 /// An address nothing can be mapped at.
@@ -77,11 +77,11 @@ pub(crate) const CASES: &[Case] = &[
         &["NAME-04"],
         "256 bytes without a NUL, with nothing mapped behind them, are accepted",
         |env| {
-            let edge = Map::anonymous(2 * PAGE, RW)?;
-            edge.unmap_part(PAGE, PAGE)?;
-            edge.write(PAGE - 256, &[b'q'; 256])?;
+            let edge = Map::anonymous(2 * page_size(), RW)?;
+            edge.unmap_part(page_size(), page_size())?;
+            edge.write(page_size() - 256, &[b'q'; 256])?;
             let region = env.open()?;
-            equal("SET_NAME", region.set_name_at(edge.address() + PAGE - 256)?, 0)?;
+            equal("SET_NAME", region.set_name_at(edge.address() + page_size() - 256)?, 0)?;
             equal("GET_NAME", region.name()?, vec![b'q'; 255])
         },
     ),
@@ -90,11 +90,11 @@ pub(crate) const CASES: &[Case] = &[
         &["NAME-05"],
         "A string that ends right before an unmapped page is read no further than its NUL",
         |env| {
-            let edge = Map::anonymous(2 * PAGE, RW)?;
-            edge.unmap_part(PAGE, PAGE)?;
-            edge.write(PAGE - 5, b"edge\0")?;
+            let edge = Map::anonymous(2 * page_size(), RW)?;
+            edge.unmap_part(page_size(), page_size())?;
+            edge.write(page_size() - 5, b"edge\0")?;
             let region = env.open()?;
-            equal("SET_NAME", region.set_name_at(edge.address() + PAGE - 5)?, 0)?;
+            equal("SET_NAME", region.set_name_at(edge.address() + page_size() - 5)?, 0)?;
             equal("GET_NAME", region.name()?, b"edge".to_vec())
         },
     ),
@@ -103,12 +103,16 @@ pub(crate) const CASES: &[Case] = &[
         &["NAME-05", "NAME-06"],
         "A string without a NUL before an unmapped page is EFAULT and the name stays",
         |env| {
-            let edge = Map::anonymous(2 * PAGE, RW)?;
-            edge.unmap_part(PAGE, PAGE)?;
-            edge.write(PAGE - 4, b"edge")?;
+            let edge = Map::anonymous(2 * page_size(), RW)?;
+            edge.unmap_part(page_size(), page_size())?;
+            edge.write(page_size() - 4, b"edge")?;
             let region = env.open()?;
             region.set_name(c"before")?;
-            refused("SET_NAME", region.set_name_at(edge.address() + PAGE - 4), libc::EFAULT)?;
+            refused(
+                "SET_NAME",
+                region.set_name_at(edge.address() + page_size() - 4),
+                libc::EFAULT,
+            )?;
             equal("GET_NAME", region.name()?, b"before".to_vec())
         },
     ),
@@ -133,7 +137,7 @@ pub(crate) const CASES: &[Case] = &[
         &["NAME-06"],
         "SET_NAME from a page without rights is EFAULT",
         |env| {
-            let page = Map::anonymous(PAGE, NONE)?;
+            let page = Map::anonymous(page_size(), NONE)?;
             refused("SET_NAME", env.open()?.set_name_at(page.address()), libc::EFAULT)
         },
     ),
@@ -144,7 +148,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_name(c"first")?;
-            let _map = region.share(PAGE)?;
+            let _map = region.share(page_size())?;
             refused("SET_NAME", region.set_name(c"second"), libc::EINVAL)?;
             equal("GET_NAME", region.name()?, b"first".to_vec())
         },
@@ -178,7 +182,7 @@ pub(crate) const CASES: &[Case] = &[
             region.set_name(c"something")?;
             equal("SET_NAME of nothing", region.set_name(c"")?, 0)?;
             equal("GET_NAME", region.name()?, abi::DEFAULT_NAME.to_vec())?;
-            let map = region.share(PAGE)?;
+            let map = region.share(page_size())?;
             equal("the path in maps", map.line()?.path.as_str(), "/dev/ashmem (deleted)")?;
             equal("the name in fdinfo", region.fdinfo_value("name")?, None)
         },
@@ -205,11 +209,15 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_mask(u64::from(R as u32))?;
-            refused("mmap too long", region.map(2 * PAGE, R, libc::MAP_SHARED, 0), libc::EINVAL)?;
-            refused("mmap beyond the mask", region.share(PAGE), libc::EPERM)?;
+            refused(
+                "mmap too long",
+                region.map(2 * page_size(), R, libc::MAP_SHARED, 0),
+                libc::EINVAL,
+            )?;
+            refused("mmap beyond the mask", region.share(page_size()), libc::EPERM)?;
             region.set_name(c"late")?;
-            region.set_size(8192)?;
-            let map = region.map(2 * PAGE, R, libc::MAP_SHARED, 0)?;
+            region.set_size(2 * page_size() as u64)?;
+            let map = region.map(2 * page_size(), R, libc::MAP_SHARED, 0)?;
             equal("the path in maps", map.line()?.path.as_str(), "/dev/ashmem/late (deleted)")
         },
     )
@@ -232,7 +240,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.open()?;
             region.set_name(c"name")?;
-            let page = Map::anonymous(PAGE, R)?;
+            let page = Map::anonymous(page_size(), R)?;
             for address in [0, BAD, page.address()] {
                 refused(
                     &format!("GET_NAME to {address:#x}"),
@@ -248,15 +256,15 @@ pub(crate) const CASES: &[Case] = &[
         &["NAME-02", "NAME-14"],
         "GET_NAME needs room for the name and its NUL alone: with one byte less it is EFAULT",
         |env| {
-            let edge = Map::anonymous(2 * PAGE, RW)?;
-            edge.unmap_part(PAGE, PAGE)?;
+            let edge = Map::anonymous(2 * page_size(), RW)?;
+            edge.unmap_part(page_size(), page_size())?;
             let region = env.open()?;
             region.set_name(c"name")?;
-            equal("GET_NAME into 5 bytes", region.name_to(edge.address() + PAGE - 5)?, 0)?;
-            equal("the name", edge.read(PAGE - 5, 5)?, b"name\0".to_vec())?;
+            equal("GET_NAME into 5 bytes", region.name_to(edge.address() + page_size() - 5)?, 0)?;
+            equal("the name", edge.read(page_size() - 5, 5)?, b"name\0".to_vec())?;
             refused(
                 "GET_NAME into 4 bytes",
-                region.name_to(edge.address() + PAGE - 4),
+                region.name_to(edge.address() + page_size() - 4),
                 libc::EFAULT,
             )
         },
@@ -266,13 +274,13 @@ pub(crate) const CASES: &[Case] = &[
         &["NAME-15", "MMAP-10"],
         "maps shows /dev/ashmem/NAME (deleted) for a shared mapping",
         |env| {
-            let region = env.region(8192)?;
+            let region = env.region(2 * page_size() as u64)?;
             region.set_name(c"foo")?;
-            let map = region.map(PAGE, RW, libc::MAP_SHARED, PAGE as u64)?;
+            let map = region.map(page_size(), RW, libc::MAP_SHARED, page_size() as u64)?;
             let line = map.line()?;
             equal("the path", line.path.as_str(), "/dev/ashmem/foo (deleted)")?;
             equal("the rights", line.perms.as_str(), "rw-s")?;
-            equal("the offset", line.offset, PAGE as u64)
+            equal("the offset", line.offset, page_size() as u64)
         },
     )
     .differs(&[run::PATH_IN_MAPS]),
@@ -283,7 +291,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_name(c"foo")?;
-            let line = region.map(PAGE, RW, libc::MAP_PRIVATE, 0)?.line()?;
+            let line = region.map(page_size(), RW, libc::MAP_PRIVATE, 0)?.line()?;
             equal("the path", line.path.as_str(), "/dev/ashmem/foo (deleted)")?;
             equal("the rights", line.perms.as_str(), "rw-p")
         },
@@ -298,7 +306,7 @@ pub(crate) const CASES: &[Case] = &[
             region.set_name(c"two\nlines")?;
             equal(
                 "the path",
-                region.share(PAGE)?.line()?.path.as_str(),
+                region.share(page_size())?.line()?.path.as_str(),
                 "/dev/ashmem/two\\012lines (deleted)",
             )
         },
@@ -313,7 +321,7 @@ pub(crate) const CASES: &[Case] = &[
             region.set_name(c"a/../b")?;
             equal(
                 "the path",
-                region.share(PAGE)?.line()?.path.as_str(),
+                region.share(page_size())?.line()?.path.as_str(),
                 "/dev/ashmem/a/../b (deleted)",
             )
         },
@@ -353,7 +361,7 @@ pub(crate) const CASES: &[Case] = &[
             region.set_name(&CString::new(name.as_str()).unwrap_or_default())?;
             equal(
                 "the path",
-                region.share(PAGE)?.line()?.path,
+                region.share(page_size())?.line()?.path,
                 format!("/dev/ashmem/{name} (deleted)"),
             )
         },
@@ -366,7 +374,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             region.set_name(c"kept")?;
-            let map = region.share(PAGE)?;
+            let map = region.share(page_size())?;
             drop(region);
             equal("the path", map.line()?.path.as_str(), "/dev/ashmem/kept (deleted)")
         },

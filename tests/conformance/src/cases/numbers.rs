@@ -5,7 +5,7 @@ use ashmem_core::abi;
 
 use super::run;
 use crate::case::{Case, Differs, Provider, equal, refused};
-use ashmem_test_client::map::{PAGE, RWX};
+use ashmem_test_client::map::{RWX, page_size};
 use ashmem_test_client::region::open_path;
 
 pub(crate) const CASES: &[Case] = &[
@@ -28,7 +28,7 @@ pub(crate) const CASES: &[Case] = &[
         &["NUM-08", "NUM-09", "NUM-10"],
         "PIN, UNPIN and GET_PIN_STATUS are known by the number of the uapi header",
         |env| {
-            let (region, _map) = env.mapped(PAGE as u64)?;
+            let (region, _map) = env.mapped(page_size() as u64)?;
             equal("UNPIN", region.unpin(0, 0)?, 0)?;
             equal("GET_PIN_STATUS", region.status(0, 0)?, abi::IS_UNPINNED)?;
             equal("PIN", region.pin(0, 0)?, abi::NOT_PURGED)?;
@@ -41,10 +41,14 @@ pub(crate) const CASES: &[Case] = &[
         "GET_PIN_STATUS is encoded without a size, yet reads eight bytes: two that differ get two \
          answers",
         |env| {
-            let (region, _map) = env.mapped(4 * PAGE as u64)?;
-            region.unpin(PAGE as u32, PAGE as u32)?;
-            equal("status of page 0", region.status(0, PAGE as u32)?, abi::IS_PINNED)?;
-            equal("status of page 1", region.status(PAGE as u32, PAGE as u32)?, abi::IS_UNPINNED)?;
+            let (region, _map) = env.mapped(4 * page_size() as u64)?;
+            region.unpin(page_size() as u32, page_size() as u32)?;
+            equal("status of page 0", region.status(0, page_size() as u32)?, abi::IS_PINNED)?;
+            equal(
+                "status of page 1",
+                region.status(page_size() as u32, page_size() as u32)?,
+                abi::IS_UNPINNED,
+            )?;
             refused(
                 "status at NULL",
                 region.ioctl("GET_PIN_STATUS", abi::GET_PIN_STATUS, 0),
@@ -101,7 +105,7 @@ pub(crate) const CASES: &[Case] = &[
         &["NUM-14"],
         "An unknown number is ENOTTY on a mapped region as well",
         |env| {
-            let (region, _map) = env.mapped(PAGE as u64)?;
+            let (region, _map) = env.mapped(page_size() as u64)?;
             refused("0x770c", region.ioctl("unknown", 0x770c, 0), libc::ENOTTY)
         },
     ),
@@ -138,7 +142,7 @@ pub(crate) const CASES: &[Case] = &[
         &["FID-04", "NUM-15"],
         "The 32-bit GET_FILE_ID number is ENOTTY from a 64-bit caller",
         |env| {
-            let (region, _map) = env.mapped(PAGE as u64)?;
+            let (region, _map) = env.mapped(page_size() as u64)?;
             let mut id = 0_u64;
             let got = region.ioctl("GET_FILE_ID_32", abi::GET_FILE_ID_32, &raw mut id as u64);
             refused("GET_FILE_ID_32", got, libc::ENOTTY)
@@ -230,7 +234,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.open_with(libc::O_RDONLY)?;
             region.set_size(4096)?;
-            let _map = region.map(PAGE, libc::PROT_READ, libc::MAP_SHARED, 0)?;
+            let _map = region.map(page_size(), libc::PROT_READ, libc::MAP_SHARED, 0)?;
             equal("UNPIN", region.unpin(0, 0)?, 0)?;
             equal("GET_PIN_STATUS", region.status(0, 0)?, abi::IS_UNPINNED)?;
             equal("PIN", region.pin(0, 0)?, abi::NOT_PURGED)
@@ -241,7 +245,7 @@ pub(crate) const CASES: &[Case] = &[
         &["NUM-12", "FID-01", "FID-02"],
         "GET_FILE_ID, which the original driver does not know, is ENOTTY",
         |env| {
-            let (region, _map) = env.mapped(PAGE as u64)?;
+            let (region, _map) = env.mapped(page_size() as u64)?;
             refused("GET_FILE_ID", region.file_id(), libc::ENOTTY)
         },
     )
@@ -252,9 +256,9 @@ pub(crate) const CASES: &[Case] = &[
         reason: "newer Android asks for it; the original driver of this line does not know the \
                  command",
         check: Some(|env| {
-            let region = env.region(PAGE as u64)?;
+            let region = env.region(page_size() as u64)?;
             refused("GET_FILE_ID before the first mmap", region.file_id(), libc::EINVAL)?;
-            let map = region.share(PAGE)?;
+            let map = region.share(page_size())?;
             equal("GET_FILE_ID", region.file_id()?, map.line()?.inode)
         }),
     }]),
@@ -263,7 +267,7 @@ pub(crate) const CASES: &[Case] = &[
         &["FID-01", "FID-03"],
         "GET_FILE_ID with a bad pointer is ENOTTY like any unknown number",
         |env| {
-            let (region, _map) = env.mapped(PAGE as u64)?;
+            let (region, _map) = env.mapped(page_size() as u64)?;
             refused(
                 "GET_FILE_ID at NULL",
                 region.ioctl("GET_FILE_ID", abi::GET_FILE_ID, 0),
@@ -277,9 +281,9 @@ pub(crate) const CASES: &[Case] = &[
         reason: "newer Android asks for it; the original driver of this line does not know the \
                  command",
         check: Some(|env| {
-            let region = env.region(PAGE as u64)?;
+            let region = env.region(page_size() as u64)?;
             refused("before", region.ioctl("GET_FILE_ID", abi::GET_FILE_ID, 0), libc::EINVAL)?;
-            let _map = region.share(PAGE)?;
+            let _map = region.share(page_size())?;
             refused("after", region.ioctl("GET_FILE_ID", abi::GET_FILE_ID, 0), libc::EFAULT)
         }),
     }]),

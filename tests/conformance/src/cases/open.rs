@@ -8,7 +8,7 @@ use ashmem_core::abi;
 
 use super::run;
 use crate::case::{Case, Differs, Env, Provider, Stop, equal, failed, holds, refused, skip};
-use ashmem_test_client::map::PAGE;
+use ashmem_test_client::map::page_size;
 use ashmem_test_client::region::open_path;
 
 /// stat(2) of the device's node.
@@ -36,7 +36,7 @@ pub(crate) const CASES: &[Case] = &[
             for flag in [libc::O_APPEND, libc::O_TRUNC, libc::O_CREAT, libc::O_NONBLOCK] {
                 let region = env.open_with(libc::O_RDWR | flag)?;
                 region.set_size(4096)?;
-                let map = region.share(PAGE)?;
+                let map = region.share(page_size())?;
                 map.store(0, 1)?;
                 equal("the byte written", map.load(0)?, 1)?;
             }
@@ -62,14 +62,14 @@ pub(crate) const CASES: &[Case] = &[
         "Two opens are two regions that share nothing",
         |env| {
             let (one, one_map) = env.mapped(4096)?;
-            let (two, two_map) = env.mapped(8192)?;
+            let (two, two_map) = env.mapped(2 * page_size() as u64)?;
             one_map.store(0, 11)?;
             equal("the other region's byte", two_map.load(0)?, 0)?;
             one.set_mask(1)?;
             equal("the other region's mask", two.mask()?, 7)?;
             one.unpin(0, 0)?;
             equal("the other region's status", two.status(0, 0)?, abi::IS_PINNED)?;
-            equal("the other region's size", two.size()?, 8192)
+            equal("the other region's size", two.size()?, 2 * page_size() as i64)
         },
     ),
     Case::new(
@@ -80,12 +80,12 @@ pub(crate) const CASES: &[Case] = &[
             let region = env.open()?;
             let twin = region.dup()?;
             region.set_name(c"twins")?;
-            region.set_size(8192)?;
+            region.set_size(2 * page_size() as u64)?;
             equal("GET_NAME of the dup", twin.name()?, b"twins".to_vec())?;
-            equal("GET_SIZE of the dup", twin.size()?, 8192)?;
+            equal("GET_SIZE of the dup", twin.size()?, 2 * page_size() as i64)?;
             twin.set_mask(3)?;
             equal("GET_PROT_MASK of the original", region.mask()?, 3)?;
-            let (map, other) = (region.share(8192)?, twin.share(8192)?);
+            let (map, other) = (region.share(2 * page_size())?, twin.share(2 * page_size())?);
             map.store(5000, 42)?;
             equal("the byte through the dup's mapping", other.load(5000)?, 42)?;
             twin.unpin(0, 0)?;
@@ -105,7 +105,7 @@ pub(crate) const CASES: &[Case] = &[
             drop(region);
             equal("GET_SIZE", twin.size()?, 4096)?;
             equal("GET_PIN_STATUS", twin.status(0, 0)?, abi::IS_UNPINNED)?;
-            equal("the byte", twin.share(PAGE)?.load(0)?, 9)
+            equal("the byte", twin.share(page_size())?.load(0)?, 9)
         },
     ),
     Case::new(
@@ -225,7 +225,7 @@ pub(crate) const CASES: &[Case] = &[
         &["OPEN-07"],
         "A mapping and its memory live on after the last close",
         |env| {
-            let (region, map) = env.mapped(8192)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             map.touch(7)?;
             drop(region);
             equal("the pages", map.pages()?, vec![7, 7])?;
@@ -239,7 +239,7 @@ pub(crate) const CASES: &[Case] = &[
         "Two shared mappings show each other's bytes after the last close",
         |env| {
             let (region, map) = env.mapped(4096)?;
-            let other = region.share(PAGE)?;
+            let other = region.share(page_size())?;
             drop(region);
             map.store(1, 33)?;
             equal("the byte", other.load(1)?, 33)
@@ -251,7 +251,7 @@ pub(crate) const CASES: &[Case] = &[
         "After the last close unpinned pages of a living mapping are never purged",
         |env| {
             env.purge()?;
-            let (region, map) = env.mapped(8192)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             map.touch(5)?;
             region.unpin(0, 0)?;
             drop(region);

@@ -5,11 +5,8 @@ use ashmem_core::abi::{self, IS_PINNED, IS_UNPINNED, NOT_PURGED, PIN, UNPIN, WAS
 
 use crate::case::{Case, Differs, Provider, Stop, equal, refused};
 use crate::random::Random;
-use ashmem_test_client::map::{Map, NONE, PAGE, R, RW};
+use ashmem_test_client::map::{Map, NONE, R, RW, page_size, page_size32};
 use ashmem_test_client::region::Region;
-
-/// One page, as the pin structure counts.
-const P: u32 = PAGE as u32;
 
 /// An address nothing can be mapped at.
 const BAD: u64 = 0xffff_8000_0000_0000;
@@ -24,9 +21,9 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-01"],
         "PIN, UNPIN and GET_PIN_STATUS of a region never mapped are EINVAL",
         |env| {
-            for region in [env.open()?, env.region(8192)?] {
+            for region in [env.open()?, env.region(2 * page_size() as u64)?] {
                 refused("PIN", region.pin(0, 0), libc::EINVAL)?;
-                refused("UNPIN", region.unpin(0, P), libc::EINVAL)?;
+                refused("UNPIN", region.unpin(0, page_size32()), libc::EINVAL)?;
                 refused("GET_PIN_STATUS", region.status(0, 0), libc::EINVAL)?;
             }
             Ok(())
@@ -37,8 +34,8 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-02"],
         "With a bad pointer they are EFAULT, mapped or not",
         |env| {
-            let (mapped, _map) = env.mapped(8192)?;
-            for region in [env.region(8192)?, mapped] {
+            let (mapped, _map) = env.mapped(2 * page_size() as u64)?;
+            for region in [env.region(2 * page_size() as u64)?, mapped] {
                 for ((name, cmd), address) in
                     COMMANDS.into_iter().flat_map(|command| [(command, 0), (command, BAD)])
                 {
@@ -57,11 +54,11 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-02", "NUM-08", "NUM-09", "NUM-10"],
         "All eight bytes are read: with the last beyond what is mapped they are EFAULT",
         |env| {
-            let (region, _map) = env.mapped(8192)?;
-            let edge = Map::anonymous(2 * PAGE, RW)?;
-            edge.unmap_part(PAGE, PAGE)?;
+            let (region, _map) = env.mapped(2 * page_size() as u64)?;
+            let edge = Map::anonymous(2 * page_size(), RW)?;
+            edge.unmap_part(page_size(), page_size())?;
             for (name, cmd) in COMMANDS {
-                let at = edge.address() as u64 + PAGE as u64;
+                let at = edge.address() as u64 + page_size() as u64;
                 refused(name, region.ioctl("pin", cmd, at - 7), libc::EFAULT)?;
                 region.ioctl("pin", cmd, at - 8)?;
             }
@@ -73,9 +70,9 @@ pub(crate) const CASES: &[Case] = &[
         &["NUM-08"],
         "The structure may lie in read-only memory, and unaligned",
         |env| {
-            let (region, _map) = env.mapped(8192)?;
-            let page = Map::anonymous(PAGE, RW)?;
-            page.write(3, &P.to_ne_bytes())?;
+            let (region, _map) = env.mapped(2 * page_size() as u64)?;
+            let page = Map::anonymous(page_size(), RW)?;
+            page.write(3, &page_size32().to_ne_bytes())?;
             page.protect(R)?;
             for (name, cmd) in COMMANDS {
                 region.ioctl(name, cmd, page.address() as u64 + 3)?;
@@ -88,8 +85,15 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-04"],
         "An offset or a length that is not page aligned is EINVAL",
         |env| {
-            let (region, _map) = env.mapped(4 * PAGE as u64)?;
-            for (offset, len) in [(1, P), (P, 1), (P + 8, P), (0, P - 1), (100, 0), (2048, 2048)] {
+            let (region, _map) = env.mapped(4 * page_size() as u64)?;
+            for (offset, len) in [
+                (1, page_size32()),
+                (page_size32(), 1),
+                (page_size32() + 8, page_size32()),
+                (0, page_size32() - 1),
+                (100, 0),
+                (2048, 2048),
+            ] {
                 for (name, cmd) in COMMANDS {
                     let pin = abi::Pin { offset, len };
                     let got = region.ioctl("pin", cmd, &raw const pin as u64);
@@ -104,14 +108,14 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-07", "PIN-09"],
         "An interval that ends behind the rounded size is EINVAL",
         |env| {
-            let (region, _map) = env.mapped(4 * PAGE as u64)?;
+            let (region, _map) = env.mapped(4 * page_size() as u64)?;
             let intervals = [
-                (0, 5 * P),
-                (4 * P, P),
-                (3 * P, 2 * P),
-                (5 * P, 0),
-                (8 * P, 0),
-                (1 << 31, P),
+                (0, 5 * page_size32()),
+                (4 * page_size32(), page_size32()),
+                (3 * page_size32(), 2 * page_size32()),
+                (5 * page_size32(), 0),
+                (8 * page_size32(), 0),
+                (1 << 31, page_size32()),
                 (1 << 31, 0),
             ];
             for (offset, len) in intervals {
@@ -125,10 +129,12 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
     Case::new("pins.overflow", &["PIN-07"], "An interval beyond 32 bits is EINVAL", |env| {
-        let (region, _map) = env.mapped(4 * PAGE as u64)?;
-        for (offset, len) in
-            [(P, u32::MAX - P + 1), (u32::MAX - P + 1, P), (u32::MAX - P + 1, u32::MAX - P + 1)]
-        {
+        let (region, _map) = env.mapped(4 * page_size() as u64)?;
+        for (offset, len) in [
+            (page_size32(), u32::MAX - page_size32() + 1),
+            (u32::MAX - page_size32() + 1, page_size32()),
+            (u32::MAX - page_size32() + 1, u32::MAX - page_size32() + 1),
+        ] {
             refused(
                 &format!("UNPIN {{{offset}, {len}}}"),
                 region.unpin(offset, len),
@@ -138,7 +144,7 @@ pub(crate) const CASES: &[Case] = &[
         Ok(())
     }),
     Case::new("pins.whole", &["PIN-05"], "{0, 0} is the whole region", |env| {
-        let (region, _map) = env.mapped(3 * PAGE as u64)?;
+        let (region, _map) = env.mapped(3 * page_size() as u64)?;
         equal("UNPIN", region.unpin(0, 0)?, 0)?;
         equal("the pages", statuses(&region, 3)?, vec![IS_UNPINNED; 3])?;
         equal("PIN", region.pin(0, 0)?, NOT_PURGED)?;
@@ -149,14 +155,14 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-06"],
         "{offset, 0} goes from the offset to the end",
         |env| {
-            let (region, _map) = env.mapped(4 * PAGE as u64)?;
-            region.unpin(P, 0)?;
+            let (region, _map) = env.mapped(4 * page_size() as u64)?;
+            region.unpin(page_size32(), 0)?;
             equal(
                 "the pages",
                 statuses(&region, 4)?,
                 vec![IS_PINNED, IS_UNPINNED, IS_UNPINNED, IS_UNPINNED],
             )?;
-            region.pin(3 * P, 0)?;
+            region.pin(3 * page_size32(), 0)?;
             equal(
                 "the pages",
                 statuses(&region, 4)?,
@@ -169,9 +175,9 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-08"],
         "PIN and GET_PIN_STATUS of {end, 0} are 0 and 'pinned'",
         |env| {
-            let (region, _map) = env.mapped(2 * PAGE as u64)?;
-            equal("PIN", region.pin(2 * P, 0)?, NOT_PURGED)?;
-            equal("GET_PIN_STATUS", region.status(2 * P, 0)?, IS_PINNED)
+            let (region, _map) = env.mapped(2 * page_size() as u64)?;
+            equal("PIN", region.pin(2 * page_size32(), 0)?, NOT_PURGED)?;
+            equal("GET_PIN_STATUS", region.status(2 * page_size32(), 0)?, IS_PINNED)
         },
     ),
     Case::new(
@@ -180,10 +186,10 @@ pub(crate) const CASES: &[Case] = &[
         "UNPIN {end, 0} inserts an empty range: the last page then reads as unpinned, until it is \
          pinned",
         |env| {
-            let (region, _map) = env.mapped(2 * PAGE as u64)?;
-            equal("UNPIN", region.unpin(2 * P, 0)?, 0)?;
+            let (region, _map) = env.mapped(2 * page_size() as u64)?;
+            equal("UNPIN", region.unpin(2 * page_size32(), 0)?, 0)?;
             equal("the pages", statuses(&region, 2)?, vec![IS_PINNED, IS_UNPINNED])?;
-            equal("PIN of the last page", region.pin(P, P)?, NOT_PURGED)?;
+            equal("PIN of the last page", region.pin(page_size32(), page_size32())?, NOT_PURGED)?;
             equal("the pages", statuses(&region, 2)?, vec![IS_PINNED, IS_PINNED])
         },
     )
@@ -193,12 +199,12 @@ pub(crate) const CASES: &[Case] = &[
         reason: "each empty range costs kernel memory that any user of the device could take \
                  without limit",
         check: Some(|env| {
-            let (region, _map) = env.mapped(2 * PAGE as u64)?;
+            let (region, _map) = env.mapped(2 * page_size() as u64)?;
             for _ in 0..10 {
-                equal("UNPIN", region.unpin(2 * P, 0)?, 0)?;
+                equal("UNPIN", region.unpin(2 * page_size32(), 0)?, 0)?;
                 equal("the pages", statuses(&region, 2)?, vec![IS_PINNED, IS_PINNED])?;
-                equal("PIN", region.pin(2 * P, 0)?, NOT_PURGED)?;
-                equal("GET_PIN_STATUS", region.status(2 * P, 0)?, IS_PINNED)?;
+                equal("PIN", region.pin(2 * page_size32(), 0)?, NOT_PURGED)?;
+                equal("GET_PIN_STATUS", region.status(2 * page_size32(), 0)?, IS_PINNED)?;
             }
             Ok(())
         }),
@@ -206,12 +212,12 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "pins.unaligned-size",
         &["PIN-09"],
-        "Of 5000 bytes both pages can be unpinned, and not three",
+        "Of a page and a byte both pages can be unpinned, and not three",
         |env| {
-            let (region, _map) = env.mapped(5000)?;
-            equal("UNPIN {0, 8192}", region.unpin(0, 8192)?, 0)?;
-            refused("UNPIN {0, 12288}", region.unpin(0, 12288), libc::EINVAL)?;
-            equal("PIN {4096, 4096}", region.pin(P, P)?, NOT_PURGED)
+            let (region, _map) = env.mapped(page_size() as u64 + 1)?;
+            equal("UNPIN of two", region.unpin(0, 2 * page_size32())?, 0)?;
+            refused("UNPIN of three", region.unpin(0, 3 * page_size32()), libc::EINVAL)?;
+            equal("PIN of the second", region.pin(page_size32(), page_size32())?, NOT_PURGED)
         },
     ),
     Case::new(
@@ -219,8 +225,14 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-10", "PIN-20"],
         "UNPIN is 0 however often it is repeated",
         |env| {
-            let (region, _map) = env.mapped(4 * PAGE as u64)?;
-            for (offset, len) in [(0, 0), (0, 0), (P, P), (0, 2 * P), (3 * P, 0)] {
+            let (region, _map) = env.mapped(4 * page_size() as u64)?;
+            for (offset, len) in [
+                (0, 0),
+                (0, 0),
+                (page_size32(), page_size32()),
+                (0, 2 * page_size32()),
+                (3 * page_size32(), 0),
+            ] {
                 equal("UNPIN", region.unpin(offset, len)?, 0)?;
             }
             equal("the pages", statuses(&region, 4)?, vec![IS_UNPINNED; 4])
@@ -231,10 +243,10 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-11"],
         "PIN of pages never unpinned is 0 and changes nothing",
         |env| {
-            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             map.touch(1)?;
             equal("PIN", region.pin(0, 0)?, NOT_PURGED)?;
-            equal("PIN", region.pin(P, P)?, NOT_PURGED)?;
+            equal("PIN", region.pin(page_size32(), page_size32())?, NOT_PURGED)?;
             equal("the pages", map.pages()?, vec![1, 1])
         },
     ),
@@ -243,12 +255,16 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-15"],
         "GET_PIN_STATUS is 'unpinned' if any page of the interval is",
         |env| {
-            let (region, _map) = env.mapped(5 * PAGE as u64)?;
-            region.unpin(2 * P, P)?;
-            equal("below", region.status(0, 2 * P)?, IS_PINNED)?;
-            equal("above", region.status(3 * P, 0)?, IS_PINNED)?;
-            equal("touching it from below", region.status(P, 2 * P)?, IS_UNPINNED)?;
-            equal("around it", region.status(P, 3 * P)?, IS_UNPINNED)?;
+            let (region, _map) = env.mapped(5 * page_size() as u64)?;
+            region.unpin(2 * page_size32(), page_size32())?;
+            equal("below", region.status(0, 2 * page_size32())?, IS_PINNED)?;
+            equal("above", region.status(3 * page_size32(), 0)?, IS_PINNED)?;
+            equal(
+                "touching it from below",
+                region.status(page_size32(), 2 * page_size32())?,
+                IS_UNPINNED,
+            )?;
+            equal("around it", region.status(page_size32(), 3 * page_size32())?, IS_UNPINNED)?;
             equal("all", region.status(0, 0)?, IS_UNPINNED)
         },
     ),
@@ -257,9 +273,9 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-15"],
         "GET_PIN_STATUS inside a larger range is 'unpinned'",
         |env| {
-            let (region, _map) = env.mapped(5 * PAGE as u64)?;
-            region.unpin(P, 3 * P)?;
-            equal("the middle page", region.status(2 * P, P)?, IS_UNPINNED)
+            let (region, _map) = env.mapped(5 * page_size() as u64)?;
+            region.unpin(page_size32(), 3 * page_size32())?;
+            equal("the middle page", region.status(2 * page_size32(), page_size32())?, IS_UNPINNED)
         },
     ),
     Case::new(
@@ -267,11 +283,11 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-16"],
         "PIN over a whole range removes it, and leaves its neighbours",
         |env| {
-            let (region, _map) = env.mapped(6 * PAGE as u64)?;
+            let (region, _map) = env.mapped(6 * page_size() as u64)?;
             for page in [0, 2, 4] {
-                region.unpin(page * P, P)?;
+                region.unpin(page * page_size32(), page_size32())?;
             }
-            equal("PIN", region.pin(P, 3 * P)?, NOT_PURGED)?;
+            equal("PIN", region.pin(page_size32(), 3 * page_size32())?, NOT_PURGED)?;
             equal("the pages", statuses(&region, 6)?, vec![0, 1, 1, 1, 0, 1])
         },
     ),
@@ -280,9 +296,9 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-17"],
         "PIN over the low part of a range leaves the high part unpinned",
         |env| {
-            let (region, _map) = env.mapped(6 * PAGE as u64)?;
-            region.unpin(P, 4 * P)?;
-            region.pin(0, 3 * P)?;
+            let (region, _map) = env.mapped(6 * page_size() as u64)?;
+            region.unpin(page_size32(), 4 * page_size32())?;
+            region.pin(0, 3 * page_size32())?;
             equal("the pages", statuses(&region, 6)?, vec![1, 1, 1, 0, 0, 1])
         },
     ),
@@ -291,9 +307,9 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-18"],
         "PIN over the high part of a range leaves the low part unpinned",
         |env| {
-            let (region, _map) = env.mapped(6 * PAGE as u64)?;
-            region.unpin(P, 4 * P)?;
-            region.pin(3 * P, 3 * P)?;
+            let (region, _map) = env.mapped(6 * page_size() as u64)?;
+            region.unpin(page_size32(), 4 * page_size32())?;
+            region.pin(3 * page_size32(), 3 * page_size32())?;
             equal("the pages", statuses(&region, 6)?, vec![1, 0, 0, 1, 1, 1])
         },
     ),
@@ -302,9 +318,9 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-19"],
         "PIN inside a range leaves both ends unpinned",
         |env| {
-            let (region, _map) = env.mapped(6 * PAGE as u64)?;
+            let (region, _map) = env.mapped(6 * page_size() as u64)?;
             region.unpin(0, 0)?;
-            region.pin(2 * P, 2 * P)?;
+            region.pin(2 * page_size32(), 2 * page_size32())?;
             equal("the pages", statuses(&region, 6)?, vec![0, 0, 1, 1, 0, 0])
         },
     ),
@@ -313,11 +329,11 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-21"],
         "UNPIN over several ranges makes one of all, gaps included",
         |env| {
-            let (region, _map) = env.mapped(8 * PAGE as u64)?;
+            let (region, _map) = env.mapped(8 * page_size() as u64)?;
             for page in [1, 3, 5] {
-                region.unpin(page * P, P)?;
+                region.unpin(page * page_size32(), page_size32())?;
             }
-            region.unpin(P, 4 * P)?;
+            region.unpin(page_size32(), 4 * page_size32())?;
             equal("the pages", statuses(&region, 8)?, vec![1, 0, 0, 0, 0, 0, 1, 1])
         },
     ),
@@ -326,15 +342,15 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-19", "PIN-21", "PIN-24"],
         "Every second page of 512 unpinned, checked, joined and pinned",
         |env| {
-            let (region, _map) = env.mapped(512 * PAGE as u64)?;
+            let (region, _map) = env.mapped(512 * page_size() as u64)?;
             for page in (0..512).step_by(2) {
-                region.unpin(page * P, P)?;
+                region.unpin(page * page_size32(), page_size32())?;
             }
             let board: Vec<i64> = (0..512).map(|page| page % 2).collect();
             equal("the pages", statuses(&region, 512)?, board)?;
             equal("UNPIN of all", region.unpin(0, 0)?, 0)?;
             for page in (1..512).step_by(2) {
-                equal("PIN", region.pin(page * P, P)?, NOT_PURGED)?;
+                equal("PIN", region.pin(page * page_size32(), page_size32())?, NOT_PURGED)?;
             }
             let board: Vec<i64> = (0..512).map(|page| page % 2).collect();
             equal("the pages", statuses(&region, 512)?, board)?;
@@ -347,13 +363,13 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-15", "PIN-16", "PIN-17", "PIN-18", "PIN-19", "PIN-21", "PIN-22"],
         "Three thousand random pins and unpins agree with a page by page model",
         |env| {
-            let (region, _map) = env.mapped(64 * PAGE as u64)?;
+            let (region, _map) = env.mapped(64 * page_size() as u64)?;
             let mut unpinned = [false; 64];
             let mut random = Random::new(1);
             for _ in 0..3000 {
                 let from = random.below(64);
                 let count = random.below((64 - from).min(12)) + 1;
-                let (offset, len) = (from as u32 * P, count as u32 * P);
+                let (offset, len) = (from as u32 * page_size32(), count as u32 * page_size32());
                 let unpin = random.one_in(2);
                 if unpin {
                     region.unpin(offset, len)?
@@ -376,11 +392,11 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-28"],
         "Pages may be unpinned with no mapping left, or with a PROT_NONE one",
         |env| {
-            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             map.protect(NONE)?;
-            equal("UNPIN", region.unpin(0, P)?, 0)?;
+            equal("UNPIN", region.unpin(0, page_size32())?, 0)?;
             drop(map);
-            equal("UNPIN", region.unpin(P, P)?, 0)?;
+            equal("UNPIN", region.unpin(page_size32(), page_size32())?, 0)?;
             equal("the pages", statuses(&region, 2)?, vec![IS_UNPINNED; 2])
         },
     ),
@@ -389,7 +405,7 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-29"],
         "Unpinned pages not yet purged are read and written as ever",
         |env| {
-            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             map.touch(1)?;
             region.unpin(0, 0)?;
             equal("the pages", map.pages()?, vec![1, 1])?;
@@ -404,12 +420,12 @@ pub(crate) const CASES: &[Case] = &[
         "UNPIN {0, 0} of 4 GiB and a page covers one page: the length is cut to 32 bits",
         |env| {
             env.purge()?;
-            let (region, _map) = sparse(env.region((1 << 32) + PAGE as u64)?)?;
+            let (region, _map) = sparse(env.region((1 << 32) + page_size() as u64)?)?;
             equal("UNPIN", region.unpin(0, 0)?, 0)?;
-            equal("page 0", region.status(0, P)?, IS_UNPINNED)?;
-            equal("page 1", region.status(P, P)?, IS_PINNED)?;
+            equal("page 0", region.status(0, page_size32())?, IS_UNPINNED)?;
+            equal("page 1", region.status(page_size32(), page_size32())?, IS_PINNED)?;
             equal("pages that can be purged", env.purge()?, 1)?;
-            equal("PIN", region.pin(0, P)?, WAS_PURGED)
+            equal("PIN", region.pin(0, page_size32())?, WAS_PURGED)
         },
     )
     .differs(&[Differs {
@@ -419,18 +435,18 @@ pub(crate) const CASES: &[Case] = &[
                  bits",
         check: Some(|env| {
             env.purge()?;
-            let (region, map) = sparse(env.region((1 << 32) + PAGE as u64)?)?;
-            let last = region.map(PAGE, RW, libc::MAP_SHARED, 1 << 32)?;
+            let (region, map) = sparse(env.region((1 << 32) + page_size() as u64)?)?;
+            let last = region.map(page_size(), RW, libc::MAP_SHARED, 1 << 32)?;
             map.store(0, 1)?;
             last.store(0, 1)?;
             equal("UNPIN", region.unpin(0, 0)?, 0)?;
-            equal("page 0", region.status(0, P)?, IS_UNPINNED)?;
+            equal("page 0", region.status(0, page_size32())?, IS_UNPINNED)?;
             equal(
                 "the highest page that can be asked for",
-                region.status(u32::MAX - P + 1, 0)?,
+                region.status(u32::MAX - page_size32() + 1, 0)?,
                 IS_UNPINNED,
             )?;
-            equal("pages that can be purged", env.purge()?, (1 << 20) + 1)?;
+            equal("pages that can be purged", env.purge()?, pages_of_4_gib() + 1)?;
             equal("the first and the last page", (map.load(0)?, last.load(0)?), (0, 0))?;
             equal("PIN", region.pin(0, 0)?, WAS_PURGED)?;
             equal("all", region.status(0, 0)?, IS_PINNED)
@@ -445,16 +461,16 @@ pub(crate) const CASES: &[Case] = &[
             let (region, map) = sparse(env.region(1 << 32)?)?;
             map.store(0, 1)?;
             equal("UNPIN", region.unpin(0, 0)?, 0)?;
-            equal("page 7", region.status(7 * P, P)?, IS_UNPINNED)?;
+            equal("page 7", region.status(7 * page_size32(), page_size32())?, IS_UNPINNED)?;
             equal("pages that can be purged", env.purge()?, 0)?;
             equal("the byte", map.load(0)?, 0)?;
             equal("PIN", region.pin(0, 0)?, WAS_PURGED)?;
-            equal("all", region.status(7 * P, P)?, IS_PINNED)
+            equal("all", region.status(7 * page_size32(), page_size32())?, IS_PINNED)
         },
     )
     .differs(&[Differs {
         providers: Provider::OURS,
-        what: "UNPIN {0, 0} of exactly 4 GiB covers and counts its 2^20 pages",
+        what: "UNPIN {0, 0} of exactly 4 GiB covers and counts all its pages",
         reason: "the cut length of 0 made an endless range whose parts spoil the kernel's page \
                  counter",
         check: Some(|env| {
@@ -462,10 +478,14 @@ pub(crate) const CASES: &[Case] = &[
             let (region, map) = sparse(env.region(1 << 32)?)?;
             map.store(0, 1)?;
             equal("UNPIN", region.unpin(0, 0)?, 0)?;
-            equal("PIN inside", region.pin(7 * P, P)?, NOT_PURGED)?;
-            equal("pages that can be purged", env.purge()?, (1 << 20) - 1)?;
+            equal("PIN inside", region.pin(7 * page_size32(), page_size32())?, NOT_PURGED)?;
+            equal("pages that can be purged", env.purge()?, pages_of_4_gib() - 1)?;
             equal("the byte", map.load(0)?, 0)?;
-            equal("the page pinned before", region.status(7 * P, P)?, IS_PINNED)?;
+            equal(
+                "the page pinned before",
+                region.status(7 * page_size32(), page_size32())?,
+                IS_PINNED,
+            )?;
             equal("PIN", region.pin(0, 0)?, WAS_PURGED)
         }),
     }]),
@@ -475,20 +495,35 @@ pub(crate) const CASES: &[Case] = &[
         "Pages above 4 GiB cannot be named: the highest interval ends below it",
         |env| {
             let (region, _map) = sparse(env.region(8 << 30)?)?;
-            refused("PIN over 4 GiB", region.pin(u32::MAX - P + 1, P), libc::EINVAL)?;
-            equal("UNPIN up to the last page but one", region.unpin(0, u32::MAX - P + 1)?, 0)?;
-            equal("PIN", region.pin(0, u32::MAX - P + 1)?, NOT_PURGED)
+            refused(
+                "PIN over 4 GiB",
+                region.pin(u32::MAX - page_size32() + 1, page_size32()),
+                libc::EINVAL,
+            )?;
+            equal(
+                "UNPIN up to the last page but one",
+                region.unpin(0, u32::MAX - page_size32() + 1)?,
+                0,
+            )?;
+            equal("PIN", region.pin(0, u32::MAX - page_size32() + 1)?, NOT_PURGED)
         },
     ),
 ];
 
+/// How many pages 4 GiB have.
+fn pages_of_4_gib() -> i64 {
+    (1 << 32) / page_size() as i64
+}
+
 /// GET_PIN_STATUS of each page.
 fn statuses(region: &Region, pages: u32) -> Result<Vec<i64>, Stop> {
-    Ok((0..pages).map(|page| region.status(page * P, P)).collect::<Result<_, _>>()?)
+    Ok((0..pages)
+        .map(|page| region.status(page * page_size32(), page_size32()))
+        .collect::<Result<_, _>>()?)
 }
 
 /// Maps a region larger than the machine's memory: without a charge, and one page of it.
 fn sparse(region: Region) -> Result<(Region, Map), Stop> {
-    let map = region.map(PAGE, RW, libc::MAP_SHARED | libc::MAP_NORESERVE, 0)?;
+    let map = region.map(page_size(), RW, libc::MAP_SHARED | libc::MAP_NORESERVE, 0)?;
     Ok((region, map))
 }

@@ -6,11 +6,8 @@ use ashmem_core::abi::{NOT_PURGED, WAS_PURGED};
 use super::memory::meminfo;
 use crate::case::{Case, Env, Stop, Verdict, equal, failed, holds, skip};
 use crate::process::{Child, need_root};
-use ashmem_test_client::map::{Map, PAGE, RW};
+use ashmem_test_client::map::{Map, RW, page_size, page_size32};
 use ashmem_test_client::region::Region;
-
-/// One page, as the pin structure counts.
-const P: u32 = PAGE as u32;
 
 /// Machines with more memory than this are not filled.
 const MOST: u64 = 4 << 30;
@@ -29,16 +26,16 @@ pub(crate) const CASES: &[Case] = &[
         &["SHR-01", "SHR-10", "PIN-12", "PIN-16"],
         "Memory runs short: unpinned pages go, pinned pages stay, and PIN tells which",
         |env| {
-            let (region, map) = env.mapped(4096 * PAGE as u64)?;
+            let (region, map) = env.mapped(4096 * page_size() as u64)?;
             map.touch(7)?;
-            region.unpin(0, 2048 * P)?;
+            region.unpin(0, 2048 * page_size32())?;
             fill_until(env, || Ok(gone(&region, 0)? && gone(&region, 2047)?))?;
             holds(
                 "every pinned page is there",
                 map.pages()?[2048..].iter().all(|byte| *byte == 7),
             )?;
-            equal("PIN of the pinned half", region.pin(2048 * P, 0)?, NOT_PURGED)?;
-            equal("PIN of the other", region.pin(0, 2048 * P)?, WAS_PURGED)?;
+            equal("PIN of the pinned half", region.pin(2048 * page_size32(), 0)?, NOT_PURGED)?;
+            equal("PIN of the other", region.pin(0, 2048 * page_size32())?, WAS_PURGED)?;
             holds(
                 "every unpinned page is zeros",
                 map.pages()?[..2048].iter().all(|byte| *byte == 0),
@@ -77,9 +74,9 @@ pub(crate) const CASES: &[Case] = &[
                 region.unpin(0, 0)?;
             }
             let (herd, _herd_map) = herd(env)?;
-            low.pin(0, 4 * P)?;
-            high.pin(4 * P, 0)?;
-            split.pin(3 * P, 2 * P)?;
+            low.pin(0, 4 * page_size32())?;
+            high.pin(4 * page_size32(), 0)?;
+            split.pin(3 * page_size32(), 2 * page_size32())?;
             let _younger = self::herd(env)?;
             fill_until(env, || {
                 let (young, herd_begun) = (gone(split, 7)?, gone(&herd, 0)?);
@@ -104,10 +101,10 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let ((inside, _a), (widened, _b)) = (touched(env, 8)?, touched(env, 8)?);
             inside.unpin(0, 0)?;
-            widened.unpin(0, 4 * P)?;
+            widened.unpin(0, 4 * page_size32())?;
             let (herd, _herd_map) = herd(env)?;
-            inside.unpin(2 * P, 2 * P)?;
-            widened.unpin(3 * P, 3 * P)?;
+            inside.unpin(2 * page_size32(), 2 * page_size32())?;
+            widened.unpin(3 * page_size32(), 3 * page_size32())?;
             let _younger = self::herd(env)?;
             fill_until(env, || {
                 let (young, herd_begun) = (gone(&widened, 0)?, gone(&herd, 0)?);
@@ -182,10 +179,10 @@ pub(crate) const CASES: &[Case] = &[
             }
             need_root("writing /proc/sys/vm/drop_caches")?;
             let (region, map) = touched(env, 4096)?;
-            region.unpin(0, 2048 * P)?;
+            region.unpin(0, 2048 * page_size32())?;
             std::fs::write("/proc/sys/vm/drop_caches", "2")
                 .or_else(|e| skip(format!("drop_caches: {e}")))?;
-            equal("PIN of the unpinned half", region.pin(0, 2048 * P)?, WAS_PURGED)?;
+            equal("PIN of the unpinned half", region.pin(0, 2048 * page_size32())?, WAS_PURGED)?;
             holds("every pinned page is there", map.pages()?[2048..].iter().all(|byte| *byte == 7))
         },
     ),
@@ -204,7 +201,7 @@ pub(crate) const CASES: &[Case] = &[
             // The counter is kept per CPU and may lag by some pages.
             holds(
                 "at least nine tenths are free again",
-                freed >= u64::from(pages) * PAGE as u64 / 10 * 9,
+                freed >= u64::from(pages) * page_size() as u64 / 10 * 9,
             )
         },
     ),
@@ -218,7 +215,7 @@ pub(crate) const CASES: &[Case] = &[
             let shrinker = debugfs_shrinker()?;
             let (region, _map) = touched(env, 8)?;
             for page in [6, 1, 3] {
-                region.unpin(page * P, P)?;
+                region.unpin(page * page_size32(), page_size32())?;
             }
             let count = std::fs::read_to_string(format!("{shrinker}/count"))
                 .or_else(|e| skip(format!("count: {e}")))?;
@@ -238,7 +235,7 @@ pub(crate) const CASES: &[Case] = &[
 
 /// A region of so many pages, each touched with 7.
 fn touched(env: &Env, pages: u32) -> Result<(Region, Map), Stop> {
-    let (region, map) = env.mapped(u64::from(pages) * PAGE as u64)?;
+    let (region, map) = env.mapped(u64::from(pages) * page_size() as u64)?;
     map.touch(7)?;
     Ok((region, map))
 }
@@ -248,7 +245,7 @@ fn touched(env: &Env, pages: u32) -> Result<(Region, Map), Stop> {
 fn herd(env: &Env) -> Result<(Region, Map), Stop> {
     let (region, map) = touched(env, HERD)?;
     for page in 0..HERD {
-        region.unpin(page * P, P)?;
+        region.unpin(page * page_size32(), page_size32())?;
     }
     Ok((region, map))
 }
@@ -260,7 +257,7 @@ const fn last() -> u32 {
 
 /// Whether a page is a hole, seen without touching it.
 fn gone(region: &Region, page: u32) -> Result<bool, Stop> {
-    let at = i64::from(page) * PAGE as i64;
+    let at = i64::from(page) * page_size() as i64;
     Ok(region.seek(at, libc::SEEK_HOLE)? == at)
 }
 
@@ -291,7 +288,7 @@ fn fill(hog: &Child, done: &mut impl FnMut() -> Result<bool, Stop>) -> Result<bo
     while !done()? {
         // Large steps while there is plenty, small ones when it matters.
         let spare = meminfo("MemAvailable")?.saturating_sub(96 << 20) / 4;
-        let step = (spare as usize).clamp(1 << 20, 256 << 20) & !(PAGE - 1);
+        let step = (spare as usize).clamp(1 << 20, 256 << 20) & !(page_size() - 1);
         let sent = hog.link.send(&step.to_ne_bytes()).is_ok();
         // The order of a purge is only seen while it goes on: look all the time that the hog is at
         // work.

@@ -9,11 +9,8 @@ use ashmem_core::abi::{IS_UNPINNED, NOT_PURGED};
 use super::run;
 use crate::case::{Case, Stop, Verdict, equal, failed, refused};
 use crate::process::{Child, Link};
-use ashmem_test_client::map::{PAGE, R};
+use ashmem_test_client::map::{R, page_size, page_size32};
 use ashmem_test_client::region::Region;
-
-/// One page, as the pin structure counts.
-const P: u32 = PAGE as u32;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -24,18 +21,18 @@ pub(crate) const CASES: &[Case] = &[
             let region = env.open()?;
             Child::start(|_| {
                 region.set_name(c"from the child")?;
-                region.set_size(2 * PAGE as u64)?;
+                region.set_size(2 * page_size() as u64)?;
                 region.set_mask(3)?;
-                region.share(2 * PAGE)?.store(PAGE, 6)?;
-                region.unpin(0, P)?;
+                region.share(2 * page_size())?.store(page_size(), 6)?;
+                region.unpin(0, page_size32())?;
                 Ok(())
             })?
             .join()?;
             equal("GET_NAME", region.name()?, b"from the child".to_vec())?;
-            equal("GET_SIZE", region.size()?, 2 * PAGE as i64)?;
+            equal("GET_SIZE", region.size()?, 2 * page_size() as i64)?;
             equal("GET_PROT_MASK", region.mask()?, 3)?;
             equal("GET_PIN_STATUS", region.status(0, 0)?, IS_UNPINNED)?;
-            equal("the byte", region.share(2 * PAGE)?.load(PAGE)?, 6)
+            equal("the byte", region.share(2 * page_size())?.load(page_size())?, 6)
         },
     )
     .differs(&[run::FAST_COPIES]),
@@ -46,7 +43,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(4096)?;
             Child::start(|_| Ok(region.set_mask(1).map(|_| ())?))?.join()?;
-            refused("mmap", region.share(PAGE), libc::EPERM)?;
+            refused("mmap", region.share(page_size()), libc::EPERM)?;
             refused("SET_PROT_MASK", region.set_mask(3), libc::EINVAL)
         },
     ),
@@ -75,7 +72,7 @@ pub(crate) const CASES: &[Case] = &[
             })?;
             let region = here.receive_fd()?;
             creator.join()?;
-            equal("the bytes", region.share(PAGE)?.read(0, 6)?, b"legacy".to_vec())?;
+            equal("the bytes", region.share(page_size())?.read(0, 6)?, b"legacy".to_vec())?;
             equal("GET_SIZE", region.size()?, 4096)
         },
     ),
@@ -84,18 +81,18 @@ pub(crate) const CASES: &[Case] = &[
         &["OPEN-10"],
         "A process killed while it maps, unpins and holds a region leaves it to the others",
         |env| {
-            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             let child = Child::start(|link| {
-                region.unpin(0, P)?;
-                map.store(PAGE, 5)?;
+                region.unpin(0, page_size32())?;
+                map.store(page_size(), 5)?;
                 link.go()?;
                 link.wait()
             })?;
             child.link.wait()?;
             drop(child);
-            equal("GET_PIN_STATUS", region.status(0, P)?, IS_UNPINNED)?;
-            equal("PIN", region.pin(0, P)?, NOT_PURGED)?;
-            equal("the byte", map.load(PAGE)?, 5)
+            equal("GET_PIN_STATUS", region.status(0, page_size32())?, IS_UNPINNED)?;
+            equal("PIN", region.pin(0, page_size32())?, NOT_PURGED)?;
+            equal("the byte", map.load(page_size())?, 5)
         },
     ),
     Case::new(
@@ -105,7 +102,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             env.purge()?;
             Child::start(|_| {
-                let (region, map) = env.mapped(16 * PAGE as u64)?;
+                let (region, map) = env.mapped(16 * page_size() as u64)?;
                 map.touch(1)?;
                 region.unpin(0, 0)?;
                 map.leak();
@@ -121,24 +118,24 @@ pub(crate) const CASES: &[Case] = &[
         &["OPEN-04"],
         "A descriptor received over a socket is the sender's region",
         |env| {
-            let region = env.region(2 * PAGE as u64)?;
+            let region = env.region(2 * page_size() as u64)?;
             region.set_name(c"sent")?;
-            let map = region.share(2 * PAGE)?;
-            map.write(PAGE, b"hello")?;
+            let map = region.share(2 * page_size())?;
+            map.write(page_size(), b"hello")?;
             let child = Child::start(|link| {
                 let got = link.receive_fd()?;
                 equal("GET_NAME", got.name()?, b"sent".to_vec())?;
-                equal("GET_SIZE", got.size()?, 2 * PAGE as i64)?;
-                let theirs = got.share(2 * PAGE)?;
-                equal("the bytes", theirs.read(PAGE, 5)?, b"hello".to_vec())?;
+                equal("GET_SIZE", got.size()?, 2 * page_size() as i64)?;
+                let theirs = got.share(2 * page_size())?;
+                equal("the bytes", theirs.read(page_size(), 5)?, b"hello".to_vec())?;
                 theirs.write(0, b"answer")?;
-                got.unpin(P, 0)?;
+                got.unpin(page_size32(), 0)?;
                 Ok(())
             })?;
             child.link.send_fd(region.fd())?;
             child.join()?;
             equal("the answer", map.read(0, 6)?, b"answer".to_vec())?;
-            equal("GET_PIN_STATUS", region.status(P, P)?, IS_UNPINNED)
+            equal("GET_PIN_STATUS", region.status(page_size32(), page_size32())?, IS_UNPINNED)
         },
     ),
     Case::new(
@@ -153,7 +150,7 @@ pub(crate) const CASES: &[Case] = &[
             })?;
             child.link.send_fd(region.fd())?;
             child.join()?;
-            refused("mmap", region.share(PAGE), libc::EPERM)
+            refused("mmap", region.share(page_size()), libc::EPERM)
         },
     ),
     Case::new(
@@ -162,11 +159,12 @@ pub(crate) const CASES: &[Case] = &[
         "The receiver's mmap may be the first: it fixes the sender's size",
         |env| {
             let region = env.region(4096)?;
-            let child = Child::start(|link| Ok(link.receive_fd()?.share(PAGE)?.store(1, 2)?))?;
+            let child =
+                Child::start(|link| Ok(link.receive_fd()?.share(page_size())?.store(1, 2)?))?;
             child.link.send_fd(region.fd())?;
             child.join()?;
             refused("SET_SIZE", region.set_size(8192), libc::EINVAL)?;
-            equal("the byte", region.share(PAGE)?.load(1)?, 2)
+            equal("the byte", region.share(page_size())?.load(1)?, 2)
         },
     ),
     Case::new(
@@ -179,7 +177,11 @@ pub(crate) const CASES: &[Case] = &[
             map.write(0, b"in flight")?;
             one.send_fd(region.fd())?;
             drop((region, map));
-            equal("the bytes", two.receive_fd()?.share(PAGE)?.read(0, 9)?, b"in flight".to_vec())
+            equal(
+                "the bytes",
+                two.receive_fd()?.share(page_size())?.read(0, 9)?,
+                b"in flight".to_vec(),
+            )
         },
     ),
     Case::new(
@@ -210,7 +212,7 @@ pub(crate) const CASES: &[Case] = &[
         "exec drops mappings and close-on-exec descriptors: their pages leave the purge",
         |env| {
             env.purge()?;
-            let (region, map) = env.mapped(8 * PAGE as u64)?;
+            let (region, map) = env.mapped(8 * page_size() as u64)?;
             map.touch(1)?;
             region.unpin(0, 0)?;
             let holder = Child::start(|link| {
@@ -259,7 +261,7 @@ pub(crate) const CASES: &[Case] = &[
             let (region, map) = env.mapped(4096)?;
             region.set_mask(1)?;
             Child::start(|_| Ok(map.store(0, 3)?))?.join()?;
-            equal("the byte", region.map(PAGE, R, libc::MAP_SHARED, 0)?.load(0)?, 3)
+            equal("the byte", region.map(page_size(), R, libc::MAP_SHARED, 0)?.load(0)?, 3)
         },
     ),
     Case::new(

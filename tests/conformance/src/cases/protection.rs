@@ -7,7 +7,7 @@ use super::run;
 use crate::case::{Case, Verdict, equal, failed, refused};
 use crate::process::apart;
 use ashmem_test_client::errno::answer;
-use ashmem_test_client::map::{NONE, PAGE, R, RW, RWX};
+use ashmem_test_client::map::{NONE, R, RW, RWX, page_size};
 
 const X: i32 = libc::PROT_EXEC;
 const W: i32 = libc::PROT_WRITE;
@@ -80,11 +80,11 @@ pub(crate) const CASES: &[Case] = &[
             for prot in [R, W, X, RW, RWX] {
                 refused(
                     &format!("mmap with {prot}"),
-                    region.map(PAGE, prot, libc::MAP_SHARED, 0),
+                    region.map(page_size(), prot, libc::MAP_SHARED, 0),
                     libc::EPERM,
                 )?;
             }
-            let map = region.map(PAGE, NONE, libc::MAP_SHARED, 0)?;
+            let map = region.map(page_size(), NONE, libc::MAP_SHARED, 0)?;
             equal("the rights", map.line()?.perms.as_str(), "---s")
         },
     ),
@@ -107,10 +107,10 @@ pub(crate) const CASES: &[Case] = &[
             let (region, map) = env.mapped(4096)?;
             region.set_mask(1)?;
             map.store(0, 4)?;
-            refused("a writable mmap", region.share(PAGE), libc::EPERM)?;
+            refused("a writable mmap", region.share(page_size()), libc::EPERM)?;
             equal(
                 "the byte through a read-only mapping",
-                region.map(PAGE, R, libc::MAP_SHARED, 0)?.load(0)?,
+                region.map(page_size(), R, libc::MAP_SHARED, 0)?.load(0)?,
                 4,
             )
         },
@@ -180,7 +180,11 @@ pub(crate) const CASES: &[Case] = &[
                 let region = env.region(4096)?;
                 region.set_mask(3)?;
                 read_implies_exec()?;
-                refused("mmap with read", region.map(PAGE, R, libc::MAP_SHARED, 0), libc::EPERM)
+                refused(
+                    "mmap with read",
+                    region.map(page_size(), R, libc::MAP_SHARED, 0),
+                    libc::EPERM,
+                )
             })
         },
     ),
@@ -220,7 +224,7 @@ pub(crate) const CASES: &[Case] = &[
                 let region = env.region(4096)?;
                 region.set_mask(mask)?;
                 for flags in [libc::MAP_SHARED, libc::MAP_PRIVATE] {
-                    let got = region.map(PAGE, prot, flags, 0);
+                    let got = region.map(page_size(), prot, flags, 0);
                     if prot & !(mask as i32) == 0 {
                         got?;
                     } else {

@@ -5,10 +5,7 @@ use ashmem_core::abi::{NOT_PURGED, WAS_PURGED};
 
 use crate::case::{Case, equal, refused, skip};
 use crate::process::{apart, is_root, unprivileged};
-use ashmem_test_client::map::PAGE;
-
-/// One page, as the pin structure counts.
-const P: u32 = PAGE as u32;
+use ashmem_test_client::map::{page_size, page_size32};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -64,9 +61,9 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             env.purge()?;
             let ((one, _a), (two, _b)) =
-                (env.mapped(8 * PAGE as u64)?, env.mapped(3 * PAGE as u64)?);
-            one.unpin(P, 4 * P)?;
-            one.unpin(7 * P, 0)?;
+                (env.mapped(8 * page_size() as u64)?, env.mapped(3 * page_size() as u64)?);
+            one.unpin(page_size32(), 4 * page_size32())?;
+            one.unpin(7 * page_size32(), 0)?;
             two.unpin(0, 0)?;
             equal("PURGE_ALL_CACHES", env.purge()?, 4 + 1 + 3)?;
             equal("PIN of the first", one.pin(0, 0)?, WAS_PURGED)?;
@@ -79,7 +76,7 @@ pub(crate) const CASES: &[Case] = &[
         "Pages count whether or not they were ever touched",
         |env| {
             env.purge()?;
-            let (region, _map) = env.mapped(100 * PAGE as u64)?;
+            let (region, _map) = env.mapped(100 * page_size() as u64)?;
             region.unpin(0, 0)?;
             equal("PURGE_ALL_CACHES", env.purge()?, 100)?;
             equal("PIN", region.pin(0, 0)?, WAS_PURGED)

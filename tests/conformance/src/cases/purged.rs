@@ -5,10 +5,7 @@ use ashmem_core::abi::{IS_UNPINNED, NOT_PURGED, WAS_PURGED};
 
 use crate::case::{Case, equal};
 use crate::process::Child;
-use ashmem_test_client::map::{PAGE, R, RW};
-
-/// One page, as the pin structure counts.
-const P: u32 = PAGE as u32;
+use ashmem_test_client::map::{R, RW, page_size, page_size32};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -28,12 +25,12 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-13"],
         "PIN over several ranges, one of them purged, reports the purge",
         |env| {
-            let (region, map) = env.mapped(6 * PAGE as u64)?;
+            let (region, map) = env.mapped(6 * page_size() as u64)?;
             map.touch(1)?;
-            region.unpin(2 * P, P)?;
+            region.unpin(2 * page_size32(), page_size32())?;
             env.purge()?;
-            region.unpin(0, P)?;
-            region.unpin(4 * P, P)?;
+            region.unpin(0, page_size32())?;
+            region.unpin(4 * page_size32(), page_size32())?;
             equal("PIN", region.pin(0, 0)?, WAS_PURGED)?;
             equal("the pages", map.pages()?, vec![1, 1, 0, 1, 1, 1])
         },
@@ -43,12 +40,12 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-12", "PIN-22"],
         "PIN beside a purged range reports nothing",
         |env| {
-            let (region, _map) = env.mapped(4 * PAGE as u64)?;
-            region.unpin(P, P)?;
+            let (region, _map) = env.mapped(4 * page_size() as u64)?;
+            region.unpin(page_size32(), page_size32())?;
             env.purge()?;
-            equal("below", region.pin(0, P)?, NOT_PURGED)?;
-            equal("above", region.pin(2 * P, 0)?, NOT_PURGED)?;
-            equal("the purged one", region.pin(P, P)?, WAS_PURGED)
+            equal("below", region.pin(0, page_size32())?, NOT_PURGED)?;
+            equal("above", region.pin(2 * page_size32(), 0)?, NOT_PURGED)?;
+            equal("the purged one", region.pin(page_size32(), page_size32())?, WAS_PURGED)
         },
     ),
     Case::new("purged.status", &["PIN-15"], "Purged pages count as unpinned", |env| {
@@ -62,12 +59,12 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-22"],
         "Touching ranges are not merged: each keeps its own mark",
         |env| {
-            let (region, _map) = env.mapped(2 * PAGE as u64)?;
-            region.unpin(0, P)?;
+            let (region, _map) = env.mapped(2 * page_size() as u64)?;
+            region.unpin(0, page_size32())?;
             env.purge()?;
-            region.unpin(P, P)?;
-            equal("the fresh one", region.pin(P, P)?, NOT_PURGED)?;
-            equal("the purged one", region.pin(0, P)?, WAS_PURGED)
+            region.unpin(page_size32(), page_size32())?;
+            equal("the fresh one", region.pin(page_size32(), page_size32())?, NOT_PURGED)?;
+            equal("the purged one", region.pin(0, page_size32())?, WAS_PURGED)
         },
     ),
     Case::new(
@@ -77,15 +74,19 @@ pub(crate) const CASES: &[Case] = &[
          data is there",
         |env| {
             env.purge()?;
-            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             map.touch(1)?;
-            region.unpin(0, P)?;
+            region.unpin(0, page_size32())?;
             equal("the first purge", env.purge()?, 1)?;
-            region.unpin(0, 2 * P)?;
+            region.unpin(0, 2 * page_size32())?;
             equal("the second purge", env.purge()?, 0)?;
             equal("the pages", map.pages()?, vec![0, 1])?;
-            equal("PIN of the page that kept its data", region.pin(P, P)?, WAS_PURGED)?;
-            equal("PIN of the other", region.pin(0, P)?, WAS_PURGED)
+            equal(
+                "PIN of the page that kept its data",
+                region.pin(page_size32(), page_size32())?,
+                WAS_PURGED,
+            )?;
+            equal("PIN of the other", region.pin(0, page_size32())?, WAS_PURGED)
         },
     ),
     Case::new(
@@ -93,11 +94,11 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-17"],
         "Pinning the low part of a purged range leaves the rest purged",
         |env| {
-            let (region, _map) = env.mapped(4 * PAGE as u64)?;
+            let (region, _map) = env.mapped(4 * page_size() as u64)?;
             region.unpin(0, 0)?;
             env.purge()?;
-            equal("PIN low", region.pin(0, 2 * P)?, WAS_PURGED)?;
-            equal("PIN the rest", region.pin(2 * P, 0)?, WAS_PURGED)?;
+            equal("PIN low", region.pin(0, 2 * page_size32())?, WAS_PURGED)?;
+            equal("PIN the rest", region.pin(2 * page_size32(), 0)?, WAS_PURGED)?;
             equal("PIN all", region.pin(0, 0)?, NOT_PURGED)
         },
     ),
@@ -106,11 +107,11 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-18"],
         "Pinning the high part of a purged range leaves the rest purged",
         |env| {
-            let (region, _map) = env.mapped(4 * PAGE as u64)?;
+            let (region, _map) = env.mapped(4 * page_size() as u64)?;
             region.unpin(0, 0)?;
             env.purge()?;
-            equal("PIN high", region.pin(2 * P, 0)?, WAS_PURGED)?;
-            equal("PIN the rest", region.pin(0, 2 * P)?, WAS_PURGED)
+            equal("PIN high", region.pin(2 * page_size32(), 0)?, WAS_PURGED)?;
+            equal("PIN the rest", region.pin(0, 2 * page_size32())?, WAS_PURGED)
         },
     ),
     Case::new(
@@ -118,12 +119,16 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-19"],
         "Pinning the middle of a purged range leaves both ends purged",
         |env| {
-            let (region, _map) = env.mapped(5 * PAGE as u64)?;
+            let (region, _map) = env.mapped(5 * page_size() as u64)?;
             region.unpin(0, 0)?;
             env.purge()?;
-            equal("PIN the middle", region.pin(2 * P, P)?, WAS_PURGED)?;
-            equal("PIN the low end", region.pin(0, 2 * P)?, WAS_PURGED)?;
-            equal("PIN the high end", region.pin(3 * P, 2 * P)?, WAS_PURGED)?;
+            equal("PIN the middle", region.pin(2 * page_size32(), page_size32())?, WAS_PURGED)?;
+            equal("PIN the low end", region.pin(0, 2 * page_size32())?, WAS_PURGED)?;
+            equal(
+                "PIN the high end",
+                region.pin(3 * page_size32(), 2 * page_size32())?,
+                WAS_PURGED,
+            )?;
             equal("PIN all", region.pin(0, 0)?, NOT_PURGED)
         },
     ),
@@ -133,10 +138,10 @@ pub(crate) const CASES: &[Case] = &[
         "After a split both ends are counted",
         |env| {
             env.purge()?;
-            let (region, map) = env.mapped(7 * PAGE as u64)?;
+            let (region, map) = env.mapped(7 * page_size() as u64)?;
             map.touch(1)?;
             region.unpin(0, 0)?;
-            region.pin(3 * P, P)?;
+            region.pin(3 * page_size32(), page_size32())?;
             equal("PURGE_ALL_CACHES", env.purge()?, 6)?;
             equal("the pages", map.pages()?, vec![0, 0, 0, 1, 0, 0, 0])
         },
@@ -147,11 +152,11 @@ pub(crate) const CASES: &[Case] = &[
         "After pinning either end the rest is counted",
         |env| {
             env.purge()?;
-            let (region, map) = env.mapped(8 * PAGE as u64)?;
+            let (region, map) = env.mapped(8 * page_size() as u64)?;
             map.touch(1)?;
             region.unpin(0, 0)?;
-            region.pin(0, 2 * P)?;
-            region.pin(7 * P, P)?;
+            region.pin(0, 2 * page_size32())?;
+            region.pin(7 * page_size32(), page_size32())?;
             equal("PURGE_ALL_CACHES", env.purge()?, 5)?;
             equal("the pages", map.pages()?, vec![1, 1, 0, 0, 0, 0, 0, 1])
         },
@@ -162,10 +167,10 @@ pub(crate) const CASES: &[Case] = &[
         "Pages unpinned twice are counted once",
         |env| {
             env.purge()?;
-            let (region, _map) = env.mapped(8 * PAGE as u64)?;
-            region.unpin(P, 2 * P)?;
-            region.unpin(2 * P, 3 * P)?;
-            region.unpin(2 * P, P)?;
+            let (region, _map) = env.mapped(8 * page_size() as u64)?;
+            region.unpin(page_size32(), 2 * page_size32())?;
+            region.unpin(2 * page_size32(), 3 * page_size32())?;
+            region.unpin(2 * page_size32(), page_size32())?;
             equal("PURGE_ALL_CACHES", env.purge()?, 4)
         },
     ),
@@ -174,10 +179,10 @@ pub(crate) const CASES: &[Case] = &[
         &["SHR-10", "PIN-16"],
         "A purge touches no pinned page",
         |env| {
-            let (region, map) = env.mapped(4 * PAGE as u64)?;
+            let (region, map) = env.mapped(4 * page_size() as u64)?;
             map.touch(9)?;
             region.unpin(0, 0)?;
-            region.pin(P, 2 * P)?;
+            region.pin(page_size32(), 2 * page_size32())?;
             env.purge()?;
             equal("the pages", map.pages()?, vec![0, 9, 9, 0])
         },
@@ -188,7 +193,7 @@ pub(crate) const CASES: &[Case] = &[
         "A purged page is zeros through every mapping, in other processes too",
         |env| {
             let (region, map) = env.mapped(4096)?;
-            let second = region.map(PAGE, R, libc::MAP_SHARED, 0)?;
+            let second = region.map(page_size(), R, libc::MAP_SHARED, 0)?;
             map.store(5, 1)?;
             equal("the byte before", second.load(5)?, 1)?;
             let child = Child::start(|link| {
@@ -206,13 +211,14 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
     Case::new("purged.size-stays", &["SHR-10"], "A purge leaves the size as it is", |env| {
-        let (region, map) = env.mapped(5000)?;
+        let (region, map) = env.mapped(page_size() as u64 + 1)?;
         map.touch(1)?;
         region.unpin(0, 0)?;
         env.purge()?;
-        equal("GET_SIZE", region.size()?, 5000)?;
-        equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 5000)?;
-        map.store(8191, 1)?;
+        let size = page_size() as i64 + 1;
+        equal("GET_SIZE", region.size()?, size)?;
+        equal("SEEK_END", region.seek(0, libc::SEEK_END)?, size)?;
+        map.store(2 * page_size() - 1, 1)?;
         Ok(())
     }),
     Case::new(
@@ -220,7 +226,7 @@ pub(crate) const CASES: &[Case] = &[
         &["PIN-28"],
         "Pages locked into memory are purged as well",
         |env| {
-            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             map.lock()?;
             map.touch(1)?;
             region.unpin(0, 0)?;
@@ -268,18 +274,18 @@ pub(crate) const CASES: &[Case] = &[
         "UNPIN inside a purged range changes nothing: it is not purged again",
         |env| {
             env.purge()?;
-            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            let (region, map) = env.mapped(2 * page_size() as u64)?;
             region.unpin(0, 0)?;
             env.purge()?;
             map.touch(3)?;
-            equal("UNPIN", region.unpin(0, P)?, 0)?;
+            equal("UNPIN", region.unpin(0, page_size32())?, 0)?;
             equal("the purge", env.purge()?, 0)?;
             equal("the pages", map.pages()?, vec![3, 3])
         },
     ),
     Case::new("purged.private-mappings", &["PIN-31"], "Private mappings keep their bytes", |env| {
         let region = env.region(4096)?;
-        let map = region.map(PAGE, RW, libc::MAP_PRIVATE, 0)?;
+        let map = region.map(page_size(), RW, libc::MAP_PRIVATE, 0)?;
         map.store(0, 1)?;
         region.unpin(0, 0)?;
         env.purge()?;
@@ -296,7 +302,7 @@ pub(crate) const CASES: &[Case] = &[
             drop(map);
             region.unpin(0, 0)?;
             env.purge()?;
-            equal("the byte", region.share(PAGE)?.load(0)?, 0)
+            equal("the byte", region.share(page_size())?.load(0)?, 0)
         },
     ),
     Case::new(
@@ -320,11 +326,11 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             env.purge()?;
             let regions: Vec<_> =
-                (0..40).map(|_| env.mapped(200 * PAGE as u64)).collect::<Result<_, _>>()?;
+                (0..40).map(|_| env.mapped(200 * page_size() as u64)).collect::<Result<_, _>>()?;
             for (region, map) in &regions {
                 map.touch(1)?;
                 for page in (0..200).step_by(2) {
-                    region.unpin(page * P, P)?;
+                    region.unpin(page * page_size32(), page_size32())?;
                 }
             }
             equal("PURGE_ALL_CACHES", env.purge()?, 4000)?;

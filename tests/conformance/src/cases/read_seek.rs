@@ -5,10 +5,8 @@ use super::run;
 use crate::case::{Case, equal, holds, refused};
 use crate::process;
 use ashmem_test_client::errno::answer;
-use ashmem_test_client::map::{Map, PAGE, R, RW};
+use ashmem_test_client::map::{Map, R, RW, page_size};
 use ashmem_test_client::region::UNTOUCHED;
-
-const PAGE64: i64 = PAGE as i64;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -63,8 +61,8 @@ pub(crate) const CASES: &[Case] = &[
         &["READ-03"],
         "Pages never touched read as zeros and stay holes",
         |env| {
-            let (region, _map) = env.mapped(2 * PAGE as u64)?;
-            equal("the bytes", region.read(2 * PAGE)?, vec![0; 2 * PAGE])?;
+            let (region, _map) = env.mapped(2 * page_size() as u64)?;
+            equal("the bytes", region.read(2 * page_size())?, vec![0; 2 * page_size()])?;
             refused("SEEK_DATA", region.seek(0, libc::SEEK_DATA), libc::ENXIO)
         },
     ),
@@ -179,7 +177,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let (region, map) = env.mapped(4096)?;
             map.store(0, 1)?;
-            let page = Map::anonymous(PAGE, R)?;
+            let page = Map::anonymous(page_size(), R)?;
             // SAFETY: the buffer is meant to be one the kernel cannot write to.
             let got = unsafe { libc::read(region.fd(), page.address() as *mut _, 10) };
             refused("read", answer("read", got as i64), libc::EFAULT)?;
@@ -193,11 +191,13 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let (region, map) = env.mapped(4096)?;
             map.touch(3)?;
-            let edge = Map::anonymous(2 * PAGE, RW)?;
-            edge.unmap_part(PAGE, PAGE)?;
-            edge.store(PAGE - 2, UNTOUCHED)?;
+            let edge = Map::anonymous(2 * page_size(), RW)?;
+            edge.unmap_part(page_size(), page_size())?;
+            edge.store(page_size() - 2, UNTOUCHED)?;
             // SAFETY: the buffer's second half is meant to be one the kernel cannot write to.
-            let got = unsafe { libc::read(region.fd(), (edge.address() + PAGE - 2) as *mut _, 10) };
+            let got = unsafe {
+                libc::read(region.fd(), (edge.address() + page_size() - 2) as *mut _, 10)
+            };
             let got = answer("read", got as i64)?;
             // Before 5.14 arm64 may give up a copy some bytes before the first bad one.
             if cfg!(target_arch = "aarch64") && !process::kernel_is_at_least(5, 14) {
@@ -205,7 +205,7 @@ pub(crate) const CASES: &[Case] = &[
             } else {
                 equal("read", got, 2)?;
             }
-            equal("the first byte", edge.load(PAGE - 2)?, 3)
+            equal("the first byte", edge.load(page_size() - 2)?, 3)
         },
     ),
     Case::new(
@@ -274,14 +274,30 @@ pub(crate) const CASES: &[Case] = &[
         &["SEEK-05"],
         "SEEK_DATA and SEEK_HOLE tell touched pages from others",
         |env| {
-            let (region, map) = env.mapped(5 * PAGE as u64)?;
-            map.store(PAGE, 1)?;
-            map.store(3 * PAGE, 1)?;
-            equal("first data", region.seek(0, libc::SEEK_DATA)?, PAGE64)?;
-            equal("hole behind it", region.seek(PAGE64, libc::SEEK_HOLE)?, 2 * PAGE64)?;
-            equal("next data", region.seek(2 * PAGE64, libc::SEEK_DATA)?, 3 * PAGE64)?;
-            equal("last hole", region.seek(3 * PAGE64, libc::SEEK_HOLE)?, 4 * PAGE64)?;
-            refused("data behind it", region.seek(4 * PAGE64, libc::SEEK_DATA), libc::ENXIO)
+            let (region, map) = env.mapped(5 * page_size() as u64)?;
+            map.store(page_size(), 1)?;
+            map.store(3 * page_size(), 1)?;
+            equal("first data", region.seek(0, libc::SEEK_DATA)?, page_size() as i64)?;
+            equal(
+                "hole behind it",
+                region.seek(page_size() as i64, libc::SEEK_HOLE)?,
+                2 * page_size() as i64,
+            )?;
+            equal(
+                "next data",
+                region.seek(2 * page_size() as i64, libc::SEEK_DATA)?,
+                3 * page_size() as i64,
+            )?;
+            equal(
+                "last hole",
+                region.seek(3 * page_size() as i64, libc::SEEK_HOLE)?,
+                4 * page_size() as i64,
+            )?;
+            refused(
+                "data behind it",
+                region.seek(4 * page_size() as i64, libc::SEEK_DATA),
+                libc::ENXIO,
+            )
         },
     ),
     Case::new(
@@ -316,12 +332,16 @@ pub(crate) const CASES: &[Case] = &[
         "A purged page is a hole",
         |env| {
             env.purge()?;
-            let (region, map) = env.mapped(3 * PAGE as u64)?;
+            let (region, map) = env.mapped(3 * page_size() as u64)?;
             map.touch(1)?;
-            region.unpin(PAGE as u32, PAGE as u32)?;
+            region.unpin(page_size() as u32, page_size() as u32)?;
             env.purge()?;
-            equal("SEEK_HOLE", region.seek(0, libc::SEEK_HOLE)?, PAGE64)?;
-            equal("SEEK_DATA", region.seek(PAGE64, libc::SEEK_DATA)?, 2 * PAGE64)
+            equal("SEEK_HOLE", region.seek(0, libc::SEEK_HOLE)?, page_size() as i64)?;
+            equal(
+                "SEEK_DATA",
+                region.seek(page_size() as i64, libc::SEEK_DATA)?,
+                2 * page_size() as i64,
+            )
         },
     ),
     Case::new("read_seek.bad-whence", &["SEEK-06"], "An unknown whence is EINVAL", |env| {
@@ -350,7 +370,7 @@ pub(crate) const CASES: &[Case] = &[
         "Positions of 2 GiB and more come back whole",
         |env| {
             let region = env.region(6 << 30)?;
-            let _map = region.map(PAGE, RW, libc::MAP_SHARED | libc::MAP_NORESERVE, 0)?;
+            let _map = region.map(page_size(), RW, libc::MAP_SHARED | libc::MAP_NORESERVE, 0)?;
             equal("SEEK_SET", region.seek(5 << 30, libc::SEEK_SET)?, 5 << 30)?;
             equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 6 << 30)
         },

@@ -11,7 +11,7 @@ use super::run;
 use crate::case::{Case, Differs, Env, Provider, Stop, Verdict, equal, failed, holds, refused};
 use crate::process::{need_map_files, unprivileged};
 use ashmem_test_client::errno::Answer;
-use ashmem_test_client::map::{Map, PAGE, R, RW, RWX};
+use ashmem_test_client::map::{Map, R, RW, RWX, page_size};
 use ashmem_test_client::region::{Region, open_path};
 
 const SHARED: i32 = libc::MAP_SHARED;
@@ -27,19 +27,25 @@ pub(crate) const CASES: &[Case] = &[
         "SET_SIZE racing the first mmap never leaves a size that is not the backing file's",
         |env| {
             for round in 0..600 {
-                let region = env.region(PAGE as u64)?;
-                let (grown, mapped) =
-                    race(|| region.set_size(64 * PAGE as u64), || region.map(PAGE, R, SHARED, 0));
+                let region = env.region(page_size() as u64)?;
+                let (grown, mapped) = race(
+                    || region.set_size(64 * page_size() as u64),
+                    || region.map(page_size(), R, SHARED, 0),
+                );
                 let _map = mapped?;
                 let size = region.size()?;
-                let want = if grown.is_ok() { 64 * PAGE as i64 } else { PAGE as i64 };
+                let want = if grown.is_ok() { 64 * page_size() as i64 } else { page_size() as i64 };
                 equal(&format!("round {round}: GET_SIZE"), size, want)?;
                 equal("the backing file's size", region.seek(0, libc::SEEK_END)?, size)?;
                 holds(
                     "the last page can be unpinned",
-                    region.unpin(size as u32 - PAGE as u32, PAGE as u32).is_ok(),
+                    region.unpin(size as u32 - page_size() as u32, page_size() as u32).is_ok(),
                 )?;
-                refused("UNPIN behind it", region.unpin(size as u32, PAGE as u32), libc::EINVAL)?;
+                refused(
+                    "UNPIN behind it",
+                    region.unpin(size as u32, page_size() as u32),
+                    libc::EINVAL,
+                )?;
             }
             Ok(())
         },
@@ -50,8 +56,9 @@ pub(crate) const CASES: &[Case] = &[
         "SET_NAME racing the first mmap: maps and GET_NAME agree",
         |env| {
             for _ in 0..400 {
-                let region = env.region(PAGE as u64)?;
-                let (_named, mapped) = race(|| region.set_name(c"raced"), || region.share(PAGE));
+                let region = env.region(page_size() as u64)?;
+                let (_named, mapped) =
+                    race(|| region.set_name(c"raced"), || region.share(page_size()));
                 let path = mapped?.line()?.path;
                 let name = region.name()?;
                 let want = if name == b"raced" {
@@ -71,8 +78,8 @@ pub(crate) const CASES: &[Case] = &[
         "Two first mmaps at once make one backing file",
         |env| {
             for _ in 0..400 {
-                let region = env.region(PAGE as u64)?;
-                let (one, two) = race(|| region.share(PAGE), || region.share(PAGE));
+                let region = env.region(page_size() as u64)?;
+                let (one, two) = race(|| region.share(page_size()), || region.share(page_size()));
                 let (one, two) = (one?, two?);
                 one.store(0, 7)?;
                 equal("the byte through the other", two.load(0)?, 7)?;
@@ -101,14 +108,14 @@ pub(crate) const CASES: &[Case] = &[
         "Once SET_PROT_MASK(read) has returned, no mmap begun after it is writable",
         |env| {
             for _ in 0..200 {
-                let (region, _map) = env.mapped(PAGE as u64)?;
+                let (region, _map) = env.mapped(page_size() as u64)?;
                 let reduced = AtomicBool::new(false);
                 let (late, mask) = race(
                     || -> Answer<usize> {
                         let mut late = 0;
                         for _ in 0..20 {
                             let before = reduced.load(Ordering::SeqCst);
-                            late += usize::from(region.share(PAGE).is_ok() && before);
+                            late += usize::from(region.share(page_size()).is_ok() && before);
                         }
                         Ok(late)
                     },
@@ -130,8 +137,8 @@ pub(crate) const CASES: &[Case] = &[
         "UNPIN racing SET_SIZE and the first mmap is EINVAL or right",
         |env| {
             for _ in 0..400 {
-                let region = env.region(PAGE as u64)?;
-                let (unpinned, mapped) = race(|| region.unpin(0, 0), || region.share(PAGE));
+                let region = env.region(page_size() as u64)?;
+                let (unpinned, mapped) = race(|| region.unpin(0, 0), || region.share(page_size()));
                 mapped?;
                 match unpinned {
                     Ok(_) => equal("GET_PIN_STATUS", region.status(0, 0)?, 0)?,
@@ -150,7 +157,7 @@ pub(crate) const CASES: &[Case] = &[
         "PIN racing a purge: 'not purged' means the content is all there, and stays",
         |env| {
             env.purge()?;
-            let (region, map) = env.mapped(64 * PAGE as u64)?;
+            let (region, map) = env.mapped(64 * page_size() as u64)?;
             for round in 0..200 {
                 map.touch(round as u8 | 1)?;
                 region.unpin(0, 0)?;
@@ -178,7 +185,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             env.purge()?;
             for _ in 0..200 {
-                let (region, map) = env.mapped(16 * PAGE as u64)?;
+                let (region, map) = env.mapped(16 * page_size() as u64)?;
                 map.touch(1)?;
                 region.unpin(0, 0)?;
                 let (purged, ()) = race(|| env.purge(), || drop(region));
@@ -197,11 +204,11 @@ pub(crate) const CASES: &[Case] = &[
         &["LOCK-01", "BUG-05"],
         "ioctls whose buffer is being unmapped are right or EFAULT, and nothing hangs",
         |env| {
-            let (region, _map) = env.mapped(4 * PAGE as u64)?;
+            let (region, _map) = env.mapped(4 * page_size() as u64)?;
             for _ in 0..300 {
-                let page = Map::anonymous(PAGE, RW)?;
+                let page = Map::anonymous(page_size(), RW)?;
                 let (unmapped, answers) = race(
-                    || page.unmap_part(0, PAGE),
+                    || page.unmap_part(0, page_size()),
                     || {
                         (0..20)
                             .map(|_| {
@@ -223,7 +230,7 @@ pub(crate) const CASES: &[Case] = &[
         &["BUG-02", "MMAP-20", "MMAP-08", "MMAP-23", "OPEN-05"],
         "A process that was given a read-only region finds no way to write to it",
         |env| {
-            let (region, owner) = env.mapped(2 * PAGE as u64)?;
+            let (region, owner) = env.mapped(2 * page_size() as u64)?;
             owner.touch(9)?;
             region.set_mask(1)?;
             unprivileged(|| every_way_to_write(&region, libc::EINVAL))?;
@@ -236,7 +243,7 @@ pub(crate) const CASES: &[Case] = &[
                is EPERM",
         reason: "the mask is held by a seal, and that is how the kernel refuses what is sealed",
         check: Some(|env| {
-            let (region, owner) = env.mapped(2 * PAGE as u64)?;
+            let (region, owner) = env.mapped(2 * page_size() as u64)?;
             owner.touch(9)?;
             region.set_mask(1)?;
             unprivileged(|| every_way_to_write(&region, libc::EPERM))?;
@@ -249,7 +256,7 @@ pub(crate) const CASES: &[Case] = &[
         "By design, a holder of a read-only region can still unpin it and so have it zeroed",
         |env| {
             env.purge()?;
-            let (region, map) = env.mapped(PAGE as u64)?;
+            let (region, map) = env.mapped(page_size() as u64)?;
             map.store(0, 1)?;
             region.set_mask(1)?;
             unprivileged(|| Ok(region.unpin(0, 0).map(|_| ())?))?;
@@ -284,7 +291,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             need_map_files()?;
             let (_region, owner, map) = read_only(env)?;
-            reopen(&map, libc::O_RDWR)?.share(PAGE)?.store(0, 66)?;
+            reopen(&map, libc::O_RDWR)?.share(page_size())?.store(0, 66)?;
             equal("the byte", owner.load(0)?, 66)
         },
     )
@@ -305,8 +312,8 @@ pub(crate) const CASES: &[Case] = &[
                 need_map_files()?;
                 let (_region, owner, map) = read_only(env)?;
                 let again = reopen(&map, libc::O_RDONLY)?;
-                refused("a writable mmap", again.share(PAGE), libc::EACCES)?;
-                let view = again.map(PAGE, R, SHARED, 0)?;
+                refused("a writable mmap", again.share(page_size()), libc::EACCES)?;
+                let view = again.map(page_size(), R, SHARED, 0)?;
                 refused("mprotect", view.protect(RW), libc::EACCES)?;
                 refused("write", again.write(b"x"), libc::EBADF)?;
                 equal("the byte", owner.load(0)?, 5)
@@ -340,7 +347,7 @@ pub(crate) const CASES: &[Case] = &[
             let (_region, _owner, map) = read_only(env)?;
             let again = reopen(&map, libc::O_RDONLY)?;
             equal("read", again.read(2)?, vec![5, 0])?;
-            equal("the mapped byte", again.map(PAGE, R, SHARED, 0)?.load(0)?, 5)
+            equal("the mapped byte", again.map(page_size(), R, SHARED, 0)?.load(0)?, 5)
         },
     ),
     Case::new(
@@ -350,11 +357,11 @@ pub(crate) const CASES: &[Case] = &[
          map_files",
         |env| {
             need_map_files()?;
-            let (_region, map) = env.mapped(PAGE as u64)?;
+            let (_region, map) = env.mapped(page_size() as u64)?;
             let again = reopen(&map, libc::O_RDWR)?;
             equal("write", again.write(b"root")?, 4)?;
             equal("the bytes", map.read(0, 4)?, b"root".to_vec())?;
-            again.share(PAGE)?.store(0, 1)?;
+            again.share(page_size())?.store(0, 1)?;
             equal("the byte", map.load(0)?, 1)
         },
     ),
@@ -363,7 +370,7 @@ pub(crate) const CASES: &[Case] = &[
         &["MMAP-22"],
         "Without privileges map_files opens nothing",
         |env| {
-            let (_region, map) = env.mapped(PAGE as u64)?;
+            let (_region, map) = env.mapped(page_size() as u64)?;
             unprivileged(|| {
                 refused("open", try_reopen(&map, libc::O_RDONLY), libc::EPERM).or_else(|_| {
                     // Where the directory itself belongs to somebody else by then, it is the
@@ -378,7 +385,7 @@ pub(crate) const CASES: &[Case] = &[
         &["OPEN-05", "PROT-03"],
         "/proc/self/fd/N of a read-only region leads to a new region, not to a writable one",
         |env| {
-            let (region, map) = env.mapped(PAGE as u64)?;
+            let (region, map) = env.mapped(page_size() as u64)?;
             map.store(0, 5)?;
             region.set_mask(1)?;
             let again =
@@ -413,15 +420,15 @@ fn race<A: Send, B: Send>(
 /// A region whose mask has no write: itself, a mapping made before, and a read-only one. Its first
 /// byte is 5.
 fn read_only(env: &Env) -> Result<(Region, Map, Map), Stop> {
-    let (region, owner) = env.mapped(PAGE as u64)?;
+    let (region, owner) = env.mapped(page_size() as u64)?;
     owner.store(0, 5)?;
     region.set_mask(1)?;
-    let map = region.map(PAGE, R, SHARED, 0)?;
+    let map = region.map(page_size(), R, SHARED, 0)?;
     Ok((region, owner, map))
 }
 
 fn try_reopen(map: &Map, flags: i32) -> Answer<Region> {
-    let (from, to) = (map.address(), map.address() + map.len().next_multiple_of(PAGE));
+    let (from, to) = (map.address(), map.address() + map.len().next_multiple_of(page_size()));
     open_path(format!("/proc/self/map_files/{from:x}-{to:x}").as_bytes(), flags)
 }
 
@@ -431,17 +438,18 @@ fn reopen(map: &Map, flags: i32) -> Result<Region, Stop> {
 
 /// Each way to get a writable view of a read-only region, tried and refused.
 fn every_way_to_write(region: &Region, write: i32) -> Verdict {
-    let map = region.map(2 * PAGE, R, SHARED, 0)?;
+    let map = region.map(2 * page_size(), R, SHARED, 0)?;
     refused("mprotect", map.protect(RW), libc::EACCES)?;
-    refused("mmap", region.share(PAGE), libc::EPERM)?;
+    refused("mmap", region.share(page_size()), libc::EPERM)?;
     refused("SET_PROT_MASK", region.set_mask(3), libc::EINVAL)?;
     refused("write", region.write(b"x"), write)?;
     refused("MADV_REMOVE", map.advise(libc::MADV_REMOVE), libc::EACCES)?;
     holds("map_files stays shut", try_reopen(&map, libc::O_RDWR).is_err())?;
-    let moved = map.resize(3 * PAGE)?;
+    let moved = map.resize(3 * page_size())?;
     refused("mprotect of the moved mapping", moved.protect(RW), libc::EACCES)?;
     // SAFETY: the range is ours and is not touched afterwards.
-    let got = unsafe { libc::syscall(libc::SYS_remap_file_pages, moved.address(), PAGE, 0, 1, 0) };
+    let got =
+        unsafe { libc::syscall(libc::SYS_remap_file_pages, moved.address(), page_size(), 0, 1, 0) };
     equal("remap_file_pages", got, -1)?;
     moved.leak();
     Ok(())
@@ -454,6 +462,6 @@ fn sealed_for_writing(env: &Env) -> Verdict {
     for flags in [libc::O_RDWR, libc::O_WRONLY, libc::O_RDWR | libc::O_APPEND] {
         refused("write", reopen(&map, flags)?.write(b"hole"), libc::EPERM)?;
     }
-    refused("a writable mmap", reopen(&map, libc::O_RDWR)?.share(PAGE), libc::EPERM)?;
+    refused("a writable mmap", reopen(&map, libc::O_RDWR)?.share(page_size()), libc::EPERM)?;
     equal("the byte", owner.load(0)?, 5)
 }

@@ -3,7 +3,7 @@
 
 use crate::case::{Case, equal, refused, skip};
 use ashmem_test_client::fault::BUS;
-use ashmem_test_client::map::{PAGE, R, RW};
+use ashmem_test_client::map::{R, RW, page_size};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -88,10 +88,10 @@ pub(crate) const CASES: &[Case] = &[
         "A region of size 0 cannot be mapped: EINVAL",
         |env| {
             let region = env.open()?;
-            refused("mmap", region.share(PAGE), libc::EINVAL)?;
+            refused("mmap", region.share(page_size()), libc::EINVAL)?;
             region.set_size(4096)?;
             region.set_size(0)?;
-            refused("mmap", region.share(PAGE), libc::EINVAL)
+            refused("mmap", region.share(page_size()), libc::EINVAL)
         },
     ),
     Case::new(
@@ -101,7 +101,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             for size in [u64::MAX, u64::MAX - 4094] {
                 let region = env.region(size)?;
-                refused(&format!("mmap of {size:#x}"), region.share(PAGE), libc::EINVAL)?;
+                refused(&format!("mmap of {size:#x}"), region.share(page_size()), libc::EINVAL)?;
                 region.set_size(4096)?;
             }
             Ok(())
@@ -114,9 +114,9 @@ pub(crate) const CASES: &[Case] = &[
          file is made",
         |env| {
             let region = env.region(1 << 63)?;
-            refused("mmap", region.share(PAGE), libc::EINVAL)?;
+            refused("mmap", region.share(page_size()), libc::EINVAL)?;
             equal("SET_SIZE after the failure", region.set_size(4096)?, 0)?;
-            region.share(PAGE)?.store(0, 1)?;
+            region.share(page_size())?.store(0, 1)?;
             Ok(())
         },
     ),
@@ -127,7 +127,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             let region = env.region(1 << 63)?;
             region.set_mask(1)?;
-            refused("mmap", region.share(PAGE), libc::EPERM)
+            refused("mmap", region.share(page_size()), libc::EPERM)
         },
     ),
     Case::new(
@@ -136,7 +136,7 @@ pub(crate) const CASES: &[Case] = &[
         "The largest size that does not wrap when rounded is EINVAL as well",
         |env| {
             let region = env.region(u64::MAX - 4095)?;
-            refused("mmap", region.share(PAGE), libc::EINVAL)
+            refused("mmap", region.share(page_size()), libc::EINVAL)
         },
     ),
     Case::new(
@@ -146,7 +146,7 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             overcommit_is_default()?;
             let region = env.region(1 << 46)?;
-            refused("mmap", region.share(PAGE), libc::ENOMEM)?;
+            refused("mmap", region.share(page_size()), libc::ENOMEM)?;
             equal("SET_SIZE after the failure", region.set_size(4096)?, 0)
         },
     ),
@@ -158,26 +158,29 @@ pub(crate) const CASES: &[Case] = &[
             overcommit_is_default()?;
             let region = env.region(1 << 46)?;
             let map = region.map(
-                PAGE,
+                page_size(),
                 RW,
                 libc::MAP_SHARED | libc::MAP_NORESERVE,
-                (1 << 46) - PAGE as u64,
+                (1 << 46) - page_size() as u64,
             )?;
             map.store(4095, 6)?;
-            let again = region.map(PAGE, R, libc::MAP_SHARED, (1 << 46) - PAGE as u64)?;
+            let again =
+                region.map(page_size(), R, libc::MAP_SHARED, (1 << 46) - page_size() as u64)?;
             equal("the last byte", again.load(4095)?, 6)
         },
     ),
     Case::new(
         "size.unaligned-maps-whole-pages",
         &["SIZE-11"],
-        "Of 5000 bytes two pages can be mapped, and bytes behind the size keep what is written",
+        "Of a page and a byte two pages can be mapped, and bytes behind the size keep what is \
+         written",
         |env| {
-            let (region, map) = env.mapped(5000)?;
-            refused("mmap of three pages", region.share(3 * PAGE), libc::EINVAL)?;
-            map.store(8191, 3)?;
+            let (region, map) = env.mapped(page_size() as u64 + 1)?;
+            refused("mmap of three pages", region.share(3 * page_size()), libc::EINVAL)?;
+            let last = 2 * page_size() - 1;
+            map.store(last, 3)?;
             drop(map);
-            equal("byte 8191", region.share(2 * PAGE)?.load(8191)?, 3)
+            equal("the last byte", region.share(2 * page_size())?.load(last)?, 3)
         },
     ),
     Case::new(
@@ -201,8 +204,8 @@ pub(crate) const CASES: &[Case] = &[
             let (region, map) = env.mapped(1)?;
             map.store(0, 1)?;
             equal("GET_SIZE", region.size()?, 1)?;
-            refused("mmap of a page and a byte", region.share(PAGE + 1), libc::EINVAL)?;
-            let both = region.map(PAGE, RW, libc::MAP_SHARED, PAGE as u64)?;
+            refused("mmap of a page and a byte", region.share(page_size() + 1), libc::EINVAL)?;
+            let both = region.map(page_size(), RW, libc::MAP_SHARED, page_size() as u64)?;
             equal("touching the page behind it", both.load(0), Err(BUS))
         },
     ),

@@ -2,7 +2,7 @@
 //! What may happen next: an operation and its arguments, drawn without looking at what came before.
 
 use crate::random::Random;
-use ashmem_test_client::map::PAGE;
+use ashmem_test_client::map::page_size;
 
 /// Descriptors a process may hold at once.
 pub(super) const REGIONS: usize = 5;
@@ -102,18 +102,22 @@ impl Operation {
             },
             61 => Self::Unmap { map },
             62 => Self::Protect { map, prot: random.pick(&[3, 3, 3, 1, 0, 7]) },
-            63 => Self::Resize { map, len: (random.below(PAGES) + 1) * PAGE },
+            63 => Self::Resize { map, len: (random.below(PAGES) + 1) * page_size() },
             64 => {
                 Self::Advise { map, advice: random.pick(&[libc::MADV_REMOVE, libc::MADV_DONTNEED]) }
             }
-            65..=70 => Self::Load { map, at: random.below(PAGES * PAGE) },
-            71..=75 => {
-                Self::Store { map, at: random.below(PAGES * PAGE), value: random.next() as u8 }
-            }
+            65..=70 => Self::Load { map, at: random.below(PAGES * page_size()) },
+            71..=75 => Self::Store {
+                map,
+                at: random.below(PAGES * page_size()),
+                value: random.next() as u8,
+            },
             76..=77 => Self::Fill { map, value: random.next() as u8 },
             78..=79 => Self::Line { map },
-            80..=85 => Self::Read { slot, count: random.below(3 * PAGE) },
-            86..=89 => Self::Pread { slot, count: random.below(3 * PAGE), offset: offset(random) },
+            80..=85 => Self::Read { slot, count: random.below(3 * page_size()) },
+            86..=89 => {
+                Self::Pread { slot, count: random.below(3 * page_size()), offset: offset(random) }
+            }
             90..=96 => Self::Seek {
                 slot,
                 offset: offset(random),
@@ -141,8 +145,8 @@ fn length_of_name(random: &mut Random) -> usize {
 fn size(random: &mut Random) -> u64 {
     match random.below(10) {
         0 => random.pick(&[0, 1, 1 << 46, 1 << 63, u64::MAX, u64::MAX - 4094, u64::MAX - 4096]),
-        1..=2 => random.below(PAGES * PAGE) as u64,
-        _ => ((random.below(PAGES - 3) + 4) * PAGE) as u64,
+        1..=2 => random.below(PAGES * page_size()) as u64,
+        _ => ((random.below(PAGES - 3) + 4) * page_size()) as u64,
     }
 }
 
@@ -156,29 +160,29 @@ fn mask(random: &mut Random) -> u64 {
 
 /// Mostly few enough pages to fit.
 fn length_of_map(random: &mut Random) -> usize {
-    if random.one_in(5) { place(random) } else { (random.below(5) + 1) * PAGE }
+    if random.one_in(5) { place(random) } else { (random.below(5) + 1) * page_size() }
 }
 
 /// Where an interval begins: mostly low enough that something is behind it.
 fn start(random: &mut Random) -> usize {
-    if random.one_in(5) { place(random) } else { random.below(6) * PAGE }
+    if random.one_in(5) { place(random) } else { random.below(6) * page_size() }
 }
 
 /// An offset or a length: mostly whole pages, sometimes none, seldom nonsense.
 fn place(random: &mut Random) -> usize {
     match random.below(16) {
-        0 => random.below(PAGES * PAGE),
+        0 => random.below(PAGES * page_size()),
         1 => random.pick(&[0x8000_0000, 0xffff_f000, 0xffff_ffff, 0x1000_0000]),
         2..=4 => 0,
-        _ => random.below(5) * PAGE,
+        _ => random.below(5) * page_size(),
     }
 }
 
 fn offset(random: &mut Random) -> i64 {
     match random.below(12) {
         0 => random.pick(&[-1, i64::MIN, i64::MAX, 1 << 40]),
-        1..=2 => -(random.below(PAGE) as i64),
-        _ => random.below(PAGES * PAGE) as i64,
+        1..=2 => -(random.below(page_size()) as i64),
+        _ => random.below(PAGES * page_size()) as i64,
     }
 }
 

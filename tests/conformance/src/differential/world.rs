@@ -10,7 +10,7 @@ use crate::case::{Env, Stop};
 use crate::process::Link;
 use ashmem_test_client::errno::Answer;
 use ashmem_test_client::fault::Signal;
-use ashmem_test_client::map::{Map, PAGE};
+use ashmem_test_client::map::{Map, page_size};
 use ashmem_test_client::region::{Region, UNTOUCHED};
 
 /// The result of a descriptor sent, which the other process then takes.
@@ -156,7 +156,7 @@ fn on_region(region: &Region, operation: &Operation) -> Result<String, Stop> {
             let size = region.size().unwrap_or(0) as usize;
             if matches!(command, PinCommand::Unpin)
                 && len == 0
-                && offset as usize == size.next_multiple_of(PAGE)
+                && offset as usize == size.next_multiple_of(page_size())
             {
                 return Ok("avoided".into());
             }
@@ -185,7 +185,7 @@ fn on_region(region: &Region, operation: &Operation) -> Result<String, Stop> {
 }
 
 fn on_map(map: &Map, operation: &Operation) -> Result<String, Stop> {
-    let end = map.len().next_multiple_of(PAGE);
+    let end = map.len().next_multiple_of(page_size());
     Ok(match *operation {
         Operation::Protect { prot, .. } => show(map.protect(prot)),
         Operation::Advise { advice, .. } => show(map.advise(advice)),
