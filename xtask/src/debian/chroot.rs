@@ -43,7 +43,7 @@ impl Chroot {
         let mut wanted: Vec<_> =
             packages.chain(["binutils", "gcc", "make"].map(str::to_owned)).collect();
         if arch != Arch::X86_64 {
-            wanted.push(format!("gcc-{}", Toolchain::foreign(arch).prefix.trim_end_matches('-')));
+            wanted.push(format!("gcc-{}", Toolchain::installed(arch).prefix.trim_end_matches('-')));
         }
         wanted.sort_unstable();
         wanted.dedup();

@@ -32,34 +32,33 @@ const ARM64: [&str; 8] = [
 pub(crate) struct Toolchain {
     /// What stands before each tool's name: nothing for this machine's own.
     pub(crate) prefix: String,
-    /// Where tools that are not installed have their libraries.
-    libraries: Option<PathBuf>,
+    /// Where tools that are not installed lie, as under /usr.
+    unpacked: Option<PathBuf>,
 }
 
 impl Toolchain {
     /// The tools for an architecture, fetched where they are not there yet.
     pub(crate) fn ensure(arch: Arch) -> Result<Self> {
         Ok(match arch {
-            Arch::X86_64 => Self { prefix: String::new(), libraries: None },
-            Arch::Arm64 => {
-                let root = unpacked(arch)?;
-                let names = root.join("usr/bin").join(Self::foreign(arch).prefix);
-                let libraries = Some(root.join("usr/lib/x86_64-linux-gnu"));
-                Self { prefix: names.display().to_string(), libraries }
-            }
+            Arch::X86_64 => Self { prefix: String::new(), unpacked: None },
+            Arch::Arm64 => Self { unpacked: Some(unpacked(arch)?), ..Self::installed(arch) },
         })
     }
 
-    /// The tools for an architecture as they are called where they are installed.
-    pub(crate) fn foreign(arch: Arch) -> Self {
-        Self { prefix: format!("{}-linux-gnu-", arch.machine()), libraries: None }
+    /// The tools for another architecture where they are installed.
+    pub(crate) fn installed(arch: Arch) -> Self {
+        Self { prefix: format!("{}-linux-gnu-", arch.machine()), unpacked: None }
     }
 
-    /// Lets a command run the tools.
+    /// Lets a command find the tools by their names, for some headers of kernels take no path.
     pub(crate) fn serve(&self, command: &mut Command) {
-        if let Some(libraries) = &self.libraries {
-            command.env("LD_LIBRARY_PATH", libraries);
-        }
+        let Some(unpacked) = &self.unpacked else { return };
+        let set = command.get_envs().find(|(name, _)| *name == "PATH");
+        let path = set.and_then(|(_, path)| path.map(ToOwned::to_owned));
+        let mut all = unpacked.join("bin").into_os_string();
+        all.push(":");
+        all.push(path.or_else(|| std::env::var_os("PATH")).unwrap_or_default());
+        command.env("PATH", all).env("LD_LIBRARY_PATH", unpacked.join("lib/x86_64-linux-gnu"));
     }
 
     /// A tool of this name.
@@ -82,5 +81,5 @@ fn unpacked(arch: Arch) -> Result<PathBuf> {
         );
         workspace::make_whole(&root, |part| archive.unpack(&packages, part))?;
     }
-    Ok(root)
+    Ok(root.join("usr"))
 }

@@ -87,7 +87,7 @@ impl Kernel {
                 return Ok(());
             }
             (Arch::Arm64, BuildRoot::Host) => Toolchain::ensure(arch)?,
-            (Arch::Arm64, BuildRoot::Chroot(_)) => Toolchain::foreign(arch),
+            (Arch::Arm64, BuildRoot::Chroot(_)) => Toolchain::installed(arch),
         };
         make.arg(format!("ARCH={}", arch.kernel()));
         make.arg(format!("CROSS_COMPILE={}", tools.prefix));
