@@ -217,6 +217,15 @@ pub(crate) fn check(result: i32) -> Result<i32> {
     if result < 0 { Err(last_errno()) } else { Ok(result) }
 }
 
+/// uname(2): whether the kernel is of this version or a later one.
+pub(crate) fn kernel_is(major: u32, minor: u32) -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+}
+
 /// errno: the error of the last failed call.
 pub(crate) fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)

@@ -18,6 +18,7 @@ use crate::emulation::descriptor::{FdKind, InspectedFd};
 use crate::ids::Key;
 use crate::journal::Entry;
 use crate::regions::memfd;
+use crate::regions::memfd_state::Stored;
 use crate::regions::region::EmulatedRegion;
 use crate::target_thread::{FileStatus, Target};
 
@@ -40,14 +41,13 @@ impl Shape {
     /// # Errors
     /// EINVAL: no file can be that long. ENOMEM, ENOSPC.
     pub(super) fn give(self, memory: impl AsFd, known: FileStatus) -> Result<Option<FileStatus>> {
-        const SIZED: SealFlags = SealFlags::GROW.union(SealFlags::SHRINK);
         let seals = rustix::fs::fcntl_get_seals(&memory)?;
         let mut file = known;
         // A size that was looked at before the seals may be an older one.
         if file.size != self.size {
             file = FileStatus::of(&memory)?;
         }
-        if !seals.contains(SIZED) && (self.size > 0 || file.size > 0) {
+        if !seals.contains(memfd::SIZED) && (self.size > 0 || file.size > 0) {
             match memfd::set_size(&memory, self.size, file.blocks > 0) {
                 Ok(()) | Err(Errno::PERM) => file = FileStatus::of(&memory)?,
                 Err(error) => return Err(error),
@@ -56,10 +56,15 @@ impl Shape {
         if file.size != self.size {
             return Ok(None);
         }
-        if !self.is_writable && !seals.contains(SealFlags::FUTURE_WRITE) {
-            memfd::forbid_writing(&memory)?;
+        if !seals.contains(SealFlags::FUTURE_WRITE) {
+            self.protect(&memory)?;
         }
         Ok(Some(file))
+    }
+
+    /// Seals a memory against writing if the mask has no WRITE.
+    fn protect(self, memory: impl AsFd) -> Result<()> {
+        if self.is_writable { Ok(()) } else { memfd::forbid_writing(memory) }
     }
 }
 
@@ -67,6 +72,10 @@ impl Tenant {
     /// Gives the memory behind the caller's descriptor the size that SET_SIZE has set: from now on
     /// it cannot grow by a write, and no mapping that the kernel makes of it reaches beyond.
     pub(super) fn show_size(&self, target: &Target<'_>, inspected: &mut InspectedFd, key: Key) {
+        if memfd::keeps_state() {
+            // There the seals say that it was mapped.
+            return self.show_state(inspected, key);
+        }
         let shape = {
             let mut table = self.table();
             let Some((region, _)) = table.region(key) else { return };
@@ -80,6 +89,23 @@ impl Tenant {
         let given = inspected.copy().and_then(|memory| shape.give(memory, inspected.file));
         if matches!(given, Ok(None)) {
             let _ = self.renew(target, inspected, key);
+        }
+    }
+
+    /// Writes size and mask where programs read them that answer calls themselves.
+    pub(super) fn show_state(&self, inspected: &InspectedFd, key: Key) {
+        let inode = inspected.file.inode;
+        let wanted = || {
+            let mut table = self.table();
+            let (region, _) = table.region(key)?;
+            (memfd::keeps_state() && region.inode == inode).then(|| Stored::of(region))
+        };
+        let Ok(memory) = inspected.copy() else { return };
+        let mut written = None;
+        // Another thread's request may have changed it while it was written.
+        while let Some(stored) = wanted().filter(|stored| written != Some(*stored)) {
+            stored.write(memory);
+            written = Some(stored);
         }
     }
 
@@ -148,14 +174,20 @@ impl Tenant {
             let (region, _) = table.region(key)?;
             let name = region.state.given().map_or_else(Vec::new, |name| name.to_vec());
             let is_free = !region.facts.is_mapped() && region.inode == old;
-            is_free.then(|| (memfd::shown_name(&name), Shape::of(region)))
+            is_free.then(|| (memfd::shown_name(&name), Shape::of(region), Stored::of(region)))
         };
-        let Some((name, shape)) = wanted() else { return Ok(false) };
+        let Some((name, shape, stored)) = wanted() else { return Ok(false) };
         let memory = memfd::create(&name)?;
-        // A size that no file can have is told by mmap.
-        match FileStatus::of(&memory).and_then(|file| shape.give(&memory, file)) {
-            Ok(_) | Err(Errno::INVAL) => {}
-            Err(error) => return Err(error),
+        if memfd::keeps_state() {
+            // Its size is sealed by the first mapping.
+            stored.write(&memory);
+            shape.protect(&memory)?;
+        } else {
+            // A size that no file can have is told by mmap.
+            match FileStatus::of(&memory).and_then(|file| shape.give(&memory, file)) {
+                Ok(_) | Err(Errno::INVAL) => {}
+                Err(error) => return Err(error),
+            }
         }
         let file = FileStatus::of(&memory)?;
         let fresh = memfd::reopen(memory, inspected.flags)?;

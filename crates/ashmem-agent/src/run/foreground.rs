@@ -128,6 +128,10 @@ impl StatusSender {
                 if who != pid {
                     continue;
                 }
+                // A stop of ptrace's, which another thread waits for, is no stop of the program.
+                if libc::WIFSTOPPED(status) && status >> 16 != 0 {
+                    continue;
+                }
                 if libc::WIFSTOPPED(status) {
                     self.send(ProgramStatus::Stopped(libc::WSTOPSIG(status)));
                 } else if libc::WIFEXITED(status) {

@@ -37,6 +37,10 @@ pub struct Filter {
     pub node: NodeLookup,
 }
 
+/// The address behind the one instruction whose calls pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate(pub u64);
+
 /// A test of one argument: `args[arg] & mask == value`, in the low 32 bits; the upper ones are
 /// ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,9 @@ pub struct Test {
 
 /// The start of the numbers of the x32 ABI, which shares x86_64's `AUDIT_ARCH`.
 const X32: u32 = 0x4000_0000;
+/// seccomp(2) and prctl(2) of x86-64.
+const SECCOMP: u32 = 317;
+const PRCTL: u32 = 157;
 const ACCESS_MODE: u32 = libc::O_ACCMODE as u32;
 const MAP_ANONYMOUS: u32 = libc::MAP_ANONYMOUS as u32;
 const MAP_DENYWRITE: u32 = libc::MAP_DENYWRITE as u32;
@@ -153,6 +160,17 @@ impl Filter {
 
     /// The program.
     pub fn program(self) -> Vec<Instruction> {
+        self.assemble(None)
+    }
+
+    /// The program for processes in which calls are answered: what comes from this one instruction
+    /// passes, and what would end that is notified: seccomp filters of their own, and mappings put
+    /// where the code lies.
+    pub fn program_with_gate(self, gate: Gate) -> Vec<Instruction> {
+        self.assemble(Some(gate))
+    }
+
+    fn assemble(self, gate: Option<Gate>) -> Vec<Instruction> {
         let mut tests: Vec<Vec<Vec<Test>>> = Vec::new();
         let mut code = Assembler::default();
         code.load(Field::Arch);
@@ -182,9 +200,15 @@ impl Filter {
                 });
                 code.jump_if_equal(*number, Label::Test(index, 0, 0));
             }
+            if gate.is_some() && table.arch == X86_64 {
+                code.jump_if_equal(SECCOMP, Label::Seccomp);
+                code.jump_if_equal(PRCTL, Label::Prctl);
+            }
             code.jump(Label::Allow);
         }
         for (index, conditions) in tests.iter().enumerate() {
+            let is_mmap = *conditions == self.conditions(SyscallKind::Mmap);
+            let otherwise = if gate.is_some() && is_mmap { Label::Mmap } else { Label::Allow };
             for (number, condition) in conditions.iter().enumerate() {
                 for (step, test) in condition.iter().enumerate() {
                     code.place(Label::Test(index, number, step));
@@ -195,11 +219,39 @@ impl Filter {
                     code.jump_if_equal(test.value, if is_last { Label::Notify } else { holds });
                     let others = number + 1 < conditions.len();
                     let next = Label::Test(index, number + 1, 0);
-                    code.jump(if others { next } else { Label::Allow });
+                    code.jump(if others { next } else { otherwise });
                 }
             }
         }
+        if let Some(gate) = gate {
+            code.place(Label::Mmap);
+            code.load(Field::LowArgument(3));
+            code.and(MAP_FIXED);
+            code.jump_if_equal(0, Label::Allow);
+            code.load(Field::HighArgument(0));
+            code.jump_if_equal((gate.0 >> 32) as u32, Label::Notify);
+            code.jump(Label::Allow);
+            // seccomp(2) with SECCOMP_SET_MODE_STRICT or SECCOMP_SET_MODE_FILTER.
+            code.place(Label::Seccomp);
+            code.load(Field::LowArgument(0));
+            code.and(!1);
+            code.jump_if_equal(0, Label::Notify);
+            code.jump(Label::Allow);
+            code.place(Label::Prctl);
+            code.load(Field::LowArgument(0));
+            code.jump_if_equal(libc::PR_SET_SECCOMP as u32, Label::Notify);
+            code.jump(Label::Allow);
+        }
         code.place(Label::Notify);
+        if let Some(gate) = gate {
+            code.load(Field::HighPointer);
+            code.jump_if_equal((gate.0 >> 32) as u32, Label::Gate);
+            code.jump(Label::Ask);
+            code.place(Label::Gate);
+            code.load(Field::LowPointer);
+            code.jump_if_equal(gate.0 as u32, Label::Allow);
+            code.place(Label::Ask);
+        }
         code.end(libc::SECCOMP_RET_USER_NOTIF);
         code.place(Label::Allow);
         code.end(libc::SECCOMP_RET_ALLOW);
@@ -213,14 +265,22 @@ enum Label {
     SyscallTable(u32),
     /// A test: of which call, in which condition, at which place in it.
     Test(usize, usize, usize),
+    /// mmap(2) with flags that are of no interest.
+    Mmap,
+    Seccomp,
+    Prctl,
     Notify,
+    /// The high half of the pointer is the gate's.
+    Gate,
+    /// It is not the gate's.
+    Ask,
     Allow,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seccomp::bpf::run;
+    use crate::seccomp::bpf::{run, run_from};
     use crate::seccomp::syscalls::{AARCH64, I386};
 
     const LEVELS: [Filter; 4] = [
@@ -342,6 +402,37 @@ mod tests {
         assert!(!notified(present, X86_64, 257, read_only));
         assert!(notified(present, X86_64, 257, read_write));
         assert!(notified(Filter { node: NodeLookup::Absent, ..present }, X86_64, 257, read_only));
+    }
+
+    #[test]
+    fn one_instruction_passes_and_what_ends_that_is_notified() {
+        let gate = 0x1234_5678_9abc;
+        for filter in LEVELS {
+            let program = filter.program_with_gate(Gate(gate));
+            let notified = |pointer, arch, nr, args| {
+                run_from(&program, pointer, arch, nr, args) == libc::SECCOMP_RET_USER_NOTIF
+            };
+            let of_ours = [3, 0x7704, 0, 0, 0, 0];
+            assert!(!notified(gate, X86_64, 16, of_ours));
+            for other in [0, gate - 2, gate + 1, gate & 0xffff_ffff, gate | 1 << 63] {
+                assert!(notified(other, X86_64, 16, of_ours), "{other:#x}");
+            }
+            for (nr, args, wanted) in [
+                (317, [0, 0, 0, 0, 0, 0], true),
+                (317, [1, 0, 0, 0, 0, 0], true),
+                (317, [3, 0, 0, 0, 0, 0], false),
+                (157, [22, 2, 0, 0, 0, 0], true),
+                (157, [38, 1, 0, 0, 0, 0], false),
+                (9, [gate, 4096, 3, 0x32, u64::MAX, 0], true),
+                (9, [4096, 4096, 3, 0x32, u64::MAX, 0], false),
+                (9, [gate, 4096, 3, 0x10_0022, u64::MAX, 0], false),
+                (39, [0; 6], false),
+            ] {
+                assert_eq!(notified(0, X86_64, nr, args), wanted, "{nr} {args:x?}");
+            }
+            // Without a gate none of that is asked.
+            assert!(!self::notified(filter, X86_64, 317, [1; 6]));
+        }
     }
 
     const CWD: u64 = crate::seccomp::syscalls::CWD as u32 as u64;

@@ -30,6 +30,7 @@ use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
 use crate::emulation::decision::Decision;
 use crate::emulation::outcome::Outcome;
+use crate::inside::Inside;
 use crate::notification::{Answer, Channel, ReceiveError, Request};
 use crate::regions::memfd_pool::MemfdPool;
 use crate::seccomp::listener::filters_wait_killable;
@@ -38,6 +39,7 @@ use crate::sys::lock;
 use crate::target_thread::Target;
 use crate::target_thread::inject_mmap;
 use ashmem_trace_wire::pipe::RecordWriter;
+use ashmem_trace_wire::record::Record;
 
 use crate::trace::{self, TraceSink};
 
@@ -67,6 +69,8 @@ pub struct Supervisor {
     /// Whether a caller may be stopped as it leaves a call, so that a tracer is told what came of
     /// it: where that does not take the caller out of its wait for the answer.
     shows_results: bool,
+    /// Puts answers into the programs themselves.
+    inside: Option<Inside>,
 }
 
 impl Supervisor {
@@ -91,6 +95,7 @@ impl Supervisor {
             pool: None,
             purges: Purges::default(),
             shows_results: false,
+            inside: None,
         })
     }
 
@@ -103,6 +108,11 @@ impl Supervisor {
         let pool = tenant.table().enable_pool()?;
         let shows_results = filters_wait_killable();
         Ok(Self { pool: Some(pool), shows_results, ..Self::new(tenant)? })
+    }
+
+    /// Has calls answered in the programs themselves where that is possible.
+    pub(crate) fn with_inside(self, inside: Inside) -> Self {
+        Self { inside: Some(inside), ..self }
     }
 
     /// Adds a channel of the same tenant; [`Supervisor::run`] serves it at once.
@@ -296,13 +306,37 @@ impl Supervisor {
     pub fn handle(&self, channel: &dyn Channel, request: Request) {
         let target = Target::new(channel, request.id, request.tid);
         let began = self.trace_sink.is_on().then(trace::now);
+        if let Some(inside) = &self.inside {
+            inside.withdraw_for(&request, &target);
+        }
         let Some((call, caller)) = Call::decode(request.arch, request.nr, &request.args) else {
             return self.report(&request, channel.answer(request.id, Answer::Continue));
         };
-        let mut decision = self.decide(&target, call, caller);
+        let decision = self.decide(&target, call, caller);
         // The caller still waits, so it can be looked at.
         let record = began.and_then(|began| self.record(&request, &decision, began));
         tracing::trace!(?request, outcome = ?decision.outcome);
+        let is_of_device = !matches!(decision.outcome, Outcome::Answer(Answer::Continue));
+        // A private mapping has a stop of its own.
+        let due = (self.inside.as_ref())
+            .filter(|_| !matches!(decision.outcome, Outcome::MapAnonymous(_)))
+            .and_then(|inside| Some((inside, inside.due(&request, &target, is_of_device)?)));
+        let send = || self.send(channel, &target, &request, decision, record);
+        match due {
+            Some((inside, due)) => inside.patch(&due, send),
+            None => send(),
+        }
+    }
+
+    /// Sends what was decided, and tells tracers.
+    fn send(
+        &self,
+        channel: &dyn Channel,
+        target: &Target<'_>,
+        request: &Request,
+        mut decision: Decision,
+        record: Option<Record>,
+    ) {
         let outcome = std::mem::replace(&mut decision.outcome, Outcome::CONTINUE);
         let (mut faulted, mut seen) = (false, None);
         let is_mapping = matches!(decision.call, Call::Mmap(_));
@@ -311,7 +345,7 @@ impl Supervisor {
             Outcome::Answer(Answer::Continue)
                 if record.is_some() && is_mapping && self.shows_results =>
             {
-                inject_mmap::let_run(channel, &request).map(|result| seen = result)
+                inject_mmap::let_run(channel, request).map(|result| seen = result)
             }
             Outcome::Answer(answer) => channel.answer(request.id, answer),
             Outcome::Write { address, bytes } => {
@@ -323,7 +357,7 @@ impl Supervisor {
                 channel.answer(request.id, answer)
             }
             Outcome::MapAnonymous(call) => {
-                inject_mmap::map_anonymous(channel, &request, call).map(|result| seen = result)
+                inject_mmap::map_anonymous(channel, request, call).map(|result| seen = result)
             }
             Outcome::Open { fd, close_on_exec, key } => {
                 channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
@@ -340,7 +374,7 @@ impl Supervisor {
             record.result = record.result.or(seen);
             self.trace_sink.answered(record, faulted);
         }
-        self.report(&request, sent);
+        self.report(request, sent);
         // The copied descriptor is closed here, where nobody waits for that.
         drop(decision);
     }

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Threads of a program, stopped by ptrace for as long as its text is changed.
+//!
+//! The kernel lets go of what a thread traces when that thread ends. So all of this happens in one
+//! that is made for it: whatever a program does, and however long, it is never left stopped.
+
+use std::time::{Duration, Instant};
+
+use ashmem_proc::process;
+use rustix::io::{Errno, Result};
+
+use crate::sys::check;
+
+pub(super) type Registers = libc::user_regs_struct;
+
+const OPTIONS: usize = libc::PTRACE_O_TRACESYSGOOD as usize;
+const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
+/// How long a thread may take to stop.
+const TO_STOP: Duration = Duration::from_millis(20);
+/// How long a call may take that it is made to make. Its registers are not its own meanwhile, so
+/// this is longer than any mmap takes on any machine.
+const TO_CALL: Duration = Duration::from_secs(30);
+/// `syscall`.
+const INSTRUCTION: u64 = 2;
+/// What calls return that the kernel is about to make again.
+const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
+
+/// A thread that is traced.
+pub(super) struct Traced {
+    tid: i32,
+    /// A signal that was about to be delivered when it stopped.
+    signal: i32,
+}
+
+impl Traced {
+    /// Begins to trace a thread, which stops when it leaves the kernel, or at once.
+    ///
+    /// # Errors
+    /// EPERM: it may not be traced, or somebody else traces it. ESRCH: it is gone.
+    pub(super) fn begin(tid: i32) -> Result<Self> {
+        ptrace(libc::PTRACE_SEIZE, tid, 0, OPTIONS)?;
+        ptrace(libc::PTRACE_INTERRUPT, tid, 0, 0)?;
+        Ok(Self { tid, signal: 0 })
+    }
+
+    /// Waits until it has stopped.
+    ///
+    /// # Errors
+    /// ETIMEDOUT: it does not: it waits in the kernel for something else. ESRCH: it has ended.
+    pub(super) fn wait(&mut self) -> Result<()> {
+        let status = self.next_stop(TO_STOP)?;
+        // Not the stop that was asked for, but one before a signal's delivery.
+        if status >> 16 == 0 && libc::WSTOPSIG(status) != SYSCALL_STOP {
+            self.signal = libc::WSTOPSIG(status);
+        }
+        Ok(())
+    }
+
+    fn next_stop(&self, patience: Duration) -> Result<i32> {
+        let deadline = Instant::now() + patience;
+        let mut status = 0;
+        for turn in 0_u32.. {
+            // SAFETY: the status is an integer of ours.
+            let got = check(unsafe {
+                libc::waitpid(self.tid, &mut status, libc::__WALL | libc::WNOHANG)
+            });
+            match got? {
+                0 if Instant::now() > deadline => return Err(Errno::TIMEDOUT),
+                0 if turn < 200 => std::thread::yield_now(),
+                0 => std::thread::sleep(Duration::from_micros(50)),
+                _ if libc::WIFSTOPPED(status) => return Ok(status),
+                _ => return Err(Errno::SRCH),
+            }
+        }
+        Err(Errno::TIMEDOUT)
+    }
+
+    /// Its registers, if it stands behind a call that is over.
+    ///
+    /// # Errors
+    /// EAGAIN: a signal waits, or the kernel is about to make the call again.
+    pub(super) fn after_call(&self) -> Result<Registers> {
+        let registers = self.registers()?;
+        let is_restarted = RESTARTS.contains(&(registers.rax as i64));
+        if self.signal != 0 || is_restarted { Err(Errno::AGAIN) } else { Ok(registers) }
+    }
+
+    /// Has it make a call with the instruction that it stands behind, and stand there as before.
+    ///
+    /// # Errors
+    /// What the call returns, or what went wrong.
+    pub(super) fn call(&self, before: &Registers, number: u64, args: [u64; 6]) -> Result<u64> {
+        let mut registers = *before;
+        registers.rip -= INSTRUCTION;
+        registers.rax = number;
+        [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9] =
+            args;
+        // Not in a call any more: nothing is to be made again.
+        registers.orig_rax = u64::MAX;
+        let mut mask = 0_u64;
+        self.signal_mask(libc::PTRACE_GETSIGMASK, &mut mask)?;
+        // A signal would be one more stop: it waits until the thread goes on.
+        self.signal_mask(libc::PTRACE_SETSIGMASK, &mut { u64::MAX })?;
+        let made = self.set_registers(&registers).and_then(|()| self.run_one_call());
+        let mut after = *before;
+        after.orig_rax = u64::MAX;
+        self.set_registers(&after)?;
+        self.signal_mask(libc::PTRACE_SETSIGMASK, &mut mask)?;
+        let value = made? as i64;
+        if (-4095..0).contains(&value) {
+            return Err(Errno::from_raw_os_error(-value as i32));
+        }
+        Ok(value as u64)
+    }
+
+    /// Lets it enter a call and leave it; what the call returns.
+    fn run_one_call(&self) -> Result<u64> {
+        for _entry_and_exit in 0..2 {
+            ptrace(libc::PTRACE_SYSCALL, self.tid, 0, 0)?;
+            while libc::WSTOPSIG(self.next_stop(TO_CALL)?) != SYSCALL_STOP {
+                ptrace(libc::PTRACE_SYSCALL, self.tid, 0, 0)?;
+            }
+        }
+        Ok(self.registers()?.rax)
+    }
+
+    fn registers(&self) -> Result<Registers> {
+        // SAFETY: an all-zero structure is a valid one, which the call fills.
+        unsafe {
+            let mut registers: Registers = std::mem::zeroed();
+            ptrace(libc::PTRACE_GETREGS, self.tid, 0, &raw mut registers as usize)?;
+            Ok(registers)
+        }
+    }
+
+    fn set_registers(&self, registers: &Registers) -> Result<()> {
+        ptrace(libc::PTRACE_SETREGS, self.tid, 0, std::ptr::from_ref(registers) as usize)
+    }
+
+    fn signal_mask(&self, request: libc::c_uint, mask: &mut u64) -> Result<()> {
+        ptrace(request, self.tid, size_of::<u64>(), std::ptr::from_mut(mask) as usize)
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        // Where it has not stopped this fails, and the kernel does it when our thread ends.
+        let _ = ptrace(libc::PTRACE_DETACH, self.tid, 0, self.signal as usize);
+    }
+}
+
+/// Stops every other thread of a process.
+///
+/// # Errors
+/// One cannot be stopped, or there are too many.
+pub(super) fn stop_others(process: i32, caller: i32, most: usize) -> Result<Vec<Traced>> {
+    let mut stopped: Vec<Traced> = Vec::new();
+    loop {
+        let known = |tid: &i32| *tid == caller || stopped.iter().any(|other| other.tid == *tid);
+        let new: Vec<i32> =
+            process::threads(process).into_iter().filter(|tid| !known(tid)).collect();
+        if new.is_empty() {
+            return Ok(stopped);
+        }
+        if stopped.len() + new.len() > most {
+            return Err(Errno::TOOBIG);
+        }
+        let mut begun = Vec::new();
+        for tid in new {
+            match Traced::begin(tid) {
+                Ok(traced) => begun.push(traced),
+                // It has ended meanwhile, or will before the next look.
+                Err(Errno::SRCH) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for mut traced in begun {
+            match traced.wait() {
+                Ok(()) => stopped.push(traced),
+                Err(Errno::SRCH | Errno::CHILD) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn ptrace(request: libc::c_uint, tid: i32, address: usize, data: usize) -> Result<()> {
+    // SAFETY: what `data` points to lives in the callers above and is as long as each request
+    // wants.
+    let got = unsafe { libc::ptrace(request, tid, address, data) };
+    check(got as i32).map(drop)
+}

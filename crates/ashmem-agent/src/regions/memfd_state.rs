@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The state of a region as its memfd holds it, where programs answer calls themselves.
+//!
+//! Then a program may have changed it since the last request, and made regions that no request was
+//! about. So it is read with every request, and written with every change. It is believed as far as
+//! the program's own user could have done the same through the device: a mask that lost a right
+//! does not get it back.
+
+use std::os::fd::AsFd;
+
+use ashmem_core::abi::NAME_PREFIX;
+use ashmem_core::region::Prot;
+use ashmem_inside::state::{self, KernelState};
+use rustix::fs::Mode;
+
+use crate::regions::memfd;
+use crate::regions::region::{EmulatedRegion, LastCaller, stored_name};
+use crate::target_thread::FileStatus;
+
+/// What a memfd says of its region.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemfdState {
+    state: KernelState,
+    /// Whether it says all; if not, the table knows the size.
+    is_complete: bool,
+}
+
+/// Whether a program has made this memfd a region.
+pub(crate) fn is_region(file: &FileStatus) -> bool {
+    memfd::keeps_state() && state::is_region(file.mode)
+}
+
+impl MemfdState {
+    /// F_GET_SEALS: reads it; `None` where memfds hold no state, or for one that is no region.
+    pub(crate) fn read(memory: impl AsFd, file: &FileStatus) -> Option<Self> {
+        if !is_region(file) {
+            return None;
+        }
+        let seals = rustix::fs::fcntl_get_seals(memory).ok()?;
+        let state = KernelState::new(file.mode, file.size, seals.bits());
+        Some(Self { state, is_complete: state::is_complete(file.mode) })
+    }
+
+    /// The region that a program has made itself.
+    pub(crate) fn region(self, memory: impl AsFd, last_caller: LastCaller) -> EmulatedRegion {
+        let mut region = EmulatedRegion::new(last_caller);
+        let shown = memfd::name(memory).unwrap_or_default();
+        let mut name = stored_name(shown.strip_prefix(NAME_PREFIX).unwrap_or_default().to_vec());
+        // A new region takes any name.
+        let _ = region.state.set_name(&region.facts, &mut name);
+        self.refresh(&mut region);
+        region
+    }
+
+    /// Brings a region up to what programs have changed themselves.
+    pub(crate) fn refresh(mut self, region: &mut EmulatedRegion) {
+        if !self.is_complete {
+            self.state.size = region.facts.size();
+        }
+        self.state.apply(&region.facts, &mut region.state);
+    }
+}
+
+/// What a request may change of a region, and a memfd holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) size: u64,
+    pub(crate) mask: Prot,
+    pub(crate) is_mapped: bool,
+}
+
+impl Stored {
+    pub(crate) fn of(region: &EmulatedRegion) -> Self {
+        let facts = &region.facts;
+        Self { size: facts.size(), mask: facts.prot_mask(), is_mapped: facts.is_mapped() }
+    }
+
+    /// fchmod(2): writes it, and the size of a memfd that was not mapped.
+    pub(crate) fn write(self, memory: impl AsFd) {
+        // Any size is allowed until the first mapping, though no file can be so long.
+        let is_complete = self.is_mapped || memfd::resize(&memory, self.size).is_ok();
+        let mode = Mode::from_bits_retain(state::mode(self.mask, is_complete));
+        if let Err(error) = rustix::fs::fchmod(memory, mode) {
+            tracing::debug!(%error, "a region's state is not in its memfd");
+        }
+    }
+}
