@@ -38,6 +38,8 @@ pub struct Header {
     pub node_ino: u64,
     /// The mounts of the node's two names.
     pub node_mounts: [u64; 2],
+    /// The mount on which the same node lies under its own name, where it is not the device.
+    pub plain_mount: u64,
     /// `st_dev` of every memfd.
     pub memfd_dev: u64,
     /// Flags for memfd_create(2).

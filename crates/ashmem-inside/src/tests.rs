@@ -121,6 +121,7 @@ impl Inside {
             node_dev: node.st_dev,
             node_ino: node.st_ino,
             node_mounts: [mount_of(&path(NODE)), 0],
+            plain_mount: 0,
             memfd_dev,
             memfd_flags: (libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING).into(),
             stat: words,
@@ -310,6 +311,12 @@ fn what_is_no_region_is_left_alone() {
     let at = [first.number(), path, seen.as_mut_ptr() as i64, libc::AT_EMPTY_PATH.into(), 0, 0];
     assert_eq!(inside.call(libc::SYS_newfstatat, at), 0);
     assert_eq!(seen[3] as u32 & libc::S_IFMT, libc::S_IFCHR);
+    // A region that is opened again is left to the supervisor: here that is the kernel, which opens
+    // the same one, and no number is lost.
+    let path = std::ffi::CString::new(format!("/proc/self/fd/{}", first.0)).expect("no NUL");
+    let again = [libc::AT_FDCWD.into(), path.as_ptr() as i64, libc::O_RDWR.into(), 0, 0, 0];
+    let again = Fd(inside.call(libc::SYS_openat, again) as i32);
+    assert_eq!(stat(&again).st_ino, stat(&first).st_ino);
     // Read-only opens end at the node, as without the blob.
     let node = Fd(inside.open(libc::O_RDONLY) as i32);
     assert_eq!(node.link(), "/dev/null");

@@ -82,6 +82,8 @@ mod processor {
         header: Header,
         /// Whether opens can be answered: there is a node that tells the device.
         opens: bool,
+        /// How many filters the program has from us and from before; others are its own.
+        filters: Option<u32>,
         /// Points from which on a thread's sites are patched.
         enough: i32,
         memory: Mutex<Remembered>,
@@ -89,8 +91,6 @@ mod processor {
 
     #[derive(Default)]
     struct Remembered {
-        /// How many filters the program has from us and from before.
-        filters: Option<u32>,
         threads: HashMap<i32, Score>,
         /// Sites that cannot be patched.
         refused: HashSet<(i32, u64)>,
@@ -120,11 +120,16 @@ mod processor {
             is_possible.then_some(Gate(GATE_POINTER))
         }
 
-        /// For programs with this device.
+        /// For a program with this device, which is filtered and not executed yet.
         ///
         /// # Errors
         /// EMFILE, ENFILE.
-        pub(crate) fn new(device: &Device, fidelity: Fidelity, when: When) -> Result<Self> {
+        pub(crate) fn new(
+            device: &Device,
+            program: i32,
+            fidelity: Fidelity,
+            when: When,
+        ) -> Result<Self> {
             let mut stat = [0; STAT / 8];
             // SAFETY: the structures are plain integers and as long.
             unsafe { stat.as_mut_ptr().cast::<libc::stat>().write(device.stat()) };
@@ -139,13 +144,16 @@ mod processor {
                 node_dev: node.map_or(u64::MAX, |(stat, _)| stat.st_dev),
                 node_ino: node.map_or(u64::MAX, |(stat, _)| stat.st_ino),
                 node_mounts: mounts.map_or([u64::MAX; 2], |(short, long)| [short, long]),
+                plain_mount: plain_mount(program).unwrap_or(u64::MAX),
                 memfd_dev: memfd::device()?,
                 memfd_flags: memfd::flags_of_state().bits().into(),
                 stat,
                 is_full: (fidelity == Fidelity::Full).into(),
             };
+            let text = std::fs::read(format!("/proc/{program}/status")).unwrap_or_default();
+            let filters = value_of(&text, "Seccomp_filters").and_then(number);
             let enough = if when == When::AtOnce { AT_ONCE } else { ENOUGH };
-            Ok(Self { header, opens: mounts.is_some(), enough, memory: Mutex::default() })
+            Ok(Self { header, opens: mounts.is_some(), filters, enough, memory: Mutex::default() })
         }
 
         /// Counts a notified call of a program; whether its site is to be patched at its end.
@@ -213,7 +221,7 @@ mod processor {
             let text = std::fs::read(format!("/proc/{tid}/status")).map_err(|_| Errno::SRCH)?;
             let value = |key| value_of(&text, key).and_then(number::<u32>);
             let process = ProcessStatus::new(&text).process().ok_or(Errno::SRCH)?;
-            if value("TracerPid") != Some(0) || value("Seccomp_filters") != self.filters() {
+            if value("TracerPid") != Some(0) || value("Seccomp_filters") != self.filters {
                 return Err(Errno::BUSY);
             }
             let parent = value("PPid").map_or(0, |parent| parent as i32);
@@ -275,19 +283,21 @@ mod processor {
             }
         }
 
-        /// Remembers how many filters the program has before it is executed.
-        pub(crate) fn program_is(&self, pid: i32) {
-            let text = std::fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-            self.memory().filters = value_of(&text, "Seccomp_filters").and_then(number);
-        }
-
-        fn filters(&self) -> Option<u32> {
-            self.memory().filters
-        }
-
         fn memory(&self) -> MutexGuard<'_, Remembered> {
             lock(&self.memory)
         }
+    }
+
+    /// The mount on which a program finds the null device under its own name.
+    fn plain_mount(program: i32) -> Option<u64> {
+        let path = format!("/proc/{program}/root/dev/null");
+        let found = rustix::fs::statx(
+            rustix::fs::CWD,
+            path,
+            rustix::fs::AtFlags::empty(),
+            rustix::fs::StatxFlags::MNT_ID,
+        );
+        found.ok().map(|status| status.stx_mnt_id)
     }
 
     /// kcmp(2): whether two processes run on the same memory, as after vfork(2).
@@ -318,7 +328,7 @@ mod elsewhere {
             None
         }
 
-        pub(crate) fn new(_: &Device, _: Fidelity, _: When) -> Result<Self> {
+        pub(crate) fn new(_: &Device, _: i32, _: Fidelity, _: When) -> Result<Self> {
             Err(rustix::io::Errno::NOSYS)
         }
 
@@ -331,10 +341,6 @@ mod elsewhere {
         }
 
         pub(crate) fn withdraw_for(&self, _: &Request, _: &Target<'_>) {
-            match *self {}
-        }
-
-        pub(crate) fn program_is(&self, _: i32) {
             match *self {}
         }
     }

@@ -210,7 +210,7 @@ fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
 fn prepare(plan: &Plan, pid: i32, received: Received) -> Result<Supervisor, Error> {
     let node = received.node.map(|node| DeviceNode::new(node.stat, &node.names));
     let device = Device::new(node).in_every_root();
-    let inside = plan.gate.and_then(|_| Inside::new(&device, plan.fidelity, plan.inside).ok());
+    let inside = plan.gate.and_then(|_| Inside::new(&device, pid, plan.fidelity, plan.inside).ok());
     let tenant =
         Tenant::new(device, plan.fidelity).map_err(failed("making an inotify instance"))?;
     if inside.is_some() {
@@ -218,7 +218,6 @@ fn prepare(plan: &Plan, pid: i32, received: Received) -> Result<Supervisor, Erro
     }
     let mut supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
     if let Some(inside) = inside {
-        inside.program_is(pid);
         supervisor = supervisor.with_inside(inside);
     }
     let listener = Listener::new(received.listener)

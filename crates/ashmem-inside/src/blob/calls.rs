@@ -115,7 +115,12 @@ fn ioctl(fd: u64, cmd: u32, arg: u64) -> Option<Returned> {
             (flags & O_PATH == 0).then_some((stat.size as i32).into())
         }
         Request::GetProtMask => Some(Region::of(fd)?.facts.prot_mask().bits().into()),
-        Request::SetSize(size) => with_copy(fd, |fd| set_size(fd, size)),
+        Request::SetSize(size) => {
+            // Only a region's descriptor is copied: the end of another file's copy would end the
+            // program's locks of that file.
+            whole_region(fd)?;
+            with_copy(fd, |fd| set_size(fd, size))
+        }
         Request::SetName(at) => name::set(fd, at),
         _ => None,
     }
@@ -212,13 +217,23 @@ fn open(frame: &Frame, flags: u64) -> Option<Returned> {
     // Links, roots, rights and bad pointers are the kernel's business.
     let opened = kernel::call(frame.number, frame.args);
     let Ok(fd) = u64::try_from(opened) else { return Some(opened) };
-    let is_the_device = kernel::fstat(fd).is_ok_and(|stat| is_node(&stat))
-        && kernel::mount_of(fd).is_some_and(|mount| header().node_mounts.contains(&mount));
-    if !is_the_device {
-        return Some(opened);
-    }
-    if become_region(fd, flags & O_CLOEXEC).is_none() {
-        // The table is full, or memory short: the supervisor needs no second number.
+    let Ok(stat) = kernel::fstat(fd) else { return Some(opened) };
+    let is_left = if is_node(&stat) {
+        match kernel::mount_of(fd) {
+            Some(mount) if mount == header().plain_mount => false,
+            // Where the table is full, or memory short, the supervisor needs no second number.
+            Some(mount) if header().node_mounts.contains(&mount) => {
+                become_region(fd, flags & O_CLOEXEC).is_none()
+            }
+            // Bound elsewhere once more: the supervisor looks at the path.
+            _ => true,
+        }
+    } else {
+        // A region that is opened again, through its link in /proc, may have to be a new one
+        // (OPEN-05).
+        is_region(&stat)
+    };
+    if is_left {
         kernel::close(fd);
         return None;
     }

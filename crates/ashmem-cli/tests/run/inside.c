@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A program in which calls are answered, and what honest and hostile ones do to that. Run under `ashmem run --inside
+ * at-once`; each verb prints "ok" and exits 0, or says what was wrong and exits 1. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SET_NAME _IOW(0x77, 1, char[256])
+#define GET_NAME _IOR(0x77, 2, char[256])
+#define SET_SIZE _IOW(0x77, 3, size_t)
+#define GET_SIZE _IO(0x77, 4)
+#define SET_PROT_MASK _IOW(0x77, 5, unsigned long)
+#define GET_PROT_MASK _IO(0x77, 6)
+
+/* Where the code lies. */
+#define WINDOW ((char *)0x1a5e00000000)
+#define WINDOW_SIZE 0x4000
+
+#define CHECK(what)                                                                                                    \
+	do {                                                                                                               \
+		if (!(what)) {                                                                                                 \
+			printf("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #what, errno);                                \
+			exit(1);                                                                                                   \
+		}                                                                                                              \
+	} while (0)
+
+extern char __executable_start, etext;
+extern char **environ;
+/* Under a debugger a private mapping shows the region's content. */
+static int is_traced;
+
+static int region(size_t size)
+{
+	int fd = open("/dev/ashmem", O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK(ioctl(fd, SET_SIZE, size) == 0);
+	return fd;
+}
+
+static char *map(int fd, size_t size, int prot)
+{
+	char *at = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
+	CHECK(at != MAP_FAILED);
+	return at;
+}
+
+static void round_trip(void)
+{
+	struct stat status;
+	char name[256];
+	int fd = region(5000);
+	CHECK(ioctl(fd, SET_NAME, "inside") == 0);
+	CHECK(ioctl(fd, GET_NAME, name) == 0 && !strcmp(name, "inside"));
+	CHECK(ioctl(fd, GET_SIZE) == 5000 && ioctl(fd, GET_PROT_MASK) == 7);
+	CHECK(fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_size == 0);
+	char *at = map(fd, 8192, PROT_READ | PROT_WRITE);
+	at[0] = 5;
+	char *private = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	CHECK(private != MAP_FAILED && (is_traced || private[0] == 0));
+	CHECK(ioctl(fd, SET_SIZE, (size_t)1) == -1 && errno == EINVAL);
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 && ioctl(fd, GET_PROT_MASK) == PROT_READ);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EPERM);
+	CHECK(munmap(at, 8192) == 0 && munmap(private, 4096) == 0 && close(fd) == 0);
+}
+
+static int is_inside(void)
+{
+	/* mincore says ENOMEM where nothing is mapped. */
+	unsigned char pages[WINDOW_SIZE / 4096];
+	return mincore(WINDOW, WINDOW_SIZE, pages) == 0;
+}
+
+/* Calls until the code is there and every site of round_trip leads to it. */
+static void warm(void)
+{
+	for (int i = 0; i < 16; i++)
+		round_trip();
+	CHECK(is_inside());
+}
+
+static uint64_t text(void)
+{
+	uint64_t sum = 0;
+	for (char *at = &__executable_start; at < &etext; at++)
+		sum = sum * 31 + (unsigned char)*at;
+	return sum;
+}
+
+/* A program that looks at its own text sees it unchanged where its calls are the C library's, and works in any case. */
+static void sums(int is_static)
+{
+	uint64_t before = text();
+	warm();
+	CHECK(is_static || text() == before);
+	round_trip();
+}
+
+/* An honest program puts memory of its own where the code lies: its calls are notified from then on. */
+static void fixed(void)
+{
+	warm();
+	char *at = mmap(WINDOW, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	CHECK(at == WINDOW);
+	memset(at, 0xcc, 4096);
+	for (int i = 0; i < 50; i++)
+		round_trip();
+	CHECK((unsigned char)at[4095] == 0xcc);
+}
+
+/* A hostile one unmaps it, or writes what it likes there: it harms itself alone. */
+static void broken(void)
+{
+	warm();
+	for (int way = 0; way < 3; way++) {
+		pid_t child = fork();
+		if (child == 0) {
+			if (way == 0)
+				munmap(WINDOW, WINDOW_SIZE);
+			else if (mprotect(WINDOW, WINDOW_SIZE, PROT_READ | PROT_WRITE) == 0 && way == 1)
+				memset(WINDOW, 0xff, WINDOW_SIZE);
+			else
+				for (size_t i = 0; i < WINDOW_SIZE / 8; i++)
+					((uint64_t *)WINDOW)[i] = (uint64_t)&__executable_start + i;
+			/* The C library's other sites are not patched yet: these are notified, with all that is wrong here. */
+			struct stat status;
+			int fd = syscall(SYS_openat, AT_FDCWD, "/dev/ashmem", O_RDWR);
+			syscall(SYS_ioctl, fd, GET_SIZE);
+			prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL);
+			fstat(fd, &status);
+			exit(0);
+		}
+		int status;
+		CHECK(waitpid(child, &status, 0) == child);
+		CHECK(WIFEXITED(status) || WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGILL || WTERMSIG(status) == SIGTRAP ||
+		      WTERMSIG(status) == SIGBUS);
+		round_trip();
+	}
+}
+
+/* A program confines itself to the calls that it makes: those that answers need are not among them. */
+static void confined(int by_prctl)
+{
+	static const int allowed[] = {
+		SYS_read, SYS_write, SYS_close, SYS_open, SYS_openat, SYS_ioctl, SYS_mmap, SYS_munmap, SYS_fstat, SYS_newfstatat,
+		SYS_exit, SYS_exit_group, SYS_mincore, SYS_brk, SYS_getrandom,
+	};
+	enum { COUNT = sizeof allowed / sizeof allowed[0] };
+	struct sock_filter code[2 * COUNT + 2], *at = code;
+	*at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (int i = 0; i < COUNT; i++) {
+		*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], 0, 1);
+		*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	struct sock_fprog program = {at - code, code};
+	warm();
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	if (by_prctl)
+		CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+	else
+		CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0);
+	for (int i = 0; i < 100; i++)
+		round_trip();
+}
+
+/* Bits of the state are forged: no right to write comes of it, and nobody else's file is harmed. */
+static void forged(void)
+{
+	warm();
+	int fd = region(8192), again;
+	char path[64], *at = map(fd, 8192, PROT_READ | PROT_WRITE);
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0);
+	for (int mode = 0; mode < 010000; mode += 0111) {
+		if (fchmod(fd, mode) != 0)
+			continue;
+		ioctl(fd, GET_PROT_MASK);
+		ioctl(fd, SET_SIZE, (size_t)4096);
+		ioctl(fd, SET_NAME, "forged");
+		CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+		CHECK(write(fd, "x", 1) == -1);
+		void *readable = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
+		CHECK(readable == MAP_FAILED || mprotect(readable, 8192, PROT_READ | PROT_WRITE) == -1);
+	}
+	CHECK(fchmod(fd, 01777) == 0);
+	CHECK((ioctl(fd, GET_PROT_MASK) & PROT_WRITE) == 0 && ioctl(fd, GET_SIZE) == 8192);
+	at[8191] = 1;
+	sprintf(path, "/proc/self/fd/%d", fd);
+	again = syscall(SYS_openat2, AT_FDCWD, path, &(uint64_t[3]){O_RDWR}, 24);
+	CHECK(again < 0 || mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, again, 0) == MAP_FAILED || ioctl(again, GET_SIZE) == 0);
+	/* A file of another kind does not become a region by its mode. */
+	FILE *file = tmpfile();
+	CHECK(file != NULL && fchmod(fileno(file), 01777) == 0 && ftruncate(fileno(file), 10) == 0);
+	CHECK(ioctl(fileno(file), GET_SIZE) == -1 && errno == ENOTTY);
+	CHECK(ioctl(fileno(file), SET_SIZE, (size_t)0) == -1 && errno == ENOTTY);
+	/* A memfd of the program's own does, for it is its own: it may seal it itself as well. */
+	int own = syscall(SYS_memfd_create, "own", 2u);
+	CHECK(own >= 0 && fchmod(own, 01777) == 0 && ioctl(own, SET_SIZE, (size_t)4096) == 0 && ioctl(own, GET_SIZE) == 4096);
+	/* One that takes no seals cannot promise its size. */
+	int unsealed = syscall(SYS_memfd_create, "unsealed", 0u);
+	CHECK(unsealed >= 0 && ftruncate(unsealed, 4096) == 0 && fchmod(unsealed, 01777) == 0);
+	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, unsealed, 0) == MAP_FAILED);
+	round_trip();
+}
+
+/* Threads swap what lies behind a number in the middle of its calls. What comes of it may end the program, as it may
+ * for any that does this to itself; no other file is changed. */
+static int number, victim;
+static volatile int stop;
+
+static void *swap(void *unused)
+{
+	int first = region(8192), second = open("/dev/ashmem", O_RDWR);
+	map(first, 8192, PROT_READ);
+	while (!stop) {
+		dup2(first, number);
+		dup2(second, number);
+		dup2(victim, number);
+	}
+	return unused;
+}
+
+static void racing(void)
+{
+	pthread_t threads[2];
+	struct stat status;
+	char name[] = "/tmp/ashmem-inside-XXXXXX", block[4096] = {1};
+	warm();
+	number = region(4096);
+	victim = mkstemp(name);
+	CHECK(victim >= 0 && unlink(name) == 0 && write(victim, block, 4096) == 4096);
+	pid_t child = fork();
+	if (child) {
+		int how;
+		CHECK(waitpid(child, &how, 0) == child && (how == 0 || WTERMSIG(how) == SIGBUS));
+		CHECK(fstat(victim, &status) == 0 && status.st_size == 4096 && S_ISREG(status.st_mode));
+		for (int i = 0; i < 50; i++)
+			round_trip();
+		return;
+	}
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_create(&threads[i], NULL, swap, NULL) == 0);
+	for (int i = 0; i < 20000; i++) {
+		char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, number, 0);
+		if (at != MAP_FAILED) {
+			/* Whatever was mapped has this page. */
+			*(volatile char *)at;
+			munmap(at, 4096);
+		}
+		ioctl(number, SET_SIZE, (size_t)(i % 3 ? 0 : 4096));
+		ioctl(number, GET_SIZE);
+		if (i % 16 == 0)
+			ioctl(number, SET_NAME, "swapped");
+	}
+	stop = 1;
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	exit(0);
+}
+
+/* Eight threads start programs and use the device, while sites are patched. */
+static void *spawning(void *unused)
+{
+	for (int i = 0; i < 40; i++) {
+		char *words[] = {"true", NULL};
+		pid_t child;
+		int status;
+		if (i % 2) {
+			CHECK(posix_spawnp(&child, "true", NULL, NULL, words, environ) == 0);
+		} else {
+			child = vfork();
+			if (child == 0) {
+				int fd = open("/dev/ashmem", O_RDWR);
+				ioctl(fd, GET_SIZE);
+				close(fd);
+				execvp("true", words);
+				_exit(127);
+			}
+			CHECK(child > 0);
+		}
+		round_trip();
+		CHECK(waitpid(child, &status, 0) == child && status == 0);
+	}
+	return unused;
+}
+
+static void spawns(void)
+{
+	pthread_t all[8];
+	for (int i = 0; i < 8; i++)
+		CHECK(pthread_create(&all[i], NULL, spawning, NULL) == 0);
+	for (int i = 0; i < 8; i++)
+		CHECK(pthread_join(all[i], NULL) == 0);
+	warm();
+}
+
+/* Limits that the answers' own calls could run into. */
+static void limited(void)
+{
+	struct rlimit none = {0, 0}, few = {16, 16};
+	warm();
+	int fd = open("/dev/ashmem", O_RDWR), last = -1;
+	CHECK(setrlimit(RLIMIT_FSIZE, &none) == 0);
+	CHECK(ioctl(fd, SET_SIZE, (size_t)12345) == 0 && ioctl(fd, GET_SIZE) == 12345);
+	CHECK(close(fd) == 0 && setrlimit(RLIMIT_NOFILE, &few) == 0);
+	for (int next; (next = open("/dev/null", O_RDONLY)) >= 0;)
+		last = next;
+	CHECK(last == 15 && close(last) == 0);
+	/* The last number that there is: nothing is left for a second descriptor. */
+	fd = open("/dev/ashmem", O_RDWR);
+	CHECK(fd == 15 && ioctl(fd, GET_PROT_MASK) == 7 && ioctl(fd, SET_SIZE, (size_t)4096) == 0);
+	CHECK(ioctl(fd, SET_NAME, "last") == 0);
+	map(fd, 4096, PROT_READ | PROT_WRITE)[0] = 1;
+	CHECK(open("/dev/ashmem", O_RDWR) == -1 && errno == EMFILE);
+}
+
+/* Sizes that no file can have, until the first mapping. */
+static void sizes(void)
+{
+	warm();
+	int fd = open("/dev/ashmem", O_RDWR);
+	CHECK(ioctl(fd, SET_SIZE, SIZE_MAX) == 0 && ioctl(fd, GET_SIZE) == -1);
+	CHECK(ioctl(fd, SET_SIZE, (size_t)0x8000000000001000) == 0 && ioctl(fd, GET_SIZE) == 4096);
+	CHECK(ioctl(fd, SET_SIZE, (size_t)0x100002000) == 0 && ioctl(fd, GET_SIZE) == 8192);
+	CHECK(ioctl(fd, SET_SIZE, (size_t)6000) == 0 && ioctl(fd, GET_SIZE) == 6000);
+	map(fd, 8192, PROT_READ | PROT_WRITE)[8191] = 1;
+	round_trip();
+}
+
+/* A copied descriptor stays the same region, whatever name one of them sets. */
+static void copied(void)
+{
+	char name[256];
+	warm();
+	int fd = region(4096), copy = dup(fd);
+	CHECK(ioctl(fd, SET_NAME, "of both") == 0);
+	CHECK(ioctl(copy, GET_NAME, name) == 0 && !strcmp(name, "of both"));
+	CHECK(ioctl(fd, SET_SIZE, (size_t)8192) == 0 && ioctl(copy, GET_SIZE) == 8192);
+	map(fd, 8192, PROT_READ | PROT_WRITE)[4096] = 7;
+	CHECK(map(copy, 8192, PROT_READ)[4096] == 7);
+	CHECK(ioctl(fd, SET_NAME, "too late") == -1 && errno == EINVAL);
+	/* A right that was given up stays so after a new name. */
+	fd = region(4096);
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 && ioctl(fd, SET_NAME, "read-only") == 0);
+	CHECK(ioctl(fd, GET_PROT_MASK) == PROT_READ);
+	CHECK(mprotect(map(fd, 4096, PROT_READ), 4096, PROT_READ | PROT_WRITE) == -1 && errno == EACCES);
+}
+
+int main(int count, char **words)
+{
+	const char *verb = count > 1 ? words[1] : "";
+	if (!strcmp(verb, "warm"))
+		warm();
+	else if (!strcmp(verb, "sums"))
+		sums(0);
+	else if (!strcmp(verb, "static-sums"))
+		sums(1);
+	else if (!strcmp(verb, "fixed"))
+		fixed();
+	else if (!strcmp(verb, "broken"))
+		broken();
+	else if (!strcmp(verb, "confined"))
+		confined(0);
+	else if (!strcmp(verb, "confined-by-prctl"))
+		confined(1);
+	else if (!strcmp(verb, "forged"))
+		forged();
+	else if (!strcmp(verb, "racing"))
+		racing();
+	else if (!strcmp(verb, "spawns"))
+		spawns();
+	else if (!strcmp(verb, "limited"))
+		limited();
+	else if (!strcmp(verb, "sizes"))
+		sizes();
+	else if (!strcmp(verb, "copied"))
+		copied();
+	else if (!strcmp(verb, "again")) {
+		warm();
+		execl("/proc/self/exe", words[0], "warm", NULL);
+	} else if (!strcmp(verb, "traced")) {
+		is_traced = 1;
+		for (int i = 0; i < 50; i++)
+			round_trip();
+		CHECK(!is_inside());
+	} else if (!strcmp(verb, "waits")) {
+		warm();
+		puts("up");
+		fflush(stdout);
+		CHECK(getchar() == '\n');
+		is_traced = 1;
+		for (int i = 0; i < 50; i++)
+			round_trip();
+	} else
+		CHECK(!"a verb that is known");
+	puts("ok");
+	return 0;
+}
