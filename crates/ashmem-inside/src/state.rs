@@ -4,13 +4,14 @@
 //! | What | Where |
 //! |---|---|
 //! | that it is a region | the sticky bit of the inode's mode |
-//! | protection mask | the mode's `x` bits: the owner's is READ, the group's WRITE, others' EXEC; without WRITE `F_SEAL_FUTURE_WRITE` as well |
+//! | protection mask | the mode's `x` bits: owner READ, group WRITE, others EXEC; and a seal |
 //! | size | the file's |
 //! | that it was mapped | `F_SEAL_GROW` and `F_SEAL_SHRINK` |
 //! | that only the supervisor knows the rest | others may not read it |
 //!
-//! Whoever may change the inode's mode can forge all but seals: a program's own user, that is.
-//! Nobody's rights follow from these bits but those to mappings that the same user makes.
+//! A mask without WRITE is the seal `F_SEAL_FUTURE_WRITE` as well. Whoever may change the inode's
+//! mode can forge all but seals: a program's own user, that is. Nobody's rights follow from these
+//! bits but those to mappings that the same user makes.
 
 use ashmem_core::region::{Facts, Prot, State};
 

@@ -20,6 +20,8 @@ pub(super) struct Report {
     bare: Figures,
     full: Figures,
     fast: Figures,
+    full_inside: Figures,
+    fast_inside: Figures,
     strace: Figures,
     rows: Vec<Row>,
 }
@@ -28,6 +30,7 @@ pub(super) struct Report {
 pub(super) fn measure() -> Result<Report> {
     let programs = Programs::build()?;
     let [mut bare, mut full, mut fast, mut strace] = [const { Figures::new() }; 4];
+    let [mut full_inside, mut fast_inside] = [const { Figures::new() }; 2];
     let tracer = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=ioctl"].map(str::to_owned);
     for round in 1..=ROUNDS {
         eprintln!(
@@ -36,16 +39,22 @@ pub(super) fn measure() -> Result<Report> {
         for what in ["plain", "floor"] {
             keep_least(&mut bare, programs.figures(&[], what)?);
         }
-        for (figures, level) in [(&mut full, "full"), (&mut fast, "fast")] {
+        for (figures, level, inside) in [
+            (&mut full, "full", "never"),
+            (&mut fast, "fast", "never"),
+            (&mut full_inside, "full", "auto"),
+            (&mut fast_inside, "fast", "auto"),
+        ] {
             for what in ["plain", "device"] {
-                keep_least(figures, programs.figures(&programs.under(level), what)?);
+                keep_least(figures, programs.figures(&programs.under(level, inside), what)?);
             }
         }
         keep_least(&mut strace, programs.figures(&tracer, "ioctls")?);
     }
     let mut rows = rows(&bare, &full, &fast, &strace)?;
+    rows.extend(inside(&bare, &full_inside, &fast_inside)?);
     rows.extend(load::rows(&programs)?);
-    Ok(Report { bare, full, fast, strace, rows })
+    Ok(Report { bare, full, fast, full_inside, fast_inside, strace, rows })
 }
 
 fn keep_least(all: &mut Figures, new: Figures) {
@@ -149,6 +158,47 @@ fn rows(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Res
     }
     for (what, name) in [("stat", "stat"), ("fstat", "fstat")] {
         row(what, "fast", fast.get(name), "bare", bare.get(name), Some(1.10))?;
+    }
+    Ok(rows)
+}
+
+/// What it costs where calls are answered inside the program.
+fn inside(bare: &Figures, full: &Figures, fast: &Figures) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (level, figures) in [("full, inside", full), ("fast, inside", fast)] {
+        for (what, name, against, of, at_most) in [
+            (
+                "an unnamed region's life",
+                "ashmem_lifecycle_unnamed",
+                "memfd's",
+                "memfd_lifecycle",
+                Some(1.8),
+            ),
+            ("a named region's life", "ashmem_lifecycle", "memfd's", "memfd_lifecycle", Some(3.0)),
+            (
+                "one ioctl",
+                "ashmem_get_size",
+                "an unfiltered ioctl",
+                "ioctl_of_the_device",
+                Some(3.0),
+            ),
+            (
+                "open O_RDWR of another file, close",
+                "open_read_write",
+                "bare",
+                "open_read_write",
+                Some(1.4),
+            ),
+            ("fstat of another file", "fstat", "bare", "fstat", Some(1.4)),
+            ("mmap of a file, munmap", "mmap_file", "bare", "mmap_file", Some(1.4)),
+            ("an ioctl that is not ours", "ioctl_not_ours", "bare", "ioctl_not_ours", None),
+            ("getppid", "getppid", "an allow-all filter's", "allowed", Some(1.05)),
+        ] {
+            let missing = || format!("{what} was not measured");
+            let figure = *figures.get(name).with_context(missing)?;
+            let of = *bare.get(of).with_context(missing)?;
+            rows.push(Row::new(what, level, Unit::Nanoseconds, figure, against, of, at_most));
+        }
     }
     Ok(rows)
 }

@@ -332,6 +332,23 @@ static void limited(void)
 	CHECK(open("/dev/ashmem", O_RDWR) == -1 && errno == EMFILE);
 }
 
+/* No address space is left for the code: the calls stay notified. */
+static void cramped(void)
+{
+	char text[64] = {0};
+	/* The loader's calls may have brought it. */
+	int was_inside = is_inside();
+	int fd = open("/proc/self/statm", O_RDONLY);
+	CHECK(fd >= 0 && read(fd, text, sizeof text - 1) > 0 && close(fd) == 0);
+	/* As much as round_trip maps at once, which is less than the code is long. */
+	rlim_t pages = strtoul(text, NULL, 10) + 3;
+	struct rlimit limit = {pages * 4096, pages * 4096};
+	CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+	for (int i = 0; i < 300; i++)
+		round_trip();
+	CHECK(is_inside() == was_inside);
+}
+
 /* Sizes that no file can have, until the first mapping. */
 static void sizes(void)
 {
@@ -389,6 +406,8 @@ int main(int count, char **words)
 		spawns();
 	else if (!strcmp(verb, "limited"))
 		limited();
+	else if (!strcmp(verb, "cramped"))
+		cramped();
 	else if (!strcmp(verb, "sizes"))
 		sizes();
 	else if (!strcmp(verb, "copied"))

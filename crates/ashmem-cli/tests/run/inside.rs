@@ -69,6 +69,7 @@ verbs! {
     threads_that_swap_descriptors_gain_nothing: "racing",
     programs_are_started_by_eight_threads_meanwhile: "spawns",
     limits_of_the_program_are_not_in_the_way: "limited",
+    without_address_space_calls_stay_notified: "cramped",
     sizes_that_no_file_can_have_are_kept: "sizes",
     a_copied_descriptor_stays_one_region: "copied",
 }

@@ -96,10 +96,7 @@ fn is_node(stat: &Stat) -> bool {
 }
 
 /// Works on a copy of a descriptor, so that all steps are about one file.
-pub(crate) fn with_copy(
-    fd: u64,
-    work: impl FnOnce(u64) -> Option<Returned>,
-) -> Option<Returned> {
+pub(crate) fn with_copy(fd: u64, work: impl FnOnce(u64) -> Option<Returned>) -> Option<Returned> {
     let copy = u64::try_from(kernel::copy(fd)).ok()?;
     let answer = work(copy);
     kernel::close(copy);

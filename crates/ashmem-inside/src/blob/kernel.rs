@@ -40,7 +40,9 @@ fn call3(number: u64, a: u64, b: u64, c: u64) -> Returned {
 pub(crate) fn header() -> &'static Header {
     let header: *const Header;
     // SAFETY: the instruction computes an address.
-    unsafe { asm!("lea {}, [rip + ashmem_header]", out(reg) header, options(pure, nomem, nostack)) };
+    unsafe {
+        asm!("lea {}, [rip + ashmem_header]", out(reg) header, options(pure, nomem, nostack))
+    };
     // SAFETY: the supervisor has filled the header before any call could come here, and the program
     // cannot write it.
     unsafe { &*header }
@@ -179,7 +181,8 @@ pub(crate) fn open_again(fd: u64, flags: u64) -> Option<u64> {
     path.iter_mut().zip(FOLDER).for_each(|(to, from)| *to = *from);
     let mut rest = fd as u32;
     // With as many zeros in front as it takes, the kernel would not know the number.
-    let digits = core::iter::successors(Some(rest), |rest| Some(rest / 10).filter(|rest| *rest > 0));
+    let digits =
+        core::iter::successors(Some(rest), |rest| Some(rest / 10).filter(|rest| *rest > 0));
     let count = digits.count();
     for digit in path.iter_mut().skip(FOLDER.len()).take(count).rev() {
         *digit = b'0' + (rest % 10) as u8;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SET_NAME. A memfd's name is fixed when it is made, so a new one takes the old one's place, unless
-//! somebody else holds the old one too.
+//! SET_NAME. A memfd's name is fixed when it is made, so a new one takes the old one's place,
+//! unless somebody else holds the old one too.
 //!
 //! Whether somebody does, flock(2) tells: a lock belongs to the open file. It is taken through the
 //! program's number, a second open of the memfd is made, and the number is given to the new memfd.
@@ -77,12 +77,7 @@ fn replace(fd: u64, region: &Region, name: &[u8; ROOM]) -> Option<Returned> {
     answer
 }
 
-fn replace_if_alone(
-    fd: u64,
-    second: u64,
-    region: &Region,
-    name: &[u8; ROOM],
-) -> Option<Returned> {
+fn replace_if_alone(fd: u64, second: u64, region: &Region, name: &[u8; ROOM]) -> Option<Returned> {
     let is_same = kernel::fstat(second)
         .is_ok_and(|stat| stat.ino == region.stat.ino && stat.dev == region.stat.dev);
     let close_on_exec = match kernel::descriptor_flags(fd) {
