@@ -5,8 +5,8 @@
 //! |---|---|
 //! | that it is a region | the sticky bit of the inode's mode |
 //! | protection mask | the mode's `x` bits: owner READ, group WRITE, others EXEC; and a seal |
-//! | size | the file's |
-//! | that it was mapped | `F_SEAL_GROW` and `F_SEAL_SHRINK` |
+//! | size | the file's, with `F_SEAL_GROW`; without, it has none |
+//! | that it was mapped | `F_SEAL_SHRINK` as well |
 //! | that only the supervisor knows the rest | others may not read it |
 //!
 //! A mask without WRITE is the seal `F_SEAL_FUTURE_WRITE` as well. Whoever may change the inode's
@@ -25,8 +25,10 @@ const ACCESS: u32 = 0o666;
 const COMPLETE: u32 = 0o004;
 /// The rights of the mask.
 const RIGHTS: [(Prot, u32); 3] = [(Prot::READ, 0o100), (Prot::WRITE, 0o010), (Prot::EXEC, 0o001)];
-/// `F_SEAL_SHRINK | F_SEAL_GROW`.
-pub const SEALS_OF_MAPPED: u32 = 0x2 | 0x4;
+/// `F_SEAL_GROW`: what is written to it cannot change its size.
+pub const SEAL_OF_SIZED: u32 = 0x4;
+/// `F_SEAL_SHRINK`: nothing changes its size any more.
+pub const SEAL_OF_MAPPED: u32 = 0x2;
 /// `F_SEAL_WRITE | F_SEAL_FUTURE_WRITE`.
 const SEALS_OF_READ_ONLY: u32 = 0x8 | 0x10;
 
@@ -55,6 +57,11 @@ pub const fn is_complete(mode: u32) -> bool {
     mode & COMPLETE != 0
 }
 
+/// The same mode, of a region that is left to the supervisor.
+pub const fn incomplete(mode: u32) -> u32 {
+    mode & !COMPLETE & 0o7777
+}
+
 /// The mode of a region with this mask.
 pub fn mode(mask: Prot, is_complete: bool) -> u32 {
     let access = if is_complete { ACCESS } else { ACCESS & !COMPLETE };
@@ -77,7 +84,8 @@ impl KernelState {
                 mask
             }
         });
-        Self { size, mask, is_mapped: seals & SEALS_OF_MAPPED != 0 }
+        let size = if seals & SEAL_OF_SIZED != 0 { size } else { 0 };
+        Self { size, mask, is_mapped: seals & SEAL_OF_MAPPED != 0 }
     }
 
     /// Brings a region's state up to this one, as far as the device's rules lead there: a mask
@@ -107,7 +115,7 @@ mod tests {
             for complete in [true, false] {
                 let mode = 0o100_000 | mode(Prot::from_bits(bits), complete);
                 assert!(is_region(mode) && is_complete(mode) == complete);
-                let state = KernelState::new(mode, 5, 0);
+                let state = KernelState::new(mode, 5, SEAL_OF_SIZED);
                 assert_eq!((state.mask.bits(), state.size, state.is_mapped), (bits, 5, false));
             }
         }
@@ -116,8 +124,13 @@ mod tests {
 
     #[test]
     fn a_seal_counts_more_than_a_bit() {
-        let state = KernelState::new(NEW_MODE, 0, 0x10 | SEALS_OF_MAPPED);
+        let state = KernelState::new(NEW_MODE, 0, 0x10 | SEAL_OF_MAPPED);
         assert_eq!((state.mask, state.is_mapped), (Prot::ALL.without(Prot::WRITE), true));
+    }
+
+    #[test]
+    fn what_is_written_to_a_region_without_a_size_gives_it_none() {
+        assert_eq!(KernelState::new(NEW_MODE, 9, 0).size, 0);
     }
 
     #[test]

@@ -250,10 +250,10 @@ fn a_region_is_opened_sized_and_mapped() {
     assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 5000), 0);
     assert_eq!(inside.ioctl(fd.number(), abi::GET_SIZE, 0), 5000);
     assert_eq!(inside.map(&fd, 8193, RW, libc::MAP_SHARED), EINVAL, "longer than the region");
-    assert_eq!(fd.seals(), 0, "no refused mapping counts");
+    assert_eq!(fd.seals() as u32, state::SEAL_OF_SIZED, "no refused mapping counts");
     let at = inside.map(&fd, 8192, RW, libc::MAP_SHARED);
     assert!(at > 0, "{at}");
-    assert_eq!(fd.seals() as u32, state::SEALS_OF_MAPPED);
+    assert_eq!(fd.seals() as u32, state::SEAL_OF_SIZED | state::SEAL_OF_MAPPED);
     assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 4096), EINVAL, "it is mapped");
     assert_eq!(inside.ioctl(fd.number(), abi::SET_NAME, c"late".as_ptr() as i64), EINVAL);
     // SAFETY: the page was just mapped.
@@ -261,6 +261,26 @@ fn a_region_is_opened_sized_and_mapped() {
     let private = inside.map(&fd, 4096, RW, libc::MAP_PRIVATE);
     // SAFETY: the page was just mapped.
     assert_eq!(unsafe { (private as *const u8).read_volatile() }, 0, "private memory is zeros");
+}
+
+#[test]
+fn what_was_written_to_it_before_gives_a_region_no_size() {
+    let inside = Inside::new();
+    let fd = inside.region();
+    let write = |fd: &Fd| {
+        // SAFETY: the buffer is as long as the call is told.
+        unsafe { libc::write(fd.0, c"abc".as_ptr().cast(), 3) }
+    };
+    assert_eq!(write(&fd), 3);
+    assert_eq!(inside.ioctl(fd.number(), abi::GET_SIZE, 0), 0);
+    // Emptying it is the supervisor's: here that is the kernel, which knows nothing.
+    assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 4096), ENOTTY);
+    let fd = inside.region();
+    assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 2), 0);
+    assert_eq!(write(&fd), -1, "it does not grow");
+    assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 1), ENOTTY, "it has another size");
+    assert_eq!(inside.ioctl(fd.number(), abi::SET_NAME, c"short".as_ptr() as i64), 0);
+    assert_eq!(inside.ioctl(fd.number(), abi::GET_SIZE, 0), 2);
 }
 
 #[test]

@@ -80,7 +80,11 @@ impl Tenant {
         if matches!(outcome, Outcome::Answer(Answer::Value(0))) {
             match request {
                 Request::SetName(_) => self.show_name(target, inspected, key),
-                Request::SetSize(_) => self.show_size(target, inspected, key),
+                Request::SetSize(_) => {
+                    if let Err(error) = self.show_size(target, inspected, key) {
+                        return Outcome::errno(error);
+                    }
+                }
                 _ => {}
             }
         }

@@ -18,7 +18,7 @@ use crate::emulation::descriptor::{FdKind, InspectedFd};
 use crate::ids::Key;
 use crate::journal::Entry;
 use crate::regions::memfd;
-use crate::regions::memfd_state::Stored;
+use crate::regions::memfd_state::{self, Stored};
 use crate::regions::region::EmulatedRegion;
 use crate::target_thread::{FileStatus, Target};
 
@@ -48,7 +48,14 @@ impl Shape {
             file = FileStatus::of(&memory)?;
         }
         if !seals.contains(memfd::SIZED) && (self.size > 0 || file.size > 0) {
-            match memfd::set_size(&memory, self.size, file.blocks > 0) {
+            let sized = if !seals.contains(SealFlags::GROW) {
+                memfd::set_size(&memory, self.size, file.blocks > 0)
+            } else if file.size == self.size {
+                memfd::seal_size(&memory)
+            } else {
+                return Ok(None);
+            };
+            match sized {
                 Ok(()) | Err(Errno::PERM) => file = FileStatus::of(&memory)?,
                 Err(error) => return Err(error),
             }
@@ -71,42 +78,67 @@ impl Shape {
 impl Tenant {
     /// Gives the memory behind the caller's descriptor the size that SET_SIZE has set: from now on
     /// it cannot grow by a write, and no mapping that the kernel makes of it reaches beyond.
-    pub(super) fn show_size(&self, target: &Target<'_>, inspected: &mut InspectedFd, key: Key) {
-        if memfd::keeps_state() {
-            // There the seals say that it was mapped.
-            return self.show_state(inspected, key);
-        }
+    ///
+    /// # Errors
+    /// EINVAL: the program has mapped it itself meanwhile, with its older size.
+    pub(super) fn show_size(
+        &self,
+        target: &Target<'_>,
+        inspected: &mut InspectedFd,
+        key: Key,
+    ) -> Result<()> {
         let shape = {
             let mut table = self.table();
-            let Some((region, _)) = table.region(key) else { return };
+            let Some((region, _)) = table.region(key) else { return Ok(()) };
             // Another one is replaced when it is mapped.
             if region.facts.is_mapped() || region.inode != inspected.file.inode {
-                return;
+                return Ok(());
             }
             Shape::of(region)
         };
         // What cannot be done now is tried again by mmap, which can fail.
-        let given = inspected.copy().and_then(|memory| shape.give(memory, inspected.file));
-        if matches!(given, Ok(None)) {
-            let _ = self.renew(target, inspected, key);
+        let given = inspected.copy().and_then(|memory| {
+            if !memfd::keeps_state() {
+                return shape.give(memory, inspected.file).map(|given| given.is_some());
+            }
+            match memfd::give_size(memory, shape.size) {
+                Err(Errno::PERM) => Ok(false),
+                // A size that no file can have is in the table alone.
+                Ok(()) | Err(_) => Ok(true),
+            }
+        });
+        if !matches!(given, Ok(false)) {
+            self.show_state(inspected, key);
+            return Ok(());
+        }
+        match self.renew(target, inspected, key) {
+            Ok(false) if memfd::keeps_state() && inspected.copy().is_ok_and(memfd::is_sealed) => {
+                Err(Errno::INVAL)
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Writes size and mask where programs read them that answer calls themselves.
+    /// Writes the mask, and whether the size is there, where programs read them that answer calls
+    /// themselves.
     pub(super) fn show_state(&self, inspected: &InspectedFd, key: Key) {
         let inode = inspected.file.inode;
-        let wanted = || {
-            let mut table = self.table();
-            let (region, _) = table.region(key)?;
-            (memfd::keeps_state() && region.inode == inode).then(|| Stored::of(region))
-        };
         let Ok(memory) = inspected.copy() else { return };
         let mut written = None;
         // Another thread's request may have changed it while it was written.
-        while let Some(stored) = wanted().filter(|stored| written != Some(*stored)) {
+        while let Some(stored) = self.stored(key, inode)
+            && written != Some(stored)
+        {
             stored.write(memory);
             written = Some(stored);
         }
+    }
+
+    /// What this memory of a region is to say of it; `None`: it says nothing.
+    fn stored(&self, key: Key, inode: u64) -> Option<Stored> {
+        let mut table = self.table();
+        let (region, _) = table.region(key)?;
+        (memfd::keeps_state() && region.inode == inode).then(|| Stored::of(region))
     }
 
     /// Shows a region's name in future mappings: the caller's descriptor gets a new memfd, which
@@ -127,7 +159,12 @@ impl Tenant {
             return;
         }
         match self.search(old) {
-            Some(memory) => drop(self.replace(target, number, memory)),
+            Some(memory) => {
+                let _ = self.replace(target, number, &memory);
+                if let Some(stored) = self.stored(key, old) {
+                    stored.write(memory);
+                }
+            }
             // Its last holder has just closed it.
             None => drop(self.choose(key, old, fresh, |is_dead| is_dead(old) && !is_dead(fresh))),
         }
@@ -177,9 +214,22 @@ impl Tenant {
             is_free.then(|| (memfd::shown_name(&name), Shape::of(region), Stored::of(region)))
         };
         let Some((name, shape, stored)) = wanted() else { return Ok(false) };
+        if memfd::keeps_state() {
+            // From now on the program leaves the region to the supervisor; if it has sealed the
+            // memory before, it has mapped it.
+            memfd_state::withdraw(inspected.copy()?)?;
+            if memfd::is_sealed(inspected.copy()?) {
+                inspected.file = FileStatus::of(inspected.copy()?)?;
+                let memory = inspected.copy()?;
+                self.region_of(target, inspected.number, memory, &inspected.file);
+                self.show_state(inspected, key);
+                return Ok(false);
+            }
+        }
         let memory = memfd::create(&name)?;
         if memfd::keeps_state() {
-            // Its size is sealed by the first mapping.
+            // A size that no file can have is in the table alone.
+            let _ = memfd::give_size(&memory, shape.size);
             stored.write(&memory);
             shape.protect(&memory)?;
         } else {
@@ -205,6 +255,18 @@ impl Tenant {
         }
         inspected.becomes(fresh, file);
         Ok(true)
+    }
+
+    /// Where memfds hold the state of their regions: has the caller's descriptor lead to the memory
+    /// that holds it now, and reads it.
+    pub(super) fn bring_state(&self, target: &Target<'_>, inspected: &mut InspectedFd, key: Key) {
+        let shown = self.table().region(key).map(|(region, _)| region.inode);
+        let Some(shown) = shown.filter(|shown| *shown != inspected.file.inode) else { return };
+        self.bring_newer(target, inspected, key, shown);
+        if let Ok(memory) = inspected.copy() {
+            self.region_of(target, inspected.number, memory, &inspected.file);
+            self.show_state(inspected, key);
+        }
     }
 
     /// Puts the memory that the region's other mappings show behind the caller's descriptor, which

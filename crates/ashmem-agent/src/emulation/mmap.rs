@@ -105,10 +105,10 @@ impl Tenant {
                 continue;
             }
             // The program has mapped it itself since the table was read: what was written counts.
-            let by_itself = memfd::keeps_state() && memfd::is_sized(inspected.copy()?);
+            let by_itself = memfd::keeps_state() && memfd::is_sealed(inspected.copy()?);
             let Some(file) = shape.give(inspected.copy()?, inspected.file)? else {
                 // Sealed with another size, by a request that came in between, or by the program.
-                let is_known = if memfd::keeps_state() {
+                let is_known = if by_itself {
                     let memory = inspected.copy()?;
                     inspected.file = FileStatus::of(memory)?;
                     self.region_of(target, inspected.number, inspected.copy()?, &inspected.file)

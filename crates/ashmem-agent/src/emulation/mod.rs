@@ -138,7 +138,12 @@ impl Tenant {
         number: RawFd,
         name: &[u8],
     ) -> Option<InspectedFd> {
-        let inspected = self.copy(target, number)?;
+        let mut inspected = self.copy(target, number)?;
+        if memfd::keeps_state()
+            && let FdKind::Region(key) = inspected.kind
+        {
+            self.bring_state(target, &mut inspected, key);
+        }
         if inspected.kind == FdKind::Node {
             // Not beside the descriptors that it takes to make a region: they may be few.
             drop(inspected);

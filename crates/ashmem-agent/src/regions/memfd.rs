@@ -28,7 +28,8 @@ const NO_EXECUTABLE: MemfdFlags = MemfdFlags::from_bits_retain(8);
 
 /// `MFD_EXEC`, from 6.3: a mode whose `x` bits can be changed, which hold the mask then.
 const EXECUTABLE: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
-/// The seals that fix a memfd's size.
+/// The seals that fix a memfd's size. Where memfds hold the state of their regions, SET_SIZE adds
+/// the one against growing, and the first mapping the other.
 pub(crate) const SIZED: SealFlags = SealFlags::GROW.union(SealFlags::SHRINK);
 
 /// Whether memfds hold the state of their regions.
@@ -125,14 +126,37 @@ pub fn set_size(memory: impl AsFd, size: u64, is_written: bool) -> Result<()> {
     }
     resize(&memory, size)?;
     // An empty one may still get a size.
-    if size == 0 { Ok(()) } else { add_seals(memory, SIZED) }
+    if size == 0 { Ok(()) } else { seal_size(memory) }
+}
+
+/// ftruncate(2): gives a memfd a size that no write changes. What was written to it before it had
+/// one is gone.
+///
+/// # Errors
+/// EINVAL or EFBIG: no file can be that long. EPERM: it has another size already.
+pub(crate) fn give_size(memory: impl AsFd, size: u64) -> Result<()> {
+    if rustix::fs::fcntl_get_seals(&memory)?.contains(SealFlags::GROW) {
+        let is_same = rustix::fs::fstat(memory)?.st_size as u64 == size;
+        return if is_same { Ok(()) } else { Err(Errno::PERM) };
+    }
+    resize(&memory, 0)?;
+    resize(&memory, size)?;
+    if size == 0 { Ok(()) } else { add_seals(memory, SealFlags::GROW) }
+}
+
+/// F_SEAL_GROW, F_SEAL_SHRINK: fixes a memfd's size.
+///
+/// # Errors
+/// EPERM: a client has sealed the set of seals.
+pub(crate) fn seal_size(memory: impl AsFd) -> Result<()> {
+    add_seals(memory, SIZED)
 }
 
 /// ftruncate(2): gives a memfd a size.
 ///
 /// # Errors
 /// EINVAL or EFBIG: no file can be that long. EPERM: its size is sealed.
-pub(crate) fn resize(memory: impl AsFd, size: u64) -> Result<()> {
+fn resize(memory: impl AsFd, size: u64) -> Result<()> {
     match rustix::fs::ftruncate(&memory, size) {
         Err(Errno::FBIG) => Err(Errno::INVAL),
         // Not open for writing; or longer than a file can be, which then fails again.
@@ -179,8 +203,9 @@ fn add_seals(memory: impl AsFd, seals: SealFlags) -> Result<()> {
     }
 }
 
-/// F_GET_SEALS: whether its size cannot change any more.
-pub(crate) fn is_sized(memory: impl AsFd) -> bool {
+/// F_GET_SEALS: whether its size cannot change any more: where memfds hold the state of their
+/// regions, that it was mapped.
+pub(crate) fn is_sealed(memory: impl AsFd) -> bool {
     rustix::fs::fcntl_get_seals(memory).is_ok_and(|seals| seals.contains(SIZED))
 }
 

@@ -12,6 +12,7 @@ use ashmem_core::abi::NAME_PREFIX;
 use ashmem_core::region::Prot;
 use ashmem_inside::state::{self, KernelState};
 use rustix::fs::Mode;
+use rustix::io::Result;
 
 use crate::regions::memfd;
 use crate::regions::region::{EmulatedRegion, LastCaller, stored_name};
@@ -54,33 +55,45 @@ impl MemfdState {
 
     /// Brings a region up to what programs have changed themselves.
     pub(crate) fn refresh(mut self, region: &mut EmulatedRegion) {
-        if !self.is_complete {
+        // A mapped one's is the file's whatever the mode says.
+        if !self.is_complete && !self.state.is_mapped {
             self.state.size = region.facts.size();
         }
         self.state.apply(&region.facts, &mut region.state);
     }
 }
 
+/// fchmod(2): has programs leave the region of this memfd to the supervisor until [`Stored::write`].
+///
+/// # Errors
+/// EPERM: another user made the memfd.
+pub(crate) fn withdraw(memory: impl AsFd) -> Result<()> {
+    let mode = rustix::fs::fstat(&memory)?.st_mode;
+    rustix::fs::fchmod(memory, Mode::from_bits_retain(state::incomplete(mode)))
+}
+
 /// What a request may change of a region, and a memfd holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
-    pub(crate) size: u64,
-    pub(crate) mask: Prot,
-    pub(crate) is_mapped: bool,
+    size: u64,
+    mask: Prot,
 }
 
 impl Stored {
     pub(crate) fn of(region: &EmulatedRegion) -> Self {
-        let facts = &region.facts;
-        Self { size: facts.size(), mask: facts.prot_mask(), is_mapped: facts.is_mapped() }
+        Self { size: region.facts.size(), mask: region.facts.prot_mask() }
     }
 
-    /// fchmod(2): writes it, and the size of a memfd that was not mapped.
+    /// fchmod(2): writes the mask, and whether the memfd has the region's size: any size is allowed
+    /// until the first mapping, though no file can be so long.
     pub(crate) fn write(self, memory: impl AsFd) {
-        // Any size is allowed until the first mapping, though no file can be so long.
-        let is_complete = self.is_mapped || memfd::resize(&memory, self.size).is_ok();
-        let mode = Mode::from_bits_retain(state::mode(self.mask, is_complete));
-        if let Err(error) = rustix::fs::fchmod(memory, mode) {
+        let written = FileStatus::of(&memory).and_then(|file| {
+            let seals = rustix::fs::fcntl_get_seals(&memory)?;
+            let held = KernelState::new(file.mode, file.size, seals.bits()).size;
+            let mode = state::mode(self.mask, held == self.size);
+            rustix::fs::fchmod(memory, Mode::from_bits_retain(mode))
+        });
+        if let Err(error) = written {
             tracing::debug!(%error, "a region's state is not in its memfd");
         }
     }

@@ -13,7 +13,7 @@ use crate::entry::Frame;
 use crate::kernel::{self, Returned, Stat, header};
 use crate::layout::STAT;
 use crate::name;
-use crate::state::{self, KernelState, SEALS_OF_MAPPED};
+use crate::state::{self, KernelState, SEAL_OF_MAPPED, SEAL_OF_SIZED};
 
 const OPEN: u32 = 2;
 const FSTAT: u32 = 5;
@@ -43,9 +43,7 @@ const PAGE: PageSize = PageSize::from_shift(12);
 /// From this size on the supervisor looks whether the system can promise the memory.
 const LARGE: u64 = 64 << 20;
 
-const EPERM: Returned = -1;
 const ENOMEM: Returned = -12;
-const EINVAL: Returned = -22;
 
 /// Answers a call, or leaves it.
 pub(crate) fn answer(frame: &Frame) -> Option<Returned> {
@@ -107,9 +105,10 @@ fn ioctl(fd: u64, cmd: u32, arg: u64) -> Option<Returned> {
     match Request::decode(Caller::Bits64, cmd, arg)? {
         Request::GetSize => {
             let stat = whole_region(fd)?;
-            let flags = u64::try_from(kernel::status_flags(fd)).ok()?;
+            // Fails on a descriptor that takes no calls (O_PATH).
+            let seals = u32::try_from(kernel::seals(fd)).ok()?;
             // The kernel cuts every ioctl's answer to an `int` (SIZE-05, SIZE-06).
-            (flags & O_PATH == 0).then_some((stat.size as i32).into())
+            Some((KernelState::new(stat.mode, stat.size, seals).size as i32).into())
         }
         Request::GetProtMask => Some(Region::of(fd)?.facts.prot_mask().bits().into()),
         Request::SetSize(size) => {
@@ -124,21 +123,25 @@ fn ioctl(fd: u64, cmd: u32, arg: u64) -> Option<Returned> {
 }
 
 fn set_size(fd: u64, size: u64) -> Option<Returned> {
-    let Region { facts, mut state, .. } = Region::of(fd)?;
+    let Region { stat, seals, facts, mut state } = Region::of(fd)?;
     if let Err(error) = state.set_size(&facts, size) {
         return Some(error.as_return());
+    }
+    // Another size needs another memory, or one that was written to is emptied first.
+    if seals & SEAL_OF_SIZED != 0 || stat.size != 0 {
+        return None;
+    }
+    if size == 0 {
+        return Some(0);
     }
     // Beyond the limit the kernel would send a signal.
     if size > kernel::file_size_limit()? {
         return None;
     }
-    match kernel::ftruncate(fd, size) {
-        0 => Some(0),
-        // It was mapped meanwhile.
-        EPERM => Some(EINVAL),
-        // A size that no file can have, or a descriptor that cannot be written.
-        _ => None,
-    }
+    // It fails on a size that no file can have, a descriptor that cannot be written, or where
+    // another thread has given it one meanwhile.
+    let is_sized = kernel::ftruncate(fd, size) == 0 && kernel::add_seals(fd, SEAL_OF_SIZED) == 0;
+    is_sized.then_some(0)
 }
 
 fn mmap(args: [u64; 6]) -> Option<Returned> {
@@ -192,7 +195,12 @@ fn map(fd: u64, args: [u64; 6]) -> Option<Returned> {
         Err(error) => return Some(error.as_return()),
     };
     if mapping.creates_backing {
-        if region.facts.size() >= LARGE || kernel::add_seals(fd, SEALS_OF_MAPPED) != 0 {
+        // What was written to it before shows as zeros: the supervisor takes it away.
+        let is_written = region.stat.blocks != 0;
+        if is_written
+            || region.facts.size() >= LARGE
+            || kernel::add_seals(fd, SEAL_OF_MAPPED) != 0
+        {
             return None;
         }
         // The size may have changed until the seals held it.

@@ -59,7 +59,9 @@ pub(crate) struct Stat {
     _owner: [u32; 3],
     _rdev: u64,
     pub(crate) size: u64,
-    _rest: [u64; STAT / 8 - 7],
+    _block_size: u64,
+    pub(crate) blocks: u64,
+    _rest: [u64; STAT / 8 - 9],
 }
 
 /// fstat(2).

@@ -112,8 +112,9 @@ fn replace_if_alone(fd: u64, second: u64, region: &Region, name: &[u8; ROOM]) ->
 /// A new memfd like the region's, with this name.
 fn alike(region: &Region, name: &[u8; ROOM]) -> Option<u64> {
     let fresh = calls::create(name.as_ptr(), region.stat.mode)?;
-    // All seals that a region can have before it is mapped: that against writing.
-    let is_alike = (region.stat.size == 0 || kernel::ftruncate(fresh, region.stat.size) == 0)
+    // What was written to one without a size does not come along.
+    let size = region.facts.size();
+    let is_alike = (size == 0 || kernel::ftruncate(fresh, size) == 0)
         && (region.seals == kernel::seals(fresh) as u32
             || kernel::add_seals(fresh, region.seals) == 0);
     if !is_alike {
