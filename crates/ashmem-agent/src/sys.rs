@@ -4,8 +4,10 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ashmem_proc::{number, value_of};
 use rustix::io::{Errno, Result};
 
 /// The side of a fork.
@@ -144,6 +146,14 @@ pub(crate) fn exit_code_of(pid: i32) -> Option<i32> {
 /// Waits until no child is left, adopted orphans included ([`adopt_orphans`]).
 pub(crate) fn reap_children() {
     while wait_for_child().is_ok() {}
+}
+
+/// Whether a thread is traced by one of this process.
+pub(crate) fn is_traced_by_us(tid: i32) -> bool {
+    let text = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
+    let tracer = value_of(&text, "TracerPid").and_then(number::<u32>);
+    let is_ours = |tracer| Path::new(&format!("/proc/self/task/{tracer}")).exists();
+    tracer.is_some_and(|tracer| tracer != 0 && is_ours(tracer))
 }
 
 /// setsid(2).
