@@ -48,6 +48,8 @@ pub struct Header {
     pub stat: [u64; STAT / 8],
     /// 1: fstat(2) shows a region as the device, and an open of the node makes a region at once.
     pub is_full: u64,
+    /// 1: unshare(2) tells whether a process has one thread.
+    pub tells_threads: u64,
 }
 
 impl Header {

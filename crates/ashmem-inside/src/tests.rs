@@ -126,6 +126,7 @@ impl Inside {
             memfd_flags: (libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING).into(),
             stat: words,
             is_full: 1,
+            tells_threads: 1,
         };
         // SAFETY: the memory is long enough, and nothing runs in it yet.
         unsafe {
@@ -226,6 +227,22 @@ fn mount_of(fd: &Fd) -> u64 {
     }
 }
 
+/// Runs this in a process of one thread.
+fn alone(work: impl FnOnce()) {
+    // SAFETY: the child is a copy of this process, in which no other thread holds what it needs: the
+    // C library's allocator is made for that.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            libc::_exit(i32::from(done.is_err()));
+        }
+        let mut status = 0;
+        libc::waitpid(child, &mut status, 0);
+        assert_eq!(status, 0);
+    }
+}
+
 const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
 const ENOTTY: i64 = -(libc::ENOTTY as i64);
 const EINVAL: i64 = -(libc::EINVAL as i64);
@@ -279,8 +296,13 @@ fn what_was_written_to_it_before_gives_a_region_no_size() {
     assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 2), 0);
     assert_eq!(write(&fd), -1, "it does not grow");
     assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 1), ENOTTY, "it has another size");
-    assert_eq!(inside.ioctl(fd.number(), abi::SET_NAME, c"short".as_ptr() as i64), 0);
-    assert_eq!(inside.ioctl(fd.number(), abi::GET_SIZE, 0), 2);
+    alone(|| {
+        let fd = inside.region();
+        assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 2), 0);
+        assert_eq!(write(&fd), -1, "it does not grow");
+        assert_eq!(inside.ioctl(fd.number(), abi::SET_NAME, c"short".as_ptr() as i64), 0);
+        assert_eq!(inside.ioctl(fd.number(), abi::GET_SIZE, 0), 2);
+    });
 }
 
 #[test]
@@ -348,6 +370,10 @@ fn what_is_no_region_is_left_alone() {
 
 #[test]
 fn a_name_is_shown_if_nobody_else_holds_the_region() {
+    alone(name_alone);
+}
+
+fn name_alone() {
     let inside = Inside::new();
     let set = |fd: &Fd, name: &CStr| inside.ioctl(fd.number(), abi::SET_NAME, name.as_ptr() as i64);
     let fd = inside.region();
@@ -367,28 +393,59 @@ fn a_name_is_shown_if_nobody_else_holds_the_region() {
     drop(copy);
     assert_eq!(set(&fd, c"alone again"), 0);
     assert_eq!(fd.link(), "/memfd:dev/ashmem/alone again (deleted)");
+    // Signals are held back meanwhile, and no longer.
+    // SAFETY: all zeros are a valid set, which the call fills.
+    let held_back = unsafe {
+        let mut set = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set);
+        libc::sigismember(&set, libc::SIGUSR1)
+    };
+    assert_eq!(held_back, 0);
 }
 
 #[test]
-fn a_full_table_leaves_the_open_to_the_supervisor() {
-    // In a process of its own: the limit is everybody's.
-    // SAFETY: the child calls what a child may, and ends.
-    unsafe {
+fn beside_other_threads_a_name_is_the_supervisors() {
+    let inside = Inside::new();
+    let fd = inside.region();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || ended.recv());
+    // Here that is the kernel, which knows nothing.
+    assert_eq!(inside.ioctl(fd.number(), abi::SET_NAME, c"two".as_ptr() as i64), ENOTTY);
+    drop(end);
+    assert!(other.join().is_ok());
+}
+
+#[test]
+fn no_answer_takes_a_second_number() {
+    alone(|| {
         let inside = Inside::new();
-        let child = libc::fork();
-        if child == 0 {
-            let next = libc::dup(0);
-            let limit = libc::rlimit { rlim_cur: next as u64, rlim_max: next as u64 };
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
-            libc::close(next - 1);
-            let fd = inside.open(libc::O_RDWR);
-            let mut link = [0_u8; 64];
-            let path = format!("/proc/self/fd/{fd}\0");
-            libc::readlink(path.as_ptr().cast(), link.as_mut_ptr().cast(), link.len());
-            libc::_exit(i32::from(!link.starts_with(b"/dev/null\0")));
-        }
-        let mut status = 0;
-        libc::waitpid(child, &mut status, 0);
-        assert_eq!(status, 0);
-    }
+        // SAFETY: the call touches no memory.
+        let next = unsafe { libc::dup(0) };
+        let limit = libc::rlimit { rlim_cur: next as u64 + 1, rlim_max: next as u64 + 1 };
+        // SAFETY: the call reads a structure.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+        drop(Fd(next));
+        let fd = Fd(inside.open(libc::O_RDWR) as i32);
+        assert_eq!(fd.0, next);
+        // SAFETY: the command takes no pointer.
+        assert_eq!(unsafe { libc::fcntl(fd.0, libc::F_GETFD) }, 0, "it stays open on exec");
+        assert_eq!(stat(&fd).st_mode & 0o7777, state::NEW_MODE);
+        assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 4096), 0);
+        assert!(inside.map(&fd, 4096, RW, libc::MAP_SHARED) > 0);
+    });
+}
+
+#[test]
+fn what_lies_at_a_fixed_address_is_left_to_the_call() {
+    let inside = Inside::new();
+    let fd = inside.region();
+    assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 4096), 0);
+    let at = inside.map(&fd, 4096, RW, libc::MAP_SHARED);
+    // SAFETY: the page was just mapped.
+    unsafe { (at as *mut u8).write_volatile(7) };
+    let flags = (libc::MAP_PRIVATE | libc::MAP_FIXED).into();
+    let args = [at, 4096, RW.into(), flags, fd.number(), 0];
+    assert_eq!(inside.call(libc::SYS_mmap, args), at);
+    // SAFETY: the page was just mapped.
+    assert_eq!(unsafe { (at as *const u8).read_volatile() }, 7, "the kernel's own mapping");
 }

@@ -67,6 +67,13 @@ impl Memory {
         Ok(pages)
     }
 
+    /// Whether the program has ended, or runs another image by now.
+    pub(super) fn is_gone(&self) -> bool {
+        /// No program has memory there.
+        const NOWHERE: u64 = 0x7fff_ffff_f000;
+        self.0.read_at(&mut [0], NOWHERE).is_ok_and(|got| got == 0)
+    }
+
     /// Leads every patched site back to its own call, from the next time on. A single byte changes
     /// in each page, so no thread need stop for it.
     pub(super) fn switch_off(&self) -> Result<()> {
@@ -105,6 +112,13 @@ pub(super) fn implant(
     if memory.read(from)? != site.patched {
         return Err(Errno::AGAIN);
     }
+    let text = std::fs::read(format!("/proc/{process}/maps")).map_err(of_io)?;
+    let is_own = maps::mappings(&text)
+        .any(|mapping| (mapping.start..mapping.end).contains(&from) && mapping.rights[3] == b'p');
+    // What is written to shared memory others would run too.
+    if !is_own {
+        return Err(Errno::PERM);
+    }
     let map = |at: u64, len: u64| {
         let got = caller.call(registers, MMAP, [at, len, PROT, FLAGS, u64::MAX, 0])?;
         if got == at { Ok(()) } else { Err(Errno::EXIST) }
@@ -120,7 +134,7 @@ pub(super) fn implant(
         None => {
             let pages = memory.jump_pages()?;
             let free = pages.iter().position(|page| *page == 0).ok_or(Errno::NOSPC)?;
-            let page = site::place(&mappings(process)?, from).ok_or(Errno::NOSPC)?;
+            let page = site::place(&mappings(&text), from).ok_or(Errno::NOSPC)?;
             map(page, PAGE)?;
             memory.write(page, &site::head())?;
             memory.write(WINDOW + JUMP_PAGES_AT + 8 * free as u64, &page.to_le_bytes())?;
@@ -149,9 +163,8 @@ fn near(memory: &Memory, from: u64) -> Result<Option<(u64, u64)>> {
     Ok(None)
 }
 
-fn mappings(process: i32) -> Result<Vec<(u64, u64)>> {
-    let text = std::fs::read(format!("/proc/{process}/maps")).map_err(of_io)?;
-    Ok(maps::mappings(&text).map(|mapping| (mapping.start, mapping.end)).collect())
+fn mappings(text: &[u8]) -> Vec<(u64, u64)> {
+    maps::mappings(text).map(|mapping| (mapping.start, mapping.end)).collect()
 }
 
 fn of_io(error: std::io::Error) -> Errno {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Answers put into the programs themselves: which program gets the code, and when.
 //!
-//! A program that uses the device, or whose calls are notified often, gets the blob of
-//! [`ashmem_inside`] at one of these calls: as it leaves the call, all its threads are stopped, it
+//! A program that uses the device gets the blob of [`ashmem_inside`] at one of these calls: as it leaves the call, all its threads are stopped, it
 //! is made to map the blob and a page of jumps, and the site of the call is patched to lead there.
 //! Other sites follow as they are notified. Whatever does not fit stays with notifications: Go,
 //! 32-bit calls, traced and undumpable processes, filters of the program's own.
@@ -26,45 +25,44 @@ pub enum When {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use processor::Inside;
+pub(crate) use processor::{Due, Inside};
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use elsewhere::Inside;
+pub(crate) use elsewhere::{Due, Inside};
 
 #[cfg(target_arch = "x86_64")]
 mod processor {
     use std::collections::{HashMap, HashSet};
-    use std::sync::{Mutex, MutexGuard};
+    use std::path::Path;
+    use std::sync::{Arc, Mutex, MutexGuard};
 
-    use ashmem_inside::layout::{GATE_POINTER, Header, JUMP_PAGES, MAGIC, STAT};
+    use ashmem_inside::layout::{GATE_POINTER, Header, JUMP_PAGES, LIMIT, MAGIC, STAT, WINDOW};
+    use ashmem_proc::process::parent;
     use ashmem_proc::status::ProcessStatus;
-    use ashmem_proc::{number, value_of};
+    use ashmem_proc::{number, value_of, words};
     use rustix::io::{Errno, Result};
 
     use super::When;
     use super::implant::{Memory, Site, implant};
-    use super::site::{PATCHED, SITE, is_site};
-    use super::stopped::{Traced, stop_others};
+    use super::site::{FRONT, PATCHED, SITE, is_site, loads_number, single_thread_flag};
+    use super::stopped::{Registers, Traced, stop_others};
     use crate::notification::Request;
     use crate::regions::memfd;
     use crate::regions::node::Device;
-    use crate::seccomp::filter::{Fidelity, Gate};
+    use crate::seccomp::filter::{self, Fidelity, Gate};
     use crate::seccomp::syscalls::X86_64;
     use crate::sys::{kernel_is, lock};
-    use crate::target_thread::{Target, read_memory};
+    use crate::target_thread::fd_budget::FdBudget;
+    use crate::target_thread::{Target, leader, read_memory};
 
     const OPEN: [u32; 2] = [2, 257];
     /// mmap, ioctl, fstat and newfstatat.
     const OTHERS: [u32; 4] = [9, 16, 5, 262];
-    /// seccomp(2), prctl(2): filters of the program's own.
-    const FILTERING: [u32; 2] = [317, 157];
-    const MMAP: u32 = 9;
-    const MAP_FIXED: u64 = libc::MAP_FIXED as u64;
+    /// unshare(2).
+    const UNSHARE: u64 = 272;
 
-    /// What a thread's calls count for, and how much it takes: its third call of the device, or
-    /// its 48th notified call.
+    /// What a call of the device counts for a thread, and how much it takes: its third.
     const DEVICE: i32 = 16;
-    const OTHER: i32 = 1;
     const ENOUGH: i32 = 48;
     /// As tests want it.
     const AT_ONCE: i32 = 1;
@@ -76,6 +74,10 @@ mod processor {
     const REMEMBERED: usize = 4096;
     /// Threads of a process that is patched at most.
     const THREADS: usize = 64;
+    /// Processes patched at once at most: a patch takes as long as the process likes.
+    const AT_ONCE_PATCHED: usize = 4;
+    /// Patched processes whose memory is held open at most.
+    const HELD: usize = 64;
 
     /// Puts answers into programs.
     pub(crate) struct Inside {
@@ -87,6 +89,37 @@ mod processor {
         /// Points from which on a thread's sites are patched.
         enough: i32,
         memory: Mutex<Remembered>,
+        /// The processes that are being patched.
+        patching: Arc<Mutex<HashSet<i32>>>,
+        /// Patched ones, whose memory must be reached when it may not be opened any more.
+        held: Mutex<Vec<Held>>,
+    }
+
+    /// A patched process.
+    struct Held {
+        process: i32,
+        memory: Arc<Memory>,
+        _budget: FdBudget,
+    }
+
+    /// The right to patch a process, which nobody else does meanwhile.
+    struct Turn {
+        process: i32,
+        patching: Arc<Mutex<HashSet<i32>>>,
+    }
+
+    impl Turn {
+        fn take(patching: &Arc<Mutex<HashSet<i32>>>, process: i32) -> Option<Self> {
+            let mut all = lock(patching);
+            let is_free = all.len() < AT_ONCE_PATCHED && all.insert(process);
+            is_free.then(|| Self { process, patching: Arc::clone(patching) })
+        }
+    }
+
+    impl Drop for Turn {
+        fn drop(&mut self) {
+            lock(&self.patching).remove(&self.process);
+        }
     }
 
     #[derive(Default)]
@@ -94,6 +127,8 @@ mod processor {
         threads: HashMap<i32, Score>,
         /// Sites that cannot be patched.
         refused: HashSet<(i32, u64)>,
+        /// Processes whose answers were switched off.
+        withdrawn: HashSet<i32>,
     }
 
     #[derive(Clone, Copy, Default)]
@@ -107,6 +142,7 @@ mod processor {
         tid: i32,
         process: i32,
         site: Site,
+        _turn: Turn,
     }
 
     impl Inside {
@@ -149,11 +185,20 @@ mod processor {
                 memfd_flags: memfd::flags_of_state().bits().into(),
                 stat,
                 is_full: (fidelity == Fidelity::Full).into(),
+                tells_threads: tells_threads().into(),
             };
             let text = std::fs::read(format!("/proc/{program}/status")).unwrap_or_default();
             let filters = value_of(&text, "Seccomp_filters").and_then(number);
             let enough = if when == When::AtOnce { AT_ONCE } else { ENOUGH };
-            Ok(Self { header, opens: mounts.is_some(), filters, enough, memory: Mutex::default() })
+            Ok(Self {
+                header,
+                opens: mounts.is_some(),
+                filters,
+                enough,
+                memory: Mutex::default(),
+                patching: Arc::default(),
+                held: Mutex::default(),
+            })
         }
 
         /// Counts a notified call of a program; whether its site is to be patched at its end.
@@ -192,7 +237,9 @@ mod processor {
                 memory.threads.clear();
             }
             let score = memory.threads.entry(request.tid).or_default();
-            score.points = score.points.saturating_add(if is_of_device { DEVICE } else { OTHER });
+            if is_of_device || self.enough == AT_ONCE {
+                score.points = score.points.saturating_add(DEVICE);
+            }
             score.points >= self.enough
                 && score.failures < FAILURES
                 && !memory.refused.contains(&(request.tid, request.instruction_pointer))
@@ -214,77 +261,213 @@ mod processor {
             let tid = request.tid;
             let syscall = request.instruction_pointer.checked_sub(2).ok_or(Errno::INVAL)?;
             let from = syscall.checked_sub(PATCHED as u64).ok_or(Errno::INVAL)?;
-            let mut bytes = [0; SITE];
-            if read_memory(tid, from, &mut bytes)? != SITE || !is_site(&bytes, request.nr) {
+            let (front, bytes) = site_at(tid, from)?;
+            if !is_site(&front, &bytes, request.nr) {
                 return Err(Errno::INVAL);
             }
             let text = std::fs::read(format!("/proc/{tid}/status")).map_err(|_| Errno::SRCH)?;
             let value = |key| value_of(&text, key).and_then(number::<u32>);
+            if OPEN.contains(&request.nr) && loads_number(&bytes) {
+                let mut is_alone = [0];
+                let flag = single_thread_flag(&front, from).ok_or(Errno::INVAL)?;
+                let is_read = read_memory(tid, flag, &mut is_alone)? == 1;
+                if !is_read || is_alone == [0] || value("Threads") != Some(1) {
+                    return Err(Errno::INVAL);
+                }
+            }
             let process = ProcessStatus::new(&text).process().ok_or(Errno::SRCH)?;
             if value("TracerPid") != Some(0) || value("Seccomp_filters") != self.filters {
                 return Err(Errno::BUSY);
             }
-            let parent = value("PPid").map_or(0, |parent| parent as i32);
-            if parent != 0 && shares_memory(process, parent) == Ok(true) {
+            // As after vfork(2); who else does is asked once it is stopped.
+            if parent(process).is_some_and(|parent| shares_memory(process, parent) == Ok(true)) {
                 return Err(Errno::BUSY);
             }
             if !target.is_waiting() {
                 return Err(Errno::SRCH);
             }
+            let turn = Turn::take(&self.patching, process).ok_or(Errno::AGAIN)?;
             let patched = [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]];
-            Ok(Due { tid, process, site: Site { syscall, patched } })
+            Ok(Due { tid, process, site: Site { syscall, patched }, _turn: turn })
         }
 
-        /// Sends a call's answer and patches its site. It happens in a thread of its own, with
-        /// whose end every stop ends.
-        pub(crate) fn patch(&self, due: &Due, send: impl FnOnce() + Send) {
-            let done = std::thread::scope(|scope| {
-                let work = scope.spawn(|| {
-                    let caller = Traced::begin(due.tid);
-                    send();
-                    self.patch_stopped(due, caller?)
-                });
-                work.join().unwrap_or(Err(Errno::IO))
-            });
+        /// Sends a call's answer, which tells whether the caller got it, and patches the call's
+        /// site. With the end of the thread that does this, every stop ends; how long it takes, the
+        /// process decides.
+        pub(crate) fn patch(&self, due: &Due, target: &Target<'_>, send: impl FnOnce() -> bool) {
+            let caller = Traced::begin(due.tid, || target.is_waiting());
+            let done = match (send(), caller) {
+                (true, Ok(caller)) => self.patch_stopped(due, caller),
+                (true, Err(error)) => Err(error),
+                (false, _) => return,
+            };
             if let Err(error) = done {
                 self.failed(due.tid, error);
             }
         }
 
-        fn patch_stopped(&self, due: &Due, mut caller: Traced) -> Result<()> {
+        fn patch_stopped(&self, due: &Due, caller: Traced) -> Result<()> {
             caller.wait()?;
             let registers = caller.after_call()?;
             if registers.rip != due.site.syscall + 2 {
                 return Err(Errno::AGAIN);
             }
-            let _others = stop_others(due.process, due.tid, THREADS)?;
+            let others = stop_others(due.process, due.tid, THREADS)?;
+            let tids = || others.iter().chain([&caller]).map(Traced::tid);
+            if !tids().all(|tid| self.is_filtered_by_us(tid, others.len() + 1)) {
+                return Err(Errno::BUSY);
+            }
+            self.is_own_memory(due, &caller, &registers, tids())?;
             let memory = Memory::open(due.tid)?;
-            implant(&memory, &caller, &registers, due.process, &self.header, &due.site)
+            implant(&memory, &caller, &registers, due.process, &self.header, &due.site)?;
+            self.hold(due.process, memory);
+            Ok(())
         }
 
-        /// Whether a call ends the answers inside its process: then they are switched off, before
-        /// the kernel runs the call.
-        pub(crate) fn withdraw_for(&self, request: &Request, target: &Target<'_>) {
-            let ends = request.arch == X86_64
-                && (FILTERING.contains(&request.nr)
-                    || request.nr == MMAP
-                        && request.args[0] >> 32 == GATE_POINTER >> 32
-                        && request.args[3] & MAP_FIXED != 0);
-            if !ends {
-                return;
+        /// Whether a thread has no filters but those it began with, in a process of so many threads.
+        fn is_filtered_by_us(&self, tid: i32, threads: usize) -> bool {
+            let text = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
+            let value = |key| value_of(&text, key).and_then(number::<u32>);
+            value("Seccomp_filters") == self.filters && value("Threads") == Some(threads as u32)
+        }
+
+        /// Whether nobody but these stopped threads runs on the process's memory.
+        ///
+        /// # Errors
+        /// EBUSY: somebody does.
+        fn is_own_memory(
+            &self,
+            due: &Due,
+            caller: &Traced,
+            registers: &Registers,
+            mut tids: impl Iterator<Item = i32>,
+        ) -> Result<()> {
+            let shares = |other| shares_memory(due.process, other) == Ok(true);
+            let with_child = |tid| {
+                let path = format!("/proc/{}/task/{tid}/children", due.process);
+                let text = std::fs::read(path).unwrap_or_default();
+                words(&text).filter_map(number::<i32>).any(shares)
+            };
+            if parent(due.process).is_some_and(shares) || tids.any(with_child) {
+                return Err(Errno::BUSY);
             }
-            let switched = Memory::open(request.tid)
-                .and_then(|memory| if target.is_waiting() { memory.switch_off() } else { Ok(()) });
-            if let Err(error) = switched {
-                tracing::debug!(tid = request.tid, %error, "answers inside a program stay on");
+            // The kernel tells a process of one thread whether it shares its memory with anybody.
+            let is_alone =
+                self.header.tells_threads != 0 && self.is_filtered_by_us(caller.tid(), 1);
+            if is_alone {
+                let args = [libc::CLONE_THREAD as u64, 0, 0, 0, 0, 0];
+                caller.call(registers, UNSHARE, args).map_err(|_| Errno::BUSY)?;
             }
-            if let Some(score) = self.memory().threads.get_mut(&request.tid) {
+            Ok(())
+        }
+
+        /// Holds a patched process's memory open.
+        fn hold(&self, process: i32, memory: Memory) {
+            self.forget_ended();
+            self.memory().withdrawn.remove(&process);
+            let mut held = lock(&self.held);
+            // Of an earlier image.
+            held.retain(|held| held.process != process);
+            if held.len() < HELD
+                && let Some(budget) = FdBudget::take()
+            {
+                held.push(Held { process, memory: Arc::new(memory), _budget: budget });
+            }
+        }
+
+        /// Closes the memories of processes that have ended.
+        pub(crate) fn forget_ended(&self) {
+            let lives = |process| Path::new(&format!("/proc/{process}")).exists();
+            lock(&self.held).retain(|held| lives(held.process));
+        }
+
+        /// Whether a call may end the answers inside its process.
+        pub(crate) fn may_end_with(&self, request: &Request) -> bool {
+            request.arch == X86_64
+                && filter::ends_answers(request.nr, &request.args, WINDOW, LIMIT as u64)
+        }
+
+        /// Switches the answers inside a process off, before the kernel runs a call that ends them.
+        /// It reads and writes the program's memory, which takes as long as the program likes.
+        ///
+        /// # Errors
+        /// What the call is to answer: the process may have the code, and it cannot be switched
+        /// off. EPERM: the call would let the program be killed by its own filter. ENOMEM: it would
+        /// put other memory where the program's calls lead.
+        pub(crate) fn withdraw_for(&self, request: &Request, target: &Target<'_>) -> Result<()> {
+            let Ok(process) = leader(request.tid) else { return Ok(()) };
+            let held = lock(&self.held)
+                .iter()
+                .find(|held| held.process == process)
+                .map(|held| Arc::clone(&held.memory));
+            // Not under the lock: even this takes as long as the program likes.
+            let held = held.filter(|memory| !memory.is_gone());
+            if !target.is_waiting() {
+                return Ok(());
+            }
+            let is_held = held.is_some();
+            let switched = match held {
+                Some(memory) => memory.switch_off(),
+                None => Memory::open(request.tid).and_then(|memory| {
+                    if target.is_waiting() { memory.switch_off() } else { Ok(()) }
+                }),
+            };
+            let mut memory = self.memory();
+            if let Some(score) = memory.threads.get_mut(&request.tid) {
                 score.failures = FAILURES;
+            }
+            let Err(error) = switched else {
+                if memory.withdrawn.len() >= REMEMBERED {
+                    memory.withdrawn.clear();
+                }
+                memory.withdrawn.insert(process);
+                lock(&self.held).retain(|held| held.process != process);
+                return Ok(());
+            };
+            // Who may not be looked at has no code, unless it was there before: in this process, or
+            // in the one that it was forked from.
+            let was_patched = |process| lock(&self.held).iter().any(|held| held.process == process);
+            let may_have_code = is_held
+                || !memory.withdrawn.contains(&process) && parent(process).is_some_and(was_patched);
+            tracing::debug!(tid = request.tid, %error, may_have_code, "answers are not switched off");
+            match filter::is_harmful(request.nr, &request.args) {
+                Some(error) if may_have_code => Err(error),
+                _ => Ok(()),
             }
         }
 
         fn memory(&self) -> MutexGuard<'_, Remembered> {
             lock(&self.memory)
+        }
+    }
+
+    /// What stands in front of a site, as far as it can be read, and the site.
+    fn site_at(tid: i32, from: u64) -> Result<(Vec<u8>, [u8; SITE])> {
+        let whole = from.checked_sub(FRONT as u64).ok_or(Errno::INVAL)?;
+        // The page before may not be there.
+        for start in [whole, whole.max(from & !4095)] {
+            let len = (from - start) as usize;
+            let mut bytes = vec![0; len + SITE];
+            if read_memory(tid, start, &mut bytes) == Ok(bytes.len()) {
+                let (front, site) = bytes.split_at(len);
+                let site = site.try_into().map_err(|_| Errno::INVAL)?;
+                return Ok((front.to_vec(), site));
+            }
+        }
+        Err(Errno::INVAL)
+    }
+
+    /// unshare(2): whether it tells if a process has one thread and memory of its own: then it does
+    /// nothing, or else it fails. Asked in a process of one thread, which is a child of this one.
+    fn tells_threads() -> bool {
+        // SAFETY: the child calls what the child of a process of many threads may, and ends.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::_exit(libc::unshare(libc::CLONE_THREAD).abs());
+            }
+            let mut status = -1;
+            child > 0 && libc::waitpid(child, &mut status, 0) == child && status == 0
         }
     }
 
@@ -336,11 +519,19 @@ mod elsewhere {
             match *self {}
         }
 
-        pub(crate) fn patch(&self, due: &Due, _: impl FnOnce() + Send) {
+        pub(crate) fn patch(&self, due: &Due, _: &Target<'_>, _: impl FnOnce() -> bool) {
             match *due {}
         }
 
-        pub(crate) fn withdraw_for(&self, _: &Request, _: &Target<'_>) {
+        pub(crate) fn may_end_with(&self, _: &Request) -> bool {
+            match *self {}
+        }
+
+        pub(crate) fn withdraw_for(&self, _: &Request, _: &Target<'_>) -> Result<()> {
+            match *self {}
+        }
+
+        pub(crate) fn forget_ended(&self) {
             match *self {}
         }
     }

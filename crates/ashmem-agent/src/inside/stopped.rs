@@ -4,22 +4,20 @@
 //! The kernel lets go of what a thread traces when that thread ends. So all of this happens in one
 //! that is made for it: whatever a program does, and however long, it is never left stopped.
 
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::time::Duration;
 
 use ashmem_proc::process;
 use rustix::io::{Errno, Result};
 
 use crate::sys::check;
+use crate::target_thread::next_stop::{SYSCALL_STOP, next_stop};
 
 pub(super) type Registers = libc::user_regs_struct;
 
 const OPTIONS: usize = libc::PTRACE_O_TRACESYSGOOD as usize;
-const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
 /// How long a thread may take to stop.
 const TO_STOP: Duration = Duration::from_millis(20);
-/// How long a call may take that it is made to make. Its registers are not its own meanwhile, so
-/// this is longer than any mmap takes on any machine.
-const TO_CALL: Duration = Duration::from_secs(30);
 /// `syscall`.
 const INSTRUCTION: u64 = 2;
 /// What calls return that the kernel is about to make again.
@@ -29,50 +27,45 @@ const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
 pub(super) struct Traced {
     tid: i32,
     /// A signal that was about to be delivered when it stopped.
-    signal: i32,
+    signal: Cell<i32>,
 }
 
 impl Traced {
-    /// Begins to trace a thread, which stops when it leaves the kernel, or at once.
+    /// Begins to trace a thread, which stops when it leaves the kernel, or at once. While it is
+    /// traced its number is its own: then `is_meant` is asked whether it is the right thread.
     ///
     /// # Errors
-    /// EPERM: it may not be traced, or somebody else traces it. ESRCH: it is gone.
-    pub(super) fn begin(tid: i32) -> Result<Self> {
+    /// EPERM: it may not be traced, or somebody else traces it. ESRCH: it is gone, or another.
+    pub(super) fn begin(tid: i32, is_meant: impl FnOnce() -> bool) -> Result<Self> {
         ptrace(libc::PTRACE_SEIZE, tid, 0, OPTIONS)?;
+        let traced = Self { tid, signal: Cell::new(0) };
+        if !is_meant() {
+            return Err(Errno::SRCH);
+        }
         ptrace(libc::PTRACE_INTERRUPT, tid, 0, 0)?;
-        Ok(Self { tid, signal: 0 })
+        Ok(traced)
+    }
+
+    pub(super) fn tid(&self) -> i32 {
+        self.tid
     }
 
     /// Waits until it has stopped.
     ///
     /// # Errors
     /// ETIMEDOUT: it does not: it waits in the kernel for something else. ESRCH: it has ended.
-    pub(super) fn wait(&mut self) -> Result<()> {
-        let status = self.next_stop(TO_STOP)?;
-        // Not the stop that was asked for, but one before a signal's delivery.
-        if status >> 16 == 0 && libc::WSTOPSIG(status) != SYSCALL_STOP {
-            self.signal = libc::WSTOPSIG(status);
-        }
+    pub(super) fn wait(&self) -> Result<()> {
+        let status = next_stop(self.tid, Some(TO_STOP))?;
+        self.keep_signal(status);
         Ok(())
     }
 
-    fn next_stop(&self, patience: Duration) -> Result<i32> {
-        let deadline = Instant::now() + patience;
-        let mut status = 0;
-        for turn in 0_u32.. {
-            // SAFETY: the status is an integer of ours.
-            let got = check(unsafe {
-                libc::waitpid(self.tid, &mut status, libc::__WALL | libc::WNOHANG)
-            });
-            match got? {
-                0 if Instant::now() > deadline => return Err(Errno::TIMEDOUT),
-                0 if turn < 200 => std::thread::yield_now(),
-                0 => std::thread::sleep(Duration::from_micros(50)),
-                _ if libc::WIFSTOPPED(status) => return Ok(status),
-                _ => return Err(Errno::SRCH),
-            }
+    /// Where it is not the stop that was asked for, but one before a signal's delivery: that is for
+    /// later.
+    fn keep_signal(&self, status: i32) {
+        if status >> 16 == 0 && libc::WSTOPSIG(status) != SYSCALL_STOP {
+            self.signal.set(libc::WSTOPSIG(status));
         }
-        Err(Errno::TIMEDOUT)
     }
 
     /// Its registers, if it stands behind a call that is over.
@@ -82,10 +75,11 @@ impl Traced {
     pub(super) fn after_call(&self) -> Result<Registers> {
         let registers = self.registers()?;
         let is_restarted = RESTARTS.contains(&(registers.rax as i64));
-        if self.signal != 0 || is_restarted { Err(Errno::AGAIN) } else { Ok(registers) }
+        if self.signal.get() != 0 || is_restarted { Err(Errno::AGAIN) } else { Ok(registers) }
     }
 
-    /// Has it make a call with the instruction that it stands behind, and stand there as before.
+    /// Has it make a call with the instruction that it stands behind, and stand there as before. Its
+    /// registers are not its own meanwhile, so this takes as long as the call does.
     ///
     /// # Errors
     /// What the call returns, or what went wrong.
@@ -117,7 +111,13 @@ impl Traced {
     fn run_one_call(&self) -> Result<u64> {
         for _entry_and_exit in 0..2 {
             ptrace(libc::PTRACE_SYSCALL, self.tid, 0, 0)?;
-            while libc::WSTOPSIG(self.next_stop(TO_CALL)?) != SYSCALL_STOP {
+            loop {
+                let status = next_stop(self.tid, None)?;
+                if libc::WSTOPSIG(status) == SYSCALL_STOP {
+                    break;
+                }
+                // SIGSTOP, which no mask holds back.
+                self.keep_signal(status);
                 ptrace(libc::PTRACE_SYSCALL, self.tid, 0, 0)?;
             }
         }
@@ -145,7 +145,7 @@ impl Traced {
 impl Drop for Traced {
     fn drop(&mut self) {
         // Where it has not stopped this fails, and the kernel does it when our thread ends.
-        let _ = ptrace(libc::PTRACE_DETACH, self.tid, 0, self.signal as usize);
+        let _ = ptrace(libc::PTRACE_DETACH, self.tid, 0, self.signal.get() as usize);
     }
 }
 
@@ -156,6 +156,8 @@ impl Drop for Traced {
 pub(super) fn stop_others(process: i32, caller: i32, most: usize) -> Result<Vec<Traced>> {
     let mut stopped: Vec<Traced> = Vec::new();
     loop {
+        let is_of_process =
+            |tid| move || std::path::Path::new(&format!("/proc/{process}/task/{tid}")).exists();
         let known = |tid: &i32| *tid == caller || stopped.iter().any(|other| other.tid == *tid);
         let new: Vec<i32> =
             process::threads(process).into_iter().filter(|tid| !known(tid)).collect();
@@ -167,14 +169,14 @@ pub(super) fn stop_others(process: i32, caller: i32, most: usize) -> Result<Vec<
         }
         let mut begun = Vec::new();
         for tid in new {
-            match Traced::begin(tid) {
+            match Traced::begin(tid, is_of_process(tid)) {
                 Ok(traced) => begun.push(traced),
                 // It has ended meanwhile, or will before the next look.
                 Err(Errno::SRCH) => {}
                 Err(error) => return Err(error),
             }
         }
-        for mut traced in begun {
+        for traced in begun {
             match traced.wait() {
                 Ok(()) => stopped.push(traced),
                 Err(Errno::SRCH | Errno::CHILD) => {}

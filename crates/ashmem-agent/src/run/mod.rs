@@ -175,12 +175,16 @@ fn supervise(
     if let Some(trace) = trace {
         supervisor.trace(trace);
     }
-    rustix::io::write(&ours, GO).map_err(failed("telling the program to start"))?;
-    drop(ours);
-    let serving = std::thread::spawn(move || {
+    let serve = move || {
         let _ = supervisor.run();
         supervisor
-    });
+    };
+    let serving = std::thread::Builder::new().name("loop".into()).spawn(serve);
+    let serving = serving
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))
+        .map_err(failed("starting a thread"))?;
+    rustix::io::write(&ours, GO).map_err(failed("telling the program to start"))?;
+    drop(ours);
     status.follow(pid);
     sys::redirect_stderr_to_null();
     sys::reap_children();

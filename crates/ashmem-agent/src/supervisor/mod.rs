@@ -8,6 +8,7 @@
 //! The other locks here are held to copy, add or remove an entry of a list: of channels, of
 //! tracers, of cached handles. Traced or not is no difference.
 
+mod apart;
 mod housekeeping;
 mod observe;
 mod pressure;
@@ -17,6 +18,7 @@ mod takeover;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::{Builder, Scope};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::OFlags;
@@ -24,13 +26,14 @@ use rustix::io::{Errno, Result};
 
 use ashmem_core::abi::{self, Caller};
 
+use self::apart::Apart;
 use self::purges::Purges;
 use self::takeover::Takeover;
 use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
 use crate::emulation::decision::Decision;
 use crate::emulation::outcome::Outcome;
-use crate::inside::Inside;
+use crate::inside::{Due, Inside};
 use crate::notification::{Answer, Channel, ReceiveError, Request};
 use crate::regions::memfd_pool::MemfdPool;
 use crate::seccomp::listener::filters_wait_killable;
@@ -71,6 +74,16 @@ pub struct Supervisor {
     shows_results: bool,
     /// Puts answers into the programs themselves.
     inside: Option<Inside>,
+    /// The threads that do what a caller can hold up for long.
+    apart: Apart,
+}
+
+/// A request that is decided and not answered yet.
+struct Decided {
+    decision: Decision,
+    record: Option<Record>,
+    /// Its call site is patched at its end.
+    due: Option<Due>,
 }
 
 impl Supervisor {
@@ -96,6 +109,7 @@ impl Supervisor {
             purges: Purges::default(),
             shows_results: false,
             inside: None,
+            apart: Apart::default(),
         })
     }
 
@@ -149,8 +163,12 @@ impl Supervisor {
     pub fn run(&self) -> Result<()> {
         *lock(&self.ended) = None;
         std::thread::scope(|scope| {
-            scope.spawn(|| self.housekeep(scope));
-            self.serve_turn();
+            let housekeeping = || self.housekeep(scope);
+            let thread = Builder::new().name("housekeeping".into());
+            if let Err(error) = thread.spawn_scoped(scope, housekeeping) {
+                tracing::warn!(%error, "no housekeeping: no thread can be started");
+            }
+            self.serve_turn(scope);
         });
         lock(&self.ended).take().unwrap_or(Ok(()))
     }
@@ -190,6 +208,9 @@ impl Supervisor {
             pool.clear();
         }
         self.tenant.threads().clear();
+        if let Some(inside) = &self.inside {
+            inside.forget_ended();
+        }
         let purgeable = self.tenant.purgeable();
         self.resting.store(purgeable == 0, Ordering::SeqCst);
         // A request that arrived meanwhile may not have seen it.
@@ -207,15 +228,15 @@ impl Supervisor {
     }
 
     /// Serves until another loop takes over or no channel is left.
-    pub(crate) fn serve_turn(&self) {
+    pub(crate) fn serve_turn<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         loop {
             let channels = lock(&self.channels).clone();
             let served = match channels.as_slice() {
                 [] => Err(None),
                 [channel] if self.complete.load(Ordering::Relaxed) && channel.waits() => {
-                    Ok(self.serve_only(channel))
+                    Ok(self.serve_only(scope, channel))
                 }
-                channels => self.serve(channels).map_err(Some),
+                channels => self.serve(scope, channels).map_err(Some),
             };
             match served {
                 Ok(true) => {}
@@ -230,7 +251,11 @@ impl Supervisor {
 
     /// Serves these channels until one hangs up or another is added. Returns whether this loop
     /// continues to serve.
-    fn serve(&self, channels: &[Arc<dyn Channel>]) -> Result<bool> {
+    fn serve<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        channels: &[Arc<dyn Channel>],
+    ) -> Result<bool> {
         let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
         polled.extend(
             channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)),
@@ -250,7 +275,7 @@ impl Supervisor {
                 if events.contains(PollFlags::IN) {
                     match channel.receive() {
                         Ok(Some(request)) => {
-                            if !self.take(channel, request) {
+                            if !self.take(scope, channel, request) {
                                 return Ok(false);
                             }
                         }
@@ -266,11 +291,15 @@ impl Supervisor {
 
     /// Serves the only channel there will be, which waits for its requests itself, until it hangs
     /// up. Returns whether this loop continues to serve.
-    fn serve_only(&self, channel: &Arc<dyn Channel>) -> bool {
+    fn serve_only<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        channel: &Arc<dyn Channel>,
+    ) -> bool {
         loop {
             match channel.receive() {
                 Ok(Some(request)) => {
-                    if !self.take(channel, request) {
+                    if !self.take(scope, channel, request) {
                         return false;
                     }
                 }
@@ -284,12 +313,17 @@ impl Supervisor {
     }
 
     /// Answers a request. Returns whether this loop continues to serve.
-    fn take(&self, channel: &Arc<dyn Channel>, request: Request) -> bool {
+    fn take<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        channel: &Arc<dyn Channel>,
+        request: Request,
+    ) -> bool {
         self.takeover.run(|| {
             if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
                 self.wake_housekeeping();
             }
-            self.handle(channel.as_ref(), request);
+            self.handle_in(scope, channel, request);
             if self.pool.as_ref().is_some_and(|pool| pool.refill_wanted()) {
                 self.wake_housekeeping();
             }
@@ -302,49 +336,107 @@ impl Supervisor {
         true
     }
 
+    /// Answers one request, in a thread of its own if the caller can hold that up by more than its
+    /// memory.
+    fn handle_in<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        channel: &Arc<dyn Channel>,
+        request: Request,
+    ) {
+        if self.inside.as_ref().is_some_and(|inside| inside.may_end_with(&request)) {
+            let channel = Arc::clone(channel);
+            return self.apart.run(scope, move |_| self.handle(channel.as_ref(), request));
+        }
+        let Some(decided) = self.decided(channel.as_ref(), &request) else { return };
+        if decided.due.is_some() || self.stops_caller(&decided) {
+            let channel = Arc::clone(channel);
+            return self.apart.run(scope, move |is_apart| {
+                self.finish(channel.as_ref(), request, decided, is_apart);
+            });
+        }
+        self.finish(channel.as_ref(), request, decided, false);
+    }
+
     /// Answers one request.
     pub fn handle(&self, channel: &dyn Channel, request: Request) {
+        if let Some(inside) = &self.inside
+            && inside.may_end_with(&request)
+        {
+            let target = Target::new(channel, request.id, request.tid);
+            if let Err(error) = inside.withdraw_for(&request, &target) {
+                let sent = channel.answer(request.id, Answer::Errno(error));
+                return self.report(&request, sent);
+            }
+        }
+        if let Some(decided) = self.decided(channel, &request) {
+            self.finish(channel, request, decided, false);
+        }
+    }
+
+    /// Decides a request; `None`: it is answered already.
+    fn decided(&self, channel: &dyn Channel, request: &Request) -> Option<Decided> {
         let target = Target::new(channel, request.id, request.tid);
         let began = self.trace_sink.is_on().then(trace::now);
-        if let Some(inside) = &self.inside {
-            inside.withdraw_for(&request, &target);
-        }
         let Some((call, caller)) = Call::decode(request.arch, request.nr, &request.args) else {
-            return self.report(&request, channel.answer(request.id, Answer::Continue));
+            self.report(request, channel.answer(request.id, Answer::Continue));
+            return None;
         };
         let decision = self.decide(&target, call, caller);
         // The caller still waits, so it can be looked at.
-        let record = began.and_then(|began| self.record(&request, &decision, began));
+        let record = began.and_then(|began| self.record(request, &decision, began));
         tracing::trace!(?request, outcome = ?decision.outcome);
         let is_of_device = !matches!(decision.outcome, Outcome::Answer(Answer::Continue));
         // A private mapping has a stop of its own.
         let due = (self.inside.as_ref())
             .filter(|_| !matches!(decision.outcome, Outcome::MapAnonymous(_)))
-            .and_then(|inside| Some((inside, inside.due(&request, &target, is_of_device)?)));
-        let send = || self.send(channel, &target, &request, decision, record);
-        match due {
-            Some((inside, due)) => inside.patch(&due, send),
-            None => send(),
+            .and_then(|inside| inside.due(request, &target, is_of_device));
+        Some(Decided { decision, record, due })
+    }
+
+    /// Whether the caller is stopped as it leaves its call: that waits for all that can hold up a
+    /// stop, such as an execve of another of its threads.
+    fn stops_caller(&self, decided: &Decided) -> bool {
+        match decided.decision.outcome {
+            Outcome::MapAnonymous(_) => true,
+            Outcome::Answer(Answer::Continue) => self.shows_result_of(decided),
+            _ => false,
         }
     }
 
-    /// Sends what was decided, and tells tracers.
-    fn send(
+    /// Whether a tracer is told what the kernel made of this mapping, not what was meant.
+    fn shows_result_of(&self, decided: &Decided) -> bool {
+        let is_mapping = matches!(decided.decision.call, Call::Mmap(_));
+        decided.record.is_some() && is_mapping && self.shows_results
+    }
+
+    /// Sends what was decided. In a thread that ends with this, patches the call's site where that
+    /// is due.
+    fn finish(
         &self,
         channel: &dyn Channel,
-        target: &Target<'_>,
-        request: &Request,
-        mut decision: Decision,
-        record: Option<Record>,
+        request: Request,
+        mut decided: Decided,
+        is_apart: bool,
     ) {
+        match (&self.inside, decided.due.take()) {
+            (Some(inside), Some(due)) if is_apart => {
+                let target = Target::new(channel, request.id, request.tid);
+                inside.patch(&due, &target, || self.send(channel, &request, decided));
+            }
+            _ => _ = self.send(channel, &request, decided),
+        }
+    }
+
+    /// Sends what was decided, and tells tracers. Returns whether the caller got it.
+    fn send(&self, channel: &dyn Channel, request: &Request, decided: Decided) -> bool {
+        let target = Target::new(channel, request.id, request.tid);
+        let shows_result = self.shows_result_of(&decided);
+        let Decided { mut decision, record, .. } = decided;
         let outcome = std::mem::replace(&mut decision.outcome, Outcome::CONTINUE);
         let (mut faulted, mut seen) = (false, None);
-        let is_mapping = matches!(decision.call, Call::Mmap(_));
         let sent = match outcome {
-            // A tracer is told what the kernel made of a mapping, not what was meant.
-            Outcome::Answer(Answer::Continue)
-                if record.is_some() && is_mapping && self.shows_results =>
-            {
+            Outcome::Answer(Answer::Continue) if shows_result => {
                 inject_mmap::let_run(channel, request).map(|result| seen = result)
             }
             Outcome::Answer(answer) => channel.answer(request.id, answer),
@@ -377,6 +469,7 @@ impl Supervisor {
         self.report(request, sent);
         // The copied descriptor is closed here, where nobody waits for that.
         drop(decision);
+        sent.is_ok()
     }
 
     /// ENOENT: the caller was killed, or a signal interrupted the call, which it makes again.

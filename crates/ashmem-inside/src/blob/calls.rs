@@ -2,8 +2,10 @@
 //! Each call that is answered here. `None`: the program makes the call itself, which is notified if
 //! the device could be meant.
 //!
-//! Other threads may do anything to the descriptor table meanwhile, so what is decided and done
-//! about a descriptor is about a copy, wherever the difference could be seen.
+//! No descriptor is made but the one that the call returns: another thread that closes a number and
+//! takes the lowest that is free, or puts a file at a number of its choice, must find what it would
+//! find without this. So an answer is several calls about the program's number, and a program that
+//! changes what lies behind it meanwhile gets a mixture. It could make the same calls itself.
 
 use ashmem_core::abi::{Caller, Request};
 use ashmem_core::region::{Facts, Prot, State};
@@ -93,14 +95,6 @@ fn is_node(stat: &Stat) -> bool {
     stat.dev == header().node_dev && stat.ino == header().node_ino
 }
 
-/// Works on a copy of a descriptor, so that all steps are about one file.
-pub(crate) fn with_copy(fd: u64, work: impl FnOnce(u64) -> Option<Returned>) -> Option<Returned> {
-    let copy = u64::try_from(kernel::copy(fd)).ok()?;
-    let answer = work(copy);
-    kernel::close(copy);
-    answer
-}
-
 fn ioctl(fd: u64, cmd: u32, arg: u64) -> Option<Returned> {
     match Request::decode(Caller::Bits64, cmd, arg)? {
         Request::GetSize => {
@@ -111,12 +105,7 @@ fn ioctl(fd: u64, cmd: u32, arg: u64) -> Option<Returned> {
             Some((KernelState::new(stat.mode, stat.size, seals).size as i32).into())
         }
         Request::GetProtMask => Some(Region::of(fd)?.facts.prot_mask().bits().into()),
-        Request::SetSize(size) => {
-            // Only a region's descriptor is copied: the end of another file's copy would end the
-            // program's locks of that file.
-            whole_region(fd)?;
-            with_copy(fd, |fd| set_size(fd, size))
-        }
+        Request::SetSize(size) => set_size(fd, size),
         Request::SetName(at) => name::set(fd, at),
         _ => None,
     }
@@ -151,7 +140,7 @@ fn mmap(args: [u64; 6]) -> Option<Returned> {
     }
     let stat = kernel::fstat(fd).ok()?;
     if is_region(&stat) {
-        with_copy(fd, |fd| map(fd, args))
+        map(fd, args)
     } else if is_node(&stat) {
         // It may have to become a region first.
         None
@@ -226,9 +215,11 @@ fn open(frame: &Frame, flags: u64) -> Option<Returned> {
     let is_left = if is_node(&stat) {
         match kernel::mount_of(fd) {
             Some(mount) if mount == header().plain_mount => false,
-            // Where the table is full, or memory short, the supervisor needs no second number.
             Some(mount) if header().node_mounts.contains(&mount) => {
-                become_region(fd, flags & O_CLOEXEC).is_none()
+                // The number is free again before the region takes one: at no time are there two.
+                kernel::close(fd);
+                return create(c"dev/ashmem".as_ptr().cast(), state::NEW_MODE, flags & O_CLOEXEC)
+                    .and_then(|fd| Returned::try_from(fd).ok());
             }
             // Bound elsewhere once more: the supervisor looks at the path.
             _ => true,
@@ -245,17 +236,12 @@ fn open(frame: &Frame, flags: u64) -> Option<Returned> {
     Some(opened)
 }
 
-/// Puts a new region in the place of an open of the node.
-fn become_region(fd: u64, close_on_exec: u64) -> Option<()> {
-    let memory = create(c"dev/ashmem".as_ptr().cast(), state::NEW_MODE)?;
-    let replaced = kernel::dup3(memory, fd, close_on_exec);
-    kernel::close(memory);
-    (replaced >= 0).then_some(())
-}
-
-/// A new memfd with this mode.
-pub(crate) fn create(name: *const u8, mode: u32) -> Option<u64> {
-    let memory = u64::try_from(kernel::memfd_create(name, header().memfd_flags)).ok()?;
+/// A new memfd with this mode, and with this O_CLOEXEC or none.
+pub(crate) fn create(name: *const u8, mode: u32, close_on_exec: u64) -> Option<u64> {
+    const MFD_CLOEXEC: u64 = 1;
+    let close_on_exec = if close_on_exec == 0 { 0 } else { MFD_CLOEXEC };
+    let flags = header().memfd_flags & !MFD_CLOEXEC | close_on_exec;
+    let memory = u64::try_from(kernel::memfd_create(name, flags)).ok()?;
     if kernel::fchmod(memory, mode & 0o7777) != 0 {
         kernel::close(memory);
         return None;

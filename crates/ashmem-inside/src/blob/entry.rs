@@ -67,9 +67,9 @@ global_asm!(
     "cmp r11b, 0x77",
     "jne 9f",
     "jmp 7f",
-    // mmap: of a descriptor.
+    // mmap: of a descriptor, and not at a fixed address, where this code may lie.
     "3:",
-    "test r10d, 0x20",
+    "test r10d, 0x30",
     "jnz 9f",
     "jmp 7f",
     // openat.

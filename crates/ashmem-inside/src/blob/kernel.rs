@@ -6,8 +6,9 @@ use core::arch::asm;
 use crate::layout::{Header, STAT};
 
 const FCNTL: u64 = 72;
-const F_DUPFD_CLOEXEC: u64 = 1030;
 const F_GETFD: u64 = 1;
+/// Bytes of a set of signals.
+const SIGNALS: u64 = 8;
 const F_GETFL: u64 = 3;
 const F_ADD_SEALS: u64 = 1033;
 const F_GET_SEALS: u64 = 1034;
@@ -94,6 +95,31 @@ pub(crate) fn memfd_create(name: *const u8, flags: u64) -> Returned {
     call3(319, name as u64, flags, 0)
 }
 
+/// unshare(2): whether the process has one thread, and memory of its own: then the call changes
+/// nothing, or else it fails.
+pub(crate) fn has_one_thread() -> bool {
+    const CLONE_THREAD: u64 = 0x1_0000;
+    header().tells_threads != 0 && call3(272, CLONE_THREAD, 0, 0) == 0
+}
+
+/// rt_sigprocmask(2): holds every signal back but those of a thread's own faults, until
+/// [`restore_signals`] gets what this returns.
+pub(crate) fn block_signals() -> Option<u64> {
+    /// SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS.
+    const FAULTS: u64 = 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30;
+    let (mask, mut before) = (!FAULTS, 0_u64);
+    let (new, old) = (core::ptr::from_ref(&mask) as u64, core::ptr::from_mut(&mut before) as u64);
+    // SIG_SETMASK.
+    let done = call(14, [2, new, old, SIGNALS, 0, 0]);
+    (done == 0).then_some(before)
+}
+
+/// rt_sigprocmask(2).
+pub(crate) fn restore_signals(before: u64) {
+    let new = core::ptr::from_ref(&before) as u64;
+    call(14, [2, new, 0, SIGNALS, 0, 0]);
+}
+
 /// dup3(2).
 pub(crate) fn dup3(from: u64, to: u64, flags: u64) -> Returned {
     call3(292, from, to, flags)
@@ -102,11 +128,6 @@ pub(crate) fn dup3(from: u64, to: u64, flags: u64) -> Returned {
 /// personality(2): the current one.
 pub(crate) fn personality() -> u64 {
     call3(135, 0xffff_ffff, 0, 0) as u64
-}
-
-/// F_DUPFD_CLOEXEC: a copy that no other thread knows of.
-pub(crate) fn copy(fd: u64) -> Returned {
-    call3(FCNTL, fd, F_DUPFD_CLOEXEC, 0)
 }
 
 /// F_GETFL.

@@ -5,6 +5,9 @@
 //! Whether somebody does, flock(2) tells: a lock belongs to the open file. It is taken through the
 //! program's number, a second open of the memfd is made, and the number is given to the new memfd.
 //! If the lock is free then, the open file has ended, so nobody had a copy of it.
+//!
+//! That takes two descriptors more for a while. So it happens only where nobody can notice: in a
+//! process of one thread, with signals held back. In others the supervisor sets names.
 
 use ashmem_core::abi::{NAME_LEN, NAME_PREFIX};
 
@@ -29,7 +32,13 @@ pub(crate) fn set(fd: u64, at: u64) -> Option<Returned> {
     if len > LONGEST || kernel::status_flags(fd) & !0o100_000 != O_RDWR as Returned {
         return None;
     }
-    replace(fd, &region, &name)
+    if !kernel::has_one_thread() {
+        return None;
+    }
+    let signals = kernel::block_signals()?;
+    let answer = replace(fd, &region, &name);
+    kernel::restore_signals(signals);
+    answer
 }
 
 /// Reads the name behind its prefix, and answers the length of both; an empty name is none.
@@ -111,7 +120,7 @@ fn replace_if_alone(fd: u64, second: u64, region: &Region, name: &[u8; ROOM]) ->
 
 /// A new memfd like the region's, with this name.
 fn alike(region: &Region, name: &[u8; ROOM]) -> Option<u64> {
-    let fresh = calls::create(name.as_ptr(), region.stat.mode)?;
+    let fresh = calls::create(name.as_ptr(), region.stat.mode, O_CLOEXEC)?;
     // What was written to one without a size does not come along.
     let size = region.facts.size();
     let is_alike = (size == 0 || kernel::ftruncate(fresh, size) == 0)
