@@ -2,11 +2,14 @@
 /* A program in which calls are answered, and what honest and hostile ones do to that. Run under `ashmem run --inside
  * at-once`; each verb prints "ok" and exits 0, or says what was wrong and exits 1. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
@@ -19,9 +22,12 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SET_NAME _IOW(0x77, 1, char[256])
@@ -381,6 +387,418 @@ static void copied(void)
 	CHECK(mprotect(map(fd, 4096, PROT_READ), 4096, PROT_READ | PROT_WRITE) == -1 && errno == EACCES);
 }
 
+static double now(void)
+{
+	struct timespec at;
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	return at.tv_sec + at.tv_nsec / 1e9;
+}
+
+/* A file that can be executed. */
+static void put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0700);
+	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && close(fd) == 0);
+}
+
+static char folder[] = "/tmp/ashmem-inside-XXXXXX", script[64], interpreter[64];
+
+static void *execute(void *unused)
+{
+	char *words[] = {script, NULL};
+	execve(script, words, environ);
+	return unused;
+}
+
+/* Threads that execute a file which somebody holds back: nobody else waits with them. */
+static void executing(void)
+{
+	enum { VICTIMS = 8 };
+	pid_t victims[VICTIMS];
+	char text[80], name[256];
+	int ready[2], result;
+	CHECK(mkdtemp(folder) != NULL && pipe(ready) == 0);
+	sprintf(script, "%s/script", folder);
+	sprintf(interpreter, "%s/interpreter", folder);
+	sprintf(text, "#!%s\n", interpreter);
+	put(script, text);
+	put(interpreter, "");
+	warm();
+	int fd = region(4096);
+	pid_t holder = fork();
+	if (holder == 0) {
+		signal(SIGIO, SIG_IGN);
+		int held = open(interpreter, O_WRONLY);
+		result = fcntl(held, F_SETLEASE, F_WRLCK);
+		CHECK(write(ready[1], &result, sizeof result) == sizeof result);
+		sleep(60);
+		_exit(0);
+	}
+	CHECK(read(ready[0], &result, sizeof result) == sizeof result);
+	for (int i = 0; result == 0 && i < VICTIMS; i++) {
+		if ((victims[i] = fork()) == 0) {
+			pthread_t thread;
+			pthread_create(&thread, NULL, execute, NULL);
+			usleep(200000);
+			/* A site that is not patched yet, and a private mapping. */
+			for (int k = 0; k < 4; k++)
+				syscall(SYS_ioctl, fd, GET_SIZE);
+			mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+			syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+			pause();
+		}
+	}
+	double worst = 0, end = now() + 2.5;
+	while (result == 0 && now() < end) {
+		double before = now();
+		CHECK(ioctl(fd, GET_NAME, name) == 0);
+		if (now() - before > worst)
+			worst = now() - before;
+		usleep(1000);
+	}
+	for (int i = 0; result == 0 && i < VICTIMS; i++)
+		kill(victims[i], SIGKILL);
+	kill(holder, SIGKILL);
+	unlink(script);
+	unlink(interpreter);
+	rmdir(folder);
+	if (worst > 1)
+		printf("another caller waited %.2f s\n", worst);
+	CHECK(worst < 1);
+}
+
+/* The end of a longer instruction looks like the one that loads a call's number. */
+static void lookalike(void)
+{
+	int file = open("/proc/self/exe", O_RDONLY);
+	CHECK(file >= 0 && dup2(file, SYS_mmap) == SYS_mmap);
+	for (int i = 0; i < 20; i++) {
+		long at;
+		register long flags __asm__("r10") = MAP_PRIVATE, fd __asm__("r8") = 77, offset __asm__("r9") = 0;
+		/* mov eax, 9; mov r8d, 9; syscall. */
+		__asm__ volatile("mov $9, %%eax\n\t.byte 0x41, 0xb8, 9, 0, 0, 0\n\tsyscall"
+						 : "=a"(at), "+r"(fd)
+						 : "D"(0L), "S"(4096L), "d"((long)PROT_READ), "r"(flags), "r"(offset)
+						 : "rcx", "r11", "memory");
+		CHECK(at > 0 && memcmp((char *)at, "\177ELF", 4) == 0);
+		munmap((char *)at, 4096);
+	}
+}
+
+/* Other threads use the device; who takes the lowest number, or one of his choice, gets it. */
+static int mapped, named;
+
+static void *using(void *unused)
+{
+	for (int i = 0; !stop; i++) {
+		char *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, mapped, 0);
+		CHECK(at != MAP_FAILED && munmap(at, 4096) == 0);
+		ioctl(named, SET_SIZE, (size_t)4096);
+		if (i % 8 == 0)
+			CHECK(ioctl(named, SET_NAME, i % 16 ? "one" : "other") == 0);
+	}
+	return unused;
+}
+
+static void numbers(void)
+{
+	pthread_t thread;
+	int wrong = 0, lost = 0;
+	warm();
+	mapped = region(4096), named = region(4096);
+	map(mapped, 4096, PROT_READ);
+	int high = fcntl(open("/dev/zero", O_RDONLY), F_DUPFD, 100);
+	CHECK(high >= 100 && pthread_create(&thread, NULL, using, NULL) == 0);
+	for (int i = 0; i < 30000; i++) {
+		close(0);
+		int got = dup(high);
+		if (got != 0) {
+			wrong++;
+			close(got);
+		}
+		close(0);
+		lost += dup2(high, 0) != 0;
+		sched_yield();
+		lost += fcntl(0, F_GETFD) < 0;
+	}
+	stop = 1;
+	CHECK(pthread_join(thread, NULL) == 0);
+	if (wrong || lost)
+		printf("%d numbers were another, %d were lost\n", wrong, lost);
+	CHECK(wrong == 0 && lost == 0);
+}
+
+/* A thread that is cancelled in its open runs the cleanups of all its frames. */
+static volatile int cleaned;
+
+static void clean(int *unused)
+{
+	(void)unused;
+	cleaned = 1;
+}
+
+static void *opening(void *unused)
+{
+	int guard __attribute__((cleanup(clean))) = 0;
+	for (;;) {
+		int fd = open("/dev/ashmem", O_RDWR);
+		if (fd >= 0)
+			close(fd);
+		guard++;
+	}
+	return unused;
+}
+
+static void cancelled(void)
+{
+	int missed = 0;
+	warm();
+	for (int i = 0; i < 60; i++) {
+		pthread_t thread;
+		cleaned = 0;
+		CHECK(pthread_create(&thread, NULL, opening, NULL) == 0);
+		usleep(1000 + i * 37 % 2000);
+		CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, NULL) == 0);
+		missed += !cleaned;
+	}
+	if (missed)
+		printf("%d cleanups of 60 did not run\n", missed);
+	CHECK(missed == 0);
+}
+
+/* The calls that answers are made of, and this program does not make, end it. */
+static void confine(void)
+{
+	static const int others[] = {
+		SYS_fcntl, SYS_dup3, SYS_fchmod, SYS_memfd_create, SYS_ftruncate,
+		SYS_statx, SYS_prlimit64, SYS_process_vm_readv, SYS_flock, SYS_unshare,
+	};
+	enum { COUNT = sizeof others / sizeof others[0] };
+	struct sock_filter code[2 * COUNT + 2], *at = code;
+	*at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (int i = 0; i < COUNT; i++) {
+		*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, others[i], 0, 1);
+		*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	}
+	*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = {at - code, code};
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0);
+}
+
+static volatile int phase;
+
+static void *filtered(void *unused)
+{
+	confine();
+	phase = 1;
+	while (phase == 1)
+		usleep(1000);
+	for (int i = 0; i < 8; i++)
+		round_trip();
+	return unused;
+}
+
+/* One thread has a filter of its own before the others use the device. */
+static void filtered_thread(void)
+{
+	pthread_t thread;
+	CHECK(pthread_create(&thread, NULL, filtered, NULL) == 0);
+	while (phase == 0)
+		usleep(1000);
+	for (int i = 0; i < 16; i++)
+		round_trip();
+	phase = 2;
+	CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* A process that nobody may look at any more filters itself, and so does its child. */
+static void undumpable(void)
+{
+	int status;
+	warm();
+	CHECK(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0);
+	pid_t child = fork();
+	confine();
+	/* Nobody who is not root answers them now. */
+	int fd = open("/dev/ashmem", O_RDWR);
+	ioctl(fd, SET_SIZE, (size_t)4096);
+	ioctl(fd, GET_SIZE);
+	if (child == 0)
+		_exit(0);
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* A program has its own calls sent to itself, but for those from where its code lies. */
+static volatile char dispatches;
+
+static void dispatched(void)
+{
+	warm();
+	int is_low = (uintptr_t)syscall < (uintptr_t)WINDOW;
+	unsigned long from = is_low ? 1 : (uintptr_t)WINDOW + WINDOW_SIZE;
+	unsigned long len = is_low ? (uintptr_t)WINDOW - 1 : 0x7ffffffff000 - from;
+	if (syscall(SYS_prctl, 59, 1, from, len, &dispatches) != 0)
+		return;
+	dispatches = 1;
+	int fd = open("/dev/ashmem", O_RDWR);
+	int size = ioctl(fd, GET_SIZE);
+	dispatches = 0;
+	CHECK(fd >= 0 && size == 0);
+}
+
+/* Each way to put other memory where the code lies ends the answers. */
+static void covered(void)
+{
+	warm();
+	for (int way = 0; way < 5; way++) {
+		pid_t child = fork();
+		if (child == 0) {
+			void *at = MAP_FAILED;
+			int file = open("/proc/self/exe", O_RDONLY);
+			char *other = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			int hidden = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+			if (way == 0)
+				at = mmap(WINDOW, 8192, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
+			else if (way == 1)
+				at = mmap(WINDOW - 0x10000000000, 0x20000000000, PROT_NONE, hidden, -1, 0);
+			else if (way == 2)
+				at = mmap(WINDOW - 0x10000, 0x20000, PROT_NONE, hidden, -1, 0);
+			else if (way == 3)
+				at = mremap(other, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, WINDOW);
+			else {
+				int id = shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0600);
+				at = shmat(id, WINDOW, SHM_REMAP);
+				shmctl(id, IPC_RMID, NULL);
+			}
+			CHECK(at != MAP_FAILED);
+			for (int i = 0; i < 20; i++)
+				round_trip();
+			_exit(0);
+		}
+		int status;
+		CHECK(waitpid(child, &status, 0) == child);
+		if (status)
+			printf("way %d: status %x\n", way, status);
+		CHECK(status == 0);
+	}
+}
+
+/* A program that does not use the device, but makes calls of which the supervisor is told. */
+static void unconcerned(void)
+{
+	struct stat status;
+	for (int i = 0; i < 200; i++) {
+		int fd = open("/dev/null", O_RDWR), file = open("/proc/self/exe", O_RDONLY);
+		char *at = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, file, 0);
+		CHECK(fd >= 0 && fstat(fd, &status) == 0 && at != MAP_FAILED && munmap(at, 4096) == 0);
+		CHECK(close(fd) == 0 && close(file) == 0);
+	}
+	CHECK(!is_inside());
+}
+
+/* A handler jumps out of calls: no descriptor is left of them. */
+static sigjmp_buf out;
+
+static void jump_out(int signal)
+{
+	(void)signal;
+	siglongjmp(out, 1);
+}
+
+static int descriptors(void)
+{
+	int count = 0;
+	DIR *all = opendir("/proc/self/fd");
+	while (readdir(all))
+		count++;
+	closedir(all);
+	return count;
+}
+
+static void jumps(void)
+{
+	warm();
+	volatile int jumps = 0;
+	int fd = region(4096), before = descriptors();
+	struct itimerval soon = {{0, 700}, {0, 700}}, never = {{0, 0}, {0, 0}};
+	signal(SIGALRM, jump_out);
+	if (sigsetjmp(out, 1))
+		jumps++;
+	else
+		setitimer(ITIMER_REAL, &soon, NULL);
+	while (jumps < 500) {
+		ioctl(fd, SET_NAME, "a name");
+		ioctl(fd, SET_SIZE, (size_t)4096);
+	}
+	signal(SIGALRM, SIG_IGN);
+	setitimer(ITIMER_REAL, &never, NULL);
+	CHECK(descriptors() == before);
+}
+
+/* Text that is shared with others is not changed. */
+static void shared_text(void)
+{
+	static const unsigned char code[] = {
+		0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, /* nop */
+		0xb8, 16, 0, 0, 0, 0x0f, 0x05, 0xc3, /* mov eax, 16; syscall; ret */
+	};
+	int memory = syscall(SYS_memfd_create, "text", 0u);
+	CHECK(memory >= 0 && ftruncate(memory, 4096) == 0 && write(memory, code, sizeof code) == sizeof code);
+	char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED, memory, 0);
+	CHECK(at != MAP_FAILED);
+	warm();
+	int fd = region(4096);
+	for (int i = 0; i < 20; i++)
+		CHECK(((int (*)(int, long, long))at)(fd, GET_SIZE, 0) == 4096);
+	CHECK(memcmp(at, code, sizeof code) == 0);
+}
+
+/* Another process runs on the same memory. */
+static char stack[65536] __attribute__((aligned(16)));
+
+static int spin(void *unused)
+{
+	(void)unused;
+	while (!stop)
+		syscall(SYS_sched_yield);
+	return 0;
+}
+
+static void sharing(void)
+{
+	int status;
+	pid_t child = clone(spin, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
+	CHECK(child > 0);
+	for (int i = 0; i < 100; i++)
+		round_trip();
+	CHECK(!is_inside());
+	stop = 1;
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* Signals arrive while the code is put in, in one image after the other. */
+static void count_one(int signal)
+{
+	(void)signal;
+	phase++;
+}
+
+static void alarmed(char **words, int left)
+{
+	struct itimerval soon = {{0, 150}, {0, 150}}, never = {{0, 0}, {0, 0}};
+	struct sigaction action = {.sa_handler = count_one, .sa_flags = SA_RESTART};
+	CHECK(sigaction(SIGALRM, &action, NULL) == 0 && setitimer(ITIMER_REAL, &soon, NULL) == 0);
+	for (int i = 0; i < 8; i++)
+		round_trip();
+	CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
+	if (left > 0) {
+		char text[16];
+		sprintf(text, "%d", left - 1);
+		execl("/proc/self/exe", words[0], "alarmed", text, NULL);
+	}
+}
+
 int main(int count, char **words)
 {
 	const char *verb = count > 1 ? words[1] : "";
@@ -412,6 +830,32 @@ int main(int count, char **words)
 		sizes();
 	else if (!strcmp(verb, "copied"))
 		copied();
+	else if (!strcmp(verb, "executing"))
+		executing();
+	else if (!strcmp(verb, "lookalike"))
+		lookalike();
+	else if (!strcmp(verb, "numbers"))
+		numbers();
+	else if (!strcmp(verb, "cancelled"))
+		cancelled();
+	else if (!strcmp(verb, "filtered-thread"))
+		filtered_thread();
+	else if (!strcmp(verb, "undumpable"))
+		undumpable();
+	else if (!strcmp(verb, "dispatched"))
+		dispatched();
+	else if (!strcmp(verb, "covered"))
+		covered();
+	else if (!strcmp(verb, "unconcerned"))
+		unconcerned();
+	else if (!strcmp(verb, "jumps"))
+		jumps();
+	else if (!strcmp(verb, "shared-text"))
+		shared_text();
+	else if (!strcmp(verb, "sharing"))
+		sharing();
+	else if (!strcmp(verb, "alarmed"))
+		alarmed(words, count > 2 ? atoi(words[2]) : 30);
 	else if (!strcmp(verb, "again")) {
 		warm();
 		execl("/proc/self/exe", words[0], "warm", NULL);

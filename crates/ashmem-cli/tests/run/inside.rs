@@ -19,7 +19,7 @@ fn clients() -> Option<&'static [PathBuf; 2]> {
         let programs = ["dynamic", "static"].map(|name| directory.join(name));
         for (program, flags) in programs.iter().zip([&[][..], &["-static"]]) {
             let mut cc = Command::new("cc");
-            cc.args(["-O1", "-Wall", "-Werror"]).args(flags);
+            cc.args(["-O1", "-Wall", "-Werror", "-fexceptions"]).args(flags);
             cc.arg("-o").arg(program).arg(&source).arg("-lpthread");
             if !cc.output().is_ok_and(|output| output.status.success()) {
                 eprintln!("skipped: the C compiler cannot build the client");
@@ -33,15 +33,23 @@ fn clients() -> Option<&'static [PathBuf; 2]> {
 
 /// `ashmem run` of these words, with calls answered inside from the first on.
 fn inside<S: AsRef<std::ffi::OsStr>>(words: &[S]) -> Command {
+    inside_when("at-once", words)
+}
+
+fn inside_when<S: AsRef<std::ffi::OsStr>>(when: &str, words: &[S]) -> Command {
     let mut command = Command::new(ASHMEM);
-    command.args(["run", "--inside", "at-once", "--"]).args(words);
+    command.args(["run", "--inside", when, "--"]).args(words);
     command
 }
 
 /// Runs a verb of the client, dynamic and static, as root and as nobody.
 fn client(verb: &str) {
+    client_when("at-once", verb);
+}
+
+fn client_when(when: &str, verb: &str) {
     for program in clients().into_iter().flatten() {
-        let command = || inside(&[program.as_os_str(), verb.as_ref()]);
+        let command = || inside_when(when, &[program.as_os_str(), verb.as_ref()]);
         for (who, command) in [("as is", Some(command())), ("as nobody", unprivileged(command()))] {
             let Some(command) = command else { continue };
             is_ok(&format!("{verb}, {}, {who}", program.display()), &output(command));
@@ -72,6 +80,32 @@ verbs! {
     without_address_space_calls_stay_notified: "cramped",
     sizes_that_no_file_can_have_are_kept: "sizes",
     a_copied_descriptor_stays_one_region: "copied",
+    who_is_held_up_in_execve_holds_up_nobody_else: "executing",
+    the_end_of_a_longer_instruction_is_no_site: "lookalike",
+    other_threads_numbers_are_as_without: "numbers",
+    a_cancelled_thread_runs_its_cleanups: "cancelled",
+    a_filter_of_one_thread_keeps_it_out: "filtered-thread",
+    a_process_that_cannot_be_looked_at_is_not_killed_for_it: "undumpable",
+    calls_dispatched_to_the_program_end_it: "dispatched",
+    every_way_to_cover_it_ends_it: "covered",
+    a_jump_out_of_a_call_leaves_no_descriptor: "jumps",
+    text_that_others_share_stays_as_it_is: "shared-text",
+    signals_arrive_while_it_is_put_in: "alarmed",
+}
+
+#[test]
+fn who_does_not_use_the_device_gets_nothing() {
+    client_when("auto", "unconcerned");
+}
+
+#[test]
+fn who_shares_his_memory_gets_nothing() {
+    client_when("auto", "sharing");
+}
+
+#[test]
+fn a_filter_of_one_thread_keeps_it_out_before_it_came() {
+    client_when("auto", "filtered-thread");
 }
 
 #[test]
