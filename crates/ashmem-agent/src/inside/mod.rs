@@ -134,6 +134,9 @@ mod processor {
     #[derive(Clone, Copy, Default)]
     struct Score {
         points: i32,
+        /// Whether it has made enough calls of the device. Then all its calls count, 1 each: after a
+        /// failure there may be no call of the device any more that is notified.
+        is_user: bool,
         failures: u32,
     }
 
@@ -239,7 +242,10 @@ mod processor {
             let score = memory.threads.entry(request.tid).or_default();
             if is_of_device || self.enough == AT_ONCE {
                 score.points = score.points.saturating_add(DEVICE);
+            } else if score.is_user {
+                score.points = score.points.saturating_add(1);
             }
+            score.is_user |= score.points >= self.enough;
             score.points >= self.enough
                 && score.failures < FAILURES
                 && !memory.refused.contains(&(request.tid, request.instruction_pointer))
