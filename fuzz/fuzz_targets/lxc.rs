@@ -21,8 +21,8 @@ fuzz_target!(|input: (u8, i64, &[u8])| {
         send(&theirs, bytes, usize::from(count % 5));
         let monitor = Monitor::new(ours);
         // An empty datagram looks like the monitor's end, and is.
-        if let Ok(Some(request)) = monitor.receive() {
-            monitor.answer(request.id, Answer::Value(value)).expect("the monitor is there");
+        if let Ok(Some(notification)) = monitor.receive() {
+            monitor.answer(notification.id, Answer::Value(value)).expect("the monitor is there");
             let mut reply = [0; 1 << 16];
             let (len, _) = recv(&theirs, &mut reply, RecvFlags::DONTWAIT).expect("an answer");
             assert!(len >= 136 && len < bytes.len() + 1, "{len} bytes answer {}", bytes.len());
@@ -31,7 +31,7 @@ fuzz_target!(|input: (u8, i64, &[u8])| {
                 bytes[32..len - 24],
                 "the notification goes back as it came"
             );
-            assert!(monitor.answer(request.id, Answer::Continue).is_err(), "answered twice");
+            assert!(monitor.answer(notification.id, Answer::Continue).is_err(), "answered twice");
         }
     }
     assert_eq!(open_descriptors(), before, "a descriptor is left");

@@ -10,22 +10,22 @@ use ashmem_core::region::{Prot, Read};
 
 use crate::glue::{self, File, SeqFile, Vma};
 use crate::name::Name;
-use crate::order::{self, Order, Outcome, Purger, Ranges};
+use crate::order::{self, KernelRanges, PurgeOrder, PurgeOutcome, Purger};
 use crate::range::UnpinnedRange;
-use crate::region::{Backing, Region};
+use crate::region::{Backing, OpenRegion};
 use crate::{ioctl, mapping, purge, trace};
 
 /// For the C half to compare with what it allocates.
 #[unsafe(no_mangle)]
-static ashmem_rs_region_bytes: usize = size_of::<Region>();
+static ashmem_rs_region_bytes: usize = size_of::<OpenRegion>();
 /// For the C half to compare with what it allocates.
 #[unsafe(no_mangle)]
-static ashmem_rs_range_bytes: usize = size_of::<UnpinnedRange<Region>>();
+static ashmem_rs_range_bytes: usize = size_of::<UnpinnedRange<OpenRegion>>();
 
 /// open(2): a new region for the file. 0 or an errno, negative.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_open(file: *mut File) -> c_int {
-    match Region::allocate() {
+    match OpenRegion::allocate() {
         Ok(region) => {
             // SAFETY: the kernel is opening `file` for this call.
             unsafe { glue::ashmem_file_set_region(file, region.as_ptr().cast()) }
@@ -40,12 +40,12 @@ extern "C" fn ashmem_rs_open(file: *mut File) -> c_int {
 /// # Safety
 /// `region` is the file's, and the file is going.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ashmem_rs_release(region: *mut Region) {
+unsafe extern "C" fn ashmem_rs_release(region: *mut OpenRegion) {
     let Some(region) = ptr::NonNull::new(region) else { return };
     // SAFETY: the file's region lives until this call.
     trace::release(unsafe { region.as_ref() });
     // SAFETY: the kernel calls this once for a file.
-    unsafe { Region::release(region, &Ranges) }
+    unsafe { OpenRegion::release(region, &KernelRanges) }
 }
 
 /// ioctl(2) of a 64-bit caller.
@@ -53,7 +53,11 @@ unsafe extern "C" fn ashmem_rs_release(region: *mut Region) {
 /// # Safety
 /// `region` is the file's, and the file is open.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ashmem_rs_ioctl(region: *const Region, cmd: c_uint, arg: c_ulong) -> c_long {
+unsafe extern "C" fn ashmem_rs_ioctl(
+    region: *const OpenRegion,
+    cmd: c_uint,
+    arg: c_ulong,
+) -> c_long {
     // SAFETY: an open file's region lives.
     answer::<false>(unsafe { &*region }, cmd, arg)
 }
@@ -64,7 +68,7 @@ unsafe extern "C" fn ashmem_rs_ioctl(region: *const Region, cmd: c_uint, arg: c_
 /// As [`ashmem_rs_ioctl`].
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ashmem_rs_compat_ioctl(
-    region: *const Region,
+    region: *const OpenRegion,
     cmd: c_uint,
     arg: c_ulong,
 ) -> c_long {
@@ -78,7 +82,7 @@ unsafe extern "C" fn ashmem_rs_compat_ioctl(
 /// As [`ashmem_rs_ioctl`].
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ashmem_rs_traced_ioctl(
-    region: *const Region,
+    region: *const OpenRegion,
     cmd: c_uint,
     arg: c_ulong,
 ) -> c_long {
@@ -92,7 +96,7 @@ unsafe extern "C" fn ashmem_rs_traced_ioctl(
 /// As [`ashmem_rs_ioctl`].
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ashmem_rs_traced_compat_ioctl(
-    region: *const Region,
+    region: *const OpenRegion,
     cmd: c_uint,
     arg: c_ulong,
 ) -> c_long {
@@ -101,7 +105,7 @@ unsafe extern "C" fn ashmem_rs_traced_compat_ioctl(
 }
 
 #[inline(always)]
-fn answer<const TRACED: bool>(region: &Region, cmd: c_uint, arg: c_ulong) -> c_long {
+fn answer<const TRACED: bool>(region: &OpenRegion, cmd: c_uint, arg: c_ulong) -> c_long {
     match Request::decode(Caller::Bits64, cmd, arg) {
         Some(request) => ioctl::answer::<TRACED>(region, request),
         None => Errno::NoTty.as_return(),
@@ -109,7 +113,7 @@ fn answer<const TRACED: bool>(region: &Region, cmd: c_uint, arg: c_ulong) -> c_l
 }
 
 #[inline(always)]
-fn compat_answer<const TRACED: bool>(region: &Region, cmd: c_uint, arg: c_ulong) -> c_long {
+fn compat_answer<const TRACED: bool>(region: &OpenRegion, cmd: c_uint, arg: c_ulong) -> c_long {
     match Request::decode(Caller::Bits32, cmd, arg) {
         Some(request) => ioctl::answer::<TRACED>(region, ioctl::with_compat_pointers(request)),
         None => Errno::NoTty.as_return(),
@@ -122,7 +126,7 @@ fn compat_answer<const TRACED: bool>(region: &Region, cmd: c_uint, arg: c_ulong)
 /// `region` is the file's, the file is open, and `vma` is being set up for it.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ashmem_rs_mmap(
-    region: *const Region,
+    region: *const OpenRegion,
     vma: *mut Vma,
     len: u64,
     prot: u32,
@@ -136,7 +140,7 @@ unsafe extern "C" fn ashmem_rs_mmap(
 /// # Safety
 /// `region` is the file's, and the file is open.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ashmem_rs_read_from(region: *const Region) -> *mut File {
+unsafe extern "C" fn ashmem_rs_read_from(region: *const OpenRegion) -> *mut File {
     // SAFETY: an open file's region lives.
     let region = unsafe { &*region };
     match region.facts().read() {
@@ -151,7 +155,7 @@ unsafe extern "C" fn ashmem_rs_read_from(region: *const Region) -> *mut File {
 /// # Safety
 /// `region` is the file's, and the file is open.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ashmem_rs_seek_in(region: *const Region) -> *mut File {
+unsafe extern "C" fn ashmem_rs_seek_in(region: *const OpenRegion) -> *mut File {
     // SAFETY: an open file's region lives.
     let region = unsafe { &*region };
     match region.facts().seek() {
@@ -160,7 +164,7 @@ unsafe extern "C" fn ashmem_rs_seek_in(region: *const Region) -> *mut File {
     }
 }
 
-fn backing(region: &Region) -> *mut File {
+fn backing(region: &OpenRegion) -> *mut File {
     region.backing().map_or(err_ptr(Errno::BadF), |backing| backing.0.as_ptr())
 }
 
@@ -173,7 +177,7 @@ fn err_ptr(errno: Errno) -> *mut File {
 /// # Safety
 /// `region` is the file's, the file is open, and `seq` is being shown.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ashmem_rs_show_fdinfo(region: *const Region, seq: *mut SeqFile) {
+unsafe extern "C" fn ashmem_rs_show_fdinfo(region: *const OpenRegion, seq: *mut SeqFile) {
     // SAFETY: an open file's region lives.
     let region = unsafe { &*region };
     let mut locked = region.lock();
@@ -206,7 +210,7 @@ unsafe extern "C" fn ashmem_rs_show_fdinfo(region: *const Region, seq: *mut SeqF
 /// # Safety
 /// `region` is a file's, and the file is open.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ashmem_rs_inode(region: *const Region) -> c_ulong {
+unsafe extern "C" fn ashmem_rs_inode(region: *const OpenRegion) -> c_ulong {
     // SAFETY: an open file's region lives.
     unsafe { &*region }.inode()
 }
@@ -230,23 +234,23 @@ extern "C" fn ashmem_rs_purge_awaited(worker: c_uint) -> c_int {
     as_int(purge::purge_awaited(Purger::Worker(worker as usize)))
 }
 
-fn as_int(outcome: Outcome) -> c_int {
+fn as_int(outcome: PurgeOutcome) -> c_int {
     const BUSY: c_int = 16;
     match outcome {
-        Outcome::Purged => 1,
-        Outcome::Nothing => 0,
-        Outcome::Busy => -BUSY,
+        PurgeOutcome::Purged => 1,
+        PurgeOutcome::Nothing => 0,
+        PurgeOutcome::Busy => -BUSY,
     }
 }
 
 /// Whether somebody is at work on a range.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_is_at_work() -> bool {
-    !Order::is_idle()
+    !PurgeOrder::is_idle()
 }
 
 /// Whether there is a range to purge, or somebody at work on one.
 #[unsafe(no_mangle)]
 extern "C" fn ashmem_rs_may_purge() -> bool {
-    order::purgeable_pages() != 0 || !Order::is_idle()
+    order::purgeable_pages() != 0 || !PurgeOrder::is_idle()
 }

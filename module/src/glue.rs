@@ -43,7 +43,7 @@ impl Account {
     }
 }
 
-/// Memory for [`crate::region::Region`], as `ASHMEM_REGION_BYTES` in `glue/glue.h`.
+/// Memory for [`crate::region::OpenRegion`], as `ASHMEM_REGION_BYTES` in `glue/glue.h`.
 pub(crate) const REGION_BYTES: usize = 112;
 /// Memory for [`crate::range::UnpinnedRange`], as `ASHMEM_RANGE_BYTES` in `glue/glue.h`.
 pub(crate) const RANGE_BYTES: usize = 64;

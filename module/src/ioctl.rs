@@ -7,14 +7,14 @@ use core::mem::MaybeUninit;
 
 use ashmem_core::Errno;
 use ashmem_core::abi::{self, Pin, Request};
-use ashmem_core::pins::{Census, NeedSpare, Pinned, Pins, Progress};
+use ashmem_core::pins::{NeedSpare, Pinned, Pins, Progress, RangePages};
 use ashmem_core::range::Span;
 use ashmem_core::store::Store as _;
 
 use crate::name::Name;
-use crate::order::Ranges;
+use crate::order::KernelRanges;
 use crate::range::Spare;
-use crate::region::{Id, Locked, Region, STRIDE};
+use crate::region::{Id, Locked, OpenRegion, STRIDE};
 use crate::{purge, trace, user};
 
 /// Answers one ioctl: a value, or an errno, negative.
@@ -24,7 +24,7 @@ use crate::{purge, trace, user};
 /// Inlined into its callers, so that decoding and choosing become one; what it chooses is not, so
 /// that GET_SIZE saves no register for the others' sake.
 #[inline(always)]
-pub(crate) fn answer<const TRACED: bool>(region: &Region, request: Request) -> c_long {
+pub(crate) fn answer<const TRACED: bool>(region: &OpenRegion, request: Request) -> c_long {
     match request {
         // Neither takes a lock; a size that looks like an errno is returned as it is (SIZE-05).
         Request::GetSize => region.facts().size() as c_long,
@@ -66,7 +66,7 @@ fn result(result: Result<i64, Errno>) -> c_long {
 
 /// The string is read before the check, so that a bad address wins over a mapped region (NAME-08).
 #[inline(never)]
-fn set_name<const TRACED: bool>(region: &Region, address: u64) -> Result<i64, Errno> {
+fn set_name<const TRACED: bool>(region: &OpenRegion, address: u64) -> Result<i64, Errno> {
     let mut name = Name::read(address)?;
     let outcome = region.lock().set_name(region.facts(), &mut name);
     if TRACED {
@@ -82,7 +82,7 @@ fn set_name<const TRACED: bool>(region: &Region, address: u64) -> Result<i64, Er
 }
 
 /// For the trace of a call that went well: the name that the region has after it.
-fn record_name(region: &Region, record: &mut dyn FnMut(&core::ffi::CStr)) {
+fn record_name(region: &OpenRegion, record: &mut dyn FnMut(&core::ffi::CStr)) {
     let locked = region.lock();
     record(locked.given().map_or(c"", Name::as_c_str));
 }
@@ -90,7 +90,7 @@ fn record_name(region: &Region, record: &mut dyn FnMut(&core::ffi::CStr)) {
 /// Writes the name and its NUL, nothing after it (NAME-02), when the lock is no longer held
 /// (NAME-14).
 #[inline(never)]
-fn get_name(region: &Region, address: u64) -> Result<i64, Errno> {
+fn get_name(region: &OpenRegion, address: u64) -> Result<i64, Errno> {
     let mut buffer = [const { MaybeUninit::<u8>::uninit() }; abi::NAME_LEN];
     let locked = region.lock();
     // One place stays for the NUL.
@@ -107,7 +107,7 @@ fn get_name(region: &Region, address: u64) -> Result<i64, Errno> {
 }
 
 #[inline(never)]
-fn set_size<const TRACED: bool>(region: &Region, size: u64) -> c_long {
+fn set_size<const TRACED: bool>(region: &OpenRegion, size: u64) -> c_long {
     let outcome = region.lock().set_size(region.facts(), size);
     let answer = result(outcome.map(|()| 0));
     if TRACED {
@@ -117,7 +117,7 @@ fn set_size<const TRACED: bool>(region: &Region, size: u64) -> c_long {
 }
 
 #[inline(never)]
-fn set_prot_mask<const TRACED: bool>(region: &Region, mask: u64) -> c_long {
+fn set_prot_mask<const TRACED: bool>(region: &OpenRegion, mask: u64) -> c_long {
     let read_implies_exec = user::read_implies_exec();
     let mut locked = region.lock();
     let outcome = locked.set_prot_mask(region.facts(), mask, read_implies_exec);
@@ -133,18 +133,19 @@ fn set_prot_mask<const TRACED: bool>(region: &Region, mask: u64) -> c_long {
 }
 
 #[inline(never)]
-fn pin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
+fn pin<const TRACED: bool>(region: &OpenRegion, address: u64) -> c_long {
     let pin = match user::read_pin(address) {
         Ok(pin) => pin,
         Err(errno) => return errno.as_return(),
     };
     let answer = result(
-        region.facts().interval(Ranges.page_size(), Pin::from_bytes(pin.to_ne_bytes())).and_then(
-            |span| match span {
+        region
+            .facts()
+            .interval(KernelRanges.page_size(), Pin::from_bytes(pin.to_ne_bytes()))
+            .and_then(|span| match span {
                 Some(span) => pin_pages::<TRACED>(region, span),
                 None => Ok(abi::NOT_PURGED),
-            },
-        ),
+            }),
     );
     if TRACED {
         trace::pin(region, pin, answer);
@@ -154,11 +155,11 @@ fn pin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
 
 /// `TRACED` makes two of it, of one caller each, so that all of it becomes part of that.
 #[inline(always)]
-fn pin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, Errno> {
+fn pin_pages<const TRACED: bool>(region: &OpenRegion, span: Span) -> Result<i64, Errno> {
     let (mut rest, mut pinned) = (span, Pinned::Intact);
     // A range more is needed only where one falls in two.
     change_pins::<false>(region, |pins, spare| {
-        let step = pins.pin(&Ranges, region.facts().share(), rest, spare, STRIDE)?;
+        let step = pins.pin(&KernelRanges, region.facts().share(), rest, spare, STRIDE)?;
         if step.pinned == Pinned::Purged {
             pinned = Pinned::Purged;
         }
@@ -177,18 +178,19 @@ fn pin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, Err
 }
 
 #[inline(never)]
-fn unpin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
+fn unpin<const TRACED: bool>(region: &OpenRegion, address: u64) -> c_long {
     let pin = match user::read_pin(address) {
         Ok(pin) => pin,
         Err(errno) => return errno.as_return(),
     };
     let answer = result(
-        region.facts().interval(Ranges.page_size(), Pin::from_bytes(pin.to_ne_bytes())).and_then(
-            |span| match span {
+        region
+            .facts()
+            .interval(KernelRanges.page_size(), Pin::from_bytes(pin.to_ne_bytes()))
+            .and_then(|span| match span {
                 Some(span) => unpin_pages::<TRACED>(region, span),
                 None => Ok(0),
-            },
-        ),
+            }),
     );
     if TRACED {
         trace::unpin(region, pin, answer);
@@ -197,9 +199,9 @@ fn unpin<const TRACED: bool>(region: &Region, address: u64) -> c_long {
 }
 
 #[inline(always)]
-fn unpin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, Errno> {
+fn unpin_pages<const TRACED: bool>(region: &OpenRegion, span: Span) -> Result<i64, Errno> {
     change_pins::<true>(region, |pins, spare| {
-        pins.unpin(&Ranges, region.facts().share(), span, spare, STRIDE)
+        pins.unpin(&KernelRanges, region.facts().share(), span, spare, STRIDE)
     })?;
     Ok(0)
 }
@@ -210,7 +212,7 @@ fn unpin_pages<const TRACED: bool>(region: &Region, span: Span) -> Result<i64, E
 /// `LIKELY`: whether it nearly always needs one. The region's own spare is tried first.
 #[inline(always)]
 fn change_pins<const LIKELY: bool>(
-    region: &Region,
+    region: &OpenRegion,
     mut work: impl FnMut(&mut Pins<Id>, &mut Option<Id>) -> Result<Progress, NeedSpare>,
 ) -> Result<(), Errno> {
     let mut spare = Spare(None);
@@ -223,7 +225,7 @@ fn change_pins<const LIKELY: bool>(
             Ok(Progress::Done) => {
                 // What it did not need is the region's again.
                 if let Some(id) = spare.0.take() {
-                    Ranges.free(id);
+                    KernelRanges.free(id);
                 }
                 locked.finish();
                 return Ok(());
@@ -242,9 +244,9 @@ fn change_pins<const LIKELY: bool>(
 }
 
 #[inline(never)]
-fn pin_status(region: &Region, address: u64) -> Result<i64, Errno> {
+fn pin_status(region: &OpenRegion, address: u64) -> Result<i64, Errno> {
     let pin = Pin::from_bytes(user::read_pin(address)?.to_ne_bytes());
-    region.lock_pins()?.pin_status(region.facts(), &Ranges, pin)
+    region.lock_pins()?.pin_status(region.facts(), &KernelRanges, pin)
 }
 
 /// Answers the number of pages that stood in the order, and purges them all (PURGE-02). What does
@@ -259,7 +261,7 @@ fn purge_all_caches() -> Result<i64, Errno> {
 }
 
 #[inline(never)]
-fn get_file_id(region: &Region, address: u64, bytes: usize) -> Result<i64, Errno> {
+fn get_file_id(region: &OpenRegion, address: u64, bytes: usize) -> Result<i64, Errno> {
     region.facts().file_id()?;
     let id = region.inode().to_ne_bytes();
     // A 32-bit caller gets the low half; x86 has it first.
@@ -267,16 +269,16 @@ fn get_file_id(region: &Region, address: u64, bytes: usize) -> Result<i64, Errno
 }
 
 /// The pages a region holds, by state.
-pub(crate) struct Pages {
+pub(crate) struct RegionPages {
     pub(crate) pinned: u64,
     pub(crate) unpinned: u64,
     pub(crate) purged: u64,
 }
 
 /// For fdinfo.
-pub(crate) fn pages(region: &Region, locked: &mut Locked<'_>) -> Pages {
-    let page = Ranges.page_size();
+pub(crate) fn pages(region: &OpenRegion, locked: &mut Locked<'_>) -> RegionPages {
+    let page = KernelRanges.page_size();
     let all = page.number(page.align(region.facts().size()));
-    let Census { unpinned, purged } = locked.pins().census(region.facts().share());
-    Pages { pinned: all.saturating_sub(unpinned).saturating_sub(purged), unpinned, purged }
+    let RangePages { unpinned, purged } = locked.pins().range_pages(region.facts().share());
+    RegionPages { pinned: all.saturating_sub(unpinned).saturating_sub(purged), unpinned, purged }
 }

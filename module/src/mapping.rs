@@ -10,23 +10,24 @@ use ashmem_core::store::Store as _;
 
 use crate::glue::{self, File, Vma};
 use crate::name::FullName;
-use crate::order::Ranges;
-use crate::region::{Backing, Locked, Region};
+use crate::order::KernelRanges;
+use crate::region::{Backing, Locked, OpenRegion};
 
 /// The most an errno can be, as a pointer: the kernel's `ERR_PTR`.
 const MAX_ERRNO: usize = 4095;
 
 /// Maps `len` bytes of `region` into `vma`. Answers 0 or an errno, negative.
-pub(crate) fn mmap(region: &Region, vma: *mut Vma, len: u64, prot: Prot) -> c_int {
+pub(crate) fn mmap(region: &OpenRegion, vma: *mut Vma, len: u64, prot: Prot) -> c_int {
     match map(region, vma, len, prot) {
         Ok(()) => 0,
         Err(error) => error,
     }
 }
 
-fn map(region: &Region, vma: *mut Vma, len: u64, prot: Prot) -> Result<(), c_int> {
+fn map(region: &OpenRegion, vma: *mut Vma, len: u64, prot: Prot) -> Result<(), c_int> {
     let mut locked = region.lock();
-    let mapping = locked.map(region.facts(), Ranges.page_size(), len, prot).map_err(negative)?;
+    let mapping =
+        locked.map(region.facts(), KernelRanges.page_size(), len, prot).map_err(negative)?;
     let backing = match region.backing() {
         Some(backing) => backing,
         None => create(&mut locked, region, vma)?,
@@ -39,7 +40,7 @@ fn map(region: &Region, vma: *mut Vma, len: u64, prot: Prot) -> Result<(), c_int
 }
 
 /// Makes the backing file, which freezes name and size (MMAP-10).
-fn create(locked: &mut Locked<'_>, region: &Region, vma: *const Vma) -> Result<Backing, c_int> {
+fn create(locked: &mut Locked<'_>, region: &OpenRegion, vma: *const Vma) -> Result<Backing, c_int> {
     let mut name = FullName::room();
     let name = name.write(locked.given());
     let (size, mask) = (region.facts().size(), region.facts().prot_mask());

@@ -12,11 +12,11 @@ use ashmem_core::range::{Range, Span};
 use ashmem_core::store::{PageSize, Store};
 
 use crate::glue::{self, Account};
-use crate::region::{Id, Region};
+use crate::region::{Id, OpenRegion};
 
 /// What became of a try to purge.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum PurgeOutcome {
     /// A range lost its pages.
     Purged,
     /// There is no range, or none but of regions that others are at work on.
@@ -55,7 +55,7 @@ impl Purger {
 /// What a purger has taken out of the order and not finished yet. Guarded by the order's lock, but
 /// for the count.
 struct Work {
-    taken: Cell<Option<(NonNull<Region>, Span)>>,
+    taken: Cell<Option<(NonNull<OpenRegion>, Span)>>,
     /// How many purges it has finished.
     ended: AtomicU32,
 }
@@ -69,7 +69,8 @@ struct GlobalOrder {
     busy: AtomicU32,
 }
 
-// SAFETY: all but what is atomic is reached through `with_lru` and `Order` alone, under the lock.
+// SAFETY: all but what is atomic is reached through `with_lru` and `PurgeOrder` alone, under the
+// lock.
 unsafe impl Sync for GlobalOrder {}
 
 static ORDER: GlobalOrder = GlobalOrder {
@@ -87,9 +88,9 @@ pub(crate) fn purgeable_pages() -> u64 {
 const LOOKS: usize = 64;
 
 /// The purge order, locked while this lives.
-pub(crate) struct Order(());
+pub(crate) struct PurgeOrder(());
 
-impl Order {
+impl PurgeOrder {
     #[inline(always)]
     pub(crate) fn lock() -> Self {
         // SAFETY: the lock is a leaf, and no one asks for it twice.
@@ -108,68 +109,74 @@ impl Order {
     /// regions, they go to the young end, and the next try finds others.
     ///
     /// # Errors
-    /// [`Outcome::Nothing`], [`Outcome::Busy`].
-    pub(crate) fn take_oldest(&self, purger: Purger) -> Result<(NonNull<Region>, Span), Outcome> {
+    /// [`PurgeOutcome::Nothing`], [`PurgeOutcome::Busy`].
+    pub(crate) fn take_oldest(
+        &self,
+        purger: Purger,
+    ) -> Result<(NonNull<OpenRegion>, Span), PurgeOutcome> {
         let busy = ORDER.busy.load(Ordering::Relaxed);
-        let mut at = self.lru().oldest().ok_or(Outcome::Nothing)?;
+        let mut at = self.lru().oldest().ok_or(PurgeOutcome::Nothing)?;
         if busy != 0 && matches!(purger, Purger::Worker(_)) {
             let mut looks = LOOKS;
             while self.is_worked_on(at.region()) {
                 looks -= 1;
                 if looks == 0 {
                     self.move_to_young_end(LOOKS);
-                    return Err(Outcome::Busy);
+                    return Err(PurgeOutcome::Busy);
                 }
-                at = self.lru().after(&Ranges, at).ok_or(Outcome::Nothing)?;
+                at = self.lru().after(&KernelRanges, at).ok_or(PurgeOutcome::Nothing)?;
             }
         }
         Ok(self.take(purger, at))
     }
 
-    /// Takes the next range of a memory cgroup that is waited for, as [`Order::take_oldest`] does,
-    /// from where the last such look ended. So each range comes by in turn, whatever else waits,
-    /// and those of one cgroup oldest first.
+    /// Takes the next range of a memory cgroup that is waited for, as [`PurgeOrder::take_oldest`]
+    /// does, from where the last such look ended. So each range comes by in turn, whatever else
+    /// waits, and those of one cgroup oldest first.
     ///
     /// # Errors
-    /// [`Outcome::Nothing`]: there is none before the order's end; the next look begins anew.
-    /// [`Outcome::Busy`].
-    pub(crate) fn take_awaited(&self, purger: Purger) -> Result<(NonNull<Region>, Span), Outcome> {
+    /// [`PurgeOutcome::Nothing`]: there is none before the order's end; the next look begins anew.
+    /// [`PurgeOutcome::Busy`].
+    pub(crate) fn take_awaited(
+        &self,
+        purger: Purger,
+    ) -> Result<(NonNull<OpenRegion>, Span), PurgeOutcome> {
         let mut at = self.lru().cursor();
         for _ in 0..LOOKS {
             self.lru().set_cursor(at);
-            let id = at.ok_or(Outcome::Nothing)?;
+            let id = at.ok_or(PurgeOutcome::Nothing)?;
             // SAFETY: the range is in the order, whose lock is held, so its region has not been
             // released.
             let cgroup = unsafe { id.region().as_ref() }.cgroup();
             if cgroup.is_some_and(Account::is_awaited) && !self.is_worked_on(id.region()) {
                 return Ok(self.take(purger, id));
             }
-            at = self.lru().after(&Ranges, id);
+            at = self.lru().after(&KernelRanges, id);
         }
-        Err(Outcome::Busy)
+        Err(PurgeOutcome::Busy)
     }
 
     /// Takes a range out of the order.
-    fn take(&self, purger: Purger, id: Id) -> (NonNull<Region>, Span) {
+    fn take(&self, purger: Purger, id: Id) -> (NonNull<OpenRegion>, Span) {
         let region = id.region();
         // SAFETY: the range is in the order, whose lock is held, so its region has not been
         // released.
         let this = unsafe { region.as_ref() };
         this.hold();
-        let span = pins::purge(&Ranges, self.lru(), this.facts().share(), id);
+        let span = pins::purge(&KernelRanges, self.lru(), this.facts().share(), id);
         purger.work().taken.set(Some((region, span)));
         ORDER.busy.store(ORDER.busy.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         (region, span)
     }
 
-    fn is_worked_on(&self, region: NonNull<Region>) -> bool {
+    fn is_worked_on(&self, region: NonNull<OpenRegion>) -> bool {
         ORDER.work.iter().any(|work| work.taken.get().is_some_and(|(taken, _)| taken == region))
     }
 
     fn move_to_young_end(&self, ranges: usize) {
         for _ in 0..ranges {
             if let Some(id) = self.lru().oldest() {
-                self.lru().renew(&Ranges, id);
+                self.lru().renew(&KernelRanges, id);
             }
         }
     }
@@ -187,7 +194,7 @@ impl Order {
     pub(crate) fn at_work(
         &self,
         purger: Purger,
-        matters: impl Fn(*const Region, Span) -> bool,
+        matters: impl Fn(*const OpenRegion, Span) -> bool,
     ) -> Option<(&'static AtomicU32, u32)> {
         let work = purger.work();
         let (region, span) = work.taken.get()?;
@@ -202,7 +209,7 @@ impl Order {
     }
 }
 
-impl Drop for Order {
+impl Drop for PurgeOrder {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: locked by `lock`.
@@ -211,9 +218,9 @@ impl Drop for Order {
 }
 
 /// The kernel's memory for ranges.
-pub(crate) struct Ranges;
+pub(crate) struct KernelRanges;
 
-impl ashmem_core::range::Ranges for Ranges {
+impl ashmem_core::range::Ranges for KernelRanges {
     type Id = Id;
 
     fn range(&self, id: Id) -> &Range<Id> {
@@ -225,7 +232,7 @@ impl ashmem_core::range::Ranges for Ranges {
     }
 }
 
-impl Store for Ranges {
+impl Store for KernelRanges {
     fn page_size(&self) -> PageSize {
         // SAFETY: a constant of the kernel at hand, which has no other pages.
         let shift = unsafe {
@@ -252,7 +259,7 @@ impl Store for Ranges {
 
     #[inline(always)]
     fn with_lru<R>(&self, work: impl FnOnce(&Lru<Id>) -> R) -> R {
-        let order = Order::lock();
+        let order = PurgeOrder::lock();
         work(order.lru())
     }
 }

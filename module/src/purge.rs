@@ -16,24 +16,24 @@ use ashmem_core::Errno;
 use ashmem_core::range::Span;
 
 use crate::glue;
-use crate::order::{Order, Outcome, Purger};
-use crate::region::{Region, wait_while};
+use crate::order::{PurgeOrder, PurgeOutcome, Purger};
+use crate::region::{OpenRegion, wait_while};
 use crate::trace;
 
 /// Purges the oldest range.
-pub(crate) fn purge_oldest(purger: Purger) -> Outcome {
-    let taken = Order::lock().take_oldest(purger);
+pub(crate) fn purge_oldest(purger: Purger) -> PurgeOutcome {
+    let taken = PurgeOrder::lock().take_oldest(purger);
     taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(purger, region, span))
 }
 
 /// Purges the next range of a memory cgroup that is waited for.
-pub(crate) fn purge_awaited(purger: Purger) -> Outcome {
-    let taken = Order::lock().take_awaited(purger);
+pub(crate) fn purge_awaited(purger: Purger) -> PurgeOutcome {
+    let taken = PurgeOrder::lock().take_awaited(purger);
     taken.map_or_else(|outcome| outcome, |(region, span)| remove_pages(purger, region, span))
 }
 
 /// The rest of a purge, once its range was taken.
-fn remove_pages(purger: Purger, region: NonNull<Region>, span: Span) -> Outcome {
+fn remove_pages(purger: Purger, region: NonNull<OpenRegion>, span: Span) -> PurgeOutcome {
     // SAFETY: taking the range made this purger a user of the region.
     let this = unsafe { region.as_ref() };
     // A region with ranges has a backing file.
@@ -41,14 +41,14 @@ fn remove_pages(purger: Purger, region: NonNull<Region>, span: Span) -> Outcome 
         backing.punch(span, this.cgroup());
     }
     trace::purge(this, span);
-    let ended = Order::lock().finish(purger);
+    let ended = PurgeOrder::lock().finish(purger);
     // SAFETY: wakes the tasks that wait for this purge; ends this purger's use of the region,
     // which nothing touches after it.
     unsafe {
         glue::ashmem_wake(ended.as_ptr());
-        Region::put(region);
+        OpenRegion::put(region);
     }
-    Outcome::Purged
+    PurgeOutcome::Purged
 }
 
 /// PURGE_ALL_CACHES: purges as many ranges as were in the order when it began, oldest first, so
@@ -70,7 +70,7 @@ pub(crate) fn purge_all() -> Result<u64, Errno> {
 
 fn purge_all_locked() -> Result<u64, Errno> {
     let (pages, ranges) = {
-        let order = Order::lock();
+        let order = PurgeOrder::lock();
         (order.lru().pages(), order.lru().ranges())
     };
     for _ in 0..ranges {
@@ -78,7 +78,7 @@ fn purge_all_locked() -> Result<u64, Errno> {
         if unsafe { glue::ashmem_pause() } {
             return Err(Errno::Intr);
         }
-        if purge_oldest(Purger::Caller) != Outcome::Purged {
+        if purge_oldest(Purger::Caller) != PurgeOutcome::Purged {
             break;
         }
     }
@@ -92,8 +92,8 @@ fn purge_all_locked() -> Result<u64, Errno> {
 /// # Errors
 /// EINTR: the caller has been killed.
 #[inline(always)]
-pub(crate) fn wait_for_purges(region: &Region, span: Span) -> Result<(), Errno> {
-    if Order::is_idle() {
+pub(crate) fn wait_for_purges(region: &OpenRegion, span: Span) -> Result<(), Errno> {
+    if PurgeOrder::is_idle() {
         return Ok(());
     }
     wait_for_purgers(|of, pages| {
@@ -104,9 +104,9 @@ pub(crate) fn wait_for_purges(region: &Region, span: Span) -> Result<(), Errno> 
 /// Waits for each purge under way that `matters` to end.
 #[cold]
 #[inline(never)]
-fn wait_for_purgers(matters: impl Fn(*const Region, Span) -> bool) -> Result<(), Errno> {
+fn wait_for_purgers(matters: impl Fn(*const OpenRegion, Span) -> bool) -> Result<(), Errno> {
     for purger in Purger::ALL {
-        let at_work = Order::lock().at_work(purger, &matters);
+        let at_work = PurgeOrder::lock().at_work(purger, &matters);
         if let Some((ended, seen)) = at_work {
             wait_while(ended, seen)?;
         }

@@ -16,31 +16,31 @@ pub(crate) trait Owner {
 }
 
 /// A range's id: its address.
-pub(crate) struct Id<O>(NonNull<UnpinnedRange<O>>);
+pub(crate) struct RangeId<O>(NonNull<UnpinnedRange<O>>);
 
 /// A range, and the region it belongs to: a purge finds ranges first.
 pub(crate) struct UnpinnedRange<O> {
-    range: Range<Id<O>>,
+    range: Range<RangeId<O>>,
     region: NonNull<O>,
 }
 
-impl<O> Clone for Id<O> {
+impl<O> Clone for RangeId<O> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<O> Copy for Id<O> {}
+impl<O> Copy for RangeId<O> {}
 
-impl<O> PartialEq for Id<O> {
+impl<O> PartialEq for RangeId<O> {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 }
 
-impl<O> Eq for Id<O> {}
+impl<O> Eq for RangeId<O> {}
 
-impl<O: Owner> Id<O> {
+impl<O: Owner> RangeId<O> {
     /// Allocates a spare range for `region`. May reclaim memory: no lock may be held.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl<O: Owner> Id<O> {
     /// Makes a spare of a range that nothing refers to.
     ///
     /// # Safety
-    /// As for [`Id::give_back`].
+    /// As for [`RangeId::give_back`].
     pub(crate) unsafe fn renew(self) {
         // SAFETY: as the caller says.
         unsafe { (*self.0.as_ptr()).range = Range::spare() }
@@ -108,7 +108,7 @@ impl<O: Owner> Id<O> {
 }
 
 /// A spare range that is given back if nobody took it.
-pub(crate) struct Spare<O: Owner>(pub(crate) Option<Id<O>>);
+pub(crate) struct Spare<O: Owner>(pub(crate) Option<RangeId<O>>);
 
 impl<O: Owner> Drop for Spare<O> {
     fn drop(&mut self) {

@@ -4,12 +4,12 @@
 //! Lock order, outermost first:
 //!
 //! 1. the caller's address space (mmap comes with it held);
-//! 2. a region's mutex ([`Region::lock`]); never two regions' at once;
-//! 3. the purge order's spinlock ([`crate::order::Order`]), a leaf.
+//! 2. a region's mutex ([`OpenRegion::lock`]); never two regions' at once;
+//! 3. the purge order's spinlock ([`crate::order::PurgeOrder`]), a leaf.
 //!
 //! A purge takes the third alone, and never runs inside reclaim (see [`crate::purge`]). No lock is
 //! held for longer than [`STRIDE`] ranges take: a request over more unlocks its region between
-//! strides, which keeps other requests for its ranges out by a mark ([`Region::lock_pins`]) and
+//! strides, which keeps other requests for its ranges out by a mark ([`OpenRegion::lock_pins`]) and
 //! lets mmap and the rest in.
 //!
 //! What needs no lock: size, mask and the share of the purge order ([`Facts`]); the backing file,
@@ -31,14 +31,14 @@ use crate::name::Name;
 use crate::range::{self, Owner};
 
 /// The id of a region's range.
-pub(crate) type Id = range::Id<Region>;
+pub(crate) type Id = range::RangeId<OpenRegion>;
 
 /// How many ranges a request changes before it lets others have the region: well below a
 /// millisecond's work.
 pub(crate) const STRIDE: usize = 256;
 
 /// A region. Lives as long as its open file, and for a purge in flight a moment longer.
-pub(crate) struct Region {
+pub(crate) struct OpenRegion {
     facts: Facts,
     state: UnsafeCell<State<Name, Id>>,
     backing: AtomicPtr<File>,
@@ -56,13 +56,13 @@ pub(crate) struct Region {
     spare: Cell<Option<Id>>,
 }
 
-const _: () = assert!(size_of::<Region>() <= glue::REGION_BYTES);
+const _: () = assert!(size_of::<OpenRegion>() <= glue::REGION_BYTES);
 
 // SAFETY: `state` is reached through `Locked` alone, or by the last user; all else is atomic or
 // never changes.
-unsafe impl Sync for Region {}
+unsafe impl Sync for OpenRegion {}
 
-impl Region {
+impl OpenRegion {
     /// Allocates a region with one user: the open file.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Region {
         Locked { region: self }
     }
 
-    /// As [`Region::lock`], with no other request in the middle of its ranges.
+    /// As [`OpenRegion::lock`], with no other request in the middle of its ranges.
     ///
     /// # Errors
     /// EINTR: the caller has been killed.
@@ -204,7 +204,7 @@ impl Region {
     }
 }
 
-impl Owner for Region {
+impl Owner for OpenRegion {
     #[inline(always)]
     fn account(&self) -> &Account {
         // SAFETY: the region keeps its account for as long as it lives.
@@ -223,7 +223,7 @@ pub(crate) fn wait_while(word: &AtomicU32, seen: u32) -> Result<(), Errno> {
 
 /// The right to a region's state: its lock, held while this lives.
 pub(crate) struct Locked<'a> {
-    region: &'a Region,
+    region: &'a OpenRegion,
 }
 
 impl Locked<'_> {

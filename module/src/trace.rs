@@ -13,16 +13,16 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use ashmem_core::range::Span;
 
 use crate::glue;
-use crate::region::Region;
+use crate::region::OpenRegion;
 
 /// As `enum ashmem_event` in `glue/glue.h`.
 #[derive(Clone, Copy)]
-enum Event {
+enum AshmemEvent {
     Release,
     Purge,
 }
 
-impl Event {
+impl AshmemEvent {
     #[inline(always)]
     fn wanted(self) -> bool {
         if cfg!(ashmem_untraced) {
@@ -42,8 +42,8 @@ impl Event {
 
 /// The last descriptor's close.
 #[inline(always)]
-pub(crate) fn release(region: &Region) {
-    if Event::Release.wanted() {
+pub(crate) fn release(region: &OpenRegion) {
+    if AshmemEvent::Release.wanted() {
         // SAFETY: records its arguments.
         unsafe { glue::ashmem_trace_release(ptr::from_ref(region).cast(), region.inode()) }
     }
@@ -51,7 +51,11 @@ pub(crate) fn release(region: &Region) {
 
 /// SET_NAME.
 #[inline(always)]
-pub(crate) fn set_name(region: &Region, name: impl FnOnce(&mut dyn FnMut(&CStr)), result: c_long) {
+pub(crate) fn set_name(
+    region: &OpenRegion,
+    name: impl FnOnce(&mut dyn FnMut(&CStr)),
+    result: c_long,
+) {
     // SAFETY: copies the name, which is NUL-terminated, and records its arguments.
     name(&mut |name| unsafe {
         glue::ashmem_trace_set_name(ptr::from_ref(region).cast(), name.as_ptr(), result);
@@ -60,14 +64,14 @@ pub(crate) fn set_name(region: &Region, name: impl FnOnce(&mut dyn FnMut(&CStr))
 
 /// SET_SIZE.
 #[inline(always)]
-pub(crate) fn set_size(region: &Region, size: u64, result: c_long) {
+pub(crate) fn set_size(region: &OpenRegion, size: u64, result: c_long) {
     // SAFETY: records its arguments.
     unsafe { glue::ashmem_trace_set_size(ptr::from_ref(region).cast(), size, result) }
 }
 
 /// SET_PROT_MASK.
 #[inline(always)]
-pub(crate) fn set_prot_mask(region: &Region, mask: u64, result: c_long) {
+pub(crate) fn set_prot_mask(region: &OpenRegion, mask: u64, result: c_long) {
     // SAFETY: records its arguments.
     unsafe {
         glue::ashmem_trace_set_prot_mask(ptr::from_ref(region).cast(), region.inode(), mask, result)
@@ -76,22 +80,22 @@ pub(crate) fn set_prot_mask(region: &Region, mask: u64, result: c_long) {
 
 /// PIN; `pin` is the caller's structure as one word.
 #[inline(always)]
-pub(crate) fn pin(region: &Region, pin: u64, result: c_long) {
+pub(crate) fn pin(region: &OpenRegion, pin: u64, result: c_long) {
     // SAFETY: records its arguments.
     unsafe { glue::ashmem_trace_pin(ptr::from_ref(region).cast(), region.inode(), pin, result) }
 }
 
 /// UNPIN; `pin` is the caller's structure as one word.
 #[inline(always)]
-pub(crate) fn unpin(region: &Region, pin: u64, result: c_long) {
+pub(crate) fn unpin(region: &OpenRegion, pin: u64, result: c_long) {
     // SAFETY: records its arguments.
     unsafe { glue::ashmem_trace_unpin(ptr::from_ref(region).cast(), region.inode(), pin, result) }
 }
 
 /// One range purged.
 #[inline(always)]
-pub(crate) fn purge(region: &Region, span: Span) {
-    if Event::Purge.wanted() {
+pub(crate) fn purge(region: &OpenRegion, span: Span) {
+    if AshmemEvent::Purge.wanted() {
         let at = ptr::from_ref(region).cast();
         // SAFETY: records its arguments.
         unsafe { glue::ashmem_trace_purge(at, region.inode(), span.first(), span.last()) }

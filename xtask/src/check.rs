@@ -7,6 +7,7 @@ mod imports;
 mod layers;
 mod licence_lines;
 mod subjects;
+mod type_names;
 
 use crate::debian::host;
 
@@ -16,7 +17,7 @@ use crate::util::{links, process, tools, workspace};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -37,13 +38,14 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Check format, lints, guards, documentation, layers, links, columns, licences, wording, the
-/// threat model, commits, packages
+/// Check format, lints, guards, documentation, layers, type names, links, columns, licences,
+/// wording, the threat model, commits, packages
 ///
 /// Layers: no file imports another that imports it, and crates and folders import only what
-/// ARCHITECTURE.md and docs/layers.md draw below them. Commits: the subjects of those that are not
-/// on `main` yet. All checks run whatever became of the others; the last line counts them. Nothing
-/// is changed.
+/// ARCHITECTURE.md and docs/layers.md draw below them. Type names: no two types of the product,
+/// which is crates/ and module/ without their tests, have one name. Commits: the subjects of those
+/// that are not on `main` yet. All checks run whatever became of the others; the last line counts
+/// them. Nothing is changed.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Only checks whose name contains this
@@ -91,6 +93,7 @@ pub(crate) fn steps() -> Vec<Step> {
             )
         }),
         Step::new("layers", layers),
+        Step::new("type names", type_names),
         Step::new("links", || {
             let pages = links::pages()?;
             Ok(step_result(&links::wrong(&pages)?, format!("{} pages", pages.len())))
@@ -234,6 +237,25 @@ fn layers() -> Result<StepResult> {
         pictures.len()
     );
     Ok(step_result(&wrong, note))
+}
+
+/// No two types of the product have one name.
+fn type_names() -> Result<StepResult> {
+    let root = workspace::root();
+    let mut files = BTreeSet::new();
+    for top in layers::targets(&metadata()?).iter().map(Path::new) {
+        if type_names::is_product(top.strip_prefix(root).unwrap_or(top)) {
+            files.extend(imports::files(top)?);
+        }
+    }
+    let read = |file: &PathBuf| {
+        let text =
+            fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        Ok((file.strip_prefix(root).unwrap_or(file).display().to_string(), text))
+    };
+    let sources = files.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let (wrong, types) = type_names::wrong(&sources, type_names::EXCEPTIONS)?;
+    Ok(step_result(&wrong, format!("{types} names of types, {} files", sources.len())))
 }
 
 /// Each dependency's version stands once, in the workspace's own manifest.

@@ -12,7 +12,7 @@ use rustix::io::{Errno, Result};
 
 /// One intercepted call.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub struct Notification {
     /// The notification's id, by which it is answered.
     pub id: u64,
     /// The calling thread, as seen from the reader's pid namespace; 0 if it cannot be seen.
@@ -50,7 +50,7 @@ pub struct Injection<'a> {
     pub close_on_exec: bool,
 }
 
-/// Why no request can come from a channel any more.
+/// Why no notification can come from a channel any more.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiveError {
     /// The other side has ended.
@@ -64,18 +64,18 @@ pub enum ReceiveError {
     System(#[from] Errno),
 }
 
-/// A source of requests.
+/// A source of notifications.
 pub trait Channel: Send + Sync {
-    /// A descriptor that is readable when a request waits, and hung up when none can come any more.
+    /// A descriptor that is readable when one waits, and hung up when none can come any more.
     fn as_fd(&self) -> BorrowedFd<'_>;
 
-    /// The next request; `None` if the one that was waiting is gone.
+    /// The next notification; `None` if the one that was waiting is gone.
     ///
     /// # Errors
     /// The source is broken for good.
-    fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError>;
+    fn receive(&self) -> std::result::Result<Option<Notification>, ReceiveError>;
 
-    /// Whether [`Channel::receive`] itself waits for a request, and returns without one when none
+    /// Whether [`Channel::receive`] itself waits for one, and returns without one when none
     /// can come any more. A loop with a single such channel does not poll first.
     fn waits(&self) -> bool {
         false
@@ -91,7 +91,7 @@ pub trait Channel: Send + Sync {
     /// ENOENT: the caller is gone. EMFILE: its table is full. EBADF: `at` is beyond its limit.
     fn inject(&self, id: u64, injection: Injection<'_>) -> Result<RawFd>;
 
-    /// Answers the request.
+    /// Answers the notification.
     ///
     /// # Errors
     /// ENOENT: the caller is gone, or a signal took it out of the call.

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use ashmem_doctor::explain::Explanation;
-use ashmem_doctor::screen::{self, Screen};
-use ashmem_doctor::way::{Mode, Way};
-use ashmem_doctor::{Host, Report};
+use ashmem_doctor::screen::{self, DiagnosisScreen};
+use ashmem_doctor::way::{AskedMode, Way};
+use ashmem_doctor::{Diagnosis, Host};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
@@ -90,7 +90,7 @@ enum Asked {
     Run,
 }
 
-impl From<Asked> for Mode {
+impl From<Asked> for AskedMode {
     fn from(asked: Asked) -> Self {
         match asked {
             Asked::Auto => Self::Auto,
@@ -128,13 +128,13 @@ impl Arguments {
                 )
             })?,
         };
-        let report = Report::make(&host, self.mode.into());
+        let diagnosis = Diagnosis::make(&host, self.mode.into());
         if self.json {
-            print_json(&report)?;
+            print_json(&diagnosis)?;
         } else if !self.quiet {
-            print(&Screen(&report).to_string())?;
+            print(&DiagnosisScreen(&diagnosis).to_string())?;
         }
-        Ok(report.works)
+        Ok(diagnosis.works)
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use ashmem_inspect::census::{Census, Document};
 use ashmem_inspect::listing::Listing;
 use ashmem_inspect::observer::Observer;
-use ashmem_inspect::query::{Filter, Order};
+use ashmem_inspect::query::{RegionFilter, SortOrder};
 use clap::Args;
 
 use crate::ending::ending;
@@ -65,7 +65,7 @@ impl Arguments {
     }
 
     fn show(self) -> Result<()> {
-        let filter = Filter::from(self.selection);
+        let filter = RegionFilter::from(self.selection);
         let mut observer = Observer::new();
         let mut told = Vec::new();
         loop {
@@ -85,7 +85,8 @@ impl Arguments {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 written => written.context("writing to standard output")?,
             }
-            let limits = [census.limits(), filter.absent(&census)].concat();
+            let wanted = filter.apply(&census, self.sort.into());
+            let limits = [census.limits(&wanted), filter.absent(&census)].concat();
             // Said once, not with every round.
             if limits != told && (told.is_empty() || !self.json) {
                 limits.iter().for_each(|limit| eprintln!("ashmem: {limit}"));
@@ -101,8 +102,8 @@ impl Arguments {
 
 fn text(
     census: &Census,
-    filter: &Filter,
-    order: Order,
+    filter: &RegionFilter,
+    order: SortOrder,
     flat: bool,
     json: bool,
     again: bool,

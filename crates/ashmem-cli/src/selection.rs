@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which regions a verb shows, and in what order.
 
-use ashmem_inspect::query::{Filter, Order, ProcessName};
+use ashmem_inspect::query::{ProcessName, RegionFilter, SortOrder};
 use ashmem_trace::glob::Glob;
 use clap::{Args, ValueEnum};
 
@@ -23,7 +23,7 @@ pub(crate) struct RegionSelection {
     leaks: bool,
 }
 
-impl From<RegionSelection> for Filter {
+impl From<RegionSelection> for RegionFilter {
     fn from(selection: RegionSelection) -> Self {
         Self {
             name: selection.name,
@@ -47,7 +47,7 @@ pub(crate) enum SortBy {
     Purged,
 }
 
-impl From<SortBy> for Order {
+impl From<SortBy> for SortOrder {
     fn from(by: SortBy) -> Self {
         match by {
             SortBy::Resident => Self::Resident,

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ashmem_inspect::query::Filter;
-use ashmem_top::app::{App, Options, Wish};
+use ashmem_inspect::query::RegionFilter;
+use ashmem_top::app::{App, TopOptions, Wish};
 use ashmem_top::keys::Keys;
 use ashmem_top::live;
 use ashmem_top::snapshot::{Size, Snapshot};
@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     every: Duration,
     /// Write one screen to standard output instead
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
-    snapshot: Option<Format>,
+    snapshot: Option<SnapshotFormat>,
     /// The size of the screen that --snapshot writes
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "100x30", requires = "snapshot")]
     size: Size,
@@ -66,7 +66,7 @@ pub(crate) struct Arguments {
 
 /// What a screen is written as.
 #[derive(Clone, Copy, ValueEnum)]
-enum Format {
+enum SnapshotFormat {
     /// Lines of text
     Text,
     /// A picture
@@ -87,8 +87,8 @@ impl Arguments {
 
     fn show(self) -> Result<()> {
         let in_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let options = Options {
-            filter: Filter::from(self.selection),
+        let options = TopOptions {
+            filter: RegionFilter::from(self.selection),
             order: self.sort.into(),
             every: self.every,
             in_colour,
@@ -109,8 +109,8 @@ impl Arguments {
         }
         let snapshot = Snapshot::of(&mut app, self.size);
         let text = match format {
-            Format::Text => snapshot.text(),
-            Format::Svg => snapshot.svg(),
+            SnapshotFormat::Text => snapshot.text(),
+            SnapshotFormat::Svg => snapshot.svg(),
         };
         io::stdout().write_all(text.as_bytes()).context("writing to standard output")
     }

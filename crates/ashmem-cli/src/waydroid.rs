@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use ashmem_waydroid::host::HostFiles;
 use ashmem_waydroid::provider::{self, When};
-use ashmem_waydroid::start::Start;
-use ashmem_waydroid::status::Status;
-use ashmem_waydroid::switch::{self, Report};
+use ashmem_waydroid::start::ContainerStart;
+use ashmem_waydroid::status::WaydroidStatus;
+use ashmem_waydroid::switch::{self, SwitchReport};
 use clap::{Args, Subcommand, ValueEnum};
 
 /// Give Waydroid's container /dev/ashmem, and keep it there
@@ -54,7 +54,7 @@ struct StatusArguments {
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
-    place: Place,
+    place: RootArgument,
 }
 
 /// Give the container /dev/ashmem from the next start of Waydroid's service on
@@ -66,7 +66,7 @@ Exit status: 0 if it is enabled now, or was; 1 if it could not be enabled: it pr
 struct Enable {
     /// What may serve the device
     #[arg(long, value_name = "MODE", default_value = "auto")]
-    mode: Mode,
+    mode: ModeArgument,
     /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -74,7 +74,7 @@ struct Enable {
     #[arg(long, conflicts_with = "dry_run")]
     now: bool,
     #[command(flatten)]
-    place: Place,
+    place: RootArgument,
 }
 
 /// Remove everything that `enable` added
@@ -90,7 +90,7 @@ struct Disable {
     #[arg(long, conflicts_with = "dry_run")]
     now: bool,
     #[command(flatten)]
-    place: Place,
+    place: RootArgument,
 }
 
 /// Write what a start of the container needs to /run/ashmem/waydroid, and print the configuration's
@@ -99,20 +99,20 @@ struct Disable {
 struct Prepare {
     /// What may serve the device
     #[arg(long, value_name = "MODE", default_value = "auto")]
-    mode: Mode,
+    mode: ModeArgument,
     #[command(flatten)]
-    place: Place,
+    place: RootArgument,
 }
 
 #[derive(Args)]
-struct Place {
+struct RootArgument {
     /// Use the files below this directory instead of /, and run no program of it
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Mode {
+enum ModeArgument {
     /// The kernel module if there is one for the running kernel, else the agent
     Auto,
     /// Only the kernel module
@@ -121,17 +121,17 @@ enum Mode {
     Agent,
 }
 
-impl From<Mode> for provider::Mode {
-    fn from(mode: Mode) -> Self {
+impl From<ModeArgument> for provider::Mode {
+    fn from(mode: ModeArgument) -> Self {
         match mode {
-            Mode::Auto => Self::Auto,
-            Mode::Module => Self::Module,
-            Mode::Agent => Self::Agent,
+            ModeArgument::Auto => Self::Auto,
+            ModeArgument::Module => Self::Module,
+            ModeArgument::Agent => Self::Agent,
         }
     }
 }
 
-impl Place {
+impl RootArgument {
     fn host(self) -> HostFiles {
         HostFiles::new(self.root)
     }
@@ -154,7 +154,7 @@ impl Arguments {
 
 impl StatusArguments {
     fn show(self) -> Result<ExitCode> {
-        let status = Status::of(&self.place.host());
+        let status = WaydroidStatus::of(&self.place.host());
         let text = if self.quiet {
             String::new()
         } else if self.json {
@@ -190,7 +190,7 @@ impl Prepare {
     fn write(self) -> Result<ExitCode> {
         let host = self.place.host();
         let left = "the container starts as Waydroid has it";
-        let start = Start::plan(&host, self.mode.into(), When::Now).context(left)?;
+        let start = ContainerStart::plan(&host, self.mode.into(), When::Now).context(left)?;
         let config = start.write(&host).context(left)?;
         eprintln!("ashmem: {}", start.summary());
         if let Some(config) = config {
@@ -201,7 +201,7 @@ impl Prepare {
 }
 
 /// Says what was done, after it was made to take effect where that is wanted.
-fn tell(mut report: Report, host: &HostFiles, now: bool) -> Result<ExitCode> {
+fn tell(mut report: SwitchReport, host: &HostFiles, now: bool) -> Result<ExitCode> {
     if now && !report.next.is_empty() {
         eprintln!("restarting Waydroid's service ...");
         switch::take_effect(host, &mut report)?;
@@ -216,7 +216,7 @@ fn tell(mut report: Report, host: &HostFiles, now: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn words(status: &Status) -> String {
+fn words(status: &WaydroidStatus) -> String {
     let yes_or_no = |value| if value { "yes" } else { "no" };
     let named = |value: Option<String>| value.unwrap_or_else(|| "nobody".to_owned());
     let mut lines = vec![

@@ -6,11 +6,11 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use ashmem_core::abi;
-use ashmem_trace::clock::Clock;
+use ashmem_trace::clock::TraceClock;
 use ashmem_trace::container::Container;
-use ashmem_trace::event::{Event, EventRegion, Outcome, Process, Source};
-use ashmem_trace::json::{Line, Lost};
-use ashmem_trace::operation::{Operation, Range};
+use ashmem_trace::event::{CallOutcome, Event, EventProcess, EventRegion, Source};
+use ashmem_trace::json::{JsonLine, Lost};
+use ashmem_trace::operation::{Operation, PinRange};
 use ashmem_trace::text::Text;
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -204,7 +204,7 @@ fn waydroid_status_prints_what_its_schema_says() {
         values(&mut ashmem(&["waydroid", "status", "--json"])).try_into().expect("one object");
     schema.hold(&status);
     let provider = Some(ashmem_waydroid::provider::Provider::Agent);
-    let container = ashmem_waydroid::waydroid::Container {
+    let container = ashmem_waydroid::waydroid::WaydroidContainer {
         pid: 7,
         short_name: true,
         long_name: false,
@@ -243,7 +243,7 @@ fn trace_prints_what_its_schema_says() {
 fn every_operation_is_in_the_schema() {
     let schema = Schema::read("trace");
     let name = || Some(Text::from(b"a"));
-    let range = Range::new(0, 4096);
+    let range = PinRange::new(0, 4096);
     let operations = [
         Operation::Open {},
         Operation::Release {},
@@ -255,7 +255,7 @@ fn every_operation_is_in_the_schema() {
         Operation::SetProtMask { mask: 1 },
         Operation::GetProtMask {},
         Operation::Pin(range),
-        Operation::Unpin(Range::UNKNOWN),
+        Operation::Unpin(PinRange::UNKNOWN),
         Operation::GetPinStatus(range),
         Operation::PurgeAllCaches {},
         Operation::GetFileId {},
@@ -269,23 +269,23 @@ fn every_operation_is_in_the_schema() {
         Operation::Close { fd: 3 },
     ];
     let region = || EventRegion { id: 3, inode: Some(1234), name: name(), size: Some(65536) };
-    let process = Process {
+    let process = EventProcess {
         pid: 812,
         tid: 813,
         container_pid: Some(12),
         container: Some(Text::from(b"web")),
         command: Text::from(b"app"),
     };
-    let hold = |line: Line| schema.hold(&serde_json::to_value(line).expect("plain data"));
+    let hold = |line: JsonLine| schema.hold(&serde_json::to_value(line).expect("plain data"));
     for (place, operation) in operations.into_iter().enumerate() {
         let is_even = place % 2 == 0;
-        let outcome = if is_even { Outcome::of_return(-22) } else { Outcome::UNSEEN };
+        let outcome = if is_even { CallOutcome::of_return(-22) } else { CallOutcome::UNSEEN };
         let (region, duration_ns) = (is_even.then(region), is_even.then_some(900));
         let (source, process) = (Source::Module, process.clone());
         let event = Event { mono_ns: 1, source, process, operation, region, outcome, duration_ns };
-        hold(Line::event(&Clock::now(), event));
+        hold(JsonLine::event(&TraceClock::now(), event));
     }
     for events in [None, Some(3)] {
-        hold(Line::Lost(Lost { mono_ns: 1, source: Source::Syscalls, events }));
+        hold(JsonLine::Lost(Lost { mono_ns: 1, source: Source::Syscalls, events }));
     }
 }

@@ -63,9 +63,9 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeedSpare;
 
-/// How a region's pages stand, for people (`fdinfo`).
+/// The pages of a region's ranges by their state, for people (`fdinfo`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct RangePages {
     /// Pages in ranges that can be purged.
     pub unpinned: u64,
     /// Pages in ranges that were purged.
@@ -217,9 +217,9 @@ impl<Id: Copy + Eq> Pins<Id> {
     }
 
     /// The pages by their state; `share` is the region's.
-    pub fn census(&self, share: &Share) -> Census {
+    pub fn range_pages(&self, share: &Share) -> RangePages {
         let unpinned = share.pages();
-        Census { unpinned, purged: self.pages.saturating_sub(unpinned) }
+        RangePages { unpinned, purged: self.pages.saturating_sub(unpinned) }
     }
 
     /// Visits the ranges from the lowest page up, each with its purged mark.

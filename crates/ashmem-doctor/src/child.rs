@@ -8,7 +8,7 @@ use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 /// How a child came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ChildEnd {
     /// By itself, with this status.
     Exit(i32),
     /// By this signal.
@@ -56,7 +56,7 @@ impl Child {
     ///
     /// # Errors
     /// Those of waitpid(2).
-    pub fn end(mut self, limit: Duration) -> Result<End> {
+    pub fn end(mut self, limit: Duration) -> Result<ChildEnd> {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_micros(50);
         loop {
@@ -67,7 +67,7 @@ impl Child {
                 return Ok(describe(status));
             }
             if Instant::now() >= deadline {
-                return Ok(End::Late);
+                return Ok(ChildEnd::Late);
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(5));
@@ -84,9 +84,9 @@ impl Drop for Child {
     }
 }
 
-fn describe(status: WaitStatus) -> End {
+fn describe(status: WaitStatus) -> ChildEnd {
     match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => End::Exit(code),
-        (None, signal) => End::Signal(signal.unwrap_or_default()),
+        (Some(code), _) => ChildEnd::Exit(code),
+        (None, signal) => ChildEnd::Signal(signal.unwrap_or_default()),
     }
 }

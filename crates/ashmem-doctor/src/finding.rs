@@ -6,7 +6,7 @@ use serde::Serialize;
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum FindingStatus {
     /// As it should be.
     Ok,
     /// Not there, and nobody needs it.
@@ -21,7 +21,7 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How serious it is.
-    pub status: Status,
+    pub status: FindingStatus,
     /// What was found: half a line.
     pub summary: String,
     /// What follows from it; empty where nothing does.
@@ -34,22 +34,22 @@ pub struct Finding {
 impl Finding {
     /// All is well.
     pub fn ok(summary: impl Into<String>) -> Self {
-        Self::new(Status::Ok, summary)
+        Self::new(FindingStatus::Ok, summary)
     }
 
     /// Not there, and nobody needs it.
     pub fn absent(summary: impl Into<String>) -> Self {
-        Self::new(Status::Absent, summary)
+        Self::new(FindingStatus::Absent, summary)
     }
 
     /// Worth to be known, or to be mended before it hurts.
     pub fn warning(summary: impl Into<String>) -> Self {
-        Self::new(Status::Warning, summary)
+        Self::new(FindingStatus::Warning, summary)
     }
 
     /// A way does not work for this.
     pub fn fault(summary: impl Into<String>) -> Self {
-        Self::new(Status::Fault, summary)
+        Self::new(FindingStatus::Fault, summary)
     }
 
     /// With its consequence.
@@ -66,7 +66,7 @@ impl Finding {
         self
     }
 
-    fn new(status: Status, summary: impl Into<String>) -> Self {
+    fn new(status: FindingStatus, summary: impl Into<String>) -> Self {
         Self { status, summary: summary.into(), why: String::new(), next: Vec::new() }
     }
 }

@@ -31,9 +31,9 @@ pub enum SecureBoot {
     On,
 }
 
-/// How far the way of a key has gone.
+/// How far a signing key has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum SigningKey {
     /// There is none.
     None,
     /// A certificate that the firmware knows nothing of.
@@ -64,23 +64,23 @@ pub fn secure_boot(host: &Host) -> SecureBoot {
 }
 
 /// The key that modules built here are signed with.
-pub fn key(host: &Host) -> Key {
+pub fn key(host: &Host) -> SigningKey {
     let configured = dkms_certificate(host);
     let path =
         configured.into_iter().chain(CERTIFICATES.map(str::to_owned)).find(|path| host.has(path));
-    let Some(path) = path else { return Key::None };
+    let Some(path) = path else { return SigningKey::None };
     let Some(certificate) = host.bytes(&path).filter(|bytes| !bytes.is_empty()) else {
-        return Key::Made(path);
+        return SigningKey::Made(path);
     };
     let holds = |list: Option<Vec<u8>>| list.is_some_and(|list| contains(&list, &certificate));
     // From 5.19 on the kernel shows shim's table itself, which has no limit to its length.
     let enrolled = host.bytes("/sys/firmware/efi/mok-variables/MokListRT");
     if holds(enrolled) || holds(variable(host, "MokListRT", SHIM)) {
-        Key::Enrolled(path)
+        SigningKey::Enrolled(path)
     } else if holds(variable(host, "MokNew", SHIM)) {
-        Key::Waiting(path)
+        SigningKey::Waiting(path)
     } else {
-        Key::Made(path)
+        SigningKey::Made(path)
     }
 }
 

@@ -11,12 +11,13 @@
 //! - [`trial`], [`child`]: what is not read but tried: a region made and used, calls that might
 //!   kill who makes them;
 //! - [`check`], [`checks`]: what a check is, and one file for each; [`way`], [`finding`],
-//!   [`report`]: what becomes of them; [`screen`]: how it looks;
+//!   [`diagnosis`]: what becomes of them; [`screen`]: how it looks;
 //! - [`explain`], [`message`]: the other way round, from a line of a log to its cause.
 
 pub mod check;
 pub mod checks;
 pub mod child;
+pub mod diagnosis;
 pub mod distribution;
 pub mod explain;
 pub mod finding;
@@ -25,13 +26,12 @@ pub mod kernel_release;
 pub mod keys;
 pub mod message;
 pub mod module_file;
-pub mod report;
 pub mod screen;
 pub mod trial;
 mod version;
 pub mod way;
 
+pub use diagnosis::Diagnosis;
 pub use host::Host;
-pub use report::Report;
 pub use version::VERSION;
-pub use way::Mode;
+pub use way::AskedMode;

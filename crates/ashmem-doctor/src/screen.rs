@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A report on one screen, and the causes of a log's messages.
+//! A diagnosis on one screen, and the causes of a log's messages.
 
 use std::fmt::{self, Display, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::diagnosis::{Diagnosis, DiagnosisRow};
 use crate::explain::Explanation;
-use crate::finding::Status;
-use crate::report::Report;
+use crate::finding::FindingStatus;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// A report as a person reads it, with colours; who prints it takes them out where they do not
+/// A diagnosis as a person reads it, with colours; who prints it takes them out where they do not
 /// belong.
-pub struct Screen<'a>(pub &'a Report);
+pub struct DiagnosisScreen<'a>(pub &'a Diagnosis);
 
-impl Display for Screen<'_> {
+impl Display for DiagnosisScreen<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let report = self.0;
-        writeln!(formatter, "{BOLD}{}{BOLD:#}\n", headline(report))?;
-        for verdict in &report.ways {
+        let diagnosis = self.0;
+        writeln!(formatter, "{BOLD}{}{BOLD:#}\n", headline(diagnosis))?;
+        for verdict in &diagnosis.ways {
             let (style, word) = if verdict.works { (good(), "works") } else { (DIM, "no") };
             let note = if verdict.works { verdict.way.describe() } else { &verdict.because };
             writeln!(
@@ -31,12 +31,12 @@ impl Display for Screen<'_> {
             )?;
         }
         writeln!(formatter)?;
-        for row in &report.checks {
-            let (style, word) = match report.status(row) {
-                Status::Ok => (good(), "ok"),
-                Status::Absent => (DIM, "-"),
-                Status::Warning => (AnsiColor::Yellow.on_default().bold(), "look"),
-                Status::Fault => (AnsiColor::Red.on_default().bold(), "FAULT"),
+        for row in &diagnosis.checks {
+            let (style, word) = match diagnosis.status(row) {
+                FindingStatus::Ok => (good(), "ok"),
+                FindingStatus::Absent => (DIM, "-"),
+                FindingStatus::Warning => (AnsiColor::Yellow.on_default().bold(), "look"),
+                FindingStatus::Fault => (AnsiColor::Red.on_default().bold(), "FAULT"),
             };
             writeln!(
                 formatter,
@@ -45,7 +45,7 @@ impl Display for Screen<'_> {
                 clean(&row.finding.summary)
             )?;
         }
-        advice(report, formatter)
+        advice(diagnosis, formatter)
     }
 }
 
@@ -82,10 +82,10 @@ impl Display for Causes<'_> {
     }
 }
 
-fn headline(report: &Report) -> String {
-    let concerned = report.concerned();
+fn headline(diagnosis: &Diagnosis) -> String {
+    let concerned = diagnosis.concerned();
     let names = concerned.iter().map(|way| format!("`{way}`")).collect::<Vec<_>>();
-    match (report.works, report.mode) {
+    match (diagnosis.works, diagnosis.mode) {
         (true, "auto") => format!("/dev/ashmem can be had here: {}.", names.join(" and ")),
         (true, mode) => format!("/dev/ashmem works here by `{mode}`."),
         (false, "auto") => "/dev/ashmem does not work here in any way.".to_owned(),
@@ -94,12 +94,13 @@ fn headline(report: &Report) -> String {
 }
 
 /// What to do, in the order of the checks; nothing where all is well.
-fn advice(report: &Report, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let wanted =
-        |row: &&crate::report::Row| matches!(report.status(row), Status::Fault | Status::Warning);
-    let mut rows: Vec<_> = report.checks.iter().filter(wanted).collect();
+fn advice(diagnosis: &Diagnosis, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let wanted = |row: &&DiagnosisRow| {
+        matches!(diagnosis.status(row), FindingStatus::Fault | FindingStatus::Warning)
+    };
+    let mut rows: Vec<_> = diagnosis.checks.iter().filter(wanted).collect();
     // What keeps the device from working comes first.
-    rows.sort_by_key(|row| row.finding.status != Status::Fault);
+    rows.sort_by_key(|row| row.finding.status != FindingStatus::Fault);
     let mut told: Vec<&[String]> = Vec::new();
     // One without a word of advice follows from another, which has it.
     for row in

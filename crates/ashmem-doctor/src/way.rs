@@ -17,10 +17,10 @@ pub enum Way {
     Run,
 }
 
-/// Which way shall work.
+/// Which way is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum AskedMode {
     /// This one.
     Only(Way),
     /// Any.
@@ -50,7 +50,7 @@ impl Way {
     }
 }
 
-impl Mode {
+impl AskedMode {
     /// The ways that serve it.
     pub fn ways(self) -> &'static [Way] {
         match self {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::{Serialize, Serializer};
 
 use crate::group::{Totals, by_family, family};
-use crate::look::{Facts, Key, Look};
+use crate::look::{Look, RegionKey, SeenFacts};
 use crate::process::Process;
 use crate::region::{CensusRegion, Holder, RegionKind};
 use crate::same_file;
@@ -30,12 +30,11 @@ pub struct Census {
 }
 
 impl Census {
-    /// What the census could not see, a sentence each, with what to do about it.
-    pub fn limits(&self) -> Vec<String> {
+    /// What could not be seen of these of its regions, a sentence each, with what to do about it.
+    pub fn limits(&self, regions: &[&CensusRegion]) -> Vec<String> {
         let mut limits = Vec::new();
-        let count = |what: fn(&CensusRegion) -> bool| {
-            self.regions.iter().filter(|region| what(region)).count()
-        };
+        let count =
+            |what: fn(&CensusRegion) -> bool| regions.iter().filter(|region| what(region)).count();
         if self.unseen_processes > 0 {
             let whose = if rustix::process::geteuid().is_root() {
                 "skipped: permission denied even to this root; run it on the host, outside containers and user namespaces"
@@ -71,10 +70,10 @@ impl Census {
 /// Joins what was seen of all processes. `facts` knows regions better than the looks do.
 pub(crate) fn join<'a>(
     looks: impl Iterator<Item = &'a Look> + Clone,
-    facts: &HashMap<Key, Facts>,
+    facts: &HashMap<RegionKey, SeenFacts>,
 ) -> Vec<CensusRegion> {
     let aliases = aliases(looks.clone());
-    let mut places: HashMap<Key, usize> = HashMap::new();
+    let mut places: HashMap<RegionKey, usize> = HashMap::new();
     let mut regions: Vec<CensusRegion> = Vec::new();
     for look in looks {
         let Some(process) = &look.process else { continue };
@@ -91,7 +90,7 @@ pub(crate) fn join<'a>(
         for mapped in &look.mapped {
             let place = *places.entry(mapped.key).or_insert_with(|| {
                 let name = mapped.name.clone();
-                let bare = Facts {
+                let bare = SeenFacts {
                     kind: mapped.kind,
                     name,
                     size: None,
@@ -123,13 +122,13 @@ pub(crate) fn join<'a>(
 }
 
 /// Regions that were never mapped are known by descriptors: of each, one stands for all.
-fn aliases<'a>(looks: impl Iterator<Item = &'a Look>) -> HashMap<Key, Key> {
+fn aliases<'a>(looks: impl Iterator<Item = &'a Look>) -> HashMap<RegionKey, RegionKey> {
     let keys = looks.flat_map(|look| &look.descriptors).map(|descriptor| descriptor.key);
     let places = keys.filter_map(|key| match key {
-        Key::Open { pid, descriptor } => Some((pid, descriptor)),
-        Key::Memory { .. } => None,
+        RegionKey::Open { pid, descriptor } => Some((pid, descriptor)),
+        RegionKey::Memory { .. } => None,
     });
-    let key = |(pid, descriptor): (i32, i32)| Key::Open { pid, descriptor };
+    let key = |(pid, descriptor): (i32, i32)| RegionKey::Open { pid, descriptor };
     let groups = same_file::gather(places.collect());
     groups
         .iter()
@@ -137,17 +136,17 @@ fn aliases<'a>(looks: impl Iterator<Item = &'a Look>) -> HashMap<Key, Key> {
         .collect()
 }
 
-fn region(key: Key, facts: &Facts) -> CensusRegion {
+fn region(key: RegionKey, facts: &SeenFacts) -> CensusRegion {
     let id = match key {
-        Key::Memory { inode, .. } => Some(inode),
-        Key::Open { .. } => None,
+        RegionKey::Memory { inode, .. } => Some(inode),
+        RegionKey::Open { .. } => None,
     };
-    let Facts { kind, name, size, resident, mask, pages } = facts.clone();
+    let SeenFacts { kind, name, size, resident, mask, pages } = facts.clone();
     CensusRegion { id, kind, name, size, resident, mask, pages, holders: Vec::new() }
 }
 
 /// A mapping says little of a region, a descriptor all: whichever was met first.
-fn complete(region: &mut CensusRegion, facts: &Facts) {
+fn complete(region: &mut CensusRegion, facts: &SeenFacts) {
     if region.size.is_none() {
         // The path in maps cannot tell a line feed from its escape.
         region.name = facts.name.clone();
@@ -211,7 +210,8 @@ impl<'a> Document<'a> {
         let groups = by_family(&regions).into_iter().map(|(totals, _)| totals).collect();
         let total = Totals::of("total", regions.iter().copied());
         let Census { taken, page_size, .. } = *census;
-        Self { version: VERSION, taken, page_size, regions, groups, total, limits: census.limits() }
+        let limits = census.limits(&regions);
+        Self { version: VERSION, taken, page_size, regions, groups, total, limits }
     }
 }
 

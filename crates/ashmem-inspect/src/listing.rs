@@ -70,8 +70,9 @@ impl Listing<'_> {
     }
 
     fn region(&self, out: &mut Formatter<'_>, region: &CensusRegion) -> fmt::Result {
-        let pages =
-            |count: fn(&crate::region::Pages) -> u64| or_unknown(region.pages.as_ref().map(count));
+        let pages = |count: fn(&crate::region::PageCounts) -> u64| {
+            or_unknown(region.pages.as_ref().map(count))
+        };
         let row = [
             region.id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
             region.kind.word().to_owned(),

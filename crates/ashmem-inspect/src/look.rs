@@ -8,7 +8,7 @@ use rustix::fs::{FileType, SealFlags};
 use rustix::io::{Errno, Result};
 
 use crate::process::Process;
-use crate::region::{Mapping, Mask, Pages, RegionKind};
+use crate::region::{Mask, PageCounts, RegionKind, RegionMapping};
 use ashmem_proc::fdinfo;
 use ashmem_proc::maps::{self, Usage};
 use ashmem_proc::process::ProcessDir;
@@ -30,7 +30,7 @@ pub(crate) struct HostInfo {
 
 /// What tells regions apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Key {
+pub(crate) enum RegionKey {
     /// The inode of the memory, and the file system it is in.
     Memory { device: u64, inode: u64 },
     /// A region of the device that was never mapped: one of its descriptors.
@@ -39,30 +39,30 @@ pub(crate) enum Key {
 
 /// What is known of a region by itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct SeenFacts {
     pub(crate) kind: RegionKind,
     pub(crate) name: Arc<Text>,
     pub(crate) size: Option<u64>,
     pub(crate) resident: Option<u64>,
     pub(crate) mask: Option<Mask>,
-    pub(crate) pages: Option<Pages>,
+    pub(crate) pages: Option<PageCounts>,
 }
 
 /// A descriptor of a region.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     pub(crate) number: i32,
-    pub(crate) key: Key,
-    pub(crate) facts: Facts,
+    pub(crate) key: RegionKey,
+    pub(crate) facts: SeenFacts,
 }
 
 /// A mapping of a region.
 #[derive(Debug)]
 pub(crate) struct Mapped {
-    pub(crate) key: Key,
+    pub(crate) key: RegionKey,
     pub(crate) kind: RegionKind,
     pub(crate) name: Arc<Text>,
-    pub(crate) mapping: Mapping,
+    pub(crate) mapping: RegionMapping,
     pub(crate) share: u64,
 }
 
@@ -158,13 +158,13 @@ impl HostInfo {
         folder: &ProcessDir,
         number: i32,
         buffer: &mut Vec<u8>,
-    ) -> Option<(Key, Facts)> {
+    ) -> Option<(RegionKey, SeenFacts)> {
         let path = format!("fd/{number}");
         let link = folder.link(&path, Vec::with_capacity(64)).ok()?;
         if let Some(name) = link.strip_prefix(MEMFD) {
             let stat = folder.stat(&path).ok().filter(|stat| stat.st_nlink == 0)?;
             let (kind, name) = of_memfd(name.strip_suffix(DELETED).unwrap_or(name));
-            let key = Key::Memory { device: stat.st_dev, inode: stat.st_ino };
+            let key = RegionKey::Memory { device: stat.st_dev, inode: stat.st_ino };
             return Some((key, self.of_memory(kind, Arc::new(name), &stat)));
         }
         if !link.starts_with(b"/") || !contains(&link, b"ashmem") {
@@ -182,8 +182,8 @@ impl HostInfo {
             return None;
         }
         let key = match info.inode {
-            Some(inode) => Key::Memory { device: shared_memory(), inode },
-            None => Key::Open { pid, descriptor: number },
+            Some(inode) => RegionKey::Memory { device: shared_memory(), inode },
+            None => RegionKey::Open { pid, descriptor: number },
         };
         // Before its first mmap it has no memory.
         let resident = info.resident.map(|pages| pages * self.page).or(if info.inode.is_none() {
@@ -192,11 +192,12 @@ impl HostInfo {
             None
         });
         let pages = info.pinned.zip(info.unpinned).zip(info.purged);
-        let pages = pages.map(|((pinned, unpinned), purged)| Pages { pinned, unpinned, purged });
+        let pages =
+            pages.map(|((pinned, unpinned), purged)| PageCounts { pinned, unpinned, purged });
         let (name, mask) = (Arc::new(Text::from(info.name)), info.mask.map(Mask::from_bits));
         Some((
             key,
-            Facts { kind: RegionKind::Device, name, size: info.size, resident, mask, pages },
+            SeenFacts { kind: RegionKind::Device, name, size: info.size, resident, mask, pages },
         ))
     }
 
@@ -207,7 +208,7 @@ impl HostInfo {
         folder: &ProcessDir,
         held: &mut Descriptor,
         round: u64,
-    ) -> Option<(Key, Facts)> {
+    ) -> Option<(RegionKey, SeenFacts)> {
         let path = format!("fd/{}", held.number);
         let stat = folder.stat(&path).ok()?;
         let known = &mut held.facts;
@@ -216,13 +217,17 @@ impl HostInfo {
         }
         let mut now = self.of_memory(known.kind, known.name.clone(), &stat);
         now.mask = known.mask;
-        Some((Key::Memory { device: stat.st_dev, inode: stat.st_ino }, now))
+        Some((RegionKey::Memory { device: stat.st_dev, inode: stat.st_ino }, now))
     }
 
     /// What a mapping's file says of its region; needs rights over the whole machine
     /// (`CAP_CHECKPOINT_RESTORE`).
-    pub(crate) fn through_mapping(&self, folder: &ProcessDir, mapped: &Mapped) -> Result<Facts> {
-        let Mapping { start, end, .. } = mapped.mapping;
+    pub(crate) fn through_mapping(
+        &self,
+        folder: &ProcessDir,
+        mapped: &Mapped,
+    ) -> Result<SeenFacts> {
+        let RegionMapping { start, end, .. } = mapped.mapping;
         let path = format!("map_files/{start:x}-{end:x}");
         let stat = folder.stat(&path)?;
         let mut facts = self.of_memory(mapped.kind, mapped.name.clone(), &stat);
@@ -236,15 +241,15 @@ impl HostInfo {
         Ok(facts)
     }
 
-    fn of_memory(&self, kind: RegionKind, name: Arc<Text>, stat: &rustix::fs::Stat) -> Facts {
+    fn of_memory(&self, kind: RegionKind, name: Arc<Text>, stat: &rustix::fs::Stat) -> SeenFacts {
         /// What `st_blocks` counts.
         const BLOCK: u64 = 512;
         let size = stat.st_size as u64;
         // A memfd cannot be unpinned; of the agent's regions only the agent knows.
         let pages = (kind == RegionKind::Memfd)
-            .then(|| Pages { pinned: size.div_ceil(self.page), ..Pages::default() });
+            .then(|| PageCounts { pinned: size.div_ceil(self.page), ..PageCounts::default() });
         let resident = Some(stat.st_blocks as u64 * BLOCK);
-        Facts { kind, name, size: Some(size), resident, mask: None, pages }
+        SeenFacts { kind, name, size: Some(size), resident, mask: None, pages }
     }
 }
 
@@ -287,8 +292,8 @@ fn of_line(line: &maps::MapsEntry<'_>, usage: &Usage, (kind, name): (RegionKind,
     let maps::MapsEntry { start, end, rights, offset, device, inode, .. } = *line;
     // A private mapping's own copies are not the region's.
     let share = usage.pss.saturating_sub(usage.anonymous);
-    let mapping = Mapping { start, end, offset, rights };
-    Mapped { key: Key::Memory { device, inode }, kind, name: Arc::new(name), mapping, share }
+    let mapping = RegionMapping { start, end, offset, rights };
+    Mapped { key: RegionKey::Memory { device, inode }, kind, name: Arc::new(name), mapping, share }
 }
 
 /// The region that a mapping is of, by its path.

@@ -11,7 +11,7 @@ use ashmem_trace::clock::monotonic;
 use rustix::io::{Errno, Result};
 
 use crate::census::{self, Census};
-use crate::look::{Facts, HostInfo, Key, Look, ROUNDS};
+use crate::look::{HostInfo, Look, ROUNDS, RegionKey, SeenFacts};
 use crate::region::RegionKind;
 use ashmem_proc::process::{self, ProcessDir};
 
@@ -130,8 +130,8 @@ impl Observer {
     /// The state of each region now, by one of its descriptors, or through one of its mappings. Of
     /// a memfd that was looked at before, its status is enough; its seals are read again every
     /// eighth time.
-    fn facts(&mut self) -> HashMap<Key, Facts> {
-        let mut facts: HashMap<Key, Facts> = HashMap::new();
+    fn facts(&mut self) -> HashMap<RegionKey, SeenFacts> {
+        let mut facts: HashMap<RegionKey, SeenFacts> = HashMap::new();
         let mut buffer = Vec::new();
         let mut by_mapping = Vec::new();
         for (pid, task) in &mut self.tasks {

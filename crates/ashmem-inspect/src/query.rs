@@ -13,7 +13,7 @@ use crate::region::{CensusRegion, Holder};
 
 /// Which regions. An empty filter wants all.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct RegionFilter {
     /// Names that match.
     pub name: Option<Glob>,
     /// Held or mapped by one of these.
@@ -35,7 +35,7 @@ pub enum ProcessName {
 
 /// In which order regions are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
+pub enum SortOrder {
     /// Most memory first.
     #[default]
     Resident,
@@ -55,9 +55,9 @@ pub enum Order {
     Purged,
 }
 
-impl Filter {
+impl RegionFilter {
     /// The regions that are wanted, in this order.
-    pub fn apply<'a>(&self, census: &'a Census, order: Order) -> Vec<&'a CensusRegion> {
+    pub fn apply<'a>(&self, census: &'a Census, order: SortOrder) -> Vec<&'a CensusRegion> {
         let mut regions: Vec<&CensusRegion> =
             census.regions.iter().filter(|region| self.wants(region)).collect();
         order.sort(&mut regions);
@@ -143,7 +143,7 @@ impl FromStr for ProcessName {
     }
 }
 
-impl Order {
+impl SortOrder {
     /// Puts regions into this order; equal ones stay as they are.
     pub fn sort(self, regions: &mut [&CensusRegion]) {
         regions.sort_by(|one, other| self.compare(one, other));

@@ -26,7 +26,7 @@ pub struct CensusRegion {
     /// The rights that mappings may still have.
     pub mask: Option<Mask>,
     /// Its pages by their state. `None` where only the supervisor of `ashmem run` knows.
-    pub pages: Option<Pages>,
+    pub pages: Option<PageCounts>,
     /// Who holds or maps it, by process number.
     pub holders: Vec<Holder>,
 }
@@ -49,7 +49,7 @@ pub struct Mask(u32);
 
 /// Pages of a region by their state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Pages {
+pub struct PageCounts {
     /// Never purged.
     pub pinned: u64,
     /// Purged when memory runs short.
@@ -66,7 +66,7 @@ pub struct Holder {
     /// The numbers of its descriptors of the region; none if it only maps it.
     pub descriptors: Vec<i32>,
     /// Its mappings; none if it only holds it.
-    pub mappings: Vec<Mapping>,
+    pub mappings: Vec<RegionMapping>,
     /// Bytes: its share of the pages that are mapped, each page divided by the number of its
     /// mappings.
     pub share: u64,
@@ -74,7 +74,7 @@ pub struct Holder {
 
 /// A mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Mapping {
+pub struct RegionMapping {
     /// The first address.
     pub start: u64,
     /// The address behind the last.
@@ -152,7 +152,7 @@ impl Serialize for Mask {
     }
 }
 
-impl Mapping {
+impl RegionMapping {
     /// `rw-s` and the like.
     pub fn rights(&self) -> &str {
         std::str::from_utf8(&self.rights).unwrap_or("????")

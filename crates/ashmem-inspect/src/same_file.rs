@@ -7,14 +7,14 @@
 use std::cmp::Ordering;
 
 /// A process and one of its descriptors.
-pub(crate) type Place = (i32, i32);
+pub(crate) type DescriptorPlace = (i32, i32);
 
 /// `KCMP_FILE`.
 const FILE: libc::c_long = 0;
 
 /// `None` where the kernel cannot compare (no kcmp), where this process may not, and where one of
 /// the two is gone.
-pub(crate) fn compare(one: Place, other: Place) -> Option<Ordering> {
+pub(crate) fn compare(one: DescriptorPlace, other: DescriptorPlace) -> Option<Ordering> {
     let [pid, fd, other_pid, other_fd] = [one.0, one.1, other.0, other.1].map(libc::c_long::from);
     // SAFETY: kcmp takes five integers and touches no memory.
     match unsafe { libc::syscall(libc::SYS_kcmp, pid, other_pid, FILE, fd, other_fd) } {
@@ -27,8 +27,8 @@ pub(crate) fn compare(one: Place, other: Place) -> Option<Ordering> {
 
 /// Gathers places of one open file. Each group has at least one; where nothing can be compared,
 /// each exactly one.
-pub(crate) fn gather(places: Vec<Place>) -> Vec<Vec<Place>> {
-    let mut groups: Vec<Vec<Place>> = Vec::new();
+pub(crate) fn gather(places: Vec<DescriptorPlace>) -> Vec<Vec<DescriptorPlace>> {
+    let mut groups: Vec<Vec<DescriptorPlace>> = Vec::new();
     for place in places {
         // Kept in the kernel's order: the search is logarithmic.
         match groups.binary_search_by(|group| compare(group[0], place).unwrap_or(Ordering::Less)) {

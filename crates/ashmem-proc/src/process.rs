@@ -52,12 +52,35 @@ pub fn control_groups(pid: i32) -> Option<Vec<u8>> {
     std::fs::read(format!("/proc/{pid}/cgroup")).ok()
 }
 
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Whether it runs, or would if a processor were free.
+    pub is_runnable: bool,
+    /// The time it ran so far, in clock ticks (`sysconf(_SC_CLK_TCK)`).
+    pub ticks: u64,
+}
+
+/// What a thread is doing, as its `stat` tells; `None`: it has ended.
+pub fn activity(tid: i32) -> Option<Activity> {
+    let text = std::fs::read(format!("/proc/{tid}/stat")).ok()?;
+    let mut fields = behind_name(&text)?;
+    let is_runnable = fields.next()? == b"R";
+    // utime and stime: the 14th and the 15th field.
+    let mut times = fields.skip(10).map(crate::number::<u64>);
+    Some(Activity { is_runnable, ticks: times.next()?? + times.next()?? })
+}
+
 /// The number of a process's parent.
 pub fn parent(pid: i32) -> Option<i32> {
     let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
+    behind_name(&text)?.nth(1).and_then(crate::number)
+}
+
+/// The fields of a `stat` behind the name, which stands in parentheses and may hold anything.
+fn behind_name(text: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     let name_end = text.iter().rposition(|byte| *byte == b')')?;
-    crate::words(&text[name_end + 1..]).nth(1).and_then(crate::number)
+    Some(crate::words(&text[name_end + 1..]))
 }
 
 fn numbers_in(path: &str) -> Vec<i32> {

@@ -19,7 +19,7 @@ pub(crate) struct Chart {
 /// What is drawn.
 #[derive(Debug)]
 pub(crate) enum Series {
-    Line(Line),
+    Line(ChartLine),
     Counts(Counts),
 }
 
@@ -41,12 +41,12 @@ impl Series {
 
 /// Values over time, the peaks of as many as there are.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct ChartLine {
     /// Seconds and value.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-impl Line {
+impl ChartLine {
     /// From now on it is this.
     pub(crate) fn push(&mut self, seconds: f64, value: f64) {
         if self.points.last().is_some_and(|(_, last)| *last == value) {
@@ -95,11 +95,11 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, Line, MOST_POINTS, MOST_SPANS};
+    use super::{ChartLine, Counts, MOST_POINTS, MOST_SPANS};
 
     #[test]
     fn a_long_line_keeps_its_peak() {
-        let mut line = Line::default();
+        let mut line = ChartLine::default();
         (0..100_000).for_each(|at| {
             line.push(f64::from(at), f64::from(if at == 77_777 { 9_999 } else { at % 7 }))
         });

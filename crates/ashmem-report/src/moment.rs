@@ -8,10 +8,10 @@ use ashmem_inspect::census::Census;
 use ashmem_inspect::group::{Totals, by_family};
 use ashmem_inspect::listing::who;
 use ashmem_inspect::process::Process;
-use ashmem_inspect::query::{Filter, Order};
-use ashmem_inspect::region::{CensusRegion, Pages};
+use ashmem_inspect::query::{RegionFilter, SortOrder};
+use ashmem_inspect::region::{CensusRegion, PageCounts};
 
-use crate::chart::{Chart, Counts, Line, Series};
+use crate::chart::{Chart, ChartLine, Counts, Series};
 use crate::sheet::{Cell, ColumnKind, Figure, Map, Sheet, Table, date, name_of};
 use crate::treemap::{Group, Member};
 
@@ -21,12 +21,12 @@ const FEW: usize = 3;
 /// Censuses of a while, summed as they come.
 #[derive(Debug)]
 pub struct Watch {
-    filter: Filter,
+    filter: RegionFilter,
     /// When, in seconds of [`Census::seconds`].
     began: Option<f64>,
-    resident: Line,
-    unpinned: Line,
-    purged: Line,
+    resident: ChartLine,
+    unpinned: ChartLine,
+    purged: ChartLine,
     purges: Counts,
     /// Purged pages of each region when it was last seen.
     last: HashMap<u64, u64>,
@@ -35,8 +35,9 @@ pub struct Watch {
 
 impl Watch {
     /// Of the regions that are wanted.
-    pub fn new(filter: Filter) -> Self {
-        let (resident, unpinned, purged, purges) = <(Line, Line, Line, Counts)>::default();
+    pub fn new(filter: RegionFilter) -> Self {
+        let (resident, unpinned, purged, purges) =
+            <(ChartLine, ChartLine, ChartLine, Counts)>::default();
         Self {
             filter,
             began: None,
@@ -53,7 +54,7 @@ impl Watch {
     pub fn take(&mut self, census: &Census) {
         let began = *self.began.get_or_insert(census.seconds);
         let seconds = census.seconds - began;
-        let regions = self.filter.apply(census, Order::Id);
+        let regions = self.filter.apply(census, SortOrder::Id);
         let totals = Totals::of("all", regions.iter().copied());
         let bytes = |pages: u64| (pages * census.page_size) as f64;
         self.resident.push(seconds, totals.resident as f64);
@@ -75,7 +76,7 @@ impl Watch {
 
     /// The page of this while, with the regions of its last census.
     pub fn sheet(self, census: &Census, host: &str) -> Sheet {
-        let regions = self.filter.apply(census, Order::Resident);
+        let regions = self.filter.apply(census, SortOrder::Resident);
         let totals = Totals::of("all", regions.iter().copied());
         let mut about = vec![format!("Host {host}, {}", date(census.taken))];
         about.push(format!("{} processes looked at", census.processes));
@@ -87,7 +88,7 @@ impl Watch {
         Sheet {
             title: "Shared memory at a moment".to_owned(),
             about,
-            limits: census.limits(),
+            limits: census.limits(&regions),
             figures: figures(census, &totals),
             leaks: leaks(&regions),
             maps: maps(&regions),
@@ -184,7 +185,7 @@ fn all(census: &Census, regions: &[&CensusRegion]) -> Table {
     };
     table.fill(regions, |region| {
         let [name, id, kind, size, resident] = head(region);
-        let pages = |count: fn(&Pages) -> u64| {
+        let pages = |count: fn(&PageCounts) -> u64| {
             region
                 .pages
                 .as_ref()
@@ -364,8 +365,10 @@ mod tests {
 
     use ashmem_inspect::census::Census;
     use ashmem_inspect::process::Process;
-    use ashmem_inspect::query::Filter;
-    use ashmem_inspect::region::{CensusRegion, Holder, Mapping, Mask, Pages, RegionKind};
+    use ashmem_inspect::query::RegionFilter;
+    use ashmem_inspect::region::{
+        CensusRegion, Holder, Mask, PageCounts, RegionKind, RegionMapping,
+    };
     use ashmem_trace::text::Text;
 
     use super::Watch;
@@ -373,7 +376,7 @@ mod tests {
     fn region(id: u64, name: &[u8], pid: i32, is_mapped: bool) -> CensusRegion {
         let process =
             Process { pid, inner_pid: pid, user: 0, command: Text::from(b"app"), container: None };
-        let mapping = Mapping { start: 0x1000, end: 0x3000, offset: 0, rights: *b"rw-s" };
+        let mapping = RegionMapping { start: 0x1000, end: 0x3000, offset: 0, rights: *b"rw-s" };
         let mappings = if is_mapped { vec![mapping] } else { Vec::new() };
         let share = if is_mapped { 8192 } else { 0 };
         CensusRegion {
@@ -383,7 +386,7 @@ mod tests {
             size: Some(8192),
             resident: Some(8192),
             mask: Some(Mask::ALL),
-            pages: Some(Pages { pinned: 2, unpinned: 0, purged: 0 }),
+            pages: Some(PageCounts { pinned: 2, unpinned: 0, purged: 0 }),
             holders: vec![Holder {
                 process: Arc::new(process),
                 descriptors: vec![3],
@@ -402,7 +405,7 @@ mod tests {
             processes: 1,
             unseen_processes: 0,
         };
-        let mut watch = Watch::new(Filter::default());
+        let mut watch = Watch::new(RegionFilter::default());
         watch.take(&census);
         watch.sheet(&census, "host").html()
     }
@@ -455,7 +458,7 @@ mod tests {
         // The wall clock is set back an hour meanwhile.
         let at = |seconds, purged| {
             let mut one = region(1, b"cache", 7, true);
-            one.pages = Some(Pages { pinned: 0, unpinned: 2 - purged, purged });
+            one.pages = Some(PageCounts { pinned: 0, unpinned: 2 - purged, purged });
             let taken = if purged == 0 { 7200.0 } else { 3600.0 };
             Census {
                 taken,
@@ -466,7 +469,7 @@ mod tests {
                 unseen_processes: 0,
             }
         };
-        let mut watch = Watch::new(Filter::default());
+        let mut watch = Watch::new(RegionFilter::default());
         let (first, last) = (at(10.0, 0), at(12.0, 2));
         watch.take(&first);
         watch.take(&last);

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use ashmem_inspect::amount::Bytes;
 use ashmem_inspect::group::family;
-use ashmem_trace::event::{Event, Process};
-use ashmem_trace::json::{Line as Record, Start};
-use ashmem_trace::life::{Life, State};
+use ashmem_trace::event::{Event, EventProcess};
+use ashmem_trace::json::{JsonLine, TraceStart};
+use ashmem_trace::life::{Life, RegionBytes};
 use ashmem_trace::operation::Operation;
-use ashmem_trace::summary::{Row, Summary};
+use ashmem_trace::summary::{Summary, SummaryRow};
 use ashmem_trace::text::Text;
 
-use crate::chart::{Chart, Counts, Line, Series};
+use crate::chart::{Chart, ChartLine, Counts, Series};
 use crate::sheet::{Cell, ColumnKind, Figure, Map, Sheet, Table, name_of};
 use crate::treemap::{Group, Member};
 
@@ -22,7 +22,7 @@ const MOST_PURGES: usize = 10_000;
 /// A trace so far.
 #[derive(Debug)]
 pub struct Past {
-    start: Start,
+    start: TraceStart,
     seconds: f64,
     limits: Vec<String>,
     unreadable: Option<(u64, u64)>,
@@ -32,10 +32,10 @@ pub struct Past {
     events: u64,
     failures: BTreeMap<(i32, &'static str, String), (u64, f64, String)>,
     regions: BTreeMap<u64, RegionHistory>,
-    state: State,
-    total: Line,
-    unpinned: Line,
-    purged: Line,
+    state: RegionBytes,
+    total: ChartLine,
+    unpinned: ChartLine,
+    purged: ChartLine,
     purges: Counts,
     calls: Counts,
     errors: Counts,
@@ -60,7 +60,7 @@ struct RegionHistory {
 }
 
 impl Past {
-    pub(crate) fn new(start: Start) -> Self {
+    pub(crate) fn new(start: TraceStart) -> Self {
         Self {
             start,
             seconds: 0.0,
@@ -72,10 +72,10 @@ impl Past {
             events: 0,
             failures: BTreeMap::new(),
             regions: BTreeMap::new(),
-            state: State::default(),
-            total: Line::default(),
-            unpinned: Line::default(),
-            purged: Line::default(),
+            state: RegionBytes::default(),
+            total: ChartLine::default(),
+            unpinned: ChartLine::default(),
+            purged: ChartLine::default(),
             purges: Counts::default(),
             calls: Counts::default(),
             errors: Counts::default(),
@@ -93,15 +93,15 @@ impl Past {
         self.unreadable.get_or_insert((0, number)).0 += 1;
     }
 
-    pub(crate) fn take(&mut self, record: Record) {
+    pub(crate) fn take(&mut self, record: JsonLine) {
         match record {
-            Record::Start(_) => {}
-            Record::Event(stamped) => self.event(&stamped.event),
-            Record::Lost(lost) => {
+            JsonLine::Start(_) => {}
+            JsonLine::Event(stamped) => self.event(&stamped.event),
+            JsonLine::Lost(lost) => {
                 self.has_losses = true;
                 self.lost += lost.events.unwrap_or(0);
             }
-            Record::End(end) => {
+            JsonLine::End(end) => {
                 self.has_ended = true;
                 self.seconds = self.seconds.max(self.at(end.mono_ns));
             }
@@ -148,7 +148,8 @@ impl Past {
         let failed = event.outcome.errno().is_some();
         region.calls += 1;
         region.errors += u64::from(failed);
-        let before = if region.until.is_some() { State::default() } else { region.life.state() };
+        let before =
+            if region.until.is_some() { RegionBytes::default() } else { region.life.state() };
         region.life.take_size(event);
         region.life.take_pins(event);
         let after = region.life.state();
@@ -159,7 +160,7 @@ impl Past {
             Operation::Munmap { .. } if !failed => region.maps = (region.maps - 1).max(0),
             Operation::Release {} => {
                 region.until = Some(now);
-                counted = State::default();
+                counted = RegionBytes::default();
             }
             Operation::Purge { len, .. } => {
                 region.purged += len;
@@ -171,7 +172,7 @@ impl Past {
             _ => {}
         }
         let sum = |all: u64, before: u64, after: u64| (all + after).saturating_sub(before);
-        self.state = State {
+        self.state = RegionBytes {
             size: sum(self.state.size, before.size, counted.size),
             unpinned: sum(self.state.unpinned, before.unpinned, counted.unpinned),
             purged: sum(self.state.purged, before.purged, counted.purged),
@@ -373,7 +374,7 @@ impl Past {
     }
 
     fn sums(&self, by: &'static str) -> Table {
-        let rows: Vec<Row<'_>> =
+        let rows: Vec<SummaryRow<'_>> =
             self.summary.rows().into_iter().filter(|row| row.by == by).collect();
         let is_by_process = by == "process";
         let columns = vec![
@@ -457,7 +458,7 @@ impl Past {
 }
 
 /// A process as people name it.
-fn who(process: &Process) -> String {
+fn who(process: &EventProcess) -> String {
     // Nobody: the agent found it so.
     if process.pid == 0 {
         return "-".to_owned();

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use ashmem_trace::json::{Line, Start};
+use ashmem_trace::json::{JsonLine, TraceStart};
 use serde::Deserialize;
 
 use crate::past::Past;
@@ -67,11 +67,11 @@ pub fn read(mut from: impl BufRead) -> Result<Past, Error> {
     Ok(past)
 }
 
-fn first(from: &mut impl BufRead) -> Result<Start, Error> {
+fn first(from: &mut impl BufRead) -> Result<TraceStart, Error> {
     let mut bytes = Vec::new();
     line(from, &mut bytes)?;
     match serde_json::from_slice(&bytes) {
-        Ok(Line::Start(start)) => Ok(start),
+        Ok(JsonLine::Start(start)) => Ok(start),
         _ => Err(Error::NoTrace),
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use ashmem_inspect::census::Census;
 use ashmem_inspect::observer::{Error, Observer};
 use ashmem_inspect::page_map::PageMap;
-use ashmem_inspect::query::{Filter, Order};
+use ashmem_inspect::query::{RegionFilter, SortOrder};
 use ashmem_inspect::region::CensusRegion;
 
 use crate::history::History;
-use crate::keys::Key;
+use crate::keys::KeyPress;
 use crate::order;
 use crate::theme::Theme;
 use crate::which::Which;
@@ -21,11 +21,11 @@ const SLOWEST: Duration = Duration::from_secs(60);
 
 /// What is wanted.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct TopOptions {
     /// Which regions.
-    pub filter: Filter,
+    pub filter: RegionFilter,
     /// Which come first.
-    pub order: Order,
+    pub order: SortOrder,
     /// From one census to the next.
     pub every: Duration,
     /// Whether colours may be used.
@@ -58,12 +58,12 @@ pub(crate) enum View {
 #[derive(Debug)]
 pub struct App {
     observer: Observer,
-    filter: Filter,
+    filter: RegionFilter,
     pub(crate) census: Census,
     /// What the census could not see.
     pub(crate) limits: Vec<String>,
     pub(crate) history: History,
-    pub(crate) order: Order,
+    pub(crate) order: SortOrder,
     pub(crate) is_reversed: bool,
     pub(crate) every: Duration,
     pub(crate) only_leaks: bool,
@@ -91,7 +91,7 @@ impl App {
     ///
     /// # Errors
     /// There is no `/proc`.
-    pub fn new(options: Options) -> Result<Self, Error> {
+    pub fn new(options: TopOptions) -> Result<Self, Error> {
         let mut observer = Observer::new();
         let census = observer.census()?;
         let mut app = Self::of(observer, census, options);
@@ -99,8 +99,8 @@ impl App {
         Ok(app)
     }
 
-    fn of(observer: Observer, census: Census, options: Options) -> Self {
-        let Options { mut filter, order, every, in_colour } = options;
+    fn of(observer: Observer, census: Census, options: TopOptions) -> Self {
+        let TopOptions { mut filter, order, every, in_colour } = options;
         // A key takes it back.
         let only_leaks = std::mem::take(&mut filter.leaks);
         Self {
@@ -144,9 +144,9 @@ impl App {
     }
 
     fn take_in(&mut self) {
-        self.limits = self.census.limits();
         let filter = &self.filter;
         self.census.regions.retain(|region| filter.wants(region));
+        self.limits = self.census.limits(&self.census.regions.iter().collect::<Vec<_>>());
         self.history.add(self.census.regions.iter(), self.census.seconds);
         self.arrange();
         self.look();
@@ -197,18 +197,18 @@ impl App {
     }
 
     /// Does what a key says.
-    pub fn press(&mut self, key: Key) -> Wish {
+    pub fn press(&mut self, key: KeyPress) -> Wish {
         match key {
-            Key::Interrupt => return Wish::Quit,
-            Key::Suspend => return Wish::Suspend,
+            KeyPress::Interrupt => return Wish::Quit,
+            KeyPress::Suspend => return Wish::Suspend,
             _ if self.shows_help => self.shows_help = false,
             key if self.is_typing => self.type_in(key),
-            Key::Character('q') => return Wish::Quit,
-            Key::Character('?' | 'h') => self.shows_help = true,
-            Key::Character('p') => self.is_paused = !self.is_paused,
-            Key::Character('+') => self.every = (self.every / 2).max(FASTEST),
-            Key::Character('-') => self.every = (self.every * 2).min(SLOWEST),
-            Key::Character(' ') => return Wish::Refresh,
+            KeyPress::Character('q') => return Wish::Quit,
+            KeyPress::Character('?' | 'h') => self.shows_help = true,
+            KeyPress::Character('p') => self.is_paused = !self.is_paused,
+            KeyPress::Character('+') => self.every = (self.every / 2).max(FASTEST),
+            KeyPress::Character('-') => self.every = (self.every * 2).min(SLOWEST),
+            KeyPress::Character(' ') => return Wish::Refresh,
             key => match self.view {
                 View::Regions => self.press_in_table(key),
                 View::Region(_) => self.press_in_region(key),
@@ -217,21 +217,21 @@ impl App {
         Wish::Show
     }
 
-    fn press_in_table(&mut self, key: Key) {
+    fn press_in_table(&mut self, key: KeyPress) {
         match key {
-            Key::Character('s' | '>') => self.sort_by(order::further(self.order, 1)),
-            Key::Character('S' | '<') => self.sort_by(order::further(self.order, -1)),
-            Key::Character('r') => {
+            KeyPress::Character('s' | '>') => self.sort_by(order::further(self.order, 1)),
+            KeyPress::Character('S' | '<') => self.sort_by(order::further(self.order, -1)),
+            KeyPress::Character('r') => {
                 self.is_reversed = !self.is_reversed;
                 self.arrange();
             }
-            Key::Character('l') => {
+            KeyPress::Character('l') => {
                 self.only_leaks = !self.only_leaks;
                 self.arrange();
             }
-            Key::Character('/') => self.is_typing = true,
-            Key::Escape => self.look_for(String::new()),
-            Key::Enter => {
+            KeyPress::Character('/') => self.is_typing = true,
+            KeyPress::Escape => self.look_for(String::new()),
+            KeyPress::Enter => {
                 if let Some(row) = self.rows.get(self.at()) {
                     let which = Which::of(&self.census.regions[*row]);
                     self.selected = Some(which);
@@ -248,9 +248,9 @@ impl App {
         }
     }
 
-    fn press_in_region(&mut self, key: Key) {
+    fn press_in_region(&mut self, key: KeyPress) {
         match key {
-            Key::Escape | Key::Backspace => {
+            KeyPress::Escape | KeyPress::Backspace => {
                 self.view = View::Regions;
                 self.region = None;
             }
@@ -262,13 +262,13 @@ impl App {
         }
     }
 
-    fn type_in(&mut self, key: Key) {
+    fn type_in(&mut self, key: KeyPress) {
         let mut search = std::mem::take(&mut self.search);
         match key {
-            Key::Character(character) => search.push(character),
-            Key::Backspace => drop(search.pop()),
-            Key::Enter => self.is_typing = false,
-            Key::Escape => {
+            KeyPress::Character(character) => search.push(character),
+            KeyPress::Backspace => drop(search.pop()),
+            KeyPress::Enter => self.is_typing = false,
+            KeyPress::Escape => {
                 self.is_typing = false;
                 search.clear();
             }
@@ -282,22 +282,22 @@ impl App {
         self.arrange();
     }
 
-    fn sort_by(&mut self, order: Order) {
+    fn sort_by(&mut self, order: SortOrder) {
         self.order = order;
         self.arrange();
     }
 }
 
 /// Where a key moves to among so many lines, `room` of which are shown.
-fn moved(key: Key, at: usize, lines: usize, room: usize) -> Option<usize> {
+fn moved(key: KeyPress, at: usize, lines: usize, room: usize) -> Option<usize> {
     let last = lines.saturating_sub(1);
     Some(match key {
-        Key::Up | Key::Character('k') => at.saturating_sub(1),
-        Key::Down | Key::Character('j') => at.saturating_add(1).min(last),
-        Key::PageUp => at.saturating_sub(room),
-        Key::PageDown => at.saturating_add(room).min(last),
-        Key::Home | Key::Character('g') => 0,
-        Key::End | Key::Character('G') => last,
+        KeyPress::Up | KeyPress::Character('k') => at.saturating_sub(1),
+        KeyPress::Down | KeyPress::Character('j') => at.saturating_add(1).min(last),
+        KeyPress::PageUp => at.saturating_sub(room),
+        KeyPress::PageDown => at.saturating_add(room).min(last),
+        KeyPress::Home | KeyPress::Character('g') => 0,
+        KeyPress::End | KeyPress::Character('G') => last,
         _ => return None,
     })
 }

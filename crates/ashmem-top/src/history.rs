@@ -27,7 +27,7 @@ pub struct Moment {
 
 /// One region's past.
 #[derive(Debug, Default)]
-struct Past {
+struct RegionPast {
     resident: VecDeque<u64>,
     purged: u64,
     /// Of which round it was last.
@@ -38,7 +38,7 @@ struct Past {
 #[derive(Debug, Default)]
 pub struct History {
     moments: VecDeque<Moment>,
-    each: HashMap<Which, Past>,
+    each: HashMap<Which, RegionPast>,
     round: u64,
     /// Seconds by a clock that nobody sets.
     seconds: f64,
@@ -55,10 +55,10 @@ impl History {
             let resident = region.resident.unwrap_or(0);
             moment.resident += resident;
             moment.unpinned += pages.unpinned;
-            let past = self.each.entry(Which::of(region)).or_insert_with(|| Past {
+            let past = self.each.entry(Which::of(region)).or_insert_with(|| RegionPast {
                 // What a region had when it was first seen may be old.
                 purged: pages.purged,
-                ..Past::default()
+                ..RegionPast::default()
             });
             purges += pages.purged.saturating_sub(past.purged);
             past.purged = pages.purged;
@@ -96,14 +96,14 @@ mod tests {
     use super::History;
     use crate::app::tests::region;
     use crate::which::Which;
-    use ashmem_inspect::region::Pages;
+    use ashmem_inspect::region::PageCounts;
 
     #[test]
     fn purges_are_counted_by_the_second_and_only_where_they_were_seen() {
         let mut history = History::default();
         let with = |id, purged| {
             let mut region = region(id, "x", 4096);
-            region.pages = Some(Pages { purged, ..Pages::default() });
+            region.pages = Some(PageCounts { purged, ..PageCounts::default() });
             region
         };
         history.add([with(1, 5)].iter(), 100.0);

@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// What was pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum KeyPress {
     /// A character.
     Character(char),
     /// The line above.
@@ -33,23 +33,23 @@ pub enum Key {
 }
 
 /// The names that stand between angle brackets.
-const NAMES: [(&str, Key); 10] = [
-    ("up", Key::Up),
-    ("down", Key::Down),
-    ("pageup", Key::PageUp),
-    ("pagedown", Key::PageDown),
-    ("home", Key::Home),
-    ("end", Key::End),
-    ("enter", Key::Enter),
-    ("esc", Key::Escape),
-    ("backspace", Key::Backspace),
-    ("lt", Key::Character('<')),
+const NAMES: [(&str, KeyPress); 10] = [
+    ("up", KeyPress::Up),
+    ("down", KeyPress::Down),
+    ("pageup", KeyPress::PageUp),
+    ("pagedown", KeyPress::PageDown),
+    ("home", KeyPress::Home),
+    ("end", KeyPress::End),
+    ("enter", KeyPress::Enter),
+    ("esc", KeyPress::Escape),
+    ("backspace", KeyPress::Backspace),
+    ("lt", KeyPress::Character('<')),
 ];
 
 /// Keys in a row: characters as they are, others by name: `s/cursor<enter><down><enter>`; `<lt>` is
 /// the character.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Keys(pub Vec<Key>);
+pub struct Keys(pub Vec<KeyPress>);
 
 impl std::str::FromStr for Keys {
     type Err = String;
@@ -60,7 +60,7 @@ impl std::str::FromStr for Keys {
         while let Some(first) = rest.chars().next() {
             rest = &rest[first.len_utf8()..];
             if first != '<' {
-                keys.push(Key::Character(first));
+                keys.push(KeyPress::Character(first));
                 continue;
             }
             let (name, behind) =
@@ -77,7 +77,7 @@ impl std::str::FromStr for Keys {
     }
 }
 
-impl Key {
+impl KeyPress {
     /// What a terminal's event means; `None` for what nothing is done with.
     pub(crate) fn of_event(event: &KeyEvent) -> Option<Self> {
         if event.kind == KeyEventKind::Release {
@@ -107,20 +107,20 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, Keys};
+    use super::{KeyPress, Keys};
 
     #[test]
     fn keys_have_names() {
         let keys: Keys = "s/a<enter><lt>é<esc>".parse().expect("keys");
-        let character = Key::Character;
+        let character = KeyPress::Character;
         let wanted = [
             character('s'),
             character('/'),
             character('a'),
-            Key::Enter,
+            KeyPress::Enter,
             character('<'),
             character('é'),
-            Key::Escape,
+            KeyPress::Escape,
         ];
         assert_eq!(keys.0, wanted);
         assert!("<".parse::<Keys>().is_err());

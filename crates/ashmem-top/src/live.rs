@@ -11,8 +11,8 @@ use crossterm::event::Event;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
-use crate::app::{App, Options, Wish};
-use crate::keys::Key;
+use crate::app::{App, TopOptions, Wish};
+use crate::keys::KeyPress;
 use crate::terminal::Screen;
 
 /// Why there is no screen, or no longer.
@@ -28,7 +28,7 @@ pub enum Error {
 
 /// What there is to react to.
 enum Happening {
-    Key(Key),
+    Key(KeyPress),
     /// The size changed, or the terminal is back.
     Changed,
     Signal(i32),
@@ -43,7 +43,7 @@ const LONG: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// There is no terminal, or no `/proc`.
-pub fn run(options: Options) -> Result<(), Error> {
+pub fn run(options: TopOptions) -> Result<(), Error> {
     let mut app = App::new(options)?;
     let mut screen = Screen::enter()?;
     let ended_by = show(&mut app, &mut screen);
@@ -110,7 +110,7 @@ fn listen(sender: Sender<Happening>) -> io::Result<()> {
     thread::Builder::new().name("keys".to_owned()).spawn(move || {
         loop {
             let (happening, is_last) = match crossterm::event::read() {
-                Ok(Event::Key(event)) => match Key::of_event(&event) {
+                Ok(Event::Key(event)) => match KeyPress::of_event(&event) {
                     Some(key) => (Happening::Key(key), false),
                     None => continue,
                 },

@@ -18,10 +18,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::monotonic;
 use crate::container::Container;
-use crate::event::{Event, EventRegion, Outcome, Process, Source};
+use crate::event::{CallOutcome, Event, EventProcess, EventRegion, Source};
 use crate::json::Lost;
 use crate::module::request;
-use crate::operation::{Operation, Range};
+use crate::operation::{Operation, PinRange};
 use crate::processes::Followed;
 use crate::regions::{Regions, name};
 use crate::source::{EventSource, SourceItem};
@@ -136,7 +136,8 @@ impl AgentSource {
             EventKind::Open => Operation::Open {},
             EventKind::Release => Operation::Release {},
             EventKind::Ioctl { command, argument, name, pin } => {
-                let range = pin.map_or(Range::UNKNOWN, |(offset, len)| Range::new(offset, len));
+                let range =
+                    pin.map_or(PinRange::UNKNOWN, |(offset, len)| PinRange::new(offset, len));
                 match request(command, argument) {
                     Operation::SetName { .. } => Operation::SetName { name: name.map(Text::from) },
                     Operation::Pin(_) => Operation::Pin(range),
@@ -156,15 +157,15 @@ impl AgentSource {
             EventKind::Nothing => return,
         };
         let outcome = match (&operation, result) {
-            (Operation::Purge { len, .. }, _) => Outcome::of_return(*len as i64),
-            (_, Some(result)) => Outcome::of_return(result),
-            (_, None) => Outcome::UNSEEN,
+            (Operation::Purge { len, .. }, _) => CallOutcome::of_return(*len as i64),
+            (_, Some(result)) => CallOutcome::of_return(result),
+            (_, None) => CallOutcome::UNSEEN,
         };
-        let process = caller.map_or_else(Process::default, |caller| {
+        let process = caller.map_or_else(EventProcess::default, |caller| {
             let container_pid = (caller.inner_pid != caller.pid).then_some(caller.inner_pid);
             let container = Container::of_cgroups(&caller.groups)
                 .or_else(|| container_pid.map(|_| Container::of_namespace(&caller.groups)));
-            Process {
+            EventProcess {
                 pid: caller.pid,
                 tid: caller.tid,
                 container_pid,

@@ -9,12 +9,12 @@ use rustix::time::{ClockId, clock_gettime};
 /// How the wall clock stood to the monotonic one when the trace began. It is asked once: when
 /// somebody sets the clock meanwhile, the trace's times go on evenly.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub struct TraceClock {
     /// Nanoseconds to add to `CLOCK_MONOTONIC` for nanoseconds since 1970.
     offset: i128,
 }
 
-impl Clock {
+impl TraceClock {
     /// As the two clocks stand now.
     pub fn now() -> Self {
         let before = monotonic();

@@ -20,7 +20,7 @@ pub struct Event {
     pub source: Source,
     /// Who did it.
     #[serde(flatten)]
-    pub process: Process,
+    pub process: EventProcess,
     /// What it was.
     #[serde(flatten)]
     pub operation: Operation,
@@ -28,7 +28,7 @@ pub struct Event {
     pub region: Option<EventRegion>,
     /// What came back.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: CallOutcome,
     /// How long it took, in nanoseconds, where the source measures it. Of the module: inside the
     /// driver, without the way there.
     pub duration_ns: Option<u64>,
@@ -59,7 +59,7 @@ impl fmt::Display for Source {
 
 /// A process as the host sees it, and as its container does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Process {
+pub struct EventProcess {
     /// Process id in the pid namespace of the tracer; 0 if it cannot be seen from there.
     pub pid: i32,
     /// Thread id, there too.
@@ -88,12 +88,12 @@ pub struct EventRegion {
 
 /// What a call came to. In JSON: `result`, and beside it `errno`, the error's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Outcome {
+pub struct CallOutcome {
     /// What it returned; an error as its number, negative. None: the source does not see it.
     pub result: Option<i64>,
 }
 
-impl Outcome {
+impl CallOutcome {
     /// The source does not see what came back.
     pub const UNSEEN: Self = Self { result: None };
 
@@ -109,9 +109,9 @@ impl Outcome {
     }
 }
 
-impl Serialize for Outcome {
+impl Serialize for CallOutcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Outcome", 2)?;
+        let mut fields = serializer.serialize_struct("CallOutcome", 2)?;
         fields.serialize_field("result", &self.result)?;
         fields.serialize_field("errno", &self.errno())?;
         fields.end()

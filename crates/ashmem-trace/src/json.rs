@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Clock;
+use crate::clock::TraceClock;
 use crate::event::{Event, Source};
 
 /// The form's version.
@@ -16,20 +16,20 @@ pub const VERSION: u32 = 1;
 /// One line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub enum Line {
+pub enum JsonLine {
     /// The trace begins.
-    Start(Start),
+    Start(TraceStart),
     /// Something happened.
     Event(Stamped),
     /// Events were lost; those around them are true.
     Lost(Lost),
     /// The trace ends.
-    End(End),
+    End(TraceEnd),
 }
 
 /// What a trace is of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Start {
+pub struct TraceStart {
     /// [`VERSION`].
     pub version: u32,
     /// When, by the wall clock (UTC).
@@ -65,7 +65,7 @@ pub struct Lost {
 
 /// A trace's sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
+pub struct TraceEnd {
     /// When.
     pub mono_ns: u64,
     /// Events written.
@@ -91,40 +91,40 @@ pub(crate) enum EventTag {
     Event,
 }
 
-impl Line {
+impl JsonLine {
     /// An event's line.
-    pub fn event(clock: &Clock, event: Event) -> Self {
+    pub fn event(clock: &TraceClock, event: Event) -> Self {
         Self::Event(Stamped { time: clock.utc(event.mono_ns), event })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, Lost};
-    use crate::clock::Clock;
-    use crate::event::{Event, EventRegion, Outcome, Process, Source};
-    use crate::operation::{Operation, Range};
+    use super::{JsonLine, Lost};
+    use crate::clock::TraceClock;
+    use crate::event::{CallOutcome, Event, EventProcess, EventRegion, Source};
+    use crate::operation::{Operation, PinRange};
     use crate::text::Text;
 
     fn event() -> Event {
         Event {
             mono_ns: 1_500_000_000,
             source: Source::Module,
-            process: Process {
+            process: EventProcess {
                 pid: 812,
                 tid: 813,
                 container_pid: Some(12),
                 container: Some(Text::from(b"web")),
                 command: Text::from(b"app"),
             },
-            operation: Operation::Pin(Range::new(0, 8192)),
+            operation: Operation::Pin(PinRange::new(0, 8192)),
             region: Some(EventRegion {
                 id: 3,
                 inode: Some(1234),
                 name: Some(Text::from(b"dalvik-\xff")),
                 size: Some(65536),
             }),
-            outcome: Outcome::of_return(-22),
+            outcome: CallOutcome::of_return(-22),
             duration_ns: Some(900),
         }
     }
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn an_events_line_is_this() {
         let wall = "2026-11-23T08:31:00Z".parse().expect("a time");
-        let line = Line::event(&Clock::at(1_000_000_000, wall), event());
+        let line = JsonLine::event(&TraceClock::at(1_000_000_000, wall), event());
         assert_eq!(
             serde_json::to_string(&line).expect("plain data"),
             "{\"type\":\"event\",\"time\":\"2026-11-23T08:31:00.500000000Z\",\"mono_ns\":1500000000,\"source\":\"module\",\
@@ -145,14 +145,14 @@ mod tests {
     #[test]
     fn a_line_is_read_back() {
         let lines = [
-            Line::event(&Clock::now(), event()),
-            Line::Lost(Lost { mono_ns: 1, source: Source::Agent, events: None }),
+            JsonLine::event(&TraceClock::now(), event()),
+            JsonLine::Lost(Lost { mono_ns: 1, source: Source::Agent, events: None }),
         ];
         for line in lines {
             let text = serde_json::to_string(&line).expect("plain data");
-            let read: Line = serde_json::from_str(&text).expect("its own form");
+            let read: JsonLine = serde_json::from_str(&text).expect("its own form");
             assert_eq!(serde_json::to_string(&read).expect("plain data"), text);
-            if let (Line::Event(read), Line::Event(written)) = (&read, &line) {
+            if let (JsonLine::Event(read), JsonLine::Event(written)) = (&read, &line) {
                 assert_eq!(read.event, written.event);
             }
         }

@@ -4,7 +4,7 @@
 use rangemap::RangeSet;
 
 use crate::event::Event;
-use crate::operation::{Operation, Range};
+use crate::operation::{Operation, PinRange};
 
 /// A region's life so far.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub struct Life {
 
 /// Bytes of a region, or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct State {
+pub struct RegionBytes {
     /// All.
     pub size: u64,
     /// May be purged when memory runs short.
@@ -27,9 +27,13 @@ pub struct State {
 
 impl Life {
     /// Bytes.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> RegionBytes {
         let bytes = |set: &RangeSet<u64>| set.iter().map(|range| range.end - range.start).sum();
-        State { size: self.size, unpinned: bytes(&self.unpinned), purged: bytes(&self.purged) }
+        RegionBytes {
+            size: self.size,
+            unpinned: bytes(&self.unpinned),
+            purged: bytes(&self.purged),
+        }
     }
 
     /// The size, as the event knows it.
@@ -65,7 +69,7 @@ impl Life {
     }
 
     /// The bytes that PIN or UNPIN means, of those the region has.
-    fn bytes(&self, range: &Range) -> Option<std::ops::Range<u64>> {
+    fn bytes(&self, range: &PinRange) -> Option<std::ops::Range<u64>> {
         let (offset, len) = (u64::from(range.offset?), u64::from(range.len?));
         let end = if len == 0 { self.size } else { offset + len };
         (offset < end).then_some(offset..end)

@@ -3,20 +3,20 @@
 
 use std::fmt;
 
-use crate::clock::Clock;
+use crate::clock::TraceClock;
 use crate::event::Event;
 use crate::operation::Operation;
 
 /// An event as a line, without its end:
 /// `08:31:00.123456  app 812 (12 in web)  #3 CursorWindow  PIN [0, 8192) = WAS_PURGED  <0.9 µs>`.
-pub struct Line<'a> {
+pub struct EventLine<'a> {
     /// The trace's clock.
-    pub clock: &'a Clock,
+    pub clock: &'a TraceClock,
     /// The event.
     pub event: &'a Event,
 }
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for EventLine<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Event { mono_ns, process, operation, region, outcome, duration_ns, .. } = self.event;
         write!(formatter, "{}  ", self.clock.time_of_day(*mono_ns))?;
@@ -72,7 +72,7 @@ fn write_value(
         (Operation::GetPinStatus(_), 1) => formatter.write_str(" = IS_PINNED"),
         (Operation::Mmap { address, .. }, _) => write!(formatter, " = {address:#x}"),
         (Operation::GetProtMask {}, mask @ 0..=7) => {
-            write!(formatter, " = {}", crate::operation::Prot(mask as u32))
+            write!(formatter, " = {}", crate::operation::ProtBits(mask as u32))
         }
         (Operation::Release {} | Operation::Purge { .. }, _) => Ok(()),
         _ => write!(formatter, " = {value}"),
@@ -100,10 +100,10 @@ impl fmt::Display for Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::Line;
-    use crate::clock::Clock;
-    use crate::event::{Event, EventRegion, Outcome, Process, Source};
-    use crate::operation::{Operation, Range};
+    use super::EventLine;
+    use crate::clock::TraceClock;
+    use crate::event::{CallOutcome, Event, EventProcess, EventRegion, Source};
+    use crate::operation::{Operation, PinRange};
     use crate::text::Text;
 
     #[test]
@@ -111,31 +111,31 @@ mod tests {
         let mut event = Event {
             mono_ns: 1,
             source: Source::Module,
-            process: Process {
+            process: EventProcess {
                 pid: 812,
                 tid: 812,
                 command: Text::from(b"ap\x1bp"),
-                ..Process::default()
+                ..EventProcess::default()
             },
-            operation: Operation::Pin(Range::new(0, 8192)),
+            operation: Operation::Pin(PinRange::new(0, 8192)),
             region: Some(EventRegion {
                 id: 3,
                 name: Some(Text::from(b"cache")),
                 ..EventRegion::default()
             }),
-            outcome: Outcome::of_return(1),
+            outcome: CallOutcome::of_return(1),
             duration_ns: Some(900),
         };
-        let clock = Clock::now();
+        let clock = TraceClock::now();
         let shown = |event: &Event| {
-            let line = Line { clock: &clock, event }.to_string();
+            let line = EventLine { clock: &clock, event }.to_string();
             line.split_once("  ").map(|(_, rest)| rest.to_owned()).expect("a time first")
         };
         assert_eq!(shown(&event), "ap\\x1bp 812  #3 cache  PIN [0, 8192) = WAS_PURGED  <0.9 µs>");
         event.process.container_pid = Some(12);
         event.process.container = Some(Text::from(b"web"));
         event.process.tid = 815;
-        event.outcome = Outcome::of_return(-22);
+        event.outcome = CallOutcome::of_return(-22);
         event.duration_ns = None;
         assert_eq!(
             shown(&event),

@@ -13,14 +13,14 @@ use std::time::Duration;
 use ashmem_core::abi::{Caller, Request};
 use ashmem_proc::{fdinfo, process};
 
-use crate::event::{Event, EventRegion, Outcome, Source};
+use crate::event::{CallOutcome, Event, EventRegion, Source};
 use crate::json::Lost;
-use crate::operation::{Operation, Range};
+use crate::operation::{Operation, PinRange};
 use crate::processes::Processes;
 use crate::regions::{Regions, name};
 use crate::source::{EventSource, SourceItem};
 use crate::text::Text;
-use crate::tracefs::format::{Field, Format};
+use crate::tracefs::format::{RecordField, RecordFormat};
 use crate::tracefs::instance::Instance;
 use crate::tracefs::reader::{Item, Reader};
 use crate::tracefs::{Error, Tracefs};
@@ -123,18 +123,18 @@ const EVENTS: &[(&str, Tracepoint)] = &[
 /// Where an event's fields lie: what all have, then up to four of its own.
 struct ModuleForm {
     kind: Tracepoint,
-    thread: Field,
-    region: Field,
-    inode: Field,
-    pid: Field,
-    vpid: Field,
-    ns: Field,
-    result: Field,
-    own: [Field; 5],
+    thread: RecordField,
+    region: RecordField,
+    inode: RecordField,
+    pid: RecordField,
+    vpid: RecordField,
+    ns: RecordField,
+    result: RecordField,
+    own: [RecordField; 5],
 }
 
 impl ModuleForm {
-    fn of(kind: Tracepoint, format: &Format) -> Self {
+    fn of(kind: Tracepoint, format: &RecordFormat) -> Self {
         let own: &[&str] = match kind {
             Tracepoint::Ioctl => &["cmd", "arg"],
             Tracepoint::SetName => &["name"],
@@ -205,11 +205,11 @@ impl ModuleDecoder {
             }
             Tracepoint::Pin => {
                 return self
-                    .begin(thread, Operation::Pin(Range::new(own(0) as u32, own(1) as u32)));
+                    .begin(thread, Operation::Pin(PinRange::new(own(0) as u32, own(1) as u32)));
             }
             Tracepoint::Unpin => {
                 return self
-                    .begin(thread, Operation::Unpin(Range::new(own(0) as u32, own(1) as u32)));
+                    .begin(thread, Operation::Unpin(PinRange::new(own(0) as u32, own(1) as u32)));
             }
             Tracepoint::Ioctl => {
                 self.begun.remove(&thread).unwrap_or_else(|| request(own(0) as u32, own(1)))
@@ -230,10 +230,10 @@ impl ModuleDecoder {
         let pid = form.pid.signed(record) as i32;
         let (region, inode) = (form.region.unsigned(record), form.inode.unsigned(record));
         let outcome = match (&operation, form.result.signed(record)) {
-            (Operation::Release {}, _) => Outcome::UNSEEN,
-            (Operation::Purge { len, .. }, _) => Outcome::of_return(*len as i64),
-            (Operation::Mmap { address, .. }, 0) => Outcome::of_return(*address as i64),
-            (_, result) => Outcome::of_return(result),
+            (Operation::Release {}, _) => CallOutcome::UNSEEN,
+            (Operation::Purge { len, .. }, _) => CallOutcome::of_return(*len as i64),
+            (Operation::Mmap { address, .. }, 0) => CallOutcome::of_return(*address as i64),
+            (_, result) => CallOutcome::of_return(result),
         };
         let duration_ns = match kind {
             Tracepoint::Release | Tracepoint::Purge => None,
@@ -265,7 +265,7 @@ impl ModuleDecoder {
         key: u64,
         inode: u64,
         operation: &Operation,
-        outcome: Outcome,
+        outcome: CallOutcome,
         follows: bool,
     ) -> Option<(EventRegion, bool)> {
         if key == 0 {
@@ -311,9 +311,9 @@ pub(crate) fn request(command: u32, argument: u64) -> Operation {
         Some(Request::GetSize) => Operation::GetSize {},
         Some(Request::SetProtMask(mask)) => Operation::SetProtMask { mask },
         Some(Request::GetProtMask) => Operation::GetProtMask {},
-        Some(Request::Pin(_)) => Operation::Pin(Range::UNKNOWN),
-        Some(Request::Unpin(_)) => Operation::Unpin(Range::UNKNOWN),
-        Some(Request::GetPinStatus(_)) => Operation::GetPinStatus(Range::UNKNOWN),
+        Some(Request::Pin(_)) => Operation::Pin(PinRange::UNKNOWN),
+        Some(Request::Unpin(_)) => Operation::Unpin(PinRange::UNKNOWN),
+        Some(Request::GetPinStatus(_)) => Operation::GetPinStatus(PinRange::UNKNOWN),
         Some(Request::PurgeAllCaches) => Operation::PurgeAllCaches {},
         Some(Request::GetFileId { .. }) => Operation::GetFileId {},
         None => Operation::Ioctl { command },

@@ -40,11 +40,11 @@ pub enum Operation {
     /// `ASHMEM_GET_PROT_MASK`; the result is the mask.
     GetProtMask {},
     /// `ASHMEM_PIN`; the result is 1 where pages were purged, 0 where none was.
-    Pin(Range),
+    Pin(PinRange),
     /// `ASHMEM_UNPIN`.
-    Unpin(Range),
+    Unpin(PinRange),
     /// `ASHMEM_GET_PIN_STATUS`; the result is 1 where all is pinned, 0 where something is unpinned.
-    GetPinStatus(Range),
+    GetPinStatus(PinRange),
     /// `ASHMEM_PURGE_ALL_CACHES`; the result is the number of pages that were unpinned.
     PurgeAllCaches {},
     /// `ASHMEM_GET_FILE_ID`.
@@ -106,14 +106,14 @@ pub enum Operation {
 
 /// The bytes that PIN and its like speak of. `None`: the caller's structure could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Range {
+pub struct PinRange {
     /// First byte.
     pub offset: Option<u32>,
     /// Length; 0 stands for "to the end of the region".
     pub len: Option<u32>,
 }
 
-impl Range {
+impl PinRange {
     /// A range that is known.
     pub fn new(offset: u32, len: u32) -> Self {
         Self { offset: Some(offset), len: Some(len) }
@@ -174,10 +174,10 @@ impl fmt::Display for Operation {
                 write!(formatter, "{name} ?")
             }
             Self::SetSize { bytes } | Self::Ftruncate { bytes } => {
-                write!(formatter, "{name} {}", Bytes(*bytes))
+                write!(formatter, "{name} {}", ExactBytes(*bytes))
             }
             Self::SetProtMask { mask } => match u32::try_from(*mask) {
-                Ok(mask) if mask <= 7 => write!(formatter, "{name} {}", Prot(mask)),
+                Ok(mask) if mask <= 7 => write!(formatter, "{name} {}", ProtBits(mask)),
                 _ => write!(formatter, "{name} {mask:#x}"),
             },
             Self::Pin(range) | Self::Unpin(range) | Self::GetPinStatus(range) => {
@@ -186,11 +186,11 @@ impl fmt::Display for Operation {
             Self::Ioctl { command } => write!(formatter, "ioctl {command:#x}"),
             Self::Mmap { len, prot, shared, offset, .. } => {
                 let shared = if *shared { "shared" } else { "private" };
-                write!(formatter, "mmap {} {} {shared}", Bytes(*len), Prot(*prot))?;
+                write!(formatter, "mmap {} {} {shared}", ExactBytes(*len), ProtBits(*prot))?;
                 if *offset == 0 { Ok(()) } else { write!(formatter, " at {offset}") }
             }
             Self::Munmap { address, len } => {
-                write!(formatter, "munmap {address:#x} {}", Bytes(*len))
+                write!(formatter, "munmap {address:#x} {}", ExactBytes(*len))
             }
             Self::Purge { offset, len } => {
                 write!(formatter, "PURGE [{offset}, {})", offset.saturating_add(*len))
@@ -204,7 +204,7 @@ impl fmt::Display for Operation {
     }
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for PinRange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.offset, self.len) {
             (Some(offset), Some(0)) => write!(formatter, "[{offset}, end)"),
@@ -217,9 +217,9 @@ impl fmt::Display for Range {
 }
 
 /// Bytes as people read them: `2 MiB` only where that is exact.
-pub struct Bytes(pub u64);
+pub struct ExactBytes(pub u64);
 
-impl fmt::Display for Bytes {
+impl fmt::Display for ExactBytes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0;
         for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
@@ -233,9 +233,9 @@ impl fmt::Display for Bytes {
 }
 
 /// `PROT_*` bits as `/proc/PID/maps` writes them: `rw-`.
-pub struct Prot(pub u32);
+pub struct ProtBits(pub u32);
 
-impl fmt::Display for Prot {
+impl fmt::Display for ProtBits {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (bit, letter) in [(1, 'r'), (2, 'w'), (4, 'x')] {
             write!(formatter, "{}", if self.0 & bit != 0 { letter } else { '-' })?;
@@ -246,7 +246,7 @@ impl fmt::Display for Prot {
 
 #[cfg(test)]
 mod tests {
-    use super::{Operation, Range};
+    use super::{Operation, PinRange};
     use crate::text::Text;
 
     #[test]
@@ -264,9 +264,9 @@ mod tests {
             (Operation::SetSize { bytes: 65537 }, "SET_SIZE 65537"),
             (Operation::SetProtMask { mask: 1 }, "SET_PROT_MASK r--"),
             (Operation::SetProtMask { mask: u64::MAX }, "SET_PROT_MASK 0xffffffffffffffff"),
-            (Operation::Pin(Range::new(0, 8192)), "PIN [0, 8192)"),
-            (Operation::Unpin(Range::new(4096, 0)), "UNPIN [4096, end)"),
-            (Operation::Unpin(Range::UNKNOWN), "UNPIN [?)"),
+            (Operation::Pin(PinRange::new(0, 8192)), "PIN [0, 8192)"),
+            (Operation::Unpin(PinRange::new(4096, 0)), "UNPIN [4096, end)"),
+            (Operation::Unpin(PinRange::UNKNOWN), "UNPIN [?)"),
             (mmap(8192, 0), "mmap 8192 rw- shared"),
             (mmap(8192, 4096), "mmap 8192 rw- shared at 4096"),
             (Operation::Purge { offset: 4096, len: 8192 }, "PURGE [4096, 12288)"),
@@ -280,7 +280,7 @@ mod tests {
     fn names_are_those_of_the_json_form() {
         for operation in [
             Operation::Open {},
-            Operation::GetPinStatus(Range::new(0, 0)),
+            Operation::GetPinStatus(PinRange::new(0, 0)),
             Operation::PurgeAllCaches {},
         ] {
             let value = serde_json::to_value(&operation).expect("plain data");

@@ -10,7 +10,7 @@ use ashmem_proc::status::ProcessStatus;
 use std::collections::{HashMap, HashSet};
 
 use crate::container::Container;
-use crate::event::Process;
+use crate::event::EventProcess;
 use crate::text::Text;
 
 /// Processes remembered at most; those that have ended go first.
@@ -96,7 +96,7 @@ impl Processes {
 
     /// A process as events carry it; `inside` is its number in its own pid namespace, where the
     /// source knows it.
-    pub fn meet(&mut self, pid: i32, tid: i32, inside: Option<i32>) -> Process {
+    pub fn meet(&mut self, pid: i32, tid: i32, inside: Option<i32>) -> EventProcess {
         self.forget_the_ended();
         let known = self.known.entry(pid).or_default();
         if !known.is_looked_up {
@@ -105,7 +105,7 @@ impl Processes {
         if let Some(inside) = inside {
             known.container_pid = (inside != pid && inside != 0).then_some(inside);
         }
-        Process {
+        EventProcess {
             pid,
             tid,
             container_pid: known.container_pid,

@@ -95,7 +95,7 @@ pub(crate) fn is_container(wanted: &Glob, shown: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Glob, Selection};
-    use crate::event::{Event, EventRegion, Outcome, Process, Source};
+    use crate::event::{CallOutcome, Event, EventProcess, EventRegion, Source};
     use crate::operation::Operation;
     use crate::text::Text;
 
@@ -103,13 +103,13 @@ mod tests {
         Event {
             mono_ns: 0,
             source: Source::Agent,
-            process: Process {
+            process: EventProcess {
                 container: Some(Text::from("docker:0123456789ab")),
-                ..Process::default()
+                ..EventProcess::default()
             },
             operation,
             region: Some(EventRegion { id, name: name.map(Text::from), ..EventRegion::default() }),
-            outcome: Outcome::of_return(result),
+            outcome: CallOutcome::of_return(result),
             duration_ns: None,
         }
     }

@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use crate::clock::{Clock, monotonic};
+use crate::clock::{TraceClock, monotonic};
 use crate::event::{Event, Source};
-use crate::json;
-use crate::line;
+use crate::json::{EventTag, JsonLine, Lost, StampedRef, TraceEnd, TraceStart, VERSION};
+use crate::line::EventLine;
 use crate::output::{self, Output};
 use crate::perfetto::Perfetto;
 use crate::selection::Selection;
@@ -49,12 +49,12 @@ pub struct TraceTotals {
 
 /// A trace being written.
 pub struct Session {
-    clock: Clock,
+    clock: TraceClock,
     selection: Selection,
-    writer: Writer,
+    writer: SessionWriter,
 }
 
-struct Writer {
+struct SessionWriter {
     form: TraceForm,
     output: Output,
     totals: TraceTotals,
@@ -69,8 +69,9 @@ impl Session {
         output: Output,
         sources: Vec<Source>,
     ) -> Self {
-        let clock = Clock::now();
-        let mut writer = Writer { form, output, totals: TraceTotals::default(), error: None };
+        let clock = TraceClock::now();
+        let mut writer =
+            SessionWriter { form, output, totals: TraceTotals::default(), error: None };
         writer.start(&clock, sources);
         Self { clock, selection, writer }
     }
@@ -123,7 +124,7 @@ impl Session {
     }
 }
 
-impl Writer {
+impl SessionWriter {
     fn record(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if let Err(error) = self.output.record(write) {
             self.error.get_or_insert(error);
@@ -144,19 +145,19 @@ impl Writer {
         });
     }
 
-    fn start(&mut self, clock: &Clock, sources: Vec<Source>) {
+    fn start(&mut self, clock: &TraceClock, sources: Vec<Source>) {
         let mono_ns = monotonic();
         match &mut self.form {
             TraceForm::Json => {
                 let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-                let start = json::Start {
-                    version: json::VERSION,
+                let start = TraceStart {
+                    version: VERSION,
                     time: clock.utc(mono_ns),
                     mono_ns,
                     host,
                     sources,
                 };
-                self.json(&json::Line::Start(start));
+                self.json(&JsonLine::Start(start));
             }
             TraceForm::Perfetto(perfetto) => {
                 let packets = perfetto.start(clock, mono_ns);
@@ -166,21 +167,18 @@ impl Writer {
         }
     }
 
-    fn event(&mut self, clock: &Clock, event: &Event) {
+    fn event(&mut self, clock: &TraceClock, event: &Event) {
         self.totals.events += 1;
         match &mut self.form {
             TraceForm::Lines => {
                 use std::io::Write as _;
-                let line = line::Line { clock, event };
+                let line = EventLine { clock, event };
                 // A vector takes all.
                 self.record(|bytes| drop(writeln!(bytes, "{line}")));
             }
             TraceForm::Json => {
-                let line = json::StampedRef {
-                    kind: json::EventTag::Event,
-                    time: clock.utc(event.mono_ns),
-                    event,
-                };
+                let line =
+                    StampedRef { kind: EventTag::Event, time: clock.utc(event.mono_ns), event };
                 self.json(&line);
             }
             TraceForm::Perfetto(perfetto) => {
@@ -191,7 +189,7 @@ impl Writer {
         }
     }
 
-    fn lost(&mut self, clock: &Clock, lost: json::Lost) {
+    fn lost(&mut self, clock: &TraceClock, lost: Lost) {
         match lost.events {
             Some(events) => self.totals.lost += events,
             None => self.totals.uncounted = true,
@@ -206,7 +204,7 @@ impl Writer {
                     bytes.extend(format!("{time}  -- {many} events were lost --\n").into_bytes())
                 });
             }
-            TraceForm::Json => self.json(&json::Line::Lost(lost)),
+            TraceForm::Json => self.json(&JsonLine::Lost(lost)),
             TraceForm::Perfetto(perfetto) => {
                 let packets = perfetto.lost(lost);
                 self.record(|bytes| bytes.extend(packets));
@@ -218,12 +216,12 @@ impl Writer {
     fn end(&mut self) {
         match &self.form {
             TraceForm::Json => {
-                let end = json::End {
+                let end = TraceEnd {
                     mono_ns: monotonic(),
                     events: self.totals.events,
                     lost: self.totals.lost,
                 };
-                self.json(&json::Line::End(end));
+                self.json(&JsonLine::End(end));
             }
             TraceForm::Summary { json: false, summary } => {
                 let text = summary.to_string();

@@ -6,9 +6,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::event::{Event, Process};
+use crate::event::{Event, EventProcess};
 use crate::json::VERSION;
-use crate::operation::Bytes;
+use crate::operation::ExactBytes;
 
 /// Calls, errors, bytes and time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,13 +27,13 @@ pub struct Sums {
 #[derive(Debug, Default)]
 pub struct Summary {
     by_operation: BTreeMap<&'static str, Sums>,
-    by_process: BTreeMap<i32, (Process, Sums)>,
+    by_process: BTreeMap<i32, (EventProcess, Sums)>,
 }
 
 /// A row in JSON: `{"type":"summary","by":"operation","op":"PIN",…}`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "summary")]
-pub struct Row<'a> {
+pub struct SummaryRow<'a> {
     /// [`VERSION`].
     pub version: u32,
     /// `operation` or `process`.
@@ -41,7 +41,7 @@ pub struct Row<'a> {
     /// The operation, or none.
     pub op: Option<&'static str>,
     /// The process, or none.
-    pub process: Option<&'a Process>,
+    pub process: Option<&'a EventProcess>,
     /// Its sums.
     #[serde(flatten)]
     pub sums: Sums,
@@ -71,11 +71,11 @@ impl Summary {
     }
 
     /// All rows, the longest first.
-    pub fn rows(&self) -> Vec<Row<'_>> {
-        let mut operations: Vec<Row<'_>> = self
+    pub fn rows(&self) -> Vec<SummaryRow<'_>> {
+        let mut operations: Vec<SummaryRow<'_>> = self
             .by_operation
             .iter()
-            .map(|(op, sums)| Row {
+            .map(|(op, sums)| SummaryRow {
                 version: VERSION,
                 by: "operation",
                 op: Some(op),
@@ -83,10 +83,10 @@ impl Summary {
                 sums: *sums,
             })
             .collect();
-        let mut processes: Vec<Row<'_>> = self
+        let mut processes: Vec<SummaryRow<'_>> = self
             .by_process
             .values()
-            .map(|(process, sums)| Row {
+            .map(|(process, sums)| SummaryRow {
                 version: VERSION,
                 by: "process",
                 op: None,
@@ -121,7 +121,7 @@ impl fmt::Display for Summary {
                     "{share:6.2} {:11.6} {:11.1} {calls:9} {errors:>9} {:>11}  ",
                     ns as f64 / 1e9,
                     ns as f64 / 1e3 / calls.max(1) as f64,
-                    Bytes(bytes).to_string(),
+                    ExactBytes(bytes).to_string(),
                 )?;
                 match (row.op, row.process) {
                     (Some(op), _) => writeln!(formatter, "{op}")?,

@@ -15,29 +15,34 @@ use ashmem_core::abi;
 use ashmem_proc::process;
 use ashmem_proc::status::ProcessStatus;
 
-use crate::event::{Event, EventRegion, Outcome, Source};
+use crate::event::{CallOutcome, Event, EventRegion, Source};
 use crate::json::Lost;
 use crate::module::request;
-use crate::operation::{Operation, Range};
+use crate::operation::{Operation, PinRange};
 use crate::processes::Processes;
 use crate::regions::{Regions, name};
 use crate::source::{EventSource, SourceItem};
 use crate::text::Text;
-use crate::tracefs::format::Field;
+use crate::tracefs::format::RecordField;
 use crate::tracefs::instance::Instance;
 use crate::tracefs::reader::{Item, Reader};
 use crate::tracefs::{Error, Tracefs};
 
 /// The calls that concern regions, with the kernel's filters for them.
-const CALLS: &[(&str, Call, &[&str], Option<&str>)] = &[
-    ("openat", Call::Open, &["flags"], Some("flags & 2")),
-    ("memfd_create", Call::MemfdCreate, &["uname"], None),
-    ("ftruncate", Call::Ftruncate, &["fd", "length"], None),
-    ("mmap", Call::Mmap, &["addr", "len", "prot", "flags", "fd", "off"], Some("fd < 2147483648")),
-    ("munmap", Call::Munmap, &["addr", "len"], None),
-    ("ioctl", Call::Ioctl, &["fd", "cmd", "arg"], None),
-    ("fcntl", Call::AddSeals, &["fd", "arg"], Some("cmd == 1033")),
-    ("close", Call::Close, &["fd"], None),
+const CALLS: &[(&str, TracedCall, &[&str], Option<&str>)] = &[
+    ("openat", TracedCall::Open, &["flags"], Some("flags & 2")),
+    ("memfd_create", TracedCall::MemfdCreate, &["uname"], None),
+    ("ftruncate", TracedCall::Ftruncate, &["fd", "length"], None),
+    (
+        "mmap",
+        TracedCall::Mmap,
+        &["addr", "len", "prot", "flags", "fd", "off"],
+        Some("fd < 2147483648"),
+    ),
+    ("munmap", TracedCall::Munmap, &["addr", "len"], None),
+    ("ioctl", TracedCall::Ioctl, &["fd", "cmd", "arg"], None),
+    ("fcntl", TracedCall::AddSeals, &["fd", "arg"], Some("cmd == 1033")),
+    ("close", TracedCall::Close, &["fd"], None),
 ];
 
 /// CLONE_FILES and CLONE_THREAD.
@@ -45,7 +50,7 @@ const SHARES_FILES: u64 = 0x400;
 const IS_THREAD: u64 = 0x1_0000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
+enum TracedCall {
     Open,
     MemfdCreate,
     Ftruncate,
@@ -58,10 +63,10 @@ enum Call {
 
 /// What a record is.
 enum SyscallForm {
-    Enter(Call, [Field; 6]),
-    Exit(Call, Field),
-    Forked { child: Field, command: Field, flags: Field },
-    Renamed { command: Field },
+    Enter(TracedCall, [RecordField; 6]),
+    Exit(TracedCall, RecordField),
+    Forked { child: RecordField, command: RecordField, flags: RecordField },
+    Renamed { command: RecordField },
     Ended,
 }
 
@@ -106,7 +111,8 @@ impl SyscallSource {
             // Of the whole machine's ioctls the kernel itself sorts out those that are not the
             // device's.
             let of_device = ioctls();
-            let filter = if *kind == Call::Ioctl { Some(of_device.as_str()) } else { *filter };
+            let filter =
+                if *kind == TracedCall::Ioctl { Some(of_device.as_str()) } else { *filter };
             let exit = instance.enable(&format!("syscalls/sys_exit_{call}"), None)?;
             let enter = instance.enable(&format!("syscalls/sys_enter_{call}"), filter)?;
             let mut places = [enter.field(""); 6];
@@ -161,7 +167,7 @@ impl EventSource for SyscallSource {
 /// A call that has begun.
 struct Begun {
     time: u64,
-    call: Call,
+    call: TracedCall,
     arguments: [u64; 6],
 }
 
@@ -169,7 +175,7 @@ struct Begun {
 #[derive(Default)]
 struct SyscallDecoder {
     forms: HashMap<u16, SyscallForm>,
-    thread: Field,
+    thread: RecordField,
     processes: Processes,
     regions: Regions,
     begun: HashMap<i32, Begun>,
@@ -261,40 +267,45 @@ impl SyscallDecoder {
         let pid = self.leader(thread);
         let [a, b, c, d, e, f] = begun.arguments;
         let found = match begun.call {
-            Call::Open => self.opened(pid, result).map(|key| (Operation::Open {}, key)),
-            Call::MemfdCreate => Some(self.created(pid, a, result)),
-            Call::Ftruncate => {
+            TracedCall::Open => self.opened(pid, result).map(|key| (Operation::Open {}, key)),
+            TracedCall::MemfdCreate => Some(self.created(pid, a, result)),
+            TracedCall::Ftruncate => {
                 self.region(pid, a as i32).map(|key| (Operation::Ftruncate { bytes: b }, key))
             }
             // A private mapping of a descriptor not met before is a library, whose number may be a
             // memfd's by now.
-            Call::Mmap
+            TracedCall::Mmap
                 if d & libc::MAP_TYPE as u64 == libc::MAP_PRIVATE as u64
                     && !self.has(pid, e as i32) =>
             {
                 None
             }
-            Call::Mmap => self.region(pid, e as i32).map(|key| {
+            TracedCall::Mmap => self.region(pid, e as i32).map(|key| {
                 let len = b.next_multiple_of(rustix::param::page_size() as u64);
-                let address =
-                    if Outcome::of_return(result).errno().is_none() { result as u64 } else { a };
+                let address = if CallOutcome::of_return(result).errno().is_none() {
+                    result as u64
+                } else {
+                    a
+                };
                 let shared = d & libc::MAP_TYPE as u64 != libc::MAP_PRIVATE as u64;
                 (Operation::Mmap { address, len, prot: c as u32, shared, offset: f }, key)
             }),
-            Call::Munmap => {
+            TracedCall::Munmap => {
                 self.unmapped(pid, a).map(|key| (Operation::Munmap { address: a, len: b }, key))
             }
-            Call::Ioctl => self.region(pid, a as i32).map(|key| (argued(pid, b as u32, c), key)),
-            Call::AddSeals => {
+            TracedCall::Ioctl => {
+                self.region(pid, a as i32).map(|key| (argued(pid, b as u32, c), key))
+            }
+            TracedCall::AddSeals => {
                 self.region(pid, a as i32).map(|key| (Operation::AddSeals { seals: b as u32 }, key))
             }
-            Call::Close => {
+            TracedCall::Close => {
                 let key = self.descriptors.get_mut(&pid).and_then(|fds| fds.remove(&(a as i32)));
                 key.map(|key| (Operation::Close { fd: a as i32 }, key))
             }
         };
         let Some((operation, key)) = found else { return };
-        let outcome = Outcome::of_return(result);
+        let outcome = CallOutcome::of_return(result);
         let region = self.changed(pid, key, &operation, outcome);
         if !self.processes.follows(pid, thread) {
             return;
@@ -316,7 +327,7 @@ impl SyscallDecoder {
         pid: i32,
         key: u64,
         operation: &Operation,
-        outcome: Outcome,
+        outcome: CallOutcome,
     ) -> Option<EventRegion> {
         let known = self.regions.find(key)?;
         if outcome.errno().is_none() {
@@ -427,9 +438,9 @@ fn argued(pid: i32, command: u32, argument: u64) -> Operation {
         let mut bytes = [0; abi::PIN_BYTES];
         if read(pid, argument, &mut bytes) == bytes.len() {
             let pin = abi::Pin::from_bytes(bytes);
-            Range::new(pin.offset, pin.len)
+            PinRange::new(pin.offset, pin.len)
         } else {
-            Range::UNKNOWN
+            PinRange::UNKNOWN
         }
     };
     match request(command, argument) {

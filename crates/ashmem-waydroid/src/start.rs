@@ -72,7 +72,7 @@ pub enum Error {
 
 /// What one start needs.
 #[derive(Debug)]
-pub struct Start {
+pub struct ContainerStart {
     /// Who serves; nobody where neither can.
     pub provider: Option<Provider>,
     /// What speaks against those that were tried and do not.
@@ -85,7 +85,7 @@ pub struct Start {
     files: Vec<(&'static str, String)>,
 }
 
-impl Start {
+impl ContainerStart {
     /// Looks at the machine and at Waydroid's configuration; changes nothing but that it may load
     /// the module where `when` is now.
     ///

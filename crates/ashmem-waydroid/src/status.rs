@@ -4,17 +4,17 @@
 use crate::drop_in::{DropIn, Found, PATH};
 use crate::host::HostFiles;
 use crate::provider::{Mode, Provider, When};
-use crate::start::{Error, Start};
+use crate::start::{ContainerStart, Error};
 use crate::switch::{RESTART, service_mode};
-use crate::waydroid::{self, Container};
+use crate::waydroid::{self, WaydroidContainer};
 
-/// The version of [`Status`]: it grows when a field changes its meaning or goes, not when one
-/// comes.
+/// The version of [`WaydroidStatus`]: it grows when a field changes its meaning or goes, not when
+/// one comes.
 pub const FORMAT: u32 = 1;
 
 /// How things stand. docs/schemas/waydroid-status.json describes it.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Status {
+pub struct WaydroidStatus {
     /// [`FORMAT`]; `version` is Waydroid's own.
     pub format: u32,
     /// Whether Waydroid's service is installed.
@@ -34,14 +34,14 @@ pub struct Status {
     /// Whether the running service has what was enabled; none while it does not run.
     pub service_has_it: Option<bool>,
     /// The running container.
-    pub container: Option<Container>,
+    pub container: Option<WaydroidContainer>,
     /// What is wrong or not as good as it could be.
     pub problems: Vec<String>,
     /// The commands that mend it.
     pub next: Vec<String>,
 }
 
-impl Status {
+impl WaydroidStatus {
     /// Looks at everything; changes nothing, loads nothing.
     pub fn of(host: &HostFiles) -> Self {
         let found = DropIn::find(host);
@@ -58,7 +58,7 @@ impl Status {
             use_memfd: None,
             service_has_it: service
                 .map(|pid| service_mode(host, pid).as_deref() == mode.map(Mode::name)),
-            container: Container::running(host),
+            container: WaydroidContainer::running(host),
             problems: Vec::new(),
             next: Vec::new(),
         };
@@ -69,7 +69,7 @@ impl Status {
             status.problems.push("Waydroid is not installed".to_owned());
             return status;
         }
-        match Start::plan(host, mode.unwrap_or_default(), When::Later) {
+        match ContainerStart::plan(host, mode.unwrap_or_default(), When::Later) {
             Ok(start) => {
                 status.provider = start.provider;
                 status.use_memfd = Some(start.use_memfd);

@@ -6,8 +6,8 @@ use std::fs;
 use crate::drop_in::{DropIn, FOLDER, Found, PART, PATH, PROGRAMS};
 use crate::host::{FileError, HostFiles};
 use crate::provider::{AGENT_UNIT, Lack, Mode, Provider, When, choose};
-use crate::start::{self, Start};
-use crate::waydroid::{self, Container, SERVICE};
+use crate::start::{self, ContainerStart};
+use crate::waydroid::{self, SERVICE, WaydroidContainer};
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ pub enum Error {
 
 /// What was done, and what is left for the user to do.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct SwitchReport {
     /// What was done, or would be.
     pub done: Vec<String>,
     /// What there is to know beside.
@@ -73,7 +73,7 @@ pub const RESTART: &str = "sudo systemctl restart waydroid-container.service";
 ///
 /// # Errors
 /// See [`Error`]; nothing is half done.
-pub fn enable(host: &HostFiles, mode: Mode, dry: bool) -> Result<Report, Error> {
+pub fn enable(host: &HostFiles, mode: Mode, dry: bool) -> Result<SwitchReport, Error> {
     if !host.runs_systemd() {
         return Err(Error::NoSystemd);
     }
@@ -86,9 +86,9 @@ pub fn enable(host: &HostFiles, mode: Mode, dry: bool) -> Result<Report, Error> 
     let when = if dry { When::Later } else { When::Now };
     let (provider, lacks) = rehearse(host, mode, when);
     let Some(provider) = provider else { return Err(Error::NoProvider { mode, lacks }) };
-    let mut report = Report::default();
+    let mut report = SwitchReport::default();
     report.notes.extend(lacks.iter().map(ToString::to_string));
-    match Start::plan(host, mode, When::Later) {
+    match ContainerStart::plan(host, mode, When::Later) {
         Ok(_) => {}
         Err(start::Error::NotInitialised) => report.notes.push(
             "Waydroid is not initialised yet: run `sudo waydroid init`; what was enabled here holds then too"
@@ -120,8 +120,8 @@ pub fn enable(host: &HostFiles, mode: Mode, dry: bool) -> Result<Report, Error> 
 ///
 /// # Errors
 /// See [`Error`].
-pub fn disable(host: &HostFiles, dry: bool) -> Result<Report, Error> {
-    let mut report = Report::default();
+pub fn disable(host: &HostFiles, dry: bool) -> Result<SwitchReport, Error> {
+    let mut report = SwitchReport::default();
     let found = DropIn::find(host);
     let has_part = host.at(PART).exists();
     match &found {
@@ -140,7 +140,7 @@ pub fn disable(host: &HostFiles, dry: bool) -> Result<Report, Error> {
         return Ok(report);
     }
     report.next.extend(restart_if_stale(host, None));
-    if Container::running(host).is_none() {
+    if WaydroidContainer::running(host).is_none() {
         start::clear(host)?;
     }
     if host.answer("systemctl", &["is-enabled", AGENT_UNIT]).is_none()
@@ -159,7 +159,7 @@ pub fn disable(host: &HostFiles, dry: bool) -> Result<Report, Error> {
 ///
 /// # Errors
 /// systemd could not; what was switched stays so.
-pub fn take_effect(host: &HostFiles, report: &mut Report) -> Result<(), Error> {
+pub fn take_effect(host: &HostFiles, report: &mut SwitchReport) -> Result<(), Error> {
     if report.next.is_empty() {
         return Ok(());
     }

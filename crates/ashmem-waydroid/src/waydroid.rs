@@ -50,7 +50,7 @@ pub fn service_variable(host: &HostFiles, pid: u32, name: &str) -> Option<String
 
 /// The running container, by what it has in `/dev`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Container {
+pub struct WaydroidContainer {
     /// Its first process.
     pub pid: u32,
     /// Whether a character device is at `/dev/ashmem`.
@@ -61,7 +61,7 @@ pub struct Container {
     pub provider: Option<Provider>,
 }
 
-impl Container {
+impl WaydroidContainer {
     /// The container, if one runs.
     pub fn running(host: &HostFiles) -> Option<Self> {
         let pid =

@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use ashmem_waydroid::drop_in::PATH;
 use ashmem_waydroid::provider::{Lack, Mode, Provider, When};
-use ashmem_waydroid::start::{self, Start};
-use ashmem_waydroid::status::Status;
+use ashmem_waydroid::start::{self, ContainerStart};
+use ashmem_waydroid::status::WaydroidStatus;
 use ashmem_waydroid::switch::{Error, disable, enable};
 use machine::{BOOT_ID, CONFIG, Machine, RELEASE, SECCOMP};
 
@@ -19,8 +19,8 @@ fn drop_in() -> &'static str {
 }
 
 /// What a start of the container now gets.
-fn start(machine: &Machine, mode: Mode) -> Start {
-    let start = Start::plan(&machine.host(), mode, When::Now).expect("a plan");
+fn start(machine: &Machine, mode: Mode) -> ContainerStart {
+    let start = ContainerStart::plan(&machine.host(), mode, When::Now).expect("a plan");
     start.write(&machine.host()).expect("its files");
     start
 }
@@ -111,7 +111,7 @@ fn a_file_that_is_not_ours_is_left_alone() {
     assert!(matches!(disable(&machine.host(), false), Err(Error::Foreign)));
     assert!(matches!(enable(&machine.host(), Mode::Auto, false), Err(Error::Foreign)));
     assert_eq!(machine.files(), before);
-    assert!(!Status::of(&machine.host()).is_good());
+    assert!(!WaydroidStatus::of(&machine.host()).is_good());
 }
 
 #[test]
@@ -157,11 +157,12 @@ fn it_can_be_enabled_before_waydroid_is_initialised() {
     machine.remove("var/lib/waydroid");
     let report = enable(&machine.host(), Mode::Auto, false).expect("enabled");
     assert!(report.notes.iter().any(|note| note.contains("sudo waydroid init")), "{report:?}");
-    assert_eq!(Status::of(&machine.host()).next, ["sudo waydroid init"]);
-    let error = Start::plan(&machine.host(), Mode::Auto, When::Now).expect_err("nothing to start");
+    assert_eq!(WaydroidStatus::of(&machine.host()).next, ["sudo waydroid init"]);
+    let error =
+        ContainerStart::plan(&machine.host(), Mode::Auto, When::Now).expect_err("nothing to start");
     assert!(matches!(error, start::Error::NotInitialised));
     machine.upgrade();
-    assert!(Status::of(&machine.host()).is_good());
+    assert!(WaydroidStatus::of(&machine.host()).is_good());
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn a_damaged_configuration_is_named_and_left_alone() {
         let error = refusal(&machine, Mode::Agent);
         assert!(error.contains(words) && error.ends_with("; nothing was changed"), "{error}");
         assert!(
-            Start::plan(&machine.host(), Mode::Agent, When::Now).is_err(),
+            ContainerStart::plan(&machine.host(), Mode::Agent, When::Now).is_err(),
             "a start is left as Waydroid has it"
         );
     }
@@ -294,7 +295,7 @@ fn with_neither_android_is_told_to_use_memfd() {
     assert!(config.contains("waydroid.prop vendor/waydroid.prop"), "{config}");
     // Where Waydroid has said so itself, nothing is added at all.
     machine.upgrade();
-    let plan = Start::plan(&machine.host(), Mode::Auto, When::Now).expect("a plan");
+    let plan = ContainerStart::plan(&machine.host(), Mode::Auto, When::Now).expect("a plan");
     assert_eq!(plan.write(&machine.host()).expect("nothing to write"), None);
 }
 
@@ -304,10 +305,10 @@ fn a_module_that_is_installed_counts_before_it_is_loaded() {
     machine
         .put(&format!("lib/modules/{RELEASE}/modules.dep"), "updates/dkms/ashmem_linux.ko.xz:\n");
     enable(&machine.host(), Mode::Auto, true).expect("it would be");
-    let status = Status::of(&machine.host());
+    let status = WaydroidStatus::of(&machine.host());
     assert_eq!(status.provider, Some(Provider::Module));
     assert!(!status.is_good(), "it is not enabled");
     // One that makes no device when it is loaded does not serve.
-    let plan = Start::plan(&machine.host(), Mode::Module, When::Now).expect("a plan");
+    let plan = ContainerStart::plan(&machine.host(), Mode::Module, When::Now).expect("a plan");
     assert_eq!((plan.provider, plan.lacks), (None, vec![Lack::NoDevice]));
 }

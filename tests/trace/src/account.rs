@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the small program did, as it writes it down.
 
-use ashmem_trace::event::Outcome;
+use ashmem_trace::event::CallOutcome;
 use ashmem_trace::operation::Operation;
 use ashmem_trace::text::Text;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ pub(crate) struct Done {
     /// What.
     pub(crate) operation: Operation,
     /// What came back.
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: CallOutcome,
     /// The region's name after it.
     pub(crate) name: Option<Text>,
     /// Its size after it.
@@ -44,7 +44,7 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn note(&mut self, operation: Operation, result: i64) {
-        let outcome = Outcome::of_return(result);
+        let outcome = CallOutcome::of_return(result);
         if outcome.errno().is_none() {
             match &operation {
                 Operation::SetName { name } | Operation::MemfdCreate { name } => {

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use ashmem_trace::event::Event;
-use ashmem_trace::life::{Life, State};
+use ashmem_trace::life::{Life, RegionBytes};
 use ashmem_trace::operation::Operation;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -172,7 +172,7 @@ impl<'a> Scene<'a> {
                 .with_context(|| format!("{:?} as {}", stands.name, found[0]))?;
         }
         let by_agent = self.tracer.source == "agent";
-        let limits = all["limits"].to_string();
+        let limits = self.list(&["--pid", &own])?["limits"].to_string();
         ensure!(
             limits.contains("only their supervisor has them") == by_agent,
             "what is unknown: {limits}"
@@ -385,7 +385,7 @@ impl<'a> Scene<'a> {
     }
 
     fn is_traced(&self, stands: &Stands, account: &Account, events: &[&Event]) -> Result<()> {
-        let (mut life, mut before_the_end) = (Life::default(), State::default());
+        let (mut life, mut before_the_end) = (Life::default(), RegionBytes::default());
         let mut done = account.done.iter();
         let (mut purged, mut inside) = (0, 0);
         for event in events {
@@ -421,7 +421,7 @@ impl<'a> Scene<'a> {
         ensure!(inside == stands.holders.len() - 1, "of the child {inside} events were told");
         if !stands.is_memfd {
             let [_, unpinned, kept_purged] = stands.pages.map(|pages| pages * PAGE);
-            let wanted = State { size: stands.size, unpinned, purged: kept_purged };
+            let wanted = RegionBytes { size: stands.size, unpinned, purged: kept_purged };
             ensure!(
                 before_the_end == wanted,
                 "it came to {before_the_end:?}, and stood at {wanted:?}"

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ashmem_trace::event::{Event, Outcome, Source};
+use ashmem_trace::event::{CallOutcome, Event, Source};
 use ashmem_trace::operation::Operation;
 
 use crate::account::Done;
@@ -52,7 +52,7 @@ pub(crate) fn compare(told: &Event, done: &Done, pid: i32) -> Result<()> {
     let is_unseen = matches!(done.operation, Operation::Release {});
     if is_unseen {
         ensure!(
-            told.outcome == Outcome::UNSEEN,
+            told.outcome == CallOutcome::UNSEEN,
             "{:?} returned {:?}",
             told.operation,
             told.outcome

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
-use ashmem_trace::operation::{Operation, Range};
+use ashmem_trace::operation::{Operation, PinRange};
 use ashmem_trace::text::Text;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -277,14 +277,14 @@ impl Making {
         self.mask(3)?;
         let (page, unpin, pin) = (PAGE as u32, abi::UNPIN, abi::PIN);
         let done = self.region.pinning(unpin, 0, 2 * page);
-        self.note(Operation::Unpin(Range::new(0, 2 * page)), done)?;
+        self.note(Operation::Unpin(PinRange::new(0, 2 * page)), done)?;
         let done = self.region.ioctl(abi::PURGE_ALL_CACHES, 0);
         self.note(Operation::PurgeAllCaches {}, done)?;
         let done = self.region.pinning(pin, 0, page);
         ensure!(done == 1, "PIN says {done}, and the page was purged");
-        self.note(Operation::Pin(Range::new(0, page)), done)?;
+        self.note(Operation::Pin(PinRange::new(0, page)), done)?;
         let done = self.region.pinning(unpin, 4 * page, 3 * page);
-        self.note(Operation::Unpin(Range::new(4 * page, 3 * page)), done)
+        self.note(Operation::Unpin(PinRange::new(4 * page, 3 * page)), done)
     }
 
     fn seal(&mut self) -> Result<()> {

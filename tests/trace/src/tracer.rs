@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 use ashmem_trace::event::Event;
-use ashmem_trace::json::{End, Line, Lost};
+use ashmem_trace::json::{JsonLine, Lost, TraceEnd};
 
 use crate::account::Account;
 
@@ -25,7 +25,7 @@ pub(crate) struct Tracer {
 pub(crate) struct Told {
     pub(crate) events: Vec<Event>,
     pub(crate) lost: Vec<Lost>,
-    pub(crate) end: Option<End>,
+    pub(crate) end: Option<TraceEnd>,
     pub(crate) account: Account,
 }
 
@@ -99,10 +99,10 @@ pub(crate) fn read(file: &str) -> Result<Told> {
         Told { events: Vec::new(), lost: Vec::new(), end: None, account: Account::default() };
     for line in text.lines() {
         match serde_json::from_str(line).with_context(|| format!("reading the line {line}"))? {
-            Line::Start(_) => {}
-            Line::Event(stamped) => told.events.push(stamped.event),
-            Line::Lost(lost) => told.lost.push(lost),
-            Line::End(end) => told.end = Some(end),
+            JsonLine::Start(_) => {}
+            JsonLine::Event(stamped) => told.events.push(stamped.event),
+            JsonLine::Lost(lost) => told.lost.push(lost),
+            JsonLine::End(end) => told.end = Some(end),
         }
     }
     Ok(told)

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use ashmem_core::abi;
-use ashmem_trace::operation::{Operation, Range};
+use ashmem_trace::operation::{Operation, PinRange};
 use ashmem_trace::text::Text;
 
 use crate::account::{Account, HOSTILE, Recorder};
@@ -50,7 +50,7 @@ fn device() -> Result<Account> {
     note(Operation::SetSize { bytes: len }, region.ioctl(abi::SET_SIZE, len as usize));
     // Of a size that no region has, so that where nothing has a mapping yet the source need not
     // know one.
-    note(Operation::Pin(Range::new(0, 4096)), region.pinning(abi::PIN, 0, 4096));
+    note(Operation::Pin(PinRange::new(0, 4096)), region.pinning(abi::PIN, 0, 4096));
     let address = region.map(4 * PAGE);
     ensure!(address > 0, "mmap: {address}");
     recorder.inode = Some(region.inode(address)?);
@@ -61,13 +61,13 @@ fn device() -> Result<Account> {
     let other = Some(Text::from(b"too late"));
     note(Operation::SetName { name: other }, region.set_name(b"too late"));
     note(Operation::GetSize {}, region.ioctl(abi::GET_SIZE, 0));
-    note(Operation::Unpin(Range::new(0, 8192)), region.pinning(abi::UNPIN, 0, 8192));
-    note(Operation::Unpin(Range::new(1, 4096)), region.pinning(abi::UNPIN, 1, 4096));
-    note(Operation::Unpin(Range::UNKNOWN), region.ioctl(abi::UNPIN, 8));
-    note(Operation::GetPinStatus(Range::UNKNOWN), region.pinning(abi::GET_PIN_STATUS, 0, 4096));
-    note(Operation::Pin(Range::new(0, 4096)), region.pinning(abi::PIN, 0, 4096));
+    note(Operation::Unpin(PinRange::new(0, 8192)), region.pinning(abi::UNPIN, 0, 8192));
+    note(Operation::Unpin(PinRange::new(1, 4096)), region.pinning(abi::UNPIN, 1, 4096));
+    note(Operation::Unpin(PinRange::UNKNOWN), region.ioctl(abi::UNPIN, 8));
+    note(Operation::GetPinStatus(PinRange::UNKNOWN), region.pinning(abi::GET_PIN_STATUS, 0, 4096));
+    note(Operation::Pin(PinRange::new(0, 4096)), region.pinning(abi::PIN, 0, 4096));
     note(Operation::PurgeAllCaches {}, region.ioctl(abi::PURGE_ALL_CACHES, 0));
-    note(Operation::Pin(Range::new(4096, 0)), region.pinning(abi::PIN, 4096, 0));
+    note(Operation::Pin(PinRange::new(4096, 0)), region.pinning(abi::PIN, 4096, 0));
     note(Operation::SetProtMask { mask: 1 }, region.ioctl(abi::SET_PROT_MASK, 1));
     note(Operation::SetProtMask { mask: 3 }, region.ioctl(abi::SET_PROT_MASK, 3));
     note(Operation::GetProtMask {}, region.ioctl(abi::GET_PROT_MASK, 0));

@@ -27,6 +27,14 @@ pub(crate) fn arrows(top: &Path) -> Result<Arrows> {
     Ok(crate_.arrows())
 }
 
+/// The files of the target whose topmost file this is, without those that only a test build has.
+pub(super) fn files(top: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut crate_ = Crate::default();
+    let folder = top.parent().context("a source lies in a folder")?;
+    crate_.read(top, folder, None)?;
+    Ok(crate_.0.into_iter().map(|module| module.file).collect())
+}
+
 /// The circles among arrows, a line each: its files, and what ties them.
 pub(crate) fn circles(arrows: &Arrows) -> Vec<String> {
     let files: BTreeSet<&PathBuf> = arrows.keys().flat_map(|(from, to)| [from, to]).collect();
@@ -228,6 +236,11 @@ fn is_for_tests(item: &Item) -> bool {
         Item::Use(item) => &item.attrs,
         _ => return false,
     };
+    is_only_for_tests(attributes)
+}
+
+/// Whether attributes have `#[cfg(test)]` among them.
+pub(super) fn is_only_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg")
             && attribute.parse_args::<syn::Ident>().is_ok_and(|word| word == "test")

@@ -70,7 +70,9 @@ fn answer(listener: &Listener) {
             return;
         }
         match listener.receive() {
-            Ok(Some(request)) => listener.answer(request.id, Answer::Value(0)).expect("an answer"),
+            Ok(Some(notification)) => {
+                listener.answer(notification.id, Answer::Value(0)).expect("an answer")
+            }
             _ if has_hung_up(listener, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) => return,
             _ => {}
         }

@@ -25,7 +25,7 @@ use rustix::net::{
 };
 
 use crate::journal::in_flight::InFlight;
-use crate::notification::{Answer, Channel, Injection, ReceiveError, Request};
+use crate::notification::{Answer, Channel, Injection, Notification, ReceiveError};
 use crate::seccomp::listener::Listener;
 use crate::sys::lock;
 
@@ -118,8 +118,8 @@ impl Datagram {
         parsed.ok_or(ReceiveError::Malformed)
     }
 
-    fn request(&self) -> Request {
-        Request {
+    fn notification(&self) -> Notification {
+        Notification {
             id: self.id,
             tid: self.tid,
             arch: self.arch,
@@ -262,16 +262,16 @@ impl Channel for Monitor {
         self.connection.as_fd()
     }
 
-    fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError> {
+    fn receive(&self) -> std::result::Result<Option<Notification>, ReceiveError> {
         if lock(&self.current).is_some() {
             // Another loop is stuck with this caller, and the datagram stays until it is answered.
             std::thread::sleep(HELD_UP);
             return Ok(None);
         }
         let (datagram, listener) = self.look()?;
-        let request = datagram.request();
+        let notification = datagram.notification();
         let listener = listener.map(Listener::new).transpose()?;
-        if self.is_answered(request.id, listener.as_ref()) {
+        if self.is_answered(notification.id, listener.as_ref()) {
             self.take_out()?;
             self.mark(0);
             return Ok(None);
@@ -282,7 +282,7 @@ impl Channel for Monitor {
             );
         }
         *lock(&self.current) = Some(Current { datagram, listener });
-        Ok(Some(request))
+        Ok(Some(notification))
     }
 
     /// Without the listener this cannot be asked; the monitor has checked after it opened
@@ -353,7 +353,7 @@ mod tests {
         let bytes = datagram(b"phone");
         let datagram = Datagram::parse(&bytes).expect("a datagram");
         assert_eq!((datagram.init, datagram.cookie.as_slice()), (2, &b"phone"[..]));
-        let Request { id, tid, arch, nr, args, .. } = datagram.request();
+        let Notification { id, tid, arch, nr, args, .. } = datagram.notification();
         assert_eq!(
             (id, tid, arch, nr, args),
             (99, 7, crate::seccomp::syscalls::X86_64, 257, [1, 2, 3, 4, 5, 6])
@@ -404,18 +404,18 @@ mod tests {
         rustix::net::send(&theirs, &datagram(b""), SendFlags::empty()).expect("it is sent");
         let monitor = Monitor::new(ours);
         assert_eq!(monitor.peek().expect("there").id, 99);
-        let request = monitor.receive().expect("there").expect("a request");
-        assert!(monitor.is_waiting(request.id) && !monitor.is_waiting(98));
+        let notification = monitor.receive().expect("there").expect("a request");
+        assert!(monitor.is_waiting(notification.id) && !monitor.is_waiting(98));
         // No listener came with it, so nothing can be put into the caller.
         let null = std::fs::File::open("/dev/null").expect("the null device").into();
-        monitor.answer_with(request.id, null, true).expect("answered");
+        monitor.answer_with(notification.id, null, true).expect("answered");
         let mut reply = [0; 200];
         assert_eq!(
             rustix::net::recv(&theirs, &mut reply, RecvFlags::empty()).expect("there").0,
             136
         );
         assert_eq!(reply[128..132], (-Errno::NODEV.raw_os_error()).to_ne_bytes());
-        assert_eq!(monitor.answer(request.id, Answer::Continue), Err(Errno::NOENT));
+        assert_eq!(monitor.answer(notification.id, Answer::Continue), Err(Errno::NOENT));
         drop(theirs);
         assert_eq!(monitor.peek(), Err(ReceiveError::HungUp));
     }

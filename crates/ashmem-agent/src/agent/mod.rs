@@ -218,11 +218,13 @@ impl Agent {
             let listener =
                 Listener::new(fd).map_err(failed("reading the sizes of seccomp's structures"))?;
             let channel = Arc::new(JournaledListener::new(listener, Arc::clone(&in_flight), place));
-            for request in channel.left_over() {
+            for notification in channel.left_over() {
                 // The request that ended the previous agent may block this one as well, so each
                 // gets a thread.
                 let (container, channel) = (Arc::clone(&container), Arc::clone(&channel));
-                start("left over", move || container.supervisor.handle(channel.as_ref(), request))?;
+                start("left over", move || {
+                    container.supervisor.handle(channel.as_ref(), notification)
+                })?;
             }
             container.supervisor.add(channel);
         }

@@ -134,7 +134,7 @@ pub fn confine() -> Result<()> {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn program() -> Vec<Instruction> {
     #[derive(PartialEq)]
-    enum Label {
+    enum SandboxLabel {
         Known,
         Allow,
     }
@@ -142,15 +142,15 @@ fn program() -> Vec<Instruction> {
     // Calls of another architecture have other numbers, and this program makes none.
     let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
     code.load(Field::Arch);
-    code.jump_if_equal(ARCH, Label::Known);
+    code.jump_if_equal(ARCH, SandboxLabel::Known);
     code.end(refuse);
-    code.place(Label::Known);
+    code.place(SandboxLabel::Known);
     code.load(Field::Number);
     for number in ALLOWED {
-        code.jump_if_equal(*number as u32, Label::Allow);
+        code.jump_if_equal(*number as u32, SandboxLabel::Allow);
     }
     code.end(refuse);
-    code.place(Label::Allow);
+    code.place(SandboxLabel::Allow);
     code.end(libc::SECCOMP_RET_ALLOW);
     code.assemble()
 }

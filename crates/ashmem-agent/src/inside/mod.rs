@@ -46,7 +46,7 @@ mod processor {
     use super::implant::{Memory, Site, implant};
     use super::site::{FRONT, PATCHED, SITE, is_site, loads_number, single_thread_flag};
     use super::stopped::{Registers, Traced, stop_others};
-    use crate::notification::Request;
+    use crate::notification::Notification;
     use crate::regions::memfd;
     use crate::regions::node::Device;
     use crate::seccomp::filter::{self, Fidelity, Gate};
@@ -207,16 +207,17 @@ mod processor {
         /// Counts a notified call of a program; whether its site is to be patched at its end.
         pub(crate) fn due(
             &self,
-            request: &Request,
+            notification: &Notification,
             target: &Target<'_>,
             is_of_device: bool,
         ) -> Option<Due> {
-            let is_known = OTHERS.contains(&request.nr) || self.opens && OPEN.contains(&request.nr);
-            if request.arch != X86_64 || !is_known || !self.count(request, is_of_device) {
+            let is_known =
+                OTHERS.contains(&notification.nr) || self.opens && OPEN.contains(&notification.nr);
+            if notification.arch != X86_64 || !is_known || !self.count(notification, is_of_device) {
                 return None;
             }
-            let (tid, pointer) = (request.tid, request.instruction_pointer);
-            match self.find(request, target) {
+            let (tid, pointer) = (notification.tid, notification.instruction_pointer);
+            match self.find(notification, target) {
                 Ok(due) => Some(due),
                 // For good.
                 Err(Errno::INVAL) => {
@@ -234,12 +235,13 @@ mod processor {
             }
         }
 
-        fn count(&self, request: &Request, is_of_device: bool) -> bool {
+        fn count(&self, notification: &Notification, is_of_device: bool) -> bool {
             let mut memory = self.memory();
-            if memory.threads.len() >= REMEMBERED && !memory.threads.contains_key(&request.tid) {
+            if memory.threads.len() >= REMEMBERED && !memory.threads.contains_key(&notification.tid)
+            {
                 memory.threads.clear();
             }
-            let score = memory.threads.entry(request.tid).or_default();
+            let score = memory.threads.entry(notification.tid).or_default();
             if is_of_device || self.enough == AT_ONCE {
                 score.points = score.points.saturating_add(DEVICE);
             } else if score.is_user {
@@ -248,7 +250,7 @@ mod processor {
             score.is_user |= score.points >= self.enough;
             score.points >= self.enough
                 && score.failures < FAILURES
-                && !memory.refused.contains(&(request.tid, request.instruction_pointer))
+                && !memory.refused.contains(&(notification.tid, notification.instruction_pointer))
         }
 
         fn failed(&self, tid: i32, error: Errno) {
@@ -263,17 +265,17 @@ mod processor {
         ///
         /// # Errors
         /// EINVAL: never. Others: not now.
-        fn find(&self, request: &Request, target: &Target<'_>) -> Result<Due> {
-            let tid = request.tid;
-            let syscall = request.instruction_pointer.checked_sub(2).ok_or(Errno::INVAL)?;
+        fn find(&self, notification: &Notification, target: &Target<'_>) -> Result<Due> {
+            let tid = notification.tid;
+            let syscall = notification.instruction_pointer.checked_sub(2).ok_or(Errno::INVAL)?;
             let from = syscall.checked_sub(PATCHED as u64).ok_or(Errno::INVAL)?;
             let (front, bytes) = site_at(tid, from)?;
-            if !is_site(&front, &bytes, request.nr) {
+            if !is_site(&front, &bytes, notification.nr) {
                 return Err(Errno::INVAL);
             }
             let text = std::fs::read(format!("/proc/{tid}/status")).map_err(|_| Errno::SRCH)?;
             let value = |key| value_of(&text, key).and_then(number::<u32>);
-            if OPEN.contains(&request.nr) && loads_number(&bytes) {
+            if OPEN.contains(&notification.nr) && loads_number(&bytes) {
                 let mut is_alone = [0];
                 let flag = single_thread_flag(&front, from).ok_or(Errno::INVAL)?;
                 let is_read = read_memory(tid, flag, &mut is_alone)? == 1;
@@ -388,9 +390,9 @@ mod processor {
         }
 
         /// Whether a call may end the answers inside its process.
-        pub(crate) fn may_end_with(&self, request: &Request) -> bool {
-            request.arch == X86_64
-                && filter::ends_answers(request.nr, &request.args, WINDOW, LIMIT as u64)
+        pub(crate) fn may_end_with(&self, notification: &Notification) -> bool {
+            notification.arch == X86_64
+                && filter::ends_answers(notification.nr, &notification.args, WINDOW, LIMIT as u64)
         }
 
         /// Switches the answers inside a process off, before the kernel runs a call that ends them.
@@ -400,8 +402,12 @@ mod processor {
         /// What the call is to answer: the process may have the code, and it cannot be switched
         /// off. EPERM: the call would let the program be killed by its own filter. ENOMEM: it would
         /// put other memory where the program's calls lead.
-        pub(crate) fn withdraw_for(&self, request: &Request, target: &Target<'_>) -> Result<()> {
-            let Ok(process) = leader(request.tid) else { return Ok(()) };
+        pub(crate) fn withdraw_for(
+            &self,
+            notification: &Notification,
+            target: &Target<'_>,
+        ) -> Result<()> {
+            let Ok(process) = leader(notification.tid) else { return Ok(()) };
             let held = lock(&self.held)
                 .iter()
                 .find(|held| held.process == process)
@@ -414,12 +420,12 @@ mod processor {
             let is_held = held.is_some();
             let switched = match held {
                 Some(memory) => memory.switch_off(),
-                None => Memory::open(request.tid).and_then(|memory| {
+                None => Memory::open(notification.tid).and_then(|memory| {
                     if target.is_waiting() { memory.switch_off() } else { Ok(()) }
                 }),
             };
             let mut memory = self.memory();
-            if let Some(score) = memory.threads.get_mut(&request.tid) {
+            if let Some(score) = memory.threads.get_mut(&notification.tid) {
                 score.failures = FAILURES;
             }
             let Err(error) = switched else {
@@ -435,8 +441,8 @@ mod processor {
             let was_patched = |process| lock(&self.held).iter().any(|held| held.process == process);
             let may_have_code = is_held
                 || !memory.withdrawn.contains(&process) && parent(process).is_some_and(was_patched);
-            tracing::debug!(tid = request.tid, %error, may_have_code, "answers are not switched off");
-            match filter::is_harmful(request.nr, &request.args) {
+            tracing::debug!(tid = notification.tid, %error, may_have_code, "answers are not switched off");
+            match filter::is_harmful(notification.nr, &notification.args) {
                 Some(error) if may_have_code => Err(error),
                 _ => Ok(()),
             }
@@ -503,7 +509,7 @@ mod elsewhere {
     use rustix::io::Result;
 
     use super::When;
-    use crate::notification::Request;
+    use crate::notification::Notification;
     use crate::regions::node::Device;
     use crate::seccomp::filter::{Fidelity, Gate};
     use crate::target_thread::Target;
@@ -521,7 +527,7 @@ mod elsewhere {
             Err(rustix::io::Errno::NOSYS)
         }
 
-        pub(crate) fn due(&self, _: &Request, _: &Target<'_>, _: bool) -> Option<Due> {
+        pub(crate) fn due(&self, _: &Notification, _: &Target<'_>, _: bool) -> Option<Due> {
             match *self {}
         }
 
@@ -529,11 +535,11 @@ mod elsewhere {
             match *due {}
         }
 
-        pub(crate) fn may_end_with(&self, _: &Request) -> bool {
+        pub(crate) fn may_end_with(&self, _: &Notification) -> bool {
             match *self {}
         }
 
-        pub(crate) fn withdraw_for(&self, _: &Request, _: &Target<'_>) -> Result<()> {
+        pub(crate) fn withdraw_for(&self, _: &Notification, _: &Target<'_>) -> Result<()> {
             match *self {}
         }
 

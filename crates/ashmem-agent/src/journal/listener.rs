@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rustix::io::{Errno, Result};
 
 use crate::journal::in_flight::InFlight;
-use crate::notification::{Answer, Channel, Injection, ReceiveError, Request};
-use crate::seccomp::listener::{Listener, request_in};
+use crate::notification::{Answer, Channel, Injection, Notification, ReceiveError};
+use crate::seccomp::listener::{Listener, notification_in};
 
 /// One of a container's listeners, with the in-flight area of its journal.
 pub(crate) struct JournaledListener {
@@ -24,13 +24,13 @@ impl JournaledListener {
 
     /// Requests that the previous agent left unanswered: those of this listener whose callers still
     /// wait.
-    pub(crate) fn left_over(&self) -> Vec<Request> {
+    pub(crate) fn left_over(&self) -> Vec<Notification> {
         let from_here =
             self.in_flight.left_over().into_iter().filter(|(from, _)| *from == self.number);
         let (waiting, gone) = from_here
-            .map(|(_, room)| request_in(&room))
-            .partition::<Vec<_>, _>(|request| self.is_waiting(request.id));
-        gone.iter().for_each(|request| self.in_flight.give_back(self.number, request.id));
+            .map(|(_, room)| notification_in(&room))
+            .partition::<Vec<_>, _>(|notification| self.is_waiting(notification.id));
+        gone.iter().for_each(|notification| self.in_flight.give_back(self.number, notification.id));
         waiting
     }
 }
@@ -40,7 +40,7 @@ impl Channel for JournaledListener {
         self.listener.as_fd()
     }
 
-    fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError> {
+    fn receive(&self) -> std::result::Result<Option<Notification>, ReceiveError> {
         Ok(self.in_flight.take(self.number, |room| self.listener.receive_into(room))?)
     }
 

@@ -12,14 +12,14 @@ use crate::regions::arena::Arena;
 use ashmem_trace_wire::record;
 
 /// A name without its NUL, 1 to 255 bytes.
-pub type Name = Box<[u8]>;
+pub type RegionName = Box<[u8]>;
 
 /// A region's state. Its memory belongs to its clients (see [`crate::regions::memfd`]).
 pub struct EmulatedRegion {
     /// Size, mask, and whether it was ever mapped.
     pub facts: Facts,
     /// Name and unpinned ranges.
-    pub state: State<Name, u32>,
+    pub state: State<RegionName, u32>,
     /// The inode that mappings show.
     pub inode: u64,
     /// Inodes that belong to the region: more than one after a name was set while several
@@ -90,7 +90,7 @@ impl EmulatedRegion {
 }
 
 /// The name that SET_NAME stores: cut to what fits, `None` if it is empty (NAME-04, NAME-10).
-pub fn stored_name(mut string: Vec<u8>) -> Option<Name> {
+pub fn stored_name(mut string: Vec<u8>) -> Option<RegionName> {
     string.truncate(NAME_LEN - 1);
     (!string.is_empty()).then(|| string.into_boxed_slice())
 }

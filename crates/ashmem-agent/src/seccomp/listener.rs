@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::{Errno, Result};
 
-use crate::notification::{Answer, Channel, Injection, ReceiveError, Request};
+use crate::notification::{Answer, Channel, Injection, Notification, ReceiveError};
 use crate::seccomp::bpf::{self, Instruction};
 use crate::sys::{check, kernel_is, last_errno};
 
@@ -137,11 +137,11 @@ impl Listener {
 
     /// SECCOMP_IOCTL_NOTIF_RECV: as [`Channel::receive`], with the kernel writing into this zeroed
     /// room.
-    pub(crate) fn receive_into(&self, room: &mut Room) -> Result<Option<Request>> {
+    pub(crate) fn receive_into(&self, room: &mut Room) -> Result<Option<Notification>> {
         // The kernel wants zeros, and may write more than we know of.
         // SAFETY: the buffer is at least as long as the kernel said its structure is.
         match check(unsafe { libc::ioctl(self.fd.as_raw_fd(), RECV, room.as_mut_ptr()) }) {
-            Ok(_) => Ok(Some(request_in(room))),
+            Ok(_) => Ok(Some(notification_in(room))),
             Err(Errno::NOENT | Errno::INTR | Errno::AGAIN) => Ok(None),
             Err(error) => Err(error),
         }
@@ -166,7 +166,7 @@ impl Channel for Listener {
         self.fd.as_fd()
     }
 
-    fn receive(&self) -> std::result::Result<Option<Request>, ReceiveError> {
+    fn receive(&self) -> std::result::Result<Option<Notification>, ReceiveError> {
         Ok(self.receive_into(&mut [0; ROOM / 8])?)
     }
 
@@ -227,12 +227,12 @@ pub(crate) fn filters_wait_killable() -> bool {
     kernel_is(5, 19)
 }
 
-/// The request of a notification.
-pub(crate) fn request_in(room: &Room) -> Request {
+/// The notification that lies in this room.
+pub(crate) fn notification_in(room: &Room) -> Notification {
     // SAFETY: the room is aligned for the structure, longer than it, and every bit pattern is a
     // valid one.
     let notification = unsafe { room.as_ptr().cast::<libc::seccomp_notif>().read() };
-    Request {
+    Notification {
         id: notification.id,
         tid: notification.pid as i32,
         arch: notification.data.arch,

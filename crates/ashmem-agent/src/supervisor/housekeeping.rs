@@ -98,6 +98,7 @@ impl Supervisor {
             // are stuck must be replaced meanwhile, and other regions be purged.
             let Some(purge) = self.purges().begin() else { return supply };
             let work = move || {
+                purge.is_done_here();
                 let purged = self.tenant().purge(share_of(purgeable));
                 tracing::debug!(purged, "purged pages under memory pressure");
                 purge.end(purged);

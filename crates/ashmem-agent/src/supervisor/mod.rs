@@ -34,7 +34,7 @@ use crate::emulation::argument::Argument;
 use crate::emulation::decision::Decision;
 use crate::emulation::outcome::Outcome;
 use crate::inside::{Due, Inside};
-use crate::notification::{Answer, Channel, ReceiveError, Request};
+use crate::notification::{Answer, Channel, Notification, ReceiveError};
 use crate::regions::memfd_pool::MemfdPool;
 use crate::seccomp::listener::filters_wait_killable;
 use crate::seccomp::syscalls::{Call, Mmap};
@@ -274,8 +274,8 @@ impl Supervisor {
                 let events = polled.revents();
                 if events.contains(PollFlags::IN) {
                     match channel.receive() {
-                        Ok(Some(request)) => {
-                            if !self.take(scope, channel, request) {
+                        Ok(Some(notification)) => {
+                            if !self.take(scope, channel, notification) {
                                 return Ok(false);
                             }
                         }
@@ -298,8 +298,8 @@ impl Supervisor {
     ) -> bool {
         loop {
             match channel.receive() {
-                Ok(Some(request)) => {
-                    if !self.take(scope, channel, request) {
+                Ok(Some(notification)) => {
+                    if !self.take(scope, channel, notification) {
                         return false;
                     }
                 }
@@ -312,18 +312,18 @@ impl Supervisor {
         }
     }
 
-    /// Answers a request. Returns whether this loop continues to serve.
+    /// Answers a notification. Returns whether this loop continues to serve.
     fn take<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         channel: &Arc<dyn Channel>,
-        request: Request,
+        notification: Notification,
     ) -> bool {
         self.takeover.run(|| {
             if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
                 self.wake_housekeeping();
             }
-            self.handle_in(scope, channel, request);
+            self.handle_in(scope, channel, notification);
             if self.pool.as_ref().is_some_and(|pool| pool.refill_wanted()) {
                 self.wake_housekeeping();
             }
@@ -336,61 +336,63 @@ impl Supervisor {
         true
     }
 
-    /// Answers one request, in a thread of its own if the caller can hold that up by more than its
+    /// Answers one notification, in a thread of its own if the caller can hold that up by more than its
     /// memory.
     fn handle_in<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         channel: &Arc<dyn Channel>,
-        request: Request,
+        notification: Notification,
     ) {
-        if self.inside.as_ref().is_some_and(|inside| inside.may_end_with(&request)) {
+        if self.inside.as_ref().is_some_and(|inside| inside.may_end_with(&notification)) {
             let channel = Arc::clone(channel);
-            return self.apart.run(scope, move |_| self.handle(channel.as_ref(), request));
+            return self.apart.run(scope, move |_| self.handle(channel.as_ref(), notification));
         }
-        let Some(decided) = self.decided(channel.as_ref(), &request) else { return };
+        let Some(decided) = self.decided(channel.as_ref(), &notification) else { return };
         if decided.due.is_some() || self.stops_caller(&decided) {
             let channel = Arc::clone(channel);
             return self.apart.run(scope, move |is_apart| {
-                self.finish(channel.as_ref(), request, decided, is_apart);
+                self.finish(channel.as_ref(), notification, decided, is_apart);
             });
         }
-        self.finish(channel.as_ref(), request, decided, false);
+        self.finish(channel.as_ref(), notification, decided, false);
     }
 
-    /// Answers one request.
-    pub fn handle(&self, channel: &dyn Channel, request: Request) {
+    /// Answers one notification.
+    pub fn handle(&self, channel: &dyn Channel, notification: Notification) {
         if let Some(inside) = &self.inside
-            && inside.may_end_with(&request)
+            && inside.may_end_with(&notification)
         {
-            let target = Target::new(channel, request.id, request.tid);
-            if let Err(error) = inside.withdraw_for(&request, &target) {
-                let sent = channel.answer(request.id, Answer::Errno(error));
-                return self.report(&request, sent);
+            let target = Target::new(channel, notification.id, notification.tid);
+            if let Err(error) = inside.withdraw_for(&notification, &target) {
+                let sent = channel.answer(notification.id, Answer::Errno(error));
+                return self.report(&notification, sent);
             }
         }
-        if let Some(decided) = self.decided(channel, &request) {
-            self.finish(channel, request, decided, false);
+        if let Some(decided) = self.decided(channel, &notification) {
+            self.finish(channel, notification, decided, false);
         }
     }
 
     /// Decides a request; `None`: it is answered already.
-    fn decided(&self, channel: &dyn Channel, request: &Request) -> Option<Decided> {
-        let target = Target::new(channel, request.id, request.tid);
+    fn decided(&self, channel: &dyn Channel, notification: &Notification) -> Option<Decided> {
+        let target = Target::new(channel, notification.id, notification.tid);
         let began = self.trace_sink.is_on().then(trace::now);
-        let Some((call, caller)) = Call::decode(request.arch, request.nr, &request.args) else {
-            self.report(request, channel.answer(request.id, Answer::Continue));
+        let Some((call, caller)) =
+            Call::decode(notification.arch, notification.nr, &notification.args)
+        else {
+            self.report(notification, channel.answer(notification.id, Answer::Continue));
             return None;
         };
         let decision = self.decide(&target, call, caller);
         // The caller still waits, so it can be looked at.
-        let record = began.and_then(|began| self.record(request, &decision, began));
-        tracing::trace!(?request, outcome = ?decision.outcome);
+        let record = began.and_then(|began| self.record(notification, &decision, began));
+        tracing::trace!(request = ?notification, outcome = ?decision.outcome);
         let is_of_device = !matches!(decision.outcome, Outcome::Answer(Answer::Continue));
         // A private mapping has a stop of its own.
         let due = (self.inside.as_ref())
             .filter(|_| !matches!(decision.outcome, Outcome::MapAnonymous(_)))
-            .and_then(|inside| inside.due(request, &target, is_of_device));
+            .and_then(|inside| inside.due(notification, &target, is_of_device));
         Some(Decided { decision, record, due })
     }
 
@@ -415,50 +417,51 @@ impl Supervisor {
     fn finish(
         &self,
         channel: &dyn Channel,
-        request: Request,
+        notification: Notification,
         mut decided: Decided,
         is_apart: bool,
     ) {
         match (&self.inside, decided.due.take()) {
             (Some(inside), Some(due)) if is_apart => {
-                let target = Target::new(channel, request.id, request.tid);
-                inside.patch(&due, &target, || self.send(channel, &request, decided));
+                let target = Target::new(channel, notification.id, notification.tid);
+                inside.patch(&due, &target, || self.send(channel, &notification, decided));
             }
-            _ => _ = self.send(channel, &request, decided),
+            _ => _ = self.send(channel, &notification, decided),
         }
     }
 
     /// Sends what was decided, and tells tracers. Returns whether the caller got it.
-    fn send(&self, channel: &dyn Channel, request: &Request, decided: Decided) -> bool {
-        let target = Target::new(channel, request.id, request.tid);
+    fn send(&self, channel: &dyn Channel, notification: &Notification, decided: Decided) -> bool {
+        let target = Target::new(channel, notification.id, notification.tid);
         let shows_result = self.shows_result_of(&decided);
         let Decided { mut decision, record, .. } = decided;
         let outcome = std::mem::replace(&mut decision.outcome, Outcome::CONTINUE);
         let (mut faulted, mut seen) = (false, None);
         let sent = match outcome {
             Outcome::Answer(Answer::Continue) if shows_result => {
-                inject_mmap::let_run(channel, request).map(|result| seen = result)
+                inject_mmap::let_run(channel, notification).map(|result| seen = result)
             }
-            Outcome::Answer(answer) => channel.answer(request.id, answer),
+            Outcome::Answer(answer) => channel.answer(notification.id, answer),
             Outcome::Write { address, bytes } => {
                 let answer = match target.write(address, &bytes) {
                     Ok(()) => Answer::Value(0),
                     Err(_) => Answer::Errno(Errno::FAULT),
                 };
                 faulted = answer != Answer::Value(0);
-                channel.answer(request.id, answer)
+                channel.answer(notification.id, answer)
             }
             Outcome::MapAnonymous(call) => {
-                inject_mmap::map_anonymous(channel, request, call).map(|result| seen = result)
+                inject_mmap::map_anonymous(channel, notification, call).map(|result| seen = result)
             }
             Outcome::Open { fd, close_on_exec, key } => {
-                channel.answer_with(request.id, fd, close_on_exec).or_else(|error| match error {
+                channel.answer_with(notification.id, fd, close_on_exec).or_else(|error| match error
+                {
                     Errno::NOENT => {
-                        self.tenant.table().pending_opens.leave(request.tid, key);
+                        self.tenant.table().pending_opens.leave(notification.tid, key);
                         Err(error)
                     }
                     // The caller's table is full, or its limit reached.
-                    error => channel.answer(request.id, Answer::Errno(error)),
+                    error => channel.answer(notification.id, Answer::Errno(error)),
                 })
             }
         };
@@ -466,18 +469,18 @@ impl Supervisor {
             record.result = record.result.or(seen);
             self.trace_sink.answered(record, faulted);
         }
-        self.report(request, sent);
+        self.report(notification, sent);
         // The copied descriptor is closed here, where nobody waits for that.
         drop(decision);
         sent.is_ok()
     }
 
     /// ENOENT: the caller was killed, or a signal interrupted the call, which it makes again.
-    fn report(&self, request: &Request, sent: Result<()>) {
+    fn report(&self, notification: &Notification, sent: Result<()>) {
         if let Err(error) = sent
             && error != Errno::NOENT
         {
-            tracing::warn!(%error, ?request, "the kernel refused an answer");
+            tracing::warn!(%error, request = ?notification, "the kernel refused an answer");
         }
     }
 

@@ -6,7 +6,7 @@ use crate::emulation::decision::Decision;
 use crate::emulation::descriptor::FdKind;
 use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
-use crate::notification::{Answer, Request};
+use crate::notification::{Answer, Notification};
 use crate::regions::memfd;
 use crate::seccomp::syscalls::Call;
 use crate::supervisor::Supervisor;
@@ -16,7 +16,7 @@ impl Supervisor {
     /// The record of a request that was decided and not yet answered; `began` is when it arrived.
     pub(super) fn record(
         &self,
-        request: &Request,
+        notification: &Notification,
         decision: &Decision,
         began: u64,
     ) -> Option<Record> {
@@ -32,7 +32,7 @@ impl Supervisor {
             mono_ns: began,
             tenant: sink.number(),
             duration_ns: Some(0),
-            caller: Some(sink.caller(request.tid)),
+            caller: Some(sink.caller(notification.tid)),
             kind,
             region: Some(region),
             result,

@@ -13,7 +13,7 @@
 
 use rustix::io::{Errno, Result};
 
-use crate::notification::{Answer, Channel, Request};
+use crate::notification::{Answer, Channel, Notification};
 use crate::seccomp::syscalls::Mmap;
 
 /// Lets the kernel run a call, and returns what the call returned; `None` where the caller cannot
@@ -21,10 +21,11 @@ use crate::seccomp::syscalls::Mmap;
 ///
 /// # Errors
 /// Those of [`Channel::answer`].
-pub(crate) fn let_run(channel: &dyn Channel, request: &Request) -> Result<Option<i64>> {
-    let caller = processor::Stopped::begin(request.tid, || channel.is_waiting(request.id));
-    channel.answer(request.id, Answer::Continue)?;
-    Ok(caller.and_then(|caller| caller.result(request.arch)).ok().flatten())
+pub(crate) fn let_run(channel: &dyn Channel, notification: &Notification) -> Result<Option<i64>> {
+    let caller =
+        processor::Stopped::begin(notification.tid, || channel.is_waiting(notification.id));
+    channel.answer(notification.id, Answer::Continue)?;
+    Ok(caller.and_then(|caller| caller.result(notification.arch)).ok().flatten())
 }
 
 /// Answers an mmap with private anonymous memory, and returns what the caller got; `None` where
@@ -34,24 +35,24 @@ pub(crate) fn let_run(channel: &dyn Channel, request: &Request) -> Result<Option
 /// Those of [`Channel::answer`].
 pub(crate) fn map_anonymous(
     channel: &dyn Channel,
-    request: &Request,
+    notification: &Notification,
     call: Mmap,
 ) -> Result<Option<i64>> {
-    match processor::Stopped::begin(request.tid, || channel.is_waiting(request.id)) {
+    match processor::Stopped::begin(notification.tid, || channel.is_waiting(notification.id)) {
         Ok(mut caller) => {
             // The result if the second call is not made.
-            channel.answer(request.id, Answer::Errno(Errno::NOMEM))?;
-            match caller.call_anonymous(request.arch, call) {
+            channel.answer(notification.id, Answer::Errno(Errno::NOMEM))?;
+            match caller.call_anonymous(notification.arch, call) {
                 Ok(result) => Ok(result),
                 Err(error) => {
-                    tracing::warn!(%error, tid = request.tid, "making a private mapping failed: the caller got ENOMEM");
+                    tracing::warn!(%error, tid = notification.tid, "making a private mapping failed: the caller got ENOMEM");
                     Ok(Some(-i64::from(libc::ENOMEM)))
                 }
             }
         }
         Err(error) => {
-            tracing::debug!(%error, tid = request.tid, "the caller cannot be traced: its private mapping shows the region's content");
-            channel.answer(request.id, Answer::Continue).map(|()| None)
+            tracing::debug!(%error, tid = notification.tid, "the caller cannot be traced: its private mapping shows the region's content");
+            channel.answer(notification.id, Answer::Continue).map(|()| None)
         }
     }
 }
@@ -167,8 +168,8 @@ mod processor {
             ptrace(libc::PTRACE_SETREGS, self.tid, 0, std::ptr::from_ref(registers) as usize)
         }
 
-        fn signal_mask(&self, request: libc::c_uint, mask: &mut u64) -> Result<()> {
-            ptrace(request, self.tid, size_of::<u64>(), std::ptr::from_mut(mask) as usize)
+        fn signal_mask(&self, notification: libc::c_uint, mask: &mut u64) -> Result<()> {
+            ptrace(notification, self.tid, size_of::<u64>(), std::ptr::from_mut(mask) as usize)
         }
     }
 
@@ -215,10 +216,10 @@ mod processor {
         (!(LAST_ERRNO..=RESTARTED).contains(&result)).then_some(result)
     }
 
-    fn ptrace(request: libc::c_uint, tid: i32, address: usize, data: usize) -> Result<()> {
+    fn ptrace(notification: libc::c_uint, tid: i32, address: usize, data: usize) -> Result<()> {
         // SAFETY: what `data` points to lives in the callers above and is as long as each request
         // wants.
-        let got = unsafe { libc::ptrace(request, tid, address, data) };
+        let got = unsafe { libc::ptrace(notification, tid, address, data) };
         check(got as i32).map(drop)
     }
 }

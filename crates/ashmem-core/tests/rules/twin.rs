@@ -239,14 +239,14 @@ impl Twin {
                 );
             });
             assert_eq!(expected.next(), None, "ranges of region {region}");
-            let census = pins.census(facts.share());
+            let pages = pins.range_pages(facts.share());
             assert_eq!(
-                (census.unpinned, census.purged),
+                (pages.unpinned, pages.purged),
                 self.model.census(region),
                 "pages of region {region}"
             );
             assert_eq!(facts.is_mapped(), self.model.region(region).pages() > 0);
-            unpinned += census.unpinned;
+            unpinned += pages.unpinned;
         }
         let mut position = 0;
         for id in self.arena.order() {

@@ -14,9 +14,9 @@ const SOCKETS: [(&str, &str); 2] =
 const LISTENS: u32 = 0x10000;
 
 /// Whether an agent listens where runtimes look for it.
-pub(super) struct Agent;
+pub(super) struct AgentCheck;
 
-impl Check for Agent {
+impl Check for AgentCheck {
     fn name(&self) -> &'static str {
         "agent"
     }

@@ -8,9 +8,9 @@ use crate::module_file;
 use crate::way::Way;
 
 /// Its file system, its nodes, its module.
-pub(super) struct Binder;
+pub(super) struct BinderCheck;
 
-impl Check for Binder {
+impl Check for BinderCheck {
     fn name(&self) -> &'static str {
         "binder"
     }

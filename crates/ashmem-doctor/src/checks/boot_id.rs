@@ -10,9 +10,9 @@ use crate::trial::{self, AnsweredBy};
 use crate::way::Way;
 
 /// `/dev/ashmem<boot_id>`, the only one that Android 16 opens.
-pub(super) struct BootId;
+pub(super) struct BootIdCheck;
 
-impl Check for BootId {
+impl Check for BootIdCheck {
     fn name(&self) -> &'static str {
         "boot id name"
     }

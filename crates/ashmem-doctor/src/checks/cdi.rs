@@ -11,9 +11,9 @@ use crate::way::Way;
 const FILES: [&str; 2] = ["/run/cdi/ashmem.json", "/etc/cdi/ashmem.json"];
 
 /// Whether there is one, of this boot.
-pub(super) struct Cdi;
+pub(super) struct CdiCheck;
 
-impl Check for Cdi {
+impl Check for CdiCheck {
     fn name(&self) -> &'static str {
         "CDI"
     }

@@ -17,7 +17,7 @@ use crate::way::Way;
 const TOLD: usize = 3;
 
 /// Each one's view of the device.
-pub(super) struct Containers;
+pub(super) struct ContainersCheck;
 
 /// A process that is the first of its container.
 struct First {
@@ -25,7 +25,7 @@ struct First {
     name: String,
 }
 
-impl Check for Containers {
+impl Check for ContainersCheck {
     fn name(&self) -> &'static str {
         "containers"
     }
@@ -49,9 +49,9 @@ impl Check for Containers {
         let mut troubles = Vec::new();
         for first in &firsts {
             match view(host, first) {
-                View::Works => with.push(first.name.as_str()),
-                View::None => {}
-                View::Trouble(trouble) => {
+                ContainerView::Works => with.push(first.name.as_str()),
+                ContainerView::None => {}
+                ContainerView::Trouble(trouble) => {
                     troubles.push(format!("{} (pid {}): {trouble}", first.name, first.pid))
                 }
             }
@@ -80,25 +80,25 @@ impl Check for Containers {
     }
 }
 
-enum View {
+enum ContainerView {
     Works,
     None,
     Trouble(String),
 }
 
-fn view(host: &Host, first: &First) -> View {
+fn view(host: &Host, first: &First) -> ContainerView {
     let Ok(inside) = Host::at(&host.root().join(format!("proc/{}/root", first.pid))) else {
-        return View::None;
+        return ContainerView::None;
     };
-    let Ok(stat) = inside.stat("/dev/ashmem") else { return View::None };
+    let Ok(stat) = inside.stat("/dev/ashmem") else { return ContainerView::None };
     if !FileType::from_raw_mode(stat.st_mode).is_char_device() {
-        return View::Trouble("/dev/ashmem is no character device".to_owned());
+        return ContainerView::Trouble("/dev/ashmem is no character device".to_owned());
     }
     let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
     if let Some(actual) =
         module::misc_minor(host).filter(|minor| number != (10, *minor) && number != (1, 3))
     {
-        return View::Trouble(format!(
+        return ContainerView::Trouble(format!(
             "/dev/ashmem is {}:{}, the driver's is 10:{actual}",
             number.0, number.1
         ));
@@ -106,9 +106,9 @@ fn view(host: &Host, first: &First) -> View {
     let mountinfo = host.text(&format!("/proc/{}/mountinfo", first.pid)).unwrap_or_default();
     match mountinfo::covering(&mountinfo, "/dev/ashmem") {
         Some(mount) if mount.is_nodev() => {
-            View::Trouble(format!("/dev/ashmem lies on a nodev mount, {}", mount.point))
+            ContainerView::Trouble(format!("/dev/ashmem lies on a nodev mount, {}", mount.point))
         }
-        _ => View::Works,
+        _ => ContainerView::Works,
     }
 }
 

@@ -15,9 +15,9 @@ use crate::way::Way;
 const PATH: &str = "/dev/ashmem";
 
 /// There, a character device, the driver's, for everybody, not on a nodev mount; then really used.
-pub(super) struct Device;
+pub(super) struct DeviceCheck;
 
-impl Check for Device {
+impl Check for DeviceCheck {
     fn name(&self) -> &'static str {
         "device"
     }

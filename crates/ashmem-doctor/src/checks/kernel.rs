@@ -10,9 +10,9 @@ use crate::{Host, kernel_release};
 const OLDEST: (u32, u32) = (5, 14);
 
 /// Its version, and whose it is.
-pub(super) struct Kernel;
+pub(super) struct KernelCheck;
 
-impl Check for Kernel {
+impl Check for KernelCheck {
     fn name(&self) -> &'static str {
         "kernel"
     }

@@ -5,14 +5,14 @@ use super::{module, mok};
 use crate::Host;
 use crate::check::Check;
 use crate::finding::Finding;
-use crate::keys::{self, Key, SecureBoot};
+use crate::keys::{self, SecureBoot, SigningKey};
 use crate::module_file::{self, ModuleFile, NAME};
 use crate::way::Way;
 
 /// Lockdown, enforced signatures, and the module's own.
-pub(super) struct Lockdown;
+pub(super) struct LockdownCheck;
 
-impl Check for Lockdown {
+impl Check for LockdownCheck {
     fn name(&self) -> &'static str {
         "signature"
     }
@@ -45,7 +45,7 @@ impl Check for Lockdown {
             return with_steps(host, finding).next(module::rebuild(host, &release));
         }
         match keys::key(host) {
-            Key::Enrolled(path) => Finding::ok(format!("signed, and {path} is enrolled")),
+            SigningKey::Enrolled(path) => Finding::ok(format!("signed, and {path} is enrolled")),
             // Without firmware there is no MOK: the key may be in the kernel itself.
             _ if keys::secure_boot(host) == SecureBoot::NoFirmware => {
                 Finding::warning("signed; whether the kernel knows the key, only loading tells")

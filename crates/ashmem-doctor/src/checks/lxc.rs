@@ -11,9 +11,9 @@ use crate::way::Way;
 const EXTENSION: &[u8] = b"seccomp_proxy_send_notify_fd";
 
 /// Its version, whether it can serve the agent, and its containers' device rules.
-pub(super) struct Lxc;
+pub(super) struct LxcCheck;
 
-impl Check for Lxc {
+impl Check for LxcCheck {
     fn name(&self) -> &'static str {
         "LXC"
     }

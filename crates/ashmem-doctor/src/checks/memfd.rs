@@ -8,9 +8,9 @@ use crate::trial::{self, Failure};
 use crate::way::Way;
 
 /// Made, sealed, and asked for its size by ashmem's ioctl.
-pub(super) struct Memfd;
+pub(super) struct MemfdCheck;
 
-impl Check for Memfd {
+impl Check for MemfdCheck {
     fn name(&self) -> &'static str {
         "memfd"
     }

@@ -12,9 +12,9 @@ use crate::{Host, kernel_release};
 const OLDEST: (u32, u32) = (5, 10);
 
 /// Loaded or not; if not, why not.
-pub(super) struct Module;
+pub(super) struct ModuleCheck;
 
-impl Check for Module {
+impl Check for ModuleCheck {
     fn name(&self) -> &'static str {
         "module"
     }

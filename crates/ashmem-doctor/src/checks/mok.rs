@@ -5,13 +5,13 @@ use crate::Host;
 use crate::check::Check;
 use crate::distribution::Distribution;
 use crate::finding::Finding;
-use crate::keys::{self, Key, SecureBoot};
+use crate::keys::{self, SecureBoot, SigningKey};
 use crate::way::Way;
 
 /// Made, waiting, enrolled: what comes next on the way.
-pub(super) struct Mok;
+pub(super) struct MokCheck;
 
-impl Check for Mok {
+impl Check for MokCheck {
     fn name(&self) -> &'static str {
         "signing key"
     }
@@ -28,16 +28,16 @@ impl Check for Mok {
         let is_needed = keys::secure_boot(host) == SecureBoot::On;
         let key = keys::key(host);
         let (summary, why) = match &key {
-            Key::Enrolled(path) => return Finding::ok(format!("{path} is enrolled")),
+            SigningKey::Enrolled(path) => return Finding::ok(format!("{path} is enrolled")),
             _ if !is_needed => return Finding::absent("not needed without Secure Boot"),
-            Key::None => {
+            SigningKey::None => {
                 ("there is none".to_owned(), "DKMS makes it, and signs with it from then on")
             }
-            Key::Made(path) => (
+            SigningKey::Made(path) => (
                 format!("{path} is not enrolled"),
                 "the kernel refuses what is signed with it until the firmware knows it",
             ),
-            Key::Waiting(path) => (
+            SigningKey::Waiting(path) => (
                 format!("{path} waits to be enrolled"),
                 "the next boot stops at a blue screen (MOK management): Enroll MOK, Continue, Yes, then the password given to mokutil",
             ),
@@ -51,17 +51,17 @@ impl Check for Mok {
 }
 
 /// The commands that lead from where the key is to a kernel that accepts what it signs.
-pub(super) fn steps(host: &Host, key: &Key) -> Vec<String> {
+pub(super) fn steps(host: &Host, key: &SigningKey) -> Vec<String> {
     let distribution = Distribution::of(host);
     let mut steps = Vec::new();
     let path = match key {
-        Key::Enrolled(_) => return steps,
-        Key::Waiting(_) => return vec!["sudo systemctl reboot".to_owned()],
-        Key::None => {
+        SigningKey::Enrolled(_) => return steps,
+        SigningKey::Waiting(_) => return vec!["sudo systemctl reboot".to_owned()],
+        SigningKey::None => {
             steps.push("sudo dkms generate_mok".to_owned());
             "/var/lib/dkms/mok.pub"
         }
-        Key::Made(path) => path,
+        SigningKey::Made(path) => path,
     };
     if host.program("mokutil").is_none() {
         steps.push(distribution.install("mokutil"));

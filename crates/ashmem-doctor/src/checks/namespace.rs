@@ -9,7 +9,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::Host;
 use crate::check::Check;
-use crate::child::{Child, End};
+use crate::child::{Child, ChildEnd};
 use crate::finding::Finding;
 use crate::trial;
 use crate::way::Way;
@@ -18,9 +18,9 @@ use crate::way::Way;
 const REFUSED_LATE: i32 = 200;
 
 /// Made in a child, as root or in a user namespace.
-pub(super) struct Namespace;
+pub(super) struct NamespaceCheck;
 
-impl Check for Namespace {
+impl Check for NamespaceCheck {
     fn name(&self) -> &'static str {
         "own /dev"
     }
@@ -36,9 +36,9 @@ impl Check for Namespace {
     fn examine(&self, host: &Host) -> Finding {
         let end = Child::start(enter).and_then(|child| child.end(Duration::from_secs(10)));
         let errno = match end {
-            Ok(End::Exit(0)) => return Finding::ok("a program can have one"),
-            Ok(End::Exit(code)) if code < REFUSED_LATE => Errno::from_raw_os_error(code),
-            Ok(End::Exit(_)) => Errno::PERM,
+            Ok(ChildEnd::Exit(0)) => return Finding::ok("a program can have one"),
+            Ok(ChildEnd::Exit(code)) if code < REFUSED_LATE => Errno::from_raw_os_error(code),
+            Ok(ChildEnd::Exit(_)) => Errno::PERM,
             Ok(end) => {
                 return Finding::warning(format!("the child that tried was stopped: {end:?}"))
                     .why(CONSEQUENCE);

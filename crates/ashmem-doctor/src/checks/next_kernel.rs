@@ -10,9 +10,9 @@ use crate::way::Way;
 use crate::{Host, kernel_release};
 
 /// Whether the module is there for it already.
-pub(super) struct NextKernel;
+pub(super) struct NextKernelCheck;
 
-impl Check for NextKernel {
+impl Check for NextKernelCheck {
     fn name(&self) -> &'static str {
         "next kernel"
     }

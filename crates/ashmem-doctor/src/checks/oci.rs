@@ -11,9 +11,9 @@ const RUNTIMES: [(&str, &str); 3] = [("runc", "1.1.0"), ("crun", "0.19"), ("youk
 const ENGINES: [&str; 5] = ["docker", "podman", "containerd", "crio", "kubelet"];
 
 /// Which are there, and whether they are new enough for the agent.
-pub(super) struct Oci;
+pub(super) struct OciCheck;
 
-impl Check for Oci {
+impl Check for OciCheck {
     fn name(&self) -> &'static str {
         "OCI runtimes"
     }

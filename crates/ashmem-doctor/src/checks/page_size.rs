@@ -10,9 +10,9 @@ use crate::way::Way;
 const AT_PAGESZ: u64 = 6;
 
 /// Android's images want 4 KiB.
-pub(super) struct PageSize;
+pub(super) struct PageSizeCheck;
 
-impl Check for PageSize {
+impl Check for PageSizeCheck {
     fn name(&self) -> &'static str {
         "page size"
     }

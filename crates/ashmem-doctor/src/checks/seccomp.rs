@@ -18,7 +18,7 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 
 use crate::Host;
 use crate::check::Check;
-use crate::child::{Child, End};
+use crate::child::{Child, ChildEnd};
 use crate::finding::Finding;
 use crate::trial::{self, AnsweredBy};
 use crate::way::Way;
@@ -31,19 +31,19 @@ const WORD: &std::ffi::CStr = c"ashmem doctor";
 const VALUE: i64 = 0x7707;
 
 /// A child filters itself and calls; this process answers as a supervisor does.
-pub(super) struct Seccomp;
+pub(super) struct SeccompCheck;
 
 /// At which step it failed.
-enum Failure {
+enum SeccompFailure {
     /// The child's own filter was refused.
     Install(InstallError),
     /// The child came to an end that it did not choose.
-    Killed(End),
+    Killed(ChildEnd),
     /// A step of this side.
     Step(&'static str, Errno),
 }
 
-impl Check for Seccomp {
+impl Check for SeccompCheck {
     fn name(&self) -> &'static str {
         "notification"
     }
@@ -62,19 +62,19 @@ impl Check for Seccomp {
             Err(failure) => failure,
         };
         match failure {
-            Failure::Install(InstallError::Busy)
+            SeccompFailure::Install(InstallError::Busy)
                 if trial::answered_by(host) == Some(AnsweredBy::Supervisor) =>
             {
                 Finding::ok("a supervisor answers this process already: /dev/ashmem works in here")
             }
-            Failure::Install(InstallError::Busy) => Finding::fault("seccomp says EBUSY: another listener watches this process")
+            SeccompFailure::Install(InstallError::Busy) => Finding::fault("seccomp says EBUSY: another listener watches this process")
                 .why("the kernel allows one in a line of processes: a container with a notify profile, or a tool that uses one")
                 .next("# start `ashmem run` outside of that, or let that container's profile name the agent: ashmem agent profile --help"),
-            Failure::Install(error) => refused(host, &error),
-            Failure::Killed(end) => Finding::fault(format!("the child that filtered itself was stopped: {end:?}"))
+            SeccompFailure::Install(error) => refused(host, &error),
+            SeccompFailure::Killed(end) => Finding::fault(format!("the child that filtered itself was stopped: {end:?}"))
                 .why("a sandbox around this program kills what calls seccomp(2)")
                 .next("grep -E 'Seccomp|NoNewPrivs' /proc/self/status"),
-            Failure::Step(step, errno) => not_answered(host, step, errno),
+            SeccompFailure::Step(step, errno) => not_answered(host, step, errno),
         }
     }
 }
@@ -116,8 +116,8 @@ fn not_answered(host: &Host, step: &str, errno: Errno) -> Finding {
 }
 
 /// Filters a child, and answers its call.
-fn attempt() -> Result<(), Failure> {
-    let step = |step| move |errno| Failure::Step(step, errno);
+fn attempt() -> Result<(), SeccompFailure> {
+    let step = |step| move |errno| SeccompFailure::Step(step, errno);
     let program = Filter { fidelity: Fidelity::Fast, node: NodeLookup::Present }.program();
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(step("making a pipe"))?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
@@ -126,12 +126,14 @@ fn attempt() -> Result<(), Failure> {
     drop(writer);
     let mut word = [0; 8];
     let Ok(8) = rustix::io::read(&reader, &mut word) else {
-        return Err(Failure::Killed(child.end(LIMIT).map_err(step("waiting for the child"))?));
+        return Err(SeccompFailure::Killed(
+            child.end(LIMIT).map_err(step("waiting for the child"))?,
+        ));
     };
     let [listener, error] =
         [0, 4].map(|at| i32::from_ne_bytes([word[at], word[at + 1], word[at + 2], word[at + 3]]));
     if listener < 0 {
-        return Err(Failure::Install(install_error(listener, error)));
+        return Err(SeccompFailure::Install(install_error(listener, error)));
     }
     let handle = rustix::process::pidfd_open(child.pid(), PidfdFlags::empty())
         .map_err(step("pidfd_open"))?;
@@ -139,9 +141,9 @@ fn attempt() -> Result<(), Failure> {
         .map_err(step("pidfd_getfd"))?;
     answer(&Listener::new(listener).map_err(step("asking for seccomp's sizes"))?)?;
     match child.end(LIMIT).map_err(step("waiting for the child"))? {
-        End::Exit(0) => Ok(()),
-        End::Exit(_) => Err(Failure::Step("the child's answer", Errno::IO)),
-        end => Err(Failure::Killed(end)),
+        ChildEnd::Exit(0) => Ok(()),
+        ChildEnd::Exit(_) => Err(SeccompFailure::Step("the child's answer", Errno::IO)),
+        end => Err(SeccompFailure::Killed(end)),
     }
 }
 
@@ -172,27 +174,28 @@ fn install_error(kind: i32, error: i32) -> InstallError {
 }
 
 /// This side: a supervisor's steps, once.
-fn answer(listener: &Listener) -> Result<(), Failure> {
-    let step = |step| move |errno| Failure::Step(step, errno);
+fn answer(listener: &Listener) -> Result<(), SeccompFailure> {
+    let step = |step| move |errno| SeccompFailure::Step(step, errno);
     let limit = rustix::event::Timespec { tv_sec: LIMIT.as_secs() as i64, tv_nsec: 0 };
     let mut waiting = [PollFd::from_borrowed_fd(Channel::as_fd(listener), PollFlags::IN)];
     if poll(&mut waiting, Some(&limit)).map_err(step("waiting for a notification"))? == 0 {
-        return Err(Failure::Step("waiting for a notification", Errno::TIMEDOUT));
+        return Err(SeccompFailure::Step("waiting for a notification", Errno::TIMEDOUT));
     }
-    let request = listener.receive().map_err(|error| match error {
-        ReceiveError::System(errno) => Failure::Step("receiving a notification", errno),
-        _ => Failure::Step("receiving a notification", Errno::PIPE),
+    let notification = listener.receive().map_err(|error| match error {
+        ReceiveError::System(errno) => SeccompFailure::Step("receiving a notification", errno),
+        _ => SeccompFailure::Step("receiving a notification", Errno::PIPE),
     })?;
-    let request = request.ok_or(Failure::Step("receiving a notification", Errno::SRCH))?;
-    let target = Target::new(listener, request.id, request.tid);
+    let notification =
+        notification.ok_or(SeccompFailure::Step("receiving a notification", Errno::SRCH))?;
+    let target = Target::new(listener, notification.id, notification.tid);
     let mut word = [0; 13];
-    target.read(request.args[2], &mut word).map_err(step("reading the caller's memory"))?;
+    target.read(notification.args[2], &mut word).map_err(step("reading the caller's memory"))?;
     let memfd = rustix::fs::memfd_create("ashmem doctor", rustix::fs::MemfdFlags::CLOEXEC)
         .map_err(step("memfd_create"))?;
-    let at = Some(request.args[0] as i32);
+    let at = Some(notification.args[0] as i32);
     let injection = Injection { fd: memfd.as_fd(), at, close_on_exec: true };
     target.inject(injection).map_err(step("putting a descriptor into the caller"))?;
     let answer =
         if word == WORD.to_bytes() { Answer::Value(VALUE) } else { Answer::Errno(Errno::FAULT) };
-    listener.answer(request.id, answer).map_err(step("answering"))
+    listener.answer(notification.id, answer).map_err(step("answering"))
 }

@@ -8,9 +8,9 @@ use crate::keys::{self, SecureBoot};
 use crate::way::Way;
 
 /// On or off; what follows from it, [`super::lockdown`] says.
-pub(super) struct SecureBootState;
+pub(super) struct SecureBootCheck;
 
-impl Check for SecureBootState {
+impl Check for SecureBootCheck {
     fn name(&self) -> &'static str {
         "Secure Boot"
     }

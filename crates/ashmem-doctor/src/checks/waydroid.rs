@@ -10,9 +10,9 @@ use crate::way::Way;
 const FOLDER: &str = "/var/lib/waydroid";
 
 /// Whether its container gets what this machine has.
-pub(super) struct Waydroid;
+pub(super) struct WaydroidCheck;
 
-impl Check for Waydroid {
+impl Check for WaydroidCheck {
     fn name(&self) -> &'static str {
         "Waydroid"
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runtimes, engines, the agent's sockets, CDI.
 
-use ashmem_doctor::finding::Status;
+use ashmem_doctor::finding::FindingStatus;
 
 use crate::root::{BOOT_ID, Root, expect};
 
@@ -12,21 +12,21 @@ fn the_agent_is_not_there() {
     let root = Root::debian();
     expect(
         &root.finding("agent"),
-        Status::Fault,
+        FindingStatus::Fault,
         &["nobody listens"],
         &["sudo ashmem agent --oci"],
     );
     root.file("run/systemd/system/x", "");
     expect(
         &root.finding("agent"),
-        Status::Fault,
+        FindingStatus::Fault,
         &[],
         &["sudo apt install ./ashmem_*.deb", "systemctl enable --now ashmem-agent.socket"],
     );
     root.file("usr/lib/systemd/system/ashmem-agent.socket", "");
     expect(
         &root.finding("agent"),
-        Status::Fault,
+        FindingStatus::Fault,
         &[],
         &["sudo systemctl enable --now ashmem-agent.socket"],
     );
@@ -44,7 +44,7 @@ fn the_agent_died_and_left_its_sockets() {
     );
     expect(
         &root.finding("agent"),
-        Status::Fault,
+        FindingStatus::Fault,
         &["left of an agent that is gone", "ENOSYS"],
         &["ashmem agent"],
     );
@@ -58,25 +58,30 @@ fn the_agent_listens() {
         "proc/net/unix",
         format!("{HEADER}{}{}", listens("/run/ashmem/agent.sock"), listens("/run/ashmem/lxc.sock")),
     );
-    expect(&root.finding("agent"), Status::Fault, &["no such runtime"], &["sudo apt install runc"]);
+    expect(
+        &root.finding("agent"),
+        FindingStatus::Fault,
+        &["no such runtime"],
+        &["sudo apt install runc"],
+    );
     root.program("usr/bin/crun");
-    expect(&root.finding("agent"), Status::Ok, &["OCI runtimes and LXC"], &[]);
+    expect(&root.finding("agent"), FindingStatus::Ok, &["OCI runtimes and LXC"], &[]);
 }
 
 #[test]
 fn lxc() {
     let root = Root::with_module();
-    expect(&root.finding("LXC"), Status::Absent, &["not installed"], &[]);
+    expect(&root.finding("LXC"), FindingStatus::Absent, &["not installed"], &[]);
     root.program("usr/bin/lxc-start")
         .file("usr/lib/x86_64-linux-gnu/liblxc.so.1", "\0seccomp_notify\0");
     expect(
         &root.finding("LXC"),
-        Status::Warning,
+        FindingStatus::Warning,
         &["without seccomp_proxy_send_notify_fd"],
         &["--mode module"],
     );
     root.file("usr/lib/x86_64-linux-gnu/liblxc.so.1", "\0seccomp_proxy_send_notify_fd\0");
-    expect(&root.finding("LXC"), Status::Ok, &["installed"], &[]);
+    expect(&root.finding("LXC"), FindingStatus::Ok, &["installed"], &[]);
     let bind = "lxc.mount.entry = /dev/ashmem dev/ashmem none bind,create=file 0 0\n";
     root.file(
         "var/lib/lxc/android/config",
@@ -84,7 +89,7 @@ fn lxc() {
     );
     expect(
         &root.finding("LXC"),
-        Status::Warning,
+        FindingStatus::Warning,
         &["/var/lib/lxc/android/config", "10:55", "10:58"],
         &["sed -i"],
     );
@@ -92,17 +97,17 @@ fn lxc() {
         "var/lib/lxc/android/config",
         format!("{bind}lxc.cgroup2.devices.allow = c 10:58 rwm\n"),
     );
-    expect(&root.finding("LXC"), Status::Ok, &[], &[]);
+    expect(&root.finding("LXC"), FindingStatus::Ok, &[], &[]);
 }
 
 #[test]
 fn cdi() {
     let root = Root::with_module();
-    expect(&root.finding("CDI"), Status::Absent, &["no engine"], &[]);
+    expect(&root.finding("CDI"), FindingStatus::Absent, &["no engine"], &[]);
     root.program("usr/bin/podman");
     expect(
         &root.finding("CDI"),
-        Status::Warning,
+        FindingStatus::Warning,
         &["podman"],
         &["sudo ashmem cdi --output /run/cdi/ashmem.json"],
     );
@@ -112,12 +117,12 @@ fn cdi() {
     );
     expect(
         &root.finding("CDI"),
-        Status::Warning,
+        FindingStatus::Warning,
         &["earlier boot"],
         &["ashmem cdi --output /etc/cdi/ashmem.json"],
     );
     root.file("etc/cdi/ashmem.json", format!("{{\"path\": \"/dev/ashmem{BOOT_ID}\"}}"));
-    expect(&root.finding("CDI"), Status::Ok, &["/etc/cdi/ashmem.json"], &[]);
+    expect(&root.finding("CDI"), FindingStatus::Ok, &["/etc/cdi/ashmem.json"], &[]);
     root.file("proc/misc", "");
-    expect(&root.finding("CDI"), Status::Warning, &["not there"], &["--mode module"]);
+    expect(&root.finding("CDI"), FindingStatus::Warning, &["not there"], &["--mode module"]);
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ashmem_doctor::finding::Status;
+use ashmem_doctor::finding::FindingStatus;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::root::{BOOT_ID, Root, expect};
@@ -25,11 +25,11 @@ fn node(path: &Path, major: u32, minor: u32) -> bool {
 
 #[test]
 fn missing() {
-    expect(&Root::debian().finding("device"), Status::Fault, &["no driver"], &[]);
+    expect(&Root::debian().finding("device"), FindingStatus::Fault, &["no driver"], &[]);
     // In another root this is a container's view.
     expect(
         &Root::with_module().finding("device"),
-        Status::Fault,
+        FindingStatus::Fault,
         &["though the driver is there"],
         &["--device android.dev/ashmem=all"],
     );
@@ -39,10 +39,10 @@ fn missing() {
 fn no_character_device() {
     let root = Root::with_module();
     root.file("dev/ashmem", "");
-    expect(&root.finding("device"), Status::Fault, &["an ordinary file"], &["sudo rm"]);
+    expect(&root.finding("device"), FindingStatus::Fault, &["an ordinary file"], &["sudo rm"]);
     let root = Root::with_module();
     root.file("dev/ashmem/x", "");
-    expect(&root.finding("device"), Status::Fault, &["a directory"], &["sudo rm"]);
+    expect(&root.finding("device"), FindingStatus::Fault, &["a directory"], &["sudo rm"]);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn the_agents_placeholder() {
     if node(&root.at("dev/ashmem"), 1, 3) {
         expect(
             &root.finding("device"),
-            Status::Fault,
+            FindingStatus::Fault,
             &["null device"],
             &["ashmem doctor --mode agent"],
         );
@@ -65,7 +65,7 @@ fn a_number_of_another_boot() {
     if node(&root.at("dev/ashmem"), 10, 200_000) {
         expect(
             &root.finding("device"),
-            Status::Fault,
+            FindingStatus::Fault,
             &["10:200000 has no driver", "10:58"],
             &["mknod -m 0666 /dev/ashmem c 10 58"],
         );
@@ -77,20 +77,25 @@ fn a_driver_that_is_none_of_ashmems() {
     // /dev/zero opens, and knows no ashmem ioctl.
     let root = Root::with_module();
     if node(&root.at("dev/ashmem"), 1, 5) {
-        expect(&root.finding("device"), Status::Fault, &["SET_NAME: ENOTTY"], &["modinfo"]);
+        expect(&root.finding("device"), FindingStatus::Fault, &["SET_NAME: ENOTTY"], &["modinfo"]);
     }
 }
 
 #[test]
 fn the_second_name() {
-    expect(&Root::debian().finding("boot id name"), Status::Absent, &["no device"], &[]);
+    expect(&Root::debian().finding("boot id name"), FindingStatus::Absent, &["no device"], &[]);
     let root = Root::with_module();
     expect(
         &root.finding("boot id name"),
-        Status::Warning,
+        FindingStatus::Warning,
         &[BOOT_ID, "Android 16"],
         &["--device android.dev/ashmem=all"],
     );
     std::fs::remove_file(root.at("proc/sys/kernel/random/boot_id")).expect("the id goes");
-    expect(&root.finding("boot id name"), Status::Warning, &["cannot be read"], &["cat /proc"]);
+    expect(
+        &root.finding("boot id name"),
+        FindingStatus::Warning,
+        &["cannot be read"],
+        &["cat /proc"],
+    );
 }

@@ -14,29 +14,32 @@ mod root;
 mod signing;
 mod waydroid;
 
-use ashmem_doctor::Mode;
-use ashmem_doctor::finding::Status;
-use ashmem_doctor::screen::Screen;
+use ashmem_doctor::AskedMode;
+use ashmem_doctor::finding::FindingStatus;
+use ashmem_doctor::screen::DiagnosisScreen;
 use ashmem_doctor::way::Way;
 
 use root::Root;
 
 #[test]
 fn a_fault_stands_against_its_ways_alone() {
-    let report = Root::debian().report(Mode::Only(Way::Module));
+    let diagnosis = Root::debian().diagnosis(AskedMode::Only(Way::Module));
     let of =
-        |way| report.ways.iter().find(|verdict| verdict.way == way).expect("each way is judged");
-    assert!(!report.works && !of(Way::Module).works && !of(Way::Agent).works);
+        |way| diagnosis.ways.iter().find(|verdict| verdict.way == way).expect("each way is judged");
+    assert!(!diagnosis.works && !of(Way::Module).works && !of(Way::Agent).works);
     assert_eq!(of(Way::Module).because, "module: not installed");
     // What is no fault for the way asked about is not shown as one.
-    let agent = report.checks.iter().find(|row| row.check == "agent").expect("the check");
-    assert_eq!((agent.finding.status, report.status(agent)), (Status::Fault, Status::Absent));
+    let agent = diagnosis.checks.iter().find(|row| row.check == "agent").expect("the check");
+    assert_eq!(
+        (agent.finding.status, diagnosis.status(agent)),
+        (FindingStatus::Fault, FindingStatus::Absent)
+    );
 }
 
 #[test]
 fn the_screen_is_one_screen_and_ends_with_the_command() {
-    let report = Root::debian().report(Mode::Only(Way::Module));
-    let text = Screen(&report).to_string();
+    let diagnosis = Root::debian().diagnosis(AskedMode::Only(Way::Module));
+    let text = DiagnosisScreen(&diagnosis).to_string();
     assert!(text.lines().count() <= 40, "{text}");
     assert!(
         text.contains("does not work here by `module`")
@@ -47,9 +50,9 @@ fn the_screen_is_one_screen_and_ends_with_the_command() {
 
 #[test]
 fn json_has_every_check_with_what_it_looked_at() {
-    let report = serde_json::to_value(Root::debian().report(Mode::Auto)).expect("JSON");
-    assert_eq!(report["mode"], "auto");
-    let checks = report["checks"].as_array().expect("a list");
+    let diagnosis = serde_json::to_value(Root::debian().diagnosis(AskedMode::Auto)).expect("JSON");
+    assert_eq!(diagnosis["mode"], "auto");
+    let checks = diagnosis["checks"].as_array().expect("a list");
     assert_eq!(checks.len(), ashmem_doctor::checks::ALL.len());
     for check in checks {
         for field in ["check", "looks_at", "status", "summary"] {
@@ -65,7 +68,7 @@ fn json_has_every_check_with_what_it_looked_at() {
 fn names_from_files_cannot_write_to_the_terminal() {
     let root = Root::debian();
     root.file("proc/sys/kernel/osrelease", "6.1.0\u{1b}[2J\u{1b}]0;owned\u{7}");
-    let text = Screen(&root.report(Mode::Auto)).to_string();
+    let text = DiagnosisScreen(&root.diagnosis(AskedMode::Auto)).to_string();
     assert!(!text.contains("\u{1b}[2J") && !text.contains('\u{7}'), "{text:?}");
 }
 

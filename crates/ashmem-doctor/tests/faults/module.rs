@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use ashmem_doctor::finding::Status;
+use ashmem_doctor::finding::FindingStatus;
 
 use crate::root::{RELEASE, Root, expect, module};
 
@@ -13,13 +13,13 @@ const NEXT: &str = "6.1.0-54-amd64";
 fn not_installed() {
     expect(
         &Root::debian().finding("module"),
-        Status::Fault,
+        FindingStatus::Fault,
         &["not installed"],
         &["sudo apt install ./ashmem-dkms_*.deb"],
     );
     let root = Root::debian();
     root.file("etc/os-release", "ID=fedora\n");
-    expect(&root.finding("module"), Status::Fault, &["not installed"], &["docs/install.md"]);
+    expect(&root.finding("module"), FindingStatus::Fault, &["not installed"], &["docs/install.md"]);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn no_headers() {
     root.dkms();
     expect(
         &root.finding("module"),
-        Status::Fault,
+        FindingStatus::Fault,
         &["no headers"],
         &[
             "sudo apt install linux-headers-6.1.0-53-amd64",
@@ -46,14 +46,14 @@ fn a_failed_build_shows_its_first_error() {
     );
     expect(
         &root.finding("module"),
-        Status::Fault,
+        FindingStatus::Fault,
         &["failed", "too bad"],
         &["explain <", "dkms install --force ashmem/0.1.0"],
     );
     std::fs::remove_dir_all(root.at("var/lib/dkms/ashmem/0.1.0/build")).expect("the log goes");
     expect(
         &root.finding("module"),
-        Status::Fault,
+        FindingStatus::Fault,
         &["not built"],
         &["sudo dkms install ashmem/0.1.0 -k 6.1.0-53-amd64"],
     );
@@ -65,7 +65,7 @@ fn built_for_another_kernel() {
     root.dkms().module(RELEASE, "5.10.0-30-amd64", false);
     expect(
         &root.finding("module"),
-        Status::Fault,
+        FindingStatus::Fault,
         &["built for 5.10.0-30-amd64"],
         &["dkms install --force ashmem/0.1.0"],
     );
@@ -81,7 +81,7 @@ fn a_damaged_file() {
         ("ashmem_linux.ko.gz", b"x"),
     ] {
         root.file(&format!("lib/modules/{RELEASE}/updates/dkms/{name}"), content);
-        expect(&root.finding("module"), Status::Fault, &["damaged", name], &["ashmem-dkms"]);
+        expect(&root.finding("module"), FindingStatus::Fault, &["damaged", name], &["ashmem-dkms"]);
         std::fs::remove_file(root.at(&format!("lib/modules/{RELEASE}/updates/dkms/{name}")))
             .expect("the next one");
     }
@@ -105,7 +105,7 @@ fn built_and_not_loaded_however_it_is_compressed() {
         root.file(&format!("lib/modules/{RELEASE}/updates/dkms/ashmem_linux.ko{ending}"), bytes);
         expect(
             &root.finding("module"),
-            Status::Fault,
+            FindingStatus::Fault,
             &["not loaded"],
             &["sudo modprobe ashmem_linux"],
         );
@@ -120,71 +120,76 @@ fn kept_out() {
             .file("etc/modprobe.d/no.conf", format!("# no\n{line}\n"));
         expect(
             &root.finding("module"),
-            Status::Fault,
+            FindingStatus::Fault,
             &["/etc/modprobe.d/no.conf forbids"],
             &["sed -i"],
         );
     }
     let root = Root::debian();
     root.file("proc/sys/kernel/modules_disabled", "1\n");
-    expect(&root.finding("module"), Status::Fault, &["takes no more modules"], &["reboot"]);
+    expect(&root.finding("module"), FindingStatus::Fault, &["takes no more modules"], &["reboot"]);
     let root = Root::debian();
     std::fs::remove_file(root.at("proc/modules")).expect("a kernel without modules");
-    expect(&root.finding("module"), Status::Fault, &["CONFIG_MODULES"], &["ashmem run"]);
+    expect(&root.finding("module"), FindingStatus::Fault, &["CONFIG_MODULES"], &["ashmem run"]);
     let root = Root::debian();
     root.file("run/.containerenv", "");
-    expect(&root.finding("module"), Status::Fault, &["container"], &["on the host"]);
+    expect(&root.finding("module"), FindingStatus::Fault, &["container"], &["on the host"]);
     let root = Root::debian();
     root.file("proc/sys/kernel/osrelease", "4.19.0-6-amd64");
-    expect(&root.finding("module"), Status::Fault, &["older than 5.10"], &["modprobe"]);
+    expect(&root.finding("module"), FindingStatus::Fault, &["older than 5.10"], &["modprobe"]);
 }
 
 #[test]
 fn loaded() {
     expect(
         &Root::with_module().finding("module"),
-        Status::Ok,
+        FindingStatus::Ok,
         &["ashmem_linux 0.1.0 is loaded"],
         &[],
     );
     let root = Root::with_module();
     root.file("proc/misc", "183 hw_random\n");
-    expect(&root.finding("module"), Status::Fault, &["has no device"], &["rmmod", "modprobe"]);
+    expect(
+        &root.finding("module"),
+        FindingStatus::Fault,
+        &["has no device"],
+        &["rmmod", "modprobe"],
+    );
     let root = Root::debian();
     root.file("proc/misc", " 58 ashmem\n");
-    expect(&root.finding("module"), Status::Ok, &["driver of its own"], &[]);
+    expect(&root.finding("module"), FindingStatus::Ok, &["driver of its own"], &[]);
 }
 
 #[test]
 fn the_next_kernel() {
     let root = Root::with_module();
-    expect(&root.finding("next kernel"), Status::Ok, &["no newer kernel"], &[]);
+    expect(&root.finding("next kernel"), FindingStatus::Ok, &["no newer kernel"], &[]);
     root.dkms()
         .file(&format!("boot/vmlinuz-{NEXT}"), "")
         .file(&format!("lib/modules/{NEXT}/modules.dep"), "");
     expect(
         &root.finding("next kernel"),
-        Status::Warning,
+        FindingStatus::Warning,
         &[NEXT, "not built for it"],
         &["linux-headers-6.1.0-54-amd64", "sudo dkms autoinstall -k 6.1.0-54-amd64"],
     );
     root.file(&format!("lib/modules/{NEXT}/build/Makefile"), "");
     expect(
         &root.finding("next kernel"),
-        Status::Warning,
+        FindingStatus::Warning,
         &[NEXT],
         &["dkms install --force ashmem/0.1.0 -k 6.1.0-54-amd64"],
     );
     root.module(NEXT, RELEASE, false);
     expect(
         &root.finding("next kernel"),
-        Status::Warning,
+        FindingStatus::Warning,
         &["was built for 6.1.0-53-amd64"],
         &["dkms install"],
     );
     root.module(NEXT, NEXT, false);
-    expect(&root.finding("next kernel"), Status::Ok, &["the module is built for it"], &[]);
+    expect(&root.finding("next kernel"), FindingStatus::Ok, &["the module is built for it"], &[]);
     // A folder without a kernel is what `apt remove` leaves.
     root.file("lib/modules/7.0.0-1-amd64/modules.dep", "");
-    expect(&root.finding("next kernel"), Status::Ok, &[NEXT], &[]);
+    expect(&root.finding("next kernel"), FindingStatus::Ok, &[NEXT], &[]);
 }

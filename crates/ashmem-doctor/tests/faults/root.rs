@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use ashmem_doctor::finding::{Finding, Status};
+use ashmem_doctor::finding::{Finding, FindingStatus};
 use ashmem_doctor::way::Way;
-use ashmem_doctor::{Host, Mode, Report};
+use ashmem_doctor::{AskedMode, Diagnosis, Host};
 use object::write::Object;
 use object::{Architecture, BinaryFormat, Endianness, SectionKind};
 
@@ -93,14 +93,14 @@ impl Root {
         self.file("var/lib/dkms/ashmem/0.1.0/source/dkms.conf", "")
     }
 
-    pub(crate) fn report(&self, mode: Mode) -> Report {
-        Report::make(&Host::at(self.path()).expect("the folder"), mode)
+    pub(crate) fn diagnosis(&self, mode: AskedMode) -> Diagnosis {
+        Diagnosis::make(&Host::at(self.path()).expect("the folder"), mode)
     }
 
     /// A check's finding.
     pub(crate) fn finding(&self, check: &str) -> Finding {
-        let report = self.report(Mode::Only(Way::Module));
-        let row = report.checks.into_iter().find(|row| row.check == check);
+        let diagnosis = self.diagnosis(AskedMode::Only(Way::Module));
+        let row = diagnosis.checks.into_iter().find(|row| row.check == check);
         row.unwrap_or_else(|| panic!("no check is called {check}")).finding
     }
 }
@@ -122,7 +122,7 @@ pub(crate) fn module(built_for: &str, is_signed: bool) -> Vec<u8> {
 
 /// Holds a finding to what it must say and to the commands that it must name.
 #[track_caller]
-pub(crate) fn expect(finding: &Finding, status: Status, words: &[&str], commands: &[&str]) {
+pub(crate) fn expect(finding: &Finding, status: FindingStatus, words: &[&str], commands: &[&str]) {
     let said = format!("{} {}", finding.summary, finding.why);
     assert_eq!(finding.status, status, "{finding:#?}");
     for word in words {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Waydroid's files.
 
-use ashmem_doctor::finding::Status;
+use ashmem_doctor::finding::FindingStatus;
 
 use crate::root::{BOOT_ID, Root, expect};
 
@@ -21,42 +21,52 @@ fn initialised(root: Root) -> Root {
 #[test]
 fn not_there_yet() {
     let root = Root::debian();
-    expect(&root.finding("Waydroid"), Status::Absent, &["not installed"], &[]);
+    expect(&root.finding("Waydroid"), FindingStatus::Absent, &["not installed"], &[]);
     root.program("usr/bin/waydroid");
-    expect(&root.finding("Waydroid"), Status::Absent, &["waydroid init"], &[]);
+    expect(&root.finding("Waydroid"), FindingStatus::Absent, &["waydroid init"], &[]);
 }
 
 #[test]
 fn the_module_came_after_its_init() {
     let root = initialised(Root::with_module());
-    expect(&root.finding("Waydroid"), Status::Warning, &["does not give /dev/ashmem"], &[ENABLE]);
+    expect(
+        &root.finding("Waydroid"),
+        FindingStatus::Warning,
+        &["does not give /dev/ashmem"],
+        &[ENABLE],
+    );
     root.file(NODES, entry("ashmem"));
-    expect(&root.finding("Waydroid"), Status::Warning, &["boot id name", "Android 16"], &[ENABLE]);
+    expect(
+        &root.finding("Waydroid"),
+        FindingStatus::Warning,
+        &["boot id name", "Android 16"],
+        &[ENABLE],
+    );
     // The name of an earlier boot is not this one's.
     root.file(NODES, entry("ashmem") + &entry("ashmem11111111-2222-3333-4444-555555555555"));
-    expect(&root.finding("Waydroid"), Status::Warning, &["boot id name"], &[ENABLE]);
+    expect(&root.finding("Waydroid"), FindingStatus::Warning, &["boot id name"], &[ENABLE]);
     root.file(NODES, entry("ashmem") + &entry(&format!("ashmem{BOOT_ID}")));
-    expect(&root.finding("Waydroid"), Status::Ok, &["both names"], &[]);
+    expect(&root.finding("Waydroid"), FindingStatus::Ok, &["both names"], &[]);
 }
 
 #[test]
 fn the_module_went_after_its_init() {
     let root = initialised(Root::debian());
     root.file(NODES, entry("ashmem"));
-    expect(&root.finding("Waydroid"), Status::Warning, &["does not have now"], &[ENABLE]);
+    expect(&root.finding("Waydroid"), FindingStatus::Warning, &["does not have now"], &[ENABLE]);
     root.file(
         "var/lib/waydroid/lxc/waydroid/config",
         "lxc.seccomp.notify.proxy = unix:/run/ashmem/lxc.sock\n",
     );
-    expect(&root.finding("Waydroid"), Status::Ok, &["the agent"], &[]);
+    expect(&root.finding("Waydroid"), FindingStatus::Ok, &["the agent"], &[]);
 }
 
 #[test]
 fn neither_device_nor_memfd() {
     let root = initialised(Root::debian());
-    expect(&root.finding("Waydroid"), Status::Warning, &["neither"], &[ENABLE]);
+    expect(&root.finding("Waydroid"), FindingStatus::Warning, &["neither"], &[ENABLE]);
     root.file("var/lib/waydroid/waydroid_base.prop", "sys.use_memfd=true\n");
-    expect(&root.finding("Waydroid"), Status::Ok, &["memfd", "Android 16 refuses"], &[]);
+    expect(&root.finding("Waydroid"), FindingStatus::Ok, &["memfd", "Android 16 refuses"], &[]);
 }
 
 #[test]
@@ -65,7 +75,7 @@ fn unreadable() {
     std::fs::remove_file(root.at(NODES)).expect("it goes");
     expect(
         &root.finding("Waydroid"),
-        Status::Warning,
+        FindingStatus::Warning,
         &["cannot be read"],
         &["sudo ashmem doctor"],
     );
@@ -75,5 +85,10 @@ fn unreadable() {
 fn enabled() {
     let root = initialised(Root::with_module());
     root.file("etc/systemd/system/waydroid-container.service.d/50-ashmem.conf", "[Service]\n");
-    expect(&root.finding("Waydroid"), Status::Ok, &["each start", "ashmem waydroid status"], &[]);
+    expect(
+        &root.finding("Waydroid"),
+        FindingStatus::Ok,
+        &["each start", "ashmem waydroid status"],
+        &[],
+    );
 }

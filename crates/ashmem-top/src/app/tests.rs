@@ -7,12 +7,12 @@ use std::time::Duration;
 use ashmem_inspect::census::Census;
 use ashmem_inspect::observer::Observer;
 use ashmem_inspect::process::Process;
-use ashmem_inspect::query::{Filter, Order};
-use ashmem_inspect::region::{CensusRegion, Holder, Mapping, Pages, RegionKind};
+use ashmem_inspect::query::{RegionFilter, SortOrder};
+use ashmem_inspect::region::{CensusRegion, Holder, PageCounts, RegionKind, RegionMapping};
 use ashmem_trace::text::Text;
 
-use super::{App, Options, View, Wish};
-use crate::keys::{Key, Keys};
+use super::{App, TopOptions, View, Wish};
+use crate::keys::{KeyPress, Keys};
 use crate::which::Which;
 
 /// A region of the device, 16 KiB, mapped by one process.
@@ -24,7 +24,7 @@ pub(crate) fn region(id: u64, name: &str, resident: u64) -> CensusRegion {
         command: Text::from(&format!("holder{id}")),
         container: None,
     };
-    let mapping = Mapping { start: 0x1000, end: 0x5000, offset: 0, rights: *b"rw-s" };
+    let mapping = RegionMapping { start: 0x1000, end: 0x5000, offset: 0, rights: *b"rw-s" };
     let holder = Holder {
         process: Arc::new(process),
         descriptors: vec![3],
@@ -38,7 +38,7 @@ pub(crate) fn region(id: u64, name: &str, resident: u64) -> CensusRegion {
         size: Some(16384),
         resident: Some(resident),
         mask: None,
-        pages: Some(Pages { pinned: 4, ..Pages::default() }),
+        pages: Some(PageCounts { pinned: 4, ..PageCounts::default() }),
         holders: vec![holder],
     }
 }
@@ -53,9 +53,9 @@ pub(crate) fn app(regions: Vec<CensusRegion>) -> App {
         processes: 3,
         unseen_processes: 0,
     };
-    let options = Options {
-        filter: Filter::default(),
-        order: Order::Resident,
+    let options = TopOptions {
+        filter: RegionFilter::default(),
+        order: SortOrder::Resident,
         every: Duration::from_secs(1),
         in_colour: false,
     };
@@ -90,7 +90,7 @@ fn most_memory_first_then_as_keys_say() {
     press(&mut app, "r");
     assert_eq!(ids(&app), [1, 3, 2]);
     press(&mut app, "rS");
-    assert_eq!((app.order, ids(&app)), (Order::Id, vec![1, 2, 3]));
+    assert_eq!((app.order, ids(&app)), (SortOrder::Id, vec![1, 2, 3]));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_search_is_of_names_and_of_holders_and_escape_ends_it() {
     assert_eq!((ids(&app), app.is_typing), (vec![3], false));
     press(&mut app, "<esc>/q?<backspace><backspace>\\x1b");
     assert_eq!(ids(&app), [2], "it is found as it is shown");
-    assert_eq!(app.press(Key::Interrupt), Wish::Quit);
+    assert_eq!(app.press(KeyPress::Interrupt), Wish::Quit);
 }
 
 #[test]
@@ -158,8 +158,8 @@ fn the_pace_has_bounds_and_can_stop() {
     assert_eq!(app.every(), Some(super::SLOWEST));
     press(&mut app, "p");
     assert_eq!(app.every(), None);
-    assert_eq!(app.press(Key::Character(' ')), Wish::Refresh);
-    assert_eq!(app.press(Key::Character('q')), Wish::Quit);
+    assert_eq!(app.press(KeyPress::Character(' ')), Wish::Refresh);
+    assert_eq!(app.press(KeyPress::Character('q')), Wish::Quit);
 }
 
 #[test]

@@ -10,9 +10,9 @@ use super::fit::cut;
 use crate::app::{App, View};
 
 /// A key and what it does; the first ones are shown wherever there is room for anything.
-type Keys = &'static [(&'static str, &'static str)];
+type KeyHelp = &'static [(&'static str, &'static str)];
 
-const IN_TABLE: Keys = &[
+const IN_TABLE: KeyHelp = &[
     ("q", "quit"),
     ("?", "help"),
     ("↑↓", "select"),
@@ -24,7 +24,7 @@ const IN_TABLE: Keys = &[
     ("p", "pause"),
     ("+-", "pace"),
 ];
-const IN_REGION: Keys = &[
+const IN_REGION: KeyHelp = &[
     ("q", "quit"),
     ("?", "help"),
     ("esc", "back"),
@@ -32,8 +32,8 @@ const IN_REGION: Keys = &[
     ("p", "pause"),
     ("+-", "pace"),
 ];
-const IN_SEARCH: Keys = &[("enter", "keep"), ("esc", "all regions again")];
-const IN_HELP: Keys = &[("any key", "back")];
+const IN_SEARCH: KeyHelp = &[("enter", "keep"), ("esc", "all regions again")];
+const IN_HELP: KeyHelp = &[("any key", "back")];
 
 /// What is being looked for, or else what the census could not see.
 pub(super) fn message(frame: &mut Frame<'_>, area: Rect, app: &App) {

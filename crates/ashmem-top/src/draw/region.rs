@@ -67,8 +67,9 @@ fn facts(region: &CensusRegion, theme: Theme) -> Vec<Line<'static>> {
         if region.name.is_empty() { "(no name)".to_owned() } else { region.name.to_string() };
     let id =
         region.id.map_or_else(|| "no id before its first mmap".to_owned(), |id| format!("id {id}"));
-    let pages =
-        |of: fn(&ashmem_inspect::region::Pages) -> u64| or_unknown(region.pages.as_ref().map(of));
+    let pages = |of: fn(&ashmem_inspect::region::PageCounts) -> u64| {
+        or_unknown(region.pages.as_ref().map(of))
+    };
     let amounts = format!(
         "{}, {id}, size {}, resident {}, share {}, mask {}",
         region.kind.word(),

@@ -14,11 +14,11 @@ use std::collections::{HashMap, HashSet};
 
 use prost::Message;
 
-use crate::clock::Clock;
+use crate::clock::TraceClock;
 use crate::event::{Event, EventRegion};
 use crate::json::Lost;
-use crate::life::{Life, State};
-use crate::operation::{Bytes, Operation};
+use crate::life::{Life, RegionBytes};
+use crate::operation::{ExactBytes, Operation};
 use schema::{
     COUNTER, ClockSnapshot, CounterDescriptor, DebugAnnotation, INSTANT, ProcessDescriptor,
     SLICE_BEGIN, SLICE_END, ThreadDescriptor, TracePacket, TrackDescriptor, TrackEvent,
@@ -60,7 +60,7 @@ struct Track {
 
 impl Perfetto {
     /// What a trace begins with.
-    pub fn start(&mut self, clock: &Clock, mono_ns: u64) -> Vec<u8> {
+    pub fn start(&mut self, clock: &TraceClock, mono_ns: u64) -> Vec<u8> {
         let reading = |clock_id, timestamp| schema::Clock {
             clock_id: Some(clock_id),
             timestamp: Some(timestamp),
@@ -214,7 +214,7 @@ impl Perfetto {
             });
             let mut annotations = vec![number("size", size)];
             annotations.extend(region.inode.map(|inode| number("inode", inode)));
-            let label = format!("{name} {}", Bytes(size));
+            let label = format!("{name} {}", ExactBytes(size));
             self.slice(known.since, uuid, SLICE_BEGIN, Some(label), annotations);
         }
         let before = known.life.state();
@@ -230,20 +230,20 @@ impl Perfetto {
     }
 
     /// What of a region is unpinned and purged has changed.
-    fn change(&mut self, now: u64, uuid: u64, before: State, after: State) {
+    fn change(&mut self, now: u64, uuid: u64, before: RegionBytes, after: RegionBytes) {
         if before == after {
             return;
         }
-        let is_whole = |state: State| (state.unpinned, state.purged) == (0, 0);
+        let is_whole = |state: RegionBytes| (state.unpinned, state.purged) == (0, 0);
         if !is_whole(before) {
             self.slice(now, uuid, SLICE_END, None, Vec::new());
         }
-        let State { unpinned, purged, .. } = after;
+        let RegionBytes { unpinned, purged, .. } = after;
         if !is_whole(after) {
             let label = match (unpinned, purged) {
-                (unpinned, 0) => format!("{} unpinned", Bytes(unpinned)),
-                (0, purged) => format!("{} purged", Bytes(purged)),
-                both => format!("{} unpinned, {} purged", Bytes(both.0), Bytes(both.1)),
+                (unpinned, 0) => format!("{} unpinned", ExactBytes(unpinned)),
+                (0, purged) => format!("{} purged", ExactBytes(purged)),
+                both => format!("{} unpinned, {} purged", ExactBytes(both.0), ExactBytes(both.1)),
             };
             let annotations = vec![number("unpinned", unpinned), number("purged", purged)];
             self.slice(now, uuid, SLICE_BEGIN, Some(label), annotations);
@@ -344,15 +344,15 @@ mod tests {
 
     use super::Perfetto;
     use super::schema::{SLICE_BEGIN, SLICE_END, TracePacket};
-    use crate::event::{Event, EventRegion, Outcome, Process, Source};
-    use crate::operation::{Operation, Range};
+    use crate::event::{CallOutcome, Event, EventProcess, EventRegion, Source};
+    use crate::operation::{Operation, PinRange};
     use crate::text::Text;
 
     fn event(mono_ns: u64, name: Option<&str>, operation: Operation) -> Event {
         Event {
             mono_ns,
             source: Source::Agent,
-            process: Process { pid: 7, tid: 7, ..Process::default() },
+            process: EventProcess { pid: 7, tid: 7, ..EventProcess::default() },
             operation,
             region: Some(EventRegion {
                 id: 1,
@@ -360,7 +360,7 @@ mod tests {
                 name: name.map(Text::from),
                 size: Some(16384),
             }),
-            outcome: Outcome::of_return(0),
+            outcome: CallOutcome::of_return(0),
             duration_ns: None,
         }
     }
@@ -384,9 +384,9 @@ mod tests {
             event(1, None, Operation::Open {}),
             event(2, Some("cache"), Operation::SetName { name: Some(Text::from("cache")) }),
             event(3, Some("cache"), mmap),
-            event(4, Some("cache"), Operation::Unpin(Range::new(0, 0))),
+            event(4, Some("cache"), Operation::Unpin(PinRange::new(0, 0))),
             event(5, Some("cache"), Operation::Purge { offset: 0, len: 4096 }),
-            event(6, Some("cache"), Operation::Pin(Range::new(0, 4096))),
+            event(6, Some("cache"), Operation::Pin(PinRange::new(0, 4096))),
             event(7, Some("cache"), Operation::Release {}),
         ] {
             bytes.extend(perfetto.event(&event));

@@ -5,18 +5,18 @@ use tracepoint_decode::PerfEventFormat;
 
 /// An event's form.
 #[derive(Debug)]
-pub struct Format {
+pub struct RecordFormat {
     format: PerfEventFormat,
 }
 
 /// Where one field lies.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Field {
+pub struct RecordField {
     offset: usize,
     size: usize,
 }
 
-impl Format {
+impl RecordFormat {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let format = PerfEventFormat::parse(size_of::<usize>() == 8, "", text)?;
         Some(Self { format })
@@ -28,9 +28,9 @@ impl Format {
     }
 
     /// A field by its name. One that this kernel has not reads as zero.
-    pub fn field(&self, name: &str) -> Field {
+    pub fn field(&self, name: &str) -> RecordField {
         let field = self.format.fields().iter().find(|field| field.name() == name);
-        field.map_or(Field { offset: 0, size: 0 }, |field| Field {
+        field.map_or(RecordField { offset: 0, size: 0 }, |field| RecordField {
             offset: field.offset().into(),
             size: field.size().into(),
         })
@@ -42,7 +42,7 @@ impl Format {
     }
 }
 
-impl Field {
+impl RecordField {
     /// A number, as wide as the field is.
     pub fn unsigned(self, record: &[u8]) -> u64 {
         let Some(bytes) = record.get(self.offset..self.offset + self.size) else { return 0 };
@@ -79,7 +79,7 @@ impl Field {
 
 #[cfg(test)]
 mod tests {
-    use super::Format;
+    use super::RecordFormat;
 
     const OPEN: &str = "name: set_name\nID: 1234\nformat:\n\
         \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn fields_are_where_the_kernel_says() {
-        let format = Format::parse(OPEN).expect("a form");
+        let format = RecordFormat::parse(OPEN).expect("a form");
         let mut record = [0; 40];
         record[8..16].copy_from_slice(&0xffff_8881_0000_1000_u64.to_ne_bytes());
         record[16..20].copy_from_slice(&(5_u32 << 16 | 32).to_ne_bytes());
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_too_short_is_no_reason_to_end() {
-        let format = Format::parse(OPEN).expect("a form");
+        let format = RecordFormat::parse(OPEN).expect("a form");
         for len in 0..40 {
             let record = vec![0xff; len];
             let _ =

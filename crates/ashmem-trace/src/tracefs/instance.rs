@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::format::Format;
+use super::format::RecordFormat;
 use super::{Error, Tracefs};
 
 /// What the names of our instances begin with.
@@ -92,7 +92,7 @@ impl Instance {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn enable(&self, event: &str, filter: Option<&str>) -> Result<Format, Error> {
+    pub fn enable(&self, event: &str, filter: Option<&str>) -> Result<RecordFormat, Error> {
         let format = self.format(event)?;
         if let Some(filter) = filter {
             self.set(&format!("events/{event}/filter"), filter)?;
@@ -105,11 +105,12 @@ impl Instance {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn format(&self, event: &str) -> Result<Format, Error> {
+    pub fn format(&self, event: &str) -> Result<RecordFormat, Error> {
         let path = self.path.join("events").join(event).join("format");
         let reading = || format!("reading the form of {event}, {}", path.display());
         let text = fs::read_to_string(&path).map_err(|error| Error::of(reading(), error))?;
-        Format::parse(&text).ok_or_else(|| Error::of(reading(), io::ErrorKind::InvalidData.into()))
+        RecordFormat::parse(&text)
+            .ok_or_else(|| Error::of(reading(), io::ErrorKind::InvalidData.into()))
     }
 
     /// Records nothing more.

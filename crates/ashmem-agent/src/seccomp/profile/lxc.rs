@@ -110,9 +110,9 @@ fn malformed(why: impl Into<String>) -> Error {
 
 /// One line of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Line(String);
+struct ProfileLine(String);
 
-impl Line {
+impl ProfileLine {
     /// The call and the rest; a section, a comment or an empty line is no rule.
     fn rule(&self) -> Option<(&str, &str)> {
         let line = self.0.trim_end();
@@ -138,7 +138,7 @@ impl Line {
 }
 
 /// The policy without our rules.
-fn without_ours(text: &str) -> Vec<Line> {
+fn without_ours(text: &str) -> Vec<ProfileLine> {
     let mut lines = Vec::new();
     let mut ours = false;
     for line in text.lines() {
@@ -146,14 +146,14 @@ fn without_ours(text: &str) -> Vec<Line> {
             BEGIN => ours = true,
             END if ours => ours = false,
             _ if ours => {}
-            line => lines.push(Line(line.strip_prefix(REPLACED).unwrap_or(line).to_owned())),
+            line => lines.push(ProfileLine(line.strip_prefix(REPLACED).unwrap_or(line).to_owned())),
         }
     }
     lines
 }
 
 /// Whether calls without a rule run; `None` if they are notified.
-fn allows_by_default(lines: &[Line]) -> Result<Option<bool>, Error> {
+fn allows_by_default(lines: &[ProfileLine]) -> Result<Option<bool>, Error> {
     match lines.first().map(|line| line.0.trim()) {
         Some("2") => {}
         Some("1") => {
@@ -184,8 +184,8 @@ fn allows_by_default(lines: &[Line]) -> Result<Option<bool>, Error> {
     })
 }
 
-fn check_other_listeners(lines: &[Line]) -> Result<(), Error> {
-    for (name, rest) in lines.iter().skip(2).filter_map(Line::rule) {
+fn check_other_listeners(lines: &[ProfileLine]) -> Result<(), Error> {
+    for (name, rest) in lines.iter().skip(2).filter_map(ProfileLine::rule) {
         if rest.starts_with("notify") {
             return Err(match name {
                 "write" => Error::Refused(NOTIFY_ON_WRITE),

@@ -5,13 +5,13 @@ use serde::Serialize;
 
 use crate::Host;
 use crate::checks;
-use crate::finding::{Finding, Status};
+use crate::finding::{Finding, FindingStatus};
 use crate::version::VERSION;
-use crate::way::{Mode, Way};
+use crate::way::{AskedMode, Way};
 
 /// What `ashmem doctor` has to say.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct Diagnosis {
     /// The version of this structure: it grows when a field changes its meaning or goes, not when
     /// one comes.
     pub version: u32,
@@ -26,9 +26,9 @@ pub struct Report {
     /// Each way.
     pub ways: Vec<Verdict>,
     /// Each check.
-    pub checks: Vec<Row>,
+    pub checks: Vec<DiagnosisRow>,
     #[serde(skip)]
-    asked: Mode,
+    asked: AskedMode,
 }
 
 /// Whether a way works.
@@ -44,7 +44,7 @@ pub struct Verdict {
 
 /// A check and its finding.
 #[derive(Clone, Debug, Serialize)]
-pub struct Row {
+pub struct DiagnosisRow {
     /// The check's name.
     pub check: &'static str,
     /// What it looked at.
@@ -56,10 +56,10 @@ pub struct Row {
     pub finding: Finding,
 }
 
-impl Report {
+impl Diagnosis {
     /// Looks at everything.
-    pub fn make(host: &Host, mode: Mode) -> Self {
-        let rows = checks::ALL.iter().map(|check| Row {
+    pub fn make(host: &Host, mode: AskedMode) -> Self {
+        let rows = checks::ALL.iter().map(|check| DiagnosisRow {
             check: check.name(),
             looks_at: check.looks_at(),
             ways: check.ways(),
@@ -68,15 +68,15 @@ impl Report {
         Self::of(host, mode, rows.collect())
     }
 
-    fn of(host: &Host, mode: Mode, checks: Vec<Row>) -> Self {
+    fn of(host: &Host, mode: AskedMode, checks: Vec<DiagnosisRow>) -> Self {
         let ways: Vec<_> = Way::ALL.iter().map(|way| verdict(*way, &checks)).collect();
         Self {
             version: VERSION,
             format: VERSION,
             root: host.root().to_string_lossy().into_owned(),
             mode: match mode {
-                Mode::Only(way) => way.name(),
-                Mode::Auto => "auto",
+                AskedMode::Only(way) => way.name(),
+                AskedMode::Auto => "auto",
             },
             works: ways.iter().any(|verdict| verdict.works && mode.ways().contains(&verdict.way)),
             ways,
@@ -101,19 +101,20 @@ impl Report {
 
     /// A finding's status as seen from the ways that are concerned: a fault that stands against
     /// none of them is no fault.
-    pub fn status(&self, row: &Row) -> Status {
+    pub fn status(&self, row: &DiagnosisRow) -> FindingStatus {
         let concerns =
             row.ways.is_empty() || self.concerned().iter().any(|way| row.ways.contains(way));
         match row.finding.status {
-            Status::Fault | Status::Warning if !concerns => Status::Absent,
+            FindingStatus::Fault | FindingStatus::Warning if !concerns => FindingStatus::Absent,
             status => status,
         }
     }
 }
 
-fn verdict(way: Way, rows: &[Row]) -> Verdict {
-    let fault =
-        rows.iter().find(|row| row.finding.status == Status::Fault && row.ways.contains(&way));
+fn verdict(way: Way, rows: &[DiagnosisRow]) -> Verdict {
+    let fault = rows
+        .iter()
+        .find(|row| row.finding.status == FindingStatus::Fault && row.ways.contains(&way));
     let because =
         fault.map(|row| format!("{}: {}", row.check, row.finding.summary)).unwrap_or_default();
     Verdict { way, works: fault.is_none(), because }
