@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use ashmem_inspect::census::{Census, Document};
 use ashmem_inspect::listing::Listing;
 use ashmem_inspect::observer::Observer;
-use ashmem_inspect::query::{RegionFilter, SortOrder};
+use ashmem_inspect::query::RegionFilter;
+use ashmem_inspect::region::CensusRegion;
 use clap::Args;
 
 use crate::ending::ending;
@@ -70,14 +71,9 @@ impl Arguments {
         let mut told = Vec::new();
         loop {
             let census = observer.census()?;
-            let text = text(
-                &census,
-                &filter,
-                self.sort.into(),
-                self.flat,
-                self.json,
-                self.watch.is_some(),
-            )?;
+            let regions = filter.apply(&census, self.sort.into());
+            let limits = [census.limits(&regions), filter.absent(&census)].concat();
+            let text = text(&census, regions, self.flat, self.json, self.watch.is_some())?;
             let written =
                 io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
             match written {
@@ -85,8 +81,6 @@ impl Arguments {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 written => written.context("writing to standard output")?,
             }
-            let wanted = filter.apply(&census, self.sort.into());
-            let limits = [census.limits(&wanted), filter.absent(&census)].concat();
             // Said once, not with every round.
             if limits != told && (told.is_empty() || !self.json) {
                 limits.iter().for_each(|limit| eprintln!("ashmem: {limit}"));
@@ -102,15 +96,13 @@ impl Arguments {
 
 fn text(
     census: &Census,
-    filter: &RegionFilter,
-    order: SortOrder,
+    regions: Vec<&CensusRegion>,
     flat: bool,
     json: bool,
     again: bool,
 ) -> Result<String> {
     /// To the upper left corner; what is below it is cleared.
     const HOME: &str = "\u{1b}[H\u{1b}[J";
-    let regions = filter.apply(census, order);
     if json {
         let document = Document::new(census, regions);
         let text = if again {

@@ -71,7 +71,8 @@ pub(super) fn wrong(
             let places: Vec<_> =
                 places.iter().map(|(file, line)| format!("{file}:{line}")).collect();
             wrong.push(format!(
-                "{name} is the name of several types: {}; let the name of the less central one say what it is of",
+                "{name} is the name of several types: {}; let the name of the less central one say \
+                 what it is of",
                 places.join(", ")
             ));
         }

@@ -242,7 +242,7 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
 }
 
 /// How often a boot that the emulator spoilt is tried again.
-const REBOOTS: usize = 2;
+const REBOOTS: usize = 4;
 
 /// How long a stock kernel may take to init's first word. It takes some seconds.
 const BOOT: Duration = Duration::from_secs(120);

@@ -104,7 +104,8 @@ impl Supervisor {
                 purge.end(purged);
             };
             if let Err(error) = Builder::new().name("purge".into()).spawn_scoped(scope, work) {
-                tracing::warn!(%error, "no purge: no thread can be started");
+                tracing::debug!(%error, "no thread for a purge: the next look tries again");
+                return supply;
             }
             // If the rest cannot be purged (sealed, or without a descriptor), looking closely
             // would only cost.

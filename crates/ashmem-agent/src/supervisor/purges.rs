@@ -14,7 +14,7 @@ use crate::sys::lock;
 /// The purges that are under way.
 #[derive(Default)]
 pub(crate) struct Purges {
-    running: Mutex<Vec<Work>>,
+    running: Mutex<Vec<PurgeThread>>,
     begun: AtomicU64,
     in_vain: AtomicBool,
 }
@@ -25,22 +25,26 @@ pub(super) struct RunningPurge<'a> {
     number: u64,
 }
 
-/// What one of them was last seen doing.
-struct Work {
+/// What the thread of one of them was last seen doing.
+struct PurgeThread {
     number: u64,
-    /// Its thread, once it has begun.
+    /// The thread's own number, once it has begun.
     tid: Option<i32>,
     /// The time it had run by then, in clock ticks, and since when it has not run.
     ticks: u64,
     idle_since: Instant,
 }
 
-impl Work {
+impl PurgeThread {
     /// Whether it waits, for [`PATIENCE`] already: a client holds it up. One that has much to take,
     /// or gets no processor on a busy host, is at work.
     fn is_held_up(&mut self) -> bool {
-        let Some(activity) = self.tid.and_then(process::activity) else { return false };
-        if activity.is_runnable || activity.ticks != self.ticks {
+        // Nobody holds up what has not begun.
+        let Some(tid) = self.tid else { return false };
+        // Where /proc does not tell, only the time does.
+        if let Some(activity) = process::activity(tid)
+            && (activity.is_runnable || activity.ticks != self.ticks)
+        {
             (self.ticks, self.idle_since) = (activity.ticks, Instant::now());
         }
         self.idle_since.elapsed() >= PATIENCE
@@ -54,11 +58,11 @@ impl Purges {
     /// Begins one, unless another is at work, or too many are held up.
     pub(super) fn begin(&self) -> Option<RunningPurge<'_>> {
         let mut running = lock(&self.running);
-        if running.len() >= Self::MOST || !running.iter_mut().all(Work::is_held_up) {
+        if running.len() >= Self::MOST || !running.iter_mut().all(PurgeThread::is_held_up) {
             return None;
         }
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
-        running.push(Work { number, tid: None, ticks: 0, idle_since: Instant::now() });
+        running.push(PurgeThread { number, tid: None, ticks: 0, idle_since: Instant::now() });
         Some(RunningPurge { purges: self, number })
     }
 
@@ -82,7 +86,7 @@ impl RunningPurge<'_> {
         self.purges.in_vain.store(purged == 0, Ordering::Relaxed);
     }
 
-    fn find<'a>(&self, running: &'a mut [Work]) -> Option<&'a mut Work> {
+    fn find<'a>(&self, running: &'a mut [PurgeThread]) -> Option<&'a mut PurgeThread> {
         running.iter_mut().find(|work| work.number == self.number)
     }
 }

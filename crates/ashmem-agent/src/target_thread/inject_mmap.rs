@@ -45,13 +45,21 @@ pub(crate) fn map_anonymous(
             match caller.call_anonymous(notification.arch, call) {
                 Ok(result) => Ok(result),
                 Err(error) => {
-                    tracing::warn!(%error, tid = notification.tid, "making a private mapping failed: the caller got ENOMEM");
+                    tracing::warn!(
+                        %error,
+                        tid = notification.tid,
+                        "making a private mapping failed: the caller got ENOMEM"
+                    );
                     Ok(Some(-i64::from(libc::ENOMEM)))
                 }
             }
         }
         Err(error) => {
-            tracing::debug!(%error, tid = notification.tid, "the caller cannot be traced: its private mapping shows the region's content");
+            tracing::debug!(
+                %error,
+                tid = notification.tid,
+                "the caller cannot be traced: its private mapping shows the region's content"
+            );
             channel.answer(notification.id, Answer::Continue).map(|()| None)
         }
     }
