@@ -20,7 +20,8 @@
 /* 64 MiB of ranges; about as much of regions with their files. */
 unsigned int ashmem_max_ranges = 1 << 20;
 module_param_named(max_ranges, ashmem_max_ranges, uint, 0644);
-MODULE_PARM_DESC(max_ranges, "unpinned ranges of one user at most (default 1048576); beyond, ENOMEM");
+MODULE_PARM_DESC(max_ranges,
+		 "unpinned ranges of one user at most (default 1048576); beyond, ENOMEM");
 static unsigned int max_regions = 1 << 16;
 module_param(max_regions, uint, 0644);
 MODULE_PARM_DESC(max_regions, "open regions of one user at most (default 65536); beyond, ENOMEM");

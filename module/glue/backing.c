@@ -220,12 +220,14 @@ int ashmem_backing_init(void)
 	fput(file);
 #ifndef ASHMEM_HAS_MMAP_PREPARE
 	if (!shmem_fops->mmap) {
-		pr_err("this kernel's shmem is mapped in a way this module does not know; a newer release may\n");
+		pr_err("this kernel's shmem is mapped in a way this module does not know;"
+		       " a newer release may\n");
 		return -EOPNOTSUPP;
 	}
 #endif
 	if (!shmem_fops->fallocate || !shmem_fops->read_iter || !shmem_fops->llseek) {
-		pr_err("this kernel's shmem files cannot be read or given back: it wants CONFIG_TMPFS; not loaded\n");
+		pr_err("this kernel's shmem files cannot be read or given back:"
+		       " it wants CONFIG_TMPFS; not loaded\n");
 		return -EOPNOTSUPP;
 	}
 

@@ -163,7 +163,9 @@ void ashmem_fdinfo_name(struct seq_file *seq, const char *name)
 void ashmem_fdinfo_more(struct seq_file *seq, u64 size, u32 mask, u64 pinned, u64 unpinned,
 			u64 purged, u64 resident)
 {
-	seq_printf(seq, "size:\t%llu\nprot_mask:\t%u\npinned:\t%llu\nunpinned:\t%llu\npurged:\t%llu\nresident:\t%llu\n",
+	seq_printf(seq,
+		   "size:\t%llu\nprot_mask:\t%u\npinned:\t%llu\n"
+		   "unpinned:\t%llu\npurged:\t%llu\nresident:\t%llu\n",
 		   size, mask, pinned, unpinned, purged, resident);
 }
 
@@ -202,7 +204,8 @@ int ashmem_device_refuse(void)
 	if (kern_path("/sys/class/misc/ashmem", LOOKUP_FOLLOW, &path))
 		return 0;
 	path_put(&path);
-	pr_err("this kernel already has an ashmem device (see /proc/misc): nothing to do, not loaded\n");
+	pr_err("this kernel already has an ashmem device (see /proc/misc):"
+	       " nothing to do, not loaded\n");
 	return -EEXIST;
 }
 

@@ -89,7 +89,8 @@ void ashmem_name_free(void *name)
 
 int ashmem_memory_init(void)
 {
-	region_cache = kmem_cache_create("ashmem_region", sizeof(struct region_memory), 0, SLAB_ACCOUNT, construct_region);
+	region_cache = kmem_cache_create("ashmem_region", sizeof(struct region_memory), 0,
+					 SLAB_ACCOUNT, construct_region);
 	if (!region_cache)
 		return -ENOMEM;
 	range_cache = kmem_cache_create("ashmem_range", ASHMEM_RANGE_BYTES, 0, SLAB_ACCOUNT, NULL);

@@ -12,7 +12,8 @@ static int __init ashmem_init(void)
 
 	if (ashmem_rs_region_bytes > ASHMEM_REGION_BYTES ||
 	    ashmem_rs_range_bytes > ASHMEM_RANGE_BYTES) {
-		pr_err("the Rust object and the C glue are of different builds: build the module anew\n");
+		pr_err("the Rust object and the C glue are of different builds:"
+		       " build the module anew\n");
 		return -ENOEXEC;
 	}
 	error = ashmem_device_refuse();

@@ -287,7 +287,8 @@ static int workers_init(void)
 	 * Freezable: what is written to disk for hibernation must not be purged after its picture
 	 * was taken.
 	 */
-	queue = alloc_workqueue("ashmem_purge", WQ_UNBOUND | WQ_MEM_RECLAIM | WQ_FREEZABLE, ASHMEM_WORKERS);
+	queue = alloc_workqueue("ashmem_purge", WQ_UNBOUND | WQ_MEM_RECLAIM | WQ_FREEZABLE,
+				ASHMEM_WORKERS);
 	if (!queue)
 		return -ENOMEM;
 	for (worker = 0; worker < ASHMEM_WORKERS; worker++)
@@ -329,7 +330,7 @@ struct shrinker *ashmem_shrinker_register(unsigned int flags, const char *name,
 	if (!register_shrinker(shrinker))
 		return shrinker;
 #else
-#error "This kernel has none of the known ways to register a shrinker (linux/shrinker.h): what the compiler said of each is in probes/*.log."
+#error "linux/shrinker.h has none of the known ways to register: probes/*.log tells of each."
 #endif
 	kfree(shrinker);
 	return NULL;

@@ -40,7 +40,8 @@ void ashmem_traced_end(void);
  */
 size_t ashmem_escape_name(char *to, const char *name);
 
-#define ashmem_show_prot(prot) __print_flags(prot, "|", { 1, "READ" }, { 2, "WRITE" }, { 4, "EXEC" })
+#define ashmem_show_prot(prot) \
+	__print_flags(prot, "|", { 1, "READ" }, { 2, "WRITE" }, { 4, "EXEC" })
 
 TRACE_EVENT(open,
 	TP_PROTO(const void *region, u64 ns, long result),
@@ -202,10 +203,12 @@ TRACE_EVENT(mmap,
 		__entry->shared = vma->vm_flags & VM_SHARED;
 		__entry->result = result;
 	),
-	TP_printk("region=%p inode=%lu pid=%d vpid=%d ns=%llu address=0x%llx len=%llu offset=%llu prot=%s %s result=%ld",
+	TP_printk("region=%p inode=%lu pid=%d vpid=%d ns=%llu address=0x%llx len=%llu offset=%llu "
+		  "prot=%s %s result=%ld",
 		  __entry->region, __entry->inode, __entry->pid, __entry->vpid, __entry->ns,
 		  __entry->address, __entry->len, __entry->offset,
-		  ashmem_show_prot(__entry->prot), __entry->shared ? "shared" : "private", __entry->result)
+		  ashmem_show_prot(__entry->prot), __entry->shared ? "shared" : "private",
+		  __entry->result)
 );
 
 DECLARE_EVENT_CLASS(pinning,

@@ -32,7 +32,8 @@ cd "$work"
 "$rustc" --edition 2024 --crate-name core --crate-type rlib $flags --cfg no_fp_fmt_parse \
 	"$library/core/src/lib.rs"
 # core wants the crate to exist; the kernel brings memcpy and its like.
-printf '#![%s]\n' 'feature(compiler_builtins)' 'allow(internal_features)' compiler_builtins no_builtins no_std |
+printf '#![%s]\n' 'feature(compiler_builtins)' 'allow(internal_features)' \
+	compiler_builtins no_builtins no_std |
 	"$rustc" --edition 2024 --crate-name compiler_builtins --crate-type rlib $flags \
 		--extern core=libcore.rlib -
 extern="-L . --extern core=libcore.rlib --extern compiler_builtins=libcompiler_builtins.rlib"

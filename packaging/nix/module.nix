@@ -2,7 +2,8 @@
 #
 #   boot.extraModulePackages = [ (config.boot.kernelPackages.callPackage ./module.nix { }) ];
 #   boot.kernelModules = [ "ashmem_linux" ];
-#   services.udev.extraRules = builtins.readFile ../system/60-ashmem.rules;   # with cat's path set to pkgs.coreutils
+#   services.udev.extraRules = builtins.readFile ../system/60-ashmem.rules;
+#   # with cat's path set to pkgs.coreutils
 { stdenv, lib, kernel, rustc, rustPlatform }:
 
 stdenv.mkDerivation {
@@ -14,12 +15,13 @@ stdenv.mkDerivation {
   hardeningDisable = [ "pic" "format" ];
 
   buildPhase = ''
-    sh module/rust/build.sh rustc ${rustPlatform.rustLibSrc} $PWD/crates/ashmem-core/src $PWD/object
+    sh module/rust/build.sh rustc ${rustPlatform.rustLibSrc} \
+      $PWD/crates/ashmem-core/src $PWD/object
     cp object/ashmem.o_shipped module/rust/
     make -C ${kernel.dev}/lib/modules/${kernel.modDirVersion}/build M=$PWD/module modules
   '';
   installPhase = ''
-    install -D -m 644 module/ashmem_linux.ko $out/lib/modules/${kernel.modDirVersion}/extra/ashmem_linux.ko
+    install -D -m 644 -t $out/lib/modules/${kernel.modDirVersion}/extra module/ashmem_linux.ko
   '';
 
   meta = {

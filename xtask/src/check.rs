@@ -121,12 +121,12 @@ fn guards() -> Result<StepResult> {
 
 /// No line of prose or of a source is longer than a reader's window is wide.
 fn lines() -> Result<StepResult> {
-    let (pages, sources, others) = (texts(&["*.md"])?, sources()?, texts(&columns::OTHERS)?);
+    let (pages, mut sources) = (texts(&["*.md"])?, sources()?);
+    sources.extend(texts(&columns::OTHERS)?);
     let mut wrong: Vec<_> =
         pages.iter().flat_map(|(file, text)| columns::prose(file, text)).collect();
-    wrong.extend(columns::rust(&sources)?);
-    wrong.extend(others.iter().flat_map(|(file, text)| columns::other(file, text)));
-    let note = format!("{} pages, {} sources", pages.len(), sources.len() + others.len());
+    wrong.extend(sources.iter().flat_map(|(file, text)| columns::source(file, text)));
+    let note = format!("{} pages, {} sources", pages.len(), sources.len());
     Ok(step_result(&wrong, note))
 }
 

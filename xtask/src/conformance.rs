@@ -42,7 +42,11 @@ pub(crate) struct Conformance {
     #[arg(long)]
     json: bool,
     /// Compare the reference and the module on the random sequence of this seed
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["provider", "level", "kernel", "filter", "json"])]
+    #[arg(
+        long,
+        value_name = "SEED",
+        conflicts_with_all = ["provider", "level", "kernel", "filter", "json"]
+    )]
     differential: Option<u64>,
     /// Length of the random sequence
     #[arg(long, default_value_t = OPERATIONS, requires = "differential")]

@@ -29,7 +29,8 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
-    after_help = "Example: cargo xtask vm --kernel 5.10 --provider reference --file /bin/busybox:/bin/sh -- /bin/busybox ls -l /dev/ashmem"
+    after_help = "Example: cargo xtask vm --kernel 5.10 --provider reference --file \
+                  /bin/busybox:/bin/sh -- /bin/busybox ls -l /dev/ashmem"
 )]
 pub(crate) struct Vm {
     /// The line of kernels; the latest the archive held at the last `setup --refresh`

@@ -43,7 +43,8 @@ fn churn(processes: usize, regions: usize) {
     failed += each(processes, regions.div_ceil(processes));
     let after = Supervisor::at_rest();
     println!(
-        "{{ \"failed_processes\": {failed}, \"growth_kib\": {}, \"descriptors\": {}, \"watches\": {} }}",
+        "{{ \"failed_processes\": {failed}, \"growth_kib\": {}, \"descriptors\": {}, \"watches\": \
+         {} }}",
         after.resident_kib - before.resident_kib,
         after.descriptors - before.descriptors,
         after.watches - before.watches

@@ -26,7 +26,8 @@ use crate::run::Level;
     after_help = "\
 Examples:
   ashmem agent --oci unix:/run/ashmem/agent.sock --lxc unix:/run/ashmem/lxc.sock
-  ashmem agent profile --oci > ashmem.json          # then: docker run --security-opt seccomp=ashmem.json ...
+  ashmem agent profile --oci > ashmem.json
+  docker run --security-opt seccomp=ashmem.json …   # with what the line before wrote
   ashmem agent profile --lxc policy --output policy # adds the rules to an LXC policy
 
 Without --oci and --lxc the agent serves the sockets that systemd passes (ashmem-agent.socket).
@@ -56,15 +57,15 @@ enum Verb {
 /// --output names a file.
 #[derive(Args)]
 #[command(after_help = "\
---oci reads a profile as Docker, podman, containerd and CRI-O take it, runtime-spec's linux.seccomp, or a bundle's whole
-config.json. Without FILE it starts from a profile that allows everything; Docker's own default is
-https://github.com/moby/profiles, seccomp/default.json.
+--oci reads a profile as Docker, podman, containerd and CRI-O take it, runtime-spec's
+linux.seccomp, or a bundle's whole config.json. Without FILE it starts from a profile that allows
+everything; Docker's own default is https://github.com/moby/profiles, seccomp/default.json.
 
---lxc reads a policy of version 2 (lxc.seccomp.profile), such as Waydroid's, and prints on standard error the lines that
-the container's configuration needs besides.
+--lxc reads a policy of version 2 (lxc.seccomp.profile), such as Waydroid's, and prints on
+standard error the lines that the container's configuration needs besides.
 
-The container also needs a node at /dev/ashmem, so that stat and access find it. The null device is enough, and every open
-of it becomes a region:
+The container also needs a node at /dev/ashmem, so that stat and access find it. The null device
+is enough, and every open of it becomes a region:
   config.json  added by --oci
   Docker       --device /dev/full:/dev/ashmem
   podman       --device /dev/full:/dev/ashmem
@@ -72,7 +73,13 @@ of it becomes a region:
   LXC          lxc.mount.entry = /dev/full dev/ashmem none bind,create=file 0 0")]
 struct Profile {
     /// A profile in JSON
-    #[arg(long, value_name = "FILE", num_args = 0..=1, required_unless_present = "lxc", conflicts_with = "lxc")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        required_unless_present = "lxc",
+        conflicts_with = "lxc"
+    )]
     oci: Option<Option<PathBuf>>,
     /// An LXC policy
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
@@ -117,7 +124,8 @@ fn serve(oci: &[Address], lxc: &[Address]) -> Result<()> {
     }
     if endpoints.is_empty() && passed.is_empty() {
         bail!(
-            "no socket to serve: give --oci unix:PATH or --lxc unix:PATH, or let systemd start it (ashmem-agent.socket)"
+            "no socket to serve: give --oci unix:PATH or --lxc unix:PATH, or let systemd start it \
+             (ashmem-agent.socket)"
         );
     }
     ashmem_agent::agent::serve(manager, passed, endpoints).context("serving containers")
@@ -131,8 +139,8 @@ impl Profile {
                 let fstat = lxc::Fstat::of_host();
                 if fstat == lxc::Fstat::Left {
                     eprintln!(
-                        "fstat has no rule: LXC calls it itself with this host's C library, before the agent can answer; in \
-                         this container fstat of a region shows a memfd"
+                        "fstat has no rule: LXC calls it itself with this host's C library, before \
+                         the agent can answer; in this container fstat of a region shows a memfd"
                     );
                 }
                 let policy = lxc::add(&read(file.as_ref(), lxc::EMPTY)?, fidelity, fstat)?;

@@ -33,7 +33,8 @@ Examples:
   ashmem doctor --json | jq '.checks[] | select(.status == \"fault\")'
   logcat -d | ashmem doctor explain                # from a message to its cause
 
-Exit status: 0 if the mode that --mode names works (auto: if any does), 1 if not, 2 if the checks could not run."
+Exit status: 0 if the mode that --mode names works (auto: if any does), 1 if not, 2 if the checks
+could not run."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -71,7 +72,8 @@ Examples:
   ashmem doctor explain < /var/lib/waydroid/waydroid.log
   echo 'Module ashmem_linux not found' | ashmem doctor explain
 
-Exit status: 0 if at least one line was recognised, 1 if none was, 2 if the input could not be read.")]
+Exit status: 0 if at least one line was recognised, 1 if none was, 2 if the input could not be
+read.")]
 struct Explain {
     /// Print one JSON object
     #[arg(long)]

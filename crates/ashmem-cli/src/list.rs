@@ -31,8 +31,8 @@ Columns:
   PINNED UNPINNED PURGED   pages
   MAPPERS   processes that map it
 
-? stands for what could not be read; standard error says why. A region that is open but not mapped by any process is
-marked as a possible leak: its memory appears in no process's own figures.
+? stands for what could not be read; standard error says why. A region that is open but not mapped
+by any process is marked as a possible leak: its memory appears in no process's own figures.
 
 Names are shown escaped (\\n, \\xff, \\u{1b}), a backslash doubled; --name matches what is shown.
 
@@ -42,7 +42,8 @@ Examples:
   ashmem list --container waydroid --json | jq '.regions[].name'
   ashmem list --pid waydroid:1234            # by its number inside the container
 
-Exit status: 0, or 1 if no census could be taken. What may not be read is left out, and standard error says so.")]
+Exit status: 0, or 1 if no census could be taken. What may not be read is left out, and standard
+error says so.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: RegionSelection,

@@ -39,7 +39,11 @@ fn template(command: &Command) -> String {
     }
     let _ = write!(
         text,
-        "\n{heading}Options:{heading:#}\n{{options}}\n\n`ashmem VERB --help` teaches a verb, with examples.{{after-help}}"
+        "\n\
+         {heading}Options:{heading:#}\n\
+         {{options}}\n\
+         \n\
+         `ashmem VERB --help` teaches a verb, with examples.{{after-help}}"
     );
     text
 }

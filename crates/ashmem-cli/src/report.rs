@@ -30,7 +30,7 @@ The page names processes, containers and regions of this host: read it before yo
 
 Examples:
   ashmem report -o now.html                        # this moment; root sees all users' regions
-  ashmem report --for 10 -o while.html             # with memory and purges over ten seconds; Ctrl-C ends it early
+  ashmem report --for 10 -o while.html             # with memory and purges over ten seconds
   ashmem report --container waydroid -o droid.html
   ashmem trace --json -o trace.json -- ./program && ashmem report --trace trace.json -o trace.html
 
@@ -40,7 +40,11 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Show this trace, which `ashmem trace --json -o` wrote; an incomplete one too
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "pid", "container", "leaks", "seconds"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["name", "pid", "container", "leaks", "seconds"]
+    )]
     trace: Option<PathBuf>,
     /// Watch for SECONDS first, for the time lines
     #[arg(long = "for", id = "seconds", value_name = "SECONDS")]

@@ -23,9 +23,9 @@ Examples:
   ashmem run --fidelity fast -- make test
   ashmem run -- chroot ANDROID_ROOT /system/bin/sh
 
-Exit status: the program's own; 127 if there is no such program, 126 if it cannot be executed, 125 if its calls
-cannot be supervised, so that it was not started, 122 if the supervisor was killed, which ends the program too. If a
-signal kills the program, this command ends by that signal.
+Exit status: the program's own; 127 if there is no such program, 126 if it cannot be executed, 125
+if its calls cannot be supervised, so that it was not started, 122 if the supervisor was killed,
+which ends the program too. If a signal kills the program, this command ends by that signal.
 
 Set-user-ID programs (sudo, ping) gain no rights here, unless root runs this command.")]
 pub(crate) struct Arguments {
@@ -102,7 +102,8 @@ impl Arguments {
             Ok(trace) => trace,
             Err(error) => {
                 eprintln!(
-                    "ashmem: the program was not started: --tap is no pipe of `ashmem trace`: {error}"
+                    "ashmem: the program was not started: --tap is no pipe of `ashmem trace`: \
+                     {error}"
                 );
                 return ExitCode::from(NOT_STARTED);
             }

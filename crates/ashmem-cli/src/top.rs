@@ -24,22 +24,23 @@ use crate::selection::{RegionSelection, SortBy};
 /// a kill.
 #[derive(Args)]
 #[command(after_help = "\
-Without a terminal, or for a report, --snapshot writes one screen as text or as an SVG picture. --keys presses keys before
-it, --refreshes waits for N censuses.
+Without a terminal, or for a report, --snapshot writes one screen as text or as an SVG picture.
+--keys presses keys before it, --refreshes waits for N censuses.
 
 Examples:
   ashmem top
   ashmem top --name 'gralloc*' --sort unpinned --every 0.5
   ashmem top --snapshot --size 132x40
-  ashmem top --snapshot --keys '/CursorWindow<enter><enter>'     # the page map of the largest of them
+  ashmem top --snapshot --keys '/CursorWindow<enter><enter>'   # the largest one's page map
   ashmem top --snapshot=svg --refreshes 30 > top.svg
 
 For scripts use `ashmem list --json`, with --watch for a document at each interval.
 
-Purges per second count pages that became purged between two refreshes; pages that are purged and pinned again in between
-are not counted (`ashmem trace` shows them). NO_COLOR turns colours off.
+Purges per second count pages that became purged between two refreshes; pages that are purged and
+pinned again in between are not counted (`ashmem trace` shows them). NO_COLOR turns colours off.
 
-Exit status: 0, or 1 if there is no terminal or no census could be taken; a signal ends it like any program.")]
+Exit status: 0, or 1 if there is no terminal or no census could be taken; a signal ends it like
+any program.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: RegionSelection,
@@ -50,7 +51,13 @@ pub(crate) struct Arguments {
     #[arg(long, short = 'd', value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     every: Duration,
     /// Write one screen to standard output instead
-    #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        default_missing_value = "text",
+        require_equals = true
+    )]
     snapshot: Option<SnapshotFormat>,
     /// The size of the screen that --snapshot writes
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "100x30", requires = "snapshot")]

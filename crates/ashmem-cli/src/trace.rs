@@ -45,12 +45,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Args)]
 #[command(after_help = "\
 Sources of events (--source):
-  module    the kernel module's tracepoints, read through tracefs, in a trace instance of our own: needs root
-  agent     the supervisor of `ashmem run`: needs no rights; PROGRAM runs as under `ashmem run`. Without PROGRAM the
-            containers of `ashmem agent`: needs root, or to be the agent's user
-  syscalls  the kernel's system call tracepoints, for ashmem ioctls and memfd: needs root; what a call points to in its
-            caller's memory is read a moment after it
-  auto      the module where it is loaded, else the agent where PROGRAM is given or one listens, else syscalls
+  module    the kernel module's tracepoints, read through tracefs, in a trace instance of our own:
+            needs root
+  agent     the supervisor of `ashmem run`: needs no rights; PROGRAM runs as under `ashmem run`.
+            Without PROGRAM the containers of `ashmem agent`: needs root, or to be the agent's user
+  syscalls  the kernel's system call tracepoints, for ashmem ioctls and memfd: needs root; what a
+            call points to in its caller's memory is read a moment after it
+  auto      the module where it is loaded, else the agent where PROGRAM is given or one listens,
+            else syscalls
 
 Examples:
   ashmem trace -- ./my-android-program
@@ -59,7 +61,8 @@ Examples:
   ashmem trace --summary -- make test                   # counts, bytes, time, errors; as strace -c
   ashmem trace -o trace.pftrace -- ./program            # open it at https://ui.perfetto.dev
 
-Exit status: PROGRAM's own; 125 if it was not started. Without PROGRAM 0, or 1 if there is nothing to trace with.")]
+Exit status: PROGRAM's own; 125 if it was not started. Without PROGRAM 0, or 1 if there is nothing
+to trace with.")]
 pub(crate) struct Arguments {
     /// Watch this process and all it starts: PID, or CONTAINER:PID by the container's own number
     /// (repeatable)
@@ -213,7 +216,8 @@ impl Arguments {
             (Choice::Agent, _) => self.attached(watched),
             (Choice::Module, Ok(_)) => {
                 bail!(
-                    "the kernel has no ashmem events: the module ashmem_linux is not loaded (`sudo modprobe ashmem_linux`)"
+                    "the kernel has no ashmem events: the module ashmem_linux is not loaded (`sudo \
+                     modprobe ashmem_linux`)"
                 )
             }
             (Choice::Auto, tracefs) if !has_program => match self.attached(watched) {
@@ -233,8 +237,8 @@ impl Arguments {
                     "only root and the agent's own user may trace it"
                 }
                 _ => {
-                    "if `ashmem agent` serves containers, give its --oci socket as `--agent unix:PATH`; to trace a program of \
-                     your own, give it after `--`"
+                    "if `ashmem agent` serves containers, give its --oci socket as `--agent \
+                     unix:PATH`; to trace a program of your own, give it after `--`"
                 }
             };
             anyhow::anyhow!("no agent to trace at {}: {error}; {next}", self.agent)

@@ -23,7 +23,7 @@ use clap::{Args, Subcommand, ValueEnum};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  sudo ashmem waydroid enable --now          # restarts Waydroid's service, if it runs: that ends its session
+  sudo ashmem waydroid enable --now   # restarts Waydroid's service, if it runs: its session ends
   ashmem waydroid status
   ashmem waydroid enable --dry-run")]
 pub(crate) struct Arguments {
@@ -42,10 +42,9 @@ enum Verb {
 
 /// Show whether it is enabled, what would serve the device, and what the running container has
 #[derive(Args)]
-#[command(
-    after_help = "Exit status: 0 if it is enabled and the device is, or would be, in the container; 1 if not; it prints the problems \
-                  and the commands that solve them."
-)]
+#[command(after_help = "Exit status: 0 if it is enabled and the device is, or would be, in the \
+                        container; 1 if not; it prints the problems and the commands that solve \
+                        them.")]
 struct StatusArguments {
     /// Print one JSON object
     #[arg(long, conflicts_with = "quiet")]
@@ -60,9 +59,11 @@ struct StatusArguments {
 /// Give the container /dev/ashmem from the next start of Waydroid's service on
 #[derive(Args)]
 #[command(after_help = "\
-Writes one file, /etc/systemd/system/waydroid-container.service.d/50-ashmem.conf, and reloads systemd.
+Writes one file, /etc/systemd/system/waydroid-container.service.d/50-ashmem.conf, and reloads
+systemd.
 
-Exit status: 0 if it is enabled now, or was; 1 if it could not be enabled: it prints the reason and changes nothing.")]
+Exit status: 0 if it is enabled now, or was; 1 if it could not be enabled: it prints the reason
+and changes nothing.")]
 struct Enable {
     /// What may serve the device
     #[arg(long, value_name = "MODE", default_value = "auto")]
@@ -80,7 +81,8 @@ struct Enable {
 /// Remove everything that `enable` added
 #[derive(Args)]
 #[command(
-    after_help = "Exit status: 0 if everything is removed; 1 if something could not be removed: it prints the reason."
+    after_help = "Exit status: 0 if everything is removed; 1 if something could not be removed: it \
+                  prints the reason."
 )]
 struct Disable {
     /// Print what would be done, and do nothing

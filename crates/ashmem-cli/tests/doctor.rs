@@ -155,8 +155,9 @@ fn a_nodev_mount_is_named_with_its_place() {
     }
     let folder = std::env::temp_dir().join(format!("ashmem-nodev-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("dev")).expect("a folder");
-    let script = "mount -t tmpfs -o nodev tmpfs \"$1/dev\" && mknod -m 0666 \"$1/dev/ashmem\" c 1 5 && \
-                  mkdir -p \"$1/proc\" && mount --bind /proc \"$1/proc\" && exec \"$0\" doctor --json --root \"$1\"";
+    let script = "mount -t tmpfs -o nodev tmpfs \"$1/dev\" && mknod -m 0666 \"$1/dev/ashmem\" c 1 \
+                  5 && mkdir -p \"$1/proc\" && mount --bind /proc \"$1/proc\" && exec \"$0\" \
+                  doctor --json --root \"$1\"";
     let output = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c", script, ASHMEM])
         .arg(&folder)
@@ -175,7 +176,8 @@ fn a_running_container_is_looked_into() {
     if !is_root("making a container") {
         return;
     }
-    let script = "mount -t tmpfs -o nodev tmpfs /dev && mknod -m 0666 /dev/ashmem c 1 3 && echo ready && exec sleep 60";
+    let script = "mount -t tmpfs -o nodev tmpfs /dev && mknod -m 0666 /dev/ashmem c 1 3 && echo \
+                  ready && exec sleep 60";
     let container = Command::new("unshare")
         .args([
             "--mount",
@@ -252,7 +254,8 @@ fn explain(text: &str, words: &[&str]) -> Output {
 #[test]
 fn explain_names_causes_and_says_what_it_does_not_know() {
     let known = explain(
-        "usb 1-1: new device\nmodprobe: FATAL: Module ashmem_linux not found in directory /lib/modules/6.1\n",
+        "usb 1-1: new device\n\
+         modprobe: FATAL: Module ashmem_linux not found in directory /lib/modules/6.1\n",
         &[],
     );
     let text = String::from_utf8_lossy(&known.stdout);

@@ -65,7 +65,8 @@ fn status_tells_scripts_and_people() {
 
 #[test]
 fn a_read_only_etc_is_said_and_nothing_is_left() {
-    const READ_ONLY: &str = "mount --bind \"$1/etc\" \"$1/etc\" && mount -o remount,ro,bind \"$1/etc\" && shift && exec \"$@\"";
+    const READ_ONLY: &str = "mount --bind \"$1/etc\" \"$1/etc\" && mount -o remount,ro,bind \
+                             \"$1/etc\" && shift && exec \"$@\"";
     let root = machine();
     let inside = |words: &[&str]| {
         Command::new("unshare")

@@ -57,7 +57,8 @@ impl Distribution {
             ),
             Self::Other(name) => {
                 format!(
-                    "# {package}: there is no package for {name}; docs/install.md builds it from source"
+                    "# {package}: there is no package for {name}; docs/install.md builds it from \
+                     source"
                 )
             }
         }
@@ -81,7 +82,8 @@ impl Distribution {
             Self::Arch => "sudo pacman -S linux-headers".to_owned(),
             Self::Other(_) => {
                 format!(
-                    "# install the headers of kernel {release} (/lib/modules/{release}/build must exist)"
+                    "# install the headers of kernel {release} (/lib/modules/{release}/build must \
+                     exist)"
                 )
             }
         }

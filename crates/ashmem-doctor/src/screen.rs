@@ -74,8 +74,8 @@ impl Display for Causes<'_> {
             (true, 0) => writeln!(formatter, "There was nothing to read."),
             (true, count) => writeln!(
                 formatter,
-                "Not recognised: {count} line(s). What this machine can do tells `ashmem doctor`; a message that should be known is \
-                 worth a report."
+                "Not recognised: {count} line(s). What this machine can do tells `ashmem doctor`; \
+                 a message that should be known is worth a report."
             ),
             (false, count) => writeln!(formatter, "Not recognised: {count} other line(s)."),
         }

@@ -8,11 +8,13 @@ use ashmem_doctor::explain::line;
 const QUOTED: &[(&str, &str)] = &[
     // Android's libraries.
     (
-        "I/ashmem  (  154): ioctl(ASHMEM_GET_SIZE): -1 != buf_size: 4096 , no ashmem-memfd compat support",
+        "I/ashmem  (  154): ioctl(ASHMEM_GET_SIZE): -1 != buf_size: 4096 , no ashmem-memfd compat \
+         support",
         "memfd-without-ashmem-ioctls",
     ),
     (
-        "E/ashmem  (  171): Unable to open ashmem device /dev/ashmemfae27f22-285e-4301-9a83-f311f79c74d9 (error = No such file or directory)",
+        "E/ashmem  (  171): Unable to open ashmem device \
+         /dev/ashmemfae27f22-285e-4301-9a83-f311f79c74d9 (error = No such file or directory)",
         "boot-id-name-missing",
     ),
     (
@@ -45,11 +47,13 @@ const QUOTED: &[(&str, &str)] = &[
     ),
     ("ashmem_pin_region: Not a typewriter", "not-ashmem-ioctl"),
     (
-        "avc: denied { open } for path=\"/dev/ashmem\" dev=\"tmpfs\" scontext=u:r:untrusted_app:s0 tcontext=u:object_r:ashmem_device:s0 tclass=chr_file",
+        "avc: denied { open } for path=\"/dev/ashmem\" dev=\"tmpfs\" scontext=u:r:untrusted_app:s0 \
+         tcontext=u:object_r:ashmem_device:s0 tclass=chr_file",
         "apps-may-not",
     ),
     (
-        "audit: type=1326 audit(1660.1:7): comm=\"mediaextractor\" sig=31 arch=c000003e syscall=319 compat=0",
+        "audit: type=1326 audit(1660.1:7): comm=\"mediaextractor\" sig=31 arch=c000003e \
+         syscall=319 compat=0",
         "memfd-killed-by-seccomp",
     ),
     ("init: setprop sys.use_memfd false", "use-memfd-too-late"),
@@ -89,7 +93,8 @@ const QUOTED: &[(&str, &str)] = &[
     ),
     ("modprobe: ERROR: could not insert 'ashmem_linux': Exec format error", "wrong-kernel"),
     (
-        "ashmem_linux: version magic '5.4.0-42-generic SMP mod_unload ' should be '5.8.0-1-generic SMP mod_unload '",
+        "ashmem_linux: version magic '5.4.0-42-generic SMP mod_unload ' should be '5.8.0-1-generic \
+         SMP mod_unload '",
         "wrong-kernel",
     ),
     ("ashmem_linux: disagrees about version of symbol module_layout", "wrong-kernel"),
@@ -99,17 +104,20 @@ const QUOTED: &[(&str, &str)] = &[
         "lockdown",
     ),
     (
-        "ashmem_linux: module verification failed: signature and/or required key missing - tainting kernel",
+        "ashmem_linux: module verification failed: signature and/or required key missing - \
+         tainting kernel",
         "verification-failed-harmless",
     ),
     ("ashmem_linux: loading out-of-tree module taints kernel.", "out-of-tree-harmless"),
     ("sysfs: cannot create duplicate filename '/devices/virtual/misc/ashmem'", "already-built-in"),
     (
-        "ashmem_linux: this kernel already has an ashmem device (see /proc/misc): nothing to do, not loaded",
+        "ashmem_linux: this kernel already has an ashmem device (see /proc/misc): nothing to do, \
+         not loaded",
         "already-built-in",
     ),
     (
-        "ashmem_linux: the Rust object and the C glue are of different builds: build the module anew",
+        "ashmem_linux: the Rust object and the C glue are of different builds: build the module \
+         anew",
         "module-halves",
     ),
     ("rmmod: ERROR: Module ashmem_linux is in use", "module-in-use"),
@@ -120,7 +128,8 @@ const QUOTED: &[(&str, &str)] = &[
         "old-module-shrinker",
     ),
     (
-        "ERROR: modpost: \"kallsyms_lookup_name\" [/var/lib/dkms/anbox-ashmem/1/build/ashmem_linux.ko] undefined!",
+        "ERROR: modpost: \"kallsyms_lookup_name\" \
+         [/var/lib/dkms/anbox-ashmem/1/build/ashmem_linux.ko] undefined!",
         "old-module-symbol-lookup",
     ),
     ("ashmem.c:398:16: error: assignment of read-only member 'vm_flags'", "old-module-vm-flags"),
@@ -147,7 +156,8 @@ const QUOTED: &[(&str, &str)] = &[
     ("CR0 WP bit went missing!?", "fops-patched"),
     // Containers.
     (
-        "docker: Error response from daemon: CDI device injection failed: unresolvable CDI devices android.dev/ashmem=all",
+        "docker: Error response from daemon: CDI device injection failed: unresolvable CDI devices \
+         android.dev/ashmem=all",
         "cdi-unknown",
     ),
     (
@@ -155,19 +165,23 @@ const QUOTED: &[(&str, &str)] = &[
         "cdi-unknown",
     ),
     (
-        "error gathering device information while adding custom device \"/dev/ashmem\": no such file or directory",
+        "error gathering device information while adding custom device \"/dev/ashmem\": no such \
+         file or directory",
         "device-not-gathered",
     ),
     (
-        "failed to connect with /run/ashmem/agent.sock seccomp agent specified in the seccomp profile: connection refused",
+        "failed to connect with /run/ashmem/agent.sock seccomp agent specified in the seccomp \
+         profile: connection refused",
         "agent-not-reached",
     ),
     (
-        "ashmem: the program was not started: seccomp says EBUSY: another supervisor already listens to this process",
+        "ashmem: the program was not started: seccomp says EBUSY: another supervisor already \
+         listens to this process",
         "already-supervised",
     ),
     (
-        "ashmem: the program was not started: seccomp refuses a user-notification filter: Invalid argument",
+        "ashmem: the program was not started: seccomp refuses a user-notification filter: Invalid \
+         argument",
         "not-supervised",
     ),
     ("open /dev/ashmem: Function not implemented", "agent-died"),
@@ -199,7 +213,8 @@ fn every_message_of_the_tables_has_a_quoted_one() {
 fn other_lines_are_not_taken_for_ours() {
     for other in [
         "usb 1-1.2: new high-speed USB device number 5 using xhci_hcd",
-        "audit: type=1400 apparmor=\"ALLOWED\" operation=\"open\" profile=\"lxc-waydroid\" name=\"/sys/kernel/mm\"",
+        "audit: type=1400 apparmor=\"ALLOWED\" operation=\"open\" profile=\"lxc-waydroid\" \
+         name=\"/sys/kernel/mm\"",
         "systemd[1]: Started Session 4 of user root.",
         "ashmem_linux: loaded",
         "E/Vold: Failed to open /dev/block/sda: No such file or directory",

@@ -37,7 +37,8 @@ impl Census {
             |what: fn(&CensusRegion) -> bool| regions.iter().filter(|region| what(region)).count();
         if self.unseen_processes > 0 {
             let whose = if rustix::process::geteuid().is_root() {
-                "skipped: permission denied even to this root; run it on the host, outside containers and user namespaces"
+                "skipped: permission denied even to this root; run it on the host, outside \
+                 containers and user namespaces"
             } else {
                 "skipped: they are other users'; run it as root to see what they hold"
             };
@@ -47,15 +48,15 @@ impl Census {
         let blind = count(|region| region.size.is_none());
         if blind > 0 {
             limits.push(format!(
-                "size and memory unknown for {blind} regions that are mapped but not open: only root (or \
-                 CAP_CHECKPOINT_RESTORE) can read them"
+                "size and memory unknown for {blind} regions that are mapped but not open: only \
+                 root (or CAP_CHECKPOINT_RESTORE) can read them"
             ));
         }
         let by_agent = count(|region| region.kind == RegionKind::Agent && region.pages.is_none());
         if by_agent > 0 {
             limits.push(format!(
-                "mask and pin state unknown for {by_agent} regions of `ashmem run` or `ashmem agent`: only their \
-                 supervisor has them"
+                "mask and pin state unknown for {by_agent} regions of `ashmem run` or `ashmem \
+                 agent`: only their supervisor has them"
             ));
         }
         limits

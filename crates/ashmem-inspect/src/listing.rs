@@ -106,7 +106,8 @@ impl Listing<'_> {
 fn line(row: [String; 10], name: &str) -> String {
     let [id, kind, size, resident, share, mask, pinned, unpinned, purged, mappers] = row;
     format!(
-        "{id:>10} {kind:<6} {size:>6} {resident:>8} {share:>6} {mask:>4} {pinned:>8} {unpinned:>8} {purged:>8} {mappers:>7}  {name}"
+        "{id:>10} {kind:<6} {size:>6} {resident:>8} {share:>6} {mask:>4} {pinned:>8} {unpinned:>8} \
+         {purged:>8} {mappers:>7}  {name}"
     )
 }
 

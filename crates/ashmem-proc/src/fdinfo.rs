@@ -95,8 +95,17 @@ mod tests {
     #[test]
     fn our_module_says_all() {
         let info = of_device(
-            format!("{KERNEL}inode:\t77\nname:\tCursorWindow: /x\nsize:\t20479\nprot_mask:\t3\npinned:\t2\nunpinned:\t1\npurged:\t2\nresident:\t3\n")
-                .as_bytes(),
+            format!(
+                "{KERNEL}inode:\t77\n\
+                 name:\tCursorWindow: /x\n\
+                 size:\t20479\n\
+                 prot_mask:\t3\n\
+                 pinned:\t2\n\
+                 unpinned:\t1\n\
+                 purged:\t2\n\
+                 resident:\t3\n"
+            )
+            .as_bytes(),
         );
         assert_eq!((info.inode, info.size, info.resident), (Some(77), Some(20479), Some(3)));
         assert_eq!(info.name, b"CursorWindow: /x");

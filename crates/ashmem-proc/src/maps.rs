@@ -106,7 +106,7 @@ mod tests {
     use super::{MapsEntry, Usage, mappings, usages};
 
     const TEXT: &[u8] = b"\
-7f775e046000-7f775e04b000 rw-s 00001000 00:01 5422909                    /memfd:dev/ashmem/a\\012b \xff (deleted)
+7f775e046000-7f775e04b000 rw-s 00001000 00:01 5422909 /memfd:dev/ashmem/a\\012b \xff (deleted)
 Size:                 20 kB
 Rss:                   8 kB
 Pss:                   4 kB

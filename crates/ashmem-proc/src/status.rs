@@ -58,8 +58,13 @@ impl<T: AsRef<[u8]>> ProcessStatus<T> {
 mod tests {
     use super::ProcessStatus;
 
-    const TEXT: &str = "Name:\tx\nTgid:\t812\nUid:\t10\t11\t12\t13\nNStgid:\t812\t7\t1\nNSpid:\t815\t9\t4\n\
-        VmSize:\t  2532 kB\nCapEff:\t0000000000200000\n";
+    const TEXT: &str = "Name:\tx\n\
+                        Tgid:\t812\n\
+                        Uid:\t10\t11\t12\t13\n\
+                        NStgid:\t812\t7\t1\n\
+                        NSpid:\t815\t9\t4\n\
+                        VmSize:\t  2532 kB\n\
+                        CapEff:\t0000000000200000\n";
 
     #[test]
     fn a_status_is_taken_apart() {

@@ -48,7 +48,8 @@ mod tests {
         assert_eq!(memory(meminfo, "Mem"), None);
         for (soft, limit) in [("1024", Some(1024)), ("unlimited", Some(u64::MAX)), ("x", None)] {
             let limits = format!(
-                "Max processes  96365  96365  processes\nMax open files            {soft}   4096   files\n"
+                "Max processes  96365  96365  processes\n\
+                 Max open files            {soft}   4096   files\n"
             );
             assert_eq!(open_files(limits.as_bytes()), limit);
         }

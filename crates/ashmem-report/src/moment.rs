@@ -145,8 +145,8 @@ fn leaks(regions: &[&CensusRegion]) -> Table {
     let table = Table {
         id: "leaks",
         title: "Leaks",
-        about: "Held by a descriptor and mapped nowhere: memory that no process shows among its own. Some are \
-                meant so for a while, between making a region and passing it on."
+        about: "Held by a descriptor and mapped nowhere: memory that no process shows among its \
+                own. Some are meant so for a while, between making a region and passing it on."
             .to_owned(),
         if_empty: "None: every region is mapped by somebody.",
         columns,
@@ -176,7 +176,8 @@ fn all(census: &Census, regions: &[&CensusRegion]) -> Table {
     let table = Table {
         id: "regions",
         title: "Regions",
-        about: "Most memory first. Share is what processes have mapped, each page divided by its mappings (PSS)."
+        about: "Most memory first. Share is what processes have mapped, each page divided by its \
+                mappings (PSS)."
             .to_owned(),
         if_empty: "There is no region of shared memory that can be seen here.",
         columns,
@@ -305,7 +306,8 @@ fn processes(regions: &[&CensusRegion]) -> Table {
     let table = Table {
         id: "processes",
         title: "Processes",
-        about: "Share, and beside it what of the memory mapped nowhere each keeps alive, divided by its holders."
+        about: "Share, and beside it what of the memory mapped nowhere each keeps alive, divided \
+                by its holders."
             .to_owned(),
         if_empty: "None holds a region.",
         columns,
@@ -348,12 +350,14 @@ fn maps(regions: &[&CensusRegion]) -> Vec<Map> {
     vec![
         Map {
             title: "Memory by name",
-            about: "Each rectangle is a region, as large as its resident memory. Dashed: mapped nowhere.",
+            about: "Each rectangle is a region, as large as its resident memory. Dashed: mapped \
+                    nowhere.",
             groups: families.collect(),
         },
         Map {
             title: "Memory by process",
-            about: "Each rectangle is a process's share of a region. Dashed: mapped nowhere, divided by its holders.",
+            about: "Each rectangle is a process's share of a region. Dashed: mapped nowhere, \
+                    divided by its holders.",
             groups: processes.collect(),
         },
     ]

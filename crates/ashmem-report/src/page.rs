@@ -57,7 +57,10 @@ impl Sheet {
                         }
                         dl {
                             @for figure in &self.figures {
-                                div class=[figure.is_bad.then_some("bad")] { dt { (figure.label) } dd { (figure.value) } }
+                                div class=[figure.is_bad.then_some("bad")] {
+                                    dt { (figure.label) }
+                                    dd { (figure.value) }
+                                }
                             }
                         }
                     }
@@ -68,7 +71,10 @@ impl Sheet {
                         @for one in &self.tables { (table(one)) }
                     }
                     footer {
-                        p { "Made by ashmem report " (env!("CARGO_PKG_VERSION")) ". Names are shown escaped, as `ashmem list` does." }
+                        p {
+                            "Made by ashmem report " (env!("CARGO_PKG_VERSION"))
+                            ". Names are shown escaped, as `ashmem list` does."
+                        }
                     }
                     script { (PreEscaped(SORT)) }
                 }
@@ -89,19 +95,28 @@ fn table(table: &Table) -> Markup {
     let heading = format!("{}-title", table.id);
     let class = |kind: ColumnKind| (kind == ColumnKind::Number).then_some("n");
     html! {
-        section id={ (table.id) "-section" } class=[table.rows.is_empty().then_some("none")] aria-labelledby=(heading) {
+        section
+            id={ (table.id) "-section" }
+            class=[table.rows.is_empty().then_some("none")]
+            aria-labelledby=(heading)
+        {
             h2 id=(heading) { (table.title) }
             @if table.rows.is_empty() {
                 p { (table.if_empty) }
             } @else {
                 p.soft { (table.about) }
                 @if table.left_out > 0 {
-                    p { (table.rows.len()) " of " (table.rows.len() + table.left_out) " are shown, the first in this order." }
+                    p {
+                        (table.rows.len()) " of " (table.rows.len() + table.left_out)
+                        " are shown, the first in this order."
+                    }
                 }
                 div.wide {
                     table id=(table.id) aria-labelledby=(heading) {
                         thead { tr {
-                            @for (title, kind) in &table.columns { th scope="col" class=[class(*kind)] { (title) } }
+                            @for (title, kind) in &table.columns {
+                                th scope="col" class=[class(*kind)] { (title) }
+                            }
                         } }
                         tbody {
                             @for row in &table.rows {
@@ -129,8 +144,14 @@ fn map(map: &Map) -> Markup {
                 p { "There is nothing to draw: no memory is known." }
             } @else {
                 p.soft { (map.about) }
-                svg viewBox={ "0 0 " (WIDTH) " " (MAP_HEIGHT) } role="img" aria-label={ (map.title) ": " (spoken(&placed)) } {
-                    @for (number, group) in placed.iter().enumerate() { (group_of(group, number % 8)) }
+                svg
+                    viewBox={ "0 0 " (WIDTH) " " (MAP_HEIGHT) }
+                    role="img"
+                    aria-label={ (map.title) ": " (spoken(&placed)) }
+                {
+                    @for (number, group) in placed.iter().enumerate() {
+                        (group_of(group, number % 8))
+                    }
                 }
             }
         }
@@ -166,9 +187,15 @@ fn group_of(group: &Placed, colour: usize) -> Markup {
                     }
                 }
                 @if area.width > 48.0 && area.height > 20.0 {
-                    text x=(round(area.x + 5.0)) y=(round(area.y + 15.0)) pointer-events="none" { (fitting(&member.name, area.width - 8.0)) }
+                    text x=(round(area.x + 5.0)) y=(round(area.y + 15.0)) pointer-events="none" {
+                        (fitting(&member.name, area.width - 8.0))
+                    }
                     @if area.height > 38.0 {
-                        text.soft x=(round(area.x + 5.0)) y=(round(area.y + 31.0)) pointer-events="none" { (Bytes(member.weight)) }
+                        text.soft
+                            x=(round(area.x + 5.0))
+                            y=(round(area.y + 31.0))
+                            pointer-events="none"
+                        { (Bytes(member.weight)) }
                     }
                 }
             }
@@ -193,29 +220,46 @@ fn chart(chart: &Chart) -> Markup {
             } @else {
                 p.soft { (chart.about) }
                 svg viewBox={ "0 0 " (WIDTH) " " (CHART_HEIGHT) } role="img"
-                    aria-label={ (chart.title) " over " (format!("{:.3}", chart.seconds)) " s, at most " (amount(most)) } {
+                    aria-label={
+                        (chart.title) " over " (format!("{:.3}", chart.seconds))
+                        " s, at most " (amount(most))
+                    } {
                     @for part in [0.0, 0.5, 1.0] {
-                        line.grid x1=(LEFT) x2=(WIDTH - 10.0) y1=(y(most * part)) y2=(y(most * part)) {}
-                        text.soft x=(LEFT - 6.0) y=(y(most * part) + 4.0) text-anchor="end" { (amount(most * part)) }
+                        line.grid
+                            x1=(LEFT)
+                            x2=(WIDTH - 10.0)
+                            y1=(y(most * part))
+                            y2=(y(most * part)) {}
+                        text.soft x=(LEFT - 6.0) y=(y(most * part) + 4.0) text-anchor="end" {
+                            (amount(most * part))
+                        }
                     }
                     @for part in [0.0, 0.25, 0.5, 0.75, 1.0] {
                         text.soft x=(x(seconds * part)) y=(CHART_HEIGHT - 6.0)
-                            text-anchor=(if part == 0.0 { "start" } else if part == 1.0 { "end" } else { "middle" }) {
+                            text-anchor=(anchor(part)) {
                             (format!("{:.3} s", seconds * part))
                         }
                     }
                     @for (number, (name, series)) in chart.series.iter().enumerate() {
                         @match series {
                             Series::Line(line) => {
-                                polyline class={ "l" (number) } points=(steps(&line.points, seconds, x, y)) { title { (name) } }
+                                @let points = steps(&line.points, seconds, x, y);
+                                polyline class={ "l" (number) } points=(points) {
+                                    title { (name) }
+                                }
                             }
                             Series::Counts(counts) => {
-                                @for (place, count) in counts.spans.iter().enumerate().filter(|(_, count)| **count > 0.0) {
+                                @let spans = counts.spans.iter().enumerate();
+                                @for (place, count) in spans.filter(|(_, count)| **count > 0.0) {
                                     @let at = place as f64 * counts.width;
+                                    @let bar = (counts.width / seconds * width).clamp(2.0, width);
                                     rect class={ "b" (number) } x=(x(at)) y=(y(*count))
-                                        width=(round((counts.width / seconds * width).clamp(2.0, width)))
+                                        width=(round(bar))
                                         height=(round(10.0 + height - y(*count))) {
-                                        title { (name) ": " (amount(*count)) " at " (format!("{at:.3}")) " s" }
+                                        title {
+                                            (name) ": " (amount(*count))
+                                            " at " (format!("{at:.3}")) " s"
+                                        }
                                     }
                                 }
                             }
@@ -228,12 +272,24 @@ fn chart(chart: &Chart) -> Markup {
     }
 }
 
+/// How the text below a time line's mark is placed to it, by the mark's part of the line.
+fn anchor(part: f64) -> &'static str {
+    if part == 0.0 {
+        "start"
+    } else if part == 1.0 {
+        "end"
+    } else {
+        "middle"
+    }
+}
+
 fn legend(chart: &Chart) -> Markup {
     html! {
         svg viewBox={ "0 0 " (WIDTH) " 18" } aria-hidden="true" {
             @for (number, (name, series)) in chart.series.iter().enumerate() {
                 @let left = LEFT + number as f64 * 180.0;
-                @let colour = if matches!(series, Series::Counts(_)) && number == 1 { 2 } else { number };
+                @let is_purge = matches!(series, Series::Counts(_)) && number == 1;
+                @let colour = if is_purge { 2 } else { number };
                 rect class={ "k" (colour) } x=(left) y="4" width="12" height="12" {}
                 text x=(left + 18.0) y="14" { (name) }
             }

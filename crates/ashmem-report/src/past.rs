@@ -298,7 +298,10 @@ impl Past {
         let table = Table {
             id: "regions",
             title: "Regions",
-            about: "Largest first. Purged counts every byte each time it was taken. - is: there at the end.".to_owned(),
+            about:
+                "Largest first. Purged counts every byte each time it was taken. - is: there at \
+                 the end."
+                    .to_owned(),
             if_empty: "No region was seen.",
             columns,
             rows: Vec::new(),
@@ -361,8 +364,10 @@ impl Past {
         let table = Table {
             id: "purges",
             title: "Purges",
-            about: "In the order in which they happened. - is the supervisor, for whoever asked or needed the memory."
-                .to_owned(),
+            about:
+                "In the order in which they happened. - is the supervisor, for whoever asked or \
+                 needed the memory."
+                    .to_owned(),
             if_empty: "None: nothing was taken away.",
             columns,
             rows: Vec::new(),
@@ -418,7 +423,8 @@ impl Past {
         vec![
             Map {
                 title: "Regions by name",
-                about: "Each rectangle is a region, as large as the largest size it had. Dashed: a leak.",
+                about: "Each rectangle is a region, as large as the largest size it had. Dashed: a \
+                        leak.",
                 groups: gather(&|region| family(&region.name)),
             },
             Map {

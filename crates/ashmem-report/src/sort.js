@@ -10,7 +10,8 @@ for (const table of document.querySelectorAll("table")) {
       const cell = row.cells[column];
       return cell.dataset.v === undefined ? cell.textContent : Number(cell.dataset.v);
     };
-    const order = (one, other) => (typeof one === "number" ? one - other : one.localeCompare(other));
+    const order = (one, other) =>
+      typeof one === "number" ? one - other : one.localeCompare(other);
     const sign = upwards ? 1 : -1;
     const rows = [...body.rows].sort((one, other) => order(value(one), value(other)) * sign);
     body.append(...rows);

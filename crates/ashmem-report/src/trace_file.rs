@@ -19,7 +19,8 @@ pub enum Error {
     Read(#[from] io::Error),
     /// It is something else.
     #[error(
-        "its first line is not of a trace: `ashmem trace --json -o trace.json` writes one (not *.pftrace, nor lines for people)"
+        "its first line is not of a trace: `ashmem trace --json -o trace.json` writes one (not \
+         *.pftrace, nor lines for people)"
     )]
     NoTrace,
 }
@@ -53,7 +54,8 @@ pub fn read(mut from: impl BufRead) -> Result<Past, Error> {
             Ok(line) => past.take(line),
             Err(_) if !is_whole => {
                 past.limit(format!(
-                    "The file is cut off in the middle of line {number}: what stands before it is shown."
+                    "The file is cut off in the middle of line {number}: what stands before it is \
+                     shown."
                 ));
                 break;
             }
@@ -89,16 +91,27 @@ fn is_known(word: &str) -> bool {
 mod tests {
     use super::{Error, read};
 
-    const START: &str = "{\"type\":\"start\",\"version\":1,\"time\":\"2026-11-23T08:31:00Z\",\"mono_ns\":1000000000,\
-                         \"host\":\"h\",\"sources\":[\"agent\"]}\n";
+    const START: &str = concat!(
+        r#"{"type":"start","version":1,"time":"2026-11-23T08:31:00Z","mono_ns":1000000000,"#,
+        r#""host":"h","sources":["agent"]}"#,
+        "\n"
+    );
     const END: &str = "{\"type\":\"end\",\"mono_ns\":3000000000,\"events\":3,\"lost\":0}\n";
 
     fn event(at: u64, operation: &str, arguments: &str, result: i64) -> String {
         format!(
-            "{{\"type\":\"event\",\"time\":\"2026-11-23T08:31:01Z\",\"mono_ns\":{at},\"source\":\"agent\",\"pid\":7,\"tid\":7,\
-             \"container_pid\":null,\"container\":null,\"command\":\"app\",\"op\":\"{operation}\",\"args\":{arguments},\
-             \"region\":{{\"id\":1,\"inode\":9,\"name\":\"picture-<b>\\\\n\",\"size\":65536}},\"result\":{result},\
-             \"errno\":null,\"duration_ns\":900}}\n"
+            concat!(
+                r#"{{"type":"event","time":"2026-11-23T08:31:01Z","mono_ns":{at},"#,
+                r#""source":"agent","pid":7,"tid":7,"container_pid":null,"container":null,"#,
+                r#""command":"app","op":"{operation}","args":{arguments},"#,
+                r#""region":{{"id":1,"inode":9,"name":"picture-<b>\\n","size":65536}},"#,
+                r#""result":{result},"errno":null,"duration_ns":900}}"#,
+                "\n"
+            ),
+            at = at,
+            operation = operation,
+            arguments = arguments,
+            result = result
         )
     }
 

@@ -31,10 +31,12 @@ pub(crate) fn picture<'a>(rows: impl Iterator<Item = &'a [Cell]>) -> String {
     }
     let (width, height) = (width as f64 * WIDE + 2.0 * EDGE, height as f64 * HIGH + 2.0 * EDGE);
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
-         height=\"{height:.0}\" role=\"img\" aria-label=\"ashmem top\">\n<style>text {{ font: 14px ui-monospace, 'DejaVu Sans \
-         Mono', Menlo, Consolas, monospace; white-space: pre }}</style>\n<rect width=\"100%\" height=\"100%\" rx=\"8\" \
-         fill=\"{PAPER}\"/>\n{body}</svg>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
+         width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"ashmem top\">\n\
+         <style>text {{ font: 14px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; \
+         white-space: pre }}</style>\n\
+         <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{PAPER}\"/>\n\
+         {body}</svg>\n"
     )
 }
 
@@ -53,7 +55,8 @@ fn piece(out: &mut String, run: &[Cell], at: usize, row: usize) -> std::fmt::Res
     if is_reversed {
         writeln!(
             out,
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{HIGH}\" fill=\"{colour}\"/>"
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{HIGH}\" \
+             fill=\"{colour}\"/>"
         )?;
     }
     let ink = if is_reversed { PAPER } else { colour };
@@ -61,8 +64,8 @@ fn piece(out: &mut String, run: &[Cell], at: usize, row: usize) -> std::fmt::Res
         let (top, height) = (y + HIGH * (1.0 - part), HIGH * part);
         return writeln!(
             out,
-            "<rect x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{ink}\" \
-             fill-opacity=\"{opacity}\"/>"
+            "<rect x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
+             fill=\"{ink}\" fill-opacity=\"{opacity}\"/>"
         );
     }
     let text: String = run.iter().map(Cell::symbol).collect();
@@ -72,7 +75,8 @@ fn piece(out: &mut String, run: &[Cell], at: usize, row: usize) -> std::fmt::Res
     let weight = if first.modifier.contains(Modifier::BOLD) { " font-weight=\"bold\"" } else { "" };
     writeln!(
         out,
-        "<text x=\"{x:.1}\" y=\"{:.1}\" textLength=\"{width:.1}\" xml:space=\"preserve\" fill=\"{ink}\"{weight}>{}</text>",
+        "<text x=\"{x:.1}\" y=\"{:.1}\" textLength=\"{width:.1}\" xml:space=\"preserve\" \
+         fill=\"{ink}\"{weight}>{}</text>",
         y + HIGH * 0.75,
         escaped(&text)
     )

@@ -31,7 +31,8 @@ impl Screen {
     pub(crate) fn enter() -> io::Result<Self> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(io::Error::other(
-                "standard input and output are no terminal: give --snapshot for one screen as text, or take `ashmem list --watch`",
+                "standard input and output are no terminal: give --snapshot for one screen as \
+                 text, or take `ashmem list --watch`",
             ));
         }
         // A panic's message is read on the screen of before.

@@ -34,7 +34,8 @@ pub enum AttachError {
     TimedOut,
     /// It closed the connection.
     #[error(
-        "what listens there gave no pipe: it is another program, or has as many tracers as it serves"
+        "what listens there gave no pipe: it is another program, or has as many tracers as it \
+         serves"
     )]
     NoPipe,
 }

@@ -178,7 +178,8 @@ mod tests {
             ("/machine.slice/machine-a\\x2db.scope/payload", "nspawn:a-b"),
             (
                 &format!(
-                    "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod11112222_3333_4444_5555_666677778888.slice/\
+                    "/kubepods.slice/kubepods-burstable.slice/\
+                     kubepods-burstable-pod11112222_3333_4444_5555_666677778888.slice/\
                      cri-containerd-{ID}.scope"
                 ),
                 "pod:11112222/containerd:0123456789ab",

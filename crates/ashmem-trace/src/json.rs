@@ -135,10 +135,13 @@ mod tests {
         let line = JsonLine::event(&TraceClock::at(1_000_000_000, wall), event());
         assert_eq!(
             serde_json::to_string(&line).expect("plain data"),
-            "{\"type\":\"event\",\"time\":\"2026-11-23T08:31:00.500000000Z\",\"mono_ns\":1500000000,\"source\":\"module\",\
-             \"pid\":812,\"tid\":813,\"container_pid\":12,\"container\":\"web\",\"command\":\"app\",\"op\":\"PIN\",\
-             \"args\":{\"offset\":0,\"len\":8192},\"region\":{\"id\":3,\"inode\":1234,\"name\":\"dalvik-\\\\xff\",\"size\":65536},\
-             \"result\":-22,\"errno\":\"EINVAL\",\"duration_ns\":900}"
+            concat!(
+                r#"{"type":"event","time":"2026-11-23T08:31:00.500000000Z","mono_ns":1500000000,"#,
+                r#""source":"module","pid":812,"tid":813,"container_pid":12,"container":"web","#,
+                r#""command":"app","op":"PIN","args":{"offset":0,"len":8192},"#,
+                r#""region":{"id":3,"inode":1234,"name":"dalvik-\\xff","size":65536},"#,
+                r#""result":-22,"errno":"EINVAL","duration_ns":900}"#
+            )
         );
     }
 

@@ -29,7 +29,8 @@ enum To {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// To a file. What it holds is whole records.
-    #[error("writing to {}: {error}; it holds the first {bytes} bytes of the trace, whole and readable", path.display())]
+    #[error("writing to {}: {error}; it holds the first {bytes} bytes of the trace, whole and \
+             readable", path.display())]
     File {
         /// The file.
         path: PathBuf,

@@ -31,7 +31,8 @@ pub enum Error {
     Absent(i32),
     /// The container has no process with this number.
     #[error(
-        "no process is number {pid} in a container `{container}` (`ashmem list` shows containers and numbers)"
+        "no process is number {pid} in a container `{container}` (`ashmem list` shows containers \
+         and numbers)"
     )]
     AbsentInside {
         /// The container, as it was named.

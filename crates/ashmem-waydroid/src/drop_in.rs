@@ -81,10 +81,13 @@ impl DropIn {
             String::new()
         };
         format!(
-            "# Written by `ashmem waydroid enable`, removed by `ashmem waydroid disable`; not to be edited.\n\
+            "# Written by `ashmem waydroid enable`, removed by `ashmem waydroid disable`; not to \
+             be edited.\n\
              # {PROGRAMS}/lxc-start adds /dev/ashmem to each start of the container.\n\
              {made_folder}\n\
-             {agent}[Service]\nEnvironment=PATH={PROGRAMS}:{search}\nEnvironment={MODE}={mode}\n"
+             {agent}[Service]\n\
+             Environment=PATH={PROGRAMS}:{search}\n\
+             Environment={MODE}={mode}\n"
         )
     }
 

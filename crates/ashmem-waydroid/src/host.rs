@@ -28,7 +28,8 @@ pub struct FileError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
-            " (make it writable first, by `sudo mount -o remount,rw` or as this distribution does it)"
+            " (make it writable first, by `sudo mount -o remount,rw` or as this distribution does \
+             it)"
         }
         io::ErrorKind::PermissionDenied => " (this needs root: run it with sudo)",
         _ => "",

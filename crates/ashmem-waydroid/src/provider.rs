@@ -89,17 +89,20 @@ impl fmt::Display for Provider {
 pub enum Lack {
     /// The running kernel has none.
     #[error(
-        "no module {MODULE} for kernel {0}: install ashmem-dkms and this kernel's headers, or see `ashmem doctor`"
+        "no module {MODULE} for kernel {0}: install ashmem-dkms and this kernel's headers, or see \
+         `ashmem doctor`"
     )]
     NoModule(String),
     /// The kernel did not take it.
     #[error(
-        "modprobe {MODULE} failed: {0}; `sudo dmesg | tail` has the kernel's reason, `ashmem doctor` explains it"
+        "modprobe {MODULE} failed: {0}; `sudo dmesg | tail` has the kernel's reason, `ashmem \
+         doctor` explains it"
     )]
     Refused(String),
     /// It is loaded, and no device came of it.
     #[error(
-        "{MODULE} is loaded but no character device is at /dev/ashmem: udev or `sudo mknod` must make it"
+        "{MODULE} is loaded but no character device is at /dev/ashmem: udev or `sudo mknod` must \
+         make it"
     )]
     NoDevice,
     /// Below what the agent needs.

@@ -44,7 +44,8 @@ pub enum Error {
     Damaged(#[from] config::Error),
     /// A setting is not there without which nothing can be added.
     #[error(
-        "Waydroid's configuration has no {0}: this is none that Waydroid 1.4 to 1.6 writes, so nothing is added to it; `sudo waydroid upgrade -o` writes it anew"
+        "Waydroid's configuration has no {0}: this is none that Waydroid 1.4 to 1.6 writes, so \
+         nothing is added to it; `sudo waydroid upgrade -o` writes it anew"
     )]
     Unknown(&'static str),
     /// Somebody else's settings are in the way.
@@ -113,12 +114,14 @@ impl ContainerStart {
         if let Some(text) = properties.filter(|text| says_memfd(text) != use_memfd) {
             files.push(("waydroid.prop", with_memfd(&text, use_memfd)));
             lines.push(format!(
-                "lxc.mount.entry = {DIRECTORY}/waydroid.prop {PROPERTIES_INSIDE} none bind,optional 0 0"
+                "lxc.mount.entry = {DIRECTORY}/waydroid.prop {PROPERTIES_INSIDE} none \
+                 bind,optional 0 0"
             ));
         }
         if !lines.is_empty() {
             let ours: String = lines.iter().map(|line| format!("{line}\n")).collect();
-            let head = "# Written by ashmem at each start of Waydroid's container; see `ashmem waydroid status`.";
+            let head = "# Written by ashmem at each start of Waydroid's container; see `ashmem \
+                        waydroid status`.";
             files.push(("config", format!("{head}\nlxc.include = {CONFIG}\n{ours}")));
         }
         Ok(Self { provider, lacks, use_memfd, was_use_memfd, files })

@@ -95,8 +95,9 @@ impl WaydroidStatus {
             status.next.push(RESTART.to_owned());
         } else if status.container.as_ref().is_some_and(|container| !container.is_complete()) {
             status.problems.push(
-                "the running container lacks the device: it was started past the service (`waydroid container restart` does \
-                 that), or neither the module nor the agent was there"
+                "the running container lacks the device: it was started past the service \
+                 (`waydroid container restart` does that), or neither the module nor the agent was \
+                 there"
                     .to_owned(),
             );
             status.next.push(RESTART.to_owned());

@@ -14,19 +14,25 @@ use crate::waydroid::{self, SERVICE, WaydroidContainer};
 pub enum Error {
     /// There is nothing to enable it for.
     #[error(
-        "Waydroid is not installed: systemd knows no {SERVICE}; install it first, e.g. `sudo apt install waydroid`"
+        "Waydroid is not installed: systemd knows no {SERVICE}; install it first, e.g. `sudo apt \
+         install waydroid`"
     )]
     NoWaydroid,
     /// Waydroid is started by something else.
     #[error(
-        "this system was not started by systemd (/run/systemd/system is not there), so there is no service to change; put {PROGRAMS} first in the PATH of whatever runs `waydroid container start`, which is all that enabling does"
+        "this system was not started by systemd (/run/systemd/system is not there), so there is no \
+         service to change; put {PROGRAMS} first in the PATH of whatever runs `waydroid container \
+         start`, which is all that enabling does"
     )]
     NoSystemd,
     /// Our own half is not there.
     #[error("{PROGRAMS}/lxc-start is not there: install the package ashmem")]
     NoProgram,
     /// Neither can serve.
-    #[error("nothing here can answer /dev/ashmem in the mode {mode}, so nothing was changed:{}", .lacks.iter().map(|lack| format!("\n  {lack}")).collect::<String>())]
+    #[error(
+        "nothing here can answer /dev/ashmem in the mode {mode}, so nothing was changed:{}",
+        .lacks.iter().map(|lack| format!("\n  {lack}")).collect::<String>()
+    )]
     NoProvider {
         /// The mode.
         mode: Mode,
@@ -35,7 +41,8 @@ pub enum Error {
     },
     /// Not ours to replace or remove.
     #[error(
-        "{PATH} is not as `ashmem waydroid enable` writes it, so it was left alone: look at it, and remove it yourself if nobody needs it"
+        "{PATH} is not as `ashmem waydroid enable` writes it, so it was left alone: look at it, \
+         and remove it yourself if nobody needs it"
     )]
     Foreign,
     /// Waydroid's configuration is not one to build on.
@@ -49,7 +56,8 @@ pub enum Error {
     Reload(String),
     /// systemd could not restart Waydroid's service.
     #[error(
-        "`systemctl restart {SERVICE}` failed ({0}), and what was switched waits for it: `systemctl status {SERVICE}` says why"
+        "`systemctl restart {SERVICE}` failed ({0}), and what was switched waits for it: \
+         `systemctl status {SERVICE}` says why"
     )]
     Restart(String),
 }
@@ -91,7 +99,8 @@ pub fn enable(host: &HostFiles, mode: Mode, dry: bool) -> Result<SwitchReport, E
     match ContainerStart::plan(host, mode, When::Later) {
         Ok(_) => {}
         Err(start::Error::NotInitialised) => report.notes.push(
-            "Waydroid is not initialised yet: run `sudo waydroid init`; what was enabled here holds then too"
+            "Waydroid is not initialised yet: run `sudo waydroid init`; what was enabled here \
+             holds then too"
                 .to_owned(),
         ),
         Err(error) => return Err(Error::Configuration(error)),
@@ -147,8 +156,8 @@ pub fn disable(host: &HostFiles, dry: bool) -> Result<SwitchReport, Error> {
         && host.answer("systemctl", &["is-active", AGENT_UNIT]).is_some()
     {
         report.notes.push(format!(
-            "{AGENT_UNIT} stays open until the next boot; `sudo systemctl stop {AGENT_UNIT} ashmem-agent.service` after \
-             the restart closes it, if no other container needs it"
+            "{AGENT_UNIT} stays open until the next boot; `sudo systemctl stop {AGENT_UNIT} \
+             ashmem-agent.service` after the restart closes it, if no other container needs it"
         ));
     }
     Ok(report)

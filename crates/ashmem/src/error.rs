@@ -22,13 +22,14 @@ pub enum Error {
     /// Neither `/dev/ashmem<boot_id>` nor `/dev/ashmem` could be opened, or what could be opened is
     /// no ashmem device (`ENODEV`).
     #[error(
-        "/dev/ashmem: {0}: load the kernel module (modprobe ashmem_linux), start the program with `ashmem run`, or let \
-         it use memfd (ASHMEM_BACKEND=memfd)"
+        "/dev/ashmem: {0}: load the kernel module (modprobe ashmem_linux), start the program with \
+         `ashmem run`, or let it use memfd (ASHMEM_BACKEND=memfd)"
     )]
     NoDevice(Errno),
     /// `ASHMEM_BACKEND` is set to something else than `auto`, `device` or `memfd` (`EINVAL`).
     #[error(
-        "ASHMEM_BACKEND is set, but to none of auto, device, memfd: set it to one of them, or unset it"
+        "ASHMEM_BACKEND is set, but to none of auto, device, memfd: set it to one of them, or \
+         unset it"
     )]
     UnknownBackend,
     /// A size of nothing, or a range that is empty, reversed, not on page boundaries or beyond 4
@@ -41,7 +42,8 @@ pub enum Error {
     /// A memfd that others can still shrink, whose mapping could fault at any time; its seals
     /// cannot be added any more (`EPERM`).
     #[error(
-        "the memfd's size is not sealed and can no longer be: have its maker add F_SEAL_SHRINK and F_SEAL_GROW"
+        "the memfd's size is not sealed and can no longer be: have its maker add F_SEAL_SHRINK and \
+         F_SEAL_GROW"
     )]
     Unsealed,
     /// The peer closed the socket before it sent a region (`ECONNRESET`).
@@ -49,7 +51,8 @@ pub enum Error {
     Closed,
     /// A message came without a descriptor (`EBADMSG`).
     #[error(
-        "a message came that carries no descriptor: is the other end sending with Region::send or SCM_RIGHTS?"
+        "a message came that carries no descriptor: is the other end sending with Region::send or \
+         SCM_RIGHTS?"
     )]
     NoDescriptor,
 }

@@ -91,7 +91,8 @@ fn main() -> ExitCode {
     if let Err(refused) = env.open() {
         let device = env.device.display();
         eprintln!(
-            "opening {device} gave {refused:?}: load the module, run this under the agent, or name the node by --device"
+            "opening {device} gave {refused:?}: load the module, run this under the agent, or name \
+             the node by --device"
         );
         return ExitCode::from(2);
     }

@@ -89,7 +89,8 @@ fn create(module_less: bool) -> Result<(Region, Map)> {
     let end = format!(" {memory}dev/ashmem/demo-region (deleted)");
     claim(format!("the line ends in{end}"), line.ends_with(&end))?;
     tell(
-        "ASharedMemory_setProt(PROT_READ): from here on nobody, the creator neither, gets a new writable mapping.",
+        "ASharedMemory_setProt(PROT_READ): from here on nobody, the creator neither, gets a new \
+         writable mapping.",
     );
     region.set_mask(libc::PROT_READ)?;
     Ok((region, map))
@@ -120,7 +121,8 @@ fn over_binder(socket: &Socket, region: &Region) -> Result<()> {
         return Ok(());
     }
     tell(
-        "Now as Android does it: a call to the context manager, with the descriptor as an object in the parcel.",
+        "Now as Android does it: a call to the context manager, with the descriptor as an object \
+         in the parcel.",
     );
     client.watch(show_binder);
     let reply =
@@ -141,14 +143,16 @@ fn over_binder(socket: &Socket, region: &Region) -> Result<()> {
 fn forget(region: &Region, map: &Map, module_less: bool) -> Result<()> {
     act("Memory that the kernel may take back");
     tell(
-        "A cache: what is unpinned stays as long as there is memory enough. Unpinned and pinned again, nothing is lost.",
+        "A cache: what is unpinned stays as long as there is memory enough. Unpinned and pinned \
+         again, nothing is lost.",
     );
     region.unpin()?;
     claim("the pages count as unpinned", region.pin_status()? == abi::IS_UNPINNED)?;
     claim("pinning says that nothing was purged", region.pin()? == abi::NOT_PURGED)?;
     claim("every byte is still there", map.read(GREETING.len()) == GREETING)?;
     tell(
-        "Unpinned once more; and now memory is short. (PURGE_ALL_CACHES does what the kernel's shrinker does then.)",
+        "Unpinned once more; and now memory is short. (PURGE_ALL_CACHES does what the kernel's \
+         shrinker does then.)",
     );
     region.unpin()?;
     quote(&region.fdinfo()?);
@@ -164,7 +168,8 @@ fn forget(region: &Region, map: &Map, module_less: bool) -> Result<()> {
     claim("pages were waiting to be purged", purged >= 1)?;
     if module_less {
         tell(
-            "Without a module a mask without write is a seal, and a sealed memfd keeps its pages. Pinning says so.",
+            "Without a module a mask without write is a seal, and a sealed memfd keeps its pages. \
+             Pinning says so.",
         );
         claim("pinning says that nothing was purged", region.pin()? == abi::NOT_PURGED)?;
         claim("every byte is still there", map.read(GREETING.len()) == GREETING)?;
@@ -248,7 +253,8 @@ fn look_at_the_trace(trace: Result<Trace, String>, inode: &str) -> Result<()> {
         }
     };
     tell(
-        "Every driver call above passed a static tracepoint, which ftrace, perf and bpftrace can listen to:",
+        "Every driver call above passed a static tracepoint, which ftrace, perf and bpftrace can \
+         listen to:",
     );
     let events = trace.events()?;
     for event in &events {

@@ -7,7 +7,8 @@ use std::process::Command;
 fn without_a_device_every_promise_holds_on_memfd() {
     if std::path::Path::new("/dev/ashmem").exists() {
         eprintln!(
-            "skipped: this machine has /dev/ashmem; the trial on a device runs in `cargo xtask test`"
+            "skipped: this machine has /dev/ashmem; the trial on a device runs in `cargo xtask \
+             test`"
         );
         return;
     }

@@ -48,7 +48,8 @@ const CASES: &[Case] = &[
         lifecycle::path_survives,
     ),
     (
-        "a region without write in its mask cannot be truncated or written through map_files, whatever its mode",
+        "a region without write in its mask cannot be truncated or written through map_files, \
+         whatever its mode",
         lifecycle::no_truncate,
     ),
     (
@@ -57,7 +58,8 @@ const CASES: &[Case] = &[
     ),
     ("a sparse region does not keep the kernel busy when it drops caches", lifecycle::sparse),
     (
-        "a mapping that outlives the descriptor cannot be purged, and frees the module when it goes",
+        "a mapping that outlives the descriptor cannot be purged, and frees the module when it \
+         goes",
         lifecycle::unpinned,
     ),
     ("loading twice is EEXIST, and the first stays", lifecycle::twice),
@@ -95,7 +97,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<bool> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let usage = "usage: ashmem-module-test ASHMEM_LINUX.KO ASHMEM_LINUX_FAULTS.KO | --neighbours [TRIAL...|all]";
+    let usage = "usage: ashmem-module-test ASHMEM_LINUX.KO ASHMEM_LINUX_FAULTS.KO | --neighbours \
+                 [TRIAL...|all]";
     let modules = Modules {
         plain: arguments.next().context(usage)?,
         faults: arguments.next().context(usage)?,

@@ -292,7 +292,8 @@ impl<'a> Scene<'a> {
             let inner = if group.is_some() { 1 } else { wanted.pid };
             let user = rustix::process::getuid().as_raw();
             let process = json!({
-                "pid": wanted.pid, "inner_pid": inner, "user": user, "command": "ashmem-trace-test", "container": container,
+                "pid": wanted.pid, "inner_pid": inner, "user": user,
+                "command": "ashmem-trace-test", "container": container,
             });
             let whole = json!({
                 "process": process, "descriptors": [wanted.descriptor], "share": wanted.share,

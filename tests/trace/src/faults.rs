@@ -234,7 +234,8 @@ fn packets(mut bytes: &[u8]) -> Option<usize> {
 }
 
 fn container(tracer: &Tracer) -> Result<()> {
-    let group = "/sys/fs/cgroup/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope";
+    let group = "/sys/fs/cgroup/\
+                 docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope";
     fs::create_dir_all(group).with_context(|| format!("making {group}"))?;
     let pid_file = tracer.file("inside");
     let mut command = Command::new(crate::program::own_path()?);

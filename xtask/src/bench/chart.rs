@@ -48,9 +48,9 @@ pub(super) fn svg(results: &Results) -> String {
         }
     }
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
-         height=\"{HEIGHT}\" role=\"img\" aria-label=\"Cost of unpin and pin against number of unpinned ranges\">\n\
-         <style>\n{STYLE}\n</style>\n{body}</svg>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" aria-label=\"Cost of unpin and pin \
+         against number of unpinned ranges\">\n<style>\n{STYLE}\n</style>\n{body}</svg>\n"
     )
 }
 
@@ -58,7 +58,8 @@ fn frame(out: &mut String) -> std::fmt::Result {
     writeln!(out, "<text class=\"title\" x=\"{LEFT}\" y=\"28\">Unpin and pin one page</text>")?;
     writeln!(
         out,
-        "<text x=\"{LEFT}\" y=\"48\">instructions for the pair (1 = 1 ns), by the number of other unpinned ranges</text>"
+        "<text x=\"{LEFT}\" y=\"48\">instructions for the pair (1 = 1 ns), by the number of other \
+         unpinned ranges</text>"
     )?;
     for (cost, label) in [(1e3, "1,000"), (1e4, "10,000"), (1e5, "100,000"), (1e6, "1,000,000")] {
         let y = height(cost);
@@ -116,7 +117,8 @@ fn series(out: &mut String, report: &Report, name: &str, class: &str) -> std::fm
         let (x, y) = (x - 6.0, y - 12.0);
         writeln!(
             out,
-            "<text class=\"name {class}-ink\" text-anchor=\"end\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>"
+            "<text class=\"name {class}-ink\" text-anchor=\"end\" x=\"{x:.1}\" \
+             y=\"{y:.1}\">{name}</text>"
         )?;
     }
     Ok(())

@@ -27,7 +27,8 @@ pub(super) fn rows(programs: &Programs) -> Result<Vec<Row>> {
     let target = workspace::cache("bench")?.join("check");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let check = format!(
-        "touch crates/ashmem-core/src/lib.rs && {cargo} check --quiet --offline --package ashmem-cli --target-dir {}",
+        "touch crates/ashmem-core/src/lib.rs && {cargo} check --quiet --offline --package \
+         ashmem-cli --target-dir {}",
         target.display()
     );
     for (what, folder, script) in [

@@ -72,7 +72,8 @@ fn timed(program: &Path, provider: Provider) -> Result<Report> {
     let priority = Priority::raise();
     if priority.is_none() {
         eprintln!(
-            "without real-time priority (root has it): the two threads are timed well on an idle machine alone"
+            "without real-time priority (root has it): the two threads are timed well on an idle \
+             machine alone"
         );
     }
     let report = guest(program, Options { provider, smp: 2, ..Options::default() }, &TIMED)?;

@@ -21,8 +21,17 @@ pub(super) fn write(results: &Results, rows: &[Row], chart: &str) -> Result<()> 
     let (_, after) = rest.split_once(END).with_context(whole)?;
     let kernel = results.module.as_ref().map_or("", |report| &report.kernel);
     let measured = format!(
-        "Kernel {kernel}.\n\n{}\n\nUnpin and pin one page among other unpinned ranges, in ns:\n\n{}\n\n\
-         The calls of one life, in ns:\n\n{}",
+        "Kernel {kernel}.\n\
+         \n\
+         {}\n\
+         \n\
+         Unpin and pin one page among other unpinned ranges, in ns:\n\
+         \n\
+         {}\n\
+         \n\
+         The calls of one life, in ns:\n\
+         \n\
+         {}",
         goals::table(rows),
         goals::ranges(results),
         goals::pieces(results)

@@ -34,7 +34,8 @@ pub(super) fn measure() -> Result<Report> {
     let tracer = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=ioctl"].map(str::to_owned);
     for round in 1..=ROUNDS {
         eprintln!(
-            "measuring calls bare, under ashmem run at both levels, under strace: round {round} of {ROUNDS} ..."
+            "measuring calls bare, under ashmem run at both levels, under strace: round {round} of \
+             {ROUNDS} ..."
         );
         for what in ["plain", "floor"] {
             keep_least(&mut bare, programs.figures(&[], what)?);

@@ -26,7 +26,8 @@ impl Version {
         let changelog = read(&workspace::root().join("packaging/debian/changelog"))?;
         if module.trim() != own.0 || !changelog.starts_with(&format!("ashmem-linux ({own})")) {
             bail!(
-                "Cargo.toml says version {own}: module/VERSION and packaging/debian/changelog must say the same"
+                "Cargo.toml says version {own}: module/VERSION and packaging/debian/changelog must \
+                 say the same"
             );
         }
         Ok(own)

@@ -1,23 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lines that are too long to be read.
 
-use anyhow::{Context, Result};
-use proc_macro2::{TokenStream, TokenTree};
 use pulldown_cmark::{Event, Options, Parser, Tag};
 use std::collections::BTreeSet;
 
 /// Columns of prose in Markdown. Tables, code, and what has no place to break may pass them.
 const PROSE: usize = 100;
-/// Columns of Rust, as `max_width` in rustfmt.toml. Lines with a string may pass them.
-const RUST: usize = 100;
-
-/// Columns of the other languages. Lines with a string may pass them, and an address that is alone.
-const OTHER: usize = 100;
+/// Columns of a source, as `max_width` in rustfmt.toml. An address that is alone in a comment may
+/// pass them; a string is broken.
+const SOURCE: usize = 100;
 /// A tab ends at a multiple of so many columns, as in the kernel's sources.
 const TAB: usize = 8;
-/// The sources in other languages, as `git ls-files` takes them.
-pub(super) const OTHERS: [&str; 9] =
-    ["*.c", "*.h", "*.S", "*.sh", "*.py", "*.go", "*.js", "*.css", "*Kbuild"];
+/// The sources in other languages than Rust, as `git ls-files` takes them.
+pub(super) const OTHERS: [&str; 16] = [
+    "*.c",
+    "*.h",
+    "*.S",
+    "*.sh",
+    "*.py",
+    "*.go",
+    "*.js",
+    "*.css",
+    "*.toml",
+    "*.yaml",
+    "*.yml",
+    "*.map",
+    "*Kbuild",
+    "*Containerfile",
+    "packaging/dkms/*",
+    "packaging/waydroid/*",
+];
 
 /// What is wrong in a Markdown file, a line each.
 pub(super) fn prose(file: &str, text: &str) -> Vec<String> {
@@ -40,51 +52,21 @@ pub(super) fn prose(file: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The lines of Rust that are too long, a line each.
-pub(super) fn rust(sources: &[(String, String)]) -> Result<Vec<String>> {
-    let mut wrong = Vec::new();
-    for (file, text) in sources {
-        let tokens: TokenStream = text
-            .parse()
-            .map_err(|error| anyhow::anyhow!("{error}"))
-            .with_context(|| format!("reading {file}"))?;
-        let mut strings = BTreeSet::new();
-        strings_of(tokens, &mut strings);
-        let lines = text.lines().zip(1..).filter(|(line, number)| {
-            line.chars().count() > RUST
-                && (line.trim_start().starts_with("//") || !strings.contains(number))
-        });
-        wrong
-            .extend(lines.map(|(line, number)| {
-                format!("{file}:{number}: {} columns", line.chars().count())
-            }));
-    }
-    Ok(wrong)
-}
-
-/// The lines of a source in another language that are too long, a line each.
-pub(super) fn other(file: &str, text: &str) -> Vec<String> {
-    let (marks, quotes): (&[&str], _) = match file.rsplit(['.', '/']).next() {
-        Some("c" | "h" | "S") => (&["/*", "*", "//"], "\""),
-        Some("go") => (&["//"], "\"`"),
-        Some("js") => (&["//"], "\"'`"),
-        Some("css") => (&["/*"], "\"'"),
-        Some("py") => (&["#", "\"\"\""], "\"'"),
-        _ => (&["#"], "\"'"),
-    };
-    let may_pass = |line: &str| {
-        let words = line.trim_start();
-        if let Some(words) = marks.iter().find_map(|mark| words.strip_prefix(mark)) {
-            let words = words.trim();
-            return words.contains("://") && !words.contains(' ');
-        }
-        quotes.chars().any(|quote| line.matches(quote).count() > 1)
-    };
+/// The lines of a source that are too long, a line each.
+pub(super) fn source(file: &str, text: &str) -> Vec<String> {
     let lines = text.lines().zip(1..).map(|(line, number)| (line, number, width(line)));
     lines
-        .filter(|(line, _, width)| *width > OTHER && !may_pass(line))
+        .filter(|(line, _, width)| *width > SOURCE && !is_address(line))
         .map(|(_, number, width)| format!("{file}:{number}: {width} columns"))
         .collect()
+}
+
+/// Whether a line is a comment of one address, which has no place to break.
+fn is_address(line: &str) -> bool {
+    let words = line.trim_start();
+    let marks = ["//!", "///", "//", "/*", "*", "#"];
+    let comment = marks.iter().find_map(|mark| words.strip_prefix(mark)).map(str::trim);
+    comment.is_some_and(|words| words.contains("://") && !words.contains(' '))
 }
 
 /// How many columns a line takes.
@@ -92,30 +74,27 @@ fn width(line: &str) -> usize {
     line.chars().fold(0, |at, sign| if sign == '\t' { at / TAB * TAB + TAB } else { at + 1 })
 }
 
-/// The lines that a literal stands on, a string's above all.
-fn strings_of(tokens: TokenStream, lines: &mut BTreeSet<usize>) {
-    for token in tokens {
-        match token {
-            TokenTree::Group(group) => strings_of(group.stream(), lines),
-            TokenTree::Literal(literal) => {
-                let span = literal.span();
-                lines.extend(span.start().line..=span.end().line);
-            }
-            TokenTree::Ident(_) | TokenTree::Punct(_) => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{other, prose, rust};
+    use super::{prose, source};
 
     #[test]
     fn prose_is_bounded_and_tables_code_and_addresses_are_not() {
         let long = "word ".repeat(21);
         let address = format!("https://{}", "a".repeat(100));
         let free = format!(
-            "| a |\n|---|\n| {long} |\n\n    {long}\n\n```\n{long}\n```\n\n{address}\n\n- {address}\n"
+            "| a |\n\
+             |---|\n\
+             | {long} |\n\
+             \n    {long}\n\
+             \n\
+             ```\n\
+             {long}\n\
+             ```\n\
+             \n\
+             {address}\n\
+             \n\
+             - {address}\n"
         );
         assert_eq!(prose("a.md", &free), Vec::<String>::new());
         assert_eq!(prose("a.md", &format!("# T\n\n{long}\n")), ["a.md:3: 105 columns of prose"]);
@@ -123,24 +102,16 @@ mod tests {
     }
 
     #[test]
-    fn rust_is_bounded_and_strings_are_not() {
-        let string = format!("const A: &str = \"{}\";\n", "x".repeat(120));
-        let wrong = |text: &str| rust(&[("a.rs".to_owned(), text.to_owned())]).expect("Rust");
-        assert_eq!(wrong(&string), Vec::<String>::new());
-        let comment = format!("// {}\n", "x".repeat(98));
-        assert_eq!(wrong(&(string + &comment)), ["a.rs:2: 101 columns"]);
-    }
-
-    #[test]
-    fn other_languages_are_bounded_and_strings_and_lone_addresses_are_not() {
+    fn a_source_is_bounded_and_an_address_alone_is_not() {
         let long = "x".repeat(120);
-        let code = format!("f(\"{long}\");\n * https://{long}\n");
-        assert_eq!(other("a.c", &code), Vec::<String>::new());
+        assert_eq!(source("a.rs", &format!("// https://{long}\n")), Vec::<String>::new());
+        assert_eq!(source("a.c", &format!(" * <https://{long}>\n")), Vec::<String>::new());
+        assert_eq!(source("a.rs", &format!("// see https://{long}\n")).len(), 1);
+        assert_eq!(source("a.rs", &format!("const A: &str = \"https://{long}\";\n")).len(), 1);
+        let comment = format!("let a;\n// {}\n", "x".repeat(98));
+        assert_eq!(source("a.rs", &comment), ["a.rs:2: 101 columns"]);
         let tabs = format!("{}{}\n", "\t".repeat(10), "x".repeat(21));
-        assert_eq!(other("a.c", &tabs), ["a.c:1: 101 columns"]);
-        assert_eq!(other("b/Kbuild", &format!("# \"{long}\"\n")).len(), 1, "a comment");
-        assert_eq!(other("a.py", &format!("\"\"\"{long}\"\"\"\n")).len(), 1, "a docstring");
-        assert_eq!(other("a.sh", &format!("f '{long}'\n")), Vec::<String>::new());
-        assert_eq!(other("a.c", &format!("f('{long}');\n")).len(), 1, "no string of C's");
+        assert_eq!(source("a.c", &tabs), ["a.c:1: 101 columns"]);
+        assert_eq!(source("b/Kbuild", &format!("# \"{long}\"\n")).len(), 1);
     }
 }

@@ -32,8 +32,8 @@ pub(super) fn guards(sources: &[(String, String)]) -> Result<Vec<String>> {
         calls.visit_file(file);
         wrong.extend(calls.found.into_iter().map(|(line, method, guard)| {
             format!(
-                "{name}:{line}: {method} makes a {guard} before it is known whether there shall be one, and {guard} \
-                 has a Drop: use the method that takes a closure"
+                "{name}:{line}: {method} makes a {guard} before it is known whether there shall be \
+                 one, and {guard} has a Drop: use the method that takes a closure"
             )
         }));
     }

@@ -385,7 +385,8 @@ mod tests {
             &[
                 (
                     "lib.rs",
-                    "mod a; mod b; mod d; pub use b::c::Thing; fn f() { println!(\"{}\", d::g()); }",
+                    "mod a; mod b; mod d; pub use b::c::Thing; fn f() { println!(\"{}\", d::g()); \
+                     }",
                 ),
                 ("a.rs", "use crate::Thing; use super::b::{self, Other}; fn f() { b::c::g(); }"),
                 ("b/mod.rs", "pub mod c; pub struct Other;"),

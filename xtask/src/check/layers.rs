@@ -127,8 +127,15 @@ pub(crate) fn folders(folder: &Path, arrows: &Arrows) -> Graph {
 mod tests {
     use super::{compare, pictures};
 
-    const PAGE: &str = "# Map\n\n## Layers of crates\n\nEach on those below.\n\n    programs   cli, xtask\n    \
-                        base       core\n\n## Other\n\n    no  picture\n";
+    const PAGE: &str = "# Map\n\
+                        \n\
+                        ## Layers of crates\n\
+                        \n\
+                        Each on those below.\n\
+                        \n    programs   cli, xtask\n    base       core\n\
+                        \n\
+                        ## Other\n\
+                        \n    no  picture\n";
 
     #[test]
     fn an_arrow_may_go_down_and_no_other_way() {

@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn a_subject_is_an_area_and_a_short_sentence() {
-        let good = "a1 agent: keep the memfd open while reopening it\nb2 module-fuzz: race purges with pins; keep more\n\
+        let good = "a1 agent: keep the memfd open while reopening it\n\
+                    b2 module-fuzz: race purges with pins; keep more\n\
                     c3 core, module: say why\n";
         assert!(wrong(good).is_empty(), "{:?}", wrong(good));
         for bad in [

@@ -65,8 +65,8 @@ impl Archive {
             let complaint =
                 text.lines().find(|line| line.starts_with("E: ")).unwrap_or("E: nothing of why");
             bail!(
-                "the package index of kernel {name} could not be read: make sure that deb.debian.org can be reached, then run \
-                 it again; apt says {complaint}"
+                "the package index of kernel {name} could not be read: make sure that \
+                 deb.debian.org can be reached, then run it again; apt says {complaint}"
             );
         }
         Ok(archive)
@@ -142,7 +142,8 @@ impl Archive {
         let status = process::show_status(&mut fetch)?;
         if !status.success() {
             bail!(
-                "apt-get ended with {} while downloading kernel {}: what it says stands above; run it again to go on",
+                "apt-get ended with {} while downloading kernel {}: what it says stands above; run \
+                 it again to go on",
                 process::describe(status),
                 self.name
             );

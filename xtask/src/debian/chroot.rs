@@ -48,7 +48,8 @@ impl Chroot {
         }
         if !rustix::process::geteuid().is_root() {
             bail!(
-                "making the {release} chroot needs root; run this one command, then go on as yourself:\n\n  {}\n",
+                "making the {release} chroot needs root; run this one command, then go on as \
+                 yourself:\n\n  {}\n",
                 workspace::with_root()?
             );
         }

@@ -107,10 +107,12 @@ pub(crate) fn ensure_packages(lines: &[Line]) -> Result<()> {
     )?;
     if !status.success() {
         bail!(
-            "apt cannot install all of these from what its index holds without removing a package; it said:\n{}\nIf it \
-             would remove one, decide about that one and remove it yourself (gcc-multilib, which an earlier setup \
-             installed, is no longer needed). Otherwise make sure that the network is there and that apt's sources name \
-             Debian 12's bookworm. Then run it again",
+            "apt cannot install all of these from what its index holds without removing a package; \
+             it said:\n\
+             {}\n\
+             If it would remove one, decide about that one and remove it yourself (gcc-multilib, \
+             which an earlier setup installed, is no longer needed). Otherwise make sure that the \
+             network is there and that apt's sources name Debian 12's bookworm. Then run it again",
             process::tail(said.as_bytes())
         );
     }
@@ -133,7 +135,8 @@ pub(crate) fn missing_packages(lines: &[Line]) -> Result<Vec<(&'static str, &'st
         "${Package} ${db:Status-Abbrev}\n",
     ]))
     .context(
-        "asking dpkg what is installed; setup knows Debian alone, the packages it wants stand in xtask/src/debian/host.rs",
+        "asking dpkg what is installed; setup knows Debian alone, the packages it wants stand in \
+         xtask/src/debian/host.rs",
     )?;
     let installed: BTreeSet<&str> =
         list.lines().filter_map(|line| line.strip_suffix("ii ")).map(str::trim).collect();

@@ -17,11 +17,13 @@ pub(super) fn play(line: Line, colours: bool) -> Result<ExitCode> {
     );
     if line == Line::V5_10 {
         println!(
-            "It has an ashmem of its own, as a module; that one stays out. This project's is loaded instead."
+            "It has an ashmem of its own, as a module; that one stays out. This project's is \
+             loaded instead."
         );
     } else {
         println!(
-            "It has no ashmem any more: the driver left Linux in 5.18. This project's module brings it back."
+            "It has no ashmem any more: the driver left Linux in 5.18. This project's module \
+             brings it back."
         );
     }
     let program = static_program::build("ashmem-demo")?;

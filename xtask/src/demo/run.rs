@@ -14,7 +14,8 @@ pub(super) fn play(colours: bool) -> Result<bool> {
     let program = static_program::build("ashmem-demo")?;
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     println!(
-        "This machine, as it is (Linux {release}): no module, no virtual machine, no privilege needed."
+        "This machine, as it is (Linux {release}): no module, no virtual machine, no privilege \
+         needed."
     );
     let mut command = Command::new(&ashmem);
     command.args(["run", "--"]).arg(&program).arg("--module-less");

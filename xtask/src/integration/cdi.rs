@@ -20,7 +20,8 @@ const SCRIPT: &str = r#"set -e
 mount --bind /dev/zero /dev/ashmem
 mkdir -p /run/cdi && mount -t tmpfs tmpfs /run/cdi
 "$1" cdi --output /run/cdi/ashmem.json
-exec podman --root "$2/store" --runroot "$2/run" --storage-driver vfs --cgroup-manager cgroupfs --runtime runc run --rm \
+exec podman --root "$2/store" --runroot "$2/run" --storage-driver vfs \
+    --cgroup-manager cgroupfs --runtime runc run --rm \
     --ulimit nofile=512:512 --ulimit nproc=512:512 --network none --device android.dev/ashmem=all \
     --rootfs "$2/rootfs" /bin/busybox sh -c 'cd /dev && busybox stat -c "%n %F %t:%T %a" ashmem*'"#;
 

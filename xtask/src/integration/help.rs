@@ -47,7 +47,8 @@ fn offers_verbs(shell: &str, script: &Path) -> Result<()> {
     let question = match shell {
         "fish" => format!("source {script}; complete -C 'ashmem w'"),
         "bash" => format!(
-            "source {script}; COMP_WORDS=(ashmem w) COMP_CWORD=1; _ashmem ashmem w ashmem; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+            "source {script}; COMP_WORDS=(ashmem w) COMP_CWORD=1; _ashmem ashmem w ashmem; printf \
+             '%s\\n' \"${{COMPREPLY[@]}}\""
         ),
         // zsh completes at a terminal alone.
         _ => return Ok(()),

@@ -91,7 +91,8 @@ struct Manifests(Vec<Manifest>);
 
 impl Manifests {
     fn read(validator: &Validator) -> Result<Self> {
-        const AS_JSON: &str = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
+        const AS_JSON: &str = "import json, sys, yaml; \
+                               print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
         let mut found = Vec::new();
         for way in ["agent", "module"] {
             let folder = workspace::root().join("deploy/kubernetes").join(way);
@@ -198,7 +199,8 @@ impl Manifests {
     /// which the agent listens.
     fn agree_on_the_profile(&self) -> Result<()> {
         let agent = self.named("agent/agent.yaml")?;
-        let profile = &self.named("agent/redroid.yaml")?["containers"][0]["securityContext"]["seccompProfile"];
+        let container = &self.named("agent/redroid.yaml")?["containers"][0];
+        let profile = &container["securityContext"]["seccompProfile"];
         let name = profile["localhostProfile"].as_str().context("the pod names no profile")?;
         let words = |container: &Value| -> Result<Vec<String>> {
             Ok(serde_json::from_value(container["args"].clone())?)

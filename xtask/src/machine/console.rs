@@ -118,13 +118,15 @@ mod tests {
 
     #[test]
     fn a_healthy_boot_has_no_report() {
-        let console = "[    0.000000] Linux version 5.10.0-46-amd64 (debian-kernel@lists.debian.org)\r\n\
-            [    0.412345] ACPI: PM-Timer IO Port: 0x608\r\n\
-            [    0.512345] DMAR: No ATSR found, debug info: BUGFIX 3\r\n\
-            [    2.103040] ashmem_linux: loading out-of-tree module taints kernel.\r\n\
-            [    2.103113] ashmem_linux: module verification failed: signature and/or required key missing - tainting kernel\r\n\
-            [    2.110000] ashmem: initialized\r\n\
-            [    3.000000] reboot: Power down\r\n";
+        let console = "[    0.000000] Linux version 5.10.0-46-amd64 \
+                       (debian-kernel@lists.debian.org)\r\n\
+                       [    0.412345] ACPI: PM-Timer IO Port: 0x608\r\n\
+                       [    0.512345] DMAR: No ATSR found, debug info: BUGFIX 3\r\n\
+                       [    2.103040] ashmem_linux: loading out-of-tree module taints kernel.\r\n\
+                       [    2.103113] ashmem_linux: module verification failed: signature and/or \
+                       required key missing - tainting kernel\r\n\
+                       [    2.110000] ashmem: initialized\r\n\
+                       [    3.000000] reboot: Power down\r\n";
         assert_eq!(first_report(console), None);
     }
 
@@ -142,8 +144,9 @@ mod tests {
     #[test]
     fn a_failed_assertion_is_a_report() {
         let console = "[    2.401133] ------------[ cut here ]------------\n\
-            [    2.401502] WARNING: CPU: 0 PID: 97 at mm/slub.c:4205 __check_heap_object+0x8e/0xa0\n\
-            [    2.402100] Modules linked in: ashmem_linux(OE)\n";
+                       [    2.401502] WARNING: CPU: 0 PID: 97 at mm/slub.c:4205 \
+                       __check_heap_object+0x8e/0xa0\n\
+                       [    2.402100] Modules linked in: ashmem_linux(OE)\n";
         assert_eq!(
             first_line(console).unwrap(),
             "[    2.401502] WARNING: CPU: 0 PID: 97 at mm/slub.c:4205 __check_heap_object+0x8e/0xa0"
@@ -173,17 +176,21 @@ mod tests {
     #[test]
     fn faults_of_every_name_are_reports() {
         for console in [
-            "[    3.3] general protection fault, probably for non-canonical address 0xdead000000000100: 0000 [#1] SMP",
+            "[    3.3] general protection fault, probably for non-canonical address \
+             0xdead000000000100: 0000 [#1] SMP",
             "[    3.3] kernel BUG at mm/shmem.c:812!",
             "[    3.3] invalid opcode: 0000 [#1] PREEMPT SMP NOPTI",
             "[    3.3] refcount_t: underflow; use-after-free.",
             "[    3.3] UBSAN: array-index-out-of-bounds in glue.c:12:3",
             "[    3.3] BUG: KASAN: use-after-free in ashmem_ioctl+0x10/0x20",
             "[    3.3] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
-            "[    3.3] usercopy: Kernel memory overwrite attempt detected to SLUB object 'x' (offset 0, size 300)!",
-            "[    3.3] BUG ashmem_area (Tainted: G    B     OE): Objects remaining in ashmem_area on __kmem_cache_shutdown()",
+            "[    3.3] usercopy: Kernel memory overwrite attempt detected to SLUB object 'x' \
+             (offset 0, size 300)!",
+            "[    3.3] BUG ashmem_area (Tainted: G    B     OE): Objects remaining in ashmem_area \
+             on __kmem_cache_shutdown()",
             "[    3.3] ashmem_linux: Unknown symbol shmem_zero_setup (err -2)",
-            "[    3.3] CFI failure at ashmem_ioctl+0x10/0x20 [ashmem_linux] (target: x+0x0/0x10; expected type: 0x1)",
+            "[    3.3] CFI failure at ashmem_ioctl+0x10/0x20 [ashmem_linux] (target: x+0x0/0x10; \
+             expected type: 0x1)",
             "[    3.3] [ BUG: Invalid wait context ]",
             "[    9.1] kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
             "[    9.1] kmemleak: Kernel memory leak detector disabled",
@@ -194,11 +201,11 @@ mod tests {
 
     #[test]
     fn a_data_race_is_a_report_where_the_module_had_a_part_in_it() {
-        const RACE: &str = "[    3.1] ==================================================================\n\
-            [    3.2] BUG: KCSAN: data-race in tick_nohz_next_event / tick_do_update_jiffies64\n\
-            [    3.3] write to 0xffffffff82a0c5c0 of 8 bytes by interrupt on cpu 1:\n\
-            [    3.4]  tick_do_update_jiffies64+0x112/0x1b0\n\
-            [    3.5] ==================================================================\n";
+        const RACE: &str = "[    3.1] ==================================================\n\
+             [    3.2] BUG: KCSAN: data-race in tick_nohz_next_event / tick_do_update_jiffies64\n\
+             [    3.3] write to 0xffffffff82a0c5c0 of 8 bytes by interrupt on cpu 1:\n\
+             [    3.4]  tick_do_update_jiffies64+0x112/0x1b0\n\
+             [    3.5] ==================================================\n";
         assert_eq!(first_report(RACE), None, "the kernel's own");
         let ours = RACE.replace(
             "tick_do_update_jiffies64+0x112/0x1b0",

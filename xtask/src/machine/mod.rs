@@ -40,6 +40,10 @@ pub(crate) struct Options {
     /// host's clock
     #[arg(long, default_value_t = 1)]
     pub(crate) smp: u32,
+    /// Emulate the processors in turn, on one host thread: slower, and none of them runs code that
+    /// another has changed, as QEMU's threads now and then do for ever
+    #[arg(long)]
+    pub(crate) round_robin: bool,
     /// NUMA nodes, over which memory and processors are split; a node may be left without a
     /// processor
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
@@ -70,6 +74,7 @@ impl Default for Options {
             provider: Provider::Module,
             icount: false,
             smp: 1,
+            round_robin: false,
             numa: 1,
             memory: 512,
             timeout: 600,
@@ -200,12 +205,14 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
     let options = &request.options;
     if options.provider == Provider::Reference && request.kernel != Line::V5_10 {
         bail!(
-            "the reference driver exists on kernel 5.10 alone: use --kernel 5.10 or --provider module"
+            "the reference driver exists on kernel 5.10 alone: use --kernel 5.10 or --provider \
+             module"
         );
     }
     if options.icount && options.smp > 1 {
         bail!(
-            "--icount counts the instructions of one processor, and --smp asks for {}: leave one of the two out",
+            "--icount counts the instructions of one processor, and --smp asks for {}: leave one \
+             of the two out",
             options.smp
         );
     }
@@ -218,6 +225,7 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
         processors: options.smp,
         nodes: options.numa,
         counted: options.smp == 1,
+        round_robin: options.round_robin,
         patience: Duration::from_secs(options.timeout) * request.kernel.patience(),
         boot_patience: BOOT * request.kernel.patience(),
         live: request.live,
@@ -229,7 +237,8 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
             "the kernel hung or complained before init had a word, so before anything of ours ran"
         // What a live machine has printed cannot be taken back.
         } else if is_emulators_fault(&life.console) && !(request.live && has_run) {
-            "QEMU ran a breakpoint that the kernel's memory no longer holds, and the kernel died of it"
+            "QEMU ran a breakpoint that the kernel's memory no longer holds, and the kernel died \
+             of it"
         } else {
             break;
         };
@@ -386,9 +395,11 @@ mod tests {
 
     /// As a console showed it: the two bytes of a NOP lie where the breakpoint was met.
     const STALE: &str = "[   34.805423] Oops: int3: 0000 [#1] SMP NOPTI\n\
-        [   34.806502] CPU: 0 UID: 0 PID: 0 Comm: swapper/0 Tainted: G           OE       7.3.4+deb13-amd64\n\
-        [   34.807465] RIP: 0010:ttwu_do_activate+0x93/0x1b0\n\
-        [   34.807827] Code: 00 80 f9 02 0f 44 d0 c7 43 18 00 00 00 00 66 <90> 48 8b 83 18 04\n";
+                         [   34.806502] CPU: 0 UID: 0 PID: 0 Comm: swapper/0 Tainted: G           \
+                         OE       7.3.4+deb13-amd64\n\
+                         [   34.807465] RIP: 0010:ttwu_do_activate+0x93/0x1b0\n\
+                         [   34.807827] Code: 00 80 f9 02 0f 44 d0 c7 43 18 00 00 00 00 66 <90> 48 \
+                         8b 83 18 04\n";
 
     #[test]
     fn only_a_silent_boot_is_begun_again() {

@@ -37,6 +37,8 @@ pub(crate) struct Machine<'a> {
     /// One instruction is one nanosecond: figures repeat, no load of the host's shows, and one
     /// processor is all there can be.
     pub(crate) counted: bool,
+    /// Whether one thread of the host emulates all processors, in turn.
+    pub(crate) round_robin: bool,
     /// After this long the machine counts as hung; what its threads waited for a processor of the
     /// host is not counted.
     pub(crate) patience: Duration,
@@ -198,7 +200,7 @@ impl Machine<'_> {
             };
             command.args([
                 "-accel",
-                "tcg,thread=multi",
+                if self.round_robin { "tcg,thread=single" } else { "tcg,thread=multi" },
                 "-smp",
                 &format!("{}{sockets}", self.processors),
             ]);
@@ -207,8 +209,8 @@ impl Machine<'_> {
         command.arg("-kernel").arg(self.image).arg("-initrd").arg(inherited(initramfs));
         // Quiet until init opens the console's level; a panic ends the machine at once (-1) and so
         // does an oops, for what a kernel does after one proves nothing.
-        let words = "console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=5 oops=panic panic=-1 8250.nr_uarts=4 \
-             hung_task_panic=1";
+        let words = "console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=5 oops=panic panic=-1 \
+                     8250.nr_uarts=4 hung_task_panic=1";
         // Several processors go by the host's clock, and one that the host keeps from running for a
         // while is not stuck.
         let watchdogs = if self.counted { "" } else { PATIENT };
@@ -241,8 +243,9 @@ impl Machine<'_> {
 
 /// The kernel's watchdogs, for a machine that is kept waiting: two minutes for a processor, four
 /// for a task.
-const PATIENT: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 rcupdate.rcu_exp_cpu_stall_timeout=0 \
-    workqueue.watchdog_thresh=120 sysctl.kernel.hung_task_timeout_secs=240";
+const PATIENT: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 \
+                       rcupdate.rcu_exp_cpu_stall_timeout=0 workqueue.watchdog_thresh=120 \
+                       sysctl.kernel.hung_task_timeout_secs=240";
 
 /// How often it is looked at whether a machine's time is over.
 const LOOK: Duration = Duration::from_secs(5);

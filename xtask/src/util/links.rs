@@ -261,8 +261,10 @@ mod tests {
 
     #[test]
     fn a_link_leads_to_a_file_a_folder_a_heading_or_a_line_or_is_a_fault() {
-        let good = "# A `b`, c\n[x](other.md) [x](../src) [x](#a-b-c) [x](other.md#twice-1) [x](https://e.org/a) \
-                    [`Pins::pin`](../src/lib.rs#L2) ![x](../README.md)\n\n    [no link](nowhere)\n";
+        let good = "# A `b`, c\n\
+                    [x](other.md) [x](../src) [x](#a-b-c) [x](other.md#twice-1) \
+                    [x](https://e.org/a) [`Pins::pin`](../src/lib.rs#L2) ![x](../README.md)\n\
+                    \n    [no link](nowhere)\n";
         assert_eq!(faults(good), vec![None::<String>; 7]);
         for (bad, why) in [
             ("[x](none.md)", "there is no docs/none.md"),

@@ -16,7 +16,12 @@ pub fn device_of(pid: i32) -> Device {
     match nodes(pid) {
         Ok((stat, nodes)) => Device::new(Some(DeviceNode::new(stat, nodes))),
         Err(error) => {
-            tracing::debug!(pid, %error, "no node at /dev/ashmem in the container: only opens for reading and writing are answered");
+            tracing::debug!(
+                pid,
+                %error,
+                "no node at /dev/ashmem in the container: only opens for reading and writing are \
+                 answered"
+            );
             Device::new(None)
         }
     }

@@ -50,9 +50,9 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, String> {
         let path = text.strip_prefix("unix:").unwrap_or(text);
         if path.starts_with('@') {
-            return Err(
-                "an abstract socket has no owner and no permissions; give a path: unix:/run/ashmem/agent.sock".into()
-            );
+            return Err("an abstract socket has no owner and no permissions; give a path: \
+                        unix:/run/ashmem/agent.sock"
+                .into());
         }
         if !path.starts_with('/') {
             return Err(

@@ -162,7 +162,11 @@ impl Agent {
             match Endpoint::adopt(fd) {
                 Ok(endpoint) => endpoints.push(endpoint),
                 Err(error) => {
-                    tracing::warn!(name, %error, "ignoring a passed descriptor that is no listening socket")
+                    tracing::warn!(
+                        name,
+                        %error,
+                        "ignoring a passed descriptor that is no listening socket"
+                    )
                 }
             }
         }
@@ -171,7 +175,12 @@ impl Agent {
             let names: Vec<String> =
                 descriptors.iter().map(|(what, _)| what.name(number)).collect();
             if let Err(error) = self.restore(number, descriptors) {
-                tracing::error!(number, %error, "a container of the previous agent is lost: its calls fail with ENOSYS; restart it");
+                tracing::error!(
+                    number,
+                    %error,
+                    "a container of the previous agent is lost: its calls fail with ENOSYS; \
+                     restart it"
+                );
                 names.iter().for_each(|name| self.forget(name));
             }
         }
@@ -242,7 +251,10 @@ impl Agent {
                     let (agent, protocol) = (Arc::clone(self), endpoint.protocol());
                     // In a thread of its own: a slow peer delays no other.
                     if let Err(error) = start("container", move || agent.welcome(protocol, peer)) {
-                        tracing::error!(%error, "this container has no /dev/ashmem: the agent does not serve it");
+                        tracing::error!(
+                            %error,
+                            "this container has no /dev/ashmem: the agent does not serve it"
+                        );
                     }
                 }
                 Err(error) => {
@@ -259,7 +271,10 @@ impl Agent {
             Protocol::Lxc => self.take_monitor(peer),
         };
         if let Err(error) = taken {
-            tracing::error!(%error, "this container has no /dev/ashmem: the agent does not serve it");
+            tracing::error!(
+                %error,
+                "this container has no /dev/ashmem: the agent does not serve it"
+            );
         }
     }
 
@@ -283,7 +298,12 @@ impl Agent {
     fn take_listener(&self, user: u32, handover: oci::Handover) -> Result<(), Error> {
         let oci::Handover { listener, process } = handover;
         let identity = Identity { user, id: process.container };
-        tracing::info!(container = %identity, pid = process.pid, first = process.is_first, "got a listener");
+        tracing::info!(
+            container = %identity,
+            pid = process.pid,
+            first = process.is_first,
+            "got a listener"
+        );
         let known = |containers: &HashMap<Identity, Arc<ServedContainer>>| {
             containers.get(&identity).filter(|_| !process.is_first).cloned()
         };
@@ -408,7 +428,11 @@ impl Agent {
     fn supervise(&self, container: &Arc<ServedContainer>) {
         loop {
             if let Err(error) = container.supervisor.run() {
-                tracing::error!(container = %container.identity, %error, "waiting for notifications");
+                tracing::error!(
+                    container = %container.identity,
+                    %error,
+                    "waiting for notifications"
+                );
             }
             let mut containers = self.containers();
             // Another listener may have been added while the last one hung up.
@@ -436,7 +460,11 @@ impl Agent {
         if let Some(manager) = &self.manager
             && let Err(error) = manager.keep(name, fd)
         {
-            tracing::warn!(name, %error, "the service manager did not store a descriptor: a restart loses this container");
+            tracing::warn!(
+                name,
+                %error,
+                "the service manager did not store a descriptor: a restart loses this container"
+            );
         }
     }
 
@@ -445,7 +473,10 @@ impl Agent {
         if let Some(manager) = &self.manager
             && let Err(error) = manager.wait()
         {
-            tracing::warn!(%error, "the service manager did not confirm that it stored a descriptor");
+            tracing::warn!(
+                %error,
+                "the service manager did not confirm that it stored a descriptor"
+            );
         }
     }
 
@@ -481,7 +512,10 @@ pub fn serve(
     let signals = sys::signals().map_err(failed("making a signalfd"))?;
     // Before the first container, and before any other thread.
     if let Err(error) = confine() {
-        tracing::warn!(%error, "the agent continues without a sandbox: its own seccomp filter failed");
+        tracing::warn!(
+            %error,
+            "the agent continues without a sandbox: its own seccomp filter failed"
+        );
     }
     let agent = Arc::new(Agent::new(manager));
     endpoints.extend(agent.take_over(passed));

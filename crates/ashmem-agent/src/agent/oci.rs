@@ -63,7 +63,8 @@ pub enum Error {
     Socket(#[from] Errno),
     /// It left before its message was whole.
     #[error(
-        "the runtime disconnected before handing over its listener; the container probably failed to start"
+        "the runtime disconnected before handing over its listener; the container probably failed \
+         to start"
     )]
     Disconnected,
     /// It did not end its message in time.
@@ -74,7 +75,8 @@ pub enum Error {
     Long,
     /// Descriptors were lost, because this process may open no more.
     #[error(
-        "descriptors were cut off from the runtime's message: this process's limit of open files (ulimit -n, LimitNOFILE=) is reached"
+        "descriptors were cut off from the runtime's message: this process's limit of open files \
+         (ulimit -n, LimitNOFILE=) is reached"
     )]
     Truncated,
     /// The message is no `ContainerProcessState`.
@@ -214,7 +216,8 @@ mod tests {
     };
 
     const RUNC: &str = r#"{"ociVersion":"1.0.2-dev","fds":["seccompFd"],"pid":4711,"metadata":"",
-        "state":{"ociVersion":"1.0.2-dev","id":"one","status":"creating","pid":4711,"bundle":"/b","annotations":{"a":"b"}}}"#;
+        "state":{"ociVersion":"1.0.2-dev","id":"one","status":"creating","pid":4711,"bundle":"/b",
+        "annotations":{"a":"b"}}}"#;
 
     #[test]
     fn messages_of_different_runtimes_are_understood() {
@@ -223,7 +226,11 @@ mod tests {
             (process, place),
             (ContainerProcess { container: "one".into(), pid: 4711, is_first: true }, 0)
         );
-        let crun = "{\n  \"ociVersion\": \"0.2.0\",\n  \"fds\": [\"other\", \"seccompFd\"],\n  \"pid\": 0,\n  \"state\": {\n    \"id\": \"two\", \"status\": \"running\", \"pid\": 12\n  }\n}\n\0";
+        let crun = "{\n  \"ociVersion\": \"0.2.0\",\n  \"fds\": [\"other\", \"seccompFd\"],\n  \
+                    \"pid\": 0,\n  \"state\": {\n    \"id\": \"two\", \"status\": \"running\", \
+                    \"pid\": 12\n  }\n\
+                    }\n\
+                    \0";
         let (process, place) = parse(crun.as_bytes(), 2).expect("crun's");
         assert_eq!(
             (process, place),

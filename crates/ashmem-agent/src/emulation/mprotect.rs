@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn a_line_of_maps_is_taken_apart() {
-        let line =
-            b"7f0000001000-7f0000003000 rw-s 00000000 00:01 1090                     /memfd:dev/ashmem (deleted)";
+        let line = b"7f0000001000-7f0000003000 rw-s 00000000 00:01 1090                     \
+                     /memfd:dev/ashmem (deleted)";
         assert_eq!(
             inode_of(line, rustix::fs::makedev(0, 1), 0x7f00_0000_2000, 0x7f00_0000_3000),
             Some(1090)

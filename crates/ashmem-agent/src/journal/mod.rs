@@ -243,7 +243,10 @@ impl Journal {
             self.write_bounds()
         });
         if let Err(error) = written {
-            tracing::error!(%error, "writing the journal failed: a restart now would lose the last changes");
+            tracing::error!(
+                %error,
+                "writing the journal failed: a restart now would lose the last changes"
+            );
         }
     }
 

@@ -73,7 +73,8 @@ pub enum Error {
     /// The supervisor cannot access the program, so it could answer none of its calls.
     #[error(
         "the supervisor may not access its own child ({0}): a container's seccomp profile without \
-         process_vm_readv forbids it, or Yama does (kernel.yama.ptrace_scope above 1); `ashmem doctor` tells which"
+         process_vm_readv forbids it, or Yama does (kernel.yama.ptrace_scope above 1); `ashmem \
+         doctor` tells which"
     )]
     Blind(SystemError),
     /// A word of the command holds a NUL.

@@ -41,20 +41,22 @@ pub struct Listener {
 pub enum InstallError {
     /// Another listener supervises this process already.
     #[error(
-        "seccomp says EBUSY: another supervisor already listens to this process (a container runtime with a notify \
-         profile, or `ashmem run` inside `ashmem run`), and the kernel allows one; use /dev/ashmem as that supervisor \
-         offers it, or start from outside it"
+        "seccomp says EBUSY: another supervisor already listens to this process (a container \
+         runtime with a notify profile, or `ashmem run` inside `ashmem run`), and the kernel \
+         allows one; use /dev/ashmem as that supervisor offers it, or start from outside it"
     )]
     Busy,
     /// The kernel, or a sandbox around us, refuses.
     #[error(
-        "seccomp refuses a user-notification filter: {0}; it needs Linux 5.9 or newer with CONFIG_SECCOMP_FILTER, and \
-         a sandbox that lets seccomp(2) through: `ashmem doctor` tells which is missing"
+        "seccomp refuses a user-notification filter: {0}; it needs Linux 5.9 or newer with \
+         CONFIG_SECCOMP_FILTER, and a sandbox that lets seccomp(2) through: `ashmem doctor` tells \
+         which is missing"
     )]
     Refused(Errno),
     /// no_new_privs could not be set.
     #[error(
-        "prctl(PR_SET_NO_NEW_PRIVS) failed: {0}; without it an unprivileged process may not filter itself"
+        "prctl(PR_SET_NO_NEW_PRIVS) failed: {0}; without it an unprivileged process may not filter \
+         itself"
     )]
     NoNewPrivs(Errno),
 }

@@ -59,7 +59,8 @@ mod tests {
     fn half_of_what_is_not_needed_may_be_kept() {
         let limits = |soft| {
             format!(
-                "Max processes  96365  96365  processes\nMax open files            {soft}   4096   files\n"
+                "Max processes  96365  96365  processes\n\
+                 Max open files            {soft}   4096   files\n"
             )
         };
         for (soft, want) in

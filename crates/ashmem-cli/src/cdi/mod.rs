@@ -25,8 +25,11 @@ use spec::Spec;
 Examples:
   sudo ashmem cdi --output /run/cdi/ashmem.json
   podman run --device android.dev/ashmem=all …
-  docker run --device android.dev/ashmem=all …     # before 28.3: {\"features\": {\"cdi\": true}} in daemon.json
-  ctr run --device android.dev/ashmem=all …        # containerd 1.7: enable_cdi = true; 2.0 and newer: as it is
+  docker run --device android.dev/ashmem=all …
+  ctr run --device android.dev/ashmem=all …
+
+Docker before 28.3 wants {\"features\": {\"cdi\": true}} in daemon.json, containerd 1.7 wants
+enable_cdi = true; newer ones take it as they are.
 
 Exit status: 0 if it was written, 1 if there is no device or it could not be.")]
 pub(crate) struct Arguments {

@@ -70,12 +70,14 @@ struct CdiNode {
 pub(crate) enum Error {
     /// There is nothing to give out.
     #[error(
-        "there is no {NODE} to give to containers: load the module (sudo modprobe ashmem_linux); `ashmem doctor --mode module` tells what is in the way"
+        "there is no {NODE} to give to containers: load the module (sudo modprobe ashmem_linux); \
+         `ashmem doctor --mode module` tells what is in the way"
     )]
     NoDevice,
     /// Something else lies there.
     #[error(
-        "{NODE} is {0}, not the driver's device: `ashmem doctor --mode module` tells what is in the way"
+        "{NODE} is {0}, not the driver's device: `ashmem doctor --mode module` tells what is in \
+         the way"
     )]
     WrongNode(&'static str),
     /// Nobody answers there.
@@ -91,7 +93,8 @@ pub(crate) enum Error {
     },
     /// It could not be written. What stood there before stands there still.
     #[error(
-        "writing {path}: {error}; what stood there before is unchanged (it takes root: sudo ashmem cdi --output {path})"
+        "writing {path}: {error}; what stood there before is unchanged (it takes root: sudo ashmem \
+         cdi --output {path})"
     )]
     Unwritten {
         /// Where to.

@@ -189,7 +189,8 @@ fn a_killed_agents_containers_go_on_with_the_next() {
 
 /// The same with systemd, its socket and its descriptor store.
 #[test]
-#[ignore = "needs a systemd with ashmem-agent.service: `cargo xtask package --trial bookworm --service` boots one and runs this there"]
+#[ignore = "needs a systemd with ashmem-agent.service: `cargo xtask package --trial bookworm \
+            --service` boots one and runs this there"]
 fn a_killed_services_containers_go_on_with_the_next() {
     const SERVICE: &str = "ashmem-agent.service";
     const KILLS: u64 = 12;

@@ -41,7 +41,8 @@ struct pin { uint32_t offset, len; };
 #define CHECK(what) \
 	do { \
 		if (!(what)) { \
-			printf("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #what, errno); \
+			printf("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #what, \
+			       errno); \
 			exit(1); \
 		} \
 	} while (0)

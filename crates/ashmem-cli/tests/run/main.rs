@@ -42,11 +42,17 @@ fn builds() -> &'static [Build; 3] {
         let build = |what, flags: &[&str]| {
             let program = directory.join(what);
             let mut cc = Command::new("cc");
-            cc.args(["-O1", "-Wall", "-Werror"]).args(flags).arg("-o").arg(&program).arg(&source).arg("-lpthread");
+            cc.args(["-O1", "-Wall", "-Werror"])
+                .args(flags)
+                .arg("-o")
+                .arg(&program)
+                .arg(&source)
+                .arg("-lpthread");
             let built = cc.output().is_ok_and(|output| output.status.success());
             if !built {
                 eprintln!(
-                    "skipped: the C compiler cannot build the {what} client (libc6-dev-i386 makes the 32-bit one)"
+                    "skipped: the C compiler cannot build the {what} client (libc6-dev-i386 makes \
+                     the 32-bit one)"
                 );
             }
             Build { what, program: built.then_some(program) }

@@ -84,7 +84,9 @@ fn awkward() -> impl Strategy<Value = u64> {
     ]);
     prop_oneof![
         2 => (near.clone(), -2..3_i64).prop_map(|(near, by)| near.wrapping_add_signed(by)),
-        2 => (near, -2..3_i64, 12..17_u32).prop_map(|(near, by, shift)| near.wrapping_add_signed(by << shift)),
+        2 => (near, -2..3_i64, 12..17_u32)
+
+            .prop_map(|(near, by, shift)| near.wrapping_add_signed(by << shift)),
         1 => any::<u64>(),
     ]
 }

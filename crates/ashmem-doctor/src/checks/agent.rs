@@ -22,7 +22,8 @@ impl Check for AgentCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "whether `ashmem agent`, or systemd for it, listens at /run/ashmem; whether a runtime is there that can reach it"
+        "whether `ashmem agent`, or systemd for it, listens at /run/ashmem; whether a runtime is \
+         there that can reach it"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -59,8 +60,10 @@ impl Check for AgentCheck {
             Finding::fault("nobody listens at /run/ashmem")
                 .why("containers with the agent's profile do not start without it")
         } else {
-            Finding::fault(format!("{} is left of an agent that is gone", found.join(" and ")))
-                .why("containers with its profile do not start; the calls of those that run fail with ENOSYS")
+            Finding::fault(format!("{} is left of an agent that is gone", found.join(" and "))).why(
+                "containers with its profile do not start; the calls of those that run fail with \
+                 ENOSYS",
+            )
         };
         let unit = ["/etc", "/usr/lib", "/lib"]
             .map(|top| format!("{top}/systemd/system/ashmem-agent.socket"));
@@ -70,9 +73,10 @@ impl Check for AgentCheck {
             (false, true) => finding
                 .next(Distribution::of(host).install_ours("ashmem"))
                 .next("sudo systemctl enable --now ashmem-agent.socket"),
-            (_, false) => {
-                finding.next("sudo ashmem agent --oci unix:/run/ashmem/agent.sock --lxc unix:/run/ashmem/lxc.sock")
-            }
+            (_, false) => finding.next(
+                "sudo ashmem agent --oci unix:/run/ashmem/agent.sock --lxc \
+                 unix:/run/ashmem/lxc.sock",
+            ),
         }
     }
 }

@@ -16,7 +16,8 @@ impl Check for BinderCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "binderfs, binder's nodes, and whether a module could bring them: Android containers need it beside ashmem"
+        "binderfs, binder's nodes, and whether a module could bring them: Android containers need \
+         it beside ashmem"
     }
 
     fn ways(&self) -> &'static [Way] {

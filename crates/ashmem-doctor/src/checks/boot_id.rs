@@ -18,7 +18,8 @@ impl Check for BootIdCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "/dev/ashmem<boot_id>, which Android 16 opens instead of /dev/ashmem; names that an earlier boot left"
+        "/dev/ashmem<boot_id>, which Android 16 opens instead of /dev/ashmem; names that an \
+         earlier boot left"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -55,7 +56,10 @@ impl Check for BootIdCheck {
         });
         let finding = finding.why("Android 16 opens this name alone, older ones this one first");
         if host.container().is_some() || !host.is_here() {
-            return finding.next("# make the container with --device android.dev/ashmem=all, which brings both names");
+            return finding.next(
+                "# make the container with --device android.dev/ashmem=all, which brings both \
+                 names",
+            );
         }
         let rules =
             ["/etc", "/usr/lib", "/lib"].map(|top| format!("{top}/udev/rules.d/60-ashmem.rules"));

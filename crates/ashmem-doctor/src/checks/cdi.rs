@@ -19,7 +19,8 @@ impl Check for CdiCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "the specification behind `--device android.dev/ashmem=all`: whether it is there, and of this boot"
+        "the specification behind `--device android.dev/ashmem=all`: whether it is there, and of \
+         this boot"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -42,16 +43,25 @@ impl Check for CdiCheck {
         let id = host.boot_id().unwrap_or_default();
         match present.iter().find(|(_, text)| !text.contains(&id)) {
             Some((file, _)) => Finding::warning(format!("{file} is of an earlier boot"))
-                .why("containers get the second name of that boot, which Android 16 does not look for")
+                .why(
+                    "containers get the second name of that boot, which Android 16 does not look \
+                     for",
+                )
                 .next(format!("sudo ashmem cdi --output {file}")),
             None if present.is_empty() => {
-                let engine =
-                    ["docker", "podman", "containerd", "crio"].iter().find(|engine| host.program(engine).is_some());
+                let engine = ["docker", "podman", "containerd", "crio"]
+                    .iter()
+                    .find(|engine| host.program(engine).is_some());
                 match engine {
                     None => Finding::absent("none, and no engine that would read it"),
-                    Some(engine) => Finding::warning(format!("none, so {engine} does not know android.dev/ashmem"))
-                        .why("without it a container gets one name only (--device /dev/ashmem), and Android 16 wants the other")
-                        .next("sudo ashmem cdi --output /run/cdi/ashmem.json"),
+                    Some(engine) => Finding::warning(format!(
+                        "none, so {engine} does not know android.dev/ashmem"
+                    ))
+                    .why(
+                        "without it a container gets one name only (--device /dev/ashmem), and \
+                         Android 16 wants the other",
+                    )
+                    .next("sudo ashmem cdi --output /run/cdi/ashmem.json"),
                 }
             }
             None => Finding::ok(format!("{} is of this boot", present[0].0)),

@@ -31,7 +31,8 @@ impl Check for ContainersCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "/dev/ashmem in each running container (/proc/PID/root): there, a character device, the driver's, not on a nodev mount"
+        "/dev/ashmem in each running container (/proc/PID/root): there, a character device, the \
+         driver's, not on a nodev mount"
     }
 
     fn ways(&self) -> &'static [Way] {

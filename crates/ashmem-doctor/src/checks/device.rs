@@ -23,7 +23,8 @@ impl Check for DeviceCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "/dev/ashmem: there, a character device, the driver's number, its mode, nodev mounts; then a region is made and used"
+        "/dev/ashmem: there, a character device, the driver's number, its mode, nodev mounts; then \
+         a region is made and used"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -46,7 +47,10 @@ impl Check for DeviceCheck {
         let kind = FileType::from_raw_mode(stat.st_mode);
         if !kind.is_char_device() {
             return Finding::fault(format!("{PATH} is {}, not a character device", describe(kind)))
-                .why("a program opened it for writing before there was a driver, or a mount made a file of that name")
+                .why(
+                    "a program opened it for writing before there was a driver, or a mount made a \
+                     file of that name",
+                )
                 .next(format!("sudo rm -r {PATH}"))
                 .next(format!(
                     "sudo modprobe -r {}; sudo modprobe {}",
@@ -73,9 +77,15 @@ fn works(host: &Host, mode: u32) -> Finding {
         return Finding::ok(finding);
     }
     Finding::warning(finding)
-        .why("programs of other users cannot open it: something narrowed the mode that the driver gives (0666)")
+        .why(
+            "programs of other users cannot open it: something narrowed the mode that the driver \
+             gives (0666)",
+        )
         .next(format!("sudo chmod 0666 {PATH}"))
-        .next("# for good: grep -rn ashmem /etc/udev/rules.d /usr/lib/udev/rules.d, and take the rule out")
+        .next(
+            "# for good: grep -rn ashmem /etc/udev/rules.d /usr/lib/udev/rules.d, and take the \
+             rule out",
+        )
 }
 
 fn missing(host: &Host) -> Finding {
@@ -85,8 +95,14 @@ fn missing(host: &Host) -> Finding {
     let finding = Finding::fault(format!("no {PATH}, though the driver is there"));
     if host.container().is_some() || !host.is_here() {
         return finding
-            .why("the container was not given the device; a container that was made before the module was loaded never sees it")
-            .next("# make the container anew with it: docker run --device android.dev/ashmem=all …, docs/troubles.md for others");
+            .why(
+                "the container was not given the device; a container that was made before the \
+                 module was loaded never sees it",
+            )
+            .next(
+                "# make the container anew with it: docker run --device android.dev/ashmem=all …, \
+                 docs/troubles.md for others",
+            );
     }
     finding
         .why("udev or devtmpfs did not make the node")
@@ -97,7 +113,10 @@ fn broken(host: &Host, failure: Failure, (major, minor): (u32, u32), mode: u32) 
     let finding = |summary: &str| Finding::fault(format!("{PATH}: {failure}: {summary}"));
     if (major, minor) == (1, 3) {
         return finding("it is the null device, a placeholder")
-            .why("it stands there for `ashmem agent`; this process's calls are not passed to an agent")
+            .why(
+                "it stands there for `ashmem agent`; this process's calls are not passed to an \
+                 agent",
+            )
             .next("ashmem doctor --mode agent");
     }
     match (failure.step, failure.errno) {
@@ -114,10 +133,16 @@ fn broken(host: &Host, failure: Failure, (major, minor): (u32, u32), mode: u32) 
                 return finding(&format!("its mode is {:04o}", mode & 0o777))
                     .why("only its owner may open it; drivers in old kernels make it so (0600)")
                     .next(format!("sudo chmod 0666 {PATH}"))
-                    .next("echo 'KERNEL==\"ashmem\", MODE=\"0666\"' | sudo tee /etc/udev/rules.d/61-ashmem-mode.rules   # for good");
+                    .next(
+                        "echo 'KERNEL==\"ashmem\", MODE=\"0666\"' | sudo tee \
+                         /etc/udev/rules.d/61-ashmem-mode.rules   # for good",
+                    );
             }
             finding("the node is open to all, so something else refuses")
-                .why("a security module (SELinux, AppArmor) does, or the device is opened from a user namespace")
+                .why(
+                    "a security module (SELinux, AppArmor) does, or the device is opened from a \
+                     user namespace",
+                )
                 .next("sudo dmesg | ashmem doctor explain")
         }
         ("open", Some(Errno::PERM)) => finding("a device control group refuses")
@@ -127,15 +152,23 @@ fn broken(host: &Host, failure: Failure, (major, minor): (u32, u32), mode: u32) 
         ("open", Some(Errno::NXIO | Errno::NODEV)) => {
             let found = format!("number {major}:{minor} has no driver");
             match module::misc_minor(host) {
-                Some(actual) => finding(&format!("{found}; the device's is 10:{actual} in this boot"))
-                    .why("somebody made the node by hand with a fixed number, which changes from boot to boot")
-                    .next(format!("sudo rm {PATH}"))
-                    .next(format!("sudo mknod -m 0666 {PATH} c 10 {actual}")),
+                Some(actual) => finding(&format!(
+                    "{found}; the device's is 10:{actual} in this boot"
+                ))
+                .why(
+                    "somebody made the node by hand with a fixed number, which changes from boot \
+                     to boot",
+                )
+                .next(format!("sudo rm {PATH}"))
+                .next(format!("sudo mknod -m 0666 {PATH} c 10 {actual}")),
                 None => finding(&found).why("the driver is not loaded; see the module's line"),
             }
         }
         _ => finding("it is another driver's, or one that was not ported well")
-            .why("a driver that compiles does not always work: redroid-modules on 6.17 fails at mmap")
+            .why(
+                "a driver that compiles does not always work: redroid-modules on 6.17 fails at \
+                 mmap",
+            )
             .next(format!("modinfo {} | head -4", crate::module_file::NAME))
             .next("sudo dmesg | ashmem doctor explain"),
     }

@@ -18,7 +18,8 @@ impl Check for KernelCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "the running kernel's version and processor; whether it is WSL's; whether this is a container"
+        "the running kernel's version and processor; whether it is WSL's; whether this is a \
+         container"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -39,7 +40,8 @@ impl Check for KernelCheck {
         let is_wsl = release.to_lowercase().contains("microsoft");
         if version < OLDEST {
             return Finding::warning(summary).why(
-                "`ashmem run` and `ashmem agent` want Linux 5.14 or newer (5.9 at least); the module is made for 5.10 and newer",
+                "`ashmem run` and `ashmem agent` want Linux 5.14 or newer (5.9 at least); the \
+                 module is made for 5.10 and newer",
             );
         }
         if is_wsl {

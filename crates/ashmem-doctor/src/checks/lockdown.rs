@@ -39,9 +39,11 @@ impl Check for LockdownCheck {
             return Finding::absent(format!("{by}: modules must be signed; none is built yet"));
         };
         if !file.is_signed {
-            let finding = Finding::fault("the module is not signed, and the kernel will refuse it").why(format!(
-                "{by} (\"Operation not permitted\", \"Key was rejected\", \"Required key not available\")"
-            ));
+            let finding = Finding::fault("the module is not signed, and the kernel will refuse it")
+                .why(format!(
+                    "{by} (\"Operation not permitted\", \"Key was rejected\", \"Required key not \
+                     available\")"
+                ));
             return with_steps(host, finding).next(module::rebuild(host, &release));
         }
         match keys::key(host) {

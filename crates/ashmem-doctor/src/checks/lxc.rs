@@ -19,7 +19,8 @@ impl Check for LxcCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "LXC's version and its API for the agent; containers' configurations that allow a device number of another boot"
+        "LXC's version and its API for the agent; containers' configurations that allow a device \
+         number of another boot"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -44,11 +45,15 @@ impl Check for LxcCheck {
             ));
         }
         match library(host) {
-            Some(library) if !contains(&library, EXTENSION) => {
-                Finding::warning(format!("{summary}, without {}", String::from_utf8_lossy(EXTENSION)))
-                    .why("through this LXC the agent can open no region; the module's device works in its containers")
-                    .next("ashmem doctor --mode module")
-            }
+            Some(library) if !contains(&library, EXTENSION) => Finding::warning(format!(
+                "{summary}, without {}",
+                String::from_utf8_lossy(EXTENSION)
+            ))
+            .why(
+                "through this LXC the agent can open no region; the module's device works in its \
+                 containers",
+            )
+            .next("ashmem doctor --mode module"),
             _ => Finding::ok(summary),
         }
     }

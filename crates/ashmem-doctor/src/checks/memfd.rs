@@ -16,7 +16,8 @@ impl Check for MemfdCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "memfd_create, F_SEAL_FUTURE_WRITE, and ashmem's GET_SIZE on a memfd, which Android 16's libcutils asks for"
+        "memfd_create, F_SEAL_FUTURE_WRITE, and ashmem's GET_SIZE on a memfd, which Android 16's \
+         libcutils asks for"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -29,7 +30,10 @@ impl Check for MemfdCheck {
             Ok(()) => Finding::ok("works, and answers ashmem's ioctls: Android 16 takes it"),
             Err(Failure { step: "GET_SIZE", .. }) => without_ioctls(host),
             Err(failure) => Finding::fault(format!("{failure}"))
-                .why("Linux has had memfd since 3.17 and this seal since 5.1; a sandbox around this program may forbid them")
+                .why(
+                    "Linux has had memfd since 3.17 and this seal since 5.1; a sandbox around this \
+                     program may forbid them",
+                )
                 .next("grep Seccomp /proc/self/status   # 2: a filter is in force"),
         }
     }
@@ -42,7 +46,10 @@ fn without_ioctls(host: &Host) -> Finding {
         return Finding::ok(format!("{what}: Android 16 uses the boot id name"));
     }
     Finding::warning(format!("{what}: Android 16 refuses it"))
-        .why("\"no ashmem-memfd compat support\": only Google's kernels answer; Android 16 then wants the boot id name, or the agent, which answers on memfds")
+        .why(
+            "\"no ashmem-memfd compat support\": only Google's kernels answer; Android 16 then \
+             wants the boot id name, or the agent, which answers on memfds",
+        )
         .next("ashmem doctor --mode module")
         .next("ashmem doctor --mode agent")
 }

@@ -20,7 +20,8 @@ impl Check for ModuleCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "whether a driver is loaded or built in; if not: whether a module was built, for this kernel, and what DKMS said"
+        "whether a driver is loaded or built in; if not: whether a module was built, for this \
+         kernel, and what DKMS said"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -36,7 +37,10 @@ impl Check for ModuleCheck {
                 version.unwrap_or_else(|| ", of another origin (it has no version)".to_owned());
             if !is_listed {
                 return Finding::fault(format!("{NAME}{version} is loaded, but has no device"))
-                    .why("/proc/misc does not list ashmem: the module is on its way out, or its start failed")
+                    .why(
+                        "/proc/misc does not list ashmem: the module is on its way out, or its \
+                         start failed",
+                    )
                     .next(format!("sudo rmmod {NAME}"))
                     .next(format!("sudo modprobe {NAME}"));
             }
@@ -96,7 +100,10 @@ fn not_loaded(host: &Host) -> Finding {
         return Finding::fault("not loaded, and this is a container")
             .why("a module is loaded on the host, and the container then given the device")
             .next(format!("# on the host: sudo modprobe {NAME}"))
-            .next("# then give the container /dev/ashmem: docker run --device android.dev/ashmem=all …");
+            .next(
+                "# then give the container /dev/ashmem: docker run --device android.dev/ashmem=all \
+                 …",
+            );
     }
     if !host.has("/proc/modules") {
         return Finding::fault("this kernel loads no modules")
@@ -113,7 +120,10 @@ fn not_loaded(host: &Host) -> Finding {
     if host.text("/proc/sys/kernel/modules_disabled").as_deref() == Some("1") {
         return Finding::fault("the kernel takes no more modules until it is started anew")
             .why("kernel.modules_disabled is 1, which cannot be taken back")
-            .next("# find who sets it: grep -r modules_disabled /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d")
+            .next(
+                "# find who sets it: grep -r modules_disabled /etc/sysctl.conf /etc/sysctl.d \
+                 /usr/lib/sysctl.d",
+            )
             .next("sudo systemctl reboot");
     }
     match module_file::find(host, &release, NAME) {
@@ -200,7 +210,10 @@ fn forbidden_by(host: &Host) -> Option<String> {
     files.filter(|file| file.ends_with(".conf")).find(|file| {
         host.text(file).is_some_and(|text| {
             text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|words| {
-                matches!(words.as_slice(), ["blacklist" | "install", module, ..] if module.replace('-', "_") == NAME)
+                matches!(
+                    words.as_slice(),
+                    ["blacklist" | "install", module, ..] if module.replace('-', "_") == NAME
+                )
             })
         })
     })

@@ -17,7 +17,8 @@ impl Check for MokCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "the key that DKMS signs modules with: whether it was made, and enrolled in the firmware (MOK)"
+        "the key that DKMS signs modules with: whether it was made, and enrolled in the firmware \
+         (MOK)"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -39,7 +40,8 @@ impl Check for MokCheck {
             ),
             SigningKey::Waiting(path) => (
                 format!("{path} waits to be enrolled"),
-                "the next boot stops at a blue screen (MOK management): Enroll MOK, Continue, Yes, then the password given to mokutil",
+                "the next boot stops at a blue screen (MOK management): Enroll MOK, Continue, Yes, \
+                 then the password given to mokutil",
             ),
         };
         let mut finding = Finding::warning(summary).why(why);

@@ -26,7 +26,8 @@ impl Check for NamespaceCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "whether a program can have a /dev of its own (mount namespace, and a user namespace unless this is root), tried in a child"
+        "whether a program can have a /dev of its own (mount namespace, and a user namespace \
+         unless this is root), tried in a child"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -68,7 +69,8 @@ impl Check for NamespaceCheck {
     }
 }
 
-const CONSEQUENCE: &str = "`ashmem run` works without: every lookup of a path is then notified, which costs some microseconds each";
+const CONSEQUENCE: &str = "`ashmem run` works without: every lookup of a path is then notified, \
+                           which costs some microseconds each";
 
 fn enter() -> i32 {
     // SAFETY: the child has one thread, and leaves its descriptor table alone.

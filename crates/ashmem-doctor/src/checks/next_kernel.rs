@@ -18,7 +18,8 @@ impl Check for NextKernelCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "whether the module is built for the newest kernel installed, which the next boot will start"
+        "whether the module is built for the newest kernel installed, which the next boot will \
+         start"
     }
 
     fn ways(&self) -> &'static [Way] {

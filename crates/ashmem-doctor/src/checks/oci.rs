@@ -19,7 +19,8 @@ impl Check for OciCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "runc, crun and youki: whether their versions can hand seccomp listeners to the agent; docker, podman, containerd"
+        "runc, crun and youki: whether their versions can hand seccomp listeners to the agent; \
+         docker, podman, containerd"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -57,10 +58,14 @@ impl Check for OciCheck {
         }
         Finding::warning(found.join(", "))
             .why(format!(
-                "{}: it ignores or refuses a profile's listenerPath, so the agent cannot serve its containers",
+                "{}: it ignores or refuses a profile's listenerPath, so the agent cannot serve its \
+                 containers",
                 old.join(", ")
             ))
-            .next("# install a newer one, or give containers the module's device: ashmem doctor --mode module")
+            .next(
+                "# install a newer one, or give containers the module's device: ashmem doctor \
+                 --mode module",
+            )
     }
 }
 

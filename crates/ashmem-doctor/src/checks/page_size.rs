@@ -38,7 +38,10 @@ impl Check for PageSizeCheck {
             return Finding::ok(summary);
         }
         Finding::warning(summary)
-            .why("redroid's and Waydroid's images are built for 4 KiB pages and stop early on this kernel; ashmem itself does not mind")
+            .why(
+                "redroid's and Waydroid's images are built for 4 KiB pages and stop early on this \
+                 kernel; ashmem itself does not mind",
+            )
             .next("# boot a kernel with 4 KiB pages, or use an image built for this size")
     }
 }

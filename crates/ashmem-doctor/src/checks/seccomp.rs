@@ -49,7 +49,8 @@ impl Check for SeccompCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "seccomp user notification, tried in a child: filter, listener, its memory read, a descriptor put in, an answer"
+        "seccomp user notification, tried in a child: filter, listener, its memory read, a \
+         descriptor put in, an answer"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -67,13 +68,23 @@ impl Check for SeccompCheck {
             {
                 Finding::ok("a supervisor answers this process already: /dev/ashmem works in here")
             }
-            SeccompFailure::Install(InstallError::Busy) => Finding::fault("seccomp says EBUSY: another listener watches this process")
-                .why("the kernel allows one in a line of processes: a container with a notify profile, or a tool that uses one")
-                .next("# start `ashmem run` outside of that, or let that container's profile name the agent: ashmem agent profile --help"),
+            SeccompFailure::Install(InstallError::Busy) => Finding::fault(
+                "seccomp says EBUSY: another listener watches this process",
+            )
+            .why(
+                "the kernel allows one in a line of processes: a container with a notify profile, \
+                 or a tool that uses one",
+            )
+            .next(
+                "# start `ashmem run` outside of that, or let that container's profile name the \
+                 agent: ashmem agent profile --help",
+            ),
             SeccompFailure::Install(error) => refused(host, &error),
-            SeccompFailure::Killed(end) => Finding::fault(format!("the child that filtered itself was stopped: {end:?}"))
-                .why("a sandbox around this program kills what calls seccomp(2)")
-                .next("grep -E 'Seccomp|NoNewPrivs' /proc/self/status"),
+            SeccompFailure::Killed(end) => {
+                Finding::fault(format!("the child that filtered itself was stopped: {end:?}"))
+                    .why("a sandbox around this program kills what calls seccomp(2)")
+                    .next("grep -E 'Seccomp|NoNewPrivs' /proc/self/status")
+            }
             SeccompFailure::Step(step, errno) => not_answered(host, step, errno),
         }
     }
@@ -85,11 +96,20 @@ fn refused(host: &Host, error: &InstallError) -> Finding {
     let actions = host.text("/proc/sys/kernel/seccomp/actions_avail");
     match actions {
         Some(actions) if actions.split(' ').any(|action| action == "user_notif") => finding
-            .why("the kernel has it, so a sandbox around this program forbids it: Docker's, LXC's or Incus' seccomp profile")
-            .next("# docker: --security-opt seccomp=ashmem.json of `ashmem agent profile --oci`; Incus: start it on the host")
+            .why(
+                "the kernel has it, so a sandbox around this program forbids it: Docker's, LXC's \
+                 or Incus' seccomp profile",
+            )
+            .next(
+                "# docker: --security-opt seccomp=ashmem.json of `ashmem agent profile --oci`; \
+                 Incus: start it on the host",
+            )
             .next("grep Seccomp /proc/self/status"),
         Some(_) => finding
-            .why("this kernel's seccomp has no user_notif; it came with Linux 5.0, and 5.9 made it able to pass descriptors")
+            .why(
+                "this kernel's seccomp has no user_notif; it came with Linux 5.0, and 5.9 made it \
+                 able to pass descriptors",
+            )
             .next("uname -r"),
         None => finding
             .why("this kernel was built without CONFIG_SECCOMP_FILTER")
@@ -102,16 +122,27 @@ fn not_answered(host: &Host, step: &str, errno: Errno) -> Finding {
     let yama = host.text("/proc/sys/kernel/yama/ptrace_scope");
     match (errno, yama.as_deref()) {
         (Errno::PERM, Some("3")) => finding
-            .why("kernel.yama.ptrace_scope is 3: no process may look at another, and only a new boot takes that back")
+            .why(
+                "kernel.yama.ptrace_scope is 3: no process may look at another, and only a new \
+                 boot takes that back",
+            )
             .next("grep -rn ptrace_scope /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d")
             .next("sudo systemctl reboot   # after the line is taken out"),
         (Errno::PERM, Some("2")) => finding
-            .why("kernel.yama.ptrace_scope is 2: only root may look at another process, as a supervisor must")
+            .why(
+                "kernel.yama.ptrace_scope is 2: only root may look at another process, as a \
+                 supervisor must",
+            )
             .next("sudo sysctl kernel.yama.ptrace_scope=1"),
         (Errno::PERM | Errno::NOSYS, _) => finding
-            .why("a sandbox around this program forbids to look at its own children (process_vm_readv, pidfd_getfd)")
+            .why(
+                "a sandbox around this program forbids to look at its own children \
+                 (process_vm_readv, pidfd_getfd)",
+            )
             .next("# docker: --cap-add SYS_PTRACE, or a seccomp profile that allows these calls"),
-        _ => finding.why("a supervisor needs this step; Linux 5.9 and newer have it").next("uname -r"),
+        _ => finding
+            .why("a supervisor needs this step; Linux 5.9 and newer have it")
+            .next("uname -r"),
     }
 }
 

@@ -18,7 +18,8 @@ impl Check for WaydroidCheck {
     }
 
     fn looks_at(&self) -> &'static str {
-        "Waydroid's node list (config_nodes), its properties (sys.use_memfd) and both names of the device, against what is here"
+        "Waydroid's node list (config_nodes), its properties (sys.use_memfd) and both names of the \
+         device, against what is here"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -66,7 +67,8 @@ impl Check for WaydroidCheck {
         } else if !has_device && binds_device && !agent_in(host) {
             (
                 "expects /dev/ashmem, which this kernel does not have now",
-                "it was there at the last `waydroid init` or `upgrade`; Android does not start with neither memfd nor device",
+                "it was there at the last `waydroid init` or `upgrade`; Android does not start \
+                 with neither memfd nor device",
             )
         } else if !has_device && !binds_device && !uses_memfd {
             (

@@ -11,53 +11,82 @@ const OURS: &[&str] = &[
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "old-module-shrinker",
-        pattern: r"register_shrinker|shrinker_alloc|shrinker_register|ashmem_shrinker|struct shrinker",
-        cause: "an old module's source does not fit this kernel: registering a shrinker took a second argument in 6.0 and another call in 6.7",
+        pattern: concat!(
+            r"register_shrinker|shrinker_alloc|shrinker_register|",
+            r"ashmem_shrinker|struct shrinker"
+        ),
+        cause: "an old module's source does not fit this kernel: registering a shrinker took a \
+                second argument in 6.0 and another call in 6.7",
         next: OURS,
     },
     Message {
         id: "old-module-symbol-lookup",
         pattern: r"kallsyms_lookup_name|kallsyms_on_each_symbol",
-        cause: "an old module looks up kernel functions that are not for modules; the kernel stopped offering that look-up in 5.7",
+        cause: "an old module looks up kernel functions that are not for modules; the kernel \
+                stopped offering that look-up in 5.7",
         next: OURS,
     },
     Message {
         id: "old-module-vm-flags",
-        pattern: r"(assignment of )?read-only member.*vm_flags|vm_flags.*(read-only|__vm_flags)|__vm_flags",
-        cause: "an old module's source writes a mapping's flags itself, which the kernel forbids since 6.3",
+        pattern: concat!(
+            r"(assignment of )?read-only member.*vm_flags|vm_flags.*(read-only|__vm_flags)|",
+            r"__vm_flags"
+        ),
+        cause: "an old module's source writes a mapping's flags itself, which the kernel forbids \
+                since 6.3",
         next: OURS,
     },
     Message {
         id: "old-module-get-unmapped-area",
         pattern: r"get_unmapped_area|vfs_mmap|shmem_mmap_prepare|mmap_prepare",
-        cause: "an old module's source uses a mapping interface that newer kernels changed or took away (mm's get_unmapped_area; mmap went to mmap_prepare from 6.17 on)",
+        cause: "an old module's source uses a mapping interface that newer kernels changed or took \
+                away (mm's get_unmapped_area; mmap went to mmap_prepare from 6.17 on)",
         next: OURS,
     },
     Message {
         id: "old-module-unexported-symbol",
-        pattern: r"(unknown symbol|undefined!?|modpost).*(__vfs_read|shmem_zero_setup|zap_page_range|__close_fd|get_vm_area|map_kernel_range|security_binder|can_nice|mmput_async|task_work_add)|(__vfs_read|shmem_zero_setup).*(undefined|unknown symbol)",
-        cause: "a module wants a kernel function that is not, or no longer, for modules (__vfs_read went in 4.19, shmem_zero_setup was never offered)",
+        pattern: concat!(
+            r"(unknown symbol|undefined!?|modpost).*(__vfs_read|shmem_zero_setup|zap_page_range|",
+            r"__close_fd|get_vm_area|map_kernel_range|security_binder|can_nice|mmput_async|",
+            r"task_work_add)|(__vfs_read|shmem_zero_setup).*(undefined|unknown symbol)"
+        ),
+        cause: "a module wants a kernel function that is not, or no longer, for modules \
+                (__vfs_read went in 4.19, shmem_zero_setup was never offered)",
         next: OURS,
     },
     Message {
         id: "dkms-package-missing",
-        pattern: r"binary package for \S+:? ?\S* not found|Error!.*(Could not locate|Could not find).*dkms\.conf|anbox-(ashmem|binder).*(not found|fail)",
-        cause: "DKMS has no built module to install because the build before it failed, or its sources are gone; anbox's modules build on no kernel of today",
+        pattern: concat!(
+            r"binary package for \S+:? ?\S* not found|",
+            r"Error!.*(Could not locate|Could not find).*dkms\.conf|",
+            r"anbox-(ashmem|binder).*(not found|fail)"
+        ),
+        cause: "DKMS has no built module to install because the build before it failed, or its \
+                sources are gone; anbox's modules build on no kernel of today",
         next: OURS,
     },
     Message {
         id: "headers-missing",
-        pattern: r"kernel headers.*(cannot be found|could not be found|not found|missing)|linux-headers-\S+.*(not found|unable to locate)|/lib/modules/\S+/build.*no such file|unable to locate package linux-headers",
+        pattern: concat!(
+            r"kernel headers.*(cannot be found|could not be found|not found|missing)|",
+            r"linux-headers-\S+.*(not found|unable to locate)|",
+            r"/lib/modules/\S+/build.*no such file|unable to locate package linux-headers"
+        ),
         cause: "DKMS has no headers for the kernel it builds for",
         next: &[
             "sudo apt install linux-headers-$(uname -r)",
-            "# if there are none any more, the running kernel is older than the archive: sudo apt full-upgrade, reboot",
+            "# if there are none any more, the running kernel is older than the archive: sudo apt \
+             full-upgrade, reboot",
             "sudo dkms autoinstall",
         ],
     },
     Message {
         id: "wrong-compiler",
-        pattern: r"compiler differs from the one used to build the kernel|gcc-\d+: (command )?not found|unrecognized command.line option|cc: not found|gcc: not found",
+        pattern: concat!(
+            r"compiler differs from the one used to build the kernel|",
+            r"gcc-\d+: (command )?not found|unrecognized command.line option|cc: not found|",
+            r"gcc: not found"
+        ),
         cause: "the compiler is missing, or another than the one that the kernel was built with",
         next: &[
             "sudo apt install gcc make",
@@ -75,7 +104,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "dkms-build-failed",
-        pattern: r"bad exit status:? *\d+|bad return status for module build|Error! Build of \S+ failed|make.*(ashmem|dkms).*Error \d+",
+        pattern: concat!(
+            r"bad exit status:? *\d+|bad return status for module build|",
+            r"Error! Build of \S+ failed|make.*(ashmem|dkms).*Error \d+"
+        ),
         cause: "a DKMS build failed; the reason stands in its make.log",
         next: &[
             "ashmem doctor explain < /var/lib/dkms/ashmem/*/build/make.log",

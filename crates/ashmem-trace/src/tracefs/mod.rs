@@ -33,7 +33,8 @@ pub enum Error {
     Absent,
     /// The caller has not the right.
     #[error(
-        "the kernel's events are root's to read ({what}: {error}): run as root (CAP_SYS_ADMIN), or trace a program with `ashmem trace -- PROGRAM`, which needs no rights"
+        "the kernel's events are root's to read ({what}: {error}): run as root (CAP_SYS_ADMIN), or \
+         trace a program with `ashmem trace -- PROGRAM`, which needs no rights"
     )]
     NoRight {
         /// What was tried.
@@ -43,7 +44,9 @@ pub enum Error {
     },
     /// The kernel is locked down.
     #[error(
-        "the kernel is locked down ({mode}): it lets nobody read its events ({what}: {error}); trace a program with `ashmem trace -- PROGRAM`, which asks the agent instead of the kernel"
+        "the kernel is locked down ({mode}): it lets nobody read its events ({what}: {error}); \
+         trace a program with `ashmem trace -- PROGRAM`, which asks the agent instead of the \
+         kernel"
     )]
     LockedDown {
         /// What `/sys/kernel/security/lockdown` says.

@@ -75,10 +75,14 @@ impl Machine {
         self.folder("var/lib/waydroid/rootfs");
         self.put(
             CONFIG,
-            "# Waydroid LXC Config\n\nlxc.rootfs.path = /var/lib/waydroid/rootfs\nlxc.autodev = 0\n\
+            "# Waydroid LXC Config\n\
+             \n\
+             lxc.rootfs.path = /var/lib/waydroid/rootfs\n\
+             lxc.autodev = 0\n\
              lxc.include = /var/lib/waydroid/lxc/waydroid/config_nodes\n\
              lxc.include = /var/lib/waydroid/lxc/waydroid/config_session\n\
-             lxc.seccomp.profile = /var/lib/waydroid/lxc/waydroid/waydroid.seccomp\nlxc.init.cmd = /init\n",
+             lxc.seccomp.profile = /var/lib/waydroid/lxc/waydroid/waydroid.seccomp\n\
+             lxc.init.cmd = /init\n",
         );
         let entry = |source: &str, place: &str| {
             format!("lxc.mount.entry = {source} {place} none bind,create=file,optional 0 0\n")

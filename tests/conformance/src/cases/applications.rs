@@ -19,7 +19,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "applications.skia",
         &["CLI-06", "MMAP-12", "PIN-12", "PIN-14", "PIN-31"],
-        "Skia's purgeable block: no name, mask read and write, MAP_PRIVATE, PIN says purged exactly once",
+        "Skia's purgeable block: no name, mask read and write, MAP_PRIVATE, PIN says purged \
+         exactly once",
         |env| {
             let region = env.region(8 * PAGE as u64)?;
             region.set_mask(RW as u64)?;
@@ -78,7 +79,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "applications.pixelflinger",
         &["CLI-08", "MMAP-12", "OPEN-07"],
-        "pixelflinger: private, read, write and execute, descriptor closed at once, code run from it",
+        "pixelflinger: private, read, write and execute, descriptor closed at once, code run from \
+         it",
         |env| {
             let region = env.region(PAGE as u64)?;
             let map = region.map(PAGE, RWX, libc::MAP_PRIVATE, 0)?;
@@ -131,7 +133,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "applications.sysv",
         &["CLI-10", "MMAP-11", "OPEN-07"],
-        "SysV shared memory over ashmem: MAP_FIXED over a reservation, two attachments, creator's descriptor closed",
+        "SysV shared memory over ashmem: MAP_FIXED over a reservation, two attachments, creator's \
+         descriptor closed",
         |env| {
             let place = Map::anonymous(8 * PAGE, NONE)?;
             let region = env.region(4 * PAGE as u64)?;
@@ -171,7 +174,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "applications.libbinder-blob",
         &["CLI-12", "PROT-06", "MMAP-05", "OPEN-04"],
-        "libbinder's large parcel: filled, mask reduced, sent; the receiver maps it read-only and asks its size",
+        "libbinder's large parcel: filled, mask reduced, sent; the receiver maps it read-only and \
+         asks its size",
         |env| {
             let region = env.region(20_000)?;
             region.set_name(c"Parcel Blob")?;

@@ -29,7 +29,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "clients.libcutils-8",
         &["CLI-01", "LIB-02", "OPEN-06"],
-        "Android 8 and 9: fstat must say character device with the st_rdev seen before, for every open",
+        "Android 8 and 9: fstat must say character device with the st_rdev seen before, for every \
+         open",
         |env| {
             let first = env.open()?.stat()?;
             holds("st_rdev is not zero", first.st_rdev != 0)?;
@@ -52,7 +53,9 @@ pub(crate) const CASES: &[Case] = &[
                 .or_else(|e| failed(format!("boot_id: {e}")))?;
             let path = format!("/dev/ashmem{}", boot.trim());
             match open_path(path.as_bytes(), libc::O_RDWR | libc::O_CLOEXEC) {
-                Ok(region) => equal("st_rdev of both", region.stat()?.st_rdev, env.open()?.stat()?.st_rdev),
+                Ok(region) => {
+                    equal("st_rdev of both", region.stat()?.st_rdev, env.open()?.stat()?.st_rdev)
+                }
                 refusal => refused("open", refusal, libc::ENOENT),
             }
         },
@@ -82,7 +85,10 @@ pub(crate) const CASES: &[Case] = &[
             let data: Vec<u8> = (0..size).map(|i| (i * 7 % 256) as u8).collect();
             let first = region.share(size)?;
             first.write(0, &data)?;
-            holds("the second mapping shows the data", region.map(size, R, libc::MAP_SHARED, 0)?.read(0, size)? == data)
+            holds(
+                "the second mapping shows the data",
+                region.map(size, R, libc::MAP_SHARED, 0)?.read(0, size)? == data,
+            )
         },
     ),
     Case::new(
@@ -125,12 +131,16 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "clients.libcutils-test-prot",
         &["LIB-05", "LIB-06", "LIB-07", "PROT-03", "MMAP-05", "PROT-02"],
-        "libcutils' protection test: read-only refuses writing maps, write cannot come back, none refuses all",
+        "libcutils' protection test: read-only refuses writing maps, write cannot come back, none \
+         refuses all",
         |env| {
             let region = env.region(PAGE as u64)?;
             equal("GET_PROT_MASK", region.mask()?, i64::from(RWX))?;
             equal("SET_PROT_MASK(READ)", region.set_mask(R as u64)?, 0)?;
-            holds("a writing mmap fails", region.map(PAGE, libc::PROT_WRITE, libc::MAP_SHARED, 0).is_err())?;
+            holds(
+                "a writing mmap fails",
+                region.map(PAGE, libc::PROT_WRITE, libc::MAP_SHARED, 0).is_err(),
+            )?;
             equal("GET_PROT_MASK", region.mask()?, i64::from(R))?;
             refused("SET_PROT_MASK(READ | WRITE)", region.set_mask(RW as u64), libc::EINVAL)?;
             region.map(PAGE, R, libc::MAP_SHARED, 0)?;
@@ -152,7 +162,8 @@ pub(crate) const CASES: &[Case] = &[
     )
     .differs(&[Differs {
         providers: Provider::AGENT,
-        what: "A memfd answers GET_SIZE with its size, as Android's own kernels do: libcutils may use memfd",
+        what: "A memfd answers GET_SIZE with its size, as Android's own kernels do: libcutils may \
+               use memfd",
         reason: "that is how Android 16 without ashmem in its kernel finds out that memfd will do",
         check: Some(|_| {
             // SAFETY: the name is NUL terminated.

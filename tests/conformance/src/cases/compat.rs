@@ -12,20 +12,34 @@ use ashmem_test_client::map::PAGE;
 const P: u32 = PAGE as u32;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("compat.set-size-32", &["NUM-16", "NUM-04"], "The 32-bit SET_SIZE number sets the size", |env| {
-        compat::need()?;
-        let region = env.open()?;
-        equal("SET_SIZE", compat::ioctl(&region, abi::SET_SIZE_32, 5000)?, 0)?;
-        equal("GET_SIZE from 64 bits", region.size()?, 5000)?;
-        equal("GET_SIZE from 32 bits", compat::ioctl(&region, abi::GET_SIZE, 0)?, 5000)
-    }),
-    Case::new("compat.set-mask-32", &["NUM-16", "NUM-06"], "The 32-bit SET_PROT_MASK number sets the mask", |env| {
-        compat::need()?;
-        let region = env.open()?;
-        equal("SET_PROT_MASK", compat::ioctl(&region, abi::SET_PROT_MASK_32, 3)?, 0)?;
-        equal("GET_PROT_MASK from 32 bits", compat::ioctl(&region, abi::GET_PROT_MASK, 0)?, 3)?;
-        refused("SET_PROT_MASK back", compat::ioctl(&region, abi::SET_PROT_MASK_32, 7), libc::EINVAL)
-    }),
+    Case::new(
+        "compat.set-size-32",
+        &["NUM-16", "NUM-04"],
+        "The 32-bit SET_SIZE number sets the size",
+        |env| {
+            compat::need()?;
+            let region = env.open()?;
+            equal("SET_SIZE", compat::ioctl(&region, abi::SET_SIZE_32, 5000)?, 0)?;
+            equal("GET_SIZE from 64 bits", region.size()?, 5000)?;
+            equal("GET_SIZE from 32 bits", compat::ioctl(&region, abi::GET_SIZE, 0)?, 5000)
+        },
+    ),
+    Case::new(
+        "compat.set-mask-32",
+        &["NUM-16", "NUM-06"],
+        "The 32-bit SET_PROT_MASK number sets the mask",
+        |env| {
+            compat::need()?;
+            let region = env.open()?;
+            equal("SET_PROT_MASK", compat::ioctl(&region, abi::SET_PROT_MASK_32, 3)?, 0)?;
+            equal("GET_PROT_MASK from 32 bits", compat::ioctl(&region, abi::GET_PROT_MASK, 0)?, 3)?;
+            refused(
+                "SET_PROT_MASK back",
+                compat::ioctl(&region, abi::SET_PROT_MASK_32, 7),
+                libc::EINVAL,
+            )
+        },
+    ),
     Case::new(
         "compat.set-size-64",
         &["NUM-17"],
@@ -48,13 +62,23 @@ pub(crate) const CASES: &[Case] = &[
             equal("GET_PROT_MASK", region.mask()?, 1)
         },
     ),
-    Case::new("compat.argument-is-zero-extended", &["NUM-16"], "A size of 0xfffff000 is not sign-extended", |env| {
-        compat::need()?;
-        let region = env.open()?;
-        compat::ioctl(&region, abi::SET_SIZE_32, 0xffff_f000)?;
-        let _map = region.map(PAGE, ashmem_test_client::map::RW, libc::MAP_SHARED | libc::MAP_NORESERVE, 0)?;
-        equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 0xffff_f000)
-    }),
+    Case::new(
+        "compat.argument-is-zero-extended",
+        &["NUM-16"],
+        "A size of 0xfffff000 is not sign-extended",
+        |env| {
+            compat::need()?;
+            let region = env.open()?;
+            compat::ioctl(&region, abi::SET_SIZE_32, 0xffff_f000)?;
+            let _map = region.map(
+                PAGE,
+                ashmem_test_client::map::RW,
+                libc::MAP_SHARED | libc::MAP_NORESERVE,
+                0,
+            )?;
+            equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 0xffff_f000)
+        },
+    ),
     Case::new(
         "compat.mask-minus-one",
         &["NUM-16", "PROT-03"],
@@ -62,19 +86,28 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             compat::need()?;
             let region = env.open()?;
-            refused("SET_PROT_MASK", compat::ioctl(&region, abi::SET_PROT_MASK_32, u32::MAX), libc::EINVAL)
+            refused(
+                "SET_PROT_MASK",
+                compat::ioctl(&region, abi::SET_PROT_MASK_32, u32::MAX),
+                libc::EINVAL,
+            )
         },
     ),
     Case::new(
         "compat.size-over-2-gib",
         &["NUM-18"],
-        "GET_SIZE of 2 GiB and more reads as a negative int; only the last 4095 values read as errors",
+        "GET_SIZE of 2 GiB and more reads as a negative int; only the last 4095 values read as \
+         errors",
         |env| {
             compat::need()?;
             let region = env.open()?;
             for size in [0x8000_0000, 0xffff_f000] {
                 compat::ioctl(&region, abi::SET_SIZE_32, size)?;
-                equal("GET_SIZE", compat::ioctl(&region, abi::GET_SIZE, 0)?, i64::from(size as i32))?;
+                equal(
+                    "GET_SIZE",
+                    compat::ioctl(&region, abi::GET_SIZE, 0)?,
+                    i64::from(size as i32),
+                )?;
             }
             compat::ioctl(&region, abi::SET_SIZE_32, 0xffff_f001)?;
             refused("GET_SIZE of 0xfffff001", compat::ioctl(&region, abi::GET_SIZE, 0), 4095)?;
@@ -82,15 +115,20 @@ pub(crate) const CASES: &[Case] = &[
             refused("GET_SIZE of 0xffffffff", compat::ioctl(&region, abi::GET_SIZE, 0), libc::EPERM)
         },
     ),
-    Case::new("compat.name", &["NUM-16", "NUM-02", "NUM-03"], "SET_NAME and GET_NAME take a 32-bit pointer", |env| {
-        compat::need()?;
-        let (region, page) = (env.open()?, LowPage::new()?);
-        page.bytes().write(0, b"thirty-two\0")?;
-        equal("SET_NAME", compat::ioctl(&region, abi::SET_NAME, page.address())?, 0)?;
-        equal("GET_NAME from 64 bits", region.name()?, b"thirty-two".to_vec())?;
-        equal("GET_NAME", compat::ioctl(&region, abi::GET_NAME, page.address() + 256)?, 0)?;
-        equal("the name", page.bytes().read(256, 11)?, b"thirty-two\0".to_vec())
-    }),
+    Case::new(
+        "compat.name",
+        &["NUM-16", "NUM-02", "NUM-03"],
+        "SET_NAME and GET_NAME take a 32-bit pointer",
+        |env| {
+            compat::need()?;
+            let (region, page) = (env.open()?, LowPage::new()?);
+            page.bytes().write(0, b"thirty-two\0")?;
+            equal("SET_NAME", compat::ioctl(&region, abi::SET_NAME, page.address())?, 0)?;
+            equal("GET_NAME from 64 bits", region.name()?, b"thirty-two".to_vec())?;
+            equal("GET_NAME", compat::ioctl(&region, abi::GET_NAME, page.address() + 256)?, 0)?;
+            equal("the name", page.bytes().read(256, 11)?, b"thirty-two\0".to_vec())
+        },
+    ),
     Case::new(
         "compat.name-bad-pointer",
         &["NUM-16", "NAME-06", "NAME-14"],
@@ -114,10 +152,18 @@ pub(crate) const CASES: &[Case] = &[
             let ((region, _map), page) = (env.mapped(4 * PAGE as u64)?, LowPage::new()?);
             let at = page.pin(P, 2 * P)?;
             equal("UNPIN", compat::ioctl(&region, abi::UNPIN, at)?, 0)?;
-            equal("GET_PIN_STATUS", compat::ioctl(&region, abi::GET_PIN_STATUS, at)?, abi::IS_UNPINNED)?;
+            equal(
+                "GET_PIN_STATUS",
+                compat::ioctl(&region, abi::GET_PIN_STATUS, at)?,
+                abi::IS_UNPINNED,
+            )?;
             equal("page 0 from 64 bits", region.status(0, P)?, abi::IS_PINNED)?;
             equal("PIN", compat::ioctl(&region, abi::PIN, at)?, abi::NOT_PURGED)?;
-            equal("GET_PIN_STATUS", compat::ioctl(&region, abi::GET_PIN_STATUS, at)?, abi::IS_PINNED)
+            equal(
+                "GET_PIN_STATUS",
+                compat::ioctl(&region, abi::GET_PIN_STATUS, at)?,
+                abi::IS_PINNED,
+            )
         },
     ),
     Case::new(
@@ -128,8 +174,16 @@ pub(crate) const CASES: &[Case] = &[
             compat::need()?;
             let ((region, _map), page) = (env.mapped(PAGE as u64)?, LowPage::new()?);
             refused("PIN at NULL", compat::ioctl(&region, abi::PIN, 0), libc::EFAULT)?;
-            refused("PIN unaligned", compat::ioctl(&region, abi::PIN, page.pin(1, P)?), libc::EINVAL)?;
-            refused("PIN beyond", compat::ioctl(&region, abi::PIN, page.pin(0, 2 * P)?), libc::EINVAL)
+            refused(
+                "PIN unaligned",
+                compat::ioctl(&region, abi::PIN, page.pin(1, P)?),
+                libc::EINVAL,
+            )?;
+            refused(
+                "PIN beyond",
+                compat::ioctl(&region, abi::PIN, page.pin(0, 2 * P)?),
+                libc::EINVAL,
+            )
         },
     ),
     Case::new(
@@ -147,14 +201,19 @@ pub(crate) const CASES: &[Case] = &[
             equal("the pages", map.pages()?, vec![0, 0])
         },
     ),
-    Case::new("compat.unknown", &["NUM-14", "NUM-16"], "Unknown numbers of a 32-bit caller are ENOTTY", |env| {
-        compat::need()?;
-        let region = env.open()?;
-        for cmd in [0x7700, 0x770c, 0x4004_7709, 0x4004_7707, 0x5401] {
-            refused(&format!("{cmd:#x}"), compat::ioctl(&region, cmd, 0), libc::ENOTTY)?;
-        }
-        Ok(())
-    }),
+    Case::new(
+        "compat.unknown",
+        &["NUM-14", "NUM-16"],
+        "Unknown numbers of a 32-bit caller are ENOTTY",
+        |env| {
+            compat::need()?;
+            let region = env.open()?;
+            for cmd in [0x7700, 0x770c, 0x4004_7709, 0x4004_7707, 0x5401] {
+                refused(&format!("{cmd:#x}"), compat::ioctl(&region, cmd, 0), libc::ENOTTY)?;
+            }
+            Ok(())
+        },
+    ),
     Case::new(
         "compat.when-mapped",
         &["NUM-16", "SIZE-03", "NAME-07"],
@@ -174,13 +233,18 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             compat::need()?;
             let ((region, _map), page) = (env.mapped(PAGE as u64)?, LowPage::new()?);
-            refused("GET_FILE_ID", compat::ioctl(&region, abi::GET_FILE_ID_32, page.address()), libc::ENOTTY)
+            refused(
+                "GET_FILE_ID",
+                compat::ioctl(&region, abi::GET_FILE_ID_32, page.address()),
+                libc::ENOTTY,
+            )
         },
     )
     .differs(&[Differs {
         providers: Provider::OURS,
         what: "The 32-bit GET_FILE_ID number writes four bytes of the inode number, and no more",
-        reason: "newer Android asks for it; the original driver of this line does not know the command",
+        reason: "newer Android asks for it; the original driver of this line does not know the \
+                 command",
         check: Some(|env| {
             compat::need()?;
             let ((region, map), page) = (env.mapped(PAGE as u64)?, LowPage::new()?);
@@ -198,7 +262,11 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             compat::need()?;
             let ((region, _map), page) = (env.mapped(PAGE as u64)?, LowPage::new()?);
-            refused("GET_FILE_ID", compat::ioctl(&region, abi::GET_FILE_ID, page.address()), libc::ENOTTY)
+            refused(
+                "GET_FILE_ID",
+                compat::ioctl(&region, abi::GET_FILE_ID, page.address()),
+                libc::ENOTTY,
+            )
         },
     )
     .differs(&[Differs {
@@ -219,8 +287,10 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             compat::need()?;
             let (region, _map) = env.mapped(PAGE as u64)?;
-            Child::start(|_| compat::ioctl(&region, abi::SET_PROT_MASK_32, 1).map(|_| ()).map_err(Into::into))?
-                .join()?;
+            Child::start(|_| {
+                compat::ioctl(&region, abi::SET_PROT_MASK_32, 1).map(|_| ()).map_err(Into::into)
+            })?
+            .join()?;
             refused("mmap", region.share(PAGE), libc::EPERM)
         },
     ),
@@ -235,7 +305,11 @@ pub(crate) const CASES: &[Case] = &[
             equal("GET_SIZE of the dup", compat::ioctl(&twin, abi::GET_SIZE, 0)?, 7 * PAGE as i64)?;
             let (one, two) = Link::pair()?;
             one.send_fd(twin.fd())?;
-            equal("GET_SIZE of the one received", compat::ioctl(&two.receive_fd()?, abi::GET_SIZE, 0)?, 7 * PAGE as i64)
+            equal(
+                "GET_SIZE of the one received",
+                compat::ioctl(&two.receive_fd()?, abi::GET_SIZE, 0)?,
+                7 * PAGE as i64,
+            )
         },
     ),
 ];

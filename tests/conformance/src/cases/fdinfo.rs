@@ -15,8 +15,10 @@ const FORGED: &std::ffi::CStr = c"x\nsize:\t1";
 /// Declared where a case compares the lines as a whole.
 const MORE_LINES: &[Differs] = &[Differs {
     providers: &[Provider::Module],
-    what: "The region's own fdinfo lines are followed by size, prot_mask, pinned, unpinned, purged and resident",
-    reason: "people and tools want to see a region's state; readers of the old two lines find them first, as ever",
+    what: "The region's own fdinfo lines are followed by size, prot_mask, pinned, unpinned, purged \
+           and resident",
+    reason: "people and tools want to see a region's state; readers of the old two lines find them \
+             first, as ever",
     check: Some(|env| {
         let region = env.open()?;
         equal("the first lines", first_lines(&region)?, vec![])?;
@@ -65,13 +67,18 @@ pub(crate) const CASES: &[Case] = &[
         },
     )
     .differs(MORE_LINES_OR_NONE),
-    Case::new("fdinfo.inode-then-name", &["FDI-02", "FDI-03"], "inode: comes first, then name:", |env| {
-        let region = env.region(4096)?;
-        region.set_name(c"both")?;
-        let map = region.share(PAGE)?;
-        let want = vec![format!("inode:\t{}", map.line()?.inode), "name:\tboth".into()];
-        equal("the lines", region.fdinfo()?, want)
-    })
+    Case::new(
+        "fdinfo.inode-then-name",
+        &["FDI-02", "FDI-03"],
+        "inode: comes first, then name:",
+        |env| {
+            let region = env.region(4096)?;
+            region.set_name(c"both")?;
+            let map = region.share(PAGE)?;
+            let want = vec![format!("inode:\t{}", map.line()?.inode), "name:\tboth".into()];
+            equal("the lines", region.fdinfo()?, want)
+        },
+    )
     .differs(MORE_LINES_OR_NONE),
     Case::new(
         "fdinfo.name-forges-nothing",
@@ -91,36 +98,57 @@ pub(crate) const CASES: &[Case] = &[
             check: Some(|env| {
                 let region = env.open()?;
                 region.set_name(FORGED)?;
-                equal("the first lines", first_lines(&region)?, vec!["name:\tx\\012size:\t1".into()])?;
+                equal(
+                    "the first lines",
+                    first_lines(&region)?,
+                    vec!["name:\tx\\012size:\t1".into()],
+                )?;
                 equal("the name", region.name()?, FORGED.to_bytes().to_vec())
             }),
         },
         run::FDINFO,
     ]),
-    Case::new("fdinfo.inode-stays", &["FDI-02"], "inode: stays after everything was unmapped", |env| {
-        let (region, map) = env.mapped(4096)?;
-        let inode = map.line()?.inode.to_string();
-        drop(map);
-        equal("the inode", region.fdinfo_value("inode")?, Some(inode))
-    })
+    Case::new(
+        "fdinfo.inode-stays",
+        &["FDI-02"],
+        "inode: stays after everything was unmapped",
+        |env| {
+            let (region, map) = env.mapped(4096)?;
+            let inode = map.line()?.inode.to_string();
+            drop(map);
+            equal("the inode", region.fdinfo_value("inode")?, Some(inode))
+        },
+    )
     .differs(&[run::FDINFO]),
-    Case::new("fdinfo.position", &["FDI-01"], "The generic line pos: shows the descriptor's position", |env| {
-        let (region, _map) = env.mapped(4096)?;
-        region.seek(77, libc::SEEK_SET)?;
-        let path = format!("/proc/self/fdinfo/{}", region.fd());
-        let text = std::fs::read_to_string(&path).or_else(|error| failed(format!("{path}: {error}")))?;
-        equal("the line", text.lines().next(), Some("pos:\t77"))
-    }),
-    Case::new("fdinfo.state", &["FDI-04"], "The original shows neither size nor pin state", |env| {
-        let (region, _map) = env.mapped(4096)?;
-        for key in MORE {
-            equal(key, region.fdinfo_value(key)?, None)?;
-        }
-        Ok(())
-    })
+    Case::new(
+        "fdinfo.position",
+        &["FDI-01"],
+        "The generic line pos: shows the descriptor's position",
+        |env| {
+            let (region, _map) = env.mapped(4096)?;
+            region.seek(77, libc::SEEK_SET)?;
+            let path = format!("/proc/self/fdinfo/{}", region.fd());
+            let text = std::fs::read_to_string(&path)
+                .or_else(|error| failed(format!("{path}: {error}")))?;
+            equal("the line", text.lines().next(), Some("pos:\t77"))
+        },
+    ),
+    Case::new(
+        "fdinfo.state",
+        &["FDI-04"],
+        "The original shows neither size nor pin state",
+        |env| {
+            let (region, _map) = env.mapped(4096)?;
+            for key in MORE {
+                equal(key, region.fdinfo_value(key)?, None)?;
+            }
+            Ok(())
+        },
+    )
     .differs(&[Differs {
         providers: &[Provider::Module],
-        what: "fdinfo shows size and mask, and the pages pinned, unpinned, purged and resident, as they change",
+        what: "fdinfo shows size and mask, and the pages pinned, unpinned, purged and resident, as \
+               they change",
         reason: "people and tools want to see a region's state",
         check: Some(state),
     }]),

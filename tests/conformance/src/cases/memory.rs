@@ -40,11 +40,16 @@ pub(crate) const CASES: &[Case] = &[
             refused("mprotect", grown.protect(RW), libc::EACCES)
         },
     ),
-    Case::new("memory.mremap-shrink", &["MMAP-19"], "mremap may shrink and grow back over the same content", |env| {
-        let (_region, map) = env.mapped(8192)?;
-        map.touch(3)?;
-        equal("the pages", map.resize(PAGE)?.resize(2 * PAGE)?.pages()?, vec![3, 3])
-    }),
+    Case::new(
+        "memory.mremap-shrink",
+        &["MMAP-19"],
+        "mremap may shrink and grow back over the same content",
+        |env| {
+            let (_region, map) = env.mapped(8192)?;
+            map.touch(3)?;
+            equal("the pages", map.resize(PAGE)?.resize(2 * PAGE)?.pages()?, vec![3, 3])
+        },
+    ),
     Case::new(
         "memory.mremap-duplicate",
         &["MMAP-19"],
@@ -55,19 +60,29 @@ pub(crate) const CASES: &[Case] = &[
             region.set_mask(1)?;
             // SAFETY: the range is ours; with an old length of 0 it stays, and the kernel picks the
             // new place.
-            let at = unsafe { libc::mremap(first.address() as *mut _, 0, PAGE, libc::MREMAP_MAYMOVE) };
+            let at =
+                unsafe { libc::mremap(first.address() as *mut _, 0, PAGE, libc::MREMAP_MAYMOVE) };
             holds("mremap succeeds", at != libc::MAP_FAILED)?;
             first.store(9, 9)?;
-            equal("the byte through the second", ashmem_test_client::fault::load(at as usize + 9)?, 9)
+            equal(
+                "the byte through the second",
+                ashmem_test_client::fault::load(at as usize + 9)?,
+                9,
+            )
         },
     ),
-    Case::new("memory.remap-file-pages", &["MMAP-20", "BUG-02"], "remap_file_pages is EPERM", |env| {
-        let (_region, map) = env.mapped(4 * PAGE as u64)?;
-        refused("remap_file_pages", remap_file_pages(&map, 2), libc::EPERM)?;
-        // Older kernels have unmapped the range by then: it is not touched again.
-        map.leak();
-        Ok(())
-    }),
+    Case::new(
+        "memory.remap-file-pages",
+        &["MMAP-20", "BUG-02"],
+        "remap_file_pages is EPERM",
+        |env| {
+            let (_region, map) = env.mapped(4 * PAGE as u64)?;
+            refused("remap_file_pages", remap_file_pages(&map, 2), libc::EPERM)?;
+            // Older kernels have unmapped the range by then: it is not touched again.
+            map.leak();
+            Ok(())
+        },
+    ),
     Case::new(
         "memory.remap-file-pages-read-only",
         &["MMAP-20", "BUG-02"],
@@ -100,21 +115,37 @@ pub(crate) const CASES: &[Case] = &[
             equal("the byte", whole.load(0)?, 0)
         },
     ),
-    Case::new("memory.proc-mem-read", &["MMAP-23"], "Reading through /proc/PID/mem shows the content", |env| {
-        let (_region, map) = env.mapped(4096)?;
-        map.write(0, b"peek")?;
-        let mem = std::fs::File::open("/proc/self/mem").or_else(|e| skip(format!("/proc/self/mem: {e}")))?;
-        let mut bytes = [0; 4];
-        mem.read_exact_at(&mut bytes, map.address() as u64).or_else(|e| failed(format!("reading: {e}")))?;
-        equal("the bytes", &bytes, b"peek")
-    }),
-    Case::new("memory.madv-remove", &["MMAP-24"], "MADV_REMOVE on a writable shared mapping punches a hole", |env| {
-        let (region, map) = env.mapped(2 * PAGE as u64)?;
-        map.touch(8)?;
-        equal("madvise", map.advise(libc::MADV_REMOVE)?, 0)?;
-        equal("the pages", region.seek(0, libc::SEEK_DATA).map_err(|refused| refused.code), Err(libc::ENXIO))?;
-        equal("the bytes", map.pages()?, vec![0, 0])
-    }),
+    Case::new(
+        "memory.proc-mem-read",
+        &["MMAP-23"],
+        "Reading through /proc/PID/mem shows the content",
+        |env| {
+            let (_region, map) = env.mapped(4096)?;
+            map.write(0, b"peek")?;
+            let mem = std::fs::File::open("/proc/self/mem")
+                .or_else(|e| skip(format!("/proc/self/mem: {e}")))?;
+            let mut bytes = [0; 4];
+            mem.read_exact_at(&mut bytes, map.address() as u64)
+                .or_else(|e| failed(format!("reading: {e}")))?;
+            equal("the bytes", &bytes, b"peek")
+        },
+    ),
+    Case::new(
+        "memory.madv-remove",
+        &["MMAP-24"],
+        "MADV_REMOVE on a writable shared mapping punches a hole",
+        |env| {
+            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            map.touch(8)?;
+            equal("madvise", map.advise(libc::MADV_REMOVE)?, 0)?;
+            equal(
+                "the pages",
+                region.seek(0, libc::SEEK_DATA).map_err(|refused| refused.code),
+                Err(libc::ENXIO),
+            )?;
+            equal("the bytes", map.pages()?, vec![0, 0])
+        },
+    ),
     Case::new(
         "memory.madv-remove-read-only",
         &["MMAP-24"],
@@ -160,20 +191,26 @@ pub(crate) const CASES: &[Case] = &[
             let (ours, theirs) = (set_anon_name(&map), set_anon_name(&model));
             equal("the answer", ours.map_err(|e| e.code), theirs.map_err(|e| e.code))?;
             let path = map.line()?.path;
-            let want = if theirs.is_ok() { model.line()?.path } else { "/dev/ashmem (deleted)".into() };
+            let want =
+                if theirs.is_ok() { model.line()?.path } else { "/dev/ashmem (deleted)".into() };
             equal("the path in maps", path, want)
         },
     )
     .differs(&[run::PATH_IN_MAPS]),
-    Case::new("memory.huge-page-advice", &["MMAP-21"], "MADV_HUGEPAGE and a hint address do no harm", |env| {
-        let region = env.region(4 << 20)?;
-        let map = Map::at(0x2000_0000_0000, region.fd(), 4 << 20, RW, libc::MAP_SHARED, 0)?;
-        equal("the address of the hint", map.address(), 0x2000_0000_0000)?;
-        // Kernels without transparent huge pages answer EINVAL.
-        let _ = map.advise(libc::MADV_HUGEPAGE);
-        map.touch(1)?;
-        holds("all pages hold what was written", map.pages()?.iter().all(|byte| *byte == 1))
-    }),
+    Case::new(
+        "memory.huge-page-advice",
+        &["MMAP-21"],
+        "MADV_HUGEPAGE and a hint address do no harm",
+        |env| {
+            let region = env.region(4 << 20)?;
+            let map = Map::at(0x2000_0000_0000, region.fd(), 4 << 20, RW, libc::MAP_SHARED, 0)?;
+            equal("the address of the hint", map.address(), 0x2000_0000_0000)?;
+            // Kernels without transparent huge pages answer EINVAL.
+            let _ = map.advise(libc::MADV_HUGEPAGE);
+            map.touch(1)?;
+            holds("all pages hold what was written", map.pages()?.iter().all(|byte| *byte == 1))
+        },
+    ),
     Case::new(
         "memory.no-exec-mount",
         &["MMAP-01"],
@@ -193,7 +230,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "memory.charged-twice",
         &["MMAP-09", "MMAP-28", "NAME-12"],
-        "Under strict overcommit a region that fits once cannot be mapped: ENOMEM, and it counts as mapped",
+        "Under strict overcommit a region that fits once cannot be mapped: ENOMEM, and it counts \
+         as mapped",
         |env| {
             strict_overcommit(env, |size| {
                 let region = env.region(size)?;

@@ -12,12 +12,17 @@ const PRIVATE: i32 = libc::MAP_PRIVATE;
 const MAP_SYNC: i32 = 0x8_0000;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("mmap.write-only-descriptor", &["MMAP-01"], "mmap on a descriptor opened write-only is EACCES", |env| {
-        let region = env.open_with(libc::O_WRONLY)?;
-        region.set_size(4096)?;
-        refused("mmap", region.map(PAGE, libc::PROT_WRITE, SHARED, 0), libc::EACCES)?;
-        equal("SET_SIZE after it", region.set_size(8192)?, 0)
-    }),
+    Case::new(
+        "mmap.write-only-descriptor",
+        &["MMAP-01"],
+        "mmap on a descriptor opened write-only is EACCES",
+        |env| {
+            let region = env.open_with(libc::O_WRONLY)?;
+            region.set_size(4096)?;
+            refused("mmap", region.map(PAGE, libc::PROT_WRITE, SHARED, 0), libc::EACCES)?;
+            equal("SET_SIZE after it", region.set_size(8192)?, 0)
+        },
+    ),
     Case::new(
         "mmap.write-on-read-only-descriptor",
         &["MMAP-01"],
@@ -34,18 +39,27 @@ pub(crate) const CASES: &[Case] = &[
         "MAP_SHARED_VALIDATE works, and with a flag the device does not know is EOPNOTSUPP",
         |env| {
             let region = env.region(4096)?;
-            refused("MAP_SYNC", region.map(PAGE, RW, libc::MAP_SHARED_VALIDATE | MAP_SYNC, 0), libc::EOPNOTSUPP)?;
+            refused(
+                "MAP_SYNC",
+                region.map(PAGE, RW, libc::MAP_SHARED_VALIDATE | MAP_SYNC, 0),
+                libc::EOPNOTSUPP,
+            )?;
             region.map(PAGE, RW, libc::MAP_SHARED_VALIDATE, 0)?.store(0, 1)?;
             Ok(())
         },
     ),
-    Case::new("mmap.too-long", &["MMAP-03", "BUG-09"], "A length beyond the rounded size is EINVAL", |env| {
-        let region = env.region(5000)?;
-        refused("8193 bytes", region.share(8193), libc::EINVAL)?;
-        refused("16 MiB", region.map(16 << 20, RW, PRIVATE, 0), libc::EINVAL)?;
-        region.share(8192)?;
-        Ok(())
-    }),
+    Case::new(
+        "mmap.too-long",
+        &["MMAP-03", "BUG-09"],
+        "A length beyond the rounded size is EINVAL",
+        |env| {
+            let region = env.region(5000)?;
+            refused("8193 bytes", region.share(8193), libc::EINVAL)?;
+            refused("16 MiB", region.map(16 << 20, RW, PRIVATE, 0), libc::EINVAL)?;
+            region.share(8192)?;
+            Ok(())
+        },
+    ),
     Case::new(
         "mmap.too-long-when-mapped",
         &["MMAP-03"],
@@ -81,16 +95,21 @@ pub(crate) const CASES: &[Case] = &[
             refused("UNPIN afterwards", region.unpin(0, 0), libc::EINVAL)
         },
     ),
-    Case::new("mmap.mprotect-beyond-mask", &["MMAP-08"], "mprotect beyond the mask is EACCES", |env| {
-        let region = env.region(4096)?;
-        region.set_mask(1)?;
-        let map = region.map(PAGE, R, SHARED, 0)?;
-        refused("mprotect to write", map.protect(RW), libc::EACCES)?;
-        refused("mprotect to execute", map.protect(R | libc::PROT_EXEC), libc::EACCES)?;
-        equal("mprotect to nothing", map.protect(NONE)?, 0)?;
-        equal("mprotect back to read", map.protect(R)?, 0)?;
-        equal("a store", map.store(0, 1), Err(SEGV))
-    })
+    Case::new(
+        "mmap.mprotect-beyond-mask",
+        &["MMAP-08"],
+        "mprotect beyond the mask is EACCES",
+        |env| {
+            let region = env.region(4096)?;
+            region.set_mask(1)?;
+            let map = region.map(PAGE, R, SHARED, 0)?;
+            refused("mprotect to write", map.protect(RW), libc::EACCES)?;
+            refused("mprotect to execute", map.protect(R | libc::PROT_EXEC), libc::EACCES)?;
+            equal("mprotect to nothing", map.protect(NONE)?, 0)?;
+            equal("mprotect back to read", map.protect(R)?, 0)?;
+            equal("a store", map.store(0, 1), Err(SEGV))
+        },
+    )
     .differs(&[run::FAST_EXECUTE]),
     Case::new(
         "mmap.mprotect-private-beyond-mask",
@@ -131,14 +150,19 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         },
     ),
-    Case::new("mmap.one-backing", &["MMAP-10"], "All mappings, shared and private, show one inode", |env| {
-        let (region, map) = env.mapped(8192)?;
-        let inode = map.line()?.inode;
-        equal("a second shared one", region.share(PAGE)?.line()?.inode, inode)?;
-        equal("a private one", region.map(PAGE, R, PRIVATE, 0)?.line()?.inode, inode)?;
-        drop(map);
-        equal("one after the first is gone", region.share(PAGE)?.line()?.inode, inode)
-    })
+    Case::new(
+        "mmap.one-backing",
+        &["MMAP-10"],
+        "All mappings, shared and private, show one inode",
+        |env| {
+            let (region, map) = env.mapped(8192)?;
+            let inode = map.line()?.inode;
+            equal("a second shared one", region.share(PAGE)?.line()?.inode, inode)?;
+            equal("a private one", region.map(PAGE, R, PRIVATE, 0)?.line()?.inode, inode)?;
+            drop(map);
+            equal("one after the first is gone", region.share(PAGE)?.line()?.inode, inode)
+        },
+    )
     .differs(&[run::PRIVATE_IN_MAPS]),
     Case::new("mmap.backings-differ", &["MMAP-10"], "Two regions have two inodes", |env| {
         let ((_a, one), (_b, two)) = (env.mapped(4096)?, env.mapped(4096)?);
@@ -206,15 +230,21 @@ pub(crate) const CASES: &[Case] = &[
             equal("read", region.read(4)?, vec![0; 4])
         },
     ),
-    Case::new("mmap.none-first", &["MMAP-10"], "A PROT_NONE first mmap makes the backing file too", |env| {
-        let region = env.region(4096)?;
-        let _map = region.map(PAGE, NONE, SHARED, 0)?;
-        refused("SET_SIZE", region.set_size(1), libc::EINVAL)
-    }),
+    Case::new(
+        "mmap.none-first",
+        &["MMAP-10"],
+        "A PROT_NONE first mmap makes the backing file too",
+        |env| {
+            let region = env.region(4096)?;
+            let _map = region.map(PAGE, NONE, SHARED, 0)?;
+            refused("SET_SIZE", region.set_size(1), libc::EINVAL)
+        },
+    ),
     Case::new(
         "mmap.shared-on-read-only-descriptor",
         &["MMAP-15"],
-        "A shared read-only mmap on a descriptor opened read-only is private zeros, not the content",
+        "A shared read-only mmap on a descriptor opened read-only is private zeros, not the \
+         content",
         |env| {
             let region = env.open_with(libc::O_RDONLY)?;
             region.set_size(4096)?;
@@ -252,33 +282,53 @@ pub(crate) const CASES: &[Case] = &[
             equal("the page behind the end", across.load(PAGE), Err(BUS))
         },
     ),
-    Case::new("mmap.offset-unchecked-first", &["MMAP-16"], "The first mmap may be the one beyond the size", |env| {
-        let region = env.region(4096)?;
-        equal("a load", region.map(PAGE, R, SHARED, 1 << 30)?.load(0), Err(BUS))?;
-        refused("SET_SIZE", region.set_size(1), libc::EINVAL)
-    }),
-    Case::new("mmap.offset-private", &["MMAP-16"], "A private mapping beyond the size is zeros", |env| {
-        let region = env.region(4096)?;
-        let map = region.map(PAGE, RW, PRIVATE, 1 << 20)?;
-        equal("a load", map.load(0)?, 0)?;
-        map.store(0, 1)?;
-        Ok(())
-    }),
-    Case::new("mmap.offset-unaligned", &["MMAP-17"], "An offset that is not page aligned is EINVAL", |env| {
-        let region = env.region(8192)?;
-        refused("mmap at 100", region.map(PAGE, RW, SHARED, 100), libc::EINVAL)?;
-        equal("SET_SIZE afterwards", region.set_size(1)?, 0)
-    }),
+    Case::new(
+        "mmap.offset-unchecked-first",
+        &["MMAP-16"],
+        "The first mmap may be the one beyond the size",
+        |env| {
+            let region = env.region(4096)?;
+            equal("a load", region.map(PAGE, R, SHARED, 1 << 30)?.load(0), Err(BUS))?;
+            refused("SET_SIZE", region.set_size(1), libc::EINVAL)
+        },
+    ),
+    Case::new(
+        "mmap.offset-private",
+        &["MMAP-16"],
+        "A private mapping beyond the size is zeros",
+        |env| {
+            let region = env.region(4096)?;
+            let map = region.map(PAGE, RW, PRIVATE, 1 << 20)?;
+            equal("a load", map.load(0)?, 0)?;
+            map.store(0, 1)?;
+            Ok(())
+        },
+    ),
+    Case::new(
+        "mmap.offset-unaligned",
+        &["MMAP-17"],
+        "An offset that is not page aligned is EINVAL",
+        |env| {
+            let region = env.region(8192)?;
+            refused("mmap at 100", region.map(PAGE, RW, SHARED, 100), libc::EINVAL)?;
+            equal("SET_SIZE afterwards", region.set_size(1)?, 0)
+        },
+    ),
     Case::new("mmap.length-zero", &["MMAP-01"], "A length of 0 is EINVAL", |env| {
         refused("mmap", env.region(4096)?.map(0, RW, SHARED, 0), libc::EINVAL)
     }),
-    Case::new("mmap.part", &["MMAP-10"], "Mapping a part first makes the whole region's memory", |env| {
-        let region = env.region(16 * PAGE as u64)?;
-        let _part = region.map(PAGE, RW, SHARED, 0)?;
-        let whole = region.share(16 * PAGE)?;
-        whole.store(16 * PAGE - 1, 5)?;
-        equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 16 * PAGE as i64)
-    }),
+    Case::new(
+        "mmap.part",
+        &["MMAP-10"],
+        "Mapping a part first makes the whole region's memory",
+        |env| {
+            let region = env.region(16 * PAGE as u64)?;
+            let _part = region.map(PAGE, RW, SHARED, 0)?;
+            let whole = region.share(16 * PAGE)?;
+            whole.store(16 * PAGE - 1, 5)?;
+            equal("SEEK_END", region.seek(0, libc::SEEK_END)?, 16 * PAGE as i64)
+        },
+    ),
     Case::new("mmap.fixed", &["MMAP-11"], "MAP_FIXED maps over what was there", |env| {
         let place = Map::anonymous(4 * PAGE, RW)?;
         place.touch(1)?;
@@ -311,10 +361,15 @@ pub(crate) const CASES: &[Case] = &[
             equal("our byte", map.load(0)?, 1)
         },
     ),
-    Case::new("mmap.populate-and-lock", &["MMAP-11"], "MAP_POPULATE and mlock bring the pages in", |env| {
-        let region = env.region(4 * PAGE as u64)?;
-        let map = region.map(4 * PAGE, RW, SHARED | libc::MAP_POPULATE, 0)?;
-        equal("mlock", map.lock()?, 0)?;
-        equal("no hole is left", region.seek(0, libc::SEEK_HOLE)?, 4 * PAGE as i64)
-    }),
+    Case::new(
+        "mmap.populate-and-lock",
+        &["MMAP-11"],
+        "MAP_POPULATE and mlock bring the pages in",
+        |env| {
+            let region = env.region(4 * PAGE as u64)?;
+            let map = region.map(4 * PAGE, RW, SHARED | libc::MAP_POPULATE, 0)?;
+            equal("mlock", map.lock()?, 0)?;
+            equal("no hole is left", region.seek(0, libc::SEEK_HOLE)?, 4 * PAGE as i64)
+        },
+    ),
 ];

@@ -17,7 +17,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "name.default",
         &["NAME-01"],
-        "GET_NAME of a region never named writes the 11 bytes of dev/ashmem and its NUL, and no more",
+        "GET_NAME of a region never named writes the 11 bytes of dev/ashmem and its NUL, and no \
+         more",
         |env| {
             let buffer = env.open()?.name_buffer()?;
             equal("the name", &buffer[..11], b"dev/ashmem\0")?;
@@ -30,7 +31,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "name.set-and-get",
         &["NAME-02"],
-        "GET_NAME writes the name and its NUL, without prefix, and leaves the rest of the buffer alone",
+        "GET_NAME writes the name and its NUL, without prefix, and leaves the rest of the buffer \
+         alone",
         |env| {
             let region = env.open()?;
             equal("SET_NAME", region.set_name(c"foo")?, 0)?;

@@ -38,13 +38,18 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "numbers.status-reads-its-pointer",
         &["NUM-10", "PIN-03"],
-        "GET_PIN_STATUS is encoded without a size, yet reads eight bytes: two that differ get two answers",
+        "GET_PIN_STATUS is encoded without a size, yet reads eight bytes: two that differ get two \
+         answers",
         |env| {
             let (region, _map) = env.mapped(4 * PAGE as u64)?;
             region.unpin(PAGE as u32, PAGE as u32)?;
             equal("status of page 0", region.status(0, PAGE as u32)?, abi::IS_PINNED)?;
             equal("status of page 1", region.status(PAGE as u32, PAGE as u32)?, abi::IS_UNPINNED)?;
-            refused("status at NULL", region.ioctl("GET_PIN_STATUS", abi::GET_PIN_STATUS, 0), libc::EFAULT)
+            refused(
+                "status at NULL",
+                region.ioctl("GET_PIN_STATUS", abi::GET_PIN_STATUS, 0),
+                libc::EFAULT,
+            )
         },
     ),
     Case::new(
@@ -76,7 +81,16 @@ pub(crate) const CASES: &[Case] = &[
         "A known command with another size or direction in its number is ENOTTY",
         |env| {
             let region = env.open()?;
-            for cmd in [0x7701, 0x4100_7702, 0x8008_7704, 0x7703, 0x4008_7709, 0x7707, 0x4010_7707, 0xc008_7708] {
+            for cmd in [
+                0x7701,
+                0x4100_7702,
+                0x8008_7704,
+                0x7703,
+                0x4008_7709,
+                0x7707,
+                0x4010_7707,
+                0xc008_7708,
+            ] {
                 refused(&format!("{cmd:#x}"), region.ioctl("unknown", cmd, 0), libc::ENOTTY)?;
             }
             Ok(())
@@ -97,7 +111,11 @@ pub(crate) const CASES: &[Case] = &[
         "The 32-bit SET_SIZE number is ENOTTY from a 64-bit caller and changes nothing",
         |env| {
             let region = env.open()?;
-            refused("SET_SIZE_32", region.ioctl("SET_SIZE_32", abi::SET_SIZE_32, 4096), libc::ENOTTY)?;
+            refused(
+                "SET_SIZE_32",
+                region.ioctl("SET_SIZE_32", abi::SET_SIZE_32, 4096),
+                libc::ENOTTY,
+            )?;
             equal("GET_SIZE", region.size()?, 0)
         },
     ),
@@ -107,7 +125,11 @@ pub(crate) const CASES: &[Case] = &[
         "The 32-bit SET_PROT_MASK number is ENOTTY from a 64-bit caller and changes nothing",
         |env| {
             let region = env.open()?;
-            refused("SET_PROT_MASK_32", region.ioctl("SET_PROT_MASK_32", abi::SET_PROT_MASK_32, 1), libc::ENOTTY)?;
+            refused(
+                "SET_PROT_MASK_32",
+                region.ioctl("SET_PROT_MASK_32", abi::SET_PROT_MASK_32, 1),
+                libc::ENOTTY,
+            )?;
             equal("GET_PROT_MASK", region.mask()?, 7)
         },
     ),
@@ -138,18 +160,37 @@ pub(crate) const CASES: &[Case] = &[
             equal("the name", name.starts_with(b"dev/ashmem\0"), true)
         },
     ),
-    Case::new("numbers.get-size-ignores-argument", &["NUM-05"], "GET_SIZE ignores its argument", |env| {
-        let region = env.region(777)?;
-        equal("GET_SIZE", region.ioctl("GET_SIZE", abi::GET_SIZE, 0xdead_beef)?, 777)
-    }),
-    Case::new("numbers.get-mask-ignores-argument", &["NUM-07"], "GET_PROT_MASK ignores its argument", |env| {
-        let region = env.open()?;
-        equal("GET_PROT_MASK", region.ioctl("GET_PROT_MASK", abi::GET_PROT_MASK, u64::MAX)?, 7)
-    }),
-    Case::new("numbers.purge-ignores-argument", &["NUM-11"], "PURGE_ALL_CACHES ignores its argument", |env| {
-        env.purge()?;
-        equal("PURGE_ALL_CACHES", env.open()?.ioctl("PURGE", abi::PURGE_ALL_CACHES, u64::MAX)?, 0)
-    }),
+    Case::new(
+        "numbers.get-size-ignores-argument",
+        &["NUM-05"],
+        "GET_SIZE ignores its argument",
+        |env| {
+            let region = env.region(777)?;
+            equal("GET_SIZE", region.ioctl("GET_SIZE", abi::GET_SIZE, 0xdead_beef)?, 777)
+        },
+    ),
+    Case::new(
+        "numbers.get-mask-ignores-argument",
+        &["NUM-07"],
+        "GET_PROT_MASK ignores its argument",
+        |env| {
+            let region = env.open()?;
+            equal("GET_PROT_MASK", region.ioctl("GET_PROT_MASK", abi::GET_PROT_MASK, u64::MAX)?, 7)
+        },
+    ),
+    Case::new(
+        "numbers.purge-ignores-argument",
+        &["NUM-11"],
+        "PURGE_ALL_CACHES ignores its argument",
+        |env| {
+            env.purge()?;
+            equal(
+                "PURGE_ALL_CACHES",
+                env.open()?.ioctl("PURGE", abi::PURGE_ALL_CACHES, u64::MAX)?,
+                0,
+            )
+        },
+    ),
     Case::new("numbers.o-path", &["NUM-19"], "An ioctl on an O_PATH descriptor is EBADF", |env| {
         let region = env.open_with(libc::O_PATH)?;
         refused("GET_SIZE", region.size(), libc::EBADF)
@@ -206,8 +247,10 @@ pub(crate) const CASES: &[Case] = &[
     )
     .differs(&[Differs {
         providers: Provider::OURS,
-        what: "GET_FILE_ID writes the backing file's inode number once mapped, and is EINVAL before",
-        reason: "newer Android asks for it; the original driver of this line does not know the command",
+        what: "GET_FILE_ID writes the backing file's inode number once mapped, and is EINVAL \
+               before",
+        reason: "newer Android asks for it; the original driver of this line does not know the \
+                 command",
         check: Some(|env| {
             let region = env.region(PAGE as u64)?;
             refused("GET_FILE_ID before the first mmap", region.file_id(), libc::EINVAL)?;
@@ -221,13 +264,18 @@ pub(crate) const CASES: &[Case] = &[
         "GET_FILE_ID with a bad pointer is ENOTTY like any unknown number",
         |env| {
             let (region, _map) = env.mapped(PAGE as u64)?;
-            refused("GET_FILE_ID at NULL", region.ioctl("GET_FILE_ID", abi::GET_FILE_ID, 0), libc::ENOTTY)
+            refused(
+                "GET_FILE_ID at NULL",
+                region.ioctl("GET_FILE_ID", abi::GET_FILE_ID, 0),
+                libc::ENOTTY,
+            )
         },
     )
     .differs(&[Differs {
         providers: Provider::OURS,
         what: "GET_FILE_ID with a bad pointer is EINVAL before the first mmap and EFAULT after it",
-        reason: "newer Android asks for it; the original driver of this line does not know the command",
+        reason: "newer Android asks for it; the original driver of this line does not know the \
+                 command",
         check: Some(|env| {
             let region = env.region(PAGE as u64)?;
             refused("before", region.ioctl("GET_FILE_ID", abi::GET_FILE_ID, 0), libc::EINVAL)?;

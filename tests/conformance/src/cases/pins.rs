@@ -32,15 +32,26 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         },
     ),
-    Case::new("pins.not-mapped-bad-pointer", &["PIN-02"], "With a bad pointer they are EFAULT, mapped or not", |env| {
-        let (mapped, _map) = env.mapped(8192)?;
-        for region in [env.region(8192)?, mapped] {
-            for ((name, cmd), address) in COMMANDS.into_iter().flat_map(|command| [(command, 0), (command, BAD)]) {
-                refused(&format!("{name} at {address:#x}"), region.ioctl("pin", cmd, address), libc::EFAULT)?;
+    Case::new(
+        "pins.not-mapped-bad-pointer",
+        &["PIN-02"],
+        "With a bad pointer they are EFAULT, mapped or not",
+        |env| {
+            let (mapped, _map) = env.mapped(8192)?;
+            for region in [env.region(8192)?, mapped] {
+                for ((name, cmd), address) in
+                    COMMANDS.into_iter().flat_map(|command| [(command, 0), (command, BAD)])
+                {
+                    refused(
+                        &format!("{name} at {address:#x}"),
+                        region.ioctl("pin", cmd, address),
+                        libc::EFAULT,
+                    )?;
+                }
             }
-        }
-        Ok(())
-    }),
+            Ok(())
+        },
+    ),
     Case::new(
         "pins.struct-at-the-edge",
         &["PIN-02", "NUM-08", "NUM-09", "NUM-10"],
@@ -72,25 +83,37 @@ pub(crate) const CASES: &[Case] = &[
             equal("the pages", statuses(&region, 2)?, vec![IS_PINNED, IS_UNPINNED])
         },
     ),
-    Case::new("pins.unaligned", &["PIN-04"], "An offset or a length that is not page aligned is EINVAL", |env| {
-        let (region, _map) = env.mapped(4 * PAGE as u64)?;
-        for (offset, len) in [(1, P), (P, 1), (P + 8, P), (0, P - 1), (100, 0), (2048, 2048)] {
-            for (name, cmd) in COMMANDS {
-                let pin = abi::Pin { offset, len };
-                let got = region.ioctl("pin", cmd, &raw const pin as u64);
-                refused(&format!("{name} {{{offset}, {len}}}"), got, libc::EINVAL)?;
+    Case::new(
+        "pins.unaligned",
+        &["PIN-04"],
+        "An offset or a length that is not page aligned is EINVAL",
+        |env| {
+            let (region, _map) = env.mapped(4 * PAGE as u64)?;
+            for (offset, len) in [(1, P), (P, 1), (P + 8, P), (0, P - 1), (100, 0), (2048, 2048)] {
+                for (name, cmd) in COMMANDS {
+                    let pin = abi::Pin { offset, len };
+                    let got = region.ioctl("pin", cmd, &raw const pin as u64);
+                    refused(&format!("{name} {{{offset}, {len}}}"), got, libc::EINVAL)?;
+                }
             }
-        }
-        equal("nothing has changed", region.status(0, 0)?, IS_PINNED)
-    }),
+            equal("nothing has changed", region.status(0, 0)?, IS_PINNED)
+        },
+    ),
     Case::new(
         "pins.beyond-the-end",
         &["PIN-07", "PIN-09"],
         "An interval that ends behind the rounded size is EINVAL",
         |env| {
             let (region, _map) = env.mapped(4 * PAGE as u64)?;
-            let intervals =
-                [(0, 5 * P), (4 * P, P), (3 * P, 2 * P), (5 * P, 0), (8 * P, 0), (1 << 31, P), (1 << 31, 0)];
+            let intervals = [
+                (0, 5 * P),
+                (4 * P, P),
+                (3 * P, 2 * P),
+                (5 * P, 0),
+                (8 * P, 0),
+                (1 << 31, P),
+                (1 << 31, 0),
+            ];
             for (offset, len) in intervals {
                 for (name, cmd) in COMMANDS {
                     let pin = abi::Pin { offset, len };
@@ -103,8 +126,14 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::new("pins.overflow", &["PIN-07"], "An interval beyond 32 bits is EINVAL", |env| {
         let (region, _map) = env.mapped(4 * PAGE as u64)?;
-        for (offset, len) in [(P, u32::MAX - P + 1), (u32::MAX - P + 1, P), (u32::MAX - P + 1, u32::MAX - P + 1)] {
-            refused(&format!("UNPIN {{{offset}, {len}}}"), region.unpin(offset, len), libc::EINVAL)?;
+        for (offset, len) in
+            [(P, u32::MAX - P + 1), (u32::MAX - P + 1, P), (u32::MAX - P + 1, u32::MAX - P + 1)]
+        {
+            refused(
+                &format!("UNPIN {{{offset}, {len}}}"),
+                region.unpin(offset, len),
+                libc::EINVAL,
+            )?;
         }
         Ok(())
     }),
@@ -115,13 +144,26 @@ pub(crate) const CASES: &[Case] = &[
         equal("PIN", region.pin(0, 0)?, NOT_PURGED)?;
         equal("the pages", statuses(&region, 3)?, vec![IS_PINNED; 3])
     }),
-    Case::new("pins.to-the-end", &["PIN-06"], "{offset, 0} goes from the offset to the end", |env| {
-        let (region, _map) = env.mapped(4 * PAGE as u64)?;
-        region.unpin(P, 0)?;
-        equal("the pages", statuses(&region, 4)?, vec![IS_PINNED, IS_UNPINNED, IS_UNPINNED, IS_UNPINNED])?;
-        region.pin(3 * P, 0)?;
-        equal("the pages", statuses(&region, 4)?, vec![IS_PINNED, IS_UNPINNED, IS_UNPINNED, IS_PINNED])
-    }),
+    Case::new(
+        "pins.to-the-end",
+        &["PIN-06"],
+        "{offset, 0} goes from the offset to the end",
+        |env| {
+            let (region, _map) = env.mapped(4 * PAGE as u64)?;
+            region.unpin(P, 0)?;
+            equal(
+                "the pages",
+                statuses(&region, 4)?,
+                vec![IS_PINNED, IS_UNPINNED, IS_UNPINNED, IS_UNPINNED],
+            )?;
+            region.pin(3 * P, 0)?;
+            equal(
+                "the pages",
+                statuses(&region, 4)?,
+                vec![IS_PINNED, IS_UNPINNED, IS_UNPINNED, IS_PINNED],
+            )
+        },
+    ),
     Case::new(
         "pins.empty-at-the-end-pin",
         &["PIN-08"],
@@ -135,7 +177,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "pins.empty-at-the-end-unpin",
         &["PIN-08", "BUG-11"],
-        "UNPIN {end, 0} inserts an empty range: the last page then reads as unpinned, until it is pinned",
+        "UNPIN {end, 0} inserts an empty range: the last page then reads as unpinned, until it is \
+         pinned",
         |env| {
             let (region, _map) = env.mapped(2 * PAGE as u64)?;
             equal("UNPIN", region.unpin(2 * P, 0)?, 0)?;
@@ -147,7 +190,8 @@ pub(crate) const CASES: &[Case] = &[
     .differs(&[Differs {
         providers: Provider::OURS,
         what: "UNPIN {end, 0} is 0 and changes nothing: the last page stays pinned",
-        reason: "each empty range costs kernel memory that any user of the device could take without limit",
+        reason: "each empty range costs kernel memory that any user of the device could take \
+                 without limit",
         check: Some(|env| {
             let (region, _map) = env.mapped(2 * PAGE as u64)?;
             for _ in 0..10 {
@@ -159,40 +203,65 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         }),
     }]),
-    Case::new("pins.unaligned-size", &["PIN-09"], "Of 5000 bytes both pages can be unpinned, and not three", |env| {
-        let (region, _map) = env.mapped(5000)?;
-        equal("UNPIN {0, 8192}", region.unpin(0, 8192)?, 0)?;
-        refused("UNPIN {0, 12288}", region.unpin(0, 12288), libc::EINVAL)?;
-        equal("PIN {4096, 4096}", region.pin(P, P)?, NOT_PURGED)
-    }),
-    Case::new("pins.unpin-is-always-zero", &["PIN-10", "PIN-20"], "UNPIN is 0 however often it is repeated", |env| {
-        let (region, _map) = env.mapped(4 * PAGE as u64)?;
-        for (offset, len) in [(0, 0), (0, 0), (P, P), (0, 2 * P), (3 * P, 0)] {
-            equal("UNPIN", region.unpin(offset, len)?, 0)?;
-        }
-        equal("the pages", statuses(&region, 4)?, vec![IS_UNPINNED; 4])
-    }),
-    Case::new("pins.pin-of-pinned", &["PIN-11"], "PIN of pages never unpinned is 0 and changes nothing", |env| {
-        let (region, map) = env.mapped(2 * PAGE as u64)?;
-        map.touch(1)?;
-        equal("PIN", region.pin(0, 0)?, NOT_PURGED)?;
-        equal("PIN", region.pin(P, P)?, NOT_PURGED)?;
-        equal("the pages", map.pages()?, vec![1, 1])
-    }),
-    Case::new("pins.status-any", &["PIN-15"], "GET_PIN_STATUS is 'unpinned' if any page of the interval is", |env| {
-        let (region, _map) = env.mapped(5 * PAGE as u64)?;
-        region.unpin(2 * P, P)?;
-        equal("below", region.status(0, 2 * P)?, IS_PINNED)?;
-        equal("above", region.status(3 * P, 0)?, IS_PINNED)?;
-        equal("touching it from below", region.status(P, 2 * P)?, IS_UNPINNED)?;
-        equal("around it", region.status(P, 3 * P)?, IS_UNPINNED)?;
-        equal("all", region.status(0, 0)?, IS_UNPINNED)
-    }),
-    Case::new("pins.status-inside", &["PIN-15"], "GET_PIN_STATUS inside a larger range is 'unpinned'", |env| {
-        let (region, _map) = env.mapped(5 * PAGE as u64)?;
-        region.unpin(P, 3 * P)?;
-        equal("the middle page", region.status(2 * P, P)?, IS_UNPINNED)
-    }),
+    Case::new(
+        "pins.unaligned-size",
+        &["PIN-09"],
+        "Of 5000 bytes both pages can be unpinned, and not three",
+        |env| {
+            let (region, _map) = env.mapped(5000)?;
+            equal("UNPIN {0, 8192}", region.unpin(0, 8192)?, 0)?;
+            refused("UNPIN {0, 12288}", region.unpin(0, 12288), libc::EINVAL)?;
+            equal("PIN {4096, 4096}", region.pin(P, P)?, NOT_PURGED)
+        },
+    ),
+    Case::new(
+        "pins.unpin-is-always-zero",
+        &["PIN-10", "PIN-20"],
+        "UNPIN is 0 however often it is repeated",
+        |env| {
+            let (region, _map) = env.mapped(4 * PAGE as u64)?;
+            for (offset, len) in [(0, 0), (0, 0), (P, P), (0, 2 * P), (3 * P, 0)] {
+                equal("UNPIN", region.unpin(offset, len)?, 0)?;
+            }
+            equal("the pages", statuses(&region, 4)?, vec![IS_UNPINNED; 4])
+        },
+    ),
+    Case::new(
+        "pins.pin-of-pinned",
+        &["PIN-11"],
+        "PIN of pages never unpinned is 0 and changes nothing",
+        |env| {
+            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            map.touch(1)?;
+            equal("PIN", region.pin(0, 0)?, NOT_PURGED)?;
+            equal("PIN", region.pin(P, P)?, NOT_PURGED)?;
+            equal("the pages", map.pages()?, vec![1, 1])
+        },
+    ),
+    Case::new(
+        "pins.status-any",
+        &["PIN-15"],
+        "GET_PIN_STATUS is 'unpinned' if any page of the interval is",
+        |env| {
+            let (region, _map) = env.mapped(5 * PAGE as u64)?;
+            region.unpin(2 * P, P)?;
+            equal("below", region.status(0, 2 * P)?, IS_PINNED)?;
+            equal("above", region.status(3 * P, 0)?, IS_PINNED)?;
+            equal("touching it from below", region.status(P, 2 * P)?, IS_UNPINNED)?;
+            equal("around it", region.status(P, 3 * P)?, IS_UNPINNED)?;
+            equal("all", region.status(0, 0)?, IS_UNPINNED)
+        },
+    ),
+    Case::new(
+        "pins.status-inside",
+        &["PIN-15"],
+        "GET_PIN_STATUS inside a larger range is 'unpinned'",
+        |env| {
+            let (region, _map) = env.mapped(5 * PAGE as u64)?;
+            region.unpin(P, 3 * P)?;
+            equal("the middle page", region.status(2 * P, P)?, IS_UNPINNED)
+        },
+    ),
     Case::new(
         "pins.pin-whole-range",
         &["PIN-16"],
@@ -228,20 +297,30 @@ pub(crate) const CASES: &[Case] = &[
             equal("the pages", statuses(&region, 6)?, vec![1, 0, 0, 1, 1, 1])
         },
     ),
-    Case::new("pins.pin-inside", &["PIN-19"], "PIN inside a range leaves both ends unpinned", |env| {
-        let (region, _map) = env.mapped(6 * PAGE as u64)?;
-        region.unpin(0, 0)?;
-        region.pin(2 * P, 2 * P)?;
-        equal("the pages", statuses(&region, 6)?, vec![0, 0, 1, 1, 0, 0])
-    }),
-    Case::new("pins.unpin-merges", &["PIN-21"], "UNPIN over several ranges makes one of all, gaps included", |env| {
-        let (region, _map) = env.mapped(8 * PAGE as u64)?;
-        for page in [1, 3, 5] {
-            region.unpin(page * P, P)?;
-        }
-        region.unpin(P, 4 * P)?;
-        equal("the pages", statuses(&region, 8)?, vec![1, 0, 0, 0, 0, 0, 1, 1])
-    }),
+    Case::new(
+        "pins.pin-inside",
+        &["PIN-19"],
+        "PIN inside a range leaves both ends unpinned",
+        |env| {
+            let (region, _map) = env.mapped(6 * PAGE as u64)?;
+            region.unpin(0, 0)?;
+            region.pin(2 * P, 2 * P)?;
+            equal("the pages", statuses(&region, 6)?, vec![0, 0, 1, 1, 0, 0])
+        },
+    ),
+    Case::new(
+        "pins.unpin-merges",
+        &["PIN-21"],
+        "UNPIN over several ranges makes one of all, gaps included",
+        |env| {
+            let (region, _map) = env.mapped(8 * PAGE as u64)?;
+            for page in [1, 3, 5] {
+                region.unpin(page * P, P)?;
+            }
+            region.unpin(P, 4 * P)?;
+            equal("the pages", statuses(&region, 8)?, vec![1, 0, 0, 0, 0, 0, 1, 1])
+        },
+    ),
     Case::new(
         "pins.checkerboard",
         &["PIN-19", "PIN-21", "PIN-24"],
@@ -283,7 +362,11 @@ pub(crate) const CASES: &[Case] = &[
                 };
                 unpinned[from..from + count].fill(unpin);
                 let model = unpinned.iter().map(|unpinned| i64::from(!unpinned)).collect();
-                equal(&format!("the pages after {{{from}, {count}}}"), statuses(&region, 64)?, model)?;
+                equal(
+                    &format!("the pages after {{{from}, {count}}}"),
+                    statuses(&region, 64)?,
+                    model,
+                )?;
             }
             Ok(())
         },
@@ -301,15 +384,20 @@ pub(crate) const CASES: &[Case] = &[
             equal("the pages", statuses(&region, 2)?, vec![IS_UNPINNED; 2])
         },
     ),
-    Case::new("pins.content-stays", &["PIN-29"], "Unpinned pages not yet purged are read and written as ever", |env| {
-        let (region, map) = env.mapped(2 * PAGE as u64)?;
-        map.touch(1)?;
-        region.unpin(0, 0)?;
-        equal("the pages", map.pages()?, vec![1, 1])?;
-        map.touch(2)?;
-        equal("PIN", region.pin(0, 0)?, NOT_PURGED)?;
-        equal("the pages", map.pages()?, vec![2, 2])
-    }),
+    Case::new(
+        "pins.content-stays",
+        &["PIN-29"],
+        "Unpinned pages not yet purged are read and written as ever",
+        |env| {
+            let (region, map) = env.mapped(2 * PAGE as u64)?;
+            map.touch(1)?;
+            region.unpin(0, 0)?;
+            equal("the pages", map.pages()?, vec![1, 1])?;
+            map.touch(2)?;
+            equal("PIN", region.pin(0, 0)?, NOT_PURGED)?;
+            equal("the pages", map.pages()?, vec![2, 2])
+        },
+    ),
     Case::new(
         "pins.4-gib-and-a-page",
         &["PIN-25", "BUG-12"],
@@ -327,7 +415,8 @@ pub(crate) const CASES: &[Case] = &[
     .differs(&[Differs {
         providers: Provider::OURS,
         what: "UNPIN {0, 0} of 4 GiB and a page covers the whole region",
-        reason: "a client that says 'all' must not keep 4 GiB pinned; lengths are computed in 64 bits",
+        reason: "a client that says 'all' must not keep 4 GiB pinned; lengths are computed in 64 \
+                 bits",
         check: Some(|env| {
             env.purge()?;
             let (region, map) = sparse(env.region((1 << 32) + PAGE as u64)?)?;
@@ -336,7 +425,11 @@ pub(crate) const CASES: &[Case] = &[
             last.store(0, 1)?;
             equal("UNPIN", region.unpin(0, 0)?, 0)?;
             equal("page 0", region.status(0, P)?, IS_UNPINNED)?;
-            equal("the highest page that can be asked for", region.status(u32::MAX - P + 1, 0)?, IS_UNPINNED)?;
+            equal(
+                "the highest page that can be asked for",
+                region.status(u32::MAX - P + 1, 0)?,
+                IS_UNPINNED,
+            )?;
             equal("pages that can be purged", env.purge()?, (1 << 20) + 1)?;
             equal("the first and the last page", (map.load(0)?, last.load(0)?), (0, 0))?;
             equal("PIN", region.pin(0, 0)?, WAS_PURGED)?;
@@ -362,7 +455,8 @@ pub(crate) const CASES: &[Case] = &[
     .differs(&[Differs {
         providers: Provider::OURS,
         what: "UNPIN {0, 0} of exactly 4 GiB covers and counts its 2^20 pages",
-        reason: "the cut length of 0 made an endless range whose parts spoil the kernel's page counter",
+        reason: "the cut length of 0 made an endless range whose parts spoil the kernel's page \
+                 counter",
         check: Some(|env| {
             env.purge()?;
             let (region, map) = sparse(env.region(1 << 32)?)?;

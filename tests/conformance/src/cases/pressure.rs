@@ -33,10 +33,16 @@ pub(crate) const CASES: &[Case] = &[
             map.touch(7)?;
             region.unpin(0, 2048 * P)?;
             fill_until(env, || Ok(gone(&region, 0)? && gone(&region, 2047)?))?;
-            holds("every pinned page is there", map.pages()?[2048..].iter().all(|byte| *byte == 7))?;
+            holds(
+                "every pinned page is there",
+                map.pages()?[2048..].iter().all(|byte| *byte == 7),
+            )?;
             equal("PIN of the pinned half", region.pin(2048 * P, 0)?, NOT_PURGED)?;
             equal("PIN of the other", region.pin(0, 2048 * P)?, WAS_PURGED)?;
-            holds("every unpinned page is zeros", map.pages()?[..2048].iter().all(|byte| *byte == 0))
+            holds(
+                "every unpinned page is zeros",
+                map.pages()?[..2048].iter().all(|byte| *byte == 0),
+            )
         },
     )
     .slow(),
@@ -48,7 +54,10 @@ pub(crate) const CASES: &[Case] = &[
             let ((old, _a), (young, _b)) = (herd(env)?, herd(env)?);
             fill_until(env, || {
                 let begun = gone(&young, 0)?;
-                holds("the older region is empty when the younger one's purge begins", !begun || gone(&old, last())?)?;
+                holds(
+                    "the older region is empty when the younger one's purge begins",
+                    !begun || gone(&old, last())?,
+                )?;
                 Ok(begun)
             })
         },
@@ -57,10 +66,13 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "pressure.order-after-pin",
         &["PIN-17", "PIN-18", "PIN-19"],
-        "A trimmed range keeps its age; of a split one the low part does and the high part is young",
+        "A trimmed range keeps its age; of a split one the low part does and the high part is \
+         young",
         |env| {
             let regions: Vec<_> = (0..3).map(|_| touched(env, 8)).collect::<Result<_, _>>()?;
-            let [(low, _a), (high, _b), (split, _c)] = &regions[..] else { return failed("three regions were made") };
+            let [(low, _a), (high, _b), (split, _c)] = &regions[..] else {
+                return failed("three regions were made");
+            };
             for (region, _) in &regions {
                 region.unpin(0, 0)?;
             }
@@ -71,9 +83,15 @@ pub(crate) const CASES: &[Case] = &[
             let _younger = self::herd(env)?;
             fill_until(env, || {
                 let (young, herd_begun) = (gone(split, 7)?, gone(&herd, 0)?);
-                holds("the herd is gone before the split range's high part", !young || gone(&herd, last())?)?;
+                holds(
+                    "the herd is gone before the split range's high part",
+                    !young || gone(&herd, last())?,
+                )?;
                 let old = gone(low, 7)? && gone(high, 0)? && gone(split, 0)?;
-                holds("the trimmed ranges and the low part are gone before the herd", !herd_begun || old)?;
+                holds(
+                    "the trimmed ranges and the low part are gone before the herd",
+                    !herd_begun || old,
+                )?;
                 Ok(young)
             })
         },
@@ -133,7 +151,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "pressure.while-in-use",
         &["SHR-12", "PIN-29"],
-        "A client that pins, checks, writes and unpins while memory runs short never reads a torn page",
+        "A client that pins, checks, writes and unpins while memory runs short never reads a torn \
+         page",
         |env| {
             let (region, map) = touched(env, 4096)?;
             region.unpin(0, 0)?;
@@ -141,7 +160,10 @@ pub(crate) const CASES: &[Case] = &[
             fill_until(env, || {
                 let answer = region.pin(0, 0)?;
                 let want = if answer == WAS_PURGED { 0 } else { 7 };
-                holds("PIN's answer is true of every page", map.pages()?.iter().all(|byte| *byte == want))?;
+                holds(
+                    "PIN's answer is true of every page",
+                    map.pages()?.iter().all(|byte| *byte == want),
+                )?;
                 purges += answer;
                 map.touch(7)?;
                 region.unpin(0, 0)?;
@@ -161,7 +183,8 @@ pub(crate) const CASES: &[Case] = &[
             need_root("writing /proc/sys/vm/drop_caches")?;
             let (region, map) = touched(env, 4096)?;
             region.unpin(0, 2048 * P)?;
-            std::fs::write("/proc/sys/vm/drop_caches", "2").or_else(|e| skip(format!("drop_caches: {e}")))?;
+            std::fs::write("/proc/sys/vm/drop_caches", "2")
+                .or_else(|e| skip(format!("drop_caches: {e}")))?;
             equal("PIN of the unpinned half", region.pin(0, 2048 * P)?, WAS_PURGED)?;
             holds("every pinned page is there", map.pages()?[2048..].iter().all(|byte| *byte == 7))
         },
@@ -179,7 +202,10 @@ pub(crate) const CASES: &[Case] = &[
             equal("PURGE_ALL_CACHES", env.purge()?, i64::from(pages))?;
             let freed = before.saturating_sub(meminfo("Shmem")?);
             // The counter is kept per CPU and may lag by some pages.
-            holds("at least nine tenths are free again", freed >= u64::from(pages) * PAGE as u64 / 10 * 9)
+            holds(
+                "at least nine tenths are free again",
+                freed >= u64::from(pages) * PAGE as u64 / 10 * 9,
+            )
         },
     ),
     Case::new(
@@ -194,11 +220,12 @@ pub(crate) const CASES: &[Case] = &[
             for page in [6, 1, 3] {
                 region.unpin(page * P, P)?;
             }
-            let count =
-                std::fs::read_to_string(format!("{shrinker}/count")).or_else(|e| skip(format!("count: {e}")))?;
+            let count = std::fs::read_to_string(format!("{shrinker}/count"))
+                .or_else(|e| skip(format!("count: {e}")))?;
             equal("the count", count.split_whitespace().nth(1), Some("3"))?;
             for (page, left) in [(6, vec![1, 3]), (1, vec![3]), (3, vec![])] {
-                std::fs::write(format!("{shrinker}/scan"), "0 0 1").or_else(|e| failed(format!("scan: {e}")))?;
+                std::fs::write(format!("{shrinker}/scan"), "0 0 1")
+                    .or_else(|e| failed(format!("scan: {e}")))?;
                 holds(&format!("page {page} is gone"), gone(&region, page)?)?;
                 for other in left {
                     holds(&format!("page {other} is still there"), !gone(&region, other)?)?;

@@ -101,7 +101,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "protection.when-mapped",
         &["PROT-06"],
-        "A mask may be reduced when mapped: old mappings keep their rights, new ones do not get them",
+        "A mask may be reduced when mapped: old mappings keep their rights, new ones do not get \
+         them",
         |env| {
             let (region, map) = env.mapped(4096)?;
             region.set_mask(1)?;
@@ -172,7 +173,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "protection.read-implies-exec-mmap",
         &["MMAP-05", "PROT-07"],
-        "Under READ_IMPLIES_EXEC a readable mmap asks for execute too: EPERM where the mask lacks it",
+        "Under READ_IMPLIES_EXEC a readable mmap asks for execute too: EPERM where the mask lacks \
+         it",
         |env| {
             apart(|| {
                 let region = env.region(4096)?;

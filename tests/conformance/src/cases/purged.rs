@@ -73,7 +73,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "purged.mark-spreads-on-merge",
         &["PIN-23", "PIN-21"],
-        "A merge with a purged range is purged as a whole: never purged again, reported though its data is there",
+        "A merge with a purged range is purged as a whole: never purged again, reported though its \
+         data is there",
         |env| {
             env.purge()?;
             let (region, map) = env.mapped(2 * PAGE as u64)?;

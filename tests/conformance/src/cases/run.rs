@@ -18,19 +18,22 @@ const fn given_up(what: &'static str, reason: &'static str) -> Differs {
 /// A descriptor's status at the level `fast`.
 pub(crate) const FAST_STATUS: Differs = given_up(
     "fstat says regular file, with the memfd's size",
-    "fstat is what programs that walk trees call most: at this level nothing of the stat family is slowed",
+    "fstat is what programs that walk trees call most: at this level nothing of the stat family is \
+     slowed",
 );
 
 /// Copies of a descriptor at the level `fast`.
 pub(crate) const FAST_COPIES: Differs = given_up(
     "A descriptor that is copied before its first ioctl makes two regions",
-    "opens are not looked at: a descriptor becomes a region with its first ioctl, and no copy of it does",
+    "opens are not looked at: a descriptor becomes a region with its first ioctl, and no copy of \
+     it does",
 );
 
 /// Opening a descriptor again at the level `fast`.
 pub(crate) const FAST_AGAIN: Differs = given_up(
     "Opening /proc/self/fd/N leads to the same region",
-    "opens are not looked at, and the kernel opens the memfd again; a mask without WRITE is sealed all the same",
+    "opens are not looked at, and the kernel opens the memfd again; a mask without WRITE is sealed \
+     all the same",
 );
 
 /// mprotect at the level `fast`.
@@ -41,7 +44,8 @@ pub(crate) const FAST_EXECUTE: Differs = given_up(
 
 /// Calls that the device does not know, at the level `fast`.
 pub(crate) const FAST_FILE_CALLS: Differs = given_up(
-    "ftruncate, fallocate, fsync, seals, splice, sendfile and copy_file_range answer as on a sealed memfd",
+    "ftruncate, fallocate, fsync, seals, splice, sendfile and copy_file_range answer as on a \
+     sealed memfd",
     "only open, the ioctls and mmap are looked at",
 );
 
@@ -49,7 +53,8 @@ pub(crate) const FAST_FILE_CALLS: Differs = given_up(
 pub(crate) const BARE_O_PATH: Differs = Differs {
     providers: &[Provider::RunBare],
     what: "An open with O_PATH is ENOENT",
-    reason: "no node lies at the path, and the kernel takes no O_PATH descriptor to put into a caller",
+    reason: "no node lies at the path, and the kernel takes no O_PATH descriptor to put into a \
+             caller",
     check: Some(|env| refused("open", env.open_with(libc::O_PATH), libc::ENOENT)),
 };
 
@@ -69,7 +74,8 @@ pub(crate) const FDINFO: Differs = beyond_reach(
 pub(crate) const LINK: Differs = Differs {
     providers: &[Provider::Run, Provider::RunBare],
     what: "/proc/self/fd/N reads as /memfd:dev/ashmem (deleted)",
-    reason: "the kernel writes the link; to answer readlink would slow every path that a program resolves",
+    reason: "the kernel writes the link; to answer readlink would slow every path that a program \
+             resolves",
     check: None,
 };
 
@@ -94,7 +100,8 @@ pub(crate) const KERNEL_WRITES: Differs = beyond_reach(
 /// ioctls of other types.
 pub(crate) const OTHER_IOCTLS: Differs = beyond_reach(
     "FIONREAD answers as on a file",
-    "only ioctls of the device's type are looked at: a notification for each would slow every program",
+    "only ioctls of the device's type are looked at: a notification for each would slow every \
+     program",
 );
 
 /// Purging below a mask without WRITE.
@@ -112,11 +119,13 @@ pub(crate) const NODE_ELSEWHERE: Differs = beyond_reach(
 /// A private mapping's inode.
 pub(crate) const PRIVATE_IN_MAPS: Differs = beyond_reach(
     "A private mapping is anonymous memory in maps, without path and inode",
-    "the agent has the caller map anonymous memory instead of the memfd, whose content it would show",
+    "the agent has the caller map anonymous memory instead of the memfd, whose content it would \
+     show",
 );
 
 /// Rights of a private mapping.
 pub(crate) const PRIVATE_RIGHTS: Differs = beyond_reach(
     "mprotect gives a private mapping rights beyond the mask",
-    "only the kernel takes a right from a mapping for good; the memory is the caller's own and shows nobody's content",
+    "only the kernel takes a right from a mapping for good; the memory is the caller's own and \
+     shows nobody's content",
 );

@@ -17,7 +17,8 @@ use ashmem_test_client::region::{Region, open_path};
 const SHARED: i32 = libc::MAP_SHARED;
 
 /// Why the module refuses what the original lets pass through `map_files`.
-const SHUT: &str = "the mask is a promise to whoever handed the descriptor out; root's tools can still open for reading";
+const SHUT: &str = "the mask is a promise to whoever handed the descriptor out; root's tools can \
+                    still open for reading";
 
 pub(crate) const CASES: &[Case] = &[
     Case::new(
@@ -27,13 +28,17 @@ pub(crate) const CASES: &[Case] = &[
         |env| {
             for round in 0..600 {
                 let region = env.region(PAGE as u64)?;
-                let (grown, mapped) = race(|| region.set_size(64 * PAGE as u64), || region.map(PAGE, R, SHARED, 0));
+                let (grown, mapped) =
+                    race(|| region.set_size(64 * PAGE as u64), || region.map(PAGE, R, SHARED, 0));
                 let _map = mapped?;
                 let size = region.size()?;
                 let want = if grown.is_ok() { 64 * PAGE as i64 } else { PAGE as i64 };
                 equal(&format!("round {round}: GET_SIZE"), size, want)?;
                 equal("the backing file's size", region.seek(0, libc::SEEK_END)?, size)?;
-                holds("the last page can be unpinned", region.unpin(size as u32 - PAGE as u32, PAGE as u32).is_ok())?;
+                holds(
+                    "the last page can be unpinned",
+                    region.unpin(size as u32 - PAGE as u32, PAGE as u32).is_ok(),
+                )?;
                 refused("UNPIN behind it", region.unpin(size as u32, PAGE as u32), libc::EINVAL)?;
             }
             Ok(())
@@ -49,24 +54,33 @@ pub(crate) const CASES: &[Case] = &[
                 let (_named, mapped) = race(|| region.set_name(c"raced"), || region.share(PAGE));
                 let path = mapped?.line()?.path;
                 let name = region.name()?;
-                let want = if name == b"raced" { "/dev/ashmem/raced (deleted)" } else { "/dev/ashmem (deleted)" };
+                let want = if name == b"raced" {
+                    "/dev/ashmem/raced (deleted)"
+                } else {
+                    "/dev/ashmem (deleted)"
+                };
                 equal("the path", path.as_str(), want)?;
             }
             Ok(())
         },
     )
     .differs(&[run::PATH_IN_MAPS]),
-    Case::new("security.first-mmap-race", &["MMAP-10"], "Two first mmaps at once make one backing file", |env| {
-        for _ in 0..400 {
-            let region = env.region(PAGE as u64)?;
-            let (one, two) = race(|| region.share(PAGE), || region.share(PAGE));
-            let (one, two) = (one?, two?);
-            one.store(0, 7)?;
-            equal("the byte through the other", two.load(0)?, 7)?;
-            equal("the inodes", one.line()?.inode, two.line()?.inode)?;
-        }
-        Ok(())
-    }),
+    Case::new(
+        "security.first-mmap-race",
+        &["MMAP-10"],
+        "Two first mmaps at once make one backing file",
+        |env| {
+            for _ in 0..400 {
+                let region = env.region(PAGE as u64)?;
+                let (one, two) = race(|| region.share(PAGE), || region.share(PAGE));
+                let (one, two) = (one?, two?);
+                one.store(0, 7)?;
+                equal("the byte through the other", two.load(0)?, 7)?;
+                equal("the inodes", one.line()?.inode, two.line()?.inode)?;
+            }
+            Ok(())
+        },
+    ),
     Case::new(
         "security.mask-race-set",
         &["PROT-03"],
@@ -144,10 +158,13 @@ pub(crate) const CASES: &[Case] = &[
                 purged?;
                 let pages = map.pages()?;
                 match pinned? {
-                    NOT_PURGED => {
-                        holds("every page holds what was written", pages.iter().all(|byte| *byte == round as u8 | 1))?
+                    NOT_PURGED => holds(
+                        "every page holds what was written",
+                        pages.iter().all(|byte| *byte == round as u8 | 1),
+                    )?,
+                    WAS_PURGED => {
+                        holds("every page is zeros", pages.iter().all(|byte| *byte == 0))?
                     }
-                    WAS_PURGED => holds("every page is zeros", pages.iter().all(|byte| *byte == 0))?,
                     other => failed(format!("PIN answered {other}"))?,
                 }
             }
@@ -167,7 +184,10 @@ pub(crate) const CASES: &[Case] = &[
                 let (purged, ()) = race(|| env.purge(), || drop(region));
                 purged?;
                 let pages = map.pages()?;
-                holds("all pages are purged or none is", pages.iter().all(|byte| *byte == pages[0]))?;
+                holds(
+                    "all pages are purged or none is",
+                    pages.iter().all(|byte| *byte == pages[0]),
+                )?;
             }
             equal("PURGE_ALL_CACHES", env.purge()?, 0)
         },
@@ -184,7 +204,9 @@ pub(crate) const CASES: &[Case] = &[
                     || page.unmap_part(0, PAGE),
                     || {
                         (0..20)
-                            .map(|_| region.ioctl("PIN", ashmem_core::abi::PIN, page.address() as u64))
+                            .map(|_| {
+                                region.ioctl("PIN", ashmem_core::abi::PIN, page.address() as u64)
+                            })
                             .collect::<Vec<_>>()
                     },
                 );
@@ -210,7 +232,8 @@ pub(crate) const CASES: &[Case] = &[
     )
     .differs(&[Differs {
         providers: Provider::AGENT,
-        what: "A process that was given a read-only region finds no way to write to it; write(2) is EPERM",
+        what: "A process that was given a read-only region finds no way to write to it; write(2) \
+               is EPERM",
         reason: "the mask is held by a seal, and that is how the kernel refuses what is sealed",
         check: Some(|env| {
             let (region, owner) = env.mapped(2 * PAGE as u64)?;
@@ -238,7 +261,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "security.map-files-write-beyond-mask",
         &["MMAP-22"],
-        "A mapping re-opened by root through map_files can be written with write(2), whatever the mask",
+        "A mapping re-opened by root through map_files can be written with write(2), whatever the \
+         mask",
         |env| {
             need_map_files()?;
             let (_region, owner, map) = read_only(env)?;
@@ -248,7 +272,8 @@ pub(crate) const CASES: &[Case] = &[
     )
     .differs(&[Differs {
         providers: Provider::OURS,
-        what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
+        what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped \
+               writable",
         reason: SHUT,
         check: Some(sealed_for_writing),
     }]),
@@ -266,13 +291,15 @@ pub(crate) const CASES: &[Case] = &[
     .differs(&[
         Differs {
             providers: Provider::AGENT,
-            what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
+            what: "A mapping whose mask has no write can be re-opened, and neither written nor \
+                   mapped writable",
             reason: SHUT,
             check: Some(sealed_for_writing),
         },
         Differs {
             providers: &[Provider::Module],
-            what: "A mapping without write in the mask can be re-opened for reading, and then not be mapped writable",
+            what: "A mapping without write in the mask can be re-opened for reading, and then not \
+                   be mapped writable",
             reason: SHUT,
             check: Some(|env| {
                 need_map_files()?;
@@ -299,7 +326,8 @@ pub(crate) const CASES: &[Case] = &[
     )
     .differs(&[Differs {
         providers: Provider::OURS,
-        what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped writable",
+        what: "A mapping whose mask has no write can be re-opened, and neither written nor mapped \
+               writable",
         reason: SHUT,
         check: Some(sealed_for_writing),
     }]),
@@ -318,7 +346,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "security.map-files-within-mask",
         &["MMAP-22"],
-        "A mapping with write in the mask can be re-opened, written and mapped writable through map_files",
+        "A mapping with write in the mask can be re-opened, written and mapped writable through \
+         map_files",
         |env| {
             need_map_files()?;
             let (_region, map) = env.mapped(PAGE as u64)?;
@@ -329,16 +358,21 @@ pub(crate) const CASES: &[Case] = &[
             equal("the byte", map.load(0)?, 1)
         },
     ),
-    Case::new("security.map-files-unprivileged", &["MMAP-22"], "Without privileges map_files opens nothing", |env| {
-        let (_region, map) = env.mapped(PAGE as u64)?;
-        unprivileged(|| {
-            refused("open", try_reopen(&map, libc::O_RDONLY), libc::EPERM).or_else(|_| {
-                // Where the directory itself belongs to somebody else by then, it is the directory
-                // that refuses.
-                refused("open", try_reopen(&map, libc::O_RDONLY), libc::EACCES)
+    Case::new(
+        "security.map-files-unprivileged",
+        &["MMAP-22"],
+        "Without privileges map_files opens nothing",
+        |env| {
+            let (_region, map) = env.mapped(PAGE as u64)?;
+            unprivileged(|| {
+                refused("open", try_reopen(&map, libc::O_RDONLY), libc::EPERM).or_else(|_| {
+                    // Where the directory itself belongs to somebody else by then, it is the
+                    // directory that refuses.
+                    refused("open", try_reopen(&map, libc::O_RDONLY), libc::EACCES)
+                })
             })
-        })
-    }),
+        },
+    ),
     Case::new(
         "security.reopen-proc-fd",
         &["OPEN-05", "PROT-03"],
@@ -347,7 +381,8 @@ pub(crate) const CASES: &[Case] = &[
             let (region, map) = env.mapped(PAGE as u64)?;
             map.store(0, 5)?;
             region.set_mask(1)?;
-            let again = open_path(format!("/proc/self/fd/{}", region.fd()).as_bytes(), libc::O_RDWR)?;
+            let again =
+                open_path(format!("/proc/self/fd/{}", region.fd()).as_bytes(), libc::O_RDWR)?;
             equal("GET_SIZE", again.size()?, 0)?;
             equal("GET_PROT_MASK", again.mask()?, i64::from(RWX))
         },

@@ -71,7 +71,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "size.result-is-an-int",
         &["SIZE-05", "SIZE-06"],
-        "GET_SIZE of 2 GiB and more is cut to an int by the kernel's ioctl call itself, not by libc alone",
+        "GET_SIZE of 2 GiB and more is cut to an int by the kernel's ioctl call itself, not by \
+         libc alone",
         |env| {
             let region = env.region(0x1_8000_1000)?;
             equal("GET_SIZE", region.size()?, i64::from(0x8000_1000_u32 as i32))?;
@@ -109,7 +110,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "size.top-bit",
         &["SIZE-09", "MMAP-07"],
-        "A size with the top bit set passes the device's checks and is EINVAL where the backing file is made",
+        "A size with the top bit set passes the device's checks and is EINVAL where the backing \
+         file is made",
         |env| {
             let region = env.region(1 << 63)?;
             refused("mmap", region.share(PAGE), libc::EINVAL)?;

@@ -31,7 +31,8 @@ const MADV_COLLAPSE: i32 = 25;
 pub(crate) fn under_pressure() -> Result<String> {
     if !fs::exists(DEVICE)? {
         return Ok(format!(
-            "{SKIPPED}there is no {DEVICE}: `cargo xtask vm --extra-module zram` loads what makes it"
+            "{SKIPPED}there is no {DEVICE}: `cargo xtask vm --extra-module zram` loads what makes \
+             it"
         ));
     }
     let swap = Swap::on()?;

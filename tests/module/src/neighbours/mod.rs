@@ -41,56 +41,64 @@ struct Trial {
 const TRIALS: &[Trial] = &[
     Trial {
         name: "move-pages",
-        sentence: "unpinned pages moved to a full node: the mover ends, and others are not kept waiting",
+        sentence: "unpinned pages moved to a full node: the mover ends, and others are not kept \
+                   waiting",
         limit: 240,
         long: false,
         run: nodes::move_pages,
     },
     Trial {
         name: "mbind",
-        sentence: "unpinned pages bound to a full node: the caller ends, and others are not kept waiting",
+        sentence: "unpinned pages bound to a full node: the caller ends, and others are not kept \
+                   waiting",
         limit: 240,
         long: false,
         run: nodes::bind,
     },
     Trial {
         name: "collapse",
-        sentence: "huge pages collapsed under pressure with swap: the caller ends, and pinned pages stay whole",
+        sentence: "huge pages collapsed under pressure with swap: the caller ends, and pinned \
+                   pages stay whole",
         limit: 240,
         long: false,
         run: collapse::under_pressure,
     },
     Trial {
         name: "cgroup",
-        sentence: "a memory cgroup at its limit gets its own unpinned pages back, and nobody else loses any",
+        sentence: "a memory cgroup at its limit gets its own unpinned pages back, and nobody else \
+                   loses any",
         limit: 120,
         long: false,
         run: tight::cgroup,
     },
     Trial {
         name: "endless-regions",
-        sentence: "8,300 unpinned regions of 2^63 - 1 bytes come and go: others' unpinned pages are still given back",
+        sentence: "8,300 unpinned regions of 2^63 - 1 bytes come and go: others' unpinned pages \
+                   are still given back",
         limit: 240,
         long: false,
         run: tight::endless_regions,
     },
     Trial {
         name: "half-a-million-ranges",
-        sentence: "2^19 ranges in one region are pinned at once, and closed: nobody waits long for the processor",
+        sentence: "2^19 ranges in one region are pinned at once, and closed: nobody waits long for \
+                   the processor",
         limit: 400,
         long: false,
         run: ranges::half_a_million,
     },
     Trial {
         name: "flood",
-        sentence: "a user at the cap on ranges and regions has ENOMEM, others have not, and a close makes room",
+        sentence: "a user at the cap on ranges and regions has ENOMEM, others have not, and a \
+                   close makes room",
         limit: 120,
         long: false,
         run: flood::capped,
     },
     Trial {
         name: "flood-default",
-        sentence: "a user who takes all ranges that the default allows leaves the machine its memory",
+        sentence: "a user who takes all ranges that the default allows leaves the machine its \
+                   memory",
         limit: 900,
         long: true,
         run: flood::by_default,
@@ -111,7 +119,8 @@ const TRIALS: &[Trial] = &[
     },
     Trial {
         name: "unload",
-        sentence: "unloading is refused while anybody is at it, succeeds after, and races with openers",
+        sentence: "unloading is refused while anybody is at it, succeeds after, and races with \
+                   openers",
         limit: 240,
         long: false,
         run: unload::against_all,

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use super::part::{Gate, Part, USER};
 use crate::region::Region;
 
-const NAME: &std::ffi::CStr =
-    c"x\nsize:\t77\nforged:\t1\n7f0000000000-7f0000001000 forged\nforged-1 [000] ..... 1.0: open: region=0";
+const NAME: &std::ffi::CStr = c"x\nsize:\t77\nforged:\t1\n7f0000000000-7f0000001000 forged\n\
+      forged-1 [000] ..... 1.0: open: region=0";
 /// What begins the lines above, where a line begins.
 const FORGED: [&str; 3] = ["forged", "7f0000000000-7f0000001000", "size:\t77"];
 

@@ -57,7 +57,8 @@ pub(crate) fn cgroup() -> Result<String> {
         became = match process.end(PATIENCE)? {
             End::Said(text) => format!("{text}; memory.events: {}", group.events()?),
             End::Killed(libc::SIGKILL) => anyhow::bail!(
-                "the process was killed for memory beside its own unpinned pages; memory.events: {}",
+                "the process was killed for memory beside its own unpinned pages; memory.events: \
+                 {}",
                 group.events()?
             ),
             other => anyhow::bail!("the process in the cgroup: {other:?}"),

@@ -88,8 +88,10 @@ pub(crate) fn check(module: &Path, kernel: &Configuration) -> Result<()> {
     faults.extend(code.pointers_across_halves()?);
     if !faults.is_empty() {
         bail!(
-            "{} has {} fault(s) in its machine code:\n{}\nobjtool runs over the Rust half by module/Kbuild's rule for \
-             rust/ashmem.o, or over the whole where the kernel checks linked modules (IBT, LTO)",
+            "{} has {} fault(s) in its machine code:\n\
+             {}\n\
+             objtool runs over the Rust half by module/Kbuild's rule for rust/ashmem.o, or over \
+             the whole where the kernel checks linked modules (IBT, LTO)",
             module.display(),
             faults.len(),
             faults.join("\n")
@@ -366,13 +368,21 @@ mod tests {
     use std::process::{Command, Stdio};
 
     /// A Rust function that returns through the thunk, from `1:` on.
-    const RETURNS: &str = ".text\n.globl ashmem_rs_f\n.type ashmem_rs_f,@function\nashmem_rs_f: nop\n\
-                           1: jmp __x86_return_thunk\n.size ashmem_rs_f, . - ashmem_rs_f\n";
+    const RETURNS: &str = ".text\n\
+                           .globl ashmem_rs_f\n\
+                           .type ashmem_rs_f,@function\n\
+                           ashmem_rs_f: nop\n\
+                           1: jmp __x86_return_thunk\n\
+                           .size ashmem_rs_f, . - ashmem_rs_f\n";
     /// The places of the kernel's tables, for the code at `1:`.
     const LISTED: &str = ".section .return_sites,\"a\"\n.long 1b - .\n";
     /// Two entries: the stack is known from the function's start, and unknown from its end.
-    const ORC: &str = ".section .orc_unwind_ip,\"a\"\n.long ashmem_rs_f - .\n.long ashmem_rs_f + 6 - .\n\
-                       .section .orc_unwind,\"a\"\n.byte 8, 0, 0, 0, 5, 0\n.byte 0, 0, 0, 0, 0, 0\n";
+    const ORC: &str = ".section .orc_unwind_ip,\"a\"\n\
+                       .long ashmem_rs_f - .\n\
+                       .long ashmem_rs_f + 6 - .\n\
+                       .section .orc_unwind,\"a\"\n\
+                       .byte 8, 0, 0, 0, 5, 0\n\
+                       .byte 0, 0, 0, 0, 0, 0\n";
 
     /// What is said of an object made of these lines for a kernel so configured; nothing if it is
     /// good.
@@ -408,7 +418,10 @@ mod tests {
     #[test]
     fn a_thunk_that_the_kernel_has_not_is_refused() {
         assert!(said(&[RETURNS], "CONFIG_X86=y\n").contains("which this kernel has not"));
-        let own = ".globl __x86_return_thunk\n.type __x86_return_thunk,@function\n__x86_return_thunk: ret\nint3\n\
+        let own = ".globl __x86_return_thunk\n\
+                   .type __x86_return_thunk,@function\n\
+                   __x86_return_thunk: ret\n\
+                   int3\n\
                    .size __x86_return_thunk, 1\n";
         assert_eq!(said(&[RETURNS, own], "CONFIG_X86=y\n"), "");
         assert!(said(&[RETURNS, LISTED, own], "CONFIG_RETHUNK=y\n").contains("of its own"));
@@ -417,7 +430,12 @@ mod tests {
     #[test]
     fn an_indirect_call_is_listed_with_its_prefix() {
         let kernel = "CONFIG_MITIGATION_RETPOLINE=y\n";
-        let call = ".text\n.type c,@function\nc: nop\n1: .byte 0x2e\ncall __x86_indirect_thunk_r10\n.size c, . - c\n";
+        let call = ".text\n\
+                    .type c,@function\n\
+                    c: nop\n\
+                    1: .byte 0x2e\n\
+                    call __x86_indirect_thunk_r10\n\
+                    .size c, . - c\n";
         assert!(said(&[call], kernel).contains("c: 1 x indirect call"));
         assert_eq!(said(&[call, ".section .retpoline_sites,\"a\"\n.long 1b - .\n"], kernel), "");
     }
@@ -433,7 +451,11 @@ mod tests {
 
     #[test]
     fn a_pointer_to_a_rust_function_is_refused() {
-        let rust = ".text\n.globl ashmem_rs_f\n.type ashmem_rs_f,@function\nashmem_rs_f: nop\n.size ashmem_rs_f, 1\n";
+        let rust = ".text\n\
+                    .globl ashmem_rs_f\n\
+                    .type ashmem_rs_f,@function\n\
+                    ashmem_rs_f: nop\n\
+                    .size ashmem_rs_f, 1\n";
         let takes = ["c: mov $ashmem_rs_f, %rcx\n", "c: lea ashmem_rs_f(%rip), %rcx\n"];
         for taking in takes.map(|take| format!(".type c,@function\n{take}.size c, . - c\n")) {
             assert!(

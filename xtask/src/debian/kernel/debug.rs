@@ -111,7 +111,8 @@ pub(super) fn build(line: Line, recipe: &Recipe, renew: bool) -> Result<Kernel> 
     let work = destination.with_file_name(format!("{version}.work"));
     let started = Instant::now();
     eprintln!(
-        "building kernel {line} from {SOURCE} ({}); an interrupted build goes on where it stopped ...",
+        "building kernel {line} from {SOURCE} ({}); an interrupted build goes on where it stopped \
+         ...",
         source.version
     );
     let goes_on = work.exists();

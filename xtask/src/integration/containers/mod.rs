@@ -101,7 +101,8 @@ fn lxc(world: &World) -> Result<String> {
     seen::seen(world, start, |name| Ok(name.to_owned()))?;
     let version = process::capture(Command::new("lxc-execute").arg("--version"))?;
     Ok(format!(
-        "shared in one container, joined by an attach, kept from another, seen from outside; LXC {}",
+        "shared in one container, joined by an attach, kept from another, seen from outside; LXC \
+         {}",
         first_line(&version)
     ))
 }

@@ -77,7 +77,8 @@ rm /dev/ashmem && echo data >/dev/ashmem
 says "an ordinary file"
 rm /dev/ashmem
 obey device
-mount -t tmpfs -o nodev tmpfs /mnt && mkdir /mnt/dev && mknod -m 0666 /mnt/dev/ashmem c 10 "$(sed -n 's/ ashmem//p' /proc/misc | tr -d ' ')"
+minor=$(sed -n 's/ ashmem//p' /proc/misc | tr -d ' ')
+mount -t tmpfs -o nodev tmpfs /mnt && mkdir /mnt/dev && mknod -m 0666 /mnt/dev/ashmem c 10 "$minor"
 ashmem doctor --root /mnt --json | grep -qF 'EACCES' || fail "a nodev mount is not seen"
 count=$((count + 1))
 
@@ -98,8 +99,11 @@ if echo integrity >/sys/kernel/security/lockdown 2>/dev/null; then
 	insmod /ashmem_linux.ko 2>/run/insmod && fail "a locked kernel took an unsigned module"
 	says "the module is not signed, and the kernel will refuse it"
 	says "mokutil --import"
-	dmesg | ashmem doctor explain | grep -q '^lockdown: ' || fail "the kernel's words are not explained: $(dmesg | tail -3)"
-	ashmem doctor explain </run/insmod | grep -qE '^(module-not-permitted|device-|lockdown|key-)' || fail "insmod's words: $(cat /run/insmod)"
+	dmesg | ashmem doctor explain | grep -q '^lockdown: ' ||
+		fail "the kernel's words are not explained: $(dmesg | tail -3)"
+	ashmem doctor explain </run/insmod |
+		grep -qE '^(module-not-permitted|device-|lockdown|key-)' ||
+		fail "insmod's words: $(cat /run/insmod)"
 	count=$((count + 2))
 else
 	echo "this kernel has no lockdown"

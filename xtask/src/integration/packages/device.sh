@@ -16,7 +16,8 @@ else
 	[ "$(cat /sys/module/ashmem_linux/version)" = "$version" ]
 	/trial/ashmem-conformance --provider module --filter 'open.*'
 	/trial/ashmem-conformance --provider module --filter 'pins.*' | tail -n 1
-	/trial/ashmem-conformance --provider module --device "/dev/ashmem$id" --filter 'size.*' | tail -n 1
+	/trial/ashmem-conformance --provider module --device "/dev/ashmem$id" --filter 'size.*' |
+		tail -n 1
 fi
 if [ -x /usr/bin/ashmem ]; then
 	ashmem --version

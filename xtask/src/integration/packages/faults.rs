@@ -41,7 +41,8 @@ fn no_headers(trial: &Trial, machine: &Machine) -> Result<()> {
     expect(&said, &["has no headers here", &format!("apt install linux-headers-{kernel}")])?;
     // What the headers' own installation runs.
     let appear = format!(
-        "mv /lib/modules/{kernel}/hidden /lib/modules/{kernel}/build\n/etc/kernel/header_postinst.d/dkms {kernel}"
+        "mv /lib/modules/{kernel}/hidden /lib/modules/{kernel}/build\n\
+         /etc/kernel/header_postinst.d/dkms {kernel}"
     );
     machine.must(&appear)?;
     trial.expect_module(machine, &trial.version_before)
@@ -51,7 +52,8 @@ fn no_headers(trial: &Trial, machine: &Machine) -> Result<()> {
 /// a compiler.
 fn wrong_compiler(trial: &Trial, machine: &Machine) -> Result<()> {
     let break_it = "for gcc in /usr/bin/*gcc /usr/bin/*gcc-[0-9]*; do mv $gcc $gcc.whole
-printf '#!/bin/sh\\necho \"gcc: error: unrecognized command-line option\" >&2; exit 1\\n' >$gcc; chmod +x $gcc; done";
+printf '#!/bin/sh\\necho \"gcc: error: unrecognized command-line option\" >&2; exit 1\\n' >$gcc
+chmod +x $gcc; done";
     let mend_it =
         "for gcc in /usr/bin/*gcc.whole /usr/bin/*gcc-[0-9]*.whole; do mv $gcc ${gcc%.whole}; done";
     let (said, ended_well) = machine.run(&format!("{break_it}\n{}", install(&trial.packages)))?;
@@ -69,13 +71,21 @@ fn full_disk(trial: &Trial, machine: &Machine) -> Result<()> {
     let small = "mount -t tmpfs -o size=2m tmpfs /mnt
 cp -a /var/lib/dkms/. /mnt
 mount --bind /mnt /var/lib/dkms
-dd if=/dev/zero of=/mnt/filler bs=4k 2>/dev/null || rm -f /mnt/filler; dd if=/dev/zero of=/mnt/filler bs=1k \
+dd if=/dev/zero of=/mnt/filler bs=4k 2>/dev/null || rm -f /mnt/filler
+dd if=/dev/zero of=/mnt/filler bs=1k \
 count=$(( $(df --output=avail -k /mnt | tail -n 1) - 300 )) 2>/dev/null";
     let kernel = kernel(machine)?;
     let there = format!("modinfo -k {kernel} -F version ashmem_linux");
     let script = format!(
-        "{small}\nif {}; then exit 9; fi\n{there}\nrm /mnt/filler\nmount -o remount,size=90m /mnt\ndpkg --configure -a\n\
-         {there}\ncp -a /mnt/. /tmp/dkms; umount /var/lib/dkms; rm -rf /var/lib/dkms; mv /tmp/dkms /var/lib/dkms",
+        "{small}\n\
+         if {}; then exit 9; fi\n\
+         {there}\n\
+         rm /mnt/filler\n\
+         mount -o remount,size=90m /mnt\n\
+         dpkg --configure -a\n\
+         {there}\n\
+         cp -a /mnt/. /tmp/dkms; umount /var/lib/dkms; rm -rf /var/lib/dkms; mv /tmp/dkms \
+         /var/lib/dkms",
         install(&trial.before).replace(" install ", " install --allow-downgrades ")
     );
     let said = machine.must(&script)?;
@@ -83,7 +93,8 @@ count=$(( $(df --output=avail -k /mnt | tail -n 1) - 300 )) 2>/dev/null";
     let versions: Vec<_> = said.lines().filter(|line| line.starts_with("0.")).collect();
     if versions != [trial.version.as_str(), trial.version_before.as_str()] {
         bail!(
-            "the module's versions, first with the disk full and then with room, were {versions:?}:\n{said}"
+            "the module's versions, first with the disk full and then with room, were \
+             {versions:?}:\n{said}"
         );
     }
     Ok(())
@@ -109,8 +120,13 @@ fn killed(trial: &Trial, machine: &Machine) -> Result<()> {
     // The script is the first process of its namespace, and so the one that this signal does not
     // reach.
     let script = format!(
-        "{downgrade} &\nuntil ls /var/lib/dkms/ashmem/*/build/glue/module.o 2>/dev/null; do sleep 0.1; done\nkill -9 -1\nwait || true\n\
-         dpkg --audit | grep -q ashmem-dkms\ndpkg --configure -a\ndpkg --audit"
+        "{downgrade} &\n\
+         until ls /var/lib/dkms/ashmem/*/build/glue/module.o 2>/dev/null; do sleep 0.1; done\n\
+         kill -9 -1\n\
+         wait || true\n\
+         dpkg --audit | grep -q ashmem-dkms\n\
+         dpkg --configure -a\n\
+         dpkg --audit"
     );
     machine.must(&script)?;
     trial.expect_module(machine, &trial.version_before)?;
@@ -125,7 +141,10 @@ fn read_only_etc(trial: &Trial, machine: &Machine) -> Result<()> {
     // The dynamic linker's cache is there, and the library's installation renews it.
     let ours: Vec<_> = ours.filter(|name| !name.contains("/libashmem")).collect();
     machine.must(&format!(
-        "dpkg --purge ashmem-dkms\nmount --bind /etc /etc\nmount -o remount,bind,ro /etc\ndpkg --install {}",
+        "dpkg --purge ashmem-dkms\n\
+         mount --bind /etc /etc\n\
+         mount -o remount,bind,ro /etc\n\
+         dpkg --install {}",
         ours.join(" ")
     ))?;
     trial.expect_module(machine, &trial.version)
@@ -133,7 +152,9 @@ fn read_only_etc(trial: &Trial, machine: &Machine) -> Result<()> {
 
 /// The device is the kernel's own doing: only the link with the boot's name is udev's.
 fn neither_systemd_nor_udev(_trial: &Trial, machine: &Machine) -> Result<()> {
-    let script = "modprobe ashmem_linux\nls -l /dev/ashmem*\n[ \"$(stat -c %a /dev/ashmem)\" = 666 ]\n\
+    let script = "modprobe ashmem_linux\n\
+                  ls -l /dev/ashmem*\n\
+                  [ \"$(stat -c %a /dev/ashmem)\" = 666 ]\n\
                   /trial/ashmem-conformance --provider module --filter 'open.*'";
     report(&machine.boot_bare(&kernel(machine)?, script)?).map(drop)
 }

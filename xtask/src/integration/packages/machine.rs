@@ -128,7 +128,12 @@ exec chroot . sh -ec "$1""#;
 
     fn boot_with(&self, kernel: &str, script: &str, drives: &[String]) -> Result<Life> {
         // Idle: after every job of the boot.
-        const UNIT: &str = "[Unit]\nDescription=A trial of packages\n\n[Service]\nType=idle\nExecStart=/bin/sh /trial/life\n";
+        const UNIT: &str = "[Unit]\n\
+                            Description=A trial of packages\n\
+                            \n\
+                            [Service]\n\
+                            Type=idle\n\
+                            ExecStart=/bin/sh /trial/life\n";
         let units = self.upper("etc/systemd/system")?;
         fs::write(units.join("trial.service"), UNIT).context("writing the trial's unit")?;
         // A journal on a disk of this kind takes minutes to begin.
@@ -165,8 +170,15 @@ exec chroot . sh -ec "$1""#;
         const PATIENCE: Duration = Duration::from_secs(1800);
         let exchange = self.exchange()?;
         let life = format!(
-            "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive\n\
-             (\nset -e\n{script}\n) >/trial/report 2>&1\necho \"status $?\" >>/trial/report\nsync\n\
+            "#!/bin/sh\n\
+             export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+             DEBIAN_FRONTEND=noninteractive\n\
+             (\n\
+             set -e\n\
+             {script}\n\
+             ) >/trial/report 2>&1\n\
+             echo \"status $?\" >>/trial/report\n\
+             sync\n\
              echo 1 >/proc/sys/kernel/sysrq; echo o >/proc/sysrq-trigger; sleep 60\n"
         );
         fs::write(exchange.join("life"), life).context("writing the machine's script")?;
@@ -229,7 +241,8 @@ umount /proc
 exec switch_root /new $init
 ";
         let listed = self.must(&format!(
-            "for name in virtio_pci 9pnet_virtio 9p; do modprobe -S {kernel} --show-depends $name; done | sed -n 's/^insmod //p'"
+            "for name in virtio_pci 9pnet_virtio 9p; do modprobe -S {kernel} --show-depends $name; \
+             done | sed -n 's/^insmod //p'"
         ))?;
         let mut initramfs = Initramfs::bare(INIT.as_bytes())?;
         for tool in ["sh", "insmod", "mount", "umount", "mkdir", "cat", "switch_root"] {

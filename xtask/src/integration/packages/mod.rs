@@ -58,7 +58,10 @@ pub(crate) fn build_time() -> Result<(Duration, Duration)> {
     let of_kernel = format!("-m ashmem -v {} -k {kernel}", trial.version);
     let before = process::children_time();
     let said = machine.must(&format!(
-        "dkms unbuild {of_kernel}\nbegin=$(date +%s%N)\ndkms build {of_kernel}\necho {MARK} $(( $(date +%s%N) - begin ))"
+        "dkms unbuild {of_kernel}\n\
+         begin=$(date +%s%N)\n\
+         dkms build {of_kernel}\n\
+         echo {MARK} $(( $(date +%s%N) - begin ))"
     ))?;
     let elapsed = said
         .lines()

@@ -28,7 +28,11 @@ pub(super) fn commands(reader: &str) -> Result<Vec<String>> {
 /// built before, and apt asks nobody.
 pub(super) fn script(checkout: &str, commands: &[String]) -> String {
     format!(
-        "printf 'APT::Get::Assume-Yes \"true\";\nAPT::Install-Recommends \"false\";\nDpkg::Use-Pty \"false\";\n' >{checkout}/apt.conf
+        "cat >{checkout}/apt.conf <<'APT'
+APT::Get::Assume-Yes \"true\";
+APT::Install-Recommends \"false\";
+Dpkg::Use-Pty \"false\";
+APT
 bash -ec \"$(cat <<'README'
 sudo() {{ \"$@\"; }}
 cargo() {{ [ \"$*\" = 'xtask package' ] && ls target/packages; }}

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What every system has beside debootstrap's minimum.
-const INCLUDED: &str = "dkms,gcc,kmod,libc6-dev,linux-headers-amd64,linux-image-amd64,make,openssl,systemd,systemd-sysv,udev";
+const INCLUDED: &str = "dkms,gcc,kmod,libc6-dev,linux-headers-amd64,linux-image-amd64,make,\
+                        openssl,systemd,systemd-sysv,udev";
 
 /// A release of Debian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,13 +55,15 @@ impl Release {
         let backports = match self {
             Self::Bookworm | Self::Trixie => {
                 format!(
-                    "echo 'deb {DEBIAN} {self}-backports main' >/etc/apt/sources.list.d/backports.list\n"
+                    "echo 'deb {DEBIAN} {self}-backports main' \
+                     >/etc/apt/sources.list.d/backports.list\n"
                 )
             }
             Self::Bullseye | Self::Sid => String::new(),
         };
         format!(
-            "export DEBIAN_FRONTEND=noninteractive\n{backports}apt-get -q -o Acquire::Check-Valid-Until=false update\n\
+            "export DEBIAN_FRONTEND=noninteractive\n\
+             {backports}apt-get -q -o Acquire::Check-Valid-Until=false update\n\
              apt-get -q install -y --no-install-recommends --download-only {}\n",
             self.second_kernel()
         )

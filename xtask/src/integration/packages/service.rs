@@ -24,9 +24,12 @@ pub(crate) fn run(trial: &Trial) -> Result<String> {
     machine.must(&install(&packages))?;
     let kernel = machine.kernels()?.into_iter().next().context("the machine has no kernel")?;
     let script = format!(
-        "set -e\nsystemd-analyze verify --man=no ashmem-agent.service ashmem-agent.socket 2>&1\nsystemctl start ashmem-agent.socket\n\
-         /trial/$(cd /trial; ls -d {PROGRAM}-*) --ignored --exact {TEST} --nocapture 2>&1 || {{ systemctl status \
-         ashmem-agent.service ashmem-agent.socket; journalctl --no-pager --unit ashmem-agent.service | tail -n 40; exit 1; }}"
+        "set -e\n\
+         systemd-analyze verify --man=no ashmem-agent.service ashmem-agent.socket 2>&1\n\
+         systemctl start ashmem-agent.socket\n\
+         /trial/$(cd /trial; ls -d {PROGRAM}-*) --ignored --exact {TEST} --nocapture 2>&1 || {{ \
+         systemctl status ashmem-agent.service ashmem-agent.socket; journalctl --no-pager --unit \
+         ashmem-agent.service | tail -n 40; exit 1; }}"
     );
     let life = machine.boot(&kernel, &script)?;
     let said = report(&life)?;

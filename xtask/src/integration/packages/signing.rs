@@ -51,7 +51,9 @@ pub(crate) fn run(trial: &Trial) -> Result<String> {
         "--secure-boot",
     ];
     edit(Path::new(EMPTY), &on, &variables)?;
-    let refused = "dmesg | grep -i 'secure boot enabled'\nif modprobe ashmem_linux; then exit 1; fi\ntest ! -e /dev/ashmem\n\
+    let refused = "dmesg | grep -i 'secure boot enabled'\n\
+                   if modprobe ashmem_linux; then exit 1; fi\n\
+                   test ! -e /dev/ashmem\n\
                    if ashmem doctor --mode module; then exit 1; fi";
     let life = machine.boot_by_firmware(&kernel, refused, &variables)?;
     let said = report(&life).context("before the key was enrolled")?;

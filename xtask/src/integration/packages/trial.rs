@@ -120,7 +120,9 @@ impl Trial {
             })
             .collect();
         Ok(format!(
-            "mkdir -p {CHECKOUT}/target/packages\ncp /trial/share.c {CHECKOUT}/program.c\n{copies}{}",
+            "mkdir -p {CHECKOUT}/target/packages\n\
+             cp /trial/share.c {CHECKOUT}/program.c\n\
+             {copies}{}",
             readme::script(CHECKOUT, &commands)
         ))
     }
@@ -154,14 +156,16 @@ impl Trial {
     pub(crate) fn expect_module(&self, machine: &Machine, version: &Version) -> Result<()> {
         for kernel in machine.kernels()? {
             let script = format!(
-                "modinfo -k {kernel} -F filename ashmem_linux; modinfo -k {kernel} -F version ashmem_linux"
+                "modinfo -k {kernel} -F filename ashmem_linux; modinfo -k {kernel} -F version \
+                 ashmem_linux"
             );
             let text = machine.must(&script)?;
             let is_ours =
                 text.contains("/updates/dkms/") && text.lines().nth(1) == Some(version.as_str());
             if is_ours == self.release.has_own_driver() {
                 bail!(
-                    "kernel {kernel} of {} has this for ashmem_linux, not version {version}:\n{text}",
+                    "kernel {kernel} of {} has this for ashmem_linux, not version {version}:\n\
+                     {text}",
                     self.release
                 );
             }
@@ -203,8 +207,9 @@ fn name_of(package: &Path) -> Option<String> {
 /// notes.
 fn files(machine: &Machine) -> Result<Vec<String>> {
     let list = machine.must(
-        "find / -xdev \\( -path /proc -o -path /tmp -o -path /trial -o -path /var/cache -o -path /var/log -o -path \
-         /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd -o -path /run \\) -prune -o -print",
+        "find / -xdev \\( -path /proc -o -path /tmp -o -path /trial -o -path /var/cache -o -path \
+         /var/log -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd -o -path \
+         /run \\) -prune -o -print",
     )?;
     Ok(list.lines().map(ToOwned::to_owned).collect())
 }

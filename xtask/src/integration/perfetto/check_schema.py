@@ -73,7 +73,8 @@ for uuid, track in tracks.items():
     same(f"{track.name}: slices that do not end", depth, 0)
 peaks = {name: (max(values), values[-1]) for name, values in counters.items()}
 wanted = {"all regions": sum(REGIONS.values()), "unpinned": UNPINNED, "purged": UNPINNED}
-same("counters, their peaks and their ends", peaks, {f"ashmem: {name}": (peak, 0) for name, peak in wanted.items()})
+ends = {f"ashmem: {name}": (peak, 0) for name, peak in wanted.items()}
+same("counters, their peaks and their ends", peaks, ends)
 
 group = next(uuid for uuid, track in tracks.items() if track.name == "ashmem regions")
 lives = {}
@@ -96,7 +97,8 @@ same("threads", [(t.pid, t.tid) for t in threads.values()], [(processes[0].pid, 
 calls = [event for event in on(next(iter(threads))) if event.HasField("name")]
 count = collections.Counter(call.name.split(" ")[0] for call in calls)
 many = len(REGIONS)
-for name, times in {"open": many, "SET_NAME": many, "SET_SIZE": many + 1, "UNPIN": 1, "PIN": 1}.items():
+wanted = {"open": many, "SET_NAME": many, "SET_SIZE": many + 1, "UNPIN": 1, "PIN": 1}
+for name, times in wanted.items():
     same(f"calls of {name}", count[name], times)
 failed = [call for call in calls if any(note.name == "errno" for note in call.debug_annotations)]
 notes = [

@@ -111,7 +111,8 @@ def second():
     # Waydroid was upgraded while the module was there, and does not look again.
     tell("disabled: " + start(device="no", memfd="false"))
     stop()
-    print("module, agent and neither, by two boots, an upgrade and a lost module; Waydroid", config.version)
+    shown = "module, agent and neither, by two boots, an upgrade and a lost module; Waydroid"
+    print(shown, config.version)
 
 
 first() if BOOT == "1" else second()

@@ -32,8 +32,9 @@ def configuration():
 args = trial.arguments("upgrade", "-o")
 cfg = config.load(args)
 cfg["waydroid"].update(
-    arch=helpers.arch.host(), vendor_type="MAINLINE", images_path="/etc/waydroid-extra/images", system_ota="None",
-    vendor_ota="None", binder="anbox-binder", vndbinder="anbox-vndbinder", hwbinder="anbox-hwbinder",
+    arch=helpers.arch.host(), vendor_type="MAINLINE", images_path="/etc/waydroid-extra/images",
+    system_ota="None", vendor_ota="None", binder="anbox-binder", vndbinder="anbox-vndbinder",
+    hwbinder="anbox-hwbinder",
 )
 config.save(args, cfg)
 for name in ["rootfs", "overlay", "overlay_rw"]:
@@ -64,10 +65,14 @@ glibc = tuple(map(int, os.confstr("CS_GNU_LIBC_VERSION").split()[1].split(".")))
 looks = "yes" if (2, 33) <= glibc < (2, 39) else "no"
 trial.expect(device="yes", looks=looks, memfd="true", binder="no")
 first = start(args, WRAPPED)
-attached = trial.run("lxc-attach", "-P", config.defaults["lxc"], "-n", "waydroid", "--", "/system/bin/client", "android")
+attached = trial.run(
+    "lxc-attach", "-P", config.defaults["lxc"], "-n", "waydroid",
+    "--", "/system/bin/client", "android",
+)
 assert "held" in attached, attached
 container = trial.status(code=1)["container"]
-assert container["short_name"] and container["long_name"] and container["provider"] == "agent", container
+assert container["short_name"] and container["long_name"], container
+assert container["provider"] == "agent", container
 actions.container_manager.stop(args)
 
 # An upgrade writes Waydroid's files anew; what is added to a start stays.
@@ -83,4 +88,6 @@ trial.expect(device="no", memfd="true")
 start(args, WRAPPED)
 actions.container_manager.stop(args)
 agent.kill()
-print(first.removeprefix("held: "), "; kept by an upgrade; Waydroid", config.version, "LXC", trial.run("lxc-start", "--version"))
+lxc = trial.run("lxc-start", "--version")
+held = first.removeprefix("held: ")
+print(held, "; kept by an upgrade; Waydroid", config.version, "LXC", lxc)

@@ -25,7 +25,8 @@ chmod 755 usr/sbin/policy-rc.d
 cp /etc/resolv.conf etc/resolv.conf
 echo "deb $3 $2-backports main" >etc/apt/sources.list.d/backports.list
 chroot . apt-get -q update
-chroot . apt-get -q install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io -t "$2-backports" waydroid
+chroot . apt-get -q install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io \
+    -t "$2-backports" waydroid
 chroot . apt-get clean
 rm -rf var/lib/apt/lists/* usr/sbin/policy-rc.d usr/share/locale usr/share/doc usr/share/man
 umount proc dev"#;

@@ -52,13 +52,15 @@ After=waydroid-container.service dbus.service
 [Service]
 Type=idle
 Environment=PYTHONPATH=/trial PYTHONUNBUFFERED=1
-ExecStart=/bin/sh -c 'python3 /trial/script.py >/trial/report 2>&1; echo status $? >>/trial/report; sync; echo o >/proc/sysrq-trigger'
+ExecStart=/bin/sh -c 'python3 /trial/script.py >/trial/report 2>&1; \
+echo status $? >>/trial/report; sync; echo o >/proc/sysrq-trigger'
 ";
 
 /// A boot that does what a trial needs: nothing is updated, and no timer's housekeeping falls into
 /// it.
-const PARAMETERS: &str = "console=ttyS0 panic=-1 oops=panic quiet systemd.show_status=1 net.ifnames=0 \
-                          systemd.condition_needs_update=no systemd.mask=timers.target systemd.mask=lxc.service \
+const PARAMETERS: &str = "console=ttyS0 panic=-1 oops=panic quiet systemd.show_status=1 \
+                          net.ifnames=0 systemd.condition_needs_update=no \
+                          systemd.mask=timers.target systemd.mask=lxc.service \
                           systemd.mask=lxc-net.service systemd.mask=lxc-monitord.service \
                           systemd.default_timeout_start_sec=600";
 

@@ -72,7 +72,8 @@ def answer(patience=60):
 def run(*words, code=0):
     """Runs a command, which must end with this status; what it said."""
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == code, f"{' '.join(words)} ended with {done.returncode}, not {code}:\n{done.stdout}"
+    ended = f"{' '.join(words)} ended with {done.returncode}, not {code}:\n{done.stdout}"
+    assert done.returncode == code, ended
     return done.stdout
 
 

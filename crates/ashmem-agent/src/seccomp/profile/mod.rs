@@ -41,18 +41,24 @@ pub enum Error {
     Refused(&'static str),
     /// Another supervisor listens already.
     #[error(
-        "the policy already notifies another supervisor ({0}), and a container can have only one: remove its rules first"
+        "the policy already notifies another supervisor ({0}), and a container can have only one: \
+         remove its rules first"
     )]
     Taken(String),
     /// The device cannot work under it.
     #[error(
-        "the policy denies {0}, which stays denied; without that call there is no /dev/ashmem: allow it first"
+        "the policy denies {0}, which stays denied; without that call there is no /dev/ashmem: \
+         allow it first"
     )]
     Denied(&'static str),
 }
 
-const NOTIFY_BY_DEFAULT: &str = "the policy's default action is notify, which every runtime refuses: the handing over of the listener itself would wait for an answer; give it another default";
-const NOTIFY_ON_WRITE: &str = "the policy notifies write, which every runtime refuses: the handing over of the listener itself would wait for an answer; take that rule out";
+const NOTIFY_BY_DEFAULT: &str = "the policy's default action is notify, which every runtime \
+                                 refuses: the handing over of the listener itself would wait for \
+                                 an answer; give it another default";
+const NOTIFY_ON_WRITE: &str = "the policy notifies write, which every runtime refuses: the handing \
+                               over of the listener itself would wait for an answer; take that \
+                               rule out";
 
 /// The calls without which the device cannot work: one name of each group must be notified.
 const NEEDED: [&[&str]; 2] = [&["ioctl"], &["mmap", "mmap2"]];

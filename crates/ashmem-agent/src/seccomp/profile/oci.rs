@@ -16,7 +16,9 @@ const RUNNING: [&str; 2] = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG"];
 /// The profile to start from if none is given: it allows everything.
 pub const EMPTY: &str = r#"{
   "defaultAction": "SCMP_ACT_ALLOW",
-  "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
+  "architectures": [
+    "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"
+  ],
   "syscalls": []
 }"#;
 
@@ -199,7 +201,9 @@ fn mount_node(config: &mut Value) {
     let Some(mounts) = config["mounts"].as_array_mut() else { return };
     if !mounts.iter().any(|mount| mount["destination"] == NODE) {
         let options = ["bind", "rw", "nosuid", "noexec"];
-        mounts.push(json!({ "destination": NODE, "type": "bind", "source": "/dev/full", "options": options }));
+        mounts.push(json!({
+            "destination": NODE, "type": "bind", "source": "/dev/full", "options": options
+        }));
     }
 }
 
@@ -260,8 +264,10 @@ mod tests {
     #[test]
     fn an_allowed_call_is_taken_apart_and_a_denied_one_stays_denied() {
         let profile = added(
-            r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "archMap": [{"architecture": "a"}], "syscalls": [
-                {"names": ["ioctl", "read", "openat", "mmap"], "action": "SCMP_ACT_ALLOW", "comment": "all"},
+            r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1,
+                "archMap": [{"architecture": "a"}], "syscalls": [
+                {"names": ["ioctl", "read", "openat", "mmap"], "action": "SCMP_ACT_ALLOW",
+                 "comment": "all"},
                 {"names": ["fstat"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_X"]}},
                 {"names": ["sendfile"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]}"#,
         );
