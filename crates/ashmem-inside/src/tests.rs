@@ -229,8 +229,8 @@ fn mount_of(fd: &Fd) -> u64 {
 
 /// Runs this in a process of one thread.
 fn alone(work: impl FnOnce()) {
-    // SAFETY: the child is a copy of this process, in which no other thread holds what it needs: the
-    // C library's allocator is made for that.
+    // SAFETY: the child is a copy of this process, in which no other thread holds what it needs:
+    // the C library's allocator is made for that.
     unsafe {
         let child = libc::fork();
         if child == 0 {

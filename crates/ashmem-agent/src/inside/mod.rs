@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Answers put into the programs themselves: which program gets the code, and when.
 //!
-//! A program that uses the device gets the blob of [`ashmem_inside`] at one of these calls: as it leaves the call, all its threads are stopped, it
-//! is made to map the blob and a page of jumps, and the site of the call is patched to lead there.
-//! Other sites follow as they are notified. Whatever does not fit stays with notifications: Go,
-//! 32-bit calls, traced and undumpable processes, filters of the program's own.
+//! A program that uses the device gets the blob of [`ashmem_inside`] at one of these calls: as it
+//! leaves the call, all its threads are stopped, it is made to map the blob and a page of jumps,
+//! and the site of the call is patched to lead there. Other sites follow as they are notified.
+//! Whatever does not fit stays with notifications: Go, 32-bit calls, traced and undumpable
+//! processes, filters of the program's own.
 
 #[cfg(target_arch = "x86_64")]
 mod implant;
@@ -134,8 +135,8 @@ mod processor {
     #[derive(Clone, Copy, Default)]
     struct Score {
         points: i32,
-        /// Whether it has made enough calls of the device. Then all its calls count, 1 each: after a
-        /// failure there may be no call of the device any more that is notified.
+        /// Whether it has made enough calls of the device. Then all its calls count, 1 each: after
+        /// a failure there may be no call of the device any more that is notified.
         is_user: bool,
         failures: u32,
     }
@@ -332,7 +333,8 @@ mod processor {
             Ok(())
         }
 
-        /// Whether a thread has no filters but those it began with, in a process of so many threads.
+        /// Whether a thread has no filters but those it began with, in a process of so many
+        /// threads.
         fn is_filtered_by_us(&self, tid: i32, threads: usize) -> bool {
             let text = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
             let value = |key| value_of(&text, key).and_then(number::<u32>);
@@ -441,7 +443,12 @@ mod processor {
             let was_patched = |process| lock(&self.held).iter().any(|held| held.process == process);
             let may_have_code = is_held
                 || !memory.withdrawn.contains(&process) && parent(process).is_some_and(was_patched);
-            tracing::debug!(tid = notification.tid, %error, may_have_code, "answers are not switched off");
+            tracing::debug!(
+                tid = notification.tid,
+                %error,
+                may_have_code,
+                "answers are not switched off"
+            );
             match filter::is_harmful(notification.nr, &notification.args) {
                 Some(error) if may_have_code => Err(error),
                 _ => Ok(()),

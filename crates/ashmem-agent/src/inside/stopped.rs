@@ -78,8 +78,8 @@ impl Traced {
         if self.signal.get() != 0 || is_restarted { Err(Errno::AGAIN) } else { Ok(registers) }
     }
 
-    /// Has it make a call with the instruction that it stands behind, and stand there as before. Its
-    /// registers are not its own meanwhile, so this takes as long as the call does.
+    /// Has it make a call with the instruction that it stands behind, and stand there as before.
+    /// Its registers are not its own meanwhile, so this takes as long as the call does.
     ///
     /// # Errors
     /// What the call returns, or what went wrong.

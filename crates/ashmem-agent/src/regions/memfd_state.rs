@@ -63,7 +63,8 @@ impl MemfdState {
     }
 }
 
-/// fchmod(2): has programs leave the region of this memfd to the supervisor until [`Stored::write`].
+/// fchmod(2): has programs leave the region of this memfd to the supervisor until
+/// [`Stored::write`].
 ///
 /// # Errors
 /// EPERM: another user made the memfd.

@@ -124,7 +124,10 @@ impl StatusSender {
                 };
                 let thread = std::thread::Builder::new().name("watch".into());
                 if let Err(error) = thread.spawn_scoped(scope, watch) {
-                    tracing::warn!(%error, "the program outlives a foreground process that is killed");
+                    tracing::warn!(
+                        %error,
+                        "the program outlives a foreground process that is killed"
+                    );
                 }
             }
             // Adopted orphans end here too.

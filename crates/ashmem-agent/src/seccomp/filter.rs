@@ -93,8 +93,8 @@ pub(crate) fn ends_answers(nr: u32, args: &[u64; 6], code: u64, len: u64) -> boo
     }
 }
 
-/// What such a call must answer where the answers inside could not be ended; `None`: it does no harm
-/// itself.
+/// What such a call must answer where the answers inside could not be ended; `None`: it does no
+/// harm itself.
 pub(crate) fn is_harmful(nr: u32, args: &[u64; 6]) -> Option<rustix::io::Errno> {
     match (nr, args[0] as u32) {
         (PRCTL, PR_SET_DUMPABLE) => None,

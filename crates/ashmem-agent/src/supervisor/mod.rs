@@ -336,8 +336,8 @@ impl Supervisor {
         true
     }
 
-    /// Answers one notification, in a thread of its own if the caller can hold that up by more than its
-    /// memory.
+    /// Answers one notification, in a thread of its own if the caller can hold that up by more than
+    /// its memory.
     fn handle_in<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,

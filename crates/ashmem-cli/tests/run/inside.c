@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A program in which calls are answered, and what honest and hostile ones do to that. Run under `ashmem run --inside
- * at-once`; each verb prints "ok" and exits 0, or says what was wrong and exits 1. */
+/* A program in which calls are answered, and what honest and hostile ones do to that. Run under
+ * `ashmem run --inside at-once`; each verb prints "ok" and exits 0, or says what was wrong and
+ * exits 1. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -41,12 +42,13 @@
 #define WINDOW ((char *)0x1a5e00000000)
 #define WINDOW_SIZE 0x4000
 
-#define CHECK(what)                                                                                                    \
-	do {                                                                                                               \
-		if (!(what)) {                                                                                                 \
-			printf("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #what, errno);                                \
-			exit(1);                                                                                                   \
-		}                                                                                                              \
+#define CHECK(what) \
+	do { \
+		if (!(what)) { \
+			printf("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #what, \
+			       errno); \
+			exit(1); \
+		} \
 	} while (0)
 
 extern char __executable_start, etext;
@@ -84,7 +86,8 @@ static void round_trip(void)
 	CHECK(private != MAP_FAILED && (is_traced || private[0] == 0));
 	CHECK(ioctl(fd, SET_SIZE, (size_t)1) == -1 && errno == EINVAL);
 	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 && ioctl(fd, GET_PROT_MASK) == PROT_READ);
-	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EPERM);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED &&
+	      errno == EPERM);
 	CHECK(munmap(at, 8192) == 0 && munmap(private, 4096) == 0 && close(fd) == 0);
 }
 
@@ -111,7 +114,8 @@ static uint64_t text(void)
 	return sum;
 }
 
-/* A program that looks at its own text sees it unchanged where its calls are the C library's, and works in any case. */
+/* A program that looks at its own text sees it unchanged where its calls are the C library's, and
+ * works in any case. */
 static void sums(int is_static)
 {
 	uint64_t before = text();
@@ -120,11 +124,13 @@ static void sums(int is_static)
 	round_trip();
 }
 
-/* An honest program puts memory of its own where the code lies: its calls are notified from then on. */
+/* An honest program puts memory of its own where the code lies: its calls are notified from then
+ * on. */
 static void fixed(void)
 {
 	warm();
-	char *at = mmap(WINDOW, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	char *at = mmap(WINDOW, 4096, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	CHECK(at == WINDOW);
 	memset(at, 0xcc, 4096);
 	for (int i = 0; i < 50; i++)
@@ -141,12 +147,14 @@ static void broken(void)
 		if (child == 0) {
 			if (way == 0)
 				munmap(WINDOW, WINDOW_SIZE);
-			else if (mprotect(WINDOW, WINDOW_SIZE, PROT_READ | PROT_WRITE) == 0 && way == 1)
+			else if (mprotect(WINDOW, WINDOW_SIZE, PROT_READ | PROT_WRITE) == 0 &&
+				 way == 1)
 				memset(WINDOW, 0xff, WINDOW_SIZE);
 			else
 				for (size_t i = 0; i < WINDOW_SIZE / 8; i++)
 					((uint64_t *)WINDOW)[i] = (uint64_t)&__executable_start + i;
-			/* The C library's other sites are not patched yet: these are notified, with all that is wrong here. */
+			/* The C library's other sites are not patched yet: these are notified, with
+			 * all that is wrong here. */
 			struct stat status;
 			int fd = syscall(SYS_openat, AT_FDCWD, "/dev/ashmem", O_RDWR);
 			syscall(SYS_ioctl, fd, GET_SIZE);
@@ -156,22 +164,26 @@ static void broken(void)
 		}
 		int status;
 		CHECK(waitpid(child, &status, 0) == child);
-		CHECK(WIFEXITED(status) || WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGILL || WTERMSIG(status) == SIGTRAP ||
+		CHECK(WIFEXITED(status) || WTERMSIG(status) == SIGSEGV ||
+		      WTERMSIG(status) == SIGILL || WTERMSIG(status) == SIGTRAP ||
 		      WTERMSIG(status) == SIGBUS);
 		round_trip();
 	}
 }
 
-/* A program confines itself to the calls that it makes: those that answers need are not among them. */
+/* A program confines itself to the calls that it makes: those that answers need are not among
+ * them. */
 static void confined(int by_prctl)
 {
 	static const int allowed[] = {
-		SYS_read, SYS_write, SYS_close, SYS_open, SYS_openat, SYS_ioctl, SYS_mmap, SYS_munmap, SYS_fstat, SYS_newfstatat,
+		SYS_read, SYS_write, SYS_close, SYS_open, SYS_openat,
+		SYS_ioctl, SYS_mmap, SYS_munmap, SYS_fstat, SYS_newfstatat,
 		SYS_exit, SYS_exit_group, SYS_mincore, SYS_brk, SYS_getrandom,
 	};
 	enum { COUNT = sizeof allowed / sizeof allowed[0] };
 	struct sock_filter code[2 * COUNT + 2], *at = code;
-	*at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	*at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					     offsetof(struct seccomp_data, nr));
 	for (int i = 0; i < COUNT; i++) {
 		*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], 0, 1);
 		*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
@@ -204,14 +216,16 @@ static void forged(void)
 		CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
 		CHECK(write(fd, "x", 1) == -1);
 		void *readable = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
-		CHECK(readable == MAP_FAILED || mprotect(readable, 8192, PROT_READ | PROT_WRITE) == -1);
+		CHECK(readable == MAP_FAILED ||
+		      mprotect(readable, 8192, PROT_READ | PROT_WRITE) == -1);
 	}
 	CHECK(fchmod(fd, 01777) == 0);
 	CHECK((ioctl(fd, GET_PROT_MASK) & PROT_WRITE) == 0 && ioctl(fd, GET_SIZE) == 8192);
 	at[8191] = 1;
 	sprintf(path, "/proc/self/fd/%d", fd);
 	again = syscall(SYS_openat2, AT_FDCWD, path, &(uint64_t[3]){O_RDWR}, 24);
-	CHECK(again < 0 || mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, again, 0) == MAP_FAILED || ioctl(again, GET_SIZE) == 0);
+	CHECK(again < 0 || mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, again, 0) == MAP_FAILED ||
+	      ioctl(again, GET_SIZE) == 0);
 	/* A file of another kind does not become a region by its mode. */
 	FILE *file = tmpfile();
 	CHECK(file != NULL && fchmod(fileno(file), 01777) == 0 && ftruncate(fileno(file), 10) == 0);
@@ -219,7 +233,8 @@ static void forged(void)
 	CHECK(ioctl(fileno(file), SET_SIZE, (size_t)0) == -1 && errno == ENOTTY);
 	/* A memfd of the program's own does, for it is its own: it may seal it itself as well. */
 	int own = syscall(SYS_memfd_create, "own", 2u);
-	CHECK(own >= 0 && fchmod(own, 01777) == 0 && ioctl(own, SET_SIZE, (size_t)4096) == 0 && ioctl(own, GET_SIZE) == 4096);
+	CHECK(own >= 0 && fchmod(own, 01777) == 0 && ioctl(own, SET_SIZE, (size_t)4096) == 0 &&
+	      ioctl(own, GET_SIZE) == 4096);
 	/* One that takes no seals cannot promise its size. */
 	int unsealed = syscall(SYS_memfd_create, "unsealed", 0u);
 	CHECK(unsealed >= 0 && ftruncate(unsealed, 4096) == 0 && fchmod(unsealed, 01777) == 0);
@@ -227,8 +242,8 @@ static void forged(void)
 	round_trip();
 }
 
-/* Threads swap what lies behind a number in the middle of its calls. What comes of it may end the program, as it may
- * for any that does this to itself; no other file is changed. */
+/* Threads swap what lies behind a number in the middle of its calls. What comes of it may end the
+ * program, as it may for any that does this to itself; no other file is changed. */
 static int number, victim;
 static volatile int stop;
 
@@ -257,7 +272,8 @@ static void racing(void)
 	if (child) {
 		int how;
 		CHECK(waitpid(child, &how, 0) == child && (how == 0 || WTERMSIG(how) == SIGBUS));
-		CHECK(fstat(victim, &status) == 0 && status.st_size == 4096 && S_ISREG(status.st_mode));
+		CHECK(fstat(victim, &status) == 0 && status.st_size == 4096 &&
+		      S_ISREG(status.st_mode));
 		for (int i = 0; i < 50; i++)
 			round_trip();
 		return;
@@ -384,7 +400,8 @@ static void copied(void)
 	fd = region(4096);
 	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0 && ioctl(fd, SET_NAME, "read-only") == 0);
 	CHECK(ioctl(fd, GET_PROT_MASK) == PROT_READ);
-	CHECK(mprotect(map(fd, 4096, PROT_READ), 4096, PROT_READ | PROT_WRITE) == -1 && errno == EACCES);
+	CHECK(mprotect(map(fd, 4096, PROT_READ), 4096, PROT_READ | PROT_WRITE) == -1 &&
+	      errno == EACCES);
 }
 
 static double now(void)
@@ -474,12 +491,14 @@ static void lookalike(void)
 	CHECK(file >= 0 && dup2(file, SYS_mmap) == SYS_mmap);
 	for (int i = 0; i < 20; i++) {
 		long at;
-		register long flags __asm__("r10") = MAP_PRIVATE, fd __asm__("r8") = 77, offset __asm__("r9") = 0;
+		register long flags __asm__("r10") = MAP_PRIVATE, fd __asm__("r8") = 77,
+				    offset __asm__("r9") = 0;
 		/* mov eax, 9; mov r8d, 9; syscall. */
 		__asm__ volatile("mov $9, %%eax\n\t.byte 0x41, 0xb8, 9, 0, 0, 0\n\tsyscall"
-						 : "=a"(at), "+r"(fd)
-						 : "D"(0L), "S"(4096L), "d"((long)PROT_READ), "r"(flags), "r"(offset)
-						 : "rcx", "r11", "memory");
+				 : "=a"(at), "+r"(fd)
+				 : "D"(0L), "S"(4096L), "d"((long)PROT_READ), "r"(flags),
+				   "r"(offset)
+				 : "rcx", "r11", "memory");
 		CHECK(at > 0 && memcmp((char *)at, "\177ELF", 4) == 0);
 		munmap((char *)at, 4096);
 	}
@@ -575,7 +594,8 @@ static void confine(void)
 	};
 	enum { COUNT = sizeof others / sizeof others[0] };
 	struct sock_filter code[2 * COUNT + 2], *at = code;
-	*at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	*at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					     offsetof(struct seccomp_data, nr));
 	for (int i = 0; i < COUNT; i++) {
 		*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, others[i], 0, 1);
 		*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
@@ -656,16 +676,20 @@ static void covered(void)
 		if (child == 0) {
 			void *at = MAP_FAILED;
 			int file = open("/proc/self/exe", O_RDONLY);
-			char *other = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			char *other = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
+					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 			int hidden = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
 			if (way == 0)
-				at = mmap(WINDOW, 8192, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
+				at = mmap(WINDOW, 8192, PROT_READ, MAP_PRIVATE | MAP_FIXED, file,
+					  0);
 			else if (way == 1)
-				at = mmap(WINDOW - 0x10000000000, 0x20000000000, PROT_NONE, hidden, -1, 0);
+				at = mmap(WINDOW - 0x10000000000, 0x20000000000, PROT_NONE, hidden,
+					  -1, 0);
 			else if (way == 2)
 				at = mmap(WINDOW - 0x10000, 0x20000, PROT_NONE, hidden, -1, 0);
 			else if (way == 3)
-				at = mremap(other, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, WINDOW);
+				at = mremap(other, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED,
+					    WINDOW);
 			else {
 				int id = shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0600);
 				at = shmat(id, WINDOW, SHM_REMAP);
@@ -691,7 +715,8 @@ static void unconcerned(void)
 	for (int i = 0; i < 200; i++) {
 		int fd = open("/dev/null", O_RDWR), file = open("/proc/self/exe", O_RDONLY);
 		char *at = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, file, 0);
-		CHECK(fd >= 0 && fstat(fd, &status) == 0 && at != MAP_FAILED && munmap(at, 4096) == 0);
+		CHECK(fd >= 0 && fstat(fd, &status) == 0 && at != MAP_FAILED &&
+		      munmap(at, 4096) == 0);
 		CHECK(close(fd) == 0 && close(file) == 0);
 	}
 	CHECK(!is_inside());
@@ -740,11 +765,13 @@ static void jumps(void)
 static void shared_text(void)
 {
 	static const unsigned char code[] = {
-		0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, /* nop */
-		0xb8, 16, 0, 0, 0, 0x0f, 0x05, 0xc3, /* mov eax, 16; syscall; ret */
+		0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
+		0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, /* nop */
+		0xb8, 16,   0,    0,    0,    0x0f, 0x05, 0xc3, /* mov eax, 16; syscall; ret */
 	};
 	int memory = syscall(SYS_memfd_create, "text", 0u);
-	CHECK(memory >= 0 && ftruncate(memory, 4096) == 0 && write(memory, code, sizeof code) == sizeof code);
+	CHECK(memory >= 0 && ftruncate(memory, 4096) == 0 &&
+	      write(memory, code, sizeof code) == sizeof code);
 	char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED, memory, 0);
 	CHECK(at != MAP_FAILED);
 	warm();

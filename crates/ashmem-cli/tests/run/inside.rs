@@ -203,23 +203,34 @@ fn programs_that_people_use_work() {
         assert os.waitpid(pid, 0)[1] == 0; print('ok')\n";
     std::fs::write(folder.path().join("snake.py"), python).expect("a script");
     for (name, script) in [
-        ("bash", "for i in $(seq 40); do (echo $i | cat) < /dev/null; done | tail -1 | grep -q 40".to_owned()),
+        (
+            "bash",
+            "for i in $(seq 40); do (echo $i | cat) < /dev/null; done | tail -1 | grep -q 40"
+                .to_owned(),
+        ),
         (
             "git",
             format!(
-                "cd {place} && git init -q tree && cd tree && seq 200 | while read n; do echo $n > $n; done && \
-                 git add . && git -c user.name=a -c user.email=a@b commit -qm all && test -z \"$(git status --short)\""
+                "cd {place} && git init -q tree && cd tree && seq 200 | while read n; do echo $n > \
+                 $n; done && git add . && git -c user.name=a -c user.email=a@b commit -qm all && \
+                 test -z \"$(git status --short)\""
             ),
         ),
         ("python3", format!("python3 {place}/snake.py | grep -q ok")),
         (
             "node",
-            "node -e \"const f = require('fs'); for (let i = 0; i < 100; i++) f.fstatSync(f.openSync('/etc/hostname')); \
-             setTimeout(() => process.exit(0), 50)\""
+            "node -e \"const f = require('fs'); for (let i = 0; i < 100; i++) \
+             f.fstatSync(f.openSync('/etc/hostname')); setTimeout(() => process.exit(0), 50)\""
                 .to_owned(),
         ),
         ("bwrap", format!("bwrap --dev-bind / / --unshare-pid {client} warm | grep -q ok")),
-        ("tar", format!("tar cf {place}/all.tar /usr/include/linux && tar tf {place}/all.tar | grep -q ioctl")),
+        (
+            "tar",
+            format!(
+                "tar cf {place}/all.tar /usr/include/linux && tar tf {place}/all.tar | grep -q \
+                 ioctl"
+            ),
+        ),
     ] {
         if !has(name) {
             continue;
