@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::process::ExitCode;
 
-use ashmem_agent::run::{NOT_STARTED, Program, When};
+use ashmem_agent::run::{InsideMode, NOT_STARTED, Program};
 use ashmem_agent::seccomp::filter::Fidelity;
 use ashmem_trace_wire::pipe::RecordWriter;
 use clap::{Args, ValueEnum};
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     namespace: Namespace,
     /// Whether calls of the device are answered inside the program, where that is possible
     #[arg(long, value_name = "WHEN", default_value = "never")]
-    inside: Inside,
+    inside: InsideArgument,
     /// The pipe of the `ashmem trace` that started this
     #[arg(long = "tap", value_name = "FD", hide = true)]
     trace: Option<RawFd>,
@@ -66,7 +66,7 @@ pub(crate) enum Namespace {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Inside {
+pub(crate) enum InsideArgument {
     /// A program that uses the device gets code that answers most calls without a notification;
     /// x86-64 alone
     Auto,
@@ -77,12 +77,12 @@ pub(crate) enum Inside {
     Never,
 }
 
-impl From<Inside> for When {
-    fn from(inside: Inside) -> Self {
+impl From<InsideArgument> for InsideMode {
+    fn from(inside: InsideArgument) -> Self {
         match inside {
-            Inside::Auto => Self::Auto,
-            Inside::AtOnce => Self::AtOnce,
-            Inside::Never => Self::Never,
+            InsideArgument::Auto => Self::Auto,
+            InsideArgument::AtOnce => Self::AtOnce,
+            InsideArgument::Never => Self::Never,
         }
     }
 }

@@ -27,7 +27,7 @@ pub const STAT: usize = 144;
 /// The header. The program can read it and not write it; no answer depends on its being true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Header {
+pub struct BlobHeader {
     /// [`MAGIC`].
     pub magic: u64,
     /// Where the pages of jumps lie; 0: no page. The supervisor's own notes.
@@ -52,7 +52,7 @@ pub struct Header {
     pub tells_threads: u64,
 }
 
-impl Header {
+impl BlobHeader {
     /// The header's bytes, as they lie in memory.
     pub fn as_bytes(&self) -> &[u8] {
         // SAFETY: the structure is plain integers of 64 bits, without padding.

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 
 use ashmem_core::abi;
 
-use crate::layout::{ENTRY, HEADER, Header, JUMP_PAGES, LIMIT, MAGIC, STAT};
+use crate::layout::{BlobHeader, ENTRY, HEADER, JUMP_PAGES, LIMIT, MAGIC, STAT};
 use crate::{BLOB, state};
 
 // What a site does, with the `syscall` that stays. Every register that a call keeps is checked,
@@ -92,14 +92,14 @@ unsafe extern "C" {
 }
 
 /// The blob, mapped.
-struct Inside {
+struct MappedBlob {
     entry: usize,
     memfd_dev: u64,
 }
 
 const NODE: &CStr = c"/dev/null";
 
-impl Inside {
+impl MappedBlob {
     fn new() -> Self {
         // SAFETY: the memory is new, and as long as what is copied into it.
         let at = unsafe {
@@ -115,7 +115,7 @@ impl Inside {
         let mut words = [0; STAT / 8];
         // SAFETY: both are as long.
         unsafe { words.as_mut_ptr().cast::<libc::stat>().write(shown) };
-        let header = Header {
+        let header = BlobHeader {
             magic: MAGIC,
             jump_pages: [0; JUMP_PAGES],
             node_dev: node.st_dev,
@@ -251,12 +251,12 @@ const EFAULT: i64 = -(libc::EFAULT as i64);
 
 #[test]
 fn the_header_has_room() {
-    assert!(size_of::<Header>() <= HEADER && BLOB.len() <= LIMIT);
+    assert!(size_of::<BlobHeader>() <= HEADER && BLOB.len() <= LIMIT);
 }
 
 #[test]
 fn a_region_is_opened_sized_and_mapped() {
-    let inside = Inside::new();
+    let inside = MappedBlob::new();
     let fd = inside.region();
     assert_eq!(fd.link(), "/memfd:dev/ashmem (deleted)");
     assert_eq!(stat(&fd).st_mode & 0o7777, state::NEW_MODE);
@@ -282,7 +282,7 @@ fn a_region_is_opened_sized_and_mapped() {
 
 #[test]
 fn what_was_written_to_it_before_gives_a_region_no_size() {
-    let inside = Inside::new();
+    let inside = MappedBlob::new();
     let fd = inside.region();
     let write = |fd: &Fd| {
         // SAFETY: the buffer is as long as the call is told.
@@ -307,7 +307,7 @@ fn what_was_written_to_it_before_gives_a_region_no_size() {
 
 #[test]
 fn rights_that_the_mask_has_not_are_refused() {
-    let inside = Inside::new();
+    let inside = MappedBlob::new();
     let fd = inside.region();
     assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 4096), 0);
     let mask = ashmem_core::region::Prot::READ;
@@ -327,7 +327,7 @@ fn rights_that_the_mask_has_not_are_refused() {
 
 #[test]
 fn what_is_no_region_is_left_alone() {
-    let inside = Inside::new();
+    let inside = MappedBlob::new();
     let own = memfd();
     assert_eq!(inside.ioctl(own.number(), abi::GET_SIZE, 0), ENOTTY);
     assert_eq!(inside.ioctl(own.number(), abi::SET_SIZE, 4096), ENOTTY);
@@ -374,7 +374,7 @@ fn a_name_is_shown_if_nobody_else_holds_the_region() {
 }
 
 fn name_alone() {
-    let inside = Inside::new();
+    let inside = MappedBlob::new();
     let set = |fd: &Fd, name: &CStr| inside.ioctl(fd.number(), abi::SET_NAME, name.as_ptr() as i64);
     let fd = inside.region();
     assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 12_345), 0);
@@ -405,7 +405,7 @@ fn name_alone() {
 
 #[test]
 fn beside_other_threads_a_name_is_the_supervisors() {
-    let inside = Inside::new();
+    let inside = MappedBlob::new();
     let fd = inside.region();
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let other = std::thread::spawn(move || ended.recv());
@@ -418,7 +418,7 @@ fn beside_other_threads_a_name_is_the_supervisors() {
 #[test]
 fn no_answer_takes_a_second_number() {
     alone(|| {
-        let inside = Inside::new();
+        let inside = MappedBlob::new();
         // SAFETY: the call touches no memory.
         let next = unsafe { libc::dup(0) };
         let limit = libc::rlimit { rlim_cur: next as u64 + 1, rlim_max: next as u64 + 1 };
@@ -437,7 +437,7 @@ fn no_answer_takes_a_second_number() {
 
 #[test]
 fn what_lies_at_a_fixed_address_is_left_to_the_call() {
-    let inside = Inside::new();
+    let inside = MappedBlob::new();
     let fd = inside.region();
     assert_eq!(inside.ioctl(fd.number(), abi::SET_SIZE, 4096), 0);
     let at = inside.map(&fd, 4096, RW, libc::MAP_SHARED);

@@ -9,18 +9,18 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use ashmem_inside::BLOB;
-use ashmem_inside::layout::{HEADER, Header, JUMP_PAGES, LIMIT, MAGIC, WINDOW};
+use ashmem_inside::layout::{BlobHeader, HEADER, JUMP_PAGES, LIMIT, MAGIC, WINDOW};
 use ashmem_proc::maps;
 use rustix::io::{Errno, Result};
 
 use super::site::{self, PAGE, PATCHED};
-use super::stopped::{Registers, Traced};
+use super::stopped::{Registers, StoppedThread};
 
 const MMAP: u64 = 9;
 const PROT: u64 = (libc::PROT_READ | libc::PROT_EXEC) as u64;
 const FLAGS: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
 /// Where the header has the pages of jumps.
-const JUMP_PAGES_AT: u64 = std::mem::offset_of!(Header, jump_pages) as u64;
+const JUMP_PAGES_AT: u64 = std::mem::offset_of!(BlobHeader, jump_pages) as u64;
 
 /// The memory of a program.
 pub(super) struct Memory(File);
@@ -102,10 +102,10 @@ pub(super) struct Site {
 /// What the program's own mmap says, or EEXIST: something else lies at the blob's place.
 pub(super) fn implant(
     memory: &Memory,
-    caller: &Traced,
+    caller: &StoppedThread,
     registers: &Registers,
     process: i32,
-    header: &Header,
+    header: &BlobHeader,
     site: &Site,
 ) -> Result<()> {
     let from = site.syscall - PATCHED as u64;

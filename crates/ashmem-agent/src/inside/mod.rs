@@ -16,7 +16,7 @@ mod stopped;
 
 /// When programs get it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub enum InsideMode {
     /// Once they use the device.
     Auto,
     /// With their first notified call.
@@ -29,7 +29,7 @@ pub enum When {
 pub(crate) use processor::{Due, Inside};
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) use elsewhere::{Due, Inside};
+pub(crate) use elsewhere::{NoDue as Due, NoInside as Inside};
 
 #[cfg(target_arch = "x86_64")]
 mod processor {
@@ -37,16 +37,16 @@ mod processor {
     use std::path::Path;
     use std::sync::{Arc, Mutex, MutexGuard};
 
-    use ashmem_inside::layout::{GATE_POINTER, Header, JUMP_PAGES, LIMIT, MAGIC, STAT, WINDOW};
+    use ashmem_inside::layout::{BlobHeader, GATE_POINTER, JUMP_PAGES, LIMIT, MAGIC, STAT, WINDOW};
     use ashmem_proc::process::parent;
     use ashmem_proc::status::ProcessStatus;
     use ashmem_proc::{number, value_of, words};
     use rustix::io::{Errno, Result};
 
-    use super::When;
+    use super::InsideMode;
     use super::implant::{Memory, Site, implant};
     use super::site::{FRONT, PATCHED, SITE, is_site, loads_number, single_thread_flag};
-    use super::stopped::{Registers, Traced, stop_others};
+    use super::stopped::{Registers, StoppedThread, stop_others};
     use crate::notification::Notification;
     use crate::regions::memfd;
     use crate::regions::node::Device;
@@ -82,7 +82,7 @@ mod processor {
 
     /// Puts answers into programs.
     pub(crate) struct Inside {
-        header: Header,
+        header: BlobHeader,
         /// Whether opens can be answered: there is a node that tells the device.
         opens: bool,
         /// How many filters the program has from us and from before; others are its own.
@@ -168,7 +168,7 @@ mod processor {
             device: &Device,
             program: i32,
             fidelity: Fidelity,
-            when: When,
+            when: InsideMode,
         ) -> Result<Self> {
             let mut stat = [0; STAT / 8];
             // SAFETY: the structures are plain integers and as long.
@@ -178,7 +178,7 @@ mod processor {
             let mount = |index: usize| mounts.get(index).copied().filter(|mount| *mount != 0);
             // Where the kernel does not tell mounts, no open is known to be the node's.
             let mounts = mount(0).zip(mount(1));
-            let header = Header {
+            let header = BlobHeader {
                 magic: MAGIC,
                 jump_pages: [0; JUMP_PAGES],
                 node_dev: node.map_or(u64::MAX, |(stat, _)| stat.st_dev),
@@ -193,7 +193,7 @@ mod processor {
             };
             let text = std::fs::read(format!("/proc/{program}/status")).unwrap_or_default();
             let filters = value_of(&text, "Seccomp_filters").and_then(number);
-            let enough = if when == When::AtOnce { AT_ONCE } else { ENOUGH };
+            let enough = if when == InsideMode::AtOnce { AT_ONCE } else { ENOUGH };
             Ok(Self {
                 header,
                 opens: mounts.is_some(),
@@ -304,7 +304,7 @@ mod processor {
         /// site. With the end of the thread that does this, every stop ends; how long it takes, the
         /// process decides.
         pub(crate) fn patch(&self, due: &Due, target: &Target<'_>, send: impl FnOnce() -> bool) {
-            let caller = Traced::begin(due.tid, || target.is_waiting());
+            let caller = StoppedThread::begin(due.tid, || target.is_waiting());
             let done = match (send(), caller) {
                 (true, Ok(caller)) => self.patch_stopped(due, caller),
                 (true, Err(error)) => Err(error),
@@ -315,14 +315,14 @@ mod processor {
             }
         }
 
-        fn patch_stopped(&self, due: &Due, caller: Traced) -> Result<()> {
+        fn patch_stopped(&self, due: &Due, caller: StoppedThread) -> Result<()> {
             caller.wait()?;
             let registers = caller.after_call()?;
             if registers.rip != due.site.syscall + 2 {
                 return Err(Errno::AGAIN);
             }
             let others = stop_others(due.process, due.tid, THREADS)?;
-            let tids = || others.iter().chain([&caller]).map(Traced::tid);
+            let tids = || others.iter().chain([&caller]).map(StoppedThread::tid);
             if !tids().all(|tid| self.is_filtered_by_us(tid, others.len() + 1)) {
                 return Err(Errno::BUSY);
             }
@@ -348,7 +348,7 @@ mod processor {
         fn is_own_memory(
             &self,
             due: &Due,
-            caller: &Traced,
+            caller: &StoppedThread,
             registers: &Registers,
             mut tids: impl Iterator<Item = i32>,
         ) -> Result<()> {
@@ -515,30 +515,30 @@ mod processor {
 mod elsewhere {
     use rustix::io::Result;
 
-    use super::When;
+    use super::InsideMode;
     use crate::notification::Notification;
     use crate::regions::node::Device;
     use crate::seccomp::filter::{Fidelity, Gate};
     use crate::target_thread::Target;
 
-    pub(crate) enum Inside {}
+    pub(crate) enum NoInside {}
 
-    pub(crate) enum Due {}
+    pub(crate) enum NoDue {}
 
-    impl Inside {
+    impl NoInside {
         pub(crate) fn gate() -> Option<Gate> {
             None
         }
 
-        pub(crate) fn new(_: &Device, _: i32, _: Fidelity, _: When) -> Result<Self> {
+        pub(crate) fn new(_: &Device, _: i32, _: Fidelity, _: InsideMode) -> Result<Self> {
             Err(rustix::io::Errno::NOSYS)
         }
 
-        pub(crate) fn due(&self, _: &Notification, _: &Target<'_>, _: bool) -> Option<Due> {
+        pub(crate) fn due(&self, _: &Notification, _: &Target<'_>, _: bool) -> Option<NoDue> {
             match *self {}
         }
 
-        pub(crate) fn patch(&self, due: &Due, _: &Target<'_>, _: impl FnOnce() -> bool) {
+        pub(crate) fn patch(&self, due: &NoDue, _: &Target<'_>, _: impl FnOnce() -> bool) {
             match *due {}
         }
 

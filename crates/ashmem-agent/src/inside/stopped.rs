@@ -24,13 +24,13 @@ const INSTRUCTION: u64 = 2;
 const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
 
 /// A thread that is traced.
-pub(super) struct Traced {
+pub(super) struct StoppedThread {
     tid: i32,
     /// A signal that was about to be delivered when it stopped.
     signal: Cell<i32>,
 }
 
-impl Traced {
+impl StoppedThread {
     /// Begins to trace a thread, which stops when it leaves the kernel, or at once. While it is
     /// traced its number is its own: then `is_meant` is asked whether it is the right thread.
     ///
@@ -142,7 +142,7 @@ impl Traced {
     }
 }
 
-impl Drop for Traced {
+impl Drop for StoppedThread {
     fn drop(&mut self) {
         // Where it has not stopped this fails, and the kernel does it when our thread ends.
         let _ = ptrace(libc::PTRACE_DETACH, self.tid, 0, self.signal.get() as usize);
@@ -153,8 +153,8 @@ impl Drop for Traced {
 ///
 /// # Errors
 /// One cannot be stopped, or there are too many.
-pub(super) fn stop_others(process: i32, caller: i32, most: usize) -> Result<Vec<Traced>> {
-    let mut stopped: Vec<Traced> = Vec::new();
+pub(super) fn stop_others(process: i32, caller: i32, most: usize) -> Result<Vec<StoppedThread>> {
+    let mut stopped: Vec<StoppedThread> = Vec::new();
     loop {
         let is_of_process =
             |tid| move || std::path::Path::new(&format!("/proc/{process}/task/{tid}")).exists();
@@ -169,7 +169,7 @@ pub(super) fn stop_others(process: i32, caller: i32, most: usize) -> Result<Vec<
         }
         let mut begun = Vec::new();
         for tid in new {
-            match Traced::begin(tid, is_of_process(tid)) {
+            match StoppedThread::begin(tid, is_of_process(tid)) {
                 Ok(traced) => begun.push(traced),
                 // It has ended meanwhile, or will before the next look.
                 Err(Errno::SRCH) => {}
@@ -191,4 +191,38 @@ fn ptrace(request: libc::c_uint, tid: i32, address: usize, data: usize) -> Resul
     // wants.
     let got = unsafe { libc::ptrace(request, tid, address, data) };
     check(got as i32).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use rustix::io::Errno;
+
+    use super::StoppedThread;
+
+    #[test]
+    fn a_thread_that_is_another_by_now_is_left_alone() {
+        let mut child =
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat");
+        let tid = child.id() as i32;
+        let tracer = || {
+            let status = std::fs::read_to_string(format!("/proc/{tid}/status")).expect("a status");
+            let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+            tracer.map(str::trim) != Some("0")
+        };
+        // What a thread traces is let go when it ends.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let begun = StoppedThread::begin(tid, || {
+                    assert!(tracer(), "its number is its own now");
+                    false
+                });
+                assert_eq!(begun.err(), Some(Errno::SRCH));
+            });
+        });
+        assert!(!tracer());
+        drop(child.stdin.take());
+        assert!(child.wait().expect("its end").success(), "it was neither stopped nor ended");
+    }
 }

@@ -39,7 +39,7 @@ use self::foreground::{StatusSender, wait};
 use crate::emulation::Tenant;
 use crate::error::{SystemError, failed};
 use crate::inside::Inside;
-pub use crate::inside::When;
+pub use crate::inside::InsideMode;
 use crate::regions::memfd;
 use crate::regions::node::{Device, DeviceNode};
 use crate::seccomp::filter::{self, Fidelity, Filter, Gate};
@@ -59,7 +59,7 @@ pub struct Program {
     /// paths are notified.
     pub own_dev: bool,
     /// When calls are answered inside the program, where that is possible.
-    pub inside: When,
+    pub inside: InsideMode,
     /// Where answers are traced. Then every call is notified.
     pub trace: Option<RecordWriter>,
 }
@@ -100,7 +100,7 @@ impl Program {
         let words: Vec<CString> = words.collect::<Result<_, _>>().map_err(|_| Error::Nul)?;
         // What is answered inside is not seen by tracers.
         let gate = match self.inside {
-            When::Never => None,
+            InsideMode::Never => None,
             _ => Inside::gate().filter(|_| self.trace.is_none()),
         };
         let (fidelity, own_dev, inside) = (self.fidelity, self.own_dev, self.inside);
@@ -136,7 +136,7 @@ struct Plan {
     own_dev: bool,
     /// Where calls come from that are part of an answer inside the program.
     gate: Option<Gate>,
-    inside: When,
+    inside: InsideMode,
 }
 
 /// The supervisor process, from its start to its end.

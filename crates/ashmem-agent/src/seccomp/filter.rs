@@ -202,7 +202,7 @@ impl Filter {
     }
 
     /// The program for processes in which calls are answered: what comes from this one instruction
-    /// passes, and what would end that is notified ([`ends_answers`]).
+    /// passes, and what would end that is notified (`ends_answers`).
     pub fn program_with_gate(self, gate: Gate) -> Vec<Instruction> {
         self.assemble(Some(gate))
     }

@@ -25,10 +25,10 @@ impl Apart {
     ) {
         // Where no thread is started, what it was to do must not be lost with it.
         let work = Arc::new(Mutex::new(Some(work)));
-        if let Some(place) = self.take_place() {
+        if let Some(slot) = self.take_slot() {
             let theirs = Arc::clone(&work);
             let thread = move || {
-                let _place = place;
+                let _slot = slot;
                 let work = lock(&theirs).take();
                 if let Some(work) = work {
                     work(true);
@@ -44,15 +44,16 @@ impl Apart {
         }
     }
 
-    fn take_place(&self) -> Option<Place<'_>> {
-        let place = Place(&self.0);
-        (self.0.fetch_add(1, Ordering::Relaxed) < Self::MOST).then_some(place)
+    fn take_slot(&self) -> Option<ThreadSlot<'_>> {
+        let slot = ThreadSlot(&self.0);
+        (self.0.fetch_add(1, Ordering::Relaxed) < Self::MOST).then_some(slot)
     }
 }
 
-struct Place<'a>(&'a AtomicUsize);
+/// One of the threads that there may be.
+struct ThreadSlot<'a>(&'a AtomicUsize);
 
-impl Drop for Place<'_> {
+impl Drop for ThreadSlot<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

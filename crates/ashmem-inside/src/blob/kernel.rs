@@ -3,7 +3,7 @@
 
 use core::arch::asm;
 
-use crate::layout::{Header, STAT};
+use crate::layout::{BlobHeader, STAT};
 
 const FCNTL: u64 = 72;
 const F_GETFD: u64 = 1;
@@ -38,8 +38,8 @@ fn call3(number: u64, a: u64, b: u64, c: u64) -> Returned {
 }
 
 /// The header.
-pub(crate) fn header() -> &'static Header {
-    let header: *const Header;
+pub(crate) fn header() -> &'static BlobHeader {
+    let header: *const BlobHeader;
     // SAFETY: the instruction computes an address.
     unsafe {
         asm!("lea {}, [rip + ashmem_header]", out(reg) header, options(pure, nomem, nostack))
