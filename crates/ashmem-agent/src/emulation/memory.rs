@@ -150,24 +150,26 @@ impl Tenant {
             return;
         }
         let (old, number) = (inspected.file.inode, inspected.number);
-        if !matches!(self.renew(target, inspected, key), Ok(true)) {
+        if !matches!(self.renew_withheld(target, inspected, key), Ok(true)) {
             return;
         }
         let fresh = inspected.file.inode;
-        inspected.close();
-        if !self.choose(key, fresh, old, |is_dead| !is_dead(old)) {
-            return;
-        }
-        match self.search(old) {
-            Some(memory) => {
-                let _ = self.replace(target, number, &memory);
-                if let Some(stored) = self.stored(key, old) {
-                    stored.write(memory);
+        if self.choose(key, fresh, old, |is_dead| !is_dead(old)) {
+            match self.search(old) {
+                Some(memory) => {
+                    let _ = self.replace(target, number, &memory);
+                    if let Some(stored) = self.stored(key, old) {
+                        stored.write(memory);
+                    }
                 }
+                // Its last holder has just closed it.
+                None => drop(self.choose(key, old, fresh, |is_dead| is_dead(old))),
             }
-            // Its last holder has just closed it.
-            None => drop(self.choose(key, old, fresh, |is_dead| is_dead(old) && !is_dead(fresh))),
         }
+        // Where the old one stays the region's, because its end was not told yet, the program
+        // leaves the new one to us.
+        self.show_state(inspected, key);
+        inspected.close();
     }
 
     /// Makes `to` the memory that mappings show in place of `from`, if `from` still is, nothing was
@@ -205,6 +207,20 @@ impl Tenant {
         inspected: &mut InspectedFd,
         key: Key,
     ) -> Result<bool> {
+        let done = self.renew_withheld(target, inspected, key)?;
+        if done {
+            self.show_state(inspected, key);
+        }
+        Ok(done)
+    }
+
+    /// [`Self::renew`], but programs leave the new memory to us until its state is shown.
+    fn renew_withheld(
+        &self,
+        target: &Target<'_>,
+        inspected: &mut InspectedFd,
+        key: Key,
+    ) -> Result<bool> {
         let old = inspected.file.inode;
         let wanted = || {
             let mut table = self.table();
@@ -230,7 +246,7 @@ impl Tenant {
         if memfd::keeps_state() {
             // A size that no file can have is in the table alone.
             let _ = memfd::give_size(&memory, shape.size);
-            stored.write(&memory);
+            stored.withhold(&memory)?;
             shape.protect(&memory)?;
         } else {
             // A size that no file can have is told by mmap.

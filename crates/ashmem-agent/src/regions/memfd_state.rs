@@ -85,6 +85,15 @@ impl Stored {
         Self { size: region.facts.size(), mask: region.facts.prot_mask() }
     }
 
+    /// fchmod(2): writes the mask, and has programs leave the region to the supervisor until
+    /// [`Self::write`].
+    ///
+    /// # Errors
+    /// EPERM: another user made the memfd.
+    pub(crate) fn withhold(self, memory: impl AsFd) -> Result<()> {
+        rustix::fs::fchmod(memory, Mode::from_bits_retain(state::mode(self.mask, false)))
+    }
+
     /// fchmod(2): writes the mask, and whether the memfd has the region's size: any size is allowed
     /// until the first mapping, though no file can be so long.
     pub(crate) fn write(self, memory: impl AsFd) {
