@@ -85,10 +85,11 @@ impl Test {
         steps.push(Step::new("restarts of the agent, debug build", move || cargo_tests(&restarts)));
         steps.extend([under_run(Level::Full, None), under_run(Level::Full, Some(NOBODY))]);
         steps.extend([under_run(Level::Fast, Some(NOBODY)), under_run(Level::Bare, Some(NOBODY))]);
-        steps.extend([under_run(Level::Inside, None), under_run(Level::Inside, Some(NOBODY))]);
+        for level in [Level::Inside, Level::Notified] {
+            steps.extend([under_run(level, None), under_run(level, Some(NOBODY))]);
+        }
         if self.all {
             steps.extend([under_run(Level::Fast, None), under_run(Level::Bare, None)]);
-            steps.extend([None, Some(NOBODY)].map(|user| under_run(Level::InsideAuto, user)));
             steps.push(docs::step());
             steps.extend(fuzz::steps(FUZZ_SECONDS));
             // One after another, for each takes all processors.
@@ -130,7 +131,8 @@ impl Test {
             steps.push(fuzz::module::search_step());
             steps.push(recipes::tracing_on_module());
             steps.extend(
-                [Level::Full, Level::Inside].map(|level| under_run_booted(level, Line::V6_1)),
+                [Level::Full, Level::Inside, Level::Notified]
+                    .map(|level| under_run_booted(level, Line::V6_1)),
             );
             steps.push(waydroid::booted());
             steps.extend(packages::steps());

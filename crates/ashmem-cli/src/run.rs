@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     namespace: Namespace,
     /// Whether calls of the device are answered inside the program, where that is possible
-    #[arg(long, value_name = "WHEN", default_value = "never")]
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
     inside: InsideArgument,
     /// The pipe of the `ashmem trace` that started this
     #[arg(long = "tap", value_name = "FD", hide = true)]

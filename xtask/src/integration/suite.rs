@@ -28,8 +28,8 @@ pub(crate) enum Level {
     Bare,
     /// `--inside at-once`: calls answered inside the program, from the first on
     Inside,
-    /// `--inside auto`
-    InsideAuto,
+    /// `--inside never`: every call notified
+    Notified,
 }
 
 impl Level {
@@ -40,14 +40,14 @@ impl Level {
             Self::Fast => &["--fidelity", "fast"],
             Self::Bare => &["--namespace", "never"],
             Self::Inside => &["--inside", "at-once"],
-            Self::InsideAuto => &["--inside", "auto"],
+            Self::Notified => &["--inside", "never"],
         }
     }
 
     /// The suite's name for who answers then.
     fn provider(self) -> &'static str {
         match self {
-            Self::Full | Self::Inside | Self::InsideAuto => "run",
+            Self::Full | Self::Inside | Self::Notified => "run",
             Self::Fast => "run-fast",
             Self::Bare => "run-bare",
         }
