@@ -107,13 +107,18 @@ mod processor {
     struct Turn {
         process: i32,
         patching: Arc<Mutex<HashSet<i32>>>,
+        _budget: FdBudget,
     }
 
     impl Turn {
+        /// Descriptors that a patch opens at a time: the process's memory, and a file of /proc.
+        const OPENED: usize = 2;
+
         fn take(patching: &Arc<Mutex<HashSet<i32>>>, process: i32) -> Option<Self> {
+            let budget = FdBudget::take_some(Self::OPENED)?;
             let mut all = lock(patching);
             let is_free = all.len() < AT_ONCE_PATCHED && all.insert(process);
-            is_free.then(|| Self { process, patching: Arc::clone(patching) })
+            is_free.then(|| Self { process, patching: Arc::clone(patching), _budget: budget })
         }
     }
 

@@ -6,15 +6,19 @@ use std::sync::{Arc, Mutex};
 use std::thread::{Builder, Scope};
 
 use crate::sys::lock;
+use crate::target_thread::fd_budget::FdBudget;
 
 /// How many of them there are.
 #[derive(Default)]
 pub(super) struct Apart(AtomicUsize);
 
 impl Apart {
-    /// At most so many at once. Beyond, and where the system starts no more threads, the loop does
-    /// the work itself, and is replaced if that takes long.
+    /// At most so many at once. Beyond, where the system starts no more threads, and where the
+    /// supervisor may have few descriptors, the loop does the work itself, and is replaced if that
+    /// takes long.
     const MOST: usize = 16;
+    /// Descriptors that one may hold: its copy of the caller's, and what it looks at.
+    const HELD: usize = 2;
 
     /// Runs this in a thread of its own if there may be one more, or else here; it is told which:
     /// whether it is in a thread that ends with it.
@@ -45,17 +49,20 @@ impl Apart {
     }
 
     fn take_slot(&self) -> Option<ThreadSlot<'_>> {
-        let slot = ThreadSlot(&self.0);
+        let slot = ThreadSlot { count: &self.0, _budget: FdBudget::take_some(Self::HELD)? };
         (self.0.fetch_add(1, Ordering::Relaxed) < Self::MOST).then_some(slot)
     }
 }
 
 /// One of the threads that there may be.
-struct ThreadSlot<'a>(&'a AtomicUsize);
+struct ThreadSlot<'a> {
+    count: &'a AtomicUsize,
+    _budget: FdBudget,
+}
 
 impl Drop for ThreadSlot<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -45,6 +45,7 @@ const PAGE: PageSize = PageSize::from_shift(12);
 /// From this size on the supervisor looks whether the system can promise the memory.
 const LARGE: u64 = 64 << 20;
 
+const ENOENT: Returned = -2;
 const ENOMEM: Returned = -12;
 
 /// Answers a call, or leaves it.
@@ -210,7 +211,10 @@ fn open(frame: &Frame, flags: u64) -> Option<Returned> {
     }
     // Links, roots, rights and bad pointers are the kernel's business.
     let opened = kernel::call(frame.number, frame.args);
-    let Ok(fd) = u64::try_from(opened) else { return Some(opened) };
+    let Ok(fd) = u64::try_from(opened) else {
+        // In a root directory without the node the supervisor looks at the path.
+        return (opened != ENOENT).then_some(opened);
+    };
     let Ok(stat) = kernel::fstat(fd) else { return Some(opened) };
     let is_left = if is_node(&stat) {
         match kernel::mount_of(fd) {
