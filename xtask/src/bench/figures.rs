@@ -115,7 +115,7 @@ impl Programs {
 
     /// What `run-load` prints under `ashmem run`.
     pub(super) fn load<T: DeserializeOwned>(&self, arguments: &[String]) -> Result<T> {
-        self.printed(&self.under("full", "never"), "run-load", arguments)
+        self.printed(&self.under("full", "auto"), "run-load", arguments)
     }
 
     /// What `run-bench` prints under `before`.

@@ -20,8 +20,8 @@ pub(super) struct Report {
     bare: Figures,
     full: Figures,
     fast: Figures,
-    full_inside: Figures,
-    fast_inside: Figures,
+    full_notified: Figures,
+    fast_notified: Figures,
     strace: Figures,
     rows: Vec<Row>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Report {
 pub(super) fn measure() -> Result<Report> {
     let programs = Programs::build()?;
     let [mut bare, mut full, mut fast, mut strace] = [const { Figures::new() }; 4];
-    let [mut full_inside, mut fast_inside] = [const { Figures::new() }; 2];
+    let [mut full_notified, mut fast_notified] = [const { Figures::new() }; 2];
     let tracer = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=ioctl"].map(str::to_owned);
     for round in 1..=ROUNDS {
         eprintln!(
@@ -41,10 +41,10 @@ pub(super) fn measure() -> Result<Report> {
             keep_least(&mut bare, programs.figures(&[], what)?);
         }
         for (figures, level, inside) in [
-            (&mut full, "full", "never"),
-            (&mut fast, "fast", "never"),
-            (&mut full_inside, "full", "auto"),
-            (&mut fast_inside, "fast", "auto"),
+            (&mut full, "full", "auto"),
+            (&mut fast, "fast", "auto"),
+            (&mut full_notified, "full", "never"),
+            (&mut fast_notified, "fast", "never"),
         ] {
             for what in ["plain", "device"] {
                 keep_least(figures, programs.figures(&programs.under(level, inside), what)?);
@@ -52,10 +52,10 @@ pub(super) fn measure() -> Result<Report> {
         }
         keep_least(&mut strace, programs.figures(&tracer, "ioctls")?);
     }
-    let mut rows = rows(&bare, &full, &fast, &strace)?;
-    rows.extend(inside(&bare, &full_inside, &fast_inside)?);
+    let mut rows = rows(&bare, &full, &fast)?;
+    rows.extend(notified(&bare, &full_notified, &fast_notified, &strace)?);
     rows.extend(load::rows(&programs)?);
-    Ok(Report { bare, full, fast, full_inside, fast_inside, strace, rows })
+    Ok(Report { bare, full, fast, full_notified, fast_notified, strace, rows })
 }
 
 fn keep_least(all: &mut Figures, new: Figures) {
@@ -64,7 +64,8 @@ fn keep_least(all: &mut Figures, new: Figures) {
     }
 }
 
-fn rows(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Result<Vec<Row>> {
+/// What it costs where every call is notified, as in containers and with `--inside never`.
+fn notified(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut row = |what,
                    level,
@@ -103,7 +104,7 @@ fn rows(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Res
         bare.get("getppid"),
         None,
     )?;
-    for (level, figures) in [("full", full), ("fast", fast)] {
+    for (level, figures) in [("full, notified", full), ("fast, notified", fast)] {
         let pages = bare.get("memfd_touch_64_mib");
         row(
             "page faults and stores, 64 MiB",
@@ -158,15 +159,15 @@ fn rows(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Res
         }
     }
     for (what, name) in [("stat", "stat"), ("fstat", "fstat")] {
-        row(what, "fast", fast.get(name), "bare", bare.get(name), Some(1.10))?;
+        row(what, "fast, notified", fast.get(name), "bare", bare.get(name), Some(1.10))?;
     }
     Ok(rows)
 }
 
-/// What it costs where calls are answered inside the program.
-fn inside(bare: &Figures, full: &Figures, fast: &Figures) -> Result<Vec<Row>> {
+/// What it costs by itself: most calls are answered inside the program.
+fn rows(bare: &Figures, full: &Figures, fast: &Figures) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (level, figures) in [("full, inside", full), ("fast, inside", fast)] {
+    for (level, figures) in [("full", full), ("fast", fast)] {
         for (what, name, against, of, at_most) in [
             (
                 "an unnamed region's life",
