@@ -86,6 +86,9 @@ impl Test {
         steps.push(Step::new("restarts of the agent, debug build", move || cargo_tests(&restarts)));
         steps.extend([under_run(Level::Full, None), under_run(Level::Full, Some(NOBODY))]);
         steps.extend([under_run(Level::Fast, Some(NOBODY)), under_run(Level::Bare, Some(NOBODY))]);
+        for level in [Level::Inside, Level::Notified] {
+            steps.extend([under_run(level, None), under_run(level, Some(NOBODY))]);
+        }
         if self.all {
             steps.extend([under_run(Level::Fast, None), under_run(Level::Bare, None)]);
             steps.push(docs::step());
@@ -129,7 +132,10 @@ impl Test {
             steps.push(failslab());
             steps.push(fuzz::module::search_step());
             steps.push(recipes::tracing_on_module());
-            steps.push(under_run_booted(Line::V6_1));
+            steps.extend(
+                [Level::Full, Level::Inside, Level::Notified]
+                    .map(|level| under_run_booted(level, Line::V6_1)),
+            );
             steps.push(waydroid::booted());
             steps.extend(packages::steps());
         }
@@ -192,15 +198,15 @@ fn on_arm64(line: Line) -> Step {
     })
 }
 
+/// `ashmem run` with its options, as a step is named after it.
+fn command(level: Level) -> String {
+    ["ashmem run"].iter().chain(level.words()).copied().collect::<Vec<_>>().join(" ")
+}
+
 /// The suite on this host under `ashmem run`, as who runs the tests or as an ordinary user.
 fn under_run(level: Level, user: Option<u32>) -> Step {
-    let words = match level {
-        Level::Full => "",
-        Level::Fast => " --fidelity fast",
-        Level::Bare => " --namespace never",
-    };
     let user_words = user.map_or_else(String::new, |user| format!(", as user {user}"));
-    let name = format!("suite under ashmem run{words}{user_words}");
+    let name = format!("suite under {}{user_words}", command(level));
     Step::new(name, move || {
         if user.is_some() && !rustix::process::getuid().is_root() {
             return Ok(StepResult::Skipped("this is an ordinary user already".to_owned()));
@@ -218,10 +224,9 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
 
 /// The suite under `ashmem run` in a machine, where there is binder, memory may be filled, and the
 /// kernel is an older one.
-fn under_run_booted(kernel: Line) -> Step {
-    Step::new(format!("suite under ashmem run, kernel {kernel}"), move || {
-        suite::under_run_in_machine(Level::Full, kernel, &[], false)
-            .map(|outcome| outcome.step_result())
+fn under_run_booted(level: Level, kernel: Line) -> Step {
+    Step::new(format!("suite under {}, kernel {kernel}", command(level)), move || {
+        suite::under_run_in_machine(level, kernel, &[], false).map(|outcome| outcome.step_result())
     })
 }
 

@@ -14,6 +14,7 @@
 //! - [`trace`]: tells tracers what is answered; [`journal`]: what a restart must not lose;
 //! - [`regions`]: what a region is and how long it lives;
 //! - [`emulation`]: a tenant (one program or container), its regions and its calls;
+//! - `inside`: answers put into the programs themselves;
 //! - [`supervisor`]: the request loop, and its housekeeping thread;
 //! - [`run`]: a program that we start; [`agent`]: containers that their runtimes bring.
 
@@ -21,6 +22,7 @@ pub mod agent;
 pub mod emulation;
 pub mod error;
 pub mod ids;
+mod inside;
 pub mod journal;
 pub mod notification;
 pub mod regions;

@@ -23,6 +23,8 @@ pub struct Notification {
     pub nr: u32,
     /// Its six registers.
     pub args: [u64; 6],
+    /// The address behind the instruction that made it.
+    pub instruction_pointer: u64,
 }
 
 /// What the caller gets as the result.

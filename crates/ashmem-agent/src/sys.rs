@@ -4,8 +4,10 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ashmem_proc::{number, value_of};
 use rustix::io::{Errno, Result};
 
 /// The side of a fork.
@@ -146,6 +148,14 @@ pub(crate) fn reap_children() {
     while wait_for_child().is_ok() {}
 }
 
+/// Whether a thread is traced by one of this process.
+pub(crate) fn is_traced_by_us(tid: i32) -> bool {
+    let text = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
+    let tracer = value_of(&text, "TracerPid").and_then(number::<u32>);
+    let is_ours = |tracer| Path::new(&format!("/proc/self/task/{tracer}")).exists();
+    tracer.is_some_and(|tracer| tracer != 0 && is_ours(tracer))
+}
+
 /// setsid(2).
 pub(crate) fn setsid() {
     // SAFETY: setsid touches no memory.
@@ -215,6 +225,15 @@ pub(crate) fn execute(words: &[CString]) -> Errno {
 /// The result of a libc call, in which -1 stands for errno.
 pub(crate) fn check(result: i32) -> Result<i32> {
     if result < 0 { Err(last_errno()) } else { Ok(result) }
+}
+
+/// uname(2): whether the kernel is of this version or a later one.
+pub(crate) fn kernel_is(major: u32, minor: u32) -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
 /// errno: the error of the last failed call.

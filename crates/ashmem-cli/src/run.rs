@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::process::ExitCode;
 
-use ashmem_agent::run::{NOT_STARTED, Program};
+use ashmem_agent::run::{InsideMode, NOT_STARTED, Program};
 use ashmem_agent::seccomp::filter::Fidelity;
 use ashmem_trace_wire::pipe::RecordWriter;
 use clap::{Args, ValueEnum};
@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// Whether the program gets a private /dev that has the device's node
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     namespace: Namespace,
+    /// Whether calls of the device are answered inside the program, where that is possible
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    inside: InsideArgument,
     /// The pipe of the `ashmem trace` that started this
     #[arg(long = "tap", value_name = "FD", hide = true)]
     trace: Option<RawFd>,
@@ -62,6 +65,28 @@ pub(crate) enum Namespace {
     Never,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum InsideArgument {
+    /// A program that uses the device gets code that answers most calls without a notification;
+    /// x86-64 alone
+    Auto,
+    /// The same with the first call, as tests want it
+    #[value(hide = true)]
+    AtOnce,
+    /// Every call is notified
+    Never,
+}
+
+impl From<InsideArgument> for InsideMode {
+    fn from(inside: InsideArgument) -> Self {
+        match inside {
+            InsideArgument::Auto => Self::Auto,
+            InsideArgument::AtOnce => Self::AtOnce,
+            InsideArgument::Never => Self::Never,
+        }
+    }
+}
+
 impl From<Level> for Fidelity {
     fn from(level: Level) -> Self {
         match level {
@@ -87,6 +112,7 @@ impl Arguments {
             command: self.command,
             fidelity: self.fidelity.into(),
             own_dev: self.namespace == Namespace::Auto,
+            inside: self.inside.into(),
             trace,
         };
         match program.run() {

@@ -107,14 +107,15 @@ impl Programs {
     }
 
     /// The words before a program that is to run under `ashmem run`.
-    pub(super) fn under(&self, level: &str) -> Vec<String> {
+    pub(super) fn under(&self, level: &str, inside: &str) -> Vec<String> {
         let ashmem = self.ashmem.to_string_lossy();
-        [&*ashmem, "run", "--fidelity", level, "--"].map(str::to_owned).to_vec()
+        let words = [&*ashmem, "run", "--fidelity", level, "--inside", inside, "--"];
+        words.map(str::to_owned).to_vec()
     }
 
     /// What `run-load` prints under `ashmem run`.
     pub(super) fn load<T: DeserializeOwned>(&self, arguments: &[String]) -> Result<T> {
-        self.printed(&self.under("full"), "run-load", arguments)
+        self.printed(&self.under("full", "auto"), "run-load", arguments)
     }
 
     /// What `run-bench` prints under `before`.

@@ -20,6 +20,8 @@ pub(super) struct Report {
     bare: Figures,
     full: Figures,
     fast: Figures,
+    full_notified: Figures,
+    fast_notified: Figures,
     strace: Figures,
     rows: Vec<Row>,
 }
@@ -28,6 +30,7 @@ pub(super) struct Report {
 pub(super) fn measure() -> Result<Report> {
     let programs = Programs::build()?;
     let [mut bare, mut full, mut fast, mut strace] = [const { Figures::new() }; 4];
+    let [mut full_notified, mut fast_notified] = [const { Figures::new() }; 2];
     let tracer = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=ioctl"].map(str::to_owned);
     for round in 1..=ROUNDS {
         eprintln!(
@@ -37,16 +40,22 @@ pub(super) fn measure() -> Result<Report> {
         for what in ["plain", "floor"] {
             keep_least(&mut bare, programs.figures(&[], what)?);
         }
-        for (figures, level) in [(&mut full, "full"), (&mut fast, "fast")] {
+        for (figures, level, inside) in [
+            (&mut full, "full", "auto"),
+            (&mut fast, "fast", "auto"),
+            (&mut full_notified, "full", "never"),
+            (&mut fast_notified, "fast", "never"),
+        ] {
             for what in ["plain", "device"] {
-                keep_least(figures, programs.figures(&programs.under(level), what)?);
+                keep_least(figures, programs.figures(&programs.under(level, inside), what)?);
             }
         }
         keep_least(&mut strace, programs.figures(&tracer, "ioctls")?);
     }
-    let mut rows = rows(&bare, &full, &fast, &strace)?;
+    let mut rows = rows(&bare, &full, &fast)?;
+    rows.extend(notified(&bare, &full_notified, &fast_notified, &strace)?);
     rows.extend(load::rows(&programs)?);
-    Ok(Report { bare, full, fast, strace, rows })
+    Ok(Report { bare, full, fast, full_notified, fast_notified, strace, rows })
 }
 
 fn keep_least(all: &mut Figures, new: Figures) {
@@ -55,7 +64,8 @@ fn keep_least(all: &mut Figures, new: Figures) {
     }
 }
 
-fn rows(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Result<Vec<Row>> {
+/// What it costs where every call is notified, as in containers and with `--inside never`.
+fn notified(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut row = |what,
                    level,
@@ -94,7 +104,7 @@ fn rows(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Res
         bare.get("getppid"),
         None,
     )?;
-    for (level, figures) in [("full", full), ("fast", fast)] {
+    for (level, figures) in [("full, notified", full), ("fast, notified", fast)] {
         let pages = bare.get("memfd_touch_64_mib");
         row(
             "page faults and stores, 64 MiB",
@@ -149,7 +159,48 @@ fn rows(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) -> Res
         }
     }
     for (what, name) in [("stat", "stat"), ("fstat", "fstat")] {
-        row(what, "fast", fast.get(name), "bare", bare.get(name), Some(1.10))?;
+        row(what, "fast, notified", fast.get(name), "bare", bare.get(name), Some(1.10))?;
+    }
+    Ok(rows)
+}
+
+/// What it costs by itself: most calls are answered inside the program.
+fn rows(bare: &Figures, full: &Figures, fast: &Figures) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (level, figures) in [("full", full), ("fast", fast)] {
+        for (what, name, against, of, at_most) in [
+            (
+                "an unnamed region's life",
+                "ashmem_lifecycle_unnamed",
+                "memfd's",
+                "memfd_lifecycle",
+                Some(1.8),
+            ),
+            ("a named region's life", "ashmem_lifecycle", "memfd's", "memfd_lifecycle", Some(3.0)),
+            (
+                "one ioctl",
+                "ashmem_get_size",
+                "an unfiltered ioctl",
+                "ioctl_of_the_device",
+                Some(3.0),
+            ),
+            (
+                "open O_RDWR of another file, close",
+                "open_read_write",
+                "bare",
+                "open_read_write",
+                Some(1.4),
+            ),
+            ("fstat of another file", "fstat", "bare", "fstat", Some(1.4)),
+            ("mmap of a file, munmap", "mmap_file", "bare", "mmap_file", Some(1.4)),
+            ("an ioctl that is not ours", "ioctl_not_ours", "bare", "ioctl_not_ours", None),
+            ("getppid", "getppid", "an allow-all filter's", "allowed", Some(1.05)),
+        ] {
+            let missing = || format!("{what} was not measured");
+            let figure = *figures.get(name).with_context(missing)?;
+            let of = *bare.get(of).with_context(missing)?;
+            rows.push(Row::new(what, level, Unit::Nanoseconds, figure, against, of, at_most));
+        }
     }
     Ok(rows)
 }

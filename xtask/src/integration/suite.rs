@@ -27,23 +27,38 @@ pub(crate) enum Level {
     Fast,
     /// `--namespace never`
     Bare,
+    /// `--inside at-once`: calls answered inside the program, from the first on
+    Inside,
+    /// `--inside never`: every call notified
+    Notified,
 }
 
 impl Level {
-    /// The words for `ashmem run`, and the suite's name for who answers then.
-    fn words(self) -> (&'static [&'static str], &'static str) {
+    /// The words for `ashmem run`.
+    pub(crate) fn words(self) -> &'static [&'static str] {
         match self {
-            Self::Full => (&[], "run"),
-            Self::Fast => (&["--fidelity", "fast"], "run-fast"),
-            Self::Bare => (&["--namespace", "never"], "run-bare"),
+            Self::Full => &[],
+            Self::Fast => &["--fidelity", "fast"],
+            Self::Bare => &["--namespace", "never"],
+            Self::Inside => &["--inside", "at-once"],
+            Self::Notified => &["--inside", "never"],
+        }
+    }
+
+    /// The suite's name for who answers then.
+    fn provider(self) -> &'static str {
+        match self {
+            Self::Full | Self::Inside | Self::Notified => "run",
+            Self::Fast => "run-fast",
+            Self::Bare => "run-bare",
         }
     }
 
     /// `ashmem run` of the suite.
     fn command(self, ashmem: &Path, suite: &Path) -> Command {
-        let (options, provider) = self.words();
         let mut command = Command::new(ashmem);
-        command.arg("run").args(options).arg("--").arg(suite).args(["--provider", provider]);
+        command.arg("run").args(self.words()).arg("--").arg(suite);
+        command.args(["--provider", self.provider()]);
         command
     }
 }
@@ -90,10 +105,9 @@ pub(crate) fn under_run_in_machine(
         file: vec![format!("{}:/bin/suite", suite(kernel.arch)?.display())],
         ..Options::default()
     };
-    let (words, provider) = level.words();
     let mut all = vec!["run"];
-    all.extend(words);
-    all.extend(["--", "/bin/suite", "--limit", LIMIT, "--provider", provider]);
+    all.extend(level.words());
+    all.extend(["--", "/bin/suite", "--limit", LIMIT, "--provider", level.provider()]);
     let arguments = all.into_iter().map(str::to_owned).chain(arguments.iter().cloned()).collect();
     machine::run(&VmRequest { kernel, options, program, arguments, live })
 }

@@ -39,6 +39,12 @@ pub(crate) fn map(fd: i32, len: usize) -> *mut u8 {
     at as *mut u8
 }
 
+/// mmap(2) of a file, private and readable.
+pub(crate) fn map_file(fd: i32, len: usize) -> *mut u8 {
+    let (prot, private) = (libc::PROT_READ.into(), libc::MAP_PRIVATE.into());
+    call(libc::SYS_mmap, [0, len as i64, prot, private, fd.into(), 0]) as *mut u8
+}
+
 /// munmap(2).
 pub(crate) fn unmap(at: *mut u8, len: usize) {
     call(libc::SYS_munmap, [at as i64, len as i64, 0, 0, 0, 0]);

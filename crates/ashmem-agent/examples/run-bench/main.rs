@@ -13,7 +13,7 @@ mod timing;
 
 use ashmem_core::abi;
 
-use calls::{call, close, fstat, ioctl, map, open_close, stat_of, unmap};
+use calls::{call, close, fstat, ioctl, map, map_file, open_close, stat_of, unmap};
 use timing::best;
 
 const PAGE: usize = 4096;
@@ -53,6 +53,7 @@ fn plain() -> Figures {
         ("open_read_write", best(20_000, || open_close(c"/dev/null", libc::O_RDWR))),
         ("stat", best(20_000, || stat_of(c"/dev/null"))),
         ("fstat", best(20_000, || fstat(null() as i32))),
+        ("mmap_file", best(5_000, || unmap(map_file(file(), PAGE), PAGE))),
     ]
 }
 
@@ -141,4 +142,12 @@ fn null() -> i64 {
         call(libc::SYS_openat, [libc::AT_FDCWD.into(), c"/dev/null".as_ptr() as i64, 2, 0, 0, 0])
     };
     *NULL.get_or_init(open)
+}
+
+/// A file that can be mapped.
+fn file() -> i32 {
+    static FILE: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    let path = c"/proc/self/exe".as_ptr() as i64;
+    let open = || call(libc::SYS_openat, [libc::AT_FDCWD.into(), path, 0, 0, 0, 0]);
+    *FILE.get_or_init(open) as i32
 }

@@ -119,7 +119,15 @@ impl Datagram {
     }
 
     fn notification(&self) -> Notification {
-        Notification { id: self.id, tid: self.tid, arch: self.arch, nr: self.nr, args: self.args }
+        Notification {
+            id: self.id,
+            tid: self.tid,
+            arch: self.arch,
+            nr: self.nr,
+            args: self.args,
+            // Only `ashmem run` looks at it.
+            instruction_pointer: 0,
+        }
     }
 
     /// The reply: the front, with the answer in place of the empty one.
@@ -345,7 +353,7 @@ mod tests {
         let bytes = datagram(b"phone");
         let datagram = Datagram::parse(&bytes).expect("a datagram");
         assert_eq!((datagram.init, datagram.cookie.as_slice()), (2, &b"phone"[..]));
-        let Notification { id, tid, arch, nr, args } = datagram.notification();
+        let Notification { id, tid, arch, nr, args, .. } = datagram.notification();
         assert_eq!(
             (id, tid, arch, nr, args),
             (99, 7, crate::seccomp::syscalls::X86_64, 257, [1, 2, 3, 4, 5, 6])

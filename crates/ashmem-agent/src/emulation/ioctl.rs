@@ -80,7 +80,11 @@ impl Tenant {
         if matches!(outcome, Outcome::Answer(Answer::Value(0))) {
             match request {
                 Request::SetName(_) => self.show_name(target, inspected, key),
-                Request::SetSize(_) => self.show_size(target, inspected, key),
+                Request::SetSize(_) => {
+                    if let Err(error) = self.show_size(target, inspected, key) {
+                        return Outcome::errno(error);
+                    }
+                }
                 _ => {}
             }
         }
@@ -114,13 +118,17 @@ impl Tenant {
             if now.contains(Prot::WRITE) {
                 let request = Request::SetProtMask(mask);
                 table.note_ioctl(key, request, None, target.id(), &Outcome::ZERO);
+                drop(table);
+                self.show_state(inspected, key);
                 return Outcome::ZERO;
             }
             // Without its answer, which is not known yet: made again it changes nothing more.
             table.note(|| Entry::Mask { key, mask: now.bits() });
             table.publish();
         }
-        Outcome::value(inspected.copy().and_then(memfd::forbid_writing).map(|()| 0))
+        let forbidden = inspected.copy().and_then(memfd::forbid_writing);
+        self.show_state(inspected, key);
+        Outcome::value(forbidden.map(|()| 0))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::emulation::descriptor::{FdKind, InspectedFd};
 use crate::ids::Key;
 use crate::journal::Entry;
 use crate::regions::memfd;
+use crate::regions::memfd_state::{self, Stored};
 use crate::regions::region::EmulatedRegion;
 use crate::target_thread::{FileStatus, Target};
 
@@ -40,15 +41,21 @@ impl Shape {
     /// # Errors
     /// EINVAL: no file can be that long. ENOMEM, ENOSPC.
     pub(super) fn give(self, memory: impl AsFd, known: FileStatus) -> Result<Option<FileStatus>> {
-        const SIZED: SealFlags = SealFlags::GROW.union(SealFlags::SHRINK);
         let seals = rustix::fs::fcntl_get_seals(&memory)?;
         let mut file = known;
         // A size that was looked at before the seals may be an older one.
         if file.size != self.size {
             file = FileStatus::of(&memory)?;
         }
-        if !seals.contains(SIZED) && (self.size > 0 || file.size > 0) {
-            match memfd::set_size(&memory, self.size, file.blocks > 0) {
+        if !seals.contains(memfd::SIZED) && (self.size > 0 || file.size > 0) {
+            let sized = if !seals.contains(SealFlags::GROW) {
+                memfd::set_size(&memory, self.size, file.blocks > 0)
+            } else if file.size == self.size {
+                memfd::seal_size(&memory)
+            } else {
+                return Ok(None);
+            };
+            match sized {
                 Ok(()) | Err(Errno::PERM) => file = FileStatus::of(&memory)?,
                 Err(error) => return Err(error),
             }
@@ -56,31 +63,82 @@ impl Shape {
         if file.size != self.size {
             return Ok(None);
         }
-        if !self.is_writable && !seals.contains(SealFlags::FUTURE_WRITE) {
-            memfd::forbid_writing(&memory)?;
+        if !seals.contains(SealFlags::FUTURE_WRITE) {
+            self.protect(&memory)?;
         }
         Ok(Some(file))
+    }
+
+    /// Seals a memory against writing if the mask has no WRITE.
+    fn protect(self, memory: impl AsFd) -> Result<()> {
+        if self.is_writable { Ok(()) } else { memfd::forbid_writing(memory) }
     }
 }
 
 impl Tenant {
     /// Gives the memory behind the caller's descriptor the size that SET_SIZE has set: from now on
     /// it cannot grow by a write, and no mapping that the kernel makes of it reaches beyond.
-    pub(super) fn show_size(&self, target: &Target<'_>, inspected: &mut InspectedFd, key: Key) {
+    ///
+    /// # Errors
+    /// EINVAL: the program has mapped it itself meanwhile, with its older size.
+    pub(super) fn show_size(
+        &self,
+        target: &Target<'_>,
+        inspected: &mut InspectedFd,
+        key: Key,
+    ) -> Result<()> {
         let shape = {
             let mut table = self.table();
-            let Some((region, _)) = table.region(key) else { return };
+            let Some((region, _)) = table.region(key) else { return Ok(()) };
             // Another one is replaced when it is mapped.
             if region.facts.is_mapped() || region.inode != inspected.file.inode {
-                return;
+                return Ok(());
             }
             Shape::of(region)
         };
         // What cannot be done now is tried again by mmap, which can fail.
-        let given = inspected.copy().and_then(|memory| shape.give(memory, inspected.file));
-        if matches!(given, Ok(None)) {
-            let _ = self.renew(target, inspected, key);
+        let given = inspected.copy().and_then(|memory| {
+            if !memfd::keeps_state() {
+                return shape.give(memory, inspected.file).map(|given| given.is_some());
+            }
+            match memfd::give_size(memory, shape.size) {
+                Err(Errno::PERM) => Ok(false),
+                // A size that no file can have is in the table alone.
+                Ok(()) | Err(_) => Ok(true),
+            }
+        });
+        if !matches!(given, Ok(false)) {
+            self.show_state(inspected, key);
+            return Ok(());
         }
+        match self.renew(target, inspected, key) {
+            Ok(false) if memfd::keeps_state() && inspected.copy().is_ok_and(memfd::is_sealed) => {
+                Err(Errno::INVAL)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the mask, and whether the size is there, where programs read them that answer calls
+    /// themselves.
+    pub(super) fn show_state(&self, inspected: &InspectedFd, key: Key) {
+        let inode = inspected.file.inode;
+        let Ok(memory) = inspected.copy() else { return };
+        let mut written = None;
+        // Another thread's request may have changed it while it was written.
+        while let Some(stored) = self.stored(key, inode)
+            && written != Some(stored)
+        {
+            stored.write(memory);
+            written = Some(stored);
+        }
+    }
+
+    /// What this memory of a region is to say of it; `None`: it says nothing.
+    fn stored(&self, key: Key, inode: u64) -> Option<Stored> {
+        let mut table = self.table();
+        let (region, _) = table.region(key)?;
+        (memfd::keeps_state() && region.inode == inode).then(|| Stored::of(region))
     }
 
     /// Shows a region's name in future mappings: the caller's descriptor gets a new memfd, which
@@ -92,19 +150,26 @@ impl Tenant {
             return;
         }
         let (old, number) = (inspected.file.inode, inspected.number);
-        if !matches!(self.renew(target, inspected, key), Ok(true)) {
+        if !matches!(self.renew_withheld(target, inspected, key), Ok(true)) {
             return;
         }
         let fresh = inspected.file.inode;
+        if self.choose(key, fresh, old, |is_dead| !is_dead(old)) {
+            match self.search(old) {
+                Some(memory) => {
+                    let _ = self.replace(target, number, &memory);
+                    if let Some(stored) = self.stored(key, old) {
+                        stored.write(memory);
+                    }
+                }
+                // Its last holder has just closed it.
+                None => drop(self.choose(key, old, fresh, |is_dead| is_dead(old))),
+            }
+        }
+        // Where the old one stays the region's, because its end was not told yet, the program
+        // leaves the new one to us.
+        self.show_state(inspected, key);
         inspected.close();
-        if !self.choose(key, fresh, old, |is_dead| !is_dead(old)) {
-            return;
-        }
-        match self.search(old) {
-            Some(memory) => drop(self.replace(target, number, memory)),
-            // Its last holder has just closed it.
-            None => drop(self.choose(key, old, fresh, |is_dead| is_dead(old) && !is_dead(fresh))),
-        }
     }
 
     /// Makes `to` the memory that mappings show in place of `from`, if `from` still is, nothing was
@@ -142,20 +207,53 @@ impl Tenant {
         inspected: &mut InspectedFd,
         key: Key,
     ) -> Result<bool> {
+        let done = self.renew_withheld(target, inspected, key)?;
+        if done {
+            self.show_state(inspected, key);
+        }
+        Ok(done)
+    }
+
+    /// [`Self::renew`], but programs leave the new memory to us until its state is shown.
+    fn renew_withheld(
+        &self,
+        target: &Target<'_>,
+        inspected: &mut InspectedFd,
+        key: Key,
+    ) -> Result<bool> {
         let old = inspected.file.inode;
         let wanted = || {
             let mut table = self.table();
             let (region, _) = table.region(key)?;
             let name = region.state.given().map_or_else(Vec::new, |name| name.to_vec());
             let is_free = !region.facts.is_mapped() && region.inode == old;
-            is_free.then(|| (memfd::shown_name(&name), Shape::of(region)))
+            is_free.then(|| (memfd::shown_name(&name), Shape::of(region), Stored::of(region)))
         };
-        let Some((name, shape)) = wanted() else { return Ok(false) };
+        let Some((name, shape, stored)) = wanted() else { return Ok(false) };
+        if memfd::keeps_state() {
+            // From now on the program leaves the region to the supervisor; if it has sealed the
+            // memory before, it has mapped it.
+            memfd_state::withdraw(inspected.copy()?)?;
+            if memfd::is_sealed(inspected.copy()?) {
+                inspected.file = FileStatus::of(inspected.copy()?)?;
+                let memory = inspected.copy()?;
+                self.region_of(target, inspected.number, memory, &inspected.file);
+                self.show_state(inspected, key);
+                return Ok(false);
+            }
+        }
         let memory = memfd::create(&name)?;
-        // A size that no file can have is told by mmap.
-        match FileStatus::of(&memory).and_then(|file| shape.give(&memory, file)) {
-            Ok(_) | Err(Errno::INVAL) => {}
-            Err(error) => return Err(error),
+        if memfd::keeps_state() {
+            // A size that no file can have is in the table alone.
+            let _ = memfd::give_size(&memory, shape.size);
+            stored.withhold(&memory)?;
+            shape.protect(&memory)?;
+        } else {
+            // A size that no file can have is told by mmap.
+            match FileStatus::of(&memory).and_then(|file| shape.give(&memory, file)) {
+                Ok(_) | Err(Errno::INVAL) => {}
+                Err(error) => return Err(error),
+            }
         }
         let file = FileStatus::of(&memory)?;
         let fresh = memfd::reopen(memory, inspected.flags)?;
@@ -173,6 +271,18 @@ impl Tenant {
         }
         inspected.becomes(fresh, file);
         Ok(true)
+    }
+
+    /// Where memfds hold the state of their regions: has the caller's descriptor lead to the memory
+    /// that holds it now, and reads it.
+    pub(super) fn bring_state(&self, target: &Target<'_>, inspected: &mut InspectedFd, key: Key) {
+        let shown = self.table().region(key).map(|(region, _)| region.inode);
+        let Some(shown) = shown.filter(|shown| *shown != inspected.file.inode) else { return };
+        self.bring_newer(target, inspected, key, shown);
+        if let Ok(memory) = inspected.copy() {
+            self.region_of(target, inspected.number, memory, &inspected.file);
+            self.show_state(inspected, key);
+        }
     }
 
     /// Puts the memory that the region's other mappings show behind the caller's descriptor, which

@@ -18,7 +18,7 @@ use crate::ids::Key;
 use crate::regions::memfd;
 use crate::regions::region::host;
 use crate::seccomp::syscalls::{Call, Mmap};
-use crate::target_thread::{Target, read_implies_exec};
+use crate::target_thread::{FileStatus, Target, read_implies_exec};
 
 const MAP_TYPE: u32 = libc::MAP_TYPE as u32;
 const MAP_PRIVATE: u32 = libc::MAP_PRIVATE as u32;
@@ -104,15 +104,25 @@ impl Tenant {
                 self.bring_newer(target, inspected, key, shown);
                 continue;
             }
+            // The program has mapped it itself since the table was read: what was written counts.
+            let by_itself = memfd::keeps_state() && memfd::is_sealed(inspected.copy()?);
             let Some(file) = shape.give(inspected.copy()?, inspected.file)? else {
-                // Sealed with another size, by a request that came in between.
-                if !self.renew(target, inspected, key)? {
+                // Sealed with another size, by a request that came in between, or by the program.
+                let is_known = if by_itself {
+                    let memory = inspected.copy()?;
+                    inspected.file = FileStatus::of(memory)?;
+                    self.region_of(target, inspected.number, inspected.copy()?, &inspected.file)
+                        .is_some()
+                } else {
+                    self.renew(target, inspected, key)?
+                };
+                if !is_known {
                     return Err(Errno::INVAL);
                 }
                 continue;
             };
             // Written to before there was a mapping: the driver refuses that, and shows zeros.
-            let is_written = creates && file.blocks > 0;
+            let is_written = creates && !by_itself && file.blocks > 0;
             let mut table = self.table();
             let Some((region, _)) = table.region(key) else { return Ok(()) };
             if region.is_losing_pages

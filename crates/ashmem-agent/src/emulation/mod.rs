@@ -42,6 +42,7 @@ use self::descriptor::{FdKind, InspectedFd};
 use crate::ids::Key;
 use crate::notification::Injection;
 use crate::regions::memfd;
+use crate::regions::memfd_state::{self, MemfdState};
 use crate::regions::node::Device;
 use crate::regions::region::{EmulatedRegion, LastCaller};
 use crate::regions::table::RegionTable;
@@ -137,7 +138,12 @@ impl Tenant {
         number: RawFd,
         name: &[u8],
     ) -> Option<InspectedFd> {
-        let inspected = self.copy(target, number)?;
+        let mut inspected = self.copy(target, number)?;
+        if memfd::keeps_state()
+            && let FdKind::Region(key) = inspected.kind
+        {
+            self.bring_state(target, &mut inspected, key);
+        }
         if inspected.kind == FdKind::Node {
             // Not beside the descriptors that it takes to make a region: they may be few.
             drop(inspected);
@@ -164,13 +170,40 @@ impl Tenant {
         let kind = if flags.contains(OFlags::PATH) {
             FdKind::Foreign
         } else if file.device == self.memfds {
-            self.region_at(target, number, file.inode).map_or(FdKind::Memfd, FdKind::Region)
+            self.region_of(target, number, &fd, &file).map_or(FdKind::Memfd, FdKind::Region)
         } else if self.device.is_placeholder(&file) {
             FdKind::Node
         } else {
             FdKind::Foreign
         };
         Some(InspectedFd::new(fd, number, file, flags, kind))
+    }
+
+    /// The region whose memory this is, which the caller has at this number; one that its program
+    /// has made itself comes into the table now.
+    pub(super) fn region_of(
+        &self,
+        target: &Target<'_>,
+        number: RawFd,
+        memory: &OwnedFd,
+        file: &FileStatus,
+    ) -> Option<Key> {
+        let Some(state) = MemfdState::read(memory, file) else {
+            return self.region_at(target, number, file.inode);
+        };
+        let last_caller = LastCaller { tid: target.tid(), fd: number };
+        let key = self.region_at(target, number, file.inode);
+        let found = key.is_none().then(|| state.region(memory, last_caller));
+        let mut table = self.table();
+        // Another request may have brought it meanwhile.
+        let key = match (table.find(file.inode), found) {
+            (Some(key), _) => key,
+            (None, Some(found)) => table.admit(None, memory, found).ok()?,
+            (None, None) => return None,
+        };
+        let (region, _) = table.region(key)?;
+        state.refresh(region);
+        Some(key)
     }
 
     /// The region of this inode, which the caller has at this number.
@@ -190,7 +223,8 @@ impl Tenant {
         }
         let Ok(file) = FileStatus::of_descriptor(target.tid(), number) else { return false };
         if file.device == self.memfds {
-            return self.region_at(target, number, file.inode).is_some();
+            return self.region_at(target, number, file.inode).is_some()
+                || memfd_state::is_region(&file);
         }
         self.device.is_placeholder(&file)
             && self

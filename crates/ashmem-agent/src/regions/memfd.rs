@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ashmem_core::abi::{DEFAULT_NAME, NAME_PREFIX};
 use ashmem_core::range::Span;
 use ashmem_core::store::PageSize;
+use ashmem_inside::state;
 use rustix::fs::inotify::{self, WatchFlags};
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags, Stat};
 use rustix::io::{Errno, Result};
 
+use crate::sys::kernel_is;
 use crate::target_thread::link_of;
 
 /// What stands before and behind a memfd's name in its link.
@@ -24,6 +26,44 @@ const LONGEST_NAME: usize = 249;
 /// `MFD_NOEXEC_SEAL`, from 6.3: hosts may require it, and no program executes a region.
 const NO_EXECUTABLE: MemfdFlags = MemfdFlags::from_bits_retain(8);
 
+/// `MFD_EXEC`, from 6.3: a mode whose `x` bits can be changed, which hold the mask then.
+const EXECUTABLE: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
+/// The seals that fix a memfd's size. Where memfds hold the state of their regions, SET_SIZE adds
+/// the one against growing, and the first mapping the other.
+pub(crate) const SIZED: SealFlags = SealFlags::GROW.union(SealFlags::SHRINK);
+
+/// Whether memfds hold the state of their regions.
+static KEEPS_STATE: AtomicBool = AtomicBool::new(false);
+
+/// From now on memfds hold the state of their regions, so that programs can find it themselves.
+pub(crate) fn keep_state() {
+    KEEPS_STATE.store(true, Ordering::Relaxed);
+}
+
+/// Whether memfds hold the state of their regions.
+pub(crate) fn keeps_state() -> bool {
+    KEEPS_STATE.load(Ordering::Relaxed)
+}
+
+/// The flags of a memfd that holds its region's state.
+pub(crate) fn flags_of_state() -> MemfdFlags {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    if kernel_is(6, 3) { flags | EXECUTABLE } else { flags }
+}
+
+/// Whether the system lets memfds hold their regions' state: with `vm.memfd_noexec=2` it does not.
+pub(crate) fn can_keep_state() -> bool {
+    create_with_state(b"probe").is_ok_and(|memory| {
+        rustix::fs::fstat(memory).is_ok_and(|stat| state::is_region(stat.st_mode))
+    })
+}
+
+fn create_with_state(name: &[u8]) -> Result<OwnedFd> {
+    let memory = rustix::fs::memfd_create(name, flags_of_state())?;
+    rustix::fs::fchmod(&memory, Mode::from_bits_retain(state::NEW_MODE))?;
+    Ok(memory)
+}
+
 /// memfd_create(2): creates an empty memfd that mappings show under this name.
 ///
 /// # Errors
@@ -31,6 +71,9 @@ const NO_EXECUTABLE: MemfdFlags = MemfdFlags::from_bits_retain(8);
 pub fn create(name: &[u8]) -> Result<OwnedFd> {
     static KNOWS_NO_EXECUTABLE: AtomicBool = AtomicBool::new(true);
     let name = &name[..name.len().min(LONGEST_NAME)];
+    if keeps_state() {
+        return create_with_state(name);
+    }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     if KNOWS_NO_EXECUTABLE.load(Ordering::Relaxed) {
         match rustix::fs::memfd_create(name, flags | NO_EXECUTABLE) {
@@ -79,14 +122,41 @@ fn writing<R>(memory: impl AsFd, run: impl FnOnce(&OwnedFd) -> Result<R>) -> Res
 /// EINVAL or EFBIG: no file can be that long. ENOMEM, ENOSPC. EPERM: a client has sealed it.
 pub fn set_size(memory: impl AsFd, size: u64, is_written: bool) -> Result<()> {
     if is_written {
-        truncate(&memory, 0)?;
+        resize(&memory, 0)?;
     }
-    truncate(&memory, size)?;
+    resize(&memory, size)?;
     // An empty one may still get a size.
-    if size == 0 { Ok(()) } else { add_seals(memory, SealFlags::GROW | SealFlags::SHRINK) }
+    if size == 0 { Ok(()) } else { seal_size(memory) }
 }
 
-fn truncate(memory: impl AsFd, size: u64) -> Result<()> {
+/// ftruncate(2): gives a memfd a size that no write changes. What was written to it before it had
+/// one is gone.
+///
+/// # Errors
+/// EINVAL or EFBIG: no file can be that long. EPERM: it has another size already.
+pub(crate) fn give_size(memory: impl AsFd, size: u64) -> Result<()> {
+    if rustix::fs::fcntl_get_seals(&memory)?.contains(SealFlags::GROW) {
+        let is_same = rustix::fs::fstat(memory)?.st_size as u64 == size;
+        return if is_same { Ok(()) } else { Err(Errno::PERM) };
+    }
+    resize(&memory, 0)?;
+    resize(&memory, size)?;
+    if size == 0 { Ok(()) } else { add_seals(memory, SealFlags::GROW) }
+}
+
+/// F_SEAL_GROW, F_SEAL_SHRINK: fixes a memfd's size.
+///
+/// # Errors
+/// EPERM: a client has sealed the set of seals.
+pub(crate) fn seal_size(memory: impl AsFd) -> Result<()> {
+    add_seals(memory, SIZED)
+}
+
+/// ftruncate(2): gives a memfd a size.
+///
+/// # Errors
+/// EINVAL or EFBIG: no file can be that long. EPERM: its size is sealed.
+fn resize(memory: impl AsFd, size: u64) -> Result<()> {
     match rustix::fs::ftruncate(&memory, size) {
         Err(Errno::FBIG) => Err(Errno::INVAL),
         // Not open for writing; or longer than a file can be, which then fails again.
@@ -131,6 +201,12 @@ fn add_seals(memory: impl AsFd, seals: SealFlags) -> Result<()> {
         Err(Errno::PERM) => writing(&memory, |memory| rustix::fs::fcntl_add_seals(memory, seals)),
         other => other,
     }
+}
+
+/// F_GET_SEALS: whether its size cannot change any more: where memfds hold the state of their
+/// regions, that it was mapped.
+pub(crate) fn is_sealed(memory: impl AsFd) -> bool {
+    rustix::fs::fcntl_get_seals(memory).is_ok_and(|seals| seals.contains(SIZED))
 }
 
 /// F_GET_SEALS: whether future mappings may write.

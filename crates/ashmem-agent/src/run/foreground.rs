@@ -115,17 +115,29 @@ impl StatusSender {
             if let Some(program) =
                 Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
             {
-                scope.spawn(move || {
+                let watch = move || {
                     let mut polled = [PollFd::new(&self.0, PollFlags::empty())];
                     while !polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
                         let _ = poll(&mut polled, None);
                     }
                     let _ = pidfd_send_signal(program, Signal::KILL);
-                });
+                };
+                let thread = std::thread::Builder::new().name("watch".into());
+                if let Err(error) = thread.spawn_scoped(scope, watch) {
+                    tracing::warn!(
+                        %error,
+                        "the program outlives a foreground process that is killed"
+                    );
+                }
             }
             // Adopted orphans end here too.
             while let Ok((who, status)) = sys::wait_for_child() {
                 if who != pid {
+                    continue;
+                }
+                // A stop of ptrace's, which another thread waits for, is no stop of the program:
+                // the kernel tells both to whoever waits for a child.
+                if libc::WIFSTOPPED(status) && !is_of_job(pid, status) {
                     continue;
                 }
                 if libc::WIFSTOPPED(status) {
@@ -138,6 +150,15 @@ impl StatusSender {
             }
         });
     }
+}
+
+/// Whether a program was stopped by a signal of job control, and not by a thread of ours that
+/// traces it.
+fn is_of_job(pid: i32, status: i32) -> bool {
+    let by_signal = status >> 16 == 0
+        && [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]
+            .contains(&libc::WSTOPSIG(status));
+    by_signal && !sys::is_traced_by_us(pid)
 }
 
 /// Waits for the end of the program, and forwards signals to it. `child` is the supervisor's

@@ -38,8 +38,11 @@ use self::fd_passing::{NodeFds, Received};
 use self::foreground::{StatusSender, wait};
 use crate::emulation::Tenant;
 use crate::error::{SystemError, failed};
+use crate::inside::Inside;
+pub use crate::inside::InsideMode;
+use crate::regions::memfd;
 use crate::regions::node::{Device, DeviceNode};
-use crate::seccomp::filter::{self, Fidelity, Filter};
+use crate::seccomp::filter::{self, Fidelity, Filter, Gate};
 use crate::seccomp::listener::{InstallError, Listener, Privileges, install};
 use crate::supervisor::Supervisor;
 use crate::sys::{self, Forked, SignalMask};
@@ -55,7 +58,9 @@ pub struct Program {
     /// Whether it may get a private `/dev`; if not, or where the kernel refuses it, lookups of
     /// paths are notified.
     pub own_dev: bool,
-    /// Where answers are traced.
+    /// When calls are answered inside the program, where that is possible.
+    pub inside: InsideMode,
+    /// Where answers are traced. Then every call is notified.
     pub trace: Option<RecordWriter>,
 }
 
@@ -93,7 +98,13 @@ impl Program {
     pub fn run(self) -> Result<Ending, Error> {
         let words = self.command.into_iter().map(|word| CString::new(word.into_vec()));
         let words: Vec<CString> = words.collect::<Result<_, _>>().map_err(|_| Error::Nul)?;
-        let plan = Plan { words, fidelity: self.fidelity, own_dev: self.own_dev };
+        // What is answered inside is not seen by tracers.
+        let gate = match self.inside {
+            InsideMode::Never => None,
+            _ => Inside::gate().filter(|_| self.trace.is_none()),
+        };
+        let (fidelity, own_dev, inside) = (self.fidelity, self.own_dev, self.inside);
+        let plan = Plan { words, fidelity, own_dev, gate, inside };
         let trace = self.trace;
         let mask = SignalMask::block_all();
         let (ours, theirs) = pair()?;
@@ -123,6 +134,9 @@ struct Plan {
     words: Vec<CString>,
     fidelity: Fidelity,
     own_dev: bool,
+    /// Where calls come from that are part of an answer inside the program.
+    gate: Option<Gate>,
+    inside: InsideMode,
 }
 
 /// The supervisor process, from its start to its end.
@@ -158,16 +172,20 @@ fn supervise(
     // Filtered and unanswered it must not continue: if one of these steps fails, the program never
     // gets what it waits for.
     look_at(pid, there)?;
-    let supervisor = prepare(plan, received)?;
+    let supervisor = prepare(plan, pid, received)?;
     if let Some(trace) = trace {
         supervisor.trace(trace);
     }
-    rustix::io::write(&ours, GO).map_err(failed("telling the program to start"))?;
-    drop(ours);
-    let serving = std::thread::spawn(move || {
+    let serve = move || {
         let _ = supervisor.run();
         supervisor
-    });
+    };
+    let serving = std::thread::Builder::new().name("loop".into()).spawn(serve);
+    let serving = serving
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))
+        .map_err(failed("starting a thread"))?;
+    rustix::io::write(&ours, GO).map_err(failed("telling the program to start"))?;
+    drop(ours);
     status.follow(pid);
     sys::redirect_stderr_to_null();
     sys::reap_children();
@@ -194,11 +212,19 @@ fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
 }
 
 /// A supervisor with the program's listener as its only channel.
-fn prepare(plan: &Plan, received: Received) -> Result<Supervisor, Error> {
+fn prepare(plan: &Plan, pid: i32, received: Received) -> Result<Supervisor, Error> {
     let node = received.node.map(|node| DeviceNode::new(node.stat, &node.names));
-    let tenant = Tenant::new(Device::new(node).in_every_root(), plan.fidelity)
-        .map_err(failed("making an inotify instance"))?;
-    let supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
+    let device = Device::new(node).in_every_root();
+    let inside = plan.gate.and_then(|_| Inside::new(&device, pid, plan.fidelity, plan.inside).ok());
+    let tenant =
+        Tenant::new(device, plan.fidelity).map_err(failed("making an inotify instance"))?;
+    if inside.is_some() {
+        memfd::keep_state();
+    }
+    let mut supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
+    if let Some(inside) = inside {
+        supervisor = supervisor.with_inside(inside);
+    }
     let listener = Listener::new(received.listener)
         .map_err(failed("taking the listener, for which Linux 5.9 is needed"))?;
     supervisor.add_last(Arc::new(listener));
@@ -210,7 +236,11 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
     let node = if plan.own_dev { own_dev(plan.fidelity) } else { None };
     let at_path =
         if node.is_some() { filter::NodeLookup::Present } else { filter::NodeLookup::Absent };
-    let program = Filter { fidelity: plan.fidelity, node: at_path }.program();
+    let filter = Filter { fidelity: plan.fidelity, node: at_path };
+    let program = match plan.gate {
+        Some(gate) => filter.program_with_gate(gate),
+        None => filter.program(),
+    };
     let listener = match install(&program, Privileges::Keep) {
         Err(InstallError::Refused(Errno::ACCESS)) => install(&program, Privileges::Renounce),
         other => other,

@@ -19,6 +19,12 @@ pub enum Field {
     Arch,
     /// The low 32 bits of this argument.
     LowArgument(u32),
+    /// The high 32 bits of this argument.
+    HighArgument(u32),
+    /// The low 32 bits of the address behind the calling instruction.
+    LowPointer,
+    /// The high 32 bits of that address.
+    HighPointer,
 }
 
 impl Field {
@@ -27,7 +33,10 @@ impl Field {
         match self {
             Self::Number => 0,
             Self::Arch => 4,
+            Self::LowPointer => 8 + low_half,
+            Self::HighPointer => 8 + (4 - low_half),
             Self::LowArgument(index) => 16 + 8 * index + low_half,
+            Self::HighArgument(index) => 16 + 8 * index + (4 - low_half),
         }
     }
 }
@@ -133,6 +142,18 @@ pub(crate) fn install(program: &[Instruction], flags: libc::c_ulong) -> Result<i
 /// Runs the program as the kernel would.
 #[cfg(test)]
 pub(crate) fn run(program: &[Instruction], arch: u32, nr: u32, args: [u64; 6]) -> u32 {
+    run_from(program, 0, arch, nr, args)
+}
+
+/// Runs the program as the kernel would, for a call from before this address.
+#[cfg(test)]
+pub(crate) fn run_from(
+    program: &[Instruction],
+    pointer: u64,
+    arch: u32,
+    nr: u32,
+    args: [u64; 6],
+) -> u32 {
     let (mut at, mut acc) = (0, 0_u32);
     loop {
         let instruction = program[at];
@@ -145,6 +166,8 @@ pub(crate) fn run(program: &[Instruction], arch: u32, nr: u32, args: [u64; 6]) -
                 acc = match k {
                     0 => nr,
                     4 => arch,
+                    8 => pointer as u32,
+                    12 => (pointer >> 32) as u32,
                     k => (args[(k as usize - 16) / 8] >> (8 * (k % 8))) as u32,
                 }
             }

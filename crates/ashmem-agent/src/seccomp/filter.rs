@@ -37,6 +37,10 @@ pub struct Filter {
     pub node: NodeLookup,
 }
 
+/// The address behind the one instruction whose calls pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate(pub u64);
+
 /// A test of one argument: `args[arg] & mask == value`, in the low 32 bits; the upper ones are
 /// ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +55,53 @@ pub struct Test {
 
 /// The start of the numbers of the x32 ABI, which shares x86_64's `AUDIT_ARCH`.
 const X32: u32 = 0x4000_0000;
+/// Calls of x86-64 that end what is answered inside a program: mmap(2), mremap(2), shmat(2),
+/// prctl(2), seccomp(2).
+const MMAP: u32 = 9;
+const MREMAP: u32 = 25;
+const SHMAT: u32 = 30;
+const PRCTL: u32 = 157;
+const SECCOMP: u32 = 317;
+/// Options of prctl(2): who may look at the process, its filters, and who gets its calls.
+const PR_SET_DUMPABLE: u32 = libc::PR_SET_DUMPABLE as u32;
+const PR_SET_SECCOMP: u32 = libc::PR_SET_SECCOMP as u32;
+const PR_SET_SYSCALL_USER_DISPATCH: u32 = 59;
+const MREMAP_FIXED: u32 = libc::MREMAP_FIXED as u32;
+const SHM_REMAP: u32 = 0o40000;
 const ACCESS_MODE: u32 = libc::O_ACCMODE as u32;
 const MAP_ANONYMOUS: u32 = libc::MAP_ANONYMOUS as u32;
 const MAP_DENYWRITE: u32 = libc::MAP_DENYWRITE as u32;
 const MAP_FIXED: u32 = libc::MAP_FIXED as u32;
 const MAP_SHARED: u32 = libc::MAP_SHARED as u32;
 const PROT_WRITE: u32 = libc::PROT_WRITE as u32;
+
+/// Whether a call of x86-64 ends what is answered inside a program, whose code is so long and lies
+/// here: because it puts other memory there, or because the supervisor may not reach the code any
+/// more, or calls that the code makes do not reach the kernel.
+pub(crate) fn ends_answers(nr: u32, args: &[u64; 6], code: u64, len: u64) -> bool {
+    let covers = |from: u64, size: u64| from < code + len && from.saturating_add(size) > code;
+    match (nr, args[0] as u32) {
+        (SECCOMP, operation) => operation <= libc::SECCOMP_SET_MODE_FILTER,
+        (PRCTL, PR_SET_DUMPABLE) => args[1] == 0,
+        (PRCTL, PR_SET_SECCOMP) => true,
+        (PRCTL, PR_SET_SYSCALL_USER_DISPATCH) => args[1] != 0,
+        (MMAP, _) => args[3] as u32 & MAP_FIXED != 0 && covers(args[0], args[1]),
+        (MREMAP, _) => args[3] as u32 & MREMAP_FIXED != 0 && covers(args[4], args[2]),
+        // How long the segment is, the call does not say.
+        (SHMAT, _) => args[2] as u32 & SHM_REMAP != 0 && args[1] < code + len,
+        _ => false,
+    }
+}
+
+/// What such a call must answer where the answers inside could not be ended; `None`: it does no
+/// harm itself.
+pub(crate) fn is_harmful(nr: u32, args: &[u64; 6]) -> Option<rustix::io::Errno> {
+    match (nr, args[0] as u32) {
+        (PRCTL, PR_SET_DUMPABLE) => None,
+        (PRCTL | SECCOMP, _) => Some(rustix::io::Errno::PERM),
+        _ => Some(rustix::io::Errno::NOMEM),
+    }
+}
 
 impl Test {
     const ALWAYS: Self = Self { arg: 0, mask: 0, value: 0 };
@@ -153,6 +198,16 @@ impl Filter {
 
     /// The program.
     pub fn program(self) -> Vec<Instruction> {
+        self.assemble(None)
+    }
+
+    /// The program for processes in which calls are answered: what comes from this one instruction
+    /// passes, and what would end that is notified (`ends_answers`).
+    pub fn program_with_gate(self, gate: Gate) -> Vec<Instruction> {
+        self.assemble(Some(gate))
+    }
+
+    fn assemble(self, gate: Option<Gate>) -> Vec<Instruction> {
         let mut tests: Vec<Vec<Vec<Test>>> = Vec::new();
         let mut code = Assembler::default();
         code.load(Field::Arch);
@@ -182,9 +237,17 @@ impl Filter {
                 });
                 code.jump_if_equal(*number, Label::Test(index, 0, 0));
             }
+            if gate.is_some() && table.arch == X86_64 {
+                code.jump_if_equal(SECCOMP, Label::Seccomp);
+                code.jump_if_equal(PRCTL, Label::Prctl);
+                code.jump_if_equal(MREMAP, Label::Mremap);
+                code.jump_if_equal(SHMAT, Label::Shmat);
+            }
             code.jump(Label::Allow);
         }
         for (index, conditions) in tests.iter().enumerate() {
+            let is_mmap = *conditions == self.conditions(SyscallKind::Mmap);
+            let otherwise = if gate.is_some() && is_mmap { Label::Mmap } else { Label::Allow };
             for (number, condition) in conditions.iter().enumerate() {
                 for (step, test) in condition.iter().enumerate() {
                     code.place(Label::Test(index, number, step));
@@ -195,11 +258,55 @@ impl Filter {
                     code.jump_if_equal(test.value, if is_last { Label::Notify } else { holds });
                     let others = number + 1 < conditions.len();
                     let next = Label::Test(index, number + 1, 0);
-                    code.jump(if others { next } else { Label::Allow });
+                    code.jump(if others { next } else { otherwise });
                 }
             }
         }
+        if let Some(gate) = gate {
+            // Where a mapping of less than 4 GiB could reach the code, its address tells.
+            let high = (gate.0 >> 32) as u32;
+            for (label, flags, fixed, address, len) in
+                [(Label::Mmap, 3, MAP_FIXED, 0, 1), (Label::Mremap, 3, MREMAP_FIXED, 4, 2)]
+            {
+                code.place(label);
+                code.load(Field::LowArgument(flags));
+                code.and(fixed);
+                code.jump_if_equal(0, Label::Allow);
+                code.load(Field::HighArgument(address));
+                code.jump_if_equal(high, Label::Notify);
+                code.jump_if_equal(high - 1, Label::Notify);
+                code.load(Field::HighArgument(len));
+                code.jump_if_equal(0, Label::Allow);
+                code.jump(Label::Notify);
+            }
+            code.place(Label::Shmat);
+            code.load(Field::LowArgument(2));
+            code.and(SHM_REMAP);
+            code.jump_if_equal(0, Label::Allow);
+            code.jump(Label::Notify);
+            // seccomp(2) with SECCOMP_SET_MODE_STRICT or SECCOMP_SET_MODE_FILTER.
+            code.place(Label::Seccomp);
+            code.load(Field::LowArgument(0));
+            code.and(!1);
+            code.jump_if_equal(0, Label::Notify);
+            code.jump(Label::Allow);
+            code.place(Label::Prctl);
+            code.load(Field::LowArgument(0));
+            for option in [PR_SET_SECCOMP, PR_SET_DUMPABLE, PR_SET_SYSCALL_USER_DISPATCH] {
+                code.jump_if_equal(option, Label::Notify);
+            }
+            code.jump(Label::Allow);
+        }
         code.place(Label::Notify);
+        if let Some(gate) = gate {
+            code.load(Field::HighPointer);
+            code.jump_if_equal((gate.0 >> 32) as u32, Label::Gate);
+            code.jump(Label::Ask);
+            code.place(Label::Gate);
+            code.load(Field::LowPointer);
+            code.jump_if_equal(gate.0 as u32, Label::Allow);
+            code.place(Label::Ask);
+        }
         code.end(libc::SECCOMP_RET_USER_NOTIF);
         code.place(Label::Allow);
         code.end(libc::SECCOMP_RET_ALLOW);
@@ -213,14 +320,24 @@ enum Label {
     SyscallTable(u32),
     /// A test: of which call, in which condition, at which place in it.
     Test(usize, usize, usize),
+    /// mmap(2) with flags that are of no interest.
+    Mmap,
+    Mremap,
+    Shmat,
+    Seccomp,
+    Prctl,
     Notify,
+    /// The high half of the pointer is the gate's.
+    Gate,
+    /// It is not the gate's.
+    Ask,
     Allow,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seccomp::bpf::run;
+    use crate::seccomp::bpf::{run, run_from};
     use crate::seccomp::syscalls::{AARCH64, I386};
 
     const LEVELS: [Filter; 4] = [
@@ -342,6 +459,66 @@ mod tests {
         assert!(!notified(present, X86_64, 257, read_only));
         assert!(notified(present, X86_64, 257, read_write));
         assert!(notified(Filter { node: NodeLookup::Absent, ..present }, X86_64, 257, read_only));
+    }
+
+    #[test]
+    fn one_instruction_passes_and_what_ends_that_is_notified() {
+        let gate = 0x1234_5678_9abc;
+        for filter in LEVELS {
+            let program = filter.program_with_gate(Gate(gate));
+            let notified = |pointer, arch, nr, args| {
+                run_from(&program, pointer, arch, nr, args) == libc::SECCOMP_RET_USER_NOTIF
+            };
+            let of_ours = [3, 0x7704, 0, 0, 0, 0];
+            assert!(!notified(gate, X86_64, 16, of_ours));
+            for other in [0, gate - 2, gate + 1, gate & 0xffff_ffff, gate | 1 << 63] {
+                assert!(notified(other, X86_64, 16, of_ours), "{other:#x}");
+            }
+            for (nr, args, wanted) in [
+                (317, [0, 0, 0, 0, 0, 0], true),
+                (317, [1, 0, 0, 0, 0, 0], true),
+                (317, [3, 0, 0, 0, 0, 0], false),
+                (157, [22, 2, 0, 0, 0, 0], true),
+                (157, [4, 0, 0, 0, 0, 0], true),
+                (157, [59, 1, 0, 0, 0, 0], true),
+                (157, [38, 1, 0, 0, 0, 0], false),
+                (9, [gate, 4096, 3, 0x32, u64::MAX, 0], true),
+                (9, [4096, 4096, 3, 0x32, u64::MAX, 0], false),
+                (9, [gate, 4096, 3, 0x10_0022, u64::MAX, 0], false),
+                (9, [gate - (1 << 32), 4096, 3, 0x32, u64::MAX, 0], true),
+                (9, [4096, 1 << 45, 0, 0x4032, u64::MAX, 0], true),
+                (9, [4096, 1 << 45, 0, 0x4022, u64::MAX, 0], false),
+                (25, [4096, 4096, 4096, 3, gate, 0], true),
+                (25, [4096, 4096, 1 << 45, 3, 4096, 0], true),
+                (25, [4096, 4096, 4096, 3, 4096, 0], false),
+                (25, [4096, 4096, 4096, 1, gate, 0], false),
+                (30, [1, gate, 0o40000, 0, 0, 0], true),
+                (30, [1, gate, 0, 0, 0, 0], false),
+                (39, [0; 6], false),
+            ] {
+                assert_eq!(notified(0, X86_64, nr, args), wanted, "{nr} {args:x?}");
+            }
+            // Without a gate none of that is asked.
+            assert!(!self::notified(filter, X86_64, 317, [1; 6]));
+        }
+    }
+
+    #[test]
+    fn only_what_covers_the_code_ends_answers() {
+        let (code, len) = (0x1a5e_0000_0000, 0x4000);
+        let ends = |nr, args| ends_answers(nr, &args, code, len);
+        let fixed = |at, size| [at, size, 3, 0x32, u64::MAX, 0];
+        assert!(ends(MMAP, fixed(code, 1)) && ends(MMAP, fixed(code + len - 4096, 4096)));
+        assert!(ends(MMAP, fixed(code - 4096, 4097)) && ends(MMAP, fixed(4096, u64::MAX)));
+        assert!(!ends(MMAP, fixed(code - 4096, 4096)) && !ends(MMAP, fixed(code + len, 4096)));
+        assert!(!ends(MMAP, [code, 4096, 3, 0x22, u64::MAX, 0]));
+        assert!(ends(MREMAP, [0, 4096, 4096, 3, code, 0]));
+        assert!(!ends(MREMAP, [code, 4096, 4096, 1, 0, 0]));
+        assert!(ends(SHMAT, [1, 4096, 0o40000, 0, 0, 0]) && !ends(SHMAT, [1, 4096, 0, 0, 0, 0]));
+        assert!(ends(PRCTL, [4, 0, 0, 0, 0, 0]) && !ends(PRCTL, [4, 1, 0, 0, 0, 0]));
+        assert!(ends(PRCTL, [59, 1, 0, 0, 0, 0]) && !ends(PRCTL, [59, 0, 0, 0, 0, 0]));
+        assert!(ends(PRCTL, [22, 2, 0, 0, 0, 0]) && !ends(PRCTL, [38, 1, 0, 0, 0, 0]));
+        assert!(ends(SECCOMP, [1, 0, 0, 0, 0, 0]) && !ends(SECCOMP, [2, 0, 0, 0, 0, 0]));
     }
 
     const CWD: u64 = crate::seccomp::syscalls::CWD as u32 as u64;

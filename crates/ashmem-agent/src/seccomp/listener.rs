@@ -8,7 +8,7 @@ use rustix::io::{Errno, Result};
 
 use crate::notification::{Answer, Channel, Injection, Notification, ReceiveError};
 use crate::seccomp::bpf::{self, Instruction};
-use crate::sys::{check, last_errno};
+use crate::sys::{check, kernel_is, last_errno};
 
 const RECV: u64 = 0xc050_2100;
 const SEND: u64 = 0xc018_2101;
@@ -221,20 +221,12 @@ impl Channel for Listener {
 /// Whether RECV returns when the last filtered process has ended, as it does from Linux 6.11 on.
 /// Before, it sleeps for ever, and only poll(2) reports the end.
 fn receiving_ends() -> bool {
-    is_kernel_at_least((6, 11))
+    kernel_is(6, 11)
 }
 
 /// Whether filters that [`install`] makes let no signal but a kill take a caller out of its wait.
 pub(crate) fn filters_wait_killable() -> bool {
-    is_kernel_at_least((5, 19))
-}
-
-fn is_kernel_at_least(version: (u32, u32)) -> bool {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|number| number.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
+    kernel_is(5, 19)
 }
 
 /// The notification that lies in this room.
@@ -248,6 +240,7 @@ pub(crate) fn notification_in(room: &Room) -> Notification {
         arch: notification.data.arch,
         nr: notification.data.nr as u32,
         args: notification.data.args,
+        instruction_pointer: notification.data.instruction_pointer,
     }
 }
 

@@ -6,7 +6,7 @@
 //! returned from one request after [`PATIENCE`] is therefore replaced: it finishes that request,
 //! whenever that is, and ends. So a caller blocks only itself.
 
-use std::thread::{self, Scope};
+use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -52,13 +52,36 @@ impl Supervisor {
             let epoch = self.takeover().epoch();
             if epoch != seen {
                 (seen, quiet) = (epoch, 0);
-            } else if ticked && self.takeover().replace_if_stuck(epoch) {
+            } else if ticked && self.replace_loop(scope, epoch) {
                 tracing::debug!("a request is stuck: another loop takes over");
-                scope.spawn(|| self.serve_turn());
             } else if ticked && epoch.is_multiple_of(2) {
                 quiet += 1;
             }
         }
+    }
+
+    /// Starts another loop if this one is stuck in the request of this epoch. The thread comes
+    /// first: without one, the loop that is stuck must go on when it can.
+    fn replace_loop<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, epoch: u64) -> bool {
+        if !self.takeover().is_stuck(epoch) {
+            return false;
+        }
+        let (go, told) = std::sync::mpsc::channel();
+        let thread = move || {
+            if told.recv() == Ok(true) {
+                self.serve_turn(scope);
+            }
+        };
+        let started = Builder::new().name("loop".into()).spawn_scoped(scope, thread);
+        let replaced = match started {
+            Ok(_) => self.takeover().replace_if_stuck(epoch),
+            Err(error) => {
+                tracing::warn!(%error, "a request is stuck, and no other loop can be started");
+                false
+            }
+        };
+        let _ = go.send(replaced);
+        replaced
     }
 
     /// Reaps regions, and starts a purge if memory is short, or scarce where the kernel has `told`
@@ -74,13 +97,13 @@ impl Supervisor {
             // In a thread of its own: a client can hold a purge of its region up, and loops that
             // are stuck must be replaced meanwhile, and other regions be purged.
             let Some(purge) = self.purges().begin() else { return supply };
-            let begun = thread::Builder::new().spawn_scoped(scope, move || {
+            let work = move || {
                 purge.is_done_here();
                 let purged = self.tenant().purge(share_of(purgeable));
                 tracing::debug!(purged, "purged pages under memory pressure");
                 purge.end(purged);
-            });
-            if let Err(error) = begun {
+            };
+            if let Err(error) = Builder::new().name("purge".into()).spawn_scoped(scope, work) {
                 tracing::debug!(%error, "no thread for a purge: the next look tries again");
                 return supply;
             }

@@ -8,6 +8,7 @@
 //! The other locks here are held to copy, add or remove an entry of a list: of channels, of
 //! tracers, of cached handles. Traced or not is no difference.
 
+mod apart;
 mod housekeeping;
 mod observe;
 mod pressure;
@@ -17,6 +18,7 @@ mod takeover;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::{Builder, Scope};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::OFlags;
@@ -24,12 +26,14 @@ use rustix::io::{Errno, Result};
 
 use ashmem_core::abi::{self, Caller};
 
+use self::apart::Apart;
 use self::purges::Purges;
 use self::takeover::Takeover;
 use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
 use crate::emulation::decision::Decision;
 use crate::emulation::outcome::Outcome;
+use crate::inside::{Due, Inside};
 use crate::notification::{Answer, Channel, Notification, ReceiveError};
 use crate::regions::memfd_pool::MemfdPool;
 use crate::seccomp::listener::filters_wait_killable;
@@ -38,6 +42,7 @@ use crate::sys::lock;
 use crate::target_thread::Target;
 use crate::target_thread::inject_mmap;
 use ashmem_trace_wire::pipe::RecordWriter;
+use ashmem_trace_wire::record::Record;
 
 use crate::trace::{self, TraceSink};
 
@@ -67,6 +72,18 @@ pub struct Supervisor {
     /// Whether a caller may be stopped as it leaves a call, so that a tracer is told what came of
     /// it: where that does not take the caller out of its wait for the answer.
     shows_results: bool,
+    /// Puts answers into the programs themselves.
+    inside: Option<Inside>,
+    /// The threads that do what a caller can hold up for long.
+    apart: Apart,
+}
+
+/// A request that is decided and not answered yet.
+struct Decided {
+    decision: Decision,
+    record: Option<Record>,
+    /// Its call site is patched at its end.
+    due: Option<Due>,
 }
 
 impl Supervisor {
@@ -91,6 +108,8 @@ impl Supervisor {
             pool: None,
             purges: Purges::default(),
             shows_results: false,
+            inside: None,
+            apart: Apart::default(),
         })
     }
 
@@ -103,6 +122,11 @@ impl Supervisor {
         let pool = tenant.table().enable_pool()?;
         let shows_results = filters_wait_killable();
         Ok(Self { pool: Some(pool), shows_results, ..Self::new(tenant)? })
+    }
+
+    /// Has calls answered in the programs themselves where that is possible.
+    pub(crate) fn with_inside(self, inside: Inside) -> Self {
+        Self { inside: Some(inside), ..self }
     }
 
     /// Adds a channel of the same tenant; [`Supervisor::run`] serves it at once.
@@ -139,8 +163,12 @@ impl Supervisor {
     pub fn run(&self) -> Result<()> {
         *lock(&self.ended) = None;
         std::thread::scope(|scope| {
-            scope.spawn(|| self.housekeep(scope));
-            self.serve_turn();
+            let housekeeping = || self.housekeep(scope);
+            let thread = Builder::new().name("housekeeping".into());
+            if let Err(error) = thread.spawn_scoped(scope, housekeeping) {
+                tracing::warn!(%error, "no housekeeping: no thread can be started");
+            }
+            self.serve_turn(scope);
         });
         lock(&self.ended).take().unwrap_or(Ok(()))
     }
@@ -180,6 +208,9 @@ impl Supervisor {
             pool.clear();
         }
         self.tenant.threads().clear();
+        if let Some(inside) = &self.inside {
+            inside.forget_ended();
+        }
         let purgeable = self.tenant.purgeable();
         self.resting.store(purgeable == 0, Ordering::SeqCst);
         // A request that arrived meanwhile may not have seen it.
@@ -197,15 +228,15 @@ impl Supervisor {
     }
 
     /// Serves until another loop takes over or no channel is left.
-    pub(crate) fn serve_turn(&self) {
+    pub(crate) fn serve_turn<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         loop {
             let channels = lock(&self.channels).clone();
             let served = match channels.as_slice() {
                 [] => Err(None),
                 [channel] if self.complete.load(Ordering::Relaxed) && channel.waits() => {
-                    Ok(self.serve_only(channel))
+                    Ok(self.serve_only(scope, channel))
                 }
-                channels => self.serve(channels).map_err(Some),
+                channels => self.serve(scope, channels).map_err(Some),
             };
             match served {
                 Ok(true) => {}
@@ -220,7 +251,11 @@ impl Supervisor {
 
     /// Serves these channels until one hangs up or another is added. Returns whether this loop
     /// continues to serve.
-    fn serve(&self, channels: &[Arc<dyn Channel>]) -> Result<bool> {
+    fn serve<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        channels: &[Arc<dyn Channel>],
+    ) -> Result<bool> {
         let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
         polled.extend(
             channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)),
@@ -240,7 +275,7 @@ impl Supervisor {
                 if events.contains(PollFlags::IN) {
                     match channel.receive() {
                         Ok(Some(notification)) => {
-                            if !self.take(channel, notification) {
+                            if !self.take(scope, channel, notification) {
                                 return Ok(false);
                             }
                         }
@@ -256,11 +291,15 @@ impl Supervisor {
 
     /// Serves the only channel there will be, which waits for its requests itself, until it hangs
     /// up. Returns whether this loop continues to serve.
-    fn serve_only(&self, channel: &Arc<dyn Channel>) -> bool {
+    fn serve_only<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        channel: &Arc<dyn Channel>,
+    ) -> bool {
         loop {
             match channel.receive() {
                 Ok(Some(notification)) => {
-                    if !self.take(channel, notification) {
+                    if !self.take(scope, channel, notification) {
                         return false;
                     }
                 }
@@ -273,13 +312,18 @@ impl Supervisor {
         }
     }
 
-    /// Answers a request. Returns whether this loop continues to serve.
-    fn take(&self, channel: &Arc<dyn Channel>, notification: Notification) -> bool {
+    /// Answers a notification. Returns whether this loop continues to serve.
+    fn take<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        channel: &Arc<dyn Channel>,
+        notification: Notification,
+    ) -> bool {
         self.takeover.run(|| {
             if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
                 self.wake_housekeeping();
             }
-            self.handle(channel.as_ref(), notification);
+            self.handle_in(scope, channel, notification);
             if self.pool.as_ref().is_some_and(|pool| pool.refill_wanted()) {
                 self.wake_housekeeping();
             }
@@ -292,28 +336,110 @@ impl Supervisor {
         true
     }
 
-    /// Answers one request.
+    /// Answers one notification, in a thread of its own if the caller can hold that up by more than
+    /// its memory.
+    fn handle_in<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        channel: &Arc<dyn Channel>,
+        notification: Notification,
+    ) {
+        if self.inside.as_ref().is_some_and(|inside| inside.may_end_with(&notification)) {
+            let channel = Arc::clone(channel);
+            return self.apart.run(scope, move |_| self.handle(channel.as_ref(), notification));
+        }
+        let Some(decided) = self.decided(channel.as_ref(), &notification) else { return };
+        if decided.due.is_some() || self.stops_caller(&decided) {
+            let channel = Arc::clone(channel);
+            return self.apart.run(scope, move |is_apart| {
+                self.finish(channel.as_ref(), notification, decided, is_apart);
+            });
+        }
+        self.finish(channel.as_ref(), notification, decided, false);
+    }
+
+    /// Answers one notification.
     pub fn handle(&self, channel: &dyn Channel, notification: Notification) {
+        if let Some(inside) = &self.inside
+            && inside.may_end_with(&notification)
+        {
+            let target = Target::new(channel, notification.id, notification.tid);
+            if let Err(error) = inside.withdraw_for(&notification, &target) {
+                let sent = channel.answer(notification.id, Answer::Errno(error));
+                return self.report(&notification, sent);
+            }
+        }
+        if let Some(decided) = self.decided(channel, &notification) {
+            self.finish(channel, notification, decided, false);
+        }
+    }
+
+    /// Decides a request; `None`: it is answered already.
+    fn decided(&self, channel: &dyn Channel, notification: &Notification) -> Option<Decided> {
         let target = Target::new(channel, notification.id, notification.tid);
         let began = self.trace_sink.is_on().then(trace::now);
         let Some((call, caller)) =
             Call::decode(notification.arch, notification.nr, &notification.args)
         else {
-            return self.report(&notification, channel.answer(notification.id, Answer::Continue));
+            self.report(notification, channel.answer(notification.id, Answer::Continue));
+            return None;
         };
-        let mut decision = self.decide(&target, call, caller);
+        let decision = self.decide(&target, call, caller);
         // The caller still waits, so it can be looked at.
-        let record = began.and_then(|began| self.record(&notification, &decision, began));
+        let record = began.and_then(|began| self.record(notification, &decision, began));
         tracing::trace!(request = ?notification, outcome = ?decision.outcome);
+        let is_of_device = !matches!(decision.outcome, Outcome::Answer(Answer::Continue));
+        // A private mapping has a stop of its own.
+        let due = (self.inside.as_ref())
+            .filter(|_| !matches!(decision.outcome, Outcome::MapAnonymous(_)))
+            .and_then(|inside| inside.due(notification, &target, is_of_device));
+        Some(Decided { decision, record, due })
+    }
+
+    /// Whether the caller is stopped as it leaves its call: that waits for all that can hold up a
+    /// stop, such as an execve of another of its threads.
+    fn stops_caller(&self, decided: &Decided) -> bool {
+        match decided.decision.outcome {
+            Outcome::MapAnonymous(_) => true,
+            Outcome::Answer(Answer::Continue) => self.shows_result_of(decided),
+            _ => false,
+        }
+    }
+
+    /// Whether a tracer is told what the kernel made of this mapping, not what was meant.
+    fn shows_result_of(&self, decided: &Decided) -> bool {
+        let is_mapping = matches!(decided.decision.call, Call::Mmap(_));
+        decided.record.is_some() && is_mapping && self.shows_results
+    }
+
+    /// Sends what was decided. In a thread that ends with this, patches the call's site where that
+    /// is due.
+    fn finish(
+        &self,
+        channel: &dyn Channel,
+        notification: Notification,
+        mut decided: Decided,
+        is_apart: bool,
+    ) {
+        match (&self.inside, decided.due.take()) {
+            (Some(inside), Some(due)) if is_apart => {
+                let target = Target::new(channel, notification.id, notification.tid);
+                inside.patch(&due, &target, || self.send(channel, &notification, decided));
+            }
+            _ => _ = self.send(channel, &notification, decided),
+        }
+    }
+
+    /// Sends what was decided, and tells tracers. Returns whether the caller got it.
+    fn send(&self, channel: &dyn Channel, notification: &Notification, decided: Decided) -> bool {
+        let target = Target::new(channel, notification.id, notification.tid);
+        let shows_result = self.shows_result_of(&decided);
+        let Decided { mut decision, record, .. } = decided;
         let outcome = std::mem::replace(&mut decision.outcome, Outcome::CONTINUE);
         let (mut faulted, mut seen) = (false, None);
-        let is_mapping = matches!(decision.call, Call::Mmap(_));
         let sent = match outcome {
-            // A tracer is told what the kernel made of a mapping, not what was meant.
-            Outcome::Answer(Answer::Continue)
-                if record.is_some() && is_mapping && self.shows_results =>
-            {
-                inject_mmap::let_run(channel, &notification).map(|result| seen = result)
+            Outcome::Answer(Answer::Continue) if shows_result => {
+                inject_mmap::let_run(channel, notification).map(|result| seen = result)
             }
             Outcome::Answer(answer) => channel.answer(notification.id, answer),
             Outcome::Write { address, bytes } => {
@@ -325,7 +451,7 @@ impl Supervisor {
                 channel.answer(notification.id, answer)
             }
             Outcome::MapAnonymous(call) => {
-                inject_mmap::map_anonymous(channel, &notification, call).map(|result| seen = result)
+                inject_mmap::map_anonymous(channel, notification, call).map(|result| seen = result)
             }
             Outcome::Open { fd, close_on_exec, key } => {
                 channel.answer_with(notification.id, fd, close_on_exec).or_else(|error| match error
@@ -343,9 +469,10 @@ impl Supervisor {
             record.result = record.result.or(seen);
             self.trace_sink.answered(record, faulted);
         }
-        self.report(&notification, sent);
+        self.report(notification, sent);
         // The copied descriptor is closed here, where nobody waits for that.
         drop(decision);
+        sent.is_ok()
     }
 
     /// ENOENT: the caller was killed, or a signal interrupted the call, which it makes again.

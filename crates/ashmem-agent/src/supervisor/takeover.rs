@@ -41,6 +41,13 @@ impl Takeover {
         self.epoch.compare_exchange(epoch, epoch + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
+    /// Whether the loop is still in the request of this epoch, and may be replaced.
+    pub(crate) fn is_stuck(&self, epoch: u64) -> bool {
+        !epoch.is_multiple_of(2)
+            && self.epoch() == epoch
+            && self.stuck.load(Ordering::Relaxed) < MOST
+    }
+
     /// Replaces the loop if it is still in the request of this epoch. Returns whether the caller
     /// must start a new loop.
     pub(crate) fn replace_if_stuck(&self, epoch: u64) -> bool {

@@ -23,22 +23,27 @@ static MOST: LazyLock<usize> = LazyLock::new(|| {
     most(limit_in(&limits))
 });
 
-/// The right to hold one descriptor, for as long as this lives.
-pub(crate) struct FdBudget(());
+/// The right to hold some descriptors, for as long as this lives.
+pub(crate) struct FdBudget(usize);
 
 impl FdBudget {
     /// Takes a budget of one descriptor, if any is left.
     pub(crate) fn take() -> Option<Self> {
-        let one_more = |kept: usize| (kept < *MOST).then_some(kept + 1);
-        let taken = KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        // Constructed only if one was taken: dropping it gives one back.
-        taken.ok().map(|_| Self(()))
+        Self::take_some(1)
+    }
+
+    /// Takes a budget of so many descriptors, if they are left.
+    pub(crate) fn take_some(count: usize) -> Option<Self> {
+        let more = |kept: usize| Some(kept + count).filter(|kept| *kept <= *MOST);
+        let taken = KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        // Constructed only if they were taken: dropping it gives them back.
+        taken.ok().map(|_| Self(count))
     }
 }
 
 impl Drop for FdBudget {
     fn drop(&mut self) {
-        KEPT.fetch_sub(1, Ordering::Relaxed);
+        KEPT.fetch_sub(self.0, Ordering::Relaxed);
     }
 }
 

@@ -22,7 +22,8 @@ use crate::seccomp::syscalls::Mmap;
 /// # Errors
 /// Those of [`Channel::answer`].
 pub(crate) fn let_run(channel: &dyn Channel, notification: &Notification) -> Result<Option<i64>> {
-    let caller = processor::Stopped::begin(notification.tid);
+    let caller =
+        processor::Stopped::begin(notification.tid, || channel.is_waiting(notification.id));
     channel.answer(notification.id, Answer::Continue)?;
     Ok(caller.and_then(|caller| caller.result(notification.arch)).ok().flatten())
 }
@@ -37,7 +38,7 @@ pub(crate) fn map_anonymous(
     notification: &Notification,
     call: Mmap,
 ) -> Result<Option<i64>> {
-    match processor::Stopped::begin(notification.tid) {
+    match processor::Stopped::begin(notification.tid, || channel.is_waiting(notification.id)) {
         Ok(mut caller) => {
             // The result if the second call is not made.
             channel.answer(notification.id, Answer::Errno(Errno::NOMEM))?;
@@ -69,10 +70,10 @@ mod processor {
     use rustix::io::{Errno, Result};
 
     use crate::seccomp::syscalls::{I386, Mmap};
-    use crate::sys::check;
+    use crate::sys::{check, is_traced_by_us};
+    use crate::target_thread::next_stop::{SYSCALL_STOP, next_stop};
 
     const SET_OPTIONS: i32 = libc::PTRACE_O_TRACESYSGOOD;
-    const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
     /// `syscall` and `int 0x80` alike. The C library's `sysenter` on 32 bits returns behind an `int
     /// 0x80`.
     const INSTRUCTION: u64 = 2;
@@ -94,13 +95,17 @@ mod processor {
     }
 
     impl Stopped {
+        /// While it is traced its number is its own: then `is_meant` is asked whether it is the
+        /// right thread.
+        ///
         /// # Errors
-        /// EPERM: it may not be traced. ESRCH: it is gone.
-        pub(super) fn begin(tid: i32) -> Result<Self> {
-            ptrace(libc::PTRACE_SEIZE, tid, 0, SET_OPTIONS as usize)?;
-            let stopped = Self { tid };
+        /// EPERM: it may not be traced. ESRCH: it is gone, or another.
+        pub(super) fn begin(tid: i32, is_meant: impl FnOnce() -> bool) -> Result<Self> {
+            seize(tid)?;
+            let is_meant = is_meant();
             ptrace(libc::PTRACE_INTERRUPT, tid, 0, 0)?;
-            Ok(stopped)
+            let stopped = Self { tid };
+            if is_meant { Ok(stopped) } else { Err(Errno::SRCH) }
         }
 
         /// Makes the thread call mmap once more, without a descriptor.
@@ -155,16 +160,7 @@ mod processor {
 
         /// Waits for the next stop; the signal it shows.
         fn wait(&self) -> Result<i32> {
-            let mut status = 0;
-            loop {
-                // SAFETY: the status is an integer of ours.
-                match check(unsafe { libc::waitpid(self.tid, &mut status, libc::__WALL) }) {
-                    Err(Errno::INTR) => {}
-                    Err(error) => return Err(error),
-                    Ok(_) if libc::WIFSTOPPED(status) => return Ok(libc::WSTOPSIG(status)),
-                    Ok(_) => return Err(Errno::SRCH),
-                }
-            }
+            next_stop(self.tid, None).map(|status| libc::WSTOPSIG(status))
         }
 
         fn registers(&self) -> Result<libc::user_regs_struct> {
@@ -180,8 +176,8 @@ mod processor {
             ptrace(libc::PTRACE_SETREGS, self.tid, 0, std::ptr::from_ref(registers) as usize)
         }
 
-        fn signal_mask(&self, request: libc::c_uint, mask: &mut u64) -> Result<()> {
-            ptrace(request, self.tid, size_of::<u64>(), std::ptr::from_mut(mask) as usize)
+        fn signal_mask(&self, notification: libc::c_uint, mask: &mut u64) -> Result<()> {
+            ptrace(notification, self.tid, size_of::<u64>(), std::ptr::from_mut(mask) as usize)
         }
     }
 
@@ -193,6 +189,23 @@ mod processor {
                 && self.wait().is_ok()
             {
                 let _ = ptrace(libc::PTRACE_DETACH, self.tid, 0, 0);
+            }
+        }
+    }
+
+    /// PTRACE_SEIZE. Where another thread of ours traces it, to stop its process for a moment, this
+    /// waits for that.
+    fn seize(tid: i32) -> Result<()> {
+        const PAUSE: std::time::Duration = std::time::Duration::from_micros(200);
+        let mut is_last = false;
+        loop {
+            match ptrace(libc::PTRACE_SEIZE, tid, 0, SET_OPTIONS as usize) {
+                Err(Errno::PERM) if !is_last => {
+                    // It may have ended since.
+                    is_last = !is_traced_by_us(tid);
+                    std::thread::sleep(PAUSE);
+                }
+                other => return other,
             }
         }
     }
@@ -211,10 +224,10 @@ mod processor {
         (!(LAST_ERRNO..=RESTARTED).contains(&result)).then_some(result)
     }
 
-    fn ptrace(request: libc::c_uint, tid: i32, address: usize, data: usize) -> Result<()> {
+    fn ptrace(notification: libc::c_uint, tid: i32, address: usize, data: usize) -> Result<()> {
         // SAFETY: what `data` points to lives in the callers above and is as long as each request
         // wants.
-        let got = unsafe { libc::ptrace(request, tid, address, data) };
+        let got = unsafe { libc::ptrace(notification, tid, address, data) };
         check(got as i32).map(drop)
     }
 }
@@ -228,7 +241,7 @@ mod processor {
     pub(super) enum Stopped {}
 
     impl Stopped {
-        pub(super) fn begin(_tid: i32) -> Result<Self> {
+        pub(super) fn begin(_tid: i32, _: impl FnOnce() -> bool) -> Result<Self> {
             Err(Errno::OPNOTSUPP)
         }
 

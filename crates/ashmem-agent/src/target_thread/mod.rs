@@ -7,6 +7,8 @@
 
 pub(crate) mod fd_budget;
 pub(crate) mod inject_mmap;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod next_stop;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -121,6 +123,8 @@ pub struct FileStatus {
     pub mount: u64,
     /// The device that it is, if it is one, as `st_rdev`.
     pub number: u64,
+    /// Its mode, as `st_mode`.
+    pub mode: u32,
     /// Whether it is a character device.
     pub is_character_device: bool,
 }
@@ -161,13 +165,14 @@ impl FileStatus {
 
     fn read(dir: impl AsFd, path: impl path::Arg, flags: AtFlags) -> Result<Self> {
         let wanted = StatxFlags::TYPE
+            | StatxFlags::MODE
             | StatxFlags::INO
             | StatxFlags::SIZE
             | StatxFlags::BLOCKS
             | StatxFlags::MNT_ID;
         let flags = flags | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
         let found = rustix::fs::statx(dir, path, flags, wanted)?;
-        let kind = FileType::from_raw_mode(found.stx_mode.into());
+        let mode = u32::from(found.stx_mode);
         Ok(Self {
             device: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
             inode: found.stx_ino,
@@ -175,7 +180,8 @@ impl FileStatus {
             blocks: found.stx_blocks,
             mount: found.stx_mnt_id,
             number: rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor),
-            is_character_device: kind == FileType::CharacterDevice,
+            mode,
+            is_character_device: FileType::from_raw_mode(mode) == FileType::CharacterDevice,
         })
     }
 }

@@ -8,6 +8,7 @@
 mod churn;
 mod descriptors;
 mod go;
+mod inside;
 mod refusals;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
@@ -126,15 +127,24 @@ fn is_ok(what: &str, output: &Output) {
     );
 }
 
-/// Runs one verb of the client in every build, at both levels, as root and as nobody.
+/// Runs one verb of the client in every build, at both levels, answered inside and not, as root and
+/// as nobody.
 fn client(verb: &str) {
     for Build { what, program } in builds() {
         let Some(program) = program else { continue };
-        for (level, namespace) in [("full", "auto"), ("fast", "auto"), ("full", "never")] {
+        for (level, namespace, inside) in [
+            ("full", "auto", "never"),
+            ("fast", "auto", "never"),
+            ("full", "never", "never"),
+            ("full", "auto", "at-once"),
+            ("fast", "auto", "auto"),
+            ("full", "never", "at-once"),
+        ] {
             let command = || {
                 let mut command = Command::new(ASHMEM);
                 command
-                    .args(["run", "--fidelity", level, "--namespace", namespace, "--"])
+                    .args(["run", "--fidelity", level, "--namespace", namespace])
+                    .args(["--inside", inside, "--"])
                     .arg(program)
                     .arg(verb);
                 command
@@ -147,7 +157,9 @@ fn client(verb: &str) {
                     command.env("ASHMEM_TEST_FAST", "1");
                 }
                 is_ok(
-                    &format!("{verb}, {what}, {level}, namespace {namespace}, {who}"),
+                    &format!(
+                        "{verb}, {what}, {level}, namespace {namespace}, inside {inside}, {who}"
+                    ),
                     &output(command),
                 );
             }
