@@ -12,7 +12,7 @@ const SOURCE: usize = 100;
 /// A tab ends at a multiple of so many columns, as in the kernel's sources.
 const TAB: usize = 8;
 /// The sources in other languages than Rust, as `git ls-files` takes them.
-pub(super) const OTHERS: [&str; 16] = [
+pub(super) const OTHERS: [&str; 20] = [
     "*.c",
     "*.h",
     "*.S",
@@ -25,8 +25,12 @@ pub(super) const OTHERS: [&str; 16] = [
     "*.yaml",
     "*.yml",
     "*.map",
+    "*.config",
+    "*.rules",
+    "*.service",
     "*Kbuild",
     "*Containerfile",
+    "packaging/debian/*",
     "packaging/dkms/*",
     "packaging/waydroid/*",
 ];

@@ -62,11 +62,10 @@ pub(crate) const CASES: &[Case] = &[
             let region = env.region(4096)?;
             let first = region.share(page_size())?;
             region.set_mask(1)?;
+            let old = first.address() as *mut _;
             // SAFETY: the range is ours; with an old length of 0 it stays, and the kernel picks the
             // new place.
-            let at = unsafe {
-                libc::mremap(first.address() as *mut _, 0, page_size(), libc::MREMAP_MAYMOVE)
-            };
+            let at = unsafe { libc::mremap(old, 0, page_size(), libc::MREMAP_MAYMOVE) };
             holds("mremap succeeds", at != libc::MAP_FAILED)?;
             first.store(9, 9)?;
             equal(
