@@ -9,8 +9,9 @@
 # stands before the names of ar, ld and objcopy.
 # RUSTC and LIBRARY (the folder that holds core/src/lib.rs) must be of one release; Debian's
 # rustc-web and rust-web-src are such a pair. CORE is ashmem-core's src folder. OUT gets
-# ashmem.o_shipped; what was made on the way is left in OUT/work. FLAGS are the compiler's for the
-# module's own crate; ASHMEM_RUST_FLAGS in the environment is for every crate.
+# ashmem-x86.o_shipped or ashmem-arm64.o_shipped, after the kernel's folder of the architecture; what
+# was made on the way is left in OUT/work. FLAGS are the compiler's for the module's own crate;
+# ASHMEM_RUST_FLAGS in the environment is for every crate.
 set -eu
 rustc=$1 library=$2 core=$3 out=$4
 shift 4
@@ -23,6 +24,7 @@ export RUSTC_BOOTSTRAP=1
 tools=${CROSS_COMPILE-}
 case ${ARCH:-x86_64} in
 x86_64 | x86)
+	name=ashmem-x86
 	# No red zone and no vector registers (target.json), returns through the thunk that the
 	# kernel patches, ENDBR at what may be called indirectly, room before each function for
 	# call depth tracking, and no jump tables, which would be indirect jumps without a
@@ -30,6 +32,7 @@ x86_64 | x86)
 	arch="--target $module/rust/target.json -Cjump-tables=n -Zfunction-return=thunk-extern
 		-Zcf-protection=branch -Zpatchable-function-entry=16,16" ;;
 arm64)
+	name=ashmem-arm64
 	# The compiler's own target for what has no operating system: no vector registers, no red
 	# zone, no atomics by calls. x18 is the shadow call stack's. BTI's and PAC's instructions
 	# are hints, which processors and kernels without them take for NOPs.
@@ -61,10 +64,10 @@ extern="-L . --extern core=libcore.rlib --extern compiler_builtins=libcompiler_b
 	-Clto=fat -Ccodegen-units=1 -o libashmem.a "$module/src/lib.rs"
 rm -rf members && mkdir members
 (cd members && "${tools}ar" x ../libashmem.a &&
-	"${tools}ld" -r --discard-locals -o "$out/ashmem.o_linked" libashmem*.o)
+	"${tools}ld" -r --discard-locals -o "$out/$name.o_linked" libashmem*.o)
 # Sections that only a linker of programs reads.
 "${tools}objcopy" --remove-section=.comment --remove-section=.eh_frame \
 	--remove-section=__patchable_function_entries \
 	--remove-section=.rela__patchable_function_entries --strip-debug \
-	"$out/ashmem.o_linked" "$out/ashmem.o_shipped"
-rm "$out/ashmem.o_linked"
+	"$out/$name.o_linked" "$out/$name.o_shipped"
+rm "$out/$name.o_linked"

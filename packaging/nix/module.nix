@@ -17,7 +17,7 @@ stdenv.mkDerivation {
   buildPhase = ''
     sh module/rust/build.sh rustc ${rustPlatform.rustLibSrc} \
       $PWD/crates/ashmem-core/src $PWD/object
-    cp object/ashmem.o_shipped module/rust/
+    cp object/ashmem-x86.o_shipped module/rust/
     make -C ${kernel.dev}/lib/modules/${kernel.modDirVersion}/build M=$PWD/module modules
   '';
   installPhase = ''

@@ -2,6 +2,7 @@
 //! `cargo xtask library`: the C library, linked and laid out as it is installed.
 
 use crate::build::library::install;
+use crate::util::arch::Arch;
 use anyhow::{Context, Result};
 use clap::Args;
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ use std::process::ExitCode;
 #[command(after_help = "Examples:\n  sudo cargo xtask library --prefix /usr/local\n  \
     cargo xtask library --prefix /usr --libdir lib/x86_64-linux-gnu --destdir debian/tmp")]
 pub(crate) struct Library {
+    /// The architecture it is for
+    #[arg(long, default_value_t)]
+    arch: Arch,
     /// Where it will be used from
     #[arg(long, value_name = "DIR", default_value = "/usr/local")]
     prefix: PathBuf,
@@ -31,7 +35,7 @@ impl Library {
     /// Builds and installs.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let prefix = std::path::absolute(&self.prefix).context("making the prefix absolute")?;
-        for file in install(&prefix, &self.libdir, self.destdir.as_deref())? {
+        for file in install(self.arch, &prefix, &self.libdir, self.destdir.as_deref())? {
             println!("{}", file.display());
         }
         Ok(ExitCode::SUCCESS)

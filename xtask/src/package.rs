@@ -6,6 +6,7 @@ use crate::build::stage::Version;
 use crate::debian::host;
 use crate::integration::packages::release::Release;
 use crate::integration::packages::{faults, service, signing, trial};
+use crate::util::arch::Arch;
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -14,9 +15,12 @@ use std::process::ExitCode;
 /// Builds the program, the library and the module's Rust half, builds that half a second time from
 /// the sources that are packed and compares the two, then packs everything by debian/rules and lets
 /// lintian look at it. Leaves the packages in target/packages and prints their paths. They are for
-/// amd64, for Debian 12 and newer; ashmem-dkms also for Debian 11.
+/// Debian 12 and newer; ashmem-dkms is for all architectures, and also for Debian 11.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Package {
+    /// The architecture they are for
+    #[arg(long, default_value_t, conflicts_with = "trial")]
+    arch: Arch,
     /// The version to give them, where it is not this tree's own
     #[arg(long, value_name = "VERSION")]
     version: Option<Version>,
@@ -53,7 +57,7 @@ impl Package {
             return Ok(ExitCode::SUCCESS);
         }
         let version = self.version.clone().map_or_else(Version::of_this_tree, Ok)?;
-        for package in publish(&build(&version, true)?)? {
+        for package in publish(&build(self.arch, &version, true)?)? {
             println!("{}", package.display());
         }
         Ok(ExitCode::SUCCESS)

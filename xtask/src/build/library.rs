@@ -7,6 +7,9 @@
 //! library is linked from the same object by the C compiler, because names with versions need a
 //! version script of our own and rustc would bring one already.
 
+use crate::build::cross;
+use crate::debian::toolchain::Toolchain;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, Permissions};
@@ -20,11 +23,12 @@ const SONAME: &str = "libashmem.so.0";
 
 /// Builds the library and lays it out under `destdir` for use from `prefix`; the files written.
 pub(crate) fn install(
+    arch: Arch,
     prefix: &Path,
     libdir: &Path,
     destdir: Option<&Path>,
 ) -> Result<Vec<PathBuf>> {
-    let built = build()?;
+    let built = build(arch)?;
     let staged = |path: PathBuf| match destdir {
         None => path,
         Some(folder) => folder.join(path.strip_prefix("/").unwrap_or(&path)),
@@ -83,29 +87,40 @@ pub(crate) fn source() -> PathBuf {
 }
 
 /// Compiles the crate and links both libraries.
-fn build() -> Result<Built> {
+fn build(arch: Arch) -> Result<Built> {
+    let tools = Toolchain::ensure(arch)?;
+    let tool = |name: &str| {
+        let mut command = Command::new(tools.tool(name));
+        tools.serve(&mut command);
+        command
+    };
     let target = workspace::root().join("target");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // The archive alone: cargo optimises across crates only where no rlib is asked for as well.
     cargo.args(["rustc", "--quiet", "--profile", "library", "--package", "libashmem", "--lib"]);
     cargo.args(["--crate-type", "staticlib"]);
     cargo.arg("--target-dir").arg(&target).current_dir(workspace::root());
+    let foreign = (arch != Arch::X86_64).then(|| arch.rust_target());
+    if let Some(foreign) = &foreign {
+        cargo.args(["--target", foreign]);
+    }
+    cross::prepare(&mut cargo, arch)?;
     let (text, status) = process::capture_both(&mut cargo)?;
     if !status.success() {
         bail!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status));
     }
-    let compiled = target.join("library/liblibashmem.a");
-    let folder = workspace::cache("library")?;
+    let compiled = target.join(foreign.unwrap_or_default()).join("library/liblibashmem.a");
+    let folder = workspace::cache(&format!("{}library", arch.prefix()))?;
     let _lock = workspace::lock("library")?;
     let map = source().join("libashmem.map");
     let names = exported(&map)?;
     let object = folder.join("libashmem.o");
-    let mut merge = Command::new("ld");
+    let mut merge = tool("ld");
     merge.args(["-r", "--gc-sections", "--strip-debug", "-o"]).arg(&object);
     merge.args(names.iter().map(|name| format!("-u{name}"))).arg(&compiled);
     process::capture(&mut merge).context("making the library one object")?;
-    refuse_panics(&object)?;
-    let mut hide = Command::new("objcopy");
+    refuse_panics(&object, tool("nm"))?;
+    let mut hide = tool("objcopy");
     hide.args(names.iter().map(|name| format!("--keep-global-symbol={name}")))
         .arg("--strip-unneeded");
     // What rustc keeps for link-time optimisation; merged it is many times the code, and no tool
@@ -118,10 +133,10 @@ fn build() -> Result<Built> {
     let archive = folder.join("libashmem.a");
     // ar adds to what is there.
     let _ = fs::remove_file(&archive);
-    process::capture(Command::new("ar").args(["rcsD"]).arg(&archive).arg(&object))
+    process::capture(tool("ar").args(["rcsD"]).arg(&archive).arg(&object))
         .context("making the archive")?;
     let shared = folder.join("libashmem.so");
-    let mut link = Command::new("cc");
+    let mut link = tool("gcc");
     link.args(["-shared", "-o"]).arg(&shared).arg(format!("-Wl,-soname,{SONAME}"));
     link.arg(format!("-Wl,--version-script={}", map.display()));
     link.args(["-Wl,--as-needed,--strip-debug", "-Wl,-z,defs,-z,relro,-z,now"]).arg(&object);
@@ -132,9 +147,8 @@ fn build() -> Result<Built> {
 /// A library that cannot panic needs nothing of Rust's own at run time, and is a tenth of the size.
 /// A path to one would bring the whole of its messages, backtraces and allocations into every
 /// program that links it.
-fn refuse_panics(object: &Path) -> Result<()> {
-    let names =
-        process::capture(Command::new("nm").arg(object)).context("reading the library's names")?;
+fn refuse_panics(object: &Path, mut nm: Command) -> Result<()> {
+    let names = process::capture(nm.arg(object)).context("reading the library's names")?;
     let found: Vec<_> = names.lines().filter(|line| line.contains("panicking")).collect();
     if !found.is_empty() {
         bail!(

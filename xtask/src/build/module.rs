@@ -90,7 +90,7 @@ pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf
             &work.join(path.strip_prefix(source()).context("a source lies under module/")?),
         )?;
     }
-    copy(&object, &work.join("rust/ashmem.o_shipped"))?;
+    copy(&object, &work.join("rust").join(shipped(arch)))?;
     let text = kernel.make(&work, flavour.make_arguments())?;
     refuse_warnings(&text)?;
     refuse_panics(&work.join("ashmem_linux.ko"))?;
@@ -150,7 +150,12 @@ pub(crate) fn rust_object(
             fs::remove_dir_all(part.join("work")).context("removing what the Rust build left")
         })?;
     }
-    Ok(folder.join("ashmem.o_shipped"))
+    Ok(folder.join(shipped(arch)))
+}
+
+/// How the Rust half for an architecture is called.
+pub(crate) fn shipped(arch: Arch) -> String {
+    format!("ashmem-{}.o_shipped", arch.kernel_folder())
 }
 
 /// Where Debian's packages put their programs; a rustup toolchain, which has no sources, is not

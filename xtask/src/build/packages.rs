@@ -2,6 +2,8 @@
 //! The Debian packages.
 
 use crate::build::stage::{self, Version};
+use crate::debian::toolchain::Toolchain;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -10,15 +12,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// Builds the packages of a version, and lets lintian look at them where they are to be given away.
-pub(crate) fn build(version: &Version, lint_them: bool) -> Result<Vec<PathBuf>> {
-    let folder = folder(version)?;
+/// Builds the packages of a version for an architecture, with the one for all, and lets lintian look
+/// at them where they are to be given away.
+pub(crate) fn build(arch: Arch, version: &Version, lint_them: bool) -> Result<Vec<PathBuf>> {
+    let folder = folder(arch, version)?;
     let _lock = workspace::lock("packages")?;
     workspace::make_whole(&folder, |part| {
         let tree = part.join("ashmem-linux");
-        stage::fill(&tree, version)?;
+        stage::fill(&tree, arch, version)?;
         let mut command = Command::new("dpkg-buildpackage");
         command.args(["--build=binary", "--no-sign"]).current_dir(&tree);
+        command.arg(format!("--host-arch={}", arch.debian()));
+        let tools = Toolchain::ensure(arch)?;
+        tools.serve(&mut command);
+        if let Some(libraries) = tools.libraries() {
+            command.env("ASHMEM_LIBRARIES", libraries);
+        }
         let (text, status) = process::capture_both(&mut command)?;
         if !status.success() {
             bail!("{} ended with {}:\n{text}", process::line(&command), process::describe(status));
@@ -52,14 +61,14 @@ pub(crate) fn built_once(version: &Version, lint_them: bool) -> Result<Vec<PathB
     if let Some(packages) = built.get(version.as_str()) {
         return Ok(packages.clone());
     }
-    let packages = build(version, lint_them)?;
+    let packages = build(Arch::X86_64, version, lint_them)?;
     built.insert(version.as_str().to_owned(), packages.clone());
     Ok(packages)
 }
 
-/// Where a version's packages are left.
-pub(crate) fn folder(version: &Version) -> Result<PathBuf> {
-    Ok(workspace::cache("packages")?.join(version.as_str()))
+/// Where a version's packages for an architecture are left.
+pub(crate) fn folder(arch: Arch, version: &Version) -> Result<PathBuf> {
+    Ok(workspace::cache("packages")?.join(format!("{}{version}", arch.prefix())))
 }
 
 /// The packages in a folder, in order.

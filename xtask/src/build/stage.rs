@@ -2,6 +2,7 @@
 //! The tree that Debian's tools pack: `debian/`, and beside it in `built/` everything that the
 //! packages hold.
 
+use crate::build::cross;
 use crate::build::library;
 use crate::build::module::{self, Compiler};
 use crate::debian::kernel::Instruments;
@@ -59,14 +60,11 @@ impl fmt::Display for Version {
     }
 }
 
-/// Where Debian keeps the libraries of amd64.
-const LIBRARIES: &str = "lib/x86_64-linux-gnu";
-
 /// Fills an empty folder.
-pub(crate) fn fill(tree: &Path, version: &Version) -> Result<()> {
+pub(crate) fn fill(tree: &Path, arch: Arch, version: &Version) -> Result<()> {
     let built = tree.join("built");
     debian(&tree.join("debian"), version)?;
-    program(&built)?;
+    program(&built, arch)?;
     module_source(&built.join("module"), version)?;
     for name in ["ashmem.conf", "60-ashmem.rules"] {
         copy(&packaging(&format!("system/{name}")), &built.join(name))?;
@@ -76,8 +74,9 @@ pub(crate) fn fill(tree: &Path, version: &Version) -> Result<()> {
         copy(&unit, &built.join("systemd").join(unit.file_name().context("a unit has a name")?))?;
     }
     copy(&packaging("waydroid/lxc-start"), &built.join("waydroid/lxc-start"))?;
-    library::install(Path::new("/usr"), Path::new(LIBRARIES), Some(&built.join("library")))
-        .map(drop)
+    let libraries = format!("lib/{}-linux-gnu", arch.machine());
+    let place = built.join("library");
+    library::install(arch, Path::new("/usr"), Path::new(&libraries), Some(&place)).map(drop)
 }
 
 /// Debian's control files, with the version in them.
@@ -105,23 +104,36 @@ fn debian(folder: &Path, version: &Version) -> Result<()> {
     write(&copyright, &read(&copyright)?.replace("@MIT@", &lines.join("\n")))
 }
 
-/// The program, its manual pages, its completions.
-fn program(built: &Path) -> Result<()> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--release", "--package", "ashmem-cli", "--bin", "ashmem"]);
-    cargo.current_dir(workspace::root());
-    let (text, status) = process::capture_both(&mut cargo)?;
-    if !status.success() {
-        bail!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status));
-    }
-    let ashmem = built.join("ashmem");
-    copy(&workspace::built().join("release/ashmem"), &ashmem)?;
+/// The program, its manual pages, its completions; what it prints is the same everywhere.
+fn program(built: &Path, arch: Arch) -> Result<()> {
+    let ashmem = compile(Arch::X86_64)?;
+    copy(
+        &if arch == Arch::X86_64 { ashmem.clone() } else { compile(arch)? },
+        &built.join("ashmem"),
+    )?;
     process::capture(Command::new(&ashmem).arg("man").arg(built.join("man")))?;
     for (shell, name) in [("bash", "ashmem"), ("zsh", "_ashmem"), ("fish", "ashmem.fish")] {
         let text = process::capture(Command::new(&ashmem).args(["completions", shell]))?;
         write(&built.join("completions").join(shell).join(name), &text)?;
     }
     Ok(())
+}
+
+/// The program as a distribution has it, linked to the C library.
+fn compile(arch: Arch) -> Result<PathBuf> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--package", "ashmem-cli", "--bin", "ashmem"]);
+    cargo.current_dir(workspace::root());
+    let foreign = (arch != Arch::X86_64).then(|| arch.rust_target());
+    if let Some(foreign) = &foreign {
+        cargo.args(["--target", foreign]);
+    }
+    cross::prepare(&mut cargo, arch)?;
+    let (text, status) = process::capture_both(&mut cargo)?;
+    if !status.success() {
+        bail!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status));
+    }
+    Ok(workspace::built().join(foreign.unwrap_or_default()).join("release/ashmem"))
 }
 
 /// What DKMS gets: the C half, the Rust half as an object and as sources, and what it needs to
@@ -149,14 +161,18 @@ fn module_source(folder: &Path, version: &Version) -> Result<()> {
     copy_with(&packaging("dkms/dkms.conf"), &folder.join("dkms.conf"), version)?;
     copy(&packaging("dkms/prepare"), &folder.join("prepare"))?;
 
-    let object = module::rust_object(Arch::X86_64, module::Flavour::Plain, Instruments::default())?;
-    let sum = process::capture(Command::new("sha256sum").arg(&object))?;
-    let sum = sum.split_whitespace().next().context("sha256sum printed nothing")?;
-    copy(&object, &folder.join("rust/ashmem.o_shipped"))?;
-    write(&folder.join("rust/ashmem.sha256"), &format!("{sum}\n"))?;
+    let mut sums = String::new();
+    for arch in Arch::ALL {
+        let object = module::rust_object(arch, module::Flavour::Plain, Instruments::default())?;
+        let name = format!("rust/{}", module::shipped(arch));
+        copy(&object, &folder.join(&name))?;
+        sums += &process::capture(Command::new("sha256sum").arg(&name).current_dir(folder))?;
+    }
+    write(&folder.join("rust/sha256sums"), &sums)?;
     let compiler = module::compiler()?;
     write(&folder.join("rust/compiler"), &format!("{}\n", compiler.version))?;
 
+    let object = module::rust_object(Arch::X86_64, module::Flavour::Plain, Instruments::default())?;
     confirm(folder, &object, &compiler)
 }
 

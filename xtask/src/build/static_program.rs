@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs of this workspace built to run in a guest without any library.
 
-use crate::debian::toolchain::Toolchain;
+use crate::build::cross;
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
-use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use anyhow::{Result, bail};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Builds the program that is called as its package, statically linked and optimised, and returns
@@ -40,13 +40,7 @@ pub(crate) fn build_for(arch: Arch, package: &str, program: &str) -> Result<Path
     cargo
         .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=debuginfo")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    if arch != Arch::X86_64 {
-        ensure_standard_library(&target)?;
-        let name = target.to_uppercase().replace('-', "_");
-        let tools = Toolchain::ensure(arch)?;
-        cargo.env(format!("CARGO_TARGET_{name}_LINKER"), tools.tool("gcc"));
-        tools.serve(&mut cargo);
-    }
+    cross::prepare(&mut cargo, arch)?;
     let (text, status) = process::capture_both(&mut cargo)?;
     if !status.success() {
         bail!(
@@ -55,25 +49,4 @@ pub(crate) fn build_for(arch: Arch, package: &str, program: &str) -> Result<Path
         );
     }
     Ok(folder.join(target).join("release").join(program))
-}
-
-/// Makes sure that the Rust toolchain which builds this workspace has the target's standard
-/// library.
-fn ensure_standard_library(target: &str) -> Result<()> {
-    let in_workspace = |program: &str| {
-        let mut command = Command::new(program);
-        command.current_dir(workspace::root());
-        command
-    };
-    let place = ["--print", "target-libdir", "--target", target];
-    let library = process::capture(in_workspace("rustc").args(place))?;
-    if Path::new(library.trim()).exists() {
-        return Ok(());
-    }
-    let _lock = workspace::lock("rust-target")?;
-    eprintln!("fetching Rust's standard library for {target}, 30 MB ...");
-    process::capture(in_workspace("rustup").args(["target", "add", target])).with_context(
-        || format!("this Rust has no standard library for {target}, and rustup did not bring it"),
-    )?;
-    Ok(())
 }

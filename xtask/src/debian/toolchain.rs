@@ -61,6 +61,12 @@ impl Toolchain {
         command.env("PATH", all).env("LD_LIBRARY_PATH", unpacked.join("lib/x86_64-linux-gnu"));
     }
 
+    /// Where the C library that programs are linked against lies, unless it is this machine's own.
+    pub(crate) fn libraries(&self) -> Option<PathBuf> {
+        let triple = self.prefix.trim_end_matches('-');
+        self.unpacked.as_ref().map(|unpacked| unpacked.join(triple).join("lib"))
+    }
+
     /// A tool of this name.
     pub(crate) fn tool(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)

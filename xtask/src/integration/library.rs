@@ -6,6 +6,7 @@ use crate::build::library::{install, source};
 use crate::build::static_program;
 use crate::debian::kernel::Line;
 use crate::machine::{self, Options, VmRequest};
+use crate::util::arch::Arch;
 use crate::util::steps::{Step, StepResult};
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail, ensure};
@@ -83,7 +84,7 @@ fn on_module(program: PathBuf, arguments: &[&str]) -> Result<StepResult> {
 fn staged() -> Result<PathBuf> {
     let prefix = workspace::cache("library")?.join("prefix");
     let _lock = workspace::lock("library-prefix")?;
-    install(&prefix, Path::new("lib"), None)?;
+    install(Arch::X86_64, &prefix, Path::new("lib"), None)?;
     Ok(prefix)
 }
 

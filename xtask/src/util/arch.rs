@@ -16,6 +16,9 @@ pub(crate) enum Arch {
 }
 
 impl Arch {
+    /// Every one that the module is packed for, this machine's own first.
+    pub(crate) const ALL: [Self; 2] = [Self::X86_64, Self::Arm64];
+
     /// The name as typed and shown.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -36,6 +39,14 @@ impl Arch {
     pub(crate) const fn kernel(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The kernel's folder of the architecture, which its makefiles call SRCARCH.
+    pub(crate) const fn kernel_folder(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86",
             Self::Arm64 => "arm64",
         }
     }

@@ -103,7 +103,7 @@ count=$(( $(df --output=avail -k /mnt | tail -n 1) - 300 )) 2>/dev/null";
 fn damaged_object(trial: &Trial, machine: &Machine) -> Result<()> {
     let source = format!("/usr/src/ashmem-{}", trial.version_before);
     let script = format!(
-        "truncate -s -1 {source}/rust/ashmem.o_shipped\n/usr/lib/ashmem-dkms/modules install"
+        "truncate -s -1 {source}/rust/ashmem-x86.o_shipped\n/usr/lib/ashmem-dkms/modules install"
     );
     let (said, ended_well) = machine.run(&script)?;
     if ended_well {

@@ -11,6 +11,7 @@ mod trial;
 
 use crate::build::packages::{built_once, folder, packages};
 use crate::build::stage::Version;
+use crate::util::arch::Arch;
 use crate::util::process;
 use crate::util::steps::{Step, StepResult};
 use anyhow::{Context, Result};
@@ -78,8 +79,11 @@ pub(crate) fn trial(release: Release, built: bool) -> Result<Trial> {
     let version_before: Version =
         format!("0.0.1~before.{version}").parse().map_err(anyhow::Error::msg)?;
     let of = |version: &Version, lint_them| -> Result<Vec<PathBuf>> {
-        let mut packages =
-            if built { packages(&folder(version)?)? } else { built_once(version, lint_them)? };
+        let mut packages = if built {
+            packages(&folder(Arch::X86_64, version)?)?
+        } else {
+            built_once(version, lint_them)?
+        };
         packages.retain(|package| {
             !release.has_own_driver() || package.to_string_lossy().contains("ashmem-dkms_")
         });
