@@ -136,6 +136,8 @@ impl Test {
                 [Level::Full, Level::Inside, Level::Notified]
                     .map(|level| under_run_booted(level, Line::V6_1)),
             );
+            steps.extend(Line::BETWEEN.map(|line| under_run_booted(Level::Full, line)));
+            steps.extend(Line::BETWEEN.map(containers::booted::step));
             steps.push(waydroid::booted());
             steps.extend(packages::steps());
         }
@@ -226,6 +228,7 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
 /// kernel is an older one.
 fn under_run_booted(level: Level, kernel: Line) -> Step {
     Step::new(format!("suite under {}, kernel {kernel}", command(level)), move || {
+        host::ensure(&[kernel.into()])?;
         suite::under_run_in_machine(level, kernel, &[], false).map(|outcome| outcome.step_result())
     })
 }

@@ -134,7 +134,7 @@ fn tree() -> Result<PathBuf> {
             process::capture(
                 Command::new("cp")
                     .arg("-a")
-                    .arg(&kernel.headers)
+                    .arg(kernel.headers()?)
                     .arg(tree.join(format!("headers-{copy}"))),
             )?;
         }

@@ -94,7 +94,7 @@ pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf
     let text = kernel.make(&work, flavour.make_arguments())?;
     refuse_warnings(&text)?;
     refuse_panics(&work.join("ashmem_linux.ko"))?;
-    object::check(&work.join("ashmem_linux.ko"), &object::Configuration::read(&kernel.headers)?)?;
+    object::check(&work.join("ashmem_linux.ko"), &object::Configuration::read(kernel.headers()?)?)?;
     check_probes(line, &work)?;
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let part = folder.join("ashmem_linux.ko.part");

@@ -112,6 +112,12 @@ impl Archive {
         })
     }
 
+    /// The names of all packages that begin so.
+    pub(crate) fn names(&self, start: &str) -> Result<Vec<String>> {
+        let text = process::capture(self.apt("apt-cache").args(["pkgnames", start]))?;
+        Ok(text.lines().map(|name| name.trim().to_owned()).collect())
+    }
+
     /// Downloads packages and unpacks them over each other into `destination`.
     pub(crate) fn unpack(&self, packages: &[Package], destination: &Path) -> Result<()> {
         let downloads = self.folder.join("downloads");

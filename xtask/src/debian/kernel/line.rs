@@ -27,6 +27,24 @@ pub(crate) enum Line {
     /// the newest with pages of 16 KiB; for arm64 alone
     #[value(name = "newest-16k")]
     NewestLargePages,
+    /// Debian 13's backport of that line: an image without headers, for `--provider none`
+    #[value(name = "6.16")]
+    V6_16,
+    /// the same of this line
+    #[value(name = "6.17")]
+    V6_17,
+    /// the same of this line
+    #[value(name = "6.18")]
+    V6_18,
+    /// the same of this line, and without modules
+    #[value(name = "6.19")]
+    V6_19,
+    /// the same of this line, and without modules
+    #[value(name = "7.0")]
+    V7_0,
+    /// the same of this line, and without modules
+    #[value(name = "7.1")]
+    V7_1,
     /// 6.12 built here with KASAN, UBSAN, lockdep, kmemleak, KCOV and failures on demand; the first
     /// build takes about 20 minutes on two processors, and 2.5 GB with the source
     Kasan,
@@ -42,6 +60,10 @@ impl Line {
     /// Every line of stock kernels, oldest first.
     pub(crate) const ALL: [Self; 4] = [Self::V5_10, Self::V6_1, Self::V6_12, Self::Newest];
 
+    /// The lines between them: the archive keeps their images and nothing to build a module with.
+    pub(crate) const BETWEEN: [Self; 6] =
+        [Self::V6_16, Self::V6_17, Self::V6_18, Self::V6_19, Self::V7_0, Self::V7_1];
+
     /// The line's name as typed and shown.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -51,6 +73,12 @@ impl Line {
             Self::Newest => "newest",
             Self::V6_12LargePages => "6.12-16k",
             Self::NewestLargePages => "newest-16k",
+            Self::V6_16 => "6.16",
+            Self::V6_17 => "6.17",
+            Self::V6_18 => "6.18",
+            Self::V6_19 => "6.19",
+            Self::V7_0 => "7.0",
+            Self::V7_1 => "7.1",
             Self::Kasan => "kasan",
             Self::Kcsan => "kcsan",
             Self::Cfi => "cfi",
@@ -71,7 +99,14 @@ impl Line {
             | Self::Kcsan
             | Self::Cfi
             | Self::Rt => &[(DEBIAN, "bookworm-backports")],
-            Self::Newest | Self::NewestLargePages => &[(DEBIAN, "trixie-backports")],
+            Self::Newest
+            | Self::NewestLargePages
+            | Self::V6_16
+            | Self::V6_17
+            | Self::V6_18
+            | Self::V6_19
+            | Self::V7_0
+            | Self::V7_1 => &[(DEBIAN, "trixie-backports")],
         }
     }
 
@@ -82,6 +117,11 @@ impl Line {
             Self::Newest | Self::NewestLargePages => Some("trixie"),
             _ => None,
         }
+    }
+
+    /// Whether the archive has what modules are built with for it.
+    pub(super) fn has_headers(self) -> bool {
+        !Self::BETWEEN.contains(&self)
     }
 
     /// Whether its pages have 16 KiB, which arm64's may.
@@ -209,12 +249,7 @@ impl Line {
             Self::Kcsan => Some(&KCSAN),
             Self::Cfi => Some(&CFI),
             Self::Rt => Some(&RT),
-            Self::V5_10
-            | Self::V6_1
-            | Self::V6_12
-            | Self::Newest
-            | Self::V6_12LargePages
-            | Self::NewestLargePages => None,
+            _ => None,
         }
     }
 

@@ -27,8 +27,8 @@ pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
     /// `…/lib/modules/RELEASE`.
     pub(crate) modules: PathBuf,
-    /// What `make -C` wants.
-    pub(crate) headers: PathBuf,
+    /// What `make -C` wants, where the archive has it.
+    headers: Option<PathBuf>,
     /// Where modules for it are built.
     pub(crate) build_root: BuildRoot,
 }
@@ -56,7 +56,7 @@ impl Kernel {
             BuildRoot::Chroot(root) => Chroot::at(root.clone())
                 .command("make", &[&folder(self.platform)?.canonicalize()?, &module_dir]),
         };
-        make.arg("-C").arg(&self.headers).arg(format!("M={}", module_dir.display()));
+        make.arg("-C").arg(self.headers()?).arg(format!("M={}", module_dir.display()));
         self.tell_compiler(&mut make)?;
         make.args(args);
         // make hands its own variables down; those of a make that runs us are not meant for this
@@ -76,6 +76,17 @@ impl Kernel {
             );
         }
         Ok(text)
+    }
+
+    /// What modules for this kernel are built with; fails where the archive has none of it.
+    pub(crate) fn headers(&self) -> Result<&Path> {
+        self.headers.as_deref().with_context(|| {
+            format!(
+                "Debian's archive holds the image of {} and no headers to build a module with: \
+                 use --provider none, or another --kernel",
+                self.release
+            )
+        })
     }
 
     /// Tells make of the compiler.
@@ -126,9 +137,13 @@ impl Kernel {
         let root = folder(platform)?.join(version);
         let modules = root.join("lib/modules").join(release);
         let image = root.join(IMAGE);
-        let headers = root.join("usr/src").join(format!("linux-headers-{release}"));
-        for part in [&image, &modules.join("modules.dep"), &headers.join("Module.symvers")] {
-            if !part.exists() {
+        let headers = platform
+            .line
+            .has_headers()
+            .then(|| root.join("usr/src").join(format!("linux-headers-{release}")));
+        let symbols = headers.as_ref().map(|headers| headers.join("Module.symvers"));
+        for part in [Some(image.clone()), Some(modules.join("modules.dep")), symbols] {
+            if let Some(part) = part.filter(|part| !part.exists()) {
                 bail!("{} is not there", part.display());
             }
         }

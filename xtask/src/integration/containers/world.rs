@@ -103,20 +103,8 @@ impl World {
     pub(super) fn bundle(&self, name: &str, words: &[&str], strict: bool) -> Result<PathBuf> {
         let bundle = self.folder.join(name);
         fs::create_dir_all(&bundle).context("making a bundle")?;
-        process::capture(Command::new("runc").arg("spec").current_dir(&bundle))?;
+        let mut config = configuration(&bundle, Path::new(&self.path("rootfs")), words)?;
         let path = bundle.join("config.json");
-        let mut config: Value =
-            serde_json::from_str(&fs::read_to_string(&path).context("reading runc's template")?)?;
-        config["process"]["terminal"] = false.into();
-        config["process"]["args"] = json!(words);
-        config["root"] = json!({ "path": self.path("rootfs"), "readonly": false });
-        // What the suite looks at through /proc/PID/map_files.
-        for set in ["bounding", "effective", "permitted"] {
-            config["process"]["capabilities"][set]
-                .as_array_mut()
-                .context("its capabilities")?
-                .push("CAP_SYS_ADMIN".into());
-        }
         if strict {
             config["linux"]["seccomp"] = allowlist();
         }
@@ -232,6 +220,27 @@ pub(super) fn wait_for(what: &str, holds: impl Fn() -> bool) -> Result<()> {
         thread::sleep(Duration::from_millis(20));
     }
     Ok(())
+}
+
+/// runc's own template, made anew in a folder, for these words in this root.
+pub(super) fn configuration(folder: &Path, root: &Path, words: &[&str]) -> Result<Value> {
+    let path = folder.join("config.json");
+    // runc spec refuses to write over a file.
+    let _ = fs::remove_file(&path);
+    process::capture(Command::new("runc").arg("spec").current_dir(folder))?;
+    let mut config: Value =
+        serde_json::from_str(&fs::read_to_string(&path).context("reading runc's template")?)?;
+    config["process"]["terminal"] = false.into();
+    config["process"]["args"] = json!(words);
+    config["root"] = json!({ "path": root, "readonly": false });
+    // What the suite looks at through /proc/PID/map_files.
+    for set in ["bounding", "effective", "permitted"] {
+        config["process"]["capabilities"][set]
+            .as_array_mut()
+            .context("its capabilities")?
+            .push("CAP_SYS_ADMIN".into());
+    }
+    Ok(config)
 }
 
 /// A profile that denies what it does not name, as container engines' own do.

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The same agent and the same runc in a machine of their own, on a kernel that this host does not
+//! run.
+
+use super::world::configuration;
+use crate::build::static_program;
+use crate::debian::host;
+use crate::debian::kernel::Line;
+use crate::machine::{self, Options, Provider, VmRequest};
+use crate::util::steps::{Step, StepResult};
+use crate::util::{process, workspace};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// What the machine's shell does.
+const SCRIPT: &str = include_str!("booted.sh");
+
+/// Two processes of a container share a region, on this kernel.
+pub(crate) fn step(kernel: Line) -> Step {
+    Step::new(format!("runc container, kernel {kernel}"), move || {
+        host::ensure(&[kernel.into()])?;
+        attempt(kernel)
+    })
+}
+
+fn attempt(kernel: Line) -> Result<StepResult> {
+    let folder = workspace::cache("containers")?.join(format!("booted-{kernel}"));
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
+    let (script, config) = (folder.join("trial.sh"), folder.join("config.json"));
+    fs::write(&script, SCRIPT).context("writing the machine's script")?;
+    let words = ["/bin/client", "share"];
+    fs::write(&config, configuration(&folder, Path::new("rootfs"), &words)?.to_string())
+        .context("writing the bundle")?;
+    process::capture(
+        Command::new(&ashmem)
+            .args(["agent", "profile", "--socket", "unix:/run/oci.sock", "--oci"])
+            .arg(&config)
+            .arg("--output")
+            .arg(&config),
+    )?;
+    let runc = Path::new("/usr/sbin/runc");
+    let client = static_program::build("ashmem-container-client")?;
+    let mut file = vec![
+        format!("{}:/bin/ashmem", ashmem.display()),
+        format!("{}:/trial.sh", script.display()),
+        format!("{}:/bundle/config.json", config.display()),
+        format!("{}:/bundle/rootfs/bin/client", client.display()),
+        format!("{}:/bin/runc", runc.display()),
+    ];
+    file.extend(libraries(runc)?.iter().map(|library| format!("{library}:{library}")));
+    let options =
+        Options { provider: Provider::None, smp: 2, file, memory: 1024, ..Options::default() };
+    let arguments = vec!["sh".to_owned(), "/trial.sh".to_owned()];
+    let request = VmRequest {
+        kernel: kernel.into(),
+        options,
+        program: "/bin/busybox".into(),
+        arguments,
+        live: false,
+    };
+    machine::run(&request).map(|outcome| outcome.step_result())
+}
+
+/// The files that the loader of a dynamic program wants: `ldd` tells them.
+fn libraries(program: &Path) -> Result<Vec<String>> {
+    let said = process::capture(Command::new("ldd").arg(program))?;
+    Ok(said.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect())
+}
