@@ -49,7 +49,7 @@ pub(crate) struct Conformance {
     #[arg(
         long,
         value_name = "SEED",
-        conflicts_with_all = ["provider", "level", "kernel", "arch", "filter", "json"]
+        conflicts_with_all = ["provider", "level", "kernel", "filter", "json"]
     )]
     differential: Option<u64>,
     /// Length of the random sequence
@@ -75,6 +75,7 @@ impl Conformance {
             && self.kernel.is_none()
             && self.arch == Arch::X86_64;
         let kernel = Platform { arch: self.arch, line: self.kernel.unwrap_or(Line::V5_10) };
+        let here = here && self.differential.is_none();
         host::ensure(if here { &[] } else { std::slice::from_ref(&kernel) })?;
         if let Some(seed) = self.differential {
             return self.compare(seed);
@@ -99,7 +100,7 @@ impl Conformance {
     }
 
     fn compare(&self, seed: u64) -> Result<ExitCode> {
-        match differential(seed, self.operations)? {
+        match differential(self.arch, seed, self.operations)? {
             Comparison::Same { lines } => {
                 println!(
                     "seed {seed}: {lines} lines of transcript, the same on reference and module"

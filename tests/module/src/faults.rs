@@ -8,7 +8,7 @@ use ashmem_core::abi;
 use ashmem_test_client::errno::Answer;
 
 use crate::module::{self, Modules, NAME};
-use crate::region::{PAGE, Region};
+use crate::region::{Region, page_size};
 
 fn with_faults(modules: &Modules, work: impl FnOnce() -> Result<()>) -> Result<()> {
     module::load(&modules.faults, "").context("loading the test build of the module")?;
@@ -58,7 +58,7 @@ fn life() -> Result<u32> {
         name == if named { &b"fault"[..] } else { abi::DEFAULT_NAME },
         "SET_NAME left {name:?}"
     );
-    region.set_size(8 * PAGE)?;
+    region.set_size(8 * page_size())?;
     let Some(mapping) = or_no_memory("mmap", region.map(8, libc::MAP_SHARED))? else {
         return Ok(refused + 1);
     };

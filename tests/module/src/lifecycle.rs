@@ -12,7 +12,7 @@ use ashmem_core::abi;
 
 use crate::kernel_log::Mark;
 use crate::module::{self, Modules, NAME, with_module};
-use crate::region::{PAGE, Region};
+use crate::region::{Region, page_size};
 
 /// The first argument of this program when it is to do one thing only: [`drop_caches`].
 pub(crate) const DROP_CACHES: &str = "--drop-caches";
@@ -81,7 +81,7 @@ pub(crate) fn descriptor_holds(modules: &Modules) -> Result<()> {
         let region = Region::create(4)?;
         expect_busy()?;
         ensure!(
-            region.name()? == b"trial" && region.size()? == (4 * PAGE) as i64,
+            region.name()? == b"trial" && region.size()? == (4 * page_size()) as i64,
             "the region changed"
         );
         let mapping = region.map(4, libc::MAP_SHARED)?;
@@ -130,7 +130,7 @@ pub(crate) fn reopened_file_outlives(modules: &Modules) -> Result<()> {
     })?;
     let mut file = file.context("the file was opened")?;
     let mut byte = [0];
-    std::os::unix::fs::FileExt::read_exact_at(&file, &mut byte, PAGE as u64)?;
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut byte, page_size() as u64)?;
     ensure!(byte == [1], "page 1 holds {byte:?} through the reopened file, with the module gone");
     let refused = |what: &str, result: io::Result<()>| -> Result<()> {
         ensure!(
@@ -157,10 +157,10 @@ pub(crate) fn path_survives(modules: &Modules) -> Result<()> {
     })?;
     let path = path.context("the path was opened")?;
     let size = path.metadata().context("stat of the path, with the module gone")?.len();
-    ensure!(size == 4 * PAGE as u64, "the backing file has {size} bytes");
+    ensure!(size == 4 * page_size() as u64, "the backing file has {size} bytes");
     let reopened = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&path));
     let read = fs::read(reopened).context("reading by the path, with the module gone")?;
-    ensure!(read.len() == 4 * PAGE, "{} bytes were read", read.len());
+    ensure!(read.len() == 4 * page_size(), "{} bytes were read", read.len());
     Ok(())
 }
 
@@ -203,9 +203,9 @@ pub(crate) fn written_again(modules: &Modules) -> Result<()> {
         let region = Region::create(8)?;
         let mapping = region.map(8, libc::MAP_SHARED)?;
         let file = fs::File::options().read(true).write(true).open(mapping.map_file())?;
-        let pattern: Vec<u8> = (0..8 * PAGE).map(|byte| (byte % 251) as u8).collect();
-        let start = PAGE / 2;
-        let length = 5 * PAGE + 7;
+        let pattern: Vec<u8> = (0..8 * page_size()).map(|byte| (byte % 251) as u8).collect();
+        let start = page_size() / 2;
+        let length = 5 * page_size() + 7;
         let written = file.write_at(&pattern[..length], start as u64)?;
         ensure!(written == length, "{written} of {length} bytes were written");
         ensure!(
@@ -223,11 +223,18 @@ pub(crate) fn written_again(modules: &Modules) -> Result<()> {
         source.fill();
         source.protect_from(3)?;
         // SAFETY: the kernel reads as far as it can and says how far that was.
-        let part = unsafe { libc::pwrite(file.as_raw_fd(), source.start().cast(), 5 * PAGE, 0) };
-        ensure!(part == 3 * PAGE as isize, "{part} bytes were written from three pages");
+        let part =
+            unsafe { libc::pwrite(file.as_raw_fd(), source.start().cast(), 5 * page_size(), 0) };
+        ensure!(part == 3 * page_size() as isize, "{part} bytes were written from three pages");
         // SAFETY: as above.
-        let none =
-            unsafe { libc::pwrite(file.as_raw_fd(), source.start().add(3 * PAGE).cast(), PAGE, 0) };
+        let none = unsafe {
+            libc::pwrite(
+                file.as_raw_fd(),
+                source.start().add(3 * page_size()).cast(),
+                page_size(),
+                0,
+            )
+        };
         let error = io::Error::last_os_error();
         ensure!(
             none == -1 && error.raw_os_error() == Some(libc::EFAULT),
@@ -241,7 +248,7 @@ pub(crate) fn written_again(modules: &Modules) -> Result<()> {
 /// of its own: were it kept busy, nothing would stop it.
 pub(crate) fn sparse(modules: &Modules) -> Result<()> {
     with_module(modules, || {
-        let region = Region::create((1 << 62) / PAGE)?;
+        let region = Region::create((1 << 62) / page_size())?;
         let mapping = region.map(1, libc::MAP_SHARED | libc::MAP_NORESERVE)?;
         mapping.fill();
         region.pinning(abi::UNPIN, 0, 0)?;
@@ -287,7 +294,7 @@ pub(crate) fn twice(modules: &Modules) -> Result<()> {
     with_module(modules, || {
         let region = Region::create(1)?;
         expect_exists(module::load(&modules.plain, ""))?;
-        ensure!(region.size()? == PAGE as i64, "the region changed");
+        ensure!(region.size()? == page_size() as i64, "the region changed");
         Ok(())
     })
 }

@@ -7,7 +7,7 @@ use ashmem_test_client::errno::{Answer, answer};
 use ashmem_test_client::map::{Map, NONE, RW};
 use ashmem_test_client::region::{Region as Client, open_path};
 
-pub(crate) use ashmem_test_client::map::PAGE;
+pub(crate) use ashmem_test_client::map::{PAGE, page_size};
 
 /// An open descriptor.
 pub(crate) struct Region(Client);
@@ -29,7 +29,7 @@ impl Region {
     pub(crate) fn create(pages: usize) -> Answer<Self> {
         let region = Self::open()?;
         region.set_name(c"trial")?;
-        region.set_size(pages * PAGE)?;
+        region.set_size(pages * page_size())?;
         Ok(region)
     }
 
@@ -51,7 +51,12 @@ impl Region {
 
     /// PIN, UNPIN or GET_PIN_STATUS of whole pages.
     pub(crate) fn pinning(&self, command: u32, first: usize, pages: usize) -> Answer {
-        self.pin_call("pinning", command, (first * PAGE) as u32, (pages * PAGE) as u32)
+        self.pin_call(
+            "pinning",
+            command,
+            (first * page_size()) as u32,
+            (pages * page_size()) as u32,
+        )
     }
 
     pub(crate) fn map(&self, pages: usize, flags: i32) -> Answer<Mapping> {
@@ -61,7 +66,7 @@ impl Region {
     /// As [`Self::map`], near an address or, with MAP_FIXED, at it; then it must lie in memory that
     /// the caller reserved.
     pub(crate) fn map_at(&self, address: *mut u8, pages: usize, flags: i32) -> Answer<Mapping> {
-        Map::at(address as usize, self.fd(), pages * PAGE, RW, flags, 0).map(Mapping)
+        Map::at(address as usize, self.fd(), pages * page_size(), RW, flags, 0).map(Mapping)
     }
 }
 
@@ -71,17 +76,20 @@ pub(crate) struct Mapping(Map);
 impl Mapping {
     /// Writes a byte that tells its page into each page.
     pub(crate) fn fill(&self) {
-        for page in 0..self.0.len() / PAGE {
+        for page in 0..self.0.len() / page_size() {
             // SAFETY: inside the mapping, which is readable and writable.
-            unsafe { self.start().cast_mut().add(page * PAGE).write_volatile(page as u8 | 1) }
+            unsafe {
+                self.start().cast_mut().add(page * page_size()).write_volatile(page as u8 | 1)
+            }
         }
     }
 
     /// Whether each page still holds what `fill` wrote.
     pub(crate) fn is_filled(&self) -> bool {
         // SAFETY: as above.
-        (0..self.0.len() / PAGE)
-            .all(|page| unsafe { self.start().add(page * PAGE).read_volatile() == page as u8 | 1 })
+        (0..self.0.len() / page_size()).all(|page| unsafe {
+            self.start().add(page * page_size()).read_volatile() == page as u8 | 1
+        })
     }
 
     /// Where it begins.
@@ -97,7 +105,7 @@ impl Mapping {
 
     /// Takes every right from the pages from `page` on.
     pub(crate) fn protect_from(&self, page: usize) -> Answer {
-        self.0.protect_part(page * PAGE, self.0.len() - page * PAGE, NONE)
+        self.0.protect_part(page * page_size(), self.0.len() - page * page_size(), NONE)
     }
 
     /// Its entry in /proc/self/map_files.

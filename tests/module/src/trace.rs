@@ -8,37 +8,41 @@ use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 
 use crate::module::{Modules, with_module};
-use crate::region::Region;
+use crate::region::{Region, page_size};
 
 const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// What the work below does, as each line of the trace ends; addresses are left out.
-const EXPECTED: &[(&str, &str)] = &[
-    ("open", "result=0"),
-    ("set_name", "name=trial result=0"),
-    ("ioctl", "result=0"),
-    ("set_size", "size=32768 result=0"),
-    ("ioctl", "cmd=0x40087703 arg=0x8000 result=0"),
-    ("mmap", "len=32768 offset=0 prot=READ|WRITE shared result=0"),
-    ("set_size", "size=4096 result=-22"),
-    ("ioctl", "cmd=0x40087703 arg=0x1000 result=-22"),
-    ("set_prot_mask", "mask=0x3 result=0"),
-    ("ioctl", "cmd=0x40087705 arg=0x3 result=0"),
-    ("unpin", "offset=0 len=16384 result=0"),
-    ("ioctl", "result=0"),
-    ("pin", "offset=4096 len=4096 result=0"),
-    ("ioctl", "result=0"),
-    ("purge", "first=0 pages=1"),
-    ("purge", "first=2 pages=2"),
-    ("ioctl", "cmd=0x770a arg=0x0 result=3"),
-    ("pin", "offset=0 len=4096 result=1"),
-    ("ioctl", "result=1"),
-    ("release", ""),
-    ("open", "result=0"),
-    ("set_name", r"name=x\012region=1 \033[2J\134\303\251 result=0"),
-    ("ioctl", "result=0"),
-    ("release", ""),
-];
+fn expected() -> Vec<(&'static str, String)> {
+    let page = page_size();
+    let (whole, half) = (8 * page, 4 * page);
+    vec![
+        ("open", "result=0".to_owned()),
+        ("set_name", "name=trial result=0".to_owned()),
+        ("ioctl", "result=0".to_owned()),
+        ("set_size", format!("size={whole} result=0")),
+        ("ioctl", format!("cmd=0x40087703 arg={whole:#x} result=0")),
+        ("mmap", format!("len={whole} offset=0 prot=READ|WRITE shared result=0")),
+        ("set_size", format!("size={page} result=-22")),
+        ("ioctl", format!("cmd=0x40087703 arg={page:#x} result=-22")),
+        ("set_prot_mask", "mask=0x3 result=0".to_owned()),
+        ("ioctl", "cmd=0x40087705 arg=0x3 result=0".to_owned()),
+        ("unpin", format!("offset=0 len={half} result=0")),
+        ("ioctl", "result=0".to_owned()),
+        ("pin", format!("offset={page} len={page} result=0")),
+        ("ioctl", "result=0".to_owned()),
+        ("purge", "first=0 pages=1".to_owned()),
+        ("purge", "first=2 pages=2".to_owned()),
+        ("ioctl", "cmd=0x770a arg=0x0 result=3".to_owned()),
+        ("pin", format!("offset=0 len={page} result=1")),
+        ("ioctl", "result=1".to_owned()),
+        ("release", String::new()),
+        ("open", "result=0".to_owned()),
+        ("set_name", r"name=x\012region=1 \033[2J\134\303\251 result=0".to_owned()),
+        ("ioctl", "result=0".to_owned()),
+        ("release", String::new()),
+    ]
+}
 
 /// A name that would be two lines, clear a terminal, and look like an escape: and a letter that is
 /// no ASCII.
@@ -52,14 +56,14 @@ pub(crate) fn events(modules: &Modules) -> Result<()> {
         let result = work();
         switch("0")?;
         result?;
-        let lines = lines()?;
+        let (lines, expected) = (lines()?, expected());
         ensure!(
-            lines.len() == EXPECTED.len(),
+            lines.len() == expected.len(),
             "{} events instead of {}: {lines:#?}",
             lines.len(),
-            EXPECTED.len()
+            expected.len()
         );
-        for (line, (event, end)) in lines.iter().zip(EXPECTED) {
+        for (line, (event, end)) in lines.iter().zip(&expected) {
             ensure!(
                 line.contains(&format!(" {event}: ")) && line.ends_with(end),
                 "expected {event} … {end}, got {line}"
@@ -72,7 +76,7 @@ pub(crate) fn events(modules: &Modules) -> Result<()> {
 fn work() -> Result<()> {
     let region = Region::create(8)?;
     let mapping = region.map(8, libc::MAP_SHARED)?;
-    ensure!(region.set_size(4096).is_err(), "a mapped region took a new size");
+    ensure!(region.set_size(page_size()).is_err(), "a mapped region took a new size");
     region.set_mask(3)?;
     region.pinning(abi::UNPIN, 0, 4)?;
     region.pinning(abi::PIN, 1, 1)?;

@@ -120,8 +120,9 @@ pub(crate) enum Comparison {
     Different(String),
 }
 
-/// Plays one random sequence on the reference and on the module, both on kernel 5.10.
-pub(crate) fn differential(seed: u64, operations: u64) -> Result<Comparison> {
+/// Plays one random sequence on the reference and on the module, both on the architecture's kernel
+/// 5.10.
+pub(crate) fn differential(arch: Arch, seed: u64, operations: u64) -> Result<Comparison> {
     let arguments = [
         "--differential".to_owned(),
         seed.to_string(),
@@ -129,7 +130,8 @@ pub(crate) fn differential(seed: u64, operations: u64) -> Result<Comparison> {
         operations.to_string(),
     ];
     let play = |provider| -> Result<Vec<u8>> {
-        let outcome = in_machine(provider, Line::V5_10, &arguments, false)?;
+        let kernel = Platform { arch, line: Line::V5_10 };
+        let outcome = in_machine(provider, kernel, &arguments, false)?;
         if !outcome.status.is_success() {
             let said = process::tail(&outcome.stderr);
             bail!("the sequence of seed {seed} on {provider}: {}\nit said: {said}", outcome.status);

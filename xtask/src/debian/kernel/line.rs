@@ -60,6 +60,16 @@ impl Line {
     /// Every line of stock kernels, oldest first.
     pub(crate) const ALL: [Self; 4] = [Self::V5_10, Self::V6_1, Self::V6_12, Self::Newest];
 
+    /// Every line of stock kernels for arm64, those with large pages among them.
+    pub(crate) const ARM64: [Self; 6] = [
+        Self::V5_10,
+        Self::V6_1,
+        Self::V6_12,
+        Self::V6_12LargePages,
+        Self::Newest,
+        Self::NewestLargePages,
+    ];
+
     /// The lines between them: the archive keeps their images and nothing to build a module with.
     pub(crate) const BETWEEN: [Self; 6] =
         [Self::V6_16, Self::V6_17, Self::V6_18, Self::V6_19, Self::V7_0, Self::V7_1];
