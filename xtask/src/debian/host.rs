@@ -65,7 +65,10 @@ const PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// What is installed besides where something is for arm64.
-const ARM64: &[(&str, &str)] = &[("qemu-system-arm", "the test machine for arm64")];
+const ARM64: &[(&str, &str)] = &[
+    ("qemu-system-arm", "the test machine for arm64"),
+    ("qemu-user-static", "a system of arm64, made and entered here"),
+];
 
 /// How apt is to install: what is asked for and what that needs, and never at the price of another
 /// package.

@@ -3,6 +3,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod chroot;
+pub(crate) mod foreign;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod kernel;

@@ -5,6 +5,8 @@ mod console;
 pub(crate) mod initramfs;
 mod qemu;
 
+pub(crate) use qemu::Board;
+
 use crate::build::{module, static_program};
 use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::machine::initramfs::Initramfs;

@@ -238,11 +238,13 @@ impl Machine<'_> {
 }
 
 /// What a machine of an architecture is made of.
-struct Board {
+pub(crate) struct Board {
     /// QEMU's name of it.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// The processor where the host's clock is the machine's.
-    processor: &'static str,
+    pub(crate) processor: &'static str,
+    /// The kernel's name of the first serial port.
+    pub(crate) port: &'static str,
     /// The processor whose instructions are counted.
     counted_processor: &'static str,
     /// The kernel's words for the port that is its console.
@@ -253,7 +255,7 @@ struct Board {
 }
 
 impl Board {
-    const fn of(arch: Arch) -> &'static Self {
+    pub(crate) const fn of(arch: Arch) -> &'static Self {
         match arch {
             Arch::X86_64 => &PC,
             Arch::Arm64 => &VIRT,
@@ -266,6 +268,7 @@ const PC: Board = Board {
     // All that QEMU can do (the kernel's own guards against stray user accesses among it) but a
     // fifth level of page tables, which costs each walk a step that today's machines do not take.
     processor: "max,la57=off",
+    port: "ttyS0",
     // Counted, `rep stosb` weighs one instruction a byte, and a page cleared outweighs all else
     // that is done with it. No real processor clears memory that slowly: without the feature the
     // kernel clears by words.
@@ -289,6 +292,7 @@ const VIRT: Board = Board {
     name: "virt",
     // Pointers are signed by a hash of QEMU's own: the architecture's costs half of all time.
     processor: "max,pauth-impdef=on",
+    port: "ttyAMA0",
     counted_processor: "max,pauth-impdef=on",
     console: "console=ttyAMA0 earlycon",
     ports: &[

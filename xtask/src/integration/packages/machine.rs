@@ -6,7 +6,10 @@
 //! The two layers are joined in a mount namespace of each command: nothing stays mounted.
 
 use super::release::Release;
+use crate::debian::foreign::Foreign;
+use crate::machine::Board;
 use crate::machine::initramfs::Initramfs;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -27,8 +30,10 @@ cd "$place""#;
 
 /// A system, gone with this value.
 pub(crate) struct Machine {
+    arch: Arch,
     lower: PathBuf,
     folder: PathBuf,
+    _foreign: Foreign,
 }
 
 /// How a machine's life went.
@@ -42,8 +47,9 @@ pub(crate) struct Life {
 
 impl Machine {
     /// A machine as the release brings it.
-    pub(crate) fn new(release: Release, name: &str) -> Result<Self> {
-        let lower = release.system()?;
+    pub(crate) fn new(arch: Arch, release: Release, name: &str) -> Result<Self> {
+        let foreign = Foreign::ensure(arch)?;
+        let lower = release.system(arch)?;
         sweep()?;
         let folder = workspace::cache("package-trials")?
             .join(format!("{release}-{name}-{}", std::process::id()));
@@ -51,7 +57,7 @@ impl Machine {
             fs::create_dir_all(folder.join(layer))
                 .with_context(|| format!("making {}", folder.display()))?;
         }
-        Ok(Self { lower, folder })
+        Ok(Self { arch, lower, folder, _foreign: foreign })
     }
 
     /// Copies a file of the host into the machine's `/trial`.
@@ -188,18 +194,22 @@ exec chroot . sh -ec "$1""#;
         self.must(&format!("cp /boot/vmlinuz-{kernel} /trial/vmlinuz"))?;
         fs::write(self.outside("initramfs"), self.initramfs(kernel)?)
             .context("writing the initramfs")?;
+        let board = Board::of(self.arch);
         let append = format!(
-            "console=ttyS0 panic=-1 quiet systemd.show_status=1 net.ifnames=0 {parameters}"
+            "console={} panic=-1 quiet systemd.show_status=1 net.ifnames=0 {parameters}",
+            board.port
         );
         let mut command = self.joined(r#"exec timeout "$@""#, &[]);
-        command.arg(PATIENCE.as_secs().to_string()).arg("qemu-system-x86_64").args([
+        command.arg(PATIENCE.as_secs().to_string()).arg(self.arch.emulator()).args([
+            "-machine",
+            board.name,
+            "-cpu",
+            board.processor,
             "-nodefaults",
             "-no-user-config",
             "-display",
             "none",
             "-no-reboot",
-            "-cpu",
-            "max,la57=off",
             "-m",
             "1024",
             "-smp",
@@ -245,8 +255,9 @@ exec switch_root /new $init
              done | sed -n 's/^insmod //p'"
         ))?;
         let mut initramfs = Initramfs::bare(INIT.as_bytes())?;
+        let busybox = self.file("usr/bin/busybox").or_else(|_| self.file("bin/busybox"))?;
         for tool in ["sh", "insmod", "mount", "umount", "mkdir", "cat", "switch_root"] {
-            initramfs.file(&format!("/bin/{tool}"), Path::new("/bin/busybox"))?;
+            initramfs.bytes(&format!("/bin/{tool}"), 0o755, &busybox)?;
         }
         let mut modules = Vec::new();
         for file in listed.lines() {

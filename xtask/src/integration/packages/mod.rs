@@ -9,8 +9,10 @@ pub(crate) mod service;
 pub(crate) mod signing;
 mod trial;
 
-use crate::build::packages::{built_once, folder, packages};
+use crate::build::packages::{self, built_once, folder, packages};
 use crate::build::stage::Version;
+use crate::debian::host;
+use crate::debian::kernel::{Line, Platform};
 use crate::util::arch::Arch;
 use crate::util::process;
 use crate::util::steps::{Step, StepResult};
@@ -38,11 +40,32 @@ pub(crate) fn steps() -> Vec<Step> {
         on("signing", Release::Bookworm, signing::run),
         on("service", Release::Bookworm, service::run),
     ];
+    steps.push(Step::new("packages on bookworm for arm64, life", || {
+        host::ensure(&[Platform { arch: Arch::Arm64, line: Line::V6_1 }])?;
+        if !rustix::process::geteuid().is_root() {
+            return Ok(StepResult::Skipped("making and mounting a system needs root".to_owned()));
+        }
+        for_arm64()?.first_life().map(StepResult::Passed)
+    }));
     steps.extend(
         [Release::Trixie, Release::Sid, Release::Bullseye]
             .map(|release| on("life", release, Trial::run)),
     );
     steps
+}
+
+/// The packages of this tree for arm64 in Debian 12.
+fn for_arm64() -> Result<Trial> {
+    let version = Version::of_this_tree()?;
+    let before = packages::build(Arch::Arm64, &version, true)?;
+    Ok(Trial {
+        arch: Arch::Arm64,
+        release: Release::Bookworm,
+        packages: before.clone(),
+        before,
+        version_before: version.clone(),
+        version,
+    })
 }
 
 /// How long DKMS takes for the module on a Debian 12 that installs it: by the clock, and on
@@ -52,7 +75,8 @@ pub(crate) fn build_time() -> Result<(Duration, Duration)> {
     let version = Version::of_this_tree()?;
     let packages = built_once(&version, false)?;
     let (before, version_before) = (Vec::new(), version.clone());
-    let trial = Trial { release: Release::Bookworm, packages, before, version, version_before };
+    let (arch, release) = (Arch::X86_64, Release::Bookworm);
+    let trial = Trial { arch, release, packages, before, version, version_before };
     let machine = trial.machine("bench")?;
     machine.must(&trial::install(&trial.packages))?;
     let kernel = machine.kernels()?.into_iter().next().context("the machine has no kernel")?;
@@ -90,6 +114,7 @@ pub(crate) fn trial(release: Release, built: bool) -> Result<Trial> {
         Ok(packages)
     };
     Ok(Trial {
+        arch: Arch::X86_64,
         release,
         packages: of(&version, true)?,
         before: of(&version_before, false)?,

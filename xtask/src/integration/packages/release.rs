@@ -4,6 +4,7 @@
 //! files of a second kernel.
 
 use crate::debian::archive::DEBIAN;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::fmt;
@@ -11,9 +12,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What every system has beside debootstrap's minimum.
-const INCLUDED: &str = "dkms,gcc,kmod,libc6-dev,linux-headers-amd64,linux-image-amd64,make,\
-                        openssl,systemd,systemd-sysv,udev";
+/// What every system has beside debootstrap's minimum; a shell that needs no library is in the
+/// machine's first file system.
+fn included(arch: Arch) -> String {
+    let arch = arch.debian();
+    format!(
+        "busybox-static,dkms,gcc,kmod,libc6-dev,linux-headers-{arch},linux-image-{arch},make,\
+         openssl,systemd,systemd-sysv,udev"
+    )
+}
 
 /// A release of Debian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -50,8 +57,12 @@ impl Release {
         }
     }
 
-    /// Run inside once: the second kernel is fetched, not installed.
-    fn fetch_second_kernel(self) -> String {
+    /// Run inside once: the second kernel is fetched, not installed. One is enough for another
+    /// architecture than this machine's.
+    fn fetch_second_kernel(self, arch: Arch) -> String {
+        if arch != Arch::X86_64 {
+            return "apt-get -q update\n".to_owned();
+        }
         let backports = match self {
             Self::Bookworm | Self::Trixie => {
                 format!(
@@ -74,11 +85,14 @@ impl Release {
         matches!(self, Self::Bullseye)
     }
 
-    /// The release's system in the cache, made there if it is missing. Needs root.
-    pub(crate) fn system(self) -> Result<PathBuf> {
-        let root = workspace::cache("roots")?.join(self.name());
-        let _lock = workspace::lock(&format!("root-{self}"))?;
-        let recipe = format!("{INCLUDED}\n{}", self.fetch_second_kernel());
+    /// The release's system in the cache, made there if it is missing. Needs root, and for another
+    /// architecture than this machine's its emulator.
+    pub(crate) fn system(self, arch: Arch) -> Result<PathBuf> {
+        let name = format!("{}{self}", arch.prefix());
+        let root = workspace::cache("roots")?.join(&name);
+        let _lock = workspace::lock(&format!("root-{name}"))?;
+        let (included, second) = (included(arch), self.fetch_second_kernel(arch));
+        let recipe = format!("{included}\n{second}");
         if fs::read_to_string(recipe_of(&root)).is_ok_and(|have| have == recipe) {
             return Ok(root);
         }
@@ -88,7 +102,7 @@ impl Release {
                 workspace::with_root()?
             );
         }
-        eprintln!("making a system of Debian's {self} (some minutes) ...");
+        eprintln!("making a system of Debian's {self} for {arch} (some minutes) ...");
         workspace::make_whole(&root, |part| {
             process::capture(
                 Command::new("unshare")
@@ -100,12 +114,12 @@ impl Release {
                         "debootstrap",
                         "--variant=minbase",
                     ])
-                    .args([&format!("--include={INCLUDED}"), self.name()])
+                    .arg(format!("--arch={}", arch.debian()))
+                    .args([&format!("--include={included}"), self.name()])
                     .arg(part)
                     .arg(DEBIAN),
             )?;
-            let (text, status) =
-                process::capture_both(&mut enter(part, &self.fetch_second_kernel()))?;
+            let (text, status) = process::capture_both(&mut enter(part, &second))?;
             if !status.success() {
                 bail!(
                     "fetching a second kernel for {self} ended with {}:\n{text}",

@@ -8,6 +8,7 @@ use super::readme;
 use super::release::Release;
 use crate::build::stage::Version;
 use crate::build::static_program;
+use crate::util::arch::Arch;
 use crate::util::workspace;
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
@@ -24,6 +25,7 @@ const CHECKOUT: &str = "/trial/checkout";
 
 /// Two sets of packages and a release to try them in.
 pub(crate) struct Trial {
+    pub(crate) arch: Arch,
     pub(crate) release: Release,
     pub(crate) packages: Vec<PathBuf>,
     pub(crate) version: Version,
@@ -88,10 +90,29 @@ impl Trial {
         Ok(seen)
     }
 
+    /// The short life of packages for another architecture, whose compiler is emulated: installed by
+    /// README's commands, booted, removed. What was seen, in one line.
+    pub(crate) fn first_life(&self) -> Result<String> {
+        let machine = self.machine("first-life")?;
+        machine.must(&self.first_installation()?)?;
+        self.expect_module(&machine, &self.version_before)?;
+        let kernel = machine.kernels()?.into_iter().next().context("the machine has no kernel")?;
+        let version = &self.version_before;
+        let script = format!("version={version}\n{DEVICE}\n{CLIENT}");
+        let life = machine.boot(&kernel, &script)?;
+        report(&life).with_context(|| format!("booting {kernel} of {}", self.release))?;
+        Ok(format!(
+            "{kernel} built the module with its own gcc and booted in {:.0} s; one program by the \
+             module, by ashmem run and on memfd",
+            life.time.as_secs_f64()
+        ))
+    }
+
     /// A machine of the release, with the conformance suite at hand.
     pub(crate) fn machine(&self, name: &str) -> Result<Machine> {
-        let machine = Machine::new(self.release, name)?;
-        machine.give(&static_program::build("ashmem-conformance")?)?;
+        let machine = Machine::new(self.arch, self.release, name)?;
+        let (package, program) = ("ashmem-conformance", "ashmem-conformance");
+        machine.give(&static_program::build_for(self.arch, package, program)?)?;
         machine.give(&workspace::root().join("crates/libashmem/examples/share.c"))?;
         for package in self.packages.iter().chain(&self.before) {
             machine.give(package)?;
