@@ -21,6 +21,7 @@ use crate::util::{process, workspace};
 use crate::{check, docs, fuzz};
 use anyhow::Result;
 use clap::Args;
+use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
 use std::thread;
 
@@ -49,9 +50,12 @@ pub(crate) struct Test {
     /// and the packages
     #[arg(long)]
     all: bool,
-    /// Only steps whose name contains this
+    /// Only steps whose name contains this; may be given several times
     #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    only: Vec<String>,
+    /// Of --all, only what is left out without it
+    #[arg(long, requires = "all")]
+    rest: bool,
 }
 
 impl Test {
@@ -66,8 +70,17 @@ impl Test {
             return runner.close();
         }
         let lanes = thread::available_parallelism().map_or(1, usize::from);
-        runner.sequential(only(self.only.as_deref(), self.here()));
-        runner.parallel(lanes, only(self.only.as_deref(), self.booted()));
+        let usual = self.rest.then(|| {
+            let usual = Self { all: false, only: Vec::new(), rest: false };
+            let steps = usual.here().into_iter().chain(usual.booted());
+            steps.map(|step| step.name().to_owned()).collect::<BTreeSet<_>>()
+        });
+        let is_asked_for = |name: &str| {
+            (self.only.is_empty() || self.only.iter().any(|text| name.contains(text)))
+                && usual.as_ref().is_none_or(|usual| !usual.contains(name))
+        };
+        runner.sequential(only(is_asked_for, self.here()));
+        runner.parallel(lanes, only(is_asked_for, self.booted()));
         runner.close()
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum StepResult {
     Failed(String),
     /// It could not be tried; why, in one line.
     Skipped(String),
+    /// Nobody asked for it.
+    LeftOut,
 }
 
 impl From<anyhow::Result<StepResult>> for StepResult {
@@ -31,6 +33,7 @@ impl fmt::Display for StepResult {
             Self::Passed(_) => "passed",
             Self::Failed(_) => "FAILED",
             Self::Skipped(_) => "skipped",
+            Self::LeftOut => "left out",
         })
     }
 }
@@ -38,27 +41,32 @@ impl fmt::Display for StepResult {
 /// One thing to try.
 pub(crate) struct Step {
     name: String,
-    attempt: Box<dyn FnOnce() -> anyhow::Result<StepResult> + Send>,
+    /// None for one that is left out.
+    attempt: Option<Box<dyn FnOnce() -> anyhow::Result<StepResult> + Send>>,
 }
 
 impl Step {
+    /// What it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A step by its name and what it does. An error is a failure with the error's text.
     pub(crate) fn new(
         name: impl Into<String>,
         attempt: impl FnOnce() -> anyhow::Result<StepResult> + Send + 'static,
     ) -> Self {
-        Self { name: name.into(), attempt: Box::new(attempt) }
+        Self { name: name.into(), attempt: Some(Box::new(attempt)) }
     }
 }
 
-/// The steps as they are to be taken: one whose name does not contain `text` is skipped, and
-/// counted as such.
-pub(crate) fn only(text: Option<&str>, steps: Vec<Step>) -> impl Iterator<Item = Step> {
-    steps.into_iter().map(move |step| match text {
-        Some(text) if !step.name.contains(text) => {
-            Step::new(step.name, || Ok(StepResult::Skipped("left out by --only".to_owned())))
-        }
-        _ => step,
+/// The steps as they are to be taken: one that is not asked for is left out, and counted as such.
+pub(crate) fn only(
+    is_asked_for: impl Fn(&str) -> bool,
+    steps: Vec<Step>,
+) -> impl Iterator<Item = Step> {
+    steps.into_iter().map(move |step| {
+        if is_asked_for(&step.name) { step } else { Step { attempt: None, ..step } }
     })
 }
 
@@ -116,16 +124,23 @@ impl Runner {
         let passed = count(|result| matches!(result, StepResult::Passed(_)));
         let failed = count(|result| matches!(result, StepResult::Failed(_)));
         let skipped = count(|result| matches!(result, StepResult::Skipped(_)));
-        let width = self.0.iter().map(|step| step.name.len()).max().unwrap_or_default();
+        let left_out = count(|result| matches!(result, StepResult::LeftOut));
+        let was_asked_for = |step: &&Taken| !matches!(step.result, StepResult::LeftOut);
+        let shown = || self.0.iter().filter(was_asked_for);
+        let width = shown().map(|step| step.name.len()).max().unwrap_or_default();
         println!();
-        for Taken { name, result, time } in &self.0 {
+        for Taken { name, result, time } in shown() {
             let note = match result {
                 StepResult::Passed(note) | StepResult::Skipped(note) => note,
                 StepResult::Failed(text) => text.lines().next().unwrap_or_default(),
+                StepResult::LeftOut => continue,
             };
             println!("{name:width$}  {result:7}  {:7.1} s  {note}", time.as_secs_f64());
         }
-        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        if left_out > 0 {
+            println!("{left_out} others were not asked for; they count as skipped");
+        }
+        println!("{passed} passed, {failed} failed, {} skipped", skipped + left_out);
         if self.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
@@ -133,11 +148,15 @@ impl Runner {
 /// Takes one step and tells of it as soon as it is over.
 fn take(step: Step) -> Taken {
     let Step { name, attempt } = step;
+    let Some(attempt) = attempt else {
+        return Taken { name, result: StepResult::LeftOut, time: Duration::ZERO };
+    };
     eprintln!("{name} ...");
     let started = Instant::now();
     let result = StepResult::from(attempt());
     let time = started.elapsed();
     match &result {
+        StepResult::LeftOut => {}
         StepResult::Failed(text) => {
             eprintln!("{name}: FAILED after {:.1} s\n{}", time.as_secs_f64(), text.trim_end())
         }
