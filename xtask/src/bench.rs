@@ -15,8 +15,9 @@ mod trace;
 mod users;
 
 use crate::debian::host;
-use crate::debian::kernel::Line;
+use crate::debian::kernel::{Line, Platform};
 use crate::machine::Provider;
+use crate::util::arch::Arch;
 use crate::util::workspace;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -41,6 +42,9 @@ pub(crate) struct Bench {
     /// Whose figures
     #[arg(long, default_value = "all")]
     provider: Choice,
+    /// The architecture of the machine that the drivers are measured in
+    #[arg(long, default_value_t, conflicts_with = "record")]
+    arch: Arch,
     /// Everything measured as JSON, instead of tables
     #[arg(long)]
     json: bool,
@@ -100,8 +104,8 @@ impl Bench {
                 return self.show(&rows, &users::table(&rows));
             }
         };
-        host::ensure(&[Line::V5_10.into()])?;
-        let results = measure::run(providers)?;
+        host::ensure(&[Platform { arch: self.arch, line: Line::V5_10 }])?;
+        let results = measure::run(self.arch, providers)?;
         let rows = goals::rows(&results);
         if self.json {
             let document =

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 /// How long the counter is held against the kernel's clock.
 const CALIBRATION: Duration = Duration::from_millis(50);
-/// A rate this near to one tick a nanosecond is one: the kernel's clock, itself calibrated, is no
-/// more exact.
+/// A tick this near to a whole number of nanoseconds is that many: the kernel's clock, itself
+/// calibrated, is no more exact.
 const EXACT: f64 = 0.002;
 
 /// The counter and what one of its ticks is worth.
@@ -28,7 +28,9 @@ impl Clock {
         while started.elapsed() < CALIBRATION {}
         let (to, elapsed) = (ticks(), started.elapsed());
         let rate = elapsed.as_nanos() as f64 / to.wrapping_sub(from) as f64;
-        let nanoseconds_per_tick = if (rate - 1.0).abs() < EXACT { 1.0 } else { rate };
+        let whole = rate.round();
+        let is_whole = whole >= 1.0 && (rate / whole - 1.0).abs() < EXACT;
+        let nanoseconds_per_tick = if is_whole { whole } else { rate };
         let own_ticks =
             (0..1000).map(|_| (ticks(), ticks())).map(|(from, to)| to.wrapping_sub(from)).min();
         Self { nanoseconds_per_tick, own_ticks: own_ticks.unwrap_or(0) }

@@ -6,6 +6,7 @@ use super::goals::{self, Goal};
 use super::measure;
 use crate::build::static_program;
 use crate::machine::Provider;
+use crate::util::arch::Arch;
 use anyhow::{Context, Result};
 use ashmem_bench::{Report, figure};
 use comfy_table::Table;
@@ -34,7 +35,7 @@ const ROWS: &[(&str, &str, f64)] = &[
 /// Counts both sides in one boot with the module.
 pub(super) fn measure() -> Result<Vec<Row>> {
     let program = static_program::build("ashmem-bench")?;
-    let report = measure::counted(&program, Provider::Module, &["library"])?;
+    let report = measure::counted(Arch::X86_64, &program, Provider::Module, &["library"])?;
     ROWS.iter().map(|(what, name, goal)| row(what, name, Goal::AtMost(*goal), &report)).collect()
 }
 

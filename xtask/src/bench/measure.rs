@@ -3,8 +3,9 @@
 
 use super::results::Results;
 use crate::build::static_program;
-use crate::debian::kernel::Line;
+use crate::debian::kernel::{Line, Platform};
 use crate::machine::{self, Options, Provider, VmRequest};
+use crate::util::arch::Arch;
 use anyhow::{Context, Result, bail};
 use ashmem_bench::Report;
 use std::path::{Path, PathBuf};
@@ -28,14 +29,14 @@ const COUNTED: [&str; 10] = [
 const TIMED: [&str; 1] = ["threads"];
 
 /// Measures every driver that is wanted.
-pub(super) fn run(providers: Vec<Provider>) -> Result<Results> {
-    let program = static_program::build("ashmem-bench")?;
+pub(super) fn run(arch: Arch, providers: Vec<Provider>) -> Result<Results> {
+    let program = static_program::build_for(arch, "ashmem-bench", "ashmem-bench")?;
     // Counted guests do not feel each other, so they may run side by side.
     let counted: Vec<Result<Report>> = thread::scope(|scope| {
         let program = &program;
         let guests: Vec<_> = providers
             .iter()
-            .map(|provider| scope.spawn(move || counted(program, *provider, &COUNTED)))
+            .map(|provider| scope.spawn(move || counted(arch, program, *provider, &COUNTED)))
             .collect();
         guests
             .into_iter()
@@ -45,7 +46,7 @@ pub(super) fn run(providers: Vec<Provider>) -> Result<Results> {
     let mut results = Results::default();
     for (provider, counted) in providers.into_iter().zip(counted) {
         let mut report = counted?;
-        report.figures.extend(timed(&program, provider)?.figures);
+        report.figures.extend(timed(arch, &program, provider)?.figures);
         match provider {
             Provider::Reference => results.reference = Some(report),
             Provider::Module => results.module = Some(report),
@@ -56,19 +57,29 @@ pub(super) fn run(providers: Vec<Provider>) -> Result<Results> {
 }
 
 /// These figures of a driver, in instructions.
-pub(super) fn counted(program: &Path, provider: Provider, what: &[&str]) -> Result<Report> {
+pub(super) fn counted(
+    arch: Arch,
+    program: &Path,
+    provider: Provider,
+    what: &[&str],
+) -> Result<Report> {
     let options = Options { provider, icount: true, ..Options::default() };
-    let report = guest(program, options, what)?;
-    if report.nanoseconds_per_tick != 1.0 {
+    let report = guest(arch, program, options, what)?;
+    // The counter of QEMU's arm64 goes at 62.5 MHz.
+    let wanted = match arch {
+        Arch::X86_64 => 1.0,
+        Arch::Arm64 => 16.0,
+    };
+    if report.nanoseconds_per_tick != wanted {
         bail!(
-            "the guest of the {provider} was to count 1 ns a tick but counted {}",
+            "the guest of the {provider} was to count {wanted} ns a tick but counted {}",
             report.nanoseconds_per_tick
         );
     }
     Ok(report)
 }
 
-fn timed(program: &Path, provider: Provider) -> Result<Report> {
+fn timed(arch: Arch, program: &Path, provider: Provider) -> Result<Report> {
     let priority = Priority::raise();
     if priority.is_none() {
         eprintln!(
@@ -76,7 +87,7 @@ fn timed(program: &Path, provider: Provider) -> Result<Report> {
              machine alone"
         );
     }
-    let report = guest(program, Options { provider, smp: 2, ..Options::default() }, &TIMED)?;
+    let report = guest(arch, program, Options { provider, smp: 2, ..Options::default() }, &TIMED)?;
     if report.processors < 2 {
         bail!(
             "the guest of the {provider} was to have two processors but has {}",
@@ -87,13 +98,13 @@ fn timed(program: &Path, provider: Provider) -> Result<Report> {
 }
 
 /// Runs the program in a guest and reads what it measured.
-fn guest(program: &Path, options: Options, what: &[&str]) -> Result<Report> {
+fn guest(arch: Arch, program: &Path, options: Options, what: &[&str]) -> Result<Report> {
     let (provider, clock) =
         (options.provider, if options.icount { "counting instructions" } else { "by the clock" });
     eprintln!("measuring the {provider}, {clock} ...");
     let started = Instant::now();
     let request = VmRequest {
-        kernel: Line::V5_10.into(),
+        kernel: Platform { arch, line: Line::V5_10 },
         options,
         program: PathBuf::from(program),
         arguments: what.iter().map(|what| format!("--only={what}")).collect(),
