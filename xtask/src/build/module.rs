@@ -63,7 +63,7 @@ pub(crate) fn build(kernel: &Kernel) -> Result<PathBuf> {
 /// As [`build`], for use or for a test.
 pub(crate) fn build_flavour(kernel: &Kernel, flavour: Flavour) -> Result<PathBuf> {
     let Platform { arch, line } = kernel.platform;
-    let object = rust_object(arch, flavour, line.instruments())?;
+    let object = rust_object(arch, flavour, kernel.platform.instruments())?;
     let sources = sources(&source())?;
     let key = key(
         &sources,

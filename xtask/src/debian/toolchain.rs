@@ -61,6 +61,15 @@ impl Toolchain {
         command.env("PATH", all).env("LD_LIBRARY_PATH", unpacked.join("lib/x86_64-linux-gnu"));
     }
 
+    /// What kbuild is told of them.
+    pub(crate) fn make_variables(&self, arch: Arch) -> [String; 3] {
+        [
+            format!("ARCH={}", arch.kernel()),
+            format!("CROSS_COMPILE={}", self.prefix),
+            format!("CC={}", self.tool("gcc")),
+        ]
+    }
+
     /// Where the C library that programs are linked against lies, unless it is this machine's own.
     pub(crate) fn libraries(&self) -> Option<PathBuf> {
         let triple = self.prefix.trim_end_matches('-');

@@ -6,10 +6,11 @@
 //! stopped. What is kept looks like an unpacked kernel of Debian's, so that everything else takes
 //! it for one.
 
-use super::line::{LIKE, Line, Recipe};
+use super::line::{LIKE, Recipe};
 use super::platform::Platform;
 use super::unpacked::{IMAGE, Kernel, folder};
 use crate::debian::archive::Archive;
+use crate::debian::toolchain::Toolchain;
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
@@ -29,13 +30,16 @@ const RECIPE: u64 = 1;
 const SOURCE: &str = "linux-source-6.12";
 
 /// The key of all that makes the kernel but its source.
-fn key(recipe: &Recipe) -> Result<u64> {
-    let version = process::capture(Command::new(recipe.compiler).arg("--version"))
+fn key(arch: Arch, recipe: &Recipe) -> Result<u64> {
+    let tools = Toolchain::ensure(arch)?;
+    let mut compiler = Command::new(tools.tool(recipe.compiler));
+    tools.serve(&mut compiler);
+    let version = process::capture(compiler.arg("--version"))
         .with_context(|| format!("asking {} for its version", recipe.compiler))?;
     let mut hasher = DefaultHasher::new();
     RECIPE.hash(&mut hasher);
     // Not the comments: a better word is no other kernel.
-    for line in recipe.wishes().lines().filter(|line| line.starts_with("CONFIG_")) {
+    for line in recipe.wishes(arch).lines().filter(|line| line.starts_with("CONFIG_")) {
         line.hash(&mut hasher);
     }
     version.lines().next().hash(&mut hasher);
@@ -99,13 +103,13 @@ impl Source {
 
 /// The line's kernel if the cache has it as today's fragments and compiler would make it.
 pub(super) fn cached(platform: Platform, recipe: &Recipe) -> Option<Kernel> {
-    open(platform, &version(&Source::cached()?, recipe).ok()?).ok()
+    open(platform, &version(platform.arch, &Source::cached()?, recipe).ok()?).ok()
 }
 
 /// Builds the line's kernel. The caller holds the line's lock.
 pub(super) fn build(platform: Platform, recipe: &Recipe, renew: bool) -> Result<Kernel> {
     let source = Source::fetch(renew)?;
-    let version = version(&source, recipe)?;
+    let version = version(platform.arch, &source, recipe)?;
     if let Ok(kernel) = open(platform, &version) {
         return Ok(kernel);
     }
@@ -118,7 +122,7 @@ pub(super) fn build(platform: Platform, recipe: &Recipe, renew: bool) -> Result<
         source.version
     );
     let goes_on = work.exists();
-    let mut release = make_all(platform.line, &source, recipe, &work);
+    let mut release = make_all(platform, &source, recipe, &work);
     if let (true, Err(error)) = (goes_on, &release) {
         // A machine that stops in the middle leaves half-written files, which make takes for whole
         // ones.
@@ -128,7 +132,7 @@ pub(super) fn build(platform: Platform, recipe: &Recipe, renew: bool) -> Result<
             why.lines().next().unwrap_or_default()
         );
         fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;
-        release = make_all(platform.line, &source, recipe, &work);
+        release = make_all(platform, &source, recipe, &work);
     }
     let release = release?;
     fs::rename(&work, &destination).with_context(|| {
@@ -139,20 +143,29 @@ pub(super) fn build(platform: Platform, recipe: &Recipe, renew: bool) -> Result<
 }
 
 /// Makes the kernel in the folder; its release.
-fn make_all(line: Line, source: &Source, recipe: &Recipe, work: &Path) -> Result<String> {
+fn make_all(platform: Platform, source: &Source, recipe: &Recipe, work: &Path) -> Result<String> {
     let tree = work.join("usr/src/build");
     fs::create_dir_all(&tree).with_context(|| format!("making {}", tree.display()))?;
-    configure(source, recipe, &tree)?;
+    let arch = platform.arch;
+    configure(arch, source, recipe, &tree)?;
     compile(
-        line,
-        make(source, recipe, &tree).args(["vmlinux", "modules"]),
+        platform,
+        make(arch, source, recipe, &tree)?.args([image(arch), "modules"]),
         &work.join("build.log"),
     )?;
-    settle(work, &tree)
+    settle(arch, work, &tree)
 }
 
-fn version(source: &Source, recipe: &Recipe) -> Result<String> {
-    Ok(format!("{}-{:016x}", source.version, key(recipe)?))
+/// The image that QEMU boots, as make calls it.
+fn image(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "vmlinux",
+        Arch::Arm64 => "Image",
+    }
+}
+
+fn version(arch: Arch, source: &Source, recipe: &Recipe) -> Result<String> {
+    Ok(format!("{}-{:016x}", source.version, key(arch, recipe)?))
 }
 
 fn open(platform: Platform, version: &str) -> Result<Kernel> {
@@ -163,35 +176,40 @@ fn open(platform: Platform, version: &str) -> Result<Kernel> {
 }
 
 /// make in the build's folder, out of the source's.
-fn make(source: &Source, recipe: &Recipe, tree: &Path) -> Command {
+fn make(arch: Arch, source: &Source, recipe: &Recipe, tree: &Path) -> Result<Command> {
     let mut make = Command::new("make");
-    make.arg("-C").arg(&source.root).arg(format!("O={}", tree.display())).args(recipe.make);
+    make.arg("-C").arg(&source.root).arg(format!("O={}", tree.display()));
+    match arch {
+        Arch::X86_64 => make.args(recipe.make),
+        Arch::Arm64 => make.args(Toolchain::ensure(arch)?.make_variables(arch)),
+    };
+    Toolchain::ensure(arch)?.serve(&mut make);
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     make.arg(format!("-j{jobs}")).stdin(Stdio::null());
     make.env("LC_ALL", "C.UTF-8")
         .env_remove("MAKEFLAGS")
         .env_remove("MFLAGS")
         .env_remove("MAKELEVEL");
-    make
+    Ok(make)
 }
 
 /// Writes the configuration, and refuses one that lost something asked for: an option whose
 /// condition does not hold goes without a word, and a check that is not there would pass for one
 /// that found nothing.
-fn configure(source: &Source, recipe: &Recipe, tree: &Path) -> Result<()> {
+fn configure(arch: Arch, source: &Source, recipe: &Recipe, tree: &Path) -> Result<()> {
     // Written last: the configuration of a run that was interrupted here is made anew.
     let (config, done) = (tree.join(".config"), tree.join("configured"));
     if !done.exists() {
-        process::capture(make(source, recipe, tree).args(["-s", "tinyconfig"]))?;
+        process::capture(make(arch, source, recipe, tree)?.args(["-s", "tinyconfig"]))?;
         let mut file =
             File::options().append(true).open(&config).context("opening the configuration")?;
-        file.write_all(recipe.wishes().as_bytes()).context("writing the configuration")?;
+        file.write_all(recipe.wishes(arch).as_bytes()).context("writing the configuration")?;
         drop(file);
-        process::capture(make(source, recipe, tree).args(["-s", "olddefconfig"]))?;
+        process::capture(make(arch, source, recipe, tree)?.args(["-s", "olddefconfig"]))?;
     }
     let made =
         fs::read_to_string(&config).with_context(|| format!("reading {}", config.display()))?;
-    let wishes = recipe.wishes();
+    let wishes = recipe.wishes(arch);
     let lost = lost(&wishes, &made);
     if !lost.is_empty() {
         bail!("the kernel's configuration came out without {}: see xtask/kernels", lost.join(", "));
@@ -223,7 +241,7 @@ fn lost<'a>(wishes: &'a str, made: &str) -> Vec<&'a str> {
 }
 
 /// Runs make to its end, tells now and then how far it is, and keeps what it printed.
-fn compile(line: Line, make: &mut Command, log: &Path) -> Result<()> {
+fn compile(platform: Platform, make: &mut Command, log: &Path) -> Result<()> {
     const SILENCE: Duration = Duration::from_secs(60);
     let (reader, writer) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("making a pipe")?;
@@ -241,7 +259,7 @@ fn compile(line: Line, make: &mut Command, log: &Path) -> Result<()> {
             told = Instant::now();
             let minutes = started.elapsed().as_secs() / 60;
             eprintln!(
-                "kernel {line}: {files} files compiled in {minutes} min, of about a thousand ..."
+                "kernel {platform}: {files} files compiled in {minutes} min, of about a thousand ..."
             );
         }
     }
@@ -249,7 +267,7 @@ fn compile(line: Line, make: &mut Command, log: &Path) -> Result<()> {
     if !status.success() {
         let text = fs::read(log).with_context(|| format!("reading {}", log.display()))?;
         bail!(
-            "building kernel {line} ended with {}:\n{}\nthe command was: {}",
+            "building kernel {platform} ended with {}:\n{}\nthe command was: {}",
             process::describe(status),
             process::tail(&text),
             process::line(make)
@@ -260,7 +278,7 @@ fn compile(line: Line, make: &mut Command, log: &Path) -> Result<()> {
 
 /// Puts the image, the index of modules and what modules are built with where Debian's packages
 /// have theirs, and drops the rest. Returns the kernel's release.
-fn settle(work: &Path, tree: &Path) -> Result<String> {
+fn settle(arch: Arch, work: &Path, tree: &Path) -> Result<String> {
     let release = fs::read_to_string(tree.join("include/config/kernel.release"))
         .context("reading the kernel's release")?;
     let release = release.trim();
@@ -269,12 +287,18 @@ fn settle(work: &Path, tree: &Path) -> Result<String> {
         fs::create_dir_all(place).with_context(|| format!("making {}", place.display()))?;
     }
     // The relocations and symbols that a machine does not load are most of the file.
-    process::capture(
-        Command::new("objcopy")
-            .arg("--strip-debug")
-            .arg(tree.join("vmlinux"))
-            .arg(work.join(IMAGE)),
-    )?;
+    match arch {
+        Arch::X86_64 => process::capture(
+            Command::new("objcopy")
+                .arg("--strip-debug")
+                .arg(tree.join("vmlinux"))
+                .arg(work.join(IMAGE)),
+        )
+        .map(drop)?,
+        Arch::Arm64 => fs::copy(tree.join("arch/arm64/boot/Image"), work.join(IMAGE))
+            .map(drop)
+            .context("keeping the image")?,
+    }
     for name in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
         fs::copy(tree.join(name), modules.join(name)).with_context(|| format!("keeping {name}"))?;
     }

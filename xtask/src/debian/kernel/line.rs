@@ -149,8 +149,12 @@ impl fmt::Display for Line {
 /// The line whose source they are built from: its interfaces are theirs.
 pub(super) const LIKE: Line = Line::V6_12;
 
-/// What every debug kernel has.
+/// What every debug kernel has, and between two marks what only those for x86-64 have.
 const BASE: &str = include_str!("../../../kernels/base.config");
+const X86_64_BEGINS: &str = "# x86-64 alone: begin";
+const X86_64_ENDS: &str = "# x86-64 alone: end";
+/// What those for arm64 have in its place.
+const ARM64: &str = include_str!("../../../kernels/arm64.config");
 
 /// How one of them is made, and what a machine that runs it must be told and allowed.
 pub(crate) struct Recipe {
@@ -201,6 +205,19 @@ const KERNEL_ADDRESS: Instruments = Instruments {
         "-Cllvm-args=-sanitizer-coverage-level=3",
         "-Cllvm-args=-sanitizer-coverage-trace-pc",
     ],
+};
+
+/// The same for arm64, where each access is checked by a call.
+pub(super) const KERNEL_ADDRESS_ARM64: Instruments = Instruments {
+    every_crate: &[
+        "-Zsanitizer=kernel-address",
+        "-Zsanitizer-recover=kernel-address",
+        "-Cllvm-args=-asan-mapping-offset=0xdfff800000000000",
+        "-Cllvm-args=-asan-instrumentation-with-call-threshold=0",
+        "-Cllvm-args=-asan-stack=1",
+        "-Cllvm-args=-asan-globals=0",
+    ],
+    ..KERNEL_ADDRESS
 };
 
 /// As scripts/Makefile.kcsan asks clang for it; plain copies of memory stay calls of the kernel's
@@ -280,7 +297,7 @@ impl Line {
     }
 
     /// How the module's Rust half is compiled for the line.
-    pub(crate) fn instruments(self) -> Instruments {
+    pub(super) fn instruments(self) -> Instruments {
         self.recipe().map_or(Instruments::NONE, |recipe| recipe.instruments)
     }
 
@@ -307,20 +324,38 @@ impl Line {
 
 impl Recipe {
     /// What the kernel's configuration is asked to hold.
-    pub(super) fn wishes(&self) -> String {
-        format!("{BASE}{}", self.fragment)
+    pub(super) fn wishes(&self, arch: Arch) -> String {
+        match arch {
+            Arch::X86_64 => format!("{BASE}{}", self.fragment),
+            Arch::Arm64 => format!("{}{ARM64}{}", for_any_architecture(), self.fragment),
+        }
     }
+}
+
+/// What every debug kernel has on any architecture.
+fn for_any_architecture() -> String {
+    let mut is_x86_64 = false;
+    let mut text = String::new();
+    for line in BASE.lines() {
+        match line {
+            X86_64_BEGINS => is_x86_64 = true,
+            X86_64_ENDS => is_x86_64 = false,
+            _ if is_x86_64 => {}
+            _ => text.extend([line, "\n"]),
+        }
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BASE, Line};
+    use super::{ARM64, BASE, Line};
 
     #[test]
     fn every_line_of_a_fragment_is_a_wish_or_a_word_about_it() {
         let fragments =
             Line::DEBUG.iter().filter_map(|line| line.recipe()).map(|recipe| recipe.fragment);
-        for line in fragments.chain([BASE]).flat_map(str::lines) {
+        for line in fragments.chain([BASE, ARM64]).flat_map(str::lines) {
             let is_wish = line.starts_with("CONFIG_") && line.contains('=');
             assert!(line.is_empty() || line.starts_with("# ") || is_wish, "{line}");
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A line of kernels on an architecture: what one kernel of the cache is for.
 
-use super::line::Line;
+use super::line::{Instruments, KERNEL_ADDRESS_ARM64, Line};
 use crate::util::arch::Arch;
 use anyhow::{Result, bail};
 use std::fmt;
@@ -17,7 +17,7 @@ impl Platform {
     /// Fails where the architecture has no kernel of that line.
     pub(crate) fn check(self) -> Result<()> {
         match self.arch {
-            Arch::Arm64 if self.line.recipe().is_some() => bail!(
+            Arch::Arm64 if self.line.recipe().is_some() && self.line != Line::Kasan => bail!(
                 "the debug kernel {} is built for {} alone: leave --arch out",
                 self.line,
                 Arch::X86_64
@@ -37,7 +37,15 @@ impl Platform {
         match self.arch {
             Arch::X86_64 => self.line.patience(),
             // The emulator makes more of each of its instructions.
-            Arch::Arm64 => 2,
+            Arch::Arm64 => 2 * self.line.patience(),
+        }
+    }
+
+    /// How the module's Rust half is compiled for it.
+    pub(crate) fn instruments(self) -> Instruments {
+        match (self.arch, self.line) {
+            (Arch::Arm64, Line::Kasan) => KERNEL_ADDRESS_ARM64,
+            _ => self.line.instruments(),
         }
     }
 

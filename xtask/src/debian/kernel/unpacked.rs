@@ -100,9 +100,7 @@ impl Kernel {
             (Arch::Arm64, BuildRoot::Host) => Toolchain::ensure(arch)?,
             (Arch::Arm64, BuildRoot::Chroot(_)) => Toolchain::installed(arch),
         };
-        make.arg(format!("ARCH={}", arch.kernel()));
-        make.arg(format!("CROSS_COMPILE={}", tools.prefix));
-        make.arg(format!("CC={}", tools.tool("gcc")));
+        make.args(tools.make_variables(arch));
         tools.serve(make);
         Ok(())
     }
