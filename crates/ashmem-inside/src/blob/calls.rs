@@ -193,8 +193,13 @@ fn map(fd: u64, args: [u64; 6]) -> Option<Returned> {
         {
             return None;
         }
+        let sealed = Region::of(fd)?;
+        // Another thread's SET_SIZE or SET_NAME has put another memory behind the descriptor.
+        if !sealed.facts.is_mapped() {
+            return None;
+        }
         // The size may have changed until the seals held it.
-        if let Err(error) = check(&Region::of(fd)?) {
+        if let Err(error) = check(&sealed) {
             return Some(error.as_return());
         }
     }
