@@ -8,12 +8,13 @@
 use crate::debian::archive::{Archive, DEBIAN};
 use crate::util::arch::Arch;
 use crate::util::workspace;
-use anyhow::Result;
-use std::path::PathBuf;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Changes whenever an unpacked compiler would come out differently.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What a compiler for arm64 on Debian 12 is made of, with what static programs are linked from.
 const ARM64: [&str; 8] = [
@@ -94,7 +95,25 @@ fn unpacked(arch: Arch) -> Result<PathBuf> {
             "fetching the compiler for {arch}, {} MB ...",
             crate::debian::archive::megabytes(&packages)
         );
-        workspace::make_whole(&root, |part| archive.unpack(&packages, part))?;
+        workspace::make_whole(&root, |part| {
+            archive.unpack(&packages, part)?;
+            settle(&part.join("usr").join(format!("{}-linux-gnu/lib", arch.machine())))
+        })?;
     }
     Ok(root.join("usr"))
+}
+
+/// The C library's script for the linker names its parts by where a package would have installed
+/// them; by their bare names the linker finds them beside it.
+fn settle(libraries: &Path) -> Result<()> {
+    let script = libraries.join("libc.so");
+    let text =
+        fs::read_to_string(&script).with_context(|| format!("reading {}", script.display()))?;
+    let words = text.split_inclusive(char::is_whitespace);
+    let bare = words.map(|word| match word.rsplit_once('/') {
+        Some((folder, name)) if folder.starts_with("/usr/") => name,
+        _ => word,
+    });
+    fs::write(&script, bare.collect::<String>())
+        .with_context(|| format!("writing {}", script.display()))
 }

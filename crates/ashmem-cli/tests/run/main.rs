@@ -75,16 +75,26 @@ fn run(words: &[&str]) -> Command {
     command
 }
 
+/// The program where other users find it: the built one lies where only root may look.
+static COPY: OnceLock<PathBuf> = OnceLock::new();
+
+/// Removes the copy, as the test's process ends.
+extern "C" fn remove_copy() {
+    if let Some(copy) = COPY.get() {
+        let _ = std::fs::remove_file(copy);
+    }
+}
+
 /// The same as nobody; `None` where this user may not become nobody.
 fn unprivileged(mut command: Command) -> Option<Command> {
     if !rustix::process::geteuid().is_root() {
         return Some(command);
     }
-    // The binary lies where only root may look.
-    static COPY: OnceLock<PathBuf> = OnceLock::new();
     let copy = COPY.get_or_init(|| {
         let to = std::env::temp_dir().join(format!("ashmem-{}", std::process::id()));
         std::fs::copy(ASHMEM, &to).expect("a copy of the program");
+        // SAFETY: the function may run as the process ends: it looks at nothing that goes before.
+        unsafe { libc::atexit(remove_copy) };
         to
     });
     let mut again = Command::new(copy);
