@@ -17,11 +17,12 @@ use std::process::Command;
 const RECIPE: u32 = 2;
 
 /// What a compiler for arm64 on Debian 12 is made of, with what static programs are linked from.
-const ARM64: [&str; 8] = [
+const ARM64: [&str; 9] = [
     "binutils-aarch64-linux-gnu",
     "cpp-12-aarch64-linux-gnu",
     "gcc-12-aarch64-linux-gnu",
     "gcc-aarch64-linux-gnu",
+    "libc6-arm64-cross",
     "libc6-dev-arm64-cross",
     "libgcc-12-dev-arm64-cross",
     "libgcc-s1-arm64-cross",
