@@ -211,10 +211,20 @@ fn suite(provider: Provider, kernel: impl Into<Platform>) -> Step {
 /// kernel stands for all where not everything is asked for.
 fn on_arm64(all: bool) -> Vec<Step> {
     /// What the others are held to under --all.
-    const FIRST: Line = Line::V6_1;
+    const FIRST: Line = Line::V6_12;
     let on = |line| Platform { arch: Arch::Arm64, line };
-    let mut steps = vec![suite(Provider::Module, on(FIRST)), differential(Arch::Arm64, SEED)];
+    let mut steps = vec![
+        suite(Provider::Module, on(FIRST)),
+        under_run_booted(Level::Full, on(FIRST)),
+        differential(Arch::Arm64, SEED),
+    ];
     if all {
+        // On an old kernel, on larger pages, on the newest, and at the other levels.
+        steps.extend(
+            [Line::V5_10, Line::V6_12LargePages, Line::Newest]
+                .map(|line| under_run_booted(Level::Full, on(line))),
+        );
+        steps.extend([Level::Fast, Level::Bare].map(|level| under_run_booted(level, on(FIRST))));
         steps.push(suite(Provider::Reference, on(Line::V5_10)));
         let others = Line::ARM64.into_iter().filter(|line| *line != FIRST);
         steps.extend(others.map(|line| suite(Provider::Module, on(line))));
@@ -250,9 +260,10 @@ fn under_run(level: Level, user: Option<u32>) -> Step {
 
 /// The suite under `ashmem run` in a machine, where there is binder, memory may be filled, and the
 /// kernel is an older one.
-fn under_run_booted(level: Level, kernel: Line) -> Step {
+fn under_run_booted(level: Level, kernel: impl Into<Platform>) -> Step {
+    let kernel = kernel.into();
     Step::new(format!("suite under {}, kernel {kernel}", command(level)), move || {
-        host::ensure(&[kernel.into()])?;
+        host::ensure(&[kernel])?;
         suite::under_run_in_machine(level, kernel, &[], false).map(|outcome| outcome.step_result())
     })
 }

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ashmem_core::abi;
+use rustix::param::page_size;
 
-const PAGE: usize = 4096;
 /// What each process of a crowd makes.
 const LIVES: usize = 20;
 
@@ -80,13 +80,13 @@ fn life() -> Option<()> {
     // SAFETY: the name ends in NUL, and SET_SIZE takes no pointer.
     let set = unsafe {
         libc::ioctl(fd, u64::from(abi::SET_NAME), c"load".as_ptr()) == 0
-            && libc::ioctl(fd, u64::from(abi::SET_SIZE), PAGE) == 0
+            && libc::ioctl(fd, u64::from(abi::SET_SIZE), page_size()) == 0
     };
     // SAFETY: a mapping at a place of the kernel's choice.
     let at = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
-            PAGE,
+            page_size(),
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_SHARED,
             fd,
@@ -99,7 +99,7 @@ fn life() -> Option<()> {
     // SAFETY: the page was just mapped, readable and writable, and nobody else knows of it.
     unsafe {
         at.cast::<u8>().write_volatile(1);
-        libc::munmap(at, PAGE);
+        libc::munmap(at, page_size());
     }
     Some(())
 }

@@ -121,6 +121,17 @@ pub(crate) fn apart(body: impl FnOnce() -> Verdict) -> Verdict {
     Child::start(|_| body())?.join()
 }
 
+/// prctl(PR_SET_TAGGED_ADDR_CTRL): lets this thread's calls take pointers with tags.
+pub(crate) fn allow_tags() -> Answer {
+    const PR_SET_TAGGED_ADDR_CTRL: i32 = 55;
+    const PR_TAGGED_ADDR_ENABLE: usize = 1;
+    // SAFETY: the command takes numbers alone.
+    answer("PR_SET_TAGGED_ADDR_CTRL", unsafe {
+        libc::prctl(PR_SET_TAGGED_ADDR_CTRL, PR_TAGGED_ADDR_ENABLE, 0_usize, 0_usize, 0_usize)
+            .into()
+    })
+}
+
 /// Runs `body` in a process without privileges: this one where it has none, else a forked one that
 /// gave them up.
 pub(crate) fn unprivileged(body: impl FnOnce() -> Verdict) -> Verdict {

@@ -12,11 +12,10 @@ mod floor;
 mod timing;
 
 use ashmem_core::abi;
+use rustix::param::page_size;
 
 use calls::{call, close, fstat, ioctl, map, map_file, open_close, stat_of, unmap};
 use timing::best;
-
-const PAGE: usize = 4096;
 
 fn main() {
     let figures = match std::env::args().nth(1).as_deref() {
@@ -53,14 +52,14 @@ fn plain() -> Figures {
         ("open_read_write", best(20_000, || open_close(c"/dev/null", libc::O_RDWR))),
         ("stat", best(20_000, || stat_of(c"/dev/null"))),
         ("fstat", best(20_000, || fstat(null() as i32))),
-        ("mmap_file", best(5_000, || unmap(map_file(file(), PAGE), PAGE))),
+        ("mmap_file", best(5_000, || unmap(map_file(file(), page_size()), page_size()))),
     ]
 }
 
 fn device() -> Figures {
     let mapped = ashmem();
-    set_size(mapped, PAGE);
-    let _ = map(mapped, PAGE);
+    set_size(mapped, page_size());
+    let _ = map(mapped, page_size());
     let pin = [0_u32; 2];
     vec![
         ("ashmem_lifecycle", best(1_000, || lifecycle(named_ashmem))),
@@ -75,17 +74,17 @@ fn device() -> Figures {
                 ioctl(mapped, abi::PIN.into(), pin.as_ptr() as i64);
             }),
         ),
-        ("ashmem_mmap_munmap", best(2_000, || unmap(map(mapped, PAGE), PAGE))),
+        ("ashmem_mmap_munmap", best(2_000, || unmap(map(mapped, page_size()), page_size()))),
         ("ashmem_fstat", best(5_000, || fstat(mapped))),
     ]
 }
 
 fn lifecycle(make: fn() -> i32) {
     let fd = make();
-    let at = map(fd, PAGE);
+    let at = map(fd, page_size());
     // SAFETY: the page was just mapped, readable and writable.
     unsafe { at.write_volatile(1) };
-    unmap(at, PAGE);
+    unmap(at, page_size());
     close(fd);
 }
 
@@ -95,7 +94,7 @@ fn touch(fd: i32, len: usize) {
         set_size(fd, len);
     }
     let at = map(fd, len);
-    for offset in (0..len).step_by(PAGE) {
+    for offset in (0..len).step_by(page_size()) {
         // SAFETY: the offset lies in the mapping.
         unsafe { at.add(offset).write_volatile(1) };
     }
@@ -105,7 +104,7 @@ fn touch(fd: i32, len: usize) {
 
 fn memfd() -> i32 {
     let fd = call(libc::SYS_memfd_create, [c"bench".as_ptr() as i64, 1, 0, 0, 0, 0]) as i32;
-    call(libc::SYS_ftruncate, [fd.into(), PAGE as i64, 0, 0, 0, 0]);
+    call(libc::SYS_ftruncate, [fd.into(), page_size() as i64, 0, 0, 0, 0]);
     fd
 }
 
@@ -121,14 +120,14 @@ fn ashmem() -> i32 {
 
 fn sized_ashmem() -> i32 {
     let fd = ashmem();
-    set_size(fd, PAGE);
+    set_size(fd, page_size());
     fd
 }
 
 fn named_ashmem() -> i32 {
     let fd = ashmem();
     ioctl(fd, abi::SET_NAME.into(), c"bench".as_ptr() as i64);
-    set_size(fd, PAGE);
+    set_size(fd, page_size());
     fd
 }
 

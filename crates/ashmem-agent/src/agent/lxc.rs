@@ -69,6 +69,7 @@ pub struct Datagram {
     arch: u32,
     nr: u32,
     args: [u64; 6],
+    instruction_pointer: u64,
     /// The part that is sent back before the answer: header and notification.
     front: Vec<u8>,
 }
@@ -112,6 +113,9 @@ impl Datagram {
                 arch: half(data + offset_of!(libc::seccomp_data, arch))?,
                 nr: half(data + offset_of!(libc::seccomp_data, nr))?,
                 args,
+                instruction_pointer: word(
+                    data + offset_of!(libc::seccomp_data, instruction_pointer),
+                )?,
                 front: bytes.get(..front)?.to_vec(),
             })
         })();
@@ -125,8 +129,7 @@ impl Datagram {
             arch: self.arch,
             nr: self.nr,
             args: self.args,
-            // Only `ashmem run` looks at it.
-            instruction_pointer: 0,
+            instruction_pointer: self.instruction_pointer,
         }
     }
 
@@ -353,11 +356,12 @@ mod tests {
         let bytes = datagram(b"phone");
         let datagram = Datagram::parse(&bytes).expect("a datagram");
         assert_eq!((datagram.init, datagram.cookie.as_slice()), (2, &b"phone"[..]));
-        let Notification { id, tid, arch, nr, args, .. } = datagram.notification();
+        let Notification { id, tid, arch, nr, args, instruction_pointer } = datagram.notification();
         assert_eq!(
             (id, tid, arch, nr, args),
             (99, 7, crate::seccomp::syscalls::X86_64, 257, [1, 2, 3, 4, 5, 6])
         );
+        assert_eq!(instruction_pointer, 0xaaaa);
         for (answer, value, error, flags) in [
             (Answer::Value(-5), -5_i64, 0_i32, 0_u32),
             (Answer::Errno(Errno::INVAL), 0, -22, 0),

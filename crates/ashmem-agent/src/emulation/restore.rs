@@ -280,16 +280,17 @@ mod tests {
     fn fill(table: &mut RegionTable) -> (OwnedFd, Key) {
         let memory = memfd::create(b"one").expect("a memfd");
         let key = table.admit(None, &memory, EmulatedRegion::new(UNKNOWN)).expect("a watch");
-        let bytes = |pages: u32| pages * 4096;
+        let bytes = |pages: u32| pages * rustix::param::page_size() as u32;
+        let size = u64::from(bytes(10)) - 960;
         let (region, _) = table.region(key).expect("it was admitted");
         region
             .state
             .set_name(&region.facts, &mut Some(b"name".to_vec().into_boxed_slice()))
             .expect("not mapped");
-        region.state.set_size(&region.facts, 40_000).expect("not mapped");
+        region.state.set_size(&region.facts, size).expect("not mapped");
         region.state.set_prot_mask(&region.facts, 3, false).expect("fewer rights");
         ioctl(table, key, Request::SetName(0), None);
-        ioctl(table, key, Request::SetSize(40_000), None);
+        ioctl(table, key, Request::SetSize(size), None);
         ioctl(table, key, Request::SetProtMask(3), None);
         let (region, _) = table.region(key).expect("it was admitted");
         region.state.set_mapped(&region.facts);

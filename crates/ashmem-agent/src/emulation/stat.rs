@@ -103,6 +103,15 @@ fn bytes_of(stat: &libc::stat, layout: Layout) -> Vec<u8> {
             });
             out.u64(stat.st_ino);
         }
+        Layout::ArmWide => {
+            out.u64(stat.st_dev).u32(0).u32(stat.st_ino).u32(stat.st_mode).u32(stat.st_nlink);
+            out.u32(stat.st_uid).u32(stat.st_gid).u64(stat.st_rdev).u64(0);
+            out.u64(stat.st_size).u32(stat.st_blksize).u32(0).u64(stat.st_blocks);
+            times.iter().for_each(|(seconds, nanos)| {
+                out.u32(*seconds).u32(*nanos);
+            });
+            out.u64(stat.st_ino);
+        }
         Layout::I386 => {
             out.u32(stat.st_dev).u32(stat.st_ino).u16(stat.st_mode).u16(stat.st_nlink);
             out.u16(stat.st_uid).u16(stat.st_gid).u32(stat.st_rdev);
@@ -145,6 +154,7 @@ mod tests {
             (Layout::X86_64, 144),
             (Layout::Generic, 128),
             (Layout::I386Wide, 96),
+            (Layout::ArmWide, 104),
             (Layout::I386, 64),
         ];
         for (layout, size) in sizes {
@@ -154,7 +164,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_arch = "x86_64")]
     fn the_machines_own_structure_comes_out_as_the_kernel_wrote_it() {
         // SAFETY: an all-zero stat is a valid one, which the call then fills.
         let stat = unsafe {
@@ -166,6 +175,7 @@ mod tests {
         let raw = unsafe {
             std::slice::from_raw_parts((&raw const stat).cast::<u8>(), size_of_val(&stat))
         };
-        assert_eq!(bytes_of(&stat, Layout::X86_64), raw);
+        let own = if cfg!(target_arch = "x86_64") { Layout::X86_64 } else { Layout::Generic };
+        assert_eq!(bytes_of(&stat, own), raw);
     }
 }

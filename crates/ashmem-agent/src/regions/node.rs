@@ -104,7 +104,8 @@ impl Device {
         stat.st_nlink = 1;
         stat.st_mode = libc::S_IFCHR | 0o666;
         stat.st_rdev = libc::makedev(MAJOR, MINOR);
-        stat.st_blksize = 4096;
+        // The unit of a file system that lies in memory.
+        stat.st_blksize = rustix::param::page_size() as _;
         if let Some(directory) = directory {
             (stat.st_atime, stat.st_mtime, stat.st_ctime) =
                 (directory.st_ctime, directory.st_ctime, directory.st_ctime);

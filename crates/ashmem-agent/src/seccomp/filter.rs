@@ -55,8 +55,9 @@ pub struct Test {
 
 /// The start of the numbers of the x32 ABI, which shares x86_64's `AUDIT_ARCH`.
 const X32: u32 = 0x4000_0000;
-/// Calls of x86-64 that end what is answered inside a program: mmap(2), mremap(2), shmat(2),
-/// prctl(2), seccomp(2).
+/// Calls of x86-64, the one processor for which there is such code, that end what is answered
+/// inside a program: mmap(2), mremap(2), shmat(2), prctl(2), seccomp(2).
+#[cfg(any(test, target_arch = "x86_64"))]
 const MMAP: u32 = 9;
 const MREMAP: u32 = 25;
 const SHMAT: u32 = 30;
@@ -78,6 +79,7 @@ const PROT_WRITE: u32 = libc::PROT_WRITE as u32;
 /// Whether a call of x86-64 ends what is answered inside a program, whose code is so long and lies
 /// here: because it puts other memory there, or because the supervisor may not reach the code any
 /// more, or calls that the code makes do not reach the kernel.
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(crate) fn ends_answers(nr: u32, args: &[u64; 6], code: u64, len: u64) -> bool {
     let covers = |from: u64, size: u64| from < code + len && from.saturating_add(size) > code;
     match (nr, args[0] as u32) {
@@ -95,6 +97,7 @@ pub(crate) fn ends_answers(nr: u32, args: &[u64; 6], code: u64, len: u64) -> boo
 
 /// What such a call must answer where the answers inside could not be ended; `None`: it does no
 /// harm itself.
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn is_harmful(nr: u32, args: &[u64; 6]) -> Option<rustix::io::Errno> {
     match (nr, args[0] as u32) {
         (PRCTL, PR_SET_DUMPABLE) => None,
@@ -338,7 +341,7 @@ enum Label {
 mod tests {
     use super::*;
     use crate::seccomp::bpf::{run, run_from};
-    use crate::seccomp::syscalls::{AARCH64, I386};
+    use crate::seccomp::syscalls::{AARCH64, ARM, I386};
 
     const LEVELS: [Filter; 4] = [
         Filter { fidelity: Fidelity::Full, node: NodeLookup::Present },
@@ -392,7 +395,7 @@ mod tests {
     #[test]
     fn every_ioctl_of_the_device_is_notified_and_no_other() {
         for filter in LEVELS {
-            for (arch, nr) in [(X86_64, 16), (I386, 54), (AARCH64, 29)] {
+            for (arch, nr) in [(X86_64, 16), (I386, 54), (AARCH64, 29), (ARM, 54)] {
                 for cmd in
                     [0x4100_7701_u64, 0x8100_7702, 0x7704, 0xffff_ffff_8100_7702, 0x0077_0477_770a]
                 {
@@ -434,7 +437,7 @@ mod tests {
             [libc::MAP_PRIVATE, libc::MAP_SHARED, libc::MAP_FIXED].map(|flag| flag as u64);
         let deny = u64::from(MAP_DENYWRITE);
         for filter in LEVELS {
-            for (arch, nr) in [(X86_64, 9), (I386, 192), (AARCH64, 222)] {
+            for (arch, nr) in [(X86_64, 9), (I386, 192), (AARCH64, 222), (ARM, 192)] {
                 let is_notified =
                     |prot, flags| notified(filter, arch, nr, [0, 4096, prot, flags, 3, 0]);
                 for flags in [private, private | fixed] {

@@ -14,6 +14,8 @@ pub const X86_64: u32 = 0xc000_003e;
 pub const I386: u32 = 0x4000_0003;
 /// 64-bit ARM.
 pub const AARCH64: u32 = 0xc000_00b7;
+/// 32-bit ARM by its EABI, as a compat task of a 64-bit kernel.
+pub const ARM: u32 = 0x4000_0028;
 
 /// A system call by what it does; several numbers may stand for one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +30,7 @@ pub enum SyscallKind {
     Ioctl,
     /// mmap(2), the offset in bytes.
     Mmap,
-    /// mmap2(2) of 32-bit x86, the offset in units of 4 KiB.
+    /// mmap2(2) of 32-bit callers, the offset in units of 4 KiB whatever a page has.
     Mmap2,
     /// The first mmap(2) of 32-bit x86, whose arguments lie in memory.
     OldMmap,
@@ -73,8 +75,10 @@ pub enum Layout {
     X86_64,
     /// `struct stat64` of 32-bit x86, 96 bytes.
     I386Wide,
-    /// `struct stat` of 32-bit x86, 64 bytes.
+    /// `struct stat` of 32-bit x86 and of 32-bit ARM, 64 bytes.
     I386,
+    /// `struct stat64` of 32-bit ARM, 104 bytes: its 64-bit fields lie at multiples of eight.
+    ArmWide,
     /// The generic one of newer 64-bit architectures.
     Generic,
 }
@@ -182,6 +186,42 @@ pub const TABLES: &[SyscallTable] = &[
             (71, "sendfile", SyscallKind::SendFile),
             (76, "splice", SyscallKind::Splice),
             (285, "copy_file_range", SyscallKind::Splice),
+        ],
+    },
+    SyscallTable {
+        arch: ARM,
+        caller: Caller::Bits32,
+        calls: &[
+            (322, "openat", SyscallKind::OpenAt),
+            (5, "open", SyscallKind::Open),
+            (54, "ioctl", SyscallKind::Ioctl),
+            (192, "mmap2", SyscallKind::Mmap2),
+            (197, "fstat64", SyscallKind::Fstat(Layout::ArmWide)),
+            (327, "fstatat64", SyscallKind::StatAt(Layout::ArmWide)),
+            (397, "statx", SyscallKind::Statx),
+            (125, "mprotect", SyscallKind::Protect),
+            (221, "fcntl64", SyscallKind::Fcntl),
+            (55, "fcntl", SyscallKind::Fcntl),
+            (195, "stat64", SyscallKind::Stat(Layout::ArmWide)),
+            (196, "lstat64", SyscallKind::Lstat(Layout::ArmWide)),
+            (33, "access", SyscallKind::Access),
+            (334, "faccessat", SyscallKind::AccessAt),
+            (439, "faccessat2", SyscallKind::AccessAt2),
+            (437, "openat2", SyscallKind::OpenAt2),
+            (106, "stat", SyscallKind::Stat(Layout::I386)),
+            (107, "lstat", SyscallKind::Lstat(Layout::I386)),
+            (108, "fstat", SyscallKind::Fstat(Layout::I386)),
+            (93, "ftruncate", SyscallKind::Truncate),
+            (194, "ftruncate64", SyscallKind::Truncate),
+            (352, "fallocate", SyscallKind::Allocate),
+            (118, "fsync", SyscallKind::Sync),
+            (148, "fdatasync", SyscallKind::Sync),
+            (394, "pkey_mprotect", SyscallKind::Protect),
+            (253, "remap_file_pages", SyscallKind::Remap),
+            (187, "sendfile", SyscallKind::SendFile),
+            (239, "sendfile64", SyscallKind::SendFile),
+            (340, "splice", SyscallKind::Splice),
+            (391, "copy_file_range", SyscallKind::Splice),
         ],
     },
 ];
@@ -379,13 +419,36 @@ impl Call {
             SyscallKind::Allocate => Self::Allocate(a as i32),
             SyscallKind::Sync => Self::Sync(a as i32),
             SyscallKind::Fcntl => Self::Fcntl { fd: a as i32, cmd: b as u32 },
-            SyscallKind::Protect => Self::Protect { address: a, len: b, prot: c as u32 },
+            SyscallKind::Protect => {
+                Self::Protect { address: untagged(arch, a), len: b, prot: c as u32 }
+            }
             SyscallKind::Remap => Self::Remap { address: a, len: b },
             SyscallKind::SendFile => Self::Transfer { from: b as i32, to: a as i32 },
             SyscallKind::Splice => Self::Transfer { from: a as i32, to: c as i32 },
         };
         Some((call, table.caller))
     }
+}
+
+/// An address as the kernel takes it for mprotect(2): 64-bit ARM ignores its highest byte, where
+/// programs keep tags.
+fn untagged(arch: u32, address: u64) -> u64 {
+    const TAG: u32 = 8;
+    if arch == AARCH64 { ((address << TAG) as i64 >> TAG) as u64 } else { address }
+}
+
+/// What a call of this architecture has left in the register of its result, as a 64-bit caller
+/// would see it; `None`: one of the kernel's own numbers, for a call that is made again.
+pub(crate) fn result_in(arch: u32, register: u64) -> Option<i64> {
+    const LAST_ERRNO: i64 = -4095;
+    const RESTARTED: i64 = -512;
+    let narrow = register as u32 as i32;
+    let result = match TABLES.iter().find(|table| table.arch == arch)?.caller {
+        Caller::Bits32 if (LAST_ERRNO..0).contains(&narrow.into()) => narrow.into(),
+        Caller::Bits32 => i64::from(register as u32),
+        Caller::Bits64 => register as i64,
+    };
+    (!(LAST_ERRNO..=RESTARTED).contains(&result)).then_some(result)
 }
 
 impl Mmap {
@@ -399,6 +462,67 @@ impl Mmap {
             flags,
             fd: fd as i32,
             offset: offset.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_stands_once_in_a_table_and_a_name_too() {
+        for table in TABLES {
+            for (place, (number, name, _)) in table.calls.iter().enumerate() {
+                let before = &table.calls[..place];
+                assert!(!before.iter().any(|(other, ..)| other == number), "{number}");
+                assert!(!before.iter().any(|(_, other, _)| other == name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn calls_of_32_bit_callers_have_the_low_halves_of_their_registers() {
+        let args = [3, 0xffff_ffff_0000_7704, u64::MAX, 4, 5, 6].map(|arg| arg | 1 << 40);
+        for (arch, nr) in [(I386, 54), (ARM, 54)] {
+            let ioctl = Call::Ioctl { fd: 3, cmd: 0x7704, arg: 0xffff_ffff };
+            assert_eq!(Call::decode(arch, nr, &args), Some((ioctl, Caller::Bits32)), "{arch:#x}");
+        }
+        // Units of 4 KiB on every kernel.
+        for (arch, nr) in [(I386, 192), (ARM, 192)] {
+            let Some((Call::Mmap(call), _)) = Call::decode(arch, nr, &[0, 1, 3, 1, 7, 0x10_0000])
+            else {
+                panic!("{arch:#x} has no mmap2")
+            };
+            assert_eq!((call.fd, call.offset), (7, 1 << 32));
+        }
+    }
+
+    #[test]
+    fn only_64_bit_arm_ignores_the_highest_byte_of_an_address() {
+        let at = |arch, nr, address| match Call::decode(arch, nr, &[address, 4096, 4, 0, 0, 0]) {
+            Some((Call::Protect { address, .. }, _)) => address,
+            other => panic!("{other:?}"),
+        };
+        let tagged = 0xb400_7f00_0000_1000;
+        assert_eq!(at(AARCH64, 226, tagged), 0x7f00_0000_1000);
+        assert_eq!(at(AARCH64, 226, 0x7f00_0000_1000), 0x7f00_0000_1000);
+        assert_eq!(at(X86_64, 10, tagged), tagged);
+        assert_eq!(at(ARM, 125, 0xb000_1000), 0xb000_1000);
+    }
+
+    #[test]
+    fn a_result_is_none_where_the_call_is_made_again() {
+        let of = |arch, register: i64| result_in(arch, register as u64);
+        for arch in [X86_64, AARCH64] {
+            assert_eq!(of(arch, 0x7f00_0000_0000), Some(0x7f00_0000_0000));
+            assert_eq!(of(arch, -12), Some(-12));
+            assert_eq!(of(arch, -512), None);
+        }
+        for arch in [I386, ARM] {
+            assert_eq!(of(arch, 0xf7f0_0000), Some(0xf7f0_0000), "no error");
+            assert_eq!(of(arch, 0xffff_fff4), Some(-12));
+            assert_eq!(of(arch, 0xffff_fe00), None);
         }
     }
 }

@@ -7,8 +7,8 @@
 
 pub(crate) mod fd_budget;
 pub(crate) mod inject_mmap;
-#[cfg(target_arch = "x86_64")]
 pub(crate) mod next_stop;
+mod registers;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};

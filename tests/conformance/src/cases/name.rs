@@ -6,7 +6,8 @@ use std::ffi::CString;
 use ashmem_core::abi;
 
 use super::run;
-use crate::case::{Case, equal, holds, refused};
+use crate::case::{Case, equal, holds, refused, skip};
+use crate::process::{self, apart};
 use ashmem_test_client::map::{Map, NONE, R, RW, page_size};
 use ashmem_test_client::region::UNTOUCHED;
 
@@ -130,6 +131,25 @@ pub(crate) const CASES: &[Case] = &[
                 )?;
             }
             equal("GET_NAME", region.name()?, abi::DEFAULT_NAME.to_vec())
+        },
+    ),
+    Case::new(
+        "name.tagged-pointer",
+        &["NAME-02"],
+        "On arm64 a pointer may bear a tag in its highest byte, as those to Android's heap do",
+        |env| {
+            const TAG: usize = 0xb4;
+            if cfg!(not(target_arch = "aarch64")) {
+                return skip("this processor ignores no bits of an address");
+            }
+            apart(|| {
+                process::allow_tags()?;
+                let (region, mut buffer) = (env.open()?, [UNTOUCHED; abi::NAME_LEN]);
+                let tagged = |address: usize| address | TAG << 56;
+                equal("SET_NAME", region.set_name_at(tagged(c"tag".as_ptr() as usize))?, 0)?;
+                equal("GET_NAME", region.name_to(tagged(buffer.as_mut_ptr() as usize))?, 0)?;
+                equal("the name", &buffer[..4], b"tag\0")
+            })
         },
     ),
     Case::new(
