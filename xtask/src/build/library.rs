@@ -149,7 +149,14 @@ fn build(arch: Arch) -> Result<Built> {
 /// program that links it.
 fn refuse_panics(object: &Path, mut nm: Command) -> Result<()> {
     let names = process::capture(nm.arg(object)).context("reading the library's names")?;
-    let found: Vec<_> = names.lines().filter(|line| line.contains("panicking")).collect();
+    // Of a merged block of data a part may be the standard library's; data alone leads nowhere.
+    let is_code = |line: &str| {
+        line.trim_start_matches(|c: char| c.is_ascii_hexdigit())
+            .trim_start()
+            .starts_with(['t', 'T', 'w', 'W', 'U'])
+    };
+    let found: Vec<_> =
+        names.lines().filter(|line| line.contains("panicking") && is_code(line)).collect();
     if !found.is_empty() {
         bail!(
             "the C library holds a way to panic: find the caller with `objdump -dr {}`\n{}",
