@@ -19,6 +19,7 @@ mod library;
 mod machine;
 mod module;
 mod package;
+mod release;
 mod setup;
 mod test;
 mod util;
@@ -41,6 +42,7 @@ enum Verb {
     Module(module::Module),
     Library(library::Library),
     Package(package::Package),
+    Release(release::Release),
     Vm(vm::Vm),
     Conformance(conformance::Conformance),
     Test(test::Test),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Module(verb) => verb.run(),
         Verb::Library(verb) => verb.run(),
         Verb::Package(verb) => verb.run(),
+        Verb::Release(verb) => verb.run(),
         Verb::Vm(verb) => verb.run(),
         Verb::Conformance(verb) => verb.run(),
         Verb::Test(verb) => Ok(verb.run()),

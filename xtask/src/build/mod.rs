@@ -2,6 +2,7 @@
 //! What is built here: the kernel module, the C library, packages, programs that need no library.
 
 pub(crate) mod cross;
+pub(crate) mod distributed;
 pub(crate) mod library;
 pub(crate) mod module;
 pub(crate) mod packages;

@@ -2,7 +2,7 @@
 //! The tree that Debian's tools pack: `debian/`, and beside it in `built/` everything that the
 //! packages hold.
 
-use crate::build::cross;
+use crate::build::distributed::{self, Linkage};
 use crate::build::library;
 use crate::build::module::{self, Compiler};
 use crate::debian::kernel::Instruments;
@@ -106,34 +106,18 @@ fn debian(folder: &Path, version: &Version) -> Result<()> {
 
 /// The program, its manual pages, its completions; what it prints is the same everywhere.
 fn program(built: &Path, arch: Arch) -> Result<()> {
-    let ashmem = compile(Arch::X86_64)?;
-    copy(
-        &if arch == Arch::X86_64 { ashmem.clone() } else { compile(arch)? },
-        &built.join("ashmem"),
-    )?;
+    let ashmem = distributed::build(Arch::X86_64, Linkage::Dynamic)?;
+    let own = match arch {
+        Arch::X86_64 => ashmem.clone(),
+        Arch::Arm64 => distributed::build(arch, Linkage::Dynamic)?,
+    };
+    copy(&own, &built.join("ashmem"))?;
     process::capture(Command::new(&ashmem).arg("man").arg(built.join("man")))?;
     for (shell, name) in [("bash", "ashmem"), ("zsh", "_ashmem"), ("fish", "ashmem.fish")] {
         let text = process::capture(Command::new(&ashmem).args(["completions", shell]))?;
         write(&built.join("completions").join(shell).join(name), &text)?;
     }
     Ok(())
-}
-
-/// The program as a distribution has it, linked to the C library.
-fn compile(arch: Arch) -> Result<PathBuf> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--release", "--package", "ashmem-cli", "--bin", "ashmem"]);
-    cargo.current_dir(workspace::root());
-    let foreign = (arch != Arch::X86_64).then(|| arch.rust_target());
-    if let Some(foreign) = &foreign {
-        cargo.args(["--target", foreign]);
-    }
-    cross::prepare(&mut cargo, arch)?;
-    let (text, status) = process::capture_both(&mut cargo)?;
-    if !status.success() {
-        bail!("{} ended with {}:\n{text}", process::line(&cargo), process::describe(status));
-    }
-    Ok(workspace::built().join(foreign.unwrap_or_default()).join("release/ashmem"))
 }
 
 /// What DKMS gets: the C half, the Rust half as an object and as sources, and what it needs to
