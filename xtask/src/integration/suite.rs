@@ -96,7 +96,8 @@ pub(crate) fn under_run_in_machine(
     let kernel = kernel.into();
     /// Seconds for a case: each notification is two switches between processes, and those are what
     /// emulation is slowest at.
-    const LIMIT: &str = "600";
+    const LIMIT: u32 = 600;
+    let limit = (LIMIT * kernel.patience()).to_string();
     let program = static_program::build_for(kernel.arch, "ashmem-cli", "ashmem")?;
     let options = Options {
         provider: Provider::None,
@@ -107,7 +108,7 @@ pub(crate) fn under_run_in_machine(
     };
     let mut all = vec!["run"];
     all.extend(level.words());
-    all.extend(["--", "/bin/suite", "--limit", LIMIT, "--provider", level.provider()]);
+    all.extend(["--", "/bin/suite", "--limit", &limit, "--provider", level.provider()]);
     let arguments = all.into_iter().map(str::to_owned).chain(arguments.iter().cloned()).collect();
     machine::run(&VmRequest { kernel, options, program, arguments, live })
 }
