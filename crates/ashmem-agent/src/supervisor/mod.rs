@@ -29,6 +29,7 @@ use ashmem_core::abi::{self, Caller};
 use self::apart::Apart;
 use self::purges::Purges;
 use self::takeover::Takeover;
+use crate::asked::Tenants;
 use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
 use crate::emulation::decision::Decision;
@@ -594,6 +595,12 @@ impl Supervisor {
             Ok(flags) => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
             Err(_) => Outcome::CONTINUE,
         }
+    }
+}
+
+impl Tenants for Supervisor {
+    fn visit(&self, tell: &mut dyn FnMut(&Tenant) -> Result<()>) -> Result<()> {
+        tell(&self.tenant)
     }
 }
 
