@@ -55,8 +55,9 @@ impl Census {
         let by_agent = count(|region| region.kind == RegionKind::Agent && region.pages.is_none());
         if by_agent > 0 {
             limits.push(format!(
-                "mask and pin state unknown for {by_agent} regions of `ashmem run` or `ashmem \
-                 agent`: only their supervisor has them"
+                "pin state unknown for {by_agent} regions of `ashmem run` or `ashmem agent`: \
+                 their supervisor did not answer, has ended, or is another user's, whom only root \
+                 may ask"
             ));
         }
         limits
@@ -91,14 +92,7 @@ pub(crate) fn join<'a>(
         for mapped in &look.mapped {
             let place = *places.entry(mapped.key).or_insert_with(|| {
                 let name = mapped.name.clone();
-                let bare = SeenFacts {
-                    kind: mapped.kind,
-                    name,
-                    size: None,
-                    resident: None,
-                    mask: None,
-                    pages: None,
-                };
+                let bare = SeenFacts::bare(mapped.kind, name);
                 regions.push(region(mapped.key, facts.get(&mapped.key).unwrap_or(&bare)));
                 regions.len() - 1
             });
@@ -142,8 +136,9 @@ fn region(key: RegionKey, facts: &SeenFacts) -> CensusRegion {
         RegionKey::Memory { inode, .. } => Some(inode),
         RegionKey::Open { .. } => None,
     };
-    let SeenFacts { kind, name, size, resident, mask, pages } = facts.clone();
-    CensusRegion { id, kind, name, size, resident, mask, pages, holders: Vec::new() }
+    let SeenFacts { kind, name, size, resident, mask, pages, .. } = facts.clone();
+    let (supervisor, holders) = (None, Vec::new());
+    CensusRegion { id, kind, name, size, resident, mask, pages, supervisor, holders }
 }
 
 /// A mapping says little of a region, a descriptor all: whichever was met first.

@@ -391,6 +391,7 @@ mod tests {
             resident: Some(8192),
             mask: Some(Mask::ALL),
             pages: Some(PageCounts { pinned: 2, unpinned: 0, purged: 0 }),
+            supervisor: None,
             holders: vec![Holder {
                 process: Arc::new(process),
                 descriptors: vec![3],
