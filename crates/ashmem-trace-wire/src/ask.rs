@@ -29,7 +29,7 @@ use crate::question::{AnswerPart, Question};
 
 /// Supervisors of one user that are connected to at a time.
 const AT_ONCE: usize = 64;
-/// Parts of an answer that are kept at most.
+/// Parts of the answers of one user's supervisors that are kept at most.
 const MOST_PARTS: usize = 1 << 20;
 
 /// Where a supervisor is asked.
@@ -75,8 +75,9 @@ pub fn ask(
             supervisors.iter().copied().filter(|supervisor| supervisor.user == user).collect();
         let (sender, wanted) = (sender.clone(), Arc::clone(&wanted));
         let work = move || {
+            let mut room = MOST_PARTS;
             for some in theirs.chunks(AT_ONCE) {
-                converse(some, question, deadline, wanted.as_ref(), &sender);
+                converse(some, question, deadline, wanted.as_ref(), &mut room, &sender);
             }
             busy().remove(&user);
         };
@@ -103,6 +104,7 @@ fn converse(
     question: Question,
     deadline: Instant,
     wanted: &impl Fn(&AnswerPart) -> bool,
+    room: &mut usize,
     answers: &Sender<Answer>,
 ) {
     let begin = |supervisor| Conversation::begin(supervisor, question).ok();
@@ -127,7 +129,7 @@ fn converse(
             if !ready.next().unwrap_or_default() {
                 return true;
             }
-            match talk.read(wanted) {
+            match talk.read(wanted, room) {
                 Ok(Progress::More) => true,
                 Ok(Progress::Whole) => {
                     let (supervisor, parts) = (talk.supervisor, std::mem::take(&mut talk.parts));
@@ -179,7 +181,11 @@ impl Conversation {
     }
 
     /// Reads once; an error also where it is no answer.
-    fn read(&mut self, wanted: &impl Fn(&AnswerPart) -> bool) -> Result<Progress> {
+    fn read(
+        &mut self,
+        wanted: &impl Fn(&AnswerPart) -> bool,
+        room: &mut usize,
+    ) -> Result<Progress> {
         let mut buffer = [0; 16 << 10];
         let len = match rustix::io::read(&self.connection, &mut buffer) {
             Ok(0) => return Err(Errno::PIPE),
@@ -197,10 +203,8 @@ impl Conversation {
                 return Ok(Progress::Whole);
             }
             if wanted(&part) {
+                *room = room.checked_sub(1).ok_or(Errno::TOOBIG)?;
                 self.parts.push(part);
-            }
-            if self.parts.len() > MOST_PARTS {
-                return Err(Errno::TOOBIG);
             }
         }
         self.bytes.drain(..at);
