@@ -36,7 +36,10 @@ impl Census {
         let count =
             |what: fn(&CensusRegion) -> bool| regions.iter().filter(|region| what(region)).count();
         if self.unseen_processes > 0 {
-            let whose = if rustix::process::geteuid().is_root() {
+            let whose = if rustix::process::geteuid().is_root() && is_host_root() {
+                "skipped: permission denied even to root, which here lacks CAP_SYS_PTRACE, or is \
+                 kept out by a security module"
+            } else if rustix::process::geteuid().is_root() {
                 "skipped: permission denied even to this root; run it on the host, outside \
                  containers and user namespaces"
             } else {
@@ -166,6 +169,12 @@ fn holder<'a>(region: &'a mut CensusRegion, process: &std::sync::Arc<Process>) -
     }
     let last = region.holders.len() - 1;
     &mut region.holders[last]
+}
+
+/// Whether this process's users are the host's.
+fn is_host_root() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// Seconds since 1970.
