@@ -13,6 +13,7 @@ PAGE = 4096
 
 def region(name, size):
     fd = os.open("/dev/ashmem", os.O_RDWR)
+    name = f"{sys.argv[1]}-{name}"
     fcntl.ioctl(fd, SET_NAME, name.encode().ljust(256, b"\0"))
     if size:
         fcntl.ioctl(fd, SET_SIZE, size)
@@ -26,26 +27,26 @@ def unpin(fd, page, pages):
 kept = []
 # Calls enough that later ones are answered inside.
 for _ in range(50):
-    os.close(region("asked-before", PAGE))
-unpinned = region("asked-unpinned", 8 * PAGE)
+    os.close(region("before", PAGE))
+unpinned = region("unpinned", 8 * PAGE)
 kept.append(mmap.mmap(unpinned, 8 * PAGE))
 unpin(unpinned, 0, 2)
 unpin(unpinned, 5, 1)
-fcntl.ioctl(region("asked-masked", PAGE), SET_PROT_MASK, mmap.PROT_READ)
-region("asked-sized", 3 * PAGE)
-region("asked-unsized", 0)
-pinned = region("asked-pinned", 2 * PAGE)
+fcntl.ioctl(region("masked", PAGE), SET_PROT_MASK, mmap.PROT_READ)
+region("sized", 3 * PAGE)
+region("unsized", 0)
+pinned = region("pinned", 2 * PAGE)
 kept.append(mmap.mmap(pinned, 2 * PAGE))
 # Mapped without a descriptor: Python's own mapping would keep one.
 libc = ctypes.CDLL(None)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
-closed = region("asked-closed", 4 * PAGE)
+closed = region("closed", 4 * PAGE)
 libc.mmap(None, 4 * PAGE, mmap.PROT_READ, mmap.MAP_SHARED, closed, 0)
 unpin(closed, 1, 1)
 os.close(closed)
 print("ready", flush=True)
 for line in sys.stdin:
     for _ in range(int(line)):
-        os.close(region("asked-again", PAGE))
+        os.close(region("again", PAGE))
     print("done", flush=True)

@@ -75,11 +75,11 @@ impl Drop for Script {
     }
 }
 
-/// The client under a supervisor.
-fn client(mode: &str, user: Option<u32>) -> Script {
+/// The client under a supervisor; its regions' names begin so.
+fn client(prefix: &str, mode: &str, user: Option<u32>) -> Script {
     let mut command = Command::new(ashmem());
     command.args(["run", "--inside", mode, "--", PYTHON]);
-    Script::start(command, "client.py", user, &[])
+    Script::start(command, "client.py", user, &[prefix])
 }
 
 /// What looks like a supervisor, and answers this.
@@ -123,22 +123,21 @@ fn pages(pinned: u64, unpinned: u64) -> Value {
     json!({ "pinned": pinned, "unpinned": unpinned, "purged": 0 })
 }
 
-/// All in one test: regions are found by their names, on the whole host.
 #[test]
 fn what_a_supervisor_knows_is_listed() {
     for user in users() {
         for mode in ["never", "at-once"] {
-            let client = client(mode, user);
-            let (regions, said) = list("asked-*", user);
+            let client = client("known", mode, user);
+            let (regions, said) = list("known-*", user);
             let what = format!("{mode}, user {user:?}: {said}\n{regions:#?}");
             assert!(!said.contains("unknown"), "{what}");
             for (name, size, mask, pages) in [
-                ("asked-unpinned", 8, "rwx", pages(5, 3)),
-                ("asked-masked", 1, "r--", pages(1, 0)),
-                ("asked-sized", 3, "rwx", pages(3, 0)),
-                ("asked-unsized", 0, "rwx", pages(0, 0)),
-                ("asked-pinned", 2, "rwx", pages(2, 0)),
-                ("asked-closed", 4, "rwx", pages(3, 1)),
+                ("known-unpinned", 8, "rwx", pages(5, 3)),
+                ("known-masked", 1, "r--", pages(1, 0)),
+                ("known-sized", 3, "rwx", pages(3, 0)),
+                ("known-unsized", 0, "rwx", pages(0, 0)),
+                ("known-pinned", 2, "rwx", pages(2, 0)),
+                ("known-closed", 4, "rwx", pages(3, 1)),
             ] {
                 let region = regions.get(name).unwrap_or_else(|| panic!("no {name}: {what}"));
                 assert_eq!(region["kind"], "agent", "{name}: {what}");
@@ -149,28 +148,26 @@ fn what_a_supervisor_knows_is_listed() {
             assert_eq!(regions.len(), 6, "nothing of the supervisor's own: {what}");
             let mut top = Command::new(ashmem());
             top.args(["top", "--snapshot", "--size", "160x40"]);
-            let top = top.args(["--keys", "/asked-unpinned<enter><enter>"]).output();
+            let top = top.args(["--keys", "/known-unpinned<enter><enter>"]).output();
             let screen = top.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
             let screen = screen.expect("a screen");
             assert!(!screen.contains("which pages are unpinned"), "{screen}");
             drop(client);
         }
     }
-    nobody_is_believed_about_others_regions();
-    a_supervisor_that_is_stopped_holds_nobody_up();
-    who_asks_and_stalls_holds_nobody_up();
 }
 
+#[test]
 fn nobody_is_believed_about_others_regions() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root can take another user on");
         return;
     }
-    let client = client("never", None);
-    let (regions, _) = list("asked-unpinned", None);
-    let inode = regions["asked-unpinned"]["id"].as_u64().expect("an inode");
+    let client = client("lies", "never", None);
+    let (regions, _) = list("lies-unpinned", None);
+    let inode = regions["lies-unpinned"]["id"].as_u64().expect("an inode");
     // A region of root's that no supervisor knows, named as theirs are.
-    let lone = rustix::fs::memfd_create("dev/ashmem/asked-lone", rustix::fs::MemfdFlags::CLOEXEC)
+    let lone = rustix::fs::memfd_create("dev/ashmem/lies-lone", rustix::fs::MemfdFlags::CLOEXEC)
         .expect("a memfd");
     rustix::fs::ftruncate(&lone, 8 * 4096).expect("a size");
     let lone_inode = rustix::fs::fstat(&lone).expect("its status").st_ino;
@@ -180,35 +177,38 @@ fn nobody_is_believed_about_others_regions() {
     let answer = [lie(inode), lie(lone_inode), AnswerPart::End];
     let liar = fake(&answer, Some(NOBODY));
     let silent = fake(&[], Some(NOBODY));
-    let (regions, said) = list("asked-*", None);
+    let (regions, said) = list("lies-*", None);
     let what = format!("{said}\n{regions:#?}");
-    assert_eq!(regions["asked-unpinned"]["pages"], pages(5, 3), "{what}");
-    assert_eq!(regions["asked-lone"]["pages"], Value::Null, "{what}");
+    assert_eq!(regions["lies-unpinned"]["pages"], pages(5, 3), "{what}");
+    assert_eq!(regions["lies-lone"]["pages"], Value::Null, "{what}");
     assert!(said.contains("pin state unknown for 1 region"), "{what}");
     drop((liar, silent));
     // Of the same user it is believed: the test above can fail.
     let own = fake(&answer, None);
-    let (regions, _) = list("asked-lone", None);
-    assert_eq!(regions["asked-lone"]["pages"], pages(0, 1));
+    let (regions, _) = list("lies-lone", None);
+    assert_eq!(regions["lies-lone"]["pages"], pages(0, 1));
     drop((own, client));
 }
 
+#[test]
 fn a_supervisor_that_is_stopped_holds_nobody_up() {
-    let (stopped, client) = (client("never", None), client("never", None));
+    let (stopped, client) =
+        (client("stopped", "never", None), client("stopped-not", "never", None));
     let supervisor = supervisor_of(&stopped).0;
     let signal = |signal| {
         let pid = rustix::process::Pid::from_raw(supervisor).expect("a number");
         rustix::process::kill_process(pid, signal).expect("it is ours");
     };
     signal(rustix::process::Signal::STOP);
-    let (_, said) = list("asked-unpinned", None);
+    let (_, said) = list("stopped*-unpinned", None);
     signal(rustix::process::Signal::CONT);
     assert!(said.contains("pin state unknown for 1 region"), "one of two is known: {said}");
     drop((stopped, client));
 }
 
+#[test]
 fn who_asks_and_stalls_holds_nobody_up() {
-    let mut client = client("never", None);
+    let mut client = client("stalls", "never", None);
     let (pid, socket) = supervisor_of(&client);
     let place = format!("/proc/{pid}/fd/{socket}");
     let askers: Vec<UnixStream> = (0..12)
@@ -228,7 +228,7 @@ fn who_asks_and_stalls_holds_nobody_up() {
     assert!(began.elapsed() < LIMIT, "the program was held up");
     // They are left after a while, whatever they do.
     let until = Instant::now() + LIMIT;
-    while list("asked-unpinned", None).0["asked-unpinned"]["pages"] != pages(5, 3) {
+    while list("stalls-unpinned", None).0["stalls-unpinned"]["pages"] != pages(5, 3) {
         assert!(Instant::now() < until, "nobody else is answered any more");
     }
     drop(askers);
