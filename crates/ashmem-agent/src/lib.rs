@@ -14,11 +14,13 @@
 //! - [`trace`]: tells tracers what is answered; [`journal`]: what a restart must not lose;
 //! - [`regions`]: what a region is and how long it lives;
 //! - [`emulation`]: a tenant (one program or container), its regions and its calls;
+//! - `asked`: tells whoever may ask what the regions are;
 //! - `inside`: answers put into the programs themselves;
 //! - [`supervisor`]: the request loop, and its housekeeping thread;
 //! - [`run`]: a program that we start; [`agent`]: containers that their runtimes bring.
 
 pub mod agent;
+mod asked;
 pub mod emulation;
 pub mod error;
 pub mod ids;

@@ -97,14 +97,16 @@ pub trait Channel: Send + Sync {
     /// ENOENT: the caller is gone, or a signal took it out of the call.
     fn answer(&self, id: u64, answer: Answer) -> Result<()>;
 
-    /// Puts a descriptor into the caller and answers with its number. Where the source can, both
-    /// are one step, so that a caller interrupted by a signal is not left with a descriptor.
+    /// Puts a descriptor into the caller and answers with its number; returns what was answered.
+    /// Where the source can, both are one step, so that a caller interrupted by a signal is not
+    /// left with a descriptor.
     ///
     /// # Errors
     /// Those of [`Channel::inject`] and [`Channel::answer`].
-    fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<()> {
+    fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<Answer> {
         use std::os::fd::AsFd;
         let number = self.inject(id, Injection { fd: fd.as_fd(), at: None, close_on_exec })?;
-        self.answer(id, Answer::Value(number.into()))
+        let answer = Answer::Value(number.into());
+        self.answer(id, answer).map(|()| answer)
     }
 }

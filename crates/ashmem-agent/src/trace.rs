@@ -65,13 +65,10 @@ impl TraceSink {
     }
 
     /// Traces a request whose answer was sent.
-    pub(crate) fn answered(&self, mut record: Record, faulted: bool) {
+    pub(crate) fn answered(&self, mut record: Record) {
         let now = now();
         record.duration_ns = Some(now.saturating_sub(record.mono_ns));
         record.mono_ns = now;
-        if faulted {
-            record.result = Some(-i64::from(libc::EFAULT));
-        }
         self.write(record);
     }
 

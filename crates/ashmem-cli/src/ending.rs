@@ -7,11 +7,13 @@ use anyhow::Result;
 
 /// The exit status of a verb; prints its error on standard error.
 pub(crate) fn ending(done: Result<()>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ashmem: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ending_with(done.map(|()| ExitCode::SUCCESS))
+}
+
+/// The same of a verb whose status may tell something else than an error.
+pub(crate) fn ending_with(done: Result<ExitCode>) -> ExitCode {
+    done.unwrap_or_else(|error| {
+        eprintln!("ashmem: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -13,7 +13,7 @@ use ashmem_inspect::query::RegionFilter;
 use ashmem_inspect::region::CensusRegion;
 use clap::Args;
 
-use crate::ending::ending;
+use crate::ending::ending_with;
 use crate::selection::{RegionSelection, SortBy};
 
 /// List the host's shared memory regions, their cost and their holders
@@ -42,8 +42,8 @@ Examples:
   ashmem list --container waydroid --json | jq '.regions[].name'
   ashmem list --pid waydroid:1234            # by its number inside the container
 
-Exit status: 0, or 1 if no census could be taken. What may not be read is left out, and standard
-error says so.")]
+Exit status: 0, or 1 if no census could be taken, or if a process or container that was asked for is
+not there. What may not be read is left out, and standard error says so.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: RegionSelection,
@@ -63,23 +63,25 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
-        ending(self.show())
+        ending_with(self.show())
     }
 
-    fn show(self) -> Result<()> {
+    fn show(self) -> Result<ExitCode> {
         let filter = RegionFilter::from(self.selection);
         let mut observer = Observer::new();
         let mut told = Vec::new();
         loop {
             let census = observer.census()?;
             let regions = filter.apply(&census, self.sort.into());
-            let limits = [census.limits(&regions), filter.absent(&census)].concat();
+            let absent = filter.absent(&census);
+            let code = if absent.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            let limits = [census.limits(&regions), absent].concat();
             let text = text(&census, regions, self.flat, self.json, self.watch.is_some())?;
             let written =
                 io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
             match written {
                 // The reader has read enough.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(code),
                 written => written.context("writing to standard output")?,
             }
             // Said once, not with every round.
@@ -87,7 +89,7 @@ impl Arguments {
                 limits.iter().for_each(|limit| eprintln!("ashmem: {limit}"));
                 told = limits;
             }
-            let Some(seconds) = self.watch else { return Ok(()) };
+            let Some(seconds) = self.watch else { return Ok(code) };
             std::thread::sleep(
                 Duration::try_from_secs_f64(seconds.max(0.1)).unwrap_or(Duration::from_secs(2)),
             );

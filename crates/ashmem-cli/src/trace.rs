@@ -356,6 +356,13 @@ fn report_losses(totals: TraceTotals, source: Source) {
             totals.lost, totals.events
         );
     }
+    if totals.unseen != 0 {
+        eprintln!(
+            "ashmem: {} calls may have failed too: the kernel decided their results, which could \
+             not be seen; without --fail-only they are shown with = ?",
+            totals.unseen
+        );
+    }
 }
 
 /// The signals that end a trace, and the one that reports an ended child.

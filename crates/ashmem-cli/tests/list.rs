@@ -69,11 +69,14 @@ fn who_is_not_there_is_said_not_to_be() {
         (["--pid", "no-such:7"], "no process is number 7 in a container `no-such`".to_owned()),
         (["--container", "no-such"], "no process is in a container `no-such`".to_owned()),
     ] {
-        let (text, said) = printed(&["list", words[0], words[1]]);
-        assert!(
-            text.contains("total: 0 regions") && said.contains(&wanted),
-            "{words:?}: {said}\n{text}"
-        );
+        for json in [&[][..], &["--json"]] {
+            let words = [&["list", words[0], words[1]], json].concat();
+            let output = ashmem(&words).output().expect("starting ashmem");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains(&wanted), "{words:?}: {said}");
+            assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+            assert!(!output.stdout.is_empty(), "{words:?}: an empty list is a list");
+        }
     }
     // This one has no region, and is there.
     let mut idle = Command::new("sleep").arg("60").spawn().expect("a program");

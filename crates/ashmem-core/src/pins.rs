@@ -222,10 +222,16 @@ impl<Id: Copy + Eq> Pins<Id> {
         RangePages { unpinned, purged: self.pages.saturating_sub(unpinned) }
     }
 
-    /// Visits the ranges from the lowest page up, each with its purged mark.
-    pub fn for_each<S: Store<Id = Id>>(&self, store: &S, mut visit: impl FnMut(Span, bool)) {
-        let mut at = self.tree.first(store);
-        while let Some(id) = at {
+    /// Visits `most` ranges at the most, from the lowest page up, each with its purged mark.
+    pub fn for_each<S: Store<Id = Id>>(
+        &self,
+        store: &S,
+        most: usize,
+        mut visit: impl FnMut(Span, bool),
+    ) {
+        let (mut at, mut left) = (self.tree.first(store), most);
+        while let Some(id) = at.filter(|_| left > 0) {
+            left = left.wrapping_sub(1);
             let range = store.range(id);
             visit(range.span(), range.purged());
             at = self.tree.next(store, id);

@@ -36,7 +36,10 @@ impl Census {
         let count =
             |what: fn(&CensusRegion) -> bool| regions.iter().filter(|region| what(region)).count();
         if self.unseen_processes > 0 {
-            let whose = if rustix::process::geteuid().is_root() {
+            let whose = if rustix::process::geteuid().is_root() && is_host_root() {
+                "skipped: permission denied even to root, which here lacks CAP_SYS_PTRACE, or is \
+                 kept out by a security module"
+            } else if rustix::process::geteuid().is_root() {
                 "skipped: permission denied even to this root; run it on the host, outside \
                  containers and user namespaces"
             } else {
@@ -55,8 +58,9 @@ impl Census {
         let by_agent = count(|region| region.kind == RegionKind::Agent && region.pages.is_none());
         if by_agent > 0 {
             limits.push(format!(
-                "mask and pin state unknown for {by_agent} regions of `ashmem run` or `ashmem \
-                 agent`: only their supervisor has them"
+                "pin state unknown for {by_agent} regions of `ashmem run` or `ashmem agent`: \
+                 their supervisor did not answer, has ended, or is another user's, whom only root \
+                 may ask"
             ));
         }
         limits
@@ -91,14 +95,7 @@ pub(crate) fn join<'a>(
         for mapped in &look.mapped {
             let place = *places.entry(mapped.key).or_insert_with(|| {
                 let name = mapped.name.clone();
-                let bare = SeenFacts {
-                    kind: mapped.kind,
-                    name,
-                    size: None,
-                    resident: None,
-                    mask: None,
-                    pages: None,
-                };
+                let bare = SeenFacts::bare(mapped.kind, name);
                 regions.push(region(mapped.key, facts.get(&mapped.key).unwrap_or(&bare)));
                 regions.len() - 1
             });
@@ -142,8 +139,9 @@ fn region(key: RegionKey, facts: &SeenFacts) -> CensusRegion {
         RegionKey::Memory { inode, .. } => Some(inode),
         RegionKey::Open { .. } => None,
     };
-    let SeenFacts { kind, name, size, resident, mask, pages } = facts.clone();
-    CensusRegion { id, kind, name, size, resident, mask, pages, holders: Vec::new() }
+    let SeenFacts { kind, name, size, resident, mask, pages, .. } = facts.clone();
+    let (supervisor, holders) = (None, Vec::new());
+    CensusRegion { id, kind, name, size, resident, mask, pages, supervisor, holders }
 }
 
 /// A mapping says little of a region, a descriptor all: whichever was met first.
@@ -171,6 +169,12 @@ fn holder<'a>(region: &'a mut CensusRegion, process: &std::sync::Arc<Process>) -
     }
     let last = region.holders.len() - 1;
     &mut region.holders[last]
+}
+
+/// Whether this process's users are the host's.
+fn is_host_root() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// Seconds since 1970.

@@ -2,6 +2,7 @@
 //! Regions whose names begin alike, and what they come to.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use serde::Serialize;
 
@@ -23,20 +24,70 @@ pub struct Totals {
     pub name: String,
     /// How many.
     pub regions: usize,
-    /// Bytes, as far as known.
-    pub size: u64,
-    /// Bytes, as far as known.
-    pub resident: u64,
-    /// Pages, as far as known.
-    pub pinned: u64,
-    /// Pages, as far as known.
-    pub unpinned: u64,
-    /// Pages, as far as known.
-    pub purged: u64,
+    /// Bytes.
+    pub size: Sum,
+    /// Bytes.
+    pub resident: Sum,
+    /// Pages.
+    pub pinned: Sum,
+    /// Pages.
+    pub unpinned: Sum,
+    /// Pages.
+    pub purged: Sum,
+    /// Of how many the size is unknown.
+    pub size_unknown: usize,
+    /// Of how many the memory is unknown.
+    pub resident_unknown: usize,
+    /// Of how many the pages' state is unknown.
+    pub pages_unknown: usize,
     /// How many are held and mapped nowhere.
     pub unmapped: usize,
     /// Bytes of memory of these.
-    pub unmapped_resident: u64,
+    pub unmapped_resident: Sum,
+}
+
+/// A sum of what is known: of nothing it is 0, of unknown figures alone it is unknown, and of both
+/// it is a least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "Option<u64>")]
+pub struct Sum {
+    known: Option<u64>,
+    lacks: bool,
+}
+
+impl Sum {
+    /// What is known of it: `None`, nothing is, though there is something.
+    pub fn known(self) -> Option<u64> {
+        self.known.or((!self.lacks).then_some(0))
+    }
+
+    /// Whether something is missing in it.
+    pub fn is_least(self) -> bool {
+        self.lacks
+    }
+
+    /// Adds one figure, or one that is unknown.
+    pub fn add(&mut self, figure: Option<u64>) {
+        match figure {
+            Some(figure) => self.known = Some(self.known.unwrap_or(0).saturating_add(figure)),
+            None => self.lacks = true,
+        }
+    }
+
+    /// The sum as people read it: `20`, `≥20` where something is missing in it, `?`.
+    pub fn shown<T: Display>(self, unit: impl Fn(u64) -> T) -> String {
+        match (self.known(), self.lacks) {
+            (None, _) => "?".to_owned(),
+            (Some(known), true) => format!("≥{}", unit(known)),
+            (Some(known), false) => unit(known).to_string(),
+        }
+    }
+}
+
+impl From<Sum> for Option<u64> {
+    fn from(sum: Sum) -> Self {
+        sum.known()
+    }
 }
 
 impl Totals {
@@ -48,17 +99,19 @@ impl Totals {
     }
 
     fn add(&mut self, region: &CensusRegion) {
-        let pages = region.pages.unwrap_or_default();
-        let resident = region.resident.unwrap_or(0);
+        let pages = region.pages;
         self.regions += 1;
-        self.size += region.size.unwrap_or(0);
-        self.resident += resident;
-        self.pinned += pages.pinned;
-        self.unpinned += pages.unpinned;
-        self.purged += pages.purged;
+        self.size.add(region.size);
+        self.resident.add(region.resident);
+        self.pinned.add(pages.map(|pages| pages.pinned));
+        self.unpinned.add(pages.map(|pages| pages.unpinned));
+        self.purged.add(pages.map(|pages| pages.purged));
+        self.size_unknown += usize::from(region.size.is_none());
+        self.resident_unknown += usize::from(region.resident.is_none());
+        self.pages_unknown += usize::from(pages.is_none());
         if region.is_unmapped() {
             self.unmapped += 1;
-            self.unmapped_resident += resident;
+            self.unmapped_resident.add(region.resident);
         }
     }
 }
@@ -89,14 +142,29 @@ pub fn by_family<'a>(regions: &[&'a CensusRegion]) -> Vec<(Totals, Vec<&'a Censu
         (Totals::of(&name, regions.iter().copied()), regions)
     };
     let mut groups: Vec<_> = families.into_iter().map(totals).collect();
-    groups.sort_by_key(|(totals, _)| std::cmp::Reverse((totals.resident, totals.size)));
+    groups.sort_by_key(|(totals, _)| {
+        std::cmp::Reverse((totals.resident.known(), totals.size.known()))
+    });
     groups
 }
 
 #[cfg(test)]
 mod tests {
-    use super::family;
+    use super::{Sum, family};
     use ashmem_trace::text::Text;
+
+    #[test]
+    fn what_is_unknown_is_not_nothing() {
+        let sum = |figures: &[Option<u64>]| {
+            let mut sum = Sum::default();
+            figures.iter().for_each(|figure| sum.add(*figure));
+            (sum.known(), sum.shown(|figure| figure))
+        };
+        assert_eq!(sum(&[]), (Some(0), "0".to_owned()));
+        assert_eq!(sum(&[None, None]), (None, "?".to_owned()));
+        assert_eq!(sum(&[Some(2), None]), (Some(2), "≥2".to_owned()));
+        assert_eq!(sum(&[Some(2), Some(u64::MAX)]), (Some(u64::MAX), u64::MAX.to_string()));
+    }
 
     #[test]
     fn names_find_their_family() {

@@ -3,13 +3,14 @@
 //! which leak.
 //!
 //! Everything is read from `/proc`, so it is the same for regions of the kernel module, regions
-//! that `ashmem run` and `ashmem agent` make, and plain memfds. Nothing that is looked at is
-//! changed.
+//! that `ashmem run` and `ashmem agent` make, and plain memfds; what `/proc` does not show of the
+//! second, their supervisors are asked for. Nothing that is looked at is changed.
 //!
 //! - [`observer`]: takes a [`census`], and the next one at a fraction of the cost; [`region`] and
 //!   [`group`] are what it consists of;
 //! - [`process`], [`container`]: who, on the host and inside;
 //! - `proc`: one file of `/proc` each; `look`: one process with what it holds and maps;
+//! - `supervisors`: what supervisors say of their regions, as far as they are believed;
 //! - [`page_map`]: which pages of one region have memory, which are unpinned;
 //! - [`query`], [`listing`]: what of a census is wanted, and how it reads as text.
 
@@ -25,3 +26,4 @@ pub mod process;
 pub mod query;
 pub mod region;
 mod same_file;
+mod supervisors;

@@ -53,17 +53,18 @@ impl Listing<'_> {
             "{}: {} region{plural}, size {}, resident {}",
             totals.name,
             totals.regions,
-            Bytes(totals.size),
-            Bytes(totals.resident)
+            totals.size.shown(Bytes),
+            totals.resident.shown(Bytes)
         );
-        if totals.unpinned > 0 || totals.purged > 0 {
+        if totals.unpinned.known() != Some(0) || totals.purged.known() != Some(0) {
             text.push_str(&format!(
                 ", {} pages unpinned, {} purged",
-                totals.unpinned, totals.purged
+                totals.unpinned.shown(|pages| pages),
+                totals.purged.shown(|pages| pages)
             ));
         }
         if totals.unmapped > 0 {
-            let resident = Bytes(totals.unmapped_resident);
+            let resident = totals.unmapped_resident.shown(Bytes);
             text.push_str(&format!(", {} mapped nowhere (resident {resident})", totals.unmapped));
         }
         self.in_bold(out, &text)

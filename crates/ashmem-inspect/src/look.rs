@@ -9,11 +9,14 @@ use rustix::io::{Errno, Result};
 
 use crate::process::Process;
 use crate::region::{Mask, PageCounts, RegionKind, RegionMapping};
+use ashmem_inside::state::{self, KernelState};
 use ashmem_proc::fdinfo;
 use ashmem_proc::maps::{self, Usage};
 use ashmem_proc::process::ProcessDir;
 use ashmem_proc::status::ProcessStatus;
 use ashmem_trace::text::Text;
+use ashmem_trace_wire::ask::SupervisorPlace;
+use ashmem_trace_wire::question::socket_of_sign;
 
 /// A process whose descriptors and mappings seem the same is looked at again in one of so many
 /// censuses.
@@ -37,6 +40,13 @@ pub(crate) enum RegionKey {
     Open { pid: i32, descriptor: i32 },
 }
 
+impl RegionKey {
+    /// The key of a memory, by its inode.
+    pub(crate) fn of_memory(inode: u64) -> Self {
+        Self::Memory { device: shared_memory(), inode }
+    }
+}
+
 /// What is known of a region by itself.
 #[derive(Clone, Debug)]
 pub(crate) struct SeenFacts {
@@ -46,6 +56,29 @@ pub(crate) struct SeenFacts {
     pub(crate) resident: Option<u64>,
     pub(crate) mask: Option<Mask>,
     pub(crate) pages: Option<PageCounts>,
+    /// The user whom its memory belongs to.
+    pub(crate) owner: Option<u32>,
+    /// Whether its memory itself shows the region's state (`ashmem run --inside`).
+    pub(crate) holds_state: bool,
+    /// Whether that includes the size.
+    pub(crate) is_complete: bool,
+}
+
+impl SeenFacts {
+    /// What is known of a region of which nothing but this is.
+    pub(crate) fn bare(kind: RegionKind, name: Arc<Text>) -> Self {
+        Self {
+            kind,
+            name,
+            size: None,
+            resident: None,
+            mask: None,
+            pages: None,
+            owner: None,
+            holds_state: false,
+            is_complete: false,
+        }
+    }
 }
 
 /// A descriptor of a region.
@@ -72,6 +105,8 @@ pub(crate) struct Look {
     pub(crate) process: Option<Arc<Process>>,
     pub(crate) descriptors: Vec<Descriptor>,
     pub(crate) mapped: Vec<Mapped>,
+    /// It is a supervisor, as its own descriptors say, and is asked there.
+    pub(crate) supervisor: Option<SupervisorPlace>,
     /// It is another user's, and may not be looked at.
     pub(crate) is_denied: bool,
 }
@@ -91,6 +126,10 @@ fn listens(folder: &ProcessDir) -> Result<bool> {
     }))
 }
 
+fn effective_user(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Option<u32> {
+    ProcessStatus::new(folder.read("status", buffer).ok()?).effective_user()
+}
+
 impl HostInfo {
     pub(crate) fn read() -> Self {
         const MISC_MAJOR: u32 = 10;
@@ -108,8 +147,8 @@ impl HostInfo {
         let folder = ProcessDir::open(pid)?;
         let mut buffer = Vec::new();
         let mut look = Look::default();
-        let seen = self.descriptors(pid, &folder, &mut buffer).and_then(|descriptors| {
-            look.descriptors = descriptors;
+        let seen = self.descriptors(pid, &folder, &mut buffer).and_then(|found| {
+            (look.descriptors, look.supervisor) = found;
             look.mapped = mapped(&folder, &mut buffer)?;
             Ok(())
         });
@@ -133,12 +172,22 @@ impl HostInfo {
         pid: i32,
         folder: &ProcessDir,
         buffer: &mut Vec<u8>,
-    ) -> Result<Vec<Descriptor>> {
-        let mut found = Vec::new();
+    ) -> Result<(Vec<Descriptor>, Option<SupervisorPlace>)> {
+        let (mut found, mut supervisor) = (Vec::new(), None);
         for number in folder.descriptors()? {
-            if let Some((key, facts)) = self.descriptor(pid, folder, number, buffer) {
-                found.push(Descriptor { number, key, facts });
+            let Some((key, facts)) = self.descriptor(pid, folder, number, buffer) else { continue };
+            // What shows the socket has no memory; with some it would be a memfd like others.
+            let socket = socket_of_sign(facts.name.as_bytes())
+                .filter(|_| facts.kind == RegionKind::Memfd && facts.resident == Some(0));
+            if let Some(socket) = socket {
+                supervisor = effective_user(folder, buffer).map(|user| SupervisorPlace {
+                    pid,
+                    socket,
+                    user,
+                });
+                continue;
             }
+            found.push(Descriptor { number, key, facts });
         }
         // A supervisor of `ashmem run` makes memories for opens to come, which are nobody's regions
         // yet. It is known by the listener that it answers.
@@ -148,7 +197,7 @@ impl HostInfo {
         if found.iter().any(is_spare) && listens(folder)? {
             found.retain(|descriptor| !is_spare(descriptor));
         }
-        Ok(found)
+        Ok((found, supervisor))
     }
 
     /// What a descriptor says of its region; `None` if it is gone or of something else.
@@ -182,7 +231,7 @@ impl HostInfo {
             return None;
         }
         let key = match info.inode {
-            Some(inode) => RegionKey::Memory { device: shared_memory(), inode },
+            Some(inode) => RegionKey::of_memory(inode),
             None => RegionKey::Open { pid, descriptor: number },
         };
         // Before its first mmap it has no memory.
@@ -197,7 +246,13 @@ impl HostInfo {
         let (name, mask) = (Arc::new(Text::from(info.name)), info.mask.map(Mask::from_bits));
         Some((
             key,
-            SeenFacts { kind: RegionKind::Device, name, size: info.size, resident, mask, pages },
+            SeenFacts {
+                size: info.size,
+                resident,
+                mask,
+                pages,
+                ..SeenFacts::bare(RegionKind::Device, name)
+            },
         ))
     }
 
@@ -212,11 +267,13 @@ impl HostInfo {
         let path = format!("fd/{}", held.number);
         let stat = folder.stat(&path).ok()?;
         let known = &mut held.facts;
-        if known.mask.is_none() || stat.st_ino.wrapping_add(round).is_multiple_of(ROUNDS) {
-            known.mask = mask_of_memfd(folder, &path, known.kind);
-        }
         let mut now = self.of_memory(known.kind, known.name.clone(), &stat);
-        now.mask = known.mask;
+        if known.kind == RegionKind::Memfd {
+            if known.mask.is_none() || stat.st_ino.wrapping_add(round).is_multiple_of(ROUNDS) {
+                known.mask = mask_of_memfd(folder, &path);
+            }
+            now.mask = known.mask;
+        }
         Some((RegionKey::Memory { device: stat.st_dev, inode: stat.st_ino }, now))
     }
 
@@ -235,8 +292,8 @@ impl HostInfo {
             // No descriptor is left: nothing can be unpinned any more, and what was may stay
             // unpinned, unseen.
             facts.pages = None;
-        } else {
-            facts.mask = mask_of_memfd(folder, &path, mapped.kind);
+        } else if mapped.kind == RegionKind::Memfd {
+            facts.mask = mask_of_memfd(folder, &path);
         }
         Ok(facts)
     }
@@ -245,11 +302,23 @@ impl HostInfo {
         /// What `st_blocks` counts.
         const BLOCK: u64 = 512;
         let size = stat.st_size as u64;
-        // A memfd cannot be unpinned; of the agent's regions only the agent knows.
+        // A memfd cannot be unpinned; of a supervisor's regions only the supervisor knows.
         let pages = (kind == RegionKind::Memfd)
             .then(|| PageCounts { pinned: size.div_ceil(self.page), ..PageCounts::default() });
-        let resident = Some(stat.st_blocks as u64 * BLOCK);
-        SeenFacts { kind, name, size: Some(size), resident, mask: None, pages }
+        // Where programs answer calls themselves, the memory's mode holds the mask.
+        let holds_state = kind == RegionKind::Agent && state::is_region(stat.st_mode);
+        let mask = holds_state
+            .then(|| Mask::from_bits(KernelState::new(stat.st_mode, size, 0).mask.bits()));
+        SeenFacts {
+            size: Some(size),
+            resident: Some((stat.st_blocks as u64).saturating_mul(BLOCK)),
+            mask,
+            pages,
+            owner: Some(stat.st_uid),
+            holds_state,
+            is_complete: holds_state && state::is_complete(stat.st_mode),
+            ..SeenFacts::bare(kind, name)
+        }
     }
 }
 
@@ -259,12 +328,8 @@ impl Look {
     }
 }
 
-/// The rights that new mappings of a memfd may have; what its mask says besides only the agent
-/// knows.
-pub(crate) fn mask_of_memfd(folder: &ProcessDir, link: &str, kind: RegionKind) -> Option<Mask> {
-    if kind != RegionKind::Memfd {
-        return None;
-    }
+/// The rights that new mappings of a plain memfd may have.
+pub(crate) fn mask_of_memfd(folder: &ProcessDir, link: &str) -> Option<Mask> {
     let is_sealed = is_sealed(folder.open_link(link).ok()?)?;
     Some(if is_sealed { Mask::ALL.without_write() } else { Mask::ALL })
 }

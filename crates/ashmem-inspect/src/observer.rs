@@ -2,7 +2,7 @@
 //! Takes censuses, one after another: the first looks at every process, the next ones mostly at
 //! what changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -12,7 +12,8 @@ use rustix::io::{Errno, Result};
 
 use crate::census::{self, Census};
 use crate::look::{HostInfo, Look, ROUNDS, RegionKey, SeenFacts};
-use crate::region::RegionKind;
+use crate::region::{CensusRegion, RegionKind};
+use crate::supervisors::Told;
 use ashmem_proc::process::{self, ProcessDir};
 
 /// What is remembered from one census to the next.
@@ -21,6 +22,8 @@ pub struct Observer {
     host: HostInfo,
     tasks: HashMap<i32, Task>,
     round: u64,
+    /// The supervisors that did not answer, and the round in which they are asked again.
+    silent: HashMap<i32, u64>,
 }
 
 /// A process as it was last looked at.
@@ -49,7 +52,7 @@ impl Default for Observer {
 impl Observer {
     /// One that has seen nothing yet.
     pub fn new() -> Self {
-        Self { host: HostInfo::read(), tasks: HashMap::new(), round: 0 }
+        Self { host: HostInfo::read(), tasks: HashMap::new(), round: 0, silent: HashMap::new() }
     }
 
     /// Takes a census. A process that ends meanwhile is left out.
@@ -76,12 +79,19 @@ impl Observer {
         }
         self.round += 1;
         let facts = self.facts();
+        let looks = self.tasks.values().map(|task| &task.look);
+        let mut regions = census::join(looks, &facts);
+        let mut told = self.ask(&regions);
+        for region in &mut regions {
+            let key = region.id.map(RegionKey::of_memory);
+            told.complete(region, key.and_then(|key| facts.get(&key)), self.host.page);
+        }
         let unseen_processes = self.tasks.values().filter(|task| task.look.is_denied).count();
         Ok(Census {
             taken: census::now(),
             seconds: monotonic() as f64 / 1e9,
             page_size: self.host.page,
-            regions: census::join(self.tasks.values().map(|task| &task.look), &facts),
+            regions,
             processes: self.tasks.len() - unseen_processes,
             unseen_processes,
         })
@@ -104,6 +114,28 @@ impl Observer {
             !task.look.is_denied && hint != task.hint
         };
         processes.iter().copied().filter(|(pid, _)| is_due(*pid)).collect()
+    }
+
+    /// Asks the supervisors about these regions. One that does not answer is asked again eight
+    /// censuses later.
+    fn ask(&mut self, regions: &[CensusRegion]) -> Told {
+        let theirs = regions.iter().filter(|region| region.kind == RegionKind::Agent);
+        let inodes: HashSet<u64> = theirs.filter_map(|region| region.id).collect();
+        let supervisors = self.tasks.values().filter_map(|task| task.look.supervisor);
+        let is_due = |pid| self.silent.get(&pid).is_none_or(|until| self.round >= *until);
+        let asked: Vec<_> = supervisors.filter(|supervisor| is_due(supervisor.pid)).collect();
+        if inodes.is_empty() {
+            return Told::default();
+        }
+        let told = Told::by(&asked, inodes);
+        for supervisor in asked {
+            match told.has_heard(&supervisor) {
+                true => drop(self.silent.remove(&supervisor.pid)),
+                false => _ = self.silent.insert(supervisor.pid, self.round + ROUNDS),
+            }
+        }
+        self.silent.retain(|pid, _| self.tasks.contains_key(pid));
+        told
     }
 
     /// Looks at these processes, on several threads where they are many.

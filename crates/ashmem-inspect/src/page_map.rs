@@ -4,7 +4,7 @@
 //! Memory is asked of the file behind the region (`SEEK_DATA`, `SEEK_HOLE`), by a descriptor of its
 //! own, so that no one's position moves. Pins are asked of the device (`GET_PIN_STATUS`) by a copy
 //! of a holder's descriptor (`pidfd_getfd(2)`); the question changes nothing, and whoever traces
-//! the device sees it.
+//! the device sees it. Of a region of `ashmem run` or `ashmem agent` its supervisor is asked.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -15,8 +15,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use crate::region::{CensusRegion, RegionKind};
+use crate::supervisors;
 use ashmem_proc::fdinfo;
 use ashmem_proc::process::ProcessDir;
+use ashmem_trace_wire::question::UnpinnedRange;
 
 /// Ranges looked at in one region; what is behind the last is not known.
 const MOST_RANGES: usize = 16 << 10;
@@ -168,17 +170,13 @@ fn data(file: impl AsFd, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, 
 fn unpinned(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Range<u64>>, String> {
     match (region.kind, region.pages) {
         (RegionKind::Memfd, _) => return Ok(Vec::new()),
-        (RegionKind::Agent, _) => {
-            return Err(
-                "known to the supervisor of `ashmem run` or `ashmem agent` alone".to_owned()
-            );
-        }
-        (RegionKind::Device, Some(counts)) if counts.unpinned + counts.purged == 0 => {
+        (_, Some(counts)) if counts.unpinned.saturating_add(counts.purged) == 0 => {
             return Ok(Vec::new());
         }
-        (RegionKind::Device, Some(counts)) if counts.pinned == 0 => {
+        (_, Some(counts)) if counts.pinned == 0 => {
             return Ok(std::iter::once(0..pages).collect());
         }
+        (RegionKind::Agent, _) => return unpinned_by_supervisor(region, pages),
         (RegionKind::Device, _) => {}
     }
     let file = copy(region)?;
@@ -217,6 +215,19 @@ fn unpinned(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Ran
         }
     }
     Ok(found)
+}
+
+/// Asks the supervisor.
+fn unpinned_by_supervisor(region: &CensusRegion, pages: u64) -> Result<Vec<Range<u64>>, String> {
+    let Some((supervisor, inode)) = region.supervisor.zip(region.id) else {
+        return Err("known to the supervisor alone, which could not be asked".to_owned());
+    };
+    let ranges = supervisors::ranges(supervisor, inode)
+        .ok_or_else(|| format!("its supervisor, process {}, did not answer", supervisor.pid))?;
+    let within = |range: UnpinnedRange| {
+        range.first.min(pages)..range.last.saturating_add(1).clamp(range.first.min(pages), pages)
+    };
+    Ok(ranges.into_iter().take(MOST_RANGES).map(within).filter(|range| !range.is_empty()).collect())
 }
 
 /// A copy of a holder's descriptor.

@@ -17,8 +17,7 @@ pub struct Process {
     pub inner_pid: i32,
     /// The real user.
     pub user: u32,
-    /// The last part of its first argument: of an Android application, its package. The kernel's
-    /// name of it where it has no arguments.
+    /// Its name as a list of processes shows it; of an Android application, its package.
     pub command: Text,
     /// `None` for the host's own.
     pub container: Option<Container>,
@@ -37,24 +36,11 @@ impl Process {
             process.inner_pid = numbers.last().copied().unwrap_or(pid);
             process.user = status.user().unwrap_or(0);
         }
-        process.command = command(folder, buffer);
+        process.command = folder.name().map(Text::from).unwrap_or_default();
         if let Ok(groups) = folder.read("cgroup", buffer) {
             process.container = Container::of_cgroups(groups)
                 .or_else(|| is_inside.then(|| Container::of_namespace(groups)));
         }
         process
     }
-}
-
-fn command(folder: &ProcessDir, buffer: &mut Vec<u8>) -> Text {
-    if let Ok(arguments) = folder.read("cmdline", buffer) {
-        let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
-        let last = first.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        if !last.is_empty() {
-            return Text::from(last);
-        }
-    }
-    folder
-        .read("comm", buffer)
-        .map_or_else(|_| Text::default(), |name| Text::from(name.trim_ascii_end()))
 }

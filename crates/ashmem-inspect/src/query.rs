@@ -151,16 +151,17 @@ impl SortOrder {
 
     /// Which of two comes first.
     pub fn compare(self, one: &CensusRegion, other: &CensusRegion) -> Ordering {
-        let by = |key: fn(&CensusRegion) -> (u64, u64)| key(other).cmp(&key(one));
+        let by = |key: fn(&CensusRegion) -> (Option<u64>, Option<u64>)| key(other).cmp(&key(one));
         match self {
-            Self::Resident => by(|region| (region.resident.unwrap_or(0), region.size.unwrap_or(0))),
-            Self::Size => by(|region| (region.size.unwrap_or(0), 0)),
-            Self::Share => by(|region| (region.share(), 0)),
+            // What is unknown comes last.
+            Self::Resident => by(|region| (region.resident, region.size)),
+            Self::Size => by(|region| (region.size, None)),
+            Self::Share => by(|region| (Some(region.share()), None)),
             Self::Name => one.name.cmp(&other.name),
             Self::Id => (one.id.is_none(), one.id).cmp(&(other.id.is_none(), other.id)),
-            Self::Holders => by(|region| (region.holders.len() as u64, 0)),
-            Self::Unpinned => by(|region| (region.pages.unwrap_or_default().unpinned, 0)),
-            Self::Purged => by(|region| (region.pages.unwrap_or_default().purged, 0)),
+            Self::Holders => by(|region| (Some(region.holders.len() as u64), None)),
+            Self::Unpinned => by(|region| (region.pages.map(|pages| pages.unpinned), None)),
+            Self::Purged => by(|region| (region.pages.map(|pages| pages.purged), None)),
         }
     }
 }

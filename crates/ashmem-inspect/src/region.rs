@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::process::Process;
 use ashmem_trace::text::Text;
+use ashmem_trace_wire::ask::SupervisorPlace;
 
 /// A region of shared memory, whoever holds it.
 #[derive(Clone, Debug, Serialize)]
@@ -25,8 +26,12 @@ pub struct CensusRegion {
     pub resident: Option<u64>,
     /// The rights that mappings may still have.
     pub mask: Option<Mask>,
-    /// Its pages by their state. `None` where only the supervisor of `ashmem run` knows.
+    /// Its pages by their state. `None` where only the supervisor of `ashmem run` or `ashmem
+    /// agent` knows, and could not be asked.
     pub pages: Option<PageCounts>,
+    /// The supervisor that knows more of it.
+    #[serde(skip)]
+    pub supervisor: Option<SupervisorPlace>,
     /// Who holds or maps it, by process number.
     pub holders: Vec<Holder>,
 }
@@ -127,6 +132,11 @@ impl Mask {
     /// From `PROT_*` bits.
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits & 7)
+    }
+
+    /// `PROT_*` bits.
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
     }
 
     /// Without `PROT_WRITE`.

@@ -40,17 +40,41 @@ pub fn descriptor_stat(tid: i32, number: RawFd) -> Option<Stat> {
     rustix::fs::stat(format!("/proc/{tid}/fd/{number}")).ok()
 }
 
-/// A process's name.
+/// A process's name, as a list of processes shows it: the kernel's own, whole where the kernel has
+/// cut it.
 pub fn name(pid: i32) -> Option<Vec<u8>> {
-    let mut name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
-    name.truncate(name.strip_suffix(b"\n").unwrap_or(&name).len());
-    Some(name)
+    ProcessDir::open(pid).ok()?.name().ok()
+}
+
+/// The name of a process that the kernel calls so, and that has these arguments. The kernel keeps
+/// 15 bytes: the first ones of a program's or a script's name, or as Android asks for it the last
+/// ones of a package's. A process that has chosen another name keeps it.
+fn whole_name<'a>(name: &'a [u8], arguments: &'a [u8]) -> &'a [u8] {
+    if name.len() < KEPT {
+        return name;
+    }
+    // The second one names the script where the first names what runs it.
+    let mut files = arguments
+        .split(|byte| *byte == 0)
+        .take(2)
+        .filter_map(|argument| argument.rsplit(|byte| *byte == b'/').next());
+    let is_of = |file: &&[u8]| {
+        file.len() <= LONGEST_NAME && (file.starts_with(name) || file.ends_with(name))
+    };
+    files.find(is_of).unwrap_or(name)
 }
 
 /// A process's control groups, as its `cgroup` lists them.
 pub fn control_groups(pid: i32) -> Option<Vec<u8>> {
     std::fs::read(format!("/proc/{pid}/cgroup")).ok()
 }
+
+/// Bytes of a name that the kernel keeps.
+const KEPT: usize = 15;
+/// The longest name, in bytes, that is taken from an argument: that of a file.
+const LONGEST_NAME: usize = 255;
+/// Bytes of the arguments that are read.
+const LONGEST_ARGUMENT: usize = 4096;
 
 /// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +171,31 @@ impl ProcessDir {
         }
     }
 
+    /// The process's name, as [`name`] has it. Its arguments, which lie in its own memory, are read
+    /// only where the kernel has cut the name.
+    ///
+    /// # Errors
+    /// ESRCH, ENOENT: it is gone.
+    pub fn name(&self) -> Result<Vec<u8>> {
+        let comm = self.beginning("comm", KEPT + 1)?;
+        let name = comm.strip_suffix(b"\n").unwrap_or(&comm);
+        if name.len() < KEPT {
+            return Ok(name.to_vec());
+        }
+        let arguments = self.beginning("cmdline", LONGEST_ARGUMENT).unwrap_or_default();
+        Ok(whole_name(name, &arguments).to_vec())
+    }
+
+    /// The first bytes of a file, at most so many.
+    fn beginning(&self, path: &str, most: usize) -> Result<Vec<u8>> {
+        let file =
+            rustix::fs::openat(&self.0, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut bytes = vec![0; most];
+        let len = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut bytes))?;
+        bytes.truncate(len);
+        Ok(bytes)
+    }
+
     /// What a link says.
     ///
     /// # Errors
@@ -214,6 +263,29 @@ mod tests {
         assert!(descriptor_link(pid, number).is_some_and(|link| link.starts_with(b"pipe:")));
         let inode = rustix::fs::fstat(&file).expect("a status").st_ino;
         assert_eq!(descriptor_stat(pid, number).map(|stat| stat.st_ino), Some(inode));
+    }
+
+    #[test]
+    fn a_name_is_whole_where_the_kernel_has_cut_it() {
+        for (kernel, arguments, wanted) in [
+            ("python3", "python3", "python3"),
+            ("script.py", "/usr/bin/python3", "script.py"),
+            (
+                "long-name-of-a-",
+                "/usr/bin/python3\0./long-name-of-a-script.py\0x",
+                "long-name-of-a-script.py",
+            ),
+            ("systemd-journal", "/lib/systemd/systemd-journald", "systemd-journald"),
+            ("ndroid.systemui", "com.android.systemui", "com.android.systemui"),
+            ("Chrome_ChildIOT", "/opt/chrome/chrome", "Chrome_ChildIOT"),
+            ("exactly15bytes_", "exactly15bytes_", "exactly15bytes_"),
+            ("a name it chose", "", "a name it chose"),
+        ] {
+            let found = whole_name(kernel.as_bytes(), arguments.as_bytes());
+            assert_eq!(String::from_utf8_lossy(found), wanted);
+        }
+        let long = format!("{}{}", "exactly15bytes_", "x".repeat(4096));
+        assert_eq!(whole_name(b"exactly15bytes_", long.as_bytes()), b"exactly15bytes_");
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl<T: AsRef<[u8]>> ProcessStatus<T> {
         words(self.value("Uid")?).next().and_then(number)
     }
 
+    /// The effective user.
+    pub fn effective_user(&self) -> Option<u32> {
+        words(self.value("Uid")?).nth(1).and_then(number)
+    }
+
     /// The effective capabilities, one bit each.
     pub fn capabilities(&self) -> Option<u64> {
         hexadecimal(self.value("CapEff")?)
@@ -73,6 +78,7 @@ mod tests {
             (status.process(), status.user(), status.capabilities()),
             (Some(812), Some(10), Some(1 << 21))
         );
+        assert_eq!(status.effective_user(), Some(11));
         assert_eq!((status.inner_pids(), status.inner_tids()), (vec![812, 7, 1], vec![815, 9, 4]));
         assert!(status.has_memory() && !ProcessStatus::new(b"").has_memory());
     }

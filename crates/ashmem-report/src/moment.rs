@@ -31,6 +31,8 @@ pub struct Watch {
     /// Purged pages of each region when it was last seen.
     last: HashMap<u64, u64>,
     censuses: usize,
+    /// Whether pins were known of some region at some time.
+    knows_pages: bool,
 }
 
 impl Watch {
@@ -47,6 +49,7 @@ impl Watch {
             purges,
             last: HashMap::new(),
             censuses: 0,
+            knows_pages: false,
         }
     }
 
@@ -56,10 +59,16 @@ impl Watch {
         let seconds = census.seconds - began;
         let regions = self.filter.apply(census, SortOrder::Id);
         let totals = Totals::of("all", regions.iter().copied());
-        let bytes = |pages: u64| (pages * census.page_size) as f64;
-        self.resident.push(seconds, totals.resident as f64);
-        self.unpinned.push(seconds, bytes(totals.unpinned));
-        self.purged.push(seconds, bytes(totals.purged));
+        let bytes = |pages: u64| pages.saturating_mul(census.page_size) as f64;
+        // A line has no gaps: what is unknown of all regions adds no point.
+        if let Some(resident) = totals.resident.known() {
+            self.resident.push(seconds, resident as f64);
+        }
+        if let Some((unpinned, purged)) = totals.unpinned.known().zip(totals.purged.known()) {
+            self.unpinned.push(seconds, bytes(unpinned));
+            self.purged.push(seconds, bytes(purged));
+            self.knows_pages = true;
+        }
         let mut now = HashMap::new();
         for region in regions {
             let (Some(id), Some(pages)) = (region.id, region.pages) else { continue };
@@ -98,36 +107,41 @@ impl Watch {
     }
 
     fn charts(self, seconds: f64) -> Vec<Chart> {
-        let memory =
-            [("resident", self.resident), ("unpinned", self.unpinned), ("purged", self.purged)];
-        let memory = memory.map(|(name, line)| (name, Series::Line(line)));
-        let about = "Resident memory of all regions; unpinned and purged bytes, as far as known."
-            .to_owned();
-        let purges = vec![("purged", Series::Counts(self.purges))];
-        vec![
-            Chart { title: "Memory", about, seconds, is_bytes: true, series: memory.into() },
-            Chart {
+        let mut memory = vec![("resident", Series::Line(self.resident))];
+        let mut charts = Vec::new();
+        let about = if self.knows_pages {
+            memory.push(("unpinned", Series::Line(self.unpinned)));
+            memory.push(("purged", Series::Line(self.purged)));
+            let purges = vec![("purged", Series::Counts(self.purges))];
+            charts.push(Chart {
                 title: "Purges",
                 about: "Bytes that were purged from one look to the next.".to_owned(),
                 seconds,
                 is_bytes: true,
                 series: purges,
-            },
-        ]
+            });
+            "Resident memory of all regions; unpinned and purged bytes, as far as known."
+        } else {
+            "Resident memory of all regions. Which pages were unpinned or purged is unknown."
+        };
+        let about = about.to_owned();
+        let memory = Chart { title: "Memory", about, seconds, is_bytes: true, series: memory };
+        charts.insert(0, memory);
+        charts
     }
 }
 
 fn figures(census: &Census, totals: &Totals) -> Vec<Figure> {
-    let pages = |pages: u64| Bytes(pages * census.page_size);
+    let pages = |pages: u64| Bytes(pages.saturating_mul(census.page_size));
     vec![
         Figure::new("regions", totals.regions),
-        Figure::new("resident", Bytes(totals.resident)),
-        Figure::new("size", Bytes(totals.size)),
+        Figure::new("resident", totals.resident.shown(Bytes)),
+        Figure::new("size", totals.size.shown(Bytes)),
         Figure::new("mapped nowhere", totals.unmapped).bad_if(totals.unmapped > 0),
-        Figure::new("resident in these", Bytes(totals.unmapped_resident))
-            .bad_if(totals.unmapped_resident > 0),
-        Figure::new("unpinned", pages(totals.unpinned)),
-        Figure::new("purged", pages(totals.purged)),
+        Figure::new("resident in these", totals.unmapped_resident.shown(Bytes))
+            .bad_if(totals.unmapped_resident.known() != Some(0)),
+        Figure::new("unpinned", totals.unpinned.shown(pages)),
+        Figure::new("purged", totals.purged.shown(pages)),
     ]
 }
 
@@ -250,10 +264,10 @@ fn families(regions: &[&CensusRegion]) -> Table {
         vec![
             Cell::words(&totals.name),
             Cell::count(totals.regions as u64),
-            Cell::bytes(totals.size),
-            Cell::bytes(totals.resident),
+            Cell::sum(totals.size),
+            Cell::sum(totals.resident),
             Cell::count(totals.unmapped as u64),
-            Cell::bytes(totals.unmapped_resident),
+            Cell::sum(totals.unmapped_resident),
         ]
     })
 }
@@ -344,7 +358,10 @@ fn maps(regions: &[&CensusRegion]) -> Vec<Map> {
             .collect(),
     });
     let processes = by_process(regions).into_iter().map(|(process, part)| Group {
-        name: format!("{} {}", process.command, process.pid),
+        name: match &process.container {
+            Some(container) => format!("{} {} in {container}", process.command, process.pid),
+            None => format!("{} {}", process.command, process.pid),
+        },
         members: part.members.into_iter().map(|(region, weight)| member(region, weight)).collect(),
     });
     vec![
@@ -391,6 +408,7 @@ mod tests {
             resident: Some(8192),
             mask: Some(Mask::ALL),
             pages: Some(PageCounts { pinned: 2, unpinned: 0, purged: 0 }),
+            supervisor: None,
             holders: vec![Holder {
                 process: Arc::new(process),
                 descriptors: vec![3],

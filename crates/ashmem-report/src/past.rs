@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ashmem_inspect::amount::Bytes;
 use ashmem_inspect::group::family;
-use ashmem_trace::event::{Event, EventProcess};
+use ashmem_trace::event::{Event, EventProcess, Source};
 use ashmem_trace::json::{JsonLine, TraceStart};
 use ashmem_trace::life::{Life, RegionBytes};
 use ashmem_trace::operation::Operation;
@@ -54,6 +54,8 @@ struct RegionHistory {
     calls: u64,
     errors: u64,
     maps: i64,
+    /// Mappings whose result nobody saw.
+    unseen_maps: u64,
     maker: String,
     since: f64,
     until: Option<f64>,
@@ -146,6 +148,7 @@ impl Past {
             region.name = name.clone();
         }
         let failed = event.outcome.errno().is_some();
+        let is_unseen = event.outcome.is_unseen(&event.operation);
         region.calls += 1;
         region.errors += u64::from(failed);
         let before =
@@ -156,6 +159,7 @@ impl Past {
         region.size = region.size.max(after.size);
         let mut counted = after;
         match &event.operation {
+            Operation::Mmap { .. } if is_unseen => region.unseen_maps += 1,
             Operation::Mmap { .. } if !failed => region.maps += 1,
             Operation::Munmap { .. } if !failed => region.maps = (region.maps - 1).max(0),
             Operation::Release {} => {
@@ -190,10 +194,13 @@ impl Past {
         let errors: u64 = self.failures.values().map(|(count, ..)| count).sum();
         let leaks = self.leaks();
         let bad = leaks.rows.len() + leaks.left_out;
+        let untold = self.untold();
+        let mapped_nowhere =
+            if untold == 0 { bad.to_string() } else { format!("{bad} to {}", bad + untold) };
         let figures = vec![
             Figure::new("events", self.events),
             Figure::new("regions", self.regions.len()),
-            Figure::new("mapped nowhere", bad).bad_if(bad > 0),
+            Figure::new("mapped nowhere", mapped_nowhere).bad_if(bad > 0),
             Figure::new("failed calls", errors).bad_if(errors > 0),
             Figure::new("bytes purged", Bytes(purged)),
             Figure::new("events lost", self.lost).bad_if(self.has_losses),
@@ -242,17 +249,42 @@ impl Past {
             self.limits
                 .push("The trace has no end: it was cut off, or its tracer was killed.".to_owned());
         }
+        let untold = self.untold();
+        if untold > 0 {
+            self.limits.push(format!(
+                "Of {untold} regions that were mapped and are there at the end this trace cannot \
+                 tell whether they still are mapped: its source sees no munmap. Of programs that \
+                 run `ashmem list --leaks` tells it."
+            ));
+        }
         if self.events == 0 {
             self.limits.push("The trace saw no call.".to_owned());
         }
     }
 
+    /// Whether the sources see the ends of mappings: supervisor and module do not.
+    fn sees_munmap(&self) -> bool {
+        self.start.sources.iter().all(|source| *source == Source::Syscalls)
+    }
+
+    /// Whether a region was there at the end, and mapped by nobody.
+    fn is_leak(region: &RegionHistory) -> bool {
+        region.maps == 0 && region.unseen_maps == 0 && region.until.is_none()
+    }
+
+    /// How many regions were there at the end of which cannot be told whether they were mapped.
+    fn untold(&self) -> usize {
+        let is_untold = |region: &&RegionHistory| {
+            let was_mapped = region.maps > 0 || region.unseen_maps > 0;
+            let may_be_unmapped = !self.sees_munmap() || region.unseen_maps > 0;
+            region.until.is_none() && was_mapped && may_be_unmapped
+        };
+        self.regions.values().filter(is_untold).count()
+    }
+
     fn leaks(&self) -> Table {
-        let mut leaks: Vec<(&u64, &RegionHistory)> = self
-            .regions
-            .iter()
-            .filter(|(_, region)| region.maps == 0 && region.until.is_none())
-            .collect();
+        let mut leaks: Vec<(&u64, &RegionHistory)> =
+            self.regions.iter().filter(|(_, region)| Self::is_leak(region)).collect();
         leaks.sort_by_key(|(_, region)| std::cmp::Reverse(region.size));
         let columns = vec![
             ("Name", ColumnKind::Words),
@@ -265,7 +297,10 @@ impl Past {
             id: "leaks",
             title: "Leaks",
             about: "There at the end and, as far as this trace saw, mapped by nobody.".to_owned(),
-            if_empty: "None: every region that this trace saw was mapped, or is gone.",
+            if_empty: match self.untold() {
+                0 => "None: every region that this trace saw was mapped, or is gone.",
+                _ => "None that this trace can tell.",
+            },
             columns,
             rows: Vec::new(),
             left_out: 0,
@@ -414,7 +449,7 @@ impl Past {
         let gather = |group_of: &dyn Fn(&RegionHistory) -> String| {
             let mut groups: BTreeMap<String, Vec<Member>> = BTreeMap::new();
             for region in self.regions.values() {
-                let is_leak = region.maps == 0 && region.until.is_none();
+                let is_leak = Self::is_leak(region);
                 let member = Member { name: name_of(&region.name), weight: region.size, is_leak };
                 groups.entry(group_of(region)).or_default().push(member);
             }

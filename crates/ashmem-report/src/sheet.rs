@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a page says, wherever it came from.
 
+use ashmem_inspect::amount::Bytes;
+use ashmem_inspect::group::Sum;
+
 use crate::chart::Chart;
 use crate::treemap::Group;
 
@@ -103,7 +106,13 @@ impl Cell {
     }
 
     pub(crate) fn bytes(value: u64) -> Self {
-        Self { shown: ashmem_inspect::amount::Bytes(value).to_string(), value: Some(value as f64) }
+        Self { shown: Bytes(value).to_string(), value: Some(value as f64) }
+    }
+
+    /// A sum of bytes, as far as it is known.
+    pub(crate) fn sum(sum: Sum) -> Self {
+        let value = sum.known().map_or(-1.0, |known| known as f64);
+        Self { shown: sum.shown(Bytes), value: Some(value) }
     }
 
     pub(crate) fn seconds(value: f64) -> Self {

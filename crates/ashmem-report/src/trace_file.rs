@@ -135,6 +135,30 @@ mod tests {
     }
 
     #[test]
+    fn a_leak_that_the_source_cannot_see_is_said_to_be_unknown() {
+        let map = r#"{"address":4096,"len":4096,"prot":3,"shared":true,"offset":0}"#;
+        let mapped = event(1_500_000_000, "MMAP", map, 4096);
+        let html = page(&format!("{START}{mapped}{END}"));
+        assert!(html.contains("None that this trace can tell."), "{html}");
+        assert!(
+            html.contains("Of 1 regions that were mapped") && html.contains("0 to 1"),
+            "{html}"
+        );
+        // A mapping of which nobody knows whether it was made.
+        let unseen = mapped.replace("\"result\":4096", "\"result\":null");
+        assert_ne!(unseen, mapped);
+        let html = page(&format!("{START}{unseen}{END}"));
+        assert!(html.contains("None that this trace can tell."), "{html}");
+        // Where the ends of mappings are seen, the same trace tells.
+        let syscalls = START.replace("\"agent\"", "\"syscalls\"");
+        let html = page(&format!("{syscalls}{mapped}{END}"));
+        assert!(html.contains("None: every region that this trace saw was mapped"), "{html}");
+        let unmapped = event(1_600_000_000, "MUNMAP", r#"{"address":4096,"len":4096}"#, 0);
+        let html = page(&format!("{syscalls}{mapped}{unmapped}{END}"));
+        assert!(!html.contains("None: every region"), "{html}");
+    }
+
+    #[test]
     fn what_was_cut_off_is_shown_as_far_as_it_goes_and_said() {
         let whole = format!("{START}{}", events());
         let html = page(&whole[..whole.len() - 40]);

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use ashmem_inspect::group::Sum;
 use ashmem_inspect::region::CensusRegion;
 
 use crate::which::Which;
@@ -17,19 +18,22 @@ const MOMENTS_EACH: usize = 240;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moment {
     /// Bytes.
-    pub resident: u64,
+    pub resident: Sum,
     /// Pages.
-    pub unpinned: u64,
-    /// Pages that became purged since the moment before, a second. What was purged and pinned again
-    /// between two censuses is not in it.
-    pub purges: f64,
+    pub unpinned: Sum,
+    /// Pages that became purged since the moment before, a second; `None` where that is unknown of
+    /// all regions. What was purged and pinned again between two censuses is not in it.
+    pub purges: Option<f64>,
+    /// Whether it is unknown of some region.
+    pub lacks_purges: bool,
 }
 
 /// One region's past.
 #[derive(Debug, Default)]
 struct RegionPast {
     resident: VecDeque<u64>,
-    purged: u64,
+    /// What was known last.
+    purged: Option<u64>,
     /// Of which round it was last.
     round: u64,
 }
@@ -49,25 +53,26 @@ impl History {
     pub fn add<'a>(&mut self, regions: impl Iterator<Item = &'a CensusRegion>, now: f64) {
         self.round += 1;
         let mut moment = Moment::default();
-        let mut purges = 0;
+        let mut purges = Sum::default();
         for region in regions {
-            let pages = region.pages.unwrap_or_default();
-            let resident = region.resident.unwrap_or(0);
-            moment.resident += resident;
-            moment.unpinned += pages.unpinned;
-            let past = self.each.entry(Which::of(region)).or_insert_with(|| RegionPast {
-                // What a region had when it was first seen may be old.
-                purged: pages.purged,
-                ..RegionPast::default()
-            });
-            purges += pages.purged.saturating_sub(past.purged);
-            past.purged = pages.purged;
+            let purged = region.pages.map(|pages| pages.purged);
+            moment.resident.add(region.resident);
+            moment.unpinned.add(region.pages.map(|pages| pages.unpinned));
+            let past = self.each.entry(Which::of(region)).or_default();
+            // What a region had when it was first seen may be old.
+            let before = past.purged.or(purged);
+            purges.add(purged.zip(before).map(|(now, before)| now.saturating_sub(before)));
+            past.purged = purged.or(past.purged);
             past.round = self.round;
-            push(&mut past.resident, resident, MOMENTS_EACH);
+            push(&mut past.resident, region.resident.unwrap_or(0), MOMENTS_EACH);
         }
         self.each.retain(|_, past| past.round == self.round);
         let seconds = now - self.seconds;
-        moment.purges = if self.round > 1 && seconds > 0.0 { purges as f64 / seconds } else { 0.0 };
+        let a_second = |purges: u64| {
+            if self.round > 1 && seconds > 0.0 { purges as f64 / seconds } else { 0.0 }
+        };
+        moment.purges = purges.known().map(a_second);
+        moment.lacks_purges = purges.is_least();
         self.seconds = now;
         push(&mut self.moments, moment, MOMENTS);
     }
@@ -111,8 +116,8 @@ mod tests {
         history.add([with(1, 0)].iter(), 103.0);
         // At once: how many that is a second nobody can say.
         history.add([with(1, 3)].iter(), 103.0);
-        let purges: Vec<f64> = history.moments().map(|moment| moment.purges).collect();
-        assert_eq!(purges, [0.0, 0.0, 2.0, 0.0]);
+        let purges: Vec<_> = history.moments().map(|moment| moment.purges).collect();
+        assert_eq!(purges, [0.0, 0.0, 2.0, 0.0].map(Some));
         assert_eq!(history.resident(Which::Memory(1)), [4096; 4]);
         assert_eq!(history.resident(Which::Memory(2)), [0; 0], "it is gone");
     }
@@ -125,6 +130,25 @@ mod tests {
         }
         assert_eq!(history.moments().len(), super::MOMENTS);
         assert_eq!(history.resident(Which::Memory(1)).len(), super::MOMENTS_EACH);
-        assert_eq!(history.moments().next().map(|moment| moment.resident), Some(999));
+        let newest = history.moments().next().map(|moment| moment.resident.known());
+        assert_eq!(newest, Some(Some(999)));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_no_zero() {
+        let mut history = History::default();
+        let unknown = |id| {
+            let mut region = region(id, "x", 4096);
+            (region.pages, region.resident) = (None, None);
+            region
+        };
+        history.add([unknown(1)].iter(), 100.0);
+        let newest = history.moments().next().expect("one");
+        assert_eq!((newest.resident.known(), newest.unpinned.known()), (None, None));
+        assert_eq!((newest.purges, newest.lacks_purges), (None, true));
+        history.add([unknown(1), region(2, "x", 4096)].iter(), 101.0);
+        let newest = history.moments().next().expect("one");
+        assert_eq!((newest.unpinned.known(), newest.unpinned.is_least()), (Some(0), true));
+        assert_eq!((newest.purges, newest.lacks_purges), (Some(0.0), true));
     }
 }

@@ -19,8 +19,9 @@ pub struct Record {
     pub kind: EventKind,
     /// The region.
     pub region: Option<RegionInfo>,
-    /// What the caller got: a value, or a negative errno. `None`: the kernel continues with the
-    /// call and decides its result.
+    /// What the caller got: a value, or a negative errno. `None`: that was not seen, because the
+    /// kernel continued with the call and decided its result, or because the caller was interrupted
+    /// and makes the call again.
     pub result: Option<i64>,
     /// Records that were lost before this one.
     pub lost: u64,

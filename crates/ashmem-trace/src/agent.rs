@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Events of the supervisor of `ashmem run`, or of those of `ashmem agent`, one for each container.
 //!
-//! A supervisor answers before the kernel acts: of a mapping of a region it knows that the kernel
-//! continues with it, but not its address. A region has ended when no descriptor and no mapping of
-//! it is left; descriptors that are closed before are not traced.
+//! A supervisor answers before the kernel acts: what the kernel made of a mapping it sees only of a
+//! program that it may stop for that, and otherwise tells no result. A region has ended when no
+//! descriptor and no mapping of it is left; descriptors that are closed before are not traced.
 
 use std::collections::HashSet;
 use std::io;

@@ -68,7 +68,7 @@ pub struct EventProcess {
     pub container_pid: Option<i32>,
     /// The container's id or name, from its control group.
     pub container: Option<Text>,
-    /// The command's name, at most 15 bytes, as the kernel keeps it.
+    /// Its name as a list of processes shows it; of an Android application, its package.
     pub command: Text,
 }
 
@@ -100,6 +100,13 @@ impl CallOutcome {
     /// A system call's return value: an errno, negative, or a value.
     pub const fn of_return(value: i64) -> Self {
         Self { result: Some(value) }
+    }
+
+    /// Whether this was a call whose result nobody saw: it is no success, and no failure.
+    pub const fn is_unseen(&self, operation: &Operation) -> bool {
+        // What is no call has no result.
+        let is_call = !matches!(operation, Operation::Release {} | Operation::Purge { .. });
+        self.result.is_none() && is_call
     }
 
     /// The error it failed with.

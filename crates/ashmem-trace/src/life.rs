@@ -43,7 +43,8 @@ impl Life {
 
     /// What the event changes of what is pinned.
     pub fn take_pins(&mut self, event: &Event) {
-        let failed = event.outcome.errno().is_some();
+        let outcome = &event.outcome;
+        let failed = outcome.errno().is_some() || outcome.is_unseen(&event.operation);
         match &event.operation {
             Operation::Unpin(range) if !failed => {
                 if let Some(range) = self.bytes(range) {

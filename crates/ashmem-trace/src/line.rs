@@ -47,9 +47,7 @@ impl fmt::Display for EventLine<'_> {
             (Some(errno), _) => write!(formatter, " = {errno} ({})", errno.0.desc())?,
             (None, Some(value)) => write_value(formatter, operation, value)?,
             // The kernel has the result, and nobody could see it.
-            (None, None) if matches!(operation, Operation::Mmap { .. }) => {
-                formatter.write_str(" = ?")?;
-            }
+            (None, None) if outcome.is_unseen(operation) => formatter.write_str(" = ?")?,
             (None, None) => {}
         }
         match duration_ns {

@@ -74,6 +74,8 @@ impl Processes {
     pub fn renamed(&mut self, tid: i32, command: &[u8]) {
         if let Some(known) = self.known.get_mut(&tid) {
             known.command = Some(Text::from(command));
+            // The kernel may have cut it.
+            known.is_looked_up = false;
         }
     }
 
@@ -150,8 +152,15 @@ impl KnownProcess {
     fn look_up(&mut self, pid: i32) {
         self.is_looked_up = true;
         // Of a process that is gone, what its start told stays.
-        let Some(command) = command_of(pid) else { return };
-        self.command.get_or_insert(command);
+        let Some(whole) = command_of(pid) else { return };
+        // It may have another name since.
+        let is_this = |told: &Text| {
+            let (whole, told) = (whole.as_bytes(), told.as_bytes());
+            whole.starts_with(told) || whole.ends_with(told)
+        };
+        if self.command.as_ref().is_none_or(is_this) {
+            self.command = Some(whole);
+        }
         self.container_pid = inner_pid(pid);
         self.container =
             container_of(pid).map(|container| Text::from(container.to_string().as_bytes()));

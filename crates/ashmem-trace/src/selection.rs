@@ -25,12 +25,19 @@ pub struct Selection {
     containers: Vec<Glob>,
     /// What regions without a name have had so far.
     unnamed: HashMap<u64, Vec<Event>>,
+    /// Wanted but for their results, which nobody saw.
+    unseen: u64,
 }
 
 impl Selection {
     /// These.
     pub fn new(fail_only: bool, names: Vec<Glob>, containers: Vec<Glob>) -> Self {
-        Self { fail_only, names, containers, unnamed: HashMap::new() }
+        Self { fail_only, names, containers, unnamed: HashMap::new(), unseen: 0 }
+    }
+
+    /// Calls that are left out although they may have failed: nobody saw their results.
+    pub fn unseen(&self) -> u64 {
+        self.unseen
     }
 
     /// Hands on what is wanted; with names to match, a region's first events when its name is
@@ -67,9 +74,11 @@ impl Selection {
         }
     }
 
-    fn hand_on(&self, event: &Event, sink: &mut dyn FnMut(&Event)) {
+    fn hand_on(&mut self, event: &Event, sink: &mut dyn FnMut(&Event)) {
         if !self.fail_only || event.outcome.errno().is_some() {
             sink(event);
+        } else if event.outcome.is_unseen(&event.operation) {
+            self.unseen += 1;
         }
     }
 
@@ -146,6 +155,19 @@ mod tests {
     fn failures_alone() {
         let found = sifted(Selection::new(true, Vec::new(), Vec::new()), life(1, "x"));
         assert_eq!(found, ["SET_SIZE"]);
+    }
+
+    #[test]
+    fn what_may_have_failed_is_counted() {
+        let mut selection = Selection::new(true, Vec::new(), Vec::new());
+        let mut unseen = event(1, None, Operation::SetSize { bytes: 1 }, 0);
+        unseen.outcome = CallOutcome::UNSEEN;
+        let mut released = event(1, None, Operation::Release {}, 0);
+        released.outcome = CallOutcome::UNSEEN;
+        for event in [unseen, released] {
+            selection.sift(event, &mut |event| panic!("no failure: {event:?}"));
+        }
+        assert_eq!(selection.unseen(), 1, "an end is no call");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct TraceTotals {
     pub lost: u64,
     /// Whether an unknown number of events was lost besides.
     pub uncounted: bool,
+    /// Calls left out of a trace of failures that may have failed: nobody saw their results.
+    pub unseen: u64,
 }
 
 /// A trace being written.
@@ -116,6 +118,7 @@ impl Session {
     /// # Errors
     /// What could not be written, now or before.
     pub fn end(mut self) -> Result<TraceTotals, output::Error> {
+        self.writer.totals.unseen = self.selection.unseen();
         self.writer.end();
         match self.writer.error {
             Some(error) => Err(error),

@@ -17,7 +17,9 @@ pub struct Sums {
     pub calls: u64,
     /// Those that failed.
     pub errors: u64,
-    /// Bytes they spoke of.
+    /// Those whose result was not seen.
+    pub unseen: u64,
+    /// Bytes that those spoke of that succeeded.
     pub bytes: u64,
     /// Nanoseconds they took, where that was measured.
     pub ns: u64,
@@ -50,9 +52,13 @@ pub struct SummaryRow<'a> {
 impl Sums {
     fn add(&mut self, event: &Event) {
         let failed = event.outcome.errno().is_some();
+        let is_unseen = event.outcome.is_unseen(&event.operation);
+        let has_succeeded = !failed && !is_unseen;
         self.calls += 1;
         self.errors += u64::from(failed);
-        self.bytes = self.bytes.saturating_add(if failed { 0 } else { event.operation.bytes() });
+        self.unseen += u64::from(is_unseen);
+        self.bytes =
+            self.bytes.saturating_add(if has_succeeded { event.operation.bytes() } else { 0 });
         self.ns += event.duration_ns.unwrap_or(0);
     }
 }
@@ -113,7 +119,7 @@ impl fmt::Display for Summary {
                 "% time     seconds  usecs/call     calls    errors       bytes  {heading}"
             )?;
             for row in rows {
-                let Sums { calls, errors, bytes, ns } = row.sums;
+                let Sums { calls, errors, unseen, bytes, ns } = row.sums;
                 let share = if all == 0 { 0.0 } else { ns as f64 * 100.0 / all as f64 };
                 let errors = if errors == 0 { String::new() } else { errors.to_string() };
                 write!(
@@ -124,6 +130,9 @@ impl fmt::Display for Summary {
                     ExactBytes(bytes).to_string(),
                 )?;
                 match (row.op, row.process) {
+                    (Some(op), _) if unseen > 0 => {
+                        writeln!(formatter, "{op} ({unseen} of them with a result not seen)")?;
+                    }
                     (Some(op), _) => writeln!(formatter, "{op}")?,
                     (_, Some(process)) => {
                         match process.pid {
@@ -148,5 +157,30 @@ impl fmt::Display for Summary {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Summary;
+    use crate::event::{CallOutcome, Event, EventProcess, Source};
+    use crate::operation::Operation;
+
+    #[test]
+    fn a_call_whose_result_was_not_seen_is_not_summed_as_made() {
+        let event = |result: Option<i64>| Event {
+            mono_ns: 1,
+            source: Source::Agent,
+            process: EventProcess::default(),
+            operation: Operation::Mmap { address: 0, len: 4096, prot: 3, shared: true, offset: 0 },
+            region: None,
+            outcome: CallOutcome { result },
+            duration_ns: None,
+        };
+        let mut summary = Summary::default();
+        [None, Some(0x7000), Some(-12)].map(event).iter().for_each(|event| summary.add(event));
+        let sums = summary.rows()[0].sums;
+        assert_eq!((sums.calls, sums.errors, sums.unseen, sums.bytes), (3, 1, 1, 4096));
+        assert!(summary.to_string().contains("(1 of them with a result not seen)"), "{summary}");
     }
 }

@@ -317,12 +317,12 @@ impl Channel for Monitor {
     }
 
     /// The monitor waits for an answer even if the caller is gone.
-    fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<()> {
+    fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<Answer> {
         let answer = match self.inject(id, Injection { fd: fd.as_fd(), at: None, close_on_exec }) {
             Ok(number) => Answer::Value(number.into()),
             Err(errno) => Answer::Errno(errno),
         };
-        self.answer(id, answer)
+        self.answer(id, answer).map(|()| answer)
     }
 }
 

@@ -32,6 +32,7 @@ use self::endpoint::{Endpoint, Peer, Protocol};
 use self::lxc::Monitor;
 use self::sandbox::confine;
 use self::systemd::Manager;
+use crate::asked::{QuestionSocket, Tenants};
 use crate::emulation::Tenant;
 use crate::error::{SystemError, failed};
 use crate::ids::Identity;
@@ -497,6 +498,13 @@ impl Agent {
     }
 }
 
+impl Tenants for Agent {
+    fn visit(&self, tell: &mut dyn FnMut(&Tenant) -> Result<(), Errno>) -> Result<(), Errno> {
+        let containers: Vec<_> = self.containers().values().cloned().collect();
+        containers.iter().try_for_each(|container| tell(container.supervisor.tenant()))
+    }
+}
+
 /// Serves these sockets, and the containers and sockets that were passed to this process, until
 /// SIGTERM or SIGINT.
 ///
@@ -511,6 +519,7 @@ pub fn serve(
     let _mask = SignalMask::block_all();
     let signals = sys::signals().map_err(failed("making a signalfd"))?;
     // Before the first container, and before any other thread.
+    let asked = QuestionSocket::bind();
     if let Err(error) = confine() {
         tracing::warn!(
             %error,
@@ -525,6 +534,12 @@ pub fn serve(
     for endpoint in endpoints {
         let agent = Arc::clone(&agent);
         start("socket", move || agent.serve(&endpoint))?;
+    }
+    if let Err(error) = asked.and_then(|socket| socket.serve(Arc::clone(&agent) as _)) {
+        tracing::warn!(
+            %error,
+            "ashmem list and top will not know the containers' pins: no socket in $TMPDIR or /tmp"
+        );
     }
     agent.tell("READY=1");
     loop {

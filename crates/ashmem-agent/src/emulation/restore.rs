@@ -201,7 +201,7 @@ impl RegionTable {
         let keys: Vec<Key> = self.regions().map(|(key, _)| key).collect();
         for key in keys {
             let Some((region, arena)) = self.region(key) else { continue };
-            region.state.pins().for_each(arena, |span, purged| {
+            region.state.pins().for_each(arena, usize::MAX, |span, purged| {
                 if purged {
                     let (first, last) = (span.first(), span.last());
                     entries

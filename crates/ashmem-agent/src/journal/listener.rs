@@ -58,11 +58,14 @@ impl Channel for JournaledListener {
         answered
     }
 
-    fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<()> {
+    fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<Answer> {
         // Never in one step: see `regions::pending_opens`.
         let injection = Injection { fd: fd.as_fd(), at: None, close_on_exec };
         match self.listener.inject(id, injection) {
-            Ok(number) => self.answer(id, Answer::Value(number.into())),
+            Ok(number) => {
+                let answer = Answer::Value(number.into());
+                self.answer(id, answer).map(|()| answer)
+            }
             // The caller of this function answers any other failure.
             Err(error) => {
                 if error == Errno::NOENT {

@@ -31,6 +31,7 @@ use crate::regions::memfd_pool::{MemfdPool, PooledMemfd};
 use crate::regions::pending_opens::PendingOpens;
 use crate::regions::region::EmulatedRegion;
 use crate::regions::watch_quota::WatchQuota;
+use ashmem_trace_wire::question::{RegionState, UnpinnedRange};
 use ashmem_trace_wire::record::EventKind;
 
 use crate::trace::TraceSink;
@@ -168,6 +169,38 @@ impl RegionTable {
     /// Every region with its key.
     pub fn regions(&self) -> impl Iterator<Item = (Key, &EmulatedRegion)> {
         self.regions.iter().map(|(key, region)| (*key, region))
+    }
+
+    /// The inode of every memory of a region.
+    pub(crate) fn inodes(&self) -> Vec<u64> {
+        self.inodes.keys().copied().collect()
+    }
+
+    /// The region of this inode, as it is told to whoever asks.
+    pub(crate) fn state(&mut self, inode: u64) -> Option<RegionState> {
+        let key = self.inodes.get(&inode)?.key;
+        let EmulatedRegion { facts, state, .. } = self.regions.get_mut(&key)?;
+        let pages = state.pins().range_pages(facts.share());
+        Some(RegionState {
+            inode,
+            size: facts.size(),
+            mask: facts.prot_mask().bits(),
+            unpinned: pages.unpinned,
+            purged: pages.purged,
+        })
+    }
+
+    /// The unpinned ranges of the region of this inode, at most so many, the lowest first.
+    pub(crate) fn ranges(&mut self, inode: u64, most: usize) -> Vec<UnpinnedRange> {
+        let mut ranges = Vec::new();
+        let Some(entry) = self.inodes.get(&inode) else { return ranges };
+        if let Some(region) = self.regions.get_mut(&entry.key) {
+            region.state.pins().for_each(&self.arena, most, |span, is_purged| {
+                let (first, last) = (span.first(), span.last());
+                ranges.push(UnpinnedRange { first, last, is_purged });
+            });
+        }
+        ranges
     }
 
     /// Whether some region's mask has lost EXEC.

@@ -36,6 +36,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use self::fd_passing::{NodeFds, Received};
 use self::foreground::{StatusSender, wait};
+use crate::asked::QuestionSocket;
 use crate::emulation::Tenant;
 use crate::error::{SystemError, failed};
 use crate::inside::Inside;
@@ -172,14 +173,18 @@ fn supervise(
     // Filtered and unanswered it must not continue: if one of these steps fails, the program never
     // gets what it waits for.
     look_at(pid, there)?;
-    let supervisor = prepare(plan, pid, received)?;
+    let supervisor = Arc::new(prepare(plan, pid, received)?);
     if let Some(trace) = trace {
         supervisor.trace(trace);
     }
-    let serve = move || {
-        let _ = supervisor.run();
-        supervisor
-    };
+    // Without the socket, `ashmem list` knows less of these regions.
+    let asked =
+        QuestionSocket::bind().and_then(|socket| socket.serve(Arc::clone(&supervisor) as _));
+    if let Err(error) = asked {
+        tracing::debug!(%error, "nobody can ask about the regions of this program");
+    }
+    let served = Arc::clone(&supervisor);
+    let serve = move || _ = served.run();
     let serving = std::thread::Builder::new().name("loop".into()).spawn(serve);
     let serving = serving
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))
@@ -191,7 +196,7 @@ fn supervise(
     sys::reap_children();
     // Tracers get the last ends too. A process drops the listener before it closes its descriptors,
     // so the ends are read once all processes are reaped.
-    if let Ok(supervisor) = serving.join() {
+    if serving.join().is_ok() {
         supervisor.tenant().table().reap();
         supervisor.tenant().table().trace_sink().close();
     }

@@ -205,16 +205,16 @@ impl Channel for Listener {
         check(unsafe { libc::ioctl(self.fd.as_raw_fd(), SEND, room.as_ptr()) }).map(drop)
     }
 
-    fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<()> {
+    fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<Answer> {
         let injection = Injection { fd: fd.as_fd(), at: None, close_on_exec };
         if self.answers_with_descriptor.load(Ordering::Relaxed) {
             match self.add(id, injection, libc::SECCOMP_ADDFD_FLAG_SEND) {
                 Err(Errno::INVAL) => self.answers_with_descriptor.store(false, Ordering::Relaxed),
-                other => return other.map(drop),
+                other => return other.map(|number| Answer::Value(number.into())),
             }
         }
-        let number = self.inject(id, injection)?;
-        self.answer(id, Answer::Value(number.into()))
+        let answer = Answer::Value(self.inject(id, injection)?.into());
+        self.answer(id, answer).map(|()| answer)
     }
 }
 

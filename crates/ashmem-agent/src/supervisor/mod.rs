@@ -29,6 +29,7 @@ use ashmem_core::abi::{self, Caller};
 use self::apart::Apart;
 use self::purges::Purges;
 use self::takeover::Takeover;
+use crate::asked::Tenants;
 use crate::emulation::Tenant;
 use crate::emulation::argument::Argument;
 use crate::emulation::decision::Decision;
@@ -436,39 +437,38 @@ impl Supervisor {
         let shows_result = self.shows_result_of(&decided);
         let Decided { mut decision, record, .. } = decided;
         let outcome = std::mem::replace(&mut decision.outcome, Outcome::CONTINUE);
-        let (mut faulted, mut seen) = (false, None);
+        let answer = |answer| channel.answer(notification.id, answer).map(|()| result_of(answer));
+        // What the caller got, where that is known.
         let sent = match outcome {
             Outcome::Answer(Answer::Continue) if shows_result => {
-                inject_mmap::let_run(channel, notification).map(|result| seen = result)
+                inject_mmap::let_run(channel, notification)
             }
-            Outcome::Answer(answer) => channel.answer(notification.id, answer),
-            Outcome::Write { address, bytes } => {
-                let answer = match target.write(address, &bytes) {
-                    Ok(()) => Answer::Value(0),
-                    Err(_) => Answer::Errno(Errno::FAULT),
-                };
-                faulted = answer != Answer::Value(0);
-                channel.answer(notification.id, answer)
-            }
-            Outcome::MapAnonymous(call) => {
-                inject_mmap::map_anonymous(channel, notification, call).map(|result| seen = result)
-            }
+            Outcome::Answer(decided) => answer(decided),
+            Outcome::Write { address, bytes } => answer(match target.write(address, &bytes) {
+                Ok(()) => Answer::Value(0),
+                Err(_) => Answer::Errno(Errno::FAULT),
+            }),
+            Outcome::MapAnonymous(call) => inject_mmap::map_anonymous(channel, notification, call),
             Outcome::Open { fd, close_on_exec, key } => {
-                channel.answer_with(notification.id, fd, close_on_exec).or_else(|error| match error
-                {
-                    Errno::NOENT => {
+                match channel.answer_with(notification.id, fd, close_on_exec) {
+                    // As the driver's own open, whose caller alone knows the number.
+                    Ok(Answer::Value(_)) => Ok(Some(0)),
+                    Ok(refused) => Ok(result_of(refused)),
+                    Err(Errno::NOENT) => {
                         self.tenant.table().pending_opens.leave(notification.tid, key);
-                        Err(error)
+                        Err(Errno::NOENT)
                     }
                     // The caller's table is full, or its limit reached.
-                    error => channel.answer(notification.id, Answer::Errno(error)),
-                })
+                    Err(error) => answer(Answer::Errno(error)),
+                }
             }
         };
         if let Some(mut record) = record {
-            record.result = record.result.or(seen);
-            self.trace_sink.answered(record, faulted);
+            // A caller that was interrupted, or is gone, got nothing.
+            record.result = sent.ok().flatten();
+            self.trace_sink.answered(record);
         }
+        let sent = sent.map(drop);
         self.report(notification, sent);
         // The copied descriptor is closed here, where nobody waits for that.
         drop(decision);
@@ -594,6 +594,21 @@ impl Supervisor {
             Ok(flags) => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
             Err(_) => Outcome::CONTINUE,
         }
+    }
+}
+
+impl Tenants for Supervisor {
+    fn visit(&self, tell: &mut dyn FnMut(&Tenant) -> Result<()>) -> Result<()> {
+        tell(&self.tenant)
+    }
+}
+
+/// What a caller gets with an answer; `None`: the kernel decides that.
+fn result_of(answer: Answer) -> Option<i64> {
+    match answer {
+        Answer::Value(value) => Some(value),
+        Answer::Errno(errno) => Some(-i64::from(errno.raw_os_error())),
+        Answer::Continue => None,
     }
 }
 

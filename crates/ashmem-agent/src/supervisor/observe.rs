@@ -6,7 +6,7 @@ use crate::emulation::decision::Decision;
 use crate::emulation::descriptor::FdKind;
 use crate::emulation::outcome::Outcome;
 use crate::ids::Key;
-use crate::notification::{Answer, Notification};
+use crate::notification::Notification;
 use crate::regions::memfd;
 use crate::seccomp::syscalls::Call;
 use crate::supervisor::Supervisor;
@@ -21,12 +21,6 @@ impl Supervisor {
         began: u64,
     ) -> Option<Record> {
         let (kind, region) = self.event(decision)?;
-        let result = match &decision.outcome {
-            Outcome::Answer(Answer::Value(value)) => Some(*value),
-            Outcome::Answer(Answer::Errno(errno)) => Some(-i64::from(errno.raw_os_error())),
-            Outcome::Answer(Answer::Continue) | Outcome::MapAnonymous(_) => None,
-            Outcome::Write { .. } | Outcome::Open { .. } => Some(0),
-        };
         let sink = self.trace_sink();
         Some(Record {
             mono_ns: began,
@@ -35,7 +29,8 @@ impl Supervisor {
             caller: Some(sink.caller(notification.tid)),
             kind,
             region: Some(region),
-            result,
+            // Known once it was sent.
+            result: None,
             lost: 0,
         })
     }

@@ -6,6 +6,7 @@
 //! its listener to the agent as runc would. LXC's monitor takes part in every call, so that there
 //! it is LXC itself.
 
+mod asked;
 mod client;
 mod lxc;
 mod manager;

@@ -39,6 +39,7 @@ pub(crate) fn region(id: u64, name: &str, resident: u64) -> CensusRegion {
         resident: Some(resident),
         mask: None,
         pages: Some(PageCounts { pinned: 4, ..PageCounts::default() }),
+        supervisor: None,
         holders: vec![holder],
     }
 }

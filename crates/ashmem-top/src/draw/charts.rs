@@ -23,25 +23,45 @@ const LEAST: u16 = 24;
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let now = app.history.moments().next().copied().unwrap_or_default();
     let values = |of: fn(&Moment) -> u64| -> Vec<u64> { app.history.moments().map(of).collect() };
-    let most = |values: &[u64]| values.iter().copied().max().unwrap_or(0);
-    let resident = values(|moment| moment.resident);
-    let unpinned = values(|moment| moment.unpinned);
+    // The most there was, if anything is known.
+    let most = |values: &[u64], is_known: bool, shown: &dyn Fn(u64) -> String| {
+        let most = values.iter().copied().max().filter(|_| is_known);
+        most.map_or_else(String::new, |most| format!(", most {}", shown(most)))
+    };
+    let resident = values(|moment| moment.resident.known().unwrap_or(0));
+    let unpinned = values(|moment| moment.unpinned.known().unwrap_or(0));
     // Tenths, for a bar has whole numbers.
-    let purges = values(|moment| (moment.purges * 10.0) as u64);
+    let purges = values(|moment| (moment.purges.unwrap_or(0.0) * 10.0) as u64);
+    let purges_now = match (now.purges, now.lacks_purges) {
+        (None, _) => "?".to_owned(),
+        (Some(purges), true) => format!("≥{purges:.1}"),
+        (Some(purges), false) => format!("{purges:.1}"),
+    };
     let theme = app.theme;
     let charts = [
         (
-            format!("resident {}, most {}", Bytes(now.resident), Bytes(most(&resident))),
+            format!(
+                "resident {}{}",
+                now.resident.shown(Bytes),
+                most(&resident, now.resident.known().is_some(), &|most| Bytes(most).to_string())
+            ),
             theme.memory(),
             resident,
         ),
         (
-            format!("unpinned {} pages, most {}", now.unpinned, most(&unpinned)),
+            format!(
+                "unpinned {} pages{}",
+                now.unpinned.shown(|pages| pages),
+                most(&unpinned, now.unpinned.known().is_some(), &|most| most.to_string())
+            ),
             theme.unpinned(),
             unpinned,
         ),
         (
-            format!("purges {:.1} pages/s, most {:.1}", now.purges, most(&purges) as f64 / 10.0),
+            format!(
+                "purges {purges_now} pages/s{}",
+                most(&purges, now.purges.is_some(), &|most| format!("{:.1}", most as f64 / 10.0))
+            ),
             theme.purged(),
             purges,
         ),

@@ -87,7 +87,9 @@ fn who(region: &CensusRegion) -> String {
         0 => String::new(),
         more => format!(" +{more}"),
     };
-    format!("{} {}{more}", first.process.pid, first.process.command)
+    let container = (first.process.container.as_ref())
+        .map_or_else(String::new, |container| format!(" in {container}"));
+    format!("{} {}{more}{container}", first.process.pid, first.process.command)
 }
 
 /// Draws the rows around the selected one.

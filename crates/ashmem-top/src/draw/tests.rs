@@ -2,7 +2,7 @@
 //! The screen at sizes from none to large.
 
 use ashmem_inspect::page_map::PageMap;
-use ashmem_inspect::region::CensusRegion;
+use ashmem_inspect::region::{CensusRegion, PageCounts};
 use ratatui::style::Color;
 
 use crate::app::App;
@@ -42,6 +42,20 @@ fn every_size_is_drawn_and_every_line_fits() {
             }
         }
     }
+}
+
+#[test]
+fn what_is_unknown_of_all_is_no_zero() {
+    let mut regions = many();
+    for region in &mut regions {
+        (region.pages, region.resident) = (None, None);
+    }
+    let text = screen(&mut app(regions.clone()), 120, 24).text();
+    assert!(text.contains("? resident") && text.contains("unpinned ? pages"), "{text}");
+    assert!(text.contains("purges ? pages/s") && !text.contains("most"), "{text}");
+    regions[0].pages = Some(PageCounts { pinned: 1, unpinned: 3, purged: 0 });
+    let text = screen(&mut app(regions), 120, 24).text();
+    assert!(text.contains("unpinned ≥3 pages") && text.contains("purges ≥0.0"), "{text}");
 }
 
 #[test]

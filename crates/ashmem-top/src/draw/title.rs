@@ -11,18 +11,17 @@ use crate::app::App;
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let shown = app.rows.len();
     let all = app.census.regions.len();
-    let resident: u64 = app.census.regions.iter().map(|region| region.resident.unwrap_or(0)).sum();
+    let totals = app.census.totals();
     let mut text = match shown == all {
         true => format!("  {all} regions"),
         false => format!("  {shown} of {all} regions"),
     };
-    text.push_str(&format!(", {} resident", Bytes(resident)));
+    text.push_str(&format!(", {} resident", totals.resident.shown(Bytes)));
     if app.only_leaks {
         text.push_str(", leaks only");
     }
-    let unmapped = app.census.regions.iter().filter(|region| region.is_unmapped()).count();
-    if unmapped > 0 && !app.only_leaks {
-        text.push_str(&format!(", {unmapped} mapped nowhere"));
+    if totals.unmapped > 0 && !app.only_leaks {
+        text.push_str(&format!(", {} mapped nowhere", totals.unmapped));
     }
     let pace = if app.is_paused {
         "  paused".to_owned()
