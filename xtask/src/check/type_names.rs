@@ -28,11 +28,6 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     Exception::new("Verb", "crates/ashmem-cli/", "the verbs below each verb, read by clap"),
     Exception::new("Mapping", "crates/ashmem/", "the same thing as the core's, at the public API"),
     Exception::new("Pin", "crates/ashmem/", "the same thing as the core's, at the public API"),
-    Exception::new(
-        "Stopped",
-        "crates/ashmem-agent/src/target_thread/inject_mmap.rs",
-        "one type, written for each processor; a build has one of them",
-    ),
 ];
 
 impl Exception {

@@ -32,14 +32,14 @@ const STATE_ARM: usize = 16;
 
 /// A stopped thread's registers: as many as its own width has.
 #[derive(Clone, Copy)]
-pub(in crate::target_thread) enum Registers {
+pub(in crate::target_thread) enum ArmRegisters {
     /// x0 to x30, sp, pc, pstate.
     Wide([u64; 34]),
     /// r0 to r15, cpsr, the first argument as it was.
     Narrow([u32; 18]),
 }
 
-impl Registers {
+impl ArmRegisters {
     /// PTRACE_GETREGSET.
     ///
     /// # Errors

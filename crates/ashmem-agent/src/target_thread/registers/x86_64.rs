@@ -20,9 +20,9 @@ const MMAP2_I386: u64 = 192;
 
 /// A stopped thread's registers.
 #[derive(Clone, Copy)]
-pub(in crate::target_thread) struct Registers(libc::user_regs_struct);
+pub(in crate::target_thread) struct X86Registers(libc::user_regs_struct);
 
-impl Registers {
+impl X86Registers {
     /// PTRACE_GETREGS.
     ///
     /// # Errors
