@@ -32,7 +32,8 @@ impl Tenant {
     pub(crate) fn mmap(&self, target: &Target<'_>, call: Mmap) -> Decision {
         let continued = || Decision::of(Call::Mmap(call), Outcome::CONTINUE);
         // Most are of other files, which are not copied.
-        if !self.is_region(target, call.fd) {
+        let is_likely = self.threads.had_region_at(target.tid(), call.fd);
+        if !is_likely && !self.is_region(target, call.fd) {
             return continued();
         }
         let Some(mut inspected) = self.inspect(target, call.fd) else { return continued() };

@@ -170,7 +170,13 @@ impl Tenant {
         let kind = if flags.contains(OFlags::PATH) {
             FdKind::Foreign
         } else if file.device == self.memfds {
-            self.region_of(target, number, &fd, &file).map_or(FdKind::Memfd, FdKind::Region)
+            match self.region_of(target, number, &fd, &file) {
+                Some(key) => {
+                    self.threads.saw_region_at(target.tid(), number);
+                    FdKind::Region(key)
+                }
+                None => FdKind::Memfd,
+            }
         } else if self.device.is_placeholder(&file) {
             FdKind::Node
         } else {
@@ -216,12 +222,12 @@ impl Tenant {
         Some(key)
     }
 
-    /// Whether one of the caller's descriptors is a region, or becomes one now. It is not copied.
+    /// Whether one of the caller's descriptors is a region, or becomes one now.
     pub(crate) fn is_region(&self, target: &Target<'_>, number: RawFd) -> bool {
         if number < 0 {
             return false;
         }
-        let Ok(file) = FileStatus::of_descriptor(target.tid(), number) else { return false };
+        let Some(file) = self.status_of(target, number) else { return false };
         if file.device == self.memfds {
             return self.region_at(target, number, file.inode).is_some()
                 || memfd_state::is_region(&file);
@@ -230,6 +236,22 @@ impl Tenant {
             && self
                 .inspect(target, number)
                 .is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
+    }
+
+    /// The status of the file behind one of the caller's descriptors. A copy is the quicker way to
+    /// it, but closing the copy of a file that is not ours can take as long as its server likes: so
+    /// only what was a region before is copied, and if it is another file now, a thread of its own
+    /// closes it.
+    fn status_of(&self, target: &Target<'_>, number: RawFd) -> Option<FileStatus> {
+        if !self.threads.had_region_at(target.tid(), number) {
+            return FileStatus::of_descriptor(target.tid(), number).ok();
+        }
+        let fd = self.threads.descriptor(target.tid(), number, || target.is_waiting()).ok()?;
+        let file = FileStatus::of(&fd).ok();
+        if file.is_none_or(|file| file.device != self.memfds) {
+            crate::target_thread::close_elsewhere(fd);
+        }
+        file
     }
 
     /// Creates a region, whose memory only the returned descriptor holds; `opening` is the request

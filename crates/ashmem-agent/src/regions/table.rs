@@ -40,6 +40,10 @@ const NUMBERS_COME_AGAIN: bool = cfg!(not(target_pointer_width = "64"));
 /// Reap freed inodes every 32 opens: often enough that they take no room, rarely enough that it
 /// costs nothing.
 const REAP_INTERVAL: u32 = 32;
+/// Events that are read from the queue at once.
+const EVENTS: usize = 256;
+/// The bytes of an event without a name, as all of ours are.
+const EVENT: usize = size_of::<libc::inotify_event>();
 
 /// All regions of one tenant. Two tenants never share a table, so no request of one finds a region
 /// of the other.
@@ -211,14 +215,14 @@ impl RegionTable {
         Ok(Some((memory, self.settle(opening, region(), inode, watch))))
     }
 
-    /// Adds a memory to a region, beside those that clients may still hold; future mappings show
-    /// the new one.
+    /// Adds a memory with this inode to a region, beside those that clients may still hold; future
+    /// mappings show the new one.
     ///
     /// # Errors
     /// As for [`RegionTable::admit`].
-    pub fn watch(&mut self, memory: impl AsFd, key: Key) -> Result<()> {
+    pub fn watch(&mut self, memory: impl AsFd, inode: u64, key: Key) -> Result<()> {
         self.make_room()?;
-        let (inode, watch) = memfd::watch(&self.inotify, memory)?;
+        let watch = memfd::watch_end(&self.inotify, memory)?;
         self.stand(key, inode, watch);
         Ok(())
     }
@@ -358,15 +362,21 @@ impl RegionTable {
     /// Removes the regions whose memory is freed.
     pub fn reap(&mut self) {
         self.opens_since_reap = 0;
-        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut buffer = [MaybeUninit::uninit(); EVENTS * EVENT];
         let mut dead = Vec::new();
         let mut overflow = false;
         {
             let mut queue = inotify::Reader::new(&self.inotify, &mut buffer);
+            let mut read = 0;
             while let Ok(event) = queue.next() {
                 overflow |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
                 if event.events().contains(ReadFlags::IGNORED) {
                     dead.push(event.wd());
+                }
+                read += 1;
+                // What fitted into the buffer with room to spare was all.
+                if queue.is_buffer_empty() && std::mem::replace(&mut read, 0) < EVENTS {
+                    break;
                 }
             }
         }

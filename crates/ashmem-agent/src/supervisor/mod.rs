@@ -113,15 +113,18 @@ impl Supervisor {
         })
     }
 
-    /// The supervisor of a program whose filter we made, with a pool of memfds: under many opens it
-    /// holds some descriptors more.
+    /// A supervisor with a pool of memfds: under many opens it holds some descriptors more.
     ///
     /// # Errors
     /// EMFILE, ENFILE.
     pub(crate) fn with_pool(tenant: Tenant) -> Result<Self> {
         let pool = tenant.table().enable_pool()?;
-        let shows_results = filters_wait_killable();
-        Ok(Self { pool: Some(pool), shows_results, ..Self::new(tenant)? })
+        Ok(Self { pool: Some(pool), ..Self::new(tenant)? })
+    }
+
+    /// The supervisor of a program whose filter we made.
+    pub(crate) fn of_own_filter(self) -> Self {
+        Self { shows_results: filters_wait_killable(), ..self }
     }
 
     /// Has calls answered in the programs themselves where that is possible.
@@ -556,7 +559,7 @@ impl Supervisor {
             return false;
         }
         // With AT_EMPTY_PATH kernels from 6.11 on take no path at all for an empty one.
-        let read = if path == 0 { Ok(Vec::new()) } else { target.read_string(path, PATH_LIMIT) };
+        let read = if path == 0 { Ok(Vec::new()) } else { target.peek_string(path, PATH_LIMIT) };
         match read {
             Ok(path) if path.is_empty() => by_descriptor,
             Ok(path) => {
@@ -567,7 +570,8 @@ impl Supervisor {
     }
 
     fn open(&self, target: &Target<'_>, dir: i32, path: u64, flags: OFlags) -> Outcome {
-        match target.read_string(path, PATH_LIMIT) {
+        // A descriptor that the caller does not take is closed, and the region ends with it.
+        match target.peek_string(path, PATH_LIMIT) {
             Ok(path) if path.len() < PATH_LIMIT => self.tenant.open(target, dir, &path, flags),
             _ => Outcome::CONTINUE,
         }

@@ -12,7 +12,7 @@ pub(crate) mod next_stop;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -46,6 +46,8 @@ pub struct Threads {
 
 struct CachedHandle {
     handle: OwnedFd,
+    /// The thread's descriptor that was a region when it was looked at last; -1: none.
+    region: AtomicI32,
     /// Held as long as the handle is.
     _budget: FdBudget,
 }
@@ -55,6 +57,21 @@ impl Threads {
     pub fn clear(&self) {
         let handles = std::mem::take(&mut *lock(&self.handles));
         drop(handles);
+    }
+
+    /// Whether this descriptor of a thread was a region when it was looked at last. The thread may
+    /// have put another file there since: this only says which way of looking is likely to be the
+    /// cheaper one.
+    pub(crate) fn had_region_at(&self, tid: i32, fd: RawFd) -> bool {
+        let handles = lock(&self.handles);
+        handles.get(&tid).is_some_and(|cached| cached.region.load(Ordering::Relaxed) == fd)
+    }
+
+    /// This descriptor of a thread was looked at now, and is a region.
+    pub(crate) fn saw_region_at(&self, tid: i32, fd: RawFd) {
+        if let Some(cached) = lock(&self.handles).get(&tid) {
+            cached.region.store(fd, Ordering::Relaxed);
+        }
     }
 
     /// How many handles there are.
@@ -99,7 +116,8 @@ impl Threads {
                 self.clear();
             }
             if let Some(budget) = FdBudget::take() {
-                let cached = Arc::new(CachedHandle { handle, _budget: budget });
+                let region = AtomicI32::new(-1);
+                let cached = Arc::new(CachedHandle { handle, region, _budget: budget });
                 lock(&self.handles).insert(tid, cached);
             }
         }
@@ -336,7 +354,11 @@ impl<'a> Target<'a> {
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<()> {
         let want = buffer.len();
         let got = self.read_some(address, buffer, |_| false)?;
-        if got == want { Ok(()) } else { Err(Errno::FAULT) }
+        match got == want {
+            true if self.is_waiting() => Ok(()),
+            true => Err(Errno::SRCH),
+            false => Err(Errno::FAULT),
+        }
     }
 
     /// Reads a string without its NUL, at most `limit` bytes. Memory behind the NUL is not touched,
@@ -345,6 +367,17 @@ impl<'a> Target<'a> {
     /// # Errors
     /// Those of [`Target::read`].
     pub fn read_string(&self, address: u64, limit: usize) -> Result<Vec<u8>> {
+        let string = self.peek_string(address, limit)?;
+        if self.is_waiting() { Ok(string) } else { Err(Errno::SRCH) }
+    }
+
+    /// Reads a string as [`Target::read_string`] does, without a look at whether the caller still
+    /// waits: it may be another thread's. Only for what has no effect unless the caller takes the
+    /// answer, which it does only if it still waits.
+    ///
+    /// # Errors
+    /// EFAULT: not readable. EPERM: it may not be looked at. ESRCH: the thread is gone.
+    pub fn peek_string(&self, address: u64, limit: usize) -> Result<Vec<u8>> {
         let mut string = vec![0; limit];
         let got = self.read_some(address, &mut string, |read| read.contains(&0))?;
         match string[..got].iter().position(|byte| *byte == 0) {
@@ -397,7 +430,7 @@ impl<'a> Target<'a> {
                 break;
             }
         }
-        if self.channel.is_waiting(self.id) { Ok(done) } else { Err(Errno::SRCH) }
+        Ok(done)
     }
 }
 
