@@ -356,7 +356,9 @@ impl Tenant {
 impl InspectedFd {
     /// Another memory of the same region lies behind the descriptor now.
     fn becomes(&mut self, memory: OwnedFd, file: FileStatus) {
+        let busy = self.busy.take();
         *self = Self::new(memory, self.number, file, self.flags, self.kind);
+        self.busy = busy;
         debug_assert!(matches!(self.kind, FdKind::Region(_)), "only regions' memories change");
     }
 }

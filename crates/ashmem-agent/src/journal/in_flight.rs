@@ -3,7 +3,7 @@
 //!
 //! They lie at the beginning of a container's journal, and the kernel writes them there itself: at
 //! no moment is a notification taken from its listener and not stored. There can be several,
-//! because a caller can hold up the loop that answers it while another loop serves.
+//! because several loops serve where several callers ask at once, or hold them up.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard};
@@ -16,8 +16,8 @@ use crate::sys::lock;
 
 /// Where the log behind them starts; what lies before it is mapped.
 pub(crate) const LOG: u64 = 40 << 10;
-/// Notifications that can be in flight at once: one for each stuck loop, and one for the loop that
-/// serves.
+/// Notifications that can be in flight at once: one for each loop that there can be, those that are
+/// held up included.
 const SLOTS: usize = 66;
 /// A slot: the number of the listener, and at [`ROOM_OFFSET`] the notification.
 const SLOT: usize = 64 + ROOM;

@@ -251,6 +251,12 @@ impl Journal {
         }
     }
 
+    /// The log's length in bytes.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> u64 {
+        self.end - self.start
+    }
+
     /// Whether a compaction is due: the log is long, compared to its length after the last one.
     pub(crate) fn is_due(&self) -> bool {
         self.end - self.start > SHORT.max(4 * self.compacted_len)

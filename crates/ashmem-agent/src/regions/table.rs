@@ -63,6 +63,8 @@ pub struct RegionTable {
     trace_sink: Arc<TraceSink>,
     /// Answers that the previous agent may not have sent.
     recovered: HashMap<u64, SavedAnswer>,
+    /// Answers in the journal that may not have been sent yet.
+    unsent: HashMap<u64, SavedAnswer>,
     /// The quota of watches that it shares with other tables.
     quota: Option<Arc<WatchQuota>>,
     /// The pool of memfds for future regions.
@@ -108,6 +110,7 @@ impl RegionTable {
             journal: None,
             trace_sink: Arc::default(),
             recovered: HashMap::new(),
+            unsent: HashMap::new(),
             quota: None,
             pool: None,
             pending_opens: PendingOpens::default(),
@@ -331,7 +334,33 @@ impl RegionTable {
 
     /// Takes the answer that the previous agent found for this request.
     pub(crate) fn recovered(&mut self, id: u64) -> Option<SavedAnswer> {
-        if self.recovered.is_empty() { None } else { self.recovered.remove(&id) }
+        if self.recovered.is_empty() {
+            return None;
+        }
+        let answer = self.recovered.remove(&id)?;
+        self.unsent.insert(id, answer.clone());
+        Some(answer)
+    }
+
+    /// Notes the answer to a request in the journal, to be published with what it has changed.
+    pub(crate) fn note_answer(&mut self, id: u64, answer: SavedAnswer) {
+        /// Rarely more are in flight at once.
+        const FEW: usize = 128;
+        let Some(journal) = &mut self.journal else { return };
+        journal.note(&Entry::Answered { id, answer: answer.clone() });
+        if self.unsent.len() >= FEW {
+            let in_flight = journal.in_flight().ids();
+            self.unsent.retain(|id, _| in_flight.contains(id));
+        }
+        self.unsent.insert(id, answer);
+    }
+
+    /// The answers that may not have been sent yet, `id` being the current request: of those in
+    /// flight, of which several loops have one each.
+    pub(crate) fn unsent_answers(&self, id: u64, in_flight: &[u64]) -> Vec<Entry> {
+        let answers = self.unsent.iter().chain(&self.recovered);
+        let unsent = answers.filter(|(of, _)| **of == id || in_flight.contains(of));
+        unsent.map(|(id, answer)| Entry::Answered { id: *id, answer: answer.clone() }).collect()
     }
 
     /// The journal, if there is one.

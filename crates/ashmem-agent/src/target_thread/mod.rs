@@ -46,7 +46,8 @@ pub struct Threads {
 
 struct CachedHandle {
     handle: OwnedFd,
-    /// The thread's descriptor that was a region when it was looked at last; -1: none.
+    /// The thread's descriptor that was a region at its last ioctl, if it was not mapped since; -1:
+    /// none.
     region: AtomicI32,
     /// Held as long as the handle is.
     _budget: FdBudget,
@@ -59,15 +60,16 @@ impl Threads {
         drop(handles);
     }
 
-    /// Whether this descriptor of a thread was a region when it was looked at last. The thread may
-    /// have put another file there since: this only says which way of looking is likely to be the
-    /// cheaper one.
+    /// Whether this descriptor of a thread was a region at its last ioctl. The thread may have put
+    /// another file there since: this only says which way of looking is likely to be the cheaper
+    /// one.
     pub(crate) fn had_region_at(&self, tid: i32, fd: RawFd) -> bool {
         let handles = lock(&self.handles);
         handles.get(&tid).is_some_and(|cached| cached.region.load(Ordering::Relaxed) == fd)
     }
 
-    /// This descriptor of a thread was looked at now, and is a region.
+    /// A thread's ioctl was about this descriptor, which is a region; or about none (-1), and what
+    /// it was before is forgotten.
     pub(crate) fn saw_region_at(&self, tid: i32, fd: RawFd) {
         if let Some(cached) = lock(&self.handles).get(&tid) {
             cached.region.store(fd, Ordering::Relaxed);
@@ -316,12 +318,23 @@ pub struct Target<'a> {
     channel: &'a dyn Channel,
     id: u64,
     tid: i32,
+    is_beside_others: bool,
 }
 
 impl<'a> Target<'a> {
     /// The caller of a request.
     pub fn new(channel: &'a dyn Channel, id: u64, tid: i32) -> Self {
-        Self { channel, id, tid }
+        Self { channel, id, tid, is_beside_others: false }
+    }
+
+    /// The same, of a request that is decided while other loops decide others, or not.
+    pub fn beside_others(self, is_beside_others: bool) -> Self {
+        Self { is_beside_others, ..self }
+    }
+
+    /// Whether other loops decide others meanwhile.
+    pub fn is_beside_others(&self) -> bool {
+        self.is_beside_others
     }
 
     /// Its request.
