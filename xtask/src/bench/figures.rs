@@ -114,8 +114,12 @@ impl Programs {
     }
 
     /// What `run-load` prints under `ashmem run`.
-    pub(super) fn load<T: DeserializeOwned>(&self, arguments: &[String]) -> Result<T> {
-        self.printed(&self.under("full", "auto"), "run-load", arguments)
+    pub(super) fn load<T: DeserializeOwned>(
+        &self,
+        inside: &str,
+        arguments: &[String],
+    ) -> Result<T> {
+        self.printed(&self.under("full", inside), "run-load", arguments)
     }
 
     /// What `run-bench` prints under `before`.

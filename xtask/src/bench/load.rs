@@ -54,23 +54,30 @@ pub(super) fn rows(programs: &Programs) -> Result<Vec<Row>> {
             None,
         ));
     }
-    eprintln!("making and dropping {REGIONS} regions in {PROCESSES} processes ...");
-    let churn: Churn =
-        programs.load(&["churn".to_owned(), PROCESSES.to_string(), REGIONS.to_string()])?;
-    let crowd: Crowd = programs.load(&["crowd".to_owned(), CROWD.to_string()])?;
-    for (what, unit, figure, at_most) in [
-        (
-            "the supervisor's growth over 10^6 regions",
-            Unit::Mebibytes,
-            churn.growth_kib as f64 / 1024.0,
-            4.0,
-        ),
-        ("descriptors left", Unit::Count, churn.descriptors as f64, 0.0),
-        ("watches left", Unit::Count, churn.watches as f64, 0.0),
-        ("processes of 8 that failed", Unit::Count, churn.failed_processes as f64, 0.0),
-        ("processes of 200 at once that failed", Unit::Count, crowd.failed_processes as f64, 0.0),
-    ] {
-        rows.push(Row::absolute(what, "full", unit, figure, at_most));
+    for (level, inside) in [("full", "auto"), ("full, notified", "never")] {
+        eprintln!("{level}: making and dropping {REGIONS} regions in {PROCESSES} processes ...");
+        let churn: Churn = programs
+            .load(inside, &["churn".to_owned(), PROCESSES.to_string(), REGIONS.to_string()])?;
+        let crowd: Crowd = programs.load(inside, &["crowd".to_owned(), CROWD.to_string()])?;
+        for (what, unit, figure, at_most) in [
+            (
+                "the supervisor's growth over 10^6 regions",
+                Unit::Mebibytes,
+                churn.growth_kib as f64 / 1024.0,
+                4.0,
+            ),
+            ("descriptors left", Unit::Count, churn.descriptors as f64, 0.0),
+            ("watches left", Unit::Count, churn.watches as f64, 0.0),
+            ("processes of 8 that failed", Unit::Count, churn.failed_processes as f64, 0.0),
+            (
+                "processes of 200 at once that failed",
+                Unit::Count,
+                crowd.failed_processes as f64,
+                0.0,
+            ),
+        ] {
+            rows.push(Row::absolute(what, level, unit, figure, at_most));
+        }
     }
     Ok(rows)
 }

@@ -50,6 +50,9 @@ pub(super) fn measure() -> Result<Report> {
                 keep_least(figures, programs.figures(&programs.under(level, inside), what)?);
             }
         }
+        for (figures, level) in [(&mut full_notified, "full"), (&mut fast_notified, "fast")] {
+            keep_least(figures, programs.figures(&programs.under(level, "never"), "crowd")?);
+        }
         keep_least(&mut strace, programs.figures(&tracer, "ioctls")?);
     }
     let mut rows = rows(&bare, &full, &fast)?;
@@ -148,6 +151,14 @@ fn notified(bare: &Figures, full: &Figures, fast: &Figures, strace: &Figures) ->
             Some(25.0),
         )?;
         row("one ioctl", level, ioctl, "a notification answered unseen", unseen, None)?;
+        row(
+            "a round of calls, four processes at once",
+            level,
+            figures.get("calls_of_four"),
+            "one process alone",
+            figures.get("calls_of_one"),
+            Some(1.0 / 1.7),
+        )?;
         for (what, name) in [
             ("getppid", "getppid"),
             ("read", "read"),

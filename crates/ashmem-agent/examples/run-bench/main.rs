@@ -4,10 +4,12 @@
 //! `run-bench plain` needs no device: memfd's own life cycle and calls that are not ours.
 //! `run-bench device` needs /dev/ashmem. `run-bench ioctls` is a few calls, for tracers that take
 //! long over each. `run-bench floor` is a notification that is answered without looking, and a call
-//! under a filter that allows everything. Run the first bare, both under `ashmem run`, and take
-//! ratios; all figures are nanoseconds for one operation, the best of several rounds.
+//! under a filter that allows everything. `run-bench crowd` is what one process gets done, and what
+//! four at once do, each about a region of its own. Run the first bare, both under `ashmem run`,
+//! and take ratios; all figures are nanoseconds for one operation, the best of several rounds.
 
 mod calls;
+mod crowd;
 mod floor;
 mod timing;
 
@@ -27,8 +29,11 @@ fn main() {
         Some("floor") => {
             vec![("notification", floor::notification()), ("allowed", floor::allowed())]
         }
+        Some("crowd") => {
+            vec![("calls_of_one", crowd::round(1)), ("calls_of_four", crowd::round(4))]
+        }
         _ => {
-            eprintln!("usage: run-bench plain|device|ioctls|floor");
+            eprintln!("usage: run-bench plain|device|ioctls|floor|crowd");
             std::process::exit(2);
         }
     };

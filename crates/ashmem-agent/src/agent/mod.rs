@@ -211,7 +211,7 @@ impl Agent {
         table.share_watches(Arc::clone(&self.watches));
         let tenant = Tenant::restore(Device::new(node.and_then(|node| node.node())), table);
         let container = Arc::new(ServedContainer {
-            supervisor: Supervisor::new(tenant).map_err(failed("making an eventfd"))?,
+            supervisor: Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?,
             number,
             in_flight: Some(Arc::clone(&in_flight)),
             listeners: AtomicU64::new(0),
@@ -399,7 +399,7 @@ impl Agent {
             self.keep(&StoredFd::InodeEvents.name(number), tenant.table().as_fd());
             tenant.table().write_to(journal);
         }
-        let supervisor = Supervisor::new(tenant).map_err(failed("making an eventfd"))?;
+        let supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
         Ok(Arc::new(ServedContainer {
             identity,
             number,

@@ -7,6 +7,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
 
 use crate::ids::Key;
+use crate::regions::busy::BusyRegion;
 use crate::target_thread::{FileStatus, close_elsewhere};
 
 /// What a caller's descriptor is.
@@ -32,6 +33,9 @@ pub(crate) struct InspectedFd {
     pub(crate) kind: FdKind,
     /// Whether its memory was just created under the name that is being set.
     pub(crate) is_named: bool,
+    /// Where loops work side by side: no other works at this region. It is the last field, so that
+    /// this ends when the copy is closed.
+    pub(super) busy: Option<BusyRegion>,
 }
 
 impl InspectedFd {
@@ -42,7 +46,7 @@ impl InspectedFd {
         flags: OFlags,
         kind: FdKind,
     ) -> Self {
-        Self { fd: Some(fd), number, file, flags, kind, is_named: false }
+        Self { fd: Some(fd), number, file, flags, kind, is_named: false, busy: None }
     }
 
     /// The copy.

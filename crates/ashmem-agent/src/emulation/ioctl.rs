@@ -36,6 +36,9 @@ impl Tenant {
     ) -> Decision {
         let name = argument.name().unwrap_or_default();
         let mut descriptor = self.inspect_naming(target, fd, name);
+        if descriptor.as_ref().is_some_and(|found| matches!(found.kind, FdKind::Region(_))) {
+            self.threads.saw_region_at(target.tid(), fd);
+        }
         let outcome = match (&mut descriptor, request) {
             (Some(inspected), request) => match (inspected.kind, request) {
                 (FdKind::Region(key), Some(request)) => {

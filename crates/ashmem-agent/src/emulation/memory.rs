@@ -30,43 +30,81 @@ pub(super) struct Shape {
     is_writable: bool,
 }
 
+/// What came of giving a memory a shape.
+enum Imposed {
+    /// It had the size already.
+    Had(FileStatus),
+    /// It has got it now.
+    Given,
+    /// It was sealed with another size.
+    Refused,
+}
+
 impl Shape {
     pub(super) fn of(region: &EmulatedRegion) -> Self {
         let is_writable = region.facts.prot_mask().contains(Prot::WRITE);
         Self { size: region.facts.size(), is_writable }
     }
 
-    /// Gives a memory this shape; `None` if it was sealed with another size.
+    /// Gives a memory this shape, and looks at it; `None` if it was sealed with another size.
     ///
     /// # Errors
     /// EINVAL: no file can be that long. ENOMEM, ENOSPC.
     pub(super) fn give(self, memory: impl AsFd, known: FileStatus) -> Result<Option<FileStatus>> {
-        let seals = rustix::fs::fcntl_get_seals(&memory)?;
-        let mut file = known;
-        // A size that was looked at before the seals may be an older one.
-        if file.size != self.size {
-            file = FileStatus::of(&memory)?;
-        }
-        if !seals.contains(memfd::SIZED) && (self.size > 0 || file.size > 0) {
-            let sized = if !seals.contains(SealFlags::GROW) {
-                memfd::set_size(&memory, self.size, file.blocks > 0)
-            } else if file.size == self.size {
-                memfd::seal_size(&memory)
-            } else {
-                return Ok(None);
-            };
-            match sized {
-                Ok(()) | Err(Errno::PERM) => file = FileStatus::of(&memory)?,
-                Err(error) => return Err(error),
+        match self.impose(&memory, known)? {
+            Imposed::Had(file) => Ok(Some(file)),
+            // Another request may have given it another size since.
+            Imposed::Given => {
+                Ok(Some(FileStatus::of(&memory)?).filter(|file| file.size == self.size))
             }
+            Imposed::Refused => Ok(None),
         }
-        if file.size != self.size {
-            return Ok(None);
-        }
-        if !seals.contains(SealFlags::FUTURE_WRITE) {
+    }
+
+    /// Gives a memory this shape, whose status was `known` a moment ago.
+    ///
+    /// # Errors
+    /// Those of [`Self::give`].
+    fn impose(self, memory: impl AsFd, known: FileStatus) -> Result<Imposed> {
+        let seals = rustix::fs::fcntl_get_seals(&memory)?;
+        let is_open = !seals.contains(SealFlags::GROW);
+        let given = if is_open && (self.size > 0 || known.size > 0) {
+            memfd::set_size(&memory, self.size, known.blocks > 0).map(|()| Imposed::Given)
+        } else {
+            // A size that was looked at before the seals may be an older one.
+            let is_known = known.size == self.size;
+            let file = if is_known { known } else { FileStatus::of(&memory)? };
+            if file.size != self.size {
+                return Ok(Imposed::Refused);
+            }
+            // An empty one may still get a size.
+            match seals.contains(memfd::SIZED) || is_open || self.size == 0 {
+                true => Ok(Imposed::Had(file)),
+                false => memfd::seal_size(&memory).map(|()| Imposed::Given),
+            }
+        };
+        let imposed = match given {
+            Err(Errno::PERM) => {
+                let file = FileStatus::of(&memory)?;
+                if file.size == self.size { Imposed::Had(file) } else { Imposed::Refused }
+            }
+            other => other?,
+        };
+        if !matches!(imposed, Imposed::Refused) && !seals.contains(SealFlags::FUTURE_WRITE) {
             self.protect(&memory)?;
         }
-        Ok(Some(file))
+        Ok(imposed)
+    }
+
+    /// Gives a memory that nobody else knows yet this shape.
+    ///
+    /// # Errors
+    /// EINVAL: no file can be that long. ENOMEM, ENOSPC.
+    fn form(self, memory: impl AsFd) -> Result<()> {
+        if self.size > 0 {
+            memfd::set_size(&memory, self.size, false)?;
+        }
+        self.protect(memory)
     }
 
     /// Seals a memory against writing if the mask has no WRITE.
@@ -99,7 +137,8 @@ impl Tenant {
         // What cannot be done now is tried again by mmap, which can fail.
         let given = inspected.copy().and_then(|memory| {
             if !memfd::keeps_state() {
-                return shape.give(memory, inspected.file).map(|given| given.is_some());
+                let imposed = shape.impose(memory, inspected.file)?;
+                return Ok(!matches!(imposed, Imposed::Refused));
             }
             match memfd::give_size(memory, shape.size) {
                 Err(Errno::PERM) => Ok(false),
@@ -250,8 +289,8 @@ impl Tenant {
             shape.protect(&memory)?;
         } else {
             // A size that no file can have is told by mmap.
-            match FileStatus::of(&memory).and_then(|file| shape.give(&memory, file)) {
-                Ok(_) | Err(Errno::INVAL) => {}
+            match shape.form(&memory) {
+                Ok(()) | Err(Errno::INVAL) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -263,7 +302,7 @@ impl Tenant {
                 Some((region, _)) if !region.facts.is_mapped() && region.inode == old => {}
                 _ => return Ok(false),
             }
-            table.watch(&fresh, key)?;
+            table.watch(&fresh, file.inode, key)?;
         }
         if let Err(error) = self.replace(target, inspected.number, &fresh) {
             self.choose(key, file.inode, old, |_| true);
@@ -317,7 +356,9 @@ impl Tenant {
 impl InspectedFd {
     /// Another memory of the same region lies behind the descriptor now.
     fn becomes(&mut self, memory: OwnedFd, file: FileStatus) {
+        let busy = self.busy.take();
         *self = Self::new(memory, self.number, file, self.flags, self.kind);
+        self.busy = busy;
         debug_assert!(matches!(self.kind, FdKind::Region(_)), "only regions' memories change");
     }
 }

@@ -32,7 +32,10 @@ impl Tenant {
     pub(crate) fn mmap(&self, target: &Target<'_>, call: Mmap) -> Decision {
         let continued = || Decision::of(Call::Mmap(call), Outcome::CONTINUE);
         // Most are of other files, which are not copied.
-        if !self.is_region(target, call.fd) {
+        if self.threads.had_region_at(target.tid(), call.fd) {
+            // Many programs close it once it is mapped, and have another file there next.
+            self.threads.saw_region_at(target.tid(), -1);
+        } else if !self.is_region(target, call.fd) {
             return continued();
         }
         let Some(mut inspected) = self.inspect(target, call.fd) else { return continued() };

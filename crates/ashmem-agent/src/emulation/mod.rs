@@ -16,6 +16,9 @@
 //!
 //! - the pages of a region that are being taken away: its own PIN, UNPIN and mmap wait;
 //! - an open of the node that becomes a region: other threads of that process wait with theirs.
+//!
+//! Where several loops work side by side, those that are about one region are decided one after the
+//! other ([`crate::regions::busy`]), without the lock too.
 
 pub(crate) mod argument;
 pub(crate) mod decision;
@@ -33,7 +36,7 @@ mod stat;
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
@@ -41,6 +44,7 @@ use rustix::io::{Errno, Result};
 use self::descriptor::{FdKind, InspectedFd};
 use crate::ids::Key;
 use crate::notification::Injection;
+use crate::regions::busy::BusyRegions;
 use crate::regions::memfd;
 use crate::regions::memfd_state::{self, MemfdState};
 use crate::regions::node::Device;
@@ -55,6 +59,7 @@ pub struct Tenant {
     table: Mutex<RegionTable>,
     /// Signalled when a mark in the table is taken away.
     changed: Condvar,
+    busy: Arc<BusyRegions>,
     threads: Threads,
     device: Device,
     fidelity: Fidelity,
@@ -80,6 +85,7 @@ impl Tenant {
             memfds: table.device(),
             table: Mutex::new(table),
             changed: Condvar::new(),
+            busy: Arc::default(),
             threads: Threads::default(),
             device,
             fidelity,
@@ -138,7 +144,7 @@ impl Tenant {
         number: RawFd,
         name: &[u8],
     ) -> Option<InspectedFd> {
-        let mut inspected = self.copy(target, number)?;
+        let mut inspected = self.copy_alone(target, number)?;
         if memfd::keeps_state()
             && let FdKind::Region(key) = inspected.kind
         {
@@ -148,6 +154,27 @@ impl Tenant {
             // Not beside the descriptors that it takes to make a region: they may be few.
             drop(inspected);
             return self.adopt(target, number, name);
+        }
+        Some(inspected)
+    }
+
+    /// A copy of a descriptor, and what it is; where loops work side by side, once no other one
+    /// works at its region.
+    fn copy_alone(&self, target: &Target<'_>, number: RawFd) -> Option<InspectedFd> {
+        let mut inspected = self.copy(target, number)?;
+        if let FdKind::Region(key) = inspected.kind
+            && target.is_beside_others()
+        {
+            let busy = self.busy.try_begin(key, target.id()).or_else(|| {
+                // Who works at it may ask whether anybody else holds its memory.
+                inspected.close();
+                Some(self.busy.begin(key, target.id()))
+            });
+            if inspected.copy().is_err() {
+                inspected = self.copy(target, number)?;
+            }
+            // Another thread of the caller may have put another region there.
+            inspected.busy = busy.filter(|_| inspected.kind == FdKind::Region(key));
         }
         Some(inspected)
     }
@@ -216,12 +243,12 @@ impl Tenant {
         Some(key)
     }
 
-    /// Whether one of the caller's descriptors is a region, or becomes one now. It is not copied.
+    /// Whether one of the caller's descriptors is a region, or becomes one now.
     pub(crate) fn is_region(&self, target: &Target<'_>, number: RawFd) -> bool {
         if number < 0 {
             return false;
         }
-        let Ok(file) = FileStatus::of_descriptor(target.tid(), number) else { return false };
+        let Some(file) = self.status_of(target, number) else { return false };
         if file.device == self.memfds {
             return self.region_at(target, number, file.inode).is_some()
                 || memfd_state::is_region(&file);
@@ -230,6 +257,23 @@ impl Tenant {
             && self
                 .inspect(target, number)
                 .is_some_and(|inspected| matches!(inspected.kind, FdKind::Region(_)))
+    }
+
+    /// The status of the file behind one of the caller's descriptors. A copy is the quicker way to
+    /// it, but closing the copy of a file that is not ours can take as long as its server likes: so
+    /// only what was a region a moment ago is copied, and if it is another file now, a thread of
+    /// its own closes it, once.
+    fn status_of(&self, target: &Target<'_>, number: RawFd) -> Option<FileStatus> {
+        if !self.threads.had_region_at(target.tid(), number) {
+            return FileStatus::of_descriptor(target.tid(), number).ok();
+        }
+        let fd = self.threads.descriptor(target.tid(), number, || target.is_waiting()).ok()?;
+        let file = FileStatus::of(&fd).ok();
+        if file.is_none_or(|file| file.device != self.memfds) {
+            self.threads.saw_region_at(target.tid(), -1);
+            crate::target_thread::close_elsewhere(fd);
+        }
+        file
     }
 
     /// Creates a region, whose memory only the returned descriptor holds; `opening` is the request

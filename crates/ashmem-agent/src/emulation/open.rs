@@ -43,7 +43,7 @@ impl Tenant {
         match self.create(Some(target.id()), last_caller, flags, b"") {
             Ok((fd, key)) => {
                 // A program that only opens and closes makes the journal grow as well.
-                self.table().compact_if_due(target.id(), None);
+                self.table().compact_if_due(target.id());
                 Outcome::Open { fd, close_on_exec: flags.contains(OFlags::CLOEXEC), key }
             }
             // The limits of the agent are not the caller's, so it is not the caller's table that is

@@ -156,10 +156,10 @@ impl RegionTable {
         };
         self.note(|| entry);
         if let Some(answer) = SavedAnswer::of(outcome) {
-            self.note(|| Entry::Answered { id, answer });
+            self.note_answer(id, answer);
         }
         self.publish();
-        self.compact_if_due(id, SavedAnswer::of(outcome));
+        self.compact_if_due(id);
     }
 
     /// Writes to the journal that a region is mapped, and by which inode.
@@ -172,12 +172,13 @@ impl RegionTable {
     }
 
     /// Compacts the journal if it is due; `id` is the current request.
-    pub(crate) fn compact_if_due(&mut self, id: u64, answer: Option<SavedAnswer>) {
+    pub(crate) fn compact_if_due(&mut self, id: u64) {
         let Some(journal) = self.journal().filter(|journal| journal.is_due()) else { return };
         let in_flight = journal.in_flight().ids();
         self.pending_opens.retain(|opening| opening == id || in_flight.contains(&opening));
         let mut entries = self.entries();
-        entries.extend(answer.map(|answer| Entry::Answered { id, answer }));
+        // Other loops may be about to send theirs.
+        entries.extend(self.unsent_answers(id, &in_flight));
         if let Some(journal) = self.journal() {
             journal.compact(entries);
         }
@@ -255,6 +256,7 @@ mod tests {
     use crate::ids::Identity;
     use crate::regions::memfd;
     use std::os::fd::AsFd;
+    use std::sync::Arc;
 
     fn kept_table() -> RegionTable {
         let mut table = RegionTable::new().expect("a table");
@@ -319,6 +321,41 @@ mod tests {
         let (region, arena) = table.region(key).expect("it was admitted");
         pins::purge(arena, arena.lru(), region.facts.share(), oldest);
         (memory, key)
+    }
+
+    #[test]
+    fn an_answer_of_another_loop_outlives_a_compaction() {
+        let mut table = kept_table();
+        let (_memory, key) = fill(&mut table);
+        // Two requests are in flight. The first is told that pages were purged, and not sent yet.
+        let in_flight = Arc::clone(table.journal().expect("kept").in_flight());
+        for id in [101, 102] {
+            let received = in_flight.take(0, |room| {
+                room[0] = id;
+                Ok(Some(()))
+            });
+            assert_eq!(received, Ok(Some(())));
+        }
+        let once = Outcome::value(Ok(i64::from(ashmem_core::abi::WAS_PURGED)));
+        let pin = Pin { offset: 7 * 4096, len: 4096 };
+        table.note_ioctl(key, Request::Pin(0), Some(pin), 101, &once);
+        // The second grows the log, until it is written anew.
+        let mut answered = 0;
+        loop {
+            let len = table.journal().expect("kept").len();
+            table.note_ioctl(key, Request::Pin(0), Some(pin), 102, &Outcome::ZERO);
+            answered += 1;
+            if table.journal().expect("kept").len() < len {
+                break;
+            }
+        }
+        assert!(answered > 100, "{answered}");
+        let mut second = successor(&mut table);
+        assert_eq!(second.recovered(102), Some(SavedAnswer::Value(0)));
+        let told = Some(SavedAnswer::Value(ashmem_core::abi::WAS_PURGED.into()));
+        assert_eq!(second.recovered(101), told);
+        // It is in flight still when the next one compacts.
+        assert!(second.unsent_answers(0, &[101]).len() == 1);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! They lie at the beginning of a container's journal, and the kernel writes them there itself: at
 //! no moment is a notification taken from its listener and not stored. There can be several,
-//! because a caller can hold up the loop that answers it while another loop serves.
+//! because several loops serve where several callers ask at once, or hold them up.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard};
@@ -16,8 +16,8 @@ use crate::sys::lock;
 
 /// Where the log behind them starts; what lies before it is mapped.
 pub(crate) const LOG: u64 = 40 << 10;
-/// Notifications that can be in flight at once: one for each stuck loop, and one for the loop that
-/// serves.
+/// Notifications that can be in flight at once: one for each loop that there can be, those that are
+/// held up included.
 const SLOTS: usize = 66;
 /// A slot: the number of the listener, and at [`ROOM_OFFSET`] the notification.
 const SLOT: usize = 64 + ROOM;
@@ -27,6 +27,8 @@ const FIRST_SLOT: usize = 64;
 /// Offset of the id of the request that is being answered through LXC's monitor; it lies behind the
 /// journal's header.
 const ANSWERING: usize = 56;
+/// Offset of the end of the log, in the journal's header.
+pub(crate) const END: usize = 16;
 
 /// The beginning of a journal, where the kernel puts notifications.
 pub(crate) struct InFlight {
@@ -101,6 +103,12 @@ impl InFlight {
     /// The notifications that the previous agent left, each with the number of its listener.
     pub(crate) fn left_over(&self) -> Vec<(u64, Room)> {
         (0..SLOTS).map(|number| self.read(number)).filter(|(_, room)| room[0] != 0).collect()
+    }
+
+    /// Writes the end of the log: one store, which cannot be torn when this process is killed.
+    pub(crate) fn set_end(&self, end: u64) {
+        // SAFETY: the word lies within the mapping and is aligned.
+        unsafe { self.start.add(END).cast::<u64>().write_volatile(end) };
     }
 
     /// Marks the request whose answer is being sent to LXC's monitor; 0: none.

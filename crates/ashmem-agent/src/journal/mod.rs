@@ -22,7 +22,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags};
 use rustix::io::{Errno, Result};
 use serde::{Deserialize, Serialize};
 
-use self::in_flight::{InFlight, LOG};
+use self::in_flight::{END, InFlight, LOG};
 use crate::ids::Identity;
 use crate::ids::Key;
 
@@ -30,6 +30,7 @@ use crate::ids::Key;
 const MAGIC: [u8; 8] = *b"ashmem 2";
 /// Offset of the log's start and end, which lie side by side.
 const BOUNDS: u64 = 8;
+const _: () = assert!(BOUNDS + 8 == END as u64);
 /// A shorter log is not compacted.
 const SHORT: u64 = 256 << 10;
 
@@ -236,16 +237,22 @@ impl Journal {
             return;
         }
         let pending = std::mem::take(&mut self.pending);
-        let written = self.put(self.end, &pending).and_then(|()| {
-            self.end += pending.len() as u64;
-            self.write_bounds()
-        });
-        if let Err(error) = written {
-            tracing::error!(
+        match self.put(self.end, &pending) {
+            Ok(()) => {
+                self.end += pending.len() as u64;
+                self.in_flight.set_end(self.end);
+            }
+            Err(error) => tracing::error!(
                 %error,
                 "writing the journal failed: a restart now would lose the last changes"
-            );
+            ),
         }
+    }
+
+    /// The log's length in bytes.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> u64 {
+        self.end - self.start
     }
 
     /// Whether a compaction is due: the log is long, compared to its length after the last one.

@@ -222,11 +222,18 @@ pub fn is_writable(memory: impl AsFd) -> bool {
 /// ENOMEM: the user has too many inotify watches (`fs.inotify.max_user_watches`).
 pub fn watch(inotify: impl AsFd, memory: impl AsFd) -> Result<(u64, i32)> {
     let inode = rustix::fs::fstat(&memory)?.st_ino;
+    Ok((inode, watch_end(inotify, memory)?))
+}
+
+/// inotify_add_watch(2): watches for the end of a memfd whose inode is known; returns the watch.
+///
+/// # Errors
+/// Those of [`watch`].
+pub(crate) fn watch_end(inotify: impl AsFd, memory: impl AsFd) -> Result<i32> {
     // An inode without a name is never moved: the only event is the end of the watch itself
     // (IN_IGNORED).
-    let watch = inotify::add_watch(inotify, path_of(memory.as_fd()), WatchFlags::MOVE_SELF)
-        .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })?;
-    Ok((inode, watch))
+    inotify::add_watch(inotify, path_of(memory.as_fd()), WatchFlags::MOVE_SELF)
+        .map_err(|error| if error == Errno::NOSPC { Errno::NOMEM } else { error })
 }
 
 /// FALLOC_FL_PUNCH_HOLE: frees pages, which read as zeros afterwards.

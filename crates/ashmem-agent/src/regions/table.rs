@@ -41,6 +41,10 @@ const NUMBERS_COME_AGAIN: bool = cfg!(not(target_pointer_width = "64"));
 /// Reap freed inodes every 32 opens: often enough that they take no room, rarely enough that it
 /// costs nothing.
 const REAP_INTERVAL: u32 = 32;
+/// Events that are read from the queue at once.
+const EVENTS: usize = 256;
+/// The bytes of an event without a name, as all of ours are.
+const EVENT: usize = size_of::<libc::inotify_event>();
 
 /// All regions of one tenant. Two tenants never share a table, so no request of one finds a region
 /// of the other.
@@ -60,6 +64,8 @@ pub struct RegionTable {
     trace_sink: Arc<TraceSink>,
     /// Answers that the previous agent may not have sent.
     recovered: HashMap<u64, SavedAnswer>,
+    /// Answers in the journal that may not have been sent yet.
+    unsent: HashMap<u64, SavedAnswer>,
     /// The quota of watches that it shares with other tables.
     quota: Option<Arc<WatchQuota>>,
     /// The pool of memfds for future regions.
@@ -105,6 +111,7 @@ impl RegionTable {
             journal: None,
             trace_sink: Arc::default(),
             recovered: HashMap::new(),
+            unsent: HashMap::new(),
             quota: None,
             pool: None,
             pending_opens: PendingOpens::default(),
@@ -244,14 +251,14 @@ impl RegionTable {
         Ok(Some((memory, self.settle(opening, region(), inode, watch))))
     }
 
-    /// Adds a memory to a region, beside those that clients may still hold; future mappings show
-    /// the new one.
+    /// Adds a memory with this inode to a region, beside those that clients may still hold; future
+    /// mappings show the new one.
     ///
     /// # Errors
     /// As for [`RegionTable::admit`].
-    pub fn watch(&mut self, memory: impl AsFd, key: Key) -> Result<()> {
+    pub fn watch(&mut self, memory: impl AsFd, inode: u64, key: Key) -> Result<()> {
         self.make_room()?;
-        let (inode, watch) = memfd::watch(&self.inotify, memory)?;
+        let watch = memfd::watch_end(&self.inotify, memory)?;
         self.stand(key, inode, watch);
         Ok(())
     }
@@ -360,7 +367,33 @@ impl RegionTable {
 
     /// Takes the answer that the previous agent found for this request.
     pub(crate) fn recovered(&mut self, id: u64) -> Option<SavedAnswer> {
-        if self.recovered.is_empty() { None } else { self.recovered.remove(&id) }
+        if self.recovered.is_empty() {
+            return None;
+        }
+        let answer = self.recovered.remove(&id)?;
+        self.unsent.insert(id, answer.clone());
+        Some(answer)
+    }
+
+    /// Notes the answer to a request in the journal, to be published with what it has changed.
+    pub(crate) fn note_answer(&mut self, id: u64, answer: SavedAnswer) {
+        /// Rarely more are in flight at once.
+        const FEW: usize = 128;
+        let Some(journal) = &mut self.journal else { return };
+        journal.note(&Entry::Answered { id, answer: answer.clone() });
+        if self.unsent.len() >= FEW {
+            let in_flight = journal.in_flight().ids();
+            self.unsent.retain(|id, _| in_flight.contains(id));
+        }
+        self.unsent.insert(id, answer);
+    }
+
+    /// The answers that may not have been sent yet, `id` being the current request: of those in
+    /// flight, of which several loops have one each.
+    pub(crate) fn unsent_answers(&self, id: u64, in_flight: &[u64]) -> Vec<Entry> {
+        let answers = self.unsent.iter().chain(&self.recovered);
+        let unsent = answers.filter(|(of, _)| **of == id || in_flight.contains(of));
+        unsent.map(|(id, answer)| Entry::Answered { id: *id, answer: answer.clone() }).collect()
     }
 
     /// The journal, if there is one.
@@ -391,15 +424,21 @@ impl RegionTable {
     /// Removes the regions whose memory is freed.
     pub fn reap(&mut self) {
         self.opens_since_reap = 0;
-        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut buffer = [MaybeUninit::uninit(); EVENTS * EVENT];
         let mut dead = Vec::new();
         let mut overflow = false;
         {
             let mut queue = inotify::Reader::new(&self.inotify, &mut buffer);
+            let mut read = 0;
             while let Ok(event) = queue.next() {
                 overflow |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
                 if event.events().contains(ReadFlags::IGNORED) {
                     dead.push(event.wd());
+                }
+                read += 1;
+                // What fitted into the buffer with room to spare was all.
+                if queue.is_buffer_empty() && std::mem::replace(&mut read, 0) < EVENTS {
+                    break;
                 }
             }
         }

@@ -226,7 +226,8 @@ fn prepare(plan: &Plan, pid: i32, received: Received) -> Result<Supervisor, Erro
     if inside.is_some() {
         memfd::keep_state();
     }
-    let mut supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
+    let supervisor = Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?;
+    let mut supervisor = supervisor.of_own_filter();
     if let Some(inside) = inside {
         supervisor = supervisor.with_inside(inside);
     }

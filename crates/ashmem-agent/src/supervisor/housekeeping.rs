@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Housekeeping thread: replaces a blocked request loop, purges under memory pressure, refills the
-//! memfd pool, sleeps when idle.
-//!
-//! A caller decides how long a read of its memory takes (userfaultfd, FUSE). A loop that has not
-//! returned from one request after [`PATIENCE`] is therefore replaced: it finishes that request,
-//! whenever that is, and ends. So a caller blocks only itself.
+//! Housekeeping thread: relieves request loops that are held up ([`crate::supervisor::crew`]),
+//! purges under memory pressure, refills the memfd pool, sleeps when idle.
 
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
@@ -12,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::supervisor::Supervisor;
+use crate::supervisor::crew::{PATIENCE, Relief};
 use crate::supervisor::pressure::{Pressure, Supply, is_group_scarce, is_reason, share_of};
-use crate::supervisor::takeover::PATIENCE;
 
 /// How often available memory is read while it is scarce and pages can be purged.
 const CLOSELY: Duration = Duration::from_millis(20);
@@ -24,7 +20,7 @@ impl Supervisor {
     /// Runs until the supervisor ends.
     pub(crate) fn housekeep<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         let pressure = Pressure::watch();
-        let (mut seen, mut quiet) = (self.takeover().epoch(), 0);
+        let (mut seen, mut quiet) = (self.crew().begun(), 0);
         let (mut supply, mut last_tick) = (Supply::Plenty, Instant::now());
         while !self.has_ended() {
             let mut polled = vec![PollFd::from_borrowed_fd(self.activity(), PollFlags::IN)];
@@ -49,39 +45,31 @@ impl Supervisor {
             }
             let told = pressure.trigger().is_some() && polled[1].revents().contains(PollFlags::PRI);
             supply = self.relieve(scope, told);
-            let epoch = self.takeover().epoch();
-            if epoch != seen {
-                (seen, quiet) = (epoch, 0);
-            } else if ticked && self.replace_loop(scope, epoch) {
-                tracing::debug!("a request is stuck: another loop takes over");
-            } else if ticked && epoch.is_multiple_of(2) {
+            let begun = self.crew().begun();
+            if begun != seen {
+                (seen, quiet) = (begun, 0);
+            } else if ticked && self.relieve_loops(scope, begun) {
+                tracing::debug!("requests are stuck: another loop receives");
+            } else if ticked && self.crew().is_receiving() {
                 quiet += 1;
             }
         }
     }
 
-    /// Starts another loop if this one is stuck in the request of this epoch. The thread comes
-    /// first: without one, the loop that is stuck must go on when it can.
-    fn replace_loop<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, epoch: u64) -> bool {
-        if !self.takeover().is_stuck(epoch) {
-            return false;
+    /// Puts in another loop if all are held up, and have been since there were `begun` requests.
+    /// Returns whether it did.
+    fn relieve_loops<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, begun: u64) -> bool {
+        match self.crew().relieve(begun) {
+            Relief::NotNeeded => false,
+            Relief::Given => true,
+            Relief::WantsLoop => {
+                let started = self.start_loop(scope, None);
+                if let Err(error) = &started {
+                    tracing::warn!(%error, "requests are stuck, and no other loop can be started");
+                }
+                started.is_ok()
+            }
         }
-        let (go, told) = std::sync::mpsc::channel();
-        let thread = move || {
-            if told.recv() == Ok(true) {
-                self.serve_turn(scope);
-            }
-        };
-        let started = Builder::new().name("loop".into()).spawn_scoped(scope, thread);
-        let replaced = match started {
-            Ok(_) => self.takeover().replace_if_stuck(epoch),
-            Err(error) => {
-                tracing::warn!(%error, "a request is stuck, and no other loop can be started");
-                false
-            }
-        };
-        let _ = go.send(replaced);
-        replaced
     }
 
     /// Reaps regions, and starts a purge if memory is short, or scarce where the kernel has `told`

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The request loop: takes requests from a tenant's channels, has them decided, and answers them.
+//! The request loops: take requests from a tenant's channels, have them decided, and answer them.
+//! There are several where several callers ask at once ([`crew`]).
 //!
 //! A request takes four steps: what it points to in the caller's memory is read, once; the tenant
 //! decides (`Decision`); the result is written into the caller's memory and the answer sent; the
@@ -9,58 +10,51 @@
 //! tracers, of cached handles. Traced or not is no difference.
 
 mod apart;
+mod channels;
+mod crew;
+mod decide;
 mod housekeeping;
+mod load;
 mod observe;
 mod pressure;
 mod purges;
-mod takeover;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, Scope};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fs::OFlags;
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, Result};
 
-use ashmem_core::abi::{self, Caller};
-
 use self::apart::Apart;
+use self::channels::{Channels, Received};
+use self::crew::{Begun, Crew, Member};
 use self::purges::Purges;
-use self::takeover::Takeover;
 use crate::asked::Tenants;
 use crate::emulation::Tenant;
-use crate::emulation::argument::Argument;
 use crate::emulation::decision::Decision;
 use crate::emulation::outcome::Outcome;
 use crate::inside::{Due, Inside};
-use crate::notification::{Answer, Channel, Notification, ReceiveError};
+use crate::notification::{Answer, Channel, Notification};
 use crate::regions::memfd_pool::MemfdPool;
 use crate::seccomp::listener::filters_wait_killable;
-use crate::seccomp::syscalls::{Call, Mmap};
+use crate::seccomp::syscalls::Call;
 use crate::sys::lock;
 use crate::target_thread::Target;
+use crate::target_thread::fd_budget::FdBudget;
 use crate::target_thread::inject_mmap;
 use ashmem_trace_wire::pipe::RecordWriter;
 use ashmem_trace_wire::record::Record;
 
 use crate::trace::{self, TraceSink};
 
-/// Longest path that is read. The device's own is less than a quarter of it.
-const PATH_LIMIT: usize = 256;
-const F_ADD_SEALS: u32 = libc::F_ADD_SEALS as u32;
-const F_GET_SEALS: u32 = libc::F_GET_SEALS as u32;
-
 /// One tenant's supervisor.
 pub struct Supervisor {
     tenant: Tenant,
-    channels: Mutex<Vec<Arc<dyn Channel>>>,
-    /// No channel is added after the present ones.
-    complete: AtomicBool,
+    channels: Channels,
     inode_events: OwnedFd,
-    wake: OwnedFd,
-    takeover: Takeover,
+    crew: Crew,
     /// Signalled when a request arrives while housekeeping sleeps, and when the loop ends.
     activity: OwnedFd,
     resting: AtomicBool,
@@ -97,11 +91,9 @@ impl Supervisor {
         let inode_events = tenant.table().as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
         Ok(Self {
             tenant,
-            channels: Mutex::default(),
-            complete: AtomicBool::new(false),
+            channels: Channels::new()?,
             inode_events,
-            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            takeover: Takeover::default(),
+            crew: Crew::default(),
             activity: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             resting: AtomicBool::new(false),
             ended: Mutex::new(None),
@@ -114,15 +106,18 @@ impl Supervisor {
         })
     }
 
-    /// The supervisor of a program whose filter we made, with a pool of memfds: under many opens it
-    /// holds some descriptors more.
+    /// A supervisor with a pool of memfds: under many opens it holds some descriptors more.
     ///
     /// # Errors
     /// EMFILE, ENFILE.
     pub(crate) fn with_pool(tenant: Tenant) -> Result<Self> {
         let pool = tenant.table().enable_pool()?;
-        let shows_results = filters_wait_killable();
-        Ok(Self { pool: Some(pool), shows_results, ..Self::new(tenant)? })
+        Ok(Self { pool: Some(pool), ..Self::new(tenant)? })
+    }
+
+    /// The supervisor of a program whose filter we made.
+    pub(crate) fn of_own_filter(self) -> Self {
+        Self { shows_results: filters_wait_killable(), ..self }
     }
 
     /// Has calls answered in the programs themselves where that is possible.
@@ -132,14 +127,12 @@ impl Supervisor {
 
     /// Adds a channel of the same tenant; [`Supervisor::run`] serves it at once.
     pub fn add(&self, channel: Arc<dyn Channel>) {
-        lock(&self.channels).push(channel);
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        self.channels.add(channel);
     }
 
     /// Adds the last channel: none is added after it.
     pub fn add_last(&self, channel: Arc<dyn Channel>) {
-        self.complete.store(true, Ordering::Relaxed);
-        self.add(channel);
+        self.channels.add_last(channel);
     }
 
     /// Traces each answer about a region into this pipe from now on.
@@ -149,7 +142,7 @@ impl Supervisor {
 
     /// Whether no channel is left.
     pub fn is_idle(&self) -> bool {
-        lock(&self.channels).is_empty()
+        self.channels.is_empty()
     }
 
     /// The tenant.
@@ -163,19 +156,20 @@ impl Supervisor {
     /// Those of poll(2).
     pub fn run(&self) -> Result<()> {
         *lock(&self.ended) = None;
+        self.crew.begin_anew();
         std::thread::scope(|scope| {
             let housekeeping = || self.housekeep(scope);
             let thread = Builder::new().name("housekeeping".into());
             if let Err(error) = thread.spawn_scoped(scope, housekeeping) {
                 tracing::warn!(%error, "no housekeeping: no thread can be started");
             }
-            self.serve_turn(scope);
+            self.serve(scope, &self.crew.member());
         });
         lock(&self.ended).take().unwrap_or(Ok(()))
     }
 
-    pub(crate) fn takeover(&self) -> &Takeover {
-        &self.takeover
+    fn crew(&self) -> &Crew {
+        &self.crew
     }
 
     pub(crate) fn activity(&self) -> BorrowedFd<'_> {
@@ -203,19 +197,20 @@ impl Supervisor {
     }
 
     /// Drops caches. Returns whether housekeeping may sleep until something happens: while pages
-    /// can be purged it continues to watch memory. `epoch` is the last one that it saw.
-    pub(crate) fn rest(&self, epoch: u64) -> bool {
+    /// can be purged it continues to watch memory. `begun` requests is what it saw last.
+    pub(crate) fn rest(&self, begun: u64) -> bool {
         if let Some(pool) = &self.pool {
             pool.clear();
         }
         self.tenant.threads().clear();
+        self.crew.dismiss();
         if let Some(inside) = &self.inside {
             inside.forget_ended();
         }
         let purgeable = self.tenant.purgeable();
         self.resting.store(purgeable == 0, Ordering::SeqCst);
         // A request that arrived meanwhile may not have seen it.
-        purgeable == 0 && self.takeover.epoch() == epoch
+        purgeable == 0 && self.crew.begun() == begun
     }
 
     /// Where answers are traced.
@@ -228,113 +223,74 @@ impl Supervisor {
         self.resting.store(false, Ordering::SeqCst);
     }
 
-    /// Serves until another loop takes over or no channel is left.
-    pub(crate) fn serve_turn<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
-        loop {
-            let channels = lock(&self.channels).clone();
-            let served = match channels.as_slice() {
-                [] => Err(None),
-                [channel] if self.complete.load(Ordering::Relaxed) && channel.waits() => {
-                    Ok(self.serve_only(scope, channel))
-                }
-                channels => self.serve(scope, channels).map_err(Some),
-            };
-            match served {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    *lock(&self.ended) = Some(error.map_or(Ok(()), Err));
-                    return self.wake_housekeeping();
-                }
-            }
-        }
-    }
-
-    /// Serves these channels until one hangs up or another is added. Returns whether this loop
-    /// continues to serve.
-    fn serve<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        channels: &[Arc<dyn Channel>],
-    ) -> Result<bool> {
-        let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
-        polled.extend(
-            channels.iter().map(|channel| PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN)),
-        );
-        loop {
-            match poll(&mut polled, None) {
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error),
-            }
-            if !polled[0].revents().is_empty() {
-                let _ = rustix::io::read(&self.wake, &mut [0; 8]);
-                return Ok(true);
-            }
-            for (channel, polled) in channels.iter().zip(&polled[1..]) {
-                let events = polled.revents();
-                if events.contains(PollFlags::IN) {
-                    match channel.receive() {
-                        Ok(Some(notification)) => {
-                            if !self.take(scope, channel, notification) {
-                                return Ok(false);
-                            }
-                        }
-                        Ok(None) => {}
-                        Err(error) => return Ok(self.drop_channel(channel, &error)),
+    /// Serves, as one of the crew's loops, until there are enough others or no channel is left.
+    fn serve<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, member: &Member<'scope>) {
+        while member.takes_turn() {
+            match self.channels.receive() {
+                Ok(Received::Request(channel, notification)) => {
+                    let begun = member.begins(notification.id, notification.tid);
+                    if begun == Begun::WantsLoop {
+                        self.grow(scope);
                     }
-                } else if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-                    return Ok(self.drop_channel(channel, &ReceiveError::HungUp));
-                }
-            }
-        }
-    }
-
-    /// Serves the only channel there will be, which waits for its requests itself, until it hangs
-    /// up. Returns whether this loop continues to serve.
-    fn serve_only<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        channel: &Arc<dyn Channel>,
-    ) -> bool {
-        loop {
-            match channel.receive() {
-                Ok(Some(notification)) => {
-                    if !self.take(scope, channel, notification) {
-                        return false;
+                    self.attend(scope, &channel, notification, begun != Begun::Kept);
+                    if !member.ends() {
+                        return;
                     }
                 }
-                Ok(None) if has_hung_up(channel.as_fd()) => {
-                    return self.drop_channel(channel, &ReceiveError::HungUp);
-                }
-                Ok(None) => {}
-                Err(error) => return self.drop_channel(channel, &error),
+                Ok(Received::Nothing) => {}
+                Ok(Received::End) => return self.end(Ok(())),
+                Err(error) => return self.end(Err(error)),
             }
         }
     }
 
-    /// Answers a notification. Returns whether this loop continues to serve.
-    fn take<'scope>(
+    /// Starts a loop more for those who ask at once, if descriptors and threads are left.
+    fn grow<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
+        /// Descriptors that a loop holds for a request: copies of the caller's, and new ones.
+        const HELD: usize = 4;
+        let Some(budget) = FdBudget::take_some(HELD) else { return self.crew.cannot_grow() };
+        if let Err(error) = self.start_loop(scope, Some(budget)) {
+            tracing::debug!(%error, "no other loop can be started");
+            self.crew.cannot_grow();
+        }
+    }
+
+    /// Starts a loop, which holds this budget for as long as it serves.
+    pub(super) fn start_loop<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        budget: Option<FdBudget>,
+    ) -> std::io::Result<()> {
+        let member = self.crew.member();
+        let serve = move || {
+            let _budget = budget;
+            self.serve(scope, &member);
+        };
+        Builder::new().name("loop".into()).spawn_scoped(scope, serve).map(drop)
+    }
+
+    /// Has every loop leave, and housekeeping end.
+    fn end(&self, how: Result<()>) {
+        *lock(&self.ended) = Some(how);
+        self.crew.end();
+        self.wake_housekeeping();
+    }
+
+    /// Answers the notification that this loop has begun, beside other loops or not.
+    fn attend<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         channel: &Arc<dyn Channel>,
         notification: Notification,
-    ) -> bool {
-        self.takeover.run(|| {
-            if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
-                self.wake_housekeeping();
-            }
-            self.handle_in(scope, channel, notification);
-            if self.pool.as_ref().is_some_and(|pool| pool.refill_wanted()) {
-                self.wake_housekeeping();
-            }
-        })
-    }
-
-    fn drop_channel(&self, gone: &Arc<dyn Channel>, why: &ReceiveError) -> bool {
-        tracing::debug!(%why, "a channel is closed");
-        lock(&self.channels).retain(|channel| !Arc::ptr_eq(channel, gone));
-        true
+        beside_others: bool,
+    ) {
+        if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
+            self.wake_housekeeping();
+        }
+        self.handle_in(scope, channel, notification, beside_others);
+        if self.pool.as_ref().is_some_and(|pool| pool.refill_wanted()) {
+            self.wake_housekeeping();
+        }
     }
 
     /// Answers one notification, in a thread of its own if the caller can hold that up by more than
@@ -344,12 +300,14 @@ impl Supervisor {
         scope: &'scope Scope<'scope, '_>,
         channel: &Arc<dyn Channel>,
         notification: Notification,
+        beside_others: bool,
     ) {
         if self.inside.as_ref().is_some_and(|inside| inside.may_end_with(&notification)) {
             let channel = Arc::clone(channel);
             return self.apart.run(scope, move |_| self.handle(channel.as_ref(), notification));
         }
-        let Some(decided) = self.decided(channel.as_ref(), &notification) else { return };
+        let decided = self.decided(channel.as_ref(), &notification, beside_others);
+        let Some(decided) = decided else { return };
         if decided.due.is_some() || self.stops_caller(&decided) {
             let channel = Arc::clone(channel);
             return self.apart.run(scope, move |is_apart| {
@@ -359,7 +317,7 @@ impl Supervisor {
         self.finish(channel.as_ref(), notification, decided, false);
     }
 
-    /// Answers one notification.
+    /// Answers one notification, in a thread that is none of the loops.
     pub fn handle(&self, channel: &dyn Channel, notification: Notification) {
         if let Some(inside) = &self.inside
             && inside.may_end_with(&notification)
@@ -370,14 +328,20 @@ impl Supervisor {
                 return self.report(&notification, sent);
             }
         }
-        if let Some(decided) = self.decided(channel, &notification) {
+        if let Some(decided) = self.decided(channel, &notification, true) {
             self.finish(channel, notification, decided, false);
         }
     }
 
     /// Decides a request; `None`: it is answered already.
-    fn decided(&self, channel: &dyn Channel, notification: &Notification) -> Option<Decided> {
+    fn decided(
+        &self,
+        channel: &dyn Channel,
+        notification: &Notification,
+        beside_others: bool,
+    ) -> Option<Decided> {
         let target = Target::new(channel, notification.id, notification.tid);
+        let target = target.beside_others(beside_others);
         let began = self.trace_sink.is_on().then(trace::now);
         let Some((call, caller)) =
             Call::decode(notification.arch, notification.nr, &notification.args)
@@ -437,7 +401,10 @@ impl Supervisor {
         let shows_result = self.shows_result_of(&decided);
         let Decided { mut decision, record, .. } = decided;
         let outcome = std::mem::replace(&mut decision.outcome, Outcome::CONTINUE);
-        let answer = |answer| channel.answer(notification.id, answer).map(|()| result_of(answer));
+        let answer = |answer| {
+            self.crew.answers(notification.id);
+            channel.answer(notification.id, answer).map(|()| result_of(answer))
+        };
         // What the caller got, where that is known.
         let sent = match outcome {
             Outcome::Answer(Answer::Continue) if shows_result => {
@@ -450,6 +417,7 @@ impl Supervisor {
             }),
             Outcome::MapAnonymous(call) => inject_mmap::map_anonymous(channel, notification, call),
             Outcome::Open { fd, close_on_exec, key } => {
+                self.crew.answers(notification.id);
                 match channel.answer_with(notification.id, fd, close_on_exec) {
                     // As the driver's own open, whose caller alone knows the number.
                     Ok(Answer::Value(_)) => Ok(Some(0)),
@@ -483,118 +451,6 @@ impl Supervisor {
             tracing::warn!(%error, request = ?notification, "the kernel refused an answer");
         }
     }
-
-    fn decide(&self, target: &Target<'_>, call: Call, caller: Caller) -> Decision {
-        let tenant = &self.tenant;
-        let outcome = match call {
-            Call::Open { dir, path, flags } => {
-                self.open(target, dir, path, OFlags::from_bits_retain(flags))
-            }
-            Call::OpenAt2 { dir, path, how, size } => {
-                self.open_by_structure(target, dir, path, how, size)
-            }
-            Call::Ioctl { fd, cmd, arg } => {
-                let request = abi::Request::decode(caller, cmd, arg);
-                let argument = Argument::of(request, target);
-                return tenant.ioctl(target, call, fd, request, argument);
-            }
-            Call::Mmap(call) => return tenant.mmap(target, call),
-            Call::OldMmap(address) => {
-                let mut bytes = [0; 24];
-                if target.read(address, &mut bytes).is_err() {
-                    return Decision::of(call, Outcome::CONTINUE);
-                }
-                let mut words = [0; 6];
-                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-                    *word = u32::from_ne_bytes(*bytes);
-                }
-                return tenant.mmap(target, Mmap::from_words(words));
-            }
-            Call::Fstat { fd, buffer, layout } => match tenant.is_region(target, fd) {
-                true => tenant.stat(buffer, layout),
-                false => Outcome::CONTINUE,
-            },
-            Call::Stat { dir, path, buffer, flags, layout } => {
-                match self.names_device(target, dir, path, flags) {
-                    true => tenant.stat(buffer, layout),
-                    false => Outcome::CONTINUE,
-                }
-            }
-            Call::Statx { dir, path, buffer, flags } => {
-                match self.names_device(target, dir, path, flags) {
-                    true => tenant.statx(buffer),
-                    false => Outcome::CONTINUE,
-                }
-            }
-            Call::Access { dir, path, mode, flags } => {
-                match self.names_device(target, dir, path, flags) {
-                    true => tenant.access(mode),
-                    false => Outcome::CONTINUE,
-                }
-            }
-            Call::Truncate(fd) | Call::Sync(fd) => tenant.refuse(target, &[fd], Errno::INVAL),
-            Call::Allocate(fd) => tenant.refuse(target, &[fd], Errno::NODEV),
-            Call::Fcntl { fd, cmd: F_ADD_SEALS | F_GET_SEALS } => {
-                tenant.refuse(target, &[fd], Errno::INVAL)
-            }
-            Call::Fcntl { .. } => Outcome::CONTINUE,
-            Call::Transfer { from, to } => tenant.refuse(target, &[from, to], Errno::INVAL),
-            Call::Remap { address, len } => tenant.remap(target, address, len),
-            Call::Protect { address, len, .. } => tenant.protect(target, address, len),
-        };
-        Decision::of(call, outcome)
-    }
-
-    /// Whether a call with a path means the device: by the path where no node lies there, or by the
-    /// descriptor where the path is empty.
-    fn names_device(&self, target: &Target<'_>, dir: i32, path: u64, flags: u32) -> bool {
-        let by_descriptor =
-            flags & libc::AT_EMPTY_PATH as u32 != 0 && self.tenant.is_region(target, dir);
-        let device = self.tenant.device();
-        let by_path = !device.has_node();
-        if !by_descriptor && !by_path {
-            return false;
-        }
-        // With AT_EMPTY_PATH kernels from 6.11 on take no path at all for an empty one.
-        let read = if path == 0 { Ok(Vec::new()) } else { target.read_string(path, PATH_LIMIT) };
-        match read {
-            Ok(path) if path.is_empty() => by_descriptor,
-            Ok(path) => {
-                by_path && path.len() < PATH_LIMIT && device.is_at(target.tid(), dir, &path)
-            }
-            Err(_) => false,
-        }
-    }
-
-    fn open(&self, target: &Target<'_>, dir: i32, path: u64, flags: OFlags) -> Outcome {
-        match target.read_string(path, PATH_LIMIT) {
-            Ok(path) if path.len() < PATH_LIMIT => self.tenant.open(target, dir, &path, flags),
-            _ => Outcome::CONTINUE,
-        }
-    }
-
-    fn open_by_structure(
-        &self,
-        target: &Target<'_>,
-        dir: i32,
-        path: u64,
-        how: u64,
-        size: u64,
-    ) -> Outcome {
-        /// `struct open_how`: flags, mode, resolve.
-        const SIZE: usize = 24;
-        let mut bytes = [0; SIZE];
-        // A structure of another size, or one with RESOLVE_*, is left to the kernel: its open ends
-        // at the node.
-        if size != SIZE as u64 || target.read(how, &mut bytes).is_err() || bytes[8..] != [0; 16] {
-            return Outcome::CONTINUE;
-        }
-        let flags = bytes.first_chunk().map_or(0, |flags| u64::from_ne_bytes(*flags));
-        match u32::try_from(flags) {
-            Ok(flags) => self.open(target, dir, path, OFlags::from_bits_retain(flags)),
-            Err(_) => Outcome::CONTINUE,
-        }
-    }
 }
 
 impl Tenants for Supervisor {
@@ -609,16 +465,5 @@ fn result_of(answer: Answer) -> Option<i64> {
         Answer::Value(value) => Some(value),
         Answer::Errno(errno) => Some(-i64::from(errno.raw_os_error())),
         Answer::Continue => None,
-    }
-}
-
-/// Whether no request can come from a channel any more.
-fn has_hung_up(channel: BorrowedFd<'_>) -> bool {
-    let mut polled = [PollFd::from_borrowed_fd(channel, PollFlags::IN)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
-    poll(&mut polled, Some(&now)).is_ok() && {
-        let events = polled[0].revents();
-        events.intersects(gone) && !events.contains(PollFlags::IN)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use ashmem_proc::process;
 
-use crate::supervisor::takeover::PATIENCE;
+use crate::supervisor::crew::PATIENCE;
 use crate::sys::lock;
 
 /// The purges that are under way.

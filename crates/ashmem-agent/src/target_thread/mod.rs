@@ -12,7 +12,7 @@ mod registers;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -46,6 +46,9 @@ pub struct Threads {
 
 struct CachedHandle {
     handle: OwnedFd,
+    /// The thread's descriptor that was a region at its last ioctl, if it was not mapped since; -1:
+    /// none.
+    region: AtomicI32,
     /// Held as long as the handle is.
     _budget: FdBudget,
 }
@@ -55,6 +58,22 @@ impl Threads {
     pub fn clear(&self) {
         let handles = std::mem::take(&mut *lock(&self.handles));
         drop(handles);
+    }
+
+    /// Whether this descriptor of a thread was a region at its last ioctl. The thread may have put
+    /// another file there since: this only says which way of looking is likely to be the cheaper
+    /// one.
+    pub(crate) fn had_region_at(&self, tid: i32, fd: RawFd) -> bool {
+        let handles = lock(&self.handles);
+        handles.get(&tid).is_some_and(|cached| cached.region.load(Ordering::Relaxed) == fd)
+    }
+
+    /// A thread's ioctl was about this descriptor, which is a region; or about none (-1), and what
+    /// it was before is forgotten.
+    pub(crate) fn saw_region_at(&self, tid: i32, fd: RawFd) {
+        if let Some(cached) = lock(&self.handles).get(&tid) {
+            cached.region.store(fd, Ordering::Relaxed);
+        }
     }
 
     /// How many handles there are.
@@ -99,7 +118,8 @@ impl Threads {
                 self.clear();
             }
             if let Some(budget) = FdBudget::take() {
-                let cached = Arc::new(CachedHandle { handle, _budget: budget });
+                let region = AtomicI32::new(-1);
+                let cached = Arc::new(CachedHandle { handle, region, _budget: budget });
                 lock(&self.handles).insert(tid, cached);
             }
         }
@@ -298,12 +318,23 @@ pub struct Target<'a> {
     channel: &'a dyn Channel,
     id: u64,
     tid: i32,
+    is_beside_others: bool,
 }
 
 impl<'a> Target<'a> {
     /// The caller of a request.
     pub fn new(channel: &'a dyn Channel, id: u64, tid: i32) -> Self {
-        Self { channel, id, tid }
+        Self { channel, id, tid, is_beside_others: false }
+    }
+
+    /// The same, of a request that is decided while other loops decide others, or not.
+    pub fn beside_others(self, is_beside_others: bool) -> Self {
+        Self { is_beside_others, ..self }
+    }
+
+    /// Whether other loops decide others meanwhile.
+    pub fn is_beside_others(&self) -> bool {
+        self.is_beside_others
     }
 
     /// Its request.
@@ -336,7 +367,11 @@ impl<'a> Target<'a> {
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<()> {
         let want = buffer.len();
         let got = self.read_some(address, buffer, |_| false)?;
-        if got == want { Ok(()) } else { Err(Errno::FAULT) }
+        match got == want {
+            true if self.is_waiting() => Ok(()),
+            true => Err(Errno::SRCH),
+            false => Err(Errno::FAULT),
+        }
     }
 
     /// Reads a string without its NUL, at most `limit` bytes. Memory behind the NUL is not touched,
@@ -345,6 +380,17 @@ impl<'a> Target<'a> {
     /// # Errors
     /// Those of [`Target::read`].
     pub fn read_string(&self, address: u64, limit: usize) -> Result<Vec<u8>> {
+        let string = self.peek_string(address, limit)?;
+        if self.is_waiting() { Ok(string) } else { Err(Errno::SRCH) }
+    }
+
+    /// Reads a string as [`Target::read_string`] does, without a look at whether the caller still
+    /// waits: it may be another thread's. Only for what has no effect unless the caller takes the
+    /// answer, which it does only if it still waits.
+    ///
+    /// # Errors
+    /// EFAULT: not readable. EPERM: it may not be looked at. ESRCH: the thread is gone.
+    pub fn peek_string(&self, address: u64, limit: usize) -> Result<Vec<u8>> {
         let mut string = vec![0; limit];
         let got = self.read_some(address, &mut string, |read| read.contains(&0))?;
         match string[..got].iter().position(|byte| *byte == 0) {
@@ -397,7 +443,7 @@ impl<'a> Target<'a> {
                 break;
             }
         }
-        if self.channel.is_waiting(self.id) { Ok(done) } else { Err(Errno::SRCH) }
+        Ok(done)
     }
 }
 

@@ -37,6 +37,7 @@ struct pin { uint32_t offset, len; };
 #define PIN _IOW(0x77, 7, struct pin)
 #define UNPIN _IOW(0x77, 8, struct pin)
 #define GET_PIN_STATUS _IO(0x77, 9)
+#define PURGE_ALL_CACHES _IO(0x77, 10)
 
 #define CHECK(what) \
 	do { \
@@ -419,7 +420,7 @@ static void null(void)
  */
 static void stalled(const char *path)
 {
-	for (int way = 0; way < 4; way++) {
+	for (int way = 0; way < 7; way++) {
 		if (fork())
 			continue;
 		/*
@@ -429,6 +430,16 @@ static void stalled(const char *path)
 		int file = open(path, O_RDWR), null = open("/dev/null", O_RDWR);
 		CHECK(file >= 0 && null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 &&
 			dup2(null, 2) == 2);
+		/* The others put it where a region was. */
+		int was = way > 3 ? region(4096) : -1;
+		if (was >= 0)
+			CHECK(ioctl(was, GET_SIZE) == 4096 && dup2(file, was) == was);
+		if (way == 4)
+			mmap(NULL, 4096, PROT_READ, MAP_SHARED, was, 0);
+		else if (way == 5)
+			fsync(was);
+		else if (way == 6)
+			file = was;
 		if (way == 0)
 			syscall(SYS_ioctl, file, GET_SIZE);
 		else if (way == 1)
@@ -444,6 +455,153 @@ static void stalled(const char *path)
 	for (int i = 0; i < 20; i++)
 		round_trip();
 	alarm(0);
+}
+
+/* A number that was a region, and is another file by now, is that file. */
+static void replaced(void)
+{
+	int fd = region(4096), file = open("/proc/self/exe", O_RDONLY), regular = 0;
+	struct stat status;
+
+	CHECK(file >= 0 && fstat(file, &status) == 0);
+	regular = status.st_ino;
+	for (int turn = 0; turn < 100; turn++) {
+		int kept = dup(fd);
+		CHECK(ioctl(fd, GET_SIZE) == 4096 && kept >= 0 && dup2(file, fd) == fd);
+		if (turn % 4 == 1)
+			CHECK(ioctl(fd, GET_SIZE) == -1 && errno == ENOTTY);
+		if (turn % 4 == 2) {
+			char *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+			CHECK(at != MAP_FAILED && !memcmp(at, "\177ELF", 4));
+			munmap(at, 4096);
+		}
+		if (turn % 4 == 3)
+			CHECK(fsync(fd) == 0 || errno != EINVAL);
+		CHECK(fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+			(int)status.st_ino == regular);
+		/* A memfd of the program's own. */
+		int own = memfd_create("own", 0);
+		CHECK(ioctl(kept, GET_SIZE) == 4096 && own >= 0 && dup2(own, fd) == fd);
+		CHECK(fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0);
+		CHECK(dup2(kept, fd) == fd && close(kept) == 0 && close(own) == 0);
+		if (!getenv("ASHMEM_TEST_FAST"))
+			CHECK(fstat(fd, &status) == 0 && S_ISCHR(status.st_mode));
+		CHECK(ioctl(fd, GET_SIZE) == 4096);
+		munmap(map(fd, 4096, PROT_READ), 4096);
+	}
+}
+
+/* Waits until so many processes have come so often. */
+static void meet(volatile int *come, int all, int turn)
+{
+	__sync_fetch_and_add(come, 1);
+	while (*come < all * turn)
+		usleep(20);
+}
+
+/*
+ * Processes that ask at the same time, about one region of all and one of each: what one does shows
+ * to the others where they share, and nowhere else.
+ */
+static void together(void)
+{
+	enum { ALL = 4, TURNS = 5, PAGE = 4096 };
+	volatile int *come = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				  -1, 0);
+	int common = region(ALL * PAGE), fresh[TURNS], status;
+
+	CHECK(come != MAP_FAILED);
+	char *shared = map(common, ALL * PAGE, PROT_READ | PROT_WRITE);
+	for (int turn = 0; turn < TURNS; turn++) {
+		fresh[turn] = open("/dev/ashmem", O_RDWR);
+		/* At `--fidelity fast` it is a region from its first ioctl on. */
+		CHECK(fresh[turn] >= 0 && ioctl(fresh[turn], GET_SIZE) == 0);
+	}
+	for (int me = 0; me < ALL; me++) {
+		if (fork())
+			continue;
+		struct pin page = {me * PAGE, PAGE};
+		char mine[256], name[256];
+		for (int turn = 0; turn < TURNS; turn++) {
+			/* The first to map the new one decides its size and name for all. */
+			int fd = fresh[turn];
+			sprintf(mine, "of %d in turn %d", me, turn);
+			meet(&come[0], ALL, turn + 1);
+			CHECK(ioctl(fd, SET_NAME, mine) == 0 &&
+				ioctl(fd, SET_SIZE, (size_t)(ALL + me) * PAGE) == 0);
+			meet(&come[1], ALL, turn + 1);
+			int size = ioctl(fd, GET_SIZE);
+			CHECK(size >= ALL * PAGE && size < 2 * ALL * PAGE && size % PAGE == 0);
+			char *at = map(fd, size, PROT_READ | PROT_WRITE);
+			CHECK(ioctl(fd, SET_SIZE, (size_t)1) == -1 && errno == EINVAL);
+			sprintf(at + me * PAGE, "of %d", me);
+			CHECK(ioctl(fd, GET_NAME, name) == 0 && strstr(name, "in turn"));
+			strcpy(at + me * PAGE + 2048, name);
+			meet(&come[2], ALL, turn + 1);
+			for (int other = 0; other < ALL; other++) {
+				sprintf(mine, "of %d", other);
+				CHECK(!strcmp(at + other * PAGE, mine));
+				CHECK(!strcmp(at + other * PAGE + 2048, name));
+			}
+			CHECK(ioctl(fd, GET_SIZE) == size && munmap(at, size) == 0);
+			/* Of the common one, each has its page. */
+			for (int i = 0; i < 50; i++) {
+				CHECK(ioctl(common, GET_PIN_STATUS, &page) == 1);
+				CHECK(ioctl(common, UNPIN, &page) == 0);
+				CHECK(ioctl(common, GET_PIN_STATUS, &page) == 0);
+				int purged = ioctl(common, PIN, &page);
+				CHECK(purged == 0 || (purged == 1 && scarce()));
+				shared[me * PAGE] = turn;
+				CHECK(ioctl(common, GET_SIZE) == ALL * PAGE);
+			}
+			/* Of its own, all. */
+			round_trip();
+		}
+		exit(0);
+	}
+	while (wait(&status) > 0)
+		CHECK(status == 0);
+	for (int me = 0; me < ALL; me++)
+		CHECK(shared[me * PAGE] == TURNS - 1);
+	struct pin whole = {0, 0};
+	CHECK(ioctl(common, GET_PIN_STATUS, &whole) == 1);
+}
+
+/* One caller purges all that is unpinned, again and again, while others pin and unpin. */
+static void purges(void)
+{
+	enum { ALL = 4, TURNS = 200, PAGE = 4096 };
+	pid_t purger = fork(), children[ALL];
+	int status;
+
+	if (purger == 0)
+		for (;;)
+			if (ioctl(region(PAGE), PURGE_ALL_CACHES) < 0)
+				exit(errno == EPERM ? 0 : 1);
+	for (int me = 0; me < ALL; me++) {
+		children[me] = fork();
+		if (children[me])
+			continue;
+		struct pin page = {PAGE, PAGE};
+		int fd = region(2 * PAGE);
+		char *at = map(fd, 2 * PAGE, PROT_READ | PROT_WRITE);
+		at[0] = 1;
+		for (int turn = 0; turn < TURNS; turn++) {
+			at[PAGE] = 2;
+			CHECK(ioctl(fd, UNPIN, &page) == 0);
+			int purged = ioctl(fd, PIN, &page);
+			/* What it says is so, and says it once. */
+			CHECK(purged == 0 || purged == 1);
+			CHECK(at[PAGE] == (purged ? 0 : 2) && at[0] == 1);
+			CHECK(ioctl(fd, PIN, &page) == 0);
+		}
+		exit(0);
+	}
+	for (int me = 0; me < ALL; me++)
+		CHECK(waitpid(children[me], &status, 0) == children[me] && status == 0);
+	kill(purger, SIGKILL);
+	CHECK(waitpid(purger, &status, 0) == purger);
+	CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
 }
 
 /* MAP_DENYWRITE, which only loaders set and the kernel ignores, is no way around mmap's checks. */
@@ -835,6 +993,12 @@ int main(int count, char **words)
 		stuck();
 	else if (!strcmp(verb, "stalled"))
 		stalled(words[2]);
+	else if (!strcmp(verb, "replaced"))
+		replaced();
+	else if (!strcmp(verb, "together"))
+		together();
+	else if (!strcmp(verb, "purges"))
+		purges();
 	else if (!strcmp(verb, "denywrite"))
 		denywrite();
 	else if (!strcmp(verb, "written"))

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The regions that are being worked at, where several loops work side by side.
+//!
+//! A request may take several steps at a region: its state is changed in the table, and then its
+//! memory is sized, or another one put in its place. Two requests about the same region are
+//! therefore decided one after the other. A caller can hold up the first of them, and then the
+//! second waits no longer than [`LONGEST`]: by then it is decided beside it, as it is when the
+//! first one's loop is relieved.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::ids::Key;
+use crate::sys::lock;
+
+/// The longest time that a request waits for another one about its region.
+const LONGEST: Duration = Duration::from_millis(250);
+
+/// By region: the request's number, and since when it works at it.
+type Busy = HashMap<Key, (u64, Instant)>;
+
+/// All of one tenant.
+#[derive(Default)]
+pub(crate) struct BusyRegions {
+    busy: Mutex<Busy>,
+    freed: Condvar,
+}
+
+/// One of them, until this is dropped.
+pub(crate) struct BusyRegion {
+    all: Arc<BusyRegions>,
+    key: Key,
+    request: u64,
+}
+
+impl BusyRegions {
+    /// Begins to work at this region, if nobody else does.
+    pub(crate) fn try_begin(self: &Arc<Self>, key: Key, request: u64) -> Option<BusyRegion> {
+        let busy = lock(&self.busy);
+        left_to_wait(&busy, key).is_none().then(|| self.enter(busy, key, request))
+    }
+
+    /// Begins to work at this region once nobody else does, or does for long.
+    pub(crate) fn begin(self: &Arc<Self>, key: Key, request: u64) -> BusyRegion {
+        let mut busy = lock(&self.busy);
+        while let Some(left) = left_to_wait(&busy, key) {
+            busy = self.freed.wait_timeout(busy, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.enter(busy, key, request)
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        mut busy: MutexGuard<'_, Busy>,
+        key: Key,
+        request: u64,
+    ) -> BusyRegion {
+        busy.insert(key, (request, Instant::now()));
+        BusyRegion { all: Arc::clone(self), key, request }
+    }
+}
+
+/// How long to wait for whoever works at this region; `None`: no longer.
+fn left_to_wait(busy: &Busy, key: Key) -> Option<Duration> {
+    let (_, since) = busy.get(&key)?;
+    LONGEST.checked_sub(since.elapsed()).filter(|left| !left.is_zero())
+}
+
+impl Drop for BusyRegion {
+    fn drop(&mut self) {
+        let mut busy = lock(&self.all.busy);
+        // Another request may have stopped waiting for this one, and be at work.
+        if busy.get(&self.key).is_some_and(|(request, _)| *request == self.request) {
+            busy.remove(&self.key);
+            self.all.freed.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn another_request_about_a_region_waits_and_one_about_another_does_not() {
+        let all = Arc::new(BusyRegions::default());
+        let first = all.try_begin(1, 10).expect("nobody works at it");
+        assert!(all.try_begin(1, 11).is_none());
+        assert!(all.try_begin(2, 20).is_some(), "another region");
+        thread::scope(|scope| {
+            scope.spawn(|| all.begin(1, 11));
+            drop(first);
+        });
+        assert!(lock(&all.busy).is_empty());
+    }
+
+    #[test]
+    fn who_is_held_up_holds_the_next_one_up_for_a_moment_and_the_others_not_at_all() {
+        let all = Arc::new(BusyRegions::default());
+        let begun = Instant::now();
+        let stuck = all.begin(1, 10);
+        let next = all.begin(1, 11);
+        assert!(begun.elapsed() >= LONGEST);
+        drop(stuck);
+        assert!(!lock(&all.busy).is_empty(), "the next one is at work");
+        drop(next);
+        assert!(lock(&all.busy).is_empty());
+    }
+}
