@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use ashmem_doctor::explain::Explanation;
+use ashmem_doctor::distribution::Distribution;
+use ashmem_doctor::explain::{LONGEST, Log};
 use ashmem_doctor::screen::{self, DiagnosisScreen};
 use ashmem_doctor::way::{AskedMode, Way};
 use ashmem_doctor::{Diagnosis, Host};
@@ -30,7 +31,7 @@ Examples:
   ashmem doctor
   ashmem doctor --mode module                      # only the module counts
   sudo ashmem doctor --root /proc/4711/root        # a running container's files, seen from outside
-  ashmem doctor --json | jq '.checks[] | select(.status == \"fault\")'
+  ashmem doctor --json --mode module | jq '.checks[] | select(.status == \"fault\")'
   logcat -d | ashmem doctor explain                # from a message to its cause
 
 Exit status: 0 if the mode that --mode names works (auto: if any does), 1 if not, 2 if the checks
@@ -61,9 +62,10 @@ enum Verb {
 
 /// Name the cause of messages in a log, read from standard input
 ///
-/// Knows the messages of Android (logcat), the kernel (dmesg), Waydroid, DKMS's builds, modprobe
-/// and container runtimes about shared memory. It counts other lines, and shows those that name
-/// ashmem or memfd.
+/// Knows what Android (logcat, in any of its formats), the kernel (dmesg), Waydroid, LXC, container
+/// engines, Kubernetes, modprobe, DKMS, compilers and package managers say about shared memory, and
+/// about binder and the other devices that Android asks for. A line counts only if it names its
+/// subject. Commands are those of the distribution that the log comes from, if it tells.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -72,8 +74,8 @@ Examples:
   ashmem doctor explain < /var/lib/waydroid/waydroid.log
   echo 'Module ashmem_linux not found' | ashmem doctor explain
 
-Exit status: 0 if at least one line was recognised, 1 if none was, 2 if the input could not be
-read.")]
+Exit status: 0 if at least one line's trouble was explained, 1 if nothing is wrong or nothing is
+known (the last lines say which), 2 if the input could not be read.")]
 struct Explain {
     /// Print one JSON object
     #[arg(long)]
@@ -141,22 +143,51 @@ impl Arguments {
 }
 
 impl Explain {
-    /// Whether anything was recognised.
+    /// Whether any trouble was explained.
     fn run(&self) -> Result<bool> {
         if std::io::stdin().is_terminal() {
             eprintln!("paste lines of a log, then Ctrl-D:");
         }
-        let mut explanation = Explanation::default();
-        for line in std::io::stdin().lock().split(b'\n') {
-            let line = line.context("reading standard input")?;
-            explanation.add(&String::from_utf8_lossy(&line));
+        let mut log = Log::default();
+        let mut input = std::io::stdin().lock();
+        let mut line = Vec::new();
+        while next_line(&mut input, &mut line).context("reading standard input")? {
+            log.add(&String::from_utf8_lossy(&line));
         }
+        let explanation = log.explain(|| Distribution::of(&Host::here()));
         if self.json {
             print_json(&explanation)?;
         } else {
             print(&screen::Causes(&explanation).to_string())?;
         }
         Ok(!explanation.explained.is_empty())
+    }
+}
+
+/// Reads the next line, without its end: no more than is looked at is kept of it. False at the end
+/// of the input.
+fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    line.clear();
+    let mut is_any = false;
+    loop {
+        let bytes = match input.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if bytes.is_empty() {
+            return Ok(is_any);
+        }
+        is_any = true;
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let length = end.unwrap_or(bytes.len());
+        // One byte more than is looked at, for what is cut to be seen as cut.
+        let wanted = length.min((LONGEST + 1).saturating_sub(line.len()));
+        line.extend_from_slice(bytes.get(..wanted).unwrap_or_default());
+        let used = end.map_or(length, |end| end + 1);
+        input.consume(used);
+        if end.is_some() {
+            return Ok(true);
+        }
     }
 }
 

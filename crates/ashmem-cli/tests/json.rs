@@ -185,7 +185,8 @@ fn doctor_prints_what_its_schemas_say() {
         .stdout(Stdio::piped())
         .spawn();
     let explain = explain.as_mut().expect("it starts");
-    let log = b"Module ashmem_linux not found\nashmem: frobnicated\nusb 1-1: new device\n";
+    let log = b"Module ashmem_linux not found\nashmem: frobnication error\nusb 1-1: new device\n\
+        ashmem_linux: loading out-of-tree module taints kernel.\n";
     explain.stdin.take().expect("a pipe").write_all(log).expect("it reads");
     let printed = std::io::read_to_string(explain.stdout.take().expect("a pipe")).expect("text");
     explain.wait().expect("it ends");

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Write};
 use anstyle::{AnsiColor, Style};
 
 use crate::diagnosis::{Diagnosis, DiagnosisRow};
-use crate::explain::Explanation;
+use crate::explain::{Explained, Explanation, LogVerdict};
 use crate::finding::FindingStatus;
 
 const BOLD: Style = Style::new().bold();
@@ -54,32 +54,53 @@ pub struct Causes<'a>(pub &'a Explanation);
 
 impl Display for Causes<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Explanation { explained, unknown, unrecognised, .. } = self.0;
-        for known in explained {
-            writeln!(formatter, "{DIM}{}{DIM:#}", known.line)?;
-            if known.count > 1 {
-                writeln!(formatter, "{DIM}  and {} more of its kind{DIM:#}", known.count - 1)?;
-            }
-            writeln!(formatter, "{BOLD}{}{BOLD:#}: {}", known.message.id, known.message.cause)?;
-            for command in known.message.next {
-                writeln!(formatter, "    {command}")?;
-            }
-            writeln!(formatter)?;
+        let log = self.0;
+        for known in &log.explained {
+            cause(known, formatter)?;
         }
-        for line in unknown {
+        for known in &log.harmless {
+            cause(known, formatter)?;
+        }
+        for line in &log.unknown {
             writeln!(formatter, "not known: {line}")?;
         }
-        match (explained.is_empty(), *unrecognised) {
-            (_, 0) if !explained.is_empty() => Ok(()),
-            (true, 0) => writeln!(formatter, "There was nothing to read."),
-            (true, count) => writeln!(
+        let others = match log.unrecognised {
+            0 => String::new(),
+            1 => " 1 other line speaks of nothing that is known here.".to_owned(),
+            count => format!(" {count} other lines speak of nothing that is known here."),
+        };
+        let next = "What this machine can do tells `ashmem doctor`";
+        match log.verdict {
+            LogVerdict::Empty => writeln!(formatter, "There was nothing to read."),
+            LogVerdict::Trouble => {
+                let told = if log.distribution_is_told { "as the log tells" } else { "this host" };
+                write!(formatter, "The advice is for {} ({told}).", clean(&log.distribution))?;
+                writeln!(formatter, "{others}")
+            }
+            LogVerdict::Healthy => writeln!(
                 formatter,
-                "Not recognised: {count} line(s). What this machine can do tells `ashmem doctor`; \
-                 a message that should be known is worth a report."
+                "{BOLD}Nothing is wrong here{BOLD:#} as far as shared memory and its neighbours go.\
+                 {others}\n{next}; a message that should be known is worth a report."
             ),
-            (false, count) => writeln!(formatter, "Not recognised: {count} other line(s)."),
+            LogVerdict::Unknown => writeln!(
+                formatter,
+                "{BOLD}Nothing was explained{BOLD:#}: the lines above speak of shared memory and \
+                 are not known.{others}\n{next}; such a message is worth a report."
+            ),
         }
     }
+}
+
+fn cause(known: &Explained, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(formatter, "{DIM}{}{DIM:#}", known.line)?;
+    if known.count > 1 {
+        writeln!(formatter, "{DIM}  and {} more of its kind{DIM:#}", known.count - 1)?;
+    }
+    writeln!(formatter, "{BOLD}{}{BOLD:#}: {}", known.id, known.cause)?;
+    for command in &known.next {
+        writeln!(formatter, "    {command}")?;
+    }
+    writeln!(formatter)
 }
 
 fn headline(diagnosis: &Diagnosis) -> String {
