@@ -2,13 +2,14 @@
 //! `ashmem doctor`: why /dev/ashmem works here or does not.
 
 use std::io::{BufRead, ErrorKind, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use ashmem_doctor::distribution::Distribution;
 use ashmem_doctor::explain::{LONGEST, Log};
-use ashmem_doctor::screen::{self, DiagnosisScreen};
+use ashmem_doctor::image::ImageReport;
+use ashmem_doctor::screen::{self, DiagnosisScreen, ImageScreen};
 use ashmem_doctor::way::{AskedMode, Way};
 use ashmem_doctor::{Diagnosis, Host};
 use clap::{Args, Subcommand, ValueEnum};
@@ -21,7 +22,8 @@ const FAILED: u8 = 2;
 ///
 /// Checks the kernel, the module (loaded, built for this kernel and the next, signed), Secure Boot,
 /// the device's node and second name, memfd, seccomp notification, the agent, container runtimes,
-/// running containers, binder, Waydroid and the page size. It changes nothing: it tries things in a
+/// running containers layer by layer, binder, the other devices that Android asks for, Waydroid and
+/// the page size. It changes nothing: it tries things in a
 /// child process or on a region of its own.
 #[derive(Args)]
 #[command(
@@ -32,10 +34,11 @@ Examples:
   ashmem doctor --mode module                      # only the module counts
   sudo ashmem doctor --root /proc/4711/root        # a running container's files, seen from outside
   ashmem doctor --json --mode module | jq '.checks[] | select(.status == \"fault\")'
+  ashmem doctor --image /var/lib/waydroid/images/system.img    # what an image will ask for
   logcat -d | ashmem doctor explain                # from a message to its cause
 
 Exit status: 0 if the mode that --mode names works (auto: if any does), 1 if not, 2 if the checks
-could not run."
+could not run. With --image: 0 if it is Android's and for this machine's processor, 1 if not."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -47,6 +50,10 @@ pub(crate) struct Arguments {
     /// one
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Look at an image of Android instead: a root directory, or a file with ext4, sparse or not
+    /// (system.img; a vendor.img beside it is read too)
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["root", "mode"])]
+    image: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, conflicts_with = "quiet")]
     json: bool,
@@ -109,7 +116,10 @@ impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
         let done = match &self.verb {
             Some(Verb::Explain(explain)) => explain.run(),
-            None => self.look(),
+            None => match &self.image {
+                Some(image) => self.look_at_image(image),
+                None => self.look(),
+            },
         };
         match done {
             Ok(true) => ExitCode::SUCCESS,
@@ -139,6 +149,19 @@ impl Arguments {
             print(&DiagnosisScreen(&diagnosis).to_string())?;
         }
         Ok(diagnosis.works)
+    }
+}
+
+impl Arguments {
+    /// Whether the image is Android's, and for this machine.
+    fn look_at_image(&self, path: &Path) -> Result<bool> {
+        let image = ImageReport::make(path)?;
+        if self.json {
+            print_json(&image)?;
+        } else if !self.quiet {
+            print(&ImageScreen(&image).to_string())?;
+        }
+        Ok(image.is_android() && image.is_for_this_machine != Some(false))
     }
 }
 

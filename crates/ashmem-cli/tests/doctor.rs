@@ -159,7 +159,7 @@ fn a_nodev_mount_is_named_with_its_place() {
     std::fs::create_dir_all(folder.join("dev")).expect("a folder");
     let script = "mount -t tmpfs -o nodev tmpfs \"$1/dev\" && mknod -m 0666 \"$1/dev/ashmem\" c 1 \
                   5 && mkdir -p \"$1/proc\" && mount --bind /proc \"$1/proc\" && exec \"$0\" \
-                  doctor --json --root \"$1\"";
+                  doctor --json --mode module --root \"$1\"";
     let output = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c", script, ASHMEM])
         .arg(&folder)

@@ -138,9 +138,12 @@ impl Log {
             self.pass(text);
             return;
         }
-        self.origin.add(text);
-        self.note_build(text);
         let mut parsed = LogLine::parse(text);
+        // logcat knows nothing of the host.
+        if parsed.source != LogSource::Logcat {
+            self.origin.add(text);
+            self.note_build(text);
+        }
         if parsed.source == LogSource::Plain
             && let Some(tag) = &self.heading
         {

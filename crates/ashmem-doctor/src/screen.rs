@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use crate::diagnosis::{Diagnosis, DiagnosisRow};
 use crate::explain::{Explained, Explanation, LogVerdict};
 use crate::finding::FindingStatus;
+use crate::image::{ImageReport, MemfdRule, NodeRule};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -101,6 +102,82 @@ fn cause(known: &Explained, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "    {command}")?;
     }
     writeln!(formatter)
+}
+
+/// An image as a person reads it, with colours.
+pub struct ImageScreen<'a>(pub &'a ImageReport);
+
+impl Display for ImageScreen<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let image = self.0;
+        let known =
+            |value: &Option<String>| value.as_deref().map_or_else(|| "not set".to_owned(), clean);
+        let api = image.api.map(|api| format!(" (API {api})")).unwrap_or_default();
+        let machine = image.machine.unwrap_or("unknown processor");
+        let foreign = match image.is_for_this_machine {
+            Some(false) => ": not this machine's",
+            _ => "",
+        };
+        writeln!(
+            formatter,
+            "{BOLD}Android {}{api}, {machine}{foreign}{BOLD:#}, in {} ({})\n",
+            image.android.as_deref().map_or_else(|| "of unknown version".to_owned(), clean),
+            clean(&image.image),
+            image.form
+        )?;
+        for library in &image.libcutils {
+            let opens = match library.nodes {
+                NodeRule::Plain => "opens /dev/ashmem",
+                NodeRule::BootIdThenPlain => "opens /dev/ashmem<boot_id>, then /dev/ashmem",
+                NodeRule::BootId => "opens /dev/ashmem<boot_id> alone",
+            };
+            let memfd = match library.memfd {
+                MemfdRule::Never => "no memfd",
+                MemfdRule::Vndk => {
+                    "memfd if sys.use_memfd is true and ro.vndk.version is 29 or more"
+                }
+                MemfdRule::Treble => "memfd if sys.use_memfd is true and ro.treble.enabled is true",
+                MemfdRule::WithIoctls => {
+                    "memfd if sys.use_memfd is true and memfds answer ashmem's ioctls"
+                }
+            };
+            writeln!(formatter, "  {}\n      {opens};\n      {memfd}", clean(&library.path))?;
+        }
+        writeln!(formatter, "  ro.vndk.version    {}", known(&image.vndk_version))?;
+        writeln!(formatter, "  ro.treble.enabled  {}", known(&image.treble))?;
+        if image.use_memfd.is_empty() {
+            writeln!(formatter, "  sys.use_memfd      no script of it sets it: false")?;
+        }
+        for place in &image.use_memfd {
+            let on = if place.on.is_empty() { String::new() } else { format!(", on {}", place.on) };
+            writeln!(formatter, "  sys.use_memfd      {} ({}{on})", place.value, place.path)?;
+        }
+        let (allow, forbid): (Vec<_>, Vec<_>) =
+            image.seccomp.iter().partition(|policy| policy.allows_memfd);
+        writeln!(
+            formatter,
+            "  seccomp policies   {}, {} of them allow memfd_create",
+            image.seccomp.len(),
+            allow.len()
+        )?;
+        for policy in forbid.iter().filter(|policy| policy.is_for_media) {
+            writeln!(formatter, "      not allowed: {}", policy.path)?;
+        }
+        writeln!(formatter)?;
+        for way in &image.ways {
+            let (style, word) = if way.serves { (good(), "serves") } else { (DIM, "no") };
+            writeln!(
+                formatter,
+                "  {style}{word:6}{style:#}  {:8}{}",
+                way.way,
+                clean(&way.because)
+            )?;
+        }
+        for missing in &image.missing {
+            writeln!(formatter, "\nnot there to be looked at: {missing}")?;
+        }
+        Ok(())
+    }
 }
 
 fn headline(diagnosis: &Diagnosis) -> String {
