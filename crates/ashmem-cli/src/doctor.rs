@@ -2,12 +2,14 @@
 //! `ashmem doctor`: why /dev/ashmem works here or does not.
 
 use std::io::{BufRead, ErrorKind, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use ashmem_doctor::explain::Explanation;
-use ashmem_doctor::screen::{self, DiagnosisScreen};
+use ashmem_doctor::distribution::Distribution;
+use ashmem_doctor::explain::{LONGEST, Log};
+use ashmem_doctor::image::ImageReport;
+use ashmem_doctor::screen::{self, DiagnosisScreen, ImageScreen};
 use ashmem_doctor::way::{AskedMode, Way};
 use ashmem_doctor::{Diagnosis, Host};
 use clap::{Args, Subcommand, ValueEnum};
@@ -20,7 +22,8 @@ const FAILED: u8 = 2;
 ///
 /// Checks the kernel, the module (loaded, built for this kernel and the next, signed), Secure Boot,
 /// the device's node and second name, memfd, seccomp notification, the agent, container runtimes,
-/// running containers, binder, Waydroid and the page size. It changes nothing: it tries things in a
+/// running containers layer by layer, binder, the other devices that Android asks for, Waydroid and
+/// the page size. It changes nothing: it tries things in a
 /// child process or on a region of its own.
 #[derive(Args)]
 #[command(
@@ -30,11 +33,12 @@ Examples:
   ashmem doctor
   ashmem doctor --mode module                      # only the module counts
   sudo ashmem doctor --root /proc/4711/root        # a running container's files, seen from outside
-  ashmem doctor --json | jq '.checks[] | select(.status == \"fault\")'
+  ashmem doctor --json --mode module | jq '.checks[] | select(.status == \"fault\")'
+  ashmem doctor --image /var/lib/waydroid/images/system.img    # what an image will ask for
   logcat -d | ashmem doctor explain                # from a message to its cause
 
 Exit status: 0 if the mode that --mode names works (auto: if any does), 1 if not, 2 if the checks
-could not run."
+could not run. With --image: 0 if it is Android's and for this machine's processor, 1 if not."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -46,6 +50,10 @@ pub(crate) struct Arguments {
     /// one
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Look at an image of Android instead: a root directory, or a file with ext4, sparse or not
+    /// (system.img; a vendor.img beside it is read too)
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["root", "mode"])]
+    image: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, conflicts_with = "quiet")]
     json: bool,
@@ -61,9 +69,10 @@ enum Verb {
 
 /// Name the cause of messages in a log, read from standard input
 ///
-/// Knows the messages of Android (logcat), the kernel (dmesg), Waydroid, DKMS's builds, modprobe
-/// and container runtimes about shared memory. It counts other lines, and shows those that name
-/// ashmem or memfd.
+/// Knows what Android (logcat, in any of its formats), the kernel (dmesg), Waydroid, LXC, container
+/// engines, Kubernetes, modprobe, DKMS, compilers and package managers say about shared memory, and
+/// about binder and the other devices that Android asks for. A line counts only if it names its
+/// subject. Commands are those of the distribution that the log comes from, if it tells.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -72,8 +81,8 @@ Examples:
   ashmem doctor explain < /var/lib/waydroid/waydroid.log
   echo 'Module ashmem_linux not found' | ashmem doctor explain
 
-Exit status: 0 if at least one line was recognised, 1 if none was, 2 if the input could not be
-read.")]
+Exit status: 0 if at least one line's trouble was explained, 1 if nothing is wrong or nothing is
+known (the last lines say which), 2 if the input could not be read.")]
 struct Explain {
     /// Print one JSON object
     #[arg(long)]
@@ -107,7 +116,10 @@ impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
         let done = match &self.verb {
             Some(Verb::Explain(explain)) => explain.run(),
-            None => self.look(),
+            None => match &self.image {
+                Some(image) => self.look_at_image(image),
+                None => self.look(),
+            },
         };
         match done {
             Ok(true) => ExitCode::SUCCESS,
@@ -140,23 +152,65 @@ impl Arguments {
     }
 }
 
+impl Arguments {
+    /// Whether the image is Android's, and for this machine.
+    fn look_at_image(&self, path: &Path) -> Result<bool> {
+        let image = ImageReport::make(path)?;
+        if self.json {
+            print_json(&image)?;
+        } else if !self.quiet {
+            print(&ImageScreen(&image).to_string())?;
+        }
+        Ok(image.is_android() && image.is_for_this_machine != Some(false))
+    }
+}
+
 impl Explain {
-    /// Whether anything was recognised.
+    /// Whether any trouble was explained.
     fn run(&self) -> Result<bool> {
         if std::io::stdin().is_terminal() {
             eprintln!("paste lines of a log, then Ctrl-D:");
         }
-        let mut explanation = Explanation::default();
-        for line in std::io::stdin().lock().split(b'\n') {
-            let line = line.context("reading standard input")?;
-            explanation.add(&String::from_utf8_lossy(&line));
+        let mut log = Log::default();
+        let mut input = std::io::stdin().lock();
+        let mut line = Vec::new();
+        while next_line(&mut input, &mut line).context("reading standard input")? {
+            log.add(&String::from_utf8_lossy(&line));
         }
+        let explanation = log.explain(|| Distribution::of(&Host::here()));
         if self.json {
             print_json(&explanation)?;
         } else {
             print(&screen::Causes(&explanation).to_string())?;
         }
         Ok(!explanation.explained.is_empty())
+    }
+}
+
+/// Reads the next line, without its end: no more than is looked at is kept of it. False at the end
+/// of the input.
+fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    line.clear();
+    let mut is_any = false;
+    loop {
+        let bytes = match input.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if bytes.is_empty() {
+            return Ok(is_any);
+        }
+        is_any = true;
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let length = end.unwrap_or(bytes.len());
+        // One byte more than is looked at, for what is cut to be seen as cut.
+        let wanted = length.min((LONGEST + 1).saturating_sub(line.len()));
+        line.extend_from_slice(bytes.get(..wanted).unwrap_or_default());
+        let used = end.map_or(length, |end| end + 1);
+        input.consume(used);
+        if end.is_some() {
+            return Ok(true);
+        }
     }
 }
 

@@ -180,12 +180,33 @@ fn doctor_prints_what_its_schemas_say() {
             .expect("one object");
         Schema::read("doctor").hold(&report);
     }
+    let android = std::env::temp_dir().join(format!("ashmem-android-{}", std::process::id()));
+    let put = |path: &str, text: &[u8]| {
+        let path = android.join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder above")).expect("folders");
+        std::fs::write(path, text).expect("a file");
+    };
+    put("system/build.prop", b"ro.build.version.release=13\nro.build.version.sdk=33\n");
+    // Any file for a processor will do.
+    put("system/lib64/libcutils.so", &std::fs::read("/bin/sh").expect("a program"));
+    put("system/etc/init/x.rc", b"on boot\n    setprop sys.use_memfd true\n");
+    put("system/etc/seccomp_policy/mediacodec.policy", b"memfd_create: 1\n");
+    let path = android.to_str().expect("a name");
+    let [image] =
+        values(&mut ashmem(&["doctor", "--json", "--image", path])).try_into().expect("one object");
+    std::fs::remove_dir_all(&android).expect("it goes");
+    Schema::read("doctor-image").hold(&image);
+    assert_eq!(
+        (&image["android"], &image["use_memfd"][0]["value"]),
+        (&json!("13"), &json!("true"))
+    );
     let mut explain = ashmem(&["doctor", "explain", "--json"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();
     let explain = explain.as_mut().expect("it starts");
-    let log = b"Module ashmem_linux not found\nashmem: frobnicated\nusb 1-1: new device\n";
+    let log = b"Module ashmem_linux not found\nashmem: frobnication error\nusb 1-1: new device\n\
+        ashmem_linux: loading out-of-tree module taints kernel.\n";
     explain.stdin.take().expect("a pipe").write_all(log).expect("it reads");
     let printed = std::io::read_to_string(explain.stdout.take().expect("a pipe")).expect("text");
     explain.wait().expect("it ends");

@@ -14,6 +14,7 @@ mod memfd;
 mod module;
 mod mok;
 mod namespace;
+mod neighbours;
 mod next_kernel;
 mod oci;
 mod page_size;
@@ -24,7 +25,7 @@ mod waydroid;
 use crate::check::Check;
 
 /// All checks.
-pub const ALL: [&dyn Check; 19] = [
+pub const ALL: [&dyn Check; 20] = [
     &kernel::KernelCheck,
     &module::ModuleCheck,
     &next_kernel::NextKernelCheck,
@@ -42,6 +43,7 @@ pub const ALL: [&dyn Check; 19] = [
     &cdi::CdiCheck,
     &containers::ContainersCheck,
     &binder::BinderCheck,
+    &neighbours::NeighboursCheck,
     &waydroid::WaydroidCheck,
     &page_size::PageSizeCheck,
 ];

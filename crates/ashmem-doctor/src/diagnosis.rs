@@ -51,7 +51,9 @@ pub struct DiagnosisRow {
     pub looks_at: &'static str,
     /// The ways that need it.
     pub ways: &'static [Way],
-    /// What it found.
+    /// How serious that is for what was asked: as the screen shows it.
+    pub status: FindingStatus,
+    /// What it found. Its own status is the one without regard to what was asked.
     #[serde(flatten)]
     pub finding: Finding,
 }
@@ -59,18 +61,22 @@ pub struct DiagnosisRow {
 impl Diagnosis {
     /// Looks at everything.
     pub fn make(host: &Host, mode: AskedMode) -> Self {
-        let rows = checks::ALL.iter().map(|check| DiagnosisRow {
-            check: check.name(),
-            looks_at: check.looks_at(),
-            ways: check.ways(),
-            finding: check.examine(host),
+        let rows = checks::ALL.iter().map(|check| {
+            let finding = check.examine(host);
+            DiagnosisRow {
+                check: check.name(),
+                looks_at: check.looks_at(),
+                ways: check.ways(),
+                status: finding.status,
+                finding,
+            }
         });
         Self::of(host, mode, rows.collect())
     }
 
     fn of(host: &Host, mode: AskedMode, checks: Vec<DiagnosisRow>) -> Self {
         let ways: Vec<_> = Way::ALL.iter().map(|way| verdict(*way, &checks)).collect();
-        Self {
+        let mut diagnosis = Self {
             version: VERSION,
             format: VERSION,
             root: host.root().to_string_lossy().into_owned(),
@@ -82,7 +88,12 @@ impl Diagnosis {
             ways,
             checks,
             asked: mode,
+        };
+        let statuses: Vec<_> = diagnosis.checks.iter().map(|row| diagnosis.status(row)).collect();
+        for (row, status) in diagnosis.checks.iter_mut().zip(statuses) {
+            row.status = status;
         }
+        diagnosis
     }
 
     /// The ways that the advice is about: those that work of the ones asked for; if none does, all

@@ -1,24 +1,145 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which distribution this is, for the commands that install something.
+//! Which distribution this is, or a log comes from, for the commands that install something.
+
+use std::sync::LazyLock;
+
+use regex::{Regex, RegexSet};
 
 use crate::Host;
 
-/// A family of distributions with one package manager.
+/// A family of distributions with one package manager and one way to kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distribution {
-    /// apt: Debian, Ubuntu and theirs.
+    /// apt: Debian and theirs.
     Debian,
+    /// apt, with modules in packages of their own: Ubuntu and theirs.
+    Ubuntu,
+    /// apt, with Proxmox's kernel.
+    Proxmox,
     /// dnf: Fedora and theirs.
     Fedora,
+    /// dnf, with a kernel of long standing: RHEL, Alma, Rocky, Oracle, CentOS Stream.
+    Enterprise,
     /// pacman: Arch and theirs.
     Arch,
+    /// pacman, with kernels built by clang.
+    CachyOs,
+    /// zypper: openSUSE and SLES.
+    Suse,
+    /// apk: Alpine and postmarketOS.
+    Alpine,
+    /// Windows' Linux: the kernel is Microsoft's, whatever runs on it.
+    Wsl,
     /// Any other, by the name it gives itself.
     Other(String),
+}
+
+/// How a kernel's release tells who built it, the particular first.
+const RELEASES: [(&str, Distribution); 14] = [
+    (r"-microsoft(-standard)?(-WSL2)?", Distribution::Wsl),
+    (r"\d-pve\b|-(\d+)-bpo\S*-pve", Distribution::Proxmox),
+    (r"\.fc\d{2}\b", Distribution::Fedora),
+    (r"\.el\d+(_\d+|uek)?\b|\.amzn\d+", Distribution::Enterprise),
+    (r"-cachyos\b", Distribution::CachyOs),
+    (r"-arch\d+-\d|-zen\d+(-\d+)?-zen|-manjaro\b|-\d+-MANJARO|-hardened\d+-", Distribution::Arch),
+    (r"\+deb\d+|-\d+-(cloud-|rt-)?(amd64|arm64|686-pae|armmp)\b", Distribution::Debian),
+    (r"\+rpt-rpi|\d-rpi\d?-(v8|2712)", Distribution::Debian),
+    (
+        r"-\d+-(generic|lowlatency|azure|aws|gcp|oracle|kvm|raspi|oem|nvidia|ibm|gke)\b",
+        Distribution::Ubuntu,
+    ),
+    (r"-\d[\d.-]*-(default|preempt|azure|kvmsmall|vanilla)\b", Distribution::Suse),
+    (r"-0-(lts|virt|edge|stable|rpi)\b|-postmarketos", Distribution::Alpine),
+    (r"-[1-9]\d*-lts\b", Distribution::Arch),
+    (r"-linuxkit\b", Distribution::Alpine),
+    (r"-\d+-default\b", Distribution::Suse),
+];
+
+/// How other words of a log tell the distribution.
+const WORDS: [(&str, Distribution); 8] = [
+    (r"\bWSL2\b", Distribution::Wsl),
+    (r"\bCachyOS\b", Distribution::CachyOs),
+    (r"\(Ubuntu [\d.]+-|Ubuntu \d\d\.\d\d|\bubuntu\d*~?\d*\b", Distribution::Ubuntu),
+    (r"\(Debian [\d.]+-|Debian GNU/Linux", Distribution::Debian),
+    (r"\(Red Hat [\d.]+-", Distribution::Fedora),
+    (r"\(SUSE Linux\)|\bopenSUSE\b|No provider of '|\bzypper\b", Distribution::Suse),
+    (r"^error: target not found: |\bpacman\b|==> ERROR|\bmakepkg\b|Arch Linux", Distribution::Arch),
+    (r"unable to select packages|\bapk add\b|Alpine Linux", Distribution::Alpine),
+];
+
+/// Tools that several distributions share: they tell a family only.
+const TOOLS: [(&str, Distribution); 2] = [
+    (r"^E: |\bapt(-get)? install|\bdpkg: ", Distribution::Debian),
+    (r"^No match for argument: |Unable to find a match: |\bdnf install\b", Distribution::Fedora),
+];
+
+/// A kernel's release, where a text names one.
+static RELEASE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?:modules/|linux-(?:headers|image|modules(?:-extra)?)-|kernel-devel-|kernel:? |",
+        r"KERNELRELEASE=|Linux version |Linux \S+ |\bsrc/kernels/|uname -r: |magic ')",
+        r"(\d+\.\d+[\w.+~-]*)"
+    ))
+    .expect("the pattern is tested")
+});
+
+static RELEASE_SET: LazyLock<RegexSet> = LazyLock::new(|| set(&RELEASES));
+static WORD_SET: LazyLock<RegexSet> = LazyLock::new(|| set(&WORDS));
+static TOOL_SET: LazyLock<RegexSet> = LazyLock::new(|| set(&TOOLS));
+
+fn set(table: &[(&str, Distribution)]) -> RegexSet {
+    RegexSet::new(table.iter().map(|(pattern, _)| pattern)).expect("the patterns are tested")
+}
+
+/// What a log tells of the machine that it comes from.
+#[derive(Debug, Default)]
+pub struct LogOrigin {
+    named: Option<Distribution>,
+    tool: Option<Distribution>,
+    release: Option<String>,
+}
+
+impl LogOrigin {
+    /// Looks at one more text; the first that tells counts.
+    pub fn add(&mut self, text: &str) {
+        let first = |set: &RegexSet, table: &[(&str, Distribution)]| {
+            let found = set.matches(text).iter().next()?;
+            table.get(found).map(|(_, distribution)| distribution.clone())
+        };
+        if self.release.is_none() {
+            // The log's writer may be anybody, and the release ends in a command: no other signs.
+            self.release = RELEASE
+                .captures(text)
+                .and_then(|found| Some(found.get(1)?.as_str()))
+                .map(|release| release.trim_end_matches(['.', '-', '+', '~']).to_owned())
+                .filter(|release| release.len() < 64);
+        }
+        if self.named.is_none() {
+            self.named = first(&RELEASE_SET, &RELEASES).or_else(|| first(&WORD_SET, &WORDS));
+        }
+        if self.tool.is_none() {
+            self.tool = first(&TOOL_SET, &TOOLS);
+        }
+    }
+
+    /// The distribution, if the log told it.
+    pub fn distribution(&self) -> Option<Distribution> {
+        self.named.clone().or_else(|| self.tool.clone())
+    }
+
+    /// The kernel's release, if the log told it.
+    pub fn release(&self) -> Option<&str> {
+        self.release.as_deref()
+    }
 }
 
 impl Distribution {
     /// This root's.
     pub fn of(host: &Host) -> Self {
+        let kernel = host.kernel();
+        if kernel.contains("microsoft") {
+            return Self::Wsl;
+        }
         let file = host
             .text("/etc/os-release")
             .or_else(|| host.text("/usr/lib/os-release"))
@@ -29,16 +150,45 @@ impl Distribution {
         };
         let (id, like) = (field("ID"), field("ID_LIKE"));
         let is = |names: &[&str]| {
-            std::iter::once(id.as_str()).chain(like.split(' ')).any(|name| names.contains(&name))
+            std::iter::once(id.as_str())
+                .chain(like.split(' '))
+                .any(|name| names.iter().any(|known| name.starts_with(known)))
         };
-        if is(&["debian", "ubuntu"]) {
-            Self::Debian
-        } else if is(&["fedora", "rhel", "centos"]) {
+        if id == "cachyos" {
+            Self::CachyOs
+        } else if is(&["ubuntu"]) {
+            Self::Ubuntu
+        } else if is(&["debian"]) {
+            if kernel.ends_with("-pve") { Self::Proxmox } else { Self::Debian }
+        } else if is(&["rhel", "centos", "ol", "amzn"]) {
+            Self::Enterprise
+        } else if is(&["fedora"]) {
             Self::Fedora
-        } else if is(&["arch", "archlinux"]) {
+        } else if is(&["arch"]) {
             Self::Arch
+        } else if is(&["suse", "opensuse", "sles"]) {
+            Self::Suse
+        } else if is(&["alpine", "postmarketos"]) {
+            Self::Alpine
         } else {
             Self::Other(if id.is_empty() { "this system".to_owned() } else { id })
+        }
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Debian => "Debian",
+            Self::Ubuntu => "Ubuntu",
+            Self::Proxmox => "Proxmox",
+            Self::Fedora => "Fedora",
+            Self::Enterprise => "Enterprise Linux",
+            Self::Arch => "Arch",
+            Self::CachyOs => "CachyOS",
+            Self::Suse => "openSUSE",
+            Self::Alpine => "Alpine",
+            Self::Wsl => "WSL",
+            Self::Other(name) => name,
         }
     }
 
@@ -46,19 +196,21 @@ impl Distribution {
     /// none.
     pub fn install_ours(&self, package: &str) -> String {
         match self {
-            Self::Debian => format!(
+            Self::Debian | Self::Ubuntu | Self::Proxmox => format!(
                 "sudo apt install ./{package}_*.deb   # the package's file: docs/install.md"
             ),
-            Self::Fedora => format!(
-                "# {package}: no repository has it; build it as docs/install.md says under Fedora"
+            Self::Fedora | Self::Arch => format!(
+                "# {package}: no repository has it; build it as docs/install.md says under {}",
+                self.name()
             ),
-            Self::Arch => format!(
-                "# {package}: no repository has it; build it as docs/install.md says under Arch"
-            ),
-            Self::Other(name) => {
+            Self::Wsl if package != "ashmem" => "# WSL's kernel takes no module of others: \
+                                                 `ashmem run -- PROGRAM` and the agent need none"
+                .to_owned(),
+            other => {
                 format!(
-                    "# {package}: there is no package for {name}; docs/install.md builds it from \
-                     source"
+                    "# {package}: there is no package for {}; docs/install.md builds it from \
+                     source",
+                    other.name()
                 )
             }
         }
@@ -67,19 +219,37 @@ impl Distribution {
     /// The command that installs a package of the distribution's own.
     pub fn install(&self, package: &str) -> String {
         match self {
-            Self::Debian => format!("sudo apt install {package}"),
-            Self::Fedora => format!("sudo dnf install {package}"),
-            Self::Arch => format!("sudo pacman -S {package}"),
-            Self::Other(_) => format!("# install {package}"),
+            Self::Debian | Self::Ubuntu | Self::Proxmox => format!("sudo apt install {package}"),
+            Self::Fedora | Self::Enterprise => format!("sudo dnf install {package}"),
+            Self::Arch | Self::CachyOs => format!("sudo pacman -S {package}"),
+            Self::Suse => format!("sudo zypper install {package}"),
+            Self::Alpine => format!("sudo apk add {package}"),
+            Self::Wsl | Self::Other(_) => format!("# install {package}"),
         }
     }
 
     /// The command that installs what modules for a kernel are built with.
     pub fn install_headers(&self, release: &str) -> String {
         match self {
-            Self::Debian => format!("sudo apt install linux-headers-{release}"),
+            Self::Debian | Self::Ubuntu => format!("sudo apt install linux-headers-{release}"),
+            Self::Proxmox => format!("sudo apt install proxmox-headers-{release}"),
             Self::Fedora => format!("sudo dnf install kernel-devel-{release}"),
-            Self::Arch => "sudo pacman -S linux-headers".to_owned(),
+            Self::Enterprise if release.contains("uek") => {
+                format!("sudo dnf install kernel-uek-devel-{release}")
+            }
+            Self::Enterprise => format!("sudo dnf install kernel-devel-{release}"),
+            Self::Arch => format!("sudo pacman -S {}", arch_headers(release)),
+            Self::CachyOs => {
+                "sudo pacman -S linux-cachyos-headers   # named after the kernel's package: pacman \
+                 -Q | grep linux-cachyos"
+                    .to_owned()
+            }
+            Self::Suse => format!("sudo zypper install {}", suse_headers(release)),
+            Self::Alpine if release.ends_with("-virt") => "sudo apk add linux-virt-dev".to_owned(),
+            Self::Alpine => "sudo apk add linux-lts-dev".to_owned(),
+            Self::Wsl => {
+                "# WSL has no package of its kernel's headers: `ashmem run` needs none".to_owned()
+            }
             Self::Other(_) => {
                 format!(
                     "# install the headers of kernel {release} (/lib/modules/{release}/build must \
@@ -87,5 +257,86 @@ impl Distribution {
                 )
             }
         }
+    }
+}
+
+fn arch_headers(release: &str) -> &'static str {
+    if release.contains("zen") {
+        "linux-zen-headers"
+    } else if release.ends_with("-lts") {
+        "linux-lts-headers"
+    } else if release.contains("hardened") {
+        "linux-hardened-headers"
+    } else {
+        "linux-headers"
+    }
+}
+
+fn suse_headers(release: &str) -> String {
+    let flavour = release.rsplit('-').next().filter(|word| word.chars().all(char::is_alphabetic));
+    format!("kernel-{}-devel", flavour.unwrap_or("default"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Distribution, LogOrigin};
+
+    fn of(text: &str) -> Option<Distribution> {
+        let mut origin = LogOrigin::default();
+        origin.add(text);
+        origin.distribution()
+    }
+
+    #[test]
+    fn a_release_tells_who_built_it() {
+        use Distribution::{
+            Alpine, Arch, CachyOs, Debian, Enterprise, Fedora, Proxmox, Suse, Ubuntu, Wsl,
+        };
+        for (release, distribution) in [
+            ("6.11.4-301.fc41.x86_64", Fedora),
+            ("5.14.0-503.11.1.el9_5.x86_64", Enterprise),
+            ("5.15.0-210.163.7.el8uek.x86_64", Enterprise),
+            ("6.12.4-arch1-1", Arch),
+            ("6.6.1-zen1-1-zen", Arch),
+            ("6.6.63-1-lts", Arch),
+            ("6.13.2-2-cachyos", CachyOs),
+            ("6.13.2-2-cachyos-lto", CachyOs),
+            ("6.12.38+deb13-amd64", Debian),
+            ("6.1.0-28-amd64", Debian),
+            ("6.1.0-28-cloud-amd64", Debian),
+            ("6.8.0-49-generic", Ubuntu),
+            ("6.5.0-1025-azure", Ubuntu),
+            ("6.8.12-4-pve", Proxmox),
+            ("6.4.0-150600.23.25-default", Suse),
+            ("6.11.8-1-default", Suse),
+            ("6.6.58-0-lts", Alpine),
+            ("6.6.58-0-virt", Alpine),
+            ("5.15.153.1-microsoft-standard-WSL2", Wsl),
+        ] {
+            let text =
+                format!("modprobe: FATAL: Module x not found in directory /lib/modules/{release}");
+            assert_eq!(of(&text), Some(distribution), "{release}");
+            let mut origin = LogOrigin::default();
+            origin.add(&text);
+            assert_eq!(origin.release(), Some(release));
+        }
+    }
+
+    #[test]
+    fn words_tell_it_too_and_a_package_managers_name_least() {
+        assert_eq!(of("error: target not found: linux-headers"), Some(Distribution::Arch));
+        assert_eq!(of("E: Unable to locate package x"), Some(Distribution::Debian));
+        assert_eq!(
+            of("E: Unable to locate package linux-headers-6.8.0-49-generic"),
+            Some(Distribution::Ubuntu)
+        );
+        assert_eq!(of("ashmem: Permission denied"), None);
+    }
+
+    #[test]
+    fn a_release_is_nothing_that_a_shell_obeys() {
+        let mut origin = LogOrigin::default();
+        origin.add("not found in directory /lib/modules/6.1$(reboot)");
+        assert_eq!(origin.release(), Some("6.1"));
     }
 }

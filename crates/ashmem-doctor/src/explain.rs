@@ -1,34 +1,73 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From a line of a log to its cause and the next step: logcat, dmesg, a build log, Waydroid's log,
-//! a runtime's error.
+//! From a line of a log to its cause and the next step: logcat, dmesg, a build's log, Waydroid's
+//! log, a runtime's error.
 //!
-//! A [`Message`] is a pattern with what it means. The tables stand in the order in which they are
-//! asked, the particular before the general; the first that fits explains the line.
+//! A line is taken apart first ([`LogLine`]): who says what about which thing, and which error it
+//! names. A [`Message`] then says which thing it is about, and fits no line about another. The
+//! tables stand in the order in which they are asked, the particular before the general; the first
+//! that fits explains the line.
 
 mod android;
+mod binder;
 mod build;
+mod compiler;
 mod container;
 mod driver;
+mod kubernetes;
 mod load;
+mod matcher;
+mod neighbours;
+mod packages;
+mod region;
+mod security;
 
-use std::sync::LazyLock;
+use std::borrow::Cow;
+use std::collections::HashMap;
 
-use regex::{RegexSet, RegexSetBuilder};
 use serde::Serialize;
 
+use crate::distribution::{Distribution, LogOrigin};
+use crate::errno_word;
+use crate::log_line::{LogLine, LogSource};
 use crate::message::Message;
 use crate::version::VERSION;
+
+pub use matcher::messages;
 
 /// A message that was recognised, and where.
 #[derive(Debug, Serialize)]
 pub struct Explained {
+    /// Its name.
+    pub id: &'static str,
     /// What it means.
-    #[serde(flatten)]
-    pub message: &'static Message,
-    /// The first line that showed it, as it was.
+    pub cause: &'static str,
+    /// Commands to run next, for the log's distribution. A line that begins with `#` is for the
+    /// reader. None: there is nothing to do.
+    pub next: Vec<String>,
+    /// What wrote the first line that showed it.
+    pub source: LogSource,
+    /// The error that this line names, by its symbol.
+    pub errno: Option<&'static str>,
+    /// That line, as it was.
     pub line: String,
     /// How many lines showed it.
     pub count: usize,
+    #[serde(skip)]
+    message: &'static Message,
+}
+
+/// What is to be said of a log as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogVerdict {
+    /// At least one line tells of trouble that is known.
+    Trouble,
+    /// Nothing that is known here is wrong, and no line speaks of shared memory that is not known.
+    Healthy,
+    /// Lines that speak of shared memory, and none that is known.
+    Unknown,
+    /// There was no line.
+    Empty,
 }
 
 /// A log, read.
@@ -37,70 +76,194 @@ pub struct Explanation {
     /// The version of this structure: it grows when a field changes its meaning or goes, not when
     /// one comes.
     pub version: u32,
-    /// What was recognised, in the order of its first lines.
+    /// What to say of it as a whole.
+    pub verdict: LogVerdict,
+    /// The distribution that the advice is for, and whether the log told it.
+    pub distribution: String,
+    /// Whether the log told its distribution; the host's is taken otherwise.
+    pub distribution_is_told: bool,
+    /// Troubles that were recognised, in the order of their first lines.
     pub explained: Vec<Explained>,
+    /// What was recognised and is harmless.
+    pub harmless: Vec<Explained>,
     /// Lines that speak of shared memory and are not known here: the first of them.
     pub unknown: Vec<String>,
     /// How many lines were not recognised, those that speak of other things too.
     pub unrecognised: usize,
 }
 
+/// A log that is being read, line by line.
+#[derive(Debug, Default)]
+pub struct Log {
+    found: Vec<Explained>,
+    places: HashMap<&'static str, usize>,
+    unknown: Vec<String>,
+    unrecognised: usize,
+    lines: usize,
+    origin: LogOrigin,
+    /// The tag of logcat's long format, whose text follows.
+    heading: Option<String>,
+    /// Whether the last line with a form of its own was Waydroid's: what follows without one is
+    /// the output of what it called.
+    is_in_waydroid: bool,
+    /// Whether a build of another's module was seen, and of one of ours.
+    builds_other: bool,
+    builds_ours: bool,
+}
+
 /// More unknown lines are counted, not kept.
 const KEPT: usize = 20;
-/// Of a line no more is looked at, in characters: what is longer is no log.
-const LONGEST: usize = 4096;
+/// Of a line no more is looked at, in bytes: what is longer is no log.
+pub const LONGEST: usize = 4096;
 
-static TABLES: [&[Message]; 5] =
-    [container::MESSAGES, build::MESSAGES, load::MESSAGES, driver::MESSAGES, android::MESSAGES];
-
-static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| {
-    let patterns = messages().map(|message| message.pattern);
-    RegexSetBuilder::new(patterns)
-        .case_insensitive(true)
-        .build()
-        .expect("the tables' patterns are tested")
-});
-
-/// Every message that is known.
-pub fn messages() -> impl Iterator<Item = &'static Message> {
-    TABLES.iter().flat_map(|table| table.iter())
-}
-
-/// What a line means, if it is known.
+/// What a line means, if it is known; by itself, without the lines around it.
 pub fn line(line: &str) -> Option<&'static Message> {
-    let line: String = line.chars().take(LONGEST).collect();
-    let first = PATTERNS.matches(&line).iter().next()?;
-    messages().nth(first)
-}
-
-impl Default for Explanation {
-    /// A log of which nothing was read yet.
-    fn default() -> Self {
-        Self { version: VERSION, explained: Vec::new(), unknown: Vec::new(), unrecognised: 0 }
+    let line = cut(line);
+    if !matcher::is_near(line) {
+        return None;
     }
+    matcher::find(&LogLine::parse(line))
 }
 
-impl Explanation {
+impl Log {
     /// Reads one more line.
     pub fn add(&mut self, text: &str) {
-        let text = text.trim_end();
+        let text = cut(text.trim_end());
         if text.is_empty() {
+            self.heading = None;
             return;
         }
-        if let Some(message) = line(text) {
-            match self.explained.iter_mut().find(|known| known.message.id == message.id) {
-                Some(known) => known.count += 1,
-                None => self.explained.push(Explained { message, line: shown(text), count: 1 }),
+        self.lines += 1;
+        if !matcher::is_near(text) {
+            self.pass(text);
+            return;
+        }
+        let mut parsed = LogLine::parse(text);
+        // logcat knows nothing of the host.
+        if parsed.source != LogSource::Logcat {
+            self.origin.add(text);
+            self.note_build(text);
+        }
+        if parsed.source == LogSource::Plain
+            && let Some(tag) = &self.heading
+        {
+            let text = Cow::Owned(parsed.text.into_owned());
+            parsed = LogLine::of(LogSource::Logcat, Cow::Owned(tag.clone()), text);
+        }
+        self.follow(&parsed);
+        if self.is_in_waydroid && matches!(parsed.source, LogSource::Plain | LogSource::Kmod) {
+            parsed.source = LogSource::Waydroid;
+        }
+        match matcher::find(&parsed) {
+            Some(message) => self.keep(message, &parsed, text),
+            None => self.leave(text),
+        }
+    }
+
+    /// All that was read, with advice for the distribution of the log, or of the host if it does
+    /// not tell.
+    pub fn explain(mut self, host: impl FnOnce() -> Distribution) -> Explanation {
+        // "Bad return status for module build" of another's build is none of ours.
+        if self.builds_other && !self.builds_ours {
+            let (ours, other): (Vec<_>, Vec<_>) =
+                self.found.into_iter().partition(|found| !matcher::is_any_build(found.message));
+            self.unrecognised += other.iter().map(|found| found.count).sum::<usize>();
+            self.found = ours;
+        }
+        let told = self.origin.distribution();
+        let distribution_is_told = told.is_some();
+        let distribution = told.unwrap_or_else(host);
+        for found in &mut self.found {
+            let steps = found.message.next.iter();
+            found.next =
+                steps.flat_map(|step| step.lines(&distribution, self.origin.release())).collect();
+        }
+        let (harmless, explained): (Vec<_>, Vec<_>) =
+            self.found.into_iter().partition(|found| found.message.is_harmless);
+        let verdict = match (self.lines, explained.is_empty(), self.unknown.is_empty()) {
+            (0, ..) => LogVerdict::Empty,
+            (_, false, _) => LogVerdict::Trouble,
+            (_, true, true) => LogVerdict::Healthy,
+            (_, true, false) => LogVerdict::Unknown,
+        };
+        Explanation {
+            version: VERSION,
+            verdict,
+            distribution: distribution.name().to_owned(),
+            distribution_is_told,
+            explained,
+            harmless,
+            unknown: self.unknown,
+            unrecognised: self.unrecognised,
+        }
+    }
+
+    /// A line that speaks of nothing here; it may still be a heading.
+    fn pass(&mut self, text: &str) {
+        self.unrecognised += 1;
+        if text.starts_with("[ ") {
+            let parsed = LogLine::parse(text);
+            self.follow(&parsed);
+        } else if text.starts_with('(') || text.starts_with('[') {
+            self.is_in_waydroid = LogLine::parse(text).source == LogSource::Waydroid;
+        }
+    }
+
+    /// What a line says of those that follow it.
+    fn follow(&mut self, parsed: &LogLine<'_>) {
+        if parsed.source == LogSource::Logcat && parsed.text.is_empty() {
+            self.heading = Some(parsed.speaker.clone().into_owned());
+        }
+        match parsed.source {
+            LogSource::Waydroid => self.is_in_waydroid = true,
+            LogSource::Plain | LogSource::Kmod => {}
+            _ => self.is_in_waydroid = false,
+        }
+    }
+
+    fn note_build(&mut self, text: &str) {
+        match matcher::build_of(text) {
+            Some(true) => self.builds_ours = true,
+            Some(false) => self.builds_other = true,
+            None => {}
+        }
+    }
+
+    fn keep(&mut self, message: &'static Message, parsed: &LogLine<'_>, text: &str) {
+        if let Some(place) = self.places.get(message.id) {
+            if let Some(found) = self.found.get_mut(*place) {
+                found.count += 1;
             }
             return;
         }
+        self.places.insert(message.id, self.found.len());
+        self.found.push(Explained {
+            id: message.id,
+            cause: message.cause,
+            next: Vec::new(),
+            source: parsed.source,
+            errno: parsed.errno.and_then(errno_word::symbol),
+            line: shown(text),
+            count: 1,
+            message,
+        });
+    }
+
+    fn leave(&mut self, text: &str) {
         self.unrecognised += 1;
-        let lower = text.to_lowercase();
-        let is_near = ["ashmem", "memfd", "shared memory"].iter().any(|word| lower.contains(word));
-        if is_near && self.unknown.len() < KEPT {
+        if self.unknown.len() < KEPT && matcher::is_ours(text) {
             self.unknown.push(shown(text));
         }
     }
+}
+
+/// The beginning of a line, as much as is looked at.
+fn cut(line: &str) -> &str {
+    if line.len() <= LONGEST {
+        return line;
+    }
+    let end = (0..=LONGEST).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
+    line.get(..end).unwrap_or("")
 }
 
 /// A line as it may be printed: what a terminal would obey is taken out.
@@ -113,30 +276,72 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Explanation, messages};
+    use super::{Log, LogVerdict};
+    use crate::distribution::Distribution;
 
-    #[test]
-    fn every_message_has_a_name_of_its_own_and_a_pattern_that_compiles() {
-        let mut ids: Vec<_> = messages().map(|message| message.id).collect();
-        let count = ids.len();
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), count);
-        assert_eq!(super::PATTERNS.len(), count);
+    fn read(lines: &[&str]) -> super::Explanation {
+        let mut log = Log::default();
+        for line in lines {
+            log.add(line);
+        }
+        log.explain(|| Distribution::Debian)
     }
 
     #[test]
     fn unknown_lines_are_counted_and_those_of_our_subject_kept() {
-        let mut log = Explanation::default();
-        for line in [
+        let log = read(&[
             "usb 1-1: new device",
             "",
-            "ashmem: frobnicated \u{1b}[2J",
+            "ashmem: frobnication error \u{1b}[2J",
             "Module ashmem_linux not found",
-        ] {
-            log.add(line);
-        }
+        ]);
         assert_eq!((log.unrecognised, log.explained.len()), (2, 1));
-        assert_eq!(log.unknown, ["ashmem: frobnicated \u{fffd}[2J"]);
+        assert_eq!(log.unknown, ["ashmem: frobnication error \u{fffd}[2J"]);
+        assert_eq!(log.verdict, LogVerdict::Trouble);
+    }
+
+    #[test]
+    fn a_verdict_says_whether_nothing_is_wrong_or_nothing_known() {
+        assert_eq!(read(&[]).verdict, LogVerdict::Empty);
+        assert_eq!(read(&["usb 1-1: new device"]).verdict, LogVerdict::Healthy);
+        assert_eq!(
+            read(&["ashmem_linux: loading out-of-tree module taints kernel."]).verdict,
+            LogVerdict::Healthy
+        );
+        assert_eq!(read(&["ashmem: frobnication error"]).verdict, LogVerdict::Unknown);
+    }
+
+    #[test]
+    fn logcats_long_format_is_two_lines() {
+        let log = read(&[
+            "[ 11-27 10:11:12.345   171:  188 E/ashmem   ]",
+            "Unable to open ashmem device: Permission denied",
+            "",
+            "[ 11-27 10:11:12.345   171:  188 E/Other    ]",
+            "Unable to open: Permission denied",
+        ]);
+        assert_eq!(log.explained.len(), 1, "{log:?}");
+        assert_eq!(log.explained[0].id, "device-not-permitted");
+    }
+
+    #[test]
+    fn advice_is_for_the_distribution_of_the_log() {
+        let line = "modprobe: FATAL: Module binder_linux not found in directory \
+                    /lib/modules/6.11.4-301.fc41.x86_64";
+        let log = read(&[line]);
+        assert_eq!((&*log.distribution, log.distribution_is_told), ("Fedora", true));
+        assert!(!log.explained[0].next.iter().any(|step| step.contains("apt ")), "{log:?}");
+        let log = read(&["modprobe: FATAL: Module binder_linux not found."]);
+        assert_eq!((&*log.distribution, log.distribution_is_told), ("Debian", false));
+    }
+
+    #[test]
+    fn anothers_build_that_fails_is_not_ours() {
+        let failed = "Error! Bad return status for module build on kernel: 6.8.0 (x86_64)";
+        assert_eq!(read(&[failed]).verdict, LogVerdict::Trouble);
+        let consult = "Consult /var/lib/dkms/nvidia/550.120/build/make.log for more information.";
+        assert_eq!(read(&[failed, consult]).verdict, LogVerdict::Healthy);
+        let ours = "Consult /var/lib/dkms/ashmem/1.0/build/make.log for more information.";
+        assert_eq!(read(&[failed, ours, consult]).verdict, LogVerdict::Trouble);
     }
 }

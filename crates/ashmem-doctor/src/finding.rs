@@ -20,7 +20,8 @@ pub enum FindingStatus {
 /// What was found, why that matters and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How serious it is.
+    /// How serious it is by itself.
+    #[serde(rename = "found")]
     pub status: FindingStatus,
     /// What was found: half a line.
     pub summary: String,

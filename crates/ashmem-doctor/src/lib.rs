@@ -12,21 +12,28 @@
 //!   kill who makes them;
 //! - [`check`], [`checks`]: what a check is, and one file for each; [`way`], [`finding`],
 //!   [`diagnosis`]: what becomes of them; [`screen`]: how it looks;
-//! - [`explain`], [`message`]: the other way round, from a line of a log to its cause.
+//! - [`explain`], [`message`]: the other way round, from a line of a log to its cause;
+//!   [`log_line`], [`subject`]: what a line is and speaks of; [`advice`]: what to do then;
+//! - [`image`]: what an image of Android will ask for.
 
+pub mod advice;
 pub mod check;
 pub mod checks;
 pub mod child;
 pub mod diagnosis;
 pub mod distribution;
+mod errno_word;
 pub mod explain;
 pub mod finding;
 pub mod host;
+pub mod image;
 pub mod kernel_release;
 pub mod keys;
+pub mod log_line;
 pub mod message;
 pub mod module_file;
 pub mod screen;
+pub mod subject;
 pub mod trial;
 mod version;
 pub mod way;

@@ -1,19 +1,43 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A message that people find in their logs, and what it means.
 
-use serde::Serialize;
+use crate::advice::Step;
+use crate::subject::Subject;
 
-/// Something that people find in their logs.
-#[derive(Debug, Serialize)]
+/// Something that people find in their logs: what a line must be about, and what it must say.
+#[derive(Debug)]
 pub struct Message {
     /// A name to search for.
     pub id: &'static str,
-    /// What a line must match; upper and lower case are the same.
-    #[serde(skip)]
-    pub pattern: &'static str,
+    /// The line must speak of one of these. None: what it says names its subject by itself.
+    pub about: &'static [Subject],
+    /// What the line's text must match; upper and lower case are the same. Empty: anything.
+    pub says: &'static str,
+    /// What takes the match back. Empty: nothing.
+    pub unless: &'static str,
+    /// The error that the line must name, one of these. None: any, or no error.
+    pub errno: &'static [i32],
+    /// Where the line must come from, one of these. None: anywhere.
+    pub from: &'static [crate::log_line::LogSource],
+    /// Whether anything is wrong at all.
+    pub is_harmless: bool,
     /// What it means.
     pub cause: &'static str,
-    /// Commands to run next. A line that begins with `#` is for the reader. None: there is nothing
-    /// to do.
-    pub next: &'static [&'static str],
+    /// What to do next. None: there is nothing to do.
+    pub next: &'static [Step],
+}
+
+impl Message {
+    /// One that says nothing yet: each message states what differs from it.
+    pub const PLAIN: Self = Self {
+        id: "",
+        about: &[],
+        says: "",
+        unless: "",
+        errno: &[],
+        from: &[],
+        is_harmless: false,
+        cause: "",
+        next: &[],
+    };
 }

@@ -6,8 +6,9 @@ use std::fmt::{self, Display, Write};
 use anstyle::{AnsiColor, Style};
 
 use crate::diagnosis::{Diagnosis, DiagnosisRow};
-use crate::explain::Explanation;
+use crate::explain::{Explained, Explanation, LogVerdict};
 use crate::finding::FindingStatus;
+use crate::image::{ImageReport, MemfdRule, NodeRule};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -54,31 +55,128 @@ pub struct Causes<'a>(pub &'a Explanation);
 
 impl Display for Causes<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Explanation { explained, unknown, unrecognised, .. } = self.0;
-        for known in explained {
-            writeln!(formatter, "{DIM}{}{DIM:#}", known.line)?;
-            if known.count > 1 {
-                writeln!(formatter, "{DIM}  and {} more of its kind{DIM:#}", known.count - 1)?;
-            }
-            writeln!(formatter, "{BOLD}{}{BOLD:#}: {}", known.message.id, known.message.cause)?;
-            for command in known.message.next {
-                writeln!(formatter, "    {command}")?;
-            }
-            writeln!(formatter)?;
+        let log = self.0;
+        for known in &log.explained {
+            cause(known, formatter)?;
         }
-        for line in unknown {
+        for known in &log.harmless {
+            cause(known, formatter)?;
+        }
+        for line in &log.unknown {
             writeln!(formatter, "not known: {line}")?;
         }
-        match (explained.is_empty(), *unrecognised) {
-            (_, 0) if !explained.is_empty() => Ok(()),
-            (true, 0) => writeln!(formatter, "There was nothing to read."),
-            (true, count) => writeln!(
+        let others = match log.unrecognised {
+            0 => String::new(),
+            1 => " 1 other line speaks of nothing that is known here.".to_owned(),
+            count => format!(" {count} other lines speak of nothing that is known here."),
+        };
+        let next = "What this machine can do tells `ashmem doctor`";
+        match log.verdict {
+            LogVerdict::Empty => writeln!(formatter, "There was nothing to read."),
+            LogVerdict::Trouble => {
+                let told = if log.distribution_is_told { "as the log tells" } else { "this host" };
+                write!(formatter, "The advice is for {} ({told}).", clean(&log.distribution))?;
+                writeln!(formatter, "{others}")
+            }
+            LogVerdict::Healthy => writeln!(
                 formatter,
-                "Not recognised: {count} line(s). What this machine can do tells `ashmem doctor`; \
-                 a message that should be known is worth a report."
+                "{BOLD}Nothing is wrong here{BOLD:#} as far as shared memory and its neighbours go.\
+                 {others}\n{next}; a message that should be known is worth a report."
             ),
-            (false, count) => writeln!(formatter, "Not recognised: {count} other line(s)."),
+            LogVerdict::Unknown => writeln!(
+                formatter,
+                "{BOLD}Nothing was explained{BOLD:#}: the lines above speak of shared memory and \
+                 are not known.{others}\n{next}; such a message is worth a report."
+            ),
         }
+    }
+}
+
+fn cause(known: &Explained, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(formatter, "{DIM}{}{DIM:#}", known.line)?;
+    if known.count > 1 {
+        writeln!(formatter, "{DIM}  and {} more of its kind{DIM:#}", known.count - 1)?;
+    }
+    writeln!(formatter, "{BOLD}{}{BOLD:#}: {}", known.id, known.cause)?;
+    for command in &known.next {
+        writeln!(formatter, "    {command}")?;
+    }
+    writeln!(formatter)
+}
+
+/// An image as a person reads it, with colours.
+pub struct ImageScreen<'a>(pub &'a ImageReport);
+
+impl Display for ImageScreen<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let image = self.0;
+        let known =
+            |value: &Option<String>| value.as_deref().map_or_else(|| "not set".to_owned(), clean);
+        let api = image.api.map(|api| format!(" (API {api})")).unwrap_or_default();
+        let machine = image.machine.unwrap_or("unknown processor");
+        let foreign = match image.is_for_this_machine {
+            Some(false) => ": not this machine's",
+            _ => "",
+        };
+        writeln!(
+            formatter,
+            "{BOLD}Android {}{api}, {machine}{foreign}{BOLD:#}, in {} ({})\n",
+            image.android.as_deref().map_or_else(|| "of unknown version".to_owned(), clean),
+            clean(&image.image),
+            image.form
+        )?;
+        for library in &image.libcutils {
+            let opens = match library.nodes {
+                NodeRule::Plain => "opens /dev/ashmem",
+                NodeRule::BootIdThenPlain => "opens /dev/ashmem<boot_id>, then /dev/ashmem",
+                NodeRule::BootId => "opens /dev/ashmem<boot_id> alone",
+            };
+            let memfd = match library.memfd {
+                MemfdRule::Never => "no memfd",
+                MemfdRule::Vndk => {
+                    "memfd if sys.use_memfd is true and ro.vndk.version is 29 or more"
+                }
+                MemfdRule::Treble => "memfd if sys.use_memfd is true and ro.treble.enabled is true",
+                MemfdRule::WithIoctls => {
+                    "memfd if sys.use_memfd is true and memfds answer ashmem's ioctls"
+                }
+            };
+            writeln!(formatter, "  {}\n      {opens};\n      {memfd}", clean(&library.path))?;
+        }
+        writeln!(formatter, "  ro.vndk.version    {}", known(&image.vndk_version))?;
+        writeln!(formatter, "  ro.treble.enabled  {}", known(&image.treble))?;
+        if image.use_memfd.is_empty() {
+            writeln!(formatter, "  sys.use_memfd      no script of it sets it: false")?;
+        }
+        for place in &image.use_memfd {
+            let on = if place.on.is_empty() { String::new() } else { format!(", on {}", place.on) };
+            writeln!(formatter, "  sys.use_memfd      {} ({}{on})", place.value, place.path)?;
+        }
+        let (allow, forbid): (Vec<_>, Vec<_>) =
+            image.seccomp.iter().partition(|policy| policy.allows_memfd);
+        writeln!(
+            formatter,
+            "  seccomp policies   {}, {} of them allow memfd_create",
+            image.seccomp.len(),
+            allow.len()
+        )?;
+        for policy in forbid.iter().filter(|policy| policy.is_for_media) {
+            writeln!(formatter, "      not allowed: {}", policy.path)?;
+        }
+        writeln!(formatter)?;
+        for way in &image.ways {
+            let (style, word) = if way.serves { (good(), "serves") } else { (DIM, "no") };
+            writeln!(
+                formatter,
+                "  {style}{word:6}{style:#}  {:8}{}",
+                way.way,
+                clean(&way.because)
+            )?;
+        }
+        for missing in &image.missing {
+            writeln!(formatter, "\nnot there to be looked at: {missing}")?;
+        }
+        Ok(())
     }
 }
 

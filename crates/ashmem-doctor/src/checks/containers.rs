@@ -22,7 +22,10 @@ pub(super) struct ContainersCheck;
 /// A process that is the first of its container.
 struct First {
     pid: u32,
+    /// Its name, those of the containers around it before it.
     name: String,
+    /// The first processes of the containers around it, the outermost first.
+    around: Vec<u32>,
 }
 
 impl Check for ContainersCheck {
@@ -48,12 +51,15 @@ impl Check for ContainersCheck {
         }
         let mut with = Vec::new();
         let mut troubles = Vec::new();
+        let mut first_in_trouble = None;
         for first in &firsts {
-            match view(host, first) {
+            match view(host, first.pid) {
                 ContainerView::Works => with.push(first.name.as_str()),
                 ContainerView::None => {}
                 ContainerView::Trouble(trouble) => {
-                    troubles.push(format!("{} (pid {}): {trouble}", first.name, first.pid))
+                    let around = around(host, first);
+                    troubles.push(format!("{} (pid {}): {trouble}{around}", first.name, first.pid));
+                    first_in_trouble.get_or_insert_with(|| [&*first.around, &[first.pid]].concat());
                 }
             }
         }
@@ -76,9 +82,28 @@ impl Check for ContainersCheck {
             firsts.len()
         ))
         .why(troubles.iter().take(TOLD).cloned().collect::<Vec<_>>().join("; "))
-        .next(format!("sudo ashmem doctor --root /proc/{}/root", firsts[0].pid))
+        .next_layers(first_in_trouble.as_deref().unwrap_or_default())
         .next("# and in the container itself, where its control group counts too: ashmem doctor")
     }
+}
+
+impl Finding {
+    /// Looking into each layer, the outermost first: a device must be passed on by each.
+    fn next_layers(self, pids: &[u32]) -> Self {
+        pids.iter().fold(self, |finding, pid| {
+            finding.next(format!("sudo ashmem doctor --root /proc/{pid}/root"))
+        })
+    }
+}
+
+/// What the containers around one have: a device that they lack cannot be passed on.
+fn around(host: &Host, first: &First) -> String {
+    let has = |pid: &u32| match view(host, *pid) {
+        ContainerView::Works => format!("; around it, pid {pid} has the device"),
+        ContainerView::None => format!("; around it, pid {pid} has none"),
+        ContainerView::Trouble(trouble) => format!("; around it, pid {pid}: {trouble}"),
+    };
+    first.around.iter().map(has).collect()
 }
 
 enum ContainerView {
@@ -87,8 +112,8 @@ enum ContainerView {
     Trouble(String),
 }
 
-fn view(host: &Host, first: &First) -> ContainerView {
-    let Ok(inside) = Host::at(&host.root().join(format!("proc/{}/root", first.pid))) else {
+fn view(host: &Host, pid: u32) -> ContainerView {
+    let Ok(inside) = Host::at(&host.root().join(format!("proc/{pid}/root"))) else {
         return ContainerView::None;
     };
     let Ok(stat) = inside.stat("/dev/ashmem") else { return ContainerView::None };
@@ -104,7 +129,7 @@ fn view(host: &Host, first: &First) -> ContainerView {
             number.0, number.1
         ));
     }
-    let mountinfo = host.text(&format!("/proc/{}/mountinfo", first.pid)).unwrap_or_default();
+    let mountinfo = host.text(&format!("/proc/{pid}/mountinfo")).unwrap_or_default();
     match mountinfo::covering(&mountinfo, "/dev/ashmem") {
         Some(mount) if mount.is_nodev() => {
             ContainerView::Trouble(format!("/dev/ashmem lies on a nodev mount, {}", mount.point))
@@ -133,10 +158,51 @@ fn firsts(host: &Host) -> Option<Vec<First>> {
         let is_first = ProcessStatus::new(status.as_bytes()).inner_tids().last() == Some(&1);
         let same_root = host.link(&format!("/proc/{pid}/ns/mnt")) == host.link("/proc/self/ns/mnt");
         if is_first && !same_root {
-            firsts.insert(namespace, First { pid, name: name(host, pid) });
+            firsts.insert(namespace, First { pid, name: name(host, pid), around: Vec::new() });
         }
     }
-    (!is_blind).then(|| firsts.into_values().collect())
+    (!is_blind).then(|| layered(host, &own, firsts))
+}
+
+/// More layers than this are not followed.
+const LAYERS: usize = 8;
+
+/// Containers with those around them: a container's first process was started in the one around it.
+fn layered(host: &Host, own: &str, firsts: BTreeMap<String, First>) -> Vec<First> {
+    let parent = |pid: u32| -> Option<u32> {
+        let status = host.text(&format!("/proc/{pid}/status"))?;
+        status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+    };
+    let around = |first: &First| {
+        let (mut around, mut pid) = (Vec::new(), first.pid);
+        while around.len() < LAYERS {
+            let Some(outer) = parent(pid).filter(|pid| *pid != 0) else { break };
+            let Some(namespace) = host.link(&format!("/proc/{outer}/ns/pid")) else { break };
+            if namespace == own {
+                break;
+            }
+            // From the starter to its container's first process, and on from there.
+            let Some(of) = firsts.get(&namespace) else { break };
+            pid = of.pid;
+            if pid != first.pid && !around.contains(&pid) {
+                around.insert(0, pid);
+            } else {
+                break;
+            }
+        }
+        around
+    };
+    let layers: Vec<_> = firsts.values().map(around).collect();
+    let names: BTreeMap<_, _> =
+        firsts.values().map(|first| (first.pid, first.name.clone())).collect();
+    let named = |(mut first, around): (First, Vec<u32>)| {
+        let outer = around.iter().filter_map(|pid| names.get(pid));
+        let name = outer.chain([&first.name]).cloned().collect::<Vec<_>>().join(" > ");
+        first.name = name;
+        first.around = around;
+        first
+    };
+    firsts.into_values().zip(layers).map(named).collect()
 }
 
 /// What a container is called, by its control group, else by its host name's process.

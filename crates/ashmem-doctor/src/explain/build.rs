@@ -1,117 +1,197 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What builds of the old modules say (anbox-modules, redroid-modules), and DKMS of any.
+//! What builds of modules say: the old ones (anbox-modules, redroid-modules), and DKMS of any of
+//! ours. A line that names another module's file is not ours.
 
+use crate::advice::Step::{self, Do};
 use crate::message::Message;
+use crate::subject::Subject::{Build, Source};
 
-const OURS: &[&str] = &[
-    "sudo apt install ./ashmem-dkms_*.deb   # builds on 5.10 to 7.x",
-    "# remove the old one first: dkms status; sudo dkms remove anbox-ashmem/1 --all",
+const M: Message = Message::PLAIN;
+
+const OURS: &[Step] = &[
+    Step::Module,
+    Do("# it builds on 5.10 to 7.x. Remove the old one first: dkms status; sudo dkms remove \
+        anbox-ashmem/1 --all"),
+    Do("# for binder take the kernel's own: ashmem doctor, the line `binder`"),
 ];
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "old-module-shrinker",
-        pattern: concat!(
-            r"register_shrinker|shrinker_alloc|shrinker_register|",
-            r"ashmem_shrinker|struct shrinker"
-        ),
+        about: &[Source],
+        says: r"register_shrinker|shrinker_alloc|shrinker_register|ashmem_shrinker|struct shrinker",
         cause: "an old module's source does not fit this kernel: registering a shrinker took a \
                 second argument in 6.0 and another call in 6.7",
         next: OURS,
+        ..M
     },
     Message {
         id: "old-module-symbol-lookup",
-        pattern: r"kallsyms_lookup_name|kallsyms_on_each_symbol",
+        about: &[Source],
+        says: r"kallsyms_lookup_name|kallsyms_on_each_symbol",
         cause: "an old module looks up kernel functions that are not for modules; the kernel \
                 stopped offering that look-up in 5.7",
         next: OURS,
+        ..M
     },
     Message {
         id: "old-module-vm-flags",
-        pattern: concat!(
-            r"(assignment of )?read-only member.*vm_flags|vm_flags.*(read-only|__vm_flags)|",
-            r"__vm_flags"
+        about: &[Source],
+        says: concat!(
+            r"(read-only|const-qualified|non-static|cannot assign).*(vm_flags)|",
+            r"vm_flags.*(read-only|const-qualified|__vm_flags)|__vm_flags"
         ),
         cause: "an old module's source writes a mapping's flags itself, which the kernel forbids \
                 since 6.3",
         next: OURS,
+        ..M
     },
     Message {
         id: "old-module-get-unmapped-area",
-        pattern: r"get_unmapped_area|vfs_mmap|shmem_mmap_prepare|mmap_prepare",
+        about: &[Source],
+        says: r"get_unmapped_area|vfs_mmap|shmem_mmap_prepare|mmap_prepare",
         cause: "an old module's source uses a mapping interface that newer kernels changed or took \
                 away (mm's get_unmapped_area; mmap went to mmap_prepare from 6.17 on)",
         next: OURS,
+        ..M
     },
     Message {
         id: "old-module-unexported-symbol",
-        pattern: concat!(
-            r"(unknown symbol|undefined!?|modpost).*(__vfs_read|shmem_zero_setup|zap_page_range|",
-            r"__close_fd|get_vm_area|map_kernel_range|security_binder|can_nice|mmput_async|",
-            r"task_work_add)|(__vfs_read|shmem_zero_setup).*(undefined|unknown symbol)"
+        about: &[Source],
+        says: concat!(
+            r"(undefined|modpost: |unresolved|unknown symbol)\b.*(__vfs_read|shmem_zero_setup|",
+            r"zap_page_range|__close_fd|get_vm_area|map_kernel_range|security_binder|can_nice|",
+            r"mmput_async|task_work_add|__fd_install|vm_insert_page)|",
+            r"(modpost|^ERROR): .*undefined!|(__vfs_read|shmem_zero_setup).*undefined"
         ),
         cause: "a module wants a kernel function that is not, or no longer, for modules \
                 (__vfs_read went in 4.19, shmem_zero_setup was never offered)",
         next: OURS,
+        ..M
+    },
+    Message {
+        id: "old-module-source",
+        about: &[Source],
+        says: concat!(
+            r"\.[ch]:\d+(:\d+)?: (fatal )?error: |implicit declaration|no member named|undeclared|",
+            r"incompatible.pointer"
+        ),
+        unless: concat!(
+            r"warning: |No space left|cannot find|linux-headers|unrecognized|No such file|^error! ",
+        ),
+        cause: "the module's source does not fit this kernel: it uses an interface that the kernel \
+                changed or took away. Old modules (anbox-modules, redroid-modules) are not ported \
+                any more",
+        next: OURS,
+        ..M
+    },
+    Message {
+        id: "btf-skipped-harmless",
+        about: &[Source, Build],
+        says: r"Skipping BTF generation",
+        is_harmless: true,
+        cause: "harmless: the module gets no BTF (type information for tracers), as the kernel's \
+                vmlinux is not there; it is built and works all the same",
+        ..M
+    },
+    Message {
+        id: "build-notes-harmless",
+        about: &[Source],
+        says: concat!(
+            r"modules_sign_key|modules won't be signed|deprecated feature: |",
+            r"Module\.symvers.*(is missing|missing\b)"
+        ),
+        is_harmless: true,
+        cause: "harmless in itself: the build goes on. A module that is not signed does not load \
+                under Secure Boot",
+        ..M
+    },
+    Message {
+        id: "build-exclusive",
+        about: &[],
+        says: r"BUILD_EXCLUSIVE",
+        unless: r"(nvidia|virtualbox|vbox|zfs|wl|broadcom|v4l2loopback)",
+        cause: "DKMS did not build the module, as its dkms.conf says that it is not for this \
+                kernel, architecture or configuration; nothing failed",
+        next: &[
+            Do("grep BUILD_EXCLUSIVE /usr/src/*/dkms.conf   # what it is for"),
+            Do("uname -r   # this project's module is for 5.10 to 7.x"),
+            Do("ashmem doctor --mode agent   # needs no module"),
+        ],
+        ..M
     },
     Message {
         id: "dkms-package-missing",
-        pattern: concat!(
+        about: &[Source],
+        says: concat!(
             r"binary package for \S+:? ?\S* not found|",
-            r"Error!.*(Could not locate|Could not find).*dkms\.conf|",
-            r"anbox-(ashmem|binder).*(not found|fail)"
+            r"(could not (locate|find)|unable to (locate|find)).*(dkms\.conf|source)|",
+            r"(dkms\.conf|/usr/src/\S+) (does not exist|not found)|",
+            r"module .*(is not located in the DKMS tree|not in the DKMS tree)"
         ),
         cause: "DKMS has no built module to install because the build before it failed, or its \
                 sources are gone; anbox's modules build on no kernel of today",
         next: OURS,
+        ..M
+    },
+    Message {
+        id: "dkms-already-added",
+        about: &[Source],
+        says: r"DKMS tree already contains|already (added|installed)",
+        is_harmless: true,
+        cause: "harmless: DKMS has this version already. To build it anew: sudo dkms install \
+                --force NAME/VERSION",
+        ..M
     },
     Message {
         id: "headers-missing",
-        pattern: concat!(
+        about: &[Build, Source],
+        says: concat!(
             r"kernel headers.*(cannot be found|could not be found|not found|missing)|",
-            r"linux-headers-\S+.*(not found|unable to locate)|",
-            r"/lib/modules/\S+/build.*no such file|unable to locate package linux-headers"
+            r"(install the|requires?|missing) (linux-headers|kernel-devel)\S*|",
+            r"linux-headers-\S+ package or use|kernelsourcedir|",
+            r"/lib/modules/\S+/(build|source)\W+(is missing|no such file|does not exist|",
+            r"not found)|",
+            r"/usr/src/(linux-headers|kernels/)\S*\W+no such file|",
+            r"no kernel (headers|source)|kernel (headers|source) (were|was|are|is)? ?not found|",
+            r"missing .*kernel headers|kernel package .*headers.*not (installed|found)"
         ),
-        cause: "DKMS has no headers for the kernel it builds for",
+        unless: r"(nvidia|vbox|zfs)|autoconf\.h",
+        cause: "the headers of the kernel that the module is built for are not installed",
         next: &[
-            "sudo apt install linux-headers-$(uname -r)",
-            "# if there are none any more, the running kernel is older than the archive: sudo apt \
-             full-upgrade, reboot",
-            "sudo dkms autoinstall",
+            Step::Headers,
+            Do("# if there are none any more, the running kernel is older than the archive: \
+                 update, reboot"),
+            Step::Rebuild,
         ],
-    },
-    Message {
-        id: "wrong-compiler",
-        pattern: concat!(
-            r"compiler differs from the one used to build the kernel|",
-            r"gcc-\d+: (command )?not found|unrecognized command.line option|cc: not found|",
-            r"gcc: not found"
-        ),
-        cause: "the compiler is missing, or another than the one that the kernel was built with",
-        next: &[
-            "sudo apt install gcc make",
-            "cat /proc/version   # names the compiler that the kernel was built with",
-        ],
+        ..M
     },
     Message {
         id: "no-space",
-        pattern: r"no space left on device|disk quota exceeded",
-        cause: "the disk filled up: a build that stops there leaves no module",
-        next: &[
-            "df -h /var /lib/modules /tmp /boot",
-            "sudo dkms autoinstall   # once there is room",
-        ],
-    },
-    Message {
-        id: "dkms-build-failed",
-        pattern: concat!(
-            r"bad exit status:? *\d+|bad return status for module build|",
-            r"Error! Build of \S+ failed|make.*(ashmem|dkms).*Error \d+"
-        ),
-        cause: "a DKMS build failed; the reason stands in its make.log",
-        next: &[
-            "ashmem doctor explain < /var/lib/dkms/ashmem/*/build/make.log",
-            "ashmem doctor --mode module",
-        ],
+        about: &[Build, Source],
+        says: r"",
+        errno: &[libc::ENOSPC, libc::EDQUOT],
+        cause: "the disk filled up: a build that stops there leaves no module, and an initramfs \
+                that stops there may not boot",
+        next: &[Do("df -h /var /lib/modules /tmp /boot"), Step::Rebuild],
+        ..M
     },
 ];
+
+/// What follows from a build's failure, and says no more: asked after all that names a reason.
+pub(super) static FAILED: &[Message] = &[Message {
+    id: "dkms-build-failed",
+    says: concat!(
+        r"bad exit status:? *\d+|bad return status for module build|",
+        r"Build of \S+ failed|make(\[\d+\])?: \*\*\* .*(ashmem|anbox|binder|redroid).*Error \d+|",
+        r"dkms autoinstall on \S+ failed for (ashmem|anbox|binder|redroid)|",
+        r"autoinstall (for|on) .*failed for module\S* .*(ashmem|anbox|binder|redroid)|",
+        r"consult /var/lib/dkms/\S*(ashmem|anbox|binder|redroid)\S*make\.log"
+    ),
+    cause: "a DKMS build failed; the reason stands in its make.log",
+    next: &[
+        Do("cat /var/lib/dkms/*/*/build/make.log | ashmem doctor explain"),
+        Do("ashmem doctor --mode module"),
+    ],
+    ..M
+}];

@@ -1,90 +1,315 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What container runtimes and supervisors say.
+//! What container engines, runtimes, LXC and this project's supervisors say.
 
+use crate::advice::Step::{self, Do};
 use crate::message::Message;
+use crate::subject::Subject::{Ashmem, Binder, Device, DeviceName, Memfd, Neighbour, Ours};
+
+const M: Message = Message::PLAIN;
+
+/// How engines say that they look for a device that a container asked for.
+const GATHERING: &str = concat!(
+    r"gathering device info|(adding|custom|add) (custom )?device|failed to (stat|create) device|",
+    r"\b(l?stat|stating|statting) \S*/dev/|device \S* .*(does not exist|not found)|",
+    r"host device.*(does not exist|not found)|invalid (argument|device)\b.*--device|",
+    r"not a device node|failed to inspect device|bad format for device"
+);
+
+const AGENT: &[Step] =
+    &[Do("sudo systemctl enable --now ashmem-agent.socket"), Do("ashmem doctor --mode agent")];
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
-        id: "cdi-unknown",
-        pattern: concat!(
-            r"(unresolvable|unresolved|failed to (inject|resolve)).*CDI|",
-            r"CDI.*(android\.dev/ashmem|not found|unresolvable)|",
-            r"android\.dev/ashmem.*(not found|no such|unresolv)"
+        id: "cdi-off",
+        about: &[],
+        says: concat!(
+            r#"could not select device driver "?cdi"?|\bCDI\b.*(not enabled|disabled|"#,
+            r#"not supported|"#,
+            r"is off)|(enable|enabling) CDI"
         ),
+        unless: r"nvidia\.com|amd\.com|intel\.com",
+        cause: "the engine knows CDI and does not use it: Docker before 28.3 and containerd before \
+                2.0 want it switched on",
+        next: &[
+            Do("# docker: {\"features\": {\"cdi\": true}} in /etc/docker/daemon.json, then sudo \
+                systemctl restart docker"),
+            Do("# containerd 1.7: enable_cdi = true and cdi_spec_dirs = [\"/etc/cdi\", \
+                \"/run/cdi\"] under [plugins.\"io.containerd.grpc.v1.cri\"]"),
+            Do("sudo ashmem cdi --output /run/cdi/ashmem.json"),
+        ],
+        ..M
+    },
+    Message {
+        id: "cdi-stale",
+        about: &[Ashmem],
+        says: r"\bCDI\b.*(failed to stat|host (device|node)|no such file|minor|major)",
+        unless: r"unresolvable|unresolved",
+        cause: "the CDI specification names a node that is not there now: it was written in \
+                another boot (the second name holds the boot's id), or the module is not loaded",
+        next: &[
+            Do("sudo modprobe ashmem_linux && sudo ashmem cdi --output /run/cdi/ashmem.json"),
+            Do("ashmem doctor   # the line `CDI`"),
+        ],
+        ..M
+    },
+    Message {
+        id: "cdi-unknown",
+        about: &[DeviceName],
+        says: concat!(
+            r"unresolvable|unresolved|failed to (inject|resolve)|not found|no such|unknown device|",
+            r"not an absolute path|invalid|bad format|does not exist"
+        ),
+        unless: r"insufficient",
         cause: "the engine found no CDI specification that names android.dev/ashmem, or does not \
                 read any (Docker before 28.3 and containerd before 2.0 want it switched on)",
         next: &[
-            "sudo ashmem cdi --output /run/cdi/ashmem.json",
-            "# docker before 28.3: {\"features\": {\"cdi\": true}} in /etc/docker/daemon.json; \
-             containerd 1.7: enable_cdi = true",
+            Do("sudo ashmem cdi --output /run/cdi/ashmem.json"),
+            Do(
+                "# docker before 28.3: {\"features\": {\"cdi\": true}} in /etc/docker/daemon.json; \
+                containerd 1.7: enable_cdi = true",
+            ),
         ],
-    },
-    Message {
-        id: "device-not-gathered",
-        pattern: concat!(
-            r"error gathering device information.*ashmem|",
-            r"(adding|custom) device.*ashmem.*no such file|",
-            r"stat(ing)? .*?/dev/ashmem.*no such file|failed to (stat|create) device.*ashmem"
-        ),
-        cause: "the container asks for a device that the host does not have",
-        next: &[
-            "ashmem doctor --mode module   # on the host",
-            "# without the module: the agent's profile and --device /dev/null:/dev/ashmem; \
-             docs/containers.md",
-        ],
+        ..M
     },
     Message {
         id: "agent-not-reached",
-        pattern: concat!(
-            r"(seccomp agent|listenerPath|listener path|seccomp\.notify\.proxy|notify proxy|",
+        about: &[],
+        says: concat!(
+            r"(seccomp agent|listenerPath|listener path|seccomp\.notify\.proxy|notify (proxy|",
+            r"socket)|",
             r"ashmem/(agent|lxc)\.sock).*(connect|refused|no such file|fail)|",
             r"(connect|refused|fail\w*).*(seccomp agent|notify proxy|ashmem/(agent|lxc)\.sock)"
         ),
         cause: "the container's seccomp policy names an agent, and nobody listens at its socket; \
                 runtimes then refuse to start the container",
-        next: &["sudo systemctl enable --now ashmem-agent.socket", "ashmem doctor --mode agent"],
+        next: AGENT,
+        ..M
+    },
+    Message {
+        id: "runtime-without-notify",
+        about: &[],
+        says: concat!(
+            r"SCMP_ACT_NOTIFY|SECCOMP_ACT_NOTIFY|seccomp.?notify\b.*(not supported|unsupported)|",
+            r"listenerPath.*(not set|unknown|requires|unsupported)|",
+            r"unknown seccomp action|seccomp\.notify\.proxy.*(unsupported|unknown|not)"
+        ),
+        cause: "the runtime cannot hand seccomp's notifications over: that takes runc 1.1 or crun \
+                0.19 with libseccomp 2.5, or LXC 4",
+        next: &[
+            Do("runc --version; crun --version; lxc-start --version"),
+            Do("ashmem doctor   # the lines `OCI runtimes` and `LXC`"),
+        ],
+        ..M
     },
     Message {
         id: "already-supervised",
-        pattern: concat!(
-            r"seccomp says EBUSY|another (supervisor|listener)|",
-            r"SECCOMP_FILTER_FLAG_NEW_LISTENER.*busy"
+        about: &[],
+        says: concat!(
+            r"seccomp says EBUSY|another (supervisor|listener)\b|",
+            r"SECCOMP_FILTER_FLAG_NEW_LISTENER.*busy|seccomp.*listener.*(busy|already)"
         ),
         cause: "the kernel allows one seccomp listener in a line of processes, and there is one \
                 already: a container with a notify profile, or `ashmem run` inside `ashmem run`",
         next: &[
-            "ashmem doctor --mode run",
-            "# use /dev/ashmem as that supervisor offers it, or start from outside",
+            Do("ashmem doctor --mode run"),
+            Do("# use /dev/ashmem as that supervisor offers it, or start from outside"),
         ],
+        ..M
     },
     Message {
         id: "not-supervised",
-        pattern: r"the program was not started|seccomp refuses a user-notification filter",
+        about: &[],
+        says: r"ashmem: the program was not started|seccomp refuses a user-notification filter",
         cause: "`ashmem run` could not supervise the program and so did not start it",
-        next: &["ashmem doctor --mode run"],
-    },
-    Message {
-        id: "agent-died",
-        pattern: concat!(
-            r"ashmem.*(function not implemented|ENOSYS)|",
-            r"(function not implemented|ENOSYS).*ashmem"
-        ),
-        cause: "the supervisor of this program or container is gone: calls that its filter \
-                notifies fail with ENOSYS from then on, and no new one can be attached",
-        next: &[
-            "# start the container or the program anew",
-            "systemctl status ashmem-agent   # why it ended",
-        ],
+        next: &[Do("ashmem doctor --mode run")],
+        ..M
     },
     Message {
         id: "fixed-device-number",
-        pattern: r"mknod.*ashmem.*\bc\s+10\s+\d+|devices\.allow.*c 10:\d+",
+        about: &[Ashmem],
+        says: r"mknod.*ashmem.*\bc\s+10\s+\d+|devices\.(allow|deny).*c 10:\d+",
+        unless: r"not permitted|EPERM",
         cause: "a script makes or allows the device by a fixed number; the misc device's minor \
                 number is given out anew at each load (10:55, 10:58, 10:123 and others were seen)",
         next: &[
-            "grep -w ashmem /proc/misc   # the number in this boot",
-            "# bind the host's node instead: lxc.mount.entry = /dev/ashmem dev/ashmem none \
-             bind,create=file 0 0",
+            Do("grep -w ashmem /proc/misc   # the number in this boot"),
+            Do("# bind the host's node instead: lxc.mount.entry = /dev/ashmem dev/ashmem none \
+                bind,create=file 0 0"),
         ],
+        ..M
+    },
+    Message {
+        id: "mknod-not-permitted",
+        about: &[Device, Binder, Neighbour],
+        says: r"mknod|(create|make|making|creating) .*(device )?node",
+        errno: &[libc::EPERM, libc::EACCES],
+        cause: "a device's node may not be made here: that takes CAP_MKNOD, never works in a user \
+                namespace (rootless containers, unprivileged LXC), and a device control group may \
+                forbid it. Nobody refused to open the device",
+        next: &[
+            Do("# bind the host's node instead: docker and podman --device /dev/ashmem; LXC: \
+                lxc.mount.entry = /dev/ashmem dev/ashmem none bind,create=file 0 0"),
+            Do("ashmem doctor --mode agent   # needs no node of the host"),
+        ],
+        ..M
+    },
+    Message {
+        id: "device-path-is-a-directory",
+        about: &[Device, Ashmem],
+        says: r"not a (character )?device( node)?|is a directory|not a character",
+        cause: "what lies at /dev/ashmem is no device: an engine that was told to bind (-v) a path \
+                that does not exist makes a directory there",
+        next: &[
+            Do("ls -ld /dev/ashmem && sudo rmdir /dev/ashmem"),
+            Do("# then load the module, and use --device in place of -v"),
+            Step::Module,
+        ],
+        ..M
+    },
+    Message {
+        id: "device-not-gathered",
+        about: &[Device],
+        says: GATHERING,
+        errno: &[libc::ENOENT, libc::ENXIO, libc::ENODEV, 0],
+        unless: r"\bmount",
+        cause: "the container asks for a device that the host does not have",
+        next: &[
+            Do("ashmem doctor --mode module   # on the host"),
+            Do("# without the module: the agent's profile and --device /dev/null:/dev/ashmem; \
+                docs/containers.md"),
+        ],
+        ..M
+    },
+    Message {
+        id: "binder-not-gathered",
+        about: &[Binder],
+        says: GATHERING,
+        unless: r"not a device node",
+        cause: "the container asks for a node of binder that the host does not have: binder is not \
+                loaded, binderfs is not mounted on the host, or the node has another name there",
+        next: &[
+            Do("ls -l /dev/*binder* /dev/binderfs; grep binder /proc/filesystems"),
+            Step::Binder,
+        ],
+        ..M
+    },
+    Message {
+        id: "neighbour-not-gathered",
+        about: &[Neighbour],
+        says: GATHERING,
+        cause: "the container asks for a device that the host does not have (a GPU, FUSE, a heap, \
+                a tunnel): ashmem has no part in it",
+        next: &[
+            Do("ls -l /dev/dri /dev/fuse /dev/net/tun /dev/dma_heap   # on the host"),
+            Do("sudo modprobe fuse; sudo modprobe tun"),
+        ],
+        ..M
+    },
+    Message {
+        id: "mount-source-missing",
+        about: &[Device, Binder, Neighbour],
+        says: r"\b(re)?mount(ed|ing|s)?\b|\bbind(ing)?\b",
+        errno: &[libc::ENOENT],
+        unless: r"binder.*no such device|seccomp|gathering",
+        cause: "the container's configuration binds a node of the host that is not there: it was \
+                made while the module was loaded, or by a rule for another host",
+        next: &[
+            Do("ls -l /dev/ashmem* /dev/*binder* /dev/binderfs   # on the host"),
+            Do("ashmem doctor   # the lines `device` and `binder`"),
+            Do("# LXC: `optional` in lxc.mount.entry lets the container start without it; \
+                Waydroid: sudo waydroid upgrade -o writes its list anew"),
+        ],
+        ..M
+    },
+    Message {
+        id: "mount-not-permitted",
+        about: &[Device],
+        says: r"\b(re)?mount(ed|ing|s)?\b|\bbind(ing)?\b",
+        errno: &[libc::EPERM, libc::EACCES],
+        unless: r"\bopen",
+        cause: "the node may not be bound into the container: a rootless engine or an AppArmor \
+                profile forbids the mount",
+        next: &[
+            Do("sudo dmesg | grep -i denied | tail   # AppArmor's and SELinux's word"),
+            Do("ashmem doctor --mode agent   # needs no node of the host"),
+        ],
+        ..M
+    },
+    Message {
+        id: "emulated-call",
+        about: &[],
+        says: concat!(
+            r"qemu\S*:? .*(unsupported|unknown|unhandled) (ioctl|syscall).*(0x(00)?77[0-9a-f]{2}|",
+            r"0x[48c]0[0-9a-f]{2}77[0-9a-f]{2}|memfd|ashmem)|",
+            r"(qemu|box64|box86|fex)\S*.*(ashmem|memfd).*(not implemented|ENOSYS|unsupported)|",
+            r"(ashmem|memfd).*(not implemented|ENOSYS).*(qemu|box64|box86|fex)"
+        ),
+        cause: "qemu-user, or another translator of processors, answers this call by itself: it \
+                does not know ashmem's ioctls and passes none of them on, so no module and no \
+                supervisor sees them. The agent did not die",
+        next: &[
+            Do("# run an image of this machine's own processor; or a whole virtual machine \
+                (qemu-system) with the module in it"),
+            Do("# docs/sandboxes.md says what works under qemu-user"),
+        ],
+        ..M
+    },
+    Message {
+        id: "memfd-not-implemented",
+        about: &[Memfd],
+        says: r"memfd_create",
+        errno: &[libc::ENOSYS],
+        cause: "nothing here knows memfd_create: a kernel before 3.17, a translator of processors \
+                (qemu-user), or a sandbox that says so of all that it does not allow",
+        next: &[Do("uname -r; grep Seccomp /proc/self/status"), Do("ashmem doctor   # `memfd`")],
+        ..M
+    },
+    Message {
+        id: "agent-died",
+        about: &[Ashmem],
+        says: r"",
+        errno: &[libc::ENOSYS],
+        unless: r"qemu|insmod|modprobe|insert|init_module",
+        cause: "the supervisor of this program or container is gone: calls that its filter \
+                notifies fail with ENOSYS from then on, and no new one can be attached. Where no \
+                supervisor was, a translator such as qemu-user says ENOSYS by itself",
+        next: &[
+            Do("# start the container or the program anew"),
+            Do("systemctl status ashmem-agent   # why it ended"),
+            Do("uname -m; file /proc/self/exe   # another architecture: qemu-user, see \
+                docs/sandboxes.md"),
+        ],
+        ..M
+    },
+    Message {
+        id: "image-other-architecture",
+        about: &[],
+        says: concat!(
+            r"(exec|execve|exec user process|standard_init\w*|entrypoint|",
+            r"start\w* (the )?container|",
+            r"/init|/bin/\w+|init process|spawn).*exec format error|",
+            r"exec format error.*(exec|/init|container|rootfs|entrypoint)|",
+            r"image.*platform.*does not match the detected host platform"
+        ),
+        unless: r"insmod|modprobe|\.ko\b|insert|fixdep|modpost|objtool|scripts/",
+        cause: "the image is for another processor than this machine's (an arm64 image on x86-64, \
+                or the other way round): its programs cannot be executed",
+        next: &[
+            Do("uname -m; docker image inspect IMAGE --format '{{.Architecture}}'"),
+            Do("# take the image for this processor (--platform linux/amd64 or linux/arm64)"),
+        ],
+        ..M
+    },
+    Message {
+        id: "device-cgroup",
+        about: &[Device, Ashmem, Ours],
+        says: r"devices?\.(allow|deny)|device cgroup|cgroup.*device|bpf_prog_query",
+        errno: &[libc::EPERM, libc::EACCES, libc::EINVAL, libc::ENOENT],
+        cause: "the rule for the device could not be set in the container's control group",
+        next: &[
+            Do("# cgroup v2: lxc.cgroup2.devices.allow, not lxc.cgroup.devices.allow"),
+            Do("grep -w ashmem /proc/misc   # the number in this boot"),
+        ],
+        ..M
     },
 ];

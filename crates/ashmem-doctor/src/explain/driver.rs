@@ -1,47 +1,82 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the kernel says when a driver goes wrong.
 
+use crate::advice::Step::{self, Do};
 use crate::message::Message;
+use crate::subject::Subject::{Ashmem, Binder, BinderModule};
+
+const M: Message = Message::PLAIN;
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "missing-endbr",
-        pattern: r"missing ENDBR|control protection exception|CET.*kernel|#CP\b",
+        about: &[],
+        says: concat!(
+            r"missing ENDBR: \S+( \[(ashmem|binder)\w*\])?$|",
+            r"missing ENDBR.*(ashmem|binder)|(ashmem|binder).*missing ENDBR|",
+            r"control protection exception.*(ashmem|binder)|CFI failure.*(ashmem|binder)"
+        ),
         cause: "an old module jumped to a kernel function that it had looked up by itself, and the \
                 processor's branch tracking (IBT, from Intel's 11th generation on) stopped it",
         next: &[
-            "# remove that module: sudo dkms remove anbox-binder/1 --all; sudo dkms remove \
-             anbox-ashmem/1 --all",
-            "sudo apt install ./ashmem-dkms_*.deb   # looks nothing up",
-            "# binder comes with the kernel: sudo modprobe binder_linux",
+            Do("# remove that module: sudo dkms remove anbox-binder/1 --all; sudo dkms remove \
+                anbox-ashmem/1 --all"),
+            Step::Module,
+            Step::Binder,
         ],
+        ..M
     },
     Message {
         id: "old-driver-oops",
-        pattern: concat!(
-            r"(RIP|pc|call trace|BUG|oops|kernel paging|PC is at).*(ashmem_\w+)|",
-            r"ashmem_(read|mmap|shrink|release|ioctl)\w*\+0x|\b(oops|bug):.*ashmem"
+        about: &[Ashmem],
+        says: concat!(
+            r"\b(RIP|pc|PC is at|LR|lr)\b ?:? .*ashmem_\w+|ashmem_\w+\+0x[0-9a-f]+/0x|",
+            r"\b(oops|BUG|kernel paging|NULL pointer|general protection|use-after-free|KASAN|",
+            r"soft lockup|hung task)\b.*ashmem"
         ),
+        unless: r"debuggerd|libcutils|#\d\d pc",
         cause: "the kernel crashed in an ashmem driver. Old ones copy to a program's memory by \
                 force (ashmem_read, on 4.17 and later) or race in their shrinker",
         next: &[
-            "modinfo ashmem_linux | head -5   # whose is it? this project's says `Android shared \
-             memory (/dev/ashmem)`",
-            "sudo modprobe -r ashmem_linux; sudo apt install ./ashmem-dkms_*.deb",
-            "# if it is this project's: report it with the whole text",
+            Do("modinfo ashmem_linux | head -5   # whose is it? this project's says `Android \
+                shared memory (/dev/ashmem)`"),
+            Do("sudo modprobe -r ashmem_linux"),
+            Step::Module,
+            Do("# if it is this project's: report it with the whole text"),
         ],
+        ..M
+    },
+    Message {
+        id: "binder-oops",
+        about: &[Binder, BinderModule],
+        says: concat!(
+            r"\b(RIP|pc|PC is at)\b ?:? .*binder_\w+|",
+            r"\bbinder_\w+\+0x[0-9a-f]+/0x.*\[binder_linux\]|",
+            r"\b(oops|BUG|kernel paging|NULL pointer|general protection)\b.*\bbinder"
+        ),
+        unless: r"#\d\d pc",
+        cause: "the kernel crashed in a binder driver: ports of it (anbox-binder, \
+                binder_linux-dkms) do not always fit a new kernel",
+        next: &[
+            Do("modinfo -F filename binder_linux   # updates/dkms: a port; remove it with dkms \
+                remove"),
+            Step::Binder,
+        ],
+        ..M
     },
     Message {
         id: "fops-patched",
-        pattern: concat!(
-            r"(CR0|write.?protect|WP bit).*(pinned|changed)|memfd.?ashmem.?shim|pinning.*CR0|",
-            r"CR0 WP bit went missing"
+        about: &[],
+        says: concat!(
+            r"CR0 WP bit went missing|pinning.*CR0|CR0.*(pinned|changed).*|",
+            r"memfd.?ashmem.?shim\S*: |pinned CR0 bits changed"
         ),
+        unless: r"nvidia|vbox",
         cause: "a module patches the kernel's own tables to answer ashmem's ioctls on memfds \
-                (memfd-ashmem-shim out of tree); newer kernels catch that",
-        next: &[
-            "# remove it; the agent answers the same ioctls without touching the kernel: ashmem \
-             doctor --mode agent",
-        ],
+                (memfd-ashmem-shim out of tree), or something else writes to protected memory; \
+                newer kernels catch that",
+        next: &[Do("# remove it; the agent answers the same ioctls without touching the kernel: \
+                    ashmem doctor --mode agent")],
+        ..M
     },
 ];

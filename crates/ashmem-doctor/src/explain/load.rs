@@ -1,133 +1,374 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What modprobe, the kernel's loader and Secure Boot say.
+//! What modprobe, the kernel's loader and Secure Boot say of ashmem's and binder's modules.
 
+use crate::advice::Step::{self, Do};
 use crate::message::Message;
+use crate::subject::Subject::{BinderModule, Module, Source};
+
+const M: Message = Message::PLAIN;
+
+/// How the tools say that they load a module.
+const INSERT: &str = concat!(
+    r"(could not|can't|cannot|failed to|unable to|error|fail\w*|couldn't)\b.*",
+    r"(insert|load|init|module)|\b(insmod|modprobe|init_module|finit_module)\b|",
+    r"(ashmem|binder)_linux: |insert(ing|ion)"
+);
+
+const ASK_THE_KERNEL: Step =
+    Do("sudo dmesg | tail -20 | ashmem doctor explain   # the kernel's own \
+                                 reason");
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
+        id: "verification-failed-harmless",
+        about: &[Module, BinderModule],
+        says: r"module verification failed: signature and/or required key missing",
+        is_harmless: true,
+        cause: "harmless: the module is not signed, this kernel notes that and loads it all the \
+                same",
+        ..M
+    },
+    Message {
+        id: "taint-harmless",
+        about: &[Module, BinderModule],
+        says: concat!(
+            r"loading out-of-tree module taints kernel|module license .* taints kernel|",
+            r"externally supported module|not supported by .*setting .*taint|",
+            r"built without retpoline"
+        ),
+        is_harmless: true,
+        cause: "harmless: the kernel notes that a module did not come with it, and loads it",
+        ..M
+    },
+    Message {
         id: "key-not-available",
-        pattern: concat!(
-            r"required key not available|key was rejected by service|",
-            r"loading of (module with unavailable key|unsigned module) is rejected|EKEYREJECTED|",
-            r"ENOKEY"
+        about: &[],
+        says: concat!(
+            r"^((ashmem|binder)_linux: )?Loading of (unsigned module|module with (unavailable key|",
+            r"unsupported crypto)) is rejected|",
+            r"(ashmem|binder)\S* .*(required key not available|key was rejected by service|",
+            r"EKEYREJECTED|ENOKEY)|",
+            r"(required key not available|key was rejected by service).*(ashmem|binder)"
         ),
         cause: "Secure Boot: the kernel takes modules only with a signature of a key that the \
-                firmware knows, and this one has none (on Ubuntu 20.04 ashmem_linux itself was \
-                unsigned)",
+                firmware knows, and this one has none, or another's",
         next: &[
-            "ashmem doctor --mode module   # leads through making and enrolling the key",
-            "sudo mokutil --import /var/lib/dkms/mok.pub",
-            "# or without a module: ashmem run -- PROGRAM",
+            Do("ashmem doctor --mode module   # leads through making and enrolling the key"),
+            Do("sudo mokutil --import /var/lib/dkms/mok.pub   # then reboot, and confirm on the \
+                blue screen"),
+            Do("# or without a module: ashmem run -- PROGRAM"),
         ],
+        ..M
     },
     Message {
         id: "lockdown",
-        pattern: concat!(
+        about: &[],
+        says: concat!(
             r"lockdown:.*(unsigned module|insmod|modprobe|systemd-modules)|",
-            r"kernel is locked down"
+            r"kernel is locked down.*module",
         ),
         cause: "the kernel is locked down (Secure Boot brings that on) and refuses modules that \
                 are not signed with an enrolled key",
         next: &[
-            "cat /sys/kernel/security/lockdown",
-            "ashmem doctor --mode module   # leads through signing",
+            Do("cat /sys/kernel/security/lockdown"),
+            Do("ashmem doctor --mode module   # leads through signing"),
+            Do("# or without a module: ashmem run -- PROGRAM"),
         ],
+        ..M
     },
     Message {
-        id: "verification-failed-harmless",
-        pattern: concat!(
-            r"module verification failed: signature and/or required key missing",
-            r" - tainting kernel"
+        id: "module-unsupported",
+        about: &[Module, BinderModule],
+        says: r"(module|'\w+') is (unsupported|not supported)|allow[_-]unsupported",
+        cause: "SUSE's modprobe refuses modules that SUSE does not support, as any of DKMS is; the \
+                module is there",
+        next: &[
+            Do("sudo modprobe --allow-unsupported ashmem_linux"),
+            Do("echo 'allow_unsupported_modules 1' | sudo tee \
+                /etc/modprobe.d/10-unsupported-modules.conf   # for good"),
+        ],
+        ..M
+    },
+    Message {
+        id: "module-blacklisted",
+        about: &[Module, BinderModule],
+        says: r"install command '?/bin/(false|true)|blacklist",
+        cause: "a file in /etc/modprobe.d keeps the module out (blacklist, or install /bin/false)",
+        next: &[Do("grep -rnE 'ashmem|binder' /etc/modprobe.d /usr/lib/modprobe.d /proc/cmdline")],
+        ..M
+    },
+    Message {
+        id: "module-duplicate-symbol",
+        about: &[Module, BinderModule],
+        says: r"exports duplicate symbol",
+        cause: "two modules offer the same function: another ashmem or binder module is loaded, or \
+                the kernel has it built in; a second one is not needed",
+        next: &[
+            Do("lsmod | grep -E 'ashmem|binder'; grep -w ashmem /proc/misc"),
+            Do("sudo modprobe -r OTHER   # the owner that the line names, if it is the old one"),
+        ],
+        ..M
+    },
+    Message {
+        id: "module-btf",
+        about: &[Module, BinderModule],
+        says: r"\bBTF\b.*(-\d+|mismatch|invalid|fail)|(fail|invalid).*\bBTF\b",
+        cause: "the module's BTF (type information) is not that of this kernel: it was built \
+                against another build of it",
+        next: &[Step::Headers, Step::Rebuild, Do("sudo modprobe ashmem_linux; sudo dmesg | tail")],
+        ..M
+    },
+    Message {
+        id: "old-module-unexported-symbol",
+        about: &[Module, BinderModule],
+        says: concat!(
+            r"unknown symbol.*(__vfs_read|shmem_zero_setup|zap_page_range|__close_fd|get_vm_area|",
+            r"map_kernel_range|security_binder|can_nice|mmput_async|task_work_add|__fd_install|",
+            r"kallsyms)",
         ),
-        cause: "harmless: the module is not signed, this kernel notes that and loads it all the \
-                same",
-        next: &[],
-    },
-    Message {
-        id: "out-of-tree-harmless",
-        pattern: r"loading out-of-tree module taints kernel",
-        cause: "harmless: the kernel notes that a module did not come with it",
-        next: &[],
+        cause: "a module wants a kernel function that is not, or no longer, for modules \
+                (__vfs_read went in 4.19, shmem_zero_setup was never offered)",
+        next: &[
+            Step::Module,
+            Do(
+                "# remove the old one first: dkms status; for binder take the kernel's own: ashmem \
+                doctor, the line `binder`",
+            ),
+        ],
+        ..M
     },
     Message {
         id: "wrong-kernel",
-        pattern: concat!(
-            r"exec format error|version magic.*should be|disagrees about version of symbol|",
-            r"invalid module format|no symbol version for"
+        about: &[Module, BinderModule],
+        says: concat!(
+            r"version magic.*should be|disagrees about version of symbol|invalid module format|",
+            r"no symbol version for|this_module section size|(insert|insmod|modprobe|load).*exec \
+             format error|",
+            r"exec format error.*(insert|load)|(insert|modprobe|insmod|",
+            r"load).*wrong symbol version|",
+            r"(ashmem|binder)_linux(\.ko\S*)?['\x22:]* *exec format error"
         ),
         cause: "the module was built for another kernel than the one that runs",
         next: &[
-            "uname -r; modinfo -F vermagic ashmem_linux",
-            "sudo dkms autoinstall -k $(uname -r)",
-            "ashmem doctor --mode module",
+            Do("uname -r; modinfo -F vermagic ashmem_linux"),
+            Step::Headers,
+            Step::Rebuild,
+            Do("ashmem doctor --mode module"),
         ],
+        ..M
+    },
+    Message {
+        id: "module-unknown-symbol",
+        about: &[Module, BinderModule],
+        says: r"unknown symbol|needs unknown symbol|unknown parameter \(see dmesg\)",
+        cause: "the module is there, and asks for a function that this kernel does not offer: it \
+                was built for another kernel, wants a module that is not loaded, or uses what is \
+                not for modules. dmesg names the function",
+        next: &[
+            Do("sudo dmesg | grep 'Unknown symbol'"),
+            Do("sudo depmod -a; sudo modprobe ashmem_linux   # modprobe loads what it needs, \
+                 insmod does not"),
+            Step::Rebuild,
+        ],
+        ..M
+    },
+    Message {
+        id: "module-parameter",
+        about: &[Module, BinderModule],
+        says: concat!(
+            r"unknown parameter '?\w+'? ignored|invalid parameters?|",
+            r"`?'?\w+'? invalid for parameter",
+        ),
+        cause: "the module does not know a parameter that it was given, or not that value",
+        next: &[Do("modinfo -p ashmem_linux binder_linux"), Do("grep -rn options /etc/modprobe.d")],
+        ..M
     },
     Message {
         id: "already-built-in",
-        pattern: concat!(
-            r"cannot create duplicate filename.*misc/ashmem|already has an ashmem device|",
-            r"ashmem.*(file exists|EEXIST|could not be registered)|",
-            r"could not insert 'ashmem_linux'.*(File exists|busy)"
+        about: &[Module],
+        says: concat!(
+            r"already has an ashmem device|could not be registered|module .* is builtin|",
+            r"(insert|insmod|modprobe|load|init).*(file exists|already in kernel|busy)|EEXIST"
+        ),
+        unless: r"remove|rmmod|in use",
+        cause: "the kernel has a driver of that name already, built in or loaded: a second one is \
+                not needed",
+        next: &[
+            Do("grep -w ashmem /proc/misc && ls -l /dev/ashmem"),
+            Do("ashmem doctor --mode module"),
+        ],
+        ..M
+    },
+    Message {
+        id: "already-built-in",
+        about: &[],
+        says: concat!(
+            r"cannot create duplicate filename.*misc/ashmem|",
+            r"kobject_add_internal failed for ashmem|ashmem: .*already has an ashmem device"
         ),
         cause: "the kernel has a driver of that name already, built in or loaded: a second one is \
                 not needed",
-        next: &["grep -w ashmem /proc/misc && ls -l /dev/ashmem", "ashmem doctor --mode module"],
+        next: &[
+            Do("grep -w ashmem /proc/misc && ls -l /dev/ashmem"),
+            Do("ashmem doctor --mode module"),
+        ],
+        ..M
+    },
+    Message {
+        id: "binder-already-there",
+        about: &[BinderModule],
+        says: concat!(
+            r"(insert|insmod|modprobe|load).*(file exists|already in kernel|busy)|is builtin|",
+            r"EEXIST|register_filesystem",
+        ),
+        unless: r"remove|rmmod|in use",
+        cause: "this kernel has binder already, built in or loaded: a second module is not needed",
+        next: &[Do("grep binder /proc/filesystems; ls -l /dev/*binder* /dev/binderfs")],
+        ..M
     },
     Message {
         id: "module-halves",
-        pattern: r"rust object and the C glue are of different builds",
+        about: &[],
+        says: r"rust object and the C glue are of different builds",
         cause: "the module was put together from two builds",
-        next: &["sudo dkms install --force ashmem/$(dkms status | sed -n 's,^ashmem/\\([^, \
-                 ]*\\).*,\\1,p' | head -1)"],
+        next: &[Do("sudo dkms install --force ashmem/$(dkms status | sed -n 's,^ashmem/\\([^, \
+                    ]*\\).*,\\1,p' | head -1)")],
+        ..M
     },
     Message {
         id: "module-in-use",
-        pattern: concat!(
-            r"module ashmem_linux is (in use|builtin)|",
-            r"rmmod.*ashmem_linux.*(in use|busy|unavailable)|could not remove 'ashmem_linux'"
+        about: &[Module],
+        says: concat!(
+            r"(is|currently) in use|could not remove|can't (unload|remove)|unable to remove|",
+            r"rmmod.*(busy|unavailable)",
         ),
+        unless: r"not currently loaded",
         cause: "regions still live: a descriptor or a mapping of one holds the module until the \
                 last is gone; a driver that is built in cannot be removed",
         next: &[
-            "sudo grep -l /dev/ashmem /proc/[0-9]*/maps 2>/dev/null",
-            "sudo ls -l /proc/[0-9]*/fd 2>/dev/null | grep ashmem",
+            Do("sudo ashmem list   # who holds regions"),
+            Do("sudo grep -l /dev/ashmem /proc/[0-9]*/maps 2>/dev/null"),
         ],
+        ..M
+    },
+    Message {
+        id: "binder-in-use",
+        about: &[BinderModule],
+        says: concat!(
+            r"(is|currently) in use|could not remove|can't (unload|remove)|rmmod.*(busy|",
+            r"unavailable)",
+        ),
+        cause: "binder's module is in use: a container runs, or a binderfs is mounted",
+        next: &[Do("findmnt -t binder; sudo fuser -v /dev/binder /dev/binderfs/*")],
+        ..M
     },
     Message {
         id: "module-not-permitted",
-        pattern: concat!(
-            r"(insert|insmod|modprobe|load|init_module).*(ashmem|binder|",
-            r"module)\S*.*(operation not permitted|EPERM)|",
-            r"(operation not permitted).*(ashmem_linux|insert)|",
-            r"ashmem_linux.*(operation not permitted|permission denied|\bEPERM\b|\bEACCES\b)"
-        ),
-        cause: "the kernel refuses to load the module: Secure Boot or lockdown wants a signature, \
-                this is a container, or the caller is not root",
+        about: &[Module, BinderModule],
+        says: INSERT,
+        errno: &[libc::EPERM, libc::EACCES],
+        cause: "the kernel refuses to load the module: the caller is not root or is in a \
+                container, or Secure Boot or lockdown wants a signature",
         next: &[
-            "sudo dmesg | grep -iE 'lockdown|signature|ashmem' | tail",
-            "ashmem doctor --mode module",
+            Do("sudo dmesg | grep -iE 'lockdown|signature|ashmem|binder' | tail"),
+            Do("ashmem doctor --mode module"),
+            Do("# or without a module: ashmem run -- PROGRAM"),
         ],
+        ..M
+    },
+    Message {
+        id: "module-signature-hash",
+        about: &[Module, BinderModule],
+        says: INSERT,
+        errno: &[libc::ENOPKG, libc::EBADMSG],
+        cause: "the module's signature cannot be read by this kernel: it was signed with a hash \
+                that the kernel lacks, or the file was changed after it was signed (stripped)",
+        next: &[
+            Do("modinfo -F sig_hashalgo ashmem_linux; grep MODULE_SIG /boot/config-$(uname -r)"),
+            Step::Rebuild,
+        ],
+        ..M
+    },
+    Message {
+        id: "module-no-memory",
+        about: &[Module, BinderModule],
+        says: INSERT,
+        errno: &[libc::ENOMEM],
+        cause: "the kernel had no memory for the module, or its map of modules is full",
+        next: &[Do("free -m; sudo dmesg | tail"), Do("sudo modprobe ashmem_linux   # once more")],
+        ..M
+    },
+    Message {
+        id: "module-refused-itself",
+        about: &[Module, BinderModule],
+        says: INSERT,
+        errno: &[libc::EINVAL, libc::ENODEV, libc::ENOSYS, libc::EFAULT, libc::EOPNOTSUPP],
+        cause: "the kernel or the module itself refused: a parameter that it does not take, BTF or \
+                symbol versions of another build, or a kernel without loadable modules (gVisor, \
+                containers)",
+        next: &[ASK_THE_KERNEL, Do("ashmem doctor --mode module")],
+        ..M
+    },
+    Message {
+        id: "module-in-container",
+        about: &[Module, BinderModule],
+        says: concat!(
+            r"could not open (moddep|builtin)|can't change directory to '?/lib/modules|",
+            r"not a mountpoint",
+        ),
+        cause: "modules are loaded on the host: this is a container, and it has no modules of the \
+                host's kernel",
+        next: &[
+            Do("sudo modprobe ashmem_linux   # on the host"),
+            Do("ashmem doctor --mode agent   # needs no module"),
+        ],
+        ..M
+    },
+    Message {
+        id: "module-not-built",
+        about: &[Source],
+        says: r"(ashmem|binder)_linux\.ko\S* .*(no such file|not found|does not exist)",
+        cause: "the module's file is not there: its build failed, or has not run",
+        next: &[Do("dkms status"), Step::Headers, Step::Rebuild],
+        ..M
+    },
+    Message {
+        id: "module-not-in-waydroid-harmless",
+        about: &[Module],
+        says: r"\bnot found|failed to load ashmem driver|could not find module|(insert|load)",
+        from: &[crate::log_line::LogSource::Waydroid],
+        unless: r"required|%",
+        is_harmless: true,
+        cause: "harmless up to Android 15: Waydroid asks for the device, finds no module, and goes \
+                on with memfd; if Android does not start, the trouble is elsewhere in the log. \
+                Images of Android 16 need the device",
+        next: &[Do("sudo ashmem waydroid enable   # if you want the device all the same")],
+        ..M
     },
     Message {
         id: "module-not-found",
-        pattern: concat!(
-            r"module ashmem_linux not found|modprobe: (FATAL|ERROR).*ashmem|",
-            r"ashmem_linux.*not found|could not find module.*ashmem|failed to load ashmem driver|",
-            r"ashmem.*modprobe.*(fail|error|not found)|required kernel module.*ashmem"
+        about: &[Module],
+        says: concat!(
+            r"\bnot found|could not find module|failed to find module|can't find module|",
+            r"failed to load ashmem driver|required kernel module|no such (file|device)|",
+            r"(module|driver) .*(missing|unavailable|not available|not loaded)|",
+            r"(insert|load|insmod|modprobe).*(fail|error)"
         ),
+        unless: r"\bRIP\b|\bopen\w* |binary package for|warning: |unable to locate",
         cause: "this kernel has no ashmem driver (mainline dropped it in 5.18) and no module was \
                 built for it. Waydroid prints this and goes on with memfd: up to Android 15 that \
                 is harmless, and the trouble is elsewhere",
-        next: &[
-            "ashmem doctor --mode module   # if you want the device",
-            "sudo apt install ./ashmem-dkms_*.deb",
-        ],
+        next: &[Do("ashmem doctor --mode module   # if you want the device"), Step::Module],
+        ..M
     },
     Message {
         id: "config-ashmem",
-        pattern: r"CONFIG_(ANDROID_)?ASHMEM\b|CONFIG_ASHMEM is not",
+        about: &[],
+        says: r"CONFIG_(ANDROID_)?ASHMEM\b",
+        unless: r"CONFIG_(ANDROID_)?ASHMEM=[ym]",
         cause: "something asks for a kernel option that went with the driver in 5.18; the module \
                 needs no option beyond CONFIG_SHMEM and CONFIG_MODULES",
-        next: &["ashmem doctor --mode module"],
+        next: &[Do("ashmem doctor --mode module"), Step::Module],
+        ..M
     },
 ];

@@ -35,7 +35,25 @@ fn larger_pages() {
 #[test]
 fn binder() {
     let root = Root::debian();
-    expect(&root.finding("binder"), FindingStatus::Absent, &["none"], &[]);
+    expect(
+        &root.finding("binder"),
+        FindingStatus::Absent,
+        &["none"],
+        &["sudo modprobe binder_linux devices=binder,hwbinder,vndbinder", "-cloud-"],
+    );
+    root.program("usr/bin/waydroid")
+        .file(&format!("boot/config-{RELEASE}"), "# CONFIG_ANDROID_BINDER_IPC is not set\n");
+    let built_without = root.finding("binder");
+    expect(&built_without, FindingStatus::Warning, &["built without it"], &["modprobe"]);
+    root.file("etc/os-release", "ID=fedora\n");
+    expect(&root.finding("binder"), FindingStatus::Warning, &[], &["mount -t binder"]);
+    root.file("etc/os-release", "ID=ubuntu\nID_LIKE=debian\n");
+    expect(
+        &root.finding("binder"),
+        FindingStatus::Warning,
+        &[],
+        &[&format!("linux-modules-extra-{RELEASE}")],
+    );
     root.file(&format!("lib/modules/{RELEASE}/kernel/drivers/android/binder_linux.ko.xz"), "");
     expect(
         &root.finding("binder"),
@@ -45,4 +63,24 @@ fn binder() {
     );
     root.file("proc/filesystems", "nodev\tsysfs\nnodev\tbinder\n");
     expect(&root.finding("binder"), FindingStatus::Ok, &["binderfs"], &[]);
+}
+
+#[test]
+fn binders_nodes_by_themselves() {
+    let root = Root::debian();
+    root.link("dev/binder", "/dev/null").file("dev/null", "");
+    expect(&root.finding("binder"), FindingStatus::Warning, &["no device"], &["rmdir"]);
+}
+
+#[test]
+fn other_devices_are_wanted_where_android_is() {
+    let root = Root::debian();
+    expect(&root.finding("other devices"), FindingStatus::Absent, &["no fuse"], &[]);
+    root.file("system/build.prop", "");
+    expect(
+        &root.finding("other devices"),
+        FindingStatus::Warning,
+        &["fuse, loop-control, dma_heap, kmsg", "/sdcard"],
+        &["modprobe fuse", "modprobe loop", "DMABUF_HEAPS", "/dev/kmsg"],
+    );
 }

@@ -34,6 +34,13 @@ fn a_fault_stands_against_its_ways_alone() {
         (agent.finding.status, diagnosis.status(agent)),
         (FindingStatus::Fault, FindingStatus::Absent)
     );
+    // Programs read what people see, and the finding by itself beside it.
+    let json = serde_json::to_value(&diagnosis).expect("plain data");
+    for (row, printed) in diagnosis.checks.iter().zip(json["checks"].as_array().expect("a list")) {
+        let name = |status| serde_json::to_value(status).expect("a word");
+        assert_eq!(printed["status"], name(diagnosis.status(row)), "{}", row.check);
+        assert_eq!(printed["found"], name(row.finding.status), "{}", row.check);
+    }
 }
 
 #[test]

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is said where binder is missing or refuses: the first thing that an Android container
+//! wants.
+
+use crate::advice::Step::{self, Do};
+use crate::message::Message;
+use crate::subject::Subject::{Binder, BinderModule};
+
+const M: Message = Message::PLAIN;
+
+/// Two containers on one node.
+const OWN_BINDER: Step = Do("# each container needs a binder of its own: a binderfs mount of its \
+                             own, or nodes of their own (binder1, hwbinder1, vndbinder1)");
+
+pub(super) static MESSAGES: &[Message] = &[
+    Message {
+        id: "binder-mmap",
+        about: &[Binder],
+        says: concat!(
+            r"unable to mmap transaction memory|using /dev/\w*binder\w* failed|",
+            r"binder.*\bmmap\b.*fail",
+        ),
+        cause: "binder's node opened, and its memory could not be mapped: this process had it \
+                mapped already, its address space is full or limited (ulimit -v, a 32-bit \
+                program), or an old binder module does not fit the kernel",
+        next: &[
+            Do("sudo dmesg | grep -i binder | tail   # binder_mmap and binder_alloc say why"),
+            Do("modinfo -F filename binder_linux   # one under updates/dkms is a port: the \
+                kernel's own is better"),
+            OWN_BINDER,
+        ],
+        ..M
+    },
+    Message {
+        id: "binder-protocol",
+        about: &[Binder],
+        says: r"binder.*protocol.*does not match|binder.*version.*mismatch",
+        cause: "the kernel's binder speaks another protocol than the image: one is of 32 bits \
+                (CONFIG_ANDROID_BINDER_IPC_32BIT), or the node is none of binder's",
+        next: &[Do("grep ANDROID_BINDER /boot/config-$(uname -r)"), Do("ashmem doctor   # binder")],
+        ..M
+    },
+    Message {
+        id: "binder-context-manager",
+        about: &[Binder],
+        says: concat!(
+            r"(could not|cannot|can't|failed to|unable to) (become|set|",
+            r"register).*context.?m(ana)?ge?r|",
+            r"BINDER_SET_CONTEXT_MGR.*(fail|busy|error|= -1|already)|context manager.*(busy|",
+            r"already)"
+        ),
+        cause: "a service manager found that another one is there on this binder: two Android \
+                containers (or Anbox and Waydroid) share one node, or the last one still runs",
+        next: &[OWN_BINDER, Do("sudo fuser -v /dev/binder /dev/binderfs/*   # who holds it")],
+        ..M
+    },
+    Message {
+        id: "binder-module-not-found",
+        about: &[BinderModule],
+        says: concat!(
+            r"\bnot found|could not find module|failed to find module|no such module|",
+            r"failed to load binder driver|binder driver.*(not loaded|missing)|",
+            r"can't find module|required kernel module|",
+            r"(insmod|modprobe|load module|insert).*no such file"
+        ),
+        unless: r"unknown symbol|in modules\.alias|binary package for",
+        cause: "this kernel has no binder as a module. Either it has it built in (`grep binder \
+                /proc/filesystems` shows it: all is well then), or it lacks it: Android containers \
+                do not start without binder",
+        next: &[Do("grep binder /proc/filesystems"), Step::Binder],
+        ..M
+    },
+    Message {
+        id: "binderfs-missing",
+        about: &[Binder],
+        says: concat!(
+            r"unknown filesystem type .?binder|binder.*(unknown filesystem|no such device\b)|",
+            r"no such device\b.*mount.*binder|",
+            r"(fstype|filesystem|file system).*binder.*(not supported|unsupported|unknown|",
+            r"unavailable)"
+        ),
+        unless: r"or address|not mounted yet|open\w*\W",
+        cause: "this kernel has no binderfs (CONFIG_ANDROID_BINDERFS), or binder is a module that \
+                is not loaded yet",
+        next: &[Do("sudo modprobe binder_linux; grep binder /proc/filesystems"), Step::Binder],
+        ..M
+    },
+    Message {
+        id: "binderfs-not-permitted",
+        about: &[Binder],
+        says: r"\bmount",
+        errno: &[libc::EPERM, libc::EACCES],
+        cause: "binderfs may not be mounted here: that takes CAP_SYS_ADMIN in the user namespace, \
+                and an AppArmor profile that allows it",
+        next: &[
+            Do("# docker: --privileged, as redroid wants it; LXC: lxc.apparmor.profile = \
+                unconfined"),
+            Do("# or mount it on the host, and bind the nodes into the container"),
+        ],
+        ..M
+    },
+    Message {
+        id: "binder-not-a-device",
+        about: &[Binder],
+        says: r"not a (character )?device|is a directory|inappropriate ioctl|obtain version failed",
+        cause: "what lies at binder's path is not binder: an engine that was told to bind a path \
+                that does not exist makes a directory there, or another node was bound",
+        next: &[
+            Do("ls -l /dev/binder /dev/binderfs   # on the host and in the container"),
+            Do("sudo rmdir /dev/binder   # if it is an empty directory; then start it anew"),
+            Step::Binder,
+        ],
+        ..M
+    },
+    Message {
+        id: "binder-not-permitted",
+        about: &[Binder],
+        says: r"\bopen|unavailable|access|ioctl",
+        errno: &[libc::EPERM, libc::EACCES],
+        unless: r"mknod",
+        cause: "binder's node is there and may not be opened: its mode is not 0666, a device \
+                control group leaves its number out, or it lies on a mount with `nodev`",
+        next: &[
+            Do("sudo chmod 666 /dev/binderfs/*binder   # what Waydroid does at each start"),
+            Do("ls -lL /dev/binder /dev/hwbinder /dev/vndbinder   # in the container too"),
+        ],
+        ..M
+    },
+    Message {
+        id: "binder-buffer-full",
+        about: &[Binder],
+        says: r"binder_alloc_buf.*failed, no (address|async) space|binder.*no space left on device",
+        cause: "a process does not free what others send it by binder, or sends too much at once \
+                (1 MiB for all that is under way): an app's fault, not the kernel's",
+        next: &[Do("sudo cat /sys/kernel/debug/binder/stats /dev/binderfs/binder_logs/stats   # \
+                    the process with the most buffers")],
+        ..M
+    },
+    Message {
+        id: "binder-config",
+        about: &[],
+        says: concat!(
+            r"CONFIG_ANDROID_BINDER(_IPC(_RUST)?|FS)?\b.*(is not set|=n\b|missing|not enabled|",
+            r"disabled)|",
+            r"(missing|not enabled|lacks|disabled).*CONFIG_ANDROID_BINDER"
+        ),
+        cause: "this kernel is built without binder, or without binderfs",
+        next: &[Step::Binder],
+        ..M
+    },
+    Message {
+        id: "binder-device-missing",
+        about: &[Binder],
+        says: concat!(
+            r"(cannot|could not|can't|couldn't|unable to|failed to|fail) (open|access|stat|find)|",
+            r"could not be opened|open(ing|at)?\b.*\b(failed|error|enoent|no such)|is unavailable|",
+            r"node .*not found|does not exist|(no such file|enoent)|binder open failed"
+        ),
+        unless: concat!(
+            r"error gathering|\bmount|mknod|adding (custom )?device|VINTF|/d/binder|debug/binder|",
+            r"binder_logs|too many open files"
+        ),
+        cause: "there is no binder where this program looks for it: the kernel lacks it, its \
+                module is not loaded, or binderfs is not mounted (or not in this container). \
+                Nothing of Android starts without binder",
+        next: &[
+            Do("grep binder /proc/filesystems; ls -l /dev/*binder* /dev/binderfs"),
+            Step::Binder,
+        ],
+        ..M
+    },
+];

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What compilers and linkers say where they are not those that the kernel was built with.
+
+use crate::advice::Step::{self, Do};
+use crate::message::Message;
+use crate::subject::Subject::{Build, Source};
+
+const M: Message = Message::PLAIN;
+
+const WITH_CLANG: &[Step] = &[
+    Step::Clang,
+    Do(
+        "sudo env LLVM=1 dkms autoinstall   # or: make LLVM=1; this project's dkms.conf sees to it \
+        by itself",
+    ),
+    Do("grep -E 'CC_IS_CLANG|LTO_CLANG|CFI' /lib/modules/$(uname -r)/build/.config"),
+];
+
+pub(super) static MESSAGES: &[Message] = &[
+    Message {
+        id: "kernel-built-by-clang",
+        about: &[],
+        says: concat!(
+            r"unrecogni[sz]ed emulation mode: llvm|emulation mode: llvm|",
+            r"built by: .*clang version|",
+            r"unrecognized.*option.*('|-)(-?mllvm|-?mretpoline-external-thunk|-?fsanitize=kcfi|",
+            r"-?fsanitize=cfi\S*|-?flto=thin|-?fsplit-lto-unit|-?fvisibility-lto|-?Wno-gnu\b|",
+            r"-?Qunused-arguments|-?no-integrated-as|-?integrated-as|-?fexperimental\S*|",
+            r"-?fno-split-lto-unit|-?mstack-alignment=\S*|-?fmerge-.*llvm\S*|-?target\b|",
+            r"--target=\S*|",
+            r"-?fcolor-diagnostics|-?enable-trivial-auto-var-init\S*|",
+            r"-?Wno-unused-but-set-parameter\S*|",
+            r"-?fbasic-block\S*|-?fsanitize-cfi\S*|-?mharden-sls=\S*llvm)|",
+            r"file not recogni[sz]ed.*bitcode|LLVM ?IR|bitcode file|gcc: error: .*(-mllvm|=thin)"
+        ),
+        cause: "this kernel was built by clang (CachyOS' and others are), and gcc and GNU ld do \
+                not know its options: modules for it are built by clang and lld too (LLVM=1). gcc \
+                is not what is missing",
+        next: WITH_CLANG,
+        ..M
+    },
+    Message {
+        id: "clang-missing",
+        about: &[Build],
+        says: concat!(
+            r"\b(clang(-\d+)?|ld\.lld(-\d+)?|llvm-(ar|nm|objcopy|strip|readelf)(-\d+)?):? .*",
+            r"(command not found|not found|no such file)|",
+            r"(no such file|not found).*\b(clang|ld\.lld|llvm-\w+)$"
+        ),
+        cause: "this kernel was built by clang, and clang or its linker is not installed here",
+        next: WITH_CLANG,
+        ..M
+    },
+    Message {
+        id: "compiler-too-old",
+        about: &[],
+        says: concat!(
+            r"\b(gcc|cc1|cc|x86_64-linux-gnu-gcc(-\d+)?|aarch64-linux-gnu-gcc(-\d+)?)\b.*",
+            r"unrecogni[sz]ed.*option|unrecogni[sz]ed command.line option"
+        ),
+        unless: r"conftest|configure:|\bnvcc\b",
+        cause: "the compiler does not know an option that the kernel was built with: it is older \
+                than the kernel's, or of another kind",
+        next: &[
+            Do("cat /proc/version   # names the compiler that the kernel was built with"),
+            Do("# install that version of gcc, and build with CC=gcc-VERSION"),
+            Step::Compiler,
+        ],
+        ..M
+    },
+    Message {
+        id: "compiler-differs",
+        about: &[],
+        says: r"compiler differs from the one used to build the kernel",
+        cause: "the compiler is another than the one that the kernel was built with. Mostly that \
+                is harmless; where the build fails after it, take the kernel's. The two lines that \
+                follow name both: if the kernel's is clang, build with LLVM=1",
+        is_harmless: true,
+        next: &[Do("cat /proc/version   # names the compiler that the kernel was built with")],
+        ..M
+    },
+    Message {
+        id: "compiler-missing",
+        about: &[Build, Source],
+        says: concat!(
+            r"\b(gcc(-\d+)?|cc|make|g\+\+|as|ld|gmake):? (command )?not found|",
+            r"\b(gcc(-\d+)?|cc|make|ld|as): no such file|",
+            r"no acceptable c compiler|c compiler .*(not found|missing)|",
+            r"(unable to|cannot|could not) (find|exec\w*|run).*\b(gcc|cc1|collect2|'as'|'ld')\b"
+        ),
+        unless: r"configure:|\bpip\b|\bnpm\b|node-gyp|setup\.py",
+        cause: "a compiler or make is not installed, or not the version that the kernel's Makefile \
+                asks for",
+        next: &[
+            Step::Compiler,
+            Do("cat /proc/version   # names the compiler that the kernel was built with"),
+            Step::Rebuild,
+        ],
+        ..M
+    },
+    Message {
+        id: "headers-incomplete",
+        about: &[Build, Source],
+        says: concat!(
+            r"(modpost|fixdep|objtool|recordmcount|genksyms|resolve_btfids|sign-file)\S*:? .*",
+            r"(no such file|not found|exec format error|permission denied|cannot execute)|",
+            r"modules_prepare|autoconf\.h.*(missing|no such)|kernel configuration is invalid|",
+            r"no rule to make target .*(modules|syscalltbl|scripts/|arch/|tools/)|",
+            r"include/generated/\S+.*(missing|no such file)|",
+            r"libelf\S*.*(no such file|not found|install)|cannot generate orc metadata"
+        ),
+        cause: "the headers are there and not whole: the tools that belong to them are missing, of \
+                another architecture, or lack a library (libelf)",
+        next: &[
+            Step::Headers,
+            Do("# a kernel of your own: make modules_prepare in its tree; libelf's headers and \
+                pahole for ORC and BTF"),
+        ],
+        ..M
+    },
+];

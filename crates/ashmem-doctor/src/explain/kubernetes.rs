@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What Kubernetes says of devices, profiles and policies.
+
+use crate::advice::Step::Do;
+use crate::message::Message;
+use crate::subject::Subject::{Ashmem, Binder, DeviceName, Neighbour};
+
+const M: Message = Message::PLAIN;
+
+pub(super) static MESSAGES: &[Message] = &[
+    Message {
+        id: "k8s-no-device",
+        about: &[DeviceName],
+        says: r"insufficient\s+[\w.-]+/|didn't have free|doesn't have .*resource",
+        cause: "no node offers as many of this device: the device plugin does not run there, the \
+                node has no /dev/ashmem, or all are given out",
+        next: &[
+            Do("kubectl get nodes -o json | jq '.items[] | {node: .metadata.name, free: \
+                .status.allocatable}'"),
+            Do("kubectl -n kube-system get pods -o wide | grep -i device-plugin"),
+            Do("# on the node: ashmem doctor --mode module; docs/kubernetes.md"),
+        ],
+        ..M
+    },
+    Message {
+        id: "k8s-device-unhealthy",
+        about: &[DeviceName],
+        says: concat!(
+            r"no healthy devices|unhealthy devices|number of devices unavailable|",
+            r"allocate failed|UnexpectedAdmissionError|unregistered device"
+        ),
+        cause: "the device plugin said that it has the device, and the kubelet did not get it: the \
+                plugin restarted, or the module was unloaded on that node",
+        next: &[
+            Do("# on the node: ls -l /dev/ashmem; ashmem doctor --mode module"),
+            Do(
+                "kubectl delete pod NAME   # the pod stays failed; make it anew once the plugin is \
+                up",
+            ),
+        ],
+        ..M
+    },
+    Message {
+        id: "k8s-hostpath",
+        about: &[Ashmem, Binder, Neighbour],
+        says: r"hostPath type check failed|MountVolume\.SetUp failed",
+        cause: "the node does not have the device that the pod mounts from it, or something else \
+                lies at that path",
+        next: &[
+            Do("# on that node: ls -l /dev/ashmem /dev/binderfs; ashmem doctor"),
+            Do("# a device plugin hands the node out without hostPath: docs/kubernetes.md"),
+        ],
+        ..M
+    },
+    Message {
+        id: "seccomp-profile-missing",
+        about: &[],
+        says: concat!(
+            r"(cannot load|failed to load|unable to load|error loading|opening|open|read\w*)\s",
+            r".*seccomp\b.*(no such file|fail|not found)|",
+            r"kubelet/seccomp/\S+.*no such file|seccomp profile .*(not found|does not exist)"
+        ),
+        unless: r"bpf|agent\.sock|lxc\.sock|kernel does not",
+        cause: "the seccomp profile that the container names is not there: on Kubernetes a \
+                Localhost profile must lie below /var/lib/kubelet/seccomp on each node that may \
+                run the pod",
+        next: &[
+            Do("# the agent's profile: ashmem agent profile --oci; docs/containers.md, \
+                docs/kubernetes.md"),
+            Do("sudo ls -lR /var/lib/kubelet/seccomp   # on the node"),
+        ],
+        ..M
+    },
+    Message {
+        id: "k8s-podsecurity",
+        about: &[],
+        says: concat!(
+            r"violates PodSecurity.*(redroid|android|ashmem|waydroid|binder)|",
+            r"(redroid|android|ashmem|waydroid).*(violates PodSecurity|",
+            r"unable to validate against any security context constraint)"
+        ),
+        cause: "the namespace's Pod Security level does not allow what the pod asks for \
+                (privileged, hostPath, a profile of its own)",
+        next: &[
+            Do("kubectl label namespace NAME pod-security.kubernetes.io/enforce=privileged"),
+            Do("# without privileged: a device plugin for /dev/ashmem and the agent's profile; \
+                docs/kubernetes.md"),
+        ],
+        ..M
+    },
+    Message {
+        id: "apparmor-profile-missing",
+        about: &[],
+        says: concat!(
+            r"cannot enforce AppArmor.*(not loaded|not enabled)|apparmor profile.*(not found|",
+            r"not loaded)",
+        ),
+        cause: "the pod names an AppArmor profile that is not loaded on that node",
+        next: &[
+            Do("sudo aa-status   # on the node: the profiles that are loaded"),
+            Do("# securityContext.appArmorProfile: {type: Unconfined} needs none"),
+        ],
+        ..M
+    },
+];

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which message a line is: all tables, and how they are asked.
+
+use std::sync::{LazyLock, OnceLock};
+
+use aho_corasick::AhoCorasick;
+use regex::{Regex, RegexBuilder};
+
+use super::{
+    android, binder, build, compiler, container, driver, kubernetes, load, neighbours, packages,
+    region, security,
+};
+use crate::log_line::{LogLine, LogSource};
+use crate::message::Message;
+use crate::subject::Subject;
+
+/// The tables, in the order in which they are asked.
+static TABLES: [&[Message]; 13] = [
+    security::MESSAGES,
+    kubernetes::MESSAGES,
+    packages::MESSAGES,
+    driver::MESSAGES,
+    compiler::MESSAGES,
+    build::MESSAGES,
+    load::MESSAGES,
+    build::FAILED,
+    container::MESSAGES,
+    binder::MESSAGES,
+    android::MESSAGES,
+    region::MESSAGES,
+    neighbours::MESSAGES,
+];
+
+/// A message's patterns, compiled when they are first asked.
+struct Asked {
+    message: &'static Message,
+    /// Whether it is said on the host alone, and so never in logcat.
+    is_of_host: bool,
+    says: OnceLock<Option<Regex>>,
+    unless: OnceLock<Option<Regex>>,
+}
+
+static ASKED: LazyLock<Vec<Asked>> = LazyLock::new(|| {
+    let hosts = [
+        kubernetes::MESSAGES,
+        packages::MESSAGES,
+        compiler::MESSAGES,
+        build::MESSAGES,
+        build::FAILED,
+    ];
+    let asked = |table: &'static [Message]| {
+        let is_of_host = hosts.iter().any(|host| std::ptr::eq(*host, table));
+        table.iter().map(move |message| Asked {
+            message,
+            is_of_host,
+            says: OnceLock::new(),
+            unless: OnceLock::new(),
+        })
+    };
+    TABLES.iter().flat_map(|table| asked(table)).collect()
+});
+
+/// Words of which a line has at least one, if any message fits it.
+const NEAR: &[&str] = &[
+    "ashmem",
+    "memfd",
+    "binder",
+    "sharedmemory",
+    "shared memory",
+    "memoryfile",
+    "cursorwindow",
+    "cursor window",
+    "memoryheap",
+    "imemory",
+    "too many open",
+    "illegal fd",
+    "set_name",
+    "get_name",
+    "set_size",
+    "get_size",
+    "prot_mask",
+    "received signal",
+    "fatal signal",
+    "exited with status",
+    "exited 4",
+    " times",
+    "has terminated",
+    ">>>",
+    "system process",
+    "context manager",
+    "sigbus",
+    "bus_adrerr",
+    "bus error",
+    "sigsys",
+    "seccomp",
+    "type=1326",
+    "syscall=",
+    "page size",
+    "pagesize",
+    "16kb",
+    "16 kb",
+    "dma_heap",
+    "dma-heap",
+    "dmabuf",
+    "dma-buf",
+    "dma heap",
+    "/dev/ion",
+    "/dev/fuse",
+    "fuse:",
+    "loop-control",
+    "loop device",
+    "/dev/loop",
+    "/dev/kmsg",
+    "gathering device",
+    "custom device",
+    "rejected",
+    "lockdown",
+    "locked down",
+    "cdi",
+    "android.dev",
+    "exec format",
+    "requested image",
+    "podsecurity",
+    "security context constraint",
+    "apparmor",
+    "hostpath",
+    "linux-headers",
+    "-headers",
+    "kernel-devel",
+    "-devel",
+    "linux-modules",
+    "linux-lts",
+    "linux-virt",
+    "linux-edge",
+    "kernel headers",
+    "kernel source",
+    "kernelsourcedir",
+    "/build",
+    "dkms",
+    "build_exclusive",
+    "compiler",
+    "gcc",
+    "clang",
+    "cc1",
+    "ld.lld",
+    "llvm",
+    "emulation mode",
+    "bitcode",
+    "sh: ",
+    "command not found",
+    "modpost",
+    "undefined!",
+    "objtool",
+    "fixdep",
+    "recordmcount",
+    "resolve_btfids",
+    "libelf",
+    "orc metadata",
+    "rule to make",
+    "make[",
+    "make:",
+    "autoconf",
+    "modules_prepare",
+    "kernel configuration",
+    "include/generated",
+    "no space",
+    "quota",
+    "endbr",
+    "cfi failure",
+    "cr0",
+    "control protection",
+    "qemu",
+    "box64",
+    "config_android",
+    "kobject_add",
+    "jit",
+    "code cache",
+    "redroid",
+    "anbox",
+    "bad exit",
+    "bad return status",
+    "build of",
+    "skipping btf",
+    "listenerpath",
+    "new_listener",
+    "notify proxy",
+    "supervisor",
+    "the c glue",
+    "waydroid",
+    "insufficient",
+    "not started",
+    "mmap",
+];
+
+static NEARBY: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let words = AhoCorasick::builder().ascii_case_insensitive(true).build(NEAR);
+    words.expect("the words are few")
+});
+
+/// Every message that is known.
+pub fn messages() -> impl Iterator<Item = &'static Message> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// Whether a line may be worth a closer look. Most lines of a log are not.
+pub(super) fn is_near(line: &str) -> bool {
+    NEARBY.is_match(line)
+}
+
+/// The message that a line is.
+pub(super) fn find(line: &LogLine<'_>) -> Option<&'static Message> {
+    ASKED.iter().find(|asked| asked.fits(line)).map(|asked| asked.message)
+}
+
+impl Asked {
+    fn fits(&self, line: &LogLine<'_>) -> bool {
+        let message = self.message;
+        if self.is_of_host && line.source == LogSource::Logcat {
+            return false;
+        }
+        let is_about = message.about.is_empty()
+            || message.about.iter().any(|subject| line.subjects.has(*subject));
+        if !is_about {
+            return false;
+        }
+        // 0 in a message stands for a line that names no error.
+        let errno = line.errno.unwrap_or(0);
+        if !message.errno.is_empty() && !message.errno.contains(&errno) {
+            return false;
+        }
+        if !message.from.is_empty() && !message.from.contains(&line.source) {
+            return false;
+        }
+        let says = compiled(&self.says, message.says);
+        if says.is_some_and(|pattern| !pattern.is_match(&line.text)) {
+            return false;
+        }
+        !compiled(&self.unless, message.unless).is_some_and(|pattern| pattern.is_match(&line.text))
+    }
+}
+
+/// A pattern; `None` where there is none.
+fn compiled<'a>(cell: &'a OnceLock<Option<Regex>>, pattern: &str) -> Option<&'a Regex> {
+    let compile = || {
+        let regex = RegexBuilder::new(pattern).case_insensitive(true).build();
+        (!pattern.is_empty()).then(|| regex.expect("the tables' patterns are tested"))
+    };
+    cell.get_or_init(compile).as_ref()
+}
+
+/// Whether a message is said of any module's build alike.
+pub(super) fn is_any_build(message: &Message) -> bool {
+    message.about.contains(&Subject::Build)
+        || ["compiler-too-old", "compiler-differs", "kernel-built-by-clang", "dkms-build-failed"]
+            .contains(&message.id)
+}
+
+/// Whose module a line says is built: one of ours, another's, or nothing of the kind.
+pub(super) fn build_of(line: &str) -> Option<bool> {
+    static NAME: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(concat!(
+            r"/var/lib/dkms/([\w.+-]+)/|make\.log for ([\w.+]+)-|/usr/src/([A-Za-z][\w+]*)-\d|",
+            r"module(?:s)? ([\w.+-]+)/\d[\w.]* "
+        ))
+        .expect("the pattern is tested")
+    });
+    let captures = NAME.captures(line)?;
+    let name = captures.iter().skip(1).flatten().next()?.as_str();
+    if name.starts_with("linux") || name == "kernels" {
+        return None;
+    }
+    let ours = ["ashmem", "anbox", "binder", "redroid"];
+    Some(ours.iter().any(|ours| name.contains(ours)))
+}
+
+/// Whether a line that no message fits is worth showing: it speaks of shared memory, and of
+/// something that went wrong.
+pub(super) fn is_ours(line: &str) -> bool {
+    static OURS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(concat!(
+            r"(?i)(ashmem|memfd|shared memory).*(fail|error|unable|cannot|could not|can't|denied|",
+            r"refus|invalid|illegal|abort|fatal|crash|bad |missing|not (found|supported|",
+            r"permitted)|",
+            r"= -1)|(fail|error|unable|cannot|could not|can't|denied|refus|invalid|illegal|abort|",
+            r"fatal|crash|bad |missing|not (found|supported|permitted)).*(ashmem|memfd|",
+            r"shared memory)"
+        ))
+        .expect("the pattern is tested")
+    });
+    OURS.is_match(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ASKED, compiled, messages};
+
+    #[test]
+    fn every_pattern_compiles() {
+        for asked in ASKED.iter() {
+            compiled(&asked.says, asked.message.says);
+            compiled(&asked.unless, asked.message.unless);
+        }
+    }
+
+    #[test]
+    fn messages_of_one_name_say_one_thing_of_harm() {
+        for message in messages() {
+            let same = messages().filter(|other| other.id == message.id);
+            assert!(same.into_iter().all(|other| other.is_harmless == message.is_harmless));
+            assert!(!message.id.is_empty() && !message.cause.is_empty());
+        }
+    }
+}

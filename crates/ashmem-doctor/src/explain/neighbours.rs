@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is said of the other devices that Android asks for: heaps, FUSE, loop devices.
+
+use crate::advice::Step::Do;
+use crate::message::Message;
+use crate::subject::Subject::Neighbour;
+
+const M: Message = Message::PLAIN;
+
+pub(super) static MESSAGES: &[Message] = &[
+    Message {
+        id: "ion-missing-harmless",
+        about: &[Neighbour],
+        says: r"/dev/ion\b",
+        errno: &[libc::ENOENT, libc::ENODEV, libc::ENXIO],
+        is_harmless: true,
+        cause: "harmless by itself: ion left the kernel in 5.11, and Android takes DMA-BUF heaps \
+                in its place (/dev/dma_heap)",
+        next: &[Do("ls -l /dev/dma_heap   # system must be there")],
+        ..M
+    },
+    Message {
+        id: "dma-heap-missing",
+        about: &[Neighbour],
+        says: concat!(
+            r"(dma_heap|dma-?buf.?heap).*(fail|unable|cannot|could not|no such|not found|denied|",
+            r"error)|(fail\w*|unable|cannot|could not|no such).*(dma_heap|dma-?buf heap)",
+        ),
+        cause: "Android's codecs and graphics take their buffers from DMA-BUF heaps, and there is \
+                none here that they may open (CONFIG_DMABUF_HEAPS_SYSTEM, kernel 5.6 and newer)",
+        next: &[
+            Do("ls -l /dev/dma_heap   # on the host, then in the container"),
+            Do("grep DMABUF_HEAPS /boot/config-$(uname -r)"),
+            Do("sudo chmod 666 /dev/dma_heap/system   # if it is there and only root may open it"),
+        ],
+        ..M
+    },
+    Message {
+        id: "fuse-missing",
+        about: &[Neighbour],
+        says: concat!(
+            r"/dev/fuse\b.*(fail|cannot|could not|no such|not found|denied|not permitted|unable)|",
+            r"(fail\w*|cannot|could not|unable|can't).*/dev/fuse\b|fuse: device not found"
+        ),
+        cause: "FUSE is not to be had here: Android shows its storage (/sdcard) by it",
+        next: &[
+            Do("sudo modprobe fuse; ls -l /dev/fuse   # on the host"),
+            Do("# docker and podman: --device /dev/fuse; LXC: bind it as the other nodes"),
+        ],
+        ..M
+    },
+    Message {
+        id: "loop-missing",
+        about: &[Neighbour],
+        says: concat!(
+            r"(loop-control|loop device|/dev/loop\d*).*(fail|cannot|could not|no such|not found|",
+            r"denied|",
+            r"not permitted|unable|unused)|(fail\w*|cannot|could not|unable|can't).*(loop-control|",
+            r"loop device|/dev/loop\d*)"
+        ),
+        cause: "there is no loop device to be had: images that keep their parts as APEX files or \
+                system.img mount them by it",
+        next: &[
+            Do("sudo modprobe loop max_loop=64; ls -l /dev/loop-control   # on the host"),
+            Do("# containers need /dev/loop-control and the loop devices, and CAP_SYS_ADMIN; \
+                redroid's images have flattened APEX files and need none"),
+        ],
+        ..M
+    },
+    Message {
+        id: "kmsg-missing",
+        about: &[Neighbour],
+        says: r"/dev/kmsg\b",
+        errno: &[libc::ENOENT, libc::EPERM, libc::EACCES],
+        cause: "Android's init writes its log to /dev/kmsg, which this container has not; it \
+                starts all the same, and its messages are lost",
+        next: &[Do(
+            "# LXC: lxc.mount.entry = /dev/kmsg dev/kmsg none bind,create=file 0 0; podman \
+                    and docker: --device /dev/kmsg",
+        )],
+        ..M
+    },
+];

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is said where the device is opened, and regions are made, mapped and passed on. The error
+//! decides.
+
+use crate::advice::Step::{self, Do};
+use crate::message::Message;
+use crate::subject::Subject::{Ashmem, Device, Memfd, Region};
+
+const M: Message = Message::PLAIN;
+
+/// How programs say that they could not make or map a region.
+const NOT_MADE: &str =
+    concat!(r"(fail\w*|could ?n[o']t|cannot|can't|unable|error|exception|= -\d|not)\b|returned -");
+
+const LOOK: Step = Do("ashmem doctor");
+
+const DESCRIPTORS: &[Step] = &[
+    Do("sudo ls /proc/PID/fd | wc -l; grep 'open files' /proc/PID/limits"),
+    Do("sudo ashmem list --pid PID   # regions that it holds; --leaks: those that it maps no more"),
+    Do("# a cursor or buffer that is never closed leaks one descriptor each: close it; a higher \
+        limit (ulimit -n) only delays"),
+];
+
+pub(super) static MESSAGES: &[Message] = &[
+    Message {
+        id: "memfd-without-ashmem-ioctls",
+        about: &[],
+        says: r"no ashmem-memfd compat support|ASHMEM_GET_SIZE\).*!=.*buf_size",
+        cause: "Android 16's libcutils made a memfd and asked it for its size by ashmem's ioctl, \
+                which only Google's kernels answer. It now wants /dev/ashmem<boot_id>, or an agent \
+                that answers on memfds",
+        next: &[
+            Do("ashmem doctor --mode module"),
+            Do("ashmem doctor --mode agent"),
+            Do("# Waydroid: sudo ashmem waydroid enable"),
+        ],
+        ..M
+    },
+    Message {
+        id: "memfd-by-vndk-harmless",
+        about: &[Memfd],
+        says: concat!(
+            r"memfd: (device VNDK version|ro\.vndk\.version not defined|ro\.treble\.enabled)|",
+            r"memfd: device has memfd support",
+        ),
+        is_harmless: true,
+        cause: "harmless: libcutils says whether it takes memfd or the device. It decides by \
+                ro.vndk.version (a number of 29 or more; `current` or nothing means the device) \
+                and sys.use_memfd. Where it takes the device, the device must be there",
+        next: &[Do("ashmem doctor --image ROOTFS   # what an image will ask for")],
+        ..M
+    },
+    Message {
+        id: "memfd-without-seal",
+        about: &[],
+        says: r"F_SEAL_FUTURE_WRITE|fcntl\(F_ADD_SEALS\) failed.*no memfd support",
+        cause: "this kernel's memfd has no F_SEAL_FUTURE_WRITE (5.1 and newer have), or a sandbox \
+                answers fcntl: libcutils does not take memfd then, and wants the device",
+        next: &[Do("uname -r"), Do("ashmem doctor   # `memfd`")],
+        ..M
+    },
+    Message {
+        id: "illegal-descriptor-memfd",
+        about: &[],
+        says: r"illegal fd=\d+ mode=0?10[0-7]{4}\b",
+        cause: "libcutils was handed a regular file (mode 0100...: a memfd or another file) where \
+                it wants a region of the device, and aborts. Either sys.use_memfd is on and the \
+                program uses raw ashmem calls, or the region of one supervisor (`ashmem run`, the \
+                agent) reached a program that it does not serve",
+        next: &[
+            LOOK,
+            Do("# under `ashmem run` and the agent, keep the level `full`: `fast` shows a memfd \
+                 to fstat"),
+            Do("# programs that pass regions to each other belong under one `ashmem run`, or in \
+                 one container of the agent"),
+        ],
+        ..M
+    },
+    Message {
+        id: "illegal-descriptor",
+        about: &[],
+        says: concat!(
+            r"illegal fd=\d+|ashmem.*(illegal|wrong|invalid) (fd|descriptor|file descriptor)|",
+            r"is not an? ashmem (fd|descriptor|region)|not an ashmem fd"
+        ),
+        cause: "libcutils compared a descriptor with the device (a character device with the \
+                node's number) and it is another: the module was loaded anew since (the number \
+                changes), the container has a node with an old number, or something else was \
+                passed (a socket, a GPU's buffer)",
+        next: &[
+            Do("grep -w ashmem /proc/misc; ls -lL /dev/ashmem*   # in the container too: the \
+                numbers must be the same"),
+            Do("# then start the container anew"),
+        ],
+        ..M
+    },
+    Message {
+        id: "mapping-refused-by-mask",
+        about: &[Ashmem, Region, Memfd],
+        says: r"\b(mmap|mprotect|mapp?(ing|ed)?|MemoryHeapBase|BpMemoryHeap|set_?prot\w*)\b",
+        errno: &[libc::EPERM, libc::EACCES],
+        unless: r"\bopen|mmap_min_addr|\bmount",
+        cause: "somebody took that right from the region for good (ASharedMemory_setProt, \
+                ASHMEM_SET_PROT_MASK) before it was mapped, as makers of regions do before they \
+                hand them out",
+        next: &[
+            Do("# map with fewer rights: PROT_READ where WRITE was taken; or have the maker map \
+                first and take the right then"),
+            Do("sudo ashmem list   # the column of rights"),
+        ],
+        ..M
+    },
+    Message {
+        id: "too-many-descriptors",
+        about: &[Ashmem, Device, Region, Memfd],
+        says: r"",
+        errno: &[libc::EMFILE, libc::ENFILE],
+        cause: "the process (EMFILE) or the machine (ENFILE) has no descriptor left: each region, \
+                cursor window and buffer takes one. The device is there and has no part in it",
+        next: DESCRIPTORS,
+        ..M
+    },
+    Message {
+        id: "too-many-descriptors",
+        about: &[],
+        says: concat!(
+            r"\b(Parcel|Binder|ParcelFileDescriptor|BlobCache|Blob)\b.*too many open files|",
+            r"CursorWindow.*error -24\b",
+        ),
+        cause: "the process has no descriptor left: each region, cursor window and buffer takes \
+                one. The device is there and has no part in it",
+        next: DESCRIPTORS,
+        ..M
+    },
+    Message {
+        id: "cursor-window-leak",
+        about: &[],
+        says: r"Cursor ?window allocation of \d+.* failed|# Open Cursors=\d+",
+        cause: "an app has too many cursors open at once: each has a region of 2 MiB and a \
+                descriptor. The device has no part in it",
+        next: DESCRIPTORS,
+        ..M
+    },
+    Message {
+        id: "no-memory-for-region",
+        about: &[Ashmem, Device, Region, Memfd],
+        says: r"",
+        errno: &[libc::ENOMEM],
+        unless: r"insert|insmod|modprobe",
+        cause: "there was no memory for the region: the container's or the process's limit is \
+                reached, its address space is full (32-bit programs), or the size is beyond \
+                reason. The device is there",
+        next: &[
+            Do("free -m; cat /sys/fs/cgroup/memory.max /proc/PID/limits"),
+            Do("sudo ashmem list   # who holds how much"),
+        ],
+        ..M
+    },
+    Message {
+        id: "no-space-for-region",
+        about: &[Ashmem, Region, Memfd],
+        says: r"",
+        errno: &[libc::ENOSPC, libc::EDQUOT],
+        unless: r"dkms|/build/|\.ko\b|\bld\b",
+        cause: "the memory that regions come from is full: /dev/shm or a tmpfs with a limit, or \
+                the container's memory",
+        next: &[Do("df -h /dev/shm /tmp; cat /sys/fs/cgroup/memory.max"), Do("sudo ashmem list")],
+        ..M
+    },
+    Message {
+        id: "boot-id-name-missing",
+        about: &[Ashmem],
+        says: concat!(
+            r"/dev/ashmem[0-9a-f]{8}-[0-9a-f-]*|/dev/ashmem<boot_id>|",
+            r"unable to stat ashmem device"
+        ),
+        errno: &[libc::ENOENT],
+        cause: "Android opened /dev/ashmem<boot_id>, its first name for the device (Android 16's \
+                only one), and the container has no such node",
+        next: &[
+            Do("ashmem doctor   # the line `boot id name`"),
+            Do("# Waydroid: sudo ashmem waydroid enable; docker and podman: --device \
+                android.dev/ashmem=all"),
+        ],
+        ..M
+    },
+    Message {
+        id: "device-number-dead",
+        about: &[Device, Region],
+        says: r"",
+        errno: &[libc::ENXIO, libc::ENODEV],
+        unless: r"\bmount|binder|gathering",
+        cause: "the node is there and no driver answers to its number: the module is not loaded, \
+                or the node was made in another boot, when the number was another",
+        next: &[
+            Do("sudo modprobe ashmem_linux; grep -w ashmem /proc/misc; ls -l /dev/ashmem"),
+            Do("# bind the host's node into the container in place of one that was made by mknod"),
+        ],
+        ..M
+    },
+    Message {
+        id: "device-not-permitted",
+        about: &[Device, Region, Ashmem],
+        says: r"",
+        errno: &[libc::EACCES],
+        unless: r"\bavc\b|apparmor|SharedMemory_set|setProt",
+        cause: "the node is there and may not be opened: its mode is 0600, it lies on a mount with \
+                `nodev`, or SELinux refuses",
+        next: &[
+            Do("ashmem doctor   # on the host, and in the container: the line `device`"),
+            Do("sudo ashmem doctor --root /proc/PID/root   # a container's view, from outside"),
+        ],
+        ..M
+    },
+    Message {
+        id: "device-open-eperm",
+        about: &[Device, Region],
+        says: r"open|creat|alloc|stat",
+        errno: &[libc::EPERM],
+        cause: "opening the node says EPERM: the container's device control group leaves out its \
+                number, which changes from boot to boot (rules with 10:55 or the like fit by \
+                chance), or the file system is mounted `nodev`",
+        next: &[
+            Do("ashmem doctor   # in the container: the line `device`"),
+            Do("grep -w ashmem /proc/misc   # the number in this boot"),
+        ],
+        ..M
+    },
+    Message {
+        id: "not-ashmem-ioctl",
+        about: &[Ashmem, Region],
+        says: r"",
+        errno: &[libc::ENOTTY],
+        cause: "an ashmem ioctl reached a descriptor that does not know it: a memfd (sys.use_memfd \
+                is on, the program uses raw ioctls), or a vendor's driver without these calls",
+        next: &[
+            Do("ashmem doctor   # the lines `memfd` and `device`"),
+            Do("# with the module, and sys.use_memfd off, regions are ashmem's again; under \
+                 `ashmem run` or the agent memfds answer too"),
+        ],
+        ..M
+    },
+    Message {
+        id: "not-ashmem-ioctl",
+        about: &[],
+        says: concat!(
+            r"\b[SG]ET_(NAME|SIZE|PROT_MASK)\b.*(not a typewriter|inappropriate ioctl|ENOTTY|",
+            r"error 25)"
+        ),
+        cause: "an ashmem ioctl reached a descriptor that does not know it: a memfd (sys.use_memfd \
+                is on, the program uses raw ioctls), or a vendor's driver without these calls",
+        next: &[Do("ashmem doctor   # the lines `memfd` and `device`")],
+        ..M
+    },
+    Message {
+        id: "device-missing",
+        about: &[Device, Region],
+        says: r"",
+        errno: &[libc::ENOENT],
+        unless: concat!(
+            r"\.so\b|\.xml\b|\.conf\b|\.png|/data/|/sdcard|/vendor/|/system/|library|\.ko\b|mapper",
+        ),
+        cause: "there is no /dev/ashmem where the program runs: the kernel has had no driver since \
+                5.18, and no module or agent gives it one, or the container was made before the \
+                module was loaded",
+        next: &[
+            LOOK,
+            Do("# Waydroid: sudo ashmem waydroid enable; redroid up to Android 15: \
+                androidboot.use_memfd=1 is another way"),
+            Step::Module,
+        ],
+        ..M
+    },
+    Message {
+        id: "ashmem-not-permitted",
+        about: &[Ashmem],
+        says: r"",
+        errno: &[libc::EPERM],
+        cause: "the line does not say what was refused. It is one of three: the module may not be \
+                loaded (Secure Boot, lockdown, no root), the node may not be opened (a device \
+                control group, or a mount with `nodev`), or the region may not be mapped so (its \
+                maker took the right)",
+        next: &[
+            Do("sudo ashmem doctor   # tells the first two apart; inside the container too"),
+            Do("# for the third: sudo ashmem trace --fail-only, and run the program again"),
+        ],
+        ..M
+    },
+    Message {
+        id: "size-overflow",
+        about: &[],
+        says: concat!(
+            r"ashmem_get_size_region.*(overflow|abort)|(overflow|abort).*ashmem_get_size_region|",
+            r"ubsan.*ashmem",
+        ),
+        cause: "libcutils aborts over a region's size where memfd stands for ashmem (the Dolphin \
+                emulator meets it)",
+        next: &[Do("ashmem doctor --mode module")],
+        ..M
+    },
+    Message {
+        id: "bad-region-call",
+        about: &[Ashmem],
+        says: NOT_MADE,
+        errno: &[libc::EINVAL, libc::EBADF],
+        unless: r"binder|setProperty|insert|insmod|modprobe|gbm|drm|hwc|AllocatorHal|mapper",
+        cause: "the region refused the call: a size of 0 or one that is already fixed by a \
+                mapping, a name that is too long, a range beyond its end, or a descriptor that is \
+                closed",
+        next: &[Do("ashmem trace --fail-only -- PROGRAM   # which call, with which values")],
+        ..M
+    },
+    Message {
+        id: "device-missing",
+        about: &[Device],
+        says: concat!(
+            r"(unable to|could not|cannot|can't|failed to|couldn't) (open|access|find|stat)|",
+            r"(open|opening)\b.* fail|does not exist|not found|\bmissing\b"
+        ),
+        unless: r"\(dkms|modprobe|module",
+        errno: &[0],
+        cause: "there is no /dev/ashmem where the program runs, or it may not be opened (the line \
+                does not name the error): the kernel has had no driver since 5.18, and no module \
+                or agent gives it one, or the container was made before the module was loaded",
+        next: &[
+            LOOK,
+            Do("# Waydroid: sudo ashmem waydroid enable; redroid up to Android 15: \
+                androidboot.use_memfd=1 is another way"),
+        ],
+        ..M
+    },
+    Message {
+        id: "region-not-made",
+        about: &[Ashmem],
+        says: concat!(
+            r"(fail\w*|could ?n[o']t|cannot|can't|unable|error)\b.*(creat|alloc|open|mmap|map|",
+            r"region|pin)|",
+            r"(creat|alloc|region|mmap|pin)\w*.*(fail|could ?n[o']t|cannot|unable|error|returned -)"
+        ),
+        errno: &[0],
+        unless: r"module|modprobe|\.ko\b|dkms|\.[ch]:\d|overflow|avc:",
+        cause: "a part of Android could not make a region, and does not say why: the device is \
+                missing or refuses, or the process has too many descriptors open",
+        next: &[LOOK, Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`")],
+        ..M
+    },
+    Message {
+        id: "region-not-made",
+        about: &[],
+        says: concat!(
+            r"(could not|failed to|cannot|unable to) (create|allocate).*(CursorWindow|MemoryFile|",
+            r"MemoryHeapBase)|SharedMemory.*(create|nCreate).*fail|fail.*SharedMemory|",
+            r"(MemoryFile|CursorWindow|MemoryHeapBase|imageref_ashmem).*(creat|alloc)\w* fail"
+        ),
+        errno: &[0],
+        cause: "a part of Android could not make a region, and does not say why: the device is \
+                missing or refuses, or the process has too many descriptors open",
+        next: &[LOOK, Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`")],
+        ..M
+    },
+];

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One line of a log, taken apart: who wrote it, where, and what it says.
+//!
+//! A line may be wrapped more than once, as a container's output in Docker's log is: the wrappings
+//! are taken off one after another, and the innermost tells the source.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+use serde::Serialize;
+
+use crate::errno_word;
+use crate::subject::{Subject, Subjects};
+
+/// What writes lines of this form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogSource {
+    /// Android's logcat, in any of its formats.
+    Logcat,
+    /// The kernel (dmesg), and what Android's first programs write there.
+    Kernel,
+    /// The journal or syslog.
+    Journal,
+    /// Waydroid's log, or what it prints.
+    Waydroid,
+    /// LXC.
+    Lxc,
+    /// A container engine or runtime: docker, containerd, podman, runc, crun.
+    Engine,
+    /// Kubernetes: kubelet, its events, kubectl.
+    Kubernetes,
+    /// kmod: modprobe, insmod, rmmod, depmod.
+    Kmod,
+    /// A build: DKMS, make, compilers, linkers.
+    Build,
+    /// A package manager.
+    Packages,
+    /// A system call, as strace prints it.
+    Strace,
+    /// Anything else.
+    Plain,
+}
+
+/// A line, taken apart.
+#[derive(Debug)]
+pub struct LogLine<'a> {
+    /// What wrote it.
+    pub source: LogSource,
+    /// The tag, the program or the unit that speaks; empty if the line does not say.
+    pub speaker: Cow<'a, str>,
+    /// What it says, without time, host and tag, with straight quotation marks.
+    pub text: Cow<'a, str>,
+    /// The error that it names.
+    pub errno: Option<i32>,
+    /// What it is about.
+    pub subjects: Subjects,
+}
+
+/// Wrappings are taken off this often at most.
+const WRAPPINGS: usize = 4;
+
+struct Form {
+    pattern: Regex,
+    source: LogSource,
+}
+
+/// The forms, the particular before the general. `tag` names the speaker, `text` what it says.
+static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
+    use LogSource::{Engine, Journal, Kernel, Kubernetes, Logcat, Lxc, Plain, Waydroid};
+    let form = |source, pattern: &str| Form {
+        pattern: Regex::new(pattern).expect("the forms are tested"),
+        source,
+    };
+    vec![
+        // logcat: threadtime, with year, zone, uid or epoch.
+        form(
+            Logcat,
+            concat!(
+                r"^(?:(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,9}|\d{6,}\.\d{3,9})(?: [+-]\d{4})?",
+                r"\s+(?:[\w.]+\s+)?\d+\s+\d+ [VDIWEFAS] (?<tag>.*?)\s*:(?:\s(?<text>.*))?$"
+            ),
+        ),
+        // Android Studio's, old and new.
+        form(
+            Logcat,
+            concat!(
+                r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\s+\d+-\d+/\S+ [VDIWEFA]/(?<tag>.*?): ",
+                r"(?<text>.*)$"
+            ),
+        ),
+        form(
+            Logcat,
+            concat!(
+                r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\s+\d+-\d+\s+(?<tag>\S+)\s+\S+\s+",
+                r"[VDIWEFA]\s+(?<text>.*)$"
+            ),
+        ),
+        // time, brief, tag.
+        form(
+            Logcat,
+            concat!(
+                r"^(?:\d\d-\d\d \d\d:\d\d:\d\d\.\d+\s+)?[VDIWEFA]/(?<tag>.*?)\s*",
+                r"(?:\(\s*\d+(?::\s*\S+)?\))?:(?:\s(?<text>.*))?$"
+            ),
+        ),
+        // process and thread: the tag, if any, stands last.
+        form(
+            Logcat,
+            r"^[VDIWEFA]\(\s*\d+(?::\s*\d+)?\)\s(?<text>.*?)(?:\s+\((?<tag>[^()\s]+)\))?$",
+        ),
+        // long: the text follows on lines of its own.
+        form(
+            Logcat,
+            concat!(
+                r"^\[ (?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d+\s+\d+:\s*\d+ ",
+                r"[VDIWEFA]/(?<tag>.*?)\s*\]\s*(?<text>.*)$"
+            ),
+        ),
+        form(Logcat, r"^[VDIWEF] (?<tag>[\w@.:/-]{1,60}?)\s*: (?<text>.*)$"),
+        // Kubernetes' klog.
+        form(
+            Kubernetes,
+            r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ (?<tag>[\w.-]+):\d+\] (?<text>.*)$",
+        ),
+        form(
+            Kubernetes,
+            concat!(
+                r"^\s*(?:\S+\s+)?(?:Warning|Normal)\s+(?<tag>[A-Z]\w+)\s+(?:\d|<)\S*",
+                r"(?: \(.*?\))?\s+(?<text>.*)$"
+            ),
+        ),
+        // The kernel.
+        form(
+            Kernel,
+            concat!(
+                r"^(?:\w+\s*:\w+\s*: )?(?:<\d+>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])?:?\s?",
+                r"(?<text>.*)$"
+            ),
+        ),
+        form(
+            Kernel,
+            r"^\[(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d:]+ \d{4}\]\s(?<text>.*)$",
+        ),
+        // LXC's two forms.
+        form(
+            Lxc,
+            concat!(
+                r"^lxc(?:-\w+)?:? (?:\S+ )?\d{8,}\.\d+ [A-Z]+\s+(?<tag>\w+) - \S+:\w+:\d+ - ",
+                r"(?<text>.*)$"
+            ),
+        ),
+        form(Lxc, r"^(?<tag>lxc-\w+): (?:\S+: )?\S+\.c: \w+: \d+ (?<text>.*)$"),
+        // The journal and syslog, short and ISO.
+        form(
+            Journal,
+            concat!(
+                r"^(?:[A-Z][a-z]{2}\s+\d+ \d\d:\d\d:\d\d(?:\.\d+)?|",
+                r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*) [\w.-]+ (?<tag>[\w.@/()-]+?)(?:\[\d+\])?: ",
+                r"(?<text>.*)$"
+            ),
+        ),
+        // What engines write: logfmt, and a container's output as it is kept.
+        form(Engine, r#"^time="?\S+?"? level=\w+ (?<text>msg=.*)$"#),
+        form(Plain, r"^\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP] (?<text>.*)$"),
+        form(Plain, r#"^\{"log":"(?<text>.*?)(?:\\[rn])*","stream".*\}$"#),
+        form(Plain, r"^[\w.-]+\s+\| (?<text>.*)$"),
+        // Waydroid.
+        form(Waydroid, r"^(?:\([\d.]+\) )?\[\d\d:\d\d:\d\d\] (?<text>.*)$"),
+        form(Waydroid, r"^\(\d+[\d.]*\) (?<text>.*)$"),
+    ]
+});
+
+/// Programs that begin their lines with their name.
+static PROGRAM: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"^(?:sudo: )?(?<tag>(?:/\S+/)?[\w+.-]+?)(?:-\d+)?(?:\[\d+\])?:(?:line \d+: |\d+:|\s)",
+        r"|^(?<error>Error!|ERROR \(dkms|E:|W:)\s"
+    ))
+    .expect("the pattern is tested")
+});
+
+/// strace's lines.
+static CALL: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(?:\[pid\s+\d+\] |\d+ )?(?:[\d:.]+ )?\w+\(.*\)\s+= -?\d").expect("it is tested")
+});
+
+impl<'a> LogLine<'a> {
+    /// Takes a line apart.
+    pub fn parse(line: &'a str) -> Self {
+        let mut text = plain(line.trim());
+        let (mut source, mut speaker) = (LogSource::Plain, String::new());
+        for _ in 0..WRAPPINGS {
+            let Some((of, tag, inner)) = unwrap(&text) else { break };
+            if of != LogSource::Plain {
+                source = of;
+            }
+            if !tag.is_empty() {
+                speaker = tag;
+            }
+            text = Cow::Owned(inner);
+            // logcat's texts may look like anything, and are nothing but text.
+            if of == LogSource::Logcat {
+                break;
+            }
+        }
+        if let Some((of, tag)) = program(&text) {
+            if matches!(source, LogSource::Plain | LogSource::Journal) {
+                source = of.unwrap_or(source);
+            }
+            if speaker.is_empty() || source == LogSource::Kernel || of.is_some() {
+                speaker = tag;
+            }
+        }
+        if source == LogSource::Plain || source == LogSource::Journal {
+            source = by_speaker(&speaker).unwrap_or(source);
+        }
+        if source == LogSource::Plain && CALL.is_match(&text) {
+            source = LogSource::Strace;
+        }
+        Self::of(source, Cow::Owned(speaker), text)
+    }
+
+    /// A text of a speaker that is known already, as logcat's long format puts them on two lines.
+    pub fn of(source: LogSource, speaker: Cow<'a, str>, text: Cow<'a, str>) -> Self {
+        let mut subjects = Subjects::of(&text);
+        // libcutils' tag says what the text leaves out.
+        if source == LogSource::Logcat && speaker.eq_ignore_ascii_case("ashmem") {
+            subjects = subjects.and(Subject::Ashmem).and(Subject::Region);
+        }
+        let tagged = Subjects::of(&speaker);
+        for subject in [Subject::Region, Subject::Binder, Subject::CoreService, Subject::Neighbour]
+        {
+            if tagged.has(subject) {
+                subjects = subjects.and(subject);
+            }
+        }
+        if matches!(source, LogSource::Build) {
+            subjects = subjects.and(Subject::Build);
+        }
+        Self { source, errno: errno_word::find(&text), speaker, text, subjects }
+    }
+}
+
+/// Without colours, with straight quotation marks.
+fn plain(line: &str) -> Cow<'_, str> {
+    if !line.contains(['\u{1b}', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '`']) {
+        return Cow::Borrowed(line);
+    }
+    static COLOUR: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new("\u{1b}\\[[0-9;]*[A-Za-z]").expect("it is tested"));
+    let text = COLOUR.replace_all(line, "");
+    Cow::Owned(
+        text.replace(['\u{2018}', '\u{2019}', '`'], "'").replace(['\u{201c}', '\u{201d}'], "\""),
+    )
+}
+
+/// What stands in one wrapping.
+fn unwrap(text: &str) -> Option<(LogSource, String, String)> {
+    let named = |captures: &Captures<'_>, name| {
+        captures.name(name).map(|found| found.as_str().to_owned()).unwrap_or_default()
+    };
+    let (source, captures) =
+        FORMS.iter().find_map(|form| Some((form.source, form.pattern.captures(text)?)))?;
+    let (tag, mut inner) = (named(&captures, "tag"), named(&captures, "text"));
+    if matches!(source, LogSource::Engine | LogSource::Kubernetes | LogSource::Plain) {
+        inner = inner.replace("\\\"", "\"").replace("\\t", " ");
+    }
+    let source = if tag == "kernel" { LogSource::Kernel } else { source };
+    let tag = if tag == "kernel" { String::new() } else { tag };
+    Some((source, tag, inner))
+}
+
+/// The program that a text names first, and the source that it makes of the line.
+fn program(text: &str) -> Option<(Option<LogSource>, String)> {
+    let captures = PROGRAM.captures(text)?;
+    let name = captures.name("tag").or_else(|| captures.name("error"))?.as_str();
+    let name = name.rsplit('/').next().unwrap_or(name);
+    Some((by_speaker(name), name.to_owned()))
+}
+
+fn by_speaker(name: &str) -> Option<LogSource> {
+    use LogSource::{Build, Engine, Kmod, Kubernetes, Lxc, Packages, Waydroid};
+    Some(match name {
+        "modprobe"
+        | "insmod"
+        | "rmmod"
+        | "depmod"
+        | "modinfo"
+        | "kmod"
+        | "systemd-modules-load" => Kmod,
+        "docker" | "dockerd" | "containerd" | "podman" | "runc" | "crun" | "nerdctl" | "conmon"
+        | "crio" => Engine,
+        "kubelet" | "kubectl" | "k3s" | "k0s" | "FailedScheduling" => Kubernetes,
+        "waydroid" => Waydroid,
+        "dkms" | "Error!" | "ERROR (dkms" | "make" | "gmake" | "gcc" | "cc" | "cc1" | "clang"
+        | "ld" | "ld.lld" | "ld.bfd" | "as" | "collect2" | "modpost" | "objtool" | "pahole" => {
+            Build
+        }
+        "E" | "W" | "E:" | "W:" | "apt" | "apt-get" | "dpkg" | "dnf" | "pacman" | "yay"
+        | "paru" | "zypper" | "apk" | "yum" => Packages,
+        name if name.starts_with("lxc-") || name == "lxc" => Lxc,
+        name if name.starts_with("systemd-modules-load") => Kmod,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LogLine, LogSource};
+
+    #[track_caller]
+    fn is(line: &str, source: LogSource, speaker: &str, text: &str) {
+        let parsed = LogLine::parse(line);
+        assert_eq!((parsed.source, &*parsed.speaker, &*parsed.text), (source, speaker, text));
+    }
+
+    #[test]
+    fn logcat_in_each_of_its_formats() {
+        for line in [
+            "11-27 10:11:12.345   171   188 E ashmem  : Unable to open",
+            "2026-11-27 10:11:12.345678   171   188 E ashmem  : Unable to open",
+            "11-27 10:11:12.345 +0000   171   188 E ashmem: Unable to open",
+            "11-27 10:11:12.345  1000   171   188 E ashmem  : Unable to open",
+            "11-27 10:11:12.345 u0_a12   171   188 E ashmem  : Unable to open",
+            "1764238272.345   171   188 E ashmem  : Unable to open",
+            "2026-11-27 10:11:12.345 171-188/com.example E/ashmem: Unable to open",
+            "2026-11-27 10:11:12.345   171-188   ashmem    com.example    E  Unable to open",
+            "11-27 10:11:12.345 E/ashmem  (  171): Unable to open",
+            "E/ashmem  (  171): Unable to open",
+            "E/ashmem: Unable to open",
+            "E/ashmem  (  171:  188): Unable to open",
+            "E(  171) Unable to open  (ashmem)",
+            "[ 11-27 10:11:12.345   171:  188 E/ashmem   ] Unable to open",
+            "E ashmem  : Unable to open",
+            "redroid-1  | 11-27 10:11:12.345   171   188 E ashmem  : Unable to open",
+            "2026-11-27T10:11:12.3Z stderr F E/ashmem  (  171): Unable to open",
+            "{\"log\":\"E/ashmem  (  171): Unable to open\\n\",\"stream\":\"stdout\",\"time\":0}",
+        ] {
+            is(line, LogSource::Logcat, "ashmem", "Unable to open");
+        }
+    }
+
+    #[test]
+    fn the_kernel_the_journal_and_the_tools() {
+        use LogSource::{Build, Engine, Journal, Kernel, Kmod, Lxc, Packages, Strace, Waydroid};
+        for line in [
+            "[   12.345678] binder_linux: x",
+            "<4>[   12.345678] binder_linux: x",
+            "kern  :warn  : [   12.345678] binder_linux: x",
+            "[   12.345678][  T123] binder_linux: x",
+            "[Fri Nov 27 10:11:12 2026] binder_linux: x",
+            "Nov 27 10:11:12 host kernel: binder_linux: x",
+            "Nov 27 10:11:12 host kernel: [   12.345678] binder_linux: x",
+            "2026-11-27T10:11:12.345678+00:00 host kernel: binder_linux: x",
+        ] {
+            is(line, Kernel, "binder_linux", "binder_linux: x");
+        }
+        is("Nov 27 10:11:12 host foo[12]: bar", Journal, "foo", "bar");
+        is("modprobe: FATAL: x", Kmod, "modprobe", "modprobe: FATAL: x");
+        is("(012345) [10:11:12] Failed", Waydroid, "", "Failed");
+        is("[10:11:12] Failed", Waydroid, "", "Failed");
+        is(
+            "lxc-start waydroid 20261127101112.345 ERROR    conf - ../src/lxc/conf.c:f:12 - x",
+            Lxc,
+            "conf",
+            "x",
+        );
+        is("lxc-start: waydroid: ../src/lxc/conf.c: f: 12 No such", Lxc, "lxc-start", "No such");
+        is("make[1]: *** x", Build, "make", "make[1]: *** x");
+        is("E: Unable to locate", Packages, "E", "E: Unable to locate");
+        is("docker: Error", Engine, "docker", "docker: Error");
+        is(
+            "time=\"2026-11-27T10:11:12Z\" level=error msg=\"a \\\"b\\\"\"",
+            Engine,
+            "",
+            "msg=\"a \"b\"\"",
+        );
+        let call = "openat(AT_FDCWD, \"/dev/ashmem\", O_RDWR) = -1 ENOENT (No such file)";
+        assert_eq!(LogLine::parse(call).source, Strace);
+        assert_eq!(LogLine::parse(call).errno, Some(libc::ENOENT));
+    }
+}

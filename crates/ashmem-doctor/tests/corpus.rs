@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The corpus: lines of trouble in the formats of the programs that print them, each with the
+//! message it must be taken for; whole logs of healthy starts; and other people's troubles. Nothing
+//! of the last two may be explained.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ashmem_doctor::distribution::Distribution;
+use ashmem_doctor::explain::{self, Log, LogVerdict};
+
+fn files(folder: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder);
+    let mut paths: Vec<_> =
+        fs::read_dir(folder).expect("the corpus").map(|entry| entry.expect("it").path()).collect();
+    paths.sort_unstable();
+    let text = |path: &PathBuf| fs::read_to_string(path).expect("a text");
+    paths.into_iter().map(|path| (path.clone(), text(&path))).collect()
+}
+
+/// Each line of trouble with its message's name.
+fn troubles() -> Vec<(String, String)> {
+    let split = |line: &str| {
+        let (id, line) = line.split_once('\t').unwrap_or_else(|| panic!("no name: {line}"));
+        (id.to_owned(), line.to_owned())
+    };
+    files("trouble").iter().flat_map(|(_, text)| text.lines().map(split)).collect()
+}
+
+/// What is explained of a log that is read as one.
+fn read(text: &str) -> explain::Explanation {
+    let mut log = Log::default();
+    text.lines().for_each(|line| log.add(line));
+    log.explain(|| Distribution::Debian)
+}
+
+#[test]
+fn trouble_is_named_and_health_is_not() {
+    let troubles = troubles();
+    let mut wrong = Vec::new();
+    let (mut right, mut taken) = (0, 0);
+    for (id, line) in &troubles {
+        let found = explain::line(line).map_or("nothing", |message| message.id);
+        taken += usize::from(found != "nothing");
+        if found == id {
+            right += 1;
+        } else {
+            wrong.push(format!("{line}\n  should be {id}, is {found}"));
+        }
+    }
+    let (mut healthy, mut lines, mut falsely) = (0, 0, Vec::new());
+    for (path, text) in files("healthy") {
+        healthy += 1;
+        lines += text.lines().count();
+        for line in text.lines() {
+            let found = explain::line(line).filter(|message| !message.is_harmless);
+            if let Some(message) = found {
+                falsely.push(format!("{}: {line}\n  is no {}", path.display(), message.id));
+            }
+        }
+        let log = read(&text);
+        for found in &log.explained {
+            falsely.push(format!("{}: {}\n  is no {}", path.display(), found.line, found.id));
+        }
+    }
+    let percent = |part: usize, whole: usize| 100.0 * part as f64 / whole as f64;
+    println!(
+        "corpus: {} lines of trouble, {right} right ({:.1} % recall); {lines} lines in {healthy} \
+         healthy logs, {} falsely explained; precision {:.1} %",
+        troubles.len(),
+        percent(right, troubles.len()),
+        falsely.len(),
+        percent(right, taken + falsely.len()),
+    );
+    assert!(troubles.len() + lines >= 250, "the corpus is a corpus");
+    wrong.append(&mut falsely);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn healthy_logs_end_with_that_word() {
+    for (path, text) in files("healthy") {
+        let log = read(&text);
+        assert_eq!(log.verdict, LogVerdict::Healthy, "{}: {:?}", path.display(), log.unknown);
+    }
+}
+
+#[test]
+fn every_message_has_a_line_in_the_corpus() {
+    let troubles = troubles();
+    let missing: Vec<_> = explain::messages()
+        .map(|message| message.id)
+        .filter(|id| !troubles.iter().any(|(quoted, _)| quoted == id))
+        .collect();
+    assert!(missing.is_empty(), "a line for each, or take the message out: {missing:?}");
+}
