@@ -28,6 +28,11 @@ use std::thread;
 /// The seed of the random sequence every run plays; --all plays more.
 const SEED: u64 = 1;
 
+/// How many long sequences --all plays under `ashmem run`, a million operations in all, and how many
+/// each has.
+const LONG_SEQUENCES: u64 = 5;
+const LONG: u64 = 200_000;
+
 /// How long --all runs each fuzz target.
 const FUZZ_SECONDS: u32 = 60;
 
@@ -106,6 +111,7 @@ impl Test {
         if self.all {
             steps.extend([under_run(Level::Fast, None), under_run(Level::Bare, None)]);
             steps.push(docs::step());
+            steps.extend((SEED..SEED + LONG_SEQUENCES).map(inside_against_notified));
             steps.extend(fuzz::steps(FUZZ_SECONDS));
             // One after another, for each takes all processors.
             steps.extend(Line::DEBUG.map(|line| {
@@ -315,16 +321,27 @@ fn races(kernel: impl Into<Platform>) -> Step {
     })
 }
 
+/// What `ashmem run` answers inside a program, and what it answers notified.
+fn inside_against_notified(seed: u64) -> Step {
+    Step::new(format!("random sequence {seed}, inside against notified"), move || {
+        compared(suite::inside_against_notified(seed, LONG)?)
+    })
+}
+
 fn differential(arch: Arch, seed: u64) -> Step {
     let kernel = Platform { arch, line: Line::V5_10 };
     let name = format!("random sequence {seed}, reference against module, kernel {kernel}");
     Step::new(name, move || {
         host::ensure(&[kernel])?;
-        Ok(match suite::differential(arch, seed, OPERATIONS)? {
-            Comparison::Same { lines } => {
-                StepResult::Passed(format!("{lines} lines, the same to the byte"))
-            }
-            Comparison::Different(difference) => StepResult::Failed(difference),
-        })
+        compared(suite::differential(arch, seed, OPERATIONS)?)
+    })
+}
+
+fn compared(comparison: Comparison) -> Result<StepResult> {
+    Ok(match comparison {
+        Comparison::Same { lines } => {
+            StepResult::Passed(format!("{lines} lines, the same to the byte"))
+        }
+        Comparison::Different(difference) => StepResult::Failed(difference),
     })
 }

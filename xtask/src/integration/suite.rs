@@ -148,10 +148,41 @@ pub(crate) fn differential(arch: Arch, seed: u64, operations: u64) -> Result<Com
         (reference.join(), module)
     });
     let Ok(reference) = reference else { bail!("the thread that ran the reference died") };
-    Ok(transcripts(&reference?, &module?))
+    Ok(transcripts(["reference", "module"], &reference?, &module?))
 }
 
-fn transcripts(reference: &[u8], module: &[u8]) -> Comparison {
+/// Plays one random sequence under `ashmem run` twice on this host: answered inside the program,
+/// and each call notified.
+pub(crate) fn inside_against_notified(seed: u64, operations: u64) -> Result<Comparison> {
+    let play = |level| -> Result<Vec<u8>> {
+        let mut command = command(level)?;
+        command.args(["--differential", &seed.to_string()]);
+        command.args(["--operations", &operations.to_string()]);
+        let output = process::capture(&mut command)?;
+        Ok(output.lines().filter(|line| is_shown_by_both(line)).flat_map(in_bytes).collect())
+    };
+    let (inside, notified) = thread::scope(|scope| {
+        let inside = scope.spawn(|| play(Level::Inside));
+        let notified = play(Level::Notified);
+        (inside.join(), notified)
+    });
+    let Ok(inside) = inside else { bail!("the thread that played it inside died") };
+    Ok(transcripts(["inside", "notified"], &inside?, &notified?))
+}
+
+fn in_bytes(line: &str) -> impl Iterator<Item = u8> {
+    line.bytes().chain(*b"\n")
+}
+
+/// Whether both ways promise the same of a line's operation. What is read, sought and written by a
+/// program's own calls before the first mapping is the memfd's, which has one size inside and
+/// another notified (docs/module-less.md).
+fn is_shown_by_both(line: &str) -> bool {
+    let operation = line.split_whitespace().nth(2).unwrap_or_default();
+    !["Read", "Pread", "Seek", "Write"].contains(&operation)
+}
+
+fn transcripts(names: [&str; 2], reference: &[u8], module: &[u8]) -> Comparison {
     const CONTEXT: usize = 12;
     if reference == module {
         return Comparison::Same {
@@ -173,9 +204,11 @@ fn transcripts(reference: &[u8], module: &[u8]) -> Comparison {
     };
     let before: String = before.iter().map(|line| format!("            {line}")).collect();
     Comparison::Different(format!(
-        "the transcripts differ from line {} on:\n{before}  reference {}\n  module    {}",
+        "the transcripts differ from line {} on:\n{before}  {:9} {}\n  {:9} {}",
         first + 1,
+        names[0],
         line(&reference),
+        names[1],
         line(&module)
     ))
 }
@@ -218,14 +251,16 @@ fn suite(arch: Arch) -> Result<std::path::PathBuf> {
 mod tests {
     use super::{Comparison, transcripts};
 
+    const NAMES: [&str; 2] = ["reference", "module"];
+
     #[test]
     fn equal_transcripts_are_the_same() {
-        assert!(matches!(transcripts(b"a\nb\n", b"a\nb\n"), Comparison::Same { lines: 2 }));
+        assert!(matches!(transcripts(NAMES, b"a\nb\n", b"a\nb\n"), Comparison::Same { lines: 2 }));
     }
 
     #[test]
     fn the_first_difference_is_shown_with_its_number() {
-        let Comparison::Different(text) = transcripts(b"a\nb 1\nc\n", b"a\nb 2\nc\n") else {
+        let Comparison::Different(text) = transcripts(NAMES, b"a\nb 1\nc\n", b"a\nb 2\nc\n") else {
             panic!("they differ")
         };
         assert!(
@@ -239,7 +274,7 @@ mod tests {
     #[test]
     fn a_shorter_transcript_differs_where_it_ends() {
         for (left, right) in [(&b"a\nb\n"[..], &b"a\n"[..]), (b"a\n", b"a\nb\n"), (b"a\n", b"a")] {
-            assert!(matches!(transcripts(left, right), Comparison::Different(_)));
+            assert!(matches!(transcripts(NAMES, left, right), Comparison::Different(_)));
         }
     }
 }

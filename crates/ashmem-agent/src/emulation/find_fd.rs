@@ -16,6 +16,9 @@ impl Tenant {
         let (last_caller, inode) = {
             let mut table = self.table();
             let (region, _) = table.region(key)?;
+            if let Some(kept) = &region.kept {
+                return kept.try_clone().ok();
+            }
             (region.last_caller, region.inode)
         };
         self.descriptor_if(last_caller.tid, last_caller.fd, inode).or_else(|| self.search(inode))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mappings of a region: the device's checks, and then the kernel's own mmap of the memfd.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use ashmem_core::region::Prot;
 use ashmem_core::store::Store;
@@ -140,6 +140,7 @@ impl Tenant {
             if creates {
                 table.note_mapped(key);
             }
+            table.keep_memory(key, inspected.copy()?.as_fd());
             drop(table);
             if is_written {
                 self.empty(inspected.copy()?, key);

@@ -51,6 +51,12 @@ impl Tenant {
         self.punch(pages, &fds)
     }
 
+    /// Closes the memories that are kept no longer, which may free many pages.
+    pub(crate) fn release(&self) {
+        let released = self.table().take_released();
+        drop(released);
+    }
+
     /// How many pages could be purged.
     pub fn purgeable(&self) -> u64 {
         let mut table = self.table();

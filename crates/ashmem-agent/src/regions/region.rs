@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One region: its state, which ashmem-core defines, and where its memory was last seen.
 
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 use ashmem_core::abi::NAME_LEN;
 use ashmem_core::region::{Facts, Refusal, State};
@@ -27,6 +27,9 @@ pub struct EmulatedRegion {
     pub memories: u32,
     /// The last caller: the first place to look for a descriptor when the agent needs one.
     pub last_caller: LastCaller,
+    /// The memory that mappings show, while clients hold an older one of the region: those who have
+    /// mapped it may have closed their descriptors, and nobody could bring it to the others then.
+    pub(crate) kept: Option<OwnedFd>,
     /// Pages of it are being taken away, without the table's lock: until that is over, its ranges
     /// do not change, and no first mapping is granted.
     pub is_losing_pages: bool,
@@ -50,6 +53,7 @@ impl EmulatedRegion {
             inode: 0,
             memories: 0,
             last_caller,
+            kept: None,
             is_losing_pages: false,
         }
     }

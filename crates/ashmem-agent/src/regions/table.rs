@@ -70,6 +70,11 @@ pub struct RegionTable {
     quota: Option<Arc<WatchQuota>>,
     /// The pool of memfds for future regions.
     pool: Option<Arc<MemfdPool>>,
+    /// How many regions have a memory that is kept.
+    kept: usize,
+    /// Memories that are kept no longer. Closing one may free many pages, which is done without the
+    /// table's lock.
+    released: Vec<OwnedFd>,
     pub(crate) pending_opens: PendingOpens,
     /// The processes one of whose opens of the node becomes a region now.
     pub(crate) adopting: HashSet<i32>,
@@ -114,6 +119,8 @@ impl RegionTable {
             unsent: HashMap::new(),
             quota: None,
             pool: None,
+            kept: 0,
+            released: Vec::new(),
             pending_opens: PendingOpens::default(),
             adopting: HashSet::new(),
         })
@@ -152,6 +159,24 @@ impl RegionTable {
     /// Whether there is no region.
     pub fn is_empty(&self) -> bool {
         self.regions.is_empty()
+    }
+
+    /// Keeps the memory that a region's mappings show, where clients hold an older one and there are
+    /// few that are kept.
+    pub(crate) fn keep_memory(&mut self, key: Key, memory: BorrowedFd<'_>) {
+        /// Descriptors that a tenant may take from the supervisor, which others need as well.
+        const MOST: usize = 16;
+        let Some(region) = self.regions.get_mut(&key) else { return };
+        if region.memories > 1 && region.kept.is_none() && self.kept < MOST {
+            region.kept = memory.try_clone_to_owned().ok();
+            self.kept += usize::from(region.kept.is_some());
+        }
+    }
+
+    /// The memories that are kept no longer, to be closed without the table's lock.
+    pub(crate) fn take_released(&mut self) -> Vec<OwnedFd> {
+        self.kept -= self.released.len();
+        std::mem::take(&mut self.released)
     }
 
     /// The region of this inode. The inode must exist: a client has it open or mapped.
@@ -472,6 +497,11 @@ impl RegionTable {
         let Some(InodeEntry { key, .. }) = self.inodes.remove(&inode) else { return };
         let Some(region) = self.regions.get_mut(&key) else { return };
         region.memories -= 1;
+        if region.memories <= 1
+            && let Some(kept) = region.kept.take()
+        {
+            self.released.push(kept);
+        }
         if region.memories > 0 {
             return;
         }

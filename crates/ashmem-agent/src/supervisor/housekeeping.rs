@@ -45,6 +45,7 @@ impl Supervisor {
             }
             let told = pressure.trigger().is_some() && polled[1].revents().contains(PollFlags::PRI);
             supply = self.relieve(scope, told);
+            self.tenant().release();
             let begun = self.crew().begun();
             if begun != seen {
                 (seen, quiet) = (begun, 0);
