@@ -88,7 +88,9 @@ impl Bench {
     fn ranges(&mut self, region: usize) -> Vec<(u64, u64, bool)> {
         let mut ranges = Vec::new();
         let pins = self.regions[region].1.pins();
-        pins.for_each(&self.arena, |span, purged| ranges.push((span.first(), span.last(), purged)));
+        pins.for_each(&self.arena, usize::MAX, |span, purged| {
+            ranges.push((span.first(), span.last(), purged))
+        });
         ranges
     }
 

@@ -230,7 +230,7 @@ impl Twin {
         for (region, (facts, state)) in self.regions.iter_mut().enumerate() {
             let mut expected = self.model.ranges(region);
             let pins = state.pins();
-            pins.for_each(&self.arena, |span, purged| {
+            pins.for_each(&self.arena, usize::MAX, |span, purged| {
                 ranges += 1;
                 assert_eq!(
                     Some((span.first(), span.last(), purged)),
