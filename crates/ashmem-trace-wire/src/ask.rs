@@ -64,6 +64,8 @@ pub fn ask(
     wanted: impl Fn(&AnswerPart) -> bool + Send + Sync + 'static,
 ) -> Vec<Answer> {
     let deadline = Instant::now() + patience;
+    // A little earlier: who asks again at once finds the threads gone.
+    let end_of_talks = Instant::now() + patience.mul_f64(0.9);
     let wanted = Arc::new(wanted);
     let (sender, receiver) = channel();
     let users: HashSet<u32> = supervisors.iter().map(|supervisor| supervisor.user).collect();
@@ -77,7 +79,7 @@ pub fn ask(
         let work = move || {
             let mut room = MOST_PARTS;
             for some in theirs.chunks(AT_ONCE) {
-                converse(some, question, deadline, wanted.as_ref(), &mut room, &sender);
+                converse(some, question, end_of_talks, wanted.as_ref(), &mut room, &sender);
             }
             busy().remove(&user);
         };

@@ -312,7 +312,7 @@ impl<'a> Scene<'a> {
             let is_unknown = by_agent && stands.id.is_none();
             let pages = stands.pages.map(|pages| pages.to_string());
             let (holders, pid) = (stands.holders.len().to_string(), self.processes.own.to_string());
-            let mut wanted = vec![size, resident, share, &stands.mask];
+            let mut wanted: Vec<&str> = vec![size, resident, share, &stands.mask];
             wanted.extend(pages.iter().map(String::as_str));
             wanted.extend([holders.as_str(), pid.as_str()]);
             let end = if stands.name.is_empty() { "-".to_owned() } else { stands.name.to_string() };
