@@ -8,11 +8,11 @@ mod aarch64;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-use aarch64::{Memory, NONE, call};
+use aarch64::{Memory, NONE, call, private_bytes};
 #[cfg(target_arch = "x86_64")]
-use x86_64::{Memory, NONE, call};
+use x86_64::{Memory, NONE, call, private_bytes};
 
-use crate::case::{Verdict, skip};
+use crate::case::{Stop, Verdict, skip};
 use crate::process::{Child, End};
 use ashmem_test_client::errno::{Answer, Refused};
 use ashmem_test_client::map::Map;
@@ -40,6 +40,15 @@ pub(crate) fn ioctl(region: &Region, cmd: u32, arg: u32) -> Answer {
     match call(IOCTL_32, region.fd() as u32, cmd, arg)? {
         code @ -4095..=-1 => Err(Refused { call: "32-bit ioctl", code: -code }),
         value => Ok(i64::from(value)),
+    }
+}
+
+/// The first bytes that a private mapping of the region shows to a 32-bit caller; skips the case
+/// where such a mapping is not made here.
+pub(crate) fn private_bytes_of(region: &Region) -> Result<[u8; 4], Stop> {
+    match private_bytes(region.fd()) {
+        Err(Refused { code: libc::ENOSYS, .. }) => skip("made on arm64 alone, by a program"),
+        other => Ok(other?),
     }
 }
 

@@ -278,6 +278,17 @@ pub(crate) const CASES: &[Case] = &[
         }),
     }]),
     Case::new(
+        "compat.private-mapping",
+        &["NUM-16", "MMAP-12"],
+        "A private mapping of a 32-bit caller shows zeros, whatever the region holds",
+        |env| {
+            compat::need()?;
+            let (region, map) = env.mapped(page_size() as u64)?;
+            map.write(0, b"data")?;
+            equal("the bytes", compat::private_bytes_of(&region)?, [0; 4])
+        },
+    ),
+    Case::new(
         "compat.fork",
         &["NUM-16", "OPEN-04"],
         "A mask reduced by a forked 32-bit caller binds a 64-bit one",

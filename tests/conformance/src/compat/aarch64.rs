@@ -55,17 +55,26 @@ impl Drop for Memory {
 /// A call with three arguments, the first of them a descriptor, and the int that it returns.
 pub(super) fn call(number: u32, a: u32, b: u32, c: u32) -> Answer<i32> {
     let shared = SHARED.load(Ordering::Relaxed);
+    let words = one_call([a, b, c, number], mapping(shared, libc::MAP_SHARED | libc::MAP_FIXED));
+    run(&words, [a as RawFd, shared]).map(i32::from_ne_bytes)
+}
+
+/// The first bytes that a private mapping of a descriptor shows.
+pub(super) fn private_bytes(fd: RawFd) -> Answer<[u8; 4]> {
+    run(&one_mapping(mapping(fd, libc::MAP_PRIVATE)), [fd, fd])
+}
+
+/// Runs a program that inherits these descriptors; the four bytes that it writes.
+fn run(words: &[u32], inherited: [RawFd; 2]) -> Answer<[u8; 4]> {
     let mut program = memfd()?;
-    program
-        .write_all(&file(&words([a, b, c, number], shared)))
-        .map_err(|error| refused("write", &error))?;
+    program.write_all(&file(words)).map_err(|error| refused("write", &error))?;
     let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     // SAFETY: fcntl is one of the calls that a forked process may make.
-    unsafe { command.pre_exec(move || [a as RawFd, shared].into_iter().try_for_each(inherit)) };
+    unsafe { command.pre_exec(move || inherited.into_iter().try_for_each(inherit)) };
     let output = command.output().map_err(|error| refused("starting a 32-bit program", &error))?;
     match output.stdout.as_slice().try_into() {
-        Ok(bytes) if output.status.success() => Ok(i32::from_ne_bytes(bytes)),
+        Ok(bytes) if output.status.success() => Ok(bytes),
         _ => Err(Refused { call: "a 32-bit program's call", code: libc::EPROTO }),
     }
 }
@@ -92,11 +101,14 @@ fn refused(call: &'static str, error: &io::Error) -> Refused {
     Refused { call, code: error.raw_os_error().unwrap_or(libc::EIO) }
 }
 
-/// The program: maps the page, makes the call, writes what it returned to standard output.
-fn words(call: [u32; 4], shared: RawFd) -> Vec<u32> {
+/// The arguments of mmap2 for a page of a descriptor, and its number.
+fn mapping(fd: RawFd, flags: i32) -> [u32; 7] {
     const MMAP2: u32 = 192;
-    let flags = (libc::MAP_SHARED | libc::MAP_FIXED) as u32;
-    let mapping = [ADDRESS as u32, page_size() as u32, RW as u32, flags, shared as u32, 0, MMAP2];
+    [ADDRESS as u32, page_size() as u32, RW as u32, flags as u32, fd as u32, 0, MMAP2]
+}
+
+/// A program that maps the page, makes a call, and writes what it returned to standard output.
+fn one_call(call: [u32; 4], mapping: [u32; 7]) -> Vec<u32> {
     let code = [
         0xe28f_8034, // add r8, pc, #52: the words behind this code
         0xe898_00bf, // ldm r8, {r0-r5, r7}
@@ -115,6 +127,24 @@ fn words(call: [u32; 4], shared: RawFd) -> Vec<u32> {
         0xef00_0000, // svc #0
     ];
     code.into_iter().chain(mapping).chain(call).collect()
+}
+
+/// A program that makes a mapping and writes its first bytes to standard output.
+fn one_mapping(mapping: [u32; 7]) -> Vec<u32> {
+    let code = [
+        0xe28f_8024, // add r8, pc, #36: the words behind this code
+        0xe898_00bf, // ldm r8, {r0-r5, r7}
+        0xef00_0000, // svc #0: mmap2
+        0xe1a0_1000, // mov r1, r0
+        0xe3a0_0001, // mov r0, #1: standard output
+        0xe3a0_2004, // mov r2, #4
+        0xe3a0_7004, // mov r7, #4: write
+        0xef00_0000, // svc #0
+        0xe3a0_0000, // mov r0, #0
+        0xe3a0_7001, // mov r7, #1: exit
+        0xef00_0000, // svc #0
+    ];
+    code.into_iter().chain(mapping).collect()
 }
 
 /// An executable file of 32-bit ARM that is this program and nothing else.

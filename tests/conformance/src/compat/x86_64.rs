@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! 32-bit calls of x86: `int 0x80`, which a 64-bit process may use too.
 
-use ashmem_test_client::errno::Answer;
+use std::os::fd::RawFd;
+
+use ashmem_test_client::errno::{Answer, Refused};
 use ashmem_test_client::map::{Map, RW, page_size};
 
 /// Why there may be no such calls.
@@ -40,4 +42,12 @@ pub(super) fn call(number: u32, a: u32, b: u32, c: u32) -> Answer<i32> {
         );
     }
     Ok(result as i32)
+}
+
+/// Nothing: mmap2 has more arguments than [`call`] takes.
+///
+/// # Errors
+/// ENOSYS.
+pub(super) fn private_bytes(_: RawFd) -> Answer<[u8; 4]> {
+    Err(Refused { call: "mmap2", code: libc::ENOSYS })
 }
