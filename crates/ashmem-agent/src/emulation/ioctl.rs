@@ -97,7 +97,7 @@ impl Tenant {
     fn set_prot_mask(
         &self,
         target: &Target<'_>,
-        inspected: &InspectedFd,
+        inspected: &mut InspectedFd,
         key: Key,
         mask: u64,
     ) -> Outcome {
@@ -128,6 +128,11 @@ impl Tenant {
             // Without its answer, which is not known yet: made again it changes nothing more.
             table.note(|| Entry::Mask { key, mask: now.bits() });
             table.publish();
+        }
+        // It is the memory that mappings show which loses the right, whatever the caller's is.
+        let shown = self.table().region(key).map(|(region, _)| region.inode);
+        if let Some(shown) = shown.filter(|shown| *shown != inspected.file.inode) {
+            self.bring_newer(target, inspected, key, shown);
         }
         let forbidden = inspected.copy().and_then(memfd::forbid_writing);
         self.show_state(inspected, key);
