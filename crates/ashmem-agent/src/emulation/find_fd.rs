@@ -16,7 +16,9 @@ impl Tenant {
         let (last_caller, inode) = {
             let mut table = self.table();
             let (region, _) = table.region(key)?;
-            if let Some(kept) = &region.kept {
+            if let Some((inode, kept)) = &region.kept
+                && *inode == region.inode
+            {
                 return kept.try_clone().ok();
             }
             (region.last_caller, region.inode)

@@ -167,8 +167,12 @@ impl RegionTable {
         /// Descriptors that a tenant may take from the supervisor, which others need as well.
         const MOST: usize = 16;
         let Some(region) = self.regions.get_mut(&key) else { return };
-        if region.memories > 1 && region.kept.is_none() && self.kept < MOST {
-            region.kept = memory.try_clone_to_owned().ok();
+        if region.memories <= 1 || region.kept.as_ref().is_some_and(|kept| kept.0 == region.inode) {
+            return;
+        }
+        self.released.extend(region.kept.take().map(|(_, older)| older));
+        if self.kept < MOST {
+            region.kept = memory.try_clone_to_owned().ok().map(|kept| (region.inode, kept));
             self.kept += usize::from(region.kept.is_some());
         }
     }
@@ -498,7 +502,7 @@ impl RegionTable {
         let Some(region) = self.regions.get_mut(&key) else { return };
         region.memories -= 1;
         if region.memories <= 1
-            && let Some(kept) = region.kept.take()
+            && let Some((_, kept)) = region.kept.take()
         {
             self.released.push(kept);
         }
