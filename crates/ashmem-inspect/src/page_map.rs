@@ -18,7 +18,7 @@ use crate::region::{CensusRegion, RegionKind};
 use crate::supervisors;
 use ashmem_proc::fdinfo;
 use ashmem_proc::process::ProcessDir;
-use ashmem_trace_wire::question::UnpinnedRange;
+use ashmem_trace_wire::question::ToldRange;
 
 /// Ranges looked at in one region; what is behind the last is not known.
 const MOST_RANGES: usize = 16 << 10;
@@ -224,7 +224,7 @@ fn unpinned_by_supervisor(region: &CensusRegion, pages: u64) -> Result<Vec<Range
     };
     let ranges = supervisors::ranges(supervisor, inode)
         .ok_or_else(|| format!("its supervisor, process {}, did not answer", supervisor.pid))?;
-    let within = |range: UnpinnedRange| {
+    let within = |range: ToldRange| {
         range.first.min(pages)..range.last.saturating_add(1).clamp(range.first.min(pages), pages)
     };
     Ok(ranges.into_iter().take(MOST_RANGES).map(within).filter(|range| !range.is_empty()).collect())

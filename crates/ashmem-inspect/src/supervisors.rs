@@ -12,7 +12,7 @@ use std::time::Duration;
 use ashmem_core::region::Prot;
 use ashmem_proc::process;
 use ashmem_trace_wire::ask::{self, SupervisorPlace};
-use ashmem_trace_wire::question::{AnswerPart, Question, RegionState, UnpinnedRange};
+use ashmem_trace_wire::question::{AnswerPart, Question, RegionState, ToldRange};
 
 use crate::look::SeenFacts;
 use crate::region::{CensusRegion, Mask, PageCounts, RegionKind};
@@ -131,7 +131,7 @@ impl Told {
 }
 
 /// The unpinned ranges of a region, as its supervisor says.
-pub(crate) fn ranges(supervisor: SupervisorPlace, inode: u64) -> Option<Vec<UnpinnedRange>> {
+pub(crate) fn ranges(supervisor: SupervisorPlace, inode: u64) -> Option<Vec<ToldRange>> {
     let wanted = |part: &AnswerPart| matches!(part, AnswerPart::Range(_));
     let answer = ask::ask(&[supervisor], Question::Ranges(inode), PATIENCE, wanted).pop()?;
     let ranges = answer.parts.into_iter().filter_map(|part| match part {

@@ -45,7 +45,7 @@ pub struct SupervisorPlace {
 
 /// What a supervisor answered.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct SupervisorAnswer {
     /// Who.
     pub supervisor: SupervisorPlace,
     /// What, as far as it was wanted.
@@ -62,7 +62,7 @@ pub fn ask(
     question: Question,
     patience: Duration,
     wanted: impl Fn(&AnswerPart) -> bool + Send + Sync + 'static,
-) -> Vec<Answer> {
+) -> Vec<SupervisorAnswer> {
     let deadline = Instant::now() + patience;
     // A little earlier: who asks again at once finds the threads gone.
     let end_of_talks = Instant::now() + patience.mul_f64(0.9);
@@ -107,7 +107,7 @@ fn converse(
     deadline: Instant,
     wanted: &impl Fn(&AnswerPart) -> bool,
     room: &mut usize,
-    answers: &Sender<Answer>,
+    answers: &Sender<SupervisorAnswer>,
 ) {
     let begin = |supervisor| Conversation::begin(supervisor, question).ok();
     let mut open: Vec<Conversation> = supervisors.iter().copied().filter_map(begin).collect();
@@ -132,11 +132,11 @@ fn converse(
                 return true;
             }
             match talk.read(wanted, room) {
-                Ok(Progress::More) => true,
-                Ok(Progress::Whole) => {
+                Ok(TalkProgress::More) => true,
+                Ok(TalkProgress::Whole) => {
                     let (supervisor, parts) = (talk.supervisor, std::mem::take(&mut talk.parts));
                     // Nobody waits any more.
-                    let _ = answers.send(Answer { supervisor, parts });
+                    let _ = answers.send(SupervisorAnswer { supervisor, parts });
                     false
                 }
                 Err(_) => false,
@@ -145,7 +145,7 @@ fn converse(
     }
 }
 
-enum Progress {
+enum TalkProgress {
     More,
     Whole,
 }
@@ -187,12 +187,12 @@ impl Conversation {
         &mut self,
         wanted: &impl Fn(&AnswerPart) -> bool,
         room: &mut usize,
-    ) -> Result<Progress> {
+    ) -> Result<TalkProgress> {
         let mut buffer = [0; 16 << 10];
         let len = match rustix::io::read(&self.connection, &mut buffer) {
             Ok(0) => return Err(Errno::PIPE),
             Ok(len) => len,
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(Progress::More),
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(TalkProgress::More),
             Err(error) => return Err(error),
         };
         self.bytes.extend_from_slice(&buffer[..len]);
@@ -202,7 +202,7 @@ impl Conversation {
         {
             at += len;
             if part == AnswerPart::End {
-                return Ok(Progress::Whole);
+                return Ok(TalkProgress::Whole);
             }
             if wanted(&part) {
                 *room = room.checked_sub(1).ok_or(Errno::TOOBIG)?;
@@ -210,7 +210,7 @@ impl Conversation {
             }
         }
         self.bytes.drain(..at);
-        Ok(Progress::More)
+        Ok(TalkProgress::More)
     }
 }
 

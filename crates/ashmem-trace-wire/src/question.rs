@@ -32,7 +32,7 @@ pub enum AnswerPart {
     /// One region.
     Region(RegionState),
     /// Unpinned pages, the lowest range first.
-    Range(UnpinnedRange),
+    Range(ToldRange),
     /// The answer is whole.
     End,
 }
@@ -55,7 +55,7 @@ pub struct RegionState {
 
 /// Pages next to each other that are unpinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnpinnedRange {
+pub struct ToldRange {
     /// The first page.
     pub first: u64,
     /// The last page.

@@ -65,7 +65,7 @@ impl QuestionSocket {
                     continue;
                 }
             };
-            let Some(slot) = Slot::take(&askers) else { continue };
+            let Some(slot) = AskerSlot::take(&askers) else { continue };
             let tenants = Arc::clone(tenants);
             let work = move || {
                 let _slot = slot;
@@ -81,12 +81,12 @@ impl QuestionSocket {
 }
 
 /// One of the askers that there may be.
-struct Slot {
+struct AskerSlot {
     askers: Arc<AtomicUsize>,
     _budget: FdBudget,
 }
 
-impl Slot {
+impl AskerSlot {
     fn take(askers: &Arc<AtomicUsize>) -> Option<Self> {
         let budget = FdBudget::take()?;
         let slot = Self { askers: Arc::clone(askers), _budget: budget };
@@ -94,7 +94,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for AskerSlot {
     fn drop(&mut self) {
         self.askers.fetch_sub(1, Ordering::Relaxed);
     }

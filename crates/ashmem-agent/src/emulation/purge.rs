@@ -51,10 +51,19 @@ impl Tenant {
         self.punch(pages, &fds)
     }
 
-    /// Closes the memories that are kept no longer, which may free many pages.
+    /// Closes the memories that are kept no longer, which may free many pages, and forgets the
+    /// regions that end with that.
     pub(crate) fn release(&self) {
-        let released = self.table().take_released();
-        drop(released);
+        loop {
+            let released = {
+                let mut table = self.table();
+                table.reap();
+                table.take_released()
+            };
+            if released.is_empty() {
+                return;
+            }
+        }
     }
 
     /// How many pages could be purged.
@@ -81,9 +90,9 @@ impl Tenant {
     /// A descriptor of each region with purgeable pages. If no process has one any more, the pages
     /// only live in mappings, and are never purged again (OPEN-08).
     fn fds_of_purgeable(&self) -> HashMap<Key, OwnedFd> {
+        self.release();
         let keys: HashSet<Key> = {
             let mut table = self.table();
-            table.reap();
             purge_order(&mut table).into_iter().map(|candidate| candidate.key).collect()
         };
         let mut fds = HashMap::new();

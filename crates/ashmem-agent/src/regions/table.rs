@@ -31,7 +31,7 @@ use crate::regions::memfd_pool::{MemfdPool, PooledMemfd};
 use crate::regions::pending_opens::PendingOpens;
 use crate::regions::region::EmulatedRegion;
 use crate::regions::watch_quota::WatchQuota;
-use ashmem_trace_wire::question::{RegionState, UnpinnedRange};
+use ashmem_trace_wire::question::{RegionState, ToldRange};
 use ashmem_trace_wire::record::EventKind;
 
 use crate::trace::TraceSink;
@@ -227,13 +227,13 @@ impl RegionTable {
     }
 
     /// The unpinned ranges of the region of this inode, at most so many, the lowest first.
-    pub(crate) fn ranges(&mut self, inode: u64, most: usize) -> Vec<UnpinnedRange> {
+    pub(crate) fn ranges(&mut self, inode: u64, most: usize) -> Vec<ToldRange> {
         let mut ranges = Vec::new();
         let Some(entry) = self.inodes.get(&inode) else { return ranges };
         if let Some(region) = self.regions.get_mut(&entry.key) {
             region.state.pins().for_each(&self.arena, most, |span, is_purged| {
                 let (first, last) = (span.first(), span.last());
-                ranges.push(UnpinnedRange { first, last, is_purged });
+                ranges.push(ToldRange { first, last, is_purged });
             });
         }
         ranges
