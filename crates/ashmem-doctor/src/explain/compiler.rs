@@ -80,6 +80,14 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "dkms-missing",
+        about: &[Build],
+        says: r"\bdkms: (command )?not found|\bdkms: no such file",
+        cause: "DKMS, which builds modules for each kernel, is not installed",
+        next: &[Step::Package("dkms"), Step::Headers, Step::Rebuild],
+        ..M
+    },
+    Message {
         id: "compiler-missing",
         about: &[Build, Source],
         says: concat!(

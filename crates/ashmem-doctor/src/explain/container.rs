@@ -239,7 +239,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "emulated-call",
         about: &[],
         says: concat!(
-            r"qemu\S*:? .*(unsupported|unknown|unhandled) (ioctl|syscall).*(0x(00)?77[0-9a-f]{2}|",
+            r"qemu\S*:? .*(unsupported|unknown|unhandled) (ioctl|syscall).*(0x0*77[0-9a-f]{2}|",
             r"0x[48c]0[0-9a-f]{2}77[0-9a-f]{2}|memfd|ashmem)|",
             r"(qemu|box64|box86|fex)\S*.*(ashmem|memfd).*(not implemented|ENOSYS|unsupported)|",
             r"(ashmem|memfd).*(not implemented|ENOSYS).*(qemu|box64|box86|fex)"
