@@ -9,10 +9,7 @@ const M: Message = Message::PLAIN;
 
 const WITH_CLANG: &[Step] = &[
     Step::Clang,
-    Do(
-        "sudo env LLVM=1 dkms autoinstall   # or: make LLVM=1; this project's dkms.conf sees to it \
-        by itself",
-    ),
+    Do("sudo env LLVM=1 dkms autoinstall   # or: make LLVM=1"),
     Do("grep -E 'CC_IS_CLANG|LTO_CLANG|CFI' /lib/modules/$(uname -r)/build/.config"),
 ];
 
