@@ -315,7 +315,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(unable to|could not|cannot|can't|failed to|couldn't) (open|access|find|stat)|",
             r"(open|opening)\b.* fail|does not exist|not found|\bmissing\b"
         ),
-        unless: r"\(dkms|modprobe|module",
+        unless: r"\(dkms|modprobe",
         errno: &[0],
         cause: "there is no /dev/ashmem where the program runs, or it may not be opened (the line \
                 does not name the error): the kernel has had no driver since 5.18, and no module \
