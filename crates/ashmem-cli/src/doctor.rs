@@ -23,8 +23,7 @@ const FAILED: u8 = 2;
 /// Checks the kernel, the module (loaded, built for this kernel and the next, signed), Secure Boot,
 /// the device's node and second name, memfd, seccomp notification, the agent, container runtimes,
 /// running containers layer by layer, binder, the other devices that Android asks for, Waydroid and
-/// the page size. It changes nothing: it tries things in a
-/// child process or on a region of its own.
+/// the page size. It changes nothing: it tries things in a child process or on a region of its own.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,

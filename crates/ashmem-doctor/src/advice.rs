@@ -20,6 +20,8 @@ pub enum Step {
     Binder,
     /// Build this project's module once more for the kernel.
     Rebuild,
+    /// Install a package of the distribution's own.
+    Package(&'static str),
 }
 
 /// What modprobe(8) wants for a binder that is a module without binderfs.
@@ -39,6 +41,7 @@ impl Step {
             Self::Clang => vec![clang(distribution)],
             Self::Module => vec![distribution.install_ours("ashmem-dkms")],
             Self::Binder => binder(distribution, release),
+            Self::Package(name) => vec![distribution.install(name)],
             Self::Rebuild => vec![format!("sudo dkms autoinstall -k {release}")],
         }
     }

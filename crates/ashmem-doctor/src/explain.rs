@@ -106,6 +106,8 @@ pub struct Log {
     /// Whether the last line with a form of its own was Waydroid's: what follows without one is
     /// the output of what it called.
     is_in_waydroid: bool,
+    /// What texts were found to be: a start that fails over and over says the same each time.
+    seen: HashMap<String, Option<&'static Message>>,
     /// Whether a build of another's module was seen, and of one of ours.
     builds_other: bool,
     builds_ours: bool,
@@ -113,6 +115,8 @@ pub struct Log {
 
 /// More unknown lines are counted, not kept.
 const KEPT: usize = 20;
+/// More texts are not remembered.
+const SEEN: usize = 2048;
 /// Of a line no more is looked at, in bytes: what is longer is no log.
 pub const LONGEST: usize = 4096;
 
@@ -154,7 +158,7 @@ impl Log {
         if self.is_in_waydroid && matches!(parsed.source, LogSource::Plain | LogSource::Kmod) {
             parsed.source = LogSource::Waydroid;
         }
-        match matcher::find(&parsed) {
+        match self.find(&parsed) {
             Some(message) => self.keep(message, &parsed, text),
             None => self.leave(text),
         }
@@ -196,6 +200,18 @@ impl Log {
             unknown: self.unknown,
             unrecognised: self.unrecognised,
         }
+    }
+
+    fn find(&mut self, parsed: &LogLine<'_>) -> Option<&'static Message> {
+        let key = format!("{:?}\0{}\0{}", parsed.source, parsed.speaker, parsed.text);
+        if let Some(known) = self.seen.get(&key) {
+            return *known;
+        }
+        let found = matcher::find(parsed);
+        if self.seen.len() < SEEN {
+            self.seen.insert(key, found);
+        }
+        found
     }
 
     /// A line that speaks of nothing here; it may still be a heading.

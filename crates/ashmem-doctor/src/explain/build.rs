@@ -76,9 +76,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"\.[ch]:\d+(:\d+)?: (fatal )?error: |implicit declaration|no member named|undeclared|",
             r"incompatible.pointer"
         ),
-        unless: concat!(
-            r"warning: |No space left|cannot find|linux-headers|unrecognized|No such file|^error! ",
-        ),
+        unless: r"warning: |No space left|cannot find|linux-headers|unrecogni|generated/|^error! ",
         cause: "the module's source does not fit this kernel: it uses an interface that the kernel \
                 changed or took away. Old modules (anbox-modules, redroid-modules) are not ported \
                 any more",

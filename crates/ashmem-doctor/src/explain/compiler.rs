@@ -9,10 +9,7 @@ const M: Message = Message::PLAIN;
 
 const WITH_CLANG: &[Step] = &[
     Step::Clang,
-    Do(
-        "sudo env LLVM=1 dkms autoinstall   # or: make LLVM=1; this project's dkms.conf sees to it \
-        by itself",
-    ),
+    Do("sudo env LLVM=1 dkms autoinstall   # or: make LLVM=1"),
     Do("grep -E 'CC_IS_CLANG|LTO_CLANG|CFI' /lib/modules/$(uname -r)/build/.config"),
 ];
 
@@ -77,6 +74,14 @@ pub(super) static MESSAGES: &[Message] = &[
                 follow name both: if the kernel's is clang, build with LLVM=1",
         is_harmless: true,
         next: &[Do("cat /proc/version   # names the compiler that the kernel was built with")],
+        ..M
+    },
+    Message {
+        id: "dkms-missing",
+        about: &[Build],
+        says: r"\bdkms: (command )?not found|\bdkms: no such file",
+        cause: "DKMS, which builds modules for each kernel, is not installed",
+        next: &[Step::Package("dkms"), Step::Headers, Step::Rebuild],
         ..M
     },
     Message {

@@ -10,7 +10,7 @@ const M: Message = Message::PLAIN;
 /// How engines say that they look for a device that a container asked for.
 const GATHERING: &str = concat!(
     r"gathering device info|(adding|custom|add) (custom )?device|failed to (stat|create) device|",
-    r"\b(l?stat|stating|statting) \S*/dev/|device \S* .*(does not exist|not found)|",
+    r"\b(l?stat|stating|statting) \S*/dev/|",
     r"host device.*(does not exist|not found)|invalid (argument|device)\b.*--device|",
     r"not a device node|failed to inspect device|bad format for device"
 );
@@ -239,7 +239,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "emulated-call",
         about: &[],
         says: concat!(
-            r"qemu\S*:? .*(unsupported|unknown|unhandled) (ioctl|syscall).*(0x(00)?77[0-9a-f]{2}|",
+            r"qemu\S*:? .*(unsupported|unknown|unhandled) (ioctl|syscall).*(0x0*77[0-9a-f]{2}|",
             r"0x[48c]0[0-9a-f]{2}77[0-9a-f]{2}|memfd|ashmem)|",
             r"(qemu|box64|box86|fex)\S*.*(ashmem|memfd).*(not implemented|ENOSYS|unsupported)|",
             r"(ashmem|memfd).*(not implemented|ENOSYS).*(qemu|box64|box86|fex)"

@@ -354,7 +354,10 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(module|driver) .*(missing|unavailable|not available|not loaded)|",
             r"(insert|load|insmod|modprobe).*(fail|error)"
         ),
-        unless: r"\bRIP\b|\bopen\w* |binary package for|warning: |unable to locate",
+        unless: concat!(
+            r"\bRIP\b|\bopen\w* |binary package for|warning: |unable to locate|",
+            r"/dev/ashmem\W+(not found|no such|does not exist)"
+        ),
         cause: "this kernel has no ashmem driver (mainline dropped it in 5.18) and no module was \
                 built for it. Waydroid prints this and goes on with memfd: up to Android 15 that \
                 is harmless, and the trouble is elsewhere",

@@ -136,6 +136,7 @@ const NEAR: &[&str] = &[
     "kernel source",
     "kernelsourcedir",
     "/build",
+    "/usr/src",
     "dkms",
     "build_exclusive",
     "compiler",

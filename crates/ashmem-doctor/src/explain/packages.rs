@@ -18,8 +18,8 @@ macro_rules! absent {
             r")|(",
             $name,
             r")\S*\s*(\(no such package\)|.*(has no installation candidate|",
-            r"not found in package names|",
-            r"is not available|No match for argument))"
+            r"not found in package names|is not available|No match for argument|",
+            r"' not found\.))"
         )
     };
 }

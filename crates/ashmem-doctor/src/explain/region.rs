@@ -10,7 +10,7 @@ const M: Message = Message::PLAIN;
 
 /// How programs say that they could not make or map a region.
 const NOT_MADE: &str =
-    concat!(r"(fail\w*|could ?n[o']t|cannot|can't|unable|error|exception|= -\d|not)\b|returned -");
+    r"(fail\w*|could ?n[o']t|cannot|can't|unable|error|exception|= -\d|not)\b|returned -";
 
 const LOOK: Step = Do("ashmem doctor");
 
@@ -257,9 +257,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Device, Region],
         says: r"",
         errno: &[libc::ENOENT],
-        unless: concat!(
-            r"\.so\b|\.xml\b|\.conf\b|\.png|/data/|/sdcard|/vendor/|/system/|library|\.ko\b|mapper",
-        ),
+        unless: r"\.(so|xml|conf|png|ko)\b|/data/|/sdcard|/vendor/|/system/|library|mapper",
         cause: "there is no /dev/ashmem where the program runs: the kernel has had no driver since \
                 5.18, and no module or agent gives it one, or the container was made before the \
                 module was loaded",
@@ -317,7 +315,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(unable to|could not|cannot|can't|failed to|couldn't) (open|access|find|stat)|",
             r"(open|opening)\b.* fail|does not exist|not found|\bmissing\b"
         ),
-        unless: r"\(dkms|modprobe|module",
+        unless: r"\(dkms|modprobe",
         errno: &[0],
         cause: "there is no /dev/ashmem where the program runs, or it may not be opened (the line \
                 does not name the error): the kernel has had no driver since 5.18, and no module \

@@ -86,7 +86,7 @@ impl Sparse {
             let Some(part) = buffer.get_mut(part) else { continue };
             match piece {
                 Piece::Raw(place) => {
-                    self.file.seek(SeekFrom::Start(place + (from - at)))?;
+                    self.file.seek(SeekFrom::Start(place.saturating_add(from - at)))?;
                     self.file.read_exact(part)?;
                 }
                 Piece::Fill(word) => {

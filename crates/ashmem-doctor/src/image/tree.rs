@@ -91,10 +91,11 @@ impl Tree {
             let host = Host::at(path).map_err(|error| failed(error.into()))?;
             return Ok(Self { files: Files::Directory(host), form: "directory", vendor: None });
         }
-        let mut file = File::open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
+        // Before it is opened: opening a pipe waits.
+        if !path.metadata().map_err(failed)?.is_file() {
             return Err(Error::Unknown { path: shown() });
         }
+        let mut file = File::open(path).map_err(failed)?;
         let mut head = vec![0; 4096];
         let length = read_up_to(&mut file, &mut head).map_err(failed)?;
         head.truncate(length);

@@ -126,3 +126,32 @@ fn cdi() {
     root.file("proc/misc", "");
     expect(&root.finding("CDI"), FindingStatus::Warning, &["not there"], &["--mode module"]);
 }
+
+#[test]
+fn a_container_in_a_container_is_told_layer_by_layer() {
+    let root = Root::with_module();
+    let process = |pid: u32, parent: u32, inner: &str, namespace: u32, group: &str| {
+        let folder = format!("proc/{pid}");
+        root.file(&format!("{folder}/status"), format!("PPid:\t{parent}\nNSpid:\t{pid}{inner}\n"))
+            .file(&format!("{folder}/cgroup"), format!("0::/{group}\n"))
+            .link(&format!("{folder}/ns/pid"), &format!("pid:[{namespace}]"))
+            .link(&format!("{folder}/ns/mnt"), &format!("mnt:[{namespace}]"));
+    };
+    root.link("proc/self/ns/pid", "pid:[1]").link("proc/self/ns/mnt", "mnt:[1]");
+    process(5, 1, "", 1, "init.scope");
+    process(10, 5, "\t1", 2, "lxc.payload.outer");
+    // What starts containers in there, and one of them.
+    process(15, 10, "\t7", 2, "lxc.payload.outer");
+    process(20, 15, "\t9\t1", 3, "lxc.payload.outer/docker-inner.scope");
+    root.file("proc/10/root/etc/hostname", "").file("proc/20/root/dev/ashmem", "");
+    expect(
+        &root.finding("containers"),
+        FindingStatus::Warning,
+        &[
+            "1 of 2",
+            "outer > inner (pid 20): /dev/ashmem is no character device",
+            "pid 10 has none",
+        ],
+        &["--root /proc/10/root", "--root /proc/20/root"],
+    );
+}
