@@ -16,17 +16,22 @@
 //! - [`emulation`]: a tenant (one program or container), its regions and its calls;
 //! - `inside`: answers put into the programs themselves;
 //! - [`supervisor`]: the request loop, and its housekeeping thread;
-//! - [`run`]: a program that we start; [`agent`]: containers that their runtimes bring.
+//! - [`join`]: a program that filters itself and hands its listener to an agent;
+//! - [`run`]: a program that we start; [`agent`]: containers that their runtimes bring, or that
+//!   join.
 
 pub mod agent;
 pub mod emulation;
 pub mod error;
+mod execute;
 pub mod ids;
 mod inside;
+pub mod join;
 pub mod journal;
 pub mod notification;
 pub mod regions;
 pub mod run;
+mod scm_rights;
 pub mod seccomp;
 pub mod supervisor;
 mod sys;
