@@ -17,13 +17,23 @@ pub(crate) fn build(package: &str) -> Result<PathBuf> {
 
 /// As [`build`], for a program with a name of its own.
 pub(crate) fn build_named(package: &str, program: &str) -> Result<PathBuf> {
+    build_as(package, program, "release")
+}
+
+/// As [`build`], as small as it gets.
+pub(crate) fn build_small(package: &str) -> Result<PathBuf> {
+    build_as(package, package, "library")
+}
+
+fn build_as(package: &str, program: &str, profile: &str) -> Result<PathBuf> {
     let folder = workspace::cache("static")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // --target keeps the static flag from the build's own plug-ins, which must stay loadable.
     cargo.args([
         "build",
         "--quiet",
-        "--release",
+        "--profile",
+        profile,
         "--package",
         package,
         "--bin",
@@ -42,5 +52,5 @@ pub(crate) fn build_named(package: &str, program: &str) -> Result<PathBuf> {
             process::describe(status)
         );
     }
-    Ok(folder.join(TARGET).join("release").join(program))
+    Ok(folder.join(TARGET).join(profile).join(program))
 }
