@@ -4,6 +4,7 @@
 
 use crate::build::library;
 use crate::build::module::{self, Compiler};
+use crate::build::static_program;
 use crate::debian::kernel::Instruments;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
@@ -115,6 +116,7 @@ fn program(built: &Path) -> Result<()> {
     }
     let ashmem = built.join("ashmem");
     copy(&workspace::built().join("release/ashmem"), &ashmem)?;
+    copy(&static_program::build_small("ashmem-join")?, &built.join("ashmem-join"))?;
     process::capture(Command::new(&ashmem).arg("man").arg(built.join("man")))?;
     for (shell, name) in [("bash", "ashmem"), ("zsh", "_ashmem"), ("fish", "ashmem.fish")] {
         let text = process::capture(Command::new(&ashmem).args(["completions", shell]))?;
