@@ -17,18 +17,23 @@
 //! - `asked`: tells whoever may ask what the regions are;
 //! - `inside`: answers put into the programs themselves;
 //! - [`supervisor`]: the request loop, and its housekeeping thread;
-//! - [`run`]: a program that we start; [`agent`]: containers that their runtimes bring.
+//! - [`join`]: a program that filters itself and hands its listener to an agent;
+//! - [`run`]: a program that we start; [`agent`]: containers that their runtimes bring, or that
+//!   join.
 
 pub mod agent;
 mod asked;
 pub mod emulation;
 pub mod error;
+mod execute;
 pub mod ids;
 mod inside;
+pub mod join;
 pub mod journal;
 pub mod notification;
 pub mod regions;
 pub mod run;
+mod scm_rights;
 pub mod seccomp;
 pub mod supervisor;
 mod sys;

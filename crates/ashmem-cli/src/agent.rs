@@ -19,7 +19,8 @@ use crate::run::Level;
 /// A container's seccomp policy notifies the few calls that could concern the device, and its
 /// runtime hands the notifications to this agent: OCI runtimes (runc, crun, youki, and with them
 /// podman, Docker, containerd, CRI-O) hand over one listener for each process that they start, LXC
-/// sends each call. One container's regions are its own.
+/// sends each call. Or the container's first program is started by `ashmem join`, which takes no
+/// policy and no help of any engine. One container's regions are its own.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -30,7 +31,8 @@ Examples:
   docker run --security-opt seccomp=ashmem.json …   # with what the line before wrote
   ashmem agent profile --lxc policy --output policy # adds the rules to an LXC policy
 
-Without --oci and --lxc the agent serves the sockets that systemd passes (ashmem-agent.socket).
+Without --oci, --lxc and --join the agent serves the sockets that systemd passes
+(ashmem-agent.socket, ashmem-join.socket).
 
 Exit status: 0 after SIGTERM or SIGINT, 1 if the agent could not start."
 )]
@@ -43,6 +45,9 @@ pub(crate) struct Arguments {
     /// The socket for LXC: lxc.seccomp.notify.proxy
     #[arg(long, value_name = "unix:PATH")]
     lxc: Vec<Address>,
+    /// The socket for `ashmem join`, open to everybody
+    #[arg(long, value_name = "unix:PATH")]
+    join: Vec<Address>,
 }
 
 #[derive(Subcommand)]
@@ -100,7 +105,11 @@ impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
         let done = match self.verb {
             Some(Verb::Profile(profile)) => profile.write(),
-            None => serve(&self.oci, &self.lxc),
+            None => serve([
+                (Protocol::Oci, &self.oci),
+                (Protocol::Lxc, &self.lxc),
+                (Protocol::Join, &self.join),
+            ]),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
@@ -112,19 +121,19 @@ impl Arguments {
     }
 }
 
-fn serve(oci: &[Address], lxc: &[Address]) -> Result<()> {
+fn serve(sockets: [(Protocol, &Vec<Address>); 3]) -> Result<()> {
     let passed = systemd::passed_descriptors();
     let manager = Manager::from_environment()
         .context("reaching the service manager that NOTIFY_SOCKET names")?;
     let mut endpoints = Vec::new();
-    for (protocol, addresses) in [(Protocol::Oci, oci), (Protocol::Lxc, lxc)] {
+    for (protocol, addresses) in sockets {
         for address in addresses {
             endpoints.push(Endpoint::bind(protocol, address)?);
         }
     }
     if endpoints.is_empty() && passed.is_empty() {
         bail!(
-            "no socket to serve: give --oci unix:PATH or --lxc unix:PATH, or let systemd start it \
+            "no socket to serve: give --oci, --lxc or --join unix:PATH, or let systemd start it \
              (ashmem-agent.socket)"
         );
     }

@@ -8,7 +8,7 @@ use clap::{Command, builder::Styles};
 /// Every verb, under what it is for; a test holds this complete.
 const MAP: &[(&str, &[&str])] = &[
     ("Give a program the device", &["run"]),
-    ("Give containers the device", &["agent", "cdi", "waydroid"]),
+    ("Give containers the device", &["agent", "cdi", "join", "waydroid"]),
     ("Find out what is wrong", &["doctor"]),
     ("See what is there", &["list", "report", "top", "trace"]),
     ("This program", &["completions", "man"]),

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ashmem_agent::run::{InsideMode, NOT_STARTED, Program};
@@ -21,7 +22,7 @@ Examples:
   ashmem run ./my-android-program --its-options
   ashmem run -- python3 -c 'import os; print(os.open(\"/dev/ashmem\", os.O_RDWR))'
   ashmem run --fidelity fast -- make test
-  ashmem run -- chroot ANDROID_ROOT /system/bin/sh
+  ashmem run --root ANDROID_ROOT -- /system/bin/sh
 
 Exit status: the program's own; 127 if there is no such program, 126 if it cannot be executed, 125
 if its calls cannot be supervised, so that it was not started, 122 if the supervisor was killed,
@@ -35,6 +36,10 @@ pub(crate) struct Arguments {
     /// Whether the program gets a private /dev that has the device's node
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     namespace: Namespace,
+    /// Start the program in this root directory, whose /dev shows it the device's node; nothing is
+    /// written there
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
     /// Whether calls of the device are answered inside the program, where that is possible
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     inside: InsideArgument,
@@ -112,6 +117,7 @@ impl Arguments {
             command: self.command,
             fidelity: self.fidelity.into(),
             own_dev: self.namespace == Namespace::Auto,
+            root: self.root,
             inside: self.inside.into(),
             trace,
         };

@@ -7,20 +7,20 @@ use std::{fmt, fs};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use crate::host::{HostFiles, version};
+use crate::host::HostFiles;
 
-/// Where the agent hears LXC.
-pub const AGENT_SOCKET: &str = "/run/ashmem/lxc.sock";
+/// Where containers join the agent.
+pub const AGENT_SOCKET: &str = "/run/ashmem/join.sock";
 /// The unit that makes that socket.
-pub const AGENT_UNIT: &str = "ashmem-agent.socket";
+pub const AGENT_UNIT: &str = "ashmem-join.socket";
+/// The program by which they do.
+pub const JOIN: &str = "/usr/lib/ashmem/ashmem-join";
 /// The module, by the name that Waydroid probes too.
 pub const MODULE: &str = "ashmem_linux";
 
 /// What the agent asks of the kernel: to put a descriptor into a process and answer its call at
 /// once.
 const AGENT_KERNEL: (u32, u32) = (5, 14);
-/// The first LXC known to send its listener with each notification.
-const AGENT_LXC: (u32, u32) = (5, 0);
 
 /// Which of the two may serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -71,7 +71,7 @@ impl fmt::Display for Mode {
 pub enum Provider {
     /// The kernel module's device.
     Module,
-    /// The agent, through LXC's notifications.
+    /// The agent, which the container's first program joins.
     Agent,
 }
 
@@ -108,14 +108,18 @@ pub enum Lack {
     /// Below what the agent needs.
     #[error("the agent needs Linux 5.14 or newer, and this is {0}: use the module")]
     OldKernel(String),
-    /// Below what the agent needs.
-    #[error("the agent needs LXC 5.0 or newer, and this is {0}: upgrade it, or use the module")]
-    OldLxc(String),
     /// The agent is not installed.
     #[error("systemd knows no {AGENT_UNIT}: install the package ashmem")]
     NoAgent,
+    /// Nothing is there by which the container could join it.
+    #[error("{JOIN} is not there: install the package ashmem")]
+    NoJoin,
     /// Nobody listens.
-    #[error("nobody answers at {AGENT_SOCKET} ({0}): sudo systemctl start {AGENT_UNIT}")]
+    #[error(
+        "nobody answers at {AGENT_SOCKET} ({0}): sudo systemctl start {AGENT_UNIT}, and where the \
+         agent runs already without that socket: sudo systemctl restart {AGENT_UNIT} \
+         ashmem-agent.service"
+    )]
     Silent(String),
 }
 
@@ -184,11 +188,11 @@ fn agent(host: &HostFiles, when: When) -> Result<(), Lack> {
     if !host.kernel_is_at_least(AGENT_KERNEL) {
         return Err(Lack::OldKernel(host.release()));
     }
-    let lxc = host.answer("lxc-start", &["--version"]).unwrap_or_default();
-    if version(&lxc).is_some_and(|found| found < AGENT_LXC) {
-        return Err(Lack::OldLxc(lxc));
+    let is_known = host.unit(AGENT_UNIT).is_some();
+    if (is_known || when == When::Now) && !host.at(JOIN).exists() {
+        return Err(Lack::NoJoin);
     }
-    if when == When::Later && host.unit(AGENT_UNIT).is_some() {
+    if when == When::Later && is_known {
         return Ok(());
     }
     match listens(host) {

@@ -6,7 +6,8 @@
 //!
 //! - the device's two names. The long one ends in the id of this boot, which libcutils reads where
 //!   the host does: `/proc` in the container says the same;
-//! - under the agent, the seccomp policy with its rules, and where LXC finds it;
+//! - under the agent, the program by which the container's first program joins it, with the
+//!   agent's socket beside it, and a command that begins with it: Waydroid's policy stays as it is;
 //! - Android's properties once more, if `sys.use_memfd` has to say something else. Waydroid decides
 //!   that by what it finds when it is initialised or upgraded.
 //!
@@ -17,18 +18,18 @@
 //! ashmem's ioctls on it too, which is what Android 16 asks of a memfd, and whoever opens the
 //! device itself is answered. With neither it is on, for there is nothing else.
 
-use ashmem_agent::seccomp::filter::Fidelity;
-use ashmem_agent::seccomp::profile;
-use ashmem_agent::seccomp::profile::lxc::Fstat;
-
 use crate::config::{self, Config};
 use crate::host::{FileError, HostFiles};
-use crate::provider::{AGENT_SOCKET, Lack, Mode, Provider, When, choose};
+use crate::provider::{AGENT_SOCKET, JOIN, Lack, Mode, Provider, When, choose};
 use crate::waydroid::{CONFIG, PROPERTIES};
 
 /// Where a start's files lie.
 pub const DIRECTORY: &str = "/run/ashmem/waydroid";
+/// The files that there may be; `seccomp` is an earlier version's.
 const NAMES: [&str; 3] = ["config", "seccomp", "waydroid.prop"];
+/// Where the container finds what it joins by.
+const JOIN_INSIDE: &str = "dev/.ashmem-join";
+const SOCKET_INSIDE: &str = "dev/.ashmem-join.sock";
 /// Where Android's init reads its properties, in the container.
 const PROPERTIES_INSIDE: &str = "vendor/waydroid.prop";
 const USE_MEMFD: &str = "sys.use_memfd";
@@ -57,14 +58,6 @@ pub enum Error {
         key: &'static str,
         /// What it says.
         value: String,
-    },
-    /// The agent's rules do not go into the policy.
-    #[error("Waydroid's seccomp policy {path}: {error}")]
-    Policy {
-        /// The policy.
-        path: String,
-        /// Why.
-        error: profile::Error,
     },
     /// A file could not be read or written.
     #[error(transparent)]
@@ -100,11 +93,8 @@ impl ContainerStart {
         match provider {
             Some(Provider::Module) => lines.extend(names(host, &config, "/dev/ashmem")?),
             Some(Provider::Agent) => {
-                lines.extend(names(host, &config, "/dev/null")?);
-                files.push(("seccomp", policy(host, &config)?));
-                lines.push(format!("lxc.seccomp.profile = {DIRECTORY}/seccomp"));
-                lines.push(format!("lxc.seccomp.notify.proxy = unix:{AGENT_SOCKET}"));
-                lines.push("lxc.seccomp.notify.cookie = waydroid".to_owned());
+                lines.extend(names(host, &config, "/dev/full")?);
+                lines.extend(joins(&config));
             }
             None => {}
         }
@@ -196,12 +186,16 @@ fn names(host: &HostFiles, config: &Config, node: &str) -> Result<Vec<String>, F
         .collect())
 }
 
-/// Waydroid's seccomp policy with the agent's rules.
-fn policy(host: &HostFiles, config: &Config) -> Result<String, Error> {
-    let path = config.value("lxc.seccomp.profile").unwrap_or_default();
-    let text = host.read(path)?;
-    profile::lxc::add(&text, Fidelity::Full, Fstat::of_host())
-        .map_err(|error| Error::Policy { path: path.to_owned(), error })
+/// The settings by which the container's first program joins the agent. What it takes lies in
+/// `/dev`, which is a tmpfs: Android's own file system may be read-only. If the agent is gone by
+/// then, the container starts all the same, and `waydroid log` says why it has no device.
+fn joins(config: &Config) -> [String; 3] {
+    let init = config.value("lxc.init.cmd").filter(|init| !init.is_empty()).unwrap_or("/sbin/init");
+    [
+        format!("lxc.mount.entry = {JOIN} {JOIN_INSIDE} none bind,ro,create=file 0 0"),
+        format!("lxc.mount.entry = {AGENT_SOCKET} {SOCKET_INSIDE} none bind,create=file 0 0"),
+        format!("lxc.init.cmd = /{JOIN_INSIDE} --agent /{SOCKET_INSIDE} --or-without -- {init}"),
+    ]
 }
 
 /// What Android reads in these properties, by the words that it takes for true.

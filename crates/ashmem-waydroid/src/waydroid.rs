@@ -72,10 +72,10 @@ impl WaydroidContainer {
         };
         let short = device("ashmem");
         let long = host.boot_id().ok().and_then(|id| device(&format!("ashmem{id}")));
-        let null = fs::metadata(host.at("/dev/null")).ok().map(|found| found.rdev());
+        let full = fs::metadata(host.at("/dev/full")).ok().map(|found| found.rdev());
         let provider = short.or(long).and_then(|found| {
-            if Some(found) == null {
-                Some(Provider::Agent)
+            if Some(found) == full {
+                has_joined(host, pid).then_some(Provider::Agent)
             } else {
                 (Some(found) == host.device()).then_some(Provider::Module)
             }
@@ -87,4 +87,12 @@ impl WaydroidContainer {
     pub fn is_complete(&self) -> bool {
         self.short_name && self.long_name && self.provider.is_some()
     }
+}
+
+/// Whether a container's first program has joined the agent, by the number of its seccomp filters:
+/// one is that of Waydroid's own policy. Kernels before 5.9 do not tell.
+fn has_joined(host: &HostFiles, pid: u32) -> bool {
+    let status = host.read(&format!("/proc/{pid}/status")).unwrap_or_default();
+    let filters = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
+    filters.and_then(|count| count.trim().parse().ok()).is_none_or(|count: u32| count > 1)
 }

@@ -11,7 +11,7 @@ use ashmem_waydroid::provider::{Lack, Mode, Provider, When};
 use ashmem_waydroid::start::{self, ContainerStart};
 use ashmem_waydroid::status::WaydroidStatus;
 use ashmem_waydroid::switch::{Error, disable, enable};
-use machine::{BOOT_ID, CONFIG, Machine, RELEASE, SECCOMP};
+use machine::{BOOT_ID, CONFIG, Machine, RELEASE};
 
 /// The file in /etc, below a root.
 fn drop_in() -> &'static str {
@@ -120,7 +120,7 @@ fn what_is_missing_is_said_with_what_to_do() {
     let error = refusal(&machine, Mode::Auto);
     assert!(error.contains(&format!("no module ashmem_linux for kernel {RELEASE}")), "{error}");
     assert!(
-        error.contains("systemd knows no ashmem-agent.socket: install the package ashmem"),
+        error.contains("systemd knows no ashmem-join.socket: install the package ashmem"),
         "{error}"
     );
     assert!(!refusal(&machine, Mode::Module).contains("agent"));
@@ -147,7 +147,18 @@ fn the_agent_wants_a_kernel_that_can() {
     );
     machine.put("proc/sys/kernel/osrelease", "5.14.0\n");
     enable(&machine.host(), Mode::Agent, false).expect("enabled");
-    assert!(machine.text(drop_in()).contains("Wants=ashmem-agent.socket\n"));
+    assert!(machine.text(drop_in()).contains("Wants=ashmem-join.socket\n"));
+}
+
+#[test]
+fn without_the_program_to_join_by_the_agent_cannot_serve() {
+    let machine = Machine::new();
+    let _agent = machine.start_agent();
+    machine.remove("usr/lib/ashmem/ashmem-join");
+    let error = refusal(&machine, Mode::Agent);
+    assert!(error.contains("/usr/lib/ashmem/ashmem-join is not there"), "{error}");
+    let plan = start(&machine, Mode::Agent);
+    assert_eq!((plan.provider, plan.lacks), (None, vec![Lack::NoJoin]));
 }
 
 #[test]
@@ -178,12 +189,6 @@ fn a_damaged_configuration_is_named_and_left_alone() {
         ),
         (CONFIG, "lxc.include = /nowhere\n", "nowhere: No such file"),
         (CONFIG, "lxc.include = /var/lib/waydroid/lxc/waydroid/config\n", "included within itself"),
-        (SECCOMP, "1\nallowlist\n5\n", "version 1 lists numbers"),
-        (
-            SECCOMP,
-            "2\nblacklist\nmknod notify [1,8192,SCMP_CMP_MASKED_EQ,61440]\n",
-            "another supervisor",
-        ),
     ] {
         let machine = Machine::new();
         let _agent = machine.start_agent();
@@ -259,14 +264,16 @@ fn the_agent_serves_where_the_module_does_not() {
     assert_eq!(plan.provider, Some(Provider::Agent));
     assert_eq!(plan.lacks, [Lack::NoModule(RELEASE.to_owned())]);
     let config = machine.text("run/ashmem/waydroid/config");
-    assert!(config.contains("= /dev/null dev/ashmem none"), "{config}");
-    assert!(config.contains("lxc.seccomp.notify.proxy = unix:/run/ashmem/lxc.sock\n"), "{config}");
-    let policy = machine.text("run/ashmem/waydroid/seccomp");
-    assert!(
-        policy.starts_with("2\nblacklist\ninit_module\nreboot\nswapon errno 0\n# ashmem"),
-        "{policy}"
-    );
-    assert!(policy.contains("ioctl notify"), "{policy}");
+    assert!(config.contains("= /dev/full dev/ashmem none"), "{config}");
+    assert!(!config.contains("seccomp"), "Waydroid's policy stays as it is: {config}");
+    let (program, socket) = ("dev/.ashmem-join", "dev/.ashmem-join.sock");
+    for line in [
+        format!("lxc.mount.entry = /usr/lib/ashmem/ashmem-join {program} none bind,ro,create=file"),
+        format!("lxc.mount.entry = /run/ashmem/join.sock {socket} none bind,create=file"),
+        format!("lxc.init.cmd = /{program} --agent /{socket} --or-without -- /init\n"),
+    ] {
+        assert!(config.contains(&line), "{line} is not in {config}");
+    }
     assert!(machine.text("run/ashmem/waydroid/waydroid.prop").ends_with("sys.use_memfd=true\n"));
 }
 
@@ -286,7 +293,7 @@ fn with_neither_android_is_told_to_use_memfd() {
         plan.lacks
     );
     assert!(
-        plan.summary().contains("sudo systemctl start ashmem-agent.socket"),
+        plan.summary().contains("sudo systemctl start ashmem-join.socket"),
         "{}",
         plan.summary()
     );

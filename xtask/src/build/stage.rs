@@ -5,6 +5,7 @@
 use crate::build::distributed::{self, Linkage};
 use crate::build::library;
 use crate::build::module::{self, Compiler};
+use crate::build::static_program;
 use crate::debian::kernel::Instruments;
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
@@ -112,6 +113,7 @@ fn program(built: &Path, arch: Arch) -> Result<()> {
         Arch::Arm64 => distributed::build(arch, Linkage::Dynamic)?,
     };
     copy(&own, &built.join("ashmem"))?;
+    copy(&static_program::build_small(arch, "ashmem-join")?, &built.join("ashmem-join"))?;
     process::capture(Command::new(&ashmem).arg("man").arg(built.join("man")))?;
     for (shell, name) in [("bash", "ashmem"), ("zsh", "_ashmem"), ("fish", "ashmem.fish")] {
         let text = process::capture(Command::new(&ashmem).args(["completions", shell]))?;

@@ -19,8 +19,17 @@ pub(crate) fn build_named(package: &str, program: &str) -> Result<PathBuf> {
     build_for(Arch::X86_64, package, program)
 }
 
+/// As [`build`], for an architecture and as small as it gets.
+pub(crate) fn build_small(arch: Arch, package: &str) -> Result<PathBuf> {
+    build_as(arch, package, package, "library")
+}
+
 /// As [`build_named`], for an architecture.
 pub(crate) fn build_for(arch: Arch, package: &str, program: &str) -> Result<PathBuf> {
+    build_as(arch, package, program, "release")
+}
+
+fn build_as(arch: Arch, package: &str, program: &str, profile: &str) -> Result<PathBuf> {
     let target = arch.rust_target();
     let folder = workspace::cache("static")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -28,7 +37,8 @@ pub(crate) fn build_for(arch: Arch, package: &str, program: &str) -> Result<Path
     cargo.args([
         "build",
         "--quiet",
-        "--release",
+        "--profile",
+        profile,
         "--package",
         package,
         "--bin",
@@ -48,5 +58,5 @@ pub(crate) fn build_for(arch: Arch, package: &str, program: &str) -> Result<Path
             process::describe(status)
         );
     }
-    Ok(folder.join(target).join("release").join(program))
+    Ok(folder.join(target).join(profile).join(program))
 }

@@ -12,6 +12,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::error::SystemError;
 
+/// The unit whose socket is for processes that join.
+const JOIN_UNIT: &str = "ashmem-join.socket";
+
 /// The kind of peer at a socket, and its protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -20,14 +23,21 @@ pub enum Protocol {
     /// LXC's monitor, which sends every notification for as long as its container runs (datagrams
     /// in order).
     Lxc,
+    /// A process that joins by itself, and may be anybody's (datagrams in order).
+    Join,
 }
 
 impl Protocol {
     fn socket_type(self) -> SocketType {
         match self {
             Self::Oci => SocketType::STREAM,
-            Self::Lxc => SocketType::SEQPACKET,
+            Self::Lxc | Self::Join => SocketType::SEQPACKET,
         }
+    }
+
+    /// The permissions of the socket, as what its umask takes away: everybody may join.
+    fn umask(self) -> Mode {
+        Mode::from_bits_retain(if self == Self::Join { 0o111 } else { 0o177 })
     }
 }
 
@@ -36,6 +46,7 @@ impl fmt::Display for Protocol {
         formatter.write_str(match self {
             Self::Oci => "OCI",
             Self::Lxc => "LXC",
+            Self::Join => "joining processes",
         })
     }
 }
@@ -120,8 +131,8 @@ pub struct Peer {
 }
 
 impl Endpoint {
-    /// Makes a listening socket to which only this user and root can connect. A socket that a dead
-    /// agent left behind is replaced.
+    /// Makes a listening socket to which only this user and root can connect, or, where processes
+    /// join, everybody. A socket that a dead agent left behind is replaced.
     ///
     /// # Errors
     /// See [`Error`].
@@ -151,7 +162,7 @@ impl Endpoint {
         }
         let listening = socket()?;
         // The umask gives the permissions, so that the socket never exists with others.
-        let mask = rustix::process::umask(Mode::from_bits_retain(0o177));
+        let mask = rustix::process::umask(protocol.umask());
         let mut bound = rustix::net::bind(&listening, &name);
         if bound == Err(Errno::ADDRINUSE) {
             if rustix::net::connect(socket()?, &name) != Err(Errno::CONNREFUSED) {
@@ -167,13 +178,15 @@ impl Endpoint {
         Ok(Self { protocol, socket: listening })
     }
 
-    /// Takes over a listening socket of a service manager; its type tells the protocol.
+    /// Takes over a listening socket of a service manager; its name (`FileDescriptorName=`, or
+    /// that of its unit) and its type tell the protocol.
     ///
     /// # Errors
     /// See [`AdoptError`].
-    pub fn adopt(socket: OwnedFd) -> Result<Self, AdoptError> {
+    pub fn adopt(name: &str, socket: OwnedFd) -> Result<Self, AdoptError> {
         let protocol = match rustix::net::sockopt::socket_type(&socket)? {
             SocketType::STREAM => Protocol::Oci,
+            SocketType::SEQPACKET if name == JOIN_UNIT => Protocol::Join,
             SocketType::SEQPACKET => Protocol::Lxc,
             _ => return Err(AdoptError::NotListening),
         };
@@ -188,9 +201,9 @@ impl Endpoint {
         self.protocol
     }
 
-    /// accept(2): the next connection of root or of the user that this process runs as. Other
-    /// connections are closed; the permissions of the socket refuse them too, unless they were
-    /// widened.
+    /// accept(2): the next connection of root or of the user that this process runs as, or, where
+    /// processes join, of anybody. Other connections are closed; the permissions of the socket
+    /// refuse them too, unless they were widened.
     ///
     /// # Errors
     /// EMFILE, ENFILE and the like; the connection stays in the queue.
@@ -201,7 +214,8 @@ impl Endpoint {
                 other => other?,
             };
             let user = rustix::net::sockopt::socket_peercred(&connection)?.uid.as_raw();
-            if user == 0 || user == rustix::process::geteuid().as_raw() {
+            let is_trusted = user == 0 || user == rustix::process::geteuid().as_raw();
+            if is_trusted || self.protocol == Protocol::Join {
                 return Ok(Peer { connection, user });
             }
             tracing::warn!(
@@ -242,16 +256,17 @@ mod tests {
             std::env::temp_dir().join(format!("ashmem-endpoint-{}", std::process::id()));
         let address: Address =
             directory.join("agent.sock").to_string_lossy().parse().expect("an address");
-        for protocol in [Protocol::Oci, Protocol::Lxc] {
+        for (protocol, mode) in
+            [(Protocol::Oci, 0o600), (Protocol::Lxc, 0o600), (Protocol::Join, 0o666)]
+        {
             let first = Endpoint::bind(protocol, &address).expect("the first");
             let status = std::fs::metadata(address.path()).expect("it is there");
             assert!(status.file_type().is_socket());
-            assert_eq!(status.permissions().mode() & 0o777, 0o600);
+            assert_eq!(status.permissions().mode() & 0o777, mode);
             assert!(matches!(Endpoint::bind(protocol, &address), Err(Error::Busy(_))));
-            assert_eq!(
-                Endpoint::adopt(first.socket).expect("a listening socket").protocol(),
-                protocol
-            );
+            let name = if protocol == Protocol::Join { JOIN_UNIT } else { "ashmem-agent.socket" };
+            let adopted = Endpoint::adopt(name, first.socket).expect("a listening socket");
+            assert_eq!(adopted.protocol(), protocol);
         }
         std::fs::remove_dir_all(directory).expect("it was ours");
     }

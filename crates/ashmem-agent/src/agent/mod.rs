@@ -11,6 +11,7 @@
 
 pub mod container;
 pub mod endpoint;
+pub mod joined;
 pub mod lxc;
 pub mod oci;
 pub mod sandbox;
@@ -29,6 +30,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use self::container::device_of;
 use self::endpoint::{Endpoint, Peer, Protocol};
+use self::joined::joiner::Joiner;
+use self::joined::limits::{self, PendingJoin, PendingJoins};
 use self::lxc::Monitor;
 use self::sandbox::confine;
 use self::systemd::Manager;
@@ -36,6 +39,7 @@ use crate::asked::{QuestionSocket, Tenants};
 use crate::emulation::Tenant;
 use crate::error::{SystemError, failed};
 use crate::ids::Identity;
+use crate::join::wire::{self, AgentAnswer};
 use crate::journal::in_flight::InFlight;
 use crate::journal::listener::JournaledListener;
 use crate::journal::{Entry, Journal, OpenError, SavedNode};
@@ -64,8 +68,11 @@ pub struct Agent {
     watches: Arc<WatchQuota>,
     /// The tracers of all containers. Locked after the containers.
     tracers: Mutex<Vec<RecordWriter>>,
+    joining: PendingJoins,
 }
 
+/// Listeners of one container that the service manager is told to forget.
+const MOST_FORGOTTEN: u64 = 256;
 /// Tracers at a time; each costs the memory of a pipe.
 const MOST_TRACERS: usize = 8;
 
@@ -86,6 +93,9 @@ pub enum Error {
     /// Its runtime sent nothing that can be used.
     #[error(transparent)]
     Oci(#[from] oci::Error),
+    /// A process may not join, or said nothing that can be used.
+    #[error(transparent)]
+    Joined(#[from] joined::Error),
     /// A system call failed.
     #[error(transparent)]
     System(#[from] SystemError),
@@ -147,6 +157,7 @@ impl Agent {
             next: AtomicU64::new(0),
             watches,
             tracers: Mutex::default(),
+            joining: PendingJoins::default(),
         }
     }
 
@@ -160,7 +171,7 @@ impl Agent {
                 kept.entry(container).or_default().push((what, fd));
                 continue;
             }
-            match Endpoint::adopt(fd) {
+            match Endpoint::adopt(&name, fd) {
                 Ok(endpoint) => endpoints.push(endpoint),
                 Err(error) => {
                     tracing::warn!(
@@ -209,7 +220,9 @@ impl Agent {
             .map_err(failed("making its table"))?;
         let regions = table.len();
         table.share_watches(Arc::clone(&self.watches));
-        let tenant = Tenant::restore(Device::new(node.and_then(|node| node.node())), table);
+        limits::bound(&mut table, &identity);
+        let device = device_for(&identity, Device::new(node.and_then(|node| node.node())));
+        let tenant = Tenant::restore(device, table);
         let container = Arc::new(ServedContainer {
             supervisor: Supervisor::with_pool(tenant).map_err(failed("making an eventfd"))?,
             number,
@@ -248,6 +261,7 @@ impl Agent {
     fn serve(self: &Arc<Self>, endpoint: &Endpoint) -> ! {
         loop {
             match endpoint.accept() {
+                Ok(peer) if endpoint.protocol() == Protocol::Join => self.serve_joiner(peer),
                 Ok(peer) => {
                     let (agent, protocol) = (Arc::clone(self), endpoint.protocol());
                     // In a thread of its own: a slow peer delays no other.
@@ -270,6 +284,7 @@ impl Agent {
         let taken = match protocol {
             Protocol::Oci => self.take_oci(peer),
             Protocol::Lxc => self.take_monitor(peer),
+            Protocol::Join => return,
         };
         if let Err(error) = taken {
             tracing::error!(
@@ -298,7 +313,7 @@ impl Agent {
     /// Takes the listener that an OCI runtime brings.
     fn take_listener(&self, user: u32, handover: oci::Handover) -> Result<(), Error> {
         let oci::Handover { listener, process } = handover;
-        let identity = Identity { user, id: process.container };
+        let identity = Identity::brought(user, process.container);
         tracing::info!(
             container = %identity,
             pid = process.pid,
@@ -339,7 +354,7 @@ impl Agent {
         };
         let id = format!("{}#{}", String::from_utf8_lossy(&first.cookie), first.init);
         let container =
-            self.new_container(Identity { user: peer.user, id }, device_of(first.init))?;
+            self.new_container(Identity::brought(peer.user, id), device_of(first.init))?;
         tracing::info!(container = %container.identity, "connected to a monitor");
         self.keep(&StoredFd::Monitor.name(container.number), monitor.as_fd());
         self.settle();
@@ -347,6 +362,98 @@ impl Agent {
         self.admit(&mut self.containers(), &container);
         self.supervise(&container);
         Ok(())
+    }
+
+    /// Takes a process that joins; one beyond the limits is refused before anything is spent on it.
+    fn serve_joiner(self: &Arc<Self>, Peer { connection, user }: Peer) {
+        let refuse = |reason: &joined::Error| {
+            tracing::debug!(user, %reason, "a process that joins is refused");
+            // It may not listen, and must not be waited for.
+            let _ = rustix::io::ioctl_fionbio(&connection, true);
+            let _ = wire::send_answer(&connection, &reason.answer());
+        };
+        let joiner = match Joiner::behind(&connection) {
+            Ok(joiner) => joiner,
+            Err(error) => return refuse(&error.into()),
+        };
+        match self.joining.begin(joiner.identity()) {
+            Err(error) => refuse(&error.into()),
+            Ok(pending) => {
+                let (agent, identity) = (Arc::clone(self), joiner.identity().clone());
+                let join = move || agent.take_joiner(&connection, &joiner, pending);
+                if let Err(error) = start("container", join) {
+                    tracing::error!(container = %identity, %error, "a process could not join");
+                }
+            }
+        }
+    }
+
+    /// Serves a process that joins, or tells it why not.
+    fn take_joiner(&self, connection: &OwnedFd, joiner: &Joiner, pending: PendingJoin) {
+        match self.welcome_joiner(connection, joiner) {
+            // Its thread goes on for as long as the container runs.
+            Ok(new) => {
+                drop(pending);
+                if let Some(container) = new {
+                    self.supervise(&container);
+                }
+            }
+            Err(error) => {
+                // It is told, and anybody could fill the log.
+                tracing::info!(
+                    container = %joiner.identity(),
+                    pid = joiner.pid(),
+                    %error,
+                    "a process did not join"
+                );
+                let _ = wire::send_answer(connection, &AgentAnswer::No(error.to_string()));
+            }
+        }
+    }
+
+    /// Takes the listener of a process that joins; returns its container if it is a new one.
+    fn welcome_joiner(
+        &self,
+        connection: &OwnedFd,
+        joiner: &Joiner,
+    ) -> Result<Option<Arc<ServedContainer>>, Error> {
+        // What says no later, when the process is filtered, ends it.
+        self.check_joiner(&self.containers(), joiner)?;
+        joined::hear_greeting(connection, joiner)?;
+        // Before it filters itself, and without the lock: the container's file system may block.
+        let device = device_of(joiner.pid());
+        wire::send_answer(connection, &AgentAnswer::Yes).map_err(failed("answering a greeting"))?;
+        let listener = joined::take_listener(connection)?;
+        let new = {
+            let mut containers = self.containers();
+            self.check_joiner(&containers, joiner)?;
+            match containers.get(joiner.identity()).cloned() {
+                Some(container) => {
+                    self.add_listener(&container, listener)?;
+                    None
+                }
+                None => {
+                    let container = self.new_container(joiner.identity().clone(), device)?;
+                    self.add_listener(&container, listener)?;
+                    self.admit(&mut containers, &container);
+                    Some(container)
+                }
+            }
+        };
+        tracing::info!(container = %joiner.identity(), pid = joiner.pid(), "a process joined");
+        let _ = wire::send_answer(connection, &AgentAnswer::Yes);
+        Ok(new)
+    }
+
+    fn check_joiner(
+        &self,
+        containers: &HashMap<Identity, Arc<ServedContainer>>,
+        joiner: &Joiner,
+    ) -> Result<(), joined::Error> {
+        let counts = containers
+            .iter()
+            .map(|(identity, container)| (identity, container.supervisor.channel_count()));
+        Ok(limits::check_listeners(joiner.identity(), counts)?)
     }
 
     /// Adds a container to the table, before its first call is answered.
@@ -386,10 +493,15 @@ impl Agent {
         device: Device,
     ) -> Result<Arc<ServedContainer>, Error> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let device = device_for(&identity, device);
         let node = SavedNode::of(&device);
         let watches = "making an inotify instance (fs.inotify.max_user_instances is the limit)";
         let tenant = Tenant::new(device, Fidelity::Full).map_err(failed(watches))?;
-        tenant.table().share_watches(Arc::clone(&self.watches));
+        {
+            let mut table = tenant.table();
+            table.share_watches(Arc::clone(&self.watches));
+            limits::bound(&mut table, &identity);
+        }
         let mut in_flight = None;
         if self.manager.is_some() {
             let container = Entry::Container { identity: identity.clone(), node };
@@ -447,7 +559,10 @@ impl Agent {
                 break;
             }
         }
-        let listeners = (0..container.listeners.load(Ordering::Relaxed)).map(StoredFd::Listener);
+        // The manager itself drops what has hung up. A container that joined again and again, for
+        // as long as it liked, must not have it told of each of its listeners.
+        let all = container.listeners.load(Ordering::Relaxed);
+        let listeners = (all.saturating_sub(MOST_FORGOTTEN)..all).map(StoredFd::Listener);
         for what in [StoredFd::Journal, StoredFd::InodeEvents, StoredFd::Monitor]
             .into_iter()
             .chain(listeners)
@@ -554,6 +669,12 @@ pub fn serve(
             }
         }
     }
+}
+
+/// The device as this container shows it: one that joined finds it in every root that its programs
+/// choose, for all their opens are notified.
+fn device_for(identity: &Identity, device: Device) -> Device {
+    if identity.joined { device.in_every_root() } else { device }
 }
 
 fn start<R: Send + 'static>(

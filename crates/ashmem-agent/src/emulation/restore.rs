@@ -260,7 +260,7 @@ mod tests {
 
     fn kept_table() -> RegionTable {
         let mut table = RegionTable::new().expect("a table");
-        let identity = Identity { user: 0, id: "one".into() };
+        let identity = Identity::brought(0, "one".into());
         table.write_to(Journal::new(Entry::Container { identity, node: None }).expect("a memfd"));
         table
     }

@@ -312,7 +312,7 @@ mod tests {
     use super::*;
 
     fn new() -> Journal {
-        let identity = Identity { user: 0, id: "one".into() };
+        let identity = Identity::brought(0, "one".into());
         Journal::new(Entry::Container { identity, node: None }).expect("a memfd")
     }
 

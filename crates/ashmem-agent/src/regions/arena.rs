@@ -24,6 +24,8 @@ pub struct Arena {
     first_life: u64,
     free: RefCell<Vec<u32>>,
     lru: Lru<u32>,
+    /// How many there may be.
+    most: usize,
 }
 
 impl Arena {
@@ -38,7 +40,13 @@ impl Arena {
             first_life: 0,
             free: RefCell::default(),
             lru: Lru::new(),
+            most: MOST,
         }
+    }
+
+    /// Bounds how many ranges there may be from now on.
+    pub(crate) fn bound(&mut self, most: usize) {
+        self.most = most.min(MOST);
     }
 
     /// Allocates a spare range for this region; free an unused one with [`Store::free`]. `None`:
@@ -49,7 +57,7 @@ impl Arena {
             self.owners[id as usize] = owner;
             return Some(id);
         }
-        if self.ranges.len() >= MOST {
+        if self.ranges.len() >= self.most {
             return None;
         }
         let id = u32::try_from(self.ranges.len()).ok()?;
@@ -79,7 +87,7 @@ impl Arena {
         if self.free.get_mut().len() == self.ranges.len() {
             // Lives are counted on: somebody may remember one of a range that is gone.
             let lives = self.lives.iter().map(Cell::get).max().unwrap_or(self.first_life);
-            *self = Self { first_life: lives, ..Self::new() };
+            *self = Self { first_life: lives, most: self.most, ..Self::new() };
         }
     }
 }
@@ -127,5 +135,18 @@ mod tests {
         arena.free(last);
         assert_eq!(arena.spare(2), Some(last));
         assert_eq!(arena.owner(last), 2);
+    }
+
+    #[test]
+    fn a_bound_stays_when_the_memory_is_freed() {
+        let mut arena = Arena::new();
+        arena.bound(2);
+        for _ in 0..2 {
+            let [first, second] = [arena.spare(1), arena.spare(1)].map(|id| id.expect("a range"));
+            assert_eq!(arena.spare(1), None);
+            arena.free(first);
+            arena.free(second);
+            arena.shrink();
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! The device as programs see it: its names, and the status of its node.
 
 use std::os::fd::{AsFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
@@ -19,6 +20,8 @@ pub struct Device {
     node: Option<DeviceNode>,
     /// Whether roots without anything at the path have the device too.
     is_in_every_root: bool,
+    /// Whether the user is yet to be told of a root with another file at the path.
+    tells_of_others: AtomicBool,
 }
 
 /// A node at the device's path.
@@ -65,13 +68,24 @@ impl Device {
     /// The device with this node, or with none.
     pub fn new(node: Option<DeviceNode>) -> Self {
         let boot = ashmem_proc::system::boot_id().unwrap_or_default();
-        Self { long_name: [NAME, boot.as_bytes()].concat(), node, is_in_every_root: false }
+        Self {
+            long_name: [NAME, boot.as_bytes()].concat(),
+            node,
+            is_in_every_root: false,
+            tells_of_others: AtomicBool::new(false),
+        }
     }
 
     /// The same, also where a program changes its root to one in which nothing lies at the path: an
     /// Android file system, whose `/dev` its init would fill.
     pub(crate) fn in_every_root(self) -> Self {
         Self { is_in_every_root: true, ..self }
+    }
+
+    /// The same, which tells on standard error of the first program that opens the path in a root
+    /// where another file lies there.
+    pub(crate) fn telling_of_others(self) -> Self {
+        Self { tells_of_others: AtomicBool::new(true), ..self }
     }
 
     /// The two names in `/dev`.
@@ -154,10 +168,28 @@ impl Device {
         let Some(node) = &self.node else { return true };
         let path = [format!("/proc/{tid}/root").as_bytes(), DIRECTORY, NAME].concat();
         match FileStatus::of_path(path) {
-            Ok(status) => node.same(&status),
+            Ok(status) if node.same(&status) => true,
+            Ok(_) => {
+                self.tell_of_another(tid);
+                false
+            }
             Err(Errno::NOENT | Errno::NOTDIR) => self.is_in_every_root,
             Err(_) => false,
         }
+    }
+
+    fn tell_of_another(&self, tid: i32) {
+        if !self.tells_of_others.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        // A root that its program has named so that it writes on the terminal is quoted.
+        let root = rustix::fs::readlink(format!("/proc/{tid}/root"), Vec::new());
+        let root = root.map(|root| root.to_string_lossy().into_owned()).unwrap_or_default();
+        eprintln!(
+            "ashmem: process {tid} opens /dev/ashmem in the root directory {root:?}, where another \
+             file lies at that path, which is not this device: remove that file, or start the \
+             program with `ashmem run --root DIR`"
+        );
     }
 
     /// Which descriptor a path names, if it names one: opening that path opens its file again.

@@ -68,6 +68,8 @@ pub struct RegionTable {
     unsent: HashMap<u64, SavedAnswer>,
     /// The quota of watches that it shares with other tables.
     quota: Option<Arc<WatchQuota>>,
+    /// How many watches it may have.
+    most_memories: usize,
     /// The pool of memfds for future regions.
     pool: Option<Arc<MemfdPool>>,
     /// How many regions have a memory that is kept.
@@ -118,6 +120,7 @@ impl RegionTable {
             recovered: HashMap::new(),
             unsent: HashMap::new(),
             quota: None,
+            most_memories: usize::MAX,
             pool: None,
             kept: 0,
             released: Vec::new(),
@@ -130,6 +133,14 @@ impl RegionTable {
     pub(crate) fn share_watches(&mut self, quota: Arc<WatchQuota>) {
         quota.take(self.watches.len());
         self.quota = Some(quota);
+    }
+
+    /// Bounds how many watched memories and unpinned ranges it may have from now on, so that it
+    /// fills only so much of the agent's memory; and the watches to this part of all there are.
+    pub(crate) fn bound(&mut self, memories: usize, ranges: usize, part: u64) {
+        let share = self.quota.as_ref().map_or(u64::MAX, |quota| quota.limit() / part);
+        self.most_memories = memories.min(usize::try_from(share).unwrap_or(usize::MAX));
+        self.arena.bound(ranges);
     }
 
     /// Creates a pool of memfds and returns it; housekeeping fills it.
@@ -300,7 +311,10 @@ impl RegionTable {
         }
         let is_full =
             self.quota.as_ref().is_some_and(|quota| !quota.allows_one_more(self.watches.len()));
-        if is_full { Err(Errno::NOMEM) } else { Ok(()) }
+        if is_full || self.watches.len() >= self.most_memories {
+            return Err(Errno::NOMEM);
+        }
+        Ok(())
     }
 
     /// Adds a region whose memory is watched already.

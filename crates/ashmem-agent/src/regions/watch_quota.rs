@@ -27,6 +27,11 @@ impl WatchQuota {
         Self { limit, used: AtomicU64::new(0) }
     }
 
+    /// The watches of the user.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Whether a table with this number of watches may take one more.
     pub(crate) fn allows_one_more(&self, own: usize) -> bool {
         self.limit.saturating_sub(self.used.load(Ordering::Relaxed)) > own as u64

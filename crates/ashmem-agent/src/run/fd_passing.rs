@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Passes the listener, and the node if there is one, from the program's process to its supervisor.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, Result};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
 
+use crate::scm_rights::{receive_with, send_with};
 use crate::sys;
 
 /// What the supervisor receives.
@@ -28,8 +23,6 @@ pub(crate) struct NodeFds {
 }
 
 const STAT_SIZE: usize = size_of::<libc::stat>();
-/// The listener and both names.
-const MOST: usize = 3;
 
 impl NodeFds {
     /// fstat(2) of the node that both descriptors refer to.
@@ -37,40 +30,6 @@ impl NodeFds {
         let stat = sys::fstat(&names[0])?;
         Ok(Self { stat, names })
     }
-}
-
-/// Sends these bytes with these descriptors, at most [`MOST`].
-pub(crate) fn send_with(
-    socket: impl AsFd,
-    bytes: &[u8],
-    descriptors: &[BorrowedFd<'_>],
-) -> Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(Errno::NOBUFS);
-    }
-    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
-}
-
-/// Receives bytes, and the descriptors that came with them; how many bytes came.
-pub(crate) fn receive_with(
-    socket: impl AsFd,
-    bytes: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
-) -> Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut data = [IoSliceMut::new(bytes)];
-    let got = rustix::io::retry_on_intr(|| {
-        recvmsg(&socket, &mut data, &mut control, RecvFlags::CMSG_CLOEXEC)
-    })?;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(more) = message {
-            descriptors.extend(more);
-        }
-    }
-    Ok(got.bytes)
 }
 
 pub(crate) fn send(

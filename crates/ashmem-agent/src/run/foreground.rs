@@ -10,12 +10,10 @@ use rustix::io::{Errno, Result};
 use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::run::fd_passing;
+pub use crate::execute::NOT_STARTED;
+use crate::scm_rights;
 use crate::sys;
 
-/// The exit code if the program was not started because of us; env(1), timeout(1) and docker(1) use
-/// the same.
-pub const NOT_STARTED: u8 = 125;
 /// The exit code if the supervisor was killed, and the program with it.
 pub const SUPERVISOR_KILLED: u8 = 122;
 
@@ -104,7 +102,7 @@ impl StatusSender {
         let program = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
         let handle = pidfd_open(program, PidfdFlags::empty())?;
         let report = ProgramStatus::Started(pid).to_bytes();
-        fd_passing::send_with(&self.0, &report, &[handle.as_fd()])
+        scm_rights::send_with(&self.0, &report, &[handle.as_fd()])
     }
 
     /// Reports the program's status until it ends. If the foreground process is killed meanwhile,
@@ -176,7 +174,7 @@ pub(crate) fn wait(supervisor: &OwnedFd, child: i32) -> Ending {
         if reports {
             let mut bytes = [0; 8];
             let mut handle = Vec::new();
-            match fd_passing::receive_with(supervisor, &mut bytes, &mut handle) {
+            match scm_rights::receive_with(supervisor, &mut bytes, &mut handle) {
                 Ok(8) => match ProgramStatus::from_bytes(bytes) {
                     ProgramStatus::Started(pid) => program = handle.pop().map(|fd| (pid, fd)),
                     ProgramStatus::Stopped(signal) => sys::take_default_action(signal),

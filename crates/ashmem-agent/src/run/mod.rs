@@ -26,9 +26,8 @@ mod namespace;
 pub use foreground::{Ending, NOT_STARTED, SUPERVISOR_KILLED};
 
 use std::ffi::{CString, OsString};
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -39,6 +38,7 @@ use self::foreground::{StatusSender, wait};
 use crate::asked::QuestionSocket;
 use crate::emulation::Tenant;
 use crate::error::{SystemError, failed};
+use crate::execute::{NulError, become_or_say, words_of};
 use crate::inside::Inside;
 pub use crate::inside::InsideMode;
 use crate::regions::memfd;
@@ -59,6 +59,8 @@ pub struct Program {
     /// Whether it may get a private `/dev`; if not, or where the kernel refuses it, lookups of
     /// paths are notified.
     pub own_dev: bool,
+    /// The root directory in which it starts.
+    pub root: Option<PathBuf>,
     /// When calls are answered inside the program, where that is possible.
     pub inside: InsideMode,
     /// Where answers are traced. Then every call is notified.
@@ -79,16 +81,12 @@ pub enum Error {
     )]
     Blind(SystemError),
     /// A word of the command holds a NUL.
-    #[error("a word of the command holds a NUL byte, which no program can be given")]
-    Nul,
+    #[error(transparent)]
+    Nul(#[from] NulError),
 }
 
 /// What the program waits for before it executes.
 const GO: &[u8] = b"!";
-/// The exit code for a program that cannot be executed.
-const NOT_EXECUTABLE: i32 = 126;
-/// The exit code for a program that does not exist.
-const NOT_FOUND: i32 = 127;
 
 impl Program {
     /// Starts it under a supervisor, and waits for its end. Call it while the process has one
@@ -97,15 +95,14 @@ impl Program {
     /// # Errors
     /// See [`Error`]; the program was not started then.
     pub fn run(self) -> Result<Ending, Error> {
-        let words = self.command.into_iter().map(|word| CString::new(word.into_vec()));
-        let words: Vec<CString> = words.collect::<Result<_, _>>().map_err(|_| Error::Nul)?;
+        let words = words_of(self.command)?;
         // What is answered inside is not seen by tracers.
         let gate = match self.inside {
             InsideMode::Never => None,
             _ => Inside::gate().filter(|_| self.trace.is_none()),
         };
         let (fidelity, own_dev, inside) = (self.fidelity, self.own_dev, self.inside);
-        let plan = Plan { words, fidelity, own_dev, gate, inside };
+        let plan = Plan { words, fidelity, own_dev, root: self.root, gate, inside };
         let trace = self.trace;
         let mask = SignalMask::block_all();
         let (ours, theirs) = pair()?;
@@ -135,6 +132,7 @@ struct Plan {
     words: Vec<CString>,
     fidelity: Fidelity,
     own_dev: bool,
+    root: Option<PathBuf>,
     /// Where calls come from that are part of an answer inside the program.
     gate: Option<Gate>,
     inside: InsideMode,
@@ -219,7 +217,7 @@ fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
 /// A supervisor with the program's listener as its only channel.
 fn prepare(plan: &Plan, pid: i32, received: Received) -> Result<Supervisor, Error> {
     let node = received.node.map(|node| DeviceNode::new(node.stat, &node.names));
-    let device = Device::new(node).in_every_root();
+    let device = Device::new(node).in_every_root().telling_of_others();
     let inside = plan.gate.and_then(|_| Inside::new(&device, pid, plan.fidelity, plan.inside).ok());
     let tenant =
         Tenant::new(device, plan.fidelity).map_err(failed("making an inotify instance"))?;
@@ -239,7 +237,10 @@ fn prepare(plan: &Plan, pid: i32, received: Received) -> Result<Supervisor, Erro
 
 /// Filters itself, sends the listener to the supervisor, and executes the program.
 fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
-    let node = if plan.own_dev { own_dev(plan.fidelity) } else { None };
+    let node = enter(plan).unwrap_or_else(|error| {
+        eprintln!("ashmem: the program was not started: {error}");
+        sys::exit(NOT_STARTED.into())
+    });
     let at_path =
         if node.is_some() { filter::NodeLookup::Present } else { filter::NodeLookup::Absent };
     let filter = Filter { fidelity: plan.fidelity, node: at_path };
@@ -268,24 +269,37 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
     }
     drop(supervisor);
     mask.restore();
-    let errno = sys::execute(&plan.words);
-    let name = plan.words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
-    let hint = if name.starts_with('-') {
-        "; it is no option of `ashmem run` either: see `ashmem run --help`"
-    } else {
-        ""
-    };
-    eprintln!("ashmem: cannot run {name}: {}{hint}", io::Error::from(errno));
-    sys::exit(if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE })
+    sys::exit(become_or_say(&plan.words, "ashmem run").into())
 }
 
-/// The nodes in a private `/dev`; `None` if the kernel refuses one.
-fn own_dev(fidelity: Fidelity) -> Option<NodeFds> {
-    let node = namespace::enter(fidelity).and_then(NodeFds::of);
-    node.inspect_err(
-        |error| tracing::info!(%error, "no private /dev: every path lookup is notified"),
-    )
-    .ok()
+/// Enters what the program is to see: the root directory, and a private `/dev` with the nodes,
+/// which it returns; `None` if the kernel refuses one, or the root has no `/dev`.
+fn enter(plan: &Plan) -> Result<Option<NodeFds>, RootError> {
+    let without = |error: &Errno| {
+        tracing::info!(%error, "no private /dev: every path lookup is notified");
+    };
+    let devices = match plan.own_dev {
+        true => namespace::enter(plan.root.is_some()).inspect_err(without).ok(),
+        false => None,
+    };
+    if let Some(root) = &plan.root {
+        namespace::change_root(root)
+            .map_err(|errno| RootError { root: root.clone(), errno: errno.into() })?;
+    }
+    let show = |devices| namespace::show_nodes(plan.fidelity, &devices).and_then(NodeFds::of);
+    Ok(devices.and_then(|devices| show(devices).inspect_err(without).ok()))
+}
+
+/// The root directory cannot be entered.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--root {}: {errno}; it must be a directory, and entering it takes root or a user namespace \
+     (`ashmem doctor` tells whether this system allows one)",
+    root.display()
+)]
+struct RootError {
+    root: PathBuf,
+    errno: std::io::Error,
 }
 
 fn pair() -> Result<(OwnedFd, OwnedFd), Error> {

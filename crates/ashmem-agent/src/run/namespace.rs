@@ -12,10 +12,14 @@
 //! users' files as owned by nobody. Where the kernel refuses it there is no node, and path lookups
 //! are notified instead. Entries that are added to the old `/dev` later do not appear in the new
 //! one, except in its directories.
+//!
+//! A program that starts in another root directory gets the same there: nothing is written to that
+//! directory, and what `/dev` in it shows is seen by the program alone.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
@@ -29,11 +33,20 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use crate::regions::node::Device;
 use crate::seccomp::filter::Fidelity;
 
-/// Enters a private `/dev`, and returns the device's two nodes, opened with O_PATH.
+/// What stands for the device, found before another root directory hides it.
+pub(crate) struct Devices {
+    /// The old `/dev`, whose devices stand for ours.
+    folder: OwnedFd,
+    /// The device's two names.
+    names: [CString; 2],
+}
+
+/// Enters a mount namespace of its own. With `whole`, no mount made in it reaches the host; else
+/// only those in `/dev` do not.
 ///
 /// What the kernel said to the step that failed. If it was the first, nothing has changed; after a
-/// later one the process may be in a namespace of its own, without the nodes.
-pub(crate) fn enter(fidelity: Fidelity) -> Result<[OwnedFd; 2]> {
+/// later one the process may be in a namespace of its own.
+pub(crate) fn enter(whole: bool) -> Result<Devices> {
     // SAFETY: neither flag touches the descriptor table, and no other thread shares this process's
     // file system state.
     unsafe {
@@ -43,19 +56,35 @@ pub(crate) fn enter(fidelity: Fidelity) -> Result<[OwnedFd; 2]> {
             map_ids(user, group)?;
         }
     }
-    let old = rustix::fs::open(
-        "/dev",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    keep_mounts_private()?;
-    mount("ashmem", "/dev", "tmpfs", rustix::mount::MountFlags::NOSUID, c"mode=0755,size=1m")?;
-    let new = rustix::fs::open(
-        "/dev",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
     let names = Device::names().map(|name| CString::new(name).unwrap_or_default());
+    let devices = Devices { folder: open_dev()?, names };
+    if whole {
+        let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        mount_change("/", flags)?;
+    } else {
+        keep_mounts_private()?;
+    }
+    Ok(devices)
+}
+
+/// chroot(2): goes on in this root directory.
+///
+/// What the kernel said; EPERM: without CAP_SYS_CHROOT, which [`enter`] gives where user namespaces
+/// are allowed.
+pub(crate) fn change_root(root: &Path) -> Result<()> {
+    rustix::process::chroot(root)?;
+    rustix::process::chdir("/")
+}
+
+/// Mounts a private `/dev`, and returns the device's two nodes, opened with O_PATH. It shows the
+/// entries of the `/dev` that is there.
+///
+/// What the kernel said. NOENT: this root has no `/dev`.
+pub(crate) fn show_nodes(fidelity: Fidelity, devices: &Devices) -> Result<[OwnedFd; 2]> {
+    let Devices { folder, names } = devices;
+    let old = open_dev()?;
+    mount("ashmem", "/dev", "tmpfs", rustix::mount::MountFlags::NOSUID, c"mode=0755,size=1m")?;
+    let new = open_dev()?;
     for entry in rustix::fs::Dir::read_from(&old)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -67,8 +96,13 @@ pub(crate) fn enter(fidelity: Fidelity) -> Result<[OwnedFd; 2]> {
             tracing::debug!(?name, %error, "an entry of /dev is not shown");
         }
     }
-    let [short, long] = names.map(|name| node(fidelity, &old, &new, &name));
+    let [short, long] = names.each_ref().map(|name| node(fidelity, folder, &new, name));
     Ok([short?, long?])
+}
+
+fn open_dev() -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open("/dev", flags, Mode::empty())
 }
 
 /// Maps this user and group to themselves in the new user namespace.
@@ -113,14 +147,16 @@ fn show(old: &OwnedFd, new: &OwnedFd, name: &std::ffi::CStr, kind: FileType) -> 
 /// which reads as empty.
 fn node(
     fidelity: Fidelity,
-    old: &OwnedFd,
+    devices: &OwnedFd,
     new: &OwnedFd,
     name: &std::ffi::CStr,
 ) -> Result<OwnedFd> {
     place(new, name)?;
     match fidelity {
-        Fidelity::Full => bind(old, c"full", new, name).or_else(|_| bind(old, c"null", new, name)),
-        Fidelity::Fast => bind(old, c"null", new, name),
+        Fidelity::Full => {
+            bind(devices, c"full", new, name).or_else(|_| bind(devices, c"null", new, name))
+        }
+        Fidelity::Fast => bind(devices, c"null", new, name),
     }?;
     rustix::fs::openat(new, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }

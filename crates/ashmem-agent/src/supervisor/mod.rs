@@ -140,6 +140,11 @@ impl Supervisor {
         self.trace_sink.attach(pipe);
     }
 
+    /// How many channels are left.
+    pub(crate) fn channel_count(&self) -> usize {
+        lock(&self.channels).len()
+    }
+
     /// Whether no channel is left.
     pub fn is_idle(&self) -> bool {
         self.channels.is_empty()

@@ -48,6 +48,7 @@ struct World {
     manager: Manager,
     oci: OwnedFd,
     lxc: OwnedFd,
+    join: OwnedFd,
 }
 
 impl World {
@@ -57,14 +58,35 @@ impl World {
         std::fs::create_dir_all(&folder).expect("a folder");
         let oci = listen(&folder.join("agent.sock"), SocketType::STREAM);
         let lxc = listen(&folder.join("lxc.sock"), SocketType::SEQPACKET);
-        Self { manager: Manager::new(&folder), folder, oci, lxc }
+        let join = listen(&folder.join("join.sock"), SocketType::SEQPACKET);
+        Self { manager: Manager::new(&folder), folder, oci, lxc, join }
     }
 
     fn start(&self) -> Guarded {
-        Guarded(
-            self.manager
-                .start(&[("ashmem-agent.socket", &self.oci), ("ashmem-lxc.socket", &self.lxc)]),
-        )
+        Guarded(self.manager.start(&[
+            ("ashmem-agent.socket", &self.oci),
+            ("ashmem-lxc.socket", &self.lxc),
+            ("ashmem-join.socket", &self.join),
+        ]))
+    }
+
+    /// A client that joins this world's agent by itself.
+    fn joined(&self, time: Duration) -> Client {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ashmem"));
+        command.arg("join").arg("--agent").arg(self.folder.join("join.sock")).arg("--");
+        command.arg(std::env::current_exe().expect("this program"));
+        command
+            .args(["--exact", "the_client", "--nocapture"])
+            .env(CLIENT, time.as_millis().to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        // SAFETY: between fork and exec there is one system call.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
+                Ok(())
+            });
+        }
+        Client::ready(command.spawn().expect("the client starts"))
     }
 
     /// A client of this world's agent.
@@ -241,6 +263,16 @@ fn a_killed_agents_lxc_containers_go_on_with_the_next() {
     let clients: Vec<_> =
         (0..2).map(|number| lxc::start(&world.folder, number, Duration::from_secs(4))).collect();
     assert_eq!(world.manager.names().len(), 2 * 3, "{:?}", world.manager.names());
+    restart(&world, clients, 20, End::Killed, agent);
+}
+
+#[test]
+fn a_killed_agents_joined_containers_go_on_with_the_next() {
+    let world = World::new("joined");
+    let agent = world.start();
+    let clients: Vec<_> = (0..2).map(|_| world.joined(Duration::from_secs(4))).collect();
+    // Both are of the host, and so one container with two listeners.
+    assert_eq!(world.manager.names().len(), 2 + 2, "{:?}", world.manager.names());
     restart(&world, clients, 20, End::Killed, agent);
 }
 

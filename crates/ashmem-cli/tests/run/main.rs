@@ -10,6 +10,7 @@ mod descriptors;
 mod go;
 mod inside;
 mod refusals;
+mod root;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
 mod stalled;

@@ -107,9 +107,10 @@ impl Machine {
 
     /// The agent is installed, and listens until what this returns is dropped.
     pub(crate) fn start_agent(&self) -> impl Drop + use<> {
-        self.put("usr/lib/systemd/system/ashmem-agent.socket", "[Socket]\n");
+        self.put("usr/lib/systemd/system/ashmem-join.socket", "[Socket]\n");
+        self.put("usr/lib/ashmem/ashmem-join", "");
         self.folder("run/ashmem");
-        let path = self.at("run/ashmem/lxc.sock");
+        let path = self.at("run/ashmem/join.sock");
         let socket = rustix::net::socket_with(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,

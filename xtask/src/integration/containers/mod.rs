@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Real containers under the agent: a busybox root file system that runc, crun, podman, containerd
-//! and LXC start, and in it a program that shares regions as an Android container's programs do,
-//! and the suite.
+//! Real containers under the agent: a busybox root file system that runc, crun, podman, containerd,
+//! Docker and LXC start, and in it a program that shares regions as an Android container's programs
+//! do, and the suite.
 //!
 //! Wants root, and a host whose control groups these runtimes understand.
 
 pub(crate) mod booted;
 mod engines;
+mod joined;
 mod seen;
 mod world;
 
@@ -16,11 +17,7 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
-use world::{Container, User, World, first_line, id_of, share_join_keep};
-
-/// The suite in a container.
-const SUITE_LIMIT: Duration = Duration::from_secs(600);
+use world::{Container, SUITE_LIMIT, User, World, first_line, id_of, share_join_keep};
 
 /// The steps that start containers.
 pub(crate) fn steps() -> Vec<Step> {
@@ -36,6 +33,10 @@ pub(crate) fn steps() -> Vec<Step> {
         step("podman containers", "podman", User::Root, engines::podman),
         step("containerd containers", "ctr", User::Root, engines::containerd),
         step("LXC containers", "lxc-execute", User::Root, lxc),
+        step("runc containers that join", "runc", User::Root, joined::runc),
+        step("podman containers that join", "podman", User::Service, joined::podman),
+        step("LXC containers that join", "lxc-start", User::Service, joined::lxc),
+        docker(),
     ]
 }
 
@@ -61,6 +62,18 @@ fn step(
             ));
         }
         attempt(&World::make(user)?).map(StepResult::Passed)
+    })
+}
+
+/// A client alone says little: a daemon must answer it.
+fn docker() -> Step {
+    Step::new("Docker containers that join", || {
+        let mut question = Command::new("docker");
+        question.args(["info", "--format", "{{.ServerVersion}}"]);
+        if !question.output().is_ok_and(|answer| answer.status.success()) {
+            return Ok(StepResult::Skipped("no Docker daemon answers on this host".to_owned()));
+        }
+        joined::docker(&World::make(User::Root)?).map(StepResult::Passed)
     })
 }
 

@@ -2,6 +2,7 @@
 //! A root file system with an agent that serves it, and containers of several runtimes in it.
 
 use crate::build::static_program;
+use crate::util::arch::Arch;
 use crate::util::process;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// A container that has not ended by then hangs.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
+/// The suite in a container.
+pub(super) const SUITE_LIMIT: Duration = Duration::from_secs(600);
 /// Who the agent runs as.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum User {
@@ -38,17 +41,19 @@ impl World {
         let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
         let client = static_program::build("ashmem-container-client")?;
         let conformance = static_program::build("ashmem-conformance")?;
+        let join = static_program::build_small(Arch::X86_64, "ashmem-join")?;
         // Sockets' names are short: the cache may lie too deep.
         let folder = std::env::temp_dir().join(format!("ashmem-containers-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         let root = folder.join("rootfs");
-        for directory in ["bin", "dev", "proc", "sys", "tmp"] {
+        for directory in ["agent", "bin", "dev", "proc", "sys", "tmp"] {
             fs::create_dir_all(root.join(directory)).context("making a root file system")?;
         }
         let programs = [
             (Path::new("/bin/busybox"), "busybox"),
             (&client, "client"),
             (&conformance, "conformance"),
+            (&join, "ashmem-join"),
         ];
         for (from, to) in programs {
             fs::copy(from, root.join("bin").join(to))
@@ -62,8 +67,10 @@ impl World {
         let mut command = match user {
             User::Root => Command::new(&copy),
             User::Service => {
-                chown(&folder, Some(NOBODY), Some(NOBODY))
-                    .context("giving the sockets' folder to the agent's user")?;
+                for folder in [&folder, &root.join("agent")] {
+                    chown(folder, Some(NOBODY), Some(NOBODY))
+                        .context("giving the sockets' folder to the agent's user")?;
+                }
                 let mut command = Command::new("setpriv");
                 command.args([
                     "--reuid",
@@ -80,13 +87,15 @@ impl World {
             }
         };
         command.args(["agent", "--oci", &address("oci.sock"), "--lxc", &address("lxc.sock")]);
+        command.args(["--join", &address("rootfs/agent/join.sock")]);
         let agent =
             command.spawn().with_context(|| format!("starting {}", process::line(&command)))?;
         let world = Self { folder, ashmem, agent };
         let listens = |name: &str| {
             fs::metadata(world.folder.join(name)).is_ok_and(|found| found.file_type().is_socket())
         };
-        wait_for("the agent's sockets", || listens("oci.sock") && listens("lxc.sock"))?;
+        let sockets = ["oci.sock", "lxc.sock", "rootfs/agent/join.sock"];
+        wait_for("the agent's sockets", || sockets.into_iter().all(listens))?;
         Ok(world)
     }
 
@@ -101,17 +110,27 @@ impl World {
 
     /// A bundle for runc that runs these words under the agent's profile.
     pub(super) fn bundle(&self, name: &str, words: &[&str], strict: bool) -> Result<PathBuf> {
-        let bundle = self.folder.join(name);
-        fs::create_dir_all(&bundle).context("making a bundle")?;
-        let mut config = configuration(&bundle, Path::new(&self.path("rootfs")), words)?;
+        let bundle = self.bare_bundle(name, words)?;
         let path = bundle.join("config.json");
         if strict {
+            let text = fs::read_to_string(&path).context("reading a bundle")?;
+            let mut config: Value = serde_json::from_str(&text)?;
             config["linux"]["seccomp"] = allowlist();
+            fs::write(&path, config.to_string()).context("writing the bundle")?;
         }
-        fs::write(&path, config.to_string()).context("writing the bundle")?;
         let (path, socket) =
             (path.display().to_string(), format!("unix:{}", self.path("oci.sock")));
         self.profile(&["--oci", &path, "--output", &path, "--socket", &socket])?;
+        Ok(bundle)
+    }
+
+    /// A bundle for runc that runs these words, and knows no agent.
+    pub(super) fn bare_bundle(&self, name: &str, words: &[&str]) -> Result<PathBuf> {
+        let bundle = self.folder.join(name);
+        fs::create_dir_all(&bundle).context("making a bundle")?;
+        let config = configuration(&bundle, Path::new(&self.path("rootfs")), words)?;
+        let path = bundle.join("config.json");
+        fs::write(&path, config.to_string()).context("writing the bundle")?;
         Ok(bundle)
     }
 

@@ -25,7 +25,8 @@ pub(crate) fn run(trial: &Trial) -> Result<String> {
     let kernel = machine.kernels()?.into_iter().next().context("the machine has no kernel")?;
     let script = format!(
         "set -e\n\
-         systemd-analyze verify --man=no ashmem-agent.service ashmem-agent.socket 2>&1\n\
+         systemd-analyze verify --man=no ashmem-agent.service ashmem-agent.socket \
+         ashmem-join.socket 2>&1\n\
          systemctl start ashmem-agent.socket\n\
          /trial/$(cd /trial; ls -d {PROGRAM}-*) --ignored --exact {TEST} --nocapture 2>&1 || {{ \
          systemctl status ashmem-agent.service ashmem-agent.socket; journalctl --no-pager --unit \

@@ -8,6 +8,7 @@ use crate::build::static_program;
 use crate::debian::kernel::Kernel;
 use crate::machine;
 use crate::machine::initramfs::Initramfs;
+use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -111,7 +112,9 @@ impl System {
         )?;
         let lxc_start = source.join("packaging/waydroid/lxc-start");
         system.give(&lxc_start, "usr/lib/ashmem/waydroid/lxc-start", 0o755)?;
-        for unit in ["ashmem-agent.service", "ashmem-agent.socket"] {
+        let join = static_program::build_small(Arch::X86_64, "ashmem-join")?;
+        system.give(&join, "usr/lib/ashmem/ashmem-join", 0o755)?;
+        for unit in ["ashmem-agent.service", "ashmem-agent.socket", "ashmem-join.socket"] {
             let place = format!("usr/lib/systemd/system/{unit}");
             system.give(&source.join("packaging/systemd").join(unit), &place, 0o644)?;
         }
