@@ -70,6 +70,10 @@ impl Channels {
         self.add(channel);
     }
 
+    pub(super) fn count(&self) -> usize {
+        lock(&self.list).len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         lock(&self.list).is_empty()
     }

@@ -142,7 +142,7 @@ impl Supervisor {
 
     /// How many channels are left.
     pub(crate) fn channel_count(&self) -> usize {
-        lock(&self.channels).len()
+        self.channels.count()
     }
 
     /// Whether no channel is left.
