@@ -57,6 +57,11 @@ impl InspectedFd {
         self.fd.as_ref().ok_or(Errno::BADF)
     }
 
+    /// Lets other loops work at its region.
+    pub(crate) fn leave_region(&mut self) {
+        self.busy = None;
+    }
+
     /// Closes the copy of a region's descriptor before the request is answered.
     pub(crate) fn close(&mut self) {
         self.fd = None;

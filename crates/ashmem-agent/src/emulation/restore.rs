@@ -336,7 +336,7 @@ mod tests {
             });
             assert_eq!(received, Ok(Some(())));
         }
-        let once = Outcome::value(Ok(i64::from(ashmem_core::abi::WAS_PURGED)));
+        let once = Outcome::value(Ok(ashmem_core::abi::WAS_PURGED));
         let pin = Pin { offset: 7 * 4096, len: 4096 };
         table.note_ioctl(key, Request::Pin(0), Some(pin), 101, &once);
         // The second grows the log, until it is written anew.
@@ -352,7 +352,7 @@ mod tests {
         assert!(answered > 100, "{answered}");
         let mut second = successor(&mut table);
         assert_eq!(second.recovered(102), Some(SavedAnswer::Value(0)));
-        let told = Some(SavedAnswer::Value(ashmem_core::abi::WAS_PURGED.into()));
+        let told = Some(SavedAnswer::Value(ashmem_core::abi::WAS_PURGED));
         assert_eq!(second.recovered(101), told);
         // It is in flight still when the next one compacts.
         assert!(second.unsent_answers(0, &[101]).len() == 1);

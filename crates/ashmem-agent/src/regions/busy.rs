@@ -56,7 +56,9 @@ impl BusyRegions {
         key: Key,
         request: u64,
     ) -> BusyRegion {
-        busy.insert(key, (request, Instant::now()));
+        // Beside one that is held up nobody waits again, however many are.
+        let since = busy.get(&key).map_or_else(Instant::now, |(_, since)| *since);
+        busy.insert(key, (request, since));
         BusyRegion { all: Arc::clone(self), key, request }
     }
 }
@@ -104,6 +106,12 @@ mod tests {
         let stuck = all.begin(1, 10);
         let next = all.begin(1, 11);
         assert!(begun.elapsed() >= LONGEST);
+        let third = all.try_begin(1, 12).expect("nobody waits again");
+        drop(third);
+        let next = {
+            drop(next);
+            all.try_begin(1, 13).expect("it is free")
+        };
         drop(stuck);
         assert!(!lock(&all.busy).is_empty(), "the next one is at work");
         drop(next);

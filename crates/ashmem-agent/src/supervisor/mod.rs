@@ -363,7 +363,15 @@ impl Supervisor {
         let due = (self.inside.as_ref())
             .filter(|_| !matches!(decision.outcome, Outcome::MapAnonymous(_)))
             .and_then(|inside| inside.due(notification, &target, is_of_device));
-        Some(Decided { decision, record, due })
+        let mut decided = Decided { decision, record, due };
+        // What follows can be held up, and changes nothing of the region.
+        let touches_caller = matches!(decided.decision.outcome, Outcome::Write { .. });
+        if (touches_caller || decided.due.is_some() || self.stops_caller(&decided))
+            && let Some(descriptor) = &mut decided.decision.descriptor
+        {
+            descriptor.leave_region();
+        }
+        Some(decided)
     }
 
     /// Whether the caller is stopped as it leaves its call: that waits for all that can hold up a
