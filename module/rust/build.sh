@@ -9,8 +9,8 @@
 # stands before the names of ar, ld and objcopy.
 # RUSTC and LIBRARY (the folder that holds core/src/lib.rs) must be of one release; Debian's
 # rustc-web and rust-web-src are such a pair. CORE is ashmem-core's src folder. OUT gets
-# ashmem-x86.o_shipped or ashmem-arm64.o_shipped, after the kernel's folder of the architecture; what
-# was made on the way is left in OUT/work. FLAGS are the compiler's for the module's own crate;
+# ashmem-x86.o_shipped or ashmem-arm64.o_shipped, after the kernel's folder of the architecture;
+# what was made on the way is left in OUT/work. FLAGS are the compiler's for the module's own crate;
 # ASHMEM_RUST_FLAGS in the environment is for every crate.
 set -eu
 rustc=$1 library=$2 core=$3 out=$4

@@ -28,8 +28,8 @@ use std::thread;
 /// The seed of the random sequence every run plays; --all plays more.
 const SEED: u64 = 1;
 
-/// How many long sequences --all plays under `ashmem run`, a million operations in all, and how many
-/// each has.
+/// How many long sequences --all plays under `ashmem run`, a million operations in all, and how
+/// many each has.
 const LONG_SEQUENCES: u64 = 5;
 const LONG: u64 = 200_000;
 

@@ -5,7 +5,7 @@ use crate::distribution::Distribution;
 
 /// A step: fixed, or worded for a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum NextStep {
     /// The same everywhere. A line that begins with `#` is for the reader.
     Do(&'static str),
     /// Install what modules are built with for the kernel.
@@ -30,7 +30,7 @@ const LOAD_BINDER: &str = "sudo modprobe binder_linux devices=binder,hwbinder,vn
 const MOUNT_BINDER: &str =
     "sudo mkdir -p /dev/binderfs && sudo mount -t binder binder /dev/binderfs";
 
-impl Step {
+impl NextStep {
     /// The lines to show, for a distribution and a kernel's release (`None`: the running one's).
     pub fn lines(self, distribution: &Distribution, release: Option<&str>) -> Vec<String> {
         let release = release.unwrap_or("$(uname -r)");

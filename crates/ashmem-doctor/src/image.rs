@@ -20,7 +20,7 @@ use crate::version::VERSION;
 pub use libcutils::{Libcutils, MemfdRule, NodeRule};
 pub use policies::SeccompPolicy;
 pub use properties::UseMemfd;
-pub use tree::{Error, Tree};
+pub use tree::{Error, ImageTree};
 
 /// An image, looked at.
 #[derive(Debug, Serialize)]
@@ -73,7 +73,7 @@ impl ImageReport {
     /// # Errors
     /// If it cannot be read, or is of no form that is known here.
     pub fn make(path: &Path) -> Result<Self, Error> {
-        let tree = Tree::open(path)?;
+        let tree = ImageTree::open(path)?;
         let properties = properties::Properties::of(&tree);
         let number = |key| properties.get(key).and_then(|value| value.parse().ok());
         let libcutils = libcutils::all(&tree);
@@ -136,8 +136,8 @@ fn ways(
              missing"
         }
         NodeRule::BootId => {
-            "bind /dev/ashmem<boot_id> into the container: nothing else is opened (`ashmem cdi` and \
-             `ashmem waydroid enable` do)"
+            "bind /dev/ashmem<boot_id> into the container: nothing else is opened (`ashmem cdi` \
+             and `ashmem waydroid enable` do)"
         }
     };
     let way = |way, serves, because: &str| ImageWay { way, serves, because: because.to_owned() };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A message that people find in their logs, and what it means.
 
-use crate::advice::Step;
+use crate::advice::NextStep;
 use crate::subject::Subject;
 
 /// Something that people find in their logs: what a line must be about, and what it must say.
@@ -24,7 +24,7 @@ pub struct Message {
     /// What it means.
     pub cause: &'static str,
     /// What to do next. None: there is nothing to do.
-    pub next: &'static [Step],
+    pub next: &'static [NextStep],
 }
 
 impl Message {

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// Builds the packages of a version for an architecture, with the one for all, and lets lintian look
-/// at them where they are to be given away.
+/// Builds the packages of a version for an architecture, with the one for all, and lets lintian
+/// look at them where they are to be given away.
 pub(crate) fn build(arch: Arch, version: &Version, lint_them: bool) -> Result<Vec<PathBuf>> {
     let folder = folder(arch, version)?;
     let _lock = workspace::lock("packages")?;

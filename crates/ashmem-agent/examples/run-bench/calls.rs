@@ -3,6 +3,8 @@
 
 use std::ffi::CStr;
 
+use ashmem_core::abi;
+
 /// Opens a file and closes it.
 pub(crate) fn open_close(path: &CStr, flags: i32) {
     close(call(
@@ -60,4 +62,20 @@ pub(crate) fn call(number: i64, args: [i64; 6]) -> i64 {
     let [a, b, c, d, e, f] = args;
     // SAFETY: every pointer passed above is to memory that lives and is as long as the call needs.
     unsafe { libc::syscall(number, a, b, c, d, e, f) }
+}
+
+/// Opens the device.
+pub(crate) fn ashmem() -> i32 {
+    let flags = (libc::O_RDWR | libc::O_CLOEXEC).into();
+    let fd = call(
+        libc::SYS_openat,
+        [libc::AT_FDCWD.into(), c"/dev/ashmem".as_ptr() as i64, flags, 0, 0, 0],
+    );
+    assert!(fd >= 0, "/dev/ashmem cannot be opened; start this under `ashmem run`");
+    fd as i32
+}
+
+/// SET_SIZE.
+pub(crate) fn set_size(fd: i32, size: usize) {
+    assert_eq!(ioctl(fd, abi::SET_SIZE.into(), size as i64), 0, "SET_SIZE");
 }

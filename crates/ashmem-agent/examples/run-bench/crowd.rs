@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use ashmem_core::abi;
 
-use crate::calls::{fstat, ioctl, map, unmap};
-use crate::{ashmem, set_size};
+use crate::calls::{ashmem, fstat, ioctl, map, set_size, unmap};
 use rustix::param::page_size;
 
 /// The fastest of so many turns counts.

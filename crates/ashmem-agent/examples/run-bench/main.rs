@@ -16,7 +16,9 @@ mod timing;
 use ashmem_core::abi;
 use rustix::param::page_size;
 
-use calls::{call, close, fstat, ioctl, map, map_file, open_close, stat_of, unmap};
+use calls::{
+    ashmem, call, close, fstat, ioctl, map, map_file, open_close, set_size, stat_of, unmap,
+};
 use timing::best;
 
 fn main() {
@@ -113,16 +115,6 @@ fn memfd() -> i32 {
     fd
 }
 
-fn ashmem() -> i32 {
-    let flags = (libc::O_RDWR | libc::O_CLOEXEC).into();
-    let fd = call(
-        libc::SYS_openat,
-        [libc::AT_FDCWD.into(), c"/dev/ashmem".as_ptr() as i64, flags, 0, 0, 0],
-    );
-    assert!(fd >= 0, "/dev/ashmem cannot be opened; start this under `ashmem run`");
-    fd as i32
-}
-
 fn sized_ashmem() -> i32 {
     let fd = ashmem();
     set_size(fd, page_size());
@@ -134,10 +126,6 @@ fn named_ashmem() -> i32 {
     ioctl(fd, abi::SET_NAME.into(), c"bench".as_ptr() as i64);
     set_size(fd, page_size());
     fd
-}
-
-fn set_size(fd: i32, size: usize) {
-    assert_eq!(ioctl(fd, abi::SET_SIZE.into(), size as i64), 0, "SET_SIZE");
 }
 
 fn null() -> i64 {

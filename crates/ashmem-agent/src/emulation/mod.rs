@@ -18,7 +18,7 @@
 //! - an open of the node that becomes a region: other threads of that process wait with theirs.
 //!
 //! Where several loops work side by side, those that are about one region are decided one after the
-//! other ([`crate::regions::busy`]), without the lock too.
+//! other (`regions::busy`), without the lock too.
 
 pub(crate) mod argument;
 pub(crate) mod decision;

@@ -4,8 +4,8 @@
 //!
 //! 1. The process greets: a line with the version, and an address at which the same line lies in
 //!    its memory. The agent looks there: what it may not read, it cannot serve.
-//! 2. The agent answers: yes; not now, for others of its container are joining; or no and why. Until
-//!    then nothing is filtered, and the process may go on without the agent.
+//! 2. The agent answers: yes; not now, for others of its container are joining; or no and why.
+//!    Until then nothing is filtered, and the process may go on without the agent.
 //! 3. The process filters itself, and sends one byte with the listener beside it.
 //! 4. The agent answers again; from a yes on, it answers the process's calls.
 //!

@@ -27,9 +27,9 @@ pub struct EmulatedRegion {
     pub memories: u32,
     /// The last caller: the first place to look for a descriptor when the agent needs one.
     pub last_caller: LastCaller,
-    /// The memory that mappings show, with its inode, while clients hold an older one of the region:
-    /// those who have mapped it may have closed their descriptors, and nobody could bring it to the
-    /// others then.
+    /// The memory that mappings show, with its inode, while clients hold an older one of the
+    /// region: those who have mapped it may have closed their descriptors, and nobody could bring
+    /// it to the others then.
     pub(crate) kept: Option<(u64, OwnedFd)>,
     /// Pages of it are being taken away, without the table's lock: until that is over, its ranges
     /// do not change, and no first mapping is granted.

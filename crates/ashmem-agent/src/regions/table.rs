@@ -172,8 +172,8 @@ impl RegionTable {
         self.regions.is_empty()
     }
 
-    /// Keeps the memory that a region's mappings show, where clients hold an older one and there are
-    /// few that are kept.
+    /// Keeps the memory that a region's mappings show, where clients hold an older one and there
+    /// are few that are kept.
     pub(crate) fn keep_memory(&mut self, key: Key, memory: BorrowedFd<'_>) {
         /// Descriptors that a tenant may take from the supervisor, which others need as well.
         const MOST: usize = 16;

@@ -34,7 +34,7 @@ struct ChannelView {
 }
 
 /// What came.
-pub(super) enum Received {
+pub(super) enum NextRequest {
     /// A request.
     Request(Arc<dyn Channel>, Notification),
     /// Nothing, or nothing that is still there.
@@ -82,7 +82,7 @@ impl Channels {
     ///
     /// # Errors
     /// Those of poll(2).
-    pub(super) fn receive(&self) -> Result<Received> {
+    pub(super) fn receive(&self) -> Result<NextRequest> {
         let mut view = lock(&self.view);
         if view.version != self.version.load(Ordering::Acquire) {
             let list = lock(&self.list);
@@ -90,7 +90,7 @@ impl Channels {
             view.channels.clone_from(&list);
         }
         match view.channels.as_slice() {
-            [] => Ok(Received::End),
+            [] => Ok(NextRequest::End),
             [channel] if self.is_complete.load(Ordering::Relaxed) && channel.waits() => {
                 Ok(self.receive_only(channel))
             }
@@ -98,7 +98,7 @@ impl Channels {
         }
     }
 
-    fn poll(&self, view: &mut ChannelView) -> Result<Received> {
+    fn poll(&self, view: &mut ChannelView) -> Result<NextRequest> {
         let mut polled = vec![PollFd::new(&self.wake, PollFlags::IN)];
         polled.extend(
             (view.channels.iter())
@@ -106,18 +106,18 @@ impl Channels {
         );
         match poll(&mut polled, None) {
             Ok(_) => {}
-            Err(Errno::INTR) => return Ok(Received::Nothing),
+            Err(Errno::INTR) => return Ok(NextRequest::Nothing),
             Err(error) => return Err(error),
         }
         if !polled[0].revents().is_empty() {
             let _ = rustix::io::read(&self.wake, &mut [0; 8]);
-            return Ok(Received::Nothing);
+            return Ok(NextRequest::Nothing);
         }
         let count = view.channels.len();
         let ready = (0..count)
             .map(|step| (view.next + step) % count)
             .find(|place| !polled[place + 1].revents().is_empty());
-        let Some(place) = ready else { return Ok(Received::Nothing) };
+        let Some(place) = ready else { return Ok(NextRequest::Nothing) };
         let is_readable = polled[place + 1].revents().contains(PollFlags::IN);
         view.next = place + 1;
         let channel = &view.channels[place];
@@ -126,7 +126,7 @@ impl Channels {
     }
 
     /// The next request of the only channel there will be, which waits for it itself.
-    fn receive_only(&self, channel: &Arc<dyn Channel>) -> Received {
+    fn receive_only(&self, channel: &Arc<dyn Channel>) -> NextRequest {
         match channel.receive() {
             Ok(None) if has_hung_up(channel.as_fd()) => {
                 self.taken(channel, Err(ReceiveError::HungUp))
@@ -140,14 +140,14 @@ impl Channels {
         &self,
         channel: &Arc<dyn Channel>,
         received: std::result::Result<Option<Notification>, ReceiveError>,
-    ) -> Received {
+    ) -> NextRequest {
         match received {
-            Ok(Some(notification)) => Received::Request(Arc::clone(channel), notification),
-            Ok(None) => Received::Nothing,
+            Ok(Some(notification)) => NextRequest::Request(Arc::clone(channel), notification),
+            Ok(None) => NextRequest::Nothing,
             Err(why) => {
                 tracing::debug!(%why, "a channel is closed");
                 self.change(|list| list.retain(|other| !Arc::ptr_eq(other, channel)));
-                Received::Nothing
+                NextRequest::Nothing
             }
         }
     }

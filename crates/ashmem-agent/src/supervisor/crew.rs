@@ -33,7 +33,7 @@ const WORKING: usize = 4;
 
 /// The loops of one supervisor.
 pub(crate) struct Crew {
-    state: Mutex<State>,
+    state: Mutex<CrewState>,
     /// Signalled when the turn is free.
     turn: Condvar,
     /// Signalled when a loop has finished a request.
@@ -43,13 +43,13 @@ pub(crate) struct Crew {
 }
 
 #[derive(Default)]
-struct State {
+struct CrewState {
     /// The loop that has the turn.
     holder: Option<u64>,
     /// The request that it works at, with the turn kept.
-    kept: Option<Work>,
+    kept: Option<CrewWork>,
     /// The requests that are worked at without the turn.
-    passed: Vec<Work>,
+    passed: Vec<CrewWork>,
     /// Requests that were begun.
     begun: u64,
     /// Loops in all, and those of them that wait for the turn.
@@ -65,7 +65,7 @@ struct State {
 }
 
 /// A request that a loop works at.
-struct Work {
+struct CrewWork {
     worker: u64,
     id: u64,
     tid: i32,
@@ -77,7 +77,7 @@ struct Work {
 
 /// What became of the turn when a request was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begun {
+pub(super) enum RequestBegun {
     /// It is kept: no other request is begun meanwhile.
     Kept,
     /// It was passed on.
@@ -98,7 +98,7 @@ pub(super) enum Relief {
     WantsLoop,
 }
 
-impl State {
+impl CrewState {
     fn is_receiving(&self) -> bool {
         self.holder.is_some() && self.kept.is_none()
     }
@@ -117,11 +117,11 @@ impl Crew {
     }
 
     /// One loop more; it leaves when this is dropped.
-    pub(super) fn member(&self) -> Member<'_> {
+    pub(super) fn member(&self) -> CrewMember<'_> {
         let mut state = self.state();
         state.loops += 1;
         state.next += 1;
-        Member { crew: self, number: state.next }
+        CrewMember { crew: self, number: state.next }
     }
 
     /// No loop more could be started: none is wanted for a while.
@@ -143,7 +143,7 @@ impl Crew {
     /// alone.
     pub(super) fn answers(&self, id: u64) {
         let mut state = self.state();
-        let State { kept, passed, .. } = &mut *state;
+        let CrewState { kept, passed, .. } = &mut *state;
         for work in kept.iter_mut().chain(passed).filter(|work| work.id == id) {
             work.is_answered = true;
         }
@@ -194,18 +194,18 @@ impl Crew {
         self.state().has_ended = false;
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CrewState> {
         lock(&self.state)
     }
 }
 
 /// One loop.
-pub(super) struct Member<'a> {
+pub(super) struct CrewMember<'a> {
     crew: &'a Crew,
     number: u64,
 }
 
-impl Member<'_> {
+impl CrewMember<'_> {
     /// Waits for the turn. Returns whether this loop serves on.
     pub(super) fn takes_turn(&self) -> bool {
         let mut state = self.crew.state();
@@ -225,23 +225,23 @@ impl Member<'_> {
     }
 
     /// Begins the request with this id that a thread has made, and keeps the turn or passes it on.
-    pub(super) fn begins(&self, id: u64, tid: i32) -> Begun {
+    pub(super) fn begins(&self, id: u64, tid: i32) -> RequestBegun {
         let mut state = self.crew.state();
         state.begun += 1;
         let since = state.begun;
-        let work = Work { worker: self.number, id, tid, since, is_answered: false };
+        let work = CrewWork { worker: self.number, id, tid, since, is_answered: false };
         // What is held up says nothing of how many ask at once.
         let overlaps = state.passed.iter().any(|work| since - work.since <= 2 * WORKING as u64);
         let passes = self.crew.size > 1 && state.load.passes(tid, overlaps);
-        let mut begun = Begun::Kept;
+        let mut begun = RequestBegun::Kept;
         if passes {
-            begun = Begun::Passed;
+            begun = RequestBegun::Passed;
             state.holder = None;
             state.passed.push(work);
             if state.waiting > 0 {
                 self.crew.turn.notify_one();
             } else if state.loops < self.crew.size {
-                begun = Begun::WantsLoop;
+                begun = RequestBegun::WantsLoop;
             }
         } else {
             state.kept = Some(work);
@@ -270,7 +270,7 @@ impl Member<'_> {
     }
 }
 
-impl Drop for Member<'_> {
+impl Drop for CrewMember<'_> {
     fn drop(&mut self) {
         let mut state = self.crew.state();
         state.loops -= 1;
@@ -285,7 +285,7 @@ impl Drop for Member<'_> {
     }
 }
 
-impl Work {
+impl CrewWork {
     /// Whether a request of this thread that this loop has begun comes after it.
     fn precedes(&self, tid: i32, worker: u64) -> bool {
         // 0: a thread that cannot be seen, and there may be several.
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     /// Begins requests of threads in turn until one passes the turn on; that one's id and thread.
-    fn pass<'a>(member: &'a Member<'a>) -> (u64, i32) {
+    fn pass<'a>(member: &'a CrewMember<'a>) -> (u64, i32) {
         for number in 0..i32::MAX {
             let tid = 10 + number % 2;
             assert!(member.takes_turn());
@@ -320,7 +320,7 @@ mod tests {
         let member = crew.member();
         for _ in 0..10_000 {
             assert!(member.takes_turn());
-            assert_eq!(member.begins(1, 1), Begun::Kept);
+            assert_eq!(member.begins(1, 1), RequestBegun::Kept);
             assert_eq!(crew.state().holder, Some(member.number), "it is kept");
             assert!(member.ends());
         }
@@ -333,7 +333,7 @@ mod tests {
         pass(&first);
         let second = crew.member();
         assert!(second.takes_turn());
-        assert_eq!(second.begins(1, 20), Begun::Passed, "there are two already");
+        assert_eq!(second.begins(1, 20), RequestBegun::Passed, "there are two already");
         assert!(first.ends());
         assert!(first.takes_turn() && second.ends());
         crew.end();
@@ -362,7 +362,7 @@ mod tests {
         let member = crew.member();
         for tid in 0..1000 {
             assert!(member.takes_turn());
-            assert_eq!(member.begins(1, tid), Begun::Kept);
+            assert_eq!(member.begins(1, tid), RequestBegun::Kept);
             assert!(member.ends());
         }
         assert_eq!(crew.state().passed.len(), 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The request loops: take requests from a tenant's channels, have them decided, and answer them.
-//! There are several where several callers ask at once ([`crew`]).
+//! There are several where several callers ask at once (`crew`).
 //!
 //! A request takes four steps: what it points to in the caller's memory is read, once; the tenant
 //! decides (`Decision`); the result is written into the caller's memory and the answer sent; the
@@ -28,8 +28,8 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, Result};
 
 use self::apart::Apart;
-use self::channels::{Channels, Received};
-use self::crew::{Begun, Crew, Member};
+use self::channels::{Channels, NextRequest};
+use self::crew::{Crew, CrewMember, RequestBegun};
 use self::purges::Purges;
 use crate::asked::Tenants;
 use crate::emulation::Tenant;
@@ -229,21 +229,21 @@ impl Supervisor {
     }
 
     /// Serves, as one of the crew's loops, until there are enough others or no channel is left.
-    fn serve<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, member: &Member<'scope>) {
+    fn serve<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, member: &CrewMember<'scope>) {
         while member.takes_turn() {
             match self.channels.receive() {
-                Ok(Received::Request(channel, notification)) => {
+                Ok(NextRequest::Request(channel, notification)) => {
                     let begun = member.begins(notification.id, notification.tid);
-                    if begun == Begun::WantsLoop {
+                    if begun == RequestBegun::WantsLoop {
                         self.grow(scope);
                     }
-                    self.attend(scope, &channel, notification, begun != Begun::Kept);
+                    self.attend(scope, &channel, notification, begun != RequestBegun::Kept);
                     if !member.ends() {
                         return;
                     }
                 }
-                Ok(Received::Nothing) => {}
-                Ok(Received::End) => return self.end(Ok(())),
+                Ok(NextRequest::Nothing) => {}
+                Ok(NextRequest::End) => return self.end(Ok(())),
                 Err(error) => return self.end(Err(error)),
             }
         }

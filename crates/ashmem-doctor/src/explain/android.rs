@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What Android's first processes say when they die, and where pages are too large.
 
-use crate::advice::Step::Do;
+use crate::advice::NextStep::Do;
 use crate::message::Message;
 use crate::subject::Subject::{Ashmem, CoreService, Memfd, Region};
 

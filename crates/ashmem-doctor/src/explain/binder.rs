@@ -2,14 +2,15 @@
 //! What is said where binder is missing or refuses: the first thing that an Android container
 //! wants.
 
-use crate::advice::Step::{self, Do};
+use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
 use crate::subject::Subject::{Binder, BinderModule};
 
 const M: Message = Message::PLAIN;
 
 /// Two containers on one node.
-const OWN_BINDER: Step = Do("# each container needs a binder of its own: a binderfs mount of its \
+const OWN_BINDER: NextStep =
+    Do("# each container needs a binder of its own: a binderfs mount of its \
                              own, or nodes of their own (binder1, hwbinder1, vndbinder1)");
 
 pub(super) static MESSAGES: &[Message] = &[
@@ -67,7 +68,7 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "this kernel has no binder as a module. Either it has it built in (`grep binder \
                 /proc/filesystems` shows it: all is well then), or it lacks it: Android containers \
                 do not start without binder",
-        next: &[Do("grep binder /proc/filesystems"), Step::Binder],
+        next: &[Do("grep binder /proc/filesystems"), NextStep::Binder],
         ..M
     },
     Message {
@@ -82,7 +83,7 @@ pub(super) static MESSAGES: &[Message] = &[
         unless: r"or address|not mounted yet|open\w*\W",
         cause: "this kernel has no binderfs (CONFIG_ANDROID_BINDERFS), or binder is a module that \
                 is not loaded yet",
-        next: &[Do("sudo modprobe binder_linux; grep binder /proc/filesystems"), Step::Binder],
+        next: &[Do("sudo modprobe binder_linux; grep binder /proc/filesystems"), NextStep::Binder],
         ..M
     },
     Message {
@@ -108,7 +109,7 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("ls -l /dev/binder /dev/binderfs   # on the host and in the container"),
             Do("sudo rmdir /dev/binder   # if it is an empty directory; then start it anew"),
-            Step::Binder,
+            NextStep::Binder,
         ],
         ..M
     },
@@ -145,7 +146,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(missing|not enabled|lacks|disabled).*CONFIG_ANDROID_BINDER"
         ),
         cause: "this kernel is built without binder, or without binderfs",
-        next: &[Step::Binder],
+        next: &[NextStep::Binder],
         ..M
     },
     Message {
@@ -165,7 +166,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 Nothing of Android starts without binder",
         next: &[
             Do("grep binder /proc/filesystems; ls -l /dev/*binder* /dev/binderfs"),
-            Step::Binder,
+            NextStep::Binder,
         ],
         ..M
     },

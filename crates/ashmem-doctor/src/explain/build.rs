@@ -2,14 +2,14 @@
 //! What builds of modules say: the old ones (anbox-modules, redroid-modules), and DKMS of any of
 //! ours. A line that names another module's file is not ours.
 
-use crate::advice::Step::{self, Do};
+use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
 use crate::subject::Subject::{Build, Source};
 
 const M: Message = Message::PLAIN;
 
-const OURS: &[Step] = &[
-    Step::Module,
+const OURS: &[NextStep] = &[
+    NextStep::Module,
     Do("# it builds on 5.10 to 7.x. Remove the old one first: dkms status; sudo dkms remove \
         anbox-ashmem/1 --all"),
     Do("# for binder take the kernel's own: ashmem doctor, the line `binder`"),
@@ -157,10 +157,10 @@ pub(super) static MESSAGES: &[Message] = &[
         unless: r"(nvidia|vbox|zfs)|autoconf\.h",
         cause: "the headers of the kernel that the module is built for are not installed",
         next: &[
-            Step::Headers,
+            NextStep::Headers,
             Do("# if there are none any more, the running kernel is older than the archive: \
                  update, reboot"),
-            Step::Rebuild,
+            NextStep::Rebuild,
         ],
         ..M
     },
@@ -171,7 +171,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errno: &[libc::ENOSPC, libc::EDQUOT],
         cause: "the disk filled up: a build that stops there leaves no module, and an initramfs \
                 that stops there may not boot",
-        next: &[Do("df -h /var /lib/modules /tmp /boot"), Step::Rebuild],
+        next: &[Do("df -h /var /lib/modules /tmp /boot"), NextStep::Rebuild],
         ..M
     },
 ];

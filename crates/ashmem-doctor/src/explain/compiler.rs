@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What compilers and linkers say where they are not those that the kernel was built with.
 
-use crate::advice::Step::{self, Do};
+use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
 use crate::subject::Subject::{Build, Source};
 
 const M: Message = Message::PLAIN;
 
-const WITH_CLANG: &[Step] = &[
-    Step::Clang,
+const WITH_CLANG: &[NextStep] = &[
+    NextStep::Clang,
     Do("sudo env LLVM=1 dkms autoinstall   # or: make LLVM=1"),
     Do("grep -E 'CC_IS_CLANG|LTO_CLANG|CFI' /lib/modules/$(uname -r)/build/.config"),
 ];
@@ -61,7 +61,7 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("cat /proc/version   # names the compiler that the kernel was built with"),
             Do("# install that version of gcc, and build with CC=gcc-VERSION"),
-            Step::Compiler,
+            NextStep::Compiler,
         ],
         ..M
     },
@@ -81,7 +81,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Build],
         says: r"\bdkms: (command )?not found|\bdkms: no such file",
         cause: "DKMS, which builds modules for each kernel, is not installed",
-        next: &[Step::Package("dkms"), Step::Headers, Step::Rebuild],
+        next: &[NextStep::Package("dkms"), NextStep::Headers, NextStep::Rebuild],
         ..M
     },
     Message {
@@ -97,9 +97,9 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "a compiler or make is not installed, or not the version that the kernel's Makefile \
                 asks for",
         next: &[
-            Step::Compiler,
+            NextStep::Compiler,
             Do("cat /proc/version   # names the compiler that the kernel was built with"),
-            Step::Rebuild,
+            NextStep::Rebuild,
         ],
         ..M
     },
@@ -117,7 +117,7 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "the headers are there and not whole: the tools that belong to them are missing, of \
                 another architecture, or lack a library (libelf)",
         next: &[
-            Step::Headers,
+            NextStep::Headers,
             Do("# a kernel of your own: make modules_prepare in its tree; libelf's headers and \
                 pahole for ORC and BTF"),
         ],

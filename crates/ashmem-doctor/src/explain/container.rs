@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What container engines, runtimes, LXC and this project's supervisors say.
 
-use crate::advice::Step::{self, Do};
+use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
 use crate::subject::Subject::{Ashmem, Binder, Device, DeviceName, Memfd, Neighbour, Ours};
 
@@ -15,7 +15,7 @@ const GATHERING: &str = concat!(
     r"not a device node|failed to inspect device|bad format for device"
 );
 
-const AGENT: &[Step] =
+const AGENT: &[NextStep] =
     &[Do("sudo systemctl enable --now ashmem-agent.socket"), Do("ashmem doctor --mode agent")];
 
 pub(super) static MESSAGES: &[Message] = &[
@@ -162,7 +162,7 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("ls -ld /dev/ashmem && sudo rmdir /dev/ashmem"),
             Do("# then load the module, and use --device in place of -v"),
-            Step::Module,
+            NextStep::Module,
         ],
         ..M
     },
@@ -189,7 +189,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 loaded, binderfs is not mounted on the host, or the node has another name there",
         next: &[
             Do("ls -l /dev/*binder* /dev/binderfs; grep binder /proc/filesystems"),
-            Step::Binder,
+            NextStep::Binder,
         ],
         ..M
     },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the kernel says when a driver goes wrong.
 
-use crate::advice::Step::{self, Do};
+use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
 use crate::subject::Subject::{Ashmem, Binder, BinderModule};
 
@@ -21,8 +21,8 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("# remove that module: sudo dkms remove anbox-binder/1 --all; sudo dkms remove \
                 anbox-ashmem/1 --all"),
-            Step::Module,
-            Step::Binder,
+            NextStep::Module,
+            NextStep::Binder,
         ],
         ..M
     },
@@ -41,7 +41,7 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("modinfo ashmem_linux | head -5   # whose is it? this project's says `Android \
                 shared memory (/dev/ashmem)`"),
             Do("sudo modprobe -r ashmem_linux"),
-            Step::Module,
+            NextStep::Module,
             Do("# if it is this project's: report it with the whole text"),
         ],
         ..M
@@ -60,7 +60,7 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("modinfo -F filename binder_linux   # updates/dkms: a port; remove it with dkms \
                 remove"),
-            Step::Binder,
+            NextStep::Binder,
         ],
         ..M
     },

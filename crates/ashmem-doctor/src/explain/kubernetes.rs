@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What Kubernetes says of devices, profiles and policies.
 
-use crate::advice::Step::Do;
+use crate::advice::NextStep::Do;
 use crate::message::Message;
 use crate::subject::Subject::{Ashmem, Binder, DeviceName, Neighbour};
 

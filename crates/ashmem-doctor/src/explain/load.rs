@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What modprobe, the kernel's loader and Secure Boot say of ashmem's and binder's modules.
 
-use crate::advice::Step::{self, Do};
+use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
 use crate::subject::Subject::{BinderModule, Module, Source};
 
@@ -14,7 +14,7 @@ const INSERT: &str = concat!(
     r"(ashmem|binder)_linux: |insert(ing|ion)"
 );
 
-const ASK_THE_KERNEL: Step =
+const ASK_THE_KERNEL: NextStep =
     Do("sudo dmesg | tail -20 | ashmem doctor explain   # the kernel's own \
                                  reason");
 
@@ -115,7 +115,11 @@ pub(super) static MESSAGES: &[Message] = &[
         says: r"\bBTF\b.*(-\d+|mismatch|invalid|fail)|(fail|invalid).*\bBTF\b",
         cause: "the module's BTF (type information) is not that of this kernel: it was built \
                 against another build of it",
-        next: &[Step::Headers, Step::Rebuild, Do("sudo modprobe ashmem_linux; sudo dmesg | tail")],
+        next: &[
+            NextStep::Headers,
+            NextStep::Rebuild,
+            Do("sudo modprobe ashmem_linux; sudo dmesg | tail"),
+        ],
         ..M
     },
     Message {
@@ -129,7 +133,7 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "a module wants a kernel function that is not, or no longer, for modules \
                 (__vfs_read went in 4.19, shmem_zero_setup was never offered)",
         next: &[
-            Step::Module,
+            NextStep::Module,
             Do(
                 "# remove the old one first: dkms status; for binder take the kernel's own: ashmem \
                 doctor, the line `binder`",
@@ -151,8 +155,8 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "the module was built for another kernel than the one that runs",
         next: &[
             Do("uname -r; modinfo -F vermagic ashmem_linux"),
-            Step::Headers,
-            Step::Rebuild,
+            NextStep::Headers,
+            NextStep::Rebuild,
             Do("ashmem doctor --mode module"),
         ],
         ..M
@@ -168,7 +172,7 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("sudo dmesg | grep 'Unknown symbol'"),
             Do("sudo depmod -a; sudo modprobe ashmem_linux   # modprobe loads what it needs, \
                  insmod does not"),
-            Step::Rebuild,
+            NextStep::Rebuild,
         ],
         ..M
     },
@@ -285,7 +289,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 that the kernel lacks, or the file was changed after it was signed (stripped)",
         next: &[
             Do("modinfo -F sig_hashalgo ashmem_linux; grep MODULE_SIG /boot/config-$(uname -r)"),
-            Step::Rebuild,
+            NextStep::Rebuild,
         ],
         ..M
     },
@@ -329,7 +333,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Source],
         says: r"(ashmem|binder)_linux\.ko\S* .*(no such file|not found|does not exist)",
         cause: "the module's file is not there: its build failed, or has not run",
-        next: &[Do("dkms status"), Step::Headers, Step::Rebuild],
+        next: &[Do("dkms status"), NextStep::Headers, NextStep::Rebuild],
         ..M
     },
     Message {
@@ -361,7 +365,7 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "this kernel has no ashmem driver (mainline dropped it in 5.18) and no module was \
                 built for it. Waydroid prints this and goes on with memfd: up to Android 15 that \
                 is harmless, and the trouble is elsewhere",
-        next: &[Do("ashmem doctor --mode module   # if you want the device"), Step::Module],
+        next: &[Do("ashmem doctor --mode module   # if you want the device"), NextStep::Module],
         ..M
     },
     Message {
@@ -371,7 +375,7 @@ pub(super) static MESSAGES: &[Message] = &[
         unless: r"CONFIG_(ANDROID_)?ASHMEM=[ym]",
         cause: "something asks for a kernel option that went with the driver in 5.18; the module \
                 needs no option beyond CONFIG_SHMEM and CONFIG_MODULES",
-        next: &[Do("ashmem doctor --mode module"), Step::Module],
+        next: &[Do("ashmem doctor --mode module"), NextStep::Module],
         ..M
     },
 ];

@@ -32,7 +32,7 @@ static TABLES: [&[Message]; 13] = [
 ];
 
 /// A message's patterns, compiled when they are first asked.
-struct Asked {
+struct AskedMessage {
     message: &'static Message,
     /// Whether it is said on the host alone, and so never in logcat.
     is_of_host: bool,
@@ -40,7 +40,7 @@ struct Asked {
     unless: OnceLock<Option<Regex>>,
 }
 
-static ASKED: LazyLock<Vec<Asked>> = LazyLock::new(|| {
+static ASKED: LazyLock<Vec<AskedMessage>> = LazyLock::new(|| {
     let hosts = [
         kubernetes::MESSAGES,
         packages::MESSAGES,
@@ -50,7 +50,7 @@ static ASKED: LazyLock<Vec<Asked>> = LazyLock::new(|| {
     ];
     let asked = |table: &'static [Message]| {
         let is_of_host = hosts.iter().any(|host| std::ptr::eq(*host, table));
-        table.iter().map(move |message| Asked {
+        table.iter().map(move |message| AskedMessage {
             message,
             is_of_host,
             says: OnceLock::new(),
@@ -213,7 +213,7 @@ pub(super) fn find(line: &LogLine<'_>) -> Option<&'static Message> {
     ASKED.iter().find(|asked| asked.fits(line)).map(|asked| asked.message)
 }
 
-impl Asked {
+impl AskedMessage {
     fn fits(&self, line: &LogLine<'_>) -> bool {
         let message = self.message;
         if self.is_of_host && line.source == LogSource::Logcat {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is said of the other devices that Android asks for: heaps, FUSE, loop devices.
 
-use crate::advice::Step::Do;
+use crate::advice::NextStep::Do;
 use crate::message::Message;
 use crate::subject::Subject::Neighbour;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What package managers say of headers, module packages and this project's own.
 
-use crate::advice::Step::{self, Do};
+use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
 
 const M: Message = Message::PLAIN;
@@ -36,7 +36,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 reason stands in DKMS's make.log",
         next: &[
             Do("cat /var/lib/dkms/*/*/build/make.log | ashmem doctor explain"),
-            Step::Headers,
+            NextStep::Headers,
             Do("sudo dpkg --configure -a   # once it builds"),
         ],
         ..M
@@ -55,8 +55,8 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("uname -r   # the kernel that runs"),
             Do("# update the kernel and reboot, then:"),
-            Step::Headers,
-            Step::Rebuild,
+            NextStep::Headers,
+            NextStep::Rebuild,
         ],
         ..M
     },
@@ -80,7 +80,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"anbox-modules|anbox-(ashmem|binder)|ashmem_linux|ashmem-linux|redroid-modules"
         ),
         cause: "nobody packages the old modules any more (anbox-modules and its like)",
-        next: &[Step::Module, Do("ashmem doctor   # whether a module is needed at all")],
+        next: &[NextStep::Module, Do("ashmem doctor   # whether a module is needed at all")],
         ..M
     },
     Message {
@@ -88,7 +88,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[],
         says: absent!(r"binder_linux|binder-linux|binder-dkms"),
         cause: "no package of that name: where a distribution's kernel has binder, none is needed",
-        next: &[Do("grep binder /proc/filesystems"), Step::Binder],
+        next: &[Do("grep binder /proc/filesystems"), NextStep::Binder],
         ..M
     },
     Message {
@@ -97,7 +97,10 @@ pub(super) static MESSAGES: &[Message] = &[
         says: absent!(r"\bashmem(-dkms)?\b|libashmem"),
         cause: "no archive has this project's packages: they are built from its source, and \
                 installed as files",
-        next: &[Step::Module, Do("# the program alone: cargo build --release; docs/install.md")],
+        next: &[
+            NextStep::Module,
+            Do("# the program alone: cargo build --release; docs/install.md"),
+        ],
         ..M
     },
 ];

@@ -2,7 +2,7 @@
 //! What is said where the device is opened, and regions are made, mapped and passed on. The error
 //! decides.
 
-use crate::advice::Step::{self, Do};
+use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
 use crate::subject::Subject::{Ashmem, Device, Memfd, Region};
 
@@ -12,9 +12,9 @@ const M: Message = Message::PLAIN;
 const NOT_MADE: &str =
     r"(fail\w*|could ?n[o']t|cannot|can't|unable|error|exception|= -\d|not)\b|returned -";
 
-const LOOK: Step = Do("ashmem doctor");
+const LOOK: NextStep = Do("ashmem doctor");
 
-const DESCRIPTORS: &[Step] = &[
+const DESCRIPTORS: &[NextStep] = &[
     Do("sudo ls /proc/PID/fd | wc -l; grep 'open files' /proc/PID/limits"),
     Do("sudo ashmem list --pid PID   # regions that it holds; --leaks: those that it maps no more"),
     Do("# a cursor or buffer that is never closed leaks one descriptor each: close it; a higher \
@@ -265,7 +265,7 @@ pub(super) static MESSAGES: &[Message] = &[
             LOOK,
             Do("# Waydroid: sudo ashmem waydroid enable; redroid up to Android 15: \
                 androidboot.use_memfd=1 is another way"),
-            Step::Module,
+            NextStep::Module,
         ],
         ..M
     },

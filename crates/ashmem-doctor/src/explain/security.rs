@@ -2,7 +2,7 @@
 //! What SELinux, AppArmor and seccomp say when they refuse. Whose SELinux it is, the image's or the
 //! host's, the source context tells: Android's begin with `u:r:`.
 
-use crate::advice::Step::Do;
+use crate::advice::NextStep::Do;
 use crate::message::Message;
 use crate::subject::Subject::{
     Ashmem, Binder, BinderModule, CoreService, Device, Memfd, Module, Neighbour, Region,

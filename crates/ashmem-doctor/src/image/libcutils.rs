@@ -8,7 +8,7 @@ use object::read::elf::{ElfFile32, ElfFile64, ProgramHeader};
 use object::{Architecture, Endianness, Object};
 use serde::Serialize;
 
-use super::tree::Tree;
+use super::tree::ImageTree;
 
 const PLACES: [(&str, u32); 4] = [
     ("/system/lib64/libcutils.so", 64),
@@ -61,7 +61,7 @@ pub struct Libcutils {
 }
 
 /// Those of an image.
-pub(super) fn all(tree: &Tree) -> Vec<Libcutils> {
+pub(super) fn all(tree: &ImageTree) -> Vec<Libcutils> {
     let mut libraries: Vec<Libcutils> = Vec::new();
     for (path, bits) in PLACES {
         if libraries.iter().any(|library| library.bits == bits) {

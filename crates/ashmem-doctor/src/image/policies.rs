@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::properties::plain;
-use super::tree::Tree;
+use super::tree::ImageTree;
 
 const FOLDERS: [&str; 4] = [
     "/system/etc/seccomp_policy",
@@ -25,7 +25,7 @@ pub struct SeccompPolicy {
 }
 
 /// An image's policies.
-pub(super) fn all(tree: &Tree) -> Vec<SeccompPolicy> {
+pub(super) fn all(tree: &ImageTree) -> Vec<SeccompPolicy> {
     let mut policies = Vec::new();
     for folder in FOLDERS {
         for name in tree.names(folder).iter().filter(|name| name.ends_with(".policy")) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::tree::Tree;
+use super::tree::ImageTree;
 
 /// Where Android keeps its properties, in the order in which init reads them.
 const FILES: [&str; 14] = [
@@ -53,7 +53,7 @@ pub(super) struct Properties(HashMap<String, String>);
 
 impl Properties {
     /// An image's; of a `ro.` property the first value counts, as init keeps it.
-    pub(super) fn of(tree: &Tree) -> Self {
+    pub(super) fn of(tree: &ImageTree) -> Self {
         let mut properties = HashMap::new();
         for text in FILES.iter().filter_map(|path| tree.text(path)) {
             for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
@@ -73,7 +73,7 @@ impl Properties {
 }
 
 /// Where an image's scripts set `sys.use_memfd`.
-pub(super) fn use_memfd(tree: &Tree) -> Vec<UseMemfd> {
+pub(super) fn use_memfd(tree: &ImageTree) -> Vec<UseMemfd> {
     let mut found = Vec::new();
     for folder in SCRIPTS {
         let names = tree.names(folder);

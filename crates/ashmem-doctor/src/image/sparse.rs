@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Android's sparse images: pieces of a file system, without the empty ones.
 //!
-//! The form: <https://android.googlesource.com/platform/system/core/+/main/libsparse/sparse_format.h>.
+//! The form is libsparse's `sparse_format.h`, of Android's `platform/system/core`.
 
 use std::error::Error;
 use std::fs::File;

@@ -62,13 +62,13 @@ enum Files {
 }
 
 /// The files of an image; where the vendor partition is a file of its own, it stands at `/vendor`.
-pub struct Tree {
+pub struct ImageTree {
     files: Files,
     form: &'static str,
-    vendor: Option<Box<Tree>>,
+    vendor: Option<Box<ImageTree>>,
 }
 
-impl Tree {
+impl ImageTree {
     /// Opens an image.
     ///
     /// # Errors
@@ -100,17 +100,17 @@ impl Tree {
         let length = read_up_to(&mut file, &mut head).map_err(failed)?;
         head.truncate(length);
         let ext4 = |error| Error::Ext4 { path: shown(), error };
-        let (files, form) = match Form::of(&head) {
-            Form::Sparse => {
+        let (files, form) = match ImageForm::of(&head) {
+            ImageForm::Sparse => {
                 let sparse = Sparse::open(file).map_err(failed)?;
                 (Ext4::load(Box::new(sparse)).map_err(ext4)?, "sparse")
             }
-            Form::Ext4 => {
+            ImageForm::Ext4 => {
                 file.seek(SeekFrom::Start(0)).map_err(failed)?;
                 (Ext4::load(Box::new(file)).map_err(ext4)?, "ext4")
             }
-            Form::Other(form) => return Err(Error::Form { path: shown(), form }),
-            Form::Unknown => return Err(Error::Unknown { path: shown() }),
+            ImageForm::Other(form) => return Err(Error::Form { path: shown(), form }),
+            ImageForm::Unknown => return Err(Error::Unknown { path: shown() }),
         };
         Ok(Self { files: Files::Ext4(Box::new(files)), form, vendor: None })
     }
@@ -170,7 +170,7 @@ impl Tree {
         }
     }
 
-    fn in_vendor<'a>(&self, path: &'a str) -> Option<(&Tree, &'a str)> {
+    fn in_vendor<'a>(&self, path: &'a str) -> Option<(&ImageTree, &'a str)> {
         let inner = path.strip_prefix("/vendor")?;
         let inner = if inner.is_empty() { "/" } else { inner };
         Some((self.vendor.as_deref()?, inner))
@@ -178,14 +178,14 @@ impl Tree {
 }
 
 /// What a file holds, by its first bytes.
-enum Form {
+enum ImageForm {
     Ext4,
     Sparse,
     Other(&'static str),
     Unknown,
 }
 
-impl Form {
+impl ImageForm {
     fn of(head: &[u8]) -> Self {
         let at = |place: usize, magic: &[u8]| {
             head.get(place..).is_some_and(|rest| rest.starts_with(magic))

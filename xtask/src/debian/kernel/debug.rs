@@ -259,7 +259,8 @@ fn compile(platform: Platform, make: &mut Command, log: &Path) -> Result<()> {
             told = Instant::now();
             let minutes = started.elapsed().as_secs() / 60;
             eprintln!(
-                "kernel {platform}: {files} files compiled in {minutes} min, of about a thousand ..."
+                "kernel {platform}: {files} files compiled in {minutes} min, of about a \
+                 thousand ..."
             );
         }
     }

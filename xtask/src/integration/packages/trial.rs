@@ -90,8 +90,8 @@ impl Trial {
         Ok(seen)
     }
 
-    /// The short life of packages for another architecture, whose compiler is emulated: installed by
-    /// README's commands, booted, removed. What was seen, in one line.
+    /// The short life of packages for another architecture, whose compiler is emulated: installed
+    /// by README's commands, booted, removed. What was seen, in one line.
     pub(crate) fn first_life(&self) -> Result<String> {
         let machine = self.machine("first-life")?;
         machine.must(&self.first_installation()?)?;

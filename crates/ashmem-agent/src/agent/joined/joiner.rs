@@ -44,14 +44,14 @@ pub enum Unknown {
 
 /// A process that joins.
 #[derive(Debug)]
-pub(in crate::agent) struct Joiner {
+pub(crate) struct Joiner {
     pid: i32,
     identity: Identity,
 }
 
 impl Joiner {
     /// Who made this connection.
-    pub(in crate::agent) fn behind(connection: &OwnedFd) -> std::result::Result<Self, Unknown> {
+    pub(crate) fn behind(connection: &OwnedFd) -> std::result::Result<Self, Unknown> {
         let peer = socket_peercred(connection).map_err(|_| Unknown::Ended)?;
         // A process that we cannot see has the number 0.
         if peer.pid.as_raw_pid() <= 0 {
@@ -74,12 +74,12 @@ impl Joiner {
     }
 
     /// Its number.
-    pub(in crate::agent) fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.pid
     }
 
     /// Its container, of its account.
-    pub(in crate::agent) fn identity(&self) -> &Identity {
+    pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 }

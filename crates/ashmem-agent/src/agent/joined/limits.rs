@@ -53,19 +53,19 @@ pub enum Limit {
 }
 
 /// Whether an account may use what there is: root, and the user whose agent this is.
-pub(in crate::agent) fn is_trusted(user: u32) -> bool {
+pub(crate) fn is_trusted(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
 /// Bounds what a container that has joined may keep in the agent's memory.
-pub(in crate::agent) fn bound(table: &mut RegionTable, identity: &Identity) {
+pub(crate) fn bound(table: &mut RegionTable, identity: &Identity) {
     if identity.joined && !is_trusted(identity.user) {
         table.bound(REGIONS, RANGES, PART_OF_WATCHES);
     }
 }
 
 /// Whether this container may have one more listener, given how many each has that has joined.
-pub(in crate::agent) fn check_listeners<'a>(
+pub(crate) fn check_listeners<'a>(
     identity: &Identity,
     joined: impl Iterator<Item = (&'a Identity, usize)>,
 ) -> Result<(), Limit> {
@@ -88,14 +88,14 @@ pub(in crate::agent) fn check_listeners<'a>(
 
 /// The connections that have not brought their listener yet.
 #[derive(Clone, Default)]
-pub(in crate::agent) struct PendingJoins(Arc<Mutex<HashMap<Identity, usize>>>);
+pub(crate) struct PendingJoins(Arc<Mutex<HashMap<Identity, usize>>>);
 
 impl PendingJoins {
     /// Counts one more, until the result is dropped.
     ///
     /// # Errors
     /// [`Limit::Pending`].
-    pub(in crate::agent) fn begin(&self, identity: &Identity) -> Result<PendingJoin, Limit> {
+    pub(crate) fn begin(&self, identity: &Identity) -> Result<PendingJoin, Limit> {
         let mut pending = lock(&self.0);
         let trusted = is_trusted(identity.user);
         let sum = |counts: &dyn Fn(&Identity) -> bool| -> usize {
@@ -117,7 +117,7 @@ impl PendingJoins {
 }
 
 /// One of them.
-pub(in crate::agent) struct PendingJoin {
+pub(crate) struct PendingJoin {
     all: PendingJoins,
     identity: Identity,
 }

@@ -8,8 +8,8 @@
 //! is left is that it could use up the agent, so
 //!
 //! - a container is one tenant, however often its processes join, and one account;
-//!   [`joiner`] says how the kernel tells which;
-//! - [`limits`] bounds connections, listeners, containers and memory of each account.
+//!   `joiner` says how the kernel tells which;
+//! - `limits` bounds connections, listeners, containers and memory of each account.
 
 pub(super) mod joiner;
 pub(super) mod limits;
