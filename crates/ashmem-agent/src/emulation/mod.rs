@@ -229,7 +229,11 @@ impl Tenant {
             (None, None) => return None,
         };
         let (region, _) = table.region(key)?;
-        state.refresh(region);
+        // An older memory says nothing of the region any more: another thread's SET_SIZE may just
+        // have put a newer one in its place, and this request have copied the older one before.
+        if region.inode == file.inode {
+            state.refresh(region);
+        }
         Some(key)
     }
 
