@@ -193,6 +193,9 @@ impl Tenant {
             return;
         }
         let fresh = inspected.file.inode;
+        // It may be the older one that was kept.
+        let released = self.table().take_released();
+        drop(released);
         if self.choose(key, fresh, old, |is_dead| !is_dead(old)) {
             match self.search(old) {
                 Some(memory) => {
@@ -229,6 +232,7 @@ impl Tenant {
             return false;
         }
         region.inode = to;
+        table.release_unshown(key);
         table.note(|| Entry::Shown { key, inode: to });
         table.publish();
         true
@@ -307,11 +311,15 @@ impl Tenant {
                 _ => return Ok(false),
             }
             table.watch(&fresh, file.inode, key)?;
+            // Until the caller has it, another thread's request could find it nowhere.
+            table.keep_memory(key, fresh.as_fd());
         }
         if let Err(error) = self.replace(target, inspected.number, &fresh) {
             self.choose(key, file.inode, old, |_| true);
             return Err(error);
         }
+        let kept = self.table().take_kept(key);
+        drop(kept);
         inspected.becomes(fresh, file);
         Ok(true)
     }

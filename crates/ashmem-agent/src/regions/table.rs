@@ -188,6 +188,21 @@ impl RegionTable {
         }
     }
 
+    /// Keeps no memory of a region that is not the one that its mappings show.
+    pub(crate) fn release_unshown(&mut self, key: Key) {
+        let Some(region) = self.regions.get_mut(&key) else { return };
+        if region.kept.as_ref().is_some_and(|kept| kept.0 != region.inode) {
+            self.released.extend(region.kept.take().map(|(_, unshown)| unshown));
+        }
+    }
+
+    /// The memory that is kept of a region, which is closed without the table's lock.
+    pub(crate) fn take_kept(&mut self, key: Key) -> Option<OwnedFd> {
+        let (_, kept) = self.regions.get_mut(&key)?.kept.take()?;
+        self.kept -= 1;
+        Some(kept)
+    }
+
     /// The memories that are kept no longer, to be closed without the table's lock.
     pub(crate) fn take_released(&mut self) -> Vec<OwnedFd> {
         self.kept -= self.released.len();
