@@ -8,6 +8,7 @@
 //! table again.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use ashmem_core::region::Prot;
 use rustix::fs::SealFlags;
@@ -20,6 +21,7 @@ use crate::journal::Entry;
 use crate::regions::memfd;
 use crate::regions::memfd_state::{self, Stored};
 use crate::regions::region::EmulatedRegion;
+use crate::regions::table::RegionTable;
 use crate::target_thread::{FileStatus, Target};
 
 /// What the memory of a region must be like.
@@ -193,9 +195,6 @@ impl Tenant {
             return;
         }
         let fresh = inspected.file.inode;
-        // It may be the older one that was kept.
-        let released = self.table().take_released();
-        drop(released);
         if self.choose(key, fresh, old, |is_dead| !is_dead(old)) {
             match self.search(old) {
                 Some(memory) => {
@@ -311,15 +310,19 @@ impl Tenant {
                 _ => return Ok(false),
             }
             table.watch(&fresh, file.inode, key)?;
-            // Until the caller has it, another thread's request could find it nowhere.
-            table.keep_memory(key, fresh.as_fd());
+            if let Some((region, _)) = table.region(key) {
+                region.is_moving = true;
+            }
         }
-        if let Err(error) = self.replace(target, inspected.number, &fresh) {
+        let replaced = self.replace(target, inspected.number, &fresh);
+        if replaced.is_err() {
             self.choose(key, file.inode, old, |_| true);
-            return Err(error);
         }
-        let kept = self.table().take_kept(key);
-        drop(kept);
+        if let Some((region, _)) = self.table().region(key) {
+            region.is_moving = false;
+        }
+        self.changed.notify_all();
+        replaced?;
         inspected.becomes(fresh, file);
         Ok(true)
     }
@@ -336,6 +339,20 @@ impl Tenant {
         }
     }
 
+    /// Waits while another request brings a newer memory of this region to its caller; not for
+    /// long, for that caller may be held up. Returns whether there was one.
+    fn has_moved(&self, key: Key) -> bool {
+        const LONGEST: Duration = Duration::from_millis(250);
+        let is_moving =
+            |table: &mut RegionTable| table.region(key).is_some_and(|(region, _)| region.is_moving);
+        let mut table = self.table();
+        if !is_moving(&mut table) {
+            return false;
+        }
+        drop(self.changed.wait_timeout_while(table, LONGEST, |table| is_moving(table)));
+        true
+    }
+
     /// Puts the memory that the region's other mappings show behind the caller's descriptor, which
     /// still has an older one: it has if name or size was set through another descriptor. Where no
     /// process holds the newer one any more, the older one is the region's from now on.
@@ -346,7 +363,9 @@ impl Tenant {
         key: Key,
         shown: u64,
     ) {
-        let newer = self.descriptor_of(key).and_then(|fd| memfd::reopen(fd, inspected.flags).ok());
+        let find =
+            || self.descriptor_of(key).and_then(|fd| memfd::reopen(fd, inspected.flags).ok());
+        let newer = find().or_else(|| self.has_moved(key).then(find).flatten());
         if let Some(newer) = newer
             && let Ok(file) = FileStatus::of(&newer)
             && self.replace(target, inspected.number, &newer).is_ok()

@@ -31,6 +31,8 @@ pub struct EmulatedRegion {
     /// region: those who have mapped it may have closed their descriptors, and nobody could bring
     /// it to the others then.
     pub(crate) kept: Option<(u64, OwnedFd)>,
+    /// A newer memory is on its way to the descriptor of whoever asked for it.
+    pub(crate) is_moving: bool,
     /// Pages of it are being taken away, without the table's lock: until that is over, its ranges
     /// do not change, and no first mapping is granted.
     pub is_losing_pages: bool,
@@ -55,6 +57,7 @@ impl EmulatedRegion {
             memories: 0,
             last_caller,
             kept: None,
+            is_moving: false,
             is_losing_pages: false,
         }
     }

@@ -196,13 +196,6 @@ impl RegionTable {
         }
     }
 
-    /// The memory that is kept of a region, which is closed without the table's lock.
-    pub(crate) fn take_kept(&mut self, key: Key) -> Option<OwnedFd> {
-        let (_, kept) = self.regions.get_mut(&key)?.kept.take()?;
-        self.kept -= 1;
-        Some(kept)
-    }
-
     /// The memories that are kept no longer, to be closed without the table's lock.
     pub(crate) fn take_released(&mut self) -> Vec<OwnedFd> {
         self.kept -= self.released.len();
