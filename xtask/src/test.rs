@@ -68,7 +68,9 @@ impl Test {
     pub(crate) fn run(self) -> ExitCode {
         let mut runner = Runner::default();
         runner.sequential([Step::new("setup", || {
-            host::ensure(&Line::ALL.map(Into::into)).map(|()| StepResult::Passed(String::new()))
+            let arm64 = [Line::V5_10, Line::V6_12].map(|line| Platform { arch: Arch::Arm64, line });
+            let platforms = [Line::ALL.map(Into::into).as_slice(), &arm64].concat();
+            host::ensure(&platforms).map(|()| StepResult::Passed(String::new()))
         })]);
         if !runner.is_clean() {
             // Without what the steps stand on, each would only fail for the same reason.

@@ -89,6 +89,11 @@ pub(crate) fn ensure(platforms: &[Platform]) -> Result<()> {
 
 /// Installs what is missing for everything and for these kernels, or names the command that does.
 pub(crate) fn ensure_packages(platforms: &[Platform]) -> Result<()> {
+    if missing_packages(platforms)?.is_empty() {
+        return Ok(());
+    }
+    // apt fails where another one is at work, such as another step's.
+    let _lock = workspace::lock("apt")?;
     let missing = missing_packages(platforms)?;
     if missing.is_empty() {
         return Ok(());
