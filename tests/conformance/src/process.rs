@@ -234,10 +234,9 @@ impl Link {
 
     /// Receives one message; an empty one means that the other end is gone.
     pub(crate) fn receive(&self) -> Answer<Vec<u8>> {
-        let mut buffer = vec![0; 65536];
+        let (socket, mut buffer) = (self.0.as_raw_fd(), vec![0; 65536]);
         // SAFETY: the buffer is as long as said.
-        let got =
-            unsafe { libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        let got = unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
         buffer.truncate(answer("recv", got as i64)? as usize);
         Ok(buffer)
     }
@@ -272,9 +271,9 @@ impl Link {
             (*header).cmsg_len = libc::CMSG_LEN(4) as _;
             libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd);
         }
+        let socket = self.0.as_raw_fd();
         // SAFETY: the message points at buffers that live until the call returns.
-        let sent =
-            unsafe { libc::sendmsg(self.0.as_raw_fd(), &message.header, libc::MSG_NOSIGNAL) };
+        let sent = unsafe { libc::sendmsg(socket, &message.header, libc::MSG_NOSIGNAL) };
         message.control[0] = 0;
         answer("sendmsg", sent as i64)
     }

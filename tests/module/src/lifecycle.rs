@@ -222,9 +222,9 @@ pub(crate) fn written_again(modules: &Modules) -> Result<()> {
         let source = half.map(8, libc::MAP_SHARED)?;
         source.fill();
         source.protect_from(3)?;
+        let (fd, length) = (file.as_raw_fd(), 5 * page_size());
         // SAFETY: the kernel reads as far as it can and says how far that was.
-        let part =
-            unsafe { libc::pwrite(file.as_raw_fd(), source.start().cast(), 5 * page_size(), 0) };
+        let part = unsafe { libc::pwrite(fd, source.start().cast(), length, 0) };
         ensure!(part == 3 * page_size() as isize, "{part} bytes were written from three pages");
         // SAFETY: as above.
         let none = unsafe {

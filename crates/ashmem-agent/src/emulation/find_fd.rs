@@ -16,10 +16,8 @@ impl Tenant {
         let (last_caller, inode) = {
             let mut table = self.table();
             let (region, _) = table.region(key)?;
-            if let Some((inode, kept)) = &region.kept
-                && *inode == region.inode
-            {
-                return kept.try_clone().ok();
+            if let Some(kept) = region.kept_memory() {
+                return kept.try_clone_to_owned().ok();
             }
             (region.last_caller, region.inode)
         };

@@ -252,10 +252,9 @@ impl Tenant {
         let done = self.renew_withheld(target, inspected, key)?;
         if done {
             self.show_state(inspected, key);
-            let mut table = self.table();
             // Where nobody else had the older one, it has ended now.
-            table.reap();
-            table.keep_memory(key, inspected.copy()?.as_fd());
+            self.release();
+            self.table().keep_memory(key, inspected.copy()?.as_fd());
         }
         Ok(done)
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One region: its state, which ashmem-core defines, and where its memory was last seen.
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use ashmem_core::abi::NAME_LEN;
 use ashmem_core::region::{Facts, Refusal, State};
@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::ids::Key;
 use crate::regions::arena::Arena;
+use crate::target_thread::fd_budget::FdBudget;
 use ashmem_trace_wire::record;
 
 /// A name without its NUL, 1 to 255 bytes.
@@ -27,15 +28,29 @@ pub struct EmulatedRegion {
     pub memories: u32,
     /// The last caller: the first place to look for a descriptor when the agent needs one.
     pub last_caller: LastCaller,
-    /// The memory that mappings show, with its inode, while clients hold an older one of the
-    /// region: those who have mapped it may have closed their descriptors, and nobody could bring
-    /// it to the others then.
-    pub(crate) kept: Option<(u64, OwnedFd)>,
+    /// The memory that mappings show, while clients hold an older one of the region.
+    pub(crate) kept: Option<KeptMemory>,
     /// A newer memory is on its way to the descriptor of whoever asked for it.
     pub(crate) is_moving: bool,
     /// Pages of it are being taken away, without the table's lock: until that is over, its ranges
     /// do not change, and no first mapping is granted.
     pub is_losing_pages: bool,
+}
+
+/// A region's memory that is kept: those who have mapped it may have closed their descriptors, and
+/// nobody could bring it to those who hold an older one then.
+pub(crate) struct KeptMemory {
+    inode: u64,
+    memory: OwnedFd,
+    _budget: FdBudget,
+}
+
+impl KeptMemory {
+    /// A copy of this memory; `None` where descriptors are few.
+    pub(crate) fn of(inode: u64, memory: BorrowedFd<'_>) -> Option<Self> {
+        let budget = FdBudget::take()?;
+        Some(Self { inode, memory: memory.try_clone_to_owned().ok()?, _budget: budget })
+    }
 }
 
 /// The thread and the descriptor of the last call about a region.
@@ -60,6 +75,12 @@ impl EmulatedRegion {
             is_moving: false,
             is_losing_pages: false,
         }
+    }
+
+    /// The memory that mappings show, if it is kept.
+    pub(crate) fn kept_memory(&self) -> Option<BorrowedFd<'_>> {
+        let kept = self.kept.as_ref().filter(|kept| kept.inode == self.inode)?;
+        Some(kept.memory.as_fd())
     }
 
     /// The region as tracers see it.

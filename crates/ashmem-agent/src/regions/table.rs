@@ -4,14 +4,15 @@
 //! # Lifetimes
 //!
 //! The agent holds no descriptor of a region's memory, so that the memory is freed with its last
-//! client. It holds an inotify watch on the memfd's inode. A watch keeps the inode and its number,
-//! but neither its pages nor its file. When the last descriptor and the last mapping are gone, the
-//! kernel queues the end of the watch *before* it frees the number. On 64-bit kernels a 64-bit
-//! counter numbers memfds (`shmem_reserve_inode`, from 5.9), so that no number is used twice, and a
-//! lookup need not read the queue first: the inode that it finds lives. The queue is read every few
-//! opens and by housekeeping, and ended regions are reaped then. Where numbers can be used again,
-//! the queue is read before every lookup, which therefore never takes a new memfd for an old one.
-//! If the queue overflows, the remaining watches are read from `/proc/self/fdinfo`.
+//! client; but for a newer memory while clients hold an older one (`KeptMemory`). It holds an
+//! inotify watch on the memfd's inode. A watch keeps the inode and its number, but neither its
+//! pages nor its file. When the last descriptor and the last mapping are gone, the kernel queues
+//! the end of the watch *before* it frees the number. On 64-bit kernels a 64-bit counter numbers
+//! memfds (`shmem_reserve_inode`, from 5.9), so that no number is used twice, and a lookup need not
+//! read the queue first: the inode that it finds lives. The queue is read every few opens and by
+//! housekeeping, and ended regions are reaped then. Where numbers can be used again, the queue is
+//! read before every lookup, which therefore never takes a new memfd for an old one. If the queue
+//! overflows, the remaining watches are read from `/proc/self/fdinfo`.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
@@ -29,7 +30,7 @@ use crate::regions::arena::Arena;
 use crate::regions::memfd;
 use crate::regions::memfd_pool::{MemfdPool, PooledMemfd};
 use crate::regions::pending_opens::PendingOpens;
-use crate::regions::region::EmulatedRegion;
+use crate::regions::region::{EmulatedRegion, KeptMemory};
 use crate::regions::watch_quota::WatchQuota;
 use ashmem_trace_wire::question::{RegionState, ToldRange};
 use ashmem_trace_wire::record::EventKind;
@@ -76,7 +77,7 @@ pub struct RegionTable {
     kept: usize,
     /// Memories that are kept no longer. Closing one may free many pages, which is done without the
     /// table's lock.
-    released: Vec<OwnedFd>,
+    released: Vec<KeptMemory>,
     pub(crate) pending_opens: PendingOpens,
     /// The processes one of whose opens of the node becomes a region now.
     pub(crate) adopting: HashSet<i32>,
@@ -172,18 +173,18 @@ impl RegionTable {
         self.regions.is_empty()
     }
 
-    /// Keeps the memory that a region's mappings show, where clients hold an older one and there
-    /// are few that are kept.
+    /// Keeps the memory that a region's mappings show, where clients hold an older one. Of a tenant
+    /// that has many of them, or where descriptors are few, it does not.
     pub(crate) fn keep_memory(&mut self, key: Key, memory: BorrowedFd<'_>) {
-        /// Descriptors that a tenant may take from the supervisor, which others need as well.
+        /// No tenant may take all that the supervisor can hold.
         const MOST: usize = 16;
         let Some(region) = self.regions.get_mut(&key) else { return };
-        if region.memories <= 1 || region.kept.as_ref().is_some_and(|kept| kept.0 == region.inode) {
+        if region.memories <= 1 || region.kept_memory().is_some() {
             return;
         }
-        self.released.extend(region.kept.take().map(|(_, older)| older));
+        self.released.extend(region.kept.take());
         if self.kept < MOST {
-            region.kept = memory.try_clone_to_owned().ok().map(|kept| (region.inode, kept));
+            region.kept = KeptMemory::of(region.inode, memory);
             self.kept += usize::from(region.kept.is_some());
         }
     }
@@ -191,13 +192,13 @@ impl RegionTable {
     /// Keeps no memory of a region that is not the one that its mappings show.
     pub(crate) fn release_unshown(&mut self, key: Key) {
         let Some(region) = self.regions.get_mut(&key) else { return };
-        if region.kept.as_ref().is_some_and(|kept| kept.0 != region.inode) {
-            self.released.extend(region.kept.take().map(|(_, unshown)| unshown));
+        if region.kept_memory().is_none() {
+            self.released.extend(region.kept.take());
         }
     }
 
     /// The memories that are kept no longer, to be closed without the table's lock.
-    pub(crate) fn take_released(&mut self) -> Vec<OwnedFd> {
+    pub(crate) fn take_released(&mut self) -> Vec<KeptMemory> {
         self.kept -= self.released.len();
         std::mem::take(&mut self.released)
     }
@@ -524,7 +525,7 @@ impl RegionTable {
         let Some(region) = self.regions.get_mut(&key) else { return };
         region.memories -= 1;
         if region.memories <= 1
-            && let Some((_, kept)) = region.kept.take()
+            && let Some(kept) = region.kept.take()
         {
             self.released.push(kept);
         }

@@ -491,6 +491,21 @@ static void replaced(void)
 	}
 }
 
+/* A memory that lives only where it is mapped: who holds an older one of the region gets it too. */
+static void newer(void)
+{
+	for (int turn = 0; turn < 100; turn++) {
+		int fd = region(4096), older = dup(fd);
+		CHECK(older >= 0 && ioctl(fd, SET_SIZE, 8192) == 0);
+		char *at = map(fd, 8192, PROT_READ | PROT_WRITE);
+		strcpy(at + 4096, "newer");
+		CHECK(close(fd) == 0);
+		char *again = map(older, 8192, PROT_READ);
+		CHECK(!strcmp(again + 4096, "newer"));
+		CHECK(munmap(at, 8192) == 0 && munmap(again, 8192) == 0 && close(older) == 0);
+	}
+}
+
 /* Waits until so many processes have come so often. */
 static void meet(volatile int *come, int all, int turn)
 {
@@ -995,6 +1010,8 @@ int main(int count, char **words)
 		stalled(words[2]);
 	else if (!strcmp(verb, "replaced"))
 		replaced();
+	else if (!strcmp(verb, "newer"))
+		newer();
 	else if (!strcmp(verb, "together"))
 		together();
 	else if (!strcmp(verb, "purges"))

@@ -204,6 +204,7 @@ verbs! {
     memory_that_blocks_holds_up_nobody_else: "stuck",
     a_memfd_answers_as_androids_shim: "memfd",
     a_number_that_is_another_file_now_is_that_file: "replaced",
+    a_memory_that_lives_only_in_a_mapping_reaches_who_has_an_older_one: "newer",
     processes_that_ask_together_see_what_they_share_alone: "together",
     a_purge_takes_what_is_unpinned_and_pin_says_so_once: "purges",
     no_flag_leads_around_mmaps_checks: "denywrite",
