@@ -339,17 +339,12 @@ impl Tenant {
     }
 
     /// Waits while another request brings a newer memory of this region to its caller; not for
-    /// long, for that caller may be held up. Returns whether there was one.
-    fn has_moved(&self, key: Key) -> bool {
+    /// long, for that caller may be held up.
+    fn wait_for_move(&self, key: Key) {
         const LONGEST: Duration = Duration::from_millis(250);
         let is_moving =
             |table: &mut RegionTable| table.region(key).is_some_and(|(region, _)| region.is_moving);
-        let mut table = self.table();
-        if !is_moving(&mut table) {
-            return false;
-        }
-        drop(self.changed.wait_timeout_while(table, LONGEST, |table| is_moving(table)));
-        true
+        drop(self.changed.wait_timeout_while(self.table(), LONGEST, |table| is_moving(table)));
     }
 
     /// Puts the memory that the region's other mappings show behind the caller's descriptor, which
@@ -364,7 +359,11 @@ impl Tenant {
     ) {
         let find =
             || self.descriptor_of(key).and_then(|fd| memfd::reopen(fd, inspected.flags).ok());
-        let newer = find().or_else(|| self.has_moved(key).then(find).flatten());
+        // One that was on its way arrives behind a descriptor that was looked at before.
+        let newer = find().or_else(|| {
+            self.wait_for_move(key);
+            find()
+        });
         if let Some(newer) = newer
             && let Ok(file) = FileStatus::of(&newer)
             && self.replace(target, inspected.number, &newer).is_ok()
