@@ -281,8 +281,7 @@ impl Tenant {
             memfd_state::withdraw(inspected.copy()?)?;
             if memfd::is_sealed(inspected.copy()?) {
                 inspected.file = FileStatus::of(inspected.copy()?)?;
-                let memory = inspected.copy()?;
-                self.region_of(target, inspected.number, memory, &inspected.file);
+                self.refresh(key, inspected.copy()?, &inspected.file);
                 self.show_state(inspected, key);
                 return Ok(false);
             }
@@ -333,7 +332,7 @@ impl Tenant {
         let Some(shown) = shown.filter(|shown| *shown != inspected.file.inode) else { return };
         self.bring_newer(target, inspected, key, shown);
         if let Ok(memory) = inspected.copy() {
-            self.region_of(target, inspected.number, memory, &inspected.file);
+            self.refresh(key, memory, &inspected.file);
             self.show_state(inspected, key);
         }
     }

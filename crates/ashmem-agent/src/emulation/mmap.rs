@@ -112,10 +112,8 @@ impl Tenant {
             let Some(file) = shape.give(inspected.copy()?, inspected.file)? else {
                 // Sealed with another size, by a request that came in between, or by the program.
                 let is_known = if by_itself {
-                    let memory = inspected.copy()?;
-                    inspected.file = FileStatus::of(memory)?;
-                    self.region_of(target, inspected.number, inspected.copy()?, &inspected.file)
-                        .is_some()
+                    inspected.file = FileStatus::of(inspected.copy()?)?;
+                    self.refresh(key, inspected.copy()?, &inspected.file)
                 } else {
                     self.renew(target, inspected, key)?
                 };

@@ -159,23 +159,32 @@ impl Tenant {
     }
 
     /// A copy of a descriptor, and what it is; where loops work side by side, once no other one
-    /// works at its region.
+    /// works at its region. What the region's memory says counts from then on: before, it may say
+    /// less than what another request has decided and is still writing there.
     fn copy_alone(&self, target: &Target<'_>, number: RawFd) -> Option<InspectedFd> {
         let mut inspected = self.copy(target, number)?;
-        if let FdKind::Region(key) = inspected.kind
-            && target.is_beside_others()
-        {
-            let busy = self.busy.try_begin(key, target.id()).or_else(|| {
-                // Who works at it may ask whether anybody else holds its memory.
-                inspected.close();
-                Some(self.busy.begin(key, target.id()))
-            });
-            if inspected.copy().is_err() {
-                inspected = self.copy(target, number)?;
-            }
+        let FdKind::Region(key) = inspected.kind else { return Some(inspected) };
+        if target.is_beside_others() {
+            let busy = match self.busy.try_begin(key, target.id()) {
+                Some(busy) => {
+                    inspected.file = FileStatus::of(inspected.copy().ok()?).ok()?;
+                    busy
+                }
+                None => {
+                    // Who works at it may ask whether anybody else holds its memory.
+                    inspected.close();
+                    let busy = self.busy.begin(key, target.id());
+                    inspected = self.copy(target, number)?;
+                    busy
+                }
+            };
             // Another thread of the caller may have put another region there.
-            inspected.busy = busy.filter(|_| inspected.kind == FdKind::Region(key));
+            if inspected.kind != FdKind::Region(key) {
+                return Some(inspected);
+            }
+            inspected.busy = Some(busy);
         }
+        self.refresh(key, inspected.copy().ok()?, &inspected.file);
         Some(inspected)
     }
 
@@ -208,33 +217,40 @@ impl Tenant {
 
     /// The region whose memory this is, which the caller has at this number; one that its program
     /// has made itself comes into the table now.
-    pub(super) fn region_of(
+    fn region_of(
         &self,
         target: &Target<'_>,
         number: RawFd,
         memory: &OwnedFd,
         file: &FileStatus,
     ) -> Option<Key> {
-        let Some(state) = MemfdState::read(memory, file) else {
-            return self.region_at(target, number, file.inode);
-        };
-        let last_caller = LastCaller { tid: target.tid(), fd: number };
-        let key = self.region_at(target, number, file.inode);
-        let found = key.is_none().then(|| state.region(memory, last_caller));
+        let known = self.region_at(target, number, file.inode);
+        if known.is_some() {
+            return known;
+        }
+        let state = MemfdState::read(memory, file)?;
+        let found = state.region(memory, LastCaller { tid: target.tid(), fd: number });
         let mut table = self.table();
         // Another request may have brought it meanwhile.
-        let key = match (table.find(file.inode), found) {
-            (Some(key), _) => key,
-            (None, Some(found)) => table.admit(None, memory, found).ok()?,
-            (None, None) => return None,
-        };
-        let (region, _) = table.region(key)?;
+        table.find(file.inode).or_else(|| table.admit(None, memory, found).ok())
+    }
+
+    /// Brings a region up to what its program has written to its memory. Returns whether this is
+    /// still a memory of it.
+    pub(super) fn refresh(&self, key: Key, memory: &OwnedFd, file: &FileStatus) -> bool {
+        let state = MemfdState::read(memory, file);
+        let mut table = self.table();
+        if table.find(file.inode) != Some(key) {
+            return false;
+        }
         // An older memory says nothing of the region any more: another thread's SET_SIZE may just
         // have put a newer one in its place, and this request have copied the older one before.
-        if region.inode == file.inode {
+        if let (Some(state), Some((region, _))) = (state, table.region(key))
+            && region.inode == file.inode
+        {
             state.refresh(region);
         }
-        Some(key)
+        true
     }
 
     /// The region of this inode, which the caller has at this number.

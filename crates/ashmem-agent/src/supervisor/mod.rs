@@ -237,7 +237,7 @@ impl Supervisor {
                     if begun == RequestBegun::WantsLoop {
                         self.grow(scope);
                     }
-                    self.attend(scope, &channel, notification, begun != RequestBegun::Kept);
+                    self.attend(scope, &channel, notification, begun != RequestBegun::Alone);
                     if !member.ends() {
                         return;
                     }

@@ -9,7 +9,7 @@ use ashmem_core::abi::{IS_PINNED, NOT_PURGED, WAS_PURGED};
 
 use super::run;
 use crate::case::{Case, Differs, Env, Provider, Stop, Verdict, equal, failed, holds, refused};
-use crate::process::{need_map_files, unprivileged};
+use crate::process::{Child, need_map_files, unprivileged};
 use ashmem_test_client::errno::Answer;
 use ashmem_test_client::map::{Map, R, RW, RWX, page_size};
 use ashmem_test_client::region::{Region, open_path};
@@ -25,82 +25,26 @@ pub(crate) const CASES: &[Case] = &[
         "security.cve-2017-13216",
         &["BUG-01", "SIZE-03"],
         "SET_SIZE racing the first mmap never leaves a size that is not the backing file's",
-        |env| {
-            for round in 0..600 {
-                let region = env.region(page_size() as u64)?;
-                let (grown, mapped) = race(
-                    || region.set_size(64 * page_size() as u64),
-                    || region.map(page_size(), R, SHARED, 0),
-                );
-                let _map = mapped?;
-                let size = region.size()?;
-                let want = if grown.is_ok() { 64 * page_size() as i64 } else { page_size() as i64 };
-                equal(&format!("round {round}: GET_SIZE"), size, want)?;
-                equal("the backing file's size", region.seek(0, libc::SEEK_END)?, size)?;
-                holds(
-                    "the last page can be unpinned",
-                    region.unpin(size as u32 - page_size() as u32, page_size() as u32).is_ok(),
-                )?;
-                refused(
-                    "UNPIN behind it",
-                    region.unpin(size as u32, page_size() as u32),
-                    libc::EINVAL,
-                )?;
-            }
-            Ok(())
-        },
+        |env| many(env, 600, size_race),
     ),
     Case::new(
         "security.name-race",
         &["NAME-07", "BUG-01"],
         "SET_NAME racing the first mmap: maps and GET_NAME agree",
-        |env| {
-            for _ in 0..400 {
-                let region = env.region(page_size() as u64)?;
-                let (_named, mapped) =
-                    race(|| region.set_name(c"raced"), || region.share(page_size()));
-                let path = mapped?.line()?.path;
-                let name = region.name()?;
-                let want = if name == b"raced" {
-                    "/dev/ashmem/raced (deleted)"
-                } else {
-                    "/dev/ashmem (deleted)"
-                };
-                equal("the path", path.as_str(), want)?;
-            }
-            Ok(())
-        },
+        |env| many(env, 400, name_race),
     )
     .differs(&[run::PATH_IN_MAPS]),
     Case::new(
         "security.first-mmap-race",
         &["MMAP-10"],
         "Two first mmaps at once make one backing file",
-        |env| {
-            for _ in 0..400 {
-                let region = env.region(page_size() as u64)?;
-                let (one, two) = race(|| region.share(page_size()), || region.share(page_size()));
-                let (one, two) = (one?, two?);
-                one.store(0, 7)?;
-                equal("the byte through the other", two.load(0)?, 7)?;
-                equal("the inodes", one.line()?.inode, two.line()?.inode)?;
-            }
-            Ok(())
-        },
+        |env| many(env, 400, first_mmap_race),
     ),
     Case::new(
         "security.mask-race-set",
         &["PROT-03"],
         "Of SET_PROT_MASK(read) and SET_PROT_MASK(write) at once exactly one succeeds",
-        |env| {
-            for _ in 0..400 {
-                let region = env.open()?;
-                let (read, write) = race(|| region.set_mask(1), || region.set_mask(2));
-                equal("one of them is refused", read.is_ok(), write.is_err())?;
-                equal("GET_PROT_MASK", region.mask()?, if read.is_ok() { 1 } else { 2 })?;
-            }
-            Ok(())
-        },
+        |env| many(env, 400, mask_race),
     ),
     Case::new(
         "security.mask-race-mmap",
@@ -415,6 +359,70 @@ fn race<A: Send, B: Send>(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// A race in processes that have not called the device before, two at a time, and then so many
+/// times in this one: whoever answers may know more by then.
+fn many(env: &Env, rounds: u32, race: fn(&Env) -> Verdict) -> Verdict {
+    /// As many as a machine under emulation has time for.
+    const PAIRS: u32 = 50;
+    for _ in 0..PAIRS {
+        for child in [(); 2].map(|()| Child::start(|_| race(env))) {
+            child?.join()?;
+        }
+    }
+    for _ in 0..rounds {
+        race(env)?;
+    }
+    Ok(())
+}
+
+/// SET_NAME racing the first mmap.
+fn name_race(env: &Env) -> Verdict {
+    let region = env.region(page_size() as u64)?;
+    let (_named, mapped) = race(|| region.set_name(c"raced"), || region.share(page_size()));
+    let path = mapped?.line()?.path;
+    let want = if region.name()? == b"raced" {
+        "/dev/ashmem/raced (deleted)"
+    } else {
+        "/dev/ashmem (deleted)"
+    };
+    equal("the path", path.as_str(), want)
+}
+
+/// Two first mmaps at once.
+fn first_mmap_race(env: &Env) -> Verdict {
+    let region = env.region(page_size() as u64)?;
+    let (one, two) = race(|| region.share(page_size()), || region.share(page_size()));
+    let (one, two) = (one?, two?);
+    one.store(0, 7)?;
+    equal("the byte through the other", two.load(0)?, 7)?;
+    equal("the inodes", one.line()?.inode, two.line()?.inode)
+}
+
+/// Two SET_PROT_MASKs that exclude each other.
+fn mask_race(env: &Env) -> Verdict {
+    let region = env.open()?;
+    let (read, write) = race(|| region.set_mask(1), || region.set_mask(2));
+    equal("one of them is refused", read.is_ok(), write.is_err())?;
+    equal("GET_PROT_MASK", region.mask()?, if read.is_ok() { 1 } else { 2 })
+}
+
+/// SET_SIZE racing the first mmap.
+fn size_race(env: &Env) -> Verdict {
+    let region = env.region(page_size() as u64)?;
+    let (grown, mapped) =
+        race(|| region.set_size(64 * page_size() as u64), || region.map(page_size(), R, SHARED, 0));
+    let _map = mapped?;
+    let size = region.size()?;
+    let want = if grown.is_ok() { 64 * page_size() as i64 } else { page_size() as i64 };
+    equal("GET_SIZE", size, want)?;
+    equal("the backing file's size", region.seek(0, libc::SEEK_END)?, size)?;
+    holds(
+        "the last page can be unpinned",
+        region.unpin(size as u32 - page_size() as u32, page_size() as u32).is_ok(),
+    )?;
+    refused("UNPIN behind it", region.unpin(size as u32, page_size() as u32), libc::EINVAL)
 }
 
 /// A region whose mask has no write: itself, a mapping made before, and a read-only one. Its first
