@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::{Regex, RegexSet};
 
-use crate::Host;
+use crate::{Host, board};
 
 /// A family of distributions with one package manager and one way to kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,6 +230,9 @@ impl Distribution {
 
     /// The command that installs what modules for a kernel are built with.
     pub fn install_headers(&self, release: &str) -> String {
+        if let Some(command) = board::headers(release) {
+            return command;
+        }
         match self {
             Self::Debian | Self::Ubuntu => format!("sudo apt install linux-headers-{release}"),
             Self::Proxmox => format!("sudo apt install proxmox-headers-{release}"),

@@ -44,6 +44,10 @@ pub struct ImageReport {
     pub vndk_version: Option<String>,
     /// `ro.treble.enabled`.
     pub treble: Option<String>,
+    /// The largest pages, in bytes, that all of its libcutils can be loaded with.
+    pub largest_pages: Option<u64>,
+    /// Whether this machine's are no larger.
+    pub fits_this_machines_pages: Option<bool>,
     /// Each libcutils that was found.
     pub libcutils: Vec<Libcutils>,
     /// Where the image sets `sys.use_memfd`, and to what.
@@ -77,6 +81,7 @@ impl ImageReport {
         let properties = properties::Properties::of(&tree);
         let number = |key| properties.get(key).and_then(|value| value.parse().ok());
         let libcutils = libcutils::all(&tree);
+        let largest_pages = libcutils.iter().map(|library| library.page_alignment).min();
         let machine = libcutils.first().map(|library| library.machine);
         let vndk_version = properties.get("ro.vndk.version").map(str::to_owned);
         let treble = properties.get("ro.treble.enabled").map(str::to_owned);
@@ -103,6 +108,9 @@ impl ImageReport {
             api: number("ro.build.version.sdk"),
             machine,
             is_for_this_machine: machine.map(|machine| machine == std::env::consts::ARCH),
+            largest_pages,
+            fits_this_machines_pages: largest_pages
+                .map(|largest| rustix::param::page_size() as u64 <= largest),
             vndk_version,
             treble,
             libcutils,

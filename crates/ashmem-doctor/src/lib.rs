@@ -7,7 +7,7 @@
 //! finds a fault. Nothing here changes the machine.
 //!
 //! - [`host`]: the machine, or a folder in its place, as all checks see it; [`kernel_release`],
-//!   [`distribution`], [`module_file`], [`keys`]: what is read there more than once;
+//!   [`distribution`], [`board`], [`module_file`], [`keys`]: what is read there more than once;
 //! - [`trial`], [`child`]: what is not read but tried: a region made and used, calls that might
 //!   kill who makes them;
 //! - [`check`], [`checks`]: what a check is, and one file for each; [`way`], [`finding`],
@@ -17,6 +17,7 @@
 //! - [`image`]: what an image of Android will ask for.
 
 pub mod advice;
+pub mod board;
 pub mod check;
 pub mod checks;
 pub mod child;

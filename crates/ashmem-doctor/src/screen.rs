@@ -143,6 +143,9 @@ impl Display for ImageScreen<'_> {
             };
             writeln!(formatter, "  {}\n      {opens};\n      {memfd}", clean(&library.path))?;
         }
+        if let Some(line) = pages(image, rustix::param::page_size() as u64) {
+            writeln!(formatter, "  pages              {line}")?;
+        }
         writeln!(formatter, "  ro.vndk.version    {}", known(&image.vndk_version))?;
         writeln!(formatter, "  ro.treble.enabled  {}", known(&image.treble))?;
         if image.use_memfd.is_empty() {
@@ -178,6 +181,22 @@ impl Display for ImageScreen<'_> {
         }
         Ok(())
     }
+}
+
+/// With which pages an image's libraries can be loaded, and whether this machine's, of so many
+/// bytes, are among them.
+fn pages(image: &ImageReport, page: u64) -> Option<String> {
+    let largest = image.largest_pages?;
+    let kib = |bytes: u64| bytes / 1024;
+    Some(if page <= largest {
+        format!("up to {} KiB", kib(largest))
+    } else {
+        format!(
+            "up to {} KiB; this machine's have {}: nothing of it starts here",
+            kib(largest),
+            kib(page)
+        )
+    })
 }
 
 fn headline(diagnosis: &Diagnosis) -> String {

@@ -98,6 +98,9 @@ fn each_version_is_known_by_its_words() {
     assert_eq!(thirteen.libcutils[0].nodes, NodeRule::BootIdThenPlain);
     assert_eq!(thirteen.libcutils[0].memfd, MemfdRule::Vndk);
     assert_eq!(thirteen.machine, Some("x86_64"));
+    assert_eq!(thirteen.largest_pages, Some(thirteen.libcutils[0].page_alignment));
+    let is_large = rustix::param::page_size() as u64 > thirteen.libcutils[0].page_alignment;
+    assert_eq!(thirteen.fits_this_machines_pages, Some(!is_large));
     // Its media extractor's policy kills memfd_create: the device serves, memfd alone does not.
     assert!(serves(&thirteen, "module") && !serves(&thirteen, "memfd"));
     let forbids = |policy: &&ashmem_doctor::image::SeccompPolicy| !policy.allows_memfd;

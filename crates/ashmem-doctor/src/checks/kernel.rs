@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The running kernel.
 
+use crate::board::Board;
 use crate::check::Check;
 use crate::finding::Finding;
 use crate::way::Way;
@@ -29,6 +30,9 @@ impl Check for KernelCheck {
     fn examine(&self, host: &Host) -> Finding {
         let release = host.kernel();
         let mut summary = format!("Linux {release}, {}", std::env::consts::ARCH);
+        if let Some(board) = Board::of(&release) {
+            summary.push_str(&format!(", {}", board.kernels()));
+        }
         if let Some(kind) = host.container() {
             summary.push_str(&format!(", in a container ({kind})"));
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel module.
 
+use crate::board::Board;
 use crate::check::Check;
 use crate::distribution::Distribution;
 use crate::finding::Finding;
@@ -47,7 +48,8 @@ impl Check for ModuleCheck {
             return Finding::ok(format!("{NAME}{version} is loaded"));
         }
         if is_listed {
-            return Finding::ok("the kernel has a driver of its own");
+            let whose = Board::of(&host.kernel()).map_or("the kernel", Board::kernels);
+            return Finding::ok(format!("{whose} has a driver of its own: ours stays away"));
         }
         not_loaded(host)
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The size of a page.
 
-use crate::Host;
 use crate::check::Check;
 use crate::finding::Finding;
 use crate::way::Way;
+use crate::{Host, board};
 
 /// `AT_PAGESZ`, by which the kernel tells it to every program.
 const AT_PAGESZ: u64 = 6;
@@ -42,6 +42,7 @@ impl Check for PageSizeCheck {
                 "redroid's and Waydroid's images are built for 4 KiB pages and stop early on this \
                  kernel; ashmem itself does not mind",
             )
-            .next("# boot a kernel with 4 KiB pages, or use an image built for this size")
+            .next(board::small_pages(host))
+            .next("# what an image is built for: ashmem doctor --image ROOTFS|SYSTEM.IMG")
     }
 }

@@ -29,7 +29,16 @@ fn larger_pages() {
         [16_u64, 0x178b_fbff, 6, 16384, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
     let root = Root::debian();
     root.file("proc/self/auxv", auxv);
-    expect(&root.finding("page size"), FindingStatus::Warning, &["16 KiB"], &["4 KiB"]);
+    expect(&root.finding("page size"), FindingStatus::Warning, &["16 KiB"], &["4 KiB", "--image"]);
+    for (release, model, advice) in [
+        ("6.6.51+rpt-rpi-2712", "", "kernel8.img"),
+        ("6.12.9-1-generic", "Raspberry Pi 5 Model B Rev 1.0\0", "kernel8.img"),
+        ("6.14.2-401.asahi.fc42.aarch64+16k", "", "muvm"),
+        ("6.12.38+deb13-arm64-16k", "", "linux-image-arm64 "),
+    ] {
+        root.file("proc/sys/kernel/osrelease", release).file("proc/device-tree/model", model);
+        expect(&root.finding("page size"), FindingStatus::Warning, &["16 KiB"], &[advice]);
+    }
 }
 
 #[test]

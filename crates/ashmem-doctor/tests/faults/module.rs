@@ -158,6 +158,22 @@ fn loaded() {
     let root = Root::debian();
     root.file("proc/misc", " 58 ashmem\n");
     expect(&root.finding("module"), FindingStatus::Ok, &["driver of its own"], &[]);
+    root.file("proc/sys/kernel/osrelease", "5.10.110-rockchip-rk3588");
+    let finding = root.finding("module");
+    expect(&finding, FindingStatus::Ok, &["Rockchip's processors has a driver of its own"], &[]);
+}
+
+#[test]
+fn headers_of_a_boards_kernel() {
+    for (release, headers) in [
+        ("6.1.43-vendor-rk35xx", "linux-headers-vendor-rk35xx"),
+        ("6.8.0-1018-raspi", "linux-headers-6.8.0-1018-raspi"),
+    ] {
+        let root = Root::debian();
+        root.dkms().file("proc/sys/kernel/osrelease", release);
+        let finding = root.finding("module");
+        expect(&finding, FindingStatus::Fault, &["no headers"], &[headers]);
+    }
 }
 
 #[test]
