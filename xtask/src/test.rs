@@ -241,6 +241,7 @@ fn on_arm64(all: bool) -> Vec<Step> {
         steps.extend(others.map(|line| suite(Provider::Module, on(line))));
         steps.extend(Line::ARM64.map(|line| trial(on(line))));
         steps.extend(Line::ARM64.map(|line| races(on(line))));
+        steps.push(containers::arm64::step(FIRST));
     }
     steps
 }

@@ -5,6 +5,7 @@
 //!
 //! Wants root, and a host whose control groups these runtimes understand.
 
+pub(crate) mod arm64;
 pub(crate) mod booted;
 mod engines;
 mod joined;
