@@ -150,7 +150,7 @@ pub(crate) fn reap_children() {
 
 /// Whether a thread is traced by one of this process.
 pub(crate) fn is_traced_by_us(tid: i32) -> bool {
-    let text = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
+    let text = ashmem_proc::read(format!("/proc/{tid}/status")).unwrap_or_default();
     let tracer = value_of(&text, "TracerPid").and_then(number::<u32>);
     let is_ours = |tracer| Path::new(&format!("/proc/self/task/{tracer}")).exists();
     tracer.is_some_and(|tracer| tracer != 0 && is_ours(tracer))

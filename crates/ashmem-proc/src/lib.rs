@@ -15,6 +15,34 @@ pub mod process;
 pub mod status;
 pub mod system;
 
+use std::io::Read;
+use std::path::Path;
+
+/// A file's bytes: for the small ones of `/proc`, whose length nobody knows before, with one call
+/// of read(2) and one that finds the end.
+///
+/// # Errors
+/// Those of open(2) and read(2).
+pub fn read(path: impl AsRef<Path>) -> std::io::Result<Vec<u8>> {
+    /// A `status` has about 1,500 bytes; `/proc` hands out no more than a page at a time anyway.
+    const FIRST: usize = 4096;
+    let mut file = std::fs::File::open(path)?;
+    let (mut text, mut len) = (vec![0; FIRST], 0);
+    loop {
+        match file.read(&mut text[len..]) {
+            Ok(0) => break,
+            Ok(got) => len += got,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if len == text.len() {
+            text.resize(2 * len, 0);
+        }
+    }
+    text.truncate(len);
+    Ok(text)
+}
+
 /// The value of a key in a file of `key:<white space>value` lines.
 pub fn value_of<'a>(text: &'a [u8], key: &str) -> Option<&'a [u8]> {
     lines(text)

@@ -66,7 +66,7 @@ fn whole_name<'a>(name: &'a [u8], arguments: &'a [u8]) -> &'a [u8] {
 
 /// A process's control groups, as its `cgroup` lists them.
 pub fn control_groups(pid: i32) -> Option<Vec<u8>> {
-    std::fs::read(format!("/proc/{pid}/cgroup")).ok()
+    crate::read(format!("/proc/{pid}/cgroup")).ok()
 }
 
 /// Bytes of a name that the kernel keeps.
@@ -87,7 +87,7 @@ pub struct Activity {
 
 /// What a thread is doing, as its `stat` tells; `None`: it has ended.
 pub fn activity(tid: i32) -> Option<Activity> {
-    let text = std::fs::read(format!("/proc/{tid}/stat")).ok()?;
+    let text = crate::read(format!("/proc/{tid}/stat")).ok()?;
     let mut fields = behind_name(&text)?;
     let is_runnable = fields.next()? == b"R";
     // utime and stime: the 14th and the 15th field.
@@ -97,7 +97,7 @@ pub fn activity(tid: i32) -> Option<Activity> {
 
 /// The number of a process's parent.
 pub fn parent(pid: i32) -> Option<i32> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = crate::read(format!("/proc/{pid}/stat")).ok()?;
     behind_name(&text)?.nth(1).and_then(crate::number)
 }
 

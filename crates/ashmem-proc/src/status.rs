@@ -9,7 +9,7 @@ pub struct ProcessStatus<T>(T);
 impl ProcessStatus<Vec<u8>> {
     /// Reads it; `None`: there is no such thread.
     pub fn read(tid: i32) -> Option<Self> {
-        std::fs::read(format!("/proc/{tid}/status")).ok().map(Self)
+        crate::read(format!("/proc/{tid}/status")).ok().map(Self)
     }
 }
 

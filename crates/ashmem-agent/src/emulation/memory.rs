@@ -21,7 +21,6 @@ use crate::journal::Entry;
 use crate::regions::memfd;
 use crate::regions::memfd_state::{self, Stored};
 use crate::regions::region::EmulatedRegion;
-use crate::regions::table::RegionTable;
 use crate::target_thread::{FileStatus, Target};
 
 /// What the memory of a region must be like.
@@ -319,7 +318,7 @@ impl Tenant {
         if let Some((region, _)) = self.table().region(key) {
             region.is_moving = false;
         }
-        self.changed.notify_all();
+        self.wake_waiting();
         replaced?;
         inspected.becomes(fresh, file);
         Ok(true)
@@ -341,9 +340,9 @@ impl Tenant {
     /// long, for that caller may be held up.
     fn wait_for_move(&self, key: Key) {
         const LONGEST: Duration = Duration::from_millis(250);
-        let is_moving =
-            |table: &mut RegionTable| table.region(key).is_some_and(|(region, _)| region.is_moving);
-        drop(self.changed.wait_timeout_while(self.table(), LONGEST, |table| is_moving(table)));
+        self.wait_for(LONGEST, |table| {
+            table.region(key).is_none_or(|(region, _)| !region.is_moving)
+        });
     }
 
     /// Puts the memory that the region's other mappings show behind the caller's descriptor, which

@@ -154,7 +154,7 @@ impl Tenant {
         if let Some((region, _)) = self.table().region(key) {
             region.is_losing_pages = false;
         }
-        self.changed.notify_all();
+        self.wake_waiting();
         if let Err(error) = emptied {
             tracing::debug!(%error, "a region keeps what was written to it before it was mapped");
         }
@@ -175,7 +175,7 @@ fn can_promise(size: u64, flags: u32) -> bool {
     match policy.trim() {
         "1" => true,
         "2" => {
-            let meminfo = std::fs::read("/proc/meminfo").unwrap_or_default();
+            let meminfo = ashmem_proc::read("/proc/meminfo").unwrap_or_default();
             let value = |key| ashmem_proc::system::memory(&meminfo, key).unwrap_or(0);
             size <= value("CommitLimit").saturating_sub(value("Committed_AS"))
         }

@@ -35,8 +35,9 @@ mod restore;
 mod stat;
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
@@ -52,14 +53,18 @@ use crate::regions::region::{EmulatedRegion, LastCaller};
 use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
 use crate::sys::lock;
-use crate::target_thread::{FileStatus, RaisedLimit, Target, Threads, closes_on_exec, leader};
+use crate::target_thread::{FileStatus, RaisedLimit, Target, Threads, closes_on_exec};
 
 /// A tenant's regions, and what its calls need.
 pub struct Tenant {
     table: Mutex<RegionTable>,
     /// Signalled when a mark in the table is taken away.
     changed: Condvar,
+    /// How many wait for that.
+    waiting: AtomicUsize,
     busy: Arc<BusyRegions>,
+    /// How many opens of the node have become regions by a later call.
+    adoptions: AtomicU64,
     threads: Threads,
     device: Device,
     fidelity: Fidelity,
@@ -85,7 +90,9 @@ impl Tenant {
             memfds: table.device(),
             table: Mutex::new(table),
             changed: Condvar::new(),
+            waiting: AtomicUsize::new(0),
             busy: Arc::default(),
+            adoptions: AtomicU64::new(0),
             threads: Threads::default(),
             device,
             fidelity,
@@ -111,12 +118,50 @@ impl Tenant {
     /// Waits without the lock until this holds of the table.
     fn wait_until<'a>(
         &'a self,
-        table: MutexGuard<'a, RegionTable>,
+        mut table: MutexGuard<'a, RegionTable>,
         mut holds: impl FnMut(&mut RegionTable) -> bool,
     ) -> MutexGuard<'a, RegionTable> {
-        self.changed
-            .wait_while(table, |table| !holds(table))
-            .unwrap_or_else(PoisonError::into_inner)
+        while !holds(&mut table) {
+            table = self.wait(table, None);
+        }
+        table
+    }
+
+    /// Waits without the lock until a mark in the table is taken away, or so long.
+    fn wait<'a>(
+        &'a self,
+        table: MutexGuard<'a, RegionTable>,
+        longest: Option<Duration>,
+    ) -> MutexGuard<'a, RegionTable> {
+        // Counted under the lock, so that whoever takes a mark away after it sees it.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let table = match longest {
+            None => self.changed.wait(table).unwrap_or_else(PoisonError::into_inner),
+            Some(longest) => {
+                let waited = self.changed.wait_timeout(table, longest);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        table
+    }
+
+    /// Waits without the lock until this holds of the table, or so long.
+    fn wait_for(&self, longest: Duration, mut holds: impl FnMut(&mut RegionTable) -> bool) {
+        let begun = Instant::now();
+        let mut table = self.table();
+        while !holds(&mut table)
+            && let Some(left) = longest.checked_sub(begun.elapsed())
+        {
+            table = self.wait(table, Some(left));
+        }
+    }
+
+    /// A mark in the table was taken away, under its lock. Where nobody waits, it costs no call.
+    fn wake_waiting(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until no pages of this region are being taken away.
@@ -144,6 +189,7 @@ impl Tenant {
         number: RawFd,
         name: &[u8],
     ) -> Option<InspectedFd> {
+        let adoptions = self.adoptions.load(Ordering::Acquire);
         let mut inspected = self.copy_alone(target, number)?;
         if memfd::keeps_state()
             && let FdKind::Region(key) = inspected.kind
@@ -152,8 +198,8 @@ impl Tenant {
         }
         if inspected.kind == FdKind::Node {
             // Not beside the descriptors that it takes to make a region: they may be few.
-            drop(inspected);
-            return self.adopt(target, number, name);
+            inspected.close();
+            return self.adopt(target, inspected, adoptions, name);
         }
         Some(inspected)
     }
@@ -316,19 +362,32 @@ impl Tenant {
         Ok((memfd::reopen(memory, flags)?, key))
     }
 
-    /// Turns an open of the node, which was not notified, into a region.
-    fn adopt(&self, target: &Target<'_>, number: RawFd, name: &[u8]) -> Option<InspectedFd> {
-        let _adopting = Adopting::begin(self, leader(target.tid()).unwrap_or(target.tid()));
+    /// Turns an open of the node, which was not notified, into a region. So many had become one
+    /// before it was inspected.
+    fn adopt(
+        &self,
+        target: &Target<'_>,
+        mut node: InspectedFd,
+        adoptions: u64,
+        name: &[u8],
+    ) -> Option<InspectedFd> {
+        let process = self.threads.process(target.tid()).unwrap_or(target.tid());
+        let _adopting = Adopting::begin(self, process);
+        let number = node.number;
         // Another thread of the caller may have made it a region meanwhile.
-        let inspected = self.copy(target, number)?;
-        if inspected.kind != FdKind::Node {
-            return Some(inspected);
+        if self.adoptions.load(Ordering::Acquire) != adoptions {
+            node = self.copy(target, number)?;
+            if node.kind != FdKind::Node {
+                return Some(node);
+            }
+            node.close();
         }
-        let flags = inspected.flags;
-        drop(inspected);
+        let flags = node.flags;
         let last_caller = LastCaller { tid: target.tid(), fd: number };
         let (fd, key) = self.create(None, last_caller, flags, name).ok()?;
         self.replace(target, number, &fd).ok()?;
+        // Only now: whoever reads this number finds the region.
+        self.adoptions.fetch_add(1, Ordering::Release);
         let file = FileStatus::of(&fd).ok()?;
         let mut adopted = InspectedFd::new(fd, number, file, flags, FdKind::Region(key));
         adopted.is_named = !name.is_empty();
@@ -374,6 +433,6 @@ impl<'a> Adopting<'a> {
 impl Drop for Adopting<'_> {
     fn drop(&mut self) {
         self.tenant.table().adopting.remove(&self.process);
-        self.tenant.changed.notify_all();
+        self.tenant.wake_waiting();
     }
 }

@@ -138,7 +138,7 @@ impl Tenant {
                 }
             }
             drop(table);
-            self.changed.notify_all();
+            self.wake_waiting();
         }
         freed
     }

@@ -112,7 +112,7 @@ pub(super) fn implant(
     if memory.read(from)? != site.patched {
         return Err(Errno::AGAIN);
     }
-    let text = std::fs::read(format!("/proc/{process}/maps")).map_err(of_io)?;
+    let text = ashmem_proc::read(format!("/proc/{process}/maps")).map_err(of_io)?;
     let is_own = maps::mappings(&text)
         .any(|mapping| (mapping.start..mapping.end).contains(&from) && mapping.rights[3] == b'p');
     // What is written to shared memory others would run too.

@@ -164,7 +164,7 @@ impl Inside {
             is_full: (fidelity == Fidelity::Full).into(),
             tells_threads: tells_threads().into(),
         };
-        let text = std::fs::read(format!("/proc/{program}/status")).unwrap_or_default();
+        let text = ashmem_proc::read(format!("/proc/{program}/status")).unwrap_or_default();
         let filters = value_of(&text, "Seccomp_filters").and_then(number);
         let enough = if when == InsideMode::AtOnce { AT_ONCE } else { ENOUGH };
         Ok(Self {
@@ -246,7 +246,7 @@ impl Inside {
         if !is_site(&front, &bytes, notification.nr) {
             return Err(Errno::INVAL);
         }
-        let text = std::fs::read(format!("/proc/{tid}/status")).map_err(|_| Errno::SRCH)?;
+        let text = ashmem_proc::read(format!("/proc/{tid}/status")).map_err(|_| Errno::SRCH)?;
         let value = |key| value_of(&text, key).and_then(number::<u32>);
         if OPEN.contains(&notification.nr) && loads_number(&bytes) {
             let mut is_alone = [0];
@@ -308,7 +308,7 @@ impl Inside {
     /// Whether a thread has no filters but those it began with, in a process of so many
     /// threads.
     fn is_filtered_by_us(&self, tid: i32, threads: usize) -> bool {
-        let text = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
+        let text = ashmem_proc::read(format!("/proc/{tid}/status")).unwrap_or_default();
         let value = |key| value_of(&text, key).and_then(number::<u32>);
         value("Seccomp_filters") == self.filters && value("Threads") == Some(threads as u32)
     }

@@ -68,7 +68,7 @@ pub(crate) enum Supply {
 impl Supply {
     /// What the system has now.
     pub(crate) fn now() -> Self {
-        std::fs::read("/proc/meminfo").map_or(Self::Plenty, |text| Self::of(&text))
+        ashmem_proc::read("/proc/meminfo").map_or(Self::Plenty, |text| Self::of(&text))
     }
 
     fn of(meminfo: &[u8]) -> Self {

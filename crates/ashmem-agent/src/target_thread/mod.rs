@@ -49,6 +49,8 @@ struct CachedHandle {
     /// The thread's descriptor that was a region at its last ioctl, if it was not mapped since; -1:
     /// none.
     region: AtomicI32,
+    /// The thread's process; 0: not known yet.
+    process: AtomicI32,
     /// Held as long as the handle is.
     _budget: FdBudget,
 }
@@ -73,6 +75,23 @@ impl Threads {
     pub(crate) fn saw_region_at(&self, tid: i32, fd: RawFd) {
         if let Some(cached) = lock(&self.handles).get(&tid) {
             cached.region.store(fd, Ordering::Relaxed);
+        }
+    }
+
+    /// The number of a waiting thread's process.
+    ///
+    /// # Errors
+    /// ESRCH: it is gone.
+    pub(crate) fn process(&self, tid: i32) -> Result<i32> {
+        let cached = lock(&self.handles).get(&tid).map(Arc::clone);
+        let Some(cached) = cached else { return leader(tid) };
+        match cached.process.load(Ordering::Relaxed) {
+            0 => {
+                let process = leader(tid)?;
+                cached.process.store(process, Ordering::Relaxed);
+                Ok(process)
+            }
+            known => Ok(known),
         }
     }
 
@@ -118,8 +137,8 @@ impl Threads {
                 self.clear();
             }
             if let Some(budget) = FdBudget::take() {
-                let region = AtomicI32::new(-1);
-                let cached = Arc::new(CachedHandle { handle, region, _budget: budget });
+                let (region, process) = (AtomicI32::new(-1), AtomicI32::new(0));
+                let cached = Arc::new(CachedHandle { handle, region, process, _budget: budget });
                 lock(&self.handles).insert(tid, cached);
             }
         }
@@ -475,7 +494,7 @@ pub fn is_host_administrator(tid: i32) -> bool {
 /// Whether a thread runs under the READ_IMPLIES_EXEC personality (PROT-07).
 pub fn read_implies_exec(tid: i32) -> bool {
     const READ_IMPLIES_EXEC: u64 = 0x0040_0000;
-    std::fs::read(format!("/proc/{tid}/personality"))
+    ashmem_proc::read(format!("/proc/{tid}/personality"))
         .ok()
         .and_then(|text| ashmem_proc::hexadecimal(&text))
         .is_some_and(|personality| personality & READ_IMPLIES_EXEC != 0)
