@@ -33,7 +33,8 @@ enum Verb {
 /// For each kernel under /lib/modules: whether the module is there and was built for it, whether it
 /// is signed, who put it there (DKMS, by which source and package, or the kernel's own package),
 /// and what to type where it is not there. Then whether it is loaded, and whether a boot loads it.
-/// It changes nothing.
+/// It changes nothing. A driver that is built into a kernel is not seen: `ashmem doctor` sees the
+/// running kernel's.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

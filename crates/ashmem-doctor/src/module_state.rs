@@ -40,12 +40,12 @@ pub struct ModuleState {
     /// Whether each installed kernel would have the module after a boot.
     pub is_ready: bool,
     /// Each installed kernel, the oldest first.
-    pub kernels: Vec<KernelState>,
+    pub kernels: Vec<KernelModule>,
 }
 
 /// A kernel and the module for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct KernelState {
+pub struct KernelModule {
     /// Its release, as uname(1) prints it.
     pub release: String,
     /// Whether it is the one that runs.
@@ -90,7 +90,7 @@ impl ModuleState {
         let is_loaded = module::is_loaded(host);
         let kernels: Vec<_> = kernel_release::installed(host)
             .into_iter()
-            .map(|release| KernelState::read(host, release))
+            .map(|release| KernelModule::read(host, release))
             .collect();
         let boot_list = boot_list(host);
         let forbidden_by = module::forbidden_by(host);
@@ -110,7 +110,7 @@ impl ModuleState {
     }
 }
 
-impl KernelState {
+impl KernelModule {
     fn read(host: &Host, release: String) -> Self {
         let path = module_file::find(host, &release, NAME);
         let file = path.as_ref().map(|path| ModuleFile::read(host, path));
