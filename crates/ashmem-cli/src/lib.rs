@@ -13,6 +13,7 @@ mod ending;
 mod list;
 mod man;
 mod map;
+mod module;
 mod report;
 mod run;
 mod selection;
@@ -47,6 +48,7 @@ enum Verb {
     Join(ashmem_join::JoinArguments),
     List(list::Arguments),
     Man(man::Arguments),
+    Module(module::Arguments),
     Report(report::Arguments),
     Run(run::Arguments),
     Top(top::Arguments),
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Verb::Join(arguments) => ExitCode::from(arguments.run()),
         Verb::List(arguments) => arguments.run(),
         Verb::Man(arguments) => arguments.run(command()),
+        Verb::Module(arguments) => arguments.run(),
         Verb::Report(arguments) => arguments.run(),
         Verb::Run(arguments) => arguments.run(),
         Verb::Top(arguments) => arguments.run(),

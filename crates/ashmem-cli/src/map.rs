@@ -9,7 +9,7 @@ use clap::{Command, builder::Styles};
 const MAP: &[(&str, &[&str])] = &[
     ("Give a program the device", &["run"]),
     ("Give containers the device", &["agent", "cdi", "join", "waydroid"]),
-    ("Find out what is wrong", &["doctor"]),
+    ("Find out what is wrong", &["doctor", "module"]),
     ("See what is there", &["list", "report", "top", "trace"]),
     ("This program", &["completions", "man"]),
 ];

@@ -219,6 +219,27 @@ fn doctor_prints_what_its_schemas_say() {
 }
 
 #[test]
+fn module_status_prints_what_its_schema_says() {
+    let schema = Schema::read("module-status");
+    let root = std::env::temp_dir().join(format!("ashmem-module-{}", std::process::id()));
+    let kernel = root.join("lib/modules/6.1.0-53-amd64");
+    std::fs::create_dir_all(kernel.join("updates")).expect("folders");
+    std::fs::write(kernel.join("modules.builtin"), "").expect("a file");
+    std::fs::write(kernel.join("updates/ashmem_linux.ko"), "no module").expect("a file");
+    let path = root.to_str().expect("a name");
+    let mut command = ashmem(&["module", "status", "--json", "--root", path]);
+    let status = command.output().expect("it starts").status;
+    let [state] = values(&mut command).try_into().expect("one object");
+    std::fs::remove_dir_all(&root).expect("it goes");
+    schema.hold(&state);
+    assert_eq!((&state["kernels"][0]["module"], status.code()), (&json!("damaged"), Some(1)));
+    let missing = ashmem(&["module", "status", "--root", path]).output().expect("it starts");
+    assert_eq!(missing.status.code(), Some(2));
+    let [state] = values(&mut ashmem(&["module", "status", "--json"])).try_into().expect("one");
+    schema.hold(&state);
+}
+
+#[test]
 fn waydroid_status_prints_what_its_schema_says() {
     let schema = Schema::read("waydroid-status");
     let [status] =

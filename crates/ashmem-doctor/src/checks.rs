@@ -11,7 +11,7 @@ mod kernel;
 mod lockdown;
 mod lxc;
 mod memfd;
-mod module;
+pub(crate) mod module;
 mod mok;
 mod namespace;
 mod neighbours;

@@ -3,10 +3,30 @@
 
 use std::cmp::Ordering;
 
+use crate::Host;
+
 /// The version that a release begins with: its first two numbers. `None` if it begins with none.
 pub fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|sign: char| !sign.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// The releases of the kernels that are installed, the oldest first.
+pub fn installed(host: &Host) -> Vec<String> {
+    let mut installed: Vec<_> = host
+        .names("/lib/modules")
+        .into_iter()
+        // A folder may stay behind when its kernel is removed, or come with the headers alone. Not
+        // every distribution names the kernel's file after its release; the list of what is built
+        // in comes with each kernel's modules.
+        .filter(|release| {
+            host.has(&format!("/boot/vmlinuz-{release}"))
+                || host.has(&format!("/lib/modules/{release}/vmlinuz"))
+                || host.has(&format!("/lib/modules/{release}/modules.builtin"))
+        })
+        .collect();
+    installed.sort_by(|one, other| compare(one, other));
+    installed
 }
 
 /// Which release is the newer one: numbers as numbers, the rest letter by letter.

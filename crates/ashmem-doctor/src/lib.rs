@@ -14,6 +14,7 @@
 //!   [`diagnosis`]: what becomes of them; [`screen`]: how it looks;
 //! - [`explain`], [`message`]: the other way round, from a line of a log to its cause;
 //!   [`log_line`], [`subject`]: what a line is and speaks of; [`advice`]: what to do then;
+//! - [`module_state`]: each installed kernel, and whether the module is there for it;
 //! - [`image`]: what an image of Android will ask for.
 
 pub mod advice;
@@ -33,6 +34,7 @@ pub mod keys;
 pub mod log_line;
 pub mod message;
 pub mod module_file;
+pub mod module_state;
 pub mod screen;
 pub mod subject;
 pub mod trial;

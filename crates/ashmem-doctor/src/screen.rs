@@ -245,6 +245,6 @@ fn good() -> Style {
 }
 
 /// Without what a terminal would obey: names come from files that others may have written.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|sign| if sign.is_control() { '\u{fffd}' } else { sign }).collect()
 }

@@ -56,7 +56,7 @@ impl Check for ModuleCheck {
 }
 
 /// Whether the module is there as a module.
-pub(super) fn is_loaded(host: &Host) -> bool {
+pub(crate) fn is_loaded(host: &Host) -> bool {
     // A driver that is built in may have a folder there too, but never a state.
     host.has("/sys/module/ashmem_linux/initstate")
         || host
@@ -190,7 +190,7 @@ fn not_built(host: &Host, release: &str) -> Finding {
 }
 
 /// How the module is built for a kernel.
-pub(super) fn rebuild(host: &Host, release: &str) -> String {
+pub(crate) fn rebuild(host: &Host, release: &str) -> String {
     match dkms_version(host) {
         Some((name, version)) => format!("sudo dkms install --force {name}/{version} -k {release}"),
         None => Distribution::of(host).install_ours("ashmem-dkms"),
@@ -204,7 +204,7 @@ fn first_error(log: &str) -> Option<String> {
 }
 
 /// The file of modprobe's configuration that keeps the module out.
-fn forbidden_by(host: &Host) -> Option<String> {
+pub(crate) fn forbidden_by(host: &Host) -> Option<String> {
     let folders = ["/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
     let files = folders.iter().flat_map(|folder| {
         host.names(folder).into_iter().map(move |name| format!("{folder}/{name}"))

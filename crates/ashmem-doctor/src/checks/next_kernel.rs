@@ -28,16 +28,7 @@ impl Check for NextKernelCheck {
 
     fn examine(&self, host: &Host) -> Finding {
         let running = host.kernel();
-        let mut installed: Vec<_> = host
-            .names("/lib/modules")
-            .into_iter()
-            // A folder may stay behind when its kernel is removed.
-            .filter(|release| {
-                host.has(&format!("/boot/vmlinuz-{release}"))
-                    || host.has(&format!("/lib/modules/{release}/vmlinuz"))
-            })
-            .collect();
-        installed.sort_by(|one, other| kernel_release::compare(one, other));
+        let mut installed = kernel_release::installed(host);
         let Some(next) =
             installed.pop().filter(|next| kernel_release::compare(next, &running).is_gt())
         else {

@@ -9,6 +9,7 @@ mod containers;
 mod device;
 mod kernel_side;
 mod module;
+mod module_state;
 
 mod root;
 mod signing;
