@@ -195,6 +195,10 @@ fn on_map(map: &Map, operation: &Operation) -> Result<String, Stop> {
         Operation::Fill { value, .. } => touched(map.touch(value)),
         Operation::Line { .. } => {
             let line = map.line()?;
+            // Memory without a file has no offset, and any neighbour may have joined its line.
+            if line.path.is_empty() {
+                return Ok(format!("{} no file", line.perms));
+            }
             // Neighbours may have become one line: the offset is that of this mapping's first byte.
             // One without content, once moved, shows an address in its place, which differs from
             // run to run.
