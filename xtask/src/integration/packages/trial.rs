@@ -132,6 +132,13 @@ impl Trial {
                 .into_iter()
                 .filter(|line| line.contains("apt install")),
         );
+        // QEMU's emulation of a process knows no seals of memfds: there the program is compiled,
+        // and runs once the machine is booted.
+        if self.arch != Arch::X86_64 {
+            for command in &mut commands {
+                *command = command.replace(" && ./program", "");
+            }
+        }
         let packages: Vec<_> =
             self.before.iter().filter_map(|package| package.file_name()).collect();
         let copies: String = packages
