@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The packages of this host that the verbs need, and how apt is asked for them.
 
+use crate::debian::backports::Backport;
 use crate::debian::kernel::{Kernel, Platform};
 use crate::util::arch::Arch;
 use crate::util::steps::StepResult;
@@ -116,13 +117,17 @@ pub(crate) fn ensure_packages(platforms: &[Platform]) -> Result<()> {
     eprintln!("installing them with apt ...");
     process::show(Command::new("apt-get").args(["-q", "update"]))
         .context("reading the package index")?;
-    let names = || missing.iter().map(|(package, _)| package);
+    let mut missing: Vec<_> = missing.into_iter().map(|(package, _)| package).collect();
+    if let Some(backport) = Backport::of_host()? {
+        backport.install(&missing, &CAREFULLY)?;
+        missing = missing_packages(platforms)?.into_iter().map(|(package, _)| package).collect();
+    }
     let mut install = Command::new("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "install", "-y"]).args(CAREFULLY);
     // An index that could not be read is no failure to apt; not to know a package is.
     let mut rehearsal = Command::new("apt-get");
     let (said, status) = process::capture_both(
-        rehearsal.args(["-q", "install", "--simulate"]).args(CAREFULLY).args(names()),
+        rehearsal.args(["-q", "install", "--simulate"]).args(CAREFULLY).args(&missing),
     )?;
     if !status.success() {
         bail!(
@@ -135,7 +140,7 @@ pub(crate) fn ensure_packages(platforms: &[Platform]) -> Result<()> {
             process::tail(said.as_bytes())
         );
     }
-    process::show(install.args(names())).context(
+    process::show(install.args(&missing)).context(
         "installing packages; run it again to go on when apt's complaint above is seen to",
     )?;
     let left = missing_packages(platforms)?;

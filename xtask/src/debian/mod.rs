@@ -2,6 +2,7 @@
 //! What comes from Debian: packages of this host, kernels, a chroot for newer tools.
 
 pub(crate) mod archive;
+pub(crate) mod backports;
 pub(crate) mod chroot;
 pub(crate) mod foreign;
 pub(crate) mod host;
