@@ -33,8 +33,8 @@ pub(crate) struct InspectedFd {
     pub(crate) kind: FdKind,
     /// Whether its memory was just created under the name that is being set.
     pub(crate) is_named: bool,
-    /// Where loops work side by side: no other works at this region. It is the last field, so that
-    /// this ends when the copy is closed.
+    /// No other request works at this region. It is the last field, so that this ends when the copy
+    /// is closed.
     pub(super) busy: Option<BusyRegion>,
 }
 
@@ -57,7 +57,7 @@ impl InspectedFd {
         self.fd.as_ref().ok_or(Errno::BADF)
     }
 
-    /// Lets other loops work at its region.
+    /// Lets other requests work at its region.
     pub(crate) fn leave_region(&mut self) {
         self.busy = None;
     }

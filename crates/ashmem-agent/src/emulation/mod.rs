@@ -17,8 +17,8 @@
 //! - the pages of a region that are being taken away: its own PIN, UNPIN and mmap wait;
 //! - an open of the node that becomes a region: other threads of that process wait with theirs.
 //!
-//! Where several loops work side by side, those that are about one region are decided one after the
-//! other (`regions::busy`), without the lock too.
+//! Requests that are about one region are decided one after the other (`regions::busy`), without the
+//! lock too.
 
 pub(crate) mod argument;
 pub(crate) mod decision;
@@ -45,7 +45,7 @@ use rustix::io::{Errno, Result};
 use self::descriptor::{FdKind, InspectedFd};
 use crate::ids::Key;
 use crate::notification::Injection;
-use crate::regions::busy::BusyRegions;
+use crate::regions::busy::{BusyRegion, BusyRegions};
 use crate::regions::memfd;
 use crate::regions::memfd_state::{self, MemfdState};
 use crate::regions::node::Device;
@@ -189,49 +189,54 @@ impl Tenant {
         number: RawFd,
         name: &[u8],
     ) -> Option<InspectedFd> {
-        let adoptions = self.adoptions.load(Ordering::Acquire);
-        let mut inspected = self.copy_alone(target, number)?;
-        if memfd::keeps_state()
-            && let FdKind::Region(key) = inspected.kind
-        {
-            self.bring_state(target, &mut inspected, key);
-        }
-        if inspected.kind == FdKind::Node {
-            // Not beside the descriptors that it takes to make a region: they may be few.
-            inspected.close();
-            return self.adopt(target, inspected, adoptions, name);
-        }
-        Some(inspected)
-    }
-
-    /// A copy of a descriptor, and what it is; where loops work side by side, once no other one
-    /// works at its region. What the region's memory says counts from then on: before, it may say
-    /// less than what another request has decided and is still writing there.
-    fn copy_alone(&self, target: &Target<'_>, number: RawFd) -> Option<InspectedFd> {
-        let mut inspected = self.copy(target, number)?;
-        let FdKind::Region(key) = inspected.kind else { return Some(inspected) };
-        if target.is_beside_others() {
-            let busy = match self.busy.try_begin(key, target.id()) {
-                Some(busy) => {
-                    inspected.file = FileStatus::of(inspected.copy().ok()?).ok()?;
-                    busy
-                }
-                None => {
-                    // Who works at it may ask whether anybody else holds its memory.
-                    inspected.close();
-                    let busy = self.busy.begin(key, target.id());
-                    inspected = self.copy(target, number)?;
-                    busy
-                }
-            };
-            // Another thread of the caller may have put another region there.
-            if inspected.kind != FdKind::Region(key) {
+        loop {
+            let adoptions = self.adoptions.load(Ordering::Acquire);
+            let mut inspected = self.copy_in_turn(target, number)?;
+            if memfd::keeps_state()
+                && let FdKind::Region(key) = inspected.kind
+            {
+                self.bring_state(target, &mut inspected, key);
+            }
+            if inspected.kind != FdKind::Node {
                 return Some(inspected);
             }
-            inspected.busy = Some(busy);
+            // Not beside the descriptors that it takes to make a region: they may be few.
+            inspected.close();
+            match self.adopt(target, inspected, adoptions, name)? {
+                Adopted::Region(region) => return Some(region),
+                // What it is now takes its turn like any other.
+                Adopted::ByAnother => {}
+            }
         }
-        self.refresh(key, inspected.copy().ok()?, &inspected.file);
-        Some(inspected)
+    }
+
+    /// A copy of a descriptor, and what it is: if a region, once no other request works at that.
+    /// What the region's memory says counts from then on: before, it may say less than what
+    /// another request has decided and is still writing there.
+    fn copy_in_turn(&self, target: &Target<'_>, number: RawFd) -> Option<InspectedFd> {
+        let mut turn: Option<BusyRegion> = None;
+        loop {
+            let ended = self.busy.ended();
+            let mut inspected = self.copy(target, number)?;
+            let FdKind::Region(key) = inspected.kind else { return Some(inspected) };
+            // Another thread of the caller may have put another region there as it waited.
+            let mut busy = turn.take().filter(|turn| turn.key() == key);
+            if busy.is_none() {
+                busy = self.busy.try_begin(key, target.id());
+                if busy.is_some() && self.busy.ended() != ended {
+                    inspected.file = FileStatus::of(inspected.copy().ok()?).ok()?;
+                }
+            }
+            if busy.is_none() {
+                // Who works at it may ask whether anybody else holds its memory.
+                inspected.close();
+                turn = Some(self.busy.begin(key, target.id()));
+                continue;
+            }
+            inspected.busy = busy;
+            self.refresh(key, inspected.copy().ok()?, &inspected.file);
+            return Some(inspected);
+        }
     }
 
     /// A copy of a descriptor, and what it is.
@@ -362,15 +367,15 @@ impl Tenant {
         Ok((memfd::reopen(memory, flags)?, key))
     }
 
-    /// Turns an open of the node, which was not notified, into a region. So many had become one
-    /// before it was inspected.
+    /// Turns an open of the node, which was not notified, into a region that this request works
+    /// at. So many had become one before it was inspected.
     fn adopt(
         &self,
         target: &Target<'_>,
         mut node: InspectedFd,
         adoptions: u64,
         name: &[u8],
-    ) -> Option<InspectedFd> {
+    ) -> Option<Adopted> {
         let process = self.threads.process(target.tid()).unwrap_or(target.tid());
         let _adopting = Adopting::begin(self, process);
         let number = node.number;
@@ -378,20 +383,23 @@ impl Tenant {
         if self.adoptions.load(Ordering::Acquire) != adoptions {
             node = self.copy(target, number)?;
             if node.kind != FdKind::Node {
-                return Some(node);
+                return Some(Adopted::ByAnother);
             }
             node.close();
         }
         let flags = node.flags;
         let last_caller = LastCaller { tid: target.tid(), fd: number };
         let (fd, key) = self.create(None, last_caller, flags, name).ok()?;
+        // Before another thread can ask about it: its memory says nothing yet.
+        let busy = self.busy.begin(key, target.id());
         self.replace(target, number, &fd).ok()?;
         // Only now: whoever reads this number finds the region.
         self.adoptions.fetch_add(1, Ordering::Release);
         let file = FileStatus::of(&fd).ok()?;
         let mut adopted = InspectedFd::new(fd, number, file, flags, FdKind::Region(key));
         adopted.is_named = !name.is_empty();
-        Some(adopted)
+        adopted.busy = Some(busy);
+        Some(Adopted::Region(adopted))
     }
 
     /// Replaces the file behind a caller's descriptor; its close-on-exec flag stays.
@@ -412,6 +420,14 @@ impl Tenant {
     fn withholds_exec(&self) -> bool {
         self.exec_withheld.load(Ordering::Relaxed)
     }
+}
+
+/// What became of an open of the node.
+enum Adopted {
+    /// The region that it is now.
+    Region(InspectedFd),
+    /// Another thread of the caller has put something else there meanwhile.
+    ByAnother,
 }
 
 /// The mark of a process one of whose opens of the node becomes a region.

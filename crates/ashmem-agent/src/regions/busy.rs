@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The regions that are being worked at, where several loops work side by side.
+//! The regions that are being worked at.
 //!
 //! A request may take several steps at a region: its state is changed in the table, and then its
 //! memory is sized, or another one put in its place. Two requests about the same region are
-//! therefore decided one after the other. A caller can hold up the first of them, and then the
-//! second waits no longer than [`LONGEST`]: by then it is decided beside it, as it is when the
-//! first one's loop is relieved.
+//! therefore decided one after the other, whatever loops or threads they are decided in. A caller
+//! can hold up the first of them, and then the second waits no longer than [`LONGEST`]: by then it
+//! is decided beside it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,10 @@ type Busy = HashMap<Key, (u64, Instant)>;
 pub(crate) struct BusyRegions {
     busy: Mutex<Busy>,
     freed: Condvar,
+    /// How many wait for that.
+    waiting: AtomicUsize,
+    /// How many requests have ended their work at a region.
+    ended: AtomicU64,
 }
 
 /// One of them, until this is dropped.
@@ -35,6 +40,12 @@ pub(crate) struct BusyRegion {
 }
 
 impl BusyRegions {
+    /// How many requests have ended their work. What was read of a region since the same number
+    /// was told, and before this request began to work at it, is still so.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// Begins to work at this region, if nobody else does.
     pub(crate) fn try_begin(self: &Arc<Self>, key: Key, request: u64) -> Option<BusyRegion> {
         let busy = lock(&self.busy);
@@ -45,7 +56,9 @@ impl BusyRegions {
     pub(crate) fn begin(self: &Arc<Self>, key: Key, request: u64) -> BusyRegion {
         let mut busy = lock(&self.busy);
         while let Some(left) = left_to_wait(&busy, key) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
             busy = self.freed.wait_timeout(busy, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
         self.enter(busy, key, request)
     }
@@ -63,6 +76,13 @@ impl BusyRegions {
     }
 }
 
+impl BusyRegion {
+    /// The region.
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+}
+
 /// How long to wait for whoever works at this region; `None`: no longer.
 fn left_to_wait(busy: &Busy, key: Key) -> Option<Duration> {
     let (_, since) = busy.get(&key)?;
@@ -72,10 +92,14 @@ fn left_to_wait(busy: &Busy, key: Key) -> Option<Duration> {
 impl Drop for BusyRegion {
     fn drop(&mut self) {
         let mut busy = lock(&self.all.busy);
+        self.all.ended.fetch_add(1, Ordering::Release);
         // Another request may have stopped waiting for this one, and be at work.
         if busy.get(&self.key).is_some_and(|(request, _)| *request == self.request) {
             busy.remove(&self.key);
-            self.all.freed.notify_all();
+            // Counted under the lock. Where nobody waits, it costs no call.
+            if self.all.waiting.load(Ordering::Relaxed) > 0 {
+                self.all.freed.notify_all();
+            }
         }
     }
 }
@@ -91,7 +115,9 @@ mod tests {
         let all = Arc::new(BusyRegions::default());
         let first = all.try_begin(1, 10).expect("nobody works at it");
         assert!(all.try_begin(1, 11).is_none());
+        let ended = all.ended();
         assert!(all.try_begin(2, 20).is_some(), "another region");
+        assert_ne!(all.ended(), ended, "work at some region has ended");
         thread::scope(|scope| {
             scope.spawn(|| all.begin(1, 11));
             drop(first);

@@ -78,9 +78,7 @@ struct CrewWork {
 /// What became of the turn when a request was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestBegun {
-    /// It is kept, and nobody else is at work: no other request is begun meanwhile.
-    Alone,
-    /// It is kept, but loops that have passed it on before are still at work.
+    /// It is kept: no other request is begun meanwhile.
     Kept,
     /// It was passed on.
     Passed,
@@ -235,8 +233,7 @@ impl CrewMember<'_> {
         // What is held up says nothing of how many ask at once.
         let overlaps = state.passed.iter().any(|work| since - work.since <= 2 * WORKING as u64);
         let passes = self.crew.size > 1 && state.load.passes(tid, overlaps);
-        let is_alone = state.passed.is_empty();
-        let mut begun = if is_alone { RequestBegun::Alone } else { RequestBegun::Kept };
+        let mut begun = RequestBegun::Kept;
         if passes {
             begun = RequestBegun::Passed;
             state.holder = None;
@@ -323,7 +320,7 @@ mod tests {
         let member = crew.member();
         for _ in 0..10_000 {
             assert!(member.takes_turn());
-            assert_eq!(member.begins(1, 1), RequestBegun::Alone);
+            assert_eq!(member.begins(1, 1), RequestBegun::Kept);
             assert_eq!(crew.state().holder, Some(member.number), "it is kept");
             assert!(member.ends());
         }
@@ -341,24 +338,6 @@ mod tests {
         assert!(first.takes_turn() && second.ends());
         crew.end();
         assert!(!second.takes_turn(), "others leave at the end");
-    }
-
-    #[test]
-    fn who_keeps_the_turn_knows_of_those_who_passed_it_on() {
-        let crew = Crew::of(2);
-        let (first, second) = (crew.member(), crew.member());
-        pass(&first);
-        let began = |id| {
-            assert!(second.takes_turn());
-            let begun = second.begins(id, 1);
-            assert!(second.ends());
-            begun
-        };
-        // One caller alone soon has the turn kept.
-        let kept = (0..1000).map(began).find(|begun| *begun != RequestBegun::Passed);
-        assert_eq!(kept, Some(RequestBegun::Kept), "the first is still at work");
-        first.ends();
-        assert!((0..1000).map(began).any(|begun| begun == RequestBegun::Alone));
     }
 
     #[test]
@@ -383,7 +362,7 @@ mod tests {
         let member = crew.member();
         for tid in 0..1000 {
             assert!(member.takes_turn());
-            assert_eq!(member.begins(1, tid), RequestBegun::Alone);
+            assert_eq!(member.begins(1, tid), RequestBegun::Kept);
             assert!(member.ends());
         }
         assert_eq!(crew.state().passed.len(), 0);

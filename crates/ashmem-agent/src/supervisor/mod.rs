@@ -237,7 +237,7 @@ impl Supervisor {
                     if begun == RequestBegun::WantsLoop {
                         self.grow(scope);
                     }
-                    self.attend(scope, &channel, notification, begun != RequestBegun::Alone);
+                    self.attend(scope, &channel, notification);
                     if !member.ends() {
                         return;
                     }
@@ -281,18 +281,17 @@ impl Supervisor {
         self.wake_housekeeping();
     }
 
-    /// Answers the notification that this loop has begun, beside other loops or not.
+    /// Answers the notification that this loop has begun.
     fn attend<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         channel: &Arc<dyn Channel>,
         notification: Notification,
-        beside_others: bool,
     ) {
         if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
             self.wake_housekeeping();
         }
-        self.handle_in(scope, channel, notification, beside_others);
+        self.handle_in(scope, channel, notification);
         if self.pool.as_ref().is_some_and(|pool| pool.refill_wanted()) {
             self.wake_housekeeping();
         }
@@ -305,13 +304,12 @@ impl Supervisor {
         scope: &'scope Scope<'scope, '_>,
         channel: &Arc<dyn Channel>,
         notification: Notification,
-        beside_others: bool,
     ) {
         if self.inside.as_ref().is_some_and(|inside| inside.may_end_with(&notification)) {
             let channel = Arc::clone(channel);
             return self.apart.run(scope, move |_| self.handle(channel.as_ref(), notification));
         }
-        let decided = self.decided(channel.as_ref(), &notification, beside_others);
+        let decided = self.decided(channel.as_ref(), &notification);
         let Some(decided) = decided else { return };
         if decided.due.is_some() || self.stops_caller(&decided) {
             let channel = Arc::clone(channel);
@@ -333,20 +331,14 @@ impl Supervisor {
                 return self.report(&notification, sent);
             }
         }
-        if let Some(decided) = self.decided(channel, &notification, true) {
+        if let Some(decided) = self.decided(channel, &notification) {
             self.finish(channel, notification, decided, false);
         }
     }
 
     /// Decides a request; `None`: it is answered already.
-    fn decided(
-        &self,
-        channel: &dyn Channel,
-        notification: &Notification,
-        beside_others: bool,
-    ) -> Option<Decided> {
+    fn decided(&self, channel: &dyn Channel, notification: &Notification) -> Option<Decided> {
         let target = Target::new(channel, notification.id, notification.tid);
-        let target = target.beside_others(beside_others);
         let began = self.trace_sink.is_on().then(trace::now);
         let Some((call, caller)) =
             Call::decode(notification.arch, notification.nr, &notification.args)

@@ -337,23 +337,12 @@ pub struct Target<'a> {
     channel: &'a dyn Channel,
     id: u64,
     tid: i32,
-    is_beside_others: bool,
 }
 
 impl<'a> Target<'a> {
     /// The caller of a request.
     pub fn new(channel: &'a dyn Channel, id: u64, tid: i32) -> Self {
-        Self { channel, id, tid, is_beside_others: false }
-    }
-
-    /// The same, of a request that is decided while other loops decide others, or not.
-    pub fn beside_others(self, is_beside_others: bool) -> Self {
-        Self { is_beside_others, ..self }
-    }
-
-    /// Whether other loops decide others meanwhile.
-    pub fn is_beside_others(&self) -> bool {
-        self.is_beside_others
+        Self { channel, id, tid }
     }
 
     /// Its request.

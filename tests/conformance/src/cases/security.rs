@@ -28,6 +28,12 @@ pub(crate) const CASES: &[Case] = &[
         |env| many(env, 600, size_race),
     ),
     Case::new(
+        "security.first-size-race",
+        &["SIZE-01", "SIZE-02"],
+        "A SET_SIZE that is a region's first request counts, whatever another thread asks meanwhile",
+        |env| many(env, 400, first_size_race),
+    ),
+    Case::new(
         "security.name-race",
         &["NAME-07", "BUG-01"],
         "SET_NAME racing the first mmap: maps and GET_NAME agree",
@@ -388,6 +394,19 @@ fn name_race(env: &Env) -> Verdict {
         "/dev/ashmem (deleted)"
     };
     equal("the path", path.as_str(), want)
+}
+
+/// SET_SIZE as the first request of a region, racing GET_SIZE.
+fn first_size_race(env: &Env) -> Verdict {
+    let pages = 2 * page_size();
+    let region = env.open()?;
+    let (sized, seen) = race(|| region.set_size(pages as u64), || region.size());
+    sized?;
+    let seen = seen?;
+    holds("it is the old size or the new one", seen == 0 || seen == pages as i64)?;
+    equal("GET_SIZE", region.size()?, pages as i64)?;
+    region.share(pages)?.touch(1)?;
+    Ok(())
 }
 
 /// Two first mmaps at once.
