@@ -2,6 +2,7 @@
 //! Containers whose first program joins the agent by itself: their engines know nothing of it, have
 //! no profile and no proxy of ours, and pid 1 stays pid 1.
 
+use super::docker::Docker;
 use super::world::{Container, SUITE_LIMIT, World, first_line, id_of, share_join_keep};
 use crate::util::process;
 use anyhow::{Context, Result, ensure};
@@ -79,36 +80,34 @@ pub(super) fn podman(world: &World) -> Result<String> {
     Ok(format!("{SHARED}, under podman's own profile; {}", first_line(&version)))
 }
 
-/// A Docker daemon, if one runs on this host: an image of the root file system, and its containers.
-pub(super) fn docker(world: &World) -> Result<String> {
+/// Docker, with its own default profile: an image of the root file system, and its containers.
+pub(super) fn docker(world: &World, docker: &Docker) -> Result<String> {
     let image = id_of("image");
-    let pack = "tar -C \"$1\" --exclude=./agent/join.sock -c . | docker import - \"$2\"";
-    process::capture(
-        Command::new("sh").args(["-c", pack, "pack"]).args([&world.path("rootfs"), &image]),
-    )?;
+    let pack = "root=$1; image=$2; shift 2; \
+                tar -C \"$root\" --exclude=./agent/join.sock -c . | \"$@\" - \"$image\"";
+    let import = docker.words(&["import"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", pack, "pack", &world.path("rootfs"), &image]).args(import);
+    process::capture(&mut command)?;
     let (shared, agent) = (
         format!("{}:/tmp", world.path("rootfs/tmp")),
         format!("{}:/agent", world.path("rootfs/agent")),
     );
     let start = |name: &str, words: &[&str]| {
-        let mut command = Command::new("docker");
-        command.args(["run", "--rm", "--network", "none", "--volume", &shared, "--volume", &agent]);
+        let mut command = docker.command("run");
+        command.args(["--rm", "--network", "none", "--volume", &shared, "--volume", &agent]);
         command.args(["--device", "/dev/full:/dev/ashmem", "--name", &id_of(name), &image]);
         command.args(first(words));
-        Container::start(
-            command,
-            ["docker", "rm", "--force", &id_of(name)].map(str::to_owned).into(),
-        )
+        Container::start(command, docker.words(&["rm", "--force", &id_of(name)]))
     };
     let done = share_join_keep(world, start, |name, words| {
-        let mut command = Command::new("docker");
-        command.arg("exec").arg(id_of(name)).args(joined(words));
+        let mut command = docker.command("exec");
+        command.arg(id_of(name)).args(joined(words));
         command
     });
-    process::capture(Command::new("docker").args(["rmi", "--force", &image]))?;
+    process::capture(docker.command("rmi").args(["--force", &image]))?;
     done?;
-    let version = process::capture(Command::new("docker").arg("--version"))?;
-    Ok(format!("{SHARED}, under Docker's own profile; {}", first_line(&version)))
+    Ok(format!("{SHARED}, under Docker's own profile; Docker {}", docker.version()?))
 }
 
 /// LXC, with its own policy and no proxy; then the whole suite as a container's first program.
