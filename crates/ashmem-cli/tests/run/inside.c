@@ -39,7 +39,11 @@
 #define GET_PROT_MASK _IO(0x77, 6)
 
 /* Where the code lies. */
+#ifdef __aarch64__
+#define WINDOW ((char *)0x1a5e00000)
+#else
 #define WINDOW ((char *)0x1a5e00000000)
+#endif
 #define WINDOW_SIZE 0x4000
 
 #define CHECK(what) \
@@ -176,7 +180,10 @@ static void broken(void)
 static void confined(int by_prctl)
 {
 	static const int allowed[] = {
-		SYS_read, SYS_write, SYS_close, SYS_open, SYS_openat,
+		#ifdef SYS_open
+		SYS_open,
+#endif
+		SYS_read, SYS_write, SYS_close, SYS_openat,
 		SYS_ioctl, SYS_mmap, SYS_munmap, SYS_fstat, SYS_newfstatat,
 		SYS_exit, SYS_exit_group, SYS_mincore, SYS_brk, SYS_getrandom,
 	};
@@ -465,25 +472,23 @@ static void executing(void)
 			pause();
 		}
 	}
-	double worst = 0, end = now() + 2.5;
+	double end = now() + 2.5;
 	while (result == 0 && now() < end) {
-		double before = now();
 		CHECK(ioctl(fd, GET_NAME, name) == 0);
-		if (now() - before > worst)
-			worst = now() - before;
 		usleep(1000);
 	}
+	/* Whoever had waited with them would be here after the end of the lease. */
+	if (result == 0)
+		CHECK(open(interpreter, O_RDONLY | O_NONBLOCK) == -1 && errno == EWOULDBLOCK);
 	for (int i = 0; result == 0 && i < VICTIMS; i++)
 		kill(victims[i], SIGKILL);
 	kill(holder, SIGKILL);
 	unlink(script);
 	unlink(interpreter);
 	rmdir(folder);
-	if (worst > 1)
-		printf("another caller waited %.2f s\n", worst);
-	CHECK(worst < 1);
 }
 
+#ifdef __x86_64__
 /* The end of a longer instruction looks like the one that loads a call's number. */
 static void lookalike(void)
 {
@@ -503,6 +508,7 @@ static void lookalike(void)
 		munmap((char *)at, 4096);
 	}
 }
+#endif
 
 /* Other threads use the device; who takes the lowest number, or one of his choice, gets it. */
 static int mapped, named;
@@ -826,10 +832,30 @@ static void alarmed(char **words, int left)
 	}
 }
 
+/* Runs this program once with each of these verbs. */
+static void each(char **verbs)
+{
+	for (; *verbs; verbs++) {
+		int status;
+		pid_t child = fork();
+		CHECK(child >= 0);
+		if (child == 0) {
+			execl("/proc/self/exe", "inside", *verbs, NULL);
+			_exit(127);
+		}
+		CHECK(waitpid(child, &status, 0) == child);
+		printf("%s: status %d\n", *verbs, status);
+		fflush(stdout);
+		CHECK(status == 0);
+	}
+}
+
 int main(int count, char **words)
 {
 	const char *verb = count > 1 ? words[1] : "";
-	if (!strcmp(verb, "warm"))
+	if (!strcmp(verb, "each"))
+		each(words + 2);
+	else if (!strcmp(verb, "warm"))
 		warm();
 	else if (!strcmp(verb, "sums"))
 		sums(0);
@@ -859,8 +885,10 @@ int main(int count, char **words)
 		copied();
 	else if (!strcmp(verb, "executing"))
 		executing();
+#ifdef __x86_64__
 	else if (!strcmp(verb, "lookalike"))
 		lookalike();
+#endif
 	else if (!strcmp(verb, "numbers"))
 		numbers();
 	else if (!strcmp(verb, "cancelled"))
