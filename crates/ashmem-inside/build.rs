@@ -21,14 +21,17 @@ fn main() {
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let (processor, system) = (variable("CARGO_CFG_TARGET_ARCH"), variable("CARGO_CFG_TARGET_OS"));
     let bytes = match (processor.as_str(), system.as_str()) {
-        ("x86_64", "linux") => flat(&fs::read(compile(&out)).expect("the linked blob")),
+        ("x86_64" | "aarch64", "linux") => {
+            let linked = fs::read(compile(&out, &processor)).expect("the linked blob");
+            flat(&linked, &Code::of(&processor))
+        }
         _ => Vec::new(),
     };
     fs::write(blob, bytes).expect("room for the blob");
 }
 
 /// Compiles ashmem-core and the blob for this target, and links them.
-fn compile(out: &Path) -> PathBuf {
+fn compile(out: &Path, processor: &str) -> PathBuf {
     let core = out.join("libashmem_core.rlib");
     let blob = out.join("blob");
     // What is built must not depend on how: no instrumentation, no debug information, the oldest
@@ -45,6 +48,15 @@ fn compile(out: &Path) -> PathBuf {
             // relocated; there is no stable name for that.
             .env("RUSTC_BOOTSTRAP", "1")
             .arg("-Zrelax-elf-relocations=yes");
+        if processor == "aarch64" {
+            // Compare and swap without a library.
+            rustc.arg("-Ctarget-feature=-outline-atomics");
+        }
+        if let Some(linker) = env::var_os("RUSTC_LINKER") {
+            let mut option = std::ffi::OsString::from("-Clinker=");
+            option.push(linker);
+            rustc.arg(option);
+        }
         rustc
     };
     run(common("ashmem_core", "rlib").arg("-o").arg(&core).arg("../ashmem-core/src/lib.rs"));
@@ -73,13 +85,20 @@ fn run(command: &mut Command) {
 }
 
 /// The one section of a linked blob, if that is all there is.
-fn flat(linked: &[u8]) -> Vec<u8> {
+fn flat(linked: &[u8], code: &Code) -> Vec<u8> {
     let file = object::File::parse(linked).expect("an ELF file");
     let mut bytes = Vec::new();
     for section in file.sections() {
         let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
         let name = section.name().unwrap_or("?").to_owned();
         if sh_flags & u64::from(elf::SHF_ALLOC) == 0 || section.size() == 0 {
+            continue;
+        }
+        // What a linker reserves for itself: an entry of ours would be relocated, which is refused
+        // below.
+        let is_reserved = matches!(name.as_str(), ".got" | ".got.plt")
+            && section.data().is_ok_and(|data| data.iter().all(|byte| *byte == 0));
+        if is_reserved {
             continue;
         }
         assert_eq!(name, ".blob", "the blob has another section that is loaded");
@@ -101,9 +120,33 @@ fn flat(linked: &[u8]) -> Vec<u8> {
     );
     assert!(bytes.len() <= layout::LIMIT, "the blob has {} bytes", bytes.len());
     assert!(bytes[..layout::HEADER].iter().all(|byte| *byte == 0), "the header is not empty");
-    assert_eq!(bytes[layout::GATE..][..3], [0x0f, 0x05, 0xc3], "the gate is elsewhere");
+    assert_eq!(&bytes[layout::GATE..][..code.gate.len()], code.gate, "the gate is elsewhere");
     // Only the gate may make a call: the filter lets no other pass.
-    let calls = bytes.windows(2).filter(|pair| *pair == [0x0f, 0x05]).count();
-    assert_eq!(calls, 1, "the blob has {calls} `syscall` instructions");
+    let calls =
+        (0..bytes.len()).step_by(code.step).filter(|at| bytes[*at..].starts_with(code.call));
+    assert_eq!(calls.count(), 1, "the blob has other places that make calls");
     bytes
+}
+
+/// What a processor's code looks like.
+struct Code {
+    /// The instruction that makes a call.
+    call: &'static [u8],
+    /// That, and the return behind it.
+    gate: &'static [u8],
+    /// An instruction begins at a multiple of this.
+    step: usize,
+}
+
+impl Code {
+    fn of(processor: &str) -> Self {
+        match processor {
+            "aarch64" => Self {
+                call: &[0x01, 0, 0, 0xd4],
+                gate: &[0x01, 0, 0, 0xd4, 0xc0, 0x03, 0x5f, 0xd6],
+                step: 4,
+            },
+            _ => Self { call: &[0x0f, 0x05], gate: &[0x0f, 0x05, 0xc3], step: 1 },
+        }
+    }
 }

@@ -72,8 +72,7 @@ pub(crate) enum Namespace {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum InsideArgument {
-    /// A program that uses the device gets code that answers most calls without a notification;
-    /// x86-64 alone
+    /// A program that uses the device gets code that answers most calls without a notification
     Auto,
     /// The same with the first call, as tests want it
     #[value(hide = true)]

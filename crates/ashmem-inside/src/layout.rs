@@ -3,18 +3,21 @@
 //! same file.
 
 /// Where the supervisor maps the blob, in every program at the same address: the filter lets calls
-/// pass by the address of the instruction that makes them.
-pub const WINDOW: u64 = 0x1a5e_0000_0000;
+/// pass by the address of the instruction that makes them. On arm64 programs may have 39 bits of
+/// addresses only; the address is a multiple of its largest page.
+pub const WINDOW: u64 =
+    if cfg!(target_arch = "aarch64") { 0x1_a5e0_0000 } else { 0x1a5e_0000_0000 };
 /// Bytes of the header, which is one page.
 pub const HEADER: usize = 4096;
-/// Offset of the one `syscall` instruction, and behind it a `ret`.
+/// Bytes of the instruction that makes a call: `syscall`, or `svc`.
+pub const CALL: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
+/// Offset of the one such instruction, and behind it a `ret`.
 pub const GATE: usize = HEADER;
-/// Offset of the code that a patched call site reaches: `rcx` holds the address of the site's own
-/// `syscall` instruction, every other register is the program's.
+/// Offset of the code that a patched call site reaches; `src/blob` says with which registers.
 pub const ENTRY: usize = HEADER + 16;
 /// What the filter sees as the instruction pointer of a call from the gate: the address behind the
 /// instruction.
-pub const GATE_POINTER: u64 = WINDOW + GATE as u64 + 2;
+pub const GATE_POINTER: u64 = WINDOW + (GATE + CALL) as u64;
 /// Header and code are no longer than this.
 pub const LIMIT: usize = 4 * 4096;
 /// The first word of a header.
@@ -22,7 +25,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"ashmem-1");
 /// Pages of jumps that one header can list.
 pub const JUMP_PAGES: usize = 16;
 /// Bytes of `struct stat`.
-pub const STAT: usize = 144;
+pub const STAT: usize = if cfg!(target_arch = "aarch64") { 128 } else { 144 };
 
 /// The header. The program can read it and not write it; no answer depends on its being true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct BlobHeader {
     pub is_full: u64,
     /// 1: unshare(2) tells whether a process has one thread.
     pub tells_threads: u64,
+    /// The page size, as a power of two.
+    pub page_shift: u64,
 }
 
 impl BlobHeader {

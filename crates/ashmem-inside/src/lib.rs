@@ -14,7 +14,7 @@ pub mod layout;
 pub mod state;
 
 /// The code, as it lies from [`layout::WINDOW`] on: an empty header, then the gate, the entry, and
-/// the rest. Empty for other processors than x86-64.
+/// the rest. Empty for other processors than x86-64 and arm64.
 pub const BLOB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/blob.bin"));
 
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]

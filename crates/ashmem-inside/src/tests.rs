@@ -127,6 +127,7 @@ impl MappedBlob {
             stat: words,
             is_full: 1,
             tells_threads: 1,
+            page_shift: 12,
         };
         // SAFETY: the memory is long enough, and nothing runs in it yet.
         unsafe {

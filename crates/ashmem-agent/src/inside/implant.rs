@@ -14,9 +14,10 @@ use ashmem_proc::maps;
 use rustix::io::{Errno, Result};
 
 use super::site::{self, PAGE, PATCHED};
-use super::stopped::{Registers, StoppedThread};
+use super::stopped::StoppedThread;
+use crate::seccomp::own;
+use crate::target_thread::registers::Registers;
 
-const MMAP: u64 = 9;
 const PROT: u64 = (libc::PROT_READ | libc::PROT_EXEC) as u64;
 const FLAGS: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
 /// Where the header has the pages of jumps.
@@ -69,19 +70,17 @@ impl Memory {
 
     /// Whether the program has ended, or runs another image by now.
     pub(super) fn is_gone(&self) -> bool {
-        /// No program has memory there.
-        const NOWHERE: u64 = 0x7fff_ffff_f000;
-        self.0.read_at(&mut [0], NOWHERE).is_ok_and(|got| got == 0)
+        self.0.read_at(&mut [0], site::NOWHERE).is_ok_and(|got| got == 0)
     }
 
-    /// Leads every patched site back to its own call, from the next time on. A single byte changes
-    /// in each page, so no thread need stop for it.
+    /// Leads every patched site back to its own call, from the next time on. One instruction
+    /// changes in each page, so that no thread need stop for it.
     pub(super) fn switch_off(&self) -> Result<()> {
         if !self.has_blob() {
             return Ok(());
         }
         for page in self.jump_pages()?.into_iter().filter(|page| *page != 0) {
-            self.write(page + site::SWITCH, &[site::OFF])?;
+            self.write(page + site::SWITCH, &site::OFF)?;
         }
         Ok(())
     }
@@ -89,9 +88,9 @@ impl Memory {
 
 /// A call site to patch.
 pub(super) struct Site {
-    /// The address of its `syscall`.
+    /// The address of the instruction that makes the call.
     pub(super) syscall: u64,
-    /// The five bytes in front of it.
+    /// The one in front of it.
     pub(super) patched: [u8; PATCHED],
 }
 
@@ -120,7 +119,7 @@ pub(super) fn implant(
         return Err(Errno::PERM);
     }
     let map = |at: u64, len: u64| {
-        let got = caller.call(registers, MMAP, [at, len, PROT, FLAGS, u64::MAX, 0])?;
+        let got = caller.call(registers, own::MMAP.into(), [at, len, PROT, FLAGS, u64::MAX, 0])?;
         if got == at { Ok(()) } else { Err(Errno::EXIST) }
     };
     if !memory.has_blob() {
@@ -152,7 +151,7 @@ pub(super) fn implant(
 fn near(memory: &Memory, from: u64) -> Result<Option<(u64, u64)>> {
     for page in memory.jump_pages()?.into_iter().filter(|page| *page != 0) {
         let index = memory.word(page + site::COUNT)?;
-        let is_on = memory.read::<1>(page + site::SWITCH)? == [site::ON];
+        let is_on = memory.read(page + site::SWITCH)? == site::ON;
         if !is_on {
             return Err(Errno::PERM);
         }

@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use ashmem_inside::layout::{BlobHeader, GATE_POINTER, JUMP_PAGES, LIMIT, MAGIC, STAT, WINDOW};
+use ashmem_inside::layout::{
+    BlobHeader, CALL, GATE_POINTER, JUMP_PAGES, LIMIT, MAGIC, STAT, WINDOW,
+};
 use ashmem_proc::process::parent;
 use ashmem_proc::status::ProcessStatus;
 use ashmem_proc::{number, value_of, words};
@@ -14,21 +16,18 @@ use rustix::io::{Errno, Result};
 use super::implant::{Memory, Site, implant};
 use super::mode::InsideMode;
 use super::site::{FRONT, PATCHED, SITE, is_site, loads_number, single_thread_flag};
-use super::stopped::{Registers, StoppedThread, stop_others};
+use super::stopped::{StoppedThread, stop_others};
 use crate::notification::Notification;
 use crate::regions::memfd;
 use crate::regions::node::Device;
 use crate::seccomp::filter::{self, Fidelity, Gate};
-use crate::seccomp::syscalls::X86_64;
+use crate::seccomp::own;
 use crate::sys::{kernel_is, lock};
 use crate::target_thread::fd_budget::FdBudget;
+use crate::target_thread::registers::Registers;
 use crate::target_thread::{Target, leader, read_memory};
 
-const OPEN: [u32; 2] = [2, 257];
-/// mmap, ioctl, fstat and newfstatat.
-const OTHERS: [u32; 4] = [9, 16, 5, 262];
-/// unshare(2).
-const UNSHARE: u64 = 272;
+const OTHERS: [u32; 4] = [own::MMAP, own::IOCTL, own::FSTAT, own::NEWFSTATAT];
 
 /// What a call of the device counts for a thread, and how much it takes: its third.
 const DEVICE: i32 = 16;
@@ -163,6 +162,7 @@ impl Inside {
             stat,
             is_full: (fidelity == Fidelity::Full).into(),
             tells_threads: tells_threads().into(),
+            page_shift: rustix::param::page_size().ilog2().into(),
         };
         let text = ashmem_proc::read(format!("/proc/{program}/status")).unwrap_or_default();
         let filters = value_of(&text, "Seccomp_filters").and_then(number);
@@ -185,9 +185,9 @@ impl Inside {
         target: &Target<'_>,
         is_of_device: bool,
     ) -> Option<Due> {
-        let is_known =
-            OTHERS.contains(&notification.nr) || self.opens && OPEN.contains(&notification.nr);
-        if notification.arch != X86_64 || !is_known || !self.count(notification, is_of_device) {
+        let is_known = OTHERS.contains(&notification.nr)
+            || self.opens && own::OPENS.contains(&notification.nr);
+        if notification.arch != own::ARCH || !is_known || !self.count(notification, is_of_device) {
             return None;
         }
         let (tid, pointer) = (notification.tid, notification.instruction_pointer);
@@ -240,7 +240,8 @@ impl Inside {
     /// EINVAL: never. Others: not now.
     fn find(&self, notification: &Notification, target: &Target<'_>) -> Result<Due> {
         let tid = notification.tid;
-        let syscall = notification.instruction_pointer.checked_sub(2).ok_or(Errno::INVAL)?;
+        let syscall =
+            notification.instruction_pointer.checked_sub(CALL as u64).ok_or(Errno::INVAL)?;
         let from = syscall.checked_sub(PATCHED as u64).ok_or(Errno::INVAL)?;
         let (front, bytes) = site_at(tid, from)?;
         if !is_site(&front, &bytes, notification.nr) {
@@ -248,7 +249,7 @@ impl Inside {
         }
         let text = ashmem_proc::read(format!("/proc/{tid}/status")).map_err(|_| Errno::SRCH)?;
         let value = |key| value_of(&text, key).and_then(number::<u32>);
-        if OPEN.contains(&notification.nr) && loads_number(&bytes) {
+        if own::OPENS.contains(&notification.nr) && loads_number(&bytes) {
             let mut is_alone = [0];
             let flag = single_thread_flag(&front, from).ok_or(Errno::INVAL)?;
             let is_read = read_memory(tid, flag, &mut is_alone)? == 1;
@@ -268,7 +269,7 @@ impl Inside {
             return Err(Errno::SRCH);
         }
         let turn = Turn::take(&self.patching, process).ok_or(Errno::AGAIN)?;
-        let patched = [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]];
+        let patched = *bytes.first_chunk().ok_or(Errno::INVAL)?;
         Ok(Due { tid, process, site: Site { syscall, patched }, _turn: turn })
     }
 
@@ -290,7 +291,7 @@ impl Inside {
     fn patch_stopped(&self, due: &Due, caller: StoppedThread) -> Result<()> {
         caller.wait()?;
         let registers = caller.after_call()?;
-        if registers.rip != due.site.syscall + 2 {
+        if registers.next_instruction() != due.site.syscall + CALL as u64 {
             return Err(Errno::AGAIN);
         }
         let others = stop_others(due.process, due.tid, THREADS)?;
@@ -337,7 +338,7 @@ impl Inside {
         let is_alone = self.header.tells_threads != 0 && self.is_filtered_by_us(caller.tid(), 1);
         if is_alone {
             let args = [libc::CLONE_THREAD as u64, 0, 0, 0, 0, 0];
-            caller.call(registers, UNSHARE, args).map_err(|_| Errno::BUSY)?;
+            caller.call(registers, own::UNSHARE.into(), args).map_err(|_| Errno::BUSY)?;
         }
         Ok(())
     }
@@ -364,7 +365,7 @@ impl Inside {
 
     /// Whether a call may end the answers inside its process.
     pub(crate) fn may_end_with(&self, notification: &Notification) -> bool {
-        notification.arch == X86_64
+        notification.arch == own::ARCH
             && filter::ends_answers(notification.nr, &notification.args, WINDOW, LIMIT as u64)
     }
 

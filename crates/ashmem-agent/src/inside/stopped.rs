@@ -12,17 +12,11 @@ use rustix::io::{Errno, Result};
 
 use crate::sys::check;
 use crate::target_thread::next_stop::{SYSCALL_STOP, next_stop};
-
-pub(super) type Registers = libc::user_regs_struct;
+use crate::target_thread::registers::Registers;
 
 const OPTIONS: usize = libc::PTRACE_O_TRACESYSGOOD as usize;
 /// How long a thread may take to stop.
 const TO_STOP: Duration = Duration::from_millis(20);
-/// `syscall`.
-const INSTRUCTION: u64 = 2;
-/// What calls return that the kernel is about to make again.
-const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
-
 /// A thread that is traced.
 pub(super) struct StoppedThread {
     tid: i32,
@@ -73,9 +67,9 @@ impl StoppedThread {
     /// # Errors
     /// EAGAIN: a signal waits, or the kernel is about to make the call again.
     pub(super) fn after_call(&self) -> Result<Registers> {
-        let registers = self.registers()?;
-        let is_restarted = RESTARTS.contains(&(registers.rax as i64));
-        if self.signal.get() != 0 || is_restarted { Err(Errno::AGAIN) } else { Ok(registers) }
+        let registers = Registers::read(self.tid)?;
+        let is_over = self.signal.get() == 0 && !registers.is_restarting();
+        if is_over { Ok(registers) } else { Err(Errno::AGAIN) }
     }
 
     /// Has it make a call with the instruction that it stands behind, and stand there as before.
@@ -84,21 +78,13 @@ impl StoppedThread {
     /// # Errors
     /// What the call returns, or what went wrong.
     pub(super) fn call(&self, before: &Registers, number: u64, args: [u64; 6]) -> Result<u64> {
-        let mut registers = *before;
-        registers.rip -= INSTRUCTION;
-        registers.rax = number;
-        [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9] =
-            args;
-        // Not in a call any more: nothing is to be made again.
-        registers.orig_rax = u64::MAX;
+        let registers = before.calling(number, args);
         let mut mask = 0_u64;
         self.signal_mask(libc::PTRACE_GETSIGMASK, &mut mask)?;
         // A signal would be one more stop: it waits until the thread goes on.
         self.signal_mask(libc::PTRACE_SETSIGMASK, &mut { u64::MAX })?;
-        let made = self.set_registers(&registers).and_then(|()| self.run_one_call());
-        let mut after = *before;
-        after.orig_rax = u64::MAX;
-        self.set_registers(&after)?;
+        let made = registers.write(self.tid).and_then(|()| self.run_one_call());
+        before.outside().write(self.tid)?;
         self.signal_mask(libc::PTRACE_SETSIGMASK, &mut mask)?;
         let value = made? as i64;
         if (-4095..0).contains(&value) {
@@ -121,20 +107,7 @@ impl StoppedThread {
                 ptrace(libc::PTRACE_SYSCALL, self.tid, 0, 0)?;
             }
         }
-        Ok(self.registers()?.rax)
-    }
-
-    fn registers(&self) -> Result<Registers> {
-        // SAFETY: an all-zero structure is a valid one, which the call fills.
-        unsafe {
-            let mut registers: Registers = std::mem::zeroed();
-            ptrace(libc::PTRACE_GETREGS, self.tid, 0, &raw mut registers as usize)?;
-            Ok(registers)
-        }
-    }
-
-    fn set_registers(&self, registers: &Registers) -> Result<()> {
-        ptrace(libc::PTRACE_SETREGS, self.tid, 0, std::ptr::from_ref(registers) as usize)
+        Ok(Registers::read(self.tid)?.first_result())
     }
 
     fn signal_mask(&self, request: libc::c_uint, mask: &mut u64) -> Result<()> {

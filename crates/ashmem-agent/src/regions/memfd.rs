@@ -52,7 +52,7 @@ pub(crate) fn flags_of_state() -> MemfdFlags {
 }
 
 /// Whether the system lets memfds hold their regions' state: with `vm.memfd_noexec=2` it does not.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) fn can_keep_state() -> bool {
     create_with_state(b"probe").is_ok_and(|memory| {
         rustix::fs::fstat(memory).is_ok_and(|stat| state::is_region(stat.st_mode))

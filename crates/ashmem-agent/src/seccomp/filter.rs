@@ -6,6 +6,7 @@
 //! arguments, so that kernels from 5.11 on keep it in a bitmap and do not run the program for it.
 
 use crate::seccomp::bpf::{Assembler, Field, Instruction};
+use crate::seccomp::own::{self, MMAP, MREMAP, PRCTL, SECCOMP, SHMAT};
 use crate::seccomp::syscalls::{SyscallKind, TABLES, X86_64};
 
 /// Fidelity: how much of the device is emulated, against what it costs other calls.
@@ -55,14 +56,6 @@ pub struct Test {
 
 /// The start of the numbers of the x32 ABI, which shares x86_64's `AUDIT_ARCH`.
 const X32: u32 = 0x4000_0000;
-/// Calls of x86-64, the one processor for which there is such code, that end what is answered
-/// inside a program: mmap(2), mremap(2), shmat(2), prctl(2), seccomp(2).
-#[cfg(any(test, target_arch = "x86_64"))]
-const MMAP: u32 = 9;
-const MREMAP: u32 = 25;
-const SHMAT: u32 = 30;
-const PRCTL: u32 = 157;
-const SECCOMP: u32 = 317;
 /// Options of prctl(2): who may look at the process, its filters, and who gets its calls.
 const PR_SET_DUMPABLE: u32 = libc::PR_SET_DUMPABLE as u32;
 const PR_SET_SECCOMP: u32 = libc::PR_SET_SECCOMP as u32;
@@ -76,10 +69,10 @@ const MAP_FIXED: u32 = libc::MAP_FIXED as u32;
 const MAP_SHARED: u32 = libc::MAP_SHARED as u32;
 const PROT_WRITE: u32 = libc::PROT_WRITE as u32;
 
-/// Whether a call of x86-64 ends what is answered inside a program, whose code is so long and lies
-/// here: because it puts other memory there, or because the supervisor may not reach the code any
+/// Whether a call of [`own::ARCH`] ends what is answered inside a program, whose code is so long and
+/// lies here: because it puts other memory there, or because the supervisor may not reach the code any
 /// more, or calls that the code makes do not reach the kernel.
-#[cfg(any(test, target_arch = "x86_64"))]
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) fn ends_answers(nr: u32, args: &[u64; 6], code: u64, len: u64) -> bool {
     let covers = |from: u64, size: u64| from < code + len && from.saturating_add(size) > code;
     match (nr, args[0] as u32) {
@@ -97,7 +90,7 @@ pub(crate) fn ends_answers(nr: u32, args: &[u64; 6], code: u64, len: u64) -> boo
 
 /// What such a call must answer where the answers inside could not be ended; `None`: it does no
 /// harm itself.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) fn is_harmful(nr: u32, args: &[u64; 6]) -> Option<rustix::io::Errno> {
     match (nr, args[0] as u32) {
         (PRCTL, PR_SET_DUMPABLE) => None,
@@ -240,7 +233,7 @@ impl Filter {
                 });
                 code.jump_if_equal(*number, Label::Test(index, 0, 0));
             }
-            if gate.is_some() && table.arch == X86_64 {
+            if gate.is_some() && table.arch == own::ARCH {
                 code.jump_if_equal(SECCOMP, Label::Seccomp);
                 code.jump_if_equal(PRCTL, Label::Prctl);
                 code.jump_if_equal(MREMAP, Label::Mremap);

@@ -10,5 +10,6 @@
 pub mod bpf;
 pub mod filter;
 pub mod listener;
+pub(crate) mod own;
 pub mod profile;
 pub mod syscalls;

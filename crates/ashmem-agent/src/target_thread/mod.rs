@@ -8,7 +8,7 @@
 pub(crate) mod fd_budget;
 pub(crate) mod inject_mmap;
 pub(crate) mod next_stop;
-mod registers;
+pub(crate) mod registers;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};

@@ -12,17 +12,12 @@ use ashmem_core::region::{Facts, Prot, State};
 use ashmem_core::store::PageSize;
 
 use crate::entry::Frame;
-use crate::kernel::{self, Returned, Stat, header};
+use crate::kernel::{self, Returned};
 use crate::layout::STAT;
 use crate::name;
+use crate::processor::number::{FSTAT, IOCTL, MMAP, NEWFSTATAT, OPEN, OPENAT};
+use crate::processor::{Stat, call, header};
 use crate::state::{self, KernelState, SEAL_OF_MAPPED, SEAL_OF_SIZED};
-
-const OPEN: u32 = 2;
-const FSTAT: u32 = 5;
-const MMAP: u32 = 9;
-const IOCTL: u32 = 16;
-const OPENAT: u32 = 257;
-const NEWFSTATAT: u32 = 262;
 
 const O_ACCMODE: u64 = 0o3;
 const O_WRONLY: u64 = 0o1;
@@ -41,7 +36,6 @@ const MAP_ANONYMOUS: u64 = 0x20;
 const MAP_KEPT: u64 = 0x10 | 0x40 | 0x2000 | 0x4000 | 0x8000 | 0x2_0000 | 0x10_0000;
 const READ_IMPLIES_EXEC: u64 = 0x0040_0000;
 
-const PAGE: PageSize = PageSize::from_shift(12);
 /// From this size on the supervisor looks whether the system can promise the memory.
 const LARGE: u64 = 64 << 20;
 
@@ -55,7 +49,7 @@ pub(crate) fn answer(frame: &Frame) -> Option<Returned> {
         IOCTL => ioctl(a, b as u32, c),
         MMAP => mmap(frame.args),
         OPENAT => open(frame, c),
-        OPEN => open(frame, b),
+        number if Some(number) == OPEN => open(frame, b),
         FSTAT => Some(fstat(frame, b, None)),
         NEWFSTATAT if d & 0x1000 != 0 => Some(fstat(frame, c, Some(b))),
         _ => None,
@@ -146,21 +140,22 @@ fn mmap(args: [u64; 6]) -> Option<Returned> {
         // It may have to become a region first.
         None
     } else {
-        Some(kernel::call(MMAP.into(), args))
+        Some(call(MMAP, args))
     }
 }
 
 fn map(fd: u64, args: [u64; 6]) -> Option<Returned> {
     let [address, len, prot, flags, _, offset] = args;
     let region = Region::of(fd)?;
-    let of_memfd = || Some(kernel::call(MMAP.into(), [address, len, prot, flags, fd, offset]));
+    let of_memfd = || Some(call(MMAP, [address, len, prot, flags, fd, offset]));
     let access = u64::try_from(kernel::status_flags(fd)).ok()? & O_ACCMODE;
+    let page = PageSize::from_shift(header().page_shift as u32);
     let is_private = flags & MAP_TYPE == MAP_PRIVATE;
     let writes_shared = !is_private && prot & PROT_WRITE != 0;
     // The kernel's checks that come before the device's (MMAP-01, MMAP-17): a mapping that they
     // refuse must not count.
     if len == 0
-        || PAGE.offset_in(offset) != 0
+        || page.offset_in(offset) != 0
         || flags & MAP_TYPE == 0
         || access == O_WRONLY
         || (writes_shared && access != O_RDWR)
@@ -174,12 +169,12 @@ fn map(fd: u64, args: [u64; 6]) -> Option<Returned> {
     {
         wanted = Prot::from_bits(wanted.bits() | Prot::EXEC.bits());
     }
-    let len_in_pages = PAGE.align(len);
+    let len_in_pages = page.align(len);
     // A length that rounds to nothing is longer than any region.
     if len_in_pages == 0 {
         return Some(ENOMEM);
     }
-    let check = |region: &Region| region.state.map(&region.facts, PAGE, len_in_pages, wanted);
+    let check = |region: &Region| region.state.map(&region.facts, page, len_in_pages, wanted);
     let mapping = match check(&region) {
         Ok(mapping) => mapping,
         Err(error) => return Some(error.as_return()),
@@ -205,7 +200,7 @@ fn map(fd: u64, args: [u64; 6]) -> Option<Returned> {
     }
     if is_private {
         let flags = flags & MAP_KEPT | MAP_PRIVATE | MAP_ANONYMOUS;
-        return Some(kernel::call(MMAP.into(), [address, len, prot, flags, u64::MAX, 0]));
+        return Some(call(MMAP, [address, len, prot, flags, u64::MAX, 0]));
     }
     of_memfd()
 }
@@ -215,7 +210,7 @@ fn open(frame: &Frame, flags: u64) -> Option<Returned> {
         return None;
     }
     // Links, roots, rights and bad pointers are the kernel's business.
-    let opened = kernel::call(frame.number, frame.args);
+    let opened = call(frame.number as u32, frame.args);
     let Ok(fd) = u64::try_from(opened) else {
         // In a root directory without the node the supervisor looks at the path.
         return (opened != ENOENT).then_some(opened);
@@ -260,7 +255,7 @@ pub(crate) fn create(name: *const u8, mode: u32, close_on_exec: u64) -> Option<u
 
 /// fstat(2), or newfstatat(2) with a path that may be empty.
 fn fstat(frame: &Frame, buffer: u64, path: Option<u64>) -> Returned {
-    let value = kernel::call(frame.number, frame.args);
+    let value = call(frame.number as u32, frame.args);
     if value != 0 || header().is_full == 0 {
         return value;
     }

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The system calls that the blob makes, all through the gate, which the filter lets pass.
 
-use core::arch::asm;
+use crate::processor::{Stat, call, header, number};
 
-use crate::layout::{BlobHeader, STAT};
-
-const FCNTL: u64 = 72;
 const F_GETFD: u64 = 1;
 /// Bytes of a set of signals.
 const SIGNALS: u64 = 8;
@@ -16,59 +13,14 @@ const F_GET_SEALS: u64 = 1034;
 /// A call's result: a value, or an error number, negative.
 pub(crate) type Returned = i64;
 
-/// Makes a call.
-pub(crate) fn call(number: u64, args: [u64; 6]) -> Returned {
-    let [a, b, c, d, e, f] = args;
-    let mut value = number;
-    // SAFETY: the call is one of those below, about memory of this crate's or of the program's own
-    // call, which gave the kernel the same addresses.
-    unsafe {
-        asm!(
-            "call ashmem_gate",
-            inout("rax") value,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
-            lateout("rcx") _, lateout("r11") _,
-        );
-    }
-    value as i64
-}
-
-fn call3(number: u64, a: u64, b: u64, c: u64) -> Returned {
+fn call3(number: u32, a: u64, b: u64, c: u64) -> Returned {
     call(number, [a, b, c, 0, 0, 0])
-}
-
-/// The header.
-pub(crate) fn header() -> &'static BlobHeader {
-    let header: *const BlobHeader;
-    // SAFETY: the instruction computes an address.
-    unsafe {
-        asm!("lea {}, [rip + ashmem_header]", out(reg) header, options(pure, nomem, nostack))
-    };
-    // SAFETY: the supervisor has filled the header before any call could come here, and the program
-    // cannot write it.
-    unsafe { &*header }
-}
-
-/// What fstat(2) says, as far as it is looked at.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Stat {
-    pub(crate) dev: u64,
-    pub(crate) ino: u64,
-    _links: u64,
-    pub(crate) mode: u32,
-    _owner: [u32; 3],
-    _rdev: u64,
-    pub(crate) size: u64,
-    _block_size: u64,
-    pub(crate) blocks: u64,
-    _rest: [u64; STAT / 8 - 9],
 }
 
 /// fstat(2).
 pub(crate) fn fstat(fd: u64) -> Result<Stat, Returned> {
     let mut stat = core::mem::MaybeUninit::<Stat>::uninit();
-    match call3(5, fd, stat.as_mut_ptr() as u64, 0) {
+    match call3(number::FSTAT, fd, stat.as_mut_ptr() as u64, 0) {
         // SAFETY: the kernel has filled the structure.
         0 => Ok(unsafe { stat.assume_init() }),
         error => Err(error),
@@ -77,29 +29,29 @@ pub(crate) fn fstat(fd: u64) -> Result<Stat, Returned> {
 
 /// close(2).
 pub(crate) fn close(fd: u64) {
-    call3(3, fd, 0, 0);
+    call3(number::CLOSE, fd, 0, 0);
 }
 
 /// ftruncate(2).
 pub(crate) fn ftruncate(fd: u64, size: u64) -> Returned {
-    call3(77, fd, size, 0)
+    call3(number::FTRUNCATE, fd, size, 0)
 }
 
 /// fchmod(2).
 pub(crate) fn fchmod(fd: u64, mode: u32) -> Returned {
-    call3(91, fd, mode.into(), 0)
+    call3(number::FCHMOD, fd, mode.into(), 0)
 }
 
 /// memfd_create(2).
 pub(crate) fn memfd_create(name: *const u8, flags: u64) -> Returned {
-    call3(319, name as u64, flags, 0)
+    call3(number::MEMFD_CREATE, name as u64, flags, 0)
 }
 
 /// unshare(2): whether the process has one thread, and memory of its own: then the call changes
 /// nothing, or else it fails.
 pub(crate) fn has_one_thread() -> bool {
     const CLONE_THREAD: u64 = 0x1_0000;
-    header().tells_threads != 0 && call3(272, CLONE_THREAD, 0, 0) == 0
+    header().tells_threads != 0 && call3(number::UNSHARE, CLONE_THREAD, 0, 0) == 0
 }
 
 /// rt_sigprocmask(2): holds every signal back but those of a thread's own faults, until
@@ -110,39 +62,39 @@ pub(crate) fn block_signals() -> Option<u64> {
     let (mask, mut before) = (!FAULTS, 0_u64);
     let (new, old) = (core::ptr::from_ref(&mask) as u64, core::ptr::from_mut(&mut before) as u64);
     // SIG_SETMASK.
-    let done = call(14, [2, new, old, SIGNALS, 0, 0]);
+    let done = call(number::RT_SIGPROCMASK, [2, new, old, SIGNALS, 0, 0]);
     (done == 0).then_some(before)
 }
 
 /// rt_sigprocmask(2).
 pub(crate) fn restore_signals(before: u64) {
     let new = core::ptr::from_ref(&before) as u64;
-    call(14, [2, new, 0, SIGNALS, 0, 0]);
+    call(number::RT_SIGPROCMASK, [2, new, 0, SIGNALS, 0, 0]);
 }
 
 /// dup3(2).
 pub(crate) fn dup3(from: u64, to: u64, flags: u64) -> Returned {
-    call3(292, from, to, flags)
+    call3(number::DUP3, from, to, flags)
 }
 
 /// personality(2): the current one.
 pub(crate) fn personality() -> u64 {
-    call3(135, 0xffff_ffff, 0, 0) as u64
+    call3(number::PERSONALITY, 0xffff_ffff, 0, 0) as u64
 }
 
 /// F_GETFL.
 pub(crate) fn status_flags(fd: u64) -> Returned {
-    call3(FCNTL, fd, F_GETFL, 0)
+    call3(number::FCNTL, fd, F_GETFL, 0)
 }
 
 /// F_GET_SEALS.
 pub(crate) fn seals(fd: u64) -> Returned {
-    call3(FCNTL, fd, F_GET_SEALS, 0)
+    call3(number::FCNTL, fd, F_GET_SEALS, 0)
 }
 
 /// F_ADD_SEALS.
 pub(crate) fn add_seals(fd: u64, seals: u32) -> Returned {
-    call3(FCNTL, fd, F_ADD_SEALS, seals.into())
+    call3(number::FCNTL, fd, F_ADD_SEALS, seals.into())
 }
 
 /// statx(2): the mount a descriptor lies on.
@@ -153,7 +105,7 @@ pub(crate) fn mount_of(fd: u64) -> Option<u64> {
     const AT: usize = 144 / 8;
     let mut room = [0_u64; 32];
     let path = c"".as_ptr() as u64;
-    match call(332, [fd, path, AT_EMPTY_PATH, STATX_MNT_ID, room.as_mut_ptr() as u64, 0]) {
+    match call(number::STATX, [fd, path, AT_EMPTY_PATH, STATX_MNT_ID, room.as_mut_ptr() as u64, 0]) {
         0 => room.get(AT).copied(),
         _ => None,
     }
@@ -161,20 +113,20 @@ pub(crate) fn mount_of(fd: u64) -> Option<u64> {
 
 /// F_GETFD.
 pub(crate) fn descriptor_flags(fd: u64) -> Returned {
-    call3(FCNTL, fd, F_GETFD, 0)
+    call3(number::FCNTL, fd, F_GETFD, 0)
 }
 
 /// prlimit(2): how long a file of the calling process may be; `None` if that cannot be known.
 pub(crate) fn file_size_limit() -> Option<u64> {
     const RLIMIT_FSIZE: u64 = 1;
     let mut limit = [0_u64; 2];
-    let known = call(302, [0, RLIMIT_FSIZE, 0, limit.as_mut_ptr() as u64, 0, 0]) == 0;
+    let known = call(number::PRLIMIT, [0, RLIMIT_FSIZE, 0, limit.as_mut_ptr() as u64, 0, 0]) == 0;
     known.then_some(limit[0])
 }
 
 /// getpid(2).
 pub(crate) fn process() -> u64 {
-    call3(39, 0, 0, 0) as u64
+    call3(number::GETPID, 0, 0, 0) as u64
 }
 
 /// process_vm_readv(2): reads the program's own memory as the kernel does, where a bad address is
@@ -183,21 +135,23 @@ pub(crate) fn read_memory(process: u64, to: &mut [u8], from: u64) -> Returned {
     let local = [to.as_mut_ptr() as u64, to.len() as u64];
     let remote = [from, to.len() as u64];
     let (local, remote) = (local.as_ptr() as u64, remote.as_ptr() as u64);
-    call(310, [process, local, 1, remote, 1, 0])
+    call(number::PROCESS_VM_READV, [process, local, 1, remote, 1, 0])
 }
 
 /// flock(2): LOCK_EX | LOCK_NB.
 pub(crate) fn lock(fd: u64) -> Returned {
-    call3(73, fd, 2 | 4, 0)
+    call3(number::FLOCK, fd, 2 | 4, 0)
 }
 
 /// flock(2): LOCK_UN.
 pub(crate) fn unlock(fd: u64) {
-    call3(73, fd, 8, 0);
+    call3(number::FLOCK, fd, 8, 0);
 }
 
-/// open(2): the file behind a descriptor once more, with an open file of its own.
+/// openat(2): the file behind a descriptor once more, with an open file of its own.
 pub(crate) fn open_again(fd: u64, flags: u64) -> Option<u64> {
+    /// AT_FDCWD.
+    const HERE: u64 = -100_i64 as u64;
     const FOLDER: &[u8] = b"/proc/thread-self/fd/";
     const DIGITS: usize = 10;
     let mut path = [0_u8; FOLDER.len() + DIGITS + 1];
@@ -211,5 +165,5 @@ pub(crate) fn open_again(fd: u64, flags: u64) -> Option<u64> {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    u64::try_from(call(2, [path.as_ptr() as u64, flags, 0, 0, 0, 0])).ok()
+    u64::try_from(call(number::OPENAT, [HERE, path.as_ptr() as u64, flags, 0, 0, 0])).ok()
 }

@@ -17,8 +17,10 @@ mod state;
 mod calls;
 mod entry;
 mod kernel;
-mod memory;
 mod name;
+#[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+mod processor;
 
 use core::panic::PanicInfo;
 

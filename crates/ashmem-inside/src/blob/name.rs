@@ -13,6 +13,7 @@ use ashmem_core::abi::{NAME_LEN, NAME_PREFIX};
 
 use crate::calls::{self, O_CLOEXEC, O_RDWR, Region};
 use crate::kernel::{self, Returned};
+use crate::processor::{O_LARGEFILE, untagged};
 
 /// The longest name that the kernel takes.
 const LONGEST: usize = 249;
@@ -29,7 +30,7 @@ pub(crate) fn set(fd: u64, at: u64) -> Option<Returned> {
     if region.facts.is_mapped() {
         return Some(EINVAL);
     }
-    if len > LONGEST || kernel::status_flags(fd) & !0o100_000 != O_RDWR as Returned {
+    if len > LONGEST || kernel::status_flags(fd) & !O_LARGEFILE != O_RDWR as Returned {
         return None;
     }
     if !kernel::has_one_thread() {
@@ -47,7 +48,7 @@ fn read(name: &mut [u8; ROOM], at: u64) -> Option<usize> {
     let (prefix, room) = name.split_at_mut(NAME_PREFIX.len());
     prefix.iter_mut().zip(NAME_PREFIX).for_each(|(to, from)| *to = *from);
     let room = room.get_mut(..NAME_LEN - 1)?;
-    let me = kernel::process();
+    let (me, at) = (kernel::process(), untagged(at));
     let mut done = 0;
     // A page at a time: a string may end just before memory that is not there (NAME-05).
     while done < room.len() {

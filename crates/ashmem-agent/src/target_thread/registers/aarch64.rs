@@ -13,9 +13,9 @@ use crate::seccomp::syscalls::result_in;
 use crate::sys::check;
 
 /// Whether a thread's registers can be read and set.
-pub(in crate::target_thread) const ARE_KNOWN: bool = true;
+pub(crate) const ARE_KNOWN: bool = true;
 /// Flags of mmap(2) that only this processor has.
-pub(in crate::target_thread) const OWN_MAP_FLAGS: i32 = 0;
+pub(crate) const OWN_MAP_FLAGS: i32 = 0;
 
 /// The set of general registers.
 const NT_PRSTATUS: usize = 1;
@@ -32,7 +32,7 @@ const STATE_ARM: usize = 16;
 
 /// A stopped thread's registers: as many as its own width has.
 #[derive(Clone, Copy)]
-pub(in crate::target_thread) enum ArmRegisters {
+pub(crate) enum ArmRegisters {
     /// x0 to x30, sp, pc, pstate.
     Wide([u64; 34]),
     /// r0 to r15, cpsr, the first argument as it was.
@@ -44,7 +44,7 @@ impl ArmRegisters {
     ///
     /// # Errors
     /// ESRCH: the thread is not stopped, or gone.
-    pub(in crate::target_thread) fn read(tid: i32) -> Result<Self> {
+    pub(crate) fn read(tid: i32) -> Result<Self> {
         let mut wide = [0_u64; 34];
         let narrow = [0_u32; 18];
         let mut set =
@@ -71,7 +71,7 @@ impl ArmRegisters {
     ///
     /// # Errors
     /// ESRCH: the thread is not stopped, or gone.
-    pub(in crate::target_thread) fn write(&self, tid: i32) -> Result<()> {
+    pub(crate) fn write(&self, tid: i32) -> Result<()> {
         let (start, len): (*const u8, _) = match self {
             Self::Wide(registers) => (registers.as_ptr().cast(), size_of_val(registers)),
             Self::Narrow(registers) => (registers.as_ptr().cast(), size_of_val(registers)),
@@ -82,25 +82,47 @@ impl ArmRegisters {
         check(got as i32).map(drop)
     }
 
-    /// What the call returned behind which the thread stands; `None`: it did not run.
-    pub(in crate::target_thread) fn result(&self, notification: &Notification) -> Option<i64> {
-        let first = match self {
+    /// What a call returns in, whatever it holds now.
+    pub(crate) fn first_result(&self) -> u64 {
+        match self {
             Self::Wide(registers) => registers[0],
             Self::Narrow(registers) => registers[0].into(),
-        };
+        }
+    }
+
+    /// Whether the kernel is about to make the call again: where the thread stands tells.
+    pub(crate) fn is_restarting(&self) -> bool {
+        false
+    }
+
+    /// These, but about to make a call with the instruction of 64 bits behind which the thread
+    /// stands.
+    pub(crate) fn calling(&self, number: u64, args: [u64; 6]) -> Self {
+        let mut calling = *self;
+        if let Self::Wide(registers) = &mut calling {
+            registers[..args.len()].copy_from_slice(&args);
+            registers[X8] = number;
+            registers[PC] -= 4;
+        }
+        calling
+    }
+
+    /// Not in a call any more: the kernel has seen to that where it stands behind one.
+    pub(crate) fn outside(self) -> Self {
+        self
+    }
+
+    /// What the call returned behind which the thread stands; `None`: it did not run.
+    pub(crate) fn result(&self, notification: &Notification) -> Option<i64> {
         let is_behind = self.next_instruction() == notification.instruction_pointer;
-        result_in(notification.arch, first).filter(|_| is_behind)
+        result_in(notification.arch, self.first_result()).filter(|_| is_behind)
     }
 
     /// These, but about to make mmap(2) with the instruction that made the notified call.
     ///
     /// # Errors
     /// ESRCH: the thread stands elsewhere.
-    pub(in crate::target_thread) fn calling_mmap(
-        &self,
-        notification: &Notification,
-        args: [u64; 6],
-    ) -> Result<Self> {
+    pub(crate) fn calling_mmap(&self, notification: &Notification, args: [u64; 6]) -> Result<Self> {
         let behind = notification.instruction_pointer;
         let at = behind.checked_sub(self.instruction()).ok_or(Errno::SRCH)?;
         if ![at, behind].contains(&self.next_instruction()) {
@@ -122,11 +144,7 @@ impl ArmRegisters {
     }
 
     /// These, but behind the notified call, and with the result of another one.
-    pub(in crate::target_thread) fn returning_as(
-        &self,
-        made: &Self,
-        notification: &Notification,
-    ) -> Self {
+    pub(crate) fn returning_as(&self, made: &Self, notification: &Notification) -> Self {
         let mut returning = *self;
         match (&mut returning, made) {
             (Self::Wide(registers), Self::Wide(made)) => registers[0] = made[0],
@@ -138,7 +156,8 @@ impl ArmRegisters {
         returning
     }
 
-    fn next_instruction(&self) -> u64 {
+    /// The address of the next instruction.
+    pub(crate) fn next_instruction(&self) -> u64 {
         match self {
             Self::Wide(registers) => registers[PC],
             Self::Narrow(registers) => registers[PC_ARM].into(),

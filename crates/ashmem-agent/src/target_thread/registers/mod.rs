@@ -11,8 +11,8 @@ mod unknown;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-pub(super) use aarch64::{ARE_KNOWN, ArmRegisters as Registers, OWN_MAP_FLAGS};
+pub(crate) use aarch64::{ARE_KNOWN, ArmRegisters as Registers, OWN_MAP_FLAGS};
 #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
-pub(super) use unknown::{ARE_KNOWN, NoRegisters as Registers, OWN_MAP_FLAGS};
+pub(crate) use unknown::{ARE_KNOWN, NoRegisters as Registers, OWN_MAP_FLAGS};
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86_64::{ARE_KNOWN, OWN_MAP_FLAGS, X86Registers as Registers};
+pub(crate) use x86_64::{ARE_KNOWN, OWN_MAP_FLAGS, X86Registers as Registers};

@@ -8,9 +8,9 @@ use crate::seccomp::syscalls::{I386, result_in};
 use crate::sys::check;
 
 /// Whether a thread's registers can be read and set.
-pub(in crate::target_thread) const ARE_KNOWN: bool = true;
+pub(crate) const ARE_KNOWN: bool = true;
 /// Flags of mmap(2) that only this processor has.
-pub(in crate::target_thread) const OWN_MAP_FLAGS: i32 = libc::MAP_32BIT;
+pub(crate) const OWN_MAP_FLAGS: i32 = libc::MAP_32BIT;
 
 /// `syscall` and `int 0x80` alike. The C library's `sysenter` on 32 bits returns behind an `int
 /// 0x80`.
@@ -20,14 +20,14 @@ const MMAP2_I386: u64 = 192;
 
 /// A stopped thread's registers.
 #[derive(Clone, Copy)]
-pub(in crate::target_thread) struct X86Registers(libc::user_regs_struct);
+pub(crate) struct X86Registers(libc::user_regs_struct);
 
 impl X86Registers {
     /// PTRACE_GETREGS.
     ///
     /// # Errors
     /// ESRCH: the thread is not stopped, or gone.
-    pub(in crate::target_thread) fn read(tid: i32) -> Result<Self> {
+    pub(crate) fn read(tid: i32) -> Result<Self> {
         // SAFETY: an all-zero structure is a valid one, which the call fills.
         unsafe {
             let mut registers: libc::user_regs_struct = std::mem::zeroed();
@@ -41,14 +41,42 @@ impl X86Registers {
     ///
     /// # Errors
     /// ESRCH: the thread is not stopped, or gone.
-    pub(in crate::target_thread) fn write(&self, tid: i32) -> Result<()> {
+    pub(crate) fn write(&self, tid: i32) -> Result<()> {
         // SAFETY: the structure is only read.
         let got = unsafe { libc::ptrace(libc::PTRACE_SETREGS, tid, 0_usize, &raw const self.0) };
         check(got as i32).map(drop)
     }
 
+    /// The address of the next instruction.
+    pub(crate) fn next_instruction(&self) -> u64 {
+        self.0.rip
+    }
+
+    /// What a call returns in, whatever it holds now.
+    pub(crate) fn first_result(&self) -> u64 {
+        self.0.rax
+    }
+
+    /// Whether the kernel is about to make the call again behind which the thread stands.
+    pub(crate) fn is_restarting(&self) -> bool {
+        /// What such calls return: ERESTARTSYS and the like.
+        const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
+        RESTARTS.contains(&self.0.rax.cast_signed())
+    }
+
+    /// These, but about to make a call with the instruction behind which the thread stands.
+    pub(crate) fn calling(&self, number: u64, args: [u64; 6]) -> Self {
+        let mut registers = self.0;
+        registers.rip -= INSTRUCTION;
+        registers.rax = number;
+        let [a, b, c, d, e, f] = args;
+        (registers.rdi, registers.rsi, registers.rdx) = (a, b, c);
+        (registers.r10, registers.r8, registers.r9) = (d, e, f);
+        Self(registers).outside()
+    }
+
     /// What the call returned behind which the thread stands; `None`: it did not run.
-    pub(in crate::target_thread) fn result(&self, notification: &Notification) -> Option<i64> {
+    pub(crate) fn result(&self, notification: &Notification) -> Option<i64> {
         result_in(notification.arch, self.0.rax)
     }
 
@@ -56,35 +84,28 @@ impl X86Registers {
     ///
     /// # Errors
     /// None.
-    pub(in crate::target_thread) fn calling_mmap(
-        &self,
-        notification: &Notification,
-        args: [u64; 6],
-    ) -> Result<Self> {
+    pub(crate) fn calling_mmap(&self, notification: &Notification, args: [u64; 6]) -> Result<Self> {
+        if notification.arch != I386 {
+            return Ok(self.calling(MMAP, args));
+        }
         let mut registers = self.0;
         registers.rip -= INSTRUCTION;
+        registers.rax = MMAP2_I386;
         let [a, b, c, d, e, f] = args;
-        if notification.arch == I386 {
-            registers.rax = MMAP2_I386;
-            (registers.rbx, registers.rcx, registers.rdx) = (a, b, c);
-            (registers.rsi, registers.rdi, registers.rbp) = (d, e, f);
-        } else {
-            registers.rax = MMAP;
-            (registers.rdi, registers.rsi, registers.rdx) = (a, b, c);
-            (registers.r10, registers.r8, registers.r9) = (d, e, f);
-        }
+        (registers.rbx, registers.rcx, registers.rdx) = (a, b, c);
+        (registers.rsi, registers.rdi, registers.rbp) = (d, e, f);
         Ok(Self(registers).outside())
     }
 
     /// These, but with the result of another call.
-    pub(in crate::target_thread) fn returning_as(&self, made: &Self, _: &Notification) -> Self {
+    pub(crate) fn returning_as(&self, made: &Self, _: &Notification) -> Self {
         let mut registers = self.0;
         registers.rax = made.0.rax;
         Self(registers).outside()
     }
 
     /// Not in a call any more: nothing to be restarted.
-    fn outside(mut self) -> Self {
+    pub(crate) fn outside(mut self) -> Self {
         self.0.orig_rax = u64::MAX;
         self
     }
