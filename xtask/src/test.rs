@@ -11,8 +11,8 @@ use crate::debian::host;
 use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::integration::suite::{self, Comparison, Level, OPERATIONS};
 use crate::integration::{
-    cdi, containers, doctor, help, kubernetes, library, neighbours, packages, perfetto, recipes,
-    report, tracing, waydroid,
+    cdi, containers, doctor, help, inside, kubernetes, library, neighbours, packages, perfetto,
+    recipes, report, tracing, waydroid,
 };
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::arch::Arch;
@@ -225,6 +225,7 @@ fn on_arm64(all: bool) -> Vec<Step> {
         suite(Provider::Module, on(FIRST)),
         // Where one case alone makes 200,000 calls, each a notification, the whole takes long.
         under_run_booted(Level::Full, on(FIRST), "{open,name,size,mmap,protection,compat}.*"),
+        inside::step(on(FIRST), all),
         differential(Arch::Arm64, SEED),
     ];
     if all {
@@ -234,7 +235,8 @@ fn on_arm64(all: bool) -> Vec<Step> {
                 .map(|line| under_run_booted(Level::Full, on(line), "*")),
         );
         steps.extend(
-            [Level::Fast, Level::Bare].map(|level| under_run_booted(level, on(FIRST), "*")),
+            [Level::Fast, Level::Bare, Level::Inside, Level::Notified]
+                .map(|level| under_run_booted(level, on(FIRST), "*")),
         );
         steps.push(suite(Provider::Reference, on(Line::V5_10)));
         let others = Line::ARM64.into_iter().filter(|line| *line != FIRST);

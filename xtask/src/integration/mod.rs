@@ -5,6 +5,7 @@ pub(crate) mod cdi;
 pub(crate) mod containers;
 pub(crate) mod doctor;
 pub(crate) mod help;
+pub(crate) mod inside;
 pub(crate) mod kubernetes;
 pub(crate) mod library;
 pub(crate) mod neighbours;

@@ -29,7 +29,7 @@ const END: Duration = Duration::from_secs(30);
 pub(super) struct Docker {
     /// The client, with its options.
     client: Vec<String>,
-    daemon: Option<Daemon>,
+    _daemon: Option<Daemon>,
 }
 
 /// The daemon that was started here.
@@ -41,7 +41,7 @@ struct Daemon {
 impl Docker {
     /// This host's daemon, if it answers.
     pub(super) fn of_host() -> Option<Self> {
-        let docker = Self { client: vec!["docker".to_owned()], daemon: None };
+        let docker = Self { client: vec!["docker".to_owned()], _daemon: None };
         docker.answers().then_some(docker)
     }
 
@@ -76,7 +76,7 @@ impl Docker {
         let client = unpacked.join("bin/docker").display().to_string();
         let docker = Self {
             client: vec![client, "--config".to_owned(), at("client"), "--host".to_owned(), socket],
-            daemon: Some(Daemon { child, said: said.clone() }),
+            _daemon: Some(Daemon { child, said: said.clone() }),
         };
         wait_for("an answer of Docker's daemon", || docker.answers()).with_context(|| {
             let said = fs::read(&said).unwrap_or_default();
