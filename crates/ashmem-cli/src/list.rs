@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use ashmem_inspect::amount::Age;
 use ashmem_inspect::census::{Census, Document};
 use ashmem_inspect::growth::Baseline;
-use ashmem_inspect::holder_name::Identity;
+use ashmem_inspect::holder_name::HolderIdentity;
 use ashmem_inspect::holding::Holding;
 use ashmem_inspect::leak_listing::LeakListing;
 use ashmem_inspect::listing::Listing;
@@ -86,7 +86,7 @@ pub(crate) struct Arguments {
 }
 
 /// How a census is written.
-struct Form {
+struct ListForm {
     filter: RegionFilter,
     order: SortOrder,
     flat: bool,
@@ -108,7 +108,7 @@ impl Arguments {
                 .context("catching Ctrl-C")?;
         }
         let (filter, order) = (RegionFilter::from(selection), sort.into());
-        let form = Form { filter, order, flat, json, again: watch.is_some(), interrupted };
+        let form = ListForm { filter, order, flat, json, again: watch.is_some(), interrupted };
         let pause = watch.map(|seconds| {
             Duration::try_from_secs_f64(seconds.max(0.1)).unwrap_or(Duration::from_secs(2))
         });
@@ -116,7 +116,7 @@ impl Arguments {
     }
 }
 
-impl Form {
+impl ListForm {
     /// Takes a census and writes it; at each pause, and at the end of the time.
     fn show(&self, time: Option<Duration>, pause: Option<Duration>) -> Result<ExitCode> {
         let began = Instant::now();
@@ -175,7 +175,7 @@ impl Form {
 
     fn baseline(&self, census: &Census) -> Baseline {
         let regions = self.mapped_too().apply(census, SortOrder::Id);
-        Baseline::of(&regions, census.seconds, Identity::Process)
+        Baseline::of(&regions, census.seconds, HolderIdentity::Process)
     }
 
     /// The filter without its word on leaks: what grows while it stays mapped is none by itself.

@@ -76,8 +76,8 @@ pub(crate) struct Arguments {
     /// The size of the screen that --snapshot writes
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "100x30", requires = "snapshot")]
     size: Size,
-    /// Keys to press before --snapshot: characters, and in angle brackets enter, esc, tab, up, down,
-    /// pageup, pagedown, home, end, backspace, wheelup, wheeldown, click:COLUMN,ROW
+    /// Keys to press before --snapshot: characters, and in angle brackets enter, esc, tab, up,
+    /// down, pageup, pagedown, home, end, backspace, wheelup, wheeldown, click:COLUMN,ROW
     #[arg(long, value_name = "KEYS", requires = "snapshot")]
     keys: Option<Keys>,
     /// Censuses to take before --snapshot, at the interval of --every

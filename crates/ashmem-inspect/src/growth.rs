@@ -9,7 +9,7 @@ use serde::Serialize;
 use ashmem_trace::text::Text;
 
 use crate::group::Sum;
-use crate::holder_name::{HolderName, Identity};
+use crate::holder_name::{HolderIdentity, HolderName};
 use crate::pattern::pattern;
 use crate::region::CensusRegion;
 use crate::which::Which;
@@ -45,7 +45,7 @@ pub enum Grower {
 /// A moment that later ones are compared with.
 #[derive(Debug)]
 pub struct Baseline {
-    identity: Identity,
+    identity: HolderIdentity,
     seconds: f64,
     stocks: HashMap<Grower, Stock>,
 }
@@ -61,7 +61,7 @@ pub struct Stock {
 impl Grower {
     /// Whether a region is among those whose growth this is, of holders that are processes.
     pub fn takes_in(&self, region: &CensusRegion) -> bool {
-        let holders = || HolderName::all_of(region, Identity::Process);
+        let holders = || HolderName::all_of(region, HolderIdentity::Process);
         match self {
             Self::All => true,
             Self::Region(which) => Which::of(region) == *which,
@@ -104,7 +104,7 @@ impl Stock {
 
 impl Baseline {
     /// How these regions are at this moment, in seconds of any clock that later moments have too.
-    pub fn of(regions: &[&CensusRegion], seconds: f64, identity: Identity) -> Self {
+    pub fn of(regions: &[&CensusRegion], seconds: f64, identity: HolderIdentity) -> Self {
         let mut stocks: HashMap<Grower, Stock> = HashMap::new();
         let mut add = |grower, region| stocks.entry(grower).or_default().add(region);
         for region in regions {
@@ -119,7 +119,7 @@ impl Baseline {
     }
 
     /// Which holders are the same at both moments.
-    pub fn identity(&self) -> Identity {
+    pub fn identity(&self) -> HolderIdentity {
         self.identity
     }
 
@@ -148,7 +148,7 @@ fn difference(now: u64, before: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Baseline, Grower, Growth, Identity, Stock};
+    use super::{Baseline, Grower, Growth, HolderIdentity, Stock};
     use crate::holder_name::HolderName;
     use crate::made_up::{held_by, region};
     use crate::region::CensusRegion;
@@ -156,7 +156,7 @@ mod tests {
     use ashmem_trace::text::Text;
 
     fn baseline(regions: &[CensusRegion]) -> Baseline {
-        Baseline::of(&regions.iter().collect::<Vec<_>>(), 10.0, Identity::Process)
+        Baseline::of(&regions.iter().collect::<Vec<_>>(), 10.0, HolderIdentity::Process)
     }
 
     fn growth(regions: i64, size: Option<i64>, resident: Option<i64>) -> Growth {
@@ -171,7 +171,7 @@ mod tests {
             let stock = Stock::of(now.iter().filter(|one| ids.contains(&one.id.unwrap_or(0))));
             before.growth(&grower, &stock, 15.0)
         };
-        let holder = |at: usize| HolderName::all_of(&now[at], Identity::Process);
+        let holder = |at: usize| HolderName::all_of(&now[at], HolderIdentity::Process);
         let pattern = Text::from("w-#");
         for (grower, wanted) in [
             (Grower::All, 4),
@@ -211,7 +211,7 @@ mod tests {
     fn a_program_that_was_started_again_is_the_same_program() {
         let (first, second) =
             (held_by(region(1, "x", 7), "app"), held_by(region(2, "x", 9), "app"));
-        for (identity, more) in [(Identity::Process, 1), (Identity::Program, 0)] {
+        for (identity, more) in [(HolderIdentity::Process, 1), (HolderIdentity::Program, 0)] {
             let before = Baseline::of(&[&first], 10.0, identity);
             let holders = HolderName::all_of(&second, identity);
             let grower = Grower::Holding(Text::from("x"), holders, false);

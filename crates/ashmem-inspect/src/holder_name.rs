@@ -16,7 +16,7 @@ const FEW: usize = 3;
 
 /// Which holders are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum HolderIdentity {
     /// Those of one number and name: within one boot.
     Process,
     /// Those of one name in one container, however many processes and however often it was started.
@@ -36,16 +36,16 @@ pub struct HolderName {
 
 impl HolderName {
     /// Of a process.
-    pub fn of(process: &Process, identity: Identity) -> Self {
+    pub fn of(process: &Process, identity: HolderIdentity) -> Self {
         Self {
-            pid: (identity == Identity::Process).then_some(process.pid),
+            pid: (identity == HolderIdentity::Process).then_some(process.pid),
             command: process.command.clone(),
             container: process.container.clone(),
         }
     }
 
     /// Of all that hold or map a region, each once, in order.
-    pub fn all_of(region: &CensusRegion, identity: Identity) -> Vec<Self> {
+    pub fn all_of(region: &CensusRegion, identity: HolderIdentity) -> Vec<Self> {
         let mut names: Vec<Self> =
             region.holders.iter().map(|holder| Self::of(&holder.process, identity)).collect();
         names.sort_unstable();

@@ -11,7 +11,7 @@ use ashmem_trace::text::Text;
 
 use crate::group::{NAMELESS, Totals};
 use crate::growth::{Baseline, Grower, Growth, Stock};
-use crate::holder_name::{HolderName, Identity};
+use crate::holder_name::{HolderIdentity, HolderName};
 use crate::pattern::pattern;
 use crate::region::CensusRegion;
 
@@ -32,20 +32,20 @@ pub struct Holding {
 
 /// What the regions of a holding have in common: their pattern, their holders, and whether they are
 /// mapped nowhere.
-type Key = (Text, Vec<HolderName>, bool);
+type HoldingKey = (Text, Vec<HolderName>, bool);
 
 impl Holding {
     /// All holdings among these regions, the leaks first: what is mapped nowhere, then what grew
     /// most, then what has most memory. `now` is of the clock of the baseline.
     pub fn all_of(regions: &[&CensusRegion], baseline: Option<&Baseline>, now: f64) -> Vec<Self> {
-        let identity = baseline.map_or(Identity::Process, Baseline::identity);
-        let mut gathered: HashMap<Key, Vec<&CensusRegion>> = HashMap::new();
+        let identity = baseline.map_or(HolderIdentity::Process, Baseline::identity);
+        let mut gathered: HashMap<HoldingKey, Vec<&CensusRegion>> = HashMap::new();
         for region in regions {
             let holders = HolderName::all_of(region, identity);
             let key = (pattern(&region.name), holders, region.is_unmapped());
             gathered.entry(key).or_default().push(region);
         }
-        let holding = |((pattern, holders, is_unmapped), regions): (Key, Vec<_>)| {
+        let holding = |((pattern, holders, is_unmapped), regions): (HoldingKey, Vec<_>)| {
             let totals = Totals::of("total", regions.iter().copied());
             let growth = baseline.map(|baseline| {
                 let grower = Grower::Holding(pattern.clone(), holders.clone(), is_unmapped);
@@ -54,7 +54,7 @@ impl Holding {
             Self { pattern, holders, is_unmapped, totals, growth }
         };
         let mut holdings: Vec<Self> = gathered.into_iter().map(holding).collect();
-        holdings.sort_by(|one, other| one.rank().cmp(&other.rank()));
+        holdings.sort_by_key(Self::rank);
         holdings
     }
 
@@ -91,7 +91,7 @@ impl Holding {
     }
 
     /// What stands first has the lowest.
-    fn rank(&self) -> impl Ord {
+    fn rank(&self) -> impl Ord + use<> {
         let memory = (self.totals.resident.known(), self.totals.size.known());
         let amounts = Reverse((self.is_unmapped, self.grew(), memory, self.totals.regions));
         (amounts, self.pattern.clone(), self.holders.clone())
@@ -102,7 +102,7 @@ impl Holding {
 mod tests {
     use super::Holding;
     use crate::growth::Baseline;
-    use crate::holder_name::Identity;
+    use crate::holder_name::HolderIdentity;
     use crate::made_up::{region, unmapped};
     use crate::region::CensusRegion;
 
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn what_stays_mapped_and_grows_is_a_leak_too() {
         let first = [region(1, "gralloc-1", 7), region(2, "cache", 8)];
-        let baseline = Baseline::of(&[&first[0], &first[1]], 0.0, Identity::Process);
+        let baseline = Baseline::of(&[&first[0], &first[1]], 0.0, HolderIdentity::Process);
         let mut later = first.to_vec();
         later.extend([region(3, "gralloc-2", 7), region(4, "gralloc-3", 7)]);
         later.push(unmapped(region(5, "cache", 8)));

@@ -110,7 +110,7 @@ impl LeakListing<'_> {
 mod tests {
     use super::LeakListing;
     use crate::growth::Baseline;
-    use crate::holder_name::Identity;
+    use crate::holder_name::HolderIdentity;
     use crate::holding::Holding;
     use crate::made_up::{region, unmapped};
     use crate::region::CensusRegion;
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn growth_is_told_where_somebody_watched_and_what_is_unknown_is_no_zero() {
         let before = [region(1, "x", 7)];
-        let baseline = Baseline::of(&[&before[0]], 0.0, Identity::Process);
+        let baseline = Baseline::of(&[&before[0]], 0.0, HolderIdentity::Process);
         let mut blind = region(3, "x", 7);
         blind.resident = None;
         let shown = text(&[region(1, "x", 7), region(2, "x", 7), blind], Some(&baseline));

@@ -8,7 +8,7 @@ use std::fmt::{self, Display, Formatter};
 use ashmem_inspect::amount::{Age, Bytes, Change, or_unknown};
 use ashmem_inspect::group::{NAMELESS, Totals};
 use ashmem_inspect::growth::{Baseline, Grower, Growth, Stock};
-use ashmem_inspect::holder_name::{HolderName, Identity};
+use ashmem_inspect::holder_name::{HolderIdentity, HolderName};
 use ashmem_inspect::holding::Holding;
 use ashmem_inspect::leak_listing::LeakListing;
 use ashmem_inspect::pattern::pattern;
@@ -52,7 +52,7 @@ impl Comparison {
     pub fn between(before: &SavedCensus, after: &SavedCensus) -> Self {
         let regions: Vec<&CensusRegion> = after.regions.iter().collect();
         let earlier: Vec<&CensusRegion> = before.regions.iter().collect();
-        let baseline = Baseline::of(&earlier, before.taken, Identity::Program);
+        let baseline = Baseline::of(&earlier, before.taken, HolderIdentity::Program);
         let grown = |name: &str, grower: &Grower, regions: &[&CensusRegion]| {
             let stock = Stock::of(regions.iter().copied());
             let growth = baseline.growth(grower, &stock, after.taken);
@@ -64,7 +64,7 @@ impl Comparison {
                 .map(|(grower, (name, regions))| grown(name, grower, regions))
                 .filter(|row| has_grown(&row.growth))
                 .collect();
-            rows.sort_by(|one, other| rank(one).cmp(&rank(other)));
+            rows.sort_by_key(rank);
             rows
         };
         let (mut patterns, mut programs) = (HashMap::new(), HashMap::new());
@@ -72,7 +72,7 @@ impl Comparison {
             let pattern = pattern(&region.name);
             let name = if pattern.is_empty() { NAMELESS.to_owned() } else { pattern.to_string() };
             add(&mut patterns, Grower::Pattern(pattern), name, region);
-            for holder in HolderName::all_of(region, Identity::Program) {
+            for holder in HolderName::all_of(region, HolderIdentity::Program) {
                 let name = holder.to_string();
                 add(&mut programs, Grower::Holder(holder), name, region);
             }

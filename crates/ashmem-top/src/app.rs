@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ashmem_inspect::census::Census;
 use ashmem_inspect::growth::{Baseline, Grower, Growth, Stock};
-use ashmem_inspect::holder_name::Identity;
+use ashmem_inspect::holder_name::HolderIdentity;
 use ashmem_inspect::holding::Holding;
 use ashmem_inspect::observer::{Error, Observer};
 use ashmem_inspect::page_map::PageMap;
@@ -203,7 +203,7 @@ impl App {
     /// This moment, to tell growth from.
     fn now(&self) -> Baseline {
         let regions: Vec<&CensusRegion> = self.census.regions.iter().collect();
-        Baseline::of(&regions, self.census.seconds, Identity::Process)
+        Baseline::of(&regions, self.census.seconds, HolderIdentity::Process)
     }
 
     /// How long growth has been told, in seconds.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ashmem_inspect::android_app::AndroidApps;
 use ashmem_inspect::group::Sum;
 use ashmem_inspect::growth::{Baseline, Grower, Growth, Stock};
-use ashmem_inspect::holder_name::{HolderName, Identity};
+use ashmem_inspect::holder_name::{HolderIdentity, HolderName};
 use ashmem_inspect::process::Process;
 use ashmem_inspect::region::CensusRegion;
 use ashmem_trace::text::Text;
@@ -78,7 +78,7 @@ impl ProcessRow {
 
     /// What it is recognised by.
     pub(crate) fn grower(&self) -> Grower {
-        Grower::Holder(HolderName::of(&self.process, Identity::Process))
+        Grower::Holder(HolderName::of(&self.process, HolderIdentity::Process))
     }
 
     /// Whether it may leak.

@@ -7,7 +7,7 @@ use super::{App, FASTEST, SLOWEST, Wish};
 use crate::columns::{self, groups, processes};
 use crate::keys::KeyPress;
 use crate::order;
-use crate::places::Place;
+use crate::places::ClickPlace;
 use crate::view::{TopView, View};
 
 /// Lines that a turn of the wheel moves.
@@ -70,8 +70,8 @@ impl App {
             KeyPress::Escape | KeyPress::Backspace => self.step_back(),
             KeyPress::Enter => self.step_in(table),
             KeyPress::Click { column, row } => match self.places.at(column, row) {
-                Some(Place::Head(head)) => self.sort_by_head(table, head),
-                Some(Place::Row(row)) if self.first + row < self.count() => {
+                Some(ClickPlace::Head(head)) => self.sort_by_head(table, head),
+                Some(ClickPlace::Row(row)) if self.first + row < self.count() => {
                     let row = self.first + row;
                     if self.selected.is_some() && self.selected == self.grower(row) {
                         self.step_in(table);

@@ -38,16 +38,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
     let sheet = match app.view.table() {
         TopView::Regions => {
             let rows = shown.map(|row| app.region_row(app.rows[row]));
-            Sheet { app, columns: regions::columns(), last: "NAME", name: region }.lines(area, rows)
+            TableSheet { app, columns: regions::columns(), last: "NAME", name: region }
+                .lines(area, rows)
         }
         TopView::Groups => {
             let rows = app.groups[shown].iter();
-            Sheet { app, columns: groups::columns(), last: "NAMES", name: group }.lines(area, rows)
+            TableSheet { app, columns: groups::columns(), last: "NAMES", name: group }
+                .lines(area, rows)
         }
         TopView::Processes => {
             let rows = app.processes[shown].iter();
             let columns = processes::columns();
-            Sheet { app, columns, last: "PROCESS", name: process }.lines(area, rows)
+            TableSheet { app, columns, last: "PROCESS", name: process }.lines(area, rows)
         }
     };
     let (places, lines) = sheet;
@@ -60,26 +62,26 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
 }
 
 /// A name with its mark, and how both look.
-type Name = (&'static str, String, Style);
+type RowName = (&'static str, String, Style);
 
-fn region(row: &RegionRow<'_>, theme: Theme) -> Name {
+fn region(row: &RegionRow<'_>, theme: Theme) -> RowName {
     let name = &row.region.name;
     let name = if name.is_empty() { "-".to_owned() } else { name.to_string() };
     marked(row.region.is_unmapped(), false, name, theme)
 }
 
-fn group(row: &GroupRow, theme: Theme) -> Name {
+fn group(row: &GroupRow, theme: Theme) -> RowName {
     let holding = &row.holding;
     marked(holding.is_unmapped, holding.grew() > 0, holding.name(), theme)
 }
 
-fn process(row: &ProcessRow, theme: Theme) -> Name {
+fn process(row: &ProcessRow, theme: Theme) -> RowName {
     let app = row.app.as_ref().map_or_else(String::new, |app| format!(" of {app}"));
     let name = format!("{}{app}", row.process.command);
     marked(row.unmapped > 0, row.growth.regions > 0, name, theme)
 }
 
-fn marked(is_leak: bool, grows: bool, name: String, theme: Theme) -> Name {
+fn marked(is_leak: bool, grows: bool, name: String, theme: Theme) -> RowName {
     match (is_leak, grows) {
         (true, _) => (LEAK, name, theme.leak()),
         (false, true) => (GROWS, name, theme.growing()),
@@ -88,15 +90,15 @@ fn marked(is_leak: bool, grows: bool, name: String, theme: Theme) -> Name {
 }
 
 /// A table to be drawn.
-struct Sheet<'a, R> {
+struct TableSheet<'a, R> {
     app: &'a App,
     columns: Vec<Column<R>>,
     /// The head above the names.
     last: &'static str,
-    name: fn(&R, Theme) -> Name,
+    name: fn(&R, Theme) -> RowName,
 }
 
-impl<R> Sheet<'_, R> {
+impl<R> TableSheet<'_, R> {
     /// The heads and the rows, and where they will be.
     fn lines<B: Borrow<R>>(
         self,
@@ -151,7 +153,7 @@ fn line<R>(
     columns: &[Column<R>],
     width: usize,
     row: &R,
-    (mark, name, style): Name,
+    (mark, name, style): RowName,
     theme: Theme,
 ) -> Line<'static> {
     let mut spans: Vec<Span<'static>> = columns
