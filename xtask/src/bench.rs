@@ -73,7 +73,7 @@ enum Choice {
     Trace,
     /// the C library beside the bare calls that its functions stand for
     Library,
-    /// looking: `ashmem list` of 10,000 regions, `ashmem top` beside 1,000, on this host
+    /// looking: `ashmem list` of 10,000 regions, `ashmem top` beside them, on this host
     Inspect,
     /// what people wait for: `ashmem doctor`, DKMS's build of the module
     Users,

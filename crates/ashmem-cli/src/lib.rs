@@ -9,6 +9,7 @@ mod agent;
 mod cdi;
 mod completions;
 mod doctor;
+mod duration;
 mod ending;
 mod list;
 mod man;

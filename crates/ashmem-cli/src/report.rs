@@ -2,8 +2,8 @@
 //! `ashmem report`: one HTML page of shared memory, to attach to a report.
 
 use std::fs::File;
-use std::io::BufReader;
-use std::path::PathBuf;
+use std::io::{self, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use ashmem_inspect::observer::Observer;
+use ashmem_report::census_file::{self, SavedCensus};
+use ashmem_report::comparison::Comparison;
 use ashmem_report::moment::Watch;
 use ashmem_report::sheet::Sheet;
 use ashmem_report::{file, trace_file};
 use clap::Args;
 
+use crate::duration::duration;
 use crate::ending::ending;
 use crate::selection::RegionSelection;
 
@@ -24,6 +27,9 @@ use crate::selection::RegionSelection;
 /// The page shows possible leaks, treemaps by name and by process, time lines, and tables that
 /// sort. It loads nothing, works without a network, needs JavaScript only to sort, and can be
 /// printed.
+///
+/// With --compare it tells what grew between two moments that `ashmem list --json` wrote down: on
+/// standard output, with --json as JSON, with --output as a page.
 #[derive(Args)]
 #[command(after_help = "\
 The page names processes, containers and regions of this host: read it before you publish it.
@@ -34,11 +40,31 @@ Examples:
   ashmem report --container waydroid -o droid.html
   ashmem trace --json -o trace.json -- ./program && ashmem report --trace trace.json -o trace.html
 
+What grew overnight:
+  sudo ashmem list --json > evening.json           # and in the morning
+  sudo ashmem list --json > morning.json
+  ashmem report --compare evening.json morning.json
+  ashmem report --compare evening.json morning.json -o grown.html
+
+Of a file that `ashmem list --json --watch` wrote the last moment counts. Programs are the same if
+their names and containers are, also when they were started again in between.
+
 Exit status: 0, or 1 if no page was written; FILE is unchanged then.")]
 pub(crate) struct Arguments {
     /// Where to write the page
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "compare")]
+    output: Option<PathBuf>,
+    /// Tell what grew from the moment in file A to that in file B
+    #[arg(
+        long,
+        value_names = ["A", "B"],
+        num_args = 2,
+        conflicts_with_all = ["trace", "name", "pid", "container", "leaks", "seconds"]
+    )]
+    compare: Option<Vec<PathBuf>>,
+    /// Print what --compare finds as JSON
+    #[arg(long, requires = "compare")]
+    json: bool,
     /// Show this trace, which `ashmem trace --json -o` wrote; an incomplete one too
     #[arg(
         long,
@@ -46,9 +72,9 @@ pub(crate) struct Arguments {
         conflicts_with_all = ["name", "pid", "container", "leaks", "seconds"]
     )]
     trace: Option<PathBuf>,
-    /// Watch for SECONDS first, for the time lines
-    #[arg(long = "for", id = "seconds", value_name = "SECONDS")]
-    seconds: Option<f64>,
+    /// Watch so long (10, 90s, 5m) first, for the time lines
+    #[arg(long = "for", id = "seconds", value_name = "DURATION", value_parser = duration)]
+    seconds: Option<Duration>,
     #[command(flatten)]
     selection: RegionSelection,
 }
@@ -59,6 +85,9 @@ impl Arguments {
     }
 
     fn report(self) -> Result<()> {
+        if let Some([before, after]) = self.compare.as_deref() {
+            return compare(before, after, self.output.as_deref(), self.json);
+        }
         let sheet = match &self.trace {
             Some(path) => {
                 let from =
@@ -70,17 +99,37 @@ impl Arguments {
             None => watched(Watch::new(self.selection.into()), self.seconds)?,
         };
         sheet.limits().iter().for_each(|limit| eprintln!("ashmem: {limit}"));
-        Ok(file::write(&self.output, &sheet.html())?)
+        let output = self.output.context("--output FILE says where the page goes")?;
+        Ok(file::write(&output, &sheet.html())?)
     }
 }
 
-/// Takes one census, or one after the other for this many seconds.
-fn watched(mut watch: Watch, seconds: Option<f64>) -> Result<Sheet> {
+/// Tells what grew from one file's moment to the other's.
+fn compare(before: &Path, after: &Path, page: Option<&Path>, json: bool) -> Result<()> {
+    let comparison = Comparison::between(&saved(before)?, &saved(after)?);
+    comparison.limits().iter().for_each(|limit| eprintln!("ashmem: {limit}"));
+    if let Some(page) = page {
+        file::write(page, &comparison.sheet().html())?;
+    }
+    let text = match (json, page) {
+        (true, _) => serde_json::to_string_pretty(&comparison).context("writing JSON")? + "\n",
+        (false, None) => comparison.to_string(),
+        (false, Some(_)) => String::new(),
+    };
+    io::stdout().write_all(text.as_bytes()).context("writing to standard output")
+}
+
+fn saved(path: &Path) -> Result<SavedCensus> {
+    let from = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    census_file::read(BufReader::new(from)).with_context(|| path.display().to_string())
+}
+
+/// Takes one census, or one after the other for so long.
+fn watched(mut watch: Watch, time: Option<Duration>) -> Result<Sheet> {
     /// Looks in the time, at most and at least so far apart.
     const LOOKS: u32 = 100;
     const LEAST: Duration = Duration::from_millis(200);
-    let time = Duration::try_from_secs_f64(seconds.unwrap_or(0.0))
-        .context("--for wants seconds, such as 10")?;
+    let time = time.unwrap_or_default();
     let pause = (time / LOOKS).max(LEAST);
     let interrupted = Arc::new(AtomicBool::new(false));
     if !time.is_zero() {

@@ -45,6 +45,7 @@ pub(crate) enum SortBy {
     Holders,
     Unpinned,
     Purged,
+    Age,
 }
 
 impl From<SortBy> for SortOrder {
@@ -58,6 +59,7 @@ impl From<SortBy> for SortOrder {
             SortBy::Holders => Self::Holders,
             SortBy::Unpinned => Self::Unpinned,
             SortBy::Purged => Self::Purged,
+            SortBy::Age => Self::Age,
         }
     }
 }

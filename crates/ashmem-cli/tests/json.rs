@@ -151,6 +151,33 @@ fn list_prints_what_its_schema_says() {
     let mut document = document.clone();
     document["regions"] = json!([region]);
     schema.hold(&document);
+    let [watched] = values(&mut ashmem(&["list", "--json", "--leaks", "--for", "0.1"]))
+        .try_into()
+        .expect("one document");
+    schema.hold(&watched);
+    assert!(watched["leaks"][0]["growth"]["seconds"].is_f64(), "{watched:#}");
+}
+
+#[test]
+fn a_comparison_prints_what_its_schema_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let moment = |name: &str| {
+        let output = ashmem(&["list", "--json"]).output().expect("it starts");
+        let path = folder.path().join(name);
+        std::fs::write(&path, output.stdout).expect("a file");
+        path.to_string_lossy().into_owned()
+    };
+    let before = moment("before");
+    // SAFETY: a constant string.
+    let fd = unsafe { libc::memfd_create(c"json-grown".as_ptr(), 0) };
+    assert!(fd >= 0, "memfd_create");
+    let after = moment("after");
+    let [document] = values(&mut ashmem(&["report", "--compare", &before, &after, "--json"]))
+        .try_into()
+        .expect("one document");
+    Schema::read("report-compare").hold(&document);
+    let grown = document["patterns"].as_array().expect("patterns");
+    assert!(grown.iter().any(|row| row["totals"]["name"] == "json-grown"), "{document:#}");
 }
 
 #[test]

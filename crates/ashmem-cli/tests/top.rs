@@ -180,6 +180,23 @@ fn it_shows_what_keys_ask_for_and_leaves_the_terminal_as_it_was() {
     terminal.press("Escape");
     terminal.wait_until("all is shown again", shows_both);
 
+    // A click on a row selects it, a second one steps in; the terminal sends them so.
+    let screen = terminal.tmux(&["capture-pane", "-p"]);
+    let row = screen.lines().position(|line| line.contains("tmux-beta")).expect("its row") + 1;
+    terminal.write(&format!("\x1b[<0;150;{row}M\x1b[<0;150;{row}m").repeat(2));
+    terminal.wait_until("the clicked region is shown by itself", |screen| {
+        screen.contains("page map") && screen.contains("tmux-beta")
+    });
+    terminal.press("Escape");
+    terminal.press("2");
+    terminal.wait_until("groups are shown", |screen| {
+        screen.contains("GREW BY") && screen.contains("groups of")
+    });
+    terminal.press("3");
+    terminal.wait_until("processes are shown", |screen| screen.contains("PSS"));
+    terminal.press("1");
+    terminal.wait_until("regions are shown again", shows_both);
+
     terminal.press("C-z");
     terminal.wait_until("the shell is back", |screen| {
         screen.contains("Stopped") && !screen.contains("tmux-alpha")

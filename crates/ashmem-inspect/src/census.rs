@@ -3,10 +3,13 @@
 
 use std::collections::HashMap;
 
+use ashmem_trace::text::Text;
 use serde::{Serialize, Serializer};
 
 use crate::group::{Totals, by_family, family};
+use crate::holding::Holding;
 use crate::look::{Look, RegionKey, SeenFacts};
+use crate::pattern::pattern;
 use crate::process::Process;
 use crate::region::{CensusRegion, Holder, RegionKind};
 use crate::same_file;
@@ -139,9 +142,9 @@ fn region(key: RegionKey, facts: &SeenFacts) -> CensusRegion {
         RegionKey::Memory { inode, .. } => Some(inode),
         RegionKey::Open { .. } => None,
     };
-    let SeenFacts { kind, name, size, resident, mask, pages, .. } = facts.clone();
+    let SeenFacts { kind, name, size, resident, mask, pages, created, .. } = facts.clone();
     let (supervisor, holders) = (None, Vec::new());
-    CensusRegion { id, kind, name, size, resident, mask, pages, supervisor, holders }
+    CensusRegion { id, kind, name, size, resident, mask, pages, created, supervisor, holders }
 }
 
 /// A mapping says little of a region, a descriptor all: whichever was met first.
@@ -153,6 +156,7 @@ fn complete(region: &mut CensusRegion, facts: &SeenFacts) {
     region.size = region.size.or(facts.size);
     region.resident = region.resident.or(facts.resident);
     region.mask = region.mask.or(facts.mask);
+    region.created = region.created.or(facts.created);
     region.pages = region.pages.or(facts.pages);
 }
 
@@ -205,18 +209,21 @@ pub struct Document<'a> {
     pub groups: Vec<Totals>,
     /// What they come to.
     pub total: Totals,
+    /// What may be leaks, those mapped nowhere first, then what grew most. Where the regions wanted
+    /// are leaks alone, what is mapped and grew is told here besides.
+    pub leaks: Vec<Holding>,
     /// What could not be seen.
     pub limits: Vec<String>,
 }
 
 impl<'a> Document<'a> {
-    /// The document of these regions of a census.
-    pub fn new(census: &Census, regions: Vec<&'a CensusRegion>) -> Self {
+    /// The document of these regions of a census, and of these leaks.
+    pub fn new(census: &Census, regions: Vec<&'a CensusRegion>, leaks: Vec<Holding>) -> Self {
         let groups = by_family(&regions).into_iter().map(|(totals, _)| totals).collect();
         let total = Totals::of("total", regions.iter().copied());
         let Census { taken, page_size, .. } = *census;
         let limits = census.limits(&regions);
-        Self { version: VERSION, taken, page_size, regions, groups, total, limits }
+        Self { version: VERSION, taken, page_size, regions, groups, total, leaks, limits }
     }
 }
 
@@ -226,6 +233,7 @@ struct Summed<'a> {
     #[serde(flatten)]
     region: &'a CensusRegion,
     family: String,
+    pattern: Text,
     share: u64,
     mappers: usize,
     is_unmapped: bool,
@@ -235,6 +243,7 @@ fn with_totals<S: Serializer>(regions: &[&CensusRegion], serializer: S) -> Resul
     serializer.collect_seq(regions.iter().map(|region| Summed {
         region,
         family: family(&region.name),
+        pattern: pattern(&region.name),
         share: region.share(),
         mappers: region.mappers(),
         is_unmapped: region.is_unmapped(),

@@ -18,7 +18,7 @@ const FAMILIES: &[&str] = &["CursorWindow", "gralloc", "dalvik-", "MemoryFile", 
 pub const NAMELESS: &str = "(no name)";
 
 /// What several regions come to. A region counts once, however many processes have it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Totals {
     /// What they have in common.
     pub name: String,
@@ -44,6 +44,8 @@ pub struct Totals {
     pub unmapped: usize,
     /// Bytes of memory of these.
     pub unmapped_resident: Sum,
+    /// When the oldest of them was made of which that is known, in seconds since 1970.
+    pub oldest: Option<f64>,
 }
 
 /// A sum of what is known: of nothing it is 0, of unknown figures alone it is unknown, and of both
@@ -74,6 +76,14 @@ impl Sum {
         }
     }
 
+    /// Adds another sum.
+    pub fn join(&mut self, other: Self) {
+        if other.known.is_some() {
+            self.add(other.known);
+        }
+        self.lacks |= other.lacks;
+    }
+
     /// The sum as people read it: `20`, `≥20` where something is missing in it, `?`.
     pub fn shown<T: Display>(self, unit: impl Fn(u64) -> T) -> String {
         match (self.known(), self.lacks) {
@@ -98,6 +108,33 @@ impl Totals {
         totals
     }
 
+    /// What several come to that have no region in common.
+    pub fn sum<'a>(name: &str, parts: impl Iterator<Item = &'a Self>) -> Self {
+        let mut totals = Self { name: name.to_owned(), ..Self::default() };
+        for part in parts {
+            totals.regions += part.regions;
+            totals.size.join(part.size);
+            totals.resident.join(part.resident);
+            totals.pinned.join(part.pinned);
+            totals.unpinned.join(part.unpinned);
+            totals.purged.join(part.purged);
+            totals.size_unknown += part.size_unknown;
+            totals.resident_unknown += part.resident_unknown;
+            totals.pages_unknown += part.pages_unknown;
+            totals.unmapped += part.unmapped;
+            totals.unmapped_resident.join(part.unmapped_resident);
+            totals.join_oldest(part.oldest);
+        }
+        totals
+    }
+
+    fn join_oldest(&mut self, other: Option<f64>) {
+        self.oldest = match (self.oldest, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+
     fn add(&mut self, region: &CensusRegion) {
         let pages = region.pages;
         self.regions += 1;
@@ -113,6 +150,7 @@ impl Totals {
             self.unmapped += 1;
             self.unmapped_resident.add(region.resident);
         }
+        self.join_oldest(region.created);
     }
 }
 
@@ -150,7 +188,9 @@ pub fn by_family<'a>(regions: &[&'a CensusRegion]) -> Vec<(Totals, Vec<&'a Censu
 
 #[cfg(test)]
 mod tests {
-    use super::{Sum, family};
+    use super::{Sum, Totals, family};
+    use crate::made_up::{region, unmapped};
+    use crate::region::CensusRegion;
     use ashmem_trace::text::Text;
 
     #[test]
@@ -164,6 +204,20 @@ mod tests {
         assert_eq!(sum(&[None, None]), (None, "?".to_owned()));
         assert_eq!(sum(&[Some(2), None]), (Some(2), "≥2".to_owned()));
         assert_eq!(sum(&[Some(2), Some(u64::MAX)]), (Some(u64::MAX), u64::MAX.to_string()));
+    }
+
+    #[test]
+    fn the_sum_of_parts_is_that_of_all() {
+        let mut regions: Vec<_> = (0..6).map(|id| region(id, "x", 7)).collect();
+        regions[1] = unmapped(regions[1].clone());
+        regions[2].resident = None;
+        regions[3].pages = None;
+        (regions[4].created, regions[5].created) = (Some(9.0), Some(5.0));
+        let of = |some: &[CensusRegion]| Totals::of("all", some.iter());
+        for at in 0..=regions.len() {
+            let (some, others) = regions.split_at(at);
+            assert_eq!(Totals::sum("all", [of(some), of(others)].iter()), of(&regions), "{at}");
+        }
     }
 
     #[test]

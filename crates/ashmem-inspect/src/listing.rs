@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use crate::amount::{Bytes, or_unknown};
 use crate::group::{Totals, by_family};
 use crate::region::{CensusRegion, Holder};
+use crate::style::{BOLD, PLAIN, WARN};
 
 /// The regions, by family with totals or one after another, and who holds each.
 pub struct Listing<'a> {
@@ -16,10 +17,6 @@ pub struct Listing<'a> {
     /// Whether what stands out is marked by escape sequences, as a terminal wants them.
     pub in_colour: bool,
 }
-
-const BOLD: &str = "\u{1b}[1m";
-const WARN: &str = "\u{1b}[33m";
-const PLAIN: &str = "\u{1b}[0m";
 
 impl Display for Listing<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::{FileType, SealFlags};
+use rustix::fs::{FileType, SealFlags, Statx, StatxFlags};
 use rustix::io::{Errno, Result};
 
 use crate::process::Process;
@@ -56,6 +56,8 @@ pub(crate) struct SeenFacts {
     pub(crate) resident: Option<u64>,
     pub(crate) mask: Option<Mask>,
     pub(crate) pages: Option<PageCounts>,
+    /// When its memory was made, in seconds since 1970.
+    pub(crate) created: Option<f64>,
     /// The user whom its memory belongs to.
     pub(crate) owner: Option<u32>,
     /// Whether its memory itself shows the region's state (`ashmem run --inside`).
@@ -74,6 +76,7 @@ impl SeenFacts {
             resident: None,
             mask: None,
             pages: None,
+            created: None,
             owner: None,
             holds_state: false,
             is_complete: false,
@@ -211,9 +214,9 @@ impl HostInfo {
         let path = format!("fd/{number}");
         let link = folder.link(&path, Vec::with_capacity(64)).ok()?;
         if let Some(name) = link.strip_prefix(MEMFD) {
-            let stat = folder.stat(&path).ok().filter(|stat| stat.st_nlink == 0)?;
+            let stat = folder.statx(&path).ok().filter(|stat| stat.stx_nlink == 0)?;
             let (kind, name) = of_memfd(name.strip_suffix(DELETED).unwrap_or(name));
-            let key = RegionKey::Memory { device: stat.st_dev, inode: stat.st_ino };
+            let key = key_of(&stat);
             return Some((key, self.of_memory(kind, Arc::new(name), &stat)));
         }
         if !link.starts_with(b"/") || !contains(&link, b"ashmem") {
@@ -265,16 +268,16 @@ impl HostInfo {
         round: u64,
     ) -> Option<(RegionKey, SeenFacts)> {
         let path = format!("fd/{}", held.number);
-        let stat = folder.stat(&path).ok()?;
+        let stat = folder.statx(&path).ok()?;
         let known = &mut held.facts;
         let mut now = self.of_memory(known.kind, known.name.clone(), &stat);
         if known.kind == RegionKind::Memfd {
-            if known.mask.is_none() || stat.st_ino.wrapping_add(round).is_multiple_of(ROUNDS) {
+            if known.mask.is_none() || stat.stx_ino.wrapping_add(round).is_multiple_of(ROUNDS) {
                 known.mask = mask_of_memfd(folder, &path);
             }
             now.mask = known.mask;
         }
-        Some((RegionKey::Memory { device: stat.st_dev, inode: stat.st_ino }, now))
+        Some((key_of(&stat), now))
     }
 
     /// What a mapping's file says of its region; needs rights over the whole machine
@@ -286,7 +289,7 @@ impl HostInfo {
     ) -> Result<SeenFacts> {
         let RegionMapping { start, end, .. } = mapped.mapping;
         let path = format!("map_files/{start:x}-{end:x}");
-        let stat = folder.stat(&path)?;
+        let stat = folder.statx(&path)?;
         let mut facts = self.of_memory(mapped.kind, mapped.name.clone(), &stat);
         if mapped.kind == RegionKind::Device {
             // No descriptor is left: nothing can be unpinned any more, and what was may stay
@@ -298,25 +301,27 @@ impl HostInfo {
         Ok(facts)
     }
 
-    fn of_memory(&self, kind: RegionKind, name: Arc<Text>, stat: &rustix::fs::Stat) -> SeenFacts {
+    fn of_memory(&self, kind: RegionKind, name: Arc<Text>, stat: &Statx) -> SeenFacts {
         /// What `st_blocks` counts.
         const BLOCK: u64 = 512;
-        let size = stat.st_size as u64;
+        let size = stat.stx_size;
         // A memfd cannot be unpinned; of a supervisor's regions only the supervisor knows.
         let pages = (kind == RegionKind::Memfd)
             .then(|| PageCounts { pinned: size.div_ceil(self.page), ..PageCounts::default() });
         // Where programs answer calls themselves, the memory's mode holds the mask.
-        let holds_state = kind == RegionKind::Agent && state::is_region(stat.st_mode);
-        let mask = holds_state
-            .then(|| Mask::from_bits(KernelState::new(stat.st_mode, size, 0).mask.bits()));
+        let mode = u32::from(stat.stx_mode);
+        let holds_state = kind == RegionKind::Agent && state::is_region(mode);
+        let mask =
+            holds_state.then(|| Mask::from_bits(KernelState::new(mode, size, 0).mask.bits()));
         SeenFacts {
             size: Some(size),
-            resident: Some((stat.st_blocks as u64).saturating_mul(BLOCK)),
+            resident: Some(stat.stx_blocks.saturating_mul(BLOCK)),
             mask,
             pages,
-            owner: Some(stat.st_uid),
+            created: created(stat),
+            owner: Some(stat.stx_uid),
             holds_state,
-            is_complete: holds_state && state::is_complete(stat.st_mode),
+            is_complete: holds_state && state::is_complete(mode),
             ..SeenFacts::bare(kind, name)
         }
     }
@@ -326,6 +331,18 @@ impl Look {
     pub(crate) fn is_empty(&self) -> bool {
         self.descriptors.is_empty() && self.mapped.is_empty()
     }
+}
+
+fn key_of(memory: &Statx) -> RegionKey {
+    let device = rustix::fs::makedev(memory.stx_dev_major, memory.stx_dev_minor);
+    RegionKey::Memory { device, inode: memory.stx_ino }
+}
+
+/// When it was made, in seconds since 1970, where the kernel keeps that.
+fn created(memory: &Statx) -> Option<f64> {
+    let is_kept = StatxFlags::from_bits_retain(memory.stx_mask).contains(StatxFlags::BTIME);
+    let time = memory.stx_btime;
+    is_kept.then(|| time.tv_sec as f64 + f64::from(time.tv_nsec) / 1e9)
 }
 
 /// The rights that new mappings of a plain memfd may have.

@@ -15,8 +15,8 @@ pub struct Process {
     pub pid: i32,
     /// Its number in the innermost PID namespace it belongs to: [`Process::pid`] if that is ours.
     pub inner_pid: i32,
-    /// The real user.
-    pub user: u32,
+    /// The real user; `None` where that could not be read.
+    pub user: Option<u32>,
     /// Its name as a list of processes shows it; of an Android application, its package.
     pub command: Text,
     /// `None` for the host's own.
@@ -27,14 +27,14 @@ impl Process {
     /// Reads who it is; what cannot be read stays empty.
     pub(crate) fn read(pid: i32, folder: &ProcessDir, buffer: &mut Vec<u8>) -> Self {
         let mut process =
-            Self { pid, inner_pid: pid, user: 0, command: Text::default(), container: None };
+            Self { pid, inner_pid: pid, user: None, command: Text::default(), container: None };
         let mut is_inside = false;
         if let Ok(status) = folder.read("status", buffer) {
             let status = ProcessStatus::new(status);
             let numbers = status.inner_tids();
             is_inside = numbers.len() > 1;
             process.inner_pid = numbers.last().copied().unwrap_or(pid);
-            process.user = status.user().unwrap_or(0);
+            process.user = status.user();
         }
         process.command = folder.name().map(Text::from).unwrap_or_default();
         if let Ok(groups) = folder.read("cgroup", buffer) {

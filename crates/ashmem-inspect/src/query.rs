@@ -53,6 +53,8 @@ pub enum SortOrder {
     Unpinned,
     /// Most purged pages first.
     Purged,
+    /// The oldest first.
+    Age,
 }
 
 impl RegionFilter {
@@ -162,6 +164,10 @@ impl SortOrder {
             Self::Holders => by(|region| (Some(region.holders.len() as u64), None)),
             Self::Unpinned => by(|region| (region.pages.map(|pages| pages.unpinned), None)),
             Self::Purged => by(|region| (region.pages.map(|pages| pages.purged), None)),
+            Self::Age => {
+                let created = |region: &CensusRegion| region.created.unwrap_or(f64::INFINITY);
+                created(one).total_cmp(&created(other))
+            }
         }
     }
 }

@@ -29,6 +29,10 @@ pub struct CensusRegion {
     /// Its pages by their state. `None` where only the supervisor of `ashmem run` or `ashmem
     /// agent` knows, and could not be asked.
     pub pages: Option<PageCounts>,
+    /// When its memory was made, in seconds since 1970 by the clock of that time. `None` where the
+    /// kernel does not keep it (before Linux 5.18) and for a region of the device that is open:
+    /// its descriptor is the node's, which is older.
+    pub created: Option<f64>,
     /// The supervisor that knows more of it.
     #[serde(skip)]
     pub supervisor: Option<SupervisorPlace>,
@@ -101,6 +105,12 @@ impl CensusRegion {
     /// How many processes map it.
     pub fn mappers(&self) -> usize {
         self.holders.iter().filter(|holder| !holder.mappings.is_empty()).count()
+    }
+
+    /// Seconds since its memory was made, at this moment in seconds since 1970. Unknown too if the
+    /// clock has been set back since.
+    pub fn age(&self, now: f64) -> Option<f64> {
+        self.created.map(|created| now - created).filter(|age| *age >= 0.0)
     }
 
     /// How many descriptors there are of it.

@@ -74,7 +74,9 @@ impl Told {
             supervisor.user == 0
                 || match owner {
                     Some(owner) => owner == supervisor.user,
-                    None => holders.iter().all(|holder| holder.process.user == supervisor.user),
+                    None => {
+                        holders.iter().all(|holder| holder.process.user == Some(supervisor.user))
+                    }
                 }
         };
         let claims = self.states.get(&inode).map_or(&[][..], Vec::as_slice);

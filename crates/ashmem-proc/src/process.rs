@@ -5,7 +5,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, Stat, Statx, StatxFlags};
 use rustix::io::{Errno, Result};
 
 /// A process's directory. Once the process is gone, everything in it answers ESRCH or ENOENT, were
@@ -210,6 +210,16 @@ impl ProcessDir {
     /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
     pub fn stat(&self, path: &str) -> Result<Stat> {
         rustix::fs::statat(&self.0, path, AtFlags::empty())
+    }
+
+    /// The status of what a link leads to, with the time at which that was made where the kernel
+    /// keeps it ([`StatxFlags::BTIME`]; of memfds since Linux 5.18).
+    ///
+    /// # Errors
+    /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
+    pub fn statx(&self, path: &str) -> Result<Statx> {
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        rustix::fs::statx(&self.0, path, AtFlags::empty(), wanted)
     }
 
     /// Opens what a link leads to.

@@ -2,13 +2,16 @@
 //! One page that shows a host's shared memory at a moment, or what a trace saw: a file that stands
 //! by itself and can be attached to a report of a fault.
 //!
-//! - [`moment`]: from censuses; [`trace_file`], [`past`]: from a file that `ashmem trace --json`
+//! - [`moment`]: from censuses; [`comparison`]: what grew between two that were written down, which
+//!   [`census_file`] reads; [`trace_file`], [`past`]: from a file that `ashmem trace --json`
 //!   wrote;
 //! - [`sheet`]: what a page says, wherever it came from, and how much of it;
 //! - `treemap`, `chart`: the pictures, drawn here so that the page needs no program for them;
 //! - `page`: the page as HTML; [`mod@file`]: into a file, whole or not at all.
 
+pub mod census_file;
 mod chart;
+pub mod comparison;
 pub mod file;
 pub mod moment;
 mod page;

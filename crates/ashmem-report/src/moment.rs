@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ashmem_inspect::amount::Bytes;
 use ashmem_inspect::census::Census;
-use ashmem_inspect::group::{Totals, by_family};
+use ashmem_inspect::group::{Sum, Totals, by_family};
 use ashmem_inspect::listing::who;
 use ashmem_inspect::process::Process;
 use ashmem_inspect::query::{RegionFilter, SortOrder};
@@ -278,9 +278,9 @@ struct Part<'a> {
     regions: u64,
     descriptors: u64,
     share: u64,
-    /// Of what is mapped nowhere, its part.
-    alone: u64,
-    members: Vec<(&'a CensusRegion, u64)>,
+    /// Of what is mapped nowhere, its part, in bytes.
+    alone: Sum,
+    members: Vec<(&'a CensusRegion, Option<u64>)>,
 }
 
 fn by_process<'a>(regions: &[&'a CensusRegion]) -> Vec<(&'a Process, Part<'a>)> {
@@ -289,20 +289,20 @@ fn by_process<'a>(regions: &[&'a CensusRegion]) -> Vec<(&'a Process, Part<'a>)> 
         for holder in &region.holders {
             let process = &*holder.process;
             let (_, part) = parts.entry(process.pid).or_insert_with(|| (process, Part::default()));
-            let alone = if region.is_unmapped() {
-                region.resident.unwrap_or(0) / region.holders.len().max(1) as u64
-            } else {
-                0
+            let holders = region.holders.len().max(1) as u64;
+            let alone = match region.is_unmapped() {
+                true => region.resident.map(|resident| resident / holders),
+                false => Some(0),
             };
             part.regions += 1;
             part.descriptors += holder.descriptors.len() as u64;
             part.share += holder.share;
-            part.alone += alone;
-            part.members.push((region, holder.share + alone));
+            part.alone.add(alone);
+            part.members.push((region, alone.map(|alone| holder.share + alone)));
         }
     }
     let mut parts: Vec<_> = parts.into_values().collect();
-    parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.share + part.alone));
+    parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.share + part.alone.known().unwrap_or(0)));
     parts
 }
 
@@ -339,7 +339,7 @@ fn processes(regions: &[&CensusRegion]) -> Table {
             Cell::count(part.regions),
             Cell::count(part.descriptors),
             Cell::bytes(part.share),
-            Cell::bytes(part.alone),
+            Cell::sum(part.alone),
         ]
     })
 }
@@ -354,7 +354,7 @@ fn maps(regions: &[&CensusRegion]) -> Vec<Map> {
         name: totals.name,
         members: regions
             .into_iter()
-            .map(|region| member(region, region.resident.unwrap_or(0)))
+            .filter_map(|region| Some(member(region, region.resident?)))
             .collect(),
     });
     let processes = by_process(regions).into_iter().map(|(process, part)| Group {
@@ -362,19 +362,23 @@ fn maps(regions: &[&CensusRegion]) -> Vec<Map> {
             Some(container) => format!("{} {} in {container}", process.command, process.pid),
             None => format!("{} {}", process.command, process.pid),
         },
-        members: part.members.into_iter().map(|(region, weight)| member(region, weight)).collect(),
+        members: part
+            .members
+            .into_iter()
+            .filter_map(|(region, weight)| Some(member(region, weight?)))
+            .collect(),
     });
     vec![
         Map {
             title: "Memory by name",
             about: "Each rectangle is a region, as large as its resident memory. Dashed: mapped \
-                    nowhere.",
+                    nowhere. A region whose memory is unknown has none.",
             groups: families.collect(),
         },
         Map {
             title: "Memory by process",
             about: "Each rectangle is a process's share of a region. Dashed: mapped nowhere, \
-                    divided by its holders.",
+                    divided by its holders. A region whose memory is unknown has none.",
             groups: processes.collect(),
         },
     ]
@@ -395,8 +399,13 @@ mod tests {
     use super::Watch;
 
     fn region(id: u64, name: &[u8], pid: i32, is_mapped: bool) -> CensusRegion {
-        let process =
-            Process { pid, inner_pid: pid, user: 0, command: Text::from(b"app"), container: None };
+        let process = Process {
+            pid,
+            inner_pid: pid,
+            user: Some(0),
+            command: Text::from(b"app"),
+            container: None,
+        };
         let mapping = RegionMapping { start: 0x1000, end: 0x3000, offset: 0, rights: *b"rw-s" };
         let mappings = if is_mapped { vec![mapping] } else { Vec::new() };
         let share = if is_mapped { 8192 } else { 0 };
@@ -408,6 +417,7 @@ mod tests {
             resident: Some(8192),
             mask: Some(Mask::ALL),
             pages: Some(PageCounts { pinned: 2, unpinned: 0, purged: 0 }),
+            created: None,
             supervisor: None,
             holders: vec![Holder {
                 process: Arc::new(process),
@@ -464,6 +474,17 @@ mod tests {
             html.contains("There is no region of shared memory")
                 && html.contains("nothing to draw")
         );
+    }
+
+    #[test]
+    fn unknown_memory_is_no_memory_of_nothing() {
+        let mut blind = region(1, b"blind", 7, false);
+        blind.resident = None;
+        let html = page(vec![blind]);
+        let row = html.split("id=\"processes\"").nth(1).expect("a table of processes");
+        let row = row.split("</tbody>").next().expect("its rows");
+        assert!(row.contains("<td class=\"n\" data-v=\"-1\">?</td></tr>"), "{row}");
+        assert!(html.contains("There is nothing to draw: no memory is known."), "{html}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ashmem_inspect::amount::Bytes;
-use ashmem_inspect::group::family;
+use ashmem_inspect::group::{Sum, family};
 use ashmem_trace::event::{Event, EventProcess, Source};
 use ashmem_trace::json::{JsonLine, TraceStart};
 use ashmem_trace::life::{Life, RegionBytes};
@@ -26,7 +26,7 @@ pub struct Past {
     seconds: f64,
     limits: Vec<String>,
     unreadable: Option<(u64, u64)>,
-    lost: u64,
+    lost: Sum,
     has_losses: bool,
     has_ended: bool,
     events: u64,
@@ -68,7 +68,7 @@ impl Past {
             seconds: 0.0,
             limits: Vec::new(),
             unreadable: None,
-            lost: 0,
+            lost: Sum::default(),
             has_losses: false,
             has_ended: false,
             events: 0,
@@ -101,7 +101,7 @@ impl Past {
             JsonLine::Event(stamped) => self.event(&stamped.event),
             JsonLine::Lost(lost) => {
                 self.has_losses = true;
-                self.lost += lost.events.unwrap_or(0);
+                self.lost.add(lost.events);
             }
             JsonLine::End(end) => {
                 self.has_ended = true;
@@ -203,7 +203,7 @@ impl Past {
             Figure::new("mapped nowhere", mapped_nowhere).bad_if(bad > 0),
             Figure::new("failed calls", errors).bad_if(errors > 0),
             Figure::new("bytes purged", Bytes(purged)),
-            Figure::new("events lost", self.lost).bad_if(self.has_losses),
+            Figure::new("events lost", self.lost.shown(|events| events)).bad_if(self.has_losses),
         ];
         let tables = vec![
             self.all(),
@@ -234,8 +234,10 @@ impl Past {
 
     fn tell_limits(&mut self) {
         if self.has_losses {
-            let more =
-                if self.lost == 0 { "Events".to_owned() } else { format!("{} events", self.lost) };
+            let more = match self.lost.known() {
+                None | Some(0) => "Events".to_owned(),
+                Some(_) => format!("{} events", self.lost.shown(|events| events)),
+            };
             self.limits.push(format!(
                 "{more} were lost while tracing: what stands here may lack what they did."
             ));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a page says, wherever it came from.
 
-use ashmem_inspect::amount::Bytes;
+use ashmem_inspect::amount::{Bytes, Change};
 use ashmem_inspect::group::Sum;
 
 use crate::chart::Chart;
@@ -107,6 +107,15 @@ impl Cell {
 
     pub(crate) fn bytes(value: u64) -> Self {
         Self { shown: Bytes(value).to_string(), value: Some(value as f64) }
+    }
+
+    pub(crate) fn change(value: i64) -> Self {
+        let shown = Change(value, |value| value).to_string();
+        Self { shown, value: Some(value as f64) }
+    }
+
+    pub(crate) fn change_of_bytes(value: i64) -> Self {
+        Self { shown: Change(value, Bytes).to_string(), value: Some(value as f64) }
     }
 
     /// A sum of bytes, as far as it is known.

@@ -181,6 +181,11 @@ mod tests {
             "{html}"
         );
         assert!(html.contains("The trace saw no call."));
+        let uncounted = lost.replace(":41}", ":null}");
+        let html = page(&format!("{START}{uncounted}{END}"));
+        assert!(html.contains("<dt>events lost</dt><dd>?</dd>"), "{html}");
+        let html = page(&format!("{START}{lost}{uncounted}{END}"));
+        assert!(html.contains("≥41 events were lost while tracing"), "{html}");
     }
 
     #[test]

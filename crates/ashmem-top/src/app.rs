@@ -1,23 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is shown, and what a key does to it.
+//! What is shown. What a key or a click does to it is `press`'s.
 
+mod press;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ashmem_inspect::census::Census;
+use ashmem_inspect::growth::{Baseline, Grower, Growth, Stock};
+use ashmem_inspect::holder_name::HolderIdentity;
+use ashmem_inspect::holding::Holding;
 use ashmem_inspect::observer::{Error, Observer};
 use ashmem_inspect::page_map::PageMap;
 use ashmem_inspect::query::{RegionFilter, SortOrder};
 use ashmem_inspect::region::CensusRegion;
+use ashmem_inspect::which::Which;
 
+use crate::columns::groups::GroupRow;
+use crate::columns::regions::RegionRow;
+use crate::columns::{self, groups, processes};
 use crate::history::History;
-use crate::keys::KeyPress;
-use crate::order;
+use crate::places::Places;
+use crate::process_row::ProcessRow;
 use crate::theme::Theme;
-use crate::which::Which;
+use crate::view::{TopView, View};
 
 /// How often, at the fastest and at the slowest.
 const FASTEST: Duration = Duration::from_millis(125);
 const SLOWEST: Duration = Duration::from_secs(60);
+
+/// Of a processor's time, a census and its picture take one part in so many where nobody has asked
+/// for another pace.
+const SPARING: u32 = 100;
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -26,10 +40,15 @@ pub struct TopOptions {
     pub filter: RegionFilter,
     /// Which come first.
     pub order: SortOrder,
-    /// From one census to the next.
-    pub every: Duration,
+    /// From one census to the next; `None`: once a second, or as seldom as keeps the cost at one
+    /// hundredth of a processor.
+    pub every: Option<Duration>,
+    /// Which table comes first.
+    pub view: TopView,
     /// Whether colours may be used.
     pub in_colour: bool,
+    /// Whether the terminal is asked for what the mouse does.
+    pub with_mouse: bool,
 }
 
 /// What is to be done after a key.
@@ -45,15 +64,6 @@ pub enum Wish {
     Quit,
 }
 
-/// Which screen is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum View {
-    /// All regions.
-    Regions,
-    /// One of them.
-    Region(Which),
-}
-
 /// What is shown.
 #[derive(Debug)]
 pub struct App {
@@ -63,26 +73,44 @@ pub struct App {
     /// What the census could not see.
     pub(crate) limits: Vec<String>,
     pub(crate) history: History,
+    /// What growth is told from; there from the first census on.
+    baseline: Option<Baseline>,
+    /// Of the regions.
     pub(crate) order: SortOrder,
+    /// The heads of the columns that groups and processes are sorted by.
+    pub(crate) heads: [&'static str; 2],
     pub(crate) is_reversed: bool,
+    pub(crate) leaks_first: bool,
     pub(crate) every: Duration,
+    /// Whether the pace follows the cost, and what the last census took of a processor.
+    pub(crate) is_sparing: bool,
+    cost: Duration,
     pub(crate) only_leaks: bool,
     pub(crate) is_paused: bool,
     pub(crate) shows_help: bool,
+    /// The line of the column chooser that a key would act on, while it is shown.
+    pub(crate) chooser: Option<usize>,
+    /// The columns that are not wanted.
+    hidden: BTreeMap<TopView, BTreeSet<&'static str>>,
     /// What is looked for, and whether it is still being typed.
     pub(crate) search: String,
     pub(crate) is_typing: bool,
     pub(crate) view: View,
+    /// Whose regions are shown, and the table it was chosen in.
+    pub(crate) scope: Option<(Grower, TopView)>,
     /// The region of [`View::Region`] as it was last seen, its page map, and whether it is gone.
     pub(crate) region: Option<(CensusRegion, PageMap, bool)>,
     /// Places in the census of what is shown, in order.
     pub(crate) rows: Vec<usize>,
-    selected: Option<Which>,
-    /// The first row on the screen, of the table and of one region's holders.
+    pub(crate) groups: Vec<GroupRow>,
+    pub(crate) processes: Vec<ProcessRow>,
+    selected: Option<Grower>,
+    /// The first row on the screen, of the table and of what has lines instead.
     pub(crate) first: usize,
     pub(crate) first_line: usize,
-    /// Rows that the screen has, as it was last drawn.
+    /// Rows that the screen has, and where they are, as it was last drawn.
     pub(crate) room: usize,
+    pub(crate) places: Places,
     pub(crate) theme: Theme,
 }
 
@@ -100,7 +128,7 @@ impl App {
     }
 
     fn of(observer: Observer, census: Census, options: TopOptions) -> Self {
-        let TopOptions { mut filter, order, every, in_colour } = options;
+        let TopOptions { mut filter, order, every, view, in_colour, with_mouse: _ } = options;
         // A key takes it back.
         let only_leaks = std::mem::take(&mut filter.leaks);
         Self {
@@ -110,20 +138,31 @@ impl App {
             census,
             limits: Vec::new(),
             history: History::default(),
+            baseline: None,
             order,
+            heads: ["RESIDENT", "PSS"],
             is_reversed: false,
-            every: every.clamp(FASTEST, SLOWEST),
+            leaks_first: true,
+            every: every.unwrap_or(Duration::from_secs(1)).clamp(FASTEST, SLOWEST),
+            is_sparing: every.is_none(),
+            cost: Duration::ZERO,
             is_paused: false,
             shows_help: false,
+            chooser: None,
+            hidden: BTreeMap::new(),
             search: String::new(),
             is_typing: false,
-            view: View::Regions,
+            view: View::Table(view),
+            scope: None,
             region: None,
             rows: Vec::new(),
+            groups: Vec::new(),
+            processes: Vec::new(),
             selected: None,
             first: 0,
             first_line: 0,
             room: 1,
+            places: Places::default(),
             theme: Theme { in_colour },
         }
     }
@@ -140,32 +179,119 @@ impl App {
 
     /// How long until the next census; `None` while nothing is to change.
     pub fn every(&self) -> Option<Duration> {
-        (!self.is_paused).then_some(self.every)
+        let sparing = if self.is_sparing { self.cost.saturating_mul(SPARING) } else { self.every };
+        (!self.is_paused).then(|| self.every.max(sparing).min(SLOWEST))
     }
 
-    fn take_in(&mut self) {
+    /// What a census and its picture took of a processor, for a pace that spares it.
+    pub fn took(&mut self, cost: Duration) {
+        self.cost = cost;
+    }
+
+    pub(crate) fn take_in(&mut self) {
         let filter = &self.filter;
         self.census.regions.retain(|region| filter.wants(region));
         self.limits = self.census.limits(&self.census.regions.iter().collect::<Vec<_>>());
         self.history.add(self.census.regions.iter(), self.census.seconds);
+        if self.baseline.is_none() {
+            self.baseline = Some(self.now());
+        }
         self.arrange();
         self.look();
     }
 
+    /// This moment, to tell growth from.
+    fn now(&self) -> Baseline {
+        let regions: Vec<&CensusRegion> = self.census.regions.iter().collect();
+        Baseline::of(&regions, self.census.seconds, HolderIdentity::Process)
+    }
+
+    /// How long growth has been told, in seconds.
+    pub(crate) fn watched(&self) -> f64 {
+        self.baseline.as_ref().map_or(0.0, |baseline| baseline.seconds(self.census.seconds))
+    }
+
     /// Finds what is searched for, and puts it into order.
     fn arrange(&mut self) {
-        let regions = &self.census.regions;
-        let search = self.search.to_lowercase();
-        let is_meant = |region: &CensusRegion| !self.only_leaks || region.is_unmapped();
-        let is_found = |at: &usize| {
-            is_meant(&regions[*at]) && (search.is_empty() || found(&regions[*at], &search))
-        };
-        self.rows = (0..regions.len()).filter(is_found).collect();
-        let order = self.order;
-        self.rows.sort_by(|one, other| order.compare(&regions[*one], &regions[*other]));
-        if self.is_reversed {
-            self.rows.reverse();
+        match self.view.table() {
+            TopView::Regions => self.arrange_regions(),
+            TopView::Groups => self.arrange_groups(),
+            TopView::Processes => self.arrange_processes(),
         }
+    }
+
+    /// The regions that are searched for, by their places.
+    fn found(&self) -> impl Iterator<Item = usize> + '_ {
+        let search = self.search.to_lowercase();
+        let regions = self.census.regions.iter().enumerate();
+        regions
+            .filter(move |(_, region)| search.is_empty() || found(region, &search))
+            .map(|(at, _)| at)
+    }
+
+    fn arrange_regions(&mut self) {
+        let regions = &self.census.regions;
+        let is_meant = |at: &usize| {
+            let region = &regions[*at];
+            (!self.only_leaks || region.is_unmapped())
+                && self.scope.as_ref().is_none_or(|(scope, _)| scope.takes_in(region))
+        };
+        let mut rows: Vec<usize> = self.found().filter(is_meant).collect();
+        rows.sort_by(|one, other| {
+            let (one, other) = (&regions[*one], &regions[*other]);
+            let order = self.order.compare(one, other);
+            let order = if self.is_reversed { order.reverse() } else { order };
+            let leaks_first = other.is_unmapped().cmp(&one.is_unmapped());
+            if self.leaks_first { leaks_first.then(order) } else { order }
+        });
+        self.rows = rows;
+    }
+
+    fn arrange_groups(&mut self) {
+        let regions: Vec<&CensusRegion> = self.found().map(|at| &self.census.regions[at]).collect();
+        let holdings = Holding::all_of(&regions, self.baseline.as_ref(), self.census.seconds);
+        let taken = self.census.taken;
+        let row = |holding: Holding| {
+            let age = holding.totals.oldest.map(|oldest| taken - oldest);
+            GroupRow { age: age.filter(|age| *age >= 0.0), holding }
+        };
+        let is_leak = |row: &GroupRow| row.holding.is_leak();
+        let mut rows: Vec<GroupRow> = holdings.into_iter().map(row).collect();
+        rows.retain(|row| !self.only_leaks || is_leak(row));
+        let urgency =
+            |row: &GroupRow| self.urgency(row.holding.is_unmapped, row.holding.grew() > 0);
+        columns::sort(&mut rows, &groups::columns(), self.heads[0], self.is_reversed, urgency);
+        self.groups = rows;
+    }
+
+    fn arrange_processes(&mut self) {
+        let Some(baseline) = &self.baseline else { return };
+        let regions = self.found().map(|at| &self.census.regions[at]);
+        let mut rows = ProcessRow::all_of(regions, baseline, self.census.seconds);
+        rows.retain(|row| !self.only_leaks || row.is_leak());
+        let urgency = |row: &ProcessRow| self.urgency(row.unmapped > 0, row.growth.regions > 0);
+        columns::sort(&mut rows, &processes::columns(), self.heads[1], self.is_reversed, urgency);
+        self.processes = rows;
+    }
+
+    /// What stands first, where leaks do: what is mapped nowhere, then what grew.
+    fn urgency(&self, is_unmapped: bool, grew: bool) -> u8 {
+        match (self.leaks_first, is_unmapped, grew) {
+            (false, ..) | (true, false, false) => 0,
+            (true, false, true) => 1,
+            (true, true, _) => 2,
+        }
+    }
+
+    /// A region as a row of a table.
+    pub(crate) fn region_row(&self, at: usize) -> RegionRow<'_> {
+        let region = &self.census.regions[at];
+        let nothing = Growth { regions: 0, size: None, resident: None, seconds: 0.0 };
+        let growth = self.baseline.as_ref().map_or(nothing, |baseline| {
+            let grower = Grower::Region(Which::of(region));
+            baseline.growth(&grower, &Stock::of([region]), self.census.seconds)
+        });
+        RegionRow { region, growth, age: region.age(self.census.taken) }
     }
 
     /// Looks at the pages of the region that is shown by itself.
@@ -184,122 +310,41 @@ impl App {
         }
     }
 
+    /// How many rows the table has.
+    pub(crate) fn count(&self) -> usize {
+        match self.view.table() {
+            TopView::Regions => self.rows.len(),
+            TopView::Groups => self.groups.len(),
+            TopView::Processes => self.processes.len(),
+        }
+    }
+
+    /// What a row of the table is recognised by.
+    fn grower(&self, row: usize) -> Option<Grower> {
+        match self.view.table() {
+            TopView::Regions => {
+                let region = &self.census.regions[*self.rows.get(row)?];
+                Some(Grower::Region(Which::of(region)))
+            }
+            TopView::Groups => Some(self.groups.get(row)?.holding.grower()),
+            TopView::Processes => Some(self.processes.get(row)?.grower()),
+        }
+    }
+
     /// The row that is selected.
     pub(crate) fn at(&self) -> usize {
-        let is_selected =
-            |row: &usize| Some(Which::of(&self.census.regions[*row])) == self.selected;
-        self.rows.iter().position(is_selected).unwrap_or(0)
+        let Some(selected) = &self.selected else { return 0 };
+        (0..self.count()).find(|row| self.grower(*row).as_ref() == Some(selected)).unwrap_or(0)
     }
 
     fn select(&mut self, row: usize) {
-        let row = row.min(self.rows.len().saturating_sub(1));
-        self.selected = self.rows.get(row).map(|at| Which::of(&self.census.regions[*at]));
+        self.selected = self.grower(row.min(self.count().saturating_sub(1)));
     }
 
-    /// Does what a key says.
-    pub fn press(&mut self, key: KeyPress) -> Wish {
-        match key {
-            KeyPress::Interrupt => return Wish::Quit,
-            KeyPress::Suspend => return Wish::Suspend,
-            _ if self.shows_help => self.shows_help = false,
-            key if self.is_typing => self.type_in(key),
-            KeyPress::Character('q') => return Wish::Quit,
-            KeyPress::Character('?' | 'h') => self.shows_help = true,
-            KeyPress::Character('p') => self.is_paused = !self.is_paused,
-            KeyPress::Character('+') => self.every = (self.every / 2).max(FASTEST),
-            KeyPress::Character('-') => self.every = (self.every * 2).min(SLOWEST),
-            KeyPress::Character(' ') => return Wish::Refresh,
-            key => match self.view {
-                View::Regions => self.press_in_table(key),
-                View::Region(_) => self.press_in_region(key),
-            },
-        }
-        Wish::Show
+    /// The columns of this table that are not wanted.
+    pub(crate) fn hidden(&self) -> BTreeSet<&'static str> {
+        self.hidden.get(&self.view.table()).cloned().unwrap_or_default()
     }
-
-    fn press_in_table(&mut self, key: KeyPress) {
-        match key {
-            KeyPress::Character('s' | '>') => self.sort_by(order::further(self.order, 1)),
-            KeyPress::Character('S' | '<') => self.sort_by(order::further(self.order, -1)),
-            KeyPress::Character('r') => {
-                self.is_reversed = !self.is_reversed;
-                self.arrange();
-            }
-            KeyPress::Character('l') => {
-                self.only_leaks = !self.only_leaks;
-                self.arrange();
-            }
-            KeyPress::Character('/') => self.is_typing = true,
-            KeyPress::Escape => self.look_for(String::new()),
-            KeyPress::Enter => {
-                if let Some(row) = self.rows.get(self.at()) {
-                    let which = Which::of(&self.census.regions[*row]);
-                    self.selected = Some(which);
-                    self.view = View::Region(which);
-                    self.first_line = 0;
-                    self.look();
-                }
-            }
-            key => {
-                if let Some(row) = moved(key, self.at(), self.rows.len(), self.room) {
-                    self.select(row);
-                }
-            }
-        }
-    }
-
-    fn press_in_region(&mut self, key: KeyPress) {
-        match key {
-            KeyPress::Escape | KeyPress::Backspace => {
-                self.view = View::Regions;
-                self.region = None;
-            }
-            // How far down it can go is known when it is drawn.
-            key => {
-                self.first_line =
-                    moved(key, self.first_line, usize::MAX, self.room).unwrap_or(self.first_line)
-            }
-        }
-    }
-
-    fn type_in(&mut self, key: KeyPress) {
-        let mut search = std::mem::take(&mut self.search);
-        match key {
-            KeyPress::Character(character) => search.push(character),
-            KeyPress::Backspace => drop(search.pop()),
-            KeyPress::Enter => self.is_typing = false,
-            KeyPress::Escape => {
-                self.is_typing = false;
-                search.clear();
-            }
-            _ => {}
-        }
-        self.look_for(search);
-    }
-
-    fn look_for(&mut self, search: String) {
-        self.search = search;
-        self.arrange();
-    }
-
-    fn sort_by(&mut self, order: SortOrder) {
-        self.order = order;
-        self.arrange();
-    }
-}
-
-/// Where a key moves to among so many lines, `room` of which are shown.
-fn moved(key: KeyPress, at: usize, lines: usize, room: usize) -> Option<usize> {
-    let last = lines.saturating_sub(1);
-    Some(match key {
-        KeyPress::Up | KeyPress::Character('k') => at.saturating_sub(1),
-        KeyPress::Down | KeyPress::Character('j') => at.saturating_add(1).min(last),
-        KeyPress::PageUp => at.saturating_sub(room),
-        KeyPress::PageDown => at.saturating_add(room).min(last),
-        KeyPress::Home | KeyPress::Character('g') => 0,
-        KeyPress::End | KeyPress::Character('G') => last,
-        _ => return None,
-    })
 }
 
 /// Whether a region's name or id has this in it, or one of its holders' commands, containers or

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use ashmem_inspect::group::Sum;
 use ashmem_inspect::region::CensusRegion;
 
-use crate::which::Which;
+use ashmem_inspect::which::Which;
 
 /// Moments kept of the whole.
 const MOMENTS: usize = 600;
@@ -31,7 +31,8 @@ pub struct Moment {
 /// One region's past.
 #[derive(Debug, Default)]
 struct RegionPast {
-    resident: VecDeque<u64>,
+    /// Bytes; `None` where that was unknown.
+    resident: VecDeque<Option<u64>>,
     /// What was known last.
     purged: Option<u64>,
     /// Of which round it was last.
@@ -64,7 +65,7 @@ impl History {
             purges.add(purged.zip(before).map(|(now, before)| now.saturating_sub(before)));
             past.purged = purged.or(past.purged);
             past.round = self.round;
-            push(&mut past.resident, region.resident.unwrap_or(0), MOMENTS_EACH);
+            push(&mut past.resident, region.resident, MOMENTS_EACH);
         }
         self.each.retain(|_, past| past.round == self.round);
         let seconds = now - self.seconds;
@@ -82,8 +83,8 @@ impl History {
         self.moments.iter()
     }
 
-    /// Bytes that one region had, the newest first.
-    pub fn resident(&self, which: Which) -> Vec<u64> {
+    /// Bytes that one region had, the newest first; `None` where that was unknown.
+    pub fn resident(&self, which: Which) -> Vec<Option<u64>> {
         self.each
             .get(&which)
             .map(|past| past.resident.iter().copied().collect())
@@ -100,8 +101,8 @@ fn push<T>(past: &mut VecDeque<T>, now: T, most: usize) {
 mod tests {
     use super::History;
     use crate::app::tests::region;
-    use crate::which::Which;
     use ashmem_inspect::region::PageCounts;
+    use ashmem_inspect::which::Which;
 
     #[test]
     fn purges_are_counted_by_the_second_and_only_where_they_were_seen() {
@@ -118,8 +119,8 @@ mod tests {
         history.add([with(1, 3)].iter(), 103.0);
         let purges: Vec<_> = history.moments().map(|moment| moment.purges).collect();
         assert_eq!(purges, [0.0, 0.0, 2.0, 0.0].map(Some));
-        assert_eq!(history.resident(Which::Memory(1)), [4096; 4]);
-        assert_eq!(history.resident(Which::Memory(2)), [0; 0], "it is gone");
+        assert_eq!(history.resident(Which::Memory(1)), [Some(4096); 4]);
+        assert_eq!(history.resident(Which::Memory(2)), [], "it is gone");
     }
 
     #[test]
@@ -146,9 +147,12 @@ mod tests {
         let newest = history.moments().next().expect("one");
         assert_eq!((newest.resident.known(), newest.unpinned.known()), (None, None));
         assert_eq!((newest.purges, newest.lacks_purges), (None, true));
+        assert_eq!(history.resident(Which::Memory(1)), [None]);
         history.add([unknown(1), region(2, "x", 4096)].iter(), 101.0);
         let newest = history.moments().next().expect("one");
         assert_eq!((newest.unpinned.known(), newest.unpinned.is_least()), (Some(0), true));
         assert_eq!((newest.purges, newest.lacks_purges), (Some(0.0), true));
+        history.add([region(1, "x", 4096), region(2, "x", 4096)].iter(), 102.0);
+        assert_eq!(history.resident(Which::Memory(1)), [Some(4096), None, None]);
     }
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys, as a terminal sends them and by their names.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{
+    KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 
 /// What was pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,19 @@ pub enum KeyPress {
     Escape,
     /// Takes a character back.
     Backspace,
+    /// The next table.
+    Tab,
+    /// The wheel, away from the hand.
+    WheelUp,
+    /// The wheel, towards it.
+    WheelDown,
+    /// The mouse's first button, at a place of the screen, counted from 0.
+    Click {
+        /// From the left.
+        column: u16,
+        /// From the top.
+        row: u16,
+    },
     /// Quits wherever it is pressed: Ctrl-C.
     Interrupt,
     /// Leaves the terminal to the shell for a while: Ctrl-Z.
@@ -33,7 +48,7 @@ pub enum KeyPress {
 }
 
 /// The names that stand between angle brackets.
-const NAMES: [(&str, KeyPress); 10] = [
+const NAMES: [(&str, KeyPress); 13] = [
     ("up", KeyPress::Up),
     ("down", KeyPress::Down),
     ("pageup", KeyPress::PageUp),
@@ -43,11 +58,14 @@ const NAMES: [(&str, KeyPress); 10] = [
     ("enter", KeyPress::Enter),
     ("esc", KeyPress::Escape),
     ("backspace", KeyPress::Backspace),
+    ("tab", KeyPress::Tab),
+    ("wheelup", KeyPress::WheelUp),
+    ("wheeldown", KeyPress::WheelDown),
     ("lt", KeyPress::Character('<')),
 ];
 
 /// Keys in a row: characters as they are, others by name: `s/cursor<enter><down><enter>`; `<lt>` is
-/// the character.
+/// the character, `<click:COLUMN,ROW>` a click there, both counted from 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys(pub Vec<KeyPress>);
 
@@ -65,11 +83,12 @@ impl std::str::FromStr for Keys {
             }
             let (name, behind) =
                 rest.split_once('>').ok_or("a < without its >: <lt> is the character")?;
-            let key = NAMES.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
+            let named = NAMES.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
+            let key = named.or_else(|| click(name));
             keys.push(key.ok_or_else(|| {
                 let names: Vec<String> =
                     NAMES.iter().map(|(name, _)| format!("<{name}>")).collect();
-                format!("<{name}> is no key; there are {}", names.join(" "))
+                format!("<{name}> is no key; there are {} <click:COLUMN,ROW>", names.join(" "))
             })?);
             rest = behind;
         }
@@ -77,7 +96,25 @@ impl std::str::FromStr for Keys {
     }
 }
 
+/// `click:12,7`.
+fn click(name: &str) -> Option<KeyPress> {
+    let (column, row) = name.strip_prefix("click:")?.split_once(',')?;
+    Some(KeyPress::Click { column: column.parse().ok()?, row: row.parse().ok()? })
+}
+
 impl KeyPress {
+    /// What the mouse did; `None` for what nothing is done with.
+    pub(crate) fn of_mouse(event: &MouseEvent) -> Option<Self> {
+        match event.kind {
+            MouseEventKind::ScrollUp => Some(Self::WheelUp),
+            MouseEventKind::ScrollDown => Some(Self::WheelDown),
+            MouseEventKind::Down(MouseButton::Left) => {
+                Some(Self::Click { column: event.column, row: event.row })
+            }
+            _ => None,
+        }
+    }
+
     /// What a terminal's event means; `None` for what nothing is done with.
     pub(crate) fn of_event(event: &KeyEvent) -> Option<Self> {
         if event.kind == KeyEventKind::Release {
@@ -100,6 +137,7 @@ impl KeyPress {
             KeyCode::Enter => Self::Enter,
             KeyCode::Esc => Self::Escape,
             KeyCode::Backspace => Self::Backspace,
+            KeyCode::Tab => Self::Tab,
             _ => return None,
         })
     }
@@ -111,7 +149,7 @@ mod tests {
 
     #[test]
     fn keys_have_names() {
-        let keys: Keys = "s/a<enter><lt>é<esc>".parse().expect("keys");
+        let keys: Keys = "s/a<enter><lt>é<esc><tab><click:12,7>".parse().expect("keys");
         let character = KeyPress::Character;
         let wanted = [
             character('s'),
@@ -121,9 +159,14 @@ mod tests {
             character('<'),
             character('é'),
             KeyPress::Escape,
+            KeyPress::Tab,
+            KeyPress::Click { column: 12, row: 7 },
         ];
         assert_eq!(keys.0, wanted);
         assert!("<".parse::<Keys>().is_err());
+        for wrong in ["<click>", "<click:1>", "<click:1,-1>", "<click:70000,1>"] {
+            assert!(wrong.parse::<Keys>().is_err(), "{wrong}");
+        }
         assert!("<nokey>".parse::<Keys>().is_err_and(|error| error.contains("<enter>")));
     }
 }

@@ -44,8 +44,9 @@ const LONG: Duration = Duration::from_secs(3600);
 /// # Errors
 /// There is no terminal, or no `/proc`.
 pub fn run(options: TopOptions) -> Result<(), Error> {
+    let with_mouse = options.with_mouse;
     let mut app = App::new(options)?;
-    let mut screen = Screen::enter()?;
+    let mut screen = Screen::enter(with_mouse)?;
     let ended_by = show(&mut app, &mut screen);
     drop(screen);
     if let Some(signal) = ended_by? {
@@ -58,7 +59,7 @@ pub fn run(options: TopOptions) -> Result<(), Error> {
 fn show(app: &mut App, screen: &mut Screen) -> Result<Option<i32>, Error> {
     let (sender, happenings) = mpsc::channel();
     listen(sender)?;
-    let mut due = Instant::now() + app.every;
+    let mut due = Instant::now() + app.every().unwrap_or(app.every);
     loop {
         screen.draw(app)?;
         let room =
@@ -87,10 +88,19 @@ fn show(app: &mut App, screen: &mut Screen) -> Result<Option<i32>, Error> {
             next = happenings.try_recv().ok();
         }
         if is_due {
+            let before = processor_time();
             app.refresh()?;
-            due = Instant::now() + app.every;
+            screen.draw(app)?;
+            app.took(processor_time().saturating_sub(before));
+            due = Instant::now() + app.every().unwrap_or(app.every);
         }
     }
+}
+
+/// What this process has had of a processor.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// Leaves the terminal to the shell until it lets this program go on.
@@ -111,6 +121,10 @@ fn listen(sender: Sender<Happening>) -> io::Result<()> {
         loop {
             let (happening, is_last) = match crossterm::event::read() {
                 Ok(Event::Key(event)) => match KeyPress::of_event(&event) {
+                    Some(key) => (Happening::Key(key), false),
+                    None => continue,
+                },
+                Ok(Event::Mouse(event)) => match KeyPress::of_mouse(&event) {
                     Some(key) => (Happening::Key(key), false),
                     None => continue,
                 },

@@ -4,7 +4,7 @@
 use ashmem_inspect::query::SortOrder;
 
 /// The columns with what their heads say.
-const ALL: [(SortOrder, &str); 8] = [
+const ALL: [(SortOrder, &str); 9] = [
     (SortOrder::Resident, "RESIDENT"),
     (SortOrder::Share, "SHARE"),
     (SortOrder::Size, "SIZE"),
@@ -13,6 +13,7 @@ const ALL: [(SortOrder, &str); 8] = [
     (SortOrder::Holders, "HOLDERS"),
     (SortOrder::Name, "NAME"),
     (SortOrder::Id, "ID"),
+    (SortOrder::Age, "AGE"),
 ];
 
 /// The order `steps` further on, round and round.
@@ -26,9 +27,14 @@ pub fn head(order: SortOrder) -> &'static str {
     ALL.iter().find(|(one, _)| *one == order).map_or("", |(_, head)| head)
 }
 
+/// The order by the column of this head; `None` where it cannot be sorted by.
+pub fn of_head(head: &str) -> Option<SortOrder> {
+    ALL.iter().find(|(_, one)| *one == head).map(|(order, _)| *order)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ALL, SortOrder, further};
+    use super::{ALL, SortOrder, further, of_head};
 
     #[test]
     fn a_key_goes_round_all_columns_and_back() {
@@ -37,7 +43,8 @@ mod tests {
             order = further(order, 1);
         }
         assert_eq!(order, SortOrder::Resident);
-        assert_eq!(further(order, -1), SortOrder::Id);
+        assert_eq!(further(order, -1), SortOrder::Age);
+        assert_eq!((of_head("SIZE"), of_head("KIND")), (Some(SortOrder::Size), None));
         assert_eq!(further(further(order, 3), -3), order);
     }
 }

@@ -14,6 +14,10 @@ use crate::app::App;
 use crate::draw;
 use crate::terminal_guard::{LEAVE, TerminalGuard};
 
+/// Asks the terminal for clicks and the wheel, with their places in figures. What moves without a
+/// button pressed is not asked for.
+const MOUSE: &[u8] = b"\x1b[?1000h\x1b[?1006h";
+
 /// The terminal as it was found, while it is ours.
 static FOUND: Mutex<Option<Termios>> = Mutex::new(None);
 
@@ -21,6 +25,7 @@ static FOUND: Mutex<Option<Termios>> = Mutex::new(None);
 pub(crate) struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
     guard: Option<TerminalGuard>,
+    with_mouse: bool,
 }
 
 impl Screen {
@@ -28,7 +33,7 @@ impl Screen {
     ///
     /// # Errors
     /// There is none, or it could not be set.
-    pub(crate) fn enter() -> io::Result<Self> {
+    pub(crate) fn enter(with_mouse: bool) -> io::Result<Self> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(io::Error::other(
                 "standard input and output are no terminal: give --snapshot for one screen as \
@@ -44,12 +49,12 @@ impl Screen {
                 before(panic);
             }));
         });
-        let guard = take()?;
+        let guard = take(with_mouse)?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()));
         if terminal.is_err() {
             leave();
         }
-        Ok(Self { terminal: terminal?, guard })
+        Ok(Self { terminal: terminal?, guard, with_mouse })
     }
 
     /// Takes the terminal again, after [`Screen::leave`] or after somebody else had it.
@@ -58,7 +63,7 @@ impl Screen {
     /// It could not be set.
     pub(crate) fn enter_again(&mut self) -> io::Result<()> {
         self.leave();
-        self.guard = take()?;
+        self.guard = take(self.with_mouse)?;
         crossterm::execute!(io::stdout(), Clear(ClearType::All))?;
         // A new one draws all of it. The old one's `clear` asks the terminal where its cursor is,
         // and waits for the answer that the thread of the keys takes.
@@ -88,7 +93,7 @@ impl Drop for Screen {
 }
 
 /// Sets the terminal, and has it kept; without a keeper only SIGKILL leaves it as it is.
-fn take() -> io::Result<Option<TerminalGuard>> {
+fn take(with_mouse: bool) -> io::Result<Option<TerminalGuard>> {
     let stdin = rustix::stdio::stdin();
     let found = rustix::termios::tcgetattr(stdin)?;
     let mut ours = found.clone();
@@ -99,7 +104,10 @@ fn take() -> io::Result<Option<TerminalGuard>> {
         .and_then(|()| rustix::termios::tcgetattr(stdin).map_err(io::Error::from))
         .and_then(|ours| {
             let guard = TerminalGuard::start(&found, &ours).ok();
-            crossterm::execute!(io::stdout(), EnterAlternateScreen, Hide).map(|()| guard)
+            let mut out = io::stdout();
+            crossterm::execute!(out, EnterAlternateScreen, Hide)?;
+            out.write_all(if with_mouse { MOUSE } else { b"" })?;
+            out.flush().map(|()| guard)
         });
     if entered.is_err() {
         leave();

@@ -12,8 +12,9 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, WaitOptions};
 use rustix::termios::{OptionalActions, Termios};
 
-/// Shows the cursor and leaves the alternate screen: what the terminal is told, by whomever.
-pub(crate) const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
+/// Has the mouse again, shows the cursor and leaves the alternate screen: what the terminal is
+/// told, by whomever.
+pub(crate) const LEAVE: &[u8] = b"\x1b[?1006l\x1b[?1000l\x1b[?25h\x1b[?1049l";
 
 /// The keeper, until it is told that all is well.
 #[derive(Debug)]

@@ -39,6 +39,16 @@ impl Theme {
         self.ink(Color::Yellow)
     }
 
+    /// What may be a leak, for nobody maps it.
+    pub(crate) fn leak(self) -> Style {
+        self.ink(Color::Red).add_modifier(Modifier::BOLD)
+    }
+
+    /// What grew.
+    pub(crate) fn growing(self) -> Style {
+        self.ink(Color::Yellow)
+    }
+
     /// Memory.
     pub(crate) fn memory(self) -> Style {
         self.ink(Color::Green)

@@ -5,22 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ashmem_inspect::census::Census;
+use ashmem_inspect::growth::Grower;
 use ashmem_inspect::observer::Observer;
 use ashmem_inspect::process::Process;
 use ashmem_inspect::query::{RegionFilter, SortOrder};
 use ashmem_inspect::region::{CensusRegion, Holder, PageCounts, RegionKind, RegionMapping};
 use ashmem_trace::text::Text;
 
-use super::{App, TopOptions, View, Wish};
+use super::{App, TopOptions, Wish};
 use crate::keys::{KeyPress, Keys};
-use crate::which::Which;
+use crate::view::{TopView, View};
+use ashmem_inspect::which::Which;
 
 /// A region of the device, 16 KiB, mapped by one process.
 pub(crate) fn region(id: u64, name: &str, resident: u64) -> CensusRegion {
     let process = Process {
         pid: 100 + id as i32,
         inner_pid: 100 + id as i32,
-        user: 0,
+        user: Some(0),
         command: Text::from(&format!("holder{id}")),
         container: None,
     };
@@ -39,6 +41,7 @@ pub(crate) fn region(id: u64, name: &str, resident: u64) -> CensusRegion {
         resident: Some(resident),
         mask: None,
         pages: Some(PageCounts { pinned: 4, ..PageCounts::default() }),
+        created: None,
         supervisor: None,
         holders: vec![holder],
     }
@@ -57,8 +60,10 @@ pub(crate) fn app(regions: Vec<CensusRegion>) -> App {
     let options = TopOptions {
         filter: RegionFilter::default(),
         order: SortOrder::Resident,
-        every: Duration::from_secs(1),
+        every: Some(Duration::from_secs(1)),
+        view: TopView::Regions,
         in_colour: false,
+        with_mouse: false,
     };
     let mut app = App::of(Observer::new(), census, options);
     app.take_in();
@@ -90,7 +95,7 @@ fn most_memory_first_then_as_keys_say() {
     assert_eq!(ids(&app), [2, 3, 1]);
     press(&mut app, "r");
     assert_eq!(ids(&app), [1, 3, 2]);
-    press(&mut app, "rS");
+    press(&mut app, "rSS");
     assert_eq!((app.order, ids(&app)), (SortOrder::Id, vec![1, 2, 3]));
 }
 
@@ -98,8 +103,8 @@ fn most_memory_first_then_as_keys_say() {
 fn what_is_selected_stays_so_in_another_order() {
     let mut app = three();
     press(&mut app, "j");
-    assert_eq!((app.at(), app.selected), (1, Some(Which::Memory(3))));
-    press(&mut app, "S");
+    assert_eq!((app.at(), &app.selected), (1, &Some(Grower::Region(Which::Memory(3)))));
+    press(&mut app, "SS");
     assert_eq!(app.at(), 2);
     press(&mut app, "jjj<pagedown>");
     assert_eq!(app.at(), 2, "the last");
@@ -134,9 +139,12 @@ fn one_region_and_back() {
         "it is shown as it was last"
     );
     press(&mut app, "<esc>");
-    assert_eq!((app.view, app.region.is_none(), app.at()), (View::Regions, true, 0));
+    assert_eq!(
+        (app.view, app.region.is_none(), app.at()),
+        (View::Table(TopView::Regions), true, 0)
+    );
     press(&mut app, "<enter>j");
-    assert_eq!(app.view, View::Regions, "there is nothing to go into");
+    assert_eq!(app.view, View::Table(TopView::Regions), "there is nothing to go into");
 }
 
 #[test]
@@ -147,6 +155,8 @@ fn leaks_alone() {
     press(&mut app, "l");
     assert_eq!(ids(&app), [4]);
     press(&mut app, "l");
+    assert_eq!(ids(&app), [4, 1], "first");
+    press(&mut app, "f");
     assert_eq!(ids(&app), [1, 4]);
 }
 
@@ -170,4 +180,85 @@ fn help_goes_at_any_key() {
     assert!(app.shows_help);
     press(&mut app, "q");
     assert!(!app.shows_help);
+}
+
+/// Forty windows of one program and a cache of another; a while later seven windows more, one of
+/// them mapped nowhere.
+fn growing() -> App {
+    let window = |id: u64| {
+        let mut window = region(id, &format!("window {id}"), 4096);
+        window.holders[0].process = region(1, "", 0).holders[0].process.clone();
+        window
+    };
+    let mut regions: Vec<CensusRegion> = (1..=40).map(window).collect();
+    regions.push(region(90, "cache", 16384));
+    let mut app = app(regions);
+    app.census.seconds += 30.0;
+    app.census.regions.extend((41..=47).map(window));
+    app.census.regions.last_mut().expect("one").holders[0].mappings.clear();
+    app.take_in();
+    app
+}
+
+#[test]
+fn groups_tell_what_grows_leaks_first() {
+    let mut app = growing();
+    press(&mut app, "2");
+    let rows = |app: &App| -> Vec<(String, usize, i64)> {
+        let row = |row: &crate::columns::groups::GroupRow| {
+            let holding = &row.holding;
+            (holding.pattern.to_string(), holding.totals.regions, holding.grew())
+        };
+        app.groups.iter().map(row).collect()
+    };
+    let (windows, leak) = (("window #".to_owned(), 46, 6), ("window #".to_owned(), 1, 1));
+    let cache = ("cache".to_owned(), 1, 0);
+    assert_eq!(rows(&app), [leak.clone(), windows.clone(), cache.clone()]);
+    press(&mut app, "l");
+    assert_eq!(rows(&app), [leak.clone(), windows.clone()]);
+    press(&mut app, "lr");
+    assert_eq!(rows(&app), [leak.clone(), windows.clone(), cache.clone()], "leaks stay first");
+    press(&mut app, "rf");
+    assert_eq!(rows(&app), [windows.clone(), cache, leak.clone()], "by memory alone");
+    press(&mut app, "fsssssss<enter>");
+    assert_eq!((app.view, ids(&app)), (View::Table(TopView::Regions), vec![47]));
+    press(&mut app, "<esc>");
+    assert_eq!((app.view, app.at()), (View::Table(TopView::Groups), 0), "back where it was");
+    assert_eq!(app.sorted_by(), "RESIDENT", "once round");
+    press(&mut app, "z");
+    assert!(app.groups.iter().all(|row| row.holding.grew() == 0), "growth is told from now on");
+}
+
+#[test]
+fn processes_have_regions_shares_and_growth() {
+    let mut app = growing();
+    press(&mut app, "<tab><tab>");
+    let rows: Vec<_> = app
+        .processes
+        .iter()
+        .map(|row| (row.process.pid, row.regions, row.unmapped, row.growth.regions, row.share))
+        .collect();
+    assert_eq!(rows, [(101, 47, 1, 7, 47 * 2048), (190, 1, 0, 0, 8192)]);
+    press(&mut app, "/holder90<enter>");
+    assert_eq!(app.processes.len(), 1);
+    press(&mut app, "<enter>");
+    assert_eq!(ids(&app), [90], "the search still holds");
+    press(&mut app, "<esc><esc>");
+    assert_eq!((app.view, app.processes.len()), (View::Table(TopView::Processes), 2));
+    press(&mut app, "v");
+    assert_eq!(app.view, View::Table(TopView::Regions));
+}
+
+#[test]
+fn a_costly_census_is_taken_seldom_unless_somebody_asked() {
+    let mut app = growing();
+    app.is_sparing = true;
+    app.took(Duration::from_millis(5));
+    assert_eq!(app.every(), Some(Duration::from_secs(1)));
+    app.took(Duration::from_millis(60));
+    assert_eq!(app.every(), Some(Duration::from_secs(6)));
+    app.took(Duration::from_secs(60));
+    assert_eq!(app.every(), Some(super::SLOWEST));
+    press(&mut app, "+");
+    assert_eq!(app.every(), Some(Duration::from_millis(500)));
 }

@@ -22,16 +22,18 @@ const LEAST: u16 = 24;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let now = app.history.moments().next().copied().unwrap_or_default();
-    let values = |of: fn(&Moment) -> u64| -> Vec<u64> { app.history.moments().map(of).collect() };
+    let values = |of: fn(&Moment) -> Option<u64>| -> Vec<Option<u64>> {
+        app.history.moments().map(of).collect()
+    };
     // The most there was, if anything is known.
-    let most = |values: &[u64], is_known: bool, shown: &dyn Fn(u64) -> String| {
-        let most = values.iter().copied().max().filter(|_| is_known);
+    let most = |values: &[Option<u64>], is_known: bool, shown: &dyn Fn(u64) -> String| {
+        let most = values.iter().copied().flatten().max().filter(|_| is_known);
         most.map_or_else(String::new, |most| format!(", most {}", shown(most)))
     };
-    let resident = values(|moment| moment.resident.known().unwrap_or(0));
-    let unpinned = values(|moment| moment.unpinned.known().unwrap_or(0));
+    let resident = values(|moment| moment.resident.known());
+    let unpinned = values(|moment| moment.unpinned.known());
     // Tenths, for a bar has whole numbers.
-    let purges = values(|moment| (moment.purges.unwrap_or(0.0) * 10.0) as u64);
+    let purges = values(|moment| moment.purges.map(|purges| (purges * 10.0) as u64));
     let purges_now = match (now.purges, now.lacks_purges) {
         (None, _) => "?".to_owned(),
         (Some(purges), true) => format!("≥{purges:.1}"),
@@ -73,13 +75,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     }
 }
 
-/// A label and bars below it, with a line to spare.
+/// A label and bars below it, with a line to spare. What is unknown has a `?` in place of a bar.
 pub(super) fn chart(
     frame: &mut Frame<'_>,
     area: Rect,
     label: &str,
     style: Style,
-    newest_first: &[u64],
+    newest_first: &[Option<u64>],
 ) {
     let [head, bars, _] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)])
@@ -88,9 +90,10 @@ pub(super) fn chart(
         Line::from(Span::styled(super::fit::cut(label, head.width.into()), style)),
         head,
     );
-    let most = newest_first.iter().copied().max().unwrap_or(0).max(1);
+    let most = newest_first.iter().copied().flatten().max().unwrap_or(1).max(1);
     let bar = Sparkline::default()
         .data(newest_first)
+        .absent_value_symbol("?")
         .max(most)
         .style(style)
         .direction(RenderDirection::RightToLeft);

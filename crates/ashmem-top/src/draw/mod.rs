@@ -2,6 +2,7 @@
 //! How the screen looks: a title, what was, what is, and the keys.
 
 mod charts;
+mod chooser;
 mod fit;
 mod foot;
 mod help;
@@ -14,7 +15,8 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::text::Line;
 
-use crate::app::{App, View};
+use crate::app::App;
+use crate::view::View;
 
 /// Nothing can be read on less.
 const LEAST: (u16, u16) = (24, 6);
@@ -29,8 +31,11 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
         frame.render_widget(Line::from("too small"), area);
         return;
     }
-    let charts =
-        if app.view == View::Regions && area.height >= WITH_CHARTS { charts::HEIGHT } else { 0 };
+    let charts = if matches!(app.view, View::Table(_)) && area.height >= WITH_CHARTS {
+        charts::HEIGHT
+    } else {
+        0
+    };
     let heights = [
         Constraint::Length(1),
         Constraint::Length(charts),
@@ -41,10 +46,12 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
     let [title, above, body, message, keys] = Layout::vertical(heights).areas(area);
     title::draw(frame, title, app);
     if app.shows_help {
-        help::draw(frame, above.union(body), app.theme);
+        help::draw(frame, above.union(body), app);
+    } else if let Some(at) = app.chooser {
+        chooser::draw(frame, above.union(body), app, at);
     } else {
         match app.view {
-            View::Regions => {
+            View::Table(_) => {
                 if charts > 0 {
                     charts::draw(frame, above, app);
                 }
@@ -57,5 +64,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
     foot::keys(frame, keys, app);
 }
 
+#[cfg(test)]
+mod pictures;
 #[cfg(test)]
 mod tests;

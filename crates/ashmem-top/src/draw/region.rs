@@ -13,7 +13,7 @@ use super::fit::cut;
 use super::{charts, strip};
 use crate::app::App;
 use crate::theme::Theme;
-use crate::which::Which;
+use ashmem_inspect::which::Which;
 
 /// From so many lines on memory over time is shown.
 const WITH_CHART: u16 = 18;
@@ -44,9 +44,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App) {
     put(frame, top, &lines);
     if chart > 0 {
         let past = app.history.resident(Which::of(region));
-        let most = past.iter().copied().max().unwrap_or(0);
-        let label =
-            format!("resident {}, most {}", or_unknown(region.resident.map(Bytes)), Bytes(most));
+        let most = past.iter().copied().flatten().max();
+        let now = or_unknown(region.resident.map(Bytes));
+        let label = format!("resident {now}, most {}", or_unknown(most.map(Bytes)));
         charts::chart(frame, middle, &label, theme.memory(), &past);
     }
     put(frame, strip, &pages);

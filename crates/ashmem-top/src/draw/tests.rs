@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::app::tests::{app, region};
 use crate::keys::Keys;
 use crate::snapshot::{Size, Snapshot};
+use crate::view::View;
 
 fn screen(app: &mut App, width: u16, height: u16) -> Snapshot {
     Snapshot::of(app, Size { width, height })
@@ -31,11 +32,13 @@ fn many() -> Vec<CensusRegion> {
 
 #[test]
 fn every_size_is_drawn_and_every_line_fits() {
-    for keys in ["", "<enter>", "?", "/x", "<esc>/region", "l", "G"] {
+    for keys in
+        ["", "<enter>", "?", "?G", "/x", "<esc>/region", "l", "G", "2", "3", "3<enter>", "cG"]
+    {
         let mut app = app(many());
         press(&mut app, keys);
-        for width in (1..=130).step_by(3) {
-            for height in (1..=40).step_by(3) {
+        for width in (1..=130).step_by(7) {
+            for height in (1..=40).step_by(5) {
                 let text = screen(&mut app, width, height).text();
                 assert_eq!(text.lines().count(), usize::from(height), "{width}x{height} {keys}");
                 assert!(!text.contains('\u{1b}'), "{width}x{height} {keys}");
@@ -59,6 +62,17 @@ fn what_is_unknown_of_all_is_no_zero() {
 }
 
 #[test]
+fn a_region_of_unknown_memory_has_no_bars_of_nothing() {
+    let mut regions = vec![region(1, "blind", 4096)];
+    regions[0].resident = None;
+    let mut app = app(regions);
+    press(&mut app, "<enter>");
+    let text = screen(&mut app, 80, 24).text();
+    assert!(text.contains("resident ?, most ?"), "{text}");
+    assert!(text.lines().any(|line| line.trim() == "?"), "{text}");
+}
+
+#[test]
 fn an_ordinary_terminal_shows_names_memory_and_keys() {
     let text = screen(&mut app(many()), 80, 24).text();
     let lines: Vec<&str> = text.lines().collect();
@@ -67,8 +81,8 @@ fn an_ordinary_terminal_shows_names_memory_and_keys() {
         "{text}"
     );
     assert!(lines[6].contains("RESIDENT▼") && lines[6].trim_end().ends_with("NAME"), "{text}");
-    assert!(lines[7].contains("evil\\x1b[2J\\n"), "{text}");
-    assert!(lines[8].contains("! region 49"), "{text}");
+    assert!(lines[7].contains("! region 49"), "leaks first:\n{text}");
+    assert!(lines[8].contains("evil\\x1b[2J\\n"), "{text}");
     assert!(lines[23].starts_with("q quit  ? help"), "{text}");
 }
 
@@ -90,7 +104,7 @@ fn the_selected_row_is_on_the_screen_wherever_it_is() {
     let text = screen(&mut app, 80, 24).text();
     assert!(text.lines().any(|line| line.ends_with(" region 1")), "{text}");
     press(&mut app, "g");
-    assert!(screen(&mut app, 40, 10).text().contains("evil"));
+    assert!(screen(&mut app, 40, 10).text().contains("! region 49"));
 }
 
 #[test]
@@ -98,7 +112,55 @@ fn help_fits_an_ordinary_terminal() {
     let mut app = app(many());
     press(&mut app, "?");
     let text = screen(&mut app, 100, 24).text();
-    assert!(text.contains("KEYS") && text.contains("purges: pages that became purged"), "{text}");
+    assert!(text.contains("KEYS") && text.contains("LEGEND"), "{text}");
+    press(&mut app, "<pagedown>");
+    let text = screen(&mut app, 100, 24).text();
+    assert!(text.contains("COLUMNS") && text.contains("every: without --every"), "{text}");
+    press(&mut app, "<esc>");
+    assert!(!app.shows_help);
+}
+
+#[test]
+fn a_click_selects_steps_in_and_sorts() {
+    let mut app = app(many());
+    screen(&mut app, 130, 24);
+    press(&mut app, "<click:80,9>");
+    assert_eq!(app.at(), 2, "two below the first");
+    press(&mut app, "<wheeldown>");
+    assert_eq!(app.at(), 5);
+    press(&mut app, "<click:80,9><click:80,9>");
+    assert!(matches!(app.view, View::Region(_)), "{:?}", app.view);
+    press(&mut app, "<esc>");
+    let head = screen(&mut app, 130, 24).text();
+    let at = head.lines().nth(6).and_then(|line| line.find("SIZE")).expect("a head");
+    press(&mut app, &format!("<click:{at},6>"));
+    assert!(screen(&mut app, 130, 24).text().contains("SIZE▼"));
+    press(&mut app, &format!("<click:{at},6>"));
+    assert!(screen(&mut app, 130, 24).text().contains("SIZE▲"));
+    press(&mut app, "<click:12,6>");
+    assert!(screen(&mut app, 130, 24).text().contains("SIZE▲"), "nothing sorts by its kind");
+    press(&mut app, "<click:0,0><click:0,23><click:500,500>");
+}
+
+#[test]
+fn columns_are_chosen() {
+    let mut app = app(many());
+    press(&mut app, "cjjj");
+    let text = screen(&mut app, 130, 24).text();
+    assert!(text.contains("[x] RESIDENT") && text.contains("[x] AGE"), "{text}");
+    press(&mut app, " ");
+    assert!(screen(&mut app, 130, 24).text().contains("[ ] RESIDENT"));
+    press(&mut app, "<esc>");
+    let heads = |app: &mut App| {
+        let text = screen(app, 130, 24).text();
+        text.lines().nth(6).map(str::to_owned).expect("the heads")
+    };
+    let shown = heads(&mut app);
+    assert!(!shown.contains("RESIDENT") && shown.contains("AGE"), "there is room: {shown}");
+    press(&mut app, "2");
+    assert!(heads(&mut app).contains("RESIDENT"), "each table has its own");
+    press(&mut app, "1ca<esc>");
+    assert!(heads(&mut app).contains("RESIDENT"));
 }
 
 #[test]

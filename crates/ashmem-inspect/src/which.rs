@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A region, recognised from one census to the next.
 
-use ashmem_inspect::region::CensusRegion;
+use crate::region::CensusRegion;
 
 /// What a region is recognised by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
