@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use ashmem_agent::run::{InsideMode, NOT_STARTED, Program};
 use ashmem_agent::seccomp::filter::Fidelity;
 use ashmem_trace_wire::pipe::RecordWriter;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 /// Run a program that finds /dev/ashmem, without a kernel module and without root
 ///
@@ -47,7 +47,12 @@ pub(crate) struct Arguments {
     #[arg(long = "tap", value_name = "FD", hide = true)]
     trace: Option<RawFd>,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        value_name = "PROGRAM",
+        value_hint = ValueHint::CommandWithArguments
+    )]
     command: Vec<OsString>,
 }
 
