@@ -15,6 +15,7 @@ mod log;
 mod man;
 mod map;
 mod module;
+mod purge;
 mod report;
 mod run;
 mod selection;
@@ -59,6 +60,7 @@ enum Verb {
     List(list::Arguments),
     Man(man::Arguments),
     Module(module::Arguments),
+    Purge(purge::Arguments),
     Report(report::Arguments),
     Run(run::Arguments),
     Top(top::Arguments),
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         Verb::List(arguments) => arguments.run(),
         Verb::Man(arguments) => arguments.run(command()),
         Verb::Module(arguments) => arguments.run(),
+        Verb::Purge(arguments) => arguments.run(),
         Verb::Report(arguments) => arguments.run(),
         Verb::Run(arguments) => arguments.run(),
         Verb::Top(arguments) => arguments.run(),

@@ -12,6 +12,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("Give containers the device", &["agent", "cdi", "join", "waydroid"]),
     ("Find out what is wrong", &["doctor", "module"]),
     ("See what is there", &["list", "report", "top", "trace"]),
+    ("Try what programs do", &["purge"]),
     ("This program", &["completions", "man"]),
 ];
 
