@@ -41,8 +41,8 @@ use log::DefaultLog;
 
 Environment:
   ASHMEM_LOG  what is logged on standard error of what happens inside: off, error, warn, info, debug
-              or trace, also for modules (warn,ashmem_agent=debug); warn unless it is set, of `ashmem
-              agent` the sockets and containers that it serves too
+              or trace, also for modules (warn,ashmem_agent=debug); warn unless it is set, of
+              `ashmem agent` the sockets and containers that it serves too
   NO_COLOR    if it is set, nothing is coloured; off a terminal nothing is"
 )]
 struct Arguments {

@@ -2,10 +2,10 @@
 //! Answers those who ask about regions: `ashmem list`, `top` and `report`.
 //!
 //! An asker gets what the kernel would show it of a driver's region, and changes nothing, but that
-//! unpinned pages are purged where it asks for that (`ashmem purge`): what may happen to them at any
-//! time. It is answered in a thread of its own; the table's lock is held for a few regions at a time, and never
-//! while an asker is waited for. One that stalls is left after [`PATIENCE`]; more than [`MOST`] at
-//! once are turned away.
+//! unpinned pages are purged where it asks for that (`ashmem purge`): what may happen to them at
+//! any time. It is answered in a thread of its own; the table's lock is held for a few regions at a
+//! time, and never while an asker is waited for. One that stalls is left after [`PATIENCE`]; more
+//! than [`MOST`] at once are turned away.
 
 mod socket;
 

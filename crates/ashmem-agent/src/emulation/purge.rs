@@ -100,8 +100,8 @@ impl Tenant {
         callers
     }
 
-    /// A descriptor of each region that is `wanted` and has purgeable pages. If no process has one any more, the pages
-    /// only live in mappings, and are never purged again (OPEN-08).
+    /// A descriptor of each region that is `wanted` and has purgeable pages. If no process has
+    /// one any more, the pages only live in mappings, and are never purged again (OPEN-08).
     fn fds_of_purgeable(&self, wanted: impl Fn(Key) -> bool) -> HashMap<Key, OwnedFd> {
         self.release();
         let keys: HashSet<Key> = {
