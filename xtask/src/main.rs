@@ -25,12 +25,12 @@ mod test;
 mod util;
 mod vm;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Build, boot, test, measure and show ashmem-linux
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask", max_term_width = 120)]
+#[command(bin_name = "cargo xtask")]
 struct Xtask {
     #[command(subcommand)]
     verb: Verb,
@@ -57,7 +57,9 @@ enum Verb {
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
-    let result = match Xtask::parse().verb {
+    let matches = ashmem_help::lay_out(Xtask::command()).get_matches();
+    let xtask = Xtask::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match xtask.verb {
         Verb::Setup(verb) => verb.run(),
         Verb::Module(verb) => verb.run(),
         Verb::Library(verb) => verb.run(),

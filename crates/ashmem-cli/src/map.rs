@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use ashmem_help::wrap::row;
 use clap::{Command, builder::Styles};
 
 /// Every verb, under what it is for; a test holds this complete.
@@ -11,39 +12,40 @@ const MAP: &[(&str, &[&str])] = &[
     ("Give containers the device", &["agent", "cdi", "join", "waydroid"]),
     ("Find out what is wrong", &["doctor", "module"]),
     ("See what is there", &["list", "report", "top", "trace"]),
+    ("Try what programs do", &["purge"]),
     ("This program", &["completions", "man"]),
 ];
 
 /// Between a verb and what it does.
 const GAP: usize = 4;
 
-/// The command with the map for its help.
-pub(crate) fn draw(command: Command) -> Command {
-    let template = template(&command);
-    command.help_template(template)
+/// The command with its help laid out for lines of `width` columns, the map first.
+pub(crate) fn draw(command: Command, width: usize) -> Command {
+    let template = template(&command, width);
+    ashmem_help::lay_out_at(command, width).help_template(template)
 }
 
-fn template(command: &Command) -> String {
+fn template(command: &Command, width: usize) -> String {
     let styles = Styles::styled();
     let (heading, literal) = (styles.get_header(), styles.get_literal());
-    let width =
-        command.get_subcommands().map(|verb| verb.get_name().len()).max().unwrap_or_default() + GAP;
+    let column = 2
+        + command.get_subcommands().map(|verb| verb.get_name().len()).max().unwrap_or_default()
+        + GAP;
     let mut text = "{about-with-newline}\n{usage-heading} {usage}\n".to_owned();
     for (purpose, verbs) in MAP {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n{heading}{purpose}:{heading:#}\n");
         for verb in verbs.iter().filter_map(|name| command.find_subcommand(name)) {
             let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
-            let _ = writeln!(text, "  {literal}{:width$}{literal:#}{about}", verb.get_name());
+            let name = verb.get_name();
+            let term = format!("{literal}{name}{literal:#}");
+            let _ = writeln!(text, "{}", row(&term, name.len(), column, &about, width));
         }
     }
     let _ = write!(
         text,
-        "\n\
-         {heading}Options:{heading:#}\n\
-         {{options}}\n\
-         \n\
-         `ashmem VERB --help` teaches a verb, with examples.{{after-help}}"
+        "\n{heading}Options:{heading:#}\n{{options}}{}",
+        ashmem_help::after_options(command, width)
     );
     text
 }
@@ -64,7 +66,7 @@ mod tests {
 
     #[test]
     fn help_shows_what_each_verb_does() {
-        let help = crate::command().render_help().to_string();
+        let help = crate::command_at(ashmem_help::WIDEST).render_help().to_string();
         for verb in crate::command().get_subcommands() {
             let about = verb.get_about().expect("a verb says what it does").to_string();
             assert!(help.contains(&about), "{about} is not in\n{help}");

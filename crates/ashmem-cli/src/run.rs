@@ -6,10 +6,10 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ashmem_agent::run::{InsideMode, NOT_STARTED, Program};
+use ashmem_agent::run::{InsideMode, NOT_STARTED, Program, Unpinning};
 use ashmem_agent::seccomp::filter::Fidelity;
 use ashmem_trace_wire::pipe::RecordWriter;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 /// Run a program that finds /dev/ashmem, without a kernel module and without root
 ///
@@ -22,6 +22,7 @@ Examples:
   ashmem run ./my-android-program --its-options
   ashmem run -- python3 -c 'import os; print(os.open(\"/dev/ashmem\", os.O_RDWR))'
   ashmem run --fidelity fast -- make test
+  ashmem run --unpin at-once -- ./cache-test    # each PIN says WAS_PURGED, and finds zeros
   ashmem run --root ANDROID_ROOT -- /system/bin/sh
 
 Exit status: the program's own; 127 if there is no such program, 126 if it cannot be executed, 125
@@ -43,11 +44,19 @@ pub(crate) struct Arguments {
     /// Whether calls of the device are answered inside the program, where that is possible
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     inside: InsideArgument,
+    /// When pages that the program unpins are purged, for tests of what it does then
+    #[arg(long, value_name = "WHEN", default_value = "reclaim")]
+    unpin: Unpin,
     /// The pipe of the `ashmem trace` that started this
     #[arg(long = "tap", value_name = "FD", hide = true)]
     trace: Option<RawFd>,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        value_name = "PROGRAM",
+        value_hint = ValueHint::CommandWithArguments
+    )]
     command: Vec<OsString>,
 }
 
@@ -79,6 +88,26 @@ pub(crate) enum InsideArgument {
     AtOnce,
     /// Every call is notified
     Never,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Unpin {
+    /// Under memory pressure, as by the device
+    Reclaim,
+    /// Only by PURGE_ALL_CACHES: PIN never says WAS_PURGED otherwise
+    Never,
+    /// Before UNPIN returns: the next PIN says WAS_PURGED, and the pages are zero
+    AtOnce,
+}
+
+impl From<Unpin> for Unpinning {
+    fn from(unpin: Unpin) -> Self {
+        match unpin {
+            Unpin::Reclaim => Self::Reclaim,
+            Unpin::Never => Self::Never,
+            Unpin::AtOnce => Self::AtOnce,
+        }
+    }
 }
 
 impl From<InsideArgument> for InsideMode {
@@ -118,6 +147,7 @@ impl Arguments {
             own_dev: self.namespace == Namespace::Auto,
             root: self.root,
             inside: self.inside.into(),
+            unpinning: self.unpin.into(),
             trace,
         };
         match program.run() {

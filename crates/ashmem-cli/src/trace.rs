@@ -29,7 +29,7 @@ use ashmem_trace::summary::Summary;
 use ashmem_trace::syscalls::SyscallSource;
 use ashmem_trace::tracefs::Tracefs;
 use ashmem_trace_wire::attach::AttachError;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 /// The exit status where the program was not started because of us.
 const NOT_STARTED: u8 = 125;
@@ -102,7 +102,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
     buffer: usize,
     /// The program and its arguments
-    #[arg(trailing_var_arg = true, value_name = "PROGRAM")]
+    #[arg(
+        trailing_var_arg = true,
+        value_name = "PROGRAM",
+        value_hint = ValueHint::CommandWithArguments
+    )]
     command: Vec<OsString>,
 }
 

@@ -3,29 +3,7 @@
 
 use std::fmt;
 
-/// Bytes, shown with at most three digits and a binary unit: `512`, `20K`, `1.5M`, `3.2G`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut amount = self.0 as f64;
-        let mut unit = "";
-        for next in ["K", "M", "G", "T", "P", "E"] {
-            if amount < 1000.0 {
-                break;
-            }
-            amount /= 1024.0;
-            unit = next;
-        }
-        let text = if unit.is_empty() || amount >= 9.95 || amount.fract() == 0.0 {
-            format!("{amount:.0}{unit}")
-        } else {
-            format!("{amount:.1}{unit}")
-        };
-        formatter.pad(&text)
-    }
-}
+pub use ashmem_trace::amount::Bytes;
 
 /// A change of an amount, with its sign: `+12`, `-48K`, `0`.
 #[derive(Clone, Copy, Debug)]
@@ -67,21 +45,6 @@ pub fn or_unknown(amount: Option<impl fmt::Display>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Age, Bytes, Change};
-
-    #[test]
-    fn three_digits_and_a_unit() {
-        for (bytes, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1.0K"),
-            (1024, "1K"),
-            (20480, "20K"),
-            (1_572_864, "1.5M"),
-            (u64::MAX, "16E"),
-        ] {
-            assert_eq!(Bytes(bytes).to_string(), text);
-        }
-    }
 
     #[test]
     fn changes_have_signs_and_times_one_unit() {

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use ashmem_agent::join::Join;
 use ashmem_agent::seccomp::filter::Fidelity;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 /// Join an agent, and become a container's first program
 ///
@@ -41,7 +41,12 @@ pub struct JoinArguments {
     #[arg(long)]
     or_without: bool,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        value_name = "PROGRAM",
+        value_hint = ValueHint::CommandWithArguments
+    )]
     command: Vec<OsString>,
 }
 

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use ashmem_join::JoinArguments;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 #[derive(Parser)]
 #[command(name = "ashmem-join", version)]
@@ -14,5 +14,7 @@ struct JoinProgram {
 }
 
 fn main() -> ExitCode {
-    ExitCode::from(JoinProgram::parse().arguments.run())
+    let matches = ashmem_help::lay_out(JoinProgram::command()).get_matches();
+    let program = JoinProgram::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    ExitCode::from(program.arguments.run())
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What may be asked of a supervisor about its regions, and what it answers.
+//! What may be asked of a supervisor about its regions, or of it for them, and what it answers.
 //!
 //! A connection carries one [`Question`] and one answer, a row of [`AnswerPart`]s. Each is two
 //! bytes with its length, then the value as postcard writes it; the last part is
@@ -24,6 +24,8 @@ pub enum Question {
     Regions,
     /// The unpinned ranges of the region that has this inode.
     Ranges(u64),
+    /// To purge the unpinned pages of the region that has this inode.
+    Purge(u64),
 }
 
 /// A part of an answer.
@@ -35,6 +37,8 @@ pub enum AnswerPart {
     Range(ToldRange),
     /// The answer is whole.
     End,
+    /// So many pages of the region were purged.
+    Purged(u64),
 }
 
 /// A region as its supervisor knows it.
@@ -146,7 +150,8 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        for question in [Question::Regions, Question::Ranges(u64::MAX)] {
+        let most = u64::MAX;
+        for question in [Question::Regions, Question::Ranges(most), Question::Purge(most)] {
             let bytes = question.encode();
             assert!(bytes.len() <= LONGEST_QUESTION);
             assert_eq!(Question::decode(&bytes), Ok(Some(question)));
@@ -154,7 +159,6 @@ mod tests {
                 assert_eq!(Question::decode(&bytes[..len]), Ok(None), "{len} bytes");
             }
         }
-        let most = u64::MAX;
         let state = RegionState { inode: most, size: most, mask: 7, unpinned: most, purged: most };
         let mut bytes = Vec::new();
         AnswerPart::Region(state).encode(&mut bytes);

@@ -17,6 +17,7 @@
 //!   [`json`], [`perfetto`] or [`summary`], then [`output`]; [`clock`]: the time.
 
 pub mod agent;
+pub mod amount;
 pub mod clock;
 pub mod container;
 pub mod container_watch;

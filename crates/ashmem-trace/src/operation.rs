@@ -216,16 +216,17 @@ impl fmt::Display for PinRange {
     }
 }
 
-/// Bytes as people read them: `2 MiB` only where that is exact.
+/// Bytes as people read them, with a binary unit only where that is exact: `2M`. For rounded ones
+/// see [`Bytes`](crate::amount::Bytes).
 pub struct ExactBytes(pub u64);
 
 impl fmt::Display for ExactBytes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0;
-        for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+        for (unit, shift) in [("G", 30), ("M", 20), ("K", 10)] {
             // Below 64 KiB the plain number is what people look for.
             if bytes >= 64 << 10 && bytes.trailing_zeros() >= shift && bytes >> shift != 0 {
-                return write!(formatter, "{} {unit}", bytes >> shift);
+                return write!(formatter, "{}{unit}", bytes >> shift);
             }
         }
         write!(formatter, "{bytes}")
@@ -259,7 +260,7 @@ mod tests {
                 "SET_NAME \"CursorWindow: /data/x\"",
             ),
             (Operation::SetName { name: None }, "SET_NAME ?"),
-            (Operation::SetSize { bytes: 2 << 20 }, "SET_SIZE 2 MiB"),
+            (Operation::SetSize { bytes: 2 << 20 }, "SET_SIZE 2M"),
             (Operation::SetSize { bytes: 8192 }, "SET_SIZE 8192"),
             (Operation::SetSize { bytes: 65537 }, "SET_SIZE 65537"),
             (Operation::SetProtMask { mask: 1 }, "SET_PROT_MASK r--"),

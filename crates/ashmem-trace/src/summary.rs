@@ -6,9 +6,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::amount::Bytes;
 use crate::event::{Event, EventProcess};
 use crate::json::VERSION;
-use crate::operation::ExactBytes;
 
 /// Calls, errors, bytes and time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -127,7 +127,7 @@ impl fmt::Display for Summary {
                     "{share:6.2} {:11.6} {:11.1} {calls:9} {errors:>9} {:>11}  ",
                     ns as f64 / 1e9,
                     ns as f64 / 1e3 / calls.max(1) as f64,
-                    ExactBytes(bytes).to_string(),
+                    Bytes(bytes).to_string(),
                 )?;
                 match (row.op, row.process) {
                     (Some(op), _) if unseen > 0 => {

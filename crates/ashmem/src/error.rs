@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What can go wrong, each with its errno and what to do about it.
 
+use std::fmt;
+
+use crate::protection::Protection;
+
 /// A system's error number, as rustix has it.
 pub use rustix::io::Errno;
 
@@ -8,7 +12,15 @@ pub use rustix::io::Errno;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call failed. [`Error::errno`] is what the C library leaves in `errno` for the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+///
+/// `Debug` is the sentence of `Display`, for that is what people get to read where `main` returns
+/// the error, or an `unwrap` meets it:
+///
+/// ```
+/// let error = ashmem::Region::create(c"nothing", 0).unwrap_err();
+/// assert_eq!(format!("{error:?}"), "a region needs a size of at least one byte");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused a call.
@@ -36,6 +48,19 @@ pub enum Error {
     /// GiB (`EINVAL`).
     #[error("{0}")]
     Invalid(&'static str),
+    /// A mapping with a right that the region's protection mask has not (`EPERM`).
+    #[error(
+        "the region's protection mask {} forbids a mapping with {}: ask for no more than \
+         Region::protection has; a right that was taken from a region does not come back",
+        rights(*mask),
+        rights(*wanted)
+    )]
+    Forbidden {
+        /// What the mapping was to be able to do.
+        wanted: Protection,
+        /// What mappings of the region may do at most.
+        mask: Protection,
+    },
     /// The descriptor is neither a region of the device nor a memfd (`ENOTTY`).
     #[error("the descriptor is no shared memory region: neither the ashmem device's nor a memfd")]
     NotRegion,
@@ -64,7 +89,7 @@ impl Error {
             Self::System { errno, .. } | Self::NoDevice(errno) => errno,
             Self::UnknownBackend | Self::Invalid(_) => Errno::INVAL,
             Self::NotRegion => Errno::NOTTY,
-            Self::Unsealed => Errno::PERM,
+            Self::Unsealed | Self::Forbidden { .. } => Errno::PERM,
             Self::Closed => Errno::CONNRESET,
             Self::NoDescriptor => Errno::BADMSG,
         }
@@ -76,9 +101,42 @@ impl Error {
     }
 }
 
+impl fmt::Debug for Error {
+    /// The sentence.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// Rights as `/proc/PID/maps` writes them: `rw-`.
+fn rights(of: Protection) -> &'static str {
+    const WRITTEN: [&str; 8] = ["---", "r--", "-w-", "rw-", "--x", "r-x", "-wx", "rwx"];
+    WRITTEN.get(of.bits() as usize).copied().unwrap_or("unknown")
+}
+
 impl From<Error> for std::io::Error {
     /// Keeps the kind and the sentence. The number itself is [`Error::errno`].
     fn from(error: Error) -> Self {
         Self::new(Self::from_raw_os_error(error.errno().raw_os_error()).kind(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Errno, Error};
+    use crate::protection::Protection;
+
+    #[test]
+    fn an_error_from_main_is_a_sentence() {
+        let forbidden = Error::Forbidden {
+            wanted: Protection::READ | Protection::WRITE,
+            mask: Protection::READ,
+        };
+        let shown = format!("{forbidden:?}");
+        assert_eq!(shown, forbidden.to_string());
+        assert!(shown.contains("mask r-- forbids a mapping with rw-: ask for"), "{shown}");
+        assert_eq!(forbidden.errno(), Errno::PERM);
+        let from_main = format!("{:?}", Error::UnknownBackend);
+        assert!(from_main.starts_with("ASHMEM_BACKEND is set, but to none of"), "{from_main}");
     }
 }

@@ -2,7 +2,7 @@
 //! One region, owned.
 
 use crate::backend::{self, Backend};
-use crate::error::{Error, Result};
+use crate::error::{Errno, Error, Result};
 use crate::mapping::Mapping;
 use crate::pin::Pin;
 use crate::protection::Protection;
@@ -89,10 +89,20 @@ impl Region {
     /// Maps the whole region, shared with all others that do.
     ///
     /// # Errors
-    /// - `EPERM` or `EACCES`: a right that the region's mask has not.
+    /// - [`Error::Forbidden`]: a right that the region's mask has not (row MMAP-05 of the
+    ///   specification; of a memfd, `F_SEAL_FUTURE_WRITE`).
+    /// - `EACCES`: a right that the descriptor has not, for it was opened with fewer.
     /// - `ENOMEM`: no room for it in the address space.
     pub fn map(&self, protection: Protection) -> Result<Mapping> {
-        Mapping::new(self.as_fd(), self.size, protection)
+        Mapping::new(self.as_fd(), self.size, protection).map_err(|error| {
+            // The kernel has one number for all that may not be: the mask tells whether it is why.
+            match (error.errno(), self.protection()) {
+                (Errno::PERM, Ok(mask)) if !mask.contains(protection) => {
+                    Error::Forbidden { wanted: protection, mask }
+                }
+                _ => error,
+            }
+        })
     }
 
     /// Pins a range, in bytes on page boundaries, until the guard is dropped. `..` is the whole

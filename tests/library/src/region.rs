@@ -52,7 +52,12 @@ fn mask(_: &Surroundings) -> Result<Outcome> {
     region.map(BOTH)?.write_at(0, b"before");
     region.set_protection(Protection::READ)?;
     ensure!(!region.protection()?.contains(Protection::WRITE), "the mask kept WRITE");
-    ensure!(region.map(BOTH).is_err(), "a writable mapping was made");
+    let mask = region.protection()?;
+    same(
+        "a writable mapping",
+        region.map(BOTH).err(),
+        Some(Error::Forbidden { wanted: BOTH, mask }),
+    )?;
     let mut text = [0; 6];
     region.map(Protection::READ)?.read_at(0, &mut text);
     same("what was written before", &text, b"before")?;

@@ -35,19 +35,22 @@ fn look(folder: &Path) -> Result<String> {
         fs::write(&script, process::capture(Command::new(&ashmem).args(["completions", shell]))?)
             .with_context(|| format!("writing {}", script.display()))?;
         quiet(Command::new(shell).arg("-n").arg(&script))?;
-        offers_verbs(shell, &script)?;
+        offers(shell, &script, "w", "waydroid")?;
+        offers(shell, &script, "run --fidelity fast mkdi", "mkdir")?;
+        offers(shell, &script, "list --le", "--leaks")?;
     }
     Ok(format!("{} pages, {}", pages.len(), SHELLS.join(", ")))
 }
 
 /// That a shell can read a script says little of what it offers: fish tells what it would, bash is
 /// asked as it asks itself.
-fn offers_verbs(shell: &str, script: &Path) -> Result<()> {
+fn offers(shell: &str, script: &Path, written: &str, offer: &str) -> Result<()> {
     let script = script.display();
     let question = match shell {
-        "fish" => format!("source {script}; complete -C 'ashmem w'"),
+        "fish" => format!("source {script}; complete -C 'ashmem {written}'"),
         "bash" => format!(
-            "source {script}; COMP_WORDS=(ashmem w) COMP_CWORD=1; _ashmem ashmem w ashmem; printf \
+            "source {script}; COMP_WORDS=(ashmem {written}) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _ashmem_or_program ashmem \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; printf \
              '%s\\n' \"${{COMPREPLY[@]}}\""
         ),
         // zsh completes at a terminal alone.
@@ -55,8 +58,8 @@ fn offers_verbs(shell: &str, script: &Path) -> Result<()> {
     };
     let said = process::capture(Command::new(shell).args(["-c", &question]))?;
     ensure!(
-        said.lines().any(|line| line.starts_with("waydroid")),
-        "{shell} offers this for `ashmem w`: {said}"
+        said.lines().any(|line| line.starts_with(offer)),
+        "{shell} offers this for `ashmem {written}`: {said}"
     );
     Ok(())
 }

@@ -46,7 +46,7 @@ impl fmt::Display for Protocol {
         formatter.write_str(match self {
             Self::Oci => "OCI",
             Self::Lxc => "LXC",
-            Self::Join => "joining processes",
+            Self::Join => "processes that join",
         })
     }
 }
@@ -196,6 +196,17 @@ impl Endpoint {
         Ok(Self { protocol, socket })
     }
 
+    /// Where peers reach it, for people: its path in the agent's view.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let name = rustix::net::getsockname(&self.socket);
+        let path = name.ok().and_then(|name| {
+            let name = SocketAddrUnix::try_from(name).ok()?;
+            Some(name.path()?.to_string_lossy().into_owned())
+        });
+        path.map_or_else(|| "a socket without a path".to_owned(), |path| format!("unix:{path}"))
+    }
+
     /// The protocol.
     pub fn protocol(&self) -> Protocol {
         self.protocol
@@ -267,6 +278,7 @@ mod tests {
             let name = if protocol == Protocol::Join { JOIN_UNIT } else { "ashmem-agent.socket" };
             let adopted = Endpoint::adopt(name, first.socket).expect("a listening socket");
             assert_eq!(adopted.protocol(), protocol);
+            assert_eq!(adopted.place(), address.to_string());
         }
         std::fs::remove_dir_all(directory).expect("it was ours");
     }

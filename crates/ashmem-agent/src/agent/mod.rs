@@ -286,7 +286,10 @@ impl Agent {
             Protocol::Lxc => self.take_monitor(peer),
             Protocol::Join => return,
         };
-        if let Err(error) = taken {
+        if let Err(Error::Oci(error @ oci::Error::Disconnected)) = taken {
+            // The runtime tells its user why.
+            tracing::warn!("{error}");
+        } else if let Err(error) = taken {
             tracing::error!(
                 %error,
                 "this container has no /dev/ashmem: the agent does not serve it"
@@ -647,6 +650,7 @@ pub fn serve(
         return Err(Error::NoSocket);
     }
     for endpoint in endpoints {
+        tracing::info!("listening at {}, for {}", endpoint.place(), endpoint.protocol());
         let agent = Arc::clone(&agent);
         start("socket", move || agent.serve(&endpoint))?;
     }

@@ -55,6 +55,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_sendto,
     libc::SYS_sendmsg,
     libc::SYS_getsockopt,
+    libc::SYS_getsockname,
     libc::SYS_shutdown,
     libc::SYS_pipe2,
     libc::SYS_eventfd2,

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Answers those who ask about regions: `ashmem list`, `top` and `report`.
 //!
-//! An asker gets what the kernel would show it of a driver's region, and changes nothing. It is
-//! answered in a thread of its own; the table's lock is held for a few regions at a time, and never
-//! while an asker is waited for. One that stalls is left after [`PATIENCE`]; more than [`MOST`] at
-//! once are turned away.
+//! An asker gets what the kernel would show it of a driver's region, and changes nothing, but that
+//! unpinned pages are purged where it asks for that (`ashmem purge`): what may happen to them at
+//! any time. It is answered in a thread of its own; the table's lock is held for a few regions at a
+//! time, and never while an asker is waited for. One that stalls is left after [`PATIENCE`]; more
+//! than [`MOST`] at once are turned away.
 
 mod socket;
 
@@ -28,6 +29,8 @@ pub(crate) use socket::QuestionSocket;
 const MOST: usize = 8;
 /// How long one may take to ask and to read.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Purges that askers wait for at the same time: a client can hold that of its region up.
+const MOST_PURGES: usize = 4;
 /// The pause after a failed accept: descriptors, which may be short, need time to come back.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Regions that are looked at in one hold of the table's lock.
@@ -100,6 +103,25 @@ impl Drop for AskerSlot {
     }
 }
 
+/// One of the purges that askers wait for.
+struct AskedPurge;
+
+static PURGES: AtomicUsize = AtomicUsize::new(0);
+
+impl AskedPurge {
+    fn begin() -> Option<Self> {
+        // From here on it is counted, and its end takes the count away.
+        let purge = Self;
+        (PURGES.fetch_add(1, Ordering::Relaxed) < MOST_PURGES).then_some(purge)
+    }
+}
+
+impl Drop for AskedPurge {
+    fn drop(&mut self) {
+        PURGES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 struct Asker {
     connection: OwnedFd,
     deadline: Instant,
@@ -111,6 +133,7 @@ impl Asker {
         tenants.visit(&mut |tenant| match question {
             Question::Regions => self.tell_regions(tenant),
             Question::Ranges(inode) => self.tell_ranges(tenant, inode),
+            Question::Purge(inode) => self.purge(tenant, inode),
         })?;
         self.send(&[AnswerPart::End])
     }
@@ -153,6 +176,13 @@ impl Asker {
         parts.chunks(BATCH).try_for_each(|some| self.send(some))
     }
 
+    fn purge(&self, tenant: &Tenant, inode: u64) -> Result<()> {
+        let purge = AskedPurge::begin().ok_or(Errno::BUSY)?;
+        let purged = tenant.purge_region(inode);
+        drop(purge);
+        purged.map_or(Ok(()), |pages| self.send(&[AnswerPart::Purged(pages)]))
+    }
+
     fn send(&self, parts: &[AnswerPart]) -> Result<()> {
         let mut bytes = Vec::new();
         parts.iter().for_each(|part| part.encode(&mut bytes));
@@ -182,5 +212,19 @@ impl Asker {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AskedPurge, MOST_PURGES};
+
+    #[test]
+    fn purges_that_are_asked_for_have_a_limit() {
+        let mut all: Vec<_> = (0..MOST_PURGES).filter_map(|_| AskedPurge::begin()).collect();
+        assert_eq!(all.len(), MOST_PURGES);
+        assert!(AskedPurge::begin().is_none() && AskedPurge::begin().is_none());
+        all.pop();
+        assert!(AskedPurge::begin().is_some(), "one has ended");
     }
 }

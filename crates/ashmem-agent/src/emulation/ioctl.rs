@@ -88,6 +88,7 @@ impl Tenant {
                         return Outcome::errno(error);
                     }
                 }
+                Request::Unpin(_) => self.has_unpinned(key),
                 _ => {}
             }
         }

@@ -33,6 +33,7 @@ pub(crate) mod outcome;
 mod purge;
 mod restore;
 mod stat;
+mod unpinning;
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -43,6 +44,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
 
 use self::descriptor::{FdKind, InspectedFd};
+pub use self::unpinning::Unpinning;
 use crate::ids::Key;
 use crate::notification::Injection;
 use crate::regions::busy::{BusyRegion, BusyRegions};
@@ -72,6 +74,7 @@ pub struct Tenant {
     memfds: u64,
     /// Whether some region's mask has lost EXEC.
     exec_withheld: AtomicBool,
+    unpinning: Unpinning,
 }
 
 impl Tenant {
@@ -97,6 +100,7 @@ impl Tenant {
             device,
             fidelity,
             exec_withheld,
+            unpinning: Unpinning::default(),
         }
     }
 

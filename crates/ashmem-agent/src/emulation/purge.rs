@@ -35,7 +35,7 @@ impl Tenant {
         if !is_host_administrator(target.tid()) {
             return Outcome::errno(Errno::PERM);
         }
-        let fds = self.fds_of_purgeable();
+        let fds = self.fds_of_purgeable(|_| true);
         let pages = self.table().arena().lru().pages();
         self.punch(u64::MAX, &fds);
         Outcome::value(Ok(as_int(pages)))
@@ -47,8 +47,21 @@ impl Tenant {
         if self.purgeable() == 0 {
             return 0;
         }
-        let fds = self.fds_of_purgeable();
+        let fds = self.fds_of_purgeable(|_| true);
         self.punch(pages, &fds)
+    }
+
+    /// Purges the unpinned pages of the region of this inode; returns how many were purged. `None`:
+    /// no region has it.
+    pub(crate) fn purge_region(&self, inode: u64) -> Option<u64> {
+        let key = self.table().key_of(inode)?;
+        Some(self.purge_of(key))
+    }
+
+    /// The same of this region.
+    pub(crate) fn purge_of(&self, key: Key) -> u64 {
+        let fds = self.fds_of_purgeable(|other| other == key);
+        self.punch(u64::MAX, &fds)
     }
 
     /// Closes the memories that are kept no longer, which may free many pages, and forgets the
@@ -87,13 +100,14 @@ impl Tenant {
         callers
     }
 
-    /// A descriptor of each region with purgeable pages. If no process has one any more, the pages
-    /// only live in mappings, and are never purged again (OPEN-08).
-    fn fds_of_purgeable(&self) -> HashMap<Key, OwnedFd> {
+    /// A descriptor of each region that is `wanted` and has purgeable pages. If no process has
+    /// one any more, the pages only live in mappings, and are never purged again (OPEN-08).
+    fn fds_of_purgeable(&self, wanted: impl Fn(Key) -> bool) -> HashMap<Key, OwnedFd> {
         self.release();
         let keys: HashSet<Key> = {
             let mut table = self.table();
-            purge_order(&mut table).into_iter().map(|candidate| candidate.key).collect()
+            let keys = purge_order(&mut table).into_iter().map(|candidate| candidate.key);
+            keys.filter(|key| wanted(*key)).collect()
         };
         let mut fds = HashMap::new();
         for key in keys {
@@ -161,6 +175,13 @@ impl Tenant {
             table.publish();
         }
         Some(span)
+    }
+}
+
+impl RegionTable {
+    /// Whether pages of this region wait to be purged.
+    pub(crate) fn has_purgeable(&mut self, key: Key) -> bool {
+        purge_order(self).iter().any(|candidate| candidate.key == key)
     }
 }
 

@@ -246,6 +246,11 @@ impl RegionTable {
         })
     }
 
+    /// The region of this inode.
+    pub(crate) fn key_of(&self, inode: u64) -> Option<Key> {
+        self.inodes.get(&inode).map(|entry| entry.key)
+    }
+
     /// The unpinned ranges of the region of this inode, at most so many, the lowest first.
     pub(crate) fn ranges(&mut self, inode: u64, most: usize) -> Vec<ToldRange> {
         let mut ranges = Vec::new();

@@ -37,6 +37,7 @@ use self::fd_passing::{NodeFds, Received};
 use self::foreground::{StatusSender, wait};
 use crate::asked::QuestionSocket;
 use crate::emulation::Tenant;
+pub use crate::emulation::Unpinning;
 use crate::error::{SystemError, failed};
 use crate::execute::{NulError, become_or_say, words_of};
 use crate::inside::Inside;
@@ -63,6 +64,8 @@ pub struct Program {
     pub root: Option<PathBuf>,
     /// When calls are answered inside the program, where that is possible.
     pub inside: InsideMode,
+    /// When its unpinned pages are purged.
+    pub unpinning: Unpinning,
     /// Where answers are traced. Then every call is notified.
     pub trace: Option<RecordWriter>,
 }
@@ -101,8 +104,9 @@ impl Program {
             InsideMode::Never => None,
             _ => Inside::gate().filter(|_| self.trace.is_none()),
         };
-        let (fidelity, own_dev, inside) = (self.fidelity, self.own_dev, self.inside);
-        let plan = Plan { words, fidelity, own_dev, root: self.root, gate, inside };
+        let (fidelity, own_dev) = (self.fidelity, self.own_dev);
+        let (inside, unpinning) = (self.inside, self.unpinning);
+        let plan = Plan { words, fidelity, own_dev, root: self.root, gate, inside, unpinning };
         let trace = self.trace;
         let mask = SignalMask::block_all();
         let (ours, theirs) = pair()?;
@@ -136,6 +140,7 @@ struct Plan {
     /// Where calls come from that are part of an answer inside the program.
     gate: Option<Gate>,
     inside: InsideMode,
+    unpinning: Unpinning,
 }
 
 /// The supervisor process, from its start to its end.
@@ -221,6 +226,7 @@ fn prepare(plan: &Plan, pid: i32, received: Received) -> Result<Supervisor, Erro
     let inside = plan.gate.and_then(|_| Inside::new(&device, pid, plan.fidelity, plan.inside).ok());
     let tenant =
         Tenant::new(device, plan.fidelity).map_err(failed("making an inotify instance"))?;
+    let tenant = tenant.with_unpinning(plan.unpinning);
     if inside.is_some() {
         memfd::keep_state();
     }

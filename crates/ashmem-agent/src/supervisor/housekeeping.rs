@@ -76,7 +76,7 @@ impl Supervisor {
     /// Reaps regions, and starts a purge if memory is short, or scarce where the kernel has `told`
     /// of stalls. Returns the supply that was found, which decides how soon to look again.
     fn relieve<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, told: bool) -> Supply {
-        let purgeable = self.tenant().purgeable();
+        let purgeable = self.tenant().reclaimable();
         if purgeable == 0 {
             return Supply::Plenty;
         }

@@ -212,7 +212,7 @@ impl Supervisor {
         if let Some(inside) = &self.inside {
             inside.forget_ended();
         }
-        let purgeable = self.tenant.purgeable();
+        let purgeable = self.tenant.reclaimable();
         self.resting.store(purgeable == 0, Ordering::SeqCst);
         // A request that arrived meanwhile may not have seen it.
         purgeable == 0 && self.crew.begun() == begun

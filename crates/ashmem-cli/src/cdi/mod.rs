@@ -28,7 +28,7 @@ Examples:
   docker run --device android.dev/ashmem=all …
   ctr run --device android.dev/ashmem=all …
 
-Docker before 28.3 wants {\"features\": {\"cdi\": true}} in daemon.json, containerd 1.7 wants
+Docker before 28.3 wants \"features\": {\"cdi\": true} in daemon.json, containerd 1.7 wants
 enable_cdi = true; newer ones take it as they are.
 
 Exit status: 0 if it was written, 1 if there is no device or it could not be.")]

@@ -242,6 +242,60 @@ fn who_asks_and_stalls_holds_nobody_up() {
     }
 }
 
+/// `ashmem purge` by this user: its exit status, and what it says.
+fn purge(words: &[&str], user: Option<u32>) -> (Option<i32>, String) {
+    let mut command = Command::new(ashmem());
+    command.arg("purge").args(words);
+    if let Some(user) = user {
+        command.uid(user).gid(user);
+    }
+    let output = command.output().expect("starting ashmem");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn unpinned_pages_of_what_is_asked_for_are_purged_and_no_others() {
+    for user in users() {
+        for mode in ["never", "at-once"] {
+            let (wanted, other) =
+                (client("purge-yes", mode, user), client("purge-not", mode, user));
+            let (code, said) = purge(&["--name", "purge-yes-unpinned"], user);
+            assert_eq!(code, Some(0), "{said}");
+            assert_eq!(said, "purged 3 pages (12K) of 1 region\n");
+            let (regions, _) = list("purge-*", user);
+            let purged = json!({ "pinned": 5, "unpinned": 0, "purged": 3 });
+            assert_eq!(regions["purge-yes-unpinned"]["pages"], purged, "{regions:#?}");
+            assert_eq!(regions["purge-not-unpinned"]["pages"], pages(5, 3), "{regions:#?}");
+            // Of a process all: what only mappings hold cannot be purged, and is said.
+            let holder = regions["purge-not-unpinned"]["holders"][0]["process"]["pid"].to_string();
+            let (code, said) = purge(&["--pid", &holder], user);
+            assert_eq!(code, Some(1), "{said}");
+            assert!(said.starts_with("purged 3 pages (12K) of 1 region\n"), "{said}");
+            assert!(said.contains("`purge-not-closed`: nothing could be purged"), "{said}");
+            drop((wanted, other));
+        }
+    }
+}
+
+#[test]
+fn who_may_not_look_at_a_supervisor_may_not_have_it_purge() {
+    let (code, said) = purge(&["--pid", "999999999"], None);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("there is no process 999999999"), "{said}");
+    assert_eq!(purge(&[], None).0, Some(2), "all is not what nothing means");
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can take another user on");
+        return;
+    }
+    let client = client("purge-roots", "never", None);
+    let (_, said) = purge(&["--name", "purge-roots-*"], Some(NOBODY));
+    assert!(said.starts_with("purged 0 pages"), "{said}");
+    let (regions, _) = list("purge-roots-unpinned", None);
+    assert_eq!(regions["purge-roots-unpinned"]["pages"], pages(5, 3), "{regions:#?}");
+    drop(client);
+}
+
 /// The supervisor of a client, and the number of its socket.
 fn supervisor_of(client: &Script) -> (i32, i32) {
     assert_eq!(socket_of_sign(sign(3).as_bytes()), Some(3));

@@ -6,6 +6,7 @@ mod binder;
 mod clients;
 mod compat;
 mod fdinfo;
+mod locks;
 mod memory;
 mod mmap;
 mod name;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     [
         numbers::CASES,
         open::CASES,
+        locks::CASES,
         name::CASES,
         size::CASES,
         protection::CASES,

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem man`: the manual pages, made from the same text as `--help`.
 
+mod synopsis;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use ashmem_help::notes::{NotePart, sections};
 use clap::{Args, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 /// When this version's pages were last changed.
-const DATE: &str = "2026-11-25";
+const DATE: &str = "2026-11-29";
 
 /// Write the manual pages into a folder: ashmem(1) and one for each verb
 ///
@@ -64,7 +67,7 @@ fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>> {
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    synopsis::synopsis(command).to_writer(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
     if !below.is_empty() {
@@ -85,50 +88,41 @@ fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(found)
 }
 
-/// What the help says after the options. A paragraph that begins with a short word and a colon is a
-/// section of its own; indented lines stay as they are.
+/// What the help says after the options: a section for each heading, and for what has none.
 fn notes(command: &Command) -> Roff {
     let mut page = Roff::new();
     let text =
         command.get_after_long_help().or_else(|| command.get_after_help()).map(ToString::to_string);
     let mut in_notes = false;
-    for block in text.unwrap_or_default().split("\n\n").filter(|block| !block.trim().is_empty()) {
-        match block.split_once(':').filter(|(heading, _)| is_heading(heading)) {
-            Some((heading, rest)) => {
-                page.control("SH", [heading.to_uppercase().as_str()]);
-                // On the heading's own line a blank parts it from the text; on the next one blanks
-                // are indentation.
-                paragraph(&mut page, rest.strip_prefix('\n').unwrap_or_else(|| rest.trim_start()));
-                in_notes = false;
-            }
-            None => {
-                page.control(
-                    if in_notes { "PP" } else { "SH" },
-                    if in_notes { None } else { Some("NOTES") },
-                );
-                paragraph(&mut page, block);
-                in_notes = true;
-            }
-        }
+    for section in sections(&text.unwrap_or_default()) {
+        match &section.heading {
+            Some(heading) => page.control("SH", [heading.to_uppercase().as_str()]),
+            None if in_notes => page.control("PP", None),
+            None => page.control("SH", ["NOTES"]),
+        };
+        in_notes = section.heading.is_none();
+        section.parts.iter().for_each(|part| write_part(&mut page, part));
     }
     page
 }
 
-fn is_heading(words: &str) -> bool {
-    words.len() <= 20 && words.starts_with(char::is_uppercase) && !words.contains(['\n', '.', ','])
-}
-
-fn paragraph(page: &mut Roff, text: &str) {
-    let mut as_is = false;
-    for line in text.lines() {
-        if line.starts_with(' ') != as_is {
-            as_is = !as_is;
-            page.control(if as_is { "EX" } else { "EE" }, []);
+fn write_part(page: &mut Roff, part: &NotePart) {
+    match part {
+        NotePart::Prose(text) => {
+            page.text([roman(text)]);
         }
-        page.text([roman(line)]);
-    }
-    if as_is {
-        page.control("EE", []);
+        NotePart::Verbatim(lines) => {
+            page.control("EX", []);
+            lines.iter().for_each(|line| {
+                page.text([roman(line)]);
+            });
+            page.control("EE", []);
+        }
+        NotePart::Rows(rows) => {
+            for row in rows {
+                page.control("TP", []).text([bold(&row.term)]).text([roman(&row.text)]);
+            }
+        }
     }
 }
 

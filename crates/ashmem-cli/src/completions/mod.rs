@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem completions`: what a shell reads to complete this program's words.
 
+mod programs;
+
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -23,10 +25,8 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// Prints the completions of `program`, the whole command line.
-    pub(crate) fn run(self, mut program: Command) -> ExitCode {
-        let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut program, "ashmem", &mut text);
-        match std::io::stdout().write_all(&text) {
+    pub(crate) fn run(self, program: Command) -> ExitCode {
+        match std::io::stdout().write_all(script(self.shell, program).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!(
@@ -38,6 +38,13 @@ impl Arguments {
     }
 }
 
+/// What `shell` is to read.
+fn script(shell: Shell, mut program: Command) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut program, "ashmem", &mut text);
+    programs::with_programs(shell, &program, String::from_utf8_lossy(&text).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap_complete::Shell;
@@ -45,9 +52,7 @@ mod tests {
     #[test]
     fn every_shell_gets_every_verb() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut crate::command(), "ashmem", &mut text);
-            let text = String::from_utf8(text).expect("completions are text");
+            let text = super::script(shell, crate::command());
             for verb in crate::command().get_subcommands() {
                 assert!(text.contains(verb.get_name()), "{shell} lacks {}", verb.get_name());
             }

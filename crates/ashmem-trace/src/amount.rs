@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Amounts of memory, for people.
+
+use std::fmt;
+
+/// Bytes, shown with at most three digits and a binary unit: `512`, `20K`, `1.5M`, `3.2G`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut amount = self.0 as f64;
+        let mut unit = "";
+        for next in ["K", "M", "G", "T", "P", "E"] {
+            if amount < 1000.0 {
+                break;
+            }
+            amount /= 1024.0;
+            unit = next;
+        }
+        let text = if unit.is_empty() || amount >= 9.95 || amount.fract() == 0.0 {
+            format!("{amount:.0}{unit}")
+        } else {
+            format!("{amount:.1}{unit}")
+        };
+        formatter.pad(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bytes;
+
+    #[test]
+    fn three_digits_and_a_unit() {
+        for (bytes, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1.0K"),
+            (1024, "1K"),
+            (20480, "20K"),
+            (1_572_864, "1.5M"),
+            (u64::MAX, "16E"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), text);
+        }
+    }
+}
