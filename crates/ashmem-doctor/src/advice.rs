@@ -39,7 +39,7 @@ impl NextStep {
             Self::Headers => vec![distribution.install_headers(release)],
             Self::Compiler => vec![compiler(distribution)],
             Self::Clang => vec![clang(distribution)],
-            Self::Module => vec![distribution.install_ours("ashmem-dkms")],
+            Self::Module => vec![distribution.install_module()],
             Self::Binder => binder(distribution, release),
             Self::Package(name) => vec![distribution.install(name)],
             Self::Rebuild => vec![format!("sudo dkms autoinstall -k {release}")],

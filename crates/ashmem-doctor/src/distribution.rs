@@ -210,27 +210,30 @@ impl Distribution {
         }
     }
 
-    /// The command that installs a package of this project, or where to read on where there is
-    /// none.
-    pub fn install_ours(&self, package: &str) -> String {
+    /// The command that installs this project's module.
+    pub fn install_module(&self) -> String {
         match self {
-            Self::Debian | Self::Ubuntu | Self::Proxmox => format!(
-                "sudo apt install ./{package}_*.deb   # the package's file: docs/install.md"
-            ),
-            Self::Fedora | Self::Arch => format!(
-                "# {package}: no repository has it; build it as docs/install.md says under {}",
-                self.name()
-            ),
-            Self::Wsl if package != "ashmem" => "# WSL's kernel takes no module of others: \
-                                                 `ashmem run -- PROGRAM` and the agent need none"
-                .to_owned(),
-            other => {
-                format!(
-                    "# {package}: there is no package for {}; docs/install.md builds it from \
-                     source",
-                    other.name()
-                )
+            Self::NixOs => NIX_MODULE.to_owned(),
+            Self::Wsl => {
+                "# WSL's kernel takes no module of others: `ashmem run -- PROGRAM` and the \
+                          agent need none"
+                    .to_owned()
             }
+            _ => "sudo ashmem module install".to_owned(),
+        }
+    }
+
+    /// The command that installs this project's program with its services, or where to read on
+    /// where there is no package of it.
+    pub fn install_program(&self) -> String {
+        match self {
+            Self::Debian | Self::Ubuntu | Self::Proxmox => {
+                "sudo apt install ./ashmem_*.deb   # the package's file: docs/install.md".to_owned()
+            }
+            other => format!(
+                "# there is no package of ashmem for {}: docs/install.md builds it from source",
+                other.name()
+            ),
         }
     }
 
