@@ -5,7 +5,7 @@ use crate::build::packages::{build, publish};
 use crate::build::stage::Version;
 use crate::debian::host;
 use crate::integration::packages::release::Release;
-use crate::integration::packages::{faults, service, signing, trial};
+use crate::integration::packages::{faults, installer, service, signing, trial};
 use crate::util::arch::Arch;
 use anyhow::Result;
 use std::process::ExitCode;
@@ -40,11 +40,18 @@ pub(crate) struct Package {
     /// With --trial: the agent as systemd's service, killed and started anew, instead
     #[arg(long, requires = "trial", conflicts_with_all = ["faults", "signing"])]
     service: bool,
+    /// With --trial: `ashmem module install` without packages, by DKMS and by kbuild, instead
+    #[arg(long, requires = "trial", conflicts_with_all = ["faults", "signing", "service"])]
+    installer: bool,
 }
 
 impl Package {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         host::ensure(&[])?;
+        if let Some(release) = self.trial.filter(|_| self.installer) {
+            println!("{}", installer::run(release)?);
+            return Ok(ExitCode::SUCCESS);
+        }
         if let Some(release) = self.trial {
             let trial = trial(release, self.built)?;
             let seen = match (self.faults, self.signing, self.service) {

@@ -10,7 +10,8 @@ use clap::{Command, builder::Styles};
 const MAP: &[(&str, &[&str])] = &[
     ("Give a program the device", &["run"]),
     ("Give containers the device", &["agent", "cdi", "join", "waydroid"]),
-    ("Find out what is wrong", &["doctor", "module"]),
+    ("Give the whole machine the device", &["module"]),
+    ("Find out what is wrong", &["doctor"]),
     ("See what is there", &["list", "report", "top", "trace"]),
     ("Try what programs do", &["purge"]),
     ("This program", &["completions", "man"]),

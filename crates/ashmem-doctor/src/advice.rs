@@ -39,7 +39,7 @@ impl NextStep {
             Self::Headers => vec![distribution.install_headers(release)],
             Self::Compiler => vec![compiler(distribution)],
             Self::Clang => vec![clang(distribution)],
-            Self::Module => vec![distribution.install_ours("ashmem-dkms")],
+            Self::Module => vec![distribution.install_module()],
             Self::Binder => binder(distribution, release),
             Self::Package(name) => vec![distribution.install(name)],
             Self::Rebuild => vec![format!("sudo dkms autoinstall -k {release}")],
@@ -47,15 +47,18 @@ impl NextStep {
     }
 }
 
-fn compiler(distribution: &Distribution) -> String {
+/// What installs a compiler and make.
+pub fn compiler(distribution: &Distribution) -> String {
     match distribution {
         Distribution::Arch | Distribution::CachyOs => distribution.install("base-devel"),
         Distribution::Alpine => distribution.install("build-base"),
+        Distribution::Void => distribution.install("base-devel"),
         other => other.install("gcc make"),
     }
 }
 
-fn clang(distribution: &Distribution) -> String {
+/// What installs clang with its linker and its other tools.
+pub fn clang(distribution: &Distribution) -> String {
     match distribution {
         Distribution::Suse => distribution.install("clang lld llvm"),
         other => other.install("clang llvm lld"),
@@ -110,7 +113,12 @@ pub fn binder(distribution: &Distribution, release: &str) -> Vec<String> {
             &["# Microsoft's kernel has no binder: build one with CONFIG_ANDROID_BINDER_IPC=y and \
              CONFIG_ANDROID_BINDERFS=y, and name it in .wslconfig (kernel=)"]
         }
-        Distribution::Other(_) => &[
+        Distribution::NixOs => &[
+            "# virtualisation.waydroid.enable = true; in configuration.nix brings it (NixOS's \
+             kernels have binder and binderfs)",
+            MOUNT_BINDER,
+        ],
+        Distribution::Void | Distribution::Other(_) => &[
             "# a kernel with CONFIG_ANDROID_BINDER_IPC and CONFIG_ANDROID_BINDERFS: grep \
              ANDROID_BINDER /boot/config-$(uname -r)",
             "sudo modprobe binder_linux devices=binder,hwbinder,vndbinder   # if it is a module",

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::{Regex, RegexSet};
 
-use crate::{Host, board};
+use crate::{Host, board, kernel_release};
 
 /// A family of distributions with one package manager and one way to kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub enum Distribution {
     Suse,
     /// apk: Alpine and postmarketOS.
     Alpine,
+    /// xbps: Void.
+    Void,
+    /// nix: the whole system, modules too, is built from its configuration.
+    NixOs,
     /// Windows' Linux: the kernel is Microsoft's, whatever runs on it.
     Wsl,
     /// Any other, by the name it gives itself.
@@ -35,7 +39,7 @@ pub enum Distribution {
 }
 
 /// How a kernel's release tells who built it, the particular first.
-const RELEASES: [(&str, Distribution); 14] = [
+const RELEASES: [(&str, Distribution); 15] = [
     (r"-microsoft(-standard)?(-WSL2)?", Distribution::Wsl),
     (r"\d-pve\b|-(\d+)-bpo\S*-pve", Distribution::Proxmox),
     (r"\.fc\d{2}\b", Distribution::Fedora),
@@ -52,11 +56,13 @@ const RELEASES: [(&str, Distribution); 14] = [
     (r"-0-(lts|virt|edge|stable|rpi)\b|-postmarketos", Distribution::Alpine),
     (r"-[1-9]\d*-lts\b", Distribution::Arch),
     (r"-linuxkit\b", Distribution::Alpine),
+    // Void counts a package's revisions so, and so does no other kernel here.
+    (r"\b\d+\.\d+\.\d+_\d+\b", Distribution::Void),
     (r"-\d+-default\b", Distribution::Suse),
 ];
 
 /// How other words of a log tell the distribution.
-const WORDS: [(&str, Distribution); 8] = [
+const WORDS: [(&str, Distribution); 10] = [
     (r"\bWSL2\b", Distribution::Wsl),
     (r"\bCachyOS\b", Distribution::CachyOs),
     (r"\(Ubuntu [\d.]+-|Ubuntu \d\d\.\d\d|\bubuntu\d*~?\d*\b", Distribution::Ubuntu),
@@ -65,6 +71,8 @@ const WORDS: [(&str, Distribution); 8] = [
     (r"\(SUSE Linux\)|\bopenSUSE\b|No provider of '|\bzypper\b", Distribution::Suse),
     (r"^error: target not found: |\bpacman\b|==> ERROR|\bmakepkg\b|Arch Linux", Distribution::Arch),
     (r"unable to select packages|\bapk add\b|Alpine Linux", Distribution::Alpine),
+    (r"\bxbps-\w+\b|Void Linux", Distribution::Void),
+    (r"/nix/store/|\bnixos-rebuild\b|\bNixOS\b", Distribution::NixOs),
 ];
 
 /// Tools that several distributions share: they tell a family only.
@@ -72,6 +80,10 @@ const TOOLS: [(&str, Distribution); 2] = [
     (r"^E: |\bapt(-get)? install|\bdpkg: ", Distribution::Debian),
     (r"^No match for argument: |Unable to find a match: |\bdnf install\b", Distribution::Fedora),
 ];
+
+/// How a module comes to NixOS.
+const NIX_MODULE: &str = "# boot.extraModulePackages in configuration.nix builds modules here: \
+                          packaging/nix/module.nix, docs/install.md";
 
 /// A kernel's release, where a text names one.
 static RELEASE: LazyLock<Regex> = LazyLock::new(|| {
@@ -170,6 +182,10 @@ impl Distribution {
             Self::Suse
         } else if is(&["alpine", "postmarketos"]) {
             Self::Alpine
+        } else if is(&["void"]) {
+            Self::Void
+        } else if is(&["nixos"]) {
+            Self::NixOs
         } else {
             Self::Other(if id.is_empty() { "this system".to_owned() } else { id })
         }
@@ -187,32 +203,37 @@ impl Distribution {
             Self::CachyOs => "CachyOS",
             Self::Suse => "openSUSE",
             Self::Alpine => "Alpine",
+            Self::Void => "Void",
+            Self::NixOs => "NixOS",
             Self::Wsl => "WSL",
             Self::Other(name) => name,
         }
     }
 
-    /// The command that installs a package of this project, or where to read on where there is
-    /// none.
-    pub fn install_ours(&self, package: &str) -> String {
+    /// The command that installs this project's module.
+    pub fn install_module(&self) -> String {
         match self {
-            Self::Debian | Self::Ubuntu | Self::Proxmox => format!(
-                "sudo apt install ./{package}_*.deb   # the package's file: docs/install.md"
-            ),
-            Self::Fedora | Self::Arch => format!(
-                "# {package}: no repository has it; build it as docs/install.md says under {}",
-                self.name()
-            ),
-            Self::Wsl if package != "ashmem" => "# WSL's kernel takes no module of others: \
-                                                 `ashmem run -- PROGRAM` and the agent need none"
-                .to_owned(),
-            other => {
-                format!(
-                    "# {package}: there is no package for {}; docs/install.md builds it from \
-                     source",
-                    other.name()
-                )
+            Self::NixOs => NIX_MODULE.to_owned(),
+            Self::Wsl => {
+                "# WSL's kernel takes no module of others: `ashmem run -- PROGRAM` and the \
+                          agent need none"
+                    .to_owned()
             }
+            _ => "sudo ashmem module install".to_owned(),
+        }
+    }
+
+    /// The command that installs this project's program with its services, or where to read on
+    /// where there is no package of it.
+    pub fn install_program(&self) -> String {
+        match self {
+            Self::Debian | Self::Ubuntu | Self::Proxmox => {
+                "sudo apt install ./ashmem_*.deb   # the package's file: docs/install.md".to_owned()
+            }
+            other => format!(
+                "# there is no package of ashmem for {}: docs/install.md builds it from source",
+                other.name()
+            ),
         }
     }
 
@@ -224,6 +245,10 @@ impl Distribution {
             Self::Arch | Self::CachyOs => format!("sudo pacman -S {package}"),
             Self::Suse => format!("sudo zypper install {package}"),
             Self::Alpine => format!("sudo apk add {package}"),
+            Self::Void => format!("sudo xbps-install {package}"),
+            Self::NixOs => {
+                format!("# environment.systemPackages = [ pkgs.{package} ]; in configuration.nix")
+            }
             Self::Wsl | Self::Other(_) => format!("# install {package}"),
         }
     }
@@ -248,8 +273,9 @@ impl Distribution {
                     .to_owned()
             }
             Self::Suse => format!("sudo zypper install {}", suse_headers(release)),
-            Self::Alpine if release.ends_with("-virt") => "sudo apk add linux-virt-dev".to_owned(),
-            Self::Alpine => "sudo apk add linux-lts-dev".to_owned(),
+            Self::Alpine => format!("sudo apk add {}", alpine_headers(release)),
+            Self::Void => format!("sudo xbps-install {}", void_headers(release)),
+            Self::NixOs => NIX_MODULE.to_owned(),
             Self::Wsl => {
                 "# WSL has no package of its kernel's headers: `ashmem run` needs none".to_owned()
             }
@@ -275,6 +301,20 @@ fn arch_headers(release: &str) -> &'static str {
     }
 }
 
+/// Alpine's kernels are called after their flavour, and so are their headers.
+fn alpine_headers(release: &str) -> String {
+    let flavour = release.rsplit('-').next().filter(|word| word.chars().all(char::is_alphabetic));
+    format!("linux-{}-dev", flavour.unwrap_or("lts"))
+}
+
+/// Void's headers are called after the series: `linux6.12-headers`.
+fn void_headers(release: &str) -> String {
+    match kernel_release::version(release) {
+        Some((major, minor)) => format!("linux{major}.{minor}-headers"),
+        None => "linux-headers".to_owned(),
+    }
+}
+
 fn suse_headers(release: &str) -> String {
     let flavour = release.rsplit('-').next().filter(|word| word.chars().all(char::is_alphabetic));
     format!("kernel-{}-devel", flavour.unwrap_or("default"))
@@ -293,7 +333,7 @@ mod tests {
     #[test]
     fn a_release_tells_who_built_it() {
         use Distribution::{
-            Alpine, Arch, CachyOs, Debian, Enterprise, Fedora, Proxmox, Suse, Ubuntu, Wsl,
+            Alpine, Arch, CachyOs, Debian, Enterprise, Fedora, Proxmox, Suse, Ubuntu, Void, Wsl,
         };
         for (release, distribution) in [
             ("6.11.4-301.fc41.x86_64", Fedora),
@@ -314,6 +354,7 @@ mod tests {
             ("6.11.8-1-default", Suse),
             ("6.6.58-0-lts", Alpine),
             ("6.6.58-0-virt", Alpine),
+            ("6.12.30_1", Void),
             ("5.15.153.1-microsoft-standard-WSL2", Wsl),
         ] {
             let text =
@@ -326,6 +367,19 @@ mod tests {
     }
 
     #[test]
+    fn headers_are_called_as_each_distribution_calls_them() {
+        for (distribution, release, command) in [
+            (Distribution::Void, "6.12.30_1", "sudo xbps-install linux6.12-headers"),
+            (Distribution::Alpine, "6.6.58-0-virt", "sudo apk add linux-virt-dev"),
+            (Distribution::Alpine, "6.6.58-0-lts", "sudo apk add linux-lts-dev"),
+            (Distribution::Alpine, "6.14.1-0-stable", "sudo apk add linux-stable-dev"),
+        ] {
+            assert_eq!(distribution.install_headers(release), command);
+        }
+        assert!(Distribution::NixOs.install_headers("6.12.30").contains("extraModulePackages"));
+    }
+
+    #[test]
     fn words_tell_it_too_and_a_package_managers_name_least() {
         assert_eq!(of("error: target not found: linux-headers"), Some(Distribution::Arch));
         assert_eq!(of("E: Unable to locate package x"), Some(Distribution::Debian));
@@ -333,6 +387,8 @@ mod tests {
             of("E: Unable to locate package linux-headers-6.8.0-49-generic"),
             Some(Distribution::Ubuntu)
         );
+        assert_eq!(of("bash: xbps-install: Operation not permitted"), Some(Distribution::Void));
+        assert_eq!(of("building '/nix/store/x-ashmem.drv'..."), Some(Distribution::NixOs));
         assert_eq!(of("ashmem: Permission denied"), None);
     }
 

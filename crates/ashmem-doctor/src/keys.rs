@@ -6,6 +6,7 @@
 //! a certificate is enrolled if its bytes are there.
 
 use crate::Host;
+use crate::distribution::Distribution;
 
 const VARIABLES: &str = "/sys/firmware/efi/efivars";
 /// The vendor of shim's variables.
@@ -13,8 +14,12 @@ const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
 /// The vendor of UEFI's own.
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
-/// Where keys are made by default: DKMS's own, then Ubuntu's.
-const CERTIFICATES: [&str; 2] = ["/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der"];
+/// Where keys are made by default: DKMS's own, then Ubuntu's, then Fedora's akmods'.
+const CERTIFICATES: [&str; 3] = [
+    "/var/lib/dkms/mok.pub",
+    "/var/lib/shim-signed/mok/MOK.der",
+    "/etc/pki/akmods/certs/public_key.der",
+];
 
 /// What the firmware holds the kernel to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,4 +108,30 @@ fn variable(host: &Host, name: &str, vendor: &str) -> Option<Vec<u8>> {
 
 fn contains(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|window| window == part)
+}
+
+/// The commands that lead from where the key is to a kernel that accepts what it signs.
+pub fn steps(host: &Host, key: &SigningKey) -> Vec<String> {
+    let distribution = Distribution::of(host);
+    let mut steps = Vec::new();
+    let path = match key {
+        SigningKey::Enrolled(_) => return steps,
+        SigningKey::Waiting(_) => return vec!["sudo systemctl reboot".to_owned()],
+        SigningKey::None => {
+            steps.push("sudo dkms generate_mok".to_owned());
+            "/var/lib/dkms/mok.pub"
+        }
+        SigningKey::Made(path) => path,
+    };
+    if host.program("mokutil").is_none() {
+        steps.push(distribution.install("mokutil"));
+    }
+    steps.push(format!(
+        "sudo mokutil --import {path}   # asks for a password, which the next boot asks for again"
+    ));
+    steps.push(
+        "sudo systemctl reboot   # at the blue screen: Enroll MOK, Continue, Yes, the password"
+            .to_owned(),
+    );
+    steps
 }

@@ -37,6 +37,8 @@ pub struct ModuleState {
     pub boot_list: Option<String>,
     /// The file of modprobe's configuration that keeps the module out, if one does.
     pub forbidden_by: Option<String>,
+    /// Whether `ashmem module install` was interrupted, and left what its next call tidies up.
+    pub is_interrupted: bool,
     /// Whether each installed kernel would have the module after a boot.
     pub is_ready: bool,
     /// Each installed kernel, the oldest first.
@@ -60,7 +62,8 @@ pub struct KernelModule {
     pub module_version: Option<String>,
     /// Whether a signature is appended to the file. Whose, the kernel finds out.
     pub is_signed: bool,
-    /// Who put it there: DKMS's name and version of the source; `kernel` for the kernel's own.
+    /// Who put it there: DKMS's name and version of the source; `ashmem` for this program, without
+    /// DKMS; `kernel` for the kernel's own.
     pub by: Option<String>,
     /// The package whose source DKMS built it from, where dpkg knows it.
     pub package: Option<String>,
@@ -99,6 +102,7 @@ impl ModuleState {
             root: host.root().display().to_string(),
             is_loaded,
             loaded_version: host.text("/sys/module/ashmem_linux/version").filter(|_| is_loaded),
+            is_interrupted: host.has("/var/lib/ashmem/module/journal"),
             is_ready: !kernels.is_empty()
                 && kernels.iter().all(|kernel| kernel.module == ModulePresence::Ready)
                 && boot_list.is_some()
@@ -143,7 +147,12 @@ impl KernelModule {
             module_version: version,
             is_signed: file.is_some_and(|file| file.is_signed),
             by: by
-                .or_else(|| path.as_ref().filter(|path| is_kernels(path)).map(|_| "kernel".into())),
+                .or_else(|| path.as_ref().filter(|path| is_kernels(path)).map(|_| "kernel".into()))
+                .or_else(|| {
+                    let path = format!("\"{}\"", path.as_ref()?);
+                    let manifest = host.text("/var/lib/ashmem/module/manifest.json")?;
+                    manifest.contains(&path).then(|| "ashmem".to_owned())
+                }),
             package: source.and_then(|(name, version)| package_of(host, &name, &version)),
             path,
             has_headers,
@@ -186,7 +195,7 @@ fn dkms_source(
 }
 
 /// The package that brought a source of DKMS's, where dpkg knows it.
-fn package_of(host: &Host, name: &str, version: &str) -> Option<String> {
+pub fn package_of(host: &Host, name: &str, version: &str) -> Option<String> {
     let source = format!("/usr/src/{name}-{version}");
     host.names("/var/lib/dpkg/info")
         .into_iter()
@@ -250,19 +259,21 @@ impl fmt::Display for ModuleScreen<'_> {
                 let version = kernel.module_version.as_deref().unwrap_or("unknown: not this one");
                 let signed = if kernel.is_signed { "signed" } else { "not signed" };
                 writeln!(out, "    {}, version {}, {signed}", clean(path), clean(version))?;
-                let by = kernel.by.as_deref().map_or("by hand, or unknown".to_owned(), |by| {
-                    if by == "kernel" {
-                        "with the kernel".to_owned()
-                    } else {
-                        format!("DKMS, {by}")
-                    }
-                });
+                let by =
+                    kernel.by.as_deref().map_or("by hand, or unknown".to_owned(), |by| match by {
+                        "kernel" => "with the kernel".to_owned(),
+                        "ashmem" => "`ashmem module install`".to_owned(),
+                        by => format!("DKMS, {by}"),
+                    });
                 let package = kernel.package.as_ref().map(|name| format!(", package {name}"));
                 writeln!(out, "    installed: {}", clean(&(by + &package.unwrap_or_default())))?;
             }
             for command in &kernel.next {
                 writeln!(out, "    > {}", clean(command))?;
             }
+        }
+        if state.is_interrupted {
+            writeln!(out, "An installation was interrupted:\n    > sudo ashmem module install")?;
         }
         let version = state.loaded_version.as_ref().map(|version| format!(", version {version}"));
         let loaded = if state.is_loaded { "yes" } else { "no" };

@@ -89,8 +89,8 @@ impl fmt::Display for Provider {
 pub enum Lack {
     /// The running kernel has none.
     #[error(
-        "no module {MODULE} for kernel {0}: install ashmem-dkms and this kernel's headers, or see \
-         `ashmem doctor`"
+        "no module {MODULE} for kernel {0}: `sudo ashmem module install` builds it with this \
+         kernel's headers, or see `ashmem doctor`"
     )]
     NoModule(String),
     /// The kernel did not take it.

@@ -2,7 +2,7 @@
 //! The program `ashmem` as it is given away: no path of the machine that built it is in it, so that
 //! it comes out the same elsewhere.
 
-use crate::build::cross;
+use crate::build::{cross, module};
 use crate::debian::toolchain::Toolchain;
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
@@ -32,6 +32,10 @@ pub(crate) fn build(arch: Arch, linkage: Linkage) -> Result<PathBuf> {
     cargo.args(["--package", "ashmem-cli", "--bin", "ashmem", "--target", &target]);
     cargo.current_dir(workspace::root()).env("CARGO_TARGET_DIR", &folder);
     cargo.env("RUSTFLAGS", flags(linkage)?).env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // `ashmem module install` carries the module's Rust half.
+    let objects = workspace::cache("distributed/module")?.join("rust");
+    module::lay_objects(&objects)?;
+    cargo.env("ASHMEM_MODULE_OBJECTS", &objects);
     cross::prepare(&mut cargo, arch)?;
     let (text, status) = process::capture_both(&mut cargo)?;
     if !status.success() {

@@ -158,6 +158,26 @@ pub(crate) fn shipped(arch: Arch) -> String {
     format!("ashmem-{}.o_shipped", arch.kernel_folder())
 }
 
+/// Lays the Rust half for every architecture into a folder, with its hashes and its compiler's
+/// version: what a tree of the module's source is shipped with.
+pub(crate) fn lay_objects(folder: &Path) -> Result<()> {
+    let mut sums = String::new();
+    for arch in Arch::ALL {
+        let object = rust_object(arch, Flavour::Plain, Instruments::default())?;
+        copy(&object, &folder.join(shipped(arch)))?;
+        // As the build sees them, from the folder above.
+        let name = format!("rust/{}", shipped(arch));
+        let above = folder.parent().context("the folder lies in the tree")?;
+        sums += &process::capture(Command::new("sha256sum").arg(&name).current_dir(above))?;
+    }
+    let write = |name: &str, text: &str| {
+        let place = folder.join(name);
+        fs::write(&place, text).with_context(|| format!("writing {}", place.display()))
+    };
+    write("sha256sums", &sums)?;
+    write("compiler", &format!("{}\n", compiler()?.version))
+}
+
 /// Where Debian's packages put their programs; a rustup toolchain, which has no sources, is not
 /// among them.
 pub(crate) const COMPILER_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

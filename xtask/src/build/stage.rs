@@ -10,6 +10,7 @@ use crate::debian::kernel::Instruments;
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
+use ashmem_module_source::Filling;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
@@ -128,36 +129,17 @@ fn program(built: &Path, arch: Arch) -> Result<()> {
 /// The object is built a second time, in another folder and by the very script that a user would
 /// call, from the sources packed beside it: a difference is an error.
 fn module_source(folder: &Path, version: &Version) -> Result<()> {
-    let module = workspace::root().join("module");
-    for part in ["glue", "probes", "rust", "src"] {
-        for file in files(&module.join(part), OsStr::new("expected.json"))? {
-            copy(
-                &file,
-                &folder.join(file.strip_prefix(&module).context("a file lies below its folder")?),
-            )?;
-        }
+    let filling = Filling { name: "ashmem", version: version.as_str(), has_objects: true };
+    let files = ashmem_module_source::files(workspace::root());
+    for file in files.context("listing the module's source tree")? {
+        let place = folder.join(&file.name);
+        copy(&file.path, &place)?;
+        let content = fs::read(&place).with_context(|| format!("reading {}", place.display()))?;
+        fs::write(&place, filling.fill(&file.name, content))
+            .with_context(|| format!("writing {}", place.display()))?;
     }
-    copy(&module.join("Kbuild"), &folder.join("Kbuild"))?;
-    write(&folder.join("VERSION"), &format!("{version}\n"))?;
-    let core = workspace::root().join("crates/ashmem-core/src");
-    for file in files(&core, OsStr::new(""))? {
-        let name = file.strip_prefix(&core).context("a file lies below its folder")?;
-        copy(&file, &folder.join("ashmem-core").join(name))?;
-    }
-    copy_with(&packaging("dkms/dkms.conf"), &folder.join("dkms.conf"), version)?;
-    copy(&packaging("dkms/prepare"), &folder.join("prepare"))?;
-
-    let mut sums = String::new();
-    for arch in Arch::ALL {
-        let object = module::rust_object(arch, module::Flavour::Plain, Instruments::default())?;
-        let name = format!("rust/{}", module::shipped(arch));
-        copy(&object, &folder.join(&name))?;
-        sums += &process::capture(Command::new("sha256sum").arg(&name).current_dir(folder))?;
-    }
-    write(&folder.join("rust/sha256sums"), &sums)?;
+    module::lay_objects(&folder.join("rust"))?;
     let compiler = module::compiler()?;
-    write(&folder.join("rust/compiler"), &format!("{}\n", compiler.version))?;
-
     let object = module::rust_object(Arch::X86_64, module::Flavour::Plain, Instruments::default())?;
     confirm(folder, &object, &compiler)
 }

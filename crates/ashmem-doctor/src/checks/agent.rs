@@ -71,7 +71,7 @@ impl Check for AgentCheck {
         match (has_unit, host.has("/run/systemd/system")) {
             (true, true) => finding.next("sudo systemctl enable --now ashmem-agent.socket"),
             (false, true) => finding
-                .next(Distribution::of(host).install_ours("ashmem"))
+                .next(Distribution::of(host).install_program())
                 .next("sudo systemctl enable --now ashmem-agent.socket"),
             (_, false) => finding.next(
                 "sudo ashmem agent --oci unix:/run/ashmem/agent.sock --lxc \

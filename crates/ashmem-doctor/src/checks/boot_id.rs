@@ -68,7 +68,7 @@ impl Check for BootIdCheck {
             finding.next("sudo udevadm trigger --settle --name-match=ashmem")
         } else {
             finding.next(
-                Distribution::of(host).install_ours("ashmem-dkms")
+                Distribution::of(host).install_module()
                     + "   # its udev rule makes the name at each boot",
             )
         };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether the kernel would refuse our module for want of a signature.
 
-use super::{module, mok};
+use super::module;
 use crate::Host;
 use crate::check::Check;
 use crate::finding::Finding;
@@ -64,7 +64,7 @@ impl Check for LockdownCheck {
 }
 
 fn with_steps(host: &Host, finding: Finding) -> Finding {
-    mok::steps(host, &keys::key(host)).into_iter().fold(finding, Finding::next)
+    keys::steps(host, &keys::key(host)).into_iter().fold(finding, Finding::next)
 }
 
 /// What makes the kernel refuse unsigned modules, if anything does.

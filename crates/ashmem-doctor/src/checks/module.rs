@@ -166,7 +166,7 @@ fn not_built(host: &Host, release: &str) -> Finding {
     let Some((name, version)) = dkms_version(host) else {
         return Finding::fault("not installed")
             .why(format!("no {NAME} for {release}, and DKMS has no sources to build it from"))
-            .next(distribution.install_ours("ashmem-dkms"));
+            .next(distribution.install_module());
     };
     if !host.has(&format!("/lib/modules/{release}/build")) {
         return Finding::fault(format!("not built: there are no headers for {release}"))
@@ -193,7 +193,7 @@ fn not_built(host: &Host, release: &str) -> Finding {
 pub(crate) fn rebuild(host: &Host, release: &str) -> String {
     match dkms_version(host) {
         Some((name, version)) => format!("sudo dkms install --force {name}/{version} -k {release}"),
-        None => Distribution::of(host).install_ours("ashmem-dkms"),
+        None => Distribution::of(host).install_module(),
     }
 }
 

@@ -3,7 +3,6 @@
 
 use crate::Host;
 use crate::check::Check;
-use crate::distribution::Distribution;
 use crate::finding::Finding;
 use crate::keys::{self, SecureBoot, SigningKey};
 use crate::way::Way;
@@ -45,35 +44,9 @@ impl Check for MokCheck {
             ),
         };
         let mut finding = Finding::warning(summary).why(why);
-        for step in steps(host, &key) {
+        for step in keys::steps(host, &key) {
             finding = finding.next(step);
         }
         finding
     }
-}
-
-/// The commands that lead from where the key is to a kernel that accepts what it signs.
-pub(super) fn steps(host: &Host, key: &SigningKey) -> Vec<String> {
-    let distribution = Distribution::of(host);
-    let mut steps = Vec::new();
-    let path = match key {
-        SigningKey::Enrolled(_) => return steps,
-        SigningKey::Waiting(_) => return vec!["sudo systemctl reboot".to_owned()],
-        SigningKey::None => {
-            steps.push("sudo dkms generate_mok".to_owned());
-            "/var/lib/dkms/mok.pub"
-        }
-        SigningKey::Made(path) => path,
-    };
-    if host.program("mokutil").is_none() {
-        steps.push(distribution.install("mokutil"));
-    }
-    steps.push(format!(
-        "sudo mokutil --import {path}   # asks for a password, which the next boot asks for again"
-    ));
-    steps.push(
-        "sudo systemctl reboot   # at the blue screen: Enroll MOK, Continue, Yes, the password"
-            .to_owned(),
-    );
-    steps
 }

@@ -15,7 +15,7 @@ fn not_installed() {
         &Root::debian().finding("module"),
         FindingStatus::Fault,
         &["not installed"],
-        &["sudo apt install ./ashmem-dkms_*.deb"],
+        &["sudo ashmem module install"],
     );
     let root = Root::debian();
     root.file("etc/os-release", "ID=fedora\n");
@@ -81,7 +81,12 @@ fn a_damaged_file() {
         ("ashmem_linux.ko.gz", b"x"),
     ] {
         root.file(&format!("lib/modules/{RELEASE}/updates/dkms/{name}"), content);
-        expect(&root.finding("module"), FindingStatus::Fault, &["damaged", name], &["ashmem-dkms"]);
+        expect(
+            &root.finding("module"),
+            FindingStatus::Fault,
+            &["damaged", name],
+            &["sudo ashmem module install"],
+        );
         std::fs::remove_file(root.at(&format!("lib/modules/{RELEASE}/updates/dkms/{name}")))
             .expect("the next one");
     }

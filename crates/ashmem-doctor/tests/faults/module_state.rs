@@ -110,6 +110,20 @@ fn who_put_it_there() {
 }
 
 #[test]
+fn what_this_program_installs_it_tells() {
+    let root = Root::debian();
+    root.module(RELEASE, RELEASE, false);
+    let path = format!("/lib/modules/{RELEASE}/updates/dkms/ashmem_linux.ko");
+    root.file("var/lib/ashmem/module/manifest.json", format!("{{\"files\": [\"{path}\"]}}"));
+    let found = state(&root);
+    assert_eq!((found.kernels[0].by.as_deref(), found.is_interrupted), (Some("ashmem"), false));
+    assert!(ModuleScreen(&found).to_string().contains("installed: `ashmem module install`"));
+    root.file("var/lib/ashmem/module/journal", "");
+    let found = state(&root);
+    assert!(found.is_interrupted && ModuleScreen(&found).to_string().contains("interrupted"));
+}
+
+#[test]
 fn a_foreign_root_says_nothing_to_the_terminal() {
     let root = Root::debian();
     root.file("lib/modules/6\u{1b}[2J/modules.builtin", "");

@@ -25,4 +25,5 @@ if [ -x /usr/bin/ashmem ]; then
 	systemctl --no-pager status ashmem-cdi.service
 	grep "/dev/ashmem$id" /run/cdi/ashmem.json
 	ashmem doctor --mode module --quiet
+	ashmem module status
 fi

@@ -109,7 +109,7 @@ fn damaged_object(trial: &Trial, machine: &Machine) -> Result<()> {
     if ended_well {
         bail!("a module was made of a damaged object:\n{said}");
     }
-    expect(&said, &["is damaged", "Install ashmem-dkms again"])?;
+    expect(&said, &["is damaged", "the package ashmem-dkms"])?;
     machine.must(&install(&trial.packages))?;
     trial.expect_module(machine, &trial.version)
 }

@@ -2,6 +2,7 @@
 //! The Debian packages' life in real Debian systems.
 
 pub(crate) mod faults;
+pub(crate) mod installer;
 mod machine;
 mod readme;
 pub(crate) mod release;
@@ -40,6 +41,12 @@ pub(crate) fn steps() -> Vec<Step> {
         on("signing", Release::Bookworm, signing::run),
         on("service", Release::Bookworm, service::run),
     ];
+    steps.push(Step::new("ashmem module install on bookworm", || {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(StepResult::Skipped("making and mounting a system needs root".to_owned()));
+        }
+        installer::run(Release::Bookworm).map(StepResult::Passed)
+    }));
     steps.push(Step::new("packages on bookworm for arm64, life", || {
         host::ensure(&[Platform { arch: Arch::Arm64, line: Line::V6_1 }])?;
         if !rustix::process::geteuid().is_root() {

@@ -233,7 +233,7 @@ fn name_of(package: &Path) -> Option<String> {
 
 /// Every file of the system that is not there to be written: no logs, no caches, no dpkg's own
 /// notes.
-fn files(machine: &Machine) -> Result<Vec<String>> {
+pub(crate) fn files(machine: &Machine) -> Result<Vec<String>> {
     let list = machine.must(
         "find / -xdev \\( -path /proc -o -path /tmp -o -path /trial -o -path /var/cache -o -path \
          /var/log -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd -o -path \
