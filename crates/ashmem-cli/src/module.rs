@@ -66,7 +66,7 @@ struct Install {
     #[arg(long)]
     downgrade: bool,
     #[command(flatten)]
-    place: Place,
+    place: InstallPlace,
 }
 
 /// Remove everything that `install` brought, and unload the module
@@ -79,11 +79,11 @@ Exit status: 0 if everything is removed; 1 if not: it prints why. What a package
 distribution's brought is left alone.")]
 struct Remove {
     #[command(flatten)]
-    place: Place,
+    place: InstallPlace,
 }
 
 #[derive(Args)]
-struct Place {
+struct InstallPlace {
     /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -135,7 +135,7 @@ impl Arguments {
     }
 }
 
-impl Place {
+impl InstallPlace {
     /// The machine, entered.
     fn enter(&self) -> Result<TargetMachine> {
         let path = std::env::current_exe().context("asking where this program lies")?;

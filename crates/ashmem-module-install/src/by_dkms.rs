@@ -3,7 +3,7 @@
 
 use crate::build_failure;
 use crate::dkms::TREE;
-use crate::journal::{Change, InstallJournal, Tidying};
+use crate::journal::{InstallJournal, Tidying, UndoableChange};
 use crate::kernel::TargetKernel;
 use crate::machine::TargetMachine;
 use crate::manifest::InstallManifest;
@@ -25,17 +25,17 @@ pub fn install(
     let is_known = old.is_some_and(|old| old.version == VERSION);
     let folder = source::folder(VERSION);
     if !is_known {
-        journal.will(Change::Tree(folder.clone()))?;
+        journal.will(UndoableChange::Tree(folder.clone()))?;
         let place = machine.at(&folder);
         source::lay_out(&place).map_err(|error| Error::file("laying out", &place, error))?;
-        journal.will(Change::DkmsSource(VERSION.to_owned()))?;
+        journal.will(UndoableChange::DkmsSource(VERSION.to_owned()))?;
         machine.must("dkms", &["add", "-m", NAME, "-v", VERSION])?;
     }
     for kernel in kernels {
         let release = kernel.release.as_str();
         (machine.say)(&format!("building for {release} ..."));
         if is_known {
-            journal.will(Change::DkmsKernel(release.to_owned()))?;
+            journal.will(UndoableChange::DkmsKernel(release.to_owned()))?;
         }
         let printed = machine.run("dkms", &["build", "-m", NAME, "-v", VERSION, "-k", release])?;
         if !printed.status.success() {
@@ -48,7 +48,7 @@ pub fn install(
     for kernel in kernels {
         let release = kernel.release.as_str();
         if let Some(old) = old.filter(|old| !is_known && old.kernels.contains(&kernel.release)) {
-            journal.will(Change::DkmsModule {
+            journal.will(UndoableChange::DkmsModule {
                 version: old.version.clone(),
                 kernel: release.to_owned(),
             })?;

@@ -28,7 +28,7 @@ const PATH: &str = "/var/lib/ashmem/module/journal";
 #[serde(rename_all = "kebab-case")]
 enum Note {
     /// To undo this.
-    Undo(Change),
+    Undo(UndoableChange),
     /// All changes are made: what there was before is given up.
     Committed,
     /// To be done after that.
@@ -38,7 +38,7 @@ enum Note {
 /// A change, by what undoes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Change {
+pub enum UndoableChange {
     /// A file that was not there.
     Created(String),
     /// A file that was there, and is kept beside.
@@ -113,7 +113,7 @@ impl<'a> InstallJournal<'a> {
     ///
     /// # Errors
     /// It cannot be noted, and must not be made; or somebody asks to stop.
-    pub fn will(&mut self, change: Change) -> Result<(), Error> {
+    pub fn will(&mut self, change: UndoableChange) -> Result<(), Error> {
         self.machine.go_on()?;
         self.note(Note::Undo(change))
     }
@@ -138,7 +138,7 @@ impl<'a> InstallJournal<'a> {
             folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
         }
         for folder in missing.into_iter().rev() {
-            self.will(Change::Folder(folder.to_owned()))?;
+            self.will(UndoableChange::Folder(folder.to_owned()))?;
             let place = self.machine.at(folder);
             fs::create_dir(&place).map_err(|error| Error::file("making", &place, error))?;
         }
@@ -153,7 +153,7 @@ impl<'a> InstallJournal<'a> {
         let (folder, _) = path.rsplit_once('/').unwrap_or_default();
         self.make_folder(folder)?;
         let fresh = beside(path, "new");
-        self.will(Change::Created(fresh.clone()))?;
+        self.will(UndoableChange::Created(fresh.clone()))?;
         let place = self.machine.at(&fresh);
         let written = (|| {
             let _ = fs::remove_file(&place);
@@ -167,12 +167,12 @@ impl<'a> InstallJournal<'a> {
         if fs::symlink_metadata(&target).is_ok() {
             let kept = self.machine.at(&beside(path, "kept"));
             let _ = fs::remove_file(&kept);
-            self.will(Change::Replaced(path.to_owned()))?;
+            self.will(UndoableChange::Replaced(path.to_owned()))?;
             // A second name needs no space.
             fs::hard_link(&target, &kept)
                 .map_err(|error| Error::file("keeping", &target, error))?;
         } else {
-            self.will(Change::Created(path.to_owned()))?;
+            self.will(UndoableChange::Created(path.to_owned()))?;
         }
         fs::rename(&place, &target).map_err(|error| Error::file("writing", &target, error))
     }
@@ -180,7 +180,7 @@ impl<'a> InstallJournal<'a> {
     /// The folders that were made.
     pub fn folders(&self) -> impl Iterator<Item = String> {
         self.notes.iter().filter_map(|note| match note {
-            Note::Undo(Change::Folder(path)) => Some(path.clone()),
+            Note::Undo(UndoableChange::Folder(path)) => Some(path.clone()),
             _ => None,
         })
     }
@@ -254,7 +254,9 @@ fn roll_back(machine: &TargetMachine, notes: &[Note]) -> Result<(), Error> {
 fn finish(machine: &TargetMachine, notes: &[Note]) -> Result<(), Error> {
     for note in notes {
         match note {
-            Note::Undo(Change::Replaced(path)) => remove_file(machine, &beside(path, "kept"))?,
+            Note::Undo(UndoableChange::Replaced(path)) => {
+                remove_file(machine, &beside(path, "kept"))?
+            }
             Note::Then(Tidying::DkmsSource(version)) => dkms::forget(machine, version)?,
             Note::Then(Tidying::Tree(path)) => remove_tree(machine, path)?,
             Note::Then(Tidying::File(path)) => remove_file(machine, path)?,
@@ -284,10 +286,10 @@ pub fn remove_state_folders(machine: &TargetMachine) {
 }
 
 /// May be done twice.
-fn undo(machine: &TargetMachine, change: &Change) -> Result<(), Error> {
+fn undo(machine: &TargetMachine, change: &UndoableChange) -> Result<(), Error> {
     match change {
-        Change::Created(path) => remove_file(machine, path),
-        Change::Replaced(path) => {
+        UndoableChange::Created(path) => remove_file(machine, path),
+        UndoableChange::Replaced(path) => {
             let (target, kept) = (machine.at(path), machine.at(&beside(path, "kept")));
             match fs::rename(&kept, &target) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -296,14 +298,14 @@ fn undo(machine: &TargetMachine, change: &Change) -> Result<(), Error> {
                 _ => Ok(()),
             }
         }
-        Change::Folder(path) => {
+        UndoableChange::Folder(path) => {
             let _ = fs::remove_dir(machine.at(path));
             Ok(())
         }
-        Change::Tree(path) => remove_tree(machine, path),
-        Change::Index(kernel) => kernel_index::renew(machine, kernel),
-        Change::DkmsSource(version) => dkms::forget(machine, version),
-        Change::DkmsKernel(kernel) => dkms::withdraw(machine, kernel),
-        Change::DkmsModule { version, kernel } => dkms::put_back(machine, version, kernel),
+        UndoableChange::Tree(path) => remove_tree(machine, path),
+        UndoableChange::Index(kernel) => kernel_index::renew(machine, kernel),
+        UndoableChange::DkmsSource(version) => dkms::forget(machine, version),
+        UndoableChange::DkmsKernel(kernel) => dkms::withdraw(machine, kernel),
+        UndoableChange::DkmsModule { version, kernel } => dkms::put_back(machine, version, kernel),
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::build_failure;
 use crate::files::remove_tree;
-use crate::journal::{Change, InstallJournal, STATE};
+use crate::journal::{InstallJournal, STATE, UndoableChange};
 use crate::kernel::TargetKernel;
 use crate::kernel_index;
 use crate::machine::TargetMachine;
@@ -27,7 +27,7 @@ pub fn install(
     key: Option<&SigningPair>,
 ) -> Result<Vec<String>, Error> {
     let folder = format!("{STATE}/build");
-    journal.will(Change::Tree(folder.clone()))?;
+    journal.will(UndoableChange::Tree(folder.clone()))?;
     let mut built = Vec::new();
     for kernel in kernels {
         let release = kernel.release.as_str();
@@ -48,7 +48,7 @@ pub fn install(
     }
     let mut files = Vec::new();
     for (release, bytes) in built {
-        journal.will(Change::Index(release.to_owned()))?;
+        journal.will(UndoableChange::Index(release.to_owned()))?;
         let path = kernel_index::own_module(release);
         journal.write_file(&path, &bytes, 0o644)?;
         kernel_index::renew(machine, release)?;

@@ -6,7 +6,7 @@ use ashmem_doctor::distribution::Distribution;
 use ashmem_doctor::{Host, advice, module_file};
 
 use crate::machine::TargetMachine;
-use crate::refusal::Refusal;
+use crate::refusal::InstallRefusal;
 
 /// A kernel and what modules for it are built with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl TargetKernel {
     ///
     /// # Errors
     /// The package that brings it.
-    pub fn need_compiler(&self, machine: &TargetMachine) -> Result<(), Refusal> {
+    pub fn need_compiler(&self, machine: &TargetMachine) -> Result<(), InstallRefusal> {
         let distribution = Distribution::of(&machine.host);
         let compiler = self.compiler.as_str();
         let install = if self.is_clangs {
@@ -108,7 +108,7 @@ impl TargetKernel {
         };
         let wanted: &[&str] = if self.is_clangs { &LLVM } else { &[compiler] };
         if let Some(lack) = wanted.iter().find(|name| machine.host.program(name).is_none()) {
-            return Err(Refusal::new(format!(
+            return Err(InstallRefusal::new(format!(
                 "{lack} is not here, and the headers of {} want it",
                 self.release
             ))
@@ -122,10 +122,10 @@ impl TargetKernel {
             Ok(printed) if printed.status.success() => Ok(()),
             Ok(printed) => {
                 let line = printed.text.lines().next().unwrap_or("it says nothing").to_owned();
-                Err(Refusal::new(format!("{compiler} is here and compiles nothing: {line}"))
+                Err(InstallRefusal::new(format!("{compiler} is here and compiles nothing: {line}"))
                     .next(install))
             }
-            Err(error) => Err(Refusal::new(error.to_string()).next(install)),
+            Err(error) => Err(InstallRefusal::new(error.to_string()).next(install)),
         }
     }
 }

@@ -4,11 +4,11 @@
 //!
 //! The program carries the module's source tree ([`source`]), with the Rust half built for each
 //! architecture where a release was made of it. [`plan`] looks at the machine and finds what stands
-//! in the way before anything is changed; [`install`] changes it; [`remove`] takes it back.
+//! in the way before anything is changed; [`install()`] changes it; [`remove()`] takes it back.
 //!
-//! - [`dkms`], called by [`by_dkms`], builds for each kernel where the distribution has it; [`kbuild`] does elsewhere,
-//!   signs with the distribution's own key ([`signing`]), and [`hooks`] has the distribution call
-//!   this program when kernels come.
+//! - [`dkms`], called by [`by_dkms`], builds for each kernel where the distribution has it;
+//!   [`kbuild`] does elsewhere, signs with the distribution's own key ([`signing`]), and [`hooks`]
+//!   has the distribution call this program when kernels come.
 //! - [`system_files`]: what loads the module at boot, and the device's other name.
 //! - [`journal`]: every change is noted before it is made, so that whatever interrupts it, what was
 //!   there before is put back; [`manifest`]: every file that was written.
@@ -40,5 +40,5 @@ pub mod system_files;
 pub use install::install;
 pub use machine::TargetMachine;
 pub use plan::{InstallPlan, InstallRequest};
-pub use refusal::{Error, Refusal};
+pub use refusal::{Error, InstallRefusal};
 pub use remove::remove;

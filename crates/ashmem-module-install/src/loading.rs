@@ -8,7 +8,7 @@ use ashmem_doctor::module_state::ModuleState;
 use ashmem_doctor::trial;
 
 use crate::machine::TargetMachine;
-use crate::refusal::{Error, Refusal};
+use crate::refusal::{Error, InstallRefusal};
 
 /// The module's name.
 const NAME: &str = "ashmem_linux";
@@ -63,7 +63,7 @@ fn modprobe(machine: &TargetMachine) -> Result<(), Error> {
         return Ok(());
     }
     let said = printed.text.trim();
-    let refusal = Refusal::new(format!("the kernel did not take the module: {said}"));
+    let refusal = InstallRefusal::new(format!("the kernel did not take the module: {said}"));
     let is_key = said.contains("Key was rejected") || said.contains("Required key");
     Err(if is_key {
         refusal
@@ -84,7 +84,7 @@ fn try_device(machine: &TargetMachine) -> Result<(), Error> {
             Ok(_) => return Ok(()),
             Err(_) if since.elapsed() < PATIENCE => sleep(Duration::from_millis(50)),
             Err(failure) => {
-                return Err(Refusal::new(format!(
+                return Err(InstallRefusal::new(format!(
                     "the module was loaded, but {DEVICE} does not work: {failure}"
                 ))
                 .next("ashmem doctor --mode module")

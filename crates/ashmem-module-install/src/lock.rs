@@ -7,7 +7,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::machine::TargetMachine;
-use crate::refusal::{Error, Refusal};
+use crate::refusal::{Error, InstallRefusal};
 
 /// Held as long as it lives; the kernel lets it go when the process ends, however it ends.
 pub struct InstallLock(OwnedFd);
@@ -26,9 +26,11 @@ impl InstallLock {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = match rustix::fs::open(&path, flags, Mode::empty()) {
             Err(Errno::NOENT) => {
-                return Err(Refusal::new("no kernel is installed here: there is no /lib/modules")
-                    .next("# install the kernel's modules, which are in its package")
-                    .into());
+                return Err(InstallRefusal::new(
+                    "no kernel is installed here: there is no /lib/modules",
+                )
+                .next("# install the kernel's modules, which are in its package")
+                .into());
             }
             other => other.map_err(failed)?,
         };

@@ -13,29 +13,29 @@ use crate::dkms;
 use crate::kernel::TargetKernel;
 use crate::machine::TargetMachine;
 use crate::manifest::{BuildWay, InstallManifest};
-use crate::refusal::Refusal;
+use crate::refusal::InstallRefusal;
 use crate::source::NAME;
 
 /// What a build and its result take, in bytes.
 const SPACE: u64 = 20 << 20;
 
 /// The sort of system: some take no module from a program.
-pub(crate) fn system(machine: &TargetMachine, may_load: bool) -> Result<(), Refusal> {
+pub(crate) fn system(machine: &TargetMachine, may_load: bool) -> Result<(), InstallRefusal> {
     let host = &machine.host;
     let without = "ashmem run -- PROGRAM   # or `ashmem agent`, for containers: neither needs it";
     if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
-        return Err(Refusal::new("the module is for x86-64 and arm64 only").next(without));
+        return Err(InstallRefusal::new("the module is for x86-64 and arm64 only").next(without));
     }
     let distribution = Distribution::of(host);
     if distribution == Distribution::NixOs || host.has("/etc/NIXOS") {
-        return Err(Refusal::new(
+        return Err(InstallRefusal::new(
             "NixOS builds its modules from its configuration, and /usr and /lib are not its own",
         )
         .next(distribution.install_headers(&host.kernel()))
         .next("sudo nixos-rebuild switch"));
     }
     if host.has("/run/ostree-booted") {
-        return Err(Refusal::new(
+        return Err(InstallRefusal::new(
             "/usr belongs to this system's image (ostree): what is written there is gone with the \
              next one",
         )
@@ -44,29 +44,28 @@ pub(crate) fn system(machine: &TargetMachine, may_load: bool) -> Result<(), Refu
         .next(without));
     }
     if machine.is_live && distribution == Distribution::Wsl {
-        return Err(
-            Refusal::new("WSL's kernel is Windows' and takes no module of others").next(without)
-        );
+        return Err(InstallRefusal::new("WSL's kernel is Windows' and takes no module of others")
+            .next(without));
     }
     if machine.is_live && may_load {
         if let Some(kind) = host.container() {
-            return Err(Refusal::new(format!(
+            return Err(InstallRefusal::new(format!(
                 "this is a container ({kind}): its kernel is the host's"
             ))
             .next("# on the host: sudo ashmem module install")
             .next("# to make an image that has kernels: ashmem module install --no-load"));
         }
         if !host.has("/proc/modules") {
-            return Err(Refusal::new("this kernel loads no modules").next(without));
+            return Err(InstallRefusal::new("this kernel loads no modules").next(without));
         }
     }
     Ok(())
 }
 
 /// Others that have the module already.
-pub(crate) fn owners(host: &Host, old: Option<&InstallManifest>) -> Result<(), Refusal> {
+pub(crate) fn owners(host: &Host, old: Option<&InstallManifest>) -> Result<(), InstallRefusal> {
     if host.has("/var/lib/dpkg/info/ashmem-dkms.list") {
-        return Err(Refusal::new("the package ashmem-dkms has the module here")
+        return Err(InstallRefusal::new("the package ashmem-dkms has the module here")
             .next("# to keep it: apt install ./ashmem-dkms_*.deb brings newer ones")
             .next("sudo apt purge ashmem-dkms && sudo ashmem module install"));
     }
@@ -78,7 +77,7 @@ pub(crate) fn owners(host: &Host, old: Option<&InstallManifest>) -> Result<(), R
             if is_ours {
                 continue;
             }
-            let refusal = Refusal::new(format!(
+            let refusal = InstallRefusal::new(format!(
                 "DKMS has {name}/{version}, which `ashmem module install` did not put there"
             ));
             return Err(match package_of(host, &name, &version) {
@@ -95,7 +94,7 @@ pub(crate) fn other_module(
     host: &Host,
     kernel: &str,
     old: Option<&InstallManifest>,
-) -> Result<(), Refusal> {
+) -> Result<(), InstallRefusal> {
     let is_ours = old.is_some_and(|old| old.kernels.iter().any(|known| known == kernel));
     match module_file::find(host, kernel, module_file::NAME) {
         // DKMS builds for kernels that come, and tells nobody.
@@ -108,7 +107,7 @@ pub(crate) fn other_module(
         Some(path) if !is_ours => {
             let version = ModuleFile::read(host, &path).ok().and_then(|file| file.version);
             let version = version.map(|version| format!(", version {version}")).unwrap_or_default();
-            Err(Refusal::new(format!(
+            Err(InstallRefusal::new(format!(
                 "{path}{version} is there already, and `ashmem module install` did not put it there"
             ))
             .next("# remove the package or program that brought it, or if there is none:")
@@ -119,7 +118,7 @@ pub(crate) fn other_module(
 }
 
 /// Folders that cannot be written to, or have no room.
-pub(crate) fn places(machine: &TargetMachine, way: BuildWay) -> Result<(), Refusal> {
+pub(crate) fn places(machine: &TargetMachine, way: BuildWay) -> Result<(), InstallRefusal> {
     let mut places = vec!["/lib/modules", "/var/lib", "/etc"];
     if way == BuildWay::Dkms {
         places.push("/usr/src");
@@ -129,7 +128,7 @@ pub(crate) fn places(machine: &TargetMachine, way: BuildWay) -> Result<(), Refus
         let there = if machine.host.has(place) { place } else { "/usr" };
         let Ok(stat) = rustix::fs::statvfs(machine.at(there)) else { continue };
         if stat.f_flag.contains(StatVfsMountFlags::RDONLY) {
-            return Err(Refusal::new(format!("{place} is read-only"))
+            return Err(InstallRefusal::new(format!("{place} is read-only"))
                 .next(
                     "sudo mount -o remount,rw /   # or as this distribution has its system changed",
                 )
@@ -137,7 +136,7 @@ pub(crate) fn places(machine: &TargetMachine, way: BuildWay) -> Result<(), Refus
         }
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         if place != "/etc" && free < SPACE {
-            return Err(Refusal::new(format!(
+            return Err(InstallRefusal::new(format!(
                 "{} MB are free in {place}, and a build wants {}",
                 free >> 20,
                 SPACE >> 20
@@ -154,24 +153,28 @@ pub(crate) fn tools(
     way: BuildWay,
     has_objects: bool,
     kernels: &[TargetKernel],
-) -> Result<(), Refusal> {
+) -> Result<(), InstallRefusal> {
     let host = &machine.host;
     let distribution = Distribution::of(host);
     let lacks = |name: &str| host.program(name).is_none();
     if lacks("make") {
-        return Err(Refusal::new("make is not here, which builds the module")
+        return Err(InstallRefusal::new("make is not here, which builds the module")
             .next(advice::compiler(&distribution)));
     }
     if let Some(lack) = ["depmod", "modprobe"].into_iter().find(|name| lacks(name)) {
-        return Err(Refusal::new(format!("{lack} is not here")).next(distribution.install("kmod")));
+        return Err(
+            InstallRefusal::new(format!("{lack} is not here")).next(distribution.install("kmod"))
+        );
     }
     if way == BuildWay::Dkms && lacks("dkms") {
-        return Err(Refusal::new("the module is here by DKMS, and DKMS is not here any more")
-            .next(distribution.install("dkms"))
-            .next("# or without it: ashmem module remove, then ashmem module install"));
+        return Err(InstallRefusal::new(
+            "the module is here by DKMS, and DKMS is not here any more",
+        )
+        .next(distribution.install("dkms"))
+        .next("# or without it: ashmem module remove, then ashmem module install"));
     }
     if !has_objects && lacks("rustc") {
-        return Err(Refusal::new(
+        return Err(InstallRefusal::new(
             "this program was built without the module's Rust half, and there is no rustc to build \
              it here",
         )
@@ -185,14 +188,14 @@ pub(crate) fn tools(
 }
 
 /// A kernel that will not take what is built, or has another's loaded.
-pub(crate) fn loading(host: &Host, way: BuildWay) -> Result<(), Refusal> {
+pub(crate) fn loading(host: &Host, way: BuildWay) -> Result<(), InstallRefusal> {
     let state = ModuleState::read(host);
     if state.is_loaded && state.loaded_version.is_none() {
-        return Err(Refusal::new("a module ashmem_linux of another origin is loaded")
+        return Err(InstallRefusal::new("a module ashmem_linux of another origin is loaded")
             .next("sudo modprobe -r ashmem_linux || sudo rmmod ashmem_linux"));
     }
     if let Some(file) = &state.forbidden_by {
-        return Err(Refusal::new(format!("{file} forbids to load the module"))
+        return Err(InstallRefusal::new(format!("{file} forbids to load the module"))
             .next(format!("sudo sed -i '/ashmem_linux/d' {file}")));
     }
     if keys::secure_boot(host) != SecureBoot::On {
@@ -204,7 +207,7 @@ pub(crate) fn loading(host: &Host, way: BuildWay) -> Result<(), Refusal> {
     if matches!(key, SigningKey::Enrolled(_)) || has_own {
         return Ok(());
     }
-    let mut refusal = Refusal::new(
+    let mut refusal = InstallRefusal::new(
         "Secure Boot is on, and the kernel takes a module only if the key that signs it is \
          enrolled",
     );

@@ -8,7 +8,7 @@ use ashmem_doctor::module_file::ModuleFile;
 use crate::kernel::{KernelLack, TargetKernel};
 use crate::machine::TargetMachine;
 use crate::manifest::{BuildWay, InstallManifest};
-use crate::refusal::{Error, Refusal};
+use crate::refusal::{Error, InstallRefusal};
 use crate::signing::{self, SigningPair};
 use crate::source::{self, NAME, VERSION};
 use crate::{dkms, hooks, kernel_index, obstacles};
@@ -211,10 +211,10 @@ fn way(
     machine: &TargetMachine,
     request: &InstallRequest,
     old: Option<&InstallManifest>,
-) -> Result<BuildWay, Refusal> {
+) -> Result<BuildWay, InstallRefusal> {
     match old {
         Some(old) if old.way == BuildWay::Dkms && request.without_dkms => {
-            Err(Refusal::new("the module is here by DKMS")
+            Err(InstallRefusal::new("the module is here by DKMS")
                 .next("sudo ashmem module remove")
                 .next("sudo ashmem module install --without-dkms"))
         }
@@ -230,17 +230,17 @@ fn allow_version(
     way: BuildWay,
     request: &InstallRequest,
     old: Option<&InstallManifest>,
-) -> Result<(), Refusal> {
+) -> Result<(), InstallRefusal> {
     let Some(old) = old else { return Ok(()) };
     if kernel_release::compare(VERSION, &old.version).is_lt() && !request.downgrade {
-        return Err(Refusal::new(format!(
+        return Err(InstallRefusal::new(format!(
             "version {} of the module is installed, and this program has {VERSION}, which is older",
             old.version
         ))
         .next("sudo ashmem module install --downgrade   # if that is meant"));
     }
     if way == BuildWay::Dkms && old.version == VERSION && old.source != source::digest() {
-        return Err(Refusal::new(format!(
+        return Err(InstallRefusal::new(format!(
             "another build of version {VERSION} is installed, and DKMS tells builds by their \
              version"
         ))
@@ -250,29 +250,29 @@ fn allow_version(
     Ok(())
 }
 
-fn wanted(installed: &[String], request: &InstallRequest) -> Result<Vec<String>, Refusal> {
+fn wanted(installed: &[String], request: &InstallRequest) -> Result<Vec<String>, InstallRefusal> {
     if installed.is_empty() {
-        return Err(Refusal::new("no kernel is installed here (looked into /lib/modules)"));
+        return Err(InstallRefusal::new("no kernel is installed here (looked into /lib/modules)"));
     }
     if request.kernels.is_empty() {
         return Ok(installed.to_vec());
     }
     if let Some(unknown) = request.kernels.iter().find(|kernel| !installed.contains(kernel)) {
-        return Err(Refusal::new(format!("no kernel {unknown} is installed here"))
+        return Err(InstallRefusal::new(format!("no kernel {unknown} is installed here"))
             .next(format!("# there are: {}", installed.join(", "))));
     }
     Ok(request.kernels.clone())
 }
 
-fn refusal(machine: &TargetMachine, release: &str, lack: KernelLack) -> Refusal {
+fn refusal(machine: &TargetMachine, release: &str, lack: KernelLack) -> InstallRefusal {
     match lack {
-        KernelLack::HasOwnDriver => Refusal::new(format!(
+        KernelLack::HasOwnDriver => InstallRefusal::new(format!(
             "{release} has Android's own driver, which stays: nothing is built for it"
         )),
-        KernelLack::TooOld => {
-            Refusal::new(format!("{release} is older than 5.10, which the module is made for"))
-        }
-        KernelLack::NoHeaders => Refusal::new(format!(
+        KernelLack::TooOld => InstallRefusal::new(format!(
+            "{release} is older than 5.10, which the module is made for"
+        )),
+        KernelLack::NoHeaders => InstallRefusal::new(format!(
             "{release} has no headers here, with which the module would be built for it"
         ))
         .next(Distribution::of(&machine.host).install_headers(release)),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What stands in the way, found before anything was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct InstallRefusal {
     /// What it is, in one sentence.
     pub what: String,
     /// The commands that take it out of the way, in order; a line that begins with `#` is for the
@@ -14,7 +14,7 @@ pub struct Refusal {
     pub next: Vec<String>,
 }
 
-impl Refusal {
+impl InstallRefusal {
     /// A refusal without a next step yet.
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), next: Vec::new() }
@@ -33,7 +33,7 @@ impl Refusal {
 pub enum Error {
     /// Something stands in the way.
     #[error("{}{}", .0.what, steps(&.0.next))]
-    Refused(Refusal),
+    Refused(InstallRefusal),
     /// Somebody else installs or removes.
     #[error("another `ashmem module install` or `remove` is at work here: wait for its end")]
     Busy,
@@ -90,8 +90,8 @@ impl Error {
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<InstallRefusal> for Error {
+    fn from(refusal: InstallRefusal) -> Self {
         Self::Refused(refusal)
     }
 }

@@ -11,7 +11,7 @@ use crate::journal;
 use crate::lock::InstallLock;
 use crate::machine::TargetMachine;
 use crate::manifest::{self, BuildWay, InstallManifest};
-use crate::refusal::{Error, Refusal};
+use crate::refusal::{Error, InstallRefusal};
 use crate::{dkms, kernel_index, loading};
 
 /// What would be removed, a line for each.
@@ -76,7 +76,7 @@ fn installed(machine: &TargetMachine) -> Result<InstallManifest, Error> {
     if let Some(manifest) = InstallManifest::read(machine)? {
         return Ok(manifest);
     }
-    let refusal = Refusal::new("`ashmem module install` has installed nothing here");
+    let refusal = InstallRefusal::new("`ashmem module install` has installed nothing here");
     Err(if machine.host.has("/var/lib/dpkg/info/ashmem-dkms.list") {
         refusal.next("sudo apt purge ashmem-dkms   # that package has the module")
     } else {

@@ -49,7 +49,8 @@ fn offers(shell: &str, script: &Path, written: &str, offer: &str) -> Result<()> 
     let question = match shell {
         "fish" => format!("source {script}; complete -C 'ashmem {written}'"),
         "bash" => format!(
-            "source {script}; COMP_WORDS=(ashmem {written}) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+            "source {script}; COMP_WORDS=(ashmem {written}); \
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
              _ashmem_or_program ashmem \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; printf \
              '%s\\n' \"${{COMPREPLY[@]}}\""
         ),

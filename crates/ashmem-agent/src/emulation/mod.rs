@@ -17,8 +17,8 @@
 //! - the pages of a region that are being taken away: its own PIN, UNPIN and mmap wait;
 //! - an open of the node that becomes a region: other threads of that process wait with theirs.
 //!
-//! Requests that are about one region are decided one after the other (`regions::busy`), without the
-//! lock too.
+//! Requests that are about one region are decided one after the other (`regions::busy`), without
+//! the lock too.
 
 pub(crate) mod argument;
 pub(crate) mod decision;
@@ -102,6 +102,12 @@ impl Tenant {
             exec_withheld,
             unpinning: Unpinning::default(),
         }
+    }
+
+    /// The same tenant, with another choice.
+    #[must_use]
+    pub fn with_unpinning(self, unpinning: Unpinning) -> Self {
+        Self { unpinning, ..self }
     }
 
     /// Its regions, locked: nothing that a caller can make wait may be done meanwhile.

@@ -16,11 +16,16 @@ use rustix::io::Errno;
 use crate::emulation::Tenant;
 use crate::emulation::ioctl::as_int;
 use crate::emulation::outcome::Outcome;
+use crate::emulation::unpinning::Unpinning;
 use crate::ids::Key;
 use crate::journal::Entry;
 use crate::regions::memfd;
 use crate::regions::table::RegionTable;
 use crate::target_thread::{Target, is_host_administrator};
+
+/// How often a region is looked at again after an UNPIN whose pages another purge of it has passed
+/// by: it began earlier.
+const LOOKS: usize = 8;
 
 /// A range as it was in the purge order.
 struct Candidate {
@@ -190,4 +195,25 @@ fn purge_order(table: &mut RegionTable) -> Vec<Candidate> {
     std::iter::successors(arena.lru().oldest(), |id| arena.lru().after(arena, *id))
         .map(|id| Candidate { id, life: arena.life(id), key: arena.owner(id) })
         .collect()
+}
+
+impl Tenant {
+    /// How many pages memory pressure may take.
+    pub(crate) fn reclaimable(&self) -> u64 {
+        if self.unpinning == Unpinning::Never { 0 } else { self.purgeable() }
+    }
+
+    /// Called after an UNPIN of this region, without the table's lock.
+    pub(crate) fn has_unpinned(&self, key: Key) {
+        if self.unpinning != Unpinning::AtOnce {
+            return;
+        }
+        for _ in 0..LOOKS {
+            self.purge_of(key);
+            let mut table = self.settled(self.table(), key);
+            if !table.has_purgeable(key) {
+                return;
+            }
+        }
+    }
 }

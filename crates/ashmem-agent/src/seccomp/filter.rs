@@ -69,9 +69,9 @@ const MAP_FIXED: u32 = libc::MAP_FIXED as u32;
 const MAP_SHARED: u32 = libc::MAP_SHARED as u32;
 const PROT_WRITE: u32 = libc::PROT_WRITE as u32;
 
-/// Whether a call of [`own::ARCH`] ends what is answered inside a program, whose code is so long and
-/// lies here: because it puts other memory there, or because the supervisor may not reach the code any
-/// more, or calls that the code makes do not reach the kernel.
+/// Whether a call of [`own::ARCH`] ends what is answered inside a program, whose code is so long
+/// and lies here: because it puts other memory there, or because the supervisor may not reach the
+/// code any more, or calls that the code makes do not reach the kernel.
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) fn ends_answers(nr: u32, args: &[u64; 6], code: u64, len: u64) -> bool {
     let covers = |from: u64, size: u64| from < code + len && from.saturating_add(size) > code;

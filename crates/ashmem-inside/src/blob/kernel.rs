@@ -105,7 +105,8 @@ pub(crate) fn mount_of(fd: u64) -> Option<u64> {
     const AT: usize = 144 / 8;
     let mut room = [0_u64; 32];
     let path = c"".as_ptr() as u64;
-    match call(number::STATX, [fd, path, AT_EMPTY_PATH, STATX_MNT_ID, room.as_mut_ptr() as u64, 0]) {
+    let room_at = room.as_mut_ptr() as u64;
+    match call(number::STATX, [fd, path, AT_EMPTY_PATH, STATX_MNT_ID, room_at, 0]) {
         0 => room.get(AT).copied(),
         _ => None,
     }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use ashmem_module_install::journal::{Change, InstallJournal, STATE, Tidying, recover};
+use ashmem_module_install::journal::{InstallJournal, STATE, Tidying, UndoableChange, recover};
 use ashmem_module_install::lock::InstallLock;
 use ashmem_module_install::manifest::{BuildWay, InstallManifest};
 use ashmem_module_install::{Error, TargetMachine};
@@ -18,7 +18,7 @@ fn change<'a>(machine: &'a TargetMachine) -> Result<InstallJournal<'a>, Error> {
     let mut journal = InstallJournal::begin(machine)?;
     journal.write_file(LIST, b"ashmem_linux\n", 0o644)?;
     journal.write_file(RULE, b"the new rule\n", 0o644)?;
-    journal.will(Change::Tree("/usr/src/ashmem-linux-9".to_owned()))?;
+    journal.will(UndoableChange::Tree("/usr/src/ashmem-linux-9".to_owned()))?;
     let tree = machine.at("/usr/src/ashmem-linux-9");
     fs::create_dir_all(&tree).and_then(|()| fs::write(tree.join("Kbuild"), "")).expect("a tree");
     InstallManifest::new("9", "digest".to_owned(), BuildWay::Kbuild).write(&mut journal)?;

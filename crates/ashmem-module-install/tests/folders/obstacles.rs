@@ -4,12 +4,12 @@
 
 use ashmem_module_install::manifest::BuildWay;
 use ashmem_module_install::source::{VERSION, digest};
-use ashmem_module_install::{InstallPlan, InstallRequest, Refusal};
+use ashmem_module_install::{InstallPlan, InstallRefusal, InstallRequest};
 
 use crate::root::{RELEASE, Root};
 
 #[track_caller]
-fn expect(refusal: &Refusal, what: &str, next: &str) {
+fn expect(refusal: &InstallRefusal, what: &str, next: &str) {
     assert!(refusal.what.contains(what), "`{what}` is not in {refusal:?}");
     let steps = refusal.next.join("\n");
     assert!(steps.contains(next), "`{next}` is not in {refusal:?}");

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use ashmem_doctor::Host;
-use ashmem_module_install::{Error, InstallPlan, InstallRequest, Refusal, TargetMachine};
+use ashmem_module_install::{Error, InstallPlan, InstallRefusal, InstallRequest, TargetMachine};
 
 /// The kernel in there.
 pub(crate) const RELEASE: &str = "6.1.0-53-amd64";
@@ -72,7 +72,7 @@ impl Root {
 
     /// What stands in the way.
     #[track_caller]
-    pub(crate) fn refusal(&self) -> Refusal {
+    pub(crate) fn refusal(&self) -> InstallRefusal {
         match self.plan() {
             Err(Error::Refused(refusal)) => refusal,
             other => panic!("nothing stands in the way: {other:?}"),

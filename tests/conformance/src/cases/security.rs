@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new(
         "security.first-size-race",
         &["SIZE-01", "SIZE-02"],
-        "A SET_SIZE that is a region's first request counts, whatever another thread asks meanwhile",
+        "A SET_SIZE that is a region's first request counts, whatever another thread asks",
         |env| many(env, 400, first_size_race),
     ),
     Case::new(

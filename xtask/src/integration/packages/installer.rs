@@ -35,7 +35,8 @@ everything() {
 		-o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /run \
 		-o -path '/var/lib/dkms/mok.*' -o -name 'modules.*.bin' -o -name modules.dep \
 		-o -name modules.symbols -o -name modules.alias -o -name modules.softdep \
-		-o -name modules.devname \) -prune -o \( -type f -printf '%p %s\n' -o -printf '%p\n' \)
+		-o -name modules.devname \) -prune \
+		-o \( -type f -printf '%p %s\n' -o -printf '%p\n' \)
 }
 kernel=$(ls -v /boot | sed -n 's/^vmlinuz-//p' | head -n 1)
 "#;

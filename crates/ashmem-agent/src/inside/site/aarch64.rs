@@ -6,22 +6,22 @@
 
 use ashmem_inside::layout::{ENTRY, WINDOW};
 
-use super::{SLOT, slot};
+use crate::inside::site::slot::{SLOT, slot};
 
 /// Bytes of a page of jumps: the largest page that kernels have.
-pub(in crate::inside) const PAGE: u64 = 65536;
+pub(crate) const PAGE: u64 = 65536;
 /// How far a jump surely leads.
-pub(in crate::inside) const NEAR: u64 = 100 << 20;
+pub(crate) const NEAR: u64 = 100 << 20;
 /// The highest address that programs may map.
-pub(in crate::inside) const HIGHEST: u64 = 0xffff_ffff_0000;
+pub(crate) const HIGHEST: u64 = 0xffff_ffff_0000;
 /// An address that no program has memory at.
-pub(in crate::inside) const NOWHERE: u64 = 0x00ff_ffff_ffff_0000;
+pub(crate) const NOWHERE: u64 = 0x00ff_ffff_ffff_0000;
 /// Bytes in front of a `svc` that are replaced: one instruction.
-pub(in crate::inside) const PATCHED: usize = 4;
+pub(crate) const PATCHED: usize = 4;
 /// A site: what is replaced, and the `svc`.
-pub(in crate::inside) const SITE: usize = PATCHED + 4;
+pub(crate) const SITE: usize = PATCHED + 4;
 /// Every instruction is as long: nothing in front of a site has to be looked at.
-pub(in crate::inside) const FRONT: usize = 0;
+pub(crate) const FRONT: usize = 0;
 /// `svc #0`.
 const SVC: u32 = 0xd400_0001;
 /// `movz x8, #0` and `movz w8, #0`.
@@ -31,25 +31,25 @@ const BRANCH: u32 = 0x1400_0000;
 
 /// Where the head has what switches all jumps of the page off, and its two values: `nop`, and a
 /// branch over what follows. A processor may run the one while the other is written.
-pub(in crate::inside) const SWITCH: u64 = 0;
-pub(in crate::inside) const ON: [u8; 4] = NOP.to_le_bytes();
-pub(in crate::inside) const OFF: [u8; 4] = (BRANCH | 3).to_le_bytes();
+pub(crate) const SWITCH: u64 = 0;
+pub(crate) const ON: [u8; 4] = NOP.to_le_bytes();
+pub(crate) const OFF: [u8; 4] = (BRANCH | 3).to_le_bytes();
 
 /// Whether these bytes in front of a call's return address are a site of this call.
-pub(in crate::inside) fn is_site(_: &[u8], bytes: &[u8; SITE], number: u32) -> bool {
+pub(crate) fn is_site(_: &[u8], bytes: &[u8; SITE], number: u32) -> bool {
     let [patched, call] = words(bytes);
     let loads_another = number_in(patched).is_some_and(|loaded| loaded != number);
     call == SVC && is_movable(patched) && !loads_another
 }
 
 /// Whether this site loads its own number. If not, it may be that of any call.
-pub(in crate::inside) fn loads_number(bytes: &[u8; SITE]) -> bool {
+pub(crate) fn loads_number(bytes: &[u8; SITE]) -> bool {
     number_in(words(bytes)[0]).is_some()
 }
 
 /// The C library waits in open(2) where it can be cancelled, and nothing in front of a site tells
 /// whether it does: such sites are left alone.
-pub(in crate::inside) fn single_thread_flag(_: &[u8], _: u64) -> Option<u64> {
+pub(crate) fn single_thread_flag(_: &[u8], _: u64) -> Option<u64> {
     None
 }
 
@@ -74,7 +74,7 @@ fn is_movable(instruction: u32) -> bool {
 }
 
 /// The head of a page: nothing, or a branch over what follows; one to the blob, or one back.
-pub(in crate::inside) fn head() -> [u8; SLOT] {
+pub(crate) fn head() -> [u8; SLOT] {
     let mut head = [0; SLOT];
     // ldr x17, [pc, #12]; br x17; br x16.
     let code = [NOP, 0x5800_0071, 0xd61f_0220, 0xd61f_0200];
@@ -88,12 +88,7 @@ pub(in crate::inside) fn head() -> [u8; SLOT] {
 
 /// One jump: what the site did, then to the page's head with x16 at the way back to the site's
 /// `svc`; 8 bytes further is the way behind it.
-pub(in crate::inside) fn jump(
-    page: u64,
-    index: u64,
-    patched: &[u8; PATCHED],
-    svc: u64,
-) -> Option<[u8; SLOT]> {
+pub(crate) fn jump(page: u64, index: u64, patched: &[u8; PATCHED], svc: u64) -> Option<[u8; SLOT]> {
     /// `stp x16, x17, [sp, #-48]!` and `ldp x16, x17, [sp], #48`.
     const PUSH: u32 = 0xa9bd_47f0;
     const POP: u32 = 0xa8c3_47f0;
@@ -119,7 +114,7 @@ pub(in crate::inside) fn jump(
 }
 
 /// The branch at `from` that leads to `to`, if it is near enough.
-pub(in crate::inside) fn jump_to(from: u64, to: u64) -> Option<[u8; PATCHED]> {
+pub(crate) fn jump_to(from: u64, to: u64) -> Option<[u8; PATCHED]> {
     const REACH: i64 = 1 << 25;
     let distance = to.wrapping_sub(from).cast_signed() / 4;
     let is_near = (-REACH..REACH).contains(&distance);

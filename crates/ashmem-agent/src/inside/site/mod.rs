@@ -7,25 +7,18 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod slot;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
 pub(super) use aarch64::*;
+pub(super) use slot::{COUNT, SLOT, slot};
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86_64::*;
 
-/// Bytes of one jump, and of what stands before the first.
-const SLOT: usize = 32;
 /// Slots of a page; the first is the head.
 pub(super) const SLOTS: u64 = PAGE / SLOT as u64;
-/// Where the head counts the page's slots in use, itself among them.
-pub(super) const COUNT: u64 = 24;
-
-/// The address of a page's slot.
-pub(super) fn slot(page: u64, index: u64) -> u64 {
-    page + index * SLOT as u64
-}
 
 /// A place for a page near a site: in the gap nearest below it, or else above, so that a page stays
 /// free on both sides. `mappings` are starts and ends, rising.

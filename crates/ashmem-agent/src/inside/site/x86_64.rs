@@ -3,23 +3,23 @@
 
 use ashmem_inside::layout::{ENTRY, WINDOW};
 
-use super::{SLOT, slot};
+use crate::inside::site::slot::{SLOT, slot};
 
 /// Bytes of a page of jumps.
-pub(in crate::inside) const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 /// How far a jump surely leads.
-pub(in crate::inside) const NEAR: u64 = 1 << 30;
+pub(crate) const NEAR: u64 = 1 << 30;
 /// The highest address that programs may map.
-pub(in crate::inside) const HIGHEST: u64 = 0x7fff_ffff_0000;
+pub(crate) const HIGHEST: u64 = 0x7fff_ffff_0000;
 /// An address that no program has memory at.
-pub(in crate::inside) const NOWHERE: u64 = 0x7fff_ffff_f000;
+pub(crate) const NOWHERE: u64 = 0x7fff_ffff_f000;
 /// Bytes in front of a `syscall` that are replaced.
-pub(in crate::inside) const PATCHED: usize = 5;
+pub(crate) const PATCHED: usize = 5;
 /// A site: what is replaced, and the `syscall`.
-pub(in crate::inside) const SITE: usize = PATCHED + 2;
+pub(crate) const SITE: usize = PATCHED + 2;
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// Bytes in front of a site that are looked at.
-pub(in crate::inside) const FRONT: usize = 32;
+pub(crate) const FRONT: usize = 32;
 /// `mov r9, [rsp + 8]`: how the C library's syscall() ends.
 const LOAD_SIXTH: [u8; PATCHED] = [0x4c, 0x8b, 0x4c, 0x24, 0x08];
 /// What that function does before: `mov rax, rdi` and the like, for five registers more.
@@ -32,14 +32,14 @@ const MOV_EAX: u8 = 0xb8;
 const JUMP: u8 = 0xe9;
 
 /// Where the head has what switches all jumps of the page off, and its two values.
-pub(in crate::inside) const SWITCH: u64 = 1;
-pub(in crate::inside) const ON: [u8; 1] = [0];
-pub(in crate::inside) const OFF: [u8; 1] = [6];
+pub(crate) const SWITCH: u64 = 1;
+pub(crate) const ON: [u8; 1] = [0];
+pub(crate) const OFF: [u8; 1] = [6];
 
 /// Whether these bytes in front of a call's return address, with those in front of them, are a site
 /// of this call: whether the five that are replaced are one instruction, and not a longer one's
 /// end.
-pub(in crate::inside) fn is_site(front: &[u8], bytes: &[u8; SITE], number: u32) -> bool {
+pub(crate) fn is_site(front: &[u8], bytes: &[u8; SITE], number: u32) -> bool {
     let (patched, syscall) = bytes.split_at(PATCHED);
     let loads_number = patched[0] == MOV_EAX && patched[1..] == number.to_le_bytes();
     syscall == SYSCALL
@@ -49,7 +49,7 @@ pub(in crate::inside) fn is_site(front: &[u8], bytes: &[u8; SITE], number: u32) 
 
 /// Whether this site loads its own number. If not, it is that of syscall(2), where no call can be
 /// cancelled.
-pub(in crate::inside) fn loads_number(bytes: &[u8; SITE]) -> bool {
+pub(crate) fn loads_number(bytes: &[u8; SITE]) -> bool {
     bytes[0] == MOV_EAX
 }
 
@@ -106,7 +106,7 @@ fn may_be_longer(front: &[u8]) -> bool {
 /// open(2) is behind a jump that only such a process does not take: `cmp byte [rip + disp32], 0`,
 /// `je`. The library's other site is that of threads, where a call can be cancelled: what does that
 /// unwinds from wherever the thread is, and finds no way out of code that belongs to no file.
-pub(in crate::inside) fn single_thread_flag(front: &[u8], from: u64) -> Option<u64> {
+pub(crate) fn single_thread_flag(front: &[u8], from: u64) -> Option<u64> {
     /// Bytes of the two.
     const TEST: usize = 9;
     let start = from - front.len() as u64;
@@ -121,7 +121,7 @@ pub(in crate::inside) fn single_thread_flag(front: &[u8], from: u64) -> Option<u
 }
 
 /// The head of a page: a jump over nothing, then one to the blob, or one back to the site.
-pub(in crate::inside) fn head() -> [u8; SLOT] {
+pub(crate) fn head() -> [u8; SLOT] {
     let mut head = [0; SLOT];
     // jmp +0, or over what follows; jmp [rip + 8]; jmp rcx.
     head[..10].copy_from_slice(&[0xeb, ON[0], 0xff, 0x25, 8, 0, 0, 0, 0xff, 0xe1]);
@@ -131,7 +131,7 @@ pub(in crate::inside) fn head() -> [u8; SLOT] {
 }
 
 /// One jump: what the site did, then to the page's head with the site's `syscall` in rcx.
-pub(in crate::inside) fn jump(
+pub(crate) fn jump(
     page: u64,
     index: u64,
     patched: &[u8; PATCHED],
@@ -146,7 +146,7 @@ pub(in crate::inside) fn jump(
 }
 
 /// The jump at `from` that leads to `to`, if it is near enough.
-pub(in crate::inside) fn jump_to(from: u64, to: u64) -> Option<[u8; PATCHED]> {
+pub(crate) fn jump_to(from: u64, to: u64) -> Option<[u8; PATCHED]> {
     let distance = i128::from(to) - i128::from(from) - PATCHED as i128;
     let distance = i32::try_from(distance).ok()?;
     let mut bytes = [JUMP, 0, 0, 0, 0];
