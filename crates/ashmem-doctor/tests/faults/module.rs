@@ -19,7 +19,8 @@ fn not_installed() {
     );
     let root = Root::debian();
     root.file("etc/os-release", "ID=fedora\n");
-    expect(&root.finding("module"), FindingStatus::Fault, &["not installed"], &["docs/install.md"]);
+    let install = ["sudo ashmem module install"];
+    expect(&root.finding("module"), FindingStatus::Fault, &["not installed"], &install);
 }
 
 #[test]
