@@ -88,7 +88,7 @@ for uuid, track in tracks.items():
 same("the regions' tracks and sizes", lives, REGIONS)
 cache = next(uuid for uuid, track in tracks.items() if track.name.endswith(" picture-cache"))
 states = [event.name for event in on(cache) if event.type == TrackEvent.TYPE_SLICE_BEGIN]
-same("the cache's states", states[1:], ["512 KiB unpinned", "512 KiB purged"])
+same("the cache's states", states[1:], ["512K unpinned", "512K purged"])
 
 processes = [track.process for track in tracks.values() if track.HasField("process")]
 threads = {uuid: track.thread for uuid, track in tracks.items() if track.HasField("thread")}
