@@ -272,7 +272,7 @@ const PC: Board = Board {
     // Counted, `rep stosb` weighs one instruction a byte, and a page cleared outweighs all else
     // that is done with it. No real processor clears memory that slowly: without the feature the
     // kernel clears by words.
-    counted_processor: "max,la57=off,erms=off",
+    counted_processor: "max,la57=off,erms=off,fsrm=off",
     console: "console=ttyS0,115200 earlyprintk=ttyS0,115200",
     ports: &[
         "-serial",
