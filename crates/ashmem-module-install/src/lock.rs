@@ -2,6 +2,7 @@
 //! One installation at a time: a lock that leaves no file behind.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -10,10 +11,13 @@ use crate::machine::TargetMachine;
 use crate::refusal::{Error, InstallRefusal};
 
 /// Held as long as it lives; the kernel lets it go when the process ends, however it ends.
-pub struct InstallLock(OwnedFd);
+pub struct InstallLock {
+    file: OwnedFd,
+    path: PathBuf,
+}
 
-/// Every machine with kernels has it, and nobody else locks it.
-const FOLDER: &str = "/lib/modules";
+/// Root's alone: whoever may open a file for reading may lock it, and hold everybody else up.
+pub const FILE: &str = "/run/ashmem-module.lock";
 
 impl InstallLock {
     /// Takes the lock.
@@ -21,30 +25,37 @@ impl InstallLock {
     /// # Errors
     /// [`Error::Busy`] if another process has it.
     pub fn take(machine: &TargetMachine) -> Result<Self, Error> {
-        let path = machine.at(FOLDER);
-        let failed = |errno: Errno| Error::file("locking", &path, errno.into());
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = match rustix::fs::open(&path, flags, Mode::empty()) {
-            Err(Errno::NOENT) => {
-                return Err(InstallRefusal::new(
-                    "no kernel is installed here: there is no /lib/modules",
-                )
+        if !machine.host.has("/lib/modules") {
+            let refusal = "no kernel is installed here: there is no /lib/modules";
+            return Err(InstallRefusal::new(refusal)
                 .next("# install the kernel's modules, which are in its package")
                 .into());
+        }
+        let path = machine.at(FILE);
+        let failed = |errno: Errno| Error::file("locking", &path, errno.into());
+        loop {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Err(Error::Busy),
+                Err(errno) => return Err(failed(errno)),
             }
-            other => other.map_err(failed)?,
-        };
-        match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self(fd)),
-            Err(Errno::WOULDBLOCK) => Err(Error::Busy),
-            Err(errno) => Err(failed(errno)),
+            // Whoever had it before has removed the file: then it is nobody else's lock.
+            let ours = rustix::fs::fstat(&file).map_err(failed)?;
+            let is_there = rustix::fs::lstat(&path)
+                .is_ok_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino));
+            if is_there {
+                return Ok(Self { file, path });
+            }
         }
     }
 }
 
 impl Drop for InstallLock {
     fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
         // Closing it does the same; a child that is on its way may hold a copy for a moment.
-        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }

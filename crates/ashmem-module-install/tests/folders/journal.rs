@@ -2,9 +2,10 @@
 //! What is begun is put back, wherever it stopped.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use ashmem_module_install::journal::{InstallJournal, STATE, Tidying, UndoableChange, recover};
-use ashmem_module_install::lock::InstallLock;
+use ashmem_module_install::lock::{self, InstallLock};
 use ashmem_module_install::manifest::{BuildWay, InstallManifest};
 use ashmem_module_install::{Error, TargetMachine};
 
@@ -130,6 +131,8 @@ fn one_at_a_time() {
     let before = root.everything();
     let lock = InstallLock::take(&one).expect("the lock");
     assert!(matches!(InstallLock::take(&other), Err(Error::Busy)));
+    let file = fs::metadata(root.at(lock::FILE.trim_start_matches('/'))).expect("its file");
+    assert_eq!(file.mode() & 0o777, 0o600, "nobody else may open it, and hold it");
     drop(lock);
     InstallLock::take(&other).expect("the lock");
     assert_eq!(root.everything(), before, "a lock leaves no file");

@@ -22,6 +22,7 @@ impl Root {
         root.file("etc/os-release", "ID=debian\n")
             .file("proc/sys/kernel/osrelease", &format!("{RELEASE}\n"))
             .file("proc/modules", "")
+            .file("run/udev/control", "")
             .file("var/lib/dpkg/status", "")
             .kernel(RELEASE)
             .file(&format!("lib/modules/{RELEASE}/build/.kernelvariables"), "CC = gcc-12\n");
