@@ -2,7 +2,7 @@
 //! Which threads get answers, and the patch of a call's site while its process is stopped.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ashmem_inside::layout::{
@@ -11,7 +11,9 @@ use ashmem_inside::layout::{
 use ashmem_proc::process::parent;
 use ashmem_proc::status::ProcessStatus;
 use ashmem_proc::{number, value_of, words};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, Result};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::implant::{Memory, Site, implant};
 use super::mode::InsideMode;
@@ -67,7 +69,19 @@ pub(crate) struct Inside {
 struct Held {
     process: i32,
     memory: Arc<Memory>,
+    /// Its pidfd, which tells its end.
+    end: Arc<OwnedFd>,
     _budget: FdBudget,
+}
+
+impl Held {
+    /// Descriptors that it takes.
+    const OPENED: usize = 2;
+
+    fn has_ended(&self) -> bool {
+        let mut polled = [PollFd::new(&self.end, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(1)
+    }
 }
 
 /// The right to patch a process, which nobody else does meanwhile.
@@ -351,16 +365,21 @@ impl Inside {
         // Of an earlier image.
         held.retain(|held| held.process != process);
         if held.len() < HELD
-            && let Some(budget) = FdBudget::take()
+            && let Some(budget) = FdBudget::take_some(Held::OPENED)
+            && let Some(pid) = Pid::from_raw(process)
+            && let Ok(end) = pidfd_open(pid, PidfdFlags::empty())
         {
-            held.push(Held { process, memory: Arc::new(memory), _budget: budget });
+            let (memory, end) = (Arc::new(memory), Arc::new(end));
+            held.push(Held { process, memory, end, _budget: budget });
         }
     }
 
-    /// Closes the memories of processes that have ended.
-    pub(crate) fn forget_ended(&self) {
-        let lives = |process| Path::new(&format!("/proc/{process}")).exists();
-        lock(&self.held).retain(|held| lives(held.process));
+    /// Closes the memories of processes that have ended. Returns what becomes readable with the end
+    /// of each of the others.
+    pub(crate) fn forget_ended(&self) -> Vec<Arc<OwnedFd>> {
+        let mut held = lock(&self.held);
+        held.retain(|held| !held.has_ended());
+        held.iter().map(|held| Arc::clone(&held.end)).collect()
     }
 
     /// Whether a call may end the answers inside its process.

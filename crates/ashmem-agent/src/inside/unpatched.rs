@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Processors for which there is no code yet: nothing is patched, every call is notified.
 
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
 use rustix::io::Result;
 
 use super::mode::InsideMode;
@@ -38,7 +41,7 @@ impl NoInside {
         match *self {}
     }
 
-    pub(crate) fn forget_ended(&self) {
+    pub(crate) fn forget_ended(&self) -> Vec<Arc<OwnedFd>> {
         match *self {}
     }
 }

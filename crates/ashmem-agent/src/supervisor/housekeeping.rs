@@ -28,8 +28,10 @@ impl Supervisor {
                 pressure.trigger().map(|trigger| PollFd::from_borrowed_fd(trigger, PollFlags::PRI)),
             );
             let rests = !self.trace_sink().tell_losses() && quiet >= QUIET && self.rest(seen);
+            let ends = if rests { self.ends_of_patched() } else { Vec::new() };
             if rests {
                 polled.push(PollFd::from_borrowed_fd(self.inode_events(), PollFlags::IN));
+                polled.extend(ends.iter().map(|end| PollFd::new(end, PollFlags::IN)));
             }
             let wait = if supply == Supply::Plenty { PATIENCE } else { CLOSELY };
             let wait = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };

@@ -209,13 +209,16 @@ impl Supervisor {
         }
         self.tenant.threads().clear();
         self.crew.dismiss();
-        if let Some(inside) = &self.inside {
-            inside.forget_ended();
-        }
         let purgeable = self.tenant.reclaimable();
         self.resting.store(purgeable == 0, Ordering::SeqCst);
         // A request that arrived meanwhile may not have seen it.
         purgeable == 0 && self.crew.begun() == begun
+    }
+
+    /// What becomes readable with the end of each process whose memory is held open, once what
+    /// was held of those that have ended is closed.
+    pub(crate) fn ends_of_patched(&self) -> Vec<Arc<OwnedFd>> {
+        self.inside.as_ref().map(Inside::forget_ended).unwrap_or_default()
     }
 
     /// Where answers are traced.
@@ -395,6 +398,8 @@ impl Supervisor {
             (Some(inside), Some(due)) if is_apart => {
                 let target = Target::new(channel, notification.id, notification.tid);
                 inside.patch(&due, &target, || self.send(channel, &notification, decided));
+                // Which asks for the process's end, even where it rests by now.
+                self.wake_housekeeping();
             }
             _ => _ = self.send(channel, &notification, decided),
         }

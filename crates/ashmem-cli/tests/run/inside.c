@@ -729,6 +729,23 @@ static void unconcerned(void)
 	CHECK(!is_inside());
 }
 
+/* A process that uses the device ends while the supervisor has long had nothing to do. */
+static void outlived(void)
+{
+	int status;
+	char line[32], end;
+	pid_t child = fork();
+	if (child == 0) {
+		warm();
+		sleep(3);
+		_exit(0);
+	}
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	/* Not by stdio, which begins with calls that the supervisor is told of. */
+	int count = snprintf(line, sizeof(line), "%d %d\n", child, getppid());
+	CHECK(write(1, line, count) == count && read(0, &end, 1) == 1);
+}
+
 /* A handler jumps out of calls: no descriptor is left of them. */
 static sigjmp_buf out;
 
@@ -912,6 +929,8 @@ int main(int count, char **words)
 		covered();
 	else if (!strcmp(verb, "unconcerned"))
 		unconcerned();
+	else if (!strcmp(verb, "outlived"))
+		outlived();
 	else if (!strcmp(verb, "jumps"))
 		jumps();
 	else if (!strcmp(verb, "shared-text"))

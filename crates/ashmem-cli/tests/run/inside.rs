@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// The client of `inside.c`, dynamic and static; `None` if this host has no C compiler.
 fn clients() -> Option<&'static [PathBuf; 2]> {
@@ -122,6 +123,33 @@ fn nothing_is_put_into_a_program_unasked() {
     command.args(["run", "--inside", "never", "--"]).arg(program).arg("warm");
     let output = output(command);
     assert!(String::from_utf8_lossy(&output.stdout).contains("is_inside()"), "{output:?}");
+}
+
+#[test]
+fn nothing_is_held_of_a_process_that_ended_while_the_supervisor_rested() {
+    let Some([program, _]) = clients() else { return };
+    let mut child = inside(&[program.as_os_str(), "outlived".as_ref()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starting");
+    let line = wait_for_line(&mut child);
+    let (ended, supervisor) = line.split_once(' ').expect("two processes");
+    let memory = format!("/proc/{ended}/mem");
+    // Once the process has ended, the link says so too.
+    let is_its = |link: &Path| link.to_string_lossy().starts_with(&memory);
+    let descriptors = format!("/proc/{supervisor}/fd");
+    let holds = || {
+        let all = std::fs::read_dir(&descriptors).expect("the supervisor's descriptors");
+        all.flatten().any(|link| std::fs::read_link(link.path()).is_ok_and(|to| is_its(&to)))
+    };
+    let last = Instant::now() + Duration::from_secs(20);
+    while holds() {
+        assert!(Instant::now() < last, "{memory} is held open");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.stdin.take().expect("its input").write_all(b"\n").expect("it reads");
+    is_ok("outlived", &finish(child));
 }
 
 /// Whether a program is on this host.
