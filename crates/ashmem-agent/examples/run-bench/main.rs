@@ -59,6 +59,12 @@ fn plain() -> Figures {
         ("open_read_write", best(20_000, || open_close(c"/dev/null", libc::O_RDWR))),
         ("stat", best(20_000, || stat_of(c"/dev/null"))),
         ("fstat", best(20_000, || fstat(null() as i32))),
+        ("memfd_seals", {
+            let fd = memfd().into();
+            best(100_000, || {
+                call(libc::SYS_fcntl, [fd, libc::F_GET_SEALS.into(), 0, 0, 0, 0]);
+            })
+        }),
         ("mmap_file", best(5_000, || unmap(map_file(file(), page_size()), page_size()))),
     ]
 }
@@ -83,6 +89,10 @@ fn device() -> Figures {
         ),
         ("ashmem_mmap_munmap", best(2_000, || unmap(map(mapped, page_size()), page_size()))),
         ("ashmem_fstat", best(5_000, || fstat(mapped))),
+        // Of what is no region, in a program that uses regions.
+        ("user_open_read_write", best(20_000, || open_close(c"/dev/null", libc::O_RDWR))),
+        ("user_fstat", best(20_000, || fstat(null() as i32))),
+        ("user_mmap_file", best(5_000, || unmap(map_file(file(), page_size()), page_size()))),
     ]
 }
 
