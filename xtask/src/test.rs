@@ -225,6 +225,7 @@ fn on_arm64(all: bool) -> Vec<Step> {
         suite(Provider::Module, on(FIRST)),
         // Where one case alone makes 200,000 calls, each a notification, the whole takes long.
         under_run_booted(Level::Full, on(FIRST), "{open,name,size,mmap,protection,compat}.*"),
+        inside::unit_tests(on(FIRST)),
         inside::step(on(FIRST), all),
         differential(Arch::Arm64, SEED),
     ];

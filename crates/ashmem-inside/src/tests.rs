@@ -1,91 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The blob itself, run in the test's process: called as a patched site calls it.
 
-use std::arch::global_asm;
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
 use std::ffi::CStr;
 
 use ashmem_core::abi;
 
 use crate::layout::{BlobHeader, ENTRY, HEADER, JUMP_PAGES, LIMIT, MAGIC, STAT};
 use crate::{BLOB, state};
-
-// What a site does, with the `syscall` that stays. Every register that a call keeps is checked,
-// flags and red zone too: rdi points to the arguments, which get the result.
-global_asm!(
-    ".globl ashmem_test_site",
-    "ashmem_test_site:",
-    "push rbx",
-    "push rbp",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "mov rbx, rdi",
-    "mov rbp, rsi",
-    "mov rax, [rbx]",
-    "mov rdi, [rbx + 8]",
-    "mov rsi, [rbx + 16]",
-    "mov rdx, [rbx + 24]",
-    "mov r10, [rbx + 32]",
-    "mov r8, [rbx + 40]",
-    "mov r9, [rbx + 48]",
-    "movabs r12, 0x0123456789abcdef",
-    "movq xmm3, r12",
-    "movq xmm15, r12",
-    "mov r13, r12",
-    "mov [rsp - 8], r12",
-    "mov [rsp - 128], r12",
-    "lea rcx, [rip + 2f]",
-    "stc",
-    "std",
-    "jmp rbp",
-    "2:",
-    "syscall",
-    "mov [rbx], rax",
-    "mov eax, 1",
-    "jnc 3f",
-    "pushfq",
-    "cld",
-    "pop r11",
-    "mov eax, 2",
-    "test r11d, 0x400",
-    "jz 3f",
-    "mov eax, 3",
-    "cmp rdi, [rbx + 8]",
-    "jne 3f",
-    "cmp rsi, [rbx + 16]",
-    "jne 3f",
-    "cmp rdx, [rbx + 24]",
-    "jne 3f",
-    "cmp r10, [rbx + 32]",
-    "jne 3f",
-    "cmp r8, [rbx + 40]",
-    "jne 3f",
-    "cmp r9, [rbx + 48]",
-    "jne 3f",
-    "mov eax, 4",
-    "movq r11, xmm3",
-    "cmp r11, r13",
-    "jne 3f",
-    "movq r11, xmm15",
-    "cmp r11, r13",
-    "jne 3f",
-    "cmp r12, r13",
-    "jne 3f",
-    "mov eax, 5",
-    "cmp [rsp - 128], r13",
-    "jne 3f",
-    "xor eax, eax",
-    "3:",
-    "cld",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop rbp",
-    "pop rbx",
-    "ret",
-);
 
 unsafe extern "C" {
     fn ashmem_test_site(call: &mut [u64; 7], entry: usize) -> u32;
@@ -342,18 +268,20 @@ fn what_is_no_region_is_left_alone() {
     let fstat = |fd: &Fd, seen: &mut [u64; STAT / 8]| {
         inside.call(libc::SYS_fstat, [fd.number(), seen.as_mut_ptr() as i64, 0, 0, 0, 0])
     };
+    // SAFETY: a structure of this kind fits, and any numbers are valid in it.
+    let mode =
+        |seen: &[u64; STAT / 8]| unsafe { seen.as_ptr().cast::<libc::stat>().read().st_mode };
     assert_eq!(fstat(&own, &mut seen), 0);
     assert_eq!((seen[0], seen[1]), (inside.memfd_dev, stat(&own).st_ino));
     let (first, second) = (inside.region(), inside.region());
     for fd in [&first, &second] {
         assert_eq!(fstat(fd, &mut seen), 0);
-        let mode = seen[3] as u32;
-        assert_eq!(mode & libc::S_IFMT, libc::S_IFCHR, "a region looks like the device");
+        assert_eq!(mode(&seen) & libc::S_IFMT, libc::S_IFCHR, "a region looks like the device");
     }
     let path = c"".as_ptr() as i64;
     let at = [first.number(), path, seen.as_mut_ptr() as i64, libc::AT_EMPTY_PATH.into(), 0, 0];
     assert_eq!(inside.call(libc::SYS_newfstatat, at), 0);
-    assert_eq!(seen[3] as u32 & libc::S_IFMT, libc::S_IFCHR);
+    assert_eq!(mode(&seen) & libc::S_IFMT, libc::S_IFCHR);
     // A region that is opened again is left to the supervisor: here that is the kernel, which opens
     // the same one, and no number is lost.
     let path = std::ffi::CString::new(format!("/proc/self/fd/{}", first.0)).expect("no NUL");

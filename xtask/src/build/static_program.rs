@@ -5,6 +5,7 @@ use crate::build::cross;
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Result, bail};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -29,34 +30,44 @@ pub(crate) fn build_for(arch: Arch, package: &str, program: &str) -> Result<Path
     build_as(arch, package, program, "release")
 }
 
-fn build_as(arch: Arch, package: &str, program: &str, profile: &str) -> Result<PathBuf> {
-    let target = arch.rust_target();
-    let folder = workspace::cache("static")?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // --target keeps the static flag from the build's own plug-ins, which must stay loadable.
-    cargo.args([
-        "build",
-        "--quiet",
-        "--profile",
-        profile,
-        "--package",
-        package,
-        "--bin",
-        program,
-        "--target",
-        &target,
-    ]);
-    cargo.current_dir(workspace::root()).env("CARGO_TARGET_DIR", &folder);
-    cargo
-        .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=debuginfo")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    cross::prepare(&mut cargo, arch)?;
+/// The package's unit tests as a program of that kind.
+pub(crate) fn build_tests(arch: Arch, package: &str) -> Result<PathBuf> {
+    let mut cargo = cargo(arch, "test", package, "release")?;
+    cargo.args(["--lib", "--no-run", "--message-format", "json"]);
     let (text, status) = process::capture_both(&mut cargo)?;
+    let built = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let program = built.filter_map(|message| message.get("executable")?.as_str().map(Into::into));
+    match program.last() {
+        Some(program) if status.success() => Ok(program),
+        _ => bail!(
+            "building the tests of {package} as a static program ended with {}:\n{text}",
+            process::describe(status)
+        ),
+    }
+}
+
+fn build_as(arch: Arch, package: &str, program: &str, profile: &str) -> Result<PathBuf> {
+    let mut cargo = cargo(arch, "build", package, profile)?;
+    let (text, status) = process::capture_both(cargo.args(["--bin", program]))?;
     if !status.success() {
         bail!(
             "building {program} as a static program ended with {}:\n{text}",
             process::describe(status)
         );
     }
-    Ok(folder.join(target).join(profile).join(program))
+    Ok(workspace::cache("static")?.join(arch.rust_target()).join(profile).join(program))
+}
+
+/// cargo, told to make something static of the package.
+fn cargo(arch: Arch, verb: &str, package: &str, profile: &str) -> Result<Command> {
+    let target = arch.rust_target();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // --target keeps the static flag from the build's own plug-ins, which must stay loadable.
+    cargo.args([verb, "--quiet", "--profile", profile, "--package", package, "--target", &target]);
+    cargo.current_dir(workspace::root()).env("CARGO_TARGET_DIR", workspace::cache("static")?);
+    cargo
+        .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=debuginfo")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cross::prepare(&mut cargo, arch)?;
+    Ok(cargo)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Calls answered inside programs of another architecture: the client that the program's own tests
-//! have here, in a machine.
+//! Calls answered inside programs of another architecture: what the tests on this host are, in a
+//! machine.
 
 use crate::build::static_program;
 use crate::debian::host;
@@ -39,6 +39,18 @@ pub(crate) fn step(kernel: Platform, all: bool) -> Step {
         let arguments = words.iter().flat_map(|words| words.split_whitespace());
         let arguments = arguments.map(str::to_owned).collect();
         machine::run(&VmRequest { kernel, options, program, arguments, live: false })
+            .map(|outcome| outcome.step_result())
+    })
+}
+
+/// The tests of the code that answers, called as a patched site calls it, in a machine with this
+/// kernel.
+pub(crate) fn unit_tests(kernel: Platform) -> Step {
+    Step::new(format!("unit tests of what answers inside, kernel {kernel}"), move || {
+        host::ensure(&[kernel])?;
+        let program = static_program::build_tests(kernel.arch, "ashmem-inside")?;
+        let options = Options { provider: Provider::None, smp: 2, ..Options::default() };
+        machine::run(&VmRequest { kernel, options, program, arguments: Vec::new(), live: false })
             .map(|outcome| outcome.step_result())
     })
 }
