@@ -53,9 +53,13 @@ pub(super) fn measure() -> Result<Report> {
         for (figures, level) in [(&mut full_notified, "full"), (&mut fast_notified, "fast")] {
             keep_least(figures, programs.figures(&programs.under(level, "never"), "crowd")?);
         }
+        for (figures, inside) in [(&mut full, "auto"), (&mut full_notified, "never")] {
+            keep_least(figures, programs.figures(&programs.under("full", inside), "new")?);
+        }
         keep_least(&mut strace, programs.figures(&tracer, "ioctls")?);
     }
     let mut rows = rows(&bare, &full, &fast)?;
+    rows.extend(first_lives(&full, &full_notified)?);
     rows.extend(notified(&bare, &full_notified, &fast_notified, &strace)?);
     rows.extend(load::rows(&programs)?);
     Ok(Report { bare, full, fast, full_notified, fast_notified, strace, rows })
@@ -223,6 +227,24 @@ fn rows(bare: &Figures, full: &Figures, fast: &Figures) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
+}
+
+/// What a new process pays until its calls are answered inside, and for that.
+fn first_lives(full: &Figures, notified: &Figures) -> Result<Vec<Row>> {
+    let row = |(what, name, at_most): (&'static str, &str, Option<f64>)| {
+        let missing = || format!("{what} was not measured");
+        let figure = *full.get(name).with_context(missing)?;
+        let of = *notified.get(name).with_context(missing)?;
+        Ok(Row::new(what, "full", Unit::Nanoseconds, figure, "notified", of, at_most))
+    };
+    [
+        ("a new process's first unnamed life", "new_1", Some(1.1)),
+        ("each of its first 16", "new_16", Some(2.0)),
+        ("each of its first 64", "new_64", None),
+    ]
+    .into_iter()
+    .map(row)
+    .collect()
 }
 
 impl Report {

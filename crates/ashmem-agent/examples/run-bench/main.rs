@@ -5,12 +5,14 @@
 //! `run-bench device` needs /dev/ashmem. `run-bench ioctls` is a few calls, for tracers that take
 //! long over each. `run-bench floor` is a notification that is answered without looking, and a call
 //! under a filter that allows everything. `run-bench crowd` is what one process gets done, and what
-//! four at once do, each about a region of its own. Run the first bare, both under `ashmem run`,
-//! and take ratios; all figures are nanoseconds for one operation, the best of several rounds.
+//! four at once do, each about a region of its own. `run-bench new` is the first regions of a new
+//! process. Run the first bare, the others under `ashmem run`, and take ratios; all figures are
+//! nanoseconds for one operation, the best of several rounds.
 
 mod calls;
 mod crowd;
 mod floor;
+mod newcomer;
 mod timing;
 
 use ashmem_core::abi;
@@ -34,8 +36,12 @@ fn main() {
         Some("crowd") => {
             vec![("calls_of_one", crowd::round(1)), ("calls_of_four", crowd::round(4))]
         }
+        Some("new") => {
+            let lives = |count| newcomer::first(count, || lifecycle(sized_ashmem));
+            vec![("new_1", lives(1)), ("new_16", lives(16)), ("new_64", lives(64))]
+        }
         _ => {
-            eprintln!("usage: run-bench plain|device|ioctls|floor|crowd");
+            eprintln!("usage: run-bench plain|device|ioctls|floor|crowd|new");
             std::process::exit(2);
         }
     };
