@@ -36,8 +36,9 @@ pub(crate) fn build_tests(arch: Arch, package: &str) -> Result<PathBuf> {
     cargo.args(["--lib", "--no-run", "--message-format", "json"]);
     let (text, status) = process::capture_both(&mut cargo)?;
     let built = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let program = built.filter_map(|message| message.get("executable")?.as_str().map(Into::into));
-    match program.last() {
+    let mut program =
+        built.filter_map(|message| message.get("executable")?.as_str().map(Into::into));
+    match program.next_back() {
         Some(program) if status.success() => Ok(program),
         _ => bail!(
             "building the tests of {package} as a static program ended with {}:\n{text}",
