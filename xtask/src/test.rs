@@ -142,10 +142,13 @@ impl Test {
         let traced: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1] };
         steps.extend(traced.iter().map(|line| tracing::module(*line)));
         steps.extend(Line::ALL.map(races));
-        let besieged: &[Line] = if self.all { &Line::ALL } else { &[Line::V6_1, Line::Newest] };
+        // What is the module's own, and not what it makes of a kernel, is seen on one or two.
+        let besieged: &[Line] = if self.all { &Line::ALL } else { &[Line::Newest] };
         steps.extend(besieged.iter().flat_map(|line| neighbours::steps(*line, self.all)));
-        steps.extend(Line::ALL.map(fuzz::module::step));
-        steps.extend([Line::V6_1, Line::Newest].map(doctor::step));
+        let fuzzed: &[Line] = if self.all { &Line::ALL } else { &[Line::V5_10, Line::Newest] };
+        steps.extend(fuzzed.iter().map(|line| fuzz::module::step(*line)));
+        let doctored: &[Line] = if self.all { &[Line::V6_1, Line::Newest] } else { &[Line::V6_1] };
+        steps.extend(doctored.iter().map(|line| doctor::step(*line)));
         steps.extend(on_arm64(self.all));
         if self.all {
             steps.extend(Line::DEBUG.map(|line| suite(Provider::Module, line)));
