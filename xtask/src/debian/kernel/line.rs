@@ -135,7 +135,7 @@ impl Line {
     }
 
     /// Whether its pages have 16 KiB, which arm64's may.
-    pub(super) const fn has_large_pages(self) -> bool {
+    pub(crate) const fn has_large_pages(self) -> bool {
         matches!(self, Self::V6_12LargePages | Self::NewestLargePages)
     }
 }
