@@ -81,7 +81,9 @@ pub(crate) fn run(release: Release) -> Result<String> {
         if !left.is_empty() {
             bail!("after {name} there is still {left:?}");
         }
-        seen.push(if said.is_empty() { (*name).to_owned() } else { format!("{name} ({said})") });
+        let line = if said.is_empty() { (*name).to_owned() } else { format!("{name} ({said})") };
+        eprintln!("{release}: module install, {line}: passed");
+        seen.push(line);
     }
     Ok(seen.join(", "))
 }
