@@ -366,9 +366,9 @@ mod tests {
     #[test]
     fn what_is_stored_has_a_name_that_can_be_passed_on_and_a_bound() {
         let mut stored = stored(2);
-        let mut store =
-            |name: &str| stored.hear(&format!("FDSTORE=1\nFDNAME={name}"), Some(some_fd()));
-        ["", "a:b", "a b", "a\u{e9}", "one", "one", "two", "three"].map(&mut store);
+        for name in ["", "a:b", "a b", "a\u{e9}", "one", "one", "two", "three"] {
+            stored.hear(&format!("FDSTORE=1\nFDNAME={name}"), Some(some_fd()));
+        }
         assert_eq!(stored.fds.keys().collect::<Vec<_>>(), ["one", "two"]);
         stored.hear("FDSTORE=1\nFDNAME=four", None);
         stored.hear("BARRIER=1", Some(some_fd()));
