@@ -8,11 +8,11 @@ use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Build the C library and install it: shared, static, headers, pkg-config
+/// Build the C library and install it: shared, static, headers, pkg-config, CMake
 ///
 /// Puts libashmem.so.0 (with the link for the linker), libashmem.a, pkgconfig/libashmem.pc,
-/// <android/sharedmem.h> and <cutils/ashmem.h> under PREFIX. Needs cc, ld and objcopy. Prints each
-/// file's path.
+/// cmake/libashmem, <android/sharedmem.h> and <cutils/ashmem.h> under PREFIX. Together they can be
+/// moved elsewhere. Needs cc, ld and objcopy. Prints each file's path.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  sudo cargo xtask library --prefix /usr/local\n  \
     cargo xtask library --prefix /usr --libdir lib/x86_64-linux-gnu --destdir debian/tmp")]

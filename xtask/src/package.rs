@@ -5,7 +5,7 @@ use crate::build::packages::{build, publish};
 use crate::build::stage::Version;
 use crate::debian::host;
 use crate::integration::packages::release::Release;
-use crate::integration::packages::{faults, installer, service, signing, trial};
+use crate::integration::packages::{faults, installer, service, signing, supervisors, trial};
 use crate::util::arch::Arch;
 use anyhow::Result;
 use std::process::ExitCode;
@@ -40,8 +40,15 @@ pub(crate) struct Package {
     /// With --trial: the agent as systemd's service, killed and started anew, instead
     #[arg(long, requires = "trial", conflicts_with_all = ["faults", "signing"])]
     service: bool,
-    /// With --trial: `ashmem module install` without packages, by DKMS and by kbuild, instead
+    /// With --trial: the agent and the module as services of OpenRC and runit, instead
     #[arg(long, requires = "trial", conflicts_with_all = ["faults", "signing", "service"])]
+    supervisors: bool,
+    /// With --trial: `ashmem module install` without packages, by DKMS and by kbuild, instead
+    #[arg(
+        long,
+        requires = "trial",
+        conflicts_with_all = ["faults", "signing", "service", "supervisors"]
+    )]
     installer: bool,
 }
 
@@ -54,11 +61,16 @@ impl Package {
         }
         if let Some(release) = self.trial {
             let trial = trial(release, self.built)?;
-            let seen = match (self.faults, self.signing, self.service) {
-                (true, ..) => faults::run(&trial)?,
-                (_, true, _) => signing::run(&trial)?,
-                (.., true) => service::run(&trial)?,
-                _ => trial.run()?,
+            let seen = if self.faults {
+                faults::run(&trial)?
+            } else if self.signing {
+                signing::run(&trial)?
+            } else if self.service {
+                service::run(&trial)?
+            } else if self.supervisors {
+                supervisors::run(&trial)?
+            } else {
+                trial.run()?
             };
             println!("{seen}");
             return Ok(ExitCode::SUCCESS);

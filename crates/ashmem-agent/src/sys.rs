@@ -2,7 +2,7 @@
 //! System calls on processes and signals that no crate of ours wraps.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -211,6 +211,22 @@ fn empty(number: RawFd) {
             libc::close(nothing);
         }
     }
+}
+
+/// dup2(2): puts copies of these descriptors at number 3 and those after it, where the program that
+/// is executed next finds them (sd_listen_fds(3)).
+///
+/// Whatever had these numbers is closed: only an execution, or the end, may follow.
+pub(crate) fn pass_descriptors(fds: &[BorrowedFd<'_>]) -> Result<()> {
+    let beyond = i32::try_from(fds.len()).map_err(|_| Errno::MFILE)?.saturating_add(3);
+    // First out of the way of one another; these copies are closed by the execution.
+    let aside: Vec<OwnedFd> =
+        fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, beyond)).collect::<Result<_>>()?;
+    for (number, fd) in (3..).zip(&aside) {
+        // SAFETY: no memory is touched, and the caller uses nothing that had this number before.
+        check(unsafe { libc::dup2(fd.as_raw_fd(), number) })?;
+    }
+    Ok(())
 }
 
 /// execvp(3); returns only if it fails.

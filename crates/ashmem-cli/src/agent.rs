@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use ashmem_agent::agent::endpoint::{Address, Endpoint, Protocol};
+use ashmem_agent::agent::keeper;
 use ashmem_agent::agent::systemd::{self, Manager};
 use ashmem_agent::seccomp::filter::Fidelity;
 use ashmem_agent::seccomp::profile::{lxc, oci};
@@ -34,6 +35,10 @@ Examples:
 Without --oci, --lxc and --join the agent serves the sockets that systemd passes
 (ashmem-agent.socket, ashmem-join.socket).
 
+Where no systemd runs it, --keep lets containers live through the agent's death: its keeper starts
+the next agent, which goes on where that one stopped. SIGHUP to the keeper replaces the agent, by a
+newer program if one was installed. SIGTERM ends both.
+
 Exit status: 0 after SIGTERM or SIGINT, 1 if the agent could not start."
 )]
 pub(crate) struct Arguments {
@@ -48,6 +53,10 @@ pub(crate) struct Arguments {
     /// The socket for `ashmem join`, open to everybody
     #[arg(long, value_name = "unix:PATH")]
     join: Vec<Address>,
+    /// Hold the sockets, start the agent as another process, and start the next one where it ends,
+    /// with all that it had: what systemd does for ashmem-agent.service
+    #[arg(long)]
+    keep: bool,
 }
 
 #[derive(Subcommand)]
@@ -105,11 +114,14 @@ impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
         let done = match self.verb {
             Some(Verb::Profile(profile)) => profile.write(),
-            None => serve([
-                (Protocol::Oci, &self.oci),
-                (Protocol::Lxc, &self.lxc),
-                (Protocol::Join, &self.join),
-            ]),
+            None => {
+                let sockets = [
+                    (Protocol::Oci, &self.oci),
+                    (Protocol::Lxc, &self.lxc),
+                    (Protocol::Join, &self.join),
+                ];
+                if self.keep { keep(sockets) } else { serve(sockets) }
+            }
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
@@ -121,16 +133,29 @@ impl Arguments {
     }
 }
 
-fn serve(sockets: [(Protocol, &Vec<Address>); 3]) -> Result<()> {
-    let passed = systemd::passed_descriptors();
-    let manager = Manager::from_environment()
-        .context("reaching the service manager that NOTIFY_SOCKET names")?;
+fn keep(sockets: [(Protocol, &Vec<Address>); 3]) -> Result<()> {
+    let endpoints = bind(sockets)?;
+    if endpoints.is_empty() {
+        bail!("no socket to hold: give --oci, --lxc or --join unix:PATH beside --keep");
+    }
+    keeper::keep(endpoints).context("keeping the agent")
+}
+
+fn bind(sockets: [(Protocol, &Vec<Address>); 3]) -> Result<Vec<Endpoint>> {
     let mut endpoints = Vec::new();
     for (protocol, addresses) in sockets {
         for address in addresses {
             endpoints.push(Endpoint::bind(protocol, address)?);
         }
     }
+    Ok(endpoints)
+}
+
+fn serve(sockets: [(Protocol, &Vec<Address>); 3]) -> Result<()> {
+    let passed = systemd::passed_descriptors();
+    let manager = Manager::from_environment()
+        .context("reaching the service manager that NOTIFY_SOCKET names")?;
+    let endpoints = bind(sockets)?;
     if endpoints.is_empty() && passed.is_empty() {
         bail!(
             "no socket to serve: give --oci, --lxc or --join unix:PATH, or let systemd start it \

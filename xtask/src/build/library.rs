@@ -14,8 +14,16 @@ use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
+
+/// By what build systems find the library: the template of each file, and its place among the
+/// libraries, at the second level below them.
+const DESCRIPTIONS: [(&str, &str); 3] = [
+    ("libashmem.pc.in", "pkgconfig/libashmem.pc"),
+    ("libashmem-config.cmake.in", "cmake/libashmem/libashmem-config.cmake"),
+    ("libashmem-config-version.cmake.in", "cmake/libashmem/libashmem-config-version.cmake"),
+];
 
 /// The name programs are linked to: it changes when a function goes or changes its meaning, and
 /// never else.
@@ -28,6 +36,7 @@ pub(crate) fn install(
     libdir: &Path,
     destdir: Option<&Path>,
 ) -> Result<Vec<PathBuf>> {
+    let up = way_up(libdir)?;
     let built = build(arch)?;
     let staged = |path: PathBuf| match destdir {
         None => path,
@@ -53,19 +62,32 @@ pub(crate) fn install(
         symlink(built.file_name(), &link).with_context(|| format!("linking {}", link.display()))?;
         files.push(link);
     }
-    let template = source().join("libashmem.pc.in");
-    let text =
-        fs::read_to_string(&template).with_context(|| format!("reading {}", template.display()))?;
-    let text = text
-        .replace("@prefix@", &prefix.to_string_lossy())
-        .replace("@libdir@", &format!("${{prefix}}/{}", libdir.display()))
-        .replace("@includedir@", "${prefix}/include")
-        .replace("@version@", &built.version);
-    let description = staged(libraries.join("pkgconfig/libashmem.pc"));
-    make_parent(&description)?;
-    workspace::write_whole(&description, &text)?;
-    files.push(description);
+    for (template, place) in DESCRIPTIONS {
+        let template = source().join(template);
+        let text = fs::read_to_string(&template)
+            .with_context(|| format!("reading {}", template.display()))?
+            .replace("@up@", &up)
+            .replace("@soname@", SONAME)
+            .replace("@version@", &built.version);
+        let description = staged(libraries.join(place));
+        make_parent(&description)?;
+        workspace::write_whole(&description, &text)?;
+        files.push(description);
+    }
     Ok(files)
+}
+
+/// The way from a folder in the libraries' own up to the prefix, such as `../..`.
+fn way_up(libdir: &Path) -> Result<String> {
+    let is_below = |part: Component<'_>| matches!(part, Component::Normal(_));
+    if libdir.as_os_str().is_empty() || !libdir.components().all(is_below) {
+        bail!(
+            "the libraries' folder is named within the prefix, such as lib or \
+             lib/x86_64-linux-gnu, not {:?}",
+            libdir
+        );
+    }
+    Ok(vec![".."; libdir.components().count() + 1].join("/"))
 }
 
 /// What a build leaves.
@@ -189,4 +211,19 @@ fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
 fn make_parent(file: &Path) -> Result<()> {
     let folder = file.parent().context("a file has a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::way_up;
+    use std::path::Path;
+
+    #[test]
+    fn the_prefix_is_found_from_below_the_libraries() {
+        assert_eq!(way_up(Path::new("lib")).ok().as_deref(), Some("../.."));
+        assert_eq!(way_up(Path::new("lib/x86_64-linux-gnu")).ok().as_deref(), Some("../../.."));
+        for libdir in ["", "/usr/lib", "../lib", "lib/../.."] {
+            assert!(way_up(Path::new(libdir)).is_err(), "{libdir:?}");
+        }
+    }
 }

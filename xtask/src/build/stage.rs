@@ -76,6 +76,12 @@ pub(crate) fn fill(tree: &Path, arch: Arch, version: &Version) -> Result<()> {
         copy(&unit, &built.join("systemd").join(unit.file_name().context("a unit has a name")?))?;
     }
     copy(&packaging("waydroid/lxc-start"), &built.join("waydroid/lxc-start"))?;
+    for folder in ["services", "openrc", "runit"] {
+        for file in files(&packaging(folder), OsStr::new(""))? {
+            let place = file.strip_prefix(packaging("")).context("it lies in packaging/")?;
+            copy(&file, &built.join(place))?;
+        }
+    }
     let libraries = format!("lib/{}-linux-gnu", arch.machine());
     let place = built.join("library");
     library::install(arch, Path::new("/usr"), Path::new(&libraries), Some(&place)).map(drop)

@@ -12,7 +12,7 @@ const SOURCE: usize = 100;
 /// A tab ends at a multiple of so many columns, as in the kernel's sources.
 const TAB: usize = 8;
 /// The sources in other languages than Rust, as `git ls-files` takes them.
-pub(super) const OTHERS: [&str; 20] = [
+pub(super) const OTHERS: [&str; 25] = [
     "*.c",
     "*.h",
     "*.S",
@@ -30,8 +30,13 @@ pub(super) const OTHERS: [&str; 20] = [
     "*.service",
     "*Kbuild",
     "*Containerfile",
+    "*CMakeLists.txt",
+    "*.cmake.in",
     "packaging/debian/*",
     "packaging/dkms/*",
+    "packaging/openrc/*",
+    "packaging/runit/*",
+    "packaging/services/*",
     "packaging/waydroid/*",
 ];
 

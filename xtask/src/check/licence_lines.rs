@@ -6,8 +6,25 @@ use anyhow::{Context, Result};
 use std::fs;
 
 /// Files that have a line of their own for it; `#!` may stand before.
-const SOURCES: &[&str] =
-    &["*.rs", "*.c", "*.h", "*.S", "*.sh", "*.py", "*.go", "*.js", "*.css", "*Kbuild", ".ci/run"];
+const SOURCES: &[&str] = &[
+    "*.rs",
+    "*.c",
+    "*.h",
+    "*.S",
+    "*.sh",
+    "*.py",
+    "*.go",
+    "*.js",
+    "*.css",
+    "*Kbuild",
+    "*CMakeLists.txt",
+    "*.cmake.in",
+    "*meson.build",
+    ".ci/run",
+    "packaging/openrc/*",
+    "packaging/runit/*",
+    "packaging/services/*",
+];
 /// What the line holds.
 const MARK: &str = "SPDX-License-Identifier: ";
 

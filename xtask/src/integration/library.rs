@@ -2,6 +2,7 @@
 //! What is tried of the libraries: their promises wherever they run, their examples, their binary
 //! interface.
 
+use super::c_examples::{self, InstalledLibrary, Language, Linkage};
 use crate::build::library::{install, source};
 use crate::build::static_program;
 use crate::debian::kernel::Line;
@@ -17,6 +18,10 @@ use std::process::Command;
 
 /// The kernel whose module is tried; what differs between kernels is the suite's to find.
 const KERNEL: Line = Line::V6_1;
+
+/// Where the libraries lie within a prefix: as installed by hand, and as in Debian's packages.
+const LIBDIR: &str = "lib";
+const LIBDIR_OF_PACKAGES: &str = "lib/x86_64-linux-gnu";
 
 /// What wants this machine.
 pub(crate) fn here() -> Vec<Step> {
@@ -35,10 +40,10 @@ pub(crate) fn here() -> Vec<Step> {
             })
         }),
         Step::new("C library: interface and headers", || {
-            Ok(StepResult::Passed(interface(&staged()?)?))
+            Ok(StepResult::Passed(interface(&staged(LIBDIR)?)?))
         }),
         Step::new("C library: examples on memfd and under ashmem run", || {
-            Ok(StepResult::Passed(examples(&staged()?)?))
+            Ok(StepResult::Passed(examples(&staged(LIBDIR)?)?))
         }),
     ]
 }
@@ -49,9 +54,8 @@ pub(crate) fn booted() -> Vec<Step> {
         on_module(static_program::build("ashmem-library-test")?, &["--provider", "module"])
     });
     let example = Step::new(format!("C library: example on the module, kernel {KERNEL}"), || {
-        let place = staged()?;
-        let program =
-            Example { source: "cache.c", language: C, linkage: Linkage::Static }.compile(&place)?;
+        let library = staged(LIBDIR)?;
+        let program = c_examples::compile(&library, "cache", Language::C, Linkage::Static)?;
         on_module(program, &[])
     });
     vec![trial, example]
@@ -80,22 +84,27 @@ fn on_module(program: PathBuf, arguments: &[&str]) -> Result<StepResult> {
     })
 }
 
-/// The library as a user gets it, in a place of the cache's.
-fn staged() -> Result<PathBuf> {
-    let prefix = workspace::cache("library")?.join("prefix");
-    let _lock = workspace::lock("library-prefix")?;
-    install(Arch::X86_64, &prefix, Path::new("lib"), None)?;
-    Ok(prefix)
+/// The library as a user gets it, in a place of the cache's, for a prefix that is not there:
+/// whatever finds its parts has to go by where they lie.
+fn staged(libdir: &str) -> Result<InstalledLibrary> {
+    let folder = workspace::cache("library")?.join(format!("staged-{}", libdir.replace('/', "-")));
+    let _lock = workspace::lock("library-staged")?;
+    // Nothing of an earlier build stays.
+    workspace::make_whole(&folder, |part| {
+        install(Arch::X86_64, Path::new("/not-there"), Path::new(libdir), Some(part)).map(drop)
+    })?;
+    let prefix = folder.join("not-there");
+    Ok(InstalledLibrary { libraries: prefix.join(libdir), prefix })
 }
 
 /// Names, versions and dependencies are those of the list, and each header can be used alone, in C
 /// and in C++.
-fn interface(prefix: &Path) -> Result<String> {
+fn interface(library: &InstalledLibrary) -> Result<String> {
     let list = source().join("abi.txt");
     let text = fs::read_to_string(&list).with_context(|| format!("reading {}", list.display()))?;
     let should: BTreeSet<_> =
         text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
-    let is = relied_on(&prefix.join("lib/libashmem.so.0"))?;
+    let is = relied_on(&library.libraries.join("libashmem.so.0"))?;
     let lines = |one: &BTreeSet<String>, other: &BTreeSet<String>| -> Vec<String> {
         one.difference(other).cloned().collect()
     };
@@ -121,7 +130,7 @@ fn interface(prefix: &Path) -> Result<String> {
                 "-Werror",
                 &format!("-std={standard}"),
             ]);
-            command.args(["-x", language]).arg(prefix.join("include").join(header));
+            command.args(["-x", language]).arg(library.prefix.join("include").join(header));
             process::capture(&mut command).with_context(|| format!("{header} as {standard}"))?;
         }
     }
@@ -160,79 +169,37 @@ fn relied_on(library: &Path) -> Result<BTreeSet<String>> {
     Ok(lines)
 }
 
-/// How a program comes by the library.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Linkage {
-    Shared,
-    Static,
-}
-
-/// An example's compiler, and the language it is told.
-type Language = (&'static str, &'static str);
-const C: Language = ("gcc", "c");
-const CPP: Language = ("g++", "c++");
-
-/// One way to compile one of the C examples.
-struct Example {
-    source: &'static str,
-    language: Language,
-    linkage: Linkage,
-}
-
-impl Example {
-    /// Compiles it as its first lines say, through pkg-config.
-    fn compile(&self, prefix: &Path) -> Result<PathBuf> {
-        let (compiler, language) = self.language;
-        let name = format!(
-            "{}-{}-{}",
-            self.source.trim_end_matches(".c"),
-            compiler,
-            self.linkage == Linkage::Static
-        );
-        let program = workspace::cache("library")?.join(name);
-        let mut ask = Command::new("pkg-config");
-        ask.args(["--cflags", "--libs", "libashmem"])
-            .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
-        let flags = process::capture(&mut ask).context("asking pkg-config")?;
-        let mut compile = Command::new(compiler);
-        compile.args(["-O2", "-Wall", "-Wextra", "-Werror", "-x", language]);
-        compile
-            .arg(source().join("examples").join(self.source))
-            .args(["-x", "none", "-o"])
-            .arg(&program);
-        compile.args(flags.split_whitespace());
-        if self.linkage == Linkage::Static {
-            compile.arg("-static");
-        }
-        process::capture(&mut compile)?;
-        Ok(program)
-    }
-}
-
-/// Every example, each as C and C++, shared and static, run where there is no device and under
-/// `ashmem run`; and the Rust ones.
-fn examples(prefix: &Path) -> Result<String> {
+/// Every example as each user would build it, run where there is no device and under `ashmem run`;
+/// and the Rust ones.
+fn examples(by_hand: &InstalledLibrary) -> Result<String> {
     let supervisor = static_program::build_named("ashmem-cli", "ashmem")?;
     let mut runs = 0;
-    let mut run = |program: &Path, library: &Path| -> Result<()> {
+    let mut run = |program: &Path, library: &InstalledLibrary| -> Result<()> {
         let plain = Command::new(program);
         let mut supervised = Command::new(&supervisor);
         supervised.args(["run", "--"]).arg(program).env("ASHMEM_BACKEND", "device");
         for mut command in [plain, supervised] {
-            let said = process::capture(command.env("LD_LIBRARY_PATH", library))?;
+            let said = process::capture(command.env("LD_LIBRARY_PATH", &library.libraries))?;
             ensure!(said.contains("bytes"), "{} said {said:?}", process::line(&command));
             runs += 1;
         }
         Ok(())
     };
-    let library = prefix.join("lib");
-    for source in ["share.c", "cache.c"] {
-        for language in [C, CPP] {
-            for linkage in [Linkage::Shared, Linkage::Static] {
-                run(&Example { source, language, linkage }.compile(prefix)?, &library)?;
+    let packaged = staged(LIBDIR_OF_PACKAGES)?;
+    for library in [by_hand, &packaged] {
+        let mut programs = Vec::new();
+        for linkage in [Linkage::Shared, Linkage::Static] {
+            for language in [Language::C, Language::Cpp] {
+                programs.extend(c_examples::by_pkg_config(library, language, linkage)?);
             }
+            programs.extend(c_examples::by_cmake(library, linkage)?);
+            programs.extend(c_examples::by_meson(library, linkage)?);
+        }
+        for program in programs {
+            run(&program, library)?;
         }
     }
+    c_examples::cmake_refuses_other_versions(by_hand)?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--quiet", "--release", "--package", "ashmem", "--examples"])
@@ -241,7 +208,7 @@ fn examples(prefix: &Path) -> Result<String> {
     process::capture(cargo.arg(&target).current_dir(workspace::root()))
         .context("building the Rust examples")?;
     for example in ["share", "cache"] {
-        run(&target.join("release/examples").join(example), &library)?;
+        run(&target.join("release/examples").join(example), by_hand)?;
     }
-    Ok(format!("{runs} runs of 2 C and 2 Rust programs"))
+    Ok(format!("{runs} runs of 2 C programs, by pkg-config, CMake and meson, and 2 Rust programs"))
 }

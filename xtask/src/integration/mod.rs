@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is tried as a whole: the steps of `cargo xtask test` that are more than a call of cargo.
 
+mod c_examples;
 pub(crate) mod cdi;
 pub(crate) mod containers;
 pub(crate) mod doctor;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The sockets at which container runtimes reach the agent.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -12,8 +14,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::error::SystemError;
 
-/// The unit whose socket is for processes that join.
+/// The unit whose socket is for processes that join, and the one whose sockets are for runtimes.
 const JOIN_UNIT: &str = "ashmem-join.socket";
+const RUNTIMES_UNIT: &str = "ashmem-agent.socket";
 
 /// The kind of peer at a socket, and its protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,12 +202,24 @@ impl Endpoint {
     /// Where peers reach it, for people: its path in the agent's view.
     #[must_use]
     pub fn place(&self) -> String {
-        let name = rustix::net::getsockname(&self.socket);
-        let path = name.ok().and_then(|name| {
-            let name = SocketAddrUnix::try_from(name).ok()?;
-            Some(name.path()?.to_string_lossy().into_owned())
-        });
-        path.map_or_else(|| "a socket without a path".to_owned(), |path| format!("unix:{path}"))
+        self.path().map_or_else(
+            || "a socket without a path".to_owned(),
+            |path| format!("unix:{}", path.display()),
+        )
+    }
+
+    /// getsockname(2): its path in the view of whoever made it.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        let name = SocketAddrUnix::try_from(rustix::net::getsockname(&self.socket).ok()?).ok()?;
+        Some(OsStr::from_bytes(name.path()?.to_bytes()).into())
+    }
+
+    /// The name by which [`Self::adopt`] knows the protocol again.
+    pub(crate) fn unit(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Join => JOIN_UNIT,
+            Protocol::Oci | Protocol::Lxc => RUNTIMES_UNIT,
+        }
     }
 
     /// The protocol.
@@ -275,8 +290,8 @@ mod tests {
             assert!(status.file_type().is_socket());
             assert_eq!(status.permissions().mode() & 0o777, mode);
             assert!(matches!(Endpoint::bind(protocol, &address), Err(Error::Busy(_))));
-            let name = if protocol == Protocol::Join { JOIN_UNIT } else { "ashmem-agent.socket" };
-            let adopted = Endpoint::adopt(name, first.socket).expect("a listening socket");
+            assert_eq!(first.path().as_deref(), Some(address.path()));
+            let adopted = Endpoint::adopt(first.unit(), first.socket).expect("a listening socket");
             assert_eq!(adopted.protocol(), protocol);
             assert_eq!(adopted.place(), address.to_string());
         }

@@ -7,11 +7,12 @@
 //!
 //! Under a service manager, everything that a successor needs is stored there: for each container
 //! its journal, the watches on its regions, and its listeners or its connection to a monitor. See
-//! [`systemd`] and [`crate::journal`].
+//! [`systemd`] and [`crate::journal`]; [`keeper`] stores it where no service manager does.
 
 pub mod container;
 pub mod endpoint;
 pub mod joined;
+pub mod keeper;
 pub mod lxc;
 pub mod oci;
 pub mod sandbox;

@@ -5,6 +5,7 @@
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, Result};
@@ -52,8 +53,14 @@ impl Manager {
     ///
     /// Those of connect(2).
     pub fn from_environment() -> Result<Option<Self>> {
-        let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(None) };
-        let path = path.as_encoded_bytes();
+        std::env::var_os("NOTIFY_SOCKET").map(|path| Self::at(Path::new(&path))).transpose()
+    }
+
+    /// The manager at this socket; `@` begins an abstract name.
+    ///
+    /// Those of connect(2).
+    pub(crate) fn at(path: &Path) -> Result<Self> {
+        let path = path.as_os_str().as_encoded_bytes();
         let address = match path.strip_prefix(b"@") {
             Some(name) => SocketAddrUnix::new_abstract_name(name)?,
             None => SocketAddrUnix::new(path)?,
@@ -61,7 +68,7 @@ impl Manager {
         let socket =
             socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
         connect(&socket, &address)?;
-        Ok(Some(Self { socket }))
+        Ok(Self { socket })
     }
 
     /// sd_notify(3): reports a change of state: `READY=1`, `STOPPING=1`.

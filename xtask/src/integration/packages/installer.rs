@@ -10,7 +10,6 @@ use crate::build::stage::Version;
 use crate::build::static_program;
 use crate::util::arch::Arch;
 use anyhow::{Context, Result, bail};
-use std::fmt::Write;
 
 /// An attempt by name.
 type Attempt = (&'static str, fn(&Installer) -> Result<String>);
@@ -27,7 +26,8 @@ const ATTEMPTS: &[Attempt] = &[
     ("a read-only /etc", read_only),
 ];
 
-/// What a shell needs in every script: the program, and a list of all that could be changed.
+/// What a shell needs in every script: the program, a list of all that could be changed, the first
+/// kernel.
 const PROLOGUE: &str = r#"install="/trial/ashmem module install"
 remove="/trial/ashmem module remove"
 everything() {
@@ -38,7 +38,22 @@ everything() {
 		-o -name modules.devname \) -prune \
 		-o \( -type f -printf '%p %s\n' -o -printf '%p\n' \)
 }
-kernel=$(ls -v /boot | sed -n 's/^vmlinuz-//p' | head -n 1)
+kernels() { ls -v /boot | sed -n 's/^vmlinuz-//p'; }
+kernel=$(kernels | head -n 1)
+# Runs its words; then how long that took.
+timed() {
+	begin=$(date +%s%N)
+	"$@"
+	echo "took $(( ($(date +%s%N) - begin) / 1000000 )) ms"
+}
+# Until a build is in its midst, by either way; it fails if the program ended before.
+in_its_midst() {
+	until find /var/lib/dkms/ashmem-linux /var/lib/ashmem/module/build -path '*/glue/*.o' \
+		2>/dev/null | grep -q .; do
+		kill -0 "$1"
+		sleep 0.1
+	done
+}
 "#;
 
 struct Installer {
@@ -66,7 +81,9 @@ pub(crate) fn run(release: Release) -> Result<String> {
         if !left.is_empty() {
             bail!("after {name} there is still {left:?}");
         }
-        seen.push(if said.is_empty() { (*name).to_owned() } else { format!("{name} ({said})") });
+        let line = if said.is_empty() { (*name).to_owned() } else { format!("{name} ({said})") };
+        eprintln!("{release}: module install, {line}: passed");
+        seen.push(line);
     }
     Ok(seen.join(", "))
 }
@@ -87,8 +104,8 @@ impl Installer {
         Ok(said)
     }
 
-    /// Boots a kernel that has the module, where it is removed.
-    fn boot_and_remove(&self, kernel: &str) -> Result<f64> {
+    /// Boots a kernel that has the module, where it is removed; how long that took, in words.
+    fn boot_and_remove(&self, kernel: &str) -> Result<String> {
         let version = &self.version;
         let script = format!(
             "udevadm settle\n\
@@ -106,68 +123,89 @@ impl Installer {
         );
         let life = self.machine.boot(kernel, &script)?;
         report(&life).with_context(|| format!("booting {kernel} of {}", self.release))?;
-        Ok(life.time.as_secs_f64())
+        Ok(format!("{kernel} booted in {:.0} s", life.time.as_secs_f64()))
+    }
+
+    /// The command that brings the second kernel, whose files were fetched before.
+    fn second_kernel(&self) -> String {
+        format!(
+            "apt-get -q -o Dpkg::Use-Pty=0 install -y --no-install-recommends --no-download {}",
+            self.release.second_kernel()
+        )
     }
 }
 
+/// What a script timed, in order.
+fn times(said: &str) -> Vec<&str> {
+    said.lines().filter_map(|line| line.strip_prefix("took ")).collect()
+}
+
+/// A second kernel comes, for which DKMS builds by itself.
 fn by_dkms(installer: &Installer) -> Result<String> {
-    let version = &installer.version;
     let said = installer.expect(
         &format!(
-            "$install --dry-run | tee /dev/stderr | grep 'by DKMS'\n\
-             begin=$(date +%s%N)\n\
-             $install\n\
-             echo took $(( ($(date +%s%N) - begin) / 1000000 )) ms\n\
-             [ \"$(modinfo -k $kernel -F version ashmem_linux)\" = {version} ]\n\
+            "$install --dry-run | grep 'by DKMS'\n\
+             timed $install\n\
+             [ \"$(modinfo -k $kernel -F version ashmem_linux)\" = {} ]\n\
              modinfo -k $kernel -F filename ashmem_linux | grep /updates/dkms/\n\
              /trial/ashmem module status\n\
              $install | grep 'has it already'\n\
+             {}\n\
              dkms status\n\
-             apt-get -q -o Dpkg::Use-Pty=0 install -y --no-install-recommends --no-download {}\n\
              [ $(ls /lib/modules/*/updates/dkms/ashmem_linux.ko* | wc -l) = 2 ]\n\
-             $install | grep -c 'has it already'",
-            installer.release.second_kernel()
+             /trial/ashmem module status\n\
+             [ $($install | grep -c 'has it already') = 2 ]",
+            installer.version,
+            installer.second_kernel()
         ),
-        &["the module is installed", "took "],
+        &["the module is installed"],
     )?;
-    let took = said.lines().find(|line| line.starts_with("took ")).unwrap_or_default();
-    let kernel = installer.machine.kernels()?.into_iter().next().context("no kernel")?;
-    let booted = installer.boot_and_remove(&kernel)?;
-    let mut seen = took.to_owned();
-    write!(seen, ", booted in {booted:.0} s")?;
-    Ok(seen)
+    let kernels = installer.machine.kernels()?;
+    let first = kernels.first().context("the machine has no kernel")?;
+    let booted = installer.boot_and_remove(first)?;
+    Ok(format!("{}, {booted}", times(&said).join(", ")))
 }
 
-/// A second kernel is here by now; it goes and comes.
+/// The second kernel goes, and comes again: apt calls the hooks, which build for it. It is booted,
+/// and goes once more.
 fn by_kbuild(installer: &Installer) -> Result<String> {
-    let second = "second=$(ls -v /boot | sed -n 's/^vmlinuz-//p' | tail -n 1)\n";
+    let second = "second=$(kernels | tail -n 1)\n";
+    let purge = "apt-get -q -o Dpkg::Use-Pty=0 purge -y linux-image-$second linux-headers-$second\n\
+                 [ ! -e /lib/modules/$second/updates ]\n\
+                 [ \"$(kernels)\" = $kernel ]\n";
     let said = installer.expect(
         &format!(
-            "{second}$install --without-dkms --kernel $kernel\n\
+            "{second}{purge}\
+             timed $install --without-dkms\n\
              [ -e /lib/modules/$kernel/updates/ashmem_linux.ko ]\n\
-             [ ! -e /lib/modules/$second/updates/ashmem_linux.ko ]\n\
              [ ! -e /usr/src/ashmem-linux-{} ]\n\
-             modinfo -k $kernel -F signer ashmem_linux\n\
-             begin=$(date +%s%N)\n\
-             /etc/kernel/postinst.d/zz-ashmem-module $second /boot/vmlinuz-$second\n\
-             echo took $(( ($(date +%s%N) - begin) / 1000000 )) ms\n\
+             [ -n \"$(modinfo -k $kernel -F signer ashmem_linux)\" ]\n\
+             {}\n\
+             {second}[ $second != $kernel ]\n\
+             [ -e /lib/modules/$second/updates/ashmem_linux.ko ]\n\
              [ \"$(modinfo -k $second -F vermagic ashmem_linux | cut -d ' ' -f 1)\" = $second ]\n\
-             mv /lib/modules/$second /lib/modules/gone; mkdir -p /lib/modules/$second/updates\n\
-             mv /lib/modules/gone/updates/ashmem_linux.ko /lib/modules/$second/updates\n\
-             /etc/kernel/postrm.d/zz-ashmem-module $second\n\
-             [ ! -e /lib/modules/$second ]\n\
-             mv /lib/modules/gone /lib/modules/$second; rmdir /lib/modules/$second/updates\n\
-             /trial/ashmem module status || true",
-            installer.version
+             /trial/ashmem module status",
+            installer.version,
+            installer.second_kernel()
         ),
-        &["took ", "forgotten", "`ashmem module install`"],
+        &["the module is installed", "`ashmem module install`"],
     )?;
-    let took = said.lines().find(|line| line.starts_with("took ")).unwrap_or_default();
-    let kernel = installer.machine.kernels()?.into_iter().next().context("no kernel")?;
-    let booted = installer.boot_and_remove(&kernel)?;
-    let mut seen = took.to_owned();
-    write!(seen, ", booted in {booted:.0} s")?;
-    Ok(seen)
+    let kernels = installer.machine.kernels()?;
+    let last = kernels.last().context("the machine has no kernel")?;
+    let booted = installer.boot_and_remove(last)?;
+    installer.expect(
+        &format!(
+            "{second}[ $second != $kernel ]\n\
+             $install --without-dkms\n\
+             [ -e /lib/modules/$second/updates/ashmem_linux.ko ]\n\
+             {purge}\
+             [ -e /lib/modules/$kernel/updates/ashmem_linux.ko ]\n\
+             /trial/ashmem module status\n\
+             $remove"
+        ),
+        &["forgotten"],
+    )?;
+    Ok(format!("{}, {booted}, built for by apt's hook", times(&said).join(", ")))
 }
 
 /// Stopped by a signal in the middle of a build.
@@ -175,30 +213,31 @@ fn stopped(installer: &Installer) -> Result<String> {
     let script = "everything >/tmp/before\n\
          for way in '' --without-dkms; do\n\
          $install $way >/tmp/said 2>&1 & program=$!\n\
-         until ls /var/lib/dkms/ashmem-linux/*/build/glue/*.o \
-         /var/lib/ashmem/module/build/*/glue/*.o; do sleep 0.1; done 2>/dev/null\n\
+         in_its_midst $program\n\
          kill -TERM $program\n\
          if wait $program; then exit 1; fi\n\
-         cat /tmp/said\n\
+         cat /tmp/said; grep -q interrupted /tmp/said\n\
+         grep -q 'What was there before is in place again' /tmp/said\n\
          everything | diff /tmp/before -\n\
          done";
-    installer.expect(script, &["interrupted", "What was there before is in place again"])?;
+    installer.must(script)?;
     Ok(String::new())
 }
 
-/// Killed with all that it started; what comes next undoes it first.
+/// Killed with all that it started, as by a loss of power: the program is the first process of a
+/// namespace, with which the kernel ends every other one of it. What comes next undoes it first.
 fn killed(installer: &Installer) -> Result<String> {
     let script = "everything >/tmp/before\n\
          for way in '' --without-dkms; do\n\
-         $install $way >/tmp/said 2>&1 &\n\
-         until ls /var/lib/dkms/ashmem-linux/*/build/glue/*.o \
-         /var/lib/ashmem/module/build/*/glue/*.o; do sleep 0.1; done 2>/dev/null\n\
-         kill -9 -1; wait\n\
+         unshare --pid --fork $install $way >/tmp/said 2>&1 & program=$!\n\
+         in_its_midst $program\n\
+         kill -KILL $(cat /proc/$program/task/$program/children)\n\
+         if wait $program; then exit 1; fi\n\
          /trial/ashmem module status | grep 'was interrupted'\n\
          if $remove; then exit 1; fi\n\
          everything | diff /tmp/before -\n\
          done";
-    installer.must(script)?;
+    installer.expect(script, &["has installed nothing here"])?;
     Ok(String::new())
 }
 
@@ -223,7 +262,6 @@ fn failing_upgrade(installer: &Installer) -> Result<String> {
     let script = format!(
         "older() {{ sed -i 's/\"version\": \"{version}\"/\"version\": \"0.0.1\"/; \
          s/ashmem-linux-{version}/ashmem-linux-0.0.1/' /var/lib/ashmem/module/manifest.json; }}\n\
-         cp /bin/ld /tmp/ld\n\
          spoil() {{ printf '#!/bin/sh\\necho ld: no; exit 1\\n' >/tmp/bad; chmod +x /tmp/bad; \
          mount --bind /tmp/bad $(readlink -f /usr/bin/ld); }}\n\
          mend() {{ umount $(readlink -f /usr/bin/ld); }}\n\
@@ -259,10 +297,10 @@ fn other_owners(installer: &Installer) -> Result<String> {
          echo other >/lib/modules/$kernel/extra/ashmem_linux.ko\n\
          if $install; then exit 1; fi\n\
          rm -r /lib/modules/$kernel/extra\n\
-         $install --without-dkms --kernel $kernel & until [ -e /var/lib/ashmem/module/journal ]\n\
-         do sleep 0.1; done\n\
+         $install --without-dkms --kernel $kernel & program=$!\n\
+         in_its_midst $program\n\
          if $install; then exit 1; fi\n\
-         wait; $remove\n\
+         wait $program; $remove\n\
          if $remove; then exit 1; fi";
     installer.expect(
         script,

@@ -8,6 +8,7 @@ mod readme;
 pub(crate) mod release;
 pub(crate) mod service;
 pub(crate) mod signing;
+pub(crate) mod supervisors;
 mod trial;
 
 use crate::build::packages::{self, built_once, folder, packages};
@@ -40,6 +41,7 @@ pub(crate) fn steps() -> Vec<Step> {
         on("faults", Release::Bookworm, faults::run),
         on("signing", Release::Bookworm, signing::run),
         on("service", Release::Bookworm, service::run),
+        on("supervisors", Release::Bookworm, supervisors::run),
     ];
     steps.push(Step::new("ashmem module install on bookworm", || {
         if !rustix::process::geteuid().is_root() {
