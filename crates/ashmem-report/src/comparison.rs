@@ -6,13 +6,14 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
 use ashmem_inspect::amount::{Age, Bytes, Change, or_unknown};
-use ashmem_inspect::group::{NAMELESS, Totals};
+use ashmem_inspect::group::Totals;
 use ashmem_inspect::growth::{Baseline, Grower, Growth, Stock};
 use ashmem_inspect::holder_name::{HolderIdentity, HolderName};
 use ashmem_inspect::holding::Holding;
 use ashmem_inspect::leak_listing::LeakListing;
 use ashmem_inspect::pattern::pattern;
 use ashmem_inspect::region::CensusRegion;
+use ashmem_trace::family::NAMELESS;
 use serde::Serialize;
 
 use crate::census_file::SavedCensus;

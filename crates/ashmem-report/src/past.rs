@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use ashmem_inspect::amount::Bytes;
-use ashmem_inspect::group::{Sum, family};
+use ashmem_inspect::group::Sum;
 use ashmem_trace::event::{Event, EventProcess, Source};
+use ashmem_trace::family::family;
 use ashmem_trace::json::{JsonLine, TraceStart};
 use ashmem_trace::life::{Life, RegionBytes};
 use ashmem_trace::operation::Operation;
@@ -97,7 +98,7 @@ impl Past {
 
     pub(crate) fn take(&mut self, record: JsonLine) {
         match record {
-            JsonLine::Start(_) => {}
+            JsonLine::Start(_) | JsonLine::Growth(_) => {}
             JsonLine::Event(stamped) => self.event(&stamped.event),
             JsonLine::Lost(lost) => {
                 self.has_losses = true;
