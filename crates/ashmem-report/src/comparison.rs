@@ -116,9 +116,11 @@ impl Comparison {
                 Figure::new("more in size", bytes(size)),
                 Figure::new("mapped nowhere", self.total.totals.unmapped),
             ],
-            leaks: self.held(),
             maps: Vec::new(),
+            flames: Vec::new(),
             charts: Vec::new(),
+            leaks: self.held(),
+            folds: Vec::new(),
             tables: vec![
                 table("patterns", "By name", "Name", &self.patterns),
                 table("programs", "By program", "Program", &self.programs),
@@ -299,8 +301,8 @@ mod tests {
         assert_eq!(json["holdings"][1]["growth"]["regions"], 2);
         assert_eq!(json["holdings"][1]["holders"][0]["pid"], serde_json::Value::Null);
         let html = comparison.sheet().html();
-        assert!(html.contains("<td>w-#</td>") && html.contains("&lt;b&gt;"), "{html}");
-        assert!(!html.contains("<td>cache</td>"), "{html}");
+        assert!(html.contains(">w-#</td>") && html.contains("&lt;b&gt;"), "{html}");
+        assert!(!html.contains(">cache</td>"), "{html}");
     }
 
     #[test]

@@ -5,10 +5,14 @@ use ashmem_inspect::amount::{Bytes, Change};
 use ashmem_inspect::group::Sum;
 
 use crate::chart::Chart;
+use crate::flame::Flame;
+use crate::fold::Fold;
 use crate::treemap::Group;
 
-/// Rows that a table shows at most: a page of any host opens in a moment.
-pub const MOST_ROWS: usize = 500;
+/// Rows that a table has at most, and letters that its words have together: a page is read on any
+/// machine, whatever names a program made up.
+pub(crate) const MOST_ROWS: usize = 200_000;
+const MOST_LETTERS: usize = 12 << 20;
 
 /// A page. Everything in it is text: what came from outside has been escaped as `ashmem list` does,
 /// and HTML is made of it by [`Sheet::html`] alone.
@@ -22,12 +26,16 @@ pub struct Sheet {
     pub(crate) limits: Vec<String>,
     /// The figures that stand on top.
     pub(crate) figures: Vec<Figure>,
-    /// What is held and used by nobody.
-    pub(crate) leaks: Table,
     /// Where memory is.
     pub(crate) maps: Vec<Map>,
+    /// Whose it is.
+    pub(crate) flames: Vec<Flame>,
     /// How it went.
     pub(crate) charts: Vec<Chart>,
+    /// What is held and used by nobody.
+    pub(crate) leaks: Table,
+    /// What belongs together, folded.
+    pub(crate) folds: Vec<Fold>,
     /// Everything, row by row.
     pub(crate) tables: Vec<Table>,
 }
@@ -66,10 +74,11 @@ pub(crate) struct Map {
     pub(crate) groups: Vec<Group>,
 }
 
-/// A table that can be sorted by each of its columns.
+/// A table that can be searched, and sorted by each of its columns.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// Its name in links: `#sort=regions:3` sorts it by its third column.
+    /// Its name in links: `#sort=regions:3` sorts it by its third column, `#search=regions:cache`
+    /// searches it.
     pub(crate) id: &'static str,
     pub(crate) title: &'static str,
     pub(crate) about: String,
@@ -140,10 +149,24 @@ impl Cell {
 
 impl Table {
     /// The rows that have room, made one by one; the others are counted.
-    pub(crate) fn fill<T>(mut self, of: &[T], row: impl FnMut(&T) -> Vec<Cell>) -> Self {
-        self.rows = of.iter().take(MOST_ROWS).map(row).collect();
+    pub(crate) fn fill<T>(mut self, of: &[T], mut row: impl FnMut(&T) -> Vec<Cell>) -> Self {
+        let mut letters = 0;
+        for one in of.iter().take(MOST_ROWS) {
+            let cells = row(one);
+            let words = cells.iter().filter(|cell| cell.value.is_none());
+            letters += words.map(|cell| cell.shown.len()).sum::<usize>();
+            if letters > MOST_LETTERS {
+                break;
+            }
+            self.rows.push(cells);
+        }
         self.left_out = of.len() - self.rows.len();
         self
+    }
+
+    /// How many rows there are, those that have no room among them.
+    pub(crate) fn all(&self) -> usize {
+        self.rows.len() + self.left_out
     }
 }
 
