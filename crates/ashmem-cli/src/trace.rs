@@ -288,10 +288,7 @@ impl Arguments {
     }
 
     fn syscalls(&self, tracefs: &Tracefs, threads: Option<&[i32]>) -> Result<Traced> {
-        let scope = match threads {
-            Some(threads) => Scope::Threads(threads),
-            None => Scope::Host { fail_only: self.fail_only },
-        };
+        let scope = Scope { threads, fail_only: self.fail_only };
         let source = SyscallSource::begin(tracefs, followed(threads), scope, self.buffer)?;
         Ok(Traced::new(source))
     }

@@ -23,6 +23,8 @@ const SECOND: u64 = 1_000_000_000;
 pub struct TraceGrowth {
     totals: FamilyTotals,
     has_changed: bool,
+    /// Whether there was a line.
+    has_line: bool,
     /// When the last line was written, in nanoseconds of `CLOCK_MONOTONIC`.
     told: Option<u64>,
 }
@@ -68,14 +70,14 @@ impl TraceGrowth {
         (self.has_changed && now.saturating_sub(told) >= SECOND).then(|| self.line(clock, now))
     }
 
-    /// The last line is due, whatever has changed.
+    /// The last line is due if anything has changed since the one before, and if there was none.
     pub fn end(&mut self) {
-        (self.has_changed, self.told) = (true, Some(0));
+        (self.has_changed, self.told) = (self.has_changed || !self.has_line, Some(0));
     }
 
     /// The line as it is now.
     fn line(&mut self, clock: &TraceClock, now: u64) -> GrowthLine {
-        (self.has_changed, self.told) = (false, Some(now));
+        (self.has_changed, self.has_line, self.told) = (false, true, Some(now));
         let mut families: Vec<FamilyGrowth> = self
             .totals
             .all()
@@ -170,6 +172,11 @@ mod tests {
         let text = line.shown(&clock).to_string();
         assert!(text.ends_with("  +1 regions, +4K: gralloc +1, +4K"), "{text}");
         assert_eq!(growth.due(&clock, 5 + 9 * SECOND), None, "nothing has changed");
+        growth.end();
+        assert_eq!(growth.due(&clock, 5 + 9 * SECOND), None, "it was told");
+        let mut nothing = TraceGrowth::default();
+        nothing.end();
+        assert!(nothing.due(&clock, 5 + 9 * SECOND).is_some(), "that there was nothing is told");
     }
 
     #[test]

@@ -74,7 +74,9 @@ fn announced(tracer: &Tracer) -> Result<()> {
 
 /// The settings of the instances of a trace, one after another.
 fn settings(trace: &Announced, file: &str) -> Result<Vec<String>> {
-    let instances = Tracefs::find()?.root().join("instances");
+    // Its mount may be this process's own: it is there for as long as this is.
+    let tracefs = Tracefs::find()?;
+    let instances = tracefs.root().join("instances");
     let ours = format!("ashmem-trace-{}-", trace.child.id());
     let mut found = Vec::new();
     for entry in fs::read_dir(instances)?.flatten() {

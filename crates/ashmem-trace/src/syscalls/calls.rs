@@ -27,8 +27,8 @@ enum OfHost {
     Whole,
     /// The beginning alone, by this filter: the result is not seen.
     Begin(&'static str),
-    /// All of it where failures alone are asked for, by this filter of the beginning.
-    Failures(&'static str),
+    /// All of it where failures alone are asked for, by [`DEVICE_PATH`].
+    Failures,
     /// Nothing.
     Nothing,
 }
@@ -40,8 +40,7 @@ pub(super) const CALLS: &[CallSpec] = &[
         call: TracedCall::Open,
         fields: &["flags", "filename"],
         filter: Some("flags & 2"),
-        // Since Linux 5.17 the kernel reads what the call points to.
-        of_host: OfHost::Failures("filename.ustring ~ \"/dev/ashmem*\""),
+        of_host: OfHost::Failures,
     },
     CallSpec {
         name: "memfd_create",
@@ -96,26 +95,31 @@ pub(super) const CALLS: &[CallSpec] = &[
     },
 ];
 
+/// Opens of the device by their path, which the kernel reads itself since Linux 5.17, as far as it
+/// is in memory. Of an open that failed nothing else is left: its caller may be gone before its
+/// memory can be read.
+const DEVICE_PATH: &str = "filename.ustring ~ \"*dev/ashmem*\"";
+
 /// `F_ADD_SEALS`.
 const ADD_SEALS: &str = "cmd == 1033";
 
-/// Whose calls are recorded.
+/// Whose calls are recorded, and which.
 #[derive(Clone, Copy, Debug)]
-pub enum Scope<'a> {
-    /// Of these threads and all that they start: every call that concerns regions, with its result.
-    Threads(&'a [i32]),
-    /// Of all processes: ashmem's requests, memfd_create, ftruncate, the beginnings of shared
+pub struct Scope<'a> {
+    /// These threads' and all that they start: every call that concerns regions, with its result.
+    /// None: of all processes ashmem's requests, memfd_create, ftruncate, the beginnings of shared
     /// mappings and of seals; neither munmap nor close.
-    Host {
-        /// Opens of the device too, which cost a little of every open on the host: a failed one
-        /// leaves no other mark.
-        fail_only: bool,
-    },
+    pub threads: Option<&'a [i32]>,
+    /// Failures alone are wanted: opens of the device are told by their paths, of all processes
+    /// too. That costs a little of every open.
+    pub fail_only: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TracedCall {
     Open,
+    /// An open whose path is known to be the device's.
+    DeviceOpen,
     MemfdCreate,
     Ftruncate,
     Mmap,
@@ -149,34 +153,38 @@ pub(super) fn enable(
     scope: Scope<'_>,
     forms: &mut HashMap<u16, SyscallForm>,
 ) -> Result<(), Error> {
-    let of_device = ioctls();
-    let (mut filter, mut is_whole) = (spec.filter, true);
-    match (scope, spec.of_host) {
-        (Scope::Threads(_), _) | (Scope::Host { .. }, OfHost::Whole) => {}
-        (Scope::Host { .. }, OfHost::Begin(only)) => (filter, is_whole) = (Some(only), false),
-        (Scope::Host { fail_only: true }, OfHost::Failures(only)) => filter = Some(only),
-        (Scope::Host { .. }, OfHost::Failures(_) | OfHost::Nothing) => return Ok(()),
-    }
-    if spec.call == TracedCall::Ioctl {
-        // Of all ioctls the kernel itself sorts out those that are not the device's.
-        filter = Some(&of_device);
-    }
     let name = spec.name;
-    let enter = match instance.enable(&format!("syscalls/sys_enter_{name}"), filter) {
-        // An older kernel that does not know this filter: what it would let through is left out.
-        Err(_) if matches!((scope, spec.of_host), (Scope::Host { .. }, OfHost::Failures(_))) => {
-            return Ok(());
+    let begin = |filter| instance.enable(&format!("syscalls/sys_enter_{name}"), filter);
+    let of_device = ioctls();
+    let (mut call, mut is_whole) = (spec.call, true);
+    let enter = match (scope.threads, spec.of_host) {
+        // Of all ioctls the kernel itself sorts out those that are not the device's.
+        _ if call == TracedCall::Ioctl => begin(Some(&of_device))?,
+        (_, OfHost::Failures) if scope.fail_only => match (begin(Some(DEVICE_PATH)), scope.threads)
+        {
+            (Ok(enter), _) => {
+                call = TracedCall::DeviceOpen;
+                enter
+            }
+            // An older kernel, which does not know this filter.
+            (Err(_), Some(_)) => begin(spec.filter)?,
+            (Err(_), None) => return Ok(()),
+        },
+        (Some(_), _) | (None, OfHost::Whole) => begin(spec.filter)?,
+        (None, OfHost::Begin(only)) => {
+            is_whole = false;
+            begin(Some(only))?
         }
-        enabled => enabled?,
+        (None, OfHost::Failures | OfHost::Nothing) => return Ok(()),
     };
     let mut places = [enter.field(""); 6];
     places.iter_mut().zip(spec.fields).for_each(|(place, name)| *place = enter.field(name));
     if is_whole {
-        forms.insert(enter.id(), SyscallForm::Enter(spec.call, places));
+        forms.insert(enter.id(), SyscallForm::Enter(call, places));
         let exit = instance.enable(&format!("syscalls/sys_exit_{name}"), None)?;
-        forms.insert(exit.id(), SyscallForm::Exit(spec.call, exit.field("ret")));
+        forms.insert(exit.id(), SyscallForm::Exit(call, exit.field("ret")));
     } else {
-        forms.insert(enter.id(), SyscallForm::Begin(spec.call, places));
+        forms.insert(enter.id(), SyscallForm::Begin(call, places));
     }
     Ok(())
 }

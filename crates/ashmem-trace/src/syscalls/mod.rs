@@ -68,7 +68,7 @@ impl SyscallSource {
         let instance = Instance::new(tracefs, buffer_kib)?;
         // At once: what a call points to changes soon.
         instance.set("buffer_percent", "0")?;
-        if let Scope::Threads(threads) = scope {
+        if let Some(threads) = scope.threads {
             instance.follow(threads)?;
         }
         let mut forms = HashMap::new();
@@ -85,7 +85,7 @@ impl SyscallSource {
         let thread = renamed.field("common_pid");
         let instances = vec![instance];
         let reader = Reader::new(&instances)?;
-        let sees_close = matches!(scope, Scope::Threads(_));
+        let sees_close = scope.threads.is_some();
         let decoder =
             SyscallDecoder { forms, thread, processes, sees_close, ..SyscallDecoder::default() };
         Ok(Self { reader, decoder, instances })
@@ -251,7 +251,8 @@ impl SyscallDecoder {
         let fails = result.is_some_and(|result| result < 0);
         let fd = result.unwrap_or(-1);
         let (operation, key) = match begun.call {
-            // Of an open that failed nothing is left but what it asked for.
+            TracedCall::DeviceOpen if fails => return Some((Operation::Open {}, None)),
+            // What it asked for may be gone from its caller's memory: then it is not told.
             TracedCall::Open if fails => {
                 let path = read_string(pid, b)?;
                 return path
@@ -259,7 +260,9 @@ impl SyscallDecoder {
                     .starts_with(b"/dev/ashmem")
                     .then_some((Operation::Open {}, None));
             }
-            TracedCall::Open => (Operation::Open {}, self.opened(pid, fd)?),
+            TracedCall::Open | TracedCall::DeviceOpen => {
+                (Operation::Open {}, self.opened(pid, fd)?)
+            }
             TracedCall::MemfdCreate => self.created(pid, a, fd),
             TracedCall::Ftruncate => {
                 (Operation::Ftruncate { bytes: b }, self.region(pid, a as i32)?)
