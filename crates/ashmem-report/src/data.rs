@@ -54,7 +54,7 @@ pub(crate) fn packed<'a>(tables: impl Iterator<Item = &'a Table>) -> String {
             columns: (0..table.columns.len()).map(|place| column(table, place)).collect(),
         })
         .collect();
-    let mut packing = GzEncoder::new(Vec::new(), Compression::default());
+    let mut packing = GzEncoder::new(Vec::new(), Compression::fast());
     // Plain data, and a vector that takes all.
     let _ = serde_json::to_writer(&mut packing, &tables);
     let _ = packing.flush();

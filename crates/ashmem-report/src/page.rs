@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The page as HTML: one file that asks for no other, whose only script is its own.
 
+use ashmem_trace::family::NAMELESS;
 use base64::Engine as _;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
@@ -170,7 +171,8 @@ fn fold(fold: &Fold) -> Markup {
 
 fn folded(group: &FoldedGroup, titles: &[(&'static str, ColumnKind)]) -> Markup {
     html! {
-        details data-name=(group.name) {
+        // Regions without a name have none to be searched for.
+        details data-name=[(group.name != NAMELESS).then_some(&group.name)] {
             summary {
                 b { (group.name) } " "
                 span.soft { (group.figures.join(" · ")) }

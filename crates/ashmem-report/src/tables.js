@@ -114,11 +114,17 @@ class DataTable {
     this.find(this.search?.value ?? "");
   }
 
-  // Keeps the rows in whose words the text stands, in whichever case.
+  // Keeps the rows in whose words the text stands, in whichever case; behind ^, those with words
+  // that begin with it.
   find(text) {
-    const wanted = text.trim().toLowerCase();
+    const typed = text.trim().toLowerCase();
+    const begins = typed.startsWith("^");
+    const wanted = begins ? typed.slice(1) : typed;
     const words = this.columns.filter((column) => !column.isNumber).map(({ shown, at }) => {
-      const has = shown.map((one) => one.toLowerCase().includes(wanted));
+      const has = shown.map((one) => {
+        const word = one.toLowerCase();
+        return begins ? word.startsWith(wanted) : word.includes(wanted);
+      });
       return (row) => has[at(row)];
     });
     this.found = wanted ? this.rows.filter((row) => words.some((has) => has(row))) : this.rows;
@@ -158,8 +164,8 @@ function makeShowers(tables) {
   for (const group of document.querySelectorAll("details[data-name]")) {
     const button = made("button", { type: "button", className: "show" }, "Show its regions");
     button.addEventListener("click", () => {
-      regions.search.value = group.dataset.name;
-      regions.find(group.dataset.name);
+      regions.search.value = `^${group.dataset.name}`;
+      regions.find(regions.search.value);
       regions.table.closest("section").scrollIntoView();
     });
     group.append(button);

@@ -82,7 +82,7 @@ impl Browser {
         let ready = tab.evaluate(
             "new Promise((done) => {
                const look = () => {
-                 const { ready } = document.documentElement.dataset;
+                 const ready = document.documentElement?.dataset.ready;
                  if (ready) done(ready); else setTimeout(look, 5);
                };
                look();
