@@ -16,8 +16,9 @@ use ashmem_inspect::region::CensusRegion;
 use ashmem_trace::family::NAMELESS;
 use serde::Serialize;
 
+use crate::cell::{Cell, ColumnKind};
 use crate::census_file::SavedCensus;
-use crate::sheet::{Cell, ColumnKind, Figure, Sheet, Table, date, name_of};
+use crate::sheet::{Figure, Sheet, Table, date, name_of};
 
 /// The version of what is printed as JSON, as that of a census.
 const VERSION: u32 = 1;

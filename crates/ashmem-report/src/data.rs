@@ -10,7 +10,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::{Serialize, Serializer};
 
-use crate::sheet::{Cell, Table};
+use crate::cell::Cell;
+use crate::sheet::Table;
 
 /// A table's rows.
 #[derive(Serialize)]
@@ -88,7 +89,8 @@ mod tests {
     use base64::Engine as _;
 
     use super::packed;
-    use crate::sheet::{Cell, ColumnKind, Table};
+    use crate::cell::{Cell, ColumnKind};
+    use crate::sheet::Table;
 
     #[test]
     fn what_is_shown_alike_stands_once() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Groups that are folded: what regions of one name come to, and in each who has them.
 
-use crate::sheet::{Cell, ColumnKind};
+use crate::cell::{Cell, ColumnKind};
 
 /// Groups, and members of one, that a page has at most: the rest is counted.
 const MOST_GROUPS: usize = 200;

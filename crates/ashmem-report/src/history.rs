@@ -9,9 +9,10 @@ use ashmem_trace::family::family;
 use ashmem_trace::life::Life;
 use ashmem_trace::text::Text;
 
+use crate::cell::{Cell, ColumnKind};
 use crate::flame::Flame;
 use crate::fold::{Fold, FoldedGroup, counted};
-use crate::sheet::{Cell, ColumnKind, Map, name_of};
+use crate::sheet::{Map, name_of};
 use crate::treemap::{Group, Member};
 
 /// Every region by its number.

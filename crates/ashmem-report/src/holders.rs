@@ -9,9 +9,10 @@ use ashmem_inspect::process::Process;
 use ashmem_inspect::region::CensusRegion;
 use ashmem_trace::family::family;
 
+use crate::cell::{Cell, ColumnKind};
 use crate::flame::Flame;
 use crate::fold::{Fold, FoldedGroup, counted};
-use crate::sheet::{Cell, ColumnKind, Map, name_of};
+use crate::sheet::{Map, name_of};
 use crate::treemap::{Group, Member};
 
 /// What a process has.

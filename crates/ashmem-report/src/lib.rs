@@ -7,11 +7,12 @@
 //!   wrote;
 //! - [`sheet`]: what a page says, wherever it came from, and how much of it;
 //! - `holders`, `history`: who has regions, or made them; `treemap`, `flame`, `chart`,
-//!   `family_lines`: what is drawn; `picture`: drawn as SVG, here, so that the page needs no program
-//!   for it; `fold`: what belongs together, folded;
+//!   `family_lines`: what is drawn; `picture`: drawn as SVG, here, so that the page needs no
+//!   program for it; `fold`: what belongs together, folded; `cell`: a table's cells;
 //! - `data`: the rows of tables as the page's script reads them; `page`: the page as HTML;
 //!   [`mod@file`]: into a file, whole or not at all.
 
+mod cell;
 pub mod census_file;
 mod chart;
 pub mod comparison;

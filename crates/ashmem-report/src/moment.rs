@@ -10,10 +10,11 @@ use ashmem_inspect::listing::who;
 use ashmem_inspect::query::{RegionFilter, SortOrder};
 use ashmem_inspect::region::{CensusRegion, PageCounts};
 
+use crate::cell::{Cell, ColumnKind};
 use crate::chart::{Chart, ChartLine, Counts, Series};
 use crate::family_lines::FamilyLines;
 use crate::holders::{by_process, flame, groups, maps};
-use crate::sheet::{Cell, ColumnKind, Figure, Sheet, Table, date, name_of};
+use crate::sheet::{Figure, Sheet, Table, date, name_of};
 
 /// Holders that a cell names.
 const FEW: usize = 3;

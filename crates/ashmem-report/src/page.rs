@@ -6,10 +6,11 @@ use base64::Engine as _;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use crate::cell::{Cell, ColumnKind};
 use crate::data::packed;
 use crate::fold::{Fold, FoldedGroup, counted};
 use crate::picture::{chart, flame, map};
-use crate::sheet::{Cell, ColumnKind, Sheet, Table};
+use crate::sheet::{Sheet, Table};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("tables.js");

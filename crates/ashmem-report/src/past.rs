@@ -13,10 +13,11 @@ use ashmem_trace::operation::Operation;
 use ashmem_trace::summary::{Summary, SummaryRow};
 use ashmem_trace::text::Text;
 
+use crate::cell::{Cell, ColumnKind};
 use crate::chart::{Chart, ChartLine, Counts, Series};
 use crate::family_lines::FamilyLines;
 use crate::history::{Histories, RegionHistory, flame, groups, maps, who};
-use crate::sheet::{Cell, ColumnKind, Figure, Sheet, Table, name_of};
+use crate::sheet::{Figure, Sheet, Table, name_of};
 
 /// Purges kept one by one; all are in the sums.
 const MOST_PURGES: usize = 10_000;

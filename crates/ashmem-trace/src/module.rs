@@ -291,7 +291,7 @@ impl ModuleDecoder {
             return None;
         }
         if !follows && self.regions.find(key).is_none() {
-            // A stranger's, which no process that is followed has used: /proc is not searched for it.
+            // A stranger's, which no followed process has used: /proc is not searched for it.
             return None;
         }
         if matches!(operation, Operation::Open {}) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a trace is of: that it says so, that the kernel sorts out what it is not of, and what grows.
+//! What a trace is of: that it says so, that the kernel sorts out all else, and what grows.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -6,8 +6,8 @@
 //!   purged;
 //! - an arrow from the call that made a region to the first call on it of each other process: those
 //!   that got its descriptor;
-//! - counters: bytes of all regions, of them what is unpinned and what is purged, and of the regions
-//!   of each family of names.
+//! - counters: bytes of all regions, of them what is unpinned and what is purged, and of the
+//!   regions of each family of names.
 //!
 //! Each event becomes packets that stand by themselves: a trace that was cut off opens as well.
 

@@ -38,8 +38,8 @@ use memory::{argued, look, read_string};
 /// more than all else.
 const PACE: Duration = Duration::from_millis(5);
 
-/// Regions remembered at most: nothing tells when one ends. Those that are met again afterwards have
-/// new numbers.
+/// Regions remembered at most: nothing tells when one ends. Those that are met again afterwards
+/// have new numbers.
 const MOST_REGIONS: usize = 65_536;
 
 /// CLONE_FILES and CLONE_THREAD.

@@ -44,8 +44,8 @@ except OSError: pass
 sys.exit(subprocess.call(sys.argv[1:]) if sys.argv[1:] else 0)
 "#;
 
-/// A hundred processes with a thousand memfds each, a tenth of which nobody maps, and a command that
-/// runs beside them.
+/// A hundred processes with a thousand memfds each, a tenth of which nobody maps, and a command
+/// that runs beside them.
 const CROWD: &str = r#"
 import mmap, os, resource, signal, subprocess, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
