@@ -23,8 +23,20 @@ pub(crate) struct FamilyLines {
 #[derive(Debug, Default)]
 struct FamilyLine {
     line: ChartLine,
+    /// Bytes at the beginning.
     first: u64,
-    last: u64,
+    /// The most by which it was larger or smaller than then.
+    change: i64,
+}
+
+impl FamilyLine {
+    fn push(&mut self, seconds: f64, bytes: u64) {
+        self.line.push(seconds, bytes as f64);
+        let change = bytes.wrapping_sub(self.first) as i64;
+        if change.unsigned_abs() > self.change.unsigned_abs() {
+            self.change = change;
+        }
+    }
 }
 
 impl FamilyLines {
@@ -44,8 +56,7 @@ impl FamilyLines {
             self.lines.insert(family.to_owned(), fresh);
         }
         if let Some(known) = self.lines.get_mut(family) {
-            known.line.push(seconds, bytes as f64);
-            known.last = bytes;
+            known.push(seconds, bytes);
         }
     }
 
@@ -53,8 +64,7 @@ impl FamilyLines {
     pub(crate) fn end_others(&mut self, seconds: f64, present: &BTreeSet<&str>) {
         for (family, known) in &mut self.lines {
             if !present.contains(family.as_str()) {
-                known.line.push(seconds, 0.0);
-                known.last = 0;
+                known.push(seconds, 0);
             }
         }
     }
@@ -63,14 +73,14 @@ impl FamilyLines {
     pub(crate) fn chart(self, seconds: f64) -> Option<Chart> {
         let Self { lines, has_more } = self;
         let mut lines: Vec<(String, FamilyLine)> =
-            lines.into_iter().filter(|(_, one)| one.first != one.last).collect();
-        lines.sort_by_key(|(_, one)| std::cmp::Reverse(one.first.abs_diff(one.last)));
+            lines.into_iter().filter(|(_, one)| one.change != 0).collect();
+        lines.sort_by_key(|(_, one)| std::cmp::Reverse(one.change.unsigned_abs()));
         let left_out = lines.len().saturating_sub(MOST_DRAWN);
         let series: Vec<(String, Series)> = lines
             .into_iter()
             .take(MOST_DRAWN)
             .map(|(family, one)| {
-                let change = Change(one.last.wrapping_sub(one.first) as i64, Bytes);
+                let change = Change(one.change, Bytes);
                 (format!("{family} {change}"), Series::Line(one.line))
             })
             .collect();
@@ -82,8 +92,8 @@ impl FamilyLines {
         (!series.is_empty()).then(|| Chart {
             title: "Growth by name",
             about: format!(
-                "Memory of the regions whose names begin alike, of those that changed most, with \
-                 how much.{rest}"
+                "Memory of the regions whose names begin alike, of those that changed most, with the \
+                 most by which each was larger or smaller than at the beginning.{rest}"
             ),
             seconds,
             is_bytes: true,
@@ -121,5 +131,11 @@ mod tests {
         let names: Vec<_> = chart.series.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["old -8K", "new +4K"]);
         assert!(FamilyLines::default().chart(1.0).is_none());
+        // What came and went is drawn too.
+        let mut lines = FamilyLines::default();
+        for (at, bytes) in [(0.5, 4096), (1.0, 8192), (1.5, 0)] {
+            lines.push(at, "brief", bytes);
+        }
+        assert_eq!(lines.chart(2.0).expect("it changed").series[0].0, "brief +8K");
     }
 }

@@ -154,7 +154,7 @@ fn hold(file: &str) -> Result<()> {
 /// mapped and closed, requests to pipes.
 fn busy(file: &str) -> Result<()> {
     let turns: u32 =
-        std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(100);
+        std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
     let own = own_path()?;
     let (pipe, _writer) = rustix::pipe::pipe().context("making a pipe")?;
     for _ in 0..turns {
