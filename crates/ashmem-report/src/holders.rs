@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ashmem_inspect::amount::Bytes;
-use ashmem_inspect::group::{Sum, Totals, by_family};
+use ashmem_inspect::group::{Sum, Totals};
 use ashmem_inspect::process::Process;
 use ashmem_inspect::region::CensusRegion;
 use ashmem_trace::family::family;
@@ -26,8 +26,14 @@ pub(crate) struct ProcessPart<'a> {
     pub(crate) members: Vec<(&'a CensusRegion, Option<u64>)>,
 }
 
+/// A process and what it has.
+pub(crate) type ProcessRegions<'a> = (&'a Process, ProcessPart<'a>);
+
+/// A family of names: what it comes to, and its regions.
+pub(crate) type Family<'a> = (Totals, Vec<&'a CensusRegion>);
+
 /// Regions by the processes that have them, those with most memory first.
-pub(crate) fn by_process<'a>(regions: &[&'a CensusRegion]) -> Vec<(&'a Process, ProcessPart<'a>)> {
+pub(crate) fn by_process<'a>(regions: &[&'a CensusRegion]) -> Vec<ProcessRegions<'a>> {
     let mut parts: BTreeMap<i32, (&Process, ProcessPart<'_>)> = BTreeMap::new();
     for region in regions {
         for holder in &region.holders {
@@ -60,25 +66,25 @@ fn name_of_process(process: &Process) -> String {
 }
 
 /// Treemaps of the regions' memory.
-pub(crate) fn maps(regions: &[&CensusRegion]) -> Vec<Map> {
+pub(crate) fn maps(families: &[Family<'_>], processes: &[ProcessRegions<'_>]) -> Vec<Map> {
     let member = |region: &CensusRegion, weight| Member {
         name: name_of(&region.name),
         weight,
         is_leak: region.is_unmapped(),
     };
-    let families = by_family(regions).into_iter().map(|(totals, regions)| Group {
-        name: totals.name,
+    let families = families.iter().map(|(totals, regions)| Group {
+        name: totals.name.clone(),
         members: regions
-            .into_iter()
+            .iter()
             .filter_map(|region| Some(member(region, region.resident?)))
             .collect(),
     });
-    let processes = by_process(regions).into_iter().map(|(process, part)| Group {
+    let processes = processes.iter().map(|(process, part)| Group {
         name: name_of_process(process),
         members: part
             .members
-            .into_iter()
-            .filter_map(|(region, weight)| Some(member(region, weight?)))
+            .iter()
+            .filter_map(|(region, weight)| Some(member(region, (*weight)?)))
             .collect(),
     });
     vec![
@@ -98,9 +104,8 @@ pub(crate) fn maps(regions: &[&CensusRegion]) -> Vec<Map> {
 }
 
 /// Processes, below them the families of their regions, below these the regions.
-pub(crate) fn flame(regions: &[&CensusRegion]) -> Flame {
-    let parts = by_process(regions);
-    let stacks = parts.iter().flat_map(|(process, part)| {
+pub(crate) fn flame(processes: &[ProcessRegions<'_>]) -> Flame {
+    let stacks = processes.iter().flat_map(|(process, part)| {
         let name = name_of_process(process);
         part.members.iter().filter_map(move |(region, weight)| {
             let (family, own) = (family(&region.name), name_of(&region.name));
@@ -116,7 +121,7 @@ pub(crate) fn flame(regions: &[&CensusRegion]) -> Flame {
 }
 
 /// Families of names, and in each who has them.
-pub(crate) fn groups(regions: &[&CensusRegion]) -> Fold {
+pub(crate) fn groups(families: &[Family<'_>]) -> Fold {
     let fold = Fold {
         id: "groups",
         title: "Groups",
@@ -132,7 +137,7 @@ pub(crate) fn groups(regions: &[&CensusRegion]) -> Fold {
         groups: Vec::new(),
         left_out: 0,
     };
-    fold.fill(&by_family(regions), |(totals, members)| group(totals, members))
+    fold.fill(families, |(totals, members)| group(totals, members))
 }
 
 fn group(totals: &Totals, members: &[&CensusRegion]) -> FoldedGroup {

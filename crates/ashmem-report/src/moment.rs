@@ -13,7 +13,7 @@ use ashmem_inspect::region::{CensusRegion, PageCounts};
 use crate::cell::{Cell, ColumnKind};
 use crate::chart::{Chart, ChartLine, Counts, Series};
 use crate::family_lines::FamilyLines;
-use crate::holders::{by_process, flame, groups, maps};
+use crate::holders::{Family, ProcessRegions, by_process, flame, groups, maps};
 use crate::sheet::{Figure, Sheet, Table, date, name_of};
 
 /// Holders that a cell names.
@@ -99,6 +99,7 @@ impl Watch {
     pub fn sheet(self, census: &Census, host: &str) -> Sheet {
         let regions = self.filter.apply(census, SortOrder::Resident);
         let totals = Totals::of("all", regions.iter().copied());
+        let (by_family, by_process) = (by_family(&regions), by_process(&regions));
         let mut about = vec![format!("Host {host}, {}", date(census.taken))];
         about.push(format!("{} processes looked at", census.processes));
         let seconds = self.began.map_or(0.0, |began| census.seconds - began);
@@ -111,12 +112,12 @@ impl Watch {
             about,
             limits: census.limits(&regions),
             figures: figures(census, &totals),
-            maps: maps(&regions),
-            flames: vec![flame(&regions)],
+            maps: maps(&by_family, &by_process),
+            flames: vec![flame(&by_process)],
             charts,
             leaks: leaks(&regions),
-            folds: vec![groups(&regions)],
-            tables: vec![families(&regions), processes(&regions), all(census, &regions)],
+            folds: vec![groups(&by_family)],
+            tables: vec![families(&by_family), processes(&by_process), all(census, &regions)],
         }
     }
 
@@ -256,8 +257,7 @@ fn holders(region: &CensusRegion) -> String {
     words.join("; ")
 }
 
-fn families(regions: &[&CensusRegion]) -> Table {
-    let groups = by_family(regions);
+fn families(groups: &[Family<'_>]) -> Table {
     let columns = vec![
         ("Name begins with", ColumnKind::Words),
         ("Regions", ColumnKind::Number),
@@ -275,7 +275,7 @@ fn families(regions: &[&CensusRegion]) -> Table {
         rows: Vec::new(),
         left_out: 0,
     };
-    table.fill(&groups, |(totals, _)| {
+    table.fill(groups, |(totals, _)| {
         vec![
             Cell::words(&totals.name),
             Cell::count(totals.regions as u64),
@@ -287,7 +287,7 @@ fn families(regions: &[&CensusRegion]) -> Table {
     })
 }
 
-fn processes(regions: &[&CensusRegion]) -> Table {
+fn processes(parts: &[ProcessRegions<'_>]) -> Table {
     let columns = vec![
         ("Command", ColumnKind::Words),
         ("Pid", ColumnKind::Number),
@@ -309,7 +309,7 @@ fn processes(regions: &[&CensusRegion]) -> Table {
         rows: Vec::new(),
         left_out: 0,
     };
-    table.fill(&by_process(regions), |(process, part)| {
+    table.fill(parts, |(process, part)| {
         vec![
             Cell::words(&process.command),
             Cell::count(process.pid as u64),
