@@ -92,8 +92,8 @@ impl FamilyLines {
         (!series.is_empty()).then(|| Chart {
             title: "Growth by name",
             about: format!(
-                "Memory of the regions whose names begin alike, of those that changed most, with the \
-                 most by which each was larger or smaller than at the beginning.{rest}"
+                "Memory of the regions whose names begin alike, of those that changed most, with \
+                 the most by which each was larger or smaller than at the beginning.{rest}"
             ),
             seconds,
             is_bytes: true,
