@@ -24,9 +24,9 @@ use crate::selection::RegionSelection;
 
 /// Write one HTML page of the host's regions or of a trace, to attach to a report
 ///
-/// The page shows possible leaks, treemaps by name and by process, time lines, and tables that
-/// sort. It loads nothing, works without a network, needs JavaScript only to sort, and can be
-/// printed.
+/// The page shows treemaps and bars by name and by process, time lines, possible leaks, groups that
+/// unfold, and tables that can be searched and sorted. It loads nothing, works without a network,
+/// needs JavaScript only for what tables do, and can be printed.
 ///
 /// With --compare it tells what grew between two moments that `ashmem list --json` wrote down: on
 /// standard output, with --json as JSON, with --output as a page.

@@ -18,6 +18,7 @@ use ashmem_trace::agent::AgentSource;
 use ashmem_trace::container_watch::ContainerWatch;
 use ashmem_trace::event::Source;
 use ashmem_trace::glob::Glob;
+use ashmem_trace::growth::TraceGrowth;
 use ashmem_trace::module::ModuleSource;
 use ashmem_trace::output::Output;
 use ashmem_trace::process_selector::{ProcessSelector, Watched};
@@ -27,6 +28,7 @@ use ashmem_trace::session::{Session, TraceForm, TraceTotals};
 use ashmem_trace::source::EventSource;
 use ashmem_trace::summary::Summary;
 use ashmem_trace::syscalls::SyscallSource;
+use ashmem_trace::syscalls::calls::Scope;
 use ashmem_trace::tracefs::Tracefs;
 use ashmem_trace_wire::attach::AttachError;
 use clap::{Args, ValueEnum, ValueHint};
@@ -50,14 +52,16 @@ Sources of events (--source):
   agent     the supervisor of `ashmem run`: needs no rights; PROGRAM runs as under `ashmem run`.
             Without PROGRAM the containers of `ashmem agent`: needs root, or to be the agent's user
   syscalls  the kernel's system call tracepoints, for ashmem ioctls and memfd: needs root; what a
-            call points to in its caller's memory is read a moment after it
+            call points to in its caller's memory is read a moment after it. Without PROGRAM and
+            --pid neither close nor munmap: every process makes those all the time
   auto      the module where it is loaded, else the agent where PROGRAM is given or one listens,
             else syscalls
 
 Examples:
   ashmem trace -- ./my-android-program
   ashmem trace -p waydroid:812 --name 'CursorWindow*'   # number 812 inside the container
-  ashmem trace --fail-only                              # all failures on this host, until Ctrl-C
+  ashmem trace -f                                       # all failures on this host, until Ctrl-C
+  ashmem trace --growth -- ./program                    # what it makes and does not free, by name
   ashmem trace --summary -- make test                   # counts, bytes, time, errors; as strace -c
   ashmem trace -o trace.pftrace -- ./program            # open it at https://ui.perfetto.dev
 
@@ -74,9 +78,13 @@ pub(crate) struct Arguments {
     /// Only regions whose name matches, from their open on (repeatable)
     #[arg(long, value_name = "GLOB")]
     name: Vec<Glob>,
-    /// Only calls that failed
-    #[arg(long)]
+    /// Only calls that failed, whoever refused them
+    #[arg(short, long)]
     fail_only: bool,
+    /// What grows instead of calls: regions and bytes made minus freed, by the beginning of their
+    /// names, a line for each second in which that changed
+    #[arg(long, conflicts_with_all = ["summary", "fail_only"])]
+    growth: bool,
     /// Totals at the end instead of lines: by operation and by process
     #[arg(short = 'c', long)]
     summary: bool,
@@ -145,12 +153,17 @@ impl Arguments {
         let (form, output) = self.writing(!words.is_empty())?;
         let (mut containers, mut looked) =
             (ContainerWatch::new(self.container.clone()), None::<Instant>);
-        let selection = Selection::new(
-            self.fail_only,
-            std::mem::take(&mut self.name),
-            std::mem::take(&mut self.container),
-        );
+        let selection = Selection::new(self.fail_only, self.name.clone(), self.container.clone());
         let kind = source.source();
+        if self.growth && kind == Source::Syscalls {
+            bail!(
+                "--growth counts what is freed, and the kernel's system call tracepoints do not \
+                 show that: `ashmem list --leaks --for 60` compares two moments"
+            );
+        }
+        if words.is_empty() {
+            self.announce(kind, &watched);
+        }
         let mut session = Session::begin(selection, form, output, vec![kind]);
         let mut program = start(before, words)?;
         let mut ended = None;
@@ -200,21 +213,45 @@ impl Arguments {
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    fn source(&self, watched: &[Watched], has_program: bool) -> Result<Traced> {
-        let processes = || {
-            if has_program {
-                // This process is followed, and so are its children.
-                Processes::following([std::process::id() as i32])
-            } else if watched.is_empty() {
-                Processes::all()
-            } else {
-                Processes::following(watched.iter().flat_map(Watched::tree))
-            }
+    /// Says what is traced, and how that is seen, before the first line of it.
+    fn announce(&self, kind: Source, watched: &[Watched]) {
+        let seen = match kind {
+            Source::Module => "the module's tracepoints",
+            Source::Agent => "the agent",
+            Source::Syscalls => "the kernel's system call tracepoints",
         };
+        let names: Vec<&str> = watched.iter().map(Watched::name).collect();
+        let whose = match (names.as_slice(), kind) {
+            ([one], _) => format!("of process {one} and all it starts"),
+            ([_, ..], _) => format!("of processes {} and all they start", names.join(", ")),
+            ([], Source::Agent) => format!("of the containers of the agent at {}", self.agent),
+            ([], _) => "of every process on this host".to_owned(),
+        };
+        let what = match kind {
+            Source::Syscalls => "calls to ashmem and memfds",
+            Source::Module | Source::Agent => "calls to ashmem",
+        };
+        let less = if kind == Source::Syscalls && names.is_empty() {
+            " close and munmap are left out; --pid or PROGRAM shows them."
+        } else {
+            ""
+        };
+        eprintln!("ashmem: tracing {what} {whose}, seen by {seen}; Ctrl-C ends it.{less}");
+    }
+
+    fn source(&self, watched: &[Watched], has_program: bool) -> Result<Traced> {
+        // This process is followed, and so are its children.
+        let threads: Option<Vec<i32>> = match (has_program, watched) {
+            (true, _) => Some(vec![std::process::id() as i32]),
+            (false, []) => None,
+            (false, watched) => Some(watched.iter().flat_map(Watched::tree).collect()),
+        };
+        let threads = threads.as_deref();
         let tracefs = Tracefs::find();
         match (self.source, tracefs) {
             (Choice::Auto | Choice::Module, Ok(tracefs)) if ModuleSource::is_here(&tracefs) => {
-                Ok(Traced::new(ModuleSource::begin(&tracefs, processes(), self.buffer)?))
+                let followed = followed(threads);
+                Ok(Traced::new(ModuleSource::begin(&tracefs, followed, threads, self.buffer)?))
             }
             (Choice::Auto | Choice::Agent, _) if has_program => Traced::under_agent(),
             (Choice::Agent, _) => self.attached(watched),
@@ -226,9 +263,9 @@ impl Arguments {
             }
             (Choice::Auto, tracefs) if !has_program => match self.attached(watched) {
                 Ok(traced) => Ok(traced),
-                Err(_) => self.syscalls(&tracefs?, watched, processes(), has_program),
+                Err(_) => self.syscalls(&tracefs?, threads),
             },
-            (_, tracefs) => self.syscalls(&tracefs?, watched, processes(), has_program),
+            (_, tracefs) => self.syscalls(&tracefs?, threads),
         }
     }
 
@@ -250,21 +287,10 @@ impl Arguments {
         Ok(Traced::new(agent))
     }
 
-    fn syscalls(
-        &self,
-        tracefs: &Tracefs,
-        watched: &[Watched],
-        processes: Processes,
-        has_program: bool,
-    ) -> Result<Traced> {
-        let threads = if has_program {
-            Some(vec![std::process::id() as i32])
-        } else if watched.is_empty() {
-            None
-        } else {
-            Some(watched.iter().flat_map(Watched::tree).collect())
-        };
-        Ok(Traced::new(SyscallSource::begin(tracefs, processes, threads, self.buffer)?))
+    fn syscalls(&self, tracefs: &Tracefs, threads: Option<&[i32]>) -> Result<Traced> {
+        let scope = Scope { threads, fail_only: self.fail_only };
+        let source = SyscallSource::begin(tracefs, followed(threads), scope, self.buffer)?;
+        Ok(Traced::new(source))
     }
 
     fn writing(&self, has_program: bool) -> Result<(TraceForm, Output)> {
@@ -281,6 +307,9 @@ impl Arguments {
             .and_then(|path| path.extension())
             .is_some_and(|end| end == "pftrace");
         let form = match (self.summary, self.json, for_perfetto) {
+            (_, json, _) if self.growth => {
+                TraceForm::Growth { json, growth: TraceGrowth::default() }
+            }
             (true, json, _) => TraceForm::Summary { json, summary: Summary::default() },
             (_, true, _) => TraceForm::Json,
             (_, _, true) => TraceForm::Perfetto(Box::default()),
@@ -322,6 +351,11 @@ impl Traced {
             before: Some(UnderAgent { words, _pipe: writer }),
         })
     }
+}
+
+/// These threads and all they start, or all processes.
+fn followed(threads: Option<&[i32]>) -> Processes {
+    threads.map_or_else(Processes::all, |threads| Processes::following(threads.iter().copied()))
 }
 
 fn start(before: Option<UnderAgent>, words: Vec<OsString>) -> Result<Option<Child>> {

@@ -290,6 +290,7 @@ fn trace_prints_what_its_schema_says() {
     let folder = tempfile::tempdir().expect("a folder");
     for (form, kinds) in [
         (["--json"].as_slice(), ["start", "event", "end"].as_slice()),
+        (&["--json", "--growth"], &["start", "growth", "end"]),
         (&["--json", "-c"], &["summary"]),
     ] {
         let path = folder.path().join("trace.json");

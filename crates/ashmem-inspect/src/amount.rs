@@ -3,22 +3,7 @@
 
 use std::fmt;
 
-pub use ashmem_trace::amount::Bytes;
-
-/// A change of an amount, with its sign: `+12`, `-48K`, `0`.
-#[derive(Clone, Copy, Debug)]
-pub struct Change<T>(pub i64, pub fn(u64) -> T);
-
-impl<T: fmt::Display> fmt::Display for Change<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = match self.0.signum() {
-            1 => "+",
-            -1 => "-",
-            _ => "",
-        };
-        formatter.pad(&format!("{sign}{}", self.1(self.0.unsigned_abs())))
-    }
-}
+pub use ashmem_trace::amount::{Bytes, Change};
 
 /// A time in seconds, shown with its largest unit: `45s`, `12m`, `3h`, `2d`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
+use ashmem_trace::family::family;
 use ashmem_trace::text::Text;
 use serde::{Serialize, Serializer};
 
-use crate::group::{Totals, by_family, family};
+use crate::group::{Totals, by_family};
 use crate::holding::Holding;
 use crate::look::{Look, RegionKey, SeenFacts};
 use crate::pattern::pattern;

@@ -6,16 +6,9 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
-use ashmem_trace::text::Text;
+use ashmem_trace::family::family;
 
 use crate::region::CensusRegion;
-
-/// Beginnings of names that belong together although what follows them is no separator, as Android
-/// gives them.
-const FAMILIES: &[&str] = &["CursorWindow", "gralloc", "dalvik-", "MemoryFile", "libc malloc"];
-
-/// What regions without a name are gathered under.
-pub const NAMELESS: &str = "(no name)";
 
 /// What several regions come to. A region counts once, however many processes have it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -154,21 +147,6 @@ impl Totals {
     }
 }
 
-/// What a name begins with, as far as that names a family: `CursorWindow` of `CursorWindow:
-/// /data/…`, `dalvik-` of `dalvik-main space`. Otherwise up to the first character that is no
-/// letter.
-pub fn family(name: &Text) -> String {
-    let bytes = name.as_bytes();
-    if bytes.is_empty() {
-        return NAMELESS.to_owned();
-    }
-    if let Some(family) = FAMILIES.iter().find(|family| bytes.starts_with(family.as_bytes())) {
-        return (*family).to_owned();
-    }
-    let word = bytes.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-    if word > 0 { Text::from(&bytes[..word]).to_string() } else { name.to_string() }
-}
-
 /// Regions by the family of their names, the family with most memory first; within one the order
 /// stays.
 pub fn by_family<'a>(regions: &[&'a CensusRegion]) -> Vec<(Totals, Vec<&'a CensusRegion>)> {
@@ -188,10 +166,9 @@ pub fn by_family<'a>(regions: &[&'a CensusRegion]) -> Vec<(Totals, Vec<&'a Censu
 
 #[cfg(test)]
 mod tests {
-    use super::{Sum, Totals, family};
+    use super::{Sum, Totals};
     use crate::made_up::{region, unmapped};
     use crate::region::CensusRegion;
-    use ashmem_trace::text::Text;
 
     #[test]
     fn what_is_unknown_is_not_nothing() {
@@ -217,21 +194,6 @@ mod tests {
         for at in 0..=regions.len() {
             let (some, others) = regions.split_at(at);
             assert_eq!(Totals::sum("all", [of(some), of(others)].iter()), of(&regions), "{at}");
-        }
-    }
-
-    #[test]
-    fn names_find_their_family() {
-        for (name, wanted) in [
-            ("CursorWindow: /data/user/0/x.db", "CursorWindow"),
-            ("gralloc-buffer-7", "gralloc"),
-            ("dalvik-main space (region space)", "dalvik-"),
-            ("MemoryFile", "MemoryFile"),
-            ("wayland-shm", "wayland"),
-            ("", "(no name)"),
-            ("12", "12"),
-        ] {
-            assert_eq!(family(&Text::from(name)), wanted);
         }
     }
 }

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use ashmem_trace::family::NAMELESS;
 use ashmem_trace::text::Text;
 
-use crate::group::{NAMELESS, Totals};
+use crate::group::Totals;
 use crate::growth::{Baseline, Grower, Growth, Stock};
 use crate::holder_name::{HolderIdentity, HolderName};
 use crate::pattern::pattern;

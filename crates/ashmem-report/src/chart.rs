@@ -13,7 +13,7 @@ pub(crate) struct Chart {
     /// How long the time is, in seconds.
     pub(crate) seconds: f64,
     pub(crate) is_bytes: bool,
-    pub(crate) series: Vec<(&'static str, Series)>,
+    pub(crate) series: Vec<(String, Series)>,
 }
 
 /// What is drawn.

@@ -6,17 +6,19 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
 use ashmem_inspect::amount::{Age, Bytes, Change, or_unknown};
-use ashmem_inspect::group::{NAMELESS, Totals};
+use ashmem_inspect::group::Totals;
 use ashmem_inspect::growth::{Baseline, Grower, Growth, Stock};
 use ashmem_inspect::holder_name::{HolderIdentity, HolderName};
 use ashmem_inspect::holding::Holding;
 use ashmem_inspect::leak_listing::LeakListing;
 use ashmem_inspect::pattern::pattern;
 use ashmem_inspect::region::CensusRegion;
+use ashmem_trace::family::NAMELESS;
 use serde::Serialize;
 
+use crate::cell::{Cell, ColumnKind};
 use crate::census_file::SavedCensus;
-use crate::sheet::{Cell, ColumnKind, Figure, Sheet, Table, date, name_of};
+use crate::sheet::{Figure, Sheet, Table, date, name_of};
 
 /// The version of what is printed as JSON, as that of a census.
 const VERSION: u32 = 1;
@@ -115,9 +117,11 @@ impl Comparison {
                 Figure::new("more in size", bytes(size)),
                 Figure::new("mapped nowhere", self.total.totals.unmapped),
             ],
-            leaks: self.held(),
             maps: Vec::new(),
+            flames: Vec::new(),
             charts: Vec::new(),
+            leaks: self.held(),
+            folds: Vec::new(),
             tables: vec![
                 table("patterns", "By name", "Name", &self.patterns),
                 table("programs", "By program", "Program", &self.programs),
@@ -298,8 +302,8 @@ mod tests {
         assert_eq!(json["holdings"][1]["growth"]["regions"], 2);
         assert_eq!(json["holdings"][1]["holders"][0]["pid"], serde_json::Value::Null);
         let html = comparison.sheet().html();
-        assert!(html.contains("<td>w-#</td>") && html.contains("&lt;b&gt;"), "{html}");
-        assert!(!html.contains("<td>cache</td>"), "{html}");
+        assert!(html.contains(">w-#</td>") && html.contains("&lt;b&gt;"), "{html}");
+        assert!(!html.contains(">cache</td>"), "{html}");
     }
 
     #[test]

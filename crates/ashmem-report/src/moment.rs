@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A page of a moment, or of a short while that ends with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use ashmem_inspect::amount::Bytes;
 use ashmem_inspect::census::Census;
-use ashmem_inspect::group::{Sum, Totals, by_family};
+use ashmem_inspect::group::{Totals, by_family};
 use ashmem_inspect::listing::who;
-use ashmem_inspect::process::Process;
 use ashmem_inspect::query::{RegionFilter, SortOrder};
 use ashmem_inspect::region::{CensusRegion, PageCounts};
 
+use crate::cell::{Cell, ColumnKind};
 use crate::chart::{Chart, ChartLine, Counts, Series};
-use crate::sheet::{Cell, ColumnKind, Figure, Map, Sheet, Table, date, name_of};
-use crate::treemap::{Group, Member};
+use crate::family_lines::FamilyLines;
+use crate::holders::{Family, ProcessRegions, by_process, flame, groups, maps};
+use crate::sheet::{Figure, Sheet, Table, date, name_of};
 
 /// Holders that a cell names.
 const FEW: usize = 3;
@@ -28,6 +29,7 @@ pub struct Watch {
     unpinned: ChartLine,
     purged: ChartLine,
     purges: Counts,
+    families: FamilyLines,
     /// Purged pages of each region when it was last seen.
     last: HashMap<u64, u64>,
     censuses: usize,
@@ -47,6 +49,7 @@ impl Watch {
             unpinned,
             purged,
             purges,
+            families: FamilyLines::default(),
             last: HashMap::new(),
             censuses: 0,
             knows_pages: false,
@@ -60,6 +63,15 @@ impl Watch {
         let regions = self.filter.apply(census, SortOrder::Id);
         let totals = Totals::of("all", regions.iter().copied());
         let bytes = |pages: u64| pages.saturating_mul(census.page_size) as f64;
+        let families = by_family(&regions);
+        for (totals, _) in &families {
+            if let Some(resident) = totals.resident.known() {
+                self.families.push(seconds, &totals.name, resident);
+            }
+        }
+        let present: BTreeSet<&str> =
+            families.iter().map(|(totals, _)| totals.name.as_str()).collect();
+        self.families.end_others(seconds, &present);
         // A line has no gaps: what is unknown of all regions adds no point.
         if let Some(resident) = totals.resident.known() {
             self.resident.push(seconds, resident as f64);
@@ -87,6 +99,7 @@ impl Watch {
     pub fn sheet(self, census: &Census, host: &str) -> Sheet {
         let regions = self.filter.apply(census, SortOrder::Resident);
         let totals = Totals::of("all", regions.iter().copied());
+        let (by_family, by_process) = (by_family(&regions), by_process(&regions));
         let mut about = vec![format!("Host {host}, {}", date(census.taken))];
         about.push(format!("{} processes looked at", census.processes));
         let seconds = self.began.map_or(0.0, |began| census.seconds - began);
@@ -99,20 +112,22 @@ impl Watch {
             about,
             limits: census.limits(&regions),
             figures: figures(census, &totals),
-            leaks: leaks(&regions),
-            maps: maps(&regions),
+            maps: maps(&by_family, &by_process),
+            flames: vec![flame(&by_process)],
             charts,
-            tables: vec![families(&regions), processes(&regions), all(census, &regions)],
+            leaks: leaks(&regions),
+            folds: vec![groups(&by_family)],
+            tables: vec![families(&by_family), processes(&by_process), all(census, &regions)],
         }
     }
 
     fn charts(self, seconds: f64) -> Vec<Chart> {
-        let mut memory = vec![("resident", Series::Line(self.resident))];
+        let mut memory = vec![("resident".to_owned(), Series::Line(self.resident))];
         let mut charts = Vec::new();
         let about = if self.knows_pages {
-            memory.push(("unpinned", Series::Line(self.unpinned)));
-            memory.push(("purged", Series::Line(self.purged)));
-            let purges = vec![("purged", Series::Counts(self.purges))];
+            memory.push(("unpinned".to_owned(), Series::Line(self.unpinned)));
+            memory.push(("purged".to_owned(), Series::Line(self.purged)));
+            let purges = vec![("purged".to_owned(), Series::Counts(self.purges))];
             charts.push(Chart {
                 title: "Purges",
                 about: "Bytes that were purged from one look to the next.".to_owned(),
@@ -127,6 +142,7 @@ impl Watch {
         let about = about.to_owned();
         let memory = Chart { title: "Memory", about, seconds, is_bytes: true, series: memory };
         charts.insert(0, memory);
+        charts.splice(1..1, self.families.chart(seconds));
         charts
     }
 }
@@ -241,8 +257,7 @@ fn holders(region: &CensusRegion) -> String {
     words.join("; ")
 }
 
-fn families(regions: &[&CensusRegion]) -> Table {
-    let groups = by_family(regions);
+fn families(groups: &[Family<'_>]) -> Table {
     let columns = vec![
         ("Name begins with", ColumnKind::Words),
         ("Regions", ColumnKind::Number),
@@ -260,7 +275,7 @@ fn families(regions: &[&CensusRegion]) -> Table {
         rows: Vec::new(),
         left_out: 0,
     };
-    table.fill(&groups, |(totals, _)| {
+    table.fill(groups, |(totals, _)| {
         vec![
             Cell::words(&totals.name),
             Cell::count(totals.regions as u64),
@@ -272,41 +287,7 @@ fn families(regions: &[&CensusRegion]) -> Table {
     })
 }
 
-/// What a process has.
-#[derive(Default)]
-struct Part<'a> {
-    regions: u64,
-    descriptors: u64,
-    share: u64,
-    /// Of what is mapped nowhere, its part, in bytes.
-    alone: Sum,
-    members: Vec<(&'a CensusRegion, Option<u64>)>,
-}
-
-fn by_process<'a>(regions: &[&'a CensusRegion]) -> Vec<(&'a Process, Part<'a>)> {
-    let mut parts: BTreeMap<i32, (&Process, Part<'_>)> = BTreeMap::new();
-    for region in regions {
-        for holder in &region.holders {
-            let process = &*holder.process;
-            let (_, part) = parts.entry(process.pid).or_insert_with(|| (process, Part::default()));
-            let holders = region.holders.len().max(1) as u64;
-            let alone = match region.is_unmapped() {
-                true => region.resident.map(|resident| resident / holders),
-                false => Some(0),
-            };
-            part.regions += 1;
-            part.descriptors += holder.descriptors.len() as u64;
-            part.share += holder.share;
-            part.alone.add(alone);
-            part.members.push((region, alone.map(|alone| holder.share + alone)));
-        }
-    }
-    let mut parts: Vec<_> = parts.into_values().collect();
-    parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.share + part.alone.known().unwrap_or(0)));
-    parts
-}
-
-fn processes(regions: &[&CensusRegion]) -> Table {
+fn processes(parts: &[ProcessRegions<'_>]) -> Table {
     let columns = vec![
         ("Command", ColumnKind::Words),
         ("Pid", ColumnKind::Number),
@@ -328,7 +309,7 @@ fn processes(regions: &[&CensusRegion]) -> Table {
         rows: Vec::new(),
         left_out: 0,
     };
-    table.fill(&by_process(regions), |(process, part)| {
+    table.fill(parts, |(process, part)| {
         vec![
             Cell::words(&process.command),
             Cell::count(process.pid as u64),
@@ -342,46 +323,6 @@ fn processes(regions: &[&CensusRegion]) -> Table {
             Cell::sum(part.alone),
         ]
     })
-}
-
-fn maps(regions: &[&CensusRegion]) -> Vec<Map> {
-    let member = |region: &CensusRegion, weight| Member {
-        name: name_of(&region.name),
-        weight,
-        is_leak: region.is_unmapped(),
-    };
-    let families = by_family(regions).into_iter().map(|(totals, regions)| Group {
-        name: totals.name,
-        members: regions
-            .into_iter()
-            .filter_map(|region| Some(member(region, region.resident?)))
-            .collect(),
-    });
-    let processes = by_process(regions).into_iter().map(|(process, part)| Group {
-        name: match &process.container {
-            Some(container) => format!("{} {} in {container}", process.command, process.pid),
-            None => format!("{} {}", process.command, process.pid),
-        },
-        members: part
-            .members
-            .into_iter()
-            .filter_map(|(region, weight)| Some(member(region, weight?)))
-            .collect(),
-    });
-    vec![
-        Map {
-            title: "Memory by name",
-            about: "Each rectangle is a region, as large as its resident memory. Dashed: mapped \
-                    nowhere. A region whose memory is unknown has none.",
-            groups: families.collect(),
-        },
-        Map {
-            title: "Memory by process",
-            about: "Each rectangle is a process's share of a region. Dashed: mapped nowhere, \
-                    divided by its holders. A region whose memory is unknown has none.",
-            groups: processes.collect(),
-        },
-    ]
 }
 
 #[cfg(test)]
@@ -450,17 +391,18 @@ mod tests {
         assert!(html.contains(
             "&lt;/script&gt;&lt;/title&gt;&lt;img src=x onerror=alert(1)&gt;\\x1b[31m&quot;'&amp;"
         ));
-        assert_eq!(html.matches("<script").count(), 1);
+        assert_eq!(html.matches("<script").count(), 2, "the data and the script");
     }
 
     #[test]
-    fn leaks_stand_before_all_else_and_nothing_is_asked_of_others() {
+    fn pictures_stand_first_then_leaks_and_nothing_is_asked_of_others() {
         let html = page(vec![region(1, b"mapped", 7, true), region(2, b"leaked", 7, false)]);
         let place =
             |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is not in {html}"));
         assert!(
-            place("id=\"leaks\"") < place("<td>leaked")
-                && place("<td>leaked") < place("<td>mapped")
+            place("<svg") < place("id=\"leaks\"")
+                && place("id=\"leaks\"") < place("\"Name\">leaked")
+                && place("\"Name\">leaked") < place("\"Name\">mapped")
         );
         for asking in ["http:", "https:", " src=", " href=", "url(", "@import", "<link"] {
             assert!(!html.contains(asking), "{asking}");
@@ -483,17 +425,53 @@ mod tests {
         let html = page(vec![blind]);
         let row = html.split("id=\"processes\"").nth(1).expect("a table of processes");
         let row = row.split("</tbody>").next().expect("its rows");
-        assert!(row.contains("<td class=\"n\" data-v=\"-1\">?</td></tr>"), "{row}");
+        assert!(row.contains("data-label=\"Mapped nowhere\">?</td></tr>"), "{row}");
         assert!(html.contains("There is nothing to draw: no memory is known."), "{html}");
     }
 
     #[test]
-    fn ten_thousand_regions_have_a_page_of_bounded_size() {
-        let long = [b'\x01'; 249];
-        let regions = (0..10_000).map(|id| region(id, &long, (id % 500) as i32, id % 2 == 0));
+    fn a_hundred_thousand_regions_are_all_there_in_a_page_of_bounded_size() {
+        let names = ["gralloc-", "CursorWindow: /data/user/0/app.db ", "dalvik-", "x"];
+        let regions = (0..100_000_u64).map(|id| {
+            let name = format!("{}{}", names[id as usize % 4], id.wrapping_mul(7919) % 100_000);
+            region(id, name.as_bytes(), (id % 500) as i32, id % 10 != 0)
+        });
         let html = page(regions.collect());
-        assert!(html.contains("500 of 10000 are shown") && html.contains("500 of 5000 are shown"));
-        assert!(html.len() < 3 << 20, "{} bytes", html.len());
+        assert!(!html.contains(" are here, the first"), "every row has room");
+        assert!(html.contains("25000 regions") && html.contains("5000 mapped nowhere"));
+        assert!(html.len() < 5_000_000, "{} bytes", html.len());
+    }
+
+    #[test]
+    fn names_without_end_have_a_page_of_bounded_size() {
+        // Noise, which nothing packs: each byte is shown as four letters.
+        let mut seed = 1_u64;
+        let mut noise = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 56) as u8 | 0x80
+        };
+        let regions: Vec<_> = (0..14_000)
+            .map(|id| {
+                let name: Vec<u8> = (0..249).map(|_| noise()).collect();
+                region(id, &name, (id % 500) as i32, id % 2 == 0)
+            })
+            .collect();
+        let html = page(regions);
+        assert!(html.contains(" of 14000 are here, the first"), "not every row has room");
+        assert!(html.len() < 24 << 20, "{} bytes", html.len());
+    }
+
+    #[test]
+    fn groups_are_folded_and_tell_who_holds_them() {
+        let mut shared = region(1, b"gralloc-1", 7, true);
+        shared.holders.extend(region(1, b"", 8, true).holders);
+        let html = page(vec![shared, region(2, b"gralloc-2", 8, false)]);
+        let group = html.split("<details").nth(1).expect("a group");
+        let group = group.split("</details>").next().expect("its end");
+        assert!(group.starts_with(" data-name=\"gralloc\">"), "it is folded: {group}");
+        for wanted in ["2 regions · 16K resident · 2 holders", "1 mapped nowhere", "app 8</td>"] {
+            assert!(group.contains(wanted), "{wanted} is not in {group}");
+        }
     }
 
     #[test]

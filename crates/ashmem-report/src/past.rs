@@ -4,17 +4,20 @@
 use std::collections::BTreeMap;
 
 use ashmem_inspect::amount::Bytes;
-use ashmem_inspect::group::{Sum, family};
-use ashmem_trace::event::{Event, EventProcess, Source};
+use ashmem_inspect::group::Sum;
+use ashmem_trace::event::{Event, Source};
+use ashmem_trace::family_totals::FamilyTotals;
 use ashmem_trace::json::{JsonLine, TraceStart};
-use ashmem_trace::life::{Life, RegionBytes};
+use ashmem_trace::life::RegionBytes;
 use ashmem_trace::operation::Operation;
 use ashmem_trace::summary::{Summary, SummaryRow};
 use ashmem_trace::text::Text;
 
+use crate::cell::{Cell, ColumnKind};
 use crate::chart::{Chart, ChartLine, Counts, Series};
-use crate::sheet::{Cell, ColumnKind, Figure, Map, Sheet, Table, name_of};
-use crate::treemap::{Group, Member};
+use crate::family_lines::FamilyLines;
+use crate::history::{Histories, RegionHistory, flame, groups, maps, who};
+use crate::sheet::{Figure, Sheet, Table, name_of};
 
 /// Purges kept one by one; all are in the sums.
 const MOST_PURGES: usize = 10_000;
@@ -31,8 +34,10 @@ pub struct Past {
     has_ended: bool,
     events: u64,
     failures: BTreeMap<(i32, &'static str, String), (u64, f64, String)>,
-    regions: BTreeMap<u64, RegionHistory>,
+    regions: Histories,
     state: RegionBytes,
+    totals: FamilyTotals,
+    families: FamilyLines,
     total: ChartLine,
     unpinned: ChartLine,
     purged: ChartLine,
@@ -41,24 +46,6 @@ pub struct Past {
     errors: Counts,
     purge_list: Vec<(f64, String, u64, String)>,
     summary: Summary,
-}
-
-/// A region as the trace saw it.
-#[derive(Debug, Default)]
-struct RegionHistory {
-    name: Text,
-    life: Life,
-    /// The largest it was, in bytes.
-    size: u64,
-    purged: u64,
-    calls: u64,
-    errors: u64,
-    maps: i64,
-    /// Mappings whose result nobody saw.
-    unseen_maps: u64,
-    maker: String,
-    since: f64,
-    until: Option<f64>,
 }
 
 impl Past {
@@ -73,8 +60,10 @@ impl Past {
             has_ended: false,
             events: 0,
             failures: BTreeMap::new(),
-            regions: BTreeMap::new(),
+            regions: Histories::new(),
             state: RegionBytes::default(),
+            totals: FamilyTotals::default(),
+            families: FamilyLines::default(),
             total: ChartLine::default(),
             unpinned: ChartLine::default(),
             purged: ChartLine::default(),
@@ -97,7 +86,7 @@ impl Past {
 
     pub(crate) fn take(&mut self, record: JsonLine) {
         match record {
-            JsonLine::Start(_) => {}
+            JsonLine::Start(_) | JsonLine::Growth(_) => {}
             JsonLine::Event(stamped) => self.event(&stamped.event),
             JsonLine::Lost(lost) => {
                 self.has_losses = true;
@@ -135,6 +124,9 @@ impl Past {
             self.purges.add(now, len as f64);
         }
         self.region(event, now);
+        for change in self.totals.take(event) {
+            self.families.push(now, &change.family, change.after.size);
+        }
     }
 
     fn region(&mut self, event: &Event, now: f64) {
@@ -193,7 +185,7 @@ impl Past {
         let purged: u64 = self.regions.values().map(|region| region.purged).sum();
         let errors: u64 = self.failures.values().map(|(count, ..)| count).sum();
         let leaks = self.leaks();
-        let bad = leaks.rows.len() + leaks.left_out;
+        let bad = leaks.all();
         let untold = self.untold();
         let mapped_nowhere =
             if untold == 0 { bad.to_string() } else { format!("{bad} to {}", bad + untold) };
@@ -226,7 +218,9 @@ impl Past {
             limits: std::mem::take(&mut self.limits),
             figures,
             leaks,
-            maps: self.maps(),
+            maps: maps(&self.regions),
+            flames: vec![flame(&self.regions)],
+            folds: vec![groups(&self.regions)],
             tables,
             charts: self.charts(),
         }
@@ -269,11 +263,6 @@ impl Past {
         self.start.sources.iter().all(|source| *source == Source::Syscalls)
     }
 
-    /// Whether a region was there at the end, and mapped by nobody.
-    fn is_leak(region: &RegionHistory) -> bool {
-        region.maps == 0 && region.unseen_maps == 0 && region.until.is_none()
-    }
-
     /// How many regions were there at the end of which cannot be told whether they were mapped.
     fn untold(&self) -> usize {
         let is_untold = |region: &&RegionHistory| {
@@ -286,7 +275,7 @@ impl Past {
 
     fn leaks(&self) -> Table {
         let mut leaks: Vec<(&u64, &RegionHistory)> =
-            self.regions.iter().filter(|(_, region)| Self::is_leak(region)).collect();
+            self.regions.iter().filter(|(_, region)| region.is_leak()).collect();
         leaks.sort_by_key(|(_, region)| std::cmp::Reverse(region.size));
         let columns = vec![
             ("Name", ColumnKind::Words),
@@ -447,31 +436,6 @@ impl Past {
         })
     }
 
-    fn maps(&self) -> Vec<Map> {
-        let gather = |group_of: &dyn Fn(&RegionHistory) -> String| {
-            let mut groups: BTreeMap<String, Vec<Member>> = BTreeMap::new();
-            for region in self.regions.values() {
-                let is_leak = Self::is_leak(region);
-                let member = Member { name: name_of(&region.name), weight: region.size, is_leak };
-                groups.entry(group_of(region)).or_default().push(member);
-            }
-            groups.into_iter().map(|(name, members)| Group { name, members }).collect()
-        };
-        vec![
-            Map {
-                title: "Regions by name",
-                about: "Each rectangle is a region, as large as the largest size it had. Dashed: a \
-                        leak.",
-                groups: gather(&|region| family(&region.name)),
-            },
-            Map {
-                title: "Regions by process",
-                about: "By the process that made them. Dashed: a leak.",
-                groups: gather(&|region| region.maker.clone()),
-            },
-        ]
-    }
-
     fn charts(self) -> Vec<Chart> {
         let seconds = self.seconds;
         let memory = [
@@ -479,35 +443,25 @@ impl Past {
             ("unpinned", self.unpinned),
             ("purged", self.purged),
         ];
-        let memory = memory.map(|(name, line)| (name, Series::Line(line)));
-        let purges = vec![("purged", Series::Counts(self.purges))];
-        let calls =
-            vec![("calls", Series::Counts(self.calls)), ("failed", Series::Counts(self.errors))];
+        let memory = memory.map(|(name, line)| (name.to_owned(), Series::Line(line)));
+        let bars = |name: &str, counts| (name.to_owned(), Series::Counts(counts));
+        let purges = vec![bars("purged", self.purges)];
+        let calls = vec![bars("calls", self.calls), bars("failed", self.errors)];
         let chart = |title, about: &str, is_bytes, series| {
             let about = about.to_owned();
             Chart { title, about, seconds, is_bytes, series }
         };
-        vec![
-            chart(
-                "Memory",
-                "Bytes of the regions there were, and of them the unpinned and the purged.",
-                true,
-                memory.into(),
-            ),
-            chart("Purges", "Bytes purged in each span of time.", true, purges),
-            chart("Calls", "Calls in each span of time, and those that failed.", false, calls),
-        ]
+        let memory = chart(
+            "Memory",
+            "Bytes of the regions there were, and of them the unpinned and the purged.",
+            true,
+            memory.into(),
+        );
+        let mut charts = vec![memory];
+        charts.extend(self.families.chart(seconds));
+        charts.push(chart("Purges", "Bytes purged in each span of time.", true, purges));
+        let about = "Calls in each span of time, and those that failed.";
+        charts.push(chart("Calls", about, false, calls));
+        charts
     }
-}
-
-/// A process as people name it.
-fn who(process: &EventProcess) -> String {
-    // Nobody: the agent found it so.
-    if process.pid == 0 {
-        return "-".to_owned();
-    }
-    let inside = process.container_pid.map(|pid| format!(" ({pid} inside)")).unwrap_or_default();
-    let container =
-        process.container.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
-    format!("{} {}{inside}{container}", process.command, process.pid)
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a page says, wherever it came from.
 
-use ashmem_inspect::amount::{Bytes, Change};
-use ashmem_inspect::group::Sum;
-
+use crate::cell::{Cell, ColumnKind};
 use crate::chart::Chart;
+use crate::flame::Flame;
+use crate::fold::Fold;
 use crate::treemap::Group;
 
-/// Rows that a table shows at most: a page of any host opens in a moment.
-pub const MOST_ROWS: usize = 500;
+/// Rows that a table has at most, and letters that its words have together: a page is read on any
+/// machine, whatever names a program made up.
+pub(crate) const MOST_ROWS: usize = 200_000;
+const MOST_LETTERS: usize = 12 << 20;
 
 /// A page. Everything in it is text: what came from outside has been escaped as `ashmem list` does,
 /// and HTML is made of it by [`Sheet::html`] alone.
@@ -22,12 +24,16 @@ pub struct Sheet {
     pub(crate) limits: Vec<String>,
     /// The figures that stand on top.
     pub(crate) figures: Vec<Figure>,
-    /// What is held and used by nobody.
-    pub(crate) leaks: Table,
     /// Where memory is.
     pub(crate) maps: Vec<Map>,
+    /// Whose it is.
+    pub(crate) flames: Vec<Flame>,
     /// How it went.
     pub(crate) charts: Vec<Chart>,
+    /// What is held and used by nobody.
+    pub(crate) leaks: Table,
+    /// What belongs together, folded.
+    pub(crate) folds: Vec<Fold>,
     /// Everything, row by row.
     pub(crate) tables: Vec<Table>,
 }
@@ -66,10 +72,11 @@ pub(crate) struct Map {
     pub(crate) groups: Vec<Group>,
 }
 
-/// A table that can be sorted by each of its columns.
+/// A table that can be searched, and sorted by each of its columns.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// Its name in links: `#sort=regions:3` sorts it by its third column.
+    /// Its name in links: `#sort=regions:3` sorts it by its third column, `#search=regions:cache`
+    /// searches it.
     pub(crate) id: &'static str,
     pub(crate) title: &'static str,
     pub(crate) about: String,
@@ -82,68 +89,26 @@ pub(crate) struct Table {
     pub(crate) left_out: usize,
 }
 
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ColumnKind {
-    Words,
-    Number,
-}
-
-/// One cell: what is shown, and by what it is sorted where that is a number.
-#[derive(Debug)]
-pub(crate) struct Cell {
-    pub(crate) shown: String,
-    pub(crate) value: Option<f64>,
-}
-
-impl Cell {
-    pub(crate) fn words(shown: impl ToString) -> Self {
-        Self { shown: shown.to_string(), value: None }
-    }
-
-    pub(crate) fn count(value: u64) -> Self {
-        Self { shown: value.to_string(), value: Some(value as f64) }
-    }
-
-    pub(crate) fn bytes(value: u64) -> Self {
-        Self { shown: Bytes(value).to_string(), value: Some(value as f64) }
-    }
-
-    pub(crate) fn change(value: i64) -> Self {
-        let shown = Change(value, |value| value).to_string();
-        Self { shown, value: Some(value as f64) }
-    }
-
-    pub(crate) fn change_of_bytes(value: i64) -> Self {
-        Self { shown: Change(value, Bytes).to_string(), value: Some(value as f64) }
-    }
-
-    /// A sum of bytes, as far as it is known.
-    pub(crate) fn sum(sum: Sum) -> Self {
-        let value = sum.known().map_or(-1.0, |known| known as f64);
-        Self { shown: sum.shown(Bytes), value: Some(value) }
-    }
-
-    pub(crate) fn seconds(value: f64) -> Self {
-        Self { shown: format!("{value:.3}"), value: Some(value) }
-    }
-
-    /// What is not known sorts below everything.
-    pub(crate) fn unknown() -> Self {
-        Self { shown: "?".to_owned(), value: Some(-1.0) }
-    }
-
-    pub(crate) fn none() -> Self {
-        Self { shown: "-".to_owned(), value: Some(-1.0) }
-    }
-}
-
 impl Table {
     /// The rows that have room, made one by one; the others are counted.
-    pub(crate) fn fill<T>(mut self, of: &[T], row: impl FnMut(&T) -> Vec<Cell>) -> Self {
-        self.rows = of.iter().take(MOST_ROWS).map(row).collect();
+    pub(crate) fn fill<T>(mut self, of: &[T], mut row: impl FnMut(&T) -> Vec<Cell>) -> Self {
+        let mut letters = 0;
+        for one in of.iter().take(MOST_ROWS) {
+            let cells = row(one);
+            let words = cells.iter().filter(|cell| cell.value.is_none());
+            letters += words.map(|cell| cell.shown.len()).sum::<usize>();
+            if letters > MOST_LETTERS {
+                break;
+            }
+            self.rows.push(cells);
+        }
         self.left_out = of.len() - self.rows.len();
         self
+    }
+
+    /// How many rows there are, those that have no room among them.
+    pub(crate) fn all(&self) -> usize {
+        self.rows.len() + self.left_out
     }
 }
 

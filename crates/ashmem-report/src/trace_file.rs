@@ -164,7 +164,7 @@ mod tests {
         let html = page(&whole[..whole.len() - 40]);
         assert!(
             html.contains("cut off in the middle of line 4")
-                && html.contains("<td>picture-&lt;b&gt;"),
+                && html.contains("\"Name\">picture-&lt;b&gt;"),
             "{html}"
         );
         assert!(html.contains("The trace has no end"));
@@ -208,7 +208,6 @@ mod tests {
             text.push_str(&line.replace("\"id\":1,", &format!("\"id\":{number},")));
         }
         let html = page(&text);
-        assert!(html.contains("500 of 20000 are shown"));
         assert!(html.len() < 1 << 20, "{} bytes", html.len());
     }
 }

@@ -50,35 +50,37 @@ pub(crate) struct Placed {
 
 /// Places what has any weight.
 pub(crate) fn place(groups: &[Group], area: Area) -> Vec<Placed> {
-    let mut groups: Vec<(u64, Group)> =
-        groups.iter().map(|group| (group.weight(), group.clone())).collect();
+    let mut groups: Vec<(u64, &Group)> =
+        groups.iter().map(|group| (group.weight(), group)).collect();
     groups.retain(|(weight, _)| *weight > 0);
     groups.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+    let mut others = None;
     if groups.len() > MOST_GROUPS {
         let rest = groups.split_off(MOST_GROUPS - 1);
         let name = format!("{} others", rest.len());
         let members = rest.into_iter().map(|(weight, group)| Member {
-            name: group.name,
+            name: group.name.clone(),
             weight,
             is_leak: false,
         });
-        let group = Group { name, members: members.collect() };
-        groups.push((group.weight(), group));
+        others = Some(Group { name, members: members.collect() });
     }
+    groups.extend(others.iter().map(|group| (group.weight(), group)));
     groups.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
     let weights: Vec<u64> = groups.iter().map(|(weight, _)| *weight).collect();
     let placed = squarify(&weights, area).into_iter().zip(groups);
     placed.map(|(area, (weight, group))| place_members(area, weight, group)).collect()
 }
 
-fn place_members(area: Area, weight: u64, group: Group) -> Placed {
+fn place_members(area: Area, weight: u64, group: &Group) -> Placed {
     let area = area.shrunk(1.5);
     let has_title = area.height > 2.0 * TITLE && area.width > 60.0;
-    let mut members = group.members;
-    members.retain(|member| member.weight > 0);
-    members.sort_by_key(|member| std::cmp::Reverse(member.weight));
-    if members.len() > MOST_MEMBERS {
-        let rest = members.split_off(MOST_MEMBERS - 1);
+    let mut seen: Vec<&Member> = group.members.iter().filter(|member| member.weight > 0).collect();
+    seen.sort_by_key(|member| std::cmp::Reverse(member.weight));
+    let most = if seen.len() > MOST_MEMBERS { MOST_MEMBERS - 1 } else { MOST_MEMBERS };
+    let rest = seen.split_off(most.min(seen.len()));
+    let mut members: Vec<Member> = seen.into_iter().cloned().collect();
+    if !rest.is_empty() {
         let is_leak = rest.iter().all(|member| member.is_leak);
         let weight = rest.iter().map(|member| member.weight).sum();
         members.push(Member { name: format!("{} more", rest.len()), weight, is_leak });
@@ -88,7 +90,8 @@ fn place_members(area: Area, weight: u64, group: Group) -> Placed {
     let inner = Area { y: area.y + title, height: area.height - title, ..area };
     let weights: Vec<u64> = members.iter().map(|member| member.weight).collect();
     let areas = squarify(&weights, inner).into_iter().map(|area| area.shrunk(0.5));
-    Placed { area, name: group.name, weight, has_title, members: areas.zip(members).collect() }
+    let name = group.name.clone();
+    Placed { area, name, weight, has_title, members: areas.zip(members).collect() }
 }
 
 impl Group {

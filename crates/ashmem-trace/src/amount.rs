@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Amounts of memory, for people.
+//! Amounts of memory and their changes, for people.
 
 use std::fmt;
 
@@ -24,6 +24,21 @@ impl fmt::Display for Bytes {
             format!("{amount:.1}{unit}")
         };
         formatter.pad(&text)
+    }
+}
+
+/// A change of an amount, with its sign: `+12`, `-48K`, `0`.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<T>(pub i64, pub fn(u64) -> T);
+
+impl<T: fmt::Display> fmt::Display for Change<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.0.signum() {
+            1 => "+",
+            -1 => "-",
+            _ => "",
+        };
+        formatter.pad(&format!("{sign}{}", self.1(self.0.unsigned_abs())))
     }
 }
 

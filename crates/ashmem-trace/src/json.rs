@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::TraceClock;
 use crate::event::{Event, Source};
+use crate::growth::GrowthLine;
 
 /// The form's version.
 pub const VERSION: u32 = 1;
@@ -23,6 +24,8 @@ pub enum JsonLine {
     Event(Stamped),
     /// Events were lost; those around them are true.
     Lost(Lost),
+    /// What has grown so far, of `--growth`.
+    Growth(GrowthLine),
     /// The trace ends.
     End(TraceEnd),
 }

@@ -12,9 +12,9 @@
 //! - [`processes`], [`regions`]: the processes and regions that a source has met;
 //!   [`process_selector`]: processes as a user names them; [`container`]: the container of a
 //!   process; [`container_watch`]: the end of containers; [`life`]: the state of a region during a
-//!   trace;
+//!   trace; [`family`]: what names begin with; [`family_totals`]: what the regions of each come to;
 //! - [`session`]: a trace from its first line to its last: [`selection`], then [`mod@line`],
-//!   [`json`], [`perfetto`] or [`summary`], then [`output`]; [`clock`]: the time.
+//!   [`json`], [`perfetto`], [`growth`] or [`summary`], then [`output`]; [`clock`]: the time.
 
 pub mod agent;
 pub mod amount;
@@ -22,7 +22,10 @@ pub mod clock;
 pub mod container;
 pub mod container_watch;
 pub mod event;
+pub mod family;
+pub mod family_totals;
 pub mod glob;
+pub mod growth;
 pub mod json;
 pub mod life;
 pub mod line;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module's own tracepoints, `ashmem:*`.
 //!
+//! Where processes are followed, the kernel records the calls of these alone; of all processes it
+//! records beginnings, names and ends, and of all regions purges and ends, which others may bring
+//! about. These are a second instance, whose buffers are read with the first one's.
+//!
 //! A request's own event comes first, with the arguments from the caller's memory; the `ioctl`
 //! event at its end has the result and the duration. The trace makes one event of the two.
 
@@ -29,8 +33,8 @@ use crate::tracefs::{Error, Tracefs};
 pub struct ModuleSource {
     reader: Reader,
     decoder: ModuleDecoder,
-    // Dropped after the reader, whose files keep it from being removed.
-    instance: Instance,
+    // Dropped after the reader, whose files keep them from being removed.
+    instances: Vec<Instance>,
 }
 
 impl ModuleSource {
@@ -39,23 +43,30 @@ impl ModuleSource {
         tracefs.has("ashmem")
     }
 
-    /// Begins to record, with this many KiB of buffer for each processor.
+    /// Begins to record, with this many KiB of buffer for each processor: the calls of these
+    /// threads and all they start, or of all.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn begin(
         tracefs: &Tracefs,
         processes: Processes,
+        threads: Option<&[i32]>,
         buffer_kib: usize,
     ) -> Result<Self, Error> {
-        let instance = Instance::new(tracefs, buffer_kib)?;
+        let mut instances = vec![Instance::new(tracefs, buffer_kib)?];
+        if let Some(threads) = threads {
+            instances.push(Instance::new(tracefs, buffer_kib)?);
+            instances[1].follow(threads)?;
+        }
         let mut forms = HashMap::new();
         let page = rustix::param::page_size() as u64;
         for (event, kind) in EVENTS {
-            let format = instance.enable(event, None)?;
+            let place = if kind.is_call() { instances.len() - 1 } else { 0 };
+            let format = instances[place].enable(event, None)?;
             forms.insert(format.id(), ModuleForm::of(*kind, &format));
         }
-        let reader = Reader::new(&instance)?;
+        let reader = Reader::new(&instances)?;
         let decoder = ModuleDecoder {
             forms,
             processes,
@@ -63,7 +74,7 @@ impl ModuleSource {
             begun: HashMap::new(),
             page,
         };
-        Ok(Self { reader, decoder, instance })
+        Ok(Self { reader, decoder, instances })
     }
 }
 
@@ -81,7 +92,7 @@ impl EventSource for ModuleSource {
     }
 
     fn finish(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()> {
-        self.instance.stop();
+        self.instances.iter().for_each(Instance::stop);
         self.reader.finish(|item| self.decoder.decode(item, sink))
     }
 }
@@ -101,6 +112,14 @@ enum Tracepoint {
     Forked,
     Renamed,
     Ended,
+}
+
+impl Tracepoint {
+    /// Whether it is its caller's own call, which is traced if the caller is.
+    fn is_call(self) -> bool {
+        let others = [Self::Release, Self::Purge, Self::Forked, Self::Renamed, Self::Ended];
+        !others.contains(&self)
+    }
 }
 
 /// Process events first: they happen before the events that they lead to.
@@ -269,6 +288,10 @@ impl ModuleDecoder {
         follows: bool,
     ) -> Option<(EventRegion, bool)> {
         if key == 0 {
+            return None;
+        }
+        if !follows && self.regions.find(key).is_none() {
+            // A stranger's, which no followed process has used: /proc is not searched for it.
             return None;
         }
         if matches!(operation, Operation::Open {}) {

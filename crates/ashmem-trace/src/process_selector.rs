@@ -122,6 +122,11 @@ impl ProcessSelector {
 }
 
 impl Watched {
+    /// As the user named it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };

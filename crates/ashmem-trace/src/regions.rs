@@ -19,8 +19,8 @@ pub struct Regions {
 pub struct KnownRegion {
     /// As events carry it.
     pub region: EventRegion,
-    /// Whether a followed process has used it: then every event of it belongs to the trace, by
-    /// whichever process.
+    /// Whether a followed process has used it: then its purges and its end belong to the trace,
+    /// whoever brings them about.
     pub followed: bool,
 }
 

@@ -20,7 +20,7 @@ pub(crate) type Case = (&'static str, &'static [&'static str], fn(&Tracer) -> Re
 
 pub(crate) const EVERY: &[&str] = &["module", "agent", "syscalls"];
 pub(crate) const KERNEL: &[&str] = &["module", "syscalls"];
-const DEVICE: &[&str] = &["module", "agent"];
+pub(crate) const DEVICE: &[&str] = &["module", "agent"];
 
 /// All of them.
 pub(crate) const ALL: &[Case] = &[

@@ -76,7 +76,7 @@ fn under_trace(tracer: &Tracer, lives: u64, cost: &mut Cost) -> Result<(f64, i64
         .stdin(Stdio::null())
         .spawn()
         .context("starting ashmem")?;
-    let peak = wait(&child)?;
+    let peak = wait(&child)?.peak_kib;
     let told = read(&file)?;
     // Name, size, mapping and end of each life, and its open.
     let operations = ["OPEN", "SET_NAME", "SET_SIZE", "MMAP"];
@@ -89,16 +89,26 @@ fn under_trace(tracer: &Tracer, lives: u64, cost: &mut Cost) -> Result<(f64, i64
     Ok((nanoseconds(&tracer.file("account"))?, peak))
 }
 
-/// Waits for a child; its memory at most, in KiB.
-fn wait(child: &Child) -> Result<i64> {
+/// What a child took, its own waited-for children included.
+pub(crate) struct Usage {
+    /// Its memory at most, in KiB.
+    peak_kib: i64,
+    /// Processors' time, in nanoseconds.
+    pub(crate) time_ns: f64,
+}
+
+/// Waits for a child's good end.
+pub(crate) fn wait(child: &Child) -> Result<Usage> {
     let mut status = 0;
     // SAFETY: all zeroes is a value of this structure of numbers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the child is this process's own and nobody else waits for it; the places are this
     // function's own.
     let done = unsafe { libc::wait4(child.id() as i32, &raw mut status, 0, &raw mut usage) };
-    ensure!(done > 0 && status == 0, "ashmem trace ended with status {status:#x}");
-    Ok(usage.ru_maxrss)
+    ensure!(done > 0 && status == 0, "process {} ended with status {status:#x}", child.id());
+    let nanoseconds = |time: libc::timeval| time.tv_sec as f64 * 1e9 + time.tv_usec as f64 * 1e3;
+    let time_ns = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
+    Ok(Usage { peak_kib: usage.ru_maxrss, time_ns })
 }
 
 fn nanoseconds(file: &str) -> Result<f64> {
@@ -106,7 +116,8 @@ fn nanoseconds(file: &str) -> Result<f64> {
     text.trim().parse().with_context(|| format!("reading the number in {file}"))
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The value in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

@@ -4,16 +4,18 @@
 //! top` show with what it has. SOURCE is `module`, `agent` or `syscalls`. The last line counts.
 //!
 //! `ashmem-trace-test work WHAT FILE` is that small program. `ashmem-trace-test cost SOURCE ASHMEM
-//! STRACE` measures what it pays.
+//! STRACE` measures what it pays, `ashmem-trace-test busy SOURCE ASHMEM` what everybody else pays.
 
 mod account;
 mod agreement;
+mod busy;
 mod cases;
 mod cost;
 mod faults;
 mod memfd;
 mod program;
 mod region;
+mod scope;
 mod setup;
 mod tracer;
 mod work;
@@ -30,9 +32,10 @@ fn main() -> ExitCode {
         ["cost", source, ashmem, strace] => {
             cost::measure(source, ashmem, strace).map(|()| ExitCode::SUCCESS)
         }
+        ["busy", source, ashmem] => busy::measure(source, ashmem).map(|()| ExitCode::SUCCESS),
         [source, ashmem] => Ok(trial(source, ashmem)),
         _ => Err(anyhow::anyhow!(
-            "usage: ashmem-trace-test [cost] module|agent|syscalls ASHMEM [STRACE]"
+            "usage: ashmem-trace-test [cost|busy] module|agent|syscalls ASHMEM [STRACE]"
         )),
     };
     outcome.unwrap_or_else(|error| {
@@ -51,7 +54,9 @@ fn trial(source: &str, ashmem: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    for (name, sources, case) in cases::ALL.iter().chain(agreement::ALL).chain(faults::ALL) {
+    for (name, sources, case) in
+        cases::ALL.iter().chain(scope::ALL).chain(agreement::ALL).chain(faults::ALL)
+    {
         if !sources.contains(&source) {
             continue;
         }

@@ -99,7 +99,7 @@ pub(crate) fn read(file: &str) -> Result<Told> {
         Told { events: Vec::new(), lost: Vec::new(), end: None, account: Account::default() };
     for line in text.lines() {
         match serde_json::from_str(line).with_context(|| format!("reading the line {line}"))? {
-            JsonLine::Start(_) => {}
+            JsonLine::Start(_) | JsonLine::Growth(_) => {}
             JsonLine::Event(stamped) => told.events.push(stamped.event),
             JsonLine::Lost(lost) => told.lost.push(lost),
             JsonLine::End(end) => told.end = Some(end),

@@ -27,6 +27,10 @@ pub(crate) fn run(what: &str, file: &str) -> Result<()> {
         "scene" => return crate::setup::play(file),
         "guest" => return crate::setup::guest(),
         "memfds" => return crate::memfd::many(file),
+        "hold" => return hold(file),
+        "refused" => return refused(file),
+        "busy" => return busy(file),
+        "nothing" => return Ok(()),
         "sleep" => {
             let seconds: f64 = file.parse().context("reading how long to sleep")?;
             std::thread::sleep(std::time::Duration::from_secs_f64(seconds * 100.0));
@@ -127,6 +131,60 @@ fn forever() -> Result<()> {
         ensure!(region.set_name(b"inside") == 0, "SET_NAME failed");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+}
+
+/// Makes three regions of one family, and holds them until its input ends.
+fn hold(file: &str) -> Result<()> {
+    let mut regions = Vec::new();
+    for number in 0..3 {
+        let region = Region::open()?;
+        let name = format!("gralloc-{number}");
+        let is_made =
+            region.set_name(name.as_bytes()) == 0 && region.ioctl(abi::SET_SIZE, 2 * PAGE) == 0;
+        ensure!(is_made, "preparing failed");
+        regions.push(region);
+    }
+    fs::write(file, "made").with_context(|| format!("writing {file}"))?;
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
+        .context("waiting for the input's end")?;
+    Ok(())
+}
+
+/// What every host does all day, and nothing of it with regions: programs started, files opened,
+/// mapped and closed, requests to pipes.
+fn busy(file: &str) -> Result<()> {
+    let turns: u32 =
+        std::env::var("TRIAL_TURNS").ok().and_then(|turns| turns.parse().ok()).unwrap_or(1000);
+    let own = own_path()?;
+    let (pipe, _writer) = rustix::pipe::pipe().context("making a pipe")?;
+    for _ in 0..turns {
+        let status = Command::new(&own).args(["work", "nothing", ""]).status();
+        ensure!(status.context("starting a program")?.success(), "it failed");
+        for _ in 0..100 {
+            let opened = fs::File::open(&own).context("opening a file")?;
+            let fd = opened.as_raw_fd();
+            // SAFETY: a new mapping at an address of the kernel's choice.
+            let start = unsafe {
+                libc::mmap(std::ptr::null_mut(), PAGE, libc::PROT_READ, libc::MAP_PRIVATE, fd, 0)
+            };
+            ensure!(start != libc::MAP_FAILED, "mmap failed");
+            ensure!(unmap(start as i64, PAGE) == 0, "munmap failed");
+            let mut waiting: libc::c_int = 0;
+            // SAFETY: the request writes one int.
+            let asked =
+                unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD as _, &raw mut waiting) };
+            ensure!(asked == 0, "FIONREAD failed");
+        }
+    }
+    fs::write(file, "done").with_context(|| format!("writing {file}"))
+}
+
+/// Opens a device that is not there.
+fn refused(file: &str) -> Result<()> {
+    let missing = "/dev/ashmem-that-is-not-there";
+    let opened = fs::OpenOptions::new().read(true).write(true).open(missing);
+    ensure!(opened.is_err(), "{missing} is there");
+    fs::write(file, "done").with_context(|| format!("writing {file}"))
 }
 
 /// UNPIN and PIN as fast as they go, as often as TRIAL_TURNS says; with TRIAL_HELD once its input

@@ -22,7 +22,18 @@ const KERNEL: Line = Line::V6_1;
 pub(super) struct Report {
     module: Cost,
     agent: Cost,
+    /// By source.
+    busy: Vec<(&'static str, Busy)>,
     rows: Vec<Row>,
+}
+
+/// What `ashmem-trace-test busy` prints.
+#[derive(Debug, Serialize, Deserialize)]
+struct Busy {
+    untraced_ns: f64,
+    traced_ns: f64,
+    tracer_ns: f64,
+    ratio: f64,
 }
 
 /// What `ashmem-trace-test cost` prints.
@@ -60,6 +71,11 @@ pub(super) fn measure() -> Result<Report> {
     let module = in_machine()?;
     eprintln!("measuring lives on this host under the agent ...");
     let agent = on_host()?;
+    eprintln!("measuring what a busy host pays ...");
+    let mut busy = vec![("module", busy_in_machine()?)];
+    if rustix::process::getuid().is_root() {
+        busy.push(("syscalls", busy_on_host()?));
+    }
     let mut rows = Vec::new();
     let mut row = |what, source, figure: f64, unit, at_most: Option<f64>| {
         // Judged as shown.
@@ -96,7 +112,11 @@ pub(super) fn measure() -> Result<Report> {
         let growth = cost.peak_longer_kib as f64 / cost.peak_kib as f64;
         row("the same over a trace ten times as long", source, growth, "×", Some(1.25));
     }
-    Ok(Report { module, agent, rows })
+    for (source, cost) in &busy {
+        let what = "a busy host without regions, traced as a whole";
+        row(what, source, cost.ratio, "× untraced", Some(1.05));
+    }
+    Ok(Report { module, agent, busy, rows })
 }
 
 /// GET_SIZE and PIN in instructions.
@@ -125,6 +145,23 @@ fn on_host() -> Result<Cost> {
     let text = process::capture(
         Command::new(trial).args(["cost", "agent"]).arg(ashmem).arg("/usr/bin/strace"),
     )?;
+    serde_json::from_str(&text).context("reading what the trial measured")
+}
+
+fn busy_in_machine() -> Result<Busy> {
+    let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
+    let file = vec![format!("{}:/bin/ashmem", ashmem.display())];
+    let options = Options { smp: 2, file, ..Options::default() };
+    let arguments = ["busy", "module", "/bin/ashmem"].map(str::to_owned).to_vec();
+    let program = static_program::build("ashmem-trace-test")?;
+    run(&VmRequest { kernel: KERNEL.into(), options, program, arguments, live: false })
+}
+
+/// The kernel's system calls are recorded on the host itself, which is root's right.
+fn busy_on_host() -> Result<Busy> {
+    let trial: PathBuf = static_program::build("ashmem-trace-test")?;
+    let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
+    let text = process::capture(Command::new(trial).args(["busy", "syscalls"]).arg(ashmem))?;
     serde_json::from_str(&text).context("reading what the trial measured")
 }
 

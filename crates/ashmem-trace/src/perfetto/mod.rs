@@ -4,24 +4,29 @@
 //! - a track a thread, under its process: its calls, each as long as it took;
 //! - a track a region, under "ashmem regions": its life, and on it what is pinned, unpinned and
 //!   purged;
-//! - three counters: bytes of all regions, and of them what is unpinned and what is purged.
+//! - an arrow from the call that made a region to the first call on it of each other process: those
+//!   that got its descriptor;
+//! - counters: bytes of all regions, of them what is unpinned and what is purged, and of the
+//!   regions of each family of names.
 //!
 //! Each event becomes packets that stand by themselves: a trace that was cut off opens as well.
 
+mod packet_writer;
 mod schema;
 
 use std::collections::{HashMap, HashSet};
-
-use prost::Message;
+use std::sync::Arc;
 
 use crate::clock::TraceClock;
 use crate::event::{Event, EventRegion};
+use crate::family_totals::FamilyTotals;
 use crate::json::Lost;
 use crate::life::{Life, RegionBytes};
 use crate::operation::{ExactBytes, Operation};
+use packet_writer::{PacketWriter, packet, track};
 use schema::{
-    COUNTER, ClockSnapshot, CounterDescriptor, DebugAnnotation, INSTANT, ProcessDescriptor,
-    SLICE_BEGIN, SLICE_END, ThreadDescriptor, TracePacket, TrackDescriptor, TrackEvent,
+    ClockSnapshot, DebugAnnotation, INSTANT, ProcessDescriptor, SLICE_BEGIN, SLICE_END,
+    ThreadDescriptor, TracePacket, TrackDescriptor,
 };
 
 /// Numbers of tracks: the kind in the upper bits, the object in the lower ones.
@@ -33,16 +38,24 @@ const LOSSES: u64 = (2 << 60) + 3;
 const PROCESS: u64 = 3 << 60;
 const THREAD: u64 = 4 << 60;
 const REGION: u64 = 5 << 60;
+const FAMILY: u64 = 6 << 60;
+/// Families that have no counter of their own.
+const OTHER_FAMILIES: u64 = FAMILY | MOST_FAMILIES as u64;
 
-/// All our packets are of one sequence.
-const SEQUENCE: u32 = 1;
+/// Families that have a counter of their own: names are the programs' to choose.
+const MOST_FAMILIES: usize = 64;
+/// Processes that a region's arrow reaches.
+const MOST_SHARERS: usize = 256;
 
 /// What the trace contains so far.
 #[derive(Debug, Default)]
 pub struct Perfetto {
-    packets: Vec<u8>,
-    told: HashSet<u64>,
+    out: PacketWriter,
     regions: HashMap<u64, Track>,
+    totals: FamilyTotals,
+    /// The counters of families, and the bytes of those that share one.
+    families: HashMap<Arc<str>, u64>,
+    other_families: u64,
     total: u64,
     unpinned: u64,
     purged: u64,
@@ -56,6 +69,8 @@ struct Track {
     /// Whether its track is written: its name cannot change any more.
     is_told: bool,
     life: Life,
+    /// The processes whose first call on it is an end of its arrow.
+    sharers: HashSet<i32>,
 }
 
 impl Perfetto {
@@ -71,12 +86,12 @@ impl Perfetto {
             reading(schema::REALTIME, clock.wall_ns(mono_ns).max(0) as u64),
         ];
         let primary_trace_clock = Some(schema::MONOTONIC);
-        self.put(TracePacket {
+        self.out.put(TracePacket {
             clock_snapshot: Some(ClockSnapshot { clocks, primary_trace_clock }),
             timestamp: Some(mono_ns),
             ..packet()
         });
-        self.track(TrackDescriptor {
+        self.out.track(TrackDescriptor {
             uuid: Some(GROUP),
             name: Some("ashmem regions".into()),
             ..track()
@@ -86,51 +101,92 @@ impl Perfetto {
             (UNPINNED, "ashmem: unpinned"),
             (PURGED, "ashmem: purged"),
         ] {
-            let counter = Some(CounterDescriptor { unit: Some(schema::SIZE_BYTES) });
-            self.track(TrackDescriptor {
-                uuid: Some(uuid),
-                name: Some(name.into()),
-                counter,
-                ..track()
-            });
-            self.counter(mono_ns, uuid, 0);
+            self.out.bytes_track(uuid, name.to_owned());
+            self.out.counter(mono_ns, uuid, 0);
         }
-        std::mem::take(&mut self.packets)
+        self.out.take()
     }
 
     /// An event's packets.
     pub fn event(&mut self, event: &Event) -> Vec<u8> {
         // An event without a caller has no thread.
+        let shares = self.shares(event);
         if event.process.pid != 0 {
-            self.call(event);
+            self.call(event, shares);
         }
         if let Some(region) = &event.region {
             self.live(event, region);
         }
-        std::mem::take(&mut self.packets)
+        self.count_families(event);
+        self.out.take()
     }
 
     /// Tells of a loss.
     pub fn lost(&mut self, lost: Lost) -> Vec<u8> {
-        self.track(TrackDescriptor {
+        self.out.track(TrackDescriptor {
             uuid: Some(LOSSES),
             name: Some("ashmem: lost events".into()),
             ..track()
         });
         let many =
             lost.events.map_or("an unknown number of".to_owned(), |events| events.to_string());
-        self.slice(
+        self.out.slice(
             lost.mono_ns,
             LOSSES,
             INSTANT,
             Some(format!("{many} events were lost")),
             Vec::new(),
         );
-        std::mem::take(&mut self.packets)
+        self.out.take()
+    }
+
+    /// The arrow that this call belongs to: the region's, if it is its process's first one on it.
+    fn shares(&mut self, event: &Event) -> Option<u64> {
+        let (region, pid) = (event.region.as_ref()?, event.process.pid);
+        let is_use = event.outcome.errno().is_none()
+            && !matches!(event.operation, Operation::Release {} | Operation::Purge { .. });
+        if pid == 0 || !is_use {
+            return None;
+        }
+        let now = event.mono_ns;
+        let track = self
+            .regions
+            .entry(region.id)
+            .or_insert_with(|| Track { since: now, ..Track::default() });
+        let is_new = track.sharers.len() < MOST_SHARERS && track.sharers.insert(pid);
+        is_new.then_some(REGION | region.id)
+    }
+
+    /// The counters of the families that the event changed.
+    fn count_families(&mut self, event: &Event) {
+        for change in self.totals.take(event) {
+            let (before, after) = (change.before.size, change.after.size);
+            if before == after {
+                continue;
+            }
+            let own = match self.families.get(&change.family) {
+                Some(uuid) => Some(*uuid),
+                None if self.families.len() < MOST_FAMILIES => {
+                    let uuid = FAMILY | self.families.len() as u64;
+                    self.families.insert(Arc::clone(&change.family), uuid);
+                    Some(uuid)
+                }
+                None => None,
+            };
+            let (uuid, name, value) = match own {
+                Some(uuid) => (uuid, change.family.to_string(), after),
+                None => {
+                    self.other_families = (self.other_families + after).saturating_sub(before);
+                    (OTHER_FAMILIES, "other names".to_owned(), self.other_families)
+                }
+            };
+            self.out.bytes_track(uuid, format!("ashmem names: {name}"));
+            self.out.counter(event.mono_ns, uuid, value);
+        }
     }
 
     /// The call on its thread's track.
-    fn call(&mut self, event: &Event) {
+    fn call(&mut self, event: &Event, shares: Option<u64>) {
         let process = &event.process;
         let inside =
             process.container_pid.map(|pid| format!(" ({pid} inside)")).unwrap_or_default();
@@ -139,7 +195,7 @@ impl Perfetto {
         let tid = if process.tid == 0 { process.pid } else { process.tid };
         let of_process = PROCESS | process.pid as u32 as u64;
         let of_thread = THREAD | tid as u32 as u64;
-        self.track(TrackDescriptor {
+        self.out.track(TrackDescriptor {
             uuid: Some(of_process),
             process: Some(ProcessDescriptor {
                 pid: Some(process.pid),
@@ -148,7 +204,7 @@ impl Perfetto {
             ..track()
         });
         let thread_name = (tid == process.pid).then(|| process.command.to_string());
-        self.track(TrackDescriptor {
+        self.out.track(TrackDescriptor {
             uuid: Some(of_thread),
             thread: Some(ThreadDescriptor { pid: Some(process.pid), tid: Some(tid), thread_name }),
             ..track()
@@ -167,18 +223,13 @@ impl Perfetto {
             });
         }
         annotations.extend(event.outcome.errno().map(|errno| text("errno", errno.to_string())));
-        match event.duration_ns {
-            Some(ns) => {
-                self.slice(
-                    event.mono_ns.saturating_sub(ns),
-                    of_thread,
-                    SLICE_BEGIN,
-                    name,
-                    annotations,
-                );
-                self.slice(event.mono_ns, of_thread, SLICE_END, None, Vec::new());
-            }
-            None => self.slice(event.mono_ns, of_thread, INSTANT, name, annotations),
+        let begin = match event.duration_ns {
+            Some(ns) => (event.mono_ns.saturating_sub(ns), SLICE_BEGIN),
+            None => (event.mono_ns, INSTANT),
+        };
+        self.out.arrow_slice(begin, of_thread, name, annotations, shares);
+        if event.duration_ns.is_some() {
+            self.out.slice(event.mono_ns, of_thread, SLICE_END, None, Vec::new());
         }
     }
 
@@ -196,7 +247,7 @@ impl Perfetto {
         let size = known.life.state().size;
         if size != old {
             self.total = self.total - old + size;
-            self.counter(now, TOTAL, self.total);
+            self.out.counter(now, TOTAL, self.total);
         }
         // Before its first mapping its name and its size may change yet.
         let ends = matches!(event.operation, Operation::Release {});
@@ -206,7 +257,7 @@ impl Perfetto {
                 .name
                 .as_ref()
                 .map_or_else(|| "without a name".to_owned(), ToString::to_string);
-            self.track(TrackDescriptor {
+            self.out.track(TrackDescriptor {
                 uuid: Some(uuid),
                 name: Some(format!("#{} {name}", region.id)),
                 parent_uuid: Some(GROUP),
@@ -215,15 +266,15 @@ impl Perfetto {
             let mut annotations = vec![number("size", size)];
             annotations.extend(region.inode.map(|inode| number("inode", inode)));
             let label = format!("{name} {}", ExactBytes(size));
-            self.slice(known.since, uuid, SLICE_BEGIN, Some(label), annotations);
+            self.out.slice(known.since, uuid, SLICE_BEGIN, Some(label), annotations);
         }
         let before = known.life.state();
         known.life.take_pins(event);
         self.change(now, uuid, before, known.life.state());
         if ends {
-            self.slice(now, uuid, SLICE_END, None, Vec::new());
+            self.out.slice(now, uuid, SLICE_END, None, Vec::new());
             self.total -= size;
-            self.counter(now, TOTAL, self.total);
+            self.out.counter(now, TOTAL, self.total);
         } else {
             self.regions.insert(region.id, known);
         }
@@ -236,7 +287,7 @@ impl Perfetto {
         }
         let is_whole = |state: RegionBytes| (state.unpinned, state.purged) == (0, 0);
         if !is_whole(before) {
-            self.slice(now, uuid, SLICE_END, None, Vec::new());
+            self.out.slice(now, uuid, SLICE_END, None, Vec::new());
         }
         let RegionBytes { unpinned, purged, .. } = after;
         if !is_whole(after) {
@@ -246,57 +297,12 @@ impl Perfetto {
                 both => format!("{} unpinned, {} purged", ExactBytes(both.0), ExactBytes(both.1)),
             };
             let annotations = vec![number("unpinned", unpinned), number("purged", purged)];
-            self.slice(now, uuid, SLICE_BEGIN, Some(label), annotations);
+            self.out.slice(now, uuid, SLICE_BEGIN, Some(label), annotations);
         }
         self.unpinned = self.unpinned - before.unpinned + unpinned;
         self.purged = self.purged - before.purged + purged;
-        self.counter(now, UNPINNED, self.unpinned);
-        self.counter(now, PURGED, self.purged);
-    }
-
-    /// Tells of a track, once.
-    fn track(&mut self, descriptor: TrackDescriptor) {
-        if self.told.insert(descriptor.uuid.unwrap_or_default()) {
-            self.put(TracePacket { track_descriptor: Some(descriptor), ..packet() });
-        }
-    }
-
-    fn slice(
-        &mut self,
-        at: u64,
-        uuid: u64,
-        kind: i32,
-        name: Option<String>,
-        debug_annotations: Vec<DebugAnnotation>,
-    ) {
-        let categories = if kind == SLICE_END { Vec::new() } else { vec!["ashmem".to_owned()] };
-        let (r#type, track_uuid) = (Some(kind), Some(uuid));
-        let event = TrackEvent {
-            debug_annotations,
-            r#type,
-            track_uuid,
-            categories,
-            name,
-            counter_value: None,
-        };
-        self.put(TracePacket { timestamp: Some(at), track_event: Some(event), ..packet() });
-    }
-
-    fn counter(&mut self, at: u64, uuid: u64, value: u64) {
-        let event = TrackEvent {
-            r#type: Some(COUNTER),
-            track_uuid: Some(uuid),
-            counter_value: Some(i64::try_from(value).unwrap_or(i64::MAX)),
-            ..TrackEvent::default()
-        };
-        self.put(TracePacket { timestamp: Some(at), track_event: Some(event), ..packet() });
-    }
-
-    fn put(&mut self, packet: TracePacket) {
-        /// Field 1 of the message `Trace`, with its length before it.
-        const PACKET: u8 = 1 << 3 | 2;
-        self.packets.push(PACKET);
-        packet.encode_length_delimited(&mut self.packets).unwrap_or_default();
+        self.out.counter(now, UNPINNED, self.unpinned);
+        self.out.counter(now, PURGED, self.purged);
     }
 }
 
@@ -312,18 +318,6 @@ fn is_setting_up(operation: &Operation) -> bool {
             | Operation::Close { .. }
             | Operation::Release {}
     )
-}
-
-fn packet() -> TracePacket {
-    TracePacket {
-        timestamp_clock_id: Some(schema::MONOTONIC),
-        trusted_packet_sequence_id: Some(SEQUENCE),
-        ..TracePacket::default()
-    }
-}
-
-fn track() -> TrackDescriptor {
-    TrackDescriptor::default()
 }
 
 fn annotation() -> DebugAnnotation {
@@ -395,6 +389,7 @@ mod tests {
         let names: Vec<_> = packets
             .iter()
             .filter_map(|packet| packet.track_descriptor.as_ref()?.name.clone())
+            .filter(|name| name.starts_with('#'))
             .collect();
         assert_eq!(names, ["#1 cache"]);
         let of_region = |kind| {
@@ -411,5 +406,65 @@ mod tests {
         );
         assert_eq!(of_region(SLICE_END).count(), labels.len());
         assert_eq!((perfetto.total, perfetto.unpinned, perfetto.purged), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_arrow_goes_to_each_process_that_got_the_region_and_families_have_counters() {
+        let mut perfetto = Perfetto::default();
+        let by = |pid: i32, mut event: Event| {
+            (event.process.pid, event.process.tid) = (pid, pid);
+            event
+        };
+        let mut bytes = Vec::new();
+        for event in [
+            by(7, event(1, None, Operation::Open {})),
+            by(7, event(2, Some("dalvik-1"), Operation::SetSize { bytes: 16384 })),
+            by(8, event(3, Some("dalvik-1"), Operation::GetSize {})),
+            by(8, event(4, Some("dalvik-1"), Operation::GetSize {})),
+            by(9, event(5, Some("dalvik-1"), Operation::Pin(PinRange::new(0, 0)))),
+            by(0, event(6, Some("dalvik-1"), Operation::Release {})),
+        ] {
+            bytes.extend(perfetto.event(&event));
+        }
+        let packets = packets(&bytes);
+        let events = || packets.iter().filter_map(|packet| packet.track_event.as_ref());
+        let arrows: Vec<_> = events()
+            .filter(|event| !event.flow_ids.is_empty())
+            .map(|event| (event.track_uuid.unwrap_or(0) & 0xff, event.flow_ids.clone()))
+            .collect();
+        let id = super::REGION | 1;
+        assert_eq!(arrows, [(7, vec![id]), (8, vec![id]), (9, vec![id])]);
+        let counter = packets
+            .iter()
+            .filter_map(|packet| packet.track_descriptor.as_ref())
+            .find(|track| track.name.as_deref() == Some("ashmem names: dalvik-"))
+            .expect("a counter of the family");
+        let values: Vec<_> = events()
+            .filter(|event| event.track_uuid == counter.uuid)
+            .filter_map(|event| event.counter_value)
+            .collect();
+        assert_eq!(values, [16384, 0]);
+    }
+
+    #[test]
+    fn names_that_a_program_makes_up_do_not_make_tracks_without_end() {
+        let mut perfetto = Perfetto::default();
+        let mut bytes = Vec::new();
+        for id in 0..1000 {
+            let mut event = event(1, Some(&format!("{id}")), Operation::GetSize {});
+            event.region.as_mut().expect("a region").id = id;
+            bytes.extend(perfetto.event(&event));
+        }
+        let packets = packets(&bytes);
+        let names = packets
+            .iter()
+            .filter_map(|packet| packet.track_descriptor.as_ref()?.name.clone())
+            .filter(|name| name.starts_with("ashmem names: "));
+        assert_eq!(names.count(), super::MOST_FAMILIES + 1);
+        let last = packets.iter().rev().find_map(|packet| {
+            let event = packet.track_event.as_ref()?;
+            (event.track_uuid == Some(super::OTHER_FAMILIES)).then_some(event.counter_value?)
+        });
+        assert_eq!(last, Some((1000 - super::MOST_FAMILIES as i64) * 16384));
     }
 }

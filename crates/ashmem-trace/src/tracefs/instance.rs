@@ -78,6 +78,16 @@ impl Instance {
         text.trim().parse::<usize>().unwrap_or(0) * 1024
     }
 
+    /// Has the kernel itself record these threads and all that they start, and nothing else.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn follow(&self, threads: &[i32]) -> Result<(), Error> {
+        self.set("options/event-fork", "1")?;
+        let numbers: Vec<String> = threads.iter().map(ToString::to_string).collect();
+        self.set("set_event_pid", &numbers.join(" "))
+    }
+
     /// Writes a setting of this instance's.
     ///
     /// # Errors

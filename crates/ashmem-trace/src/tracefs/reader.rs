@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -32,6 +32,7 @@ pub struct Reader {
     waiting: Vec<Waiting>,
 }
 
+/// A processor's buffer of one instance.
 struct Processor {
     number: u32,
     buffer: File,
@@ -56,14 +57,23 @@ pub enum Item<'a> {
 }
 
 impl Reader {
-    /// Opens an instance's buffers.
+    /// Opens the buffers of instances, which all have one clock.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn new(instance: &Instance) -> Result<Self, Error> {
+    pub fn new(instances: &[Instance]) -> Result<Self, Error> {
+        let mut processors = Vec::new();
+        for instance in instances {
+            Self::open(instance, &mut processors)?;
+        }
+        processors.sort_by_key(|processor| processor.number);
+        let page = instances.iter().map(Instance::page_size).max().unwrap_or_default();
+        Ok(Self { processors, page: vec![0; page], bytes: Vec::new(), waiting: Vec::new() })
+    }
+
+    fn open(instance: &Instance, processors: &mut Vec<Processor>) -> Result<(), Error> {
         let folder = instance.path().join("per_cpu");
         let listing = |error| Error::of(format!("listing {}", folder.display()), error);
-        let mut processors = Vec::new();
         for entry in fs::read_dir(&folder).map_err(listing)? {
             let name = entry.map_err(listing)?.file_name();
             let number = name.to_str().and_then(|name| name.strip_prefix("cpu")?.parse().ok());
@@ -74,9 +84,7 @@ impl Reader {
             fcntl_setfl(&buffer, OFlags::NONBLOCK).map_err(|errno| opening(errno.into()))?;
             processors.push(Processor { number, buffer });
         }
-        processors.sort_by_key(|processor| processor.number);
-        let page = vec![0; instance.page_size()];
-        Ok(Self { processors, page, bytes: Vec::new(), waiting: Vec::new() })
+        Ok(())
     }
 
     /// Waits until a buffer is as full as the instance's `buffer_percent` says, `other` is
@@ -85,10 +93,25 @@ impl Reader {
     /// # Errors
     /// EINTR. Those of poll(2).
     pub fn wait(&self, other: impl AsFd, time: std::time::Duration) -> io::Result<bool> {
-        let mut polled = vec![PollFd::from_borrowed_fd(other.as_fd(), PollFlags::IN)];
-        polled.extend(
-            self.processors.iter().map(|processor| PollFd::new(&processor.buffer, PollFlags::IN)),
-        );
+        let buffers = self.processors.iter().map(|processor| &processor.buffer);
+        Self::poll(other.as_fd(), buffers, time)
+    }
+
+    /// Waits until `other` is readable, or this long, whatever the buffers hold.
+    ///
+    /// # Errors
+    /// EINTR. Those of poll(2).
+    pub fn wait_for_other(&self, other: impl AsFd, time: std::time::Duration) -> io::Result<bool> {
+        Self::poll(other.as_fd(), [], time)
+    }
+
+    fn poll<'a>(
+        other: BorrowedFd<'a>,
+        buffers: impl IntoIterator<Item = &'a File>,
+        time: std::time::Duration,
+    ) -> io::Result<bool> {
+        let mut polled = vec![PollFd::from_borrowed_fd(other, PollFlags::IN)];
+        polled.extend(buffers.into_iter().map(|buffer| PollFd::new(buffer, PollFlags::IN)));
         let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
         poll(&mut polled, Some(&time))?;
         Ok(!polled[0].revents().is_empty())

@@ -74,6 +74,14 @@ for uuid, track in tracks.items():
 peaks = {name: (max(values), values[-1]) for name, values in counters.items()}
 wanted = {"all regions": sum(REGIONS.values()), "unpinned": UNPINNED, "purged": UNPINNED}
 ends = {f"ashmem: {name}": (peak, 0) for name, peak in wanted.items()}
+families = {
+    "picture": 1 << 20,
+    "CursorWindow": 2 << 20,
+    "MemoryFile": 512 << 10,
+    "</script><img src=x onerror='document.title=String(6*7)'>": 64 << 10,
+    "dalvik-": sum(PARTS.values()),
+}
+ends |= {f"ashmem names: {name}": (peak, 0) for name, peak in families.items()}
 same("counters, their peaks and their ends", peaks, ends)
 
 group = next(uuid for uuid, track in tracks.items() if track.name == "ashmem regions")
@@ -100,6 +108,9 @@ many = len(REGIONS)
 wanted = {"open": many, "SET_NAME": many, "SET_SIZE": many + 1, "UNPIN": 1, "PIN": 1}
 for name, times in wanted.items():
     same(f"calls of {name}", count[name], times)
+arrows = [list(call.flow_ids) for call in calls if call.name == "open"]
+same("opens with an arrow of their own", len({tuple(arrow) for arrow in arrows}), many)
+same("arrows of an open", {len(arrow) for arrow in arrows}, {1})
 failed = [call for call in calls if any(note.name == "errno" for note in call.debug_annotations)]
 notes = [
     [(note.string_value, note.int_value) for note in call.debug_annotations][-2:] for call in failed

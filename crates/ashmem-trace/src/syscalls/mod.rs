@@ -5,99 +5,71 @@
 //! They contain registers only. What a call points to in its caller's memory, and which file a
 //! descriptor is, is read a moment later: if the process has continued, or has ended, the trace
 //! says that it does not know. Calls of 32-bit programs on a 64-bit kernel are not traced.
+//!
+//! Every process of a host makes some of these calls all the time, and the end of a call shows
+//! nothing that the kernel could sort it out by. So of the whole host only those are recorded that
+//! are rare or that the kernel itself can sort out at their beginning: see [`calls::Scope`].
+
+pub mod calls;
+mod memory;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use ashmem_core::abi;
 use ashmem_proc::process;
 use ashmem_proc::status::ProcessStatus;
 
 use crate::event::{CallOutcome, Event, EventRegion, Source};
 use crate::json::Lost;
-use crate::module::request;
-use crate::operation::{Operation, PinRange};
+use crate::operation::Operation;
 use crate::processes::Processes;
 use crate::regions::{Regions, name};
 use crate::source::{EventSource, SourceItem};
-use crate::text::Text;
 use crate::tracefs::format::RecordField;
 use crate::tracefs::instance::Instance;
 use crate::tracefs::reader::{Item, Reader};
 use crate::tracefs::{Error, Tracefs};
+use calls::{CALLS, Scope, SyscallForm, TracedCall, enable};
+use memory::{argued, look, read_string};
 
-/// The calls that concern regions, with the kernel's filters for them.
-const CALLS: &[(&str, TracedCall, &[&str], Option<&str>)] = &[
-    ("openat", TracedCall::Open, &["flags"], Some("flags & 2")),
-    ("memfd_create", TracedCall::MemfdCreate, &["uname"], None),
-    ("ftruncate", TracedCall::Ftruncate, &["fd", "length"], None),
-    (
-        "mmap",
-        TracedCall::Mmap,
-        &["addr", "len", "prot", "flags", "fd", "off"],
-        Some("fd < 2147483648"),
-    ),
-    ("munmap", TracedCall::Munmap, &["addr", "len"], None),
-    ("ioctl", TracedCall::Ioctl, &["fd", "cmd", "arg"], None),
-    ("fcntl", TracedCall::AddSeals, &["fd", "arg"], Some("cmd == 1033")),
-    ("close", TracedCall::Close, &["fd"], None),
-];
+/// How long the whole host's events gather at least: on a busy host one wake-up for each would cost
+/// more than all else.
+const PACE: Duration = Duration::from_millis(5);
+
+/// Regions remembered at most: nothing tells when one ends. Those that are met again afterwards
+/// have new numbers.
+const MOST_REGIONS: usize = 65_536;
 
 /// CLONE_FILES and CLONE_THREAD.
 const SHARES_FILES: u64 = 0x400;
 const IS_THREAD: u64 = 0x1_0000;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TracedCall {
-    Open,
-    MemfdCreate,
-    Ftruncate,
-    Mmap,
-    Munmap,
-    Ioctl,
-    AddSeals,
-    Close,
-}
-
-/// What a record is.
-enum SyscallForm {
-    Enter(TracedCall, [RecordField; 6]),
-    Exit(TracedCall, RecordField),
-    Forked { child: RecordField, command: RecordField, flags: RecordField },
-    Renamed { command: RecordField },
-    Ended,
-}
 
 /// The kernel's system calls.
 pub struct SyscallSource {
     reader: Reader,
     decoder: SyscallDecoder,
     // Dropped after the reader, whose files keep it from being removed.
-    instance: Instance,
+    instances: Vec<Instance>,
 }
 
 impl SyscallSource {
-    /// Begins to record, with this many KiB of buffer for each processor: of these threads and all
-    /// they start, or of all.
+    /// Begins to record, with this many KiB of buffer for each processor.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn begin(
         tracefs: &Tracefs,
         processes: Processes,
-        threads: Option<Vec<i32>>,
+        scope: Scope<'_>,
         buffer_kib: usize,
     ) -> Result<Self, Error> {
         let instance = Instance::new(tracefs, buffer_kib)?;
         // At once: what a call points to changes soon.
         instance.set("buffer_percent", "0")?;
-        if let Some(threads) = &threads {
-            // The kernel follows what they start.
-            instance.set("options/event-fork", "1")?;
-            let numbers: Vec<String> = threads.iter().map(ToString::to_string).collect();
-            instance.set("set_event_pid", &numbers.join(" "))?;
+        if let Some(threads) = scope.threads {
+            instance.follow(threads)?;
         }
         let mut forms = HashMap::new();
         let forked = instance.enable("task/task_newtask", None)?;
@@ -107,42 +79,17 @@ impl SyscallSource {
         let renamed = instance.enable("task/task_rename", None)?;
         forms.insert(renamed.id(), SyscallForm::Renamed { command: renamed.field("newcomm") });
         forms.insert(instance.enable("sched/sched_process_exit", None)?.id(), SyscallForm::Ended);
-        for (call, kind, fields, filter) in CALLS {
-            // Of the whole machine's ioctls the kernel itself sorts out those that are not the
-            // device's.
-            let of_device = ioctls();
-            let filter =
-                if *kind == TracedCall::Ioctl { Some(of_device.as_str()) } else { *filter };
-            let exit = instance.enable(&format!("syscalls/sys_exit_{call}"), None)?;
-            let enter = instance.enable(&format!("syscalls/sys_enter_{call}"), filter)?;
-            let mut places = [enter.field(""); 6];
-            places.iter_mut().zip(*fields).for_each(|(place, name)| *place = enter.field(name));
-            forms.insert(enter.id(), SyscallForm::Enter(*kind, places));
-            forms.insert(exit.id(), SyscallForm::Exit(*kind, exit.field("ret")));
+        for spec in CALLS {
+            enable(&instance, spec, scope, &mut forms)?;
         }
         let thread = renamed.field("common_pid");
-        let reader = Reader::new(&instance)?;
-        let decoder = SyscallDecoder { forms, thread, processes, ..SyscallDecoder::default() };
-        Ok(Self { reader, decoder, instance })
+        let instances = vec![instance];
+        let reader = Reader::new(&instances)?;
+        let sees_close = scope.threads.is_some();
+        let decoder =
+            SyscallDecoder { forms, thread, processes, sees_close, ..SyscallDecoder::default() };
+        Ok(Self { reader, decoder, instances })
     }
-}
-
-/// A filter for the device's own numbers.
-fn ioctls() -> String {
-    let numbers = [
-        abi::SET_NAME,
-        abi::GET_NAME,
-        abi::SET_SIZE,
-        abi::GET_SIZE,
-        abi::SET_PROT_MASK,
-        abi::GET_PROT_MASK,
-        abi::PIN,
-        abi::UNPIN,
-        abi::GET_PIN_STATUS,
-        abi::PURGE_ALL_CACHES,
-        abi::GET_FILE_ID,
-    ];
-    numbers.map(|number| format!("cmd == {number}")).join(" || ")
 }
 
 impl EventSource for SyscallSource {
@@ -151,6 +98,9 @@ impl EventSource for SyscallSource {
     }
 
     fn wait(&self, other: BorrowedFd<'_>, time: Duration) -> io::Result<bool> {
+        if !self.decoder.sees_close && self.reader.wait_for_other(other, PACE)? {
+            return Ok(true);
+        }
         self.reader.wait(other, time)
     }
 
@@ -159,7 +109,7 @@ impl EventSource for SyscallSource {
     }
 
     fn finish(&mut self, sink: &mut dyn FnMut(SourceItem)) -> io::Result<()> {
-        self.instance.stop();
+        self.instances.iter().for_each(Instance::stop);
         self.reader.finish(|item| self.decoder.decode(item, sink))
     }
 }
@@ -187,6 +137,8 @@ struct SyscallDecoder {
     mappings: HashMap<i32, BTreeMap<u64, (u64, u64)>>,
     /// Memfds that were gone before they could be looked at.
     unseen: u64,
+    /// Whether closes are recorded, so that what a descriptor was it still is.
+    sees_close: bool,
 }
 
 impl SyscallDecoder {
@@ -238,12 +190,17 @@ impl SyscallDecoder {
                 let arguments = fields.map(|field| field.unsigned(record));
                 self.begun.insert(thread, Begun { time, call: *call, arguments });
             }
+            SyscallForm::Begin(call, fields) => {
+                let arguments = fields.map(|field| field.unsigned(record));
+                let begun = Begun { time, call: *call, arguments };
+                self.ended(time, thread, &begun, None, sink);
+            }
             SyscallForm::Exit(call, result) => {
                 let result = result.signed(record);
                 if let Some(begun) = self.begun.remove(&thread)
                     && begun.call == *call
                 {
-                    self.ended(time, thread, &begun, result, sink);
+                    self.ended(time, thread, &begun, Some(result), sink);
                 }
             }
         }
@@ -256,57 +213,19 @@ impl SyscallDecoder {
         })
     }
 
+    /// A call is over, or its end is not recorded: then it has no result.
     fn ended(
         &mut self,
         time: u64,
         thread: i32,
         begun: &Begun,
-        result: i64,
+        result: Option<i64>,
         sink: &mut dyn FnMut(SourceItem),
     ) {
         let pid = self.leader(thread);
-        let [a, b, c, d, e, f] = begun.arguments;
-        let found = match begun.call {
-            TracedCall::Open => self.opened(pid, result).map(|key| (Operation::Open {}, key)),
-            TracedCall::MemfdCreate => Some(self.created(pid, a, result)),
-            TracedCall::Ftruncate => {
-                self.region(pid, a as i32).map(|key| (Operation::Ftruncate { bytes: b }, key))
-            }
-            // A private mapping of a descriptor not met before is a library, whose number may be a
-            // memfd's by now.
-            TracedCall::Mmap
-                if d & libc::MAP_TYPE as u64 == libc::MAP_PRIVATE as u64
-                    && !self.has(pid, e as i32) =>
-            {
-                None
-            }
-            TracedCall::Mmap => self.region(pid, e as i32).map(|key| {
-                let len = b.next_multiple_of(rustix::param::page_size() as u64);
-                let address = if CallOutcome::of_return(result).errno().is_none() {
-                    result as u64
-                } else {
-                    a
-                };
-                let shared = d & libc::MAP_TYPE as u64 != libc::MAP_PRIVATE as u64;
-                (Operation::Mmap { address, len, prot: c as u32, shared, offset: f }, key)
-            }),
-            TracedCall::Munmap => {
-                self.unmapped(pid, a).map(|key| (Operation::Munmap { address: a, len: b }, key))
-            }
-            TracedCall::Ioctl => {
-                self.region(pid, a as i32).map(|key| (argued(pid, b as u32, c), key))
-            }
-            TracedCall::AddSeals => {
-                self.region(pid, a as i32).map(|key| (Operation::AddSeals { seals: b as u32 }, key))
-            }
-            TracedCall::Close => {
-                let key = self.descriptors.get_mut(&pid).and_then(|fds| fds.remove(&(a as i32)));
-                key.map(|key| (Operation::Close { fd: a as i32 }, key))
-            }
-        };
-        let Some((operation, key)) = found else { return };
-        let outcome = CallOutcome::of_return(result);
-        let region = self.changed(pid, key, &operation, outcome);
+        let Some((operation, key)) = self.found(pid, begun, result) else { return };
+        let outcome = CallOutcome { result };
+        let region = key.and_then(|key| self.changed(pid, key, &operation, outcome));
         if !self.processes.follows(pid, thread) {
             return;
         }
@@ -317,8 +236,71 @@ impl SyscallDecoder {
             operation,
             region,
             outcome,
-            duration_ns: Some(time.saturating_sub(begun.time)),
+            duration_ns: result.map(|_| time.saturating_sub(begun.time)),
         }));
+    }
+
+    /// What a call was, and of which region, if it concerns one.
+    fn found(
+        &mut self,
+        pid: i32,
+        begun: &Begun,
+        result: Option<i64>,
+    ) -> Option<(Operation, Option<u64>)> {
+        let [a, b, c, d, e, f] = begun.arguments;
+        let fails = result.is_some_and(|result| result < 0);
+        let fd = result.unwrap_or(-1);
+        let (operation, key) = match begun.call {
+            TracedCall::DeviceOpen if fails => return Some((Operation::Open {}, None)),
+            // What it asked for may be gone from its caller's memory: then it is not told.
+            TracedCall::Open if fails => {
+                let path = read_string(pid, b)?;
+                return path
+                    .as_bytes()
+                    .starts_with(b"/dev/ashmem")
+                    .then_some((Operation::Open {}, None));
+            }
+            TracedCall::Open | TracedCall::DeviceOpen => {
+                (Operation::Open {}, self.opened(pid, fd)?)
+            }
+            TracedCall::MemfdCreate => self.created(pid, a, fd),
+            TracedCall::Ftruncate => {
+                (Operation::Ftruncate { bytes: b }, self.region(pid, a as i32)?)
+            }
+            // A private mapping of a descriptor not met before is a library, whose number may be a
+            // memfd's by now.
+            TracedCall::Mmap
+                if d & libc::MAP_TYPE as u64 == libc::MAP_PRIVATE as u64
+                    && !self.has(pid, e as i32) =>
+            {
+                return None;
+            }
+            TracedCall::Mmap => {
+                let key = self.region(pid, e as i32)?;
+                let len = b.next_multiple_of(rustix::param::page_size() as u64);
+                let address = match result {
+                    Some(address) if !fails => address as u64,
+                    _ => a,
+                };
+                let shared = d & libc::MAP_TYPE as u64 != libc::MAP_PRIVATE as u64;
+                (Operation::Mmap { address, len, prot: c as u32, shared, offset: f }, key)
+            }
+            TracedCall::Munmap => {
+                (Operation::Munmap { address: a, len: b }, self.unmapped(pid, a)?)
+            }
+            TracedCall::Ioctl => {
+                let key = self.region(pid, a as i32)?;
+                (argued(pid, b as u32, c), key)
+            }
+            TracedCall::AddSeals => {
+                (Operation::AddSeals { seals: b as u32 }, self.region(pid, a as i32)?)
+            }
+            TracedCall::Close => {
+                let key = self.descriptors.get_mut(&pid)?.remove(&(a as i32))?;
+                (Operation::Close { fd: a as i32 }, key)
+            }
+        };
+        Some((operation, Some(key)))
     }
 
     /// Applies the effect of a call to its region and its owners.
@@ -330,7 +312,7 @@ impl SyscallDecoder {
         outcome: CallOutcome,
     ) -> Option<EventRegion> {
         let known = self.regions.find(key)?;
-        if outcome.errno().is_none() {
+        if outcome.result.is_some() && outcome.errno().is_none() {
             match operation {
                 Operation::SetName { name: Some(given) } => {
                     known.region.name = name(given.as_bytes())
@@ -354,11 +336,21 @@ impl SyscallDecoder {
 
     /// The region that a descriptor is, if it is one.
     fn region(&mut self, pid: i32, fd: i32) -> Option<u64> {
-        if let Some(key) = self.descriptors.get(&pid).and_then(|fds| fds.get(&fd)) {
-            return Some(*key);
+        let known = self.descriptors.get(&pid).and_then(|fds| fds.get(&fd)).copied();
+        if self.sees_close && known.is_some() {
+            return known;
         }
-        let found = look(pid, fd)?;
+        let found = match process::descriptor_link(pid, fd) {
+            Some(_) => look(pid, fd)?,
+            // It is closed again, or its process is gone: it was what it was before.
+            None => return known,
+        };
         let key = found.inode?;
+        if known.is_some_and(|known| known >> 63 != 0) {
+            // It was made too fast to be looked at.
+            return known;
+        }
+        self.make_room();
         self.regions.meet(key, || found);
         self.descriptors.entry(pid).or_default().insert(fd, key);
         Some(key)
@@ -396,12 +388,22 @@ impl SyscallDecoder {
             self.unseen += 1;
             1 << 63 | self.unseen
         });
+        self.make_room();
         self.regions.forget(key);
         self.regions.meet(key, || fresh);
         if fd >= 0 {
             self.descriptors.entry(pid).or_default().insert(fd, key);
         }
         key
+    }
+
+    /// Forgets all where there is too much.
+    fn make_room(&mut self) {
+        if self.regions.len() >= MOST_REGIONS {
+            self.regions.forget_all();
+            self.descriptors.clear();
+            self.mappings.clear();
+        }
     }
 
     /// The region whose mapping this address was in.
@@ -417,61 +419,4 @@ impl SyscallDecoder {
         }
         Some(key)
     }
-}
-
-/// What a descriptor is by /proc: a memfd, or a device of the old kind.
-fn look(pid: i32, fd: i32) -> Option<EventRegion> {
-    let link = process::descriptor_link(pid, fd)?;
-    let given = link
-        .strip_prefix(b"/memfd:".as_slice())
-        .map(|rest| rest.strip_suffix(b" (deleted)").unwrap_or(rest));
-    if given.is_none() && !link.starts_with(b"/dev/ashmem") {
-        return None;
-    }
-    let inode = process::descriptor_stat(pid, fd)?.st_ino;
-    Some(EventRegion { inode: Some(inode), name: given.and_then(name), ..EventRegion::default() })
-}
-
-/// An ioctl with what it points to.
-fn argued(pid: i32, command: u32, argument: u64) -> Operation {
-    let range = || {
-        let mut bytes = [0; abi::PIN_BYTES];
-        if read(pid, argument, &mut bytes) == bytes.len() {
-            let pin = abi::Pin::from_bytes(bytes);
-            PinRange::new(pin.offset, pin.len)
-        } else {
-            PinRange::UNKNOWN
-        }
-    };
-    match request(command, argument) {
-        Operation::SetName { .. } => Operation::SetName { name: read_string(pid, argument) },
-        Operation::Pin(_) => Operation::Pin(range()),
-        Operation::Unpin(_) => Operation::Unpin(range()),
-        Operation::GetPinStatus(_) => Operation::GetPinStatus(range()),
-        other => other,
-    }
-}
-
-/// A string in a process's memory, to its NUL.
-fn read_string(pid: i32, at: u64) -> Option<Text> {
-    const PAGE: u64 = 4096;
-    let mut bytes = [0; abi::NAME_LEN];
-    // The rest may lie in a page that is not there.
-    let first = usize::try_from(PAGE - at % PAGE).ok()?.min(bytes.len());
-    let mut len = read(pid, at, &mut bytes[..first]);
-    if len == first && first < bytes.len() && !bytes[..first].contains(&0) {
-        len += read(pid, at + first as u64, &mut bytes[first..]);
-    }
-    let end = bytes[..len].iter().position(|byte| *byte == 0)?;
-    Some(Text::from(&bytes[..end]))
-}
-
-/// Reads a process's memory; answers how much of it could be read.
-fn read(pid: i32, at: u64, into: &mut [u8]) -> usize {
-    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
-    let remote = libc::iovec { iov_base: at as usize as *mut libc::c_void, iov_len: into.len() };
-    // SAFETY: the local vector is `into`; the remote address is looked at in the other process
-    // alone.
-    let len = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
-    usize::try_from(len).unwrap_or(0)
 }
