@@ -142,7 +142,13 @@ impl Observer {
     fn look_at(&self, processes: &[(i32, u64)]) -> Vec<((i32, u64), Result<Look>)> {
         const FEW: usize = 32;
         let next = AtomicUsize::new(0);
-        let found = Mutex::new(Vec::with_capacity(processes.len()));
+        // This process first and by itself: to look at a memfd is to hold it for a moment, and no
+        // thread is to see what another holds so.
+        let own = std::process::id() as i32;
+        let all = processes.iter().copied();
+        let (own, processes): (Vec<_>, Vec<_>) = all.partition(|(pid, _)| *pid == own);
+        let looks = own.into_iter().map(|process| (process, self.host.look(process.0)));
+        let found = Mutex::new(looks.collect::<Vec<_>>());
         let work = || {
             while let Some(process) = processes.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let look = self.host.look(process.0);
