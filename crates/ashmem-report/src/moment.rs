@@ -450,14 +450,14 @@ mod tests {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (seed >> 56) as u8 | 0x80
         };
-        let regions: Vec<_> = (0..14_000)
+        let regions: Vec<_> = (0..16_000)
             .map(|id| {
                 let name: Vec<u8> = (0..249).map(|_| noise()).collect();
                 region(id, &name, (id % 500) as i32, id % 2 == 0)
             })
             .collect();
         let html = page(regions);
-        assert!(html.contains(" of 14000 are here, the first"), "not every row has room");
+        assert!(html.contains(" of 16000 are here, the first"), "not every row has room");
         assert!(html.len() < 24 << 20, "{} bytes", html.len());
     }
 
