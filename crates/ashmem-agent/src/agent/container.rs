@@ -7,6 +7,7 @@ use ashmem_proc::system;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 
+use crate::line_budget;
 use crate::regions::node::{Device, DeviceNode};
 use crate::sys;
 
@@ -44,10 +45,12 @@ fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
     }
     let mut stat = sys::fstat(nodes.first().ok_or(refused)?)?;
     if stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
-        tracing::warn!(
-            pid,
-            "/dev/ashmem in the container is no character device: bind-mount /dev/full there"
-        );
+        if line_budget::may_say() {
+            tracing::warn!(
+                pid,
+                "/dev/ashmem in the container is no character device: bind-mount /dev/full there"
+            );
+        }
     }
     stat.st_uid = inside_number(pid, "uid_map", stat.st_uid);
     stat.st_gid = inside_number(pid, "gid_map", stat.st_gid);
