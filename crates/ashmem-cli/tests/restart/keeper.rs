@@ -187,6 +187,31 @@ fn rights(pid: i32) -> Vec<String> {
     status.lines().filter(is_asked).map(|line| line.replace('\t', " ").trim().to_owned()).collect()
 }
 
+/// Sets how many processes the user 65534 may have for this one of its own to fork; the bound before.
+/// A process of that user sets it, as it may without any right of root's.
+fn bound_processes(pid: i32, most: libc::rlim_t) -> libc::rlim_t {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut command = Command::new("true");
+    command.uid(65534).gid(65533).stdout(writer);
+    // SAFETY: between fork and exec there are system calls, with structures of this frame.
+    unsafe {
+        command.pre_exec(move || {
+            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            let got = libc::prlimit(pid, libc::RLIMIT_NPROC, std::ptr::null(), &mut limit);
+            let before = limit.rlim_cur.to_ne_bytes();
+            libc::write(1, before.as_ptr().cast(), before.len());
+            limit.rlim_cur = most;
+            let set = libc::prlimit(pid, libc::RLIMIT_NPROC, &limit, std::ptr::null_mut());
+            if got == 0 && set == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        });
+    }
+    assert!(command.status().expect("prlimit").success());
+    drop(command);
+    let mut before = [0; size_of::<libc::rlim_t>()];
+    std::io::Read::read_exact(&mut reader, &mut before).expect("what it was");
+    libc::rlim_t::from_ne_bytes(before)
+}
+
 #[test]
 fn a_service_users_keeper_outlives_a_want_of_processes() {
     if !rustix::process::geteuid().is_root() {
@@ -210,18 +235,11 @@ fn a_service_users_keeper_outlives_a_want_of_processes() {
     let owner = |pid| std::fs::metadata(format!("/proc/{pid}/environ")).expect("it runs").uid();
     assert_eq!(owner(keeper), 0);
 
-    let processes = |limit: &libc::rlimit| {
-        let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: both structures live until the call returns.
-        let done = unsafe { libc::prlimit(keeper, libc::RLIMIT_NPROC, limit, &mut before) };
-        assert_eq!(done, 0, "prlimit: {}", std::io::Error::last_os_error());
-        before
-    };
-    let before = processes(&libc::rlimit { rlim_cur: 0, rlim_max: 0 });
+    let before = bound_processes(keeper, 0);
     send(agent, libc::SIGKILL);
     let said = || std::fs::read_to_string(&log).expect("the log");
     assert!(eventually(|| said().contains("starting the agent failed")), "{}", said());
-    processes(&before);
+    bound_processes(keeper, before);
     assert!(eventually(|| kept.agent().is_some()), "no agent followed: {}", said());
     assert!(client.finish() > 0);
     // Their folder is root's.
