@@ -44,13 +44,11 @@ fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
         }
     }
     let mut stat = sys::fstat(nodes.first().ok_or(refused)?)?;
-    if stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
-        if line_budget::may_say() {
-            tracing::warn!(
-                pid,
-                "/dev/ashmem in the container is no character device: bind-mount /dev/full there"
-            );
-        }
+    if stat.st_mode & libc::S_IFMT != libc::S_IFCHR && line_budget::may_say() {
+        tracing::warn!(
+            pid,
+            "/dev/ashmem in the container is no character device: bind-mount /dev/full there"
+        );
     }
     stat.st_uid = inside_number(pid, "uid_map", stat.st_uid);
     stat.st_gid = inside_number(pid, "gid_map", stat.st_gid);

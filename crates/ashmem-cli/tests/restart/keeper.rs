@@ -179,6 +179,27 @@ fn a_keeper_under_a_service_manager_is_refused() {
     std::fs::remove_dir(folder).expect("no socket was made");
 }
 
+#[test]
+fn a_keeper_that_cannot_start_leaves_nothing() {
+    let folder = std::env::temp_dir().join(format!("ashmem-keep-half-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut command = command(&folder);
+    command.args(["--user", "65534:65534"]);
+    // SAFETY: between fork and exec there is one system call. Without CAP_SETPCAP, root too cannot
+    // change.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_CAPBSET_DROP, 8, 0, 0, 0);
+            Ok(())
+        });
+    }
+    let output = command.output().expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("--user"), "{said}");
+    std::fs::remove_dir(folder).expect("the sockets are gone");
+}
+
 /// Those lines of `/proc/PID/status` that tell a process's rights.
 fn rights(pid: i32) -> Vec<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");

@@ -60,6 +60,18 @@ pub enum Error {
 pub fn keep(sockets: Vec<Endpoint>, user: Option<ServiceUser>) -> Result<(), Error> {
     let paths: Vec<PathBuf> = sockets.iter().filter_map(Endpoint::path).collect();
     let first = paths.first().ok_or(Error::NoSocket)?;
+    let done = hold(sockets, first.parent(), user);
+    for path in &paths {
+        remove(path);
+    }
+    done
+}
+
+fn hold(
+    sockets: Vec<Endpoint>,
+    folder: Option<&Path>,
+    user: Option<ServiceUser>,
+) -> Result<(), Error> {
     let program = std::env::current_exe().map_err(Error::Program)?;
     let numbers: Vec<RawFd> = sockets.iter().map(|socket| socket.as_fd().as_raw_fd()).collect();
     sys::close_inherited_fds(&numbers);
@@ -72,7 +84,7 @@ pub fn keep(sockets: Vec<Endpoint>, user: Option<ServiceUser>) -> Result<(), Err
         .map_err(failed("closing this process to others of its user"))?;
     let mask = SignalMask::block_all();
     let signals = sys::signals().map_err(failed("making a signalfd"))?;
-    let messages = MessageSocket::bind(first.parent())?;
+    let messages = MessageSocket::bind(folder)?;
     let mut keeper = Keeper {
         program,
         sockets,
@@ -83,9 +95,6 @@ pub fn keep(sockets: Vec<Endpoint>, user: Option<ServiceUser>) -> Result<(), Err
         mask,
     };
     keeper.run(&signals);
-    for path in &paths {
-        remove(path);
-    }
     Ok(())
 }
 
