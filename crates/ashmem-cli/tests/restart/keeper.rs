@@ -208,13 +208,13 @@ fn rights(pid: i32) -> Vec<String> {
     status.lines().filter(is_asked).map(|line| line.replace('\t', " ").trim().to_owned()).collect()
 }
 
-/// Sets how many processes the user 65534 may have for this one of its own to fork; the bound before.
-/// A process of that user sets it, as it may without any right of root's.
+/// Sets how many processes the user 65534 may have for this one of its own to fork; the bound
+/// before. A process of that user sets it, as it may without any right of root's.
 fn bound_processes(pid: i32, most: libc::rlim_t) -> libc::rlim_t {
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     let mut command = Command::new("true");
     command.uid(65534).gid(65533).stdout(writer);
-    // SAFETY: between fork and exec there are system calls, with structures of this frame.
+    // SAFETY: between fork and exec there are system calls, with structures of that closure.
     unsafe {
         command.pre_exec(move || {
             let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
