@@ -30,6 +30,8 @@ pub mod ids;
 mod inside;
 pub mod join;
 pub mod journal;
+mod line_budget;
+mod nameless_socket;
 pub mod notification;
 pub mod regions;
 pub mod run;

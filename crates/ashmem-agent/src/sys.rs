@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ashmem_proc::{number, value_of};
+use rustix::fs::Mode;
 use rustix::io::{Errno, Result};
+use rustix::net::SocketAddrUnix;
 
 /// The side of a fork.
 pub(crate) enum Forked {
@@ -82,6 +84,13 @@ pub(crate) fn disable_core_dumps() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure is read only.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
+}
+
+/// signal(2): takes SIGCHLD's default action. Whoever started this process may have had it ignored,
+/// and then the kernel forgets a child that ends, and nobody hears how it ended.
+pub(crate) fn hear_of_children() {
+    // SAFETY: the default action takes no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
 /// signalfd(2): a descriptor from which every blocked signal can be read.
@@ -213,6 +222,9 @@ fn empty(number: RawFd) {
     }
 }
 
+/// `SD_LISTEN_FDS_START`: the number of the first descriptor that is passed.
+pub(crate) const FIRST_PASSED: usize = 3;
+
 /// dup2(2): puts copies of these descriptors at number 3 and those after it, where the program that
 /// is executed next finds them (sd_listen_fds(3)).
 ///
@@ -227,6 +239,15 @@ pub(crate) fn pass_descriptors(fds: &[BorrowedFd<'_>]) -> Result<()> {
         check(unsafe { libc::dup2(fd.as_raw_fd(), number) })?;
     }
     Ok(())
+}
+
+/// bind(2) of a Unix socket whose permissions are what this umask leaves, from its first moment on.
+/// Call it while the process has one thread: the umask is the process's.
+pub(crate) fn bind_under(socket: impl AsFd, name: &SocketAddrUnix, umask: u32) -> Result<()> {
+    let before = rustix::process::umask(Mode::from_bits_retain(umask));
+    let bound = rustix::net::bind(socket, name);
+    rustix::process::umask(before);
+    bound
 }
 
 /// execvp(3); returns only if it fails.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use ashmem_agent::agent::endpoint::{Address, Endpoint, Protocol};
 use ashmem_agent::agent::keeper;
+use ashmem_agent::agent::keeper::service_user::ServiceUser;
 use ashmem_agent::agent::systemd::{self, Manager};
 use ashmem_agent::seccomp::filter::Fidelity;
 use ashmem_agent::seccomp::profile::{lxc, oci};
@@ -57,7 +58,14 @@ pub(crate) struct Arguments {
     /// with all that it had: what systemd does for ashmem-agent.service
     #[arg(long)]
     keep: bool,
+    /// With --keep, started by root: make the sockets as root, then run as this user, with
+    /// CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH alone
+    #[arg(long, value_name = "UID:GID", requires = "keep")]
+    user: Option<ServiceUser>,
 }
+
+/// What a service manager that passes sockets, or stores descriptors, sets.
+const MANAGERS: [&str; 2] = ["LISTEN_FDS", "NOTIFY_SOCKET"];
 
 #[derive(Subcommand)]
 enum Verb {
@@ -120,7 +128,7 @@ impl Arguments {
                     (Protocol::Lxc, &self.lxc),
                     (Protocol::Join, &self.join),
                 ];
-                if self.keep { keep(sockets) } else { serve(sockets) }
+                if self.keep { keep(sockets, self.user) } else { serve(sockets) }
             }
         };
         match done {
@@ -133,12 +141,20 @@ impl Arguments {
     }
 }
 
-fn keep(sockets: [(Protocol, &Vec<Address>); 3]) -> Result<()> {
+fn keep(sockets: [(Protocol, &Vec<Address>); 3], user: Option<ServiceUser>) -> Result<()> {
+    // What that manager has stored would be nobody's.
+    if let Some(name) = MANAGERS.iter().find(|name| std::env::var_os(name).is_some()) {
+        bail!(
+            "{name} is set: a service manager runs this, and stores descriptors itself. Leave out \
+             --keep, --oci, --lxc and --join, and let it pass the sockets (ashmem-agent.socket); \
+             or run it by `env --unset={name} ashmem agent --keep …`"
+        );
+    }
     let endpoints = bind(sockets)?;
     if endpoints.is_empty() {
         bail!("no socket to hold: give --oci, --lxc or --join unix:PATH beside --keep");
     }
-    keeper::keep(endpoints).context("keeping the agent")
+    keeper::keep(endpoints, user).context("keeping the agent")
 }
 
 fn bind(sockets: [(Protocol, &Vec<Address>); 3]) -> Result<Vec<Endpoint>> {

@@ -7,6 +7,7 @@ use ashmem_proc::system;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 
+use crate::line_budget;
 use crate::regions::node::{Device, DeviceNode};
 use crate::sys;
 
@@ -43,7 +44,7 @@ fn nodes(pid: i32) -> Result<(libc::stat, Vec<OwnedFd>)> {
         }
     }
     let mut stat = sys::fstat(nodes.first().ok_or(refused)?)?;
-    if stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
+    if stat.st_mode & libc::S_IFMT != libc::S_IFCHR && line_budget::may_say() {
         tracing::warn!(
             pid,
             "/dev/ashmem in the container is no character device: bind-mount /dev/full there"

@@ -7,12 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
-use rustix::fs::Mode;
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::error::SystemError;
+use crate::line_budget;
+use crate::sys::bind_under;
 
 /// The unit whose socket is for processes that join, and the one whose sockets are for runtimes.
 const JOIN_UNIT: &str = "ashmem-join.socket";
@@ -39,8 +42,8 @@ impl Protocol {
     }
 
     /// The permissions of the socket, as what its umask takes away: everybody may join.
-    fn umask(self) -> Mode {
-        Mode::from_bits_retain(if self == Self::Join { 0o111 } else { 0o177 })
+    fn umask(self) -> u32 {
+        if self == Self::Join { 0o111 } else { 0o177 }
     }
 }
 
@@ -163,21 +166,25 @@ impl Endpoint {
             rustix::fs::mkdir(directory, Mode::from_bits_retain(0o755))
                 .map_err(system("making its directory"))?;
         }
+        // Until it listens, a socket looks like a dead agent's: who makes another waits.
+        let lock =
+            PathLock::take(address.path()).map_err(system("locking its path (PATH.lock)"))?;
         let listening = socket()?;
-        // The umask gives the permissions, so that the socket never exists with others.
-        let mask = rustix::process::umask(protocol.umask());
-        let mut bound = rustix::net::bind(&listening, &name);
+        let mut bound = bind_under(&listening, &name, protocol.umask());
         if bound == Err(Errno::ADDRINUSE) {
+            let there = rustix::fs::lstat(address.path()).map_err(system("looking at its path"))?;
+            if FileType::from_raw_mode(there.st_mode) != FileType::Socket {
+                return Err(system("something that is no socket is at its path")(Errno::EXIST));
+            }
             if rustix::net::connect(socket()?, &name) != Err(Errno::CONNREFUSED) {
-                rustix::process::umask(mask);
                 return Err(Error::Busy(address.clone()));
             }
             bound = rustix::fs::unlink(address.path())
-                .and_then(|()| rustix::net::bind(&listening, &name));
+                .and_then(|()| bind_under(&listening, &name, protocol.umask()));
         }
-        rustix::process::umask(mask);
         bound.map_err(system("binding"))?;
         rustix::net::listen(&listening, 128).map_err(system("listening"))?;
+        drop(lock);
         Ok(Self { protocol, socket: listening })
     }
 
@@ -244,11 +251,56 @@ impl Endpoint {
             if is_trusted || self.protocol == Protocol::Join {
                 return Ok(Peer { connection, user });
             }
-            tracing::warn!(
-                user,
-                "refused a connection: only root and the agent's own user may bring containers"
-            );
+            if line_budget::may_say() {
+                tracing::warn!(
+                    user,
+                    "refused a connection: only root and the agent's own user may bring containers"
+                );
+            }
         }
+    }
+}
+
+/// flock(2) on a file beside a path, which this user alone may open; the file is gone with it.
+struct PathLock {
+    path: PathBuf,
+    _file: OwnedFd,
+}
+
+impl PathLock {
+    /// WOULDBLOCK: somebody has it for a second already.
+    fn take(beside: &Path) -> Result<Self, Errno> {
+        let mut path = beside.to_owned().into_os_string();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut last = Errno::WOULDBLOCK;
+        for _ in 0..50 {
+            let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // Whoever had it may have removed the file meanwhile.
+                Ok(()) if is_at(&file, &path) => return Ok(Self { path, _file: file }),
+                Ok(()) => continue,
+                Err(error) => last = error,
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(last)
+    }
+}
+
+impl Drop for PathLock {
+    fn drop(&mut self) {
+        let _ = rustix::fs::unlink(&self.path);
+    }
+}
+
+/// Whether this file is the one at this path.
+fn is_at(file: &OwnedFd, path: &Path) -> bool {
+    let there = rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW);
+    match (rustix::fs::fstat(file), there) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
     }
 }
 
@@ -296,6 +348,44 @@ mod tests {
             assert_eq!(adopted.place(), address.to_string());
         }
         std::fs::remove_dir_all(directory).expect("it was ours");
+    }
+
+    #[test]
+    fn what_is_no_socket_is_never_replaced() {
+        let folder = std::env::temp_dir().join(format!("ashmem-file-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("a");
+        std::fs::write(&path, "somebody's").expect("a file");
+        let address: Address = path.to_string_lossy().parse().expect("an address");
+        let refused = Endpoint::bind(Protocol::Oci, &address).err().expect("a file is there");
+        assert!(refused.to_string().contains("no socket is at its path"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&path).expect("it is left"), "somebody's");
+        std::fs::remove_dir_all(folder).expect("it was ours");
+    }
+
+    #[test]
+    fn a_socket_that_another_process_makes_at_this_moment_is_left_alone() {
+        let folder = std::env::temp_dir().join(format!("ashmem-lock-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("a");
+        let address: Address = path.to_string_lossy().parse().expect("an address");
+        // Another's that is bound and does not listen yet.
+        let lock = PathLock::take(&path).expect("nobody has it");
+        let kind = SocketType::STREAM;
+        let other = rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
+            .expect("a socket");
+        let name = SocketAddrUnix::new(&path).expect("a short path");
+        rustix::net::bind(&other, &name).expect("a free path");
+        let refused = Endpoint::bind(Protocol::Oci, &address).err().expect("another makes it");
+        assert!(refused.to_string().contains("locking"), "{refused}");
+        rustix::net::listen(&other, 1).expect("it listens now");
+        drop(lock);
+        assert!(matches!(Endpoint::bind(Protocol::Oci, &address), Err(Error::Busy(_))));
+        drop(other);
+        Endpoint::bind(Protocol::Oci, &address).expect("it is dead");
+        let left = std::fs::read_dir(&folder).expect("a folder").count();
+        assert_eq!(left, 1, "no lock is left");
+        std::fs::remove_dir_all(folder).expect("it was ours");
     }
 
     #[test]

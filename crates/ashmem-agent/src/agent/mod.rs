@@ -16,6 +16,7 @@ pub mod keeper;
 pub mod lxc;
 pub mod oci;
 pub mod sandbox;
+mod stored_fd;
 pub mod systemd;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ use self::joined::joiner::Joiner;
 use self::joined::limits::{self, PendingJoin, PendingJoins};
 use self::lxc::Monitor;
 use self::sandbox::confine;
+use self::stored_fd::StoredFd;
 use self::systemd::Manager;
 use crate::asked::{QuestionSocket, Tenants};
 use crate::emulation::Tenant;
@@ -44,13 +46,14 @@ use crate::join::wire::{self, AgentAnswer};
 use crate::journal::in_flight::InFlight;
 use crate::journal::listener::JournaledListener;
 use crate::journal::{Entry, Journal, OpenError, SavedNode};
+use crate::line_budget;
 use crate::notification::Channel;
 use crate::notification::ReceiveError;
 use crate::regions::node::Device;
 use crate::regions::table::RegionTable;
 use crate::regions::watch_quota::WatchQuota;
 use crate::seccomp::filter::Fidelity;
-use crate::seccomp::listener::Listener;
+use crate::seccomp::listener::{Listener, is_listener};
 use crate::supervisor::Supervisor;
 use crate::sys::lock;
 use crate::sys::{self, SignalMask};
@@ -115,37 +118,6 @@ pub enum Error {
     /// Too many tracers are connected.
     #[error("{MOST_TRACERS} tracers are connected already, which is the limit: end one of them")]
     TooManyTracers,
-}
-
-/// A descriptor in the service manager's store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StoredFd {
-    Journal,
-    InodeEvents,
-    Listener(u64),
-    Monitor,
-}
-
-impl StoredFd {
-    fn name(self, container: u64) -> String {
-        match self {
-            Self::Journal => format!("container-{container}-state"),
-            Self::InodeEvents => format!("container-{container}-deaths"),
-            Self::Listener(number) => format!("container-{container}-listener-{number}"),
-            Self::Monitor => format!("container-{container}-monitor"),
-        }
-    }
-
-    fn parse(name: &str) -> Option<(u64, Self)> {
-        let (container, what) = name.strip_prefix("container-")?.split_once('-')?;
-        let what = match what {
-            "state" => Self::Journal,
-            "deaths" => Self::InodeEvents,
-            "monitor" => Self::Monitor,
-            listener => Self::Listener(listener.strip_prefix("listener-")?.parse().ok()?),
-        };
-        Some((container.parse().ok()?, what))
-    }
 }
 
 impl Agent {
@@ -317,6 +289,10 @@ impl Agent {
     /// Takes the listener that an OCI runtime brings.
     fn take_listener(&self, user: u32, handover: oci::Handover) -> Result<(), Error> {
         let oci::Handover { listener, process } = handover;
+        // Before it is stored: what is no listener never hangs up, and would stay there.
+        if !is_listener(&listener) {
+            return Err(oci::Error::Descriptors("brought no listener of seccomp's").into());
+        }
         let identity = Identity::brought(user, process.container);
         tracing::info!(
             container = %identity,
@@ -385,7 +361,9 @@ impl Agent {
             Ok(pending) => {
                 let (agent, identity) = (Arc::clone(self), joiner.identity().clone());
                 let join = move || agent.take_joiner(&connection, &joiner, pending);
-                if let Err(error) = start("container", join) {
+                if let Err(error) = start("container", join)
+                    && line_budget::may_say()
+                {
                     tracing::error!(container = %identity, %error, "a process could not join");
                 }
             }
@@ -403,13 +381,14 @@ impl Agent {
                 }
             }
             Err(error) => {
-                // It is told, and anybody could fill the log.
-                tracing::info!(
-                    container = %joiner.identity(),
-                    pid = joiner.pid(),
-                    %error,
-                    "a process did not join"
-                );
+                if line_budget::may_say() {
+                    tracing::info!(
+                        container = %joiner.identity(),
+                        pid = joiner.pid(),
+                        %error,
+                        "a process did not join"
+                    );
+                }
                 let _ = wire::send_answer(connection, &AgentAnswer::No(error.to_string()));
             }
         }
@@ -444,7 +423,9 @@ impl Agent {
                 }
             }
         };
-        tracing::info!(container = %joiner.identity(), pid = joiner.pid(), "a process joined");
+        if line_budget::may_say() {
+            tracing::info!(container = %joiner.identity(), pid = joiner.pid(), "a process joined");
+        }
         let _ = wire::send_answer(connection, &AgentAnswer::Yes);
         Ok(new)
     }
@@ -573,7 +554,9 @@ impl Agent {
         {
             self.forget(&what.name(container.number));
         }
-        tracing::info!(container = %container.identity, "the container ended");
+        if !container.identity.joined || line_budget::may_say() {
+            tracing::info!(container = %container.identity, "the container ended");
+        }
     }
 
     fn keep(&self, name: &str, fd: impl AsFd) {
@@ -688,32 +671,4 @@ fn start<R: Send + 'static>(
 ) -> Result<(), Error> {
     let started = thread::Builder::new().name(name.into()).spawn(work);
     Ok(started.map(drop).map_err(|_| failed("starting a thread")(Errno::AGAIN))?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::StoredFd;
-
-    #[test]
-    fn kept_descriptors_are_known_by_their_names() {
-        for what in [
-            StoredFd::Journal,
-            StoredFd::InodeEvents,
-            StoredFd::Monitor,
-            StoredFd::Listener(0),
-            StoredFd::Listener(17),
-        ] {
-            assert_eq!(StoredFd::parse(&what.name(42)), Some((42, what)));
-        }
-        for name in [
-            "",
-            "ashmem-agent.socket",
-            "container-",
-            "container-x-state",
-            "container-1-listener-",
-            "container-1-x",
-        ] {
-            assert_eq!(StoredFd::parse(name), None, "{name}");
-        }
-    }
 }

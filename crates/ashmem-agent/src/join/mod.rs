@@ -54,8 +54,9 @@ pub struct Join {
 enum Error {
     /// Nobody is there.
     #[error(
-        "no agent answers at {} ({error}): start it (`systemctl start ashmem-join.socket`, or \
-         `ashmem agent --join unix:PATH`), and mount its socket into the container",
+        "no agent answers at {} ({error}): start it (`systemctl start ashmem-join.socket`; \
+         without systemd the service ashmem-agent, or `ashmem agent --keep --join unix:PATH`), and \
+         mount its socket into the container",
         path.display()
     )]
     NoAgent { path: PathBuf, error: Errno },

@@ -224,6 +224,16 @@ fn receiving_ends() -> bool {
     kernel_is(6, 11)
 }
 
+/// What the kernel calls a listener.
+const NAME: &[u8] = b"anon_inode:seccomp notify";
+
+/// Whether this is a listener: the kernel shows anonymous inodes by a name that no file's path can
+/// be, for those begin with a slash.
+pub(crate) fn is_listener(fd: impl AsFd) -> bool {
+    let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    rustix::fs::readlink(link, Vec::new()).is_ok_and(|name| name.as_bytes() == NAME)
+}
+
 /// Whether filters that [`install`] makes let no signal but a kill take a caller out of its wait.
 pub(crate) fn filters_wait_killable() -> bool {
     kernel_is(5, 19)

@@ -36,6 +36,7 @@ use crate::emulation::Tenant;
 use crate::emulation::decision::Decision;
 use crate::emulation::outcome::Outcome;
 use crate::inside::{Due, Inside};
+use crate::line_budget;
 use crate::notification::{Answer, Channel, Notification};
 use crate::regions::memfd_pool::MemfdPool;
 use crate::seccomp::listener::filters_wait_killable;
@@ -457,6 +458,7 @@ impl Supervisor {
     fn report(&self, notification: &Notification, sent: Result<()>) {
         if let Err(error) = sent
             && error != Errno::NOENT
+            && line_budget::may_say()
         {
             tracing::warn!(%error, request = ?notification, "the kernel refused an answer");
         }

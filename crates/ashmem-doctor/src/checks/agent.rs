@@ -73,12 +73,26 @@ impl Check for AgentCheck {
             (false, true) => finding
                 .next(Distribution::of(host).install_program())
                 .next("sudo systemctl enable --now ashmem-agent.socket"),
-            (_, false) => finding.next(
-                "sudo ashmem agent --oci unix:/run/ashmem/agent.sock --lxc \
-                 unix:/run/ashmem/lxc.sock",
-            ),
+            (_, false) => finding.next(without_systemd(host)),
         }
     }
+}
+
+/// What starts an agent whose containers live through its restarts, on a host without systemd.
+fn without_systemd(host: &Host) -> &'static str {
+    if host.has("/etc/init.d/ashmem-agent") {
+        return "sudo rc-update add ashmem-agent && sudo rc-service ashmem-agent start";
+    }
+    let services = [
+        ("/etc/service", "sudo ln -s /etc/sv/ashmem-agent /etc/service"),
+        ("/var/service", "sudo ln -s /etc/sv/ashmem-agent /var/service"),
+    ];
+    let is_here = |(folder, _): &&(&str, _)| host.has("/etc/sv/ashmem-agent") && host.has(folder);
+    services.iter().find(is_here).map_or(
+        "sudo ashmem agent --keep --oci unix:/run/ashmem/agent.sock --lxc \
+         unix:/run/ashmem/lxc.sock  # as a service: docs/install.md, \"Services without systemd\"",
+        |(_, command)| command,
+    )
 }
 
 /// Whether somebody listens at a path: `Num RefCount Protocol Flags Type St Inode Path`.

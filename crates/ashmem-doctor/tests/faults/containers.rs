@@ -14,7 +14,7 @@ fn the_agent_is_not_there() {
         &root.finding("agent"),
         FindingStatus::Fault,
         &["nobody listens"],
-        &["sudo ashmem agent --oci"],
+        &["sudo ashmem agent --keep --oci"],
     );
     root.file("run/systemd/system/x", "");
     expect(
@@ -46,8 +46,22 @@ fn the_agent_died_and_left_its_sockets() {
         &root.finding("agent"),
         FindingStatus::Fault,
         &["left of an agent that is gone", "ENOSYS"],
-        &["ashmem agent"],
+        &["ashmem agent --keep"],
     );
+}
+
+#[test]
+fn without_systemd_the_service_that_is_there_is_advised() {
+    let root = Root::debian();
+    let next = |root: &Root, command: &str| {
+        let finding = root.finding("agent");
+        expect(&finding, FindingStatus::Fault, &["nobody listens"], &[command]);
+    };
+    next(&root, "ashmem agent --keep");
+    root.file("etc/sv/ashmem-agent/run", "").file("var/service/x", "");
+    next(&root, "sudo ln -s /etc/sv/ashmem-agent /var/service");
+    root.file("etc/init.d/ashmem-agent", "");
+    next(&root, "sudo rc-service ashmem-agent start");
 }
 
 #[test]

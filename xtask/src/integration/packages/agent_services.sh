@@ -50,9 +50,12 @@ tried() {
 	grep -q '^CapEff:.0000000000080004' /proc/$process/status
 	grep -q '^CapBnd:.0000000000080004' /proc/$process/status
 	grep -q '^NoNewPrivs:.1' /proc/$process/status
-	[ "$(stat -c '%U %a' /run/ashmem/agent.sock)" = 'ashmem 600' ]
-	[ "$(stat -c '%U %a' /run/ashmem/lxc.sock)" = 'ashmem 600' ]
-	[ "$(stat -c '%U %a' /run/ashmem/join.sock)" = 'ashmem 666' ]
+	# What root opens in this folder, no agent can put there.
+	[ "$(stat -c '%U %a' /run/ashmem)" = 'root 755' ]
+	[ "$(stat -c '%U %a' /run/ashmem/agent.sock)" = 'root 600' ]
+	[ "$(stat -c '%U %a' /run/ashmem/lxc.sock)" = 'root 600' ]
+	[ "$(stat -c '%U %a' /run/ashmem/join.sock)" = 'root 666' ]
+	[ "$(ls -A /run/ashmem)" = "$(printf 'agent.sock\njoin.sock\nlxc.sock')" ]
 	client >/tmp/client 2>&1 & client=$!
 	for turn in 1 2 3; do
 		sleep 1
@@ -69,7 +72,15 @@ tried() {
 	grep 'every open was answered' /tmp/client
 }
 
+# What others have prepared is not used.
+mkdir -m 755 /run/ashmem
+chown ashmem: /run/ashmem
+if /usr/lib/ashmem/services/agent 2>/tmp/refused; then exit 1; fi
+grep "is not root's" /tmp/refused
+rmdir /run/ashmem
 rc-service ashmem-agent start
+# At once: what is started after it may connect.
+/usr/lib/ashmem/services/agent listens
 tried rc-service ashmem-agent reload
 rc-service ashmem-agent status
 rc-service ashmem-agent stop

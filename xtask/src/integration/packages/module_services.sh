@@ -27,9 +27,19 @@ rc-service ashmem-module start
 works
 # In use, it stays.
 exec 3<>/dev/ashmem
-rc-service ashmem-module stop
+rc-service ashmem-module stop 2>&1 | tee /tmp/stop
+grep 'the module stays: modprobe: FATAL' /tmp/stop
 [ -c /dev/ashmem ]
 exec 3<&-
+# Without what tells container engines, the device is there all the same.
+mkdir -p /run/cdi
+rm -rf /run/cdi/ashmem.json
+mkdir /run/cdi/ashmem.json
+rc-service ashmem-module start 2>&1 | tee /tmp/start
+grep 'were not told' /tmp/start
+[ -c /dev/ashmem ]
+rmdir /run/cdi/ashmem.json
+rc-service ashmem-module stop
 rc-service ashmem-module start
 works
 rc-service ashmem-module stop

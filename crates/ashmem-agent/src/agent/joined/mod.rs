@@ -14,7 +14,7 @@
 pub(super) mod joiner;
 pub(super) mod limits;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -22,12 +22,11 @@ use rustix::io::Errno;
 use self::joiner::Joiner;
 use crate::error::{SystemError, failed};
 use crate::join::wire::{self, AgentAnswer};
+use crate::seccomp::listener::is_listener;
 use crate::target_thread;
 
 /// How long a process may take for each of its messages.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
-/// What the kernel calls a listener.
-const LISTENER: &[u8] = b"anon_inode:seccomp notify";
 
 /// Why a process was not served.
 #[derive(Debug, thiserror::Error)]
@@ -90,14 +89,6 @@ pub(super) fn take_listener(connection: &OwnedFd) -> Result<OwnedFd, Error> {
     }
 }
 
-/// Whether this is a listener: the kernel shows anonymous inodes by a name that no file's path can
-/// be, for those begin with a slash.
-fn is_listener(fd: impl AsFd) -> bool {
-    use std::os::fd::AsRawFd;
-    let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
-    rustix::fs::readlink(link, Vec::new()).is_ok_and(|name| name.as_bytes() == LISTENER)
-}
-
 fn wait_for(connection: &OwnedFd) -> Result<(), Error> {
     let mut polled = [PollFd::new(connection, PollFlags::IN)];
     match rustix::io::retry_on_intr(|| poll(&mut polled, Some(&PATIENCE))) {
@@ -112,6 +103,7 @@ mod tests {
     use super::*;
     use crate::scm_rights::send_with;
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    use std::os::fd::AsFd;
 
     fn pair() -> (OwnedFd, OwnedFd) {
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
