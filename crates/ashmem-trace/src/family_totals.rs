@@ -76,7 +76,7 @@ enum MemberOrigin {
 }
 
 /// Regions, bytes more, and bytes.
-type Figures = [i128; 3];
+type FamilyFigures = [i128; 3];
 
 impl FamilyTotals {
     /// Only of regions whose name matches one of these; of all, if there are none.
@@ -88,6 +88,11 @@ impl FamilyTotals {
     /// renamed, two.
     pub fn take(&mut self, event: &Event) -> Vec<FamilyChange> {
         let Some(seen) = &event.region else { return Vec::new() };
+        let ends = matches!(event.operation, Operation::Release {});
+        // Most events change nothing of this.
+        if !ends && self.regions.get(&seen.id).is_some_and(|known| known.is_as(seen)) {
+            return Vec::new();
+        }
         let old = self.regions.remove(&seen.id);
         let mut new = old.clone().unwrap_or_else(|| self.met_by(event, seen));
         if seen.name.is_some() && seen.name != new.name {
@@ -96,9 +101,8 @@ impl FamilyTotals {
         }
         new.size = seen.size.or(new.size);
         new.found.1 = new.found.1.or(seen.size);
-        let ends = matches!(event.operation, Operation::Release {});
-        let mut more: Vec<(Arc<str>, Figures)> = Vec::new();
-        let mut add = |family: &Option<Arc<str>>, figures: Figures, sign: i128| {
+        let mut more: Vec<(Arc<str>, FamilyFigures)> = Vec::new();
+        let mut add = |family: &Option<Arc<str>>, figures: FamilyFigures, sign: i128| {
             let Some(family) = family else { return };
             let figures = figures.map(|figure| sign * figure);
             match more.iter_mut().find(|(known, _)| known == family) {
@@ -148,7 +152,11 @@ impl FamilyTotals {
         is_wanted.then(family)
     }
 
-    fn add(&mut self, family: Arc<str>, [regions, bytes, size]: Figures) -> Option<FamilyChange> {
+    fn add(
+        &mut self,
+        family: Arc<str>,
+        [regions, bytes, size]: FamilyFigures,
+    ) -> Option<FamilyChange> {
         if [regions, bytes, size] == [0; 3] {
             return None;
         }
@@ -169,8 +177,14 @@ impl FamilyTotals {
 }
 
 impl FamilyMember {
+    /// Whether nothing else is known of it by now.
+    fn is_as(&self, seen: &EventRegion) -> bool {
+        (seen.name.is_none() || seen.name == self.name)
+            && (seen.size.is_none() || seen.size == self.size)
+    }
+
     /// What it is while it is there.
-    fn figures(&self) -> Figures {
+    fn figures(&self) -> FamilyFigures {
         let size = bytes(self.size);
         match self.origin {
             MemberOrigin::Made | MemberOrigin::Before => [1, size, size],
@@ -180,7 +194,7 @@ impl FamilyMember {
     }
 
     /// What of it was there when the trace began.
-    fn figures_when_found(&self) -> Figures {
+    fn figures_when_found(&self) -> FamilyFigures {
         match self.origin {
             MemberOrigin::Before => [1, bytes(self.found.1), 0],
             MemberOrigin::Made | MemberOrigin::Unknown | MemberOrigin::Failed => [0; 3],

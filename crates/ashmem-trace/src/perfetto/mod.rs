@@ -128,6 +128,7 @@ impl Perfetto {
 
     /// Of a source that shows no ends: all regions go, and what they came to.
     fn forget_all(&mut self, now: u64) {
+        self.regions.keys().for_each(|id| self.out.forget(REGION | id));
         self.regions.clear();
         (self.total, self.unpinned, self.purged) = (0, 0, 0);
         [TOTAL, UNPINNED, PURGED].iter().for_each(|uuid| self.out.counter(now, *uuid, 0));
@@ -289,6 +290,7 @@ impl Perfetto {
         self.change(now, uuid, before, known.life.state());
         if ends {
             self.out.slice(now, uuid, SLICE_END, None, Vec::new());
+            self.out.forget(uuid);
             self.total -= i128::from(size);
             self.out.counter(now, TOTAL, self.total);
         } else {

@@ -35,6 +35,11 @@ impl PacketWriter {
         }
     }
 
+    /// Nothing more will be told of a track: it needs no memory.
+    pub(super) fn forget(&mut self, uuid: u64) {
+        self.told.remove(&uuid);
+    }
+
     pub(super) fn slice(
         &mut self,
         at: u64,
