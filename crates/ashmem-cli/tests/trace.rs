@@ -116,8 +116,9 @@ for name in b"cache-1", b"other":
         .expect("starting ashmem");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(file).expect("a trace");
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object"));
-    let last = lines.filter(|line| line["type"] == "growth").last().expect("a line of growth");
+    let mut lines =
+        text.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object"));
+    let last = lines.rfind(|line| line["type"] == "growth").expect("a line of growth");
     assert_eq!((&last["regions"], &last["uncertain"]), (&0.into(), &false.into()), "{text}");
     assert!(text.contains("\"events\":4"), "it was seen from its open to its end: {text}");
 }
