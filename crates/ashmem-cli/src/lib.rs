@@ -6,6 +6,7 @@
 //! (`map.rs`).
 
 mod agent;
+mod announcement;
 mod cdi;
 mod completions;
 mod doctor;

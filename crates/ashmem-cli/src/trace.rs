@@ -33,6 +33,8 @@ use ashmem_trace::tracefs::Tracefs;
 use ashmem_trace_wire::attach::AttachError;
 use clap::{Args, ValueEnum, ValueHint};
 
+use crate::announcement::Announcement;
+
 /// The exit status where the program was not started because of us.
 const NOT_STARTED: u8 = 125;
 
@@ -53,7 +55,7 @@ Sources of events (--source):
             Without PROGRAM the containers of `ashmem agent`: needs root, or to be the agent's user
   syscalls  the kernel's system call tracepoints, for ashmem ioctls and memfd: needs root; what a
             call points to in its caller's memory is read a moment after it. Without PROGRAM and
-            --pid neither close nor munmap: every process makes those all the time
+            --pid it leaves out what every process does all the time, and says which calls
   auto      the module where it is loaded, else the agent where PROGRAM is given or one listens,
             else syscalls
 
@@ -106,7 +108,8 @@ pub(crate) struct Arguments {
         conflicts_with = "command"
     )]
     agent: Address,
-    /// Kernel memory for unread events, for each processor
+    /// Kernel memory for unread events, for each processor; with the module and --pid or PROGRAM
+    /// twice that
     #[arg(long, value_name = "KIB", default_value_t = 4096)]
     buffer: usize,
     /// The program and its arguments
@@ -143,26 +146,32 @@ impl Arguments {
     }
 
     fn trace(mut self) -> Result<ExitCode> {
+        self.check_output()?;
         let words = std::mem::take(&mut self.command);
         let mut watched = Vec::new();
         for wanted in &self.pid {
             watched.push(wanted.find()?);
         }
         let signals = Signals::catch()?;
-        let Traced { mut source, before } = self.source(&watched, !words.is_empty())?;
-        let (form, output) = self.writing(!words.is_empty())?;
-        let (mut containers, mut looked) =
-            (ContainerWatch::new(self.container.clone()), None::<Instant>);
-        let selection = Selection::new(self.fail_only, self.name.clone(), self.container.clone());
+        let Traced { mut source, before, limit } = self.source(&watched, !words.is_empty())?;
         let kind = source.source();
-        if self.growth && kind == Source::Syscalls {
+        if self.growth && !kind.sees_ends() {
             bail!(
                 "--growth counts what is freed, and the kernel's system call tracepoints do not \
                  show that: `ashmem list --leaks --for 60` compares two moments"
             );
         }
+        let (form, output) = self.writing(!words.is_empty())?;
+        let (mut containers, mut looked) =
+            (ContainerWatch::new(self.container.clone()), None::<Instant>);
+        // What grows counts by the names that regions have at each moment.
+        let names = if self.growth { Vec::new() } else { self.name.clone() };
+        let selection = Selection::new(self.fail_only, names, self.container.clone());
         if words.is_empty() {
             self.announce(kind, &watched);
+        }
+        if let Some(limit) = limit {
+            eprintln!("ashmem: {limit}");
         }
         let mut session = Session::begin(selection, form, output, vec![kind]);
         let mut program = start(before, words)?;
@@ -214,29 +223,35 @@ impl Arguments {
     }
 
     /// Says what is traced, and how that is seen, before the first line of it.
-    fn announce(&self, kind: Source, watched: &[Watched]) {
-        let seen = match kind {
-            Source::Module => "the module's tracepoints",
-            Source::Agent => "the agent",
-            Source::Syscalls => "the kernel's system call tracepoints",
+    fn announce(&self, source: Source, watched: &[Watched]) {
+        let announcement = Announcement {
+            source,
+            agent: &self.agent,
+            processes: watched.iter().map(Watched::name).collect(),
+            containers: &self.container,
+            names: &self.name,
+            fail_only: self.fail_only,
         };
-        let names: Vec<&str> = watched.iter().map(Watched::name).collect();
-        let whose = match (names.as_slice(), kind) {
-            ([one], _) => format!("of process {one} and all it starts"),
-            ([_, ..], _) => format!("of processes {} and all they start", names.join(", ")),
-            ([], Source::Agent) => format!("of the containers of the agent at {}", self.agent),
-            ([], _) => "of every process on this host".to_owned(),
-        };
-        let what = match kind {
-            Source::Syscalls => "calls to ashmem and memfds",
-            Source::Module | Source::Agent => "calls to ashmem",
-        };
-        let less = if kind == Source::Syscalls && names.is_empty() {
-            " close and munmap are left out; --pid or PROGRAM shows them."
-        } else {
-            ""
-        };
-        eprintln!("ashmem: tracing {what} {whose}, seen by {seen}; Ctrl-C ends it.{less}");
+        eprintln!("ashmem: {announcement}");
+    }
+
+    /// Refuses what cannot be written to the file that was named.
+    fn check_output(&self) -> Result<()> {
+        let other = [(self.growth, "--growth"), (self.summary, "--summary"), (self.json, "--json")];
+        if let Some((_, option)) = other.iter().find(|(given, _)| *given)
+            && self.is_for_perfetto()
+        {
+            bail!(
+                "*.pftrace is written for Perfetto, and {option} writes lines: name the file \
+                 otherwise, or leave out {option}"
+            );
+        }
+        Ok(())
+    }
+
+    fn is_for_perfetto(&self) -> bool {
+        let end = self.output.as_ref().and_then(|path| path.extension());
+        end.is_some_and(|end| end == "pftrace")
     }
 
     fn source(&self, watched: &[Watched], has_program: bool) -> Result<Traced> {
@@ -290,7 +305,18 @@ impl Arguments {
     fn syscalls(&self, tracefs: &Tracefs, threads: Option<&[i32]>) -> Result<Traced> {
         let scope = Scope { threads, fail_only: self.fail_only };
         let source = SyscallSource::begin(tracefs, followed(threads), scope, self.buffer)?;
-        Ok(Traced::new(source))
+        let limit = match threads {
+            _ if source.knows_paths() => None,
+            Some(_) => Some(
+                "this kernel, older than Linux 5.17, cannot tell the paths of opens: one that it \
+                 refuses is shown only if its path can be read from the process afterwards",
+            ),
+            None => Some(
+                "this kernel, older than Linux 5.17, cannot tell the paths of opens: none that it \
+                 refuses is shown",
+            ),
+        };
+        Ok(Traced { limit, ..Traced::new(source) })
     }
 
     fn writing(&self, has_program: bool) -> Result<(TraceForm, Output)> {
@@ -301,14 +327,9 @@ impl Arguments {
             None if has_program => Output::stderr(),
             None => Output::stdout(),
         };
-        let for_perfetto = self
-            .output
-            .as_ref()
-            .and_then(|path| path.extension())
-            .is_some_and(|end| end == "pftrace");
-        let form = match (self.summary, self.json, for_perfetto) {
+        let form = match (self.summary, self.json, self.is_for_perfetto()) {
             (_, json, _) if self.growth => {
-                TraceForm::Growth { json, growth: TraceGrowth::default() }
+                TraceForm::Growth { json, growth: TraceGrowth::of_names(self.name.clone()) }
             }
             (true, json, _) => TraceForm::Summary { json, summary: Summary::default() },
             (_, true, _) => TraceForm::Json,
@@ -323,6 +344,8 @@ impl Arguments {
 struct Traced {
     source: Box<dyn EventSource>,
     before: Option<UnderAgent>,
+    /// What of that which was asked for cannot be seen here.
+    limit: Option<&'static str>,
 }
 
 /// `ashmem run`, with the pipe into which it traces.
@@ -334,7 +357,7 @@ struct UnderAgent {
 
 impl Traced {
     fn new(source: impl EventSource + 'static) -> Self {
-        Self { source: Box::new(source), before: None }
+        Self { source: Box::new(source), before: None, limit: None }
     }
 
     fn under_agent() -> Result<Self> {
@@ -349,6 +372,7 @@ impl Traced {
         Ok(Self {
             source: Box::new(AgentSource::new(reader)?),
             before: Some(UnderAgent { words, _pipe: writer }),
+            limit: None,
         })
     }
 }

@@ -338,7 +338,13 @@ fn every_operation_is_in_the_schema() {
         Operation::AddSeals { seals: 1 },
         Operation::Close { fd: 3 },
     ];
-    let region = || EventRegion { id: 3, inode: Some(1234), name: name(), size: Some(65536) };
+    let region = || EventRegion {
+        id: 3,
+        inode: Some(1234),
+        name: name(),
+        size: Some(65536),
+        made_in_trace: Some(true),
+    };
     let process = EventProcess {
         pid: 812,
         tid: 813,

@@ -97,3 +97,46 @@ fn a_process_has_one_name() {
     let holder = &census["regions"][0]["holders"][0];
     assert_eq!(holder["process"]["command"], "one-name-in-every-view.py", "{census:#}");
 }
+
+#[test]
+fn a_region_that_is_renamed_away_has_not_grown() {
+    const RENAMED: &str = r#"
+import fcntl, os
+fd = os.open("/dev/ashmem", os.O_RDWR)
+for name in b"cache-1", b"other":
+    fcntl.ioctl(fd, 0x41007701, name.ljust(256, b"\0"))
+"#;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("growth.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_ashmem"))
+        .args(["trace", "--source", "agent", "--growth", "--json", "--name", "cache*", "-o"])
+        .arg(&file)
+        .args(["--", "python3", "-c", RENAMED])
+        .output()
+        .expect("starting ashmem");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(file).expect("a trace");
+    let mut lines =
+        text.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object"));
+    let last = lines.rfind(|line| line["type"] == "growth").expect("a line of growth");
+    assert_eq!((&last["regions"], &last["uncertain"]), (&0.into(), &false.into()), "{text}");
+    assert!(text.contains("\"events\":4"), "it was seen from its open to its end: {text}");
+}
+
+#[test]
+fn lines_are_not_written_where_perfetto_looks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("trace.pftrace");
+    for option in ["--growth", "--summary", "--json"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ashmem"))
+            .args(["trace", "--source", "agent", option, "-o"])
+            .arg(&file)
+            .args(["--", "true"])
+            .output()
+            .expect("starting ashmem");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{said}");
+        assert!(said.contains("for Perfetto") && said.contains(option), "{said}");
+        assert!(!file.exists(), "nothing was written");
+    }
+}

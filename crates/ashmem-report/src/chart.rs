@@ -24,9 +24,14 @@ pub(crate) enum Series {
 }
 
 impl Chart {
-    /// The largest value.
+    /// The largest value, or 0.
     pub(crate) fn most(&self) -> f64 {
         self.series.iter().map(|(_, series)| series.most()).fold(0.0, f64::max)
+    }
+
+    /// The smallest value, or 0.
+    pub(crate) fn least(&self) -> f64 {
+        self.series.iter().map(|(_, series)| series.least()).fold(0.0, f64::min)
     }
 }
 
@@ -35,6 +40,13 @@ impl Series {
         match self {
             Self::Line(line) => line.points.iter().map(|(_, value)| *value).fold(0.0, f64::max),
             Self::Counts(counts) => counts.spans.iter().copied().fold(0.0, f64::max),
+        }
+    }
+
+    fn least(&self) -> f64 {
+        match self {
+            Self::Line(line) => line.points.iter().map(|(_, value)| *value).fold(0.0, f64::min),
+            Self::Counts(_) => 0.0,
         }
     }
 }
@@ -54,10 +66,11 @@ impl ChartLine {
         }
         self.points.push((seconds, value));
         if self.points.len() > 2 * MOST_POINTS {
-            // Of each two the higher one: what is drawn is never lower than what was.
+            // Of each two the one farther from 0: no peak is lost.
+            let farther = |one: f64, other: f64| if other.abs() > one.abs() { other } else { one };
             let pairs = self.points.chunks(2);
             self.points = pairs
-                .map(|pair| (pair[0].0, pair.iter().map(|point| point.1).fold(0.0, f64::max)))
+                .map(|pair| (pair[0].0, pair.iter().map(|point| point.1).fold(0.0, farther)))
                 .collect();
         }
     }
@@ -105,6 +118,9 @@ mod tests {
         });
         assert!(line.points.len() <= 2 * MOST_POINTS);
         assert!(line.points.iter().any(|(_, value)| *value == 9_999.0));
+        let mut line = ChartLine::default();
+        (0..10_000).for_each(|at| line.push(f64::from(at), f64::from(-1 - at % 7)));
+        assert!(line.points.iter().all(|(_, value)| *value < 0.0), "less stays less");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The memory of each family of names over time, of which those are drawn that grew or shrank most.
+//! The memory of each family of names over time, or what there is more of it than at the beginning;
+//! of which those are drawn that grew or shrank most.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ashmem_inspect::amount::{Bytes, Change};
+use ashmem_trace::amount::saturated;
+use ashmem_trace::family::FamilyWord;
 
 use crate::chart::{Chart, ChartLine, Series};
 
@@ -16,6 +19,8 @@ const MOST_DRAWN: usize = 6;
 #[derive(Debug, Default)]
 pub(crate) struct FamilyLines {
     lines: BTreeMap<String, FamilyLine>,
+    /// Whether they are of what there is more than at the beginning, when each had nothing.
+    are_of_growth: bool,
     /// Whether some were not followed.
     has_more: bool,
 }
@@ -24,15 +29,15 @@ pub(crate) struct FamilyLines {
 struct FamilyLine {
     line: ChartLine,
     /// Bytes at the beginning.
-    first: u64,
+    first: i128,
     /// The most by which it was larger or smaller than then.
-    change: i64,
+    change: i128,
 }
 
 impl FamilyLine {
-    fn push(&mut self, seconds: f64, bytes: u64) {
+    fn push(&mut self, seconds: f64, bytes: i128) {
         self.line.push(seconds, bytes as f64);
-        let change = bytes.wrapping_sub(self.first) as i64;
+        let change = bytes - self.first;
         if change.unsigned_abs() > self.change.unsigned_abs() {
             self.change = change;
         }
@@ -40,15 +45,20 @@ impl FamilyLine {
 }
 
 impl FamilyLines {
+    /// Of what there is more than at the beginning, or less.
+    pub(crate) fn of_growth() -> Self {
+        Self { are_of_growth: true, ..Self::default() }
+    }
+
     /// From now on a family has these bytes. One that is met later than at the beginning had none.
-    pub(crate) fn push(&mut self, seconds: f64, family: &str, bytes: u64) {
+    pub(crate) fn push(&mut self, seconds: f64, family: &str, bytes: i128) {
         if !self.lines.contains_key(family) {
             if self.lines.len() >= MOST_FOLLOWED {
                 self.has_more = true;
                 return;
             }
             let mut fresh = FamilyLine::default();
-            if seconds > 0.0 {
+            if seconds > 0.0 || self.are_of_growth {
                 fresh.line.push(0.0, 0.0);
             } else {
                 fresh.first = bytes;
@@ -71,7 +81,7 @@ impl FamilyLines {
 
     /// The picture of those that changed most; none where nothing changed.
     pub(crate) fn chart(self, seconds: f64) -> Option<Chart> {
-        let Self { lines, has_more } = self;
+        let Self { lines, are_of_growth, has_more } = self;
         let mut lines: Vec<(String, FamilyLine)> =
             lines.into_iter().filter(|(_, one)| one.change != 0).collect();
         lines.sort_by_key(|(_, one)| std::cmp::Reverse(one.change.unsigned_abs()));
@@ -80,8 +90,8 @@ impl FamilyLines {
             .into_iter()
             .take(MOST_DRAWN)
             .map(|(family, one)| {
-                let change = Change(one.change, Bytes);
-                (format!("{family} {change}"), Series::Line(one.line))
+                let change = Change(saturated(one.change), Bytes);
+                (format!("{} {change}", FamilyWord(&family)), Series::Line(one.line))
             })
             .collect();
         let rest = match (left_out, has_more) {
@@ -89,11 +99,17 @@ impl FamilyLines {
             (few, false) => format!(" {few} others changed less and are not drawn."),
             (_, true) => " There were too many to follow them all.".to_owned(),
         };
+        let of = if are_of_growth {
+            "Sizes of regions made since the beginning minus those that ended, by what their names \
+             begin with"
+        } else {
+            "Memory of the regions whose names begin alike"
+        };
         (!series.is_empty()).then(|| Chart {
             title: "Growth by name",
             about: format!(
-                "Memory of the regions whose names begin alike, of those that changed most, with \
-                 the most by which each was larger or smaller than at the beginning.{rest}"
+                "{of}, of those that changed most, with the most by which each was larger or \
+                 smaller than at the beginning.{rest}"
             ),
             seconds,
             is_bytes: true,
@@ -109,7 +125,7 @@ mod tests {
     #[test]
     fn those_that_changed_most_are_drawn_with_how_much() {
         let mut lines = FamilyLines::default();
-        for number in 0..2 * MOST_FOLLOWED as u64 {
+        for number in 0..2 * MOST_FOLLOWED as i128 {
             lines.push(0.0, &format!("a{number}"), 4096);
             lines.push(1.0, &format!("a{number}"), 4096 + 1024 * (number % 9));
         }
@@ -117,7 +133,7 @@ mod tests {
         assert_eq!(late, MOST_FOLLOWED);
         let chart = lines.chart(1.0).expect("they grew");
         assert_eq!(chart.series.len(), MOST_DRAWN);
-        assert!(chart.series.iter().all(|(name, _)| name.ends_with(" +8K")), "{chart:?}");
+        assert!(chart.series.iter().all(|(name, _)| name.ends_with("\" +8K")), "{chart:?}");
         assert!(chart.about.contains("too many"), "{}", chart.about);
     }
 
@@ -131,6 +147,11 @@ mod tests {
         let names: Vec<_> = chart.series.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["old -8K", "new +4K"]);
         assert!(FamilyLines::default().chart(1.0).is_none());
+        // What was there before counts as nothing until it ends.
+        let mut lines = FamilyLines::of_growth();
+        lines.push(0.0, "old", -8192);
+        let chart = lines.chart(2.0).expect("it shrank");
+        assert_eq!((chart.series[0].0.as_str(), chart.least()), ("old -8K", -8192.0));
         // What came and went is drawn too.
         let mut lines = FamilyLines::default();
         for (at, bytes) in [(0.5, 4096), (1.0, 8192), (1.5, 0)] {

@@ -66,7 +66,7 @@ impl Watch {
         let families = by_family(&regions);
         for (totals, _) in &families {
             if let Some(resident) = totals.resident.known() {
-                self.families.push(seconds, &totals.name, resident);
+                self.families.push(seconds, &totals.name, resident.into());
             }
         }
         let present: BTreeSet<&str> =

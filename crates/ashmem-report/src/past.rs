@@ -35,7 +35,9 @@ pub struct Past {
     events: u64,
     failures: BTreeMap<(i32, &'static str, String), (u64, f64, String)>,
     regions: Histories,
-    state: RegionBytes,
+    /// Bytes of all regions: their sizes, and of these the unpinned and the purged. Programs choose
+    /// sizes up to 2^64 each.
+    state: [i128; 3],
     totals: FamilyTotals,
     families: FamilyLines,
     total: ChartLine,
@@ -61,9 +63,9 @@ impl Past {
             events: 0,
             failures: BTreeMap::new(),
             regions: Histories::new(),
-            state: RegionBytes::default(),
+            state: [0; 3],
             totals: FamilyTotals::default(),
-            families: FamilyLines::default(),
+            families: FamilyLines::of_growth(),
             total: ChartLine::default(),
             unpinned: ChartLine::default(),
             purged: ChartLine::default(),
@@ -124,8 +126,10 @@ impl Past {
             self.purges.add(now, len as f64);
         }
         self.region(event, now);
-        for change in self.totals.take(event) {
-            self.families.push(now, &change.family, change.after.size);
+        if event.source.sees_ends() {
+            for change in self.totals.take(event) {
+                self.families.push(now, &change.family, change.after.bytes);
+            }
         }
     }
 
@@ -159,7 +163,7 @@ impl Past {
                 counted = RegionBytes::default();
             }
             Operation::Purge { len, .. } => {
-                region.purged += len;
+                region.purged = region.purged.saturating_add(*len);
                 if self.purge_list.len() < MOST_PURGES {
                     let by = who(&event.process);
                     self.purge_list.push((now, name_of(&region.name), *len, by));
@@ -167,22 +171,23 @@ impl Past {
             }
             _ => {}
         }
-        let sum = |all: u64, before: u64, after: u64| (all + after).saturating_sub(before);
-        self.state = RegionBytes {
-            size: sum(self.state.size, before.size, counted.size),
-            unpinned: sum(self.state.unpinned, before.unpinned, counted.unpinned),
-            purged: sum(self.state.purged, before.purged, counted.purged),
-        };
-        self.total.push(now, self.state.size as f64);
-        self.unpinned.push(now, self.state.unpinned as f64);
-        self.purged.push(now, self.state.purged as f64);
+        let figures = |state: RegionBytes| [state.size, state.unpinned, state.purged];
+        let changes = figures(before).into_iter().zip(figures(counted));
+        for (all, (before, after)) in self.state.iter_mut().zip(changes) {
+            *all += i128::from(after) - i128::from(before);
+        }
+        let [size, unpinned, purged] = self.state.map(|bytes| bytes as f64);
+        self.total.push(now, size);
+        self.unpinned.push(now, unpinned);
+        self.purged.push(now, purged);
     }
 
     /// The page.
     pub fn sheet(mut self) -> Sheet {
         self.tell_limits();
         let sources: Vec<String> = self.start.sources.iter().map(ToString::to_string).collect();
-        let purged: u64 = self.regions.values().map(|region| region.purged).sum();
+        let purged = self.regions.values().map(|region| region.purged);
+        let purged = purged.fold(0, u64::saturating_add);
         let errors: u64 = self.failures.values().map(|(count, ..)| count).sum();
         let leaks = self.leaks();
         let bad = leaks.all();
@@ -252,6 +257,13 @@ impl Past {
                  tell whether they still are mapped: its source sees no munmap. Of programs that \
                  run `ashmem list --leaks` tells it."
             ));
+        }
+        if !self.start.sources.iter().all(|source| source.sees_ends()) {
+            self.limits.push(
+                "The kernel's system call tracepoints do not show when a region ends: regions that \
+                 are gone are counted as there, and what grew by name is not drawn."
+                    .to_owned(),
+            );
         }
         if self.events == 0 {
             self.limits.push("The trace saw no call.".to_owned());

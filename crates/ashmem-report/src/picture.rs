@@ -160,7 +160,7 @@ pub(crate) fn chart(chart: &Chart) -> Markup {
     html! {
         section aria-label=(chart.title) {
             h2 { (chart.title) }
-            @if most <= 0.0 {
+            @if most <= 0.0 && chart.least() >= 0.0 {
                 p { "Nothing in " (format!("{:.3}", chart.seconds)) " s." }
             } @else {
                 p.soft { (chart.about) }
@@ -172,12 +172,17 @@ pub(crate) fn chart(chart: &Chart) -> Markup {
 }
 
 fn time_lines(chart: &Chart, class: &str, whole: f64) -> Markup {
-    let most = chart.most();
+    let (most, least) = (chart.most(), chart.least());
     let amount = |value| amount(chart, value);
+    // Where something is less than nothing, the line of nothing is shown too, if it has room.
+    let scale = |part: f64| least + (most - least) * part;
+    let middle = if least < 0.0 { -least / (most - least) } else { 0.5 };
+    let levels: &[f64] =
+        if (0.1..0.9).contains(&middle) { &[0.0, middle, 1.0] } else { &[0.0, 1.0] };
     let (width, height) = (whole - LEFT - 10.0, CHART_HEIGHT - BELOW - 10.0);
     let seconds = chart.seconds.max(1e-9);
     let x = |at: f64| round(LEFT + at / seconds * width);
-    let y = |value: f64| round(10.0 + (1.0 - value / most) * height);
+    let y = |value: f64| round(10.0 + (most - value) / (most - least) * height);
     let marks: &[f64] = if whole < 500.0 { &[0.0, 1.0] } else { &[0.0, 0.25, 0.5, 0.75, 1.0] };
     html! {
         svg class=(class) viewBox={ "0 0 " (whole) " " (CHART_HEIGHT) } role="img"
@@ -185,15 +190,9 @@ fn time_lines(chart: &Chart, class: &str, whole: f64) -> Markup {
                 (chart.title) " over " (format!("{:.3}", chart.seconds))
                 " s, at most " (amount(most))
             } {
-            @for part in [0.0, 0.5, 1.0] {
-                line.grid
-                    x1=(LEFT)
-                    x2=(whole - 10.0)
-                    y1=(y(most * part))
-                    y2=(y(most * part)) {}
-                text.soft x=(LEFT - 6.0) y=(y(most * part) + 4.0) text-anchor="end" {
-                    (amount(most * part))
-                }
+            @for level in levels.iter().map(|part| scale(*part)) {
+                line.grid x1=(LEFT) x2=(whole - 10.0) y1=(y(level)) y2=(y(level)) {}
+                text.soft x=(LEFT - 6.0) y=(y(level) + 4.0) text-anchor="end" { (amount(level)) }
             }
             @for part in marks {
                 text.soft x=(x(seconds * part)) y=(CHART_HEIGHT - 6.0)
@@ -231,7 +230,13 @@ fn time_lines(chart: &Chart, class: &str, whole: f64) -> Markup {
 }
 
 fn amount(chart: &Chart, value: f64) -> String {
-    if chart.is_bytes { Bytes(value as u64).to_string() } else { format!("{value:.0}") }
+    let sign = if value < 0.0 { "-" } else { "" };
+    let value = value.abs();
+    if chart.is_bytes {
+        format!("{sign}{}", Bytes(value as u64))
+    } else {
+        format!("{sign}{value:.0}")
+    }
 }
 
 /// How the text below a time line's mark is placed to it, by the mark's part of the line.

@@ -114,13 +114,14 @@ class DataTable {
     this.find(this.search?.value ?? "");
   }
 
-  // Keeps the rows in whose words the text stands, in whichever case; behind ^, those with words
-  // that begin with it.
+  // Keeps the rows in whose words the text stands, in whichever case; behind ^, those whose first
+  // words, their name, begin with it: who holds a region may be called as another one.
   find(text) {
     const typed = text.trim().toLowerCase();
     const begins = typed.startsWith("^");
     const wanted = begins ? typed.slice(1) : typed;
-    const words = this.columns.filter((column) => !column.isNumber).map(({ shown, at }) => {
+    const ofWords = this.columns.filter((column) => !column.isNumber);
+    const words = (begins ? ofWords.slice(0, 1) : ofWords).map(({ shown, at }) => {
       const has = shown.map((one) => {
         const word = one.toLowerCase();
         return begins ? word.startsWith(wanted) : word.includes(wanted);

@@ -23,6 +23,12 @@ pub enum Error {
          *.pftrace, nor lines for people)"
     )]
     NoTrace,
+    /// It has sums instead of calls.
+    #[error(
+        "it is a trace of --growth, which has sums instead of calls: `ashmem trace --json -o \
+         trace.json` without --growth writes what a page is made of"
+    )]
+    Growth,
 }
 
 /// The word that tells lines apart, where the rest is of a later version.
@@ -51,6 +57,7 @@ pub fn read(mut from: impl BufRead) -> Result<Past, Error> {
         }
         let is_whole = bytes.last() == Some(&b'\n');
         match serde_json::from_slice(&bytes) {
+            Ok(JsonLine::Growth(_)) => return Err(Error::Growth),
             Ok(line) => past.take(line),
             Err(_) if !is_whole => {
                 past.limit(format!(
@@ -84,7 +91,7 @@ fn line(from: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<usize> {
 }
 
 fn is_known(word: &str) -> bool {
-    matches!(word, "start" | "event" | "lost" | "end")
+    matches!(word, "start" | "event" | "lost" | "growth" | "end")
 }
 
 #[cfg(test)]
@@ -193,6 +200,50 @@ mod tests {
         for text in ["", "\n", "08:31 app 7 open = 0\n", "{}", "\u{0}\u{1}"] {
             assert!(matches!(read(text.as_bytes()), Err(Error::NoTrace)), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_trace_of_growth_is_refused_with_what_to_do() {
+        let growth = concat!(
+            r#"{"type":"growth","time":"2026-11-23T08:31:01Z","mono_ns":2000000000,"regions":1,"#,
+            r#""bytes":4096,"families":[],"families_left_out":0}"#,
+            "\n"
+        );
+        let error = read(format!("{START}{growth}{END}").as_bytes()).expect_err("it has no calls");
+        assert!(matches!(error, Error::Growth), "{error}");
+        assert!(error.to_string().contains("without --growth"), "{error}");
+    }
+
+    #[test]
+    fn growth_is_drawn_of_what_was_made_and_not_of_what_was_there() {
+        let map = r#"{"address":4096,"len":4096,"prot":3,"shared":true,"offset":0}"#;
+        let line = |at, operation, arguments| event(at, operation, arguments, 0);
+        let known = |made: bool, text: String| {
+            text.replace("\"size\":65536", &format!("\"size\":65536,\"made_in_trace\":{made}"))
+        };
+        let met = line(1_500_000_000, "MMAP", map);
+        let html = page(&format!("{START}{}{END}", known(false, met.clone())));
+        assert!(!html.contains("Growth by name"), "it was there before: {html}");
+        let html = page(&format!("{START}{}{END}", known(true, met.clone())));
+        assert!(html.contains("picture +64K"), "a stranger made it meanwhile: {html}");
+        let ended = met.clone() + &line(1_600_000_000, "RELEASE", "{}");
+        let html = page(&format!("{START}{}{END}", known(false, ended)));
+        assert!(html.contains("picture -64K"), "it is gone: {html}");
+        // What shows no end draws no growth, and says so.
+        let of_calls = known(true, met).replace("\"agent\"", "\"syscalls\"");
+        let start = START.replace("\"agent\"", "\"syscalls\"");
+        let html = page(&format!("{start}{of_calls}{END}"));
+        assert!(!html.contains("Growth by name"), "{html}");
+        assert!(html.contains("what grew by name is not drawn"), "{html}");
+    }
+
+    #[test]
+    fn the_largest_sizes_add_up() {
+        let opened = event(1_500_000_000, "OPEN", "{}", 3);
+        let huge = opened.replace("65536", &(1_u64 << 63).to_string());
+        let more = huge.replace("\"id\":1,", "\"id\":2,");
+        let html = page(&format!("{START}{huge}{more}{END}"));
+        assert!(html.contains("at most 16E"), "{html}");
     }
 
     #[test]

@@ -41,6 +41,8 @@ const LAST_READS: usize = 64;
 pub struct AgentSource {
     reader: RecordReader,
     regions: Regions,
+    /// Whether something was lost: a region's beginning, perhaps.
+    has_lost: bool,
     has_ended: bool,
     /// The agent, if it serves containers.
     attached: Option<Attached>,
@@ -63,6 +65,7 @@ impl AgentSource {
         Ok(Self {
             reader: RecordReader::new(pipe)?,
             regions: Regions::default(),
+            has_lost: false,
             has_ended: false,
             attached: None,
         })
@@ -93,6 +96,7 @@ impl AgentSource {
                 (RecordReader::new(pipe)?, false, None);
             // Its numbers count from 0 again.
             self.regions.forget_all();
+            self.has_lost = true;
             sink(SourceItem::Lost(Lost {
                 mono_ns: monotonic(),
                 source: Source::Agent,
@@ -119,6 +123,7 @@ impl AgentSource {
     fn tell(&mut self, record: Record, sink: &mut dyn FnMut(SourceItem)) {
         let Record { mono_ns, tenant, duration_ns, caller, kind, region, result, lost } = record;
         if lost != 0 {
+            self.has_lost = true;
             sink(SourceItem::Lost(Lost { mono_ns, source: Source::Agent, events: Some(lost) }));
         }
         let is_followed = match (&mut self.attached, &caller) {
@@ -126,8 +131,7 @@ impl AgentSource {
             (Some(attached), Some(caller)) => attached.followed.has(caller.pid),
             (Some(attached), None) => attached.followed.are_all(),
         };
-        let (region, is_of_followed) =
-            self.meet(tenant, region, is_followed, kind == EventKind::Release);
+        let (region, is_of_followed) = self.meet(tenant, region, is_followed, &kind);
         // An event without a caller concerns every process that has used the region.
         if !is_followed && (caller.is_some() || !is_of_followed) {
             return;
@@ -192,18 +196,25 @@ impl AgentSource {
         tenant: u64,
         region: Option<record::RegionInfo>,
         is_followed: bool,
-        ends: bool,
+        kind: &EventKind,
     ) -> (Option<EventRegion>, bool) {
         let Some(region) = region else { return (None, false) };
         // Keys belong to their container, inodes to the host.
         let key = region.key.map_or(region.inode << 1 | 1, |key| (tenant << 40) ^ (key << 1));
-        let known = self.regions.meet(key, EventRegion::default);
+        // Every open is told, also of processes that are not followed. Not of a memfd that a
+        // program made itself, which has no key.
+        let made_in_trace = match kind {
+            EventKind::Open => Some(true),
+            _ => (region.key.is_some() && !self.has_lost).then_some(false),
+        };
+        let met = || EventRegion { made_in_trace, ..EventRegion::default() };
+        let known = self.regions.meet(key, met);
         known.region.inode = (region.inode != 0).then_some(region.inode);
         known.region.name = name(&region.name);
         known.region.size = Some(region.size);
         known.followed |= is_followed;
         let (found, is_of_followed) = (known.region.clone(), known.followed);
-        if ends {
+        if *kind == EventKind::Release {
             self.regions.forget(key);
         }
         (Some(found), is_of_followed)

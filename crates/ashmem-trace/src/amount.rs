@@ -27,6 +27,11 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A sum as a number that everybody's tools can read: at its ends it stays where it is.
+pub fn saturated(sum: i128) -> i64 {
+    i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+}
+
 /// A change of an amount, with its sign: `+12`, `-48K`, `0`.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<T>(pub i64, pub fn(u64) -> T);

@@ -47,6 +47,13 @@ pub enum Source {
     Syscalls,
 }
 
+impl Source {
+    /// Whether it shows when a region ends. Without that, what is there cannot be counted.
+    pub const fn sees_ends(self) -> bool {
+        !matches!(self, Self::Syscalls)
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -84,6 +91,10 @@ pub struct EventRegion {
     pub name: Option<Text>,
     /// Its size in bytes, where it is known.
     pub size: Option<u64>,
+    /// Whether it was made while the trace ran, by whomever; false: it was there before. None: the
+    /// source cannot tell.
+    #[serde(default)]
+    pub made_in_trace: Option<bool>,
 }
 
 /// What a call came to. In JSON: `result`, and beside it `errno`, the error's name.

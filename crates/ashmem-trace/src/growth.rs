@@ -3,13 +3,16 @@
 //! a line for each second in which that changed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::amount::{Bytes, Change};
+use crate::amount::{Bytes, Change, saturated};
 use crate::clock::TraceClock;
 use crate::event::Event;
-use crate::family_totals::FamilyTotals;
+use crate::family::FamilyWord;
+use crate::family_totals::{FamilyTotal, FamilyTotals};
+use crate::glob::Glob;
 
 /// Families that a line for people names, each with so many letters at most.
 const FEW: usize = 8;
@@ -23,6 +26,8 @@ const SECOND: u64 = 1_000_000_000;
 pub struct TraceGrowth {
     totals: FamilyTotals,
     has_changed: bool,
+    /// Whether events were lost: a region's beginning or end, perhaps.
+    is_uncertain: bool,
     /// Whether there was a line.
     has_line: bool,
     /// When the last line was written, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -38,12 +43,16 @@ pub struct GrowthLine {
     pub mono_ns: u64,
     /// Regions made since the trace began, minus those freed.
     pub regions: i64,
-    /// Their bytes, and what others have more than when they were first met.
+    /// Their bytes, and what others have more than when they were first met. A sum that this has
+    /// no room for stands at its end.
     pub bytes: i64,
     /// The same by family, of those that have grown or shrunk: the most bytes first.
     pub families: Vec<FamilyGrowth>,
     /// Families that are left out of `families`, because there are too many.
     pub families_left_out: u64,
+    /// Whether events were lost since the trace began, so that the sums may be wrong.
+    #[serde(default)]
+    pub uncertain: bool,
 }
 
 /// The growth of one family.
@@ -58,9 +67,20 @@ pub struct FamilyGrowth {
 }
 
 impl TraceGrowth {
+    /// Of regions whose name matches one of these; of all, if there are none.
+    pub fn of_names(names: Vec<Glob>) -> Self {
+        Self { totals: FamilyTotals::of_names(names), ..Self::default() }
+    }
+
     /// One event more.
     pub fn take(&mut self, event: &Event) {
         self.has_changed |= !self.totals.take(event).is_empty();
+    }
+
+    /// Events were lost: from now on no sum is certain.
+    pub fn lost(&mut self) {
+        self.has_changed |= !self.is_uncertain;
+        self.is_uncertain = true;
     }
 
     /// The line that is due now, in nanoseconds of `CLOCK_MONOTONIC`: a second after the last one,
@@ -78,26 +98,22 @@ impl TraceGrowth {
     /// The line as it is now.
     fn line(&mut self, clock: &TraceClock, now: u64) -> GrowthLine {
         (self.has_changed, self.has_line, self.told) = (false, true, Some(now));
-        let mut families: Vec<FamilyGrowth> = self
-            .totals
-            .all()
-            .filter(|(_, total)| (total.regions, total.bytes) != (0, 0))
-            .map(|(family, total)| FamilyGrowth {
-                family: family.to_string(),
-                regions: total.regions,
-                bytes: total.bytes,
-            })
-            .collect();
+        let mut all: Vec<_> =
+            self.totals.all().filter(|(_, total)| (total.regions, total.bytes) != (0, 0)).collect();
         // Those of one growth stay in the order of their names.
-        families.sort_by_key(|one| std::cmp::Reverse((one.bytes, one.regions)));
-        let sum = |figure: fn(&FamilyGrowth) -> i64| {
-            families.iter().map(figure).fold(0, i64::saturating_add)
+        all.sort_by_key(|(_, total)| std::cmp::Reverse((total.bytes, total.regions)));
+        let regions = all.iter().map(|(_, total)| total.regions).sum();
+        let bytes = saturated(all.iter().map(|(_, total)| total.bytes).sum());
+        let families_left_out = all.len().saturating_sub(MOST) as u64;
+        let shown = |(family, total): (&Arc<str>, FamilyTotal)| FamilyGrowth {
+            family: family.to_string(),
+            regions: total.regions,
+            bytes: saturated(total.bytes),
         };
-        let (regions, bytes) = (sum(|one| one.regions), sum(|one| one.bytes));
-        let families_left_out = families.len().saturating_sub(MOST) as u64;
-        families.truncate(MOST);
+        let families = all.into_iter().take(MOST).map(shown).collect();
         let time = clock.utc(now);
-        GrowthLine { time, mono_ns: now, regions, bytes, families, families_left_out }
+        let uncertain = self.is_uncertain;
+        GrowthLine { time, mono_ns: now, regions, bytes, families, families_left_out, uncertain }
     }
 }
 
@@ -115,7 +131,8 @@ struct Shown<'a> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let GrowthLine { mono_ns, regions, bytes, families, families_left_out, .. } = self.line;
+        let GrowthLine { mono_ns, regions, bytes, families, families_left_out, uncertain, .. } =
+            self.line;
         write!(
             formatter,
             "{}  {} regions, {}",
@@ -123,11 +140,14 @@ impl fmt::Display for Shown<'_> {
             Change(*regions, |regions| regions),
             Change(*bytes, Bytes)
         )?;
+        if *uncertain {
+            formatter.write_str(" (uncertain: events were lost)")?;
+        }
         for (number, one) in families.iter().take(FEW).enumerate() {
             let between = if number == 0 { ": " } else { "; " };
             let regions = Change(one.regions, |regions| regions);
             let bytes = Change(one.bytes, Bytes);
-            write!(formatter, "{between}{:.40} {regions}, {bytes}", one.family)?;
+            write!(formatter, "{between}{:.40} {regions}, {bytes}", FamilyWord(&one.family))?;
         }
         match families.len().saturating_sub(FEW) as u64 + families_left_out {
             0 => Ok(()),
@@ -180,6 +200,32 @@ mod tests {
     }
 
     #[test]
+    fn after_a_loss_the_sums_are_uncertain() {
+        let clock = TraceClock::now();
+        let mut growth = TraceGrowth::default();
+        growth.take(&opened(1, "gralloc-1"));
+        assert!(!growth.line(&clock, 1).uncertain);
+        growth.lost();
+        let line = growth.due(&clock, 1 + SECOND).expect("that has changed");
+        let text = line.shown(&clock).to_string();
+        assert!(line.uncertain && text.contains(" +4K (uncertain: events were lost): "), "{text}");
+        growth.lost();
+        assert_eq!(growth.due(&clock, 1 + 9 * SECOND), None, "it was told");
+    }
+
+    #[test]
+    fn a_sum_too_large_for_its_number_stands_at_its_end() {
+        let mut growth = TraceGrowth::default();
+        for id in 1..4 {
+            let mut huge = opened(id, "huge");
+            huge.region.as_mut().expect("a region").size = Some(u64::MAX);
+            growth.take(&huge);
+        }
+        let line = growth.line(&TraceClock::now(), 1);
+        assert_eq!((line.bytes, line.families[0].bytes), (i64::MAX, i64::MAX));
+    }
+
+    #[test]
     fn many_names_are_few_words() {
         let clock = TraceClock::now();
         let mut growth = TraceGrowth::default();
@@ -189,7 +235,7 @@ mod tests {
         let line = growth.line(&clock, 1);
         assert_eq!((line.families.len(), line.families_left_out), (1000, 2000));
         let text = line.shown(&clock).to_string();
-        assert!(text.contains(r": 2999\x1b +1, +12M; 2998\x1b"), "{text}");
+        assert!(text.contains(r#": "2999\x1b" +1, +12M; "2998\x1b" "#), "{text}");
         assert!(text.ends_with(&format!("; and {} more names", 3000 - FEW)), "{text}");
     }
 }

@@ -126,6 +126,7 @@ mod tests {
                 inode: Some(1234),
                 name: Some(Text::from(b"dalvik-\xff")),
                 size: Some(65536),
+                made_in_trace: Some(true),
             }),
             outcome: CallOutcome::of_return(-22),
             duration_ns: Some(900),
@@ -142,7 +143,8 @@ mod tests {
                 r#"{"type":"event","time":"2026-11-23T08:31:00.500000000Z","mono_ns":1500000000,"#,
                 r#""source":"module","pid":812,"tid":813,"container_pid":12,"container":"web","#,
                 r#""command":"app","op":"PIN","args":{"offset":0,"len":8192},"#,
-                r#""region":{"id":3,"inode":1234,"name":"dalvik-\\xff","size":65536},"#,
+                r#""region":{"id":3,"inode":1234,"name":"dalvik-\\xff","size":65536,"#,
+                r#""made_in_trace":true},"#,
                 r#""result":-22,"errno":"EINVAL","duration_ns":900}"#
             )
         );

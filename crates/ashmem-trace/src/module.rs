@@ -2,13 +2,14 @@
 //! The module's own tracepoints, `ashmem:*`.
 //!
 //! Where processes are followed, the kernel records the calls of these alone; of all processes it
-//! records beginnings, names and ends, and of all regions purges and ends, which others may bring
-//! about. These are a second instance, whose buffers are read with the first one's.
+//! records beginnings, names and ends, and of all regions opens, purges and ends: others may bring
+//! them about, and a region that a followed process got from another is new if its open was seen.
+//! These are a second instance, whose buffers are read with the first one's.
 //!
 //! A request's own event comes first, with the arguments from the caller's memory; the `ioctl`
 //! event at its end has the result and the duration. The trace makes one event of the two.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -62,7 +63,7 @@ impl ModuleSource {
         let mut forms = HashMap::new();
         let page = rustix::param::page_size() as u64;
         for (event, kind) in EVENTS {
-            let place = if kind.is_call() { instances.len() - 1 } else { 0 };
+            let place = if kind.is_of_followed() { instances.len() - 1 } else { 0 };
             let format = instances[place].enable(event, None)?;
             forms.insert(format.id(), ModuleForm::of(*kind, &format));
         }
@@ -72,6 +73,8 @@ impl ModuleSource {
             processes,
             regions: Regions::default(),
             begun: HashMap::new(),
+            strangers: HashSet::new(),
+            has_lost: false,
             page,
         };
         Ok(Self { reader, decoder, instances })
@@ -115,10 +118,11 @@ enum Tracepoint {
 }
 
 impl Tracepoint {
-    /// Whether it is its caller's own call, which is traced if the caller is.
-    fn is_call(self) -> bool {
-        let others = [Self::Release, Self::Purge, Self::Forked, Self::Renamed, Self::Ended];
-        !others.contains(&self)
+    /// Whether it is recorded of followed processes alone, where some are followed.
+    fn is_of_followed(self) -> bool {
+        let of_all =
+            [Self::Open, Self::Release, Self::Purge, Self::Forked, Self::Renamed, Self::Ended];
+        !of_all.contains(&self)
     }
 }
 
@@ -190,6 +194,10 @@ struct ModuleDecoder {
     regions: Regions,
     /// The arguments of a thread's current request.
     begun: HashMap<i32, Operation>,
+    /// Regions that others made since the trace began, and that no followed process has used yet.
+    strangers: HashSet<u64>,
+    /// Whether something was lost: a region's open, perhaps.
+    has_lost: bool,
     /// Bytes of a page.
     page: u64,
 }
@@ -201,6 +209,9 @@ impl ModuleDecoder {
             Item::Lost(mono_ns, events) => {
                 // A request whose end is missing is not to be taken for the next one.
                 self.begun.clear();
+                // Nor a region whose end is missing for another one at its address.
+                self.strangers.clear();
+                self.has_lost = true;
                 return sink(SourceItem::Lost(Lost { mono_ns, source: Source::Module, events }));
             }
         };
@@ -290,17 +301,26 @@ impl ModuleDecoder {
         if key == 0 {
             return None;
         }
+        let opens = matches!(operation, Operation::Open {});
         if !follows && self.regions.find(key).is_none() {
             // A stranger's, which no followed process has used: /proc is not searched for it.
+            match operation {
+                Operation::Open {} if outcome.errno().is_none() => self.strangers.insert(key),
+                Operation::Release {} => self.strangers.remove(&key),
+                _ => false,
+            };
             return None;
         }
-        if matches!(operation, Operation::Open {}) {
+        if opens {
             // An address that was another region's, whose end was lost.
             self.regions.forget(key);
         }
-        let known = self
-            .regions
-            .meet(key, || if inode == 0 { EventRegion::default() } else { look(inode) });
+        let is_new = self.strangers.remove(&key) || opens;
+        let made_in_trace = if is_new { Some(true) } else { (!self.has_lost).then_some(false) };
+        let known = self.regions.meet(key, || {
+            let found = if inode == 0 { EventRegion::default() } else { look(inode) };
+            EventRegion { made_in_trace, ..found }
+        });
         known.followed |= follows;
         if inode != 0 {
             known.region.inode = Some(inode);
@@ -361,4 +381,87 @@ fn look(inode: u64) -> EventRegion {
         }
     }
     unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use super::{ModuleDecoder, ModuleForm, Tracepoint};
+    use crate::processes::Processes;
+    use crate::regions::Regions;
+    use crate::source::SourceItem;
+    use crate::tracefs::format::RecordFormat;
+    use crate::tracefs::reader::Item;
+
+    /// The fields that every event here has: the numbers of tests, one after another.
+    const FORM: &str = "name: any\nID: 1\nformat:\n\
+        \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
+        \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+        \tfield:const void * region;\toffset:8;\tsize:8;\tsigned:0;\n\
+        \tfield:int pid;\toffset:16;\tsize:4;\tsigned:1;\n\n\
+        print fmt: \"\"\n";
+    const KINDS: [Tracepoint; 3] = [Tracepoint::Open, Tracepoint::Ioctl, Tracepoint::Release];
+    const FOLLOWED: i32 = 1 << 29;
+    const STRANGER: i32 = FOLLOWED + 1;
+
+    fn decoder() -> ModuleDecoder {
+        let format = RecordFormat::parse(FORM).expect("a form");
+        let forms: HashMap<u16, ModuleForm> =
+            (0..).zip(KINDS).map(|(id, kind)| (id, ModuleForm::of(kind, &format))).collect();
+        ModuleDecoder {
+            forms,
+            processes: Processes::following([FOLLOWED]),
+            regions: Regions::default(),
+            begun: HashMap::new(),
+            strangers: HashSet::new(),
+            has_lost: false,
+            page: 4096,
+        }
+    }
+
+    /// What is told of these events, by kind, process and region: whether the region is new.
+    fn told(decoder: &mut ModuleDecoder, events: &[(u16, i32, u64)]) -> Vec<Option<bool>> {
+        let mut told = Vec::new();
+        for (id, pid, region) in events {
+            let mut record = [0; 24];
+            record[..2].copy_from_slice(&id.to_ne_bytes());
+            record[4..8].copy_from_slice(&pid.to_ne_bytes());
+            record[8..16].copy_from_slice(&region.to_ne_bytes());
+            record[16..20].copy_from_slice(&pid.to_ne_bytes());
+            decoder.decode(Item::Record(0, &record), &mut |item| {
+                if let SourceItem::Event(event) = item {
+                    told.push(event.region.and_then(|region| region.made_in_trace));
+                }
+            });
+        }
+        told
+    }
+
+    #[test]
+    fn a_region_that_a_stranger_made_meanwhile_is_new_to_whoever_gets_it() {
+        let mut decoder = decoder();
+        let new = told(&mut decoder, &[(0, STRANGER, 7), (1, FOLLOWED, 7), (2, STRANGER, 7)]);
+        assert_eq!(new, [Some(true), Some(true)], "a use, and its end");
+        assert_eq!(told(&mut decoder, &[(0, FOLLOWED, 8)]), [Some(true)]);
+        assert_eq!(told(&mut decoder, &[(1, FOLLOWED, 9)]), [Some(false)], "it was there before");
+        // What ended unused is not taken for what comes later at its address.
+        told(&mut decoder, &[(0, STRANGER, 10), (2, STRANGER, 10)]);
+        assert!(decoder.strangers.is_empty(), "what ended needs no memory");
+    }
+
+    #[test]
+    fn after_a_loss_nobody_knows_what_was_there_before() {
+        let mut decoder = decoder();
+        told(&mut decoder, &[(0, STRANGER, 7)]);
+        decoder.decode(Item::Lost(0, Some(1)), &mut |_| {});
+        assert_eq!(told(&mut decoder, &[(1, FOLLOWED, 7), (0, FOLLOWED, 8)]), [None, Some(true)]);
+    }
+
+    #[test]
+    fn of_strangers_too_are_recorded_what_makes_and_ends_regions() {
+        let of_all = [Tracepoint::Open, Tracepoint::Release, Tracepoint::Purge];
+        assert!(!of_all.iter().any(|kind| kind.is_of_followed()));
+        assert!(Tracepoint::Ioctl.is_of_followed() && Tracepoint::Mmap.is_of_followed());
+    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which events are wanted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::event::Event;
 use crate::glob::Glob;
@@ -12,6 +12,8 @@ use crate::operation::Operation;
 const PATIENCE: usize = 16;
 /// Regions without a name that are waited for, at most.
 const UNNAMED: usize = 4096;
+/// Regions whose ends are waited for, at most: an end may be lost.
+const MOST_CHOSEN: usize = 1 << 20;
 
 /// Which events are wanted: those that meet all of these.
 #[derive(Debug, Default)]
@@ -25,6 +27,9 @@ pub struct Selection {
     containers: Vec<Glob>,
     /// What regions without a name have had so far.
     unnamed: HashMap<u64, Vec<Event>>,
+    /// Regions of which something was handed on: so are their purges and their ends, whoever brings
+    /// them about, and however the regions are called by then.
+    chosen: HashSet<u64>,
     /// Wanted but for their results, which nobody saw.
     unseen: u64,
 }
@@ -32,7 +37,7 @@ pub struct Selection {
 impl Selection {
     /// These.
     pub fn new(fail_only: bool, names: Vec<Glob>, containers: Vec<Glob>) -> Self {
-        Self { fail_only, names, containers, unnamed: HashMap::new(), unseen: 0 }
+        Self { fail_only, names, containers, ..Self::default() }
     }
 
     /// Calls that are left out although they may have failed: nobody saw their results.
@@ -43,6 +48,9 @@ impl Selection {
     /// Hands on what is wanted; with names to match, a region's first events when its name is
     /// known.
     pub fn sift(&mut self, event: Event, sink: &mut dyn FnMut(&Event)) {
+        if self.is_of_chosen(&event) {
+            return self.hand_on(&event, sink);
+        }
         if !self.is_in_container(&event) {
             return;
         }
@@ -74,7 +82,36 @@ impl Selection {
         }
     }
 
+    /// Whether this is a purge or the end of a region that was handed on before.
+    fn is_of_chosen(&mut self, event: &Event) -> bool {
+        let Some(region) = &event.region else { return false };
+        match event.operation {
+            Operation::Release {} => self.chosen.remove(&region.id),
+            Operation::Purge { .. } => self.chosen.contains(&region.id),
+            _ => false,
+        }
+    }
+
+    fn choose(&mut self, event: &Event) {
+        let is_all = self.names.is_empty() && self.containers.is_empty();
+        // Of system calls no region's end is seen; and a failed open makes no region.
+        let ends = event.source.sees_ends();
+        let lives = match event.operation {
+            Operation::Release {} => false,
+            Operation::Open {} => event.outcome.errno().is_none(),
+            _ => true,
+        };
+        let Some(region) = event.region.as_ref().filter(|_| !is_all && ends && lives) else {
+            return;
+        };
+        if self.chosen.len() >= MOST_CHOSEN {
+            self.chosen.clear();
+        }
+        self.chosen.insert(region.id);
+    }
+
     fn hand_on(&mut self, event: &Event, sink: &mut dyn FnMut(&Event)) {
+        self.choose(event);
         if !self.fail_only || event.outcome.errno().is_some() {
             sink(event);
         } else if event.outcome.is_unseen(&event.operation) {
@@ -149,6 +186,36 @@ mod tests {
         let events = [life(1, "CursorWindow: /x/y"), life(2, "dalvik-main")].concat();
         let found = sifted(Selection::new(false, pattern("Cursor*"), Vec::new()), events);
         assert_eq!(found, ["OPEN", "SET_NAME", "SET_SIZE"]);
+    }
+
+    /// A purge, and the end, which nobody in particular brings about.
+    fn end(id: u64, name: &str) -> Vec<Event> {
+        let by_nobody = |mut event: Event| {
+            event.process = EventProcess::default();
+            event.outcome = CallOutcome::UNSEEN;
+            event
+        };
+        let purge = Operation::Purge { offset: 0, len: 4096 };
+        let events = [purge, Operation::Release {}];
+        events.map(|operation| by_nobody(event(id, Some(name), operation, 0))).into()
+    }
+
+    #[test]
+    fn what_is_wanted_of_a_region_is_followed_by_its_end_whoever_brings_it_about() {
+        let whole = ["OPEN", "SET_NAME", "SET_SIZE", "PURGE", "RELEASE"];
+        let others = [life(2, "other"), end(2, "other")].concat();
+        let events = [life(1, "cache"), end(1, "cache")].concat();
+        let mut selection = Selection::new(false, Vec::new(), pattern("docker:*"));
+        let mut found = Vec::new();
+        for event in events.into_iter().chain(end(3, "of another container")) {
+            selection.sift(event, &mut |event| found.push(event.operation.name().to_owned()));
+        }
+        assert_eq!(found, whole);
+        assert!(selection.chosen.is_empty(), "what ended needs no memory");
+        // Renamed since.
+        let events = [life(1, "cache"), end(1, "other"), others].concat();
+        let found = sifted(Selection::new(false, pattern("cache"), Vec::new()), events);
+        assert_eq!(found, whole);
     }
 
     #[test]

@@ -226,6 +226,9 @@ impl SessionWriter {
             Some(events) => self.totals.lost += events,
             None => self.totals.uncounted = true,
         }
+        if let TraceForm::Growth { growth, .. } = &mut self.form {
+            growth.lost();
+        }
         match &mut self.form {
             TraceForm::Lines | TraceForm::Growth { json: false, .. } => {
                 match lost.events {

@@ -46,6 +46,8 @@ pub(crate) fn work() -> Result<Account> {
     recorder.note(Operation::Ftruncate { bytes: PAGE as u64 }, refused);
     // What Android's libcutils asks of a memfd; the kernel alone knows no such request.
     recorder.note(Operation::GetSize {}, region.ioctl(ashmem_core::abi::GET_SIZE, 0));
+    // Of the whole host it looks at each call: nothing tells it of closes.
+    std::thread::sleep(std::time::Duration::from_millis(300));
     let unmapped = unmap(address, len);
     recorder.note(Operation::Munmap { address: mapping, len: len as u64 }, unmapped);
     drop(region);

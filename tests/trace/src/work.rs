@@ -181,9 +181,15 @@ fn busy(file: &str) -> Result<()> {
 
 /// Opens a device that is not there.
 fn refused(file: &str) -> Result<()> {
-    let missing = "/dev/ashmem-that-is-not-there";
-    let opened = fs::OpenOptions::new().read(true).write(true).open(missing);
-    ensure!(opened.is_err(), "{missing} is there");
+    // The device by a boot's id that this is not, and paths that only look like the device's.
+    for missing in [
+        "/dev/ashmem00000000-0000-4000-8000-000000000000",
+        "/dev/ashmem-that-is-not-there",
+        "/tmp/no/dev/ashmem-linux/README.md",
+    ] {
+        let opened = fs::OpenOptions::new().read(true).write(true).open(missing);
+        ensure!(opened.is_err(), "{missing} is there");
+    }
     fs::write(file, "done").with_context(|| format!("writing {file}"))
 }
 

@@ -6,8 +6,8 @@
 //!   purged;
 //! - an arrow from the call that made a region to the first call on it of each other process: those
 //!   that got its descriptor;
-//! - counters: bytes of all regions, of them what is unpinned and what is purged, and of the
-//!   regions of each family of names.
+//! - counters: bytes of all regions, of them what is unpinned and what is purged, and, of sources
+//!   that show the ends of regions, of the regions of each family of names.
 //!
 //! Each event becomes packets that stand by themselves: a trace that was cut off opens as well.
 
@@ -44,6 +44,8 @@ const OTHER_FAMILIES: u64 = FAMILY | MOST_FAMILIES as u64;
 
 /// Families that have a counter of their own: names are the programs' to choose.
 const MOST_FAMILIES: usize = 64;
+/// Regions that are kept of a source that shows no ends of them.
+const MOST_UNENDED: usize = 65_536;
 /// Processes that a region's arrow reaches.
 const MOST_SHARERS: usize = 256;
 
@@ -55,10 +57,10 @@ pub struct Perfetto {
     totals: FamilyTotals,
     /// The counters of families, and the bytes of those that share one.
     families: HashMap<Arc<str>, u64>,
-    other_families: u64,
-    total: u64,
-    unpinned: u64,
-    purged: u64,
+    other_families: i128,
+    total: i128,
+    unpinned: i128,
+    purged: i128,
 }
 
 /// A region and its track.
@@ -109,6 +111,9 @@ impl Perfetto {
 
     /// An event's packets.
     pub fn event(&mut self, event: &Event) -> Vec<u8> {
+        if !event.source.sees_ends() && self.regions.len() >= MOST_UNENDED {
+            self.forget_all(event.mono_ns);
+        }
         // An event without a caller has no thread.
         let shares = self.shares(event);
         if event.process.pid != 0 {
@@ -119,6 +124,14 @@ impl Perfetto {
         }
         self.count_families(event);
         self.out.take()
+    }
+
+    /// Of a source that shows no ends: all regions go, and what they came to.
+    fn forget_all(&mut self, now: u64) {
+        self.regions.keys().for_each(|id| self.out.forget(REGION | id));
+        self.regions.clear();
+        (self.total, self.unpinned, self.purged) = (0, 0, 0);
+        [TOTAL, UNPINNED, PURGED].iter().for_each(|uuid| self.out.counter(now, *uuid, 0));
     }
 
     /// Tells of a loss.
@@ -159,6 +172,10 @@ impl Perfetto {
 
     /// The counters of the families that the event changed.
     fn count_families(&mut self, event: &Event) {
+        if !event.source.sees_ends() {
+            // They would only ever rise.
+            return;
+        }
         for change in self.totals.take(event) {
             let (before, after) = (change.before.size, change.after.size);
             if before == after {
@@ -176,7 +193,7 @@ impl Perfetto {
             let (uuid, name, value) = match own {
                 Some(uuid) => (uuid, change.family.to_string(), after),
                 None => {
-                    self.other_families = (self.other_families + after).saturating_sub(before);
+                    self.other_families += after - before;
                     (OTHER_FAMILIES, "other names".to_owned(), self.other_families)
                 }
             };
@@ -246,7 +263,7 @@ impl Perfetto {
         known.life.take_size(event);
         let size = known.life.state().size;
         if size != old {
-            self.total = self.total - old + size;
+            self.total += i128::from(size) - i128::from(old);
             self.out.counter(now, TOTAL, self.total);
         }
         // Before its first mapping its name and its size may change yet.
@@ -273,7 +290,8 @@ impl Perfetto {
         self.change(now, uuid, before, known.life.state());
         if ends {
             self.out.slice(now, uuid, SLICE_END, None, Vec::new());
-            self.total -= size;
+            self.out.forget(uuid);
+            self.total -= i128::from(size);
             self.out.counter(now, TOTAL, self.total);
         } else {
             self.regions.insert(region.id, known);
@@ -299,8 +317,8 @@ impl Perfetto {
             let annotations = vec![number("unpinned", unpinned), number("purged", purged)];
             self.out.slice(now, uuid, SLICE_BEGIN, Some(label), annotations);
         }
-        self.unpinned = self.unpinned - before.unpinned + unpinned;
-        self.purged = self.purged - before.purged + purged;
+        self.unpinned += i128::from(unpinned) - i128::from(before.unpinned);
+        self.purged += i128::from(purged) - i128::from(before.purged);
         self.out.counter(now, UNPINNED, self.unpinned);
         self.out.counter(now, PURGED, self.purged);
     }
@@ -353,6 +371,7 @@ mod tests {
                 inode: Some(9),
                 name: name.map(Text::from),
                 size: Some(16384),
+                ..EventRegion::default()
             }),
             outcome: CallOutcome::of_return(0),
             duration_ns: None,
@@ -444,6 +463,23 @@ mod tests {
             .filter_map(|event| event.counter_value)
             .collect();
         assert_eq!(values, [16384, 0]);
+    }
+
+    #[test]
+    fn a_source_that_shows_no_ends_has_no_counters_of_families_and_bounded_memory() {
+        let mut perfetto = Perfetto::default();
+        let mut bytes = Vec::new();
+        for id in 0..=super::MOST_UNENDED as u64 {
+            let mut event = event(1, Some("dalvik-1"), Operation::GetSize {});
+            event.source = Source::Syscalls;
+            event.region.as_mut().expect("a region").id = id;
+            bytes.extend(perfetto.event(&event));
+        }
+        assert_eq!((perfetto.regions.len(), perfetto.total), (1, 16384));
+        let packets = packets(&bytes);
+        let names =
+            packets.iter().filter_map(|packet| packet.track_descriptor.as_ref()?.name.as_deref());
+        assert_eq!(names.filter(|name| name.starts_with("ashmem names: ")).count(), 0);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 
 use prost::Message;
 
+use crate::amount::saturated;
+
 use super::schema::{
     self, COUNTER, CounterDescriptor, DebugAnnotation, SLICE_END, TracePacket, TrackDescriptor,
     TrackEvent,
@@ -31,6 +33,11 @@ impl PacketWriter {
         if self.told.insert(descriptor.uuid.unwrap_or_default()) {
             self.put(TracePacket { track_descriptor: Some(descriptor), ..packet() });
         }
+    }
+
+    /// Nothing more will be told of a track: it needs no memory.
+    pub(super) fn forget(&mut self, uuid: u64) {
+        self.told.remove(&uuid);
     }
 
     pub(super) fn slice(
@@ -67,11 +74,11 @@ impl PacketWriter {
         self.put(TracePacket { timestamp: Some(at), track_event: Some(event), ..packet() });
     }
 
-    pub(super) fn counter(&mut self, at: u64, uuid: u64, value: u64) {
+    pub(super) fn counter(&mut self, at: u64, uuid: u64, value: i128) {
         let event = TrackEvent {
             r#type: Some(COUNTER),
             track_uuid: Some(uuid),
-            counter_value: Some(i64::try_from(value).unwrap_or(i64::MAX)),
+            counter_value: Some(saturated(value)),
             ..TrackEvent::default()
         };
         self.put(TracePacket { timestamp: Some(at), track_event: Some(event), ..packet() });

@@ -12,6 +12,8 @@ use crate::tracefs::instance::Instance;
 /// A call that concerns regions.
 pub(super) struct CallSpec {
     name: &'static str,
+    /// Whether some architectures, or older kernels, lack it.
+    may_lack: bool,
     call: TracedCall,
     fields: &'static [&'static str],
     /// What the kernel is to leave out at its beginning.
@@ -36,14 +38,34 @@ enum OfHost {
 /// The calls that concern regions.
 pub(super) const CALLS: &[CallSpec] = &[
     CallSpec {
-        name: "openat",
+        // arm64 has none.
+        name: "open",
+        may_lack: true,
         call: TracedCall::Open,
         fields: &["flags", "filename"],
         filter: Some("flags & 2"),
         of_host: OfHost::Failures,
     },
     CallSpec {
+        name: "openat",
+        may_lack: false,
+        call: TracedCall::Open,
+        fields: &["flags", "filename"],
+        filter: Some("flags & 2"),
+        of_host: OfHost::Failures,
+    },
+    CallSpec {
+        // Its flags lie in its caller's memory. Linux 5.6 and newer.
+        name: "openat2",
+        may_lack: true,
+        call: TracedCall::Open,
+        fields: &["how", "filename"],
+        filter: None,
+        of_host: OfHost::Failures,
+    },
+    CallSpec {
         name: "memfd_create",
+        may_lack: false,
         call: TracedCall::MemfdCreate,
         fields: &["uname"],
         filter: None,
@@ -51,6 +73,7 @@ pub(super) const CALLS: &[CallSpec] = &[
     },
     CallSpec {
         name: "ftruncate",
+        may_lack: false,
         call: TracedCall::Ftruncate,
         fields: &["fd", "length"],
         filter: None,
@@ -58,6 +81,7 @@ pub(super) const CALLS: &[CallSpec] = &[
     },
     CallSpec {
         name: "mmap",
+        may_lack: false,
         call: TracedCall::Mmap,
         fields: &["addr", "len", "prot", "flags", "fd", "off"],
         filter: Some("fd < 2147483648"),
@@ -66,6 +90,7 @@ pub(super) const CALLS: &[CallSpec] = &[
     },
     CallSpec {
         name: "munmap",
+        may_lack: false,
         call: TracedCall::Munmap,
         fields: &["addr", "len"],
         filter: None,
@@ -73,6 +98,7 @@ pub(super) const CALLS: &[CallSpec] = &[
     },
     CallSpec {
         name: "ioctl",
+        may_lack: false,
         call: TracedCall::Ioctl,
         fields: &["fd", "cmd", "arg"],
         // The device's own numbers: see `ioctls`.
@@ -81,6 +107,7 @@ pub(super) const CALLS: &[CallSpec] = &[
     },
     CallSpec {
         name: "fcntl",
+        may_lack: false,
         call: TracedCall::AddSeals,
         fields: &["fd", "arg"],
         filter: Some(ADD_SEALS),
@@ -88,6 +115,7 @@ pub(super) const CALLS: &[CallSpec] = &[
     },
     CallSpec {
         name: "close",
+        may_lack: false,
         call: TracedCall::Close,
         fields: &["fd"],
         filter: None,
@@ -97,8 +125,20 @@ pub(super) const CALLS: &[CallSpec] = &[
 
 /// Opens of the device by their path, which the kernel reads itself since Linux 5.17, as far as it
 /// is in memory. Of an open that failed nothing else is left: its caller may be gone before its
-/// memory can be read.
-const DEVICE_PATH: &str = "filename.ustring ~ \"*dev/ashmem*\"";
+/// memory can be read. See [`is_device`].
+const DEVICE_PATH: &str = "filename.ustring ~ \"/dev/ashmem\" || \
+    filename.ustring ~ \"/dev/ashmem????????-????-????-????-????????????\"";
+
+/// Whether this is a path of the device: `/dev/ashmem`, or that with the boot's id behind it, which
+/// Android opens since its version 10.
+pub(super) fn is_device(path: &[u8]) -> bool {
+    let Some(rest) = path.strip_prefix(b"/dev/ashmem") else { return false };
+    let is_of_id = |(place, byte): (usize, &u8)| match place {
+        8 | 13 | 18 | 23 => *byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    rest.is_empty() || (rest.len() == 36 && rest.iter().enumerate().all(is_of_id))
+}
 
 /// `F_ADD_SEALS`.
 const ADD_SEALS: &str = "cmd == 1033";
@@ -146,17 +186,21 @@ pub(super) enum SyscallForm {
     Ended,
 }
 
-/// Has a call recorded as far as the scope wants it.
+/// Has a call recorded as far as the scope wants it. Returns false where the kernel cannot sort out
+/// opens by their path, and the scope wants that.
 pub(super) fn enable(
     instance: &Instance,
     spec: &CallSpec,
     scope: Scope<'_>,
     forms: &mut HashMap<u16, SyscallForm>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let name = spec.name;
+    if spec.may_lack && !instance.has(&format!("syscalls/sys_enter_{name}")) {
+        return Ok(true);
+    }
     let begin = |filter| instance.enable(&format!("syscalls/sys_enter_{name}"), filter);
     let of_device = ioctls();
-    let (mut call, mut is_whole) = (spec.call, true);
+    let (mut call, mut is_whole, mut knows_paths) = (spec.call, true, true);
     let enter = match (scope.threads, spec.of_host) {
         // Of all ioctls the kernel itself sorts out those that are not the device's.
         _ if call == TracedCall::Ioctl => begin(Some(&of_device))?,
@@ -167,15 +211,18 @@ pub(super) fn enable(
                 enter
             }
             // An older kernel, which does not know this filter.
-            (Err(_), Some(_)) => begin(spec.filter)?,
-            (Err(_), None) => return Ok(()),
+            (Err(_), Some(_)) => {
+                knows_paths = false;
+                begin(spec.filter)?
+            }
+            (Err(_), None) => return Ok(false),
         },
         (Some(_), _) | (None, OfHost::Whole) => begin(spec.filter)?,
         (None, OfHost::Begin(only)) => {
             is_whole = false;
             begin(Some(only))?
         }
-        (None, OfHost::Failures | OfHost::Nothing) => return Ok(()),
+        (None, OfHost::Failures | OfHost::Nothing) => return Ok(true),
     };
     let mut places = [enter.field(""); 6];
     places.iter_mut().zip(spec.fields).for_each(|(place, name)| *place = enter.field(name));
@@ -186,7 +233,7 @@ pub(super) fn enable(
     } else {
         forms.insert(enter.id(), SyscallForm::Begin(call, places));
     }
-    Ok(())
+    Ok(knows_paths)
 }
 
 /// A filter for the device's own numbers.
@@ -205,4 +252,28 @@ fn ioctls() -> String {
         abi::GET_FILE_ID,
     ];
     numbers.map(|number| format!("cmd == {number}")).join(" || ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_device;
+
+    #[test]
+    fn the_device_is_known_by_its_whole_path() {
+        let of_boot = b"/dev/ashmem0b3c1a52-9d3e-4a53-8f0c-2f6f5d8a7e11".as_slice();
+        for path in [b"/dev/ashmem".as_slice(), of_boot] {
+            assert!(is_device(path), "{path:?}");
+        }
+        let others: [&[u8]; 6] = [
+            b"/home/me/dev/ashmem",
+            b"/home/me/dev/ashmem-linux/README.md",
+            b"/dev/ashmem-linux",
+            b"/dev/ashmem/x",
+            b"/dev/ashmem0b3c1a52-9d3e-4a53-8f0c-2f6f5d8a7e1/",
+            b"",
+        ];
+        for path in others {
+            assert!(!is_device(path), "{path:?}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use crate::event::EventRegion;
 use crate::module::request;
 use crate::operation::{Operation, PinRange};
 use crate::regions::name;
+use crate::syscalls::calls::is_device;
 use crate::text::Text;
 
 /// What a descriptor is by /proc: a memfd, or a device of the old kind.
@@ -17,7 +18,7 @@ pub(super) fn look(pid: i32, fd: i32) -> Option<EventRegion> {
     let given = link
         .strip_prefix(b"/memfd:".as_slice())
         .map(|rest| rest.strip_suffix(b" (deleted)").unwrap_or(rest));
-    if given.is_none() && !link.starts_with(b"/dev/ashmem") {
+    if given.is_none() && !is_device(link.strip_suffix(b" (deleted)").unwrap_or(&link)) {
         return None;
     }
     let inode = process::descriptor_stat(pid, fd)?.st_ino;

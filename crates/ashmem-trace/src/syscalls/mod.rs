@@ -8,7 +8,8 @@
 //!
 //! Every process of a host makes some of these calls all the time, and the end of a call shows
 //! nothing that the kernel could sort it out by. So of the whole host only those are recorded that
-//! are rare or that the kernel itself can sort out at their beginning: see [`calls::Scope`].
+//! are rare or that the kernel itself can sort out at their beginning, and with them the ends of all
+//! calls of these names: see [`calls::Scope`].
 
 pub mod calls;
 mod memory;
@@ -31,7 +32,7 @@ use crate::tracefs::format::RecordField;
 use crate::tracefs::instance::Instance;
 use crate::tracefs::reader::{Item, Reader};
 use crate::tracefs::{Error, Tracefs};
-use calls::{CALLS, Scope, SyscallForm, TracedCall, enable};
+use calls::{CALLS, Scope, SyscallForm, TracedCall, enable, is_device};
 use memory::{argued, look, read_string};
 
 /// How long the whole host's events gather at least: on a busy host one wake-up for each would cost
@@ -48,6 +49,8 @@ const IS_THREAD: u64 = 0x1_0000;
 
 /// The kernel's system calls.
 pub struct SyscallSource {
+    /// Whether the kernel sorts out opens by their path, or nobody asked for it.
+    knows_paths: bool,
     reader: Reader,
     decoder: SyscallDecoder,
     // Dropped after the reader, whose files keep it from being removed.
@@ -79,8 +82,9 @@ impl SyscallSource {
         let renamed = instance.enable("task/task_rename", None)?;
         forms.insert(renamed.id(), SyscallForm::Renamed { command: renamed.field("newcomm") });
         forms.insert(instance.enable("sched/sched_process_exit", None)?.id(), SyscallForm::Ended);
+        let mut knows_paths = true;
         for spec in CALLS {
-            enable(&instance, spec, scope, &mut forms)?;
+            knows_paths &= enable(&instance, spec, scope, &mut forms)?;
         }
         let thread = renamed.field("common_pid");
         let instances = vec![instance];
@@ -88,7 +92,14 @@ impl SyscallSource {
         let sees_close = scope.threads.is_some();
         let decoder =
             SyscallDecoder { forms, thread, processes, sees_close, ..SyscallDecoder::default() };
-        Ok(Self { reader, decoder, instances })
+        Ok(Self { knows_paths, reader, decoder, instances })
+    }
+
+    /// Whether refused opens of the device are recorded by their paths, where
+    /// [`Scope::fail_only`] asks for that. Before Linux 5.17 they are not: then those of the threads
+    /// of the scope are told where their paths can be read in time, and of the whole host none.
+    pub fn knows_paths(&self) -> bool {
+        self.knows_paths
     }
 }
 
@@ -255,10 +266,7 @@ impl SyscallDecoder {
             // What it asked for may be gone from its caller's memory: then it is not told.
             TracedCall::Open if fails => {
                 let path = read_string(pid, b)?;
-                return path
-                    .as_bytes()
-                    .starts_with(b"/dev/ashmem")
-                    .then_some((Operation::Open {}, None));
+                return is_device(path.as_bytes()).then_some((Operation::Open {}, None));
             }
             TracedCall::Open | TracedCall::DeviceOpen => {
                 (Operation::Open {}, self.opened(pid, fd)?)
@@ -340,14 +348,14 @@ impl SyscallDecoder {
         if self.sees_close && known.is_some() {
             return known;
         }
-        let found = match process::descriptor_link(pid, fd) {
-            Some(_) => look(pid, fd)?,
-            // It is closed again, or its process is gone: it was what it was before.
-            None => return known,
-        };
+        // Where closes are not recorded, a descriptor that cannot be looked at may be any file's by
+        // now: nothing is told of it.
+        let found = look(pid, fd)?;
         let key = found.inode?;
-        if known.is_some_and(|known| known >> 63 != 0) {
-            // It was made too fast to be looked at.
+        // It was made too fast to be looked at, and is called as it was.
+        if let Some(unseen) = known.filter(|known| known >> 63 != 0)
+            && self.regions.find(unseen).is_some_and(|known| known.region.name == found.name)
+        {
             return known;
         }
         self.make_room();
@@ -359,10 +367,11 @@ impl SyscallDecoder {
     /// The region of a new descriptor, if it is of the device.
     fn opened(&mut self, pid: i32, fd: i64) -> Option<u64> {
         let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
-        if !process::descriptor_link(pid, fd)?.starts_with(b"/dev/ashmem") {
+        if !is_device(&process::descriptor_link(pid, fd)?) {
             return None;
         }
-        Some(self.enter(pid, fd, None, EventRegion::default()))
+        let fresh = EventRegion { made_in_trace: Some(true), ..EventRegion::default() };
+        Some(self.enter(pid, fd, None, fresh))
     }
 
     fn created(&mut self, pid: i32, at: u64, result: i64) -> (Operation, u64) {
@@ -376,6 +385,7 @@ impl SyscallDecoder {
         let fresh = EventRegion {
             inode,
             name: given.as_ref().and_then(|given| name(given.as_bytes())),
+            made_in_trace: Some(true),
             ..EventRegion::default()
         };
         let operation = Operation::MemfdCreate { name: given };
@@ -418,5 +428,42 @@ impl SyscallDecoder {
             mappings.remove(&start);
         }
         Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::os::fd::AsRawFd;
+
+    use super::SyscallDecoder;
+    use crate::event::EventRegion;
+    use crate::regions::name;
+
+    /// A process that is not there.
+    const GONE: i32 = 1 << 29;
+
+    #[test]
+    fn without_closes_a_descriptor_is_not_what_it_was() {
+        let mut decoder = SyscallDecoder::default();
+        decoder.descriptors.insert(GONE, HashMap::from([(3, 7)]));
+        assert_eq!(decoder.region(GONE, 3), None);
+        decoder.sees_close = true;
+        assert_eq!(decoder.region(GONE, 3), Some(7));
+    }
+
+    #[test]
+    fn a_memfd_of_another_name_is_not_the_one_that_was_too_fast() {
+        let memfd = rustix::fs::memfd_create("new", rustix::fs::MemfdFlags::CLOEXEC);
+        let memfd = memfd.expect("a memfd");
+        let (own, fd) = (std::process::id() as i32, memfd.as_raw_fd());
+        let mut decoder = SyscallDecoder::default();
+        let named = |text: &[u8]| EventRegion { name: name(text), ..EventRegion::default() };
+        let old = decoder.enter(own, fd, None, named(b"old"));
+        let key = decoder.region(own, fd).expect("it is a memfd");
+        assert_ne!(key, old);
+        assert_eq!(key >> 63, 0, "it is known by its inode");
+        let same = decoder.enter(own, fd, None, named(b"new"));
+        assert_eq!(decoder.region(own, fd), Some(same));
     }
 }

@@ -17,7 +17,7 @@ pub struct RecordField {
 }
 
 impl RecordFormat {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let format = PerfEventFormat::parse(size_of::<usize>() == 8, "", text)?;
         Some(Self { format })
     }

@@ -98,6 +98,11 @@ impl Instance {
             .map_err(|error| Error::of(format!("writing {value} to {}", path.display()), error))
     }
 
+    /// Whether this kernel has an event, such as `syscalls/sys_enter_open`.
+    pub fn has(&self, event: &str) -> bool {
+        self.path.join("events").join(event).exists()
+    }
+
     /// Enables an event, such as `sched/sched_process_fork`, and returns its format.
     ///
     /// # Errors
