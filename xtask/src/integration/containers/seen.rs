@@ -206,10 +206,15 @@ pub(super) fn seen(
         said.contains(&format!("container {left} has ended")),
         "of {left}'s end the tracer says {said:?}"
     );
-    let is_strange =
-        |event: &&Value| ![&left, &stays].iter().any(|name| event["container"] == name.as_str());
+    let is_theirs =
+        |event: &Value| [&left, &stays].iter().any(|name| event["container"] == name.as_str());
+    // A region's own end is nobody's doing, and told of theirs alone.
+    let ends_theirs = |event: &Value| {
+        let is_same = |other: &&Value| other["region"]["id"] == event["region"]["id"];
+        event["op"] == "RELEASE" && events.iter().filter(is_same).any(is_theirs)
+    };
     ensure!(
-        !events.iter().any(|event| is_strange(&event)),
+        events.iter().all(|event| is_theirs(event) || ends_theirs(event)),
         "of no container that was asked for: {events:?}"
     );
     // With nothing left to see, it says so and ends by itself.
