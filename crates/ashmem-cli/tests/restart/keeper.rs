@@ -244,7 +244,7 @@ fn a_service_users_keeper_outlives_a_want_of_processes() {
         command.args(["--user", "65534:65533"]).stderr(file);
     });
     let keeper = kept.keeper.0.id() as i32;
-    let client = crate::joined(&kept.socket("join.sock"), Duration::from_secs(3));
+    let client = Client::joined(&kept.socket("join.sock"), Duration::from_secs(3));
     let agent = kept.agent().expect("an agent runs");
     for pid in [keeper, agent] {
         let rights = rights(pid);

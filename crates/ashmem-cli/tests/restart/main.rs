@@ -74,32 +74,13 @@ impl World {
 
     /// A client that joins this world's agent by itself.
     fn joined(&self, time: Duration) -> Client {
-        joined(&self.folder.join("join.sock"), time)
+        Client::joined(&self.folder.join("join.sock"), time)
     }
 
     /// A client of this world's agent.
     fn container(&self, id: &str, time: Duration) -> Client {
         container(&self.folder.join("agent.sock"), id, time)
     }
-}
-
-/// Starts a client that joins by itself.
-fn joined(agent: &Path, time: Duration) -> Client {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ashmem"));
-    command.arg("join").arg("--agent").arg(agent).arg("--");
-    command.arg(std::env::current_exe().expect("this program"));
-    command
-        .args(["--exact", "the_client", "--nocapture"])
-        .env(CLIENT, time.as_millis().to_string());
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    // SAFETY: between fork and exec there is one system call.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
-            Ok(())
-        });
-    }
-    Client::ready(command.spawn().expect("the client starts"))
 }
 
 /// Starts a client under the filter and brings its listener to the agent.
@@ -290,7 +271,7 @@ fn a_keepers_containers_go_on_with_every_agent() {
     let (agent, join) = (kept.socket("agent.sock"), kept.socket("join.sock"));
     let mut clients: Vec<_> =
         (0..2).map(|number| container(&agent, &format!("c{number}"), time)).collect();
-    clients.push(joined(&join, time));
+    clients.push(Client::joined(&join, time));
     keeper::replaced_under(&kept, clients);
     kept.stop();
 }

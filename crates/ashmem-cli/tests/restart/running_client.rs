@@ -2,7 +2,9 @@
 //! A client that was started: waits until it works, and for its end.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,25 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Starts a client that joins by itself.
+    pub(crate) fn joined(agent: &Path, time: Duration) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ashmem"));
+        command.arg("join").arg("--agent").arg(agent).arg("--");
+        command.arg(std::env::current_exe().expect("this program"));
+        command
+            .args(["--exact", "the_client", "--nocapture"])
+            .env(CLIENT, time.as_millis().to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        // SAFETY: between fork and exec there is one system call.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
+                Ok(())
+            });
+        }
+        Self::ready(command.spawn().expect("the client starts"))
+    }
+
     /// Waits until it works.
     pub(crate) fn ready(mut child: Child) -> Self {
         let output = BufReader::new(child.stdout.take().expect("a pipe"));

@@ -8,8 +8,8 @@
 //!
 //! Every process of a host makes some of these calls all the time, and the end of a call shows
 //! nothing that the kernel could sort it out by. So of the whole host only those are recorded that
-//! are rare or that the kernel itself can sort out at their beginning, and with them the ends of all
-//! calls of these names: see [`calls::Scope`].
+//! are rare or that the kernel itself can sort out at their beginning, and with them the ends of
+//! all calls of these names: see [`calls::Scope`].
 
 pub mod calls;
 mod memory;
@@ -96,8 +96,8 @@ impl SyscallSource {
     }
 
     /// Whether refused opens of the device are recorded by their paths, where
-    /// [`Scope::fail_only`] asks for that. Before Linux 5.17 they are not: then those of the threads
-    /// of the scope are told where their paths can be read in time, and of the whole host none.
+    /// [`Scope::fail_only`] asks for that. Before Linux 5.17 they are not: then those of the scope's
+    /// threads are told where their paths can be read in time, and of the whole host none.
     pub fn knows_paths(&self) -> bool {
         self.knows_paths
     }
