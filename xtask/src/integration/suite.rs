@@ -99,7 +99,7 @@ pub(crate) fn under_run_in_machine(
     const LIMIT: u32 = 600;
     let limit = (LIMIT * kernel.patience()).to_string();
     let program = static_program::build_for(kernel.arch, "ashmem-cli", "ashmem")?;
-    // Herds of pages fit into it, and a supervisor beside them: nothing but that frees their memory.
+    // Herds of pages fit into it, and the supervisor beside them that alone frees their memory.
     let memory = Options::default().memory * if kernel.line.has_large_pages() { 4 } else { 1 };
     let options = Options {
         provider: Provider::None,

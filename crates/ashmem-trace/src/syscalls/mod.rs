@@ -96,8 +96,8 @@ impl SyscallSource {
     }
 
     /// Whether refused opens of the device are recorded by their paths, where
-    /// [`Scope::fail_only`] asks for that. Before Linux 5.17 they are not: then those of the scope's
-    /// threads are told where their paths can be read in time, and of the whole host none.
+    /// [`Scope::fail_only`] asks for that. Before Linux 5.17 they are not: then those of the
+    /// scope's threads are told where their paths can be read in time, and of the whole host none.
     pub fn knows_paths(&self) -> bool {
         self.knows_paths
     }
