@@ -144,6 +144,13 @@ fn stat(fd: &Fd) -> libc::stat {
     }
 }
 
+/// The mode in what fstat(2) has filled.
+fn mode_in(seen: &[u64; STAT / 8]) -> libc::mode_t {
+    let stat = seen.as_ptr().cast::<libc::stat>();
+    // SAFETY: the structure is as long and no stricter aligned, and any numbers are valid in it.
+    unsafe { stat.read().st_mode }
+}
+
 fn mount_of(fd: &Fd) -> u64 {
     // SAFETY: all zeros are a valid structure, which the call fills.
     unsafe {
@@ -268,20 +275,17 @@ fn what_is_no_region_is_left_alone() {
     let fstat = |fd: &Fd, seen: &mut [u64; STAT / 8]| {
         inside.call(libc::SYS_fstat, [fd.number(), seen.as_mut_ptr() as i64, 0, 0, 0, 0])
     };
-    // SAFETY: a structure of this kind fits, and any numbers are valid in it.
-    let mode =
-        |seen: &[u64; STAT / 8]| unsafe { seen.as_ptr().cast::<libc::stat>().read().st_mode };
     assert_eq!(fstat(&own, &mut seen), 0);
     assert_eq!((seen[0], seen[1]), (inside.memfd_dev, stat(&own).st_ino));
     let (first, second) = (inside.region(), inside.region());
     for fd in [&first, &second] {
         assert_eq!(fstat(fd, &mut seen), 0);
-        assert_eq!(mode(&seen) & libc::S_IFMT, libc::S_IFCHR, "a region looks like the device");
+        assert_eq!(mode_in(&seen) & libc::S_IFMT, libc::S_IFCHR, "a region looks like the device");
     }
     let path = c"".as_ptr() as i64;
     let at = [first.number(), path, seen.as_mut_ptr() as i64, libc::AT_EMPTY_PATH.into(), 0, 0];
     assert_eq!(inside.call(libc::SYS_newfstatat, at), 0);
-    assert_eq!(mode(&seen) & libc::S_IFMT, libc::S_IFCHR);
+    assert_eq!(mode_in(&seen) & libc::S_IFMT, libc::S_IFCHR);
     // A region that is opened again is left to the supervisor: here that is the kernel, which opens
     // the same one, and no number is lost.
     let path = std::ffi::CString::new(format!("/proc/self/fd/{}", first.0)).expect("no NUL");

@@ -170,9 +170,9 @@ fn busy(file: &str) -> Result<()> {
             ensure!(start != libc::MAP_FAILED, "mmap failed");
             ensure!(unmap(start as i64, PAGE) == 0, "munmap failed");
             let mut waiting: libc::c_int = 0;
+            let (reader, request) = (pipe.as_raw_fd(), libc::FIONREAD as _);
             // SAFETY: the request writes one int.
-            let asked =
-                unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD as _, &raw mut waiting) };
+            let asked = unsafe { libc::ioctl(reader, request, &raw mut waiting) };
             ensure!(asked == 0, "FIONREAD failed");
         }
     }

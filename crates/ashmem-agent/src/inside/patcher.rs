@@ -31,9 +31,9 @@ use crate::target_thread::{Target, leader, read_memory};
 
 const OTHERS: [u32; 4] = [own::MMAP, own::IOCTL, own::FSTAT, own::NEWFSTATAT];
 
-/// What a call of the device counts for a thread, and how much it takes: its 32nd. A patch of all
-/// its sites costs about as much as these calls did, so that no program pays more than twice for
-/// what it did not know of itself.
+/// What a call of the device counts for a thread, and how much it takes: its 32nd. To patch all of
+/// a program's sites costs about as much as so many notified calls: who makes fewer pays nothing
+/// for it, and nobody pays more than twice.
 const DEVICE: i32 = 16;
 const ENOUGH: i32 = 32 * DEVICE;
 /// As tests want it.
