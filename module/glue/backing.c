@@ -41,21 +41,24 @@ static int shmem_map(struct file *file, struct vm_area_struct *vma)
 	return shmem_fops->mmap(file, vma);
 }
 
+static void take_flags(struct vm_area_struct *vma, unsigned long flags)
+{
+#ifdef ASHMEM_HAS_VM_FLAGS_CLEAR
+	vm_flags_clear(vma, flags);
+#else
+	vma->vm_flags &= ~flags;
+#endif
+}
+
 static void withhold(struct vm_area_struct *vma, u32 withheld)
 {
+	BUILD_BUG_ON(VM_MAYREAD != VM_READ << 4 || VM_MAYWRITE != VM_WRITE << 4 ||
+		     VM_MAYEXEC != VM_EXEC << 4);
 	/*
 	 * VM_MAYREAD, VM_MAYWRITE and VM_MAYEXEC stand four bits above VM_READ, VM_WRITE and
 	 * VM_EXEC.
 	 */
-	unsigned long may = (unsigned long)withheld << 4;
-
-	BUILD_BUG_ON(VM_MAYREAD != VM_READ << 4 || VM_MAYWRITE != VM_WRITE << 4 ||
-		     VM_MAYEXEC != VM_EXEC << 4);
-#ifdef ASHMEM_HAS_VM_FLAGS_CLEAR
-	vm_flags_clear(vma, may);
-#else
-	vma->vm_flags &= ~may;
-#endif
+	take_flags(vma, (unsigned long)withheld << 4);
 }
 
 static void set_file(struct vm_area_struct *vma, struct file *file)
@@ -85,6 +88,9 @@ int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 wit
 		error = shmem_map(backing, vma);
 		if (error)
 			return error;
+		/* shmem's own mappings may have arm64's memory tags, ours may not (MMAP-29). */
+		if (vma->vm_flags & VM_MTE_ALLOWED)
+			take_flags(vma, VM_MTE_ALLOWED);
 	} else {
 		/* Not a copy of the region: anonymous memory that carries its name (MMAP-12). */
 		vma_set_anonymous(vma);

@@ -61,6 +61,7 @@ impl ValueEnum for Choice {
             Self::Line(Line::Kcsan),
             Self::Line(Line::Cfi),
             Self::Line(Line::Rt),
+            Self::Line(Line::KasanTags),
             Self::None,
         ]
     }

@@ -116,10 +116,12 @@ impl Test {
             steps.extend((SEED..SEED + LONG_SEQUENCES).map(inside_against_notified));
             steps.extend(fuzz::steps(FUZZ_SECONDS));
             // One after another, for each takes all processors.
-            steps.extend(Line::DEBUG.map(|line| {
-                Step::new(format!("debug kernel {line}"), move || {
-                    host::ensure(&[line.into()])?;
-                    Ok(StepResult::Passed(Kernel::fetch(line)?.version))
+            let for_arm64 = Line::DEBUG_ARM64.map(|line| Platform { arch: Arch::Arm64, line });
+            let debug = Line::DEBUG.into_iter().map(Platform::from).chain(for_arm64);
+            steps.extend(debug.map(|kernel| {
+                Step::new(format!("debug kernel {kernel}"), move || {
+                    host::ensure(&[kernel])?;
+                    Ok(StepResult::Passed(Kernel::fetch(kernel)?.version))
                 })
             }));
         }
@@ -244,6 +246,7 @@ fn on_arm64(all: bool) -> Vec<Step> {
         );
         steps.push(suite(Provider::Reference, on(Line::V5_10)));
         let others = Line::ARM64.into_iter().filter(|line| *line != FIRST);
+        let others = others.chain(Line::DEBUG_ARM64);
         steps.extend(others.map(|line| suite(Provider::Module, on(line))));
         steps.extend(Line::ARM64.map(|line| trial(on(line))));
         steps.extend(Line::ARM64.map(|line| races(on(line))));

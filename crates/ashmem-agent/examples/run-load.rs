@@ -5,12 +5,18 @@
 //! Runs under `ashmem run`, as root, since it looks at the supervisor, its parent. `run-load churn
 //! PROCESSES REGIONS` makes and drops so many regions in all; `run-load crowd PROCESSES` lets so
 //! many processes make and map some at once. Prints one JSON object.
+//!
+//! `run-load filtered PROGRAM [ARGS…]` runs bare: it executes the program under `full`'s filter, in
+//! which nothing is notified. So what the filter costs is told from what its notifications cost.
 
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use ashmem_agent::seccomp::filter::{Fidelity, Filter, NodeLookup};
+use ashmem_agent::seccomp::listener::{Privileges, install};
 use ashmem_core::abi;
 use rustix::param::page_size;
 
@@ -22,17 +28,40 @@ fn main() -> ExitCode {
     let number = |at: usize| {
         words.get(at).and_then(|word| word.parse::<usize>().ok()).filter(|number| *number > 0)
     };
+    if let Some(("filtered", program)) = words.split_first().map(|(what, rest)| (&**what, rest)) {
+        return filtered(program);
+    }
     match (words.first().map(String::as_str), number(1), number(2)) {
         (Some("churn"), Some(processes), Some(regions)) => churn(processes, regions),
         (Some("crowd"), Some(processes), None) => {
             println!("{{ \"failed_processes\": {} }}", each(processes, LIVES));
         }
         _ => {
-            eprintln!("usage: run-load churn PROCESSES REGIONS | crowd PROCESSES");
+            eprintln!(
+                "usage: run-load churn PROCESSES REGIONS | crowd PROCESSES | filtered PROGRAM"
+            );
             return ExitCode::from(2);
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Becomes the program, under the filter without its notifications.
+fn filtered(words: &[String]) -> ExitCode {
+    let Some((program, arguments)) = words.split_first() else {
+        eprintln!("run-load filtered: which program?");
+        return ExitCode::from(2);
+    };
+    let filter = Filter { fidelity: Fidelity::Full, node: NodeLookup::Present };
+    let mut instructions = filter.program().to_vec();
+    let notify = libc::SECCOMP_RET_USER_NOTIF;
+    for end in instructions.iter_mut().filter(|code| code.k == notify) {
+        end.k = libc::SECCOMP_RET_ALLOW;
+    }
+    // Closed as the program is executed, and never asked.
+    let _listener = install(&instructions, Privileges::Renounce).expect("a filter");
+    eprintln!("{program}: {}", Command::new(program).args(arguments).exec());
+    ExitCode::FAILURE
 }
 
 /// What the supervisor has, before and after.

@@ -113,6 +113,12 @@ impl Programs {
         words.map(str::to_owned).to_vec()
     }
 
+    /// The words before a program that is to run under the filter alone.
+    pub(super) fn filtered(&self) -> Vec<String> {
+        let load = self.examples.join("run-load");
+        vec![load.to_string_lossy().into_owned(), "filtered".to_owned()]
+    }
+
     /// What `run-load` prints under `ashmem run`.
     pub(super) fn load<T: DeserializeOwned>(
         &self,

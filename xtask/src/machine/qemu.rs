@@ -174,16 +174,13 @@ impl Machine<'_> {
         let inherited = |descriptor: &OwnedFd| format!("/proc/self/fd/{}", descriptor.as_raw_fd());
         let board = Board::of(self.arch);
         let mut command = Command::new(self.arch.emulator());
-        command.args([
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-            "-machine",
-            board.name,
-        ]);
-        let processor = if self.counted { board.counted_processor } else { board.processor };
+        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        let (name, processor) = if self.counted {
+            (board.counted_name, board.counted_processor)
+        } else {
+            (board.name, board.processor)
+        };
+        command.args(["-machine", name]);
         command.args(["-cpu", processor, "-m", &self.memory.to_string()]);
         if self.counted {
             command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1"]);
@@ -239,8 +236,10 @@ impl Machine<'_> {
 
 /// What a machine of an architecture is made of.
 pub(crate) struct Board {
-    /// QEMU's name of it.
+    /// QEMU's name of it, and what it has.
     pub(crate) name: &'static str,
+    /// The same where instructions are counted.
+    counted_name: &'static str,
     /// The processor where the host's clock is the machine's.
     pub(crate) processor: &'static str,
     /// The kernel's name of the first serial port.
@@ -265,6 +264,7 @@ impl Board {
 
 const PC: Board = Board {
     name: "pc",
+    counted_name: "pc",
     // All that QEMU can do (the kernel's own guards against stray user accesses among it) but a
     // fifth level of page tables, which costs each walk a step that today's machines do not take.
     processor: "max,la57=off",
@@ -289,7 +289,9 @@ const PC: Board = Board {
 /// The board has one port of its own, which is the console; the program's are on a card with four,
 /// of which the first stays unused.
 const VIRT: Board = Board {
-    name: "virt",
+    // Memory has tags (MTE), as newer phones' has.
+    name: "virt,mte=on",
+    counted_name: "virt",
     // Pointers are signed by a hash of QEMU's own: the architecture's costs half of all time.
     processor: "max,pauth-impdef=on",
     port: "ttyAMA0",

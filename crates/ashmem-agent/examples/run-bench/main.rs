@@ -3,7 +3,7 @@
 //!
 //! `run-bench plain` needs no device: memfd's own life cycle and calls that are not ours.
 //! `run-bench device` needs /dev/ashmem. `run-bench ioctls` is a few calls, for tracers that take
-//! long over each. `run-bench floor` is a notification that is answered without looking, and a call
+//! long over each. `run-bench floor` is a notification that is answered without looking, and calls
 //! under a filter that allows everything. `run-bench crowd` is what one process gets done, and what
 //! four at once do, each about a region of its own. `run-bench new` is the first regions of a new
 //! process. Run the first bare, the others under `ashmem run`, and take ratios; all figures are
@@ -31,7 +31,9 @@ fn main() {
             vec![("ioctl_of_the_device", best(500, || ioctl(0, abi::GET_SIZE.into(), 0)))]
         }
         Some("floor") => {
-            vec![("notification", floor::notification()), ("allowed", floor::allowed())]
+            let mut figures = vec![("notification", floor::notification())];
+            figures.extend(floor::allowed());
+            figures
         }
         Some("crowd") => {
             vec![("calls_of_one", crowd::round(1)), ("calls_of_four", crowd::round(4))]
@@ -56,11 +58,11 @@ fn plain() -> Figures {
     vec![
         ("memfd_lifecycle", best(2_000, || lifecycle(memfd))),
         ("memfd_touch_64_mib", best(1, || touch(memfd(), 64 << 20))),
-        ("ioctl_not_ours", best(200_000, || ioctl(1, 0x5401, 0))),
+        ("ioctl_not_ours", ioctl_not_ours()),
         ("ioctl_of_the_device", best(20_000, || ioctl(0, abi::GET_SIZE.into(), 0))),
-        ("getppid", best(200_000, || call(libc::SYS_getppid, [0; 6]))),
-        ("read", best(100_000, || call(libc::SYS_read, [null(), 0, 0, 0, 0, 0]))),
-        ("write", best(100_000, || call(libc::SYS_write, [null(), 0, 0, 0, 0, 0]))),
+        ("getppid", getppid()),
+        ("read", read()),
+        ("write", write()),
         ("open_read_only", best(20_000, || open_close(c"/dev/null", libc::O_RDONLY))),
         ("open_read_write", best(20_000, || open_close(c"/dev/null", libc::O_RDWR))),
         ("stat", best(20_000, || stat_of(c"/dev/null"))),
@@ -100,6 +102,24 @@ fn device() -> Figures {
         ("user_fstat", best(20_000, || fstat(null() as i32))),
         ("user_mmap_file", best(5_000, || unmap(map_file(file(), page_size()), page_size()))),
     ]
+}
+
+fn getppid() -> f64 {
+    best(200_000, || call(libc::SYS_getppid, [0; 6]))
+}
+
+fn read() -> f64 {
+    let file = null();
+    best(100_000, || call(libc::SYS_read, [file, 0, 0, 0, 0, 0]))
+}
+
+fn write() -> f64 {
+    let file = null();
+    best(100_000, || call(libc::SYS_write, [file, 0, 0, 0, 0, 0]))
+}
+
+fn ioctl_not_ours() -> f64 {
+    best(200_000, || ioctl(1, 0x5401, 0))
 }
 
 fn lifecycle(make: fn() -> i32) {

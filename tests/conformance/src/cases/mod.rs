@@ -8,6 +8,7 @@ mod compat;
 mod fdinfo;
 mod locks;
 mod memory;
+mod memory_tags;
 mod mmap;
 mod name;
 mod numbers;
@@ -37,6 +38,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         protection::CASES,
         mmap::CASES,
         memory::CASES,
+        memory_tags::CASES,
         read_seek::CASES,
         unsupported::CASES,
         pins::CASES,

@@ -49,6 +49,13 @@ pub(crate) const FAST_FILE_CALLS: Differs = given_up(
     "only open, the ioctls and mmap are looked at",
 );
 
+/// Memory tags of arm64.
+pub(crate) const MEMORY_TAGS: Differs = beyond_reach(
+    "PROT_MTE gives a mapping tags, by mmap and by mprotect, where memory has them",
+    "a memfd's mapping may have tags, and so may the anonymous memory that a private mapping is; \
+     who asks for them gets what was asked for",
+);
+
 /// Opens that give no descriptor to act on, without a node.
 pub(crate) const BARE_O_PATH: Differs = Differs {
     providers: &[Provider::RunBare],

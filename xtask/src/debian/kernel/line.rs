@@ -54,6 +54,8 @@ pub(crate) enum Line {
     Cfi,
     /// 6.12 built here with PREEMPT_RT and lockdep, where a spinlock_t sleeps; about 15 minutes
     Rt,
+    /// 6.12 built here for arm64 with KASAN by tags in pointers, as on phones; about 15 minutes
+    KasanTags,
 }
 
 impl Line {
@@ -93,6 +95,7 @@ impl Line {
             Self::Kcsan => "kcsan",
             Self::Cfi => "cfi",
             Self::Rt => "rt",
+            Self::KasanTags => "kasan-tags",
         }
     }
 
@@ -108,7 +111,8 @@ impl Line {
             | Self::Kasan
             | Self::Kcsan
             | Self::Cfi
-            | Self::Rt => &[(DEBIAN, "bookworm-backports")],
+            | Self::Rt
+            | Self::KasanTags => &[(DEBIAN, "bookworm-backports")],
             Self::Newest
             | Self::NewestLargePages
             | Self::V6_16
@@ -252,6 +256,12 @@ const RT: Recipe = Recipe {
     patience: 4,
     ..KASAN
 };
+/// The Rust half bears no checks of its own: what is seen is that it goes about with such pointers.
+const KASAN_TAGS: Recipe = Recipe {
+    fragment: include_str!("../../../kernels/kasan-tags.config"),
+    instruments: Instruments::NONE,
+    ..KASAN
+};
 const CFI: Recipe = Recipe {
     fragment: include_str!("../../../kernels/cfi.config"),
     compiler: "clang-19",
@@ -268,6 +278,8 @@ const CFI: Recipe = Recipe {
 impl Line {
     /// The kernels that are built here, for the faults that stock ones do not show.
     pub(crate) const DEBUG: [Self; 4] = [Self::Kasan, Self::Kcsan, Self::Cfi, Self::Rt];
+    /// The same for arm64.
+    pub(crate) const DEBUG_ARM64: [Self; 2] = [Self::Kasan, Self::KasanTags];
 
     /// How the line's kernel is made here; nothing for a stock one.
     pub(super) const fn recipe(self) -> Option<&'static Recipe> {
@@ -276,6 +288,7 @@ impl Line {
             Self::Kcsan => Some(&KCSAN),
             Self::Cfi => Some(&CFI),
             Self::Rt => Some(&RT),
+            Self::KasanTags => Some(&KASAN_TAGS),
             _ => None,
         }
     }

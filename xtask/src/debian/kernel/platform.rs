@@ -17,10 +17,20 @@ impl Platform {
     /// Fails where the architecture has no kernel of that line.
     pub(crate) fn check(self) -> Result<()> {
         match self.arch {
-            Arch::Arm64 if self.line.recipe().is_some() && self.line != Line::Kasan => bail!(
-                "the debug kernel {} is built for {} alone: leave --arch out",
-                self.line,
-                Arch::X86_64
+            Arch::Arm64
+                if self.line.recipe().is_some() && !Line::DEBUG_ARM64.contains(&self.line) =>
+            {
+                bail!(
+                    "the debug kernel {} is built for {} alone: leave --arch out",
+                    self.line,
+                    Arch::X86_64
+                )
+            }
+            Arch::X86_64 if self.line == Line::KasanTags => bail!(
+                "{} ignores no bits of a pointer: add --arch {}, or choose another kernel than {}",
+                Arch::X86_64,
+                Arch::Arm64,
+                self.line
             ),
             Arch::X86_64 if self.line.has_large_pages() => bail!(
                 "{} has no pages of 16 KiB: add --arch {}, or choose another kernel than {}",
