@@ -35,9 +35,11 @@ arm64)
 	name=ashmem-arm64
 	# The compiler's own target for what has no operating system: no vector registers, no red
 	# zone, no atomics by calls. x18 is the shadow call stack's. BTI's and PAC's instructions
-	# are hints, which processors and kernels without them take for NOPs.
+	# are hints, which processors and kernels without them take for NOPs. Memory may be read and
+	# written where it is not aligned, as the kernel's own C code does: a name is not copied
+	# byte by byte.
 	arch="--target aarch64-unknown-none-softfloat -Zfixed-x18
-		-Zbranch-protection=bti,pac-ret" ;;
+		-Zbranch-protection=bti,pac-ret -Ctarget-feature=-strict-align" ;;
 *)
 	echo "build.sh: it knows x86_64 and arm64, no architecture $ARCH" >&2
 	exit 1 ;;
