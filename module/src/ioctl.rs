@@ -170,7 +170,8 @@ fn pin_pages<const TRACED: bool>(region: &OpenRegion, span: Span) -> Result<i64,
             }
             None => Progress::Done,
         })
-    })?;
+    })?
+    .finish();
     // No purge of these pages can begin any more; those that have begun must end before they are
     // written to.
     purge::wait_for_purges(region, span)?;
@@ -200,21 +201,25 @@ fn unpin<const TRACED: bool>(region: &OpenRegion, address: u64) -> c_long {
 
 #[inline(always)]
 fn unpin_pages<const TRACED: bool>(region: &OpenRegion, span: Span) -> Result<i64, Errno> {
-    change_pins::<true>(region, |pins, spare| {
+    let mut locked = change_pins::<true>(region, |pins, spare| {
         pins.unpin(&KernelRanges, region.facts().share(), span, spare, STRIDE)
     })?;
+    if purge::is_wanted_at_once() {
+        locked = purge::purge_unpinned(region, locked, span);
+    }
+    locked.finish();
     Ok(0)
 }
 
 /// Runs `work` under the region's lock until it is done, stride by stride, or anew with a spare
-/// range if it asks for one.
+/// range if it asks for one. The caller has to finish the lock that it answers.
 ///
 /// `LIKELY`: whether it nearly always needs one. The region's own spare is tried first.
 #[inline(always)]
 fn change_pins<const LIKELY: bool>(
     region: &OpenRegion,
     mut work: impl FnMut(&mut Pins<Id>, &mut Option<Id>) -> Result<Progress, NeedSpare>,
-) -> Result<(), Errno> {
+) -> Result<Locked<'_>, Errno> {
     let mut spare = Spare(None);
     let mut locked = region.lock_pins()?;
     if LIKELY {
@@ -227,8 +232,7 @@ fn change_pins<const LIKELY: bool>(
                 if let Some(id) = spare.0.take() {
                     KernelRanges.free(id);
                 }
-                locked.finish();
-                return Ok(());
+                return Ok(locked);
             }
             Ok(Progress::More) => locked = locked.pause(),
             Err(NeedSpare) => {

@@ -19,6 +19,7 @@ mod module;
 mod neighbours;
 mod region;
 mod trace;
+mod unpinning;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,6 +69,18 @@ const CASES: &[Case] = &[
         lifecycle::other_driver,
     ),
     ("every tracepoint tells what was done, once, and none tells anything when off", trace::events),
+    (
+        "with unpinning_at_once UNPIN purges, whatever was unpinned before; without, pages stay",
+        unpinning::at_once,
+    ),
+    (
+        "PIN and UNPIN race with unpinning_at_once: no page is lost without WAS_PURGED",
+        unpinning::raced,
+    ),
+    (
+        "without unpinning_enable want of memory purges nothing, and PURGE_ALL_CACHES does",
+        unpinning::never,
+    ),
     ("without memory every call says ENOMEM or succeeds, and nothing is lost", faults::every_call),
     ("without memory UNPIN and PIN change nothing", faults::pins_are_untouched),
 ];
