@@ -123,7 +123,7 @@ void ashmem_wake(const u32 *word);
 bool ashmem_pause(void);
 
 /*
- * unpinning.c: whether anything but PURGE_ALL_CACHES may purge, as a parameter has it at the moment;
+ * unpinning.c: whether anything but root's requests may purge, as a parameter has it at the moment;
  * whether UNPIN then does, a parameter itself.
  */
 bool ashmem_may_reclaim(void);

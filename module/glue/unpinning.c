@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * When unpinned pages are purged, for those who test what programs do then. The original knows no
- * such choice; what it does is the default. PURGE_ALL_CACHES purges in any case.
+ * such choice; what it does is the default. Root's requests purge in any case.
  *
  * Each is read once for an operation, without a lock: what has begun goes on as it began.
  */

@@ -2,7 +2,7 @@
 //! The requests. Each reads from the caller, asks the core under the region's lock, and writes
 //! back, in this order.
 
-use core::ffi::c_long;
+use core::ffi::{c_long, c_uint};
 use core::mem::MaybeUninit;
 
 use ashmem_core::Errno;
@@ -39,6 +39,23 @@ pub(crate) fn answer<const TRACED: bool>(region: &OpenRegion, request: Request) 
         Request::PurgeAllCaches => result(purge_all_caches()),
         Request::GetFileId { address, bytes } => result(get_file_id(region, address, bytes)),
     }
+}
+
+/// What is no request of the device: ENOTTY (NUM-14), but for root's to purge one region.
+#[cold]
+#[inline(never)]
+pub(crate) fn other(region: &OpenRegion, cmd: c_uint) -> c_long {
+    if cmd == abi::PURGE_REGION && user::may_purge() {
+        result(purge::purge_region(region).map(as_int))
+    } else {
+        Errno::NoTty.as_return()
+    }
+}
+
+/// A number of pages as the `int` that ioctl answers with. What does not fit is its greatest: cut,
+/// it could be taken for an error (BUG-23).
+fn as_int(pages: u64) -> i64 {
+    pages.min(i32::MAX as u64) as i64
 }
 
 /// The request with its addresses as a 32-bit caller means them.
@@ -253,15 +270,13 @@ fn pin_status(region: &OpenRegion, address: u64) -> Result<i64, Errno> {
     region.lock_pins()?.pin_status(region.facts(), &KernelRanges, pin)
 }
 
-/// Answers the number of pages that stood in the order, and purges them all (PURGE-02). What does
-/// not fit the `int` that ioctl answers with is its greatest: cut, it could be taken for an error
-/// (BUG-23).
+/// Answers the number of pages that stood in the order, and purges them all (PURGE-02).
 #[inline(never)]
 fn purge_all_caches() -> Result<i64, Errno> {
     if !user::may_purge() {
         return Err(Errno::Perm);
     }
-    purge::purge_all().map(|pages| pages.min(i32::MAX as u64) as i64)
+    purge::purge_all().map(as_int)
 }
 
 #[inline(never)]

@@ -3,8 +3,9 @@
 //!
 //! Removing pages waits for the locks of the backing file and of its pages, and a task that holds
 //! those may be waiting for memory. So it never happens inside reclaim: the C half's workers do it
-//! (`glue/shrinker.c`), a [`Purger`] each, and the task that asked for PURGE_ALL_CACHES. The
-//! shrinker only asks the workers, and waits for a bounded moment.
+//! (`glue/shrinker.c`), a [`Purger`] each, and tasks that ask for it themselves: PURGE_ALL_CACHES, a
+//! [`Purger`] too, and what purges one region, whose ranges are then kept from others. The shrinker
+//! only asks the workers, and waits for a bounded moment.
 //!
 //! A purge takes its range out of the order under the order's lock and removes the pages under
 //! none. A PIN that comes meanwhile waits for the end of it, and says that the pages were purged
@@ -19,7 +20,7 @@ use ashmem_core::range::Span;
 
 use crate::glue;
 use crate::order::{KernelRanges, PurgeOrder, PurgeOutcome, Purger};
-use crate::region::{Locked, OpenRegion, wait_while};
+use crate::region::{Locked, OpenRegion, STRIDE, wait_while};
 use crate::trace;
 
 /// Purges the oldest range.
@@ -111,6 +112,39 @@ pub(crate) fn purge_unpinned<'a>(
         // A worker may have taken the range just before. Who is killed sees no pages any more.
         let _killed = wait_for_purges(region, span);
     })
+}
+
+/// Purges what was unpinned in the region as this began and still is, from the lowest page up.
+/// Answers how many pages that were. Others have the region meanwhile, and between two ranges its
+/// ranges too.
+///
+/// # Errors
+/// EINTR: the caller has been killed.
+pub(crate) fn purge_region(region: &OpenRegion) -> Result<u64, Errno> {
+    let (mut from, mut pages) = (0, 0_u64);
+    while let Some(rest) = Span::onwards(from) {
+        let mut locked = region.lock_pins()?;
+        let share = region.facts().share();
+        from = match locked.pins().purge_lowest(&KernelRanges, share, rest, STRIDE) {
+            PurgeStep::Purged(span) => {
+                locked.aside(|| punch(region, span)).finish();
+                pages = pages.saturating_add(span.pages());
+                span.last().saturating_add(1)
+            }
+            PurgeStep::Passed(page) => {
+                drop(locked);
+                page
+            }
+            PurgeStep::End => break,
+        };
+        // SAFETY: looks at the caller; no lock is held.
+        if unsafe { glue::ashmem_pause() } {
+            return Err(Errno::Intr);
+        }
+    }
+    // What others took out of the order just before has lost its pages too as this ends.
+    wait_for_purgers(|of, _| core::ptr::eq(of, region))?;
+    Ok(pages)
 }
 
 fn punch(region: &OpenRegion, span: Span) {

@@ -81,6 +81,10 @@ const CASES: &[Case] = &[
         "without unpinning_enable want of memory purges nothing, and PURGE_ALL_CACHES does",
         unpinning::never,
     ),
+    (
+        "PURGE_REGION purges one region, beside its users too, and is ENOTTY without CAP_SYS_ADMIN",
+        unpinning::one_region,
+    ),
     ("without memory every call says ENOMEM or succeeds, and nothing is lost", faults::every_call),
     ("without memory UNPIN and PIN change nothing", faults::pins_are_untouched),
 ];

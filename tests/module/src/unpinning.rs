@@ -2,10 +2,12 @@
 //! When unpinned pages are purged: the module's parameters for those who test programs.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
+use ashmem_test_client::region::Region as Client;
 
 use crate::module::{Modules, NAME, Parameter, with_module};
 use crate::region::{Mapping, Region, page_size};
@@ -92,47 +94,97 @@ pub(crate) fn at_once(modules: &Modules) -> Result<()> {
     })
 }
 
-/// Threads share a region; each has pages of its own, which it knows to be there or purged.
 pub(crate) fn raced(modules: &Modules) -> Result<()> {
+    with_module(modules, || {
+        race(|region| {
+            drop(set("unpinning_at_once", 'Y')?);
+            region.purge()?;
+            Ok(())
+        })
+    })
+}
+
+/// Threads share a region; each has pages of its own, which it knows to be there or purged.
+/// Meanwhile another does `disturb`, again and again.
+fn race(disturb: impl Fn(&Region) -> Result<()> + Sync) -> Result<()> {
     const THREADS: usize = 4;
     const ROUNDS: usize = 2000;
-    with_module(modules, || {
-        let region = Region::create(PAGES)?;
-        let mapping = region.map(PAGES, libc::MAP_SHARED)?;
-        let (region, mapping, done) = (&region, &mapping, &AtomicBool::new(false));
-        // Each thread's pages are every fourth one, so that ranges are neighbours of others'.
-        let race = |thread: usize| -> Result<usize> {
-            let mut purged = 0;
-            for round in 0..ROUNDS {
-                let page = thread + THREADS * (round % (PAGES / THREADS));
-                // SAFETY: within the mapping, and this thread's own.
-                let byte = unsafe { mapping.start().cast_mut().add(page * page_size()) };
-                // SAFETY: as above.
-                unsafe { byte.write_volatile(1) }
-                purged += usize::from(!keeps(region, mapping, page, 1)?);
+    let region = Region::create(PAGES)?;
+    let mapping = region.map(PAGES, libc::MAP_SHARED)?;
+    let (region, mapping, disturb) = (&region, &mapping, &disturb);
+    let done = &AtomicBool::new(false);
+    // Each thread's pages are every fourth one, so that ranges are neighbours of others'.
+    let play = |thread: usize| -> Result<usize> {
+        let mut purged = 0;
+        for round in 0..ROUNDS {
+            let page = thread + THREADS * (round % (PAGES / THREADS));
+            // SAFETY: within the mapping, and this thread's own.
+            unsafe { mapping.start().cast_mut().add(page * page_size()).write_volatile(1) }
+            purged += usize::from(!keeps(region, mapping, page, 1)?);
+        }
+        Ok(purged)
+    };
+    let purged = std::thread::scope(|scope| -> Result<usize> {
+        let threads: Vec<_> =
+            (0..THREADS).map(|thread| scope.spawn(move || play(thread))).collect();
+        let disturber = scope.spawn(|| -> Result<()> {
+            while !done.load(Ordering::Relaxed) {
+                disturb(region)?;
             }
-            Ok(purged)
-        };
-        let purged = std::thread::scope(|scope| -> Result<usize> {
-            let threads: Vec<_> =
-                (0..THREADS).map(|thread| scope.spawn(move || race(thread))).collect();
-            let toggler = scope.spawn(|| -> Result<()> {
-                while !done.load(Ordering::Relaxed) {
-                    drop(set("unpinning_at_once", 'Y')?);
-                    region.purge()?;
-                }
-                Ok(())
-            });
-            let purged: Result<usize> = threads
-                .into_iter()
-                .map(|thread| thread.join().expect("the thread does not panic"))
-                .sum();
-            done.store(true, Ordering::Relaxed);
-            toggler.join().expect("the thread does not panic")?;
-            purged
-        })?;
-        ensure!(purged != 0, "no page was ever purged");
-        Ok(())
+            Ok(())
+        });
+        let purged: Result<usize> =
+            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).sum();
+        done.store(true, Ordering::Relaxed);
+        disturber.join().expect("it does not panic")?;
+        purged
+    })?;
+    ensure!(purged != 0, "no page was ever purged");
+    Ok(())
+}
+
+pub(crate) fn one_region(modules: &Modules) -> Result<()> {
+    /// More than the module looks at in one go.
+    const MANY: usize = 2000;
+    with_module(modules, || {
+        let (region, mapping) = filled(MANY)?;
+        let (other, others) = filled(PAGES)?;
+        other.pinning(abi::UNPIN, 0, PAGES)?;
+        ensure!(region.purge_region()? == 0, "pages were purged that are pinned");
+        ensure!(Region::open()?.purge_region()? == 0, "a region without a size has pages");
+        for page in (0..MANY).step_by(2) {
+            region.pinning(abi::UNPIN, page, 1)?;
+        }
+        let refused = std::thread::spawn({
+            let region = Client::from(region.as_fd().try_clone_to_owned()?);
+            move || {
+                // SAFETY: the call itself, which changes this thread alone.
+                let changed = unsafe { libc::syscall(libc::SYS_setresuid, 1000, 1000, 1000) };
+                (changed, region.purge_region())
+            }
+        });
+        let (changed, refused) = refused.join().expect("it does not panic");
+        ensure!(changed == 0, "the thread could not become another user's");
+        ensure!(
+            refused.as_ref().is_err_and(|error| error.code == libc::ENOTTY),
+            "another user's PURGE_REGION says {:?}",
+            refused.map_err(|error| error.to_string())
+        );
+        ensure!(count(&region, "unpinned")? == MANY as u64 / 2, "it purged all the same");
+        ensure!(region.purge_region()? == MANY as i64 / 2, "not what was unpinned was purged");
+        ensure!(count(&region, "purged")? == MANY as u64 / 2, "not what was unpinned is purged");
+        ensure!(count(&region, "resident")? == MANY as u64 / 2, "not their memory is gone");
+        for page in 0..MANY {
+            ensure!(kept(&mapping, page, 1)? == (page % 2 == 1), "page {page}");
+        }
+        ensure!(region.purge_region()? == 0, "pages were purged twice");
+        ensure!(region.pinning(abi::PIN, 0, 0)? == abi::WAS_PURGED, "PIN says NOT_PURGED");
+        ensure!(other.pinning(abi::PIN, 0, PAGES)? == abi::NOT_PURGED, "another region is purged");
+        ensure!(others.is_filled(), "another region's pages are gone");
+        race(|region| {
+            region.purge_region()?;
+            Ok(())
+        })
     })
 }
 
