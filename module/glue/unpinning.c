@@ -17,7 +17,7 @@ MODULE_PARM_DESC(unpinning_enable,
 bool ashmem_unpinning_at_once;
 module_param_named(unpinning_at_once, ashmem_unpinning_at_once, bool, 0644);
 MODULE_PARM_DESC(unpinning_at_once,
-		 "whether UNPIN purges at once, with unpinning_enable, to test programs (default N)");
+		 "whether UNPIN purges at once, where unpinning_enable is Y (default N)");
 
 bool ashmem_may_reclaim(void)
 {

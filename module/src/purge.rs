@@ -3,9 +3,9 @@
 //!
 //! Removing pages waits for the locks of the backing file and of its pages, and a task that holds
 //! those may be waiting for memory. So it never happens inside reclaim: the C half's workers do it
-//! (`glue/shrinker.c`), a [`Purger`] each, and tasks that ask for it themselves: PURGE_ALL_CACHES, a
-//! [`Purger`] too, and what purges one region, whose ranges are then kept from others. The shrinker
-//! only asks the workers, and waits for a bounded moment.
+//! (`glue/shrinker.c`), a [`Purger`] each, and tasks that ask for it themselves: PURGE_ALL_CACHES,
+//! a [`Purger`] too, and what purges one region, whose ranges are then kept from others. The
+//! shrinker only asks the workers, and waits for a bounded moment.
 //!
 //! A purge takes its range out of the order under the order's lock and removes the pages under
 //! none. A PIN that comes meanwhile waits for the end of it, and says that the pages were purged

@@ -13,10 +13,11 @@ use anyhow::{Context, Result, ensure};
 /// The module's name, which Waydroid and redroid ask for.
 pub(crate) const NAME: &str = "ashmem_linux";
 
-/// The two builds of the module.
+/// The two builds of the module, and the program `ashmem` that asks it.
 pub(crate) struct Modules {
     pub(crate) plain: PathBuf,
     pub(crate) faults: PathBuf,
+    pub(crate) ashmem: PathBuf,
 }
 
 /// Loads the module for the life of a case's `work`, and unloads it.

@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
@@ -185,6 +187,41 @@ pub(crate) fn one_region(modules: &Modules) -> Result<()> {
             region.purge_region()?;
             Ok(())
         })
+    })
+}
+
+pub(crate) fn by_command(modules: &Modules) -> Result<()> {
+    let purge = |words: &[&str], user: u32| -> Result<(Option<i32>, String)> {
+        let mut command = Command::new(&modules.ashmem);
+        let output = command.arg("purge").args(words).uid(user).output().context("ashmem purge")?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+    };
+    with_module(modules, || {
+        let (unnamed, kept) = filled(PAGES)?;
+        let region = Region::open()?;
+        region.set_name(c"purge-me")?;
+        region.set_size(PAGES * page_size())?;
+        region.map(PAGES, libc::MAP_SHARED)?.fill();
+        unnamed.pinning(abi::UNPIN, 0, PAGES)?;
+        region.pinning(abi::UNPIN, 8, 4)?;
+        region.pinning(abi::UNPIN, 20, 1)?;
+
+        let refused = purge(&["--name", "purge-*"], 1000)?;
+        ensure!(refused.0 == Some(0) && count(&region, "unpinned")? == 5, "a user: {refused:?}");
+        let mine = std::process::id().to_string();
+        let refused = purge(&["--pid", &mine], 1000)?;
+        ensure!(refused.0 == Some(1) && count(&region, "unpinned")? == 5, "a user: {refused:?}");
+        let (code, said) = purge(&["--name", "purge-*"], 0)?;
+        ensure!(code == Some(0), "{code:?}: {said}");
+        ensure!(said.starts_with("purged 5 pages (") && said.ends_with(" of 1 region\n"), "{said}");
+        ensure!(count(&region, "purged")? == 5, "{said}: something else was purged");
+        ensure!(region.pinning(abi::PIN, 20, 1)? == abi::WAS_PURGED, "PIN says NOT_PURGED");
+        ensure!(count(&unnamed, "purged")? == 0 && kept.is_filled(), "others' pages are gone");
+        let (code, said) = purge(&["--pid", &mine], 0)?;
+        ensure!(code == Some(0) && said.starts_with("purged 64 pages ("), "{code:?}: {said}");
+        ensure!(count(&unnamed, "purged")? == PAGES as u64, "{said}: pages are left");
+        Ok(())
     })
 }
 
