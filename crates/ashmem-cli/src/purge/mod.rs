@@ -37,8 +37,9 @@ Examples:
   sudo ashmem purge --all
   ashmem run --unpin at-once -- ./program    # each page as it is unpinned
 
-Exit status: 0 if no unpinned page is left of what was asked for, 1 if some could not be purged, or
-if a process or container that was asked for is not there; standard error says why.")]
+Exit status: 0 if no unpinned page is left of what was asked for, as far as the caller may look; 1
+if some could not be purged, or if a process or container that was asked for is not there or a
+process may not be looked at; standard error says why.")]
 pub(crate) struct Arguments {
     /// Regions whose whole name matches: *, ?, [a-z], {one,other}
     #[arg(long, value_name = "GLOB", required_unless_present_any = ["pid", "container", "all"])]
