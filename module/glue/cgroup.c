@@ -126,7 +126,7 @@ static unsigned long count(struct shrinker *unused, struct shrink_control *contr
 	 */
 	if (!number(memcg) || current_is_kswapd() || !at_limit(memcg))
 		return 0;
-	return min_t(u64, ashmem_rs_purgeable(), page_counter_read(&memcg->memory));
+	return min_t(u64, ashmem_reclaimable(), page_counter_read(&memcg->memory));
 }
 
 static unsigned long scan(struct shrinker *unused, struct shrink_control *control)

@@ -122,6 +122,13 @@ void ashmem_wake(const u32 *word);
 /* Lets others run; whether the caller was killed. */
 bool ashmem_pause(void);
 
+/*
+ * unpinning.c: whether anything but root's requests may purge, as a parameter has it at the moment;
+ * whether UNPIN then does, a parameter itself.
+ */
+bool ashmem_may_reclaim(void);
+extern bool ashmem_unpinning_at_once;
+
 /* user.c: the caller's memory and rights. Addresses are the caller's; 0 or -EFAULT. */
 int ashmem_read_pin(u64 address, u64 *pin);
 /* As strncpy_from_user: the length without NUL, @room if no NUL came by then, or -EFAULT. */
@@ -178,6 +185,8 @@ void ashmem_accounts_exit(void);
 int ashmem_backing_init(void);
 /* Pages of a region that belongs to @cgroup, NULL for the machine's own, became free. */
 void ashmem_purged(struct ashmem_account *cgroup, unsigned long pages);
+/* Pages that want of memory may take: those that a purge could free, or none. */
+unsigned long ashmem_reclaimable(void);
 typedef unsigned long ashmem_shrink(struct shrinker *shrinker, struct shrink_control *control);
 /* NULL without memory. */
 struct shrinker *ashmem_shrinker_register(unsigned int flags, const char *name,

@@ -213,10 +213,12 @@ static bool is_stalled(const struct ashmem_account *of)
 
 static unsigned long shrink(struct ashmem_account *of, unsigned long asked, long patience)
 {
+	unsigned long pages;
 	bool met;
-	unsigned long pages = purge(of, asked, is_stalled(of) ? 1 : patience, &met);
 
-	pages = min(pages, asked);
+	if (!ashmem_may_reclaim())
+		return SHRINK_STOP;
+	pages = min(purge(of, asked, is_stalled(of) ? 1 : patience, &met), asked);
 	/*
 	 * A cgroup's reclaim sees for itself what became free; it must not take what a region's
 	 * other users are charged for.
@@ -242,10 +244,15 @@ unsigned long ashmem_shrink_cgroup(struct ashmem_account *cgroup, unsigned long 
 	return shrink(cgroup, asked, may_wait ? PATIENCE : 1);
 }
 
+unsigned long ashmem_reclaimable(void)
+{
+	return ashmem_may_reclaim() ? ashmem_rs_purgeable() : 0;
+}
+
 static unsigned long count(struct shrinker *shrinker, struct shrink_control *control)
 {
 	/* Regions can be sparse; what they have of memory is part of this. */
-	return min_t(u64, ashmem_rs_purgeable(), global_node_page_state(NR_SHMEM));
+	return min_t(u64, ashmem_reclaimable(), global_node_page_state(NR_SHMEM));
 }
 
 static unsigned long scan(struct shrinker *shrinker, struct shrink_control *control)
@@ -264,7 +271,7 @@ static int out_of_memory_soon(struct notifier_block *notifier, unsigned long unu
 	unsigned long *found = parameter, pages;
 	bool met;
 
-	if (!ashmem_rs_may_purge())
+	if (!ashmem_may_reclaim() || !ashmem_rs_may_purge())
 		return NOTIFY_OK;
 	pages = purge(&machine, LAST_WISH, is_stalled(&machine) ? PATIENCE : LAST_PATIENCE, &met);
 	if (pages >= LAST_WISH) {

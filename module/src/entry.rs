@@ -108,7 +108,7 @@ unsafe extern "C" fn ashmem_rs_traced_compat_ioctl(
 fn answer<const TRACED: bool>(region: &OpenRegion, cmd: c_uint, arg: c_ulong) -> c_long {
     match Request::decode(Caller::Bits64, cmd, arg) {
         Some(request) => ioctl::answer::<TRACED>(region, request),
-        None => Errno::NoTty.as_return(),
+        None => ioctl::other(region, cmd),
     }
 }
 
@@ -116,7 +116,7 @@ fn answer<const TRACED: bool>(region: &OpenRegion, cmd: c_uint, arg: c_ulong) ->
 fn compat_answer<const TRACED: bool>(region: &OpenRegion, cmd: c_uint, arg: c_ulong) -> c_long {
     match Request::decode(Caller::Bits32, cmd, arg) {
         Some(request) => ioctl::answer::<TRACED>(region, ioctl::with_compat_pointers(request)),
-        None => Errno::NoTty.as_return(),
+        None => ioctl::other(region, cmd),
     }
 }
 

@@ -3,7 +3,7 @@
 //! of file calls them: each is wrapped once, where its noun is.
 
 use core::ffi::{c_char, c_int, c_long, c_ulong, c_void};
-use core::sync::atomic::{AtomicIsize, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicIsize, AtomicU8, AtomicU32, Ordering};
 
 /// A kernel structure that Rust only carries by address.
 macro_rules! opaque {
@@ -77,6 +77,9 @@ unsafe extern "C" {
     pub(crate) fn ashmem_write(address: u64, from: *const c_void, bytes: c_ulong) -> c_int;
     pub(crate) fn ashmem_compat_pointer(address: u64) -> u64;
     pub(crate) fn ashmem_may_purge() -> bool;
+    pub(crate) fn ashmem_may_reclaim() -> bool;
+    /// A C `bool`, which root may change at any time.
+    pub(crate) static ashmem_unpinning_at_once: AtomicU8;
     pub(crate) fn ashmem_read_implies_exec() -> bool;
 
     pub(crate) fn ashmem_backing_create(

@@ -2,7 +2,7 @@
 //! The requests. Each reads from the caller, asks the core under the region's lock, and writes
 //! back, in this order.
 
-use core::ffi::c_long;
+use core::ffi::{c_long, c_uint};
 use core::mem::MaybeUninit;
 
 use ashmem_core::Errno;
@@ -39,6 +39,23 @@ pub(crate) fn answer<const TRACED: bool>(region: &OpenRegion, request: Request) 
         Request::PurgeAllCaches => result(purge_all_caches()),
         Request::GetFileId { address, bytes } => result(get_file_id(region, address, bytes)),
     }
+}
+
+/// What is no request of the device: ENOTTY (NUM-14), but for root's to purge one region.
+#[cold]
+#[inline(never)]
+pub(crate) fn other(region: &OpenRegion, cmd: c_uint) -> c_long {
+    if cmd == abi::PURGE_REGION && user::may_purge() {
+        result(purge::purge_region(region).map(as_int))
+    } else {
+        Errno::NoTty.as_return()
+    }
+}
+
+/// A number of pages as the `int` that ioctl answers with. What does not fit is its greatest: cut,
+/// it could be taken for an error (BUG-23).
+fn as_int(pages: u64) -> i64 {
+    pages.min(i32::MAX as u64) as i64
 }
 
 /// The request with its addresses as a 32-bit caller means them.
@@ -170,7 +187,8 @@ fn pin_pages<const TRACED: bool>(region: &OpenRegion, span: Span) -> Result<i64,
             }
             None => Progress::Done,
         })
-    })?;
+    })?
+    .finish();
     // No purge of these pages can begin any more; those that have begun must end before they are
     // written to.
     purge::wait_for_purges(region, span)?;
@@ -200,21 +218,25 @@ fn unpin<const TRACED: bool>(region: &OpenRegion, address: u64) -> c_long {
 
 #[inline(always)]
 fn unpin_pages<const TRACED: bool>(region: &OpenRegion, span: Span) -> Result<i64, Errno> {
-    change_pins::<true>(region, |pins, spare| {
+    let mut locked = change_pins::<true>(region, |pins, spare| {
         pins.unpin(&KernelRanges, region.facts().share(), span, spare, STRIDE)
     })?;
+    if purge::is_wanted_at_once() {
+        locked = purge::purge_unpinned(region, locked, span);
+    }
+    locked.finish();
     Ok(0)
 }
 
 /// Runs `work` under the region's lock until it is done, stride by stride, or anew with a spare
-/// range if it asks for one.
+/// range if it asks for one. The caller has to finish the lock that it answers.
 ///
 /// `LIKELY`: whether it nearly always needs one. The region's own spare is tried first.
 #[inline(always)]
 fn change_pins<const LIKELY: bool>(
     region: &OpenRegion,
     mut work: impl FnMut(&mut Pins<Id>, &mut Option<Id>) -> Result<Progress, NeedSpare>,
-) -> Result<(), Errno> {
+) -> Result<Locked<'_>, Errno> {
     let mut spare = Spare(None);
     let mut locked = region.lock_pins()?;
     if LIKELY {
@@ -227,8 +249,7 @@ fn change_pins<const LIKELY: bool>(
                 if let Some(id) = spare.0.take() {
                     KernelRanges.free(id);
                 }
-                locked.finish();
-                return Ok(());
+                return Ok(locked);
             }
             Ok(Progress::More) => locked = locked.pause(),
             Err(NeedSpare) => {
@@ -249,15 +270,13 @@ fn pin_status(region: &OpenRegion, address: u64) -> Result<i64, Errno> {
     region.lock_pins()?.pin_status(region.facts(), &KernelRanges, pin)
 }
 
-/// Answers the number of pages that stood in the order, and purges them all (PURGE-02). What does
-/// not fit the `int` that ioctl answers with is its greatest: cut, it could be taken for an error
-/// (BUG-23).
+/// Answers the number of pages that stood in the order, and purges them all (PURGE-02).
 #[inline(never)]
 fn purge_all_caches() -> Result<i64, Errno> {
     if !user::may_purge() {
         return Err(Errno::Perm);
     }
-    purge::purge_all().map(|pages| pages.min(i32::MAX as u64) as i64)
+    purge::purge_all().map(as_int)
 }
 
 #[inline(never)]

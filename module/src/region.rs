@@ -230,11 +230,18 @@ impl Locked<'_> {
     /// Between two strides over the region's ranges: lets others have the region, but not its
     /// ranges.
     pub(crate) fn pause(self) -> Self {
+        // SAFETY: no lock is held.
+        self.aside(|| unsafe {
+            glue::ashmem_pause();
+        })
+    }
+
+    /// The same while `work` runs, which holds no lock and so may sleep.
+    pub(crate) fn aside(self, work: impl FnOnce()) -> Self {
         let region = self.region;
         region.striding.store(1, Ordering::Relaxed);
         drop(self);
-        // SAFETY: no lock is held.
-        unsafe { glue::ashmem_pause() };
+        work();
         region.lock()
     }
 

@@ -301,11 +301,16 @@ fn trial(kernel: impl Into<Platform>) -> Step {
         let put = |flavour, name: &str| -> Result<String> {
             Ok(format!("{}:/{name}", module::build_flavour(&stock, flavour)?.display()))
         };
-        let file = vec![put(Flavour::Plain, "plain.ko")?, put(Flavour::Faults, "faults.ko")?];
+        let ashmem = static_program::build_for(kernel.arch, "ashmem-cli", "ashmem")?;
+        let file = vec![
+            put(Flavour::Plain, "plain.ko")?,
+            put(Flavour::Faults, "faults.ko")?,
+            format!("{}:/bin/ashmem", ashmem.display()),
+        ];
         let options = Options { provider: Provider::None, file, ..Options::default() };
         let program =
             static_program::build_for(kernel.arch, "ashmem-module-test", "ashmem-module-test")?;
-        let arguments = vec!["/plain.ko".to_owned(), "/faults.ko".to_owned()];
+        let arguments = ["/plain.ko", "/faults.ko", "/bin/ashmem"].map(str::to_owned).to_vec();
         machine::run(&VmRequest { kernel, options, program, arguments, live: false })
             .map(|outcome| outcome.step_result())
     })

@@ -63,8 +63,8 @@ Examples:
   ashmem list --pid waydroid:1234            # by its number inside the container
 
 Exit status: 0, or 1 if no census could be taken, or if a process or container that was asked for is
-not there. Leaks that were found are no error. What may not be read is left out, and standard error
-says so.")]
+not there or a process may not be looked at. Leaks that were found are no error. What else may not
+be read is left out, and standard error says so.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: RegionSelection,

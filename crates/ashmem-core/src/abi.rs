@@ -45,6 +45,12 @@ pub const PURGE_ALL_CACHES: u32 = io(10);
 /// `GET_FILE_ID` of a 64-bit caller: the argument is a pointer to an `unsigned long` (NUM-12).
 pub const GET_FILE_ID: u32 = ior(11, 8);
 
+/// This project's own, of the module alone: purge what is unpinned of this region. Answers how many
+/// pages that were, to callers with `CAP_SYS_ADMIN` in the initial user namespace; to all others it
+/// is no number of the device (NUM-14), which is why [`Request::decode`] does not know it. Far from
+/// the numbers that Android counts up.
+pub const PURGE_REGION: u32 = io(0xe0);
+
 /// `SET_SIZE` of a 32-bit caller (NUM-04).
 pub const SET_SIZE_32: u32 = iow(3, 4);
 /// `SET_PROT_MASK` of a 32-bit caller (NUM-06).

@@ -58,6 +58,17 @@ pub enum Progress {
     More,
 }
 
+/// How far a purge of one region came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgeStep {
+    /// It took this range's pages; the caller removes them, and goes on behind them.
+    Purged(Span),
+    /// It met as many purged ranges as it was allowed; the caller goes on at this page.
+    Passed(u64),
+    /// No range is left.
+    End,
+}
+
 /// The operation needs a spare range and was given none; nothing was changed. Allocate one and come
 /// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +210,33 @@ impl<Id: Copy + Eq> Pins<Id> {
             };
         }
         Ok(Step { pinned: if purged { Pinned::Purged } else { Pinned::Intact }, rest })
+    }
+
+    /// Purges the lowest range that shares a page with `span` and still holds its pages, whatever
+    /// its age; passes by `most` purged ranges at the most.
+    pub fn purge_lowest<S: Store<Id = Id>>(
+        &self,
+        store: &S,
+        share: &Share,
+        span: Span,
+        most: usize,
+    ) -> PurgeStep {
+        let mut at = self.tree.seek(store, span).ok();
+        let mut left = most;
+        while let Some(id) = at {
+            let range = store.range(id);
+            if left == 0 {
+                return PurgeStep::Passed(range.first().max(span.first));
+            }
+            let taken =
+                store.with_lru(|lru| (!range.purged()).then(|| purge(store, lru, share, id)));
+            if let Some(taken) = taken {
+                return PurgeStep::Purged(taken);
+            }
+            left = left.wrapping_sub(1);
+            at = self.tree.next_overlap(store, id, span);
+        }
+        PurgeStep::End
     }
 
     /// Whether every page of `span` is pinned (PIN-15).

@@ -22,6 +22,11 @@ impl Span {
         }
     }
 
+    /// The pages from `first` on, to the last that a file can have.
+    pub const fn onwards(first: u64) -> Option<Self> {
+        Self::new(first, Range::<()>::PAGE_LIMIT.wrapping_sub(1))
+    }
+
     /// The lowest page.
     pub const fn first(self) -> u64 {
         self.first

@@ -20,6 +20,7 @@
 pub mod amount;
 pub mod android_app;
 pub mod census;
+pub mod descriptor;
 pub use ashmem_trace::container;
 pub mod group;
 pub mod growth;

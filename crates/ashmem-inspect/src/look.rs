@@ -280,6 +280,14 @@ impl HostInfo {
         Some((key_of(&stat), now))
     }
 
+    /// What a descriptor that was looked at in this very round says, and a memfd's mask besides.
+    pub(crate) fn just_seen(&self, folder: &ProcessDir, held: &mut Descriptor) -> SeenFacts {
+        if held.facts.kind == RegionKind::Memfd {
+            held.facts.mask = mask_of_memfd(folder, &format!("fd/{}", held.number));
+        }
+        held.facts.clone()
+    }
+
     /// What a mapping's file says of its region; needs rights over the whole machine
     /// (`CAP_CHECKPOINT_RESTORE`).
     pub(crate) fn through_mapping(

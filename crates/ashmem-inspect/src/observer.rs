@@ -32,6 +32,8 @@ struct Task {
     /// The inode of its folder: another one is another process.
     stamp: u64,
     look: Look,
+    /// The round in which that was.
+    round: u64,
     hint: Option<(u64, u64)>,
 }
 
@@ -72,13 +74,13 @@ impl Observer {
                 Ok(look) => {
                     let hint =
                         ProcessDir::open(pid).and_then(|folder| folder.hint(&mut Vec::new())).ok();
-                    self.tasks.insert(pid, Task { stamp, look, hint });
+                    self.tasks.insert(pid, Task { stamp, look, round: self.round, hint });
                 }
                 Err(_) => drop(self.tasks.remove(&pid)),
             }
         }
-        self.round += 1;
         let facts = self.facts();
+        self.round += 1;
         let looks = self.tasks.values().map(|task| &task.look);
         let mut regions = census::join(looks, &facts);
         let mut told = self.ask(&regions);
@@ -167,13 +169,13 @@ impl Observer {
 
     /// The state of each region now, by one of its descriptors, or through one of its mappings. Of
     /// a memfd that was looked at before, its status is enough; its seals are read again every
-    /// eighth time.
+    /// eighth time. What was looked at in this round is not asked again.
     fn facts(&mut self) -> HashMap<RegionKey, SeenFacts> {
         let mut facts: HashMap<RegionKey, SeenFacts> = HashMap::new();
         let mut buffer = Vec::new();
         let mut by_mapping = Vec::new();
         for (pid, task) in &mut self.tasks {
-            let look = &mut task.look;
+            let (look, is_new) = (&mut task.look, task.round == self.round);
             if look.is_empty() {
                 continue;
             }
@@ -183,6 +185,7 @@ impl Observer {
                     continue;
                 }
                 let now = match held.facts.kind {
+                    _ if is_new => Some((held.key, self.host.just_seen(&folder, held))),
                     RegionKind::Device => {
                         self.host.descriptor(*pid, &folder, held.number, &mut buffer)
                     }

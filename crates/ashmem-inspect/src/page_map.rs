@@ -10,13 +10,12 @@ use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use ashmem_core::abi;
-use rustix::fs::{FileType, SeekFrom};
+use rustix::fs::SeekFrom;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
+use crate::descriptor;
 use crate::region::{CensusRegion, RegionKind};
 use crate::supervisors;
-use ashmem_proc::fdinfo;
 use ashmem_proc::process::ProcessDir;
 use ashmem_trace_wire::question::ToldRange;
 
@@ -179,7 +178,7 @@ fn unpinned(region: &CensusRegion, page_size: u64, pages: u64) -> Result<Vec<Ran
         (RegionKind::Agent, _) => return unpinned_by_supervisor(region, pages),
         (RegionKind::Device, _) => {}
     }
-    let file = copy(region)?;
+    let file = descriptor::copy(region)?;
     let each = pages.div_ceil(PARTS).max(1);
     let mut found: Vec<Range<u64>> = Vec::new();
     let is_unpinned = |part: &Range<u64>| {
@@ -228,43 +227,6 @@ fn unpinned_by_supervisor(region: &CensusRegion, pages: u64) -> Result<Vec<Range
         range.first.min(pages)..range.last.saturating_add(1).clamp(range.first.min(pages), pages)
     };
     Ok(ranges.into_iter().take(MOST_RANGES).map(within).filter(|range| !range.is_empty()).collect())
-}
-
-/// A copy of a holder's descriptor.
-fn copy(region: &CensusRegion) -> Result<OwnedFd, String> {
-    let mut last = "no descriptor of it is left".to_owned();
-    for holder in &region.holders {
-        let Some((number, pid)) = holder.descriptors.first().zip(Pid::from_raw(holder.process.pid))
-        else {
-            continue;
-        };
-        let copied = rustix::process::pidfd_open(pid, PidfdFlags::empty()).and_then(|process| {
-            rustix::process::pidfd_getfd(process, *number, PidfdGetfdFlags::empty())
-        });
-        match copied {
-            Ok(file) if is_of(&file, region) => return Ok(file),
-            Ok(_) => last = "its descriptor became another file's meanwhile".to_owned(),
-            Err(error) => {
-                last = format!(
-                    "copying descriptor {number} of process {}: {error}",
-                    holder.process.pid
-                );
-            }
-        }
-    }
-    Err(last)
-}
-
-/// Whether this is a descriptor of the region still: another device would take the question for
-/// something else.
-fn is_of(file: impl AsFd, region: &CensusRegion) -> bool {
-    let info = std::fs::read(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()));
-    let is_device = rustix::fs::fstat(&file)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice);
-    is_device
-        && info.is_ok_and(|text| {
-            fdinfo::of_device(&text).inode.is_some_and(|inode| Some(inode) == region.id)
-        })
 }
 
 #[cfg(test)]

@@ -2,14 +2,17 @@
 //! What of a census is wanted, and in which order.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::str::FromStr;
 
 use ashmem_trace::container_watch::any_in;
 use ashmem_trace::glob::Glob;
 use ashmem_trace::process_selector::ProcessSelector;
+use rustix::io::Errno;
 
 use crate::census::Census;
 use crate::region::{CensusRegion, Holder};
+use ashmem_proc::process::ProcessDir;
 
 /// Which regions. An empty filter wants all.
 #[derive(Clone, Debug, Default)]
@@ -66,8 +69,8 @@ impl RegionFilter {
         regions
     }
 
-    /// Who was asked for and is not there, a sentence each: a list that shows nothing of them does
-    /// not tell that.
+    /// Who was asked for and is not there or may not be looked at, a sentence each: a list that
+    /// shows nothing of them does not tell that.
     pub fn absent(&self, census: &Census) -> Vec<String> {
         let holds = |process: &ProcessName| {
             census
@@ -78,6 +81,9 @@ impl RegionFilter {
         let not_there = |process: &ProcessName| match process.selector().map(|wanted| wanted.find())
         {
             Some(Err(error)) => Some(error.to_string()),
+            Some(Ok(found)) if !may_look_at(found.pid) => Some(format!(
+                "process {process} may not be looked at: run it as root, outside containers"
+            )),
             _ => None,
         };
         let mut absent: Vec<String> =
@@ -105,6 +111,11 @@ impl RegionFilter {
     }
 }
 
+fn may_look_at(pid: i32) -> bool {
+    let looked = ProcessDir::open(pid).and_then(|folder| folder.descriptors());
+    !matches!(looked, Err(Errno::ACCESS | Errno::PERM))
+}
+
 impl Holder {
     /// Whether it is in the container that this names.
     fn is_in(&self, name: &str) -> bool {
@@ -122,11 +133,16 @@ impl ProcessName {
 
     /// For who looks whether it is there.
     fn selector(&self) -> Option<ProcessSelector> {
-        let text = match self {
-            Self::Here(pid) => pid.to_string(),
-            Self::Inside(name, pid) => format!("{name}:{pid}"),
-        };
-        text.parse().ok()
+        self.to_string().parse().ok()
+    }
+}
+
+impl fmt::Display for ProcessName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(pid) => write!(f, "{pid}"),
+            Self::Inside(name, pid) => write!(f, "{name}:{pid}"),
+        }
     }
 }
 

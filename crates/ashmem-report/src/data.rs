@@ -3,7 +3,7 @@
 //! once, packed with gzip and written as base64. `tables.js` reads it.
 
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::BufWriter;
 
 use base64::Engine as _;
 use flate2::Compression;
@@ -55,11 +55,13 @@ pub(crate) fn packed<'a>(tables: impl Iterator<Item = &'a Table>) -> String {
             columns: (0..table.columns.len()).map(|place| column(table, place)).collect(),
         })
         .collect();
-    let mut packing = GzEncoder::new(Vec::new(), Compression::fast());
+    // The encoder pays for each write, and the serializer writes each number by itself.
+    let mut text =
+        BufWriter::with_capacity(1 << 16, GzEncoder::new(Vec::new(), Compression::fast()));
     // Plain data, and a vector that takes all.
-    let _ = serde_json::to_writer(&mut packing, &tables);
-    let _ = packing.flush();
-    base64::engine::general_purpose::STANDARD.encode(packing.finish().unwrap_or_default())
+    let _ = serde_json::to_writer(&mut text, &tables);
+    let packed = text.into_inner().ok().and_then(|packing| packing.finish().ok());
+    base64::engine::general_purpose::STANDARD.encode(packed.unwrap_or_default())
 }
 
 fn column(table: &Table, place: usize) -> PackedColumn<'_> {

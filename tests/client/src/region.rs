@@ -126,6 +126,11 @@ impl Region {
         self.ioctl("PURGE_ALL_CACHES", abi::PURGE_ALL_CACHES, 0)
     }
 
+    /// PURGE_REGION: how many pages were purged.
+    pub fn purge_region(&self) -> Answer {
+        self.ioctl("PURGE_REGION", abi::PURGE_REGION, 0)
+    }
+
     /// GET_FILE_ID.
     pub fn file_id(&self) -> Answer<u64> {
         let mut id = 0_u64;

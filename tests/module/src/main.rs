@@ -3,8 +3,8 @@
 //! memory.
 //!
 //! Runs as root in a virtual machine whose kernel has no ashmem. Arguments: the module built for
-//! use, and the one built for tests (`cargo xtask module --faults`). The last line is `N passed, N
-//! failed`.
+//! use, the one built for tests (`cargo xtask module --faults`), and the program `ashmem`. The last
+//! line is `N passed, N failed`.
 //!
 //! With `--failslab` alone, on a kernel with the module and with fault injection, it makes each
 //! request fail at each of its allocations instead. With `--neighbours` in their place, and a
@@ -19,6 +19,7 @@ mod module;
 mod neighbours;
 mod region;
 mod trace;
+mod unpinning;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,6 +69,26 @@ const CASES: &[Case] = &[
         lifecycle::other_driver,
     ),
     ("every tracepoint tells what was done, once, and none tells anything when off", trace::events),
+    (
+        "with unpinning_at_once UNPIN purges, whatever was unpinned before; without, pages stay",
+        unpinning::at_once,
+    ),
+    (
+        "PIN and UNPIN race with unpinning_at_once: no page is lost without WAS_PURGED",
+        unpinning::raced,
+    ),
+    (
+        "without unpinning_enable want of memory purges nothing, and PURGE_ALL_CACHES does",
+        unpinning::never,
+    ),
+    (
+        "PURGE_REGION purges one region, beside its users too, and is ENOTTY without CAP_SYS_ADMIN",
+        unpinning::one_region,
+    ),
+    (
+        "ashmem purge purges what it is asked for and nothing else, for root alone",
+        unpinning::by_command,
+    ),
     ("without memory every call says ENOMEM or succeeds, and nothing is lost", faults::every_call),
     ("without memory UNPIN and PIN change nothing", faults::pins_are_untouched),
 ];
@@ -97,11 +118,12 @@ fn main() -> ExitCode {
 
 fn run() -> Result<bool> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let usage = "usage: ashmem-module-test ASHMEM_LINUX.KO ASHMEM_LINUX_FAULTS.KO | --neighbours \
-                 [TRIAL...|all]";
+    let usage = "usage: ashmem-module-test ASHMEM_LINUX.KO ASHMEM_LINUX_FAULTS.KO ASHMEM | \
+                 --neighbours [TRIAL...|all]";
     let modules = Modules {
         plain: arguments.next().context(usage)?,
         faults: arguments.next().context(usage)?,
+        ashmem: arguments.next().context(usage)?,
     };
 
     let mut failed = 0;

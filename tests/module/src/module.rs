@@ -2,6 +2,7 @@
 //! Loading and unloading, by the system calls themselves.
 
 use std::ffi::CString;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -12,10 +13,11 @@ use anyhow::{Context, Result, ensure};
 /// The module's name, which Waydroid and redroid ask for.
 pub(crate) const NAME: &str = "ashmem_linux";
 
-/// The two builds of the module.
+/// The two builds of the module, and the program `ashmem` that asks it.
 pub(crate) struct Modules {
     pub(crate) plain: PathBuf,
     pub(crate) faults: PathBuf,
+    pub(crate) ashmem: PathBuf,
 }
 
 /// Loads the module for the life of a case's `work`, and unloads it.
@@ -65,6 +67,33 @@ pub(crate) fn unload_soon(name: &str) -> Result<()> {
         }
     }
     anyhow::bail!("{name} is still in use two seconds after its last user went")
+}
+
+/// A parameter of the module, changed while this lives.
+pub(crate) struct Parameter {
+    path: String,
+    before: String,
+}
+
+impl Parameter {
+    /// `None` where the module has no such parameter.
+    pub(crate) fn set(parameter: &str, value: impl Display) -> Result<Option<Self>> {
+        let path = format!("/sys/module/{NAME}/parameters/{parameter}");
+        if !fs::exists(&path)? {
+            return Ok(None);
+        }
+        let before = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        fs::write(&path, value.to_string()).with_context(|| format!("writing {path}"))?;
+        Ok(Some(Self { path, before }))
+    }
+}
+
+impl Drop for Parameter {
+    fn drop(&mut self) {
+        // The machine lasts for these trials alone; one that follows with another value says so
+        // itself.
+        let _ = fs::write(&self.path, self.before.trim());
+    }
 }
 
 /// Whether the kernel lists a module of this name.

@@ -15,7 +15,7 @@ use crate::program::own_path;
 use crate::tracer::Tracer;
 
 /// Turns; the median counts.
-const TURNS: usize = 7;
+pub(crate) const TURNS: usize = 7;
 
 /// Nanoseconds of processors' time.
 #[derive(Debug, Serialize)]
@@ -30,12 +30,13 @@ struct Busy {
 }
 
 /// Measures and prints it as JSON.
-pub(crate) fn measure(source: &str, ashmem: &str) -> Result<()> {
+pub(crate) fn measure(source: &str, ashmem: &str, turns: usize) -> Result<()> {
+    ensure!(turns > 0, "no turn measures nothing");
     let tracer = Tracer::new(source, ashmem)?;
     let (mut untraced, mut traced, mut own) = (Vec::new(), Vec::new(), Vec::new());
     // The first turn warms caches, and is not counted.
     work(&tracer)?;
-    for _ in 0..TURNS {
+    for _ in 0..turns {
         untraced.push(work(&tracer)?);
         let (of_work, of_tracer) = watched(&tracer)?;
         traced.push(of_work);

@@ -4,7 +4,8 @@
 //! top` show with what it has. SOURCE is `module`, `agent` or `syscalls`. The last line counts.
 //!
 //! `ashmem-trace-test work WHAT FILE` is that small program. `ashmem-trace-test cost SOURCE ASHMEM
-//! STRACE` measures what it pays, `ashmem-trace-test busy SOURCE ASHMEM` what everybody else pays.
+//! STRACE` measures what it pays, `ashmem-trace-test busy SOURCE ASHMEM [TURNS]` what everybody
+//! else pays: one turn is enough where instructions are counted.
 
 mod account;
 mod agreement;
@@ -32,10 +33,17 @@ fn main() -> ExitCode {
         ["cost", source, ashmem, strace] => {
             cost::measure(source, ashmem, strace).map(|()| ExitCode::SUCCESS)
         }
-        ["busy", source, ashmem] => busy::measure(source, ashmem).map(|()| ExitCode::SUCCESS),
+        ["busy", source, ashmem] => {
+            busy::measure(source, ashmem, busy::TURNS).map(|()| ExitCode::SUCCESS)
+        }
+        ["busy", source, ashmem, turns] => turns
+            .parse()
+            .map_err(|_| anyhow::anyhow!("`{turns}` is no number of turns"))
+            .and_then(|turns| busy::measure(source, ashmem, turns))
+            .map(|()| ExitCode::SUCCESS),
         [source, ashmem] => Ok(trial(source, ashmem)),
         _ => Err(anyhow::anyhow!(
-            "usage: ashmem-trace-test [cost|busy] module|agent|syscalls ASHMEM [STRACE]"
+            "usage: ashmem-trace-test [cost|busy] module|agent|syscalls ASHMEM [STRACE|TURNS]"
         )),
     };
     outcome.unwrap_or_else(|error| {

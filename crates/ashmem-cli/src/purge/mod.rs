@@ -27,18 +27,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What a program has unpinned is taken from it at once: its next PIN of these pages says
 /// WAS_PURGED, and they are zero. So the way that a program goes then can be tried while it runs.
 /// Pinned pages stay. Regions of `ashmem run` and `ashmem agent` are purged by their supervisor,
-/// which does that for root and for whoever may look at it. The kernel module purges all of its
-/// regions or none.
+/// which does that for root and for whoever may look at it; those of the kernel module by the
+/// module, for root alone.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   sudo ashmem purge --name 'CursorWindow*'
   ashmem purge --pid 4711                    # a program that I run under `ashmem run`
-  sudo ashmem purge --all                    # of the kernel module too
+  sudo ashmem purge --all
   ashmem run --unpin at-once -- ./program    # each page as it is unpinned
 
-Exit status: 0 if no unpinned page is left of what was asked for, 1 if some could not be purged, or
-if a process or container that was asked for is not there; standard error says why.")]
+Exit status: 0 if no unpinned page is left of what was asked for, as far as the caller may look; 1
+if some could not be purged, or if a process or container that was asked for is not there or a
+process may not be looked at; standard error says why.")]
 pub(crate) struct Arguments {
     /// Regions whose whole name matches: *, ?, [a-z], {one,other}
     #[arg(long, value_name = "GLOB", required_unless_present_any = ["pid", "container", "all"])]
@@ -81,17 +82,16 @@ impl Arguments {
         let of = |kind: RegionKind| regions.iter().filter(move |region| region.kind == kind);
         let mut count = PurgeCount { left: filter.absent(&census), ..PurgeCount::default() };
         of(RegionKind::Agent).for_each(|region| count.purge(region));
-        let unpinned = |region: &&&CensusRegion| region.pages.is_none_or(|some| some.unpinned != 0);
+        // With its last descriptor all that was unpinned of a region becomes pinned for good.
+        let unpinned = |region: &&&CensusRegion| {
+            region.descriptors() != 0 && region.pages.is_none_or(|some| some.unpinned != 0)
+        };
         let on_device = of(RegionKind::Device).filter(unpinned).count() as u64;
         if on_device != 0 && self.all {
             count.pages += device::purge_all()?;
             count.regions += on_device;
-        } else if on_device != 0 {
-            count.left.push(format!(
-                "{} of what is unpinned there is the kernel's, which purges all of its regions or \
-                 none: `sudo ashmem purge --all`",
-                counted(on_device, "region")
-            ));
+        } else {
+            of(RegionKind::Device).filter(unpinned).for_each(|region| count.purge_device(region));
         }
         let bytes = Bytes(count.pages.saturating_mul(census.page_size));
         writeln!(
@@ -111,6 +111,17 @@ fn counted(number: u64, what: &str) -> String {
 }
 
 impl PurgeCount {
+    /// Has a region purged by the kernel's device.
+    fn purge_device(&mut self, region: &CensusRegion) {
+        match device::purge_one(region) {
+            Ok(pages) => {
+                self.pages += pages;
+                self.regions += 1;
+            }
+            Err(why) => self.left.push(format!("the region `{}`: {why}", region.name)),
+        }
+    }
+
     /// Has a region purged by its supervisor.
     fn purge(&mut self, region: &CensusRegion) {
         let name = &region.name;

@@ -293,6 +293,11 @@ fn who_may_not_look_at_a_supervisor_may_not_have_it_purge() {
     assert!(said.starts_with("purged 0 pages"), "{said}");
     let (regions, _) = list("purge-roots-unpinned", None);
     assert_eq!(regions["purge-roots-unpinned"]["pages"], pages(5, 3), "{regions:#?}");
+    // What cannot be looked at is not purged, and not taken for nothing.
+    let holder = regions["purge-roots-unpinned"]["holders"][0]["process"]["pid"].to_string();
+    let (code, said) = purge(&["--pid", &holder], Some(NOBODY));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("process {holder} may not be looked at")), "{said}");
     drop(client);
 }
 

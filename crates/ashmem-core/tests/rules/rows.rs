@@ -6,8 +6,8 @@
 
 use ashmem_core::Errno;
 use ashmem_core::abi::{IS_PINNED, IS_UNPINNED, NOT_PURGED, Pin, WAS_PURGED};
-use ashmem_core::pins::{self, NeedSpare};
-use ashmem_core::range::Ranges as _;
+use ashmem_core::pins::{self, NeedSpare, PurgeStep};
+use ashmem_core::range::{Ranges as _, Span};
 use ashmem_core::region::{Facts, Refusal, State};
 use ashmem_core::store::{PageSize, Store};
 
@@ -352,6 +352,33 @@ fn shr_04_the_oldest_goes_first_whosever_it_is() {
         assert_eq!(bench.purge(), Some(range));
     }
     assert_eq!((bench.purge(), bench.arena.lru_pages()), (None, 0));
+}
+
+/// A purge of one region by page number, past what is purged already.
+#[test]
+fn shr_05_the_lowest_range_is_purged_whatever_its_age() {
+    let mut bench = Bench::new(2);
+    for page in [8, 4, 2, 0] {
+        bench.unpin(0, [page, page + 1]);
+    }
+    bench.unpin(1, [0, 9]);
+    let mut step = |from, most| {
+        let (facts, state) = &mut bench.regions[0];
+        let span = Span::new(from, 9).expect("pages");
+        state.pins().purge_lowest(&bench.arena, facts.share(), span, most)
+    };
+    let purged = |first, last| PurgeStep::Purged(Span::new(first, last).expect("pages"));
+    assert_eq!(step(3, 1), purged(2, 3));
+    assert_eq!(step(0, 1), purged(0, 1));
+    assert_eq!(step(0, 1), PurgeStep::Passed(2));
+    assert_eq!(step(0, 2), PurgeStep::Passed(4));
+    assert_eq!(step(1, 3), purged(4, 5));
+    assert_eq!(step(6, 0), PurgeStep::Passed(8));
+    assert_eq!([step(6, 9), step(6, 9)], [purged(8, 9), PurgeStep::End]);
+    let all = [(0, 1, true), (2, 3, true), (4, 5, true), (8, 9, true)];
+    assert_eq!(bench.ranges(0), all);
+    assert_eq!((bench.order(), bench.arena.lru_pages()), (vec![(1, [0, 9])], 10));
+    assert_eq!(bench.pin(0, [4, 4]), WAS_PURGED);
 }
 
 #[test]

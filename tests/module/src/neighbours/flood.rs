@@ -10,45 +10,18 @@ use ashmem_core::abi;
 use super::memory;
 use super::part::{Gate, Part, SKIPPED, USER};
 use super::ranges::{scatter, vast};
-use crate::module::NAME;
+use crate::module::{NAME, Parameter};
 use crate::region::Region;
 
 /// Another user without rights.
 const OTHER: u32 = 1001;
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A parameter of the module, changed while this lives.
-struct Cap {
-    path: String,
-    before: String,
-}
-
-impl Cap {
-    /// `None` where the module has no such parameter.
-    fn set(parameter: &str, value: usize) -> Result<Option<Self>> {
-        let path = format!("/sys/module/{NAME}/parameters/{parameter}");
-        if !fs::exists(&path)? {
-            return Ok(None);
-        }
-        let before = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        fs::write(&path, value.to_string()).with_context(|| format!("writing {path}"))?;
-        Ok(Some(Self { path, before }))
-    }
-}
-
-impl Drop for Cap {
-    fn drop(&mut self) {
-        // The machine lasts for these trials alone; one that follows with a lower cap says so
-        // itself.
-        let _ = fs::write(&self.path, self.before.trim());
-    }
-}
-
 pub(crate) fn capped() -> Result<String> {
     const RANGES: usize = 20_000;
     const REGIONS: usize = 300;
     let (Some(_ranges), Some(_regions)) =
-        (Cap::set("max_ranges", RANGES)?, Cap::set("max_regions", REGIONS)?)
+        (Parameter::set("max_ranges", RANGES)?, Parameter::set("max_regions", REGIONS)?)
     else {
         return Ok(format!("{SKIPPED}the module has no parameters max_ranges and max_regions"));
     };

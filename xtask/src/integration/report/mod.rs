@@ -83,10 +83,17 @@ pub(crate) fn step() -> Step {
             (folder.join("moment.html"), folder.join("trace.html"), folder.join("trace.json"));
         let mut run = Command::new(&ashmem);
         // Its own regions alone: others' are not this step's to know.
-        let report = "exec \"$0\" report --pid $PPID --for 1 -o \"$1\"";
-        run.args(["run", "--", "python3"]).arg(&work).args(["sh", "-c", report]);
-        run.arg(&ashmem).arg(&moment);
+        let look = "set -e; \"$0\" report --pid $PPID --for 1 -o \"$1\"
+            top() { \"$0\" top --pid $PPID --size 118x26 --snapshot=svg --keys $1 > \"$2\"; }
+            top 1 \"$2\"; top 3 \"$3\"";
+        let (top, processes) = (folder.join("top.svg"), folder.join("top-processes.svg"));
+        run.args(["run", "--", "python3"]).arg(&work).args(["sh", "-c", look]);
+        run.arg(&ashmem).arg(&moment).arg(&top).arg(&processes);
         process::capture(&mut run)?;
+        for (picture, word) in [(top, "CursorWindow: forgotten"), (processes, "python3")] {
+            let drawn = std::fs::read_to_string(&picture).context("the picture is not there")?;
+            ensure!(drawn.contains(word), "{word} is not in {}", picture.display());
+        }
         let mut tracing = Command::new(&ashmem);
         process::capture(
             tracing.args(["trace", "--json", "-o"]).arg(&trace).args(["--", "python3"]).arg(&work),
@@ -110,7 +117,9 @@ pub(crate) fn step() -> Step {
             let mut tab = browser.open(page, "", 1280)?;
             tab.picture(&page.with_extension("png"))?;
             tab.print(&page.with_extension("pdf"))?;
-            browser.open(page, "", 400)?.picture(&page.with_extension("narrow.png"))?;
+            for (width, name) in [(800, "middle.png"), (400, "narrow.png")] {
+                browser.open(page, "", width)?.picture(&page.with_extension(name))?;
+            }
         }
         let crowd = crowd(&mut browser, &ashmem, &folder)?;
         Ok(StepResult::Passed(format!(
