@@ -37,6 +37,11 @@ pub(crate) fn need() -> Verdict {
 /// ioctl(2) as a 32-bit caller: what its libc would see, a 32-bit int, with errno taken out of it.
 /// Pointers in `arg` lie in a [`LowPage`], or are meant to be bad, which the kernel answers.
 pub(crate) fn ioctl(region: &Region, cmd: u32, arg: u32) -> Answer {
+    if cfg!(target_arch = "aarch64") {
+        // The program that makes the call has a copy of the descriptor. At the level `fast` the
+        // first ioctl makes a region of a descriptor, and of no copy that was made before.
+        region.size()?;
+    }
     match call(IOCTL_32, region.fd() as u32, cmd, arg)? {
         code @ -4095..=-1 => Err(Refused { call: "32-bit ioctl", code: -code }),
         value => Ok(i64::from(value)),
