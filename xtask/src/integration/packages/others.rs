@@ -71,7 +71,8 @@ impl Manager {
             Self::Rpm => format!(
                 r#"work={work}
 root=$PWD
-rpm="rpm --root=$root"
+# Debian's rpm warns of being used on a Debian.
+rpm="rpm --force-debian --root=$root"
 dnf="dnf --quiet --installroot=$root --config=$work/dnf.conf --releasever=1 --assumeyes"
 # As one types it who has the files.
 only_files() {{ $rpm --upgrade --oldpackage "$@"; }}
@@ -209,7 +210,7 @@ impl Attempt {
 
         self.must("remove")?;
         self.expect_nothing(&untouched).context("after the removal")?;
-        self.refusal(newest)?;
+        self.refusal(&new)?;
         self.must(&format!("install {newest}\nverify"))?;
         self.expect(&self.version).context("after the second installation")?;
         let kernel = machine.kernels()?.into_iter().next().context("the machine has no kernel")?;
@@ -242,12 +243,13 @@ impl Attempt {
     }
 
     /// What `ashmem module install` put there is not installed over.
-    fn refusal(&self, newest: &str) -> Result<()> {
+    fn refusal(&self, new: &str) -> Result<()> {
         let machine = &self.machine;
         machine.must(
             "mkdir -p /var/lib/ashmem/module && touch /var/lib/ashmem/module/manifest.json",
         )?;
-        let (said, ended_well) = self.run(&format!("install {newest}"))?;
+        // dnf shows nothing of what a script says.
+        let (said, ended_well) = self.run(&format!("only_files {new}"))?;
         let is_told = said.contains("one of both is enough: ashmem module remove");
         if !is_told || (ended_well && self.manager.tells_of_scripts()) {
             bail!("over `ashmem module install` it ended well ({ended_well}) and said:\n{said}");
@@ -257,7 +259,7 @@ impl Attempt {
             bail!("over `ashmem module install` there is {left}");
         }
         machine.must("rm -r /var/lib/ashmem")?;
-        // RPM installed none of both, pacman the files of both.
+        // RPM installed the program alone, pacman the files of both.
         self.must("remove || true").map(drop)
     }
 
