@@ -246,7 +246,10 @@ impl Attempt {
     fn refusal(&self, new: &str) -> Result<()> {
         let machine = &self.machine;
         machine.must(
-            "mkdir -p /var/lib/ashmem/module && touch /var/lib/ashmem/module/manifest.json",
+            "mkdir -p /var/lib/ashmem/module && touch /var/lib/ashmem/module/manifest.json\n\
+             for folder in /lib/modules/*; do\n\
+             mkdir -p $folder/updates && echo others >$folder/updates/ashmem_linux.ko\n\
+             done",
         )?;
         // dnf shows nothing of what a script says.
         let (said, ended_well) = self.run(&format!("only_files {new}"))?;
@@ -254,13 +257,17 @@ impl Attempt {
         if !is_told || (ended_well && self.manager.tells_of_scripts()) {
             bail!("over `ashmem module install` it ended well ({ended_well}) and said:\n{said}");
         }
-        let left = machine.must("find /lib/modules -name 'ashmem_linux.ko*' -path '*updates*'")?;
-        if !left.is_empty() {
-            bail!("over `ashmem module install` there is {left}");
-        }
-        machine.must("rm -r /var/lib/ashmem")?;
         // RPM installed the program alone, pacman the files of both.
-        self.must("remove || true").map(drop)
+        self.must("remove || true")?;
+        machine.must(
+            "if find /lib/modules -name 'ashmem_linux.ko*' -path '*dkms*' | grep .; then exit 1; fi\n\
+             for folder in /lib/modules/*; do\n\
+             [ \"$(cat $folder/updates/ashmem_linux.ko)\" = others ]\n\
+             rm -r $folder/updates\n\
+             done\n\
+             rm -r /var/lib/ashmem",
+        )
+        .map(drop)
     }
 
     /// Whether both packages and every kernel's module are of this version.
