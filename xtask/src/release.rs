@@ -5,6 +5,7 @@ use crate::build::dist::{self, SUMS};
 use crate::build::signature;
 use crate::build::stage::Version;
 use crate::debian::host;
+use crate::integration::packages::released;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -31,11 +32,20 @@ pub(crate) struct Release {
     /// Sign SHA256SUMS with this secret key of minisign, which asks for its password
     #[arg(long, value_name = "KEYFILE")]
     sign: Option<PathBuf>,
+    /// Make nothing: hold the release that was made last to its hashes, its bills of materials to
+    /// what cargo links, a signature to what must be refused, Alpine's and NixOS's recipes to what
+    /// they should lay down
+    #[arg(long, conflicts_with_all = ["twice", "sign"])]
+    trial: bool,
 }
 
 impl Release {
     /// Makes it.
     pub(crate) fn run(&self) -> Result<ExitCode> {
+        if self.trial {
+            println!("{}", released::run(true)?);
+            return Ok(ExitCode::SUCCESS);
+        }
         if let Some(key) = &self.sign {
             // Before half an hour of building, not after it.
             fs::File::open(key).with_context(|| {
