@@ -41,7 +41,7 @@ mkdir -p "$srcdir" "$pkgdir"
 cd "$folder"
 for archive in $source; do
 	echo "$sha512sums" | grep " $archive\$" | sha512sum -c - >&2
-	tar -xf "$archive" -C "$srcdir"
+	xz -dc "$archive" | tar -xf - -C "$srcdir"
 done
 cd "$srcdir"
 package >&2
