@@ -9,6 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The commit that a release is made of.
+pub(crate) fn commit() -> Result<String> {
+    git(&["rev-parse", "HEAD"])
+}
+
 /// The time that every file of a release has: the commit's, in seconds since 1970.
 pub(crate) fn time() -> Result<String> {
     git(&["log", "-1", "--format=%ct"])

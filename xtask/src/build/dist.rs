@@ -23,6 +23,7 @@ pub(crate) fn folder() -> PathBuf {
 
 /// Makes a release of this tree, replacing the one before when it is whole.
 pub(crate) fn make(version: &Version) -> Result<()> {
+    let commit = archive::commit()?;
     workspace::make_whole(&folder(), |part| {
         let mut programs = Vec::new();
         for arch in Arch::ALL {
@@ -45,6 +46,9 @@ pub(crate) fn make(version: &Version) -> Result<()> {
         archive::source(version, part)?;
         sbom::make(version, part)?;
         changes(version, part)?;
+        if archive::commit()? != commit {
+            bail!("the checkout went on from {commit} while the release was made: make it again");
+        }
         sums(part)
     })
 }
@@ -74,10 +78,13 @@ pub(crate) fn made_before(version: &Version) -> Result<PathBuf> {
 }
 
 /// The packages of RPM and of Arch for this machine's architecture in another version, in a folder
-/// of the cache: what an upgrade begins with.
-pub(crate) fn other_version(version: &Version) -> Result<PathBuf> {
+/// of the cache: what an upgrade begins with. `built`: those that were built last.
+pub(crate) fn other_version(version: &Version, built: bool) -> Result<PathBuf> {
     let folder = workspace::cache("release-before")?.join(version.as_str());
     let _lock = workspace::lock("release-before")?;
+    if built && folder.exists() {
+        return Ok(folder);
+    }
     workspace::make_whole(&folder, |part| {
         let arch = Arch::X86_64;
         let program = distributed::build(arch, Linkage::Static)?;

@@ -120,7 +120,7 @@ pub(crate) fn run(release: Release, manager: Manager, built: bool) -> Result<Str
     let version_before: Version =
         format!("0.0.1~before.{version}").parse().map_err(anyhow::Error::msg)?;
     let folder = if built { dist::made_before(&version) } else { dist::made_once(&version) }?;
-    let folder_before = dist::other_version(&version_before)?;
+    let folder_before = dist::other_version(&version_before, built)?;
     let machine = Machine::new(Arch::X86_64, release, manager.family())?;
     let conformance = "ashmem-conformance";
     machine.give(&static_program::build_for(Arch::X86_64, conformance, conformance)?)?;
@@ -157,11 +157,12 @@ impl Attempt {
                     fs::copy(package, repository.join(name))
                         .with_context(|| format!("copying {}", package.display()))?;
                 }
+                // dnf takes the folders that it writes to below the root.
                 write(
                     "dnf.conf",
                     &format!(
                         "[main]\ngpgcheck=0\nreposdir={work}\nvarsdir={work}\npluginpath={work}\n\
-                         cachedir={work}/cache\nkeepcache=0\ninstall_weak_deps=0\nlogdir={work}\n\
+                         cachedir=/var/cache/dnf\nkeepcache=0\ninstall_weak_deps=0\nlogdir=/var/log\n\
                          [ashmem]\nname=ashmem\nbaseurl=file://{repository}\n",
                         work = work.display(),
                         repository = repository.display()
