@@ -162,7 +162,8 @@ impl Attempt {
                     "dnf.conf",
                     &format!(
                         "[main]\ngpgcheck=0\nreposdir={work}\nvarsdir={work}\npluginpath={work}\n\
-                         cachedir=/var/cache/dnf\nkeepcache=0\ninstall_weak_deps=0\nlogdir=/var/log\n\
+                         cachedir=/var/cache/dnf\nkeepcache=0\ninstall_weak_deps=0\n\
+                         logdir=/var/log\n\
                          [ashmem]\nname=ashmem\nbaseurl=file://{repository}\n",
                         work = work.display(),
                         repository = repository.display()
@@ -262,7 +263,9 @@ impl Attempt {
         // RPM installed the program alone, pacman the files of both.
         self.must("remove || true")?;
         machine.must(
-            "if find /lib/modules -name 'ashmem_linux.ko*' -path '*dkms*' | grep .; then exit 1; fi\n\
+            "if find /lib/modules -name 'ashmem_linux.ko*' -path '*dkms*' | grep .; then\n\
+             exit 1\n\
+             fi\n\
              for folder in /lib/modules/*; do\n\
              [ \"$(cat $folder/updates/ashmem_linux.ko)\" = others ]\n\
              rm -r $folder/updates\n\
