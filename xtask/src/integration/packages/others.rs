@@ -262,8 +262,9 @@ impl Attempt {
         }
         // RPM installed the program alone, pacman the files of both.
         self.must("remove || true")?;
-        machine.must(
-            "if find /lib/modules -name 'ashmem_linux.ko*' -path '*dkms*' | grep .; then\n\
+        machine
+            .must(
+                "if find /lib/modules -name 'ashmem_linux.ko*' -path '*dkms*' | grep .; then\n\
              exit 1\n\
              fi\n\
              for folder in /lib/modules/*; do\n\
@@ -271,8 +272,8 @@ impl Attempt {
              rm -r $folder/updates\n\
              done\n\
              rm -r /var/lib/ashmem",
-        )
-        .map(drop)
+            )
+            .map(drop)
     }
 
     /// Whether both packages and every kernel's module are of this version.
