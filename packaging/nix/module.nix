@@ -1,32 +1,23 @@
-# UNTESTED: written from nixpkgs' manual, not run yet. In configuration.nix:
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# /dev/ashmem on NixOS, from the unpacked archive of a release. In configuration.nix:
 #
-#   boot.extraModulePackages = [ (config.boot.kernelPackages.callPackage ./module.nix { }) ];
-#   boot.kernelModules = [ "ashmem_linux" ];
-#   services.udev.extraRules = builtins.readFile ../system/60-ashmem.rules;
-#   # with cat's path set to pkgs.coreutils
-{ stdenv, lib, kernel, rustc, rustPlatform }:
+#   imports = [ ./ashmem-VERSION-x86_64-linux/nix/module.nix ];
+#   hardware.ashmem.enable = true;
+#
+# Read and evaluated with stand-ins for nixpkgs (`cargo xtask test --all`); not run on NixOS.
+{ config, lib, pkgs, ... }:
 
-stdenv.mkDerivation {
-  pname = "ashmem-linux";
-  version = "0.1.0";
-  src = lib.cleanSource ../..;
-  nativeBuildInputs = kernel.moduleBuildDependencies ++ [ rustc ];
-  # Kernel code is neither position independent nor linked by the wrapper's rules.
-  hardeningDisable = [ "pic" "format" ];
+{
+  options.hardware.ashmem.enable =
+    lib.mkEnableOption "Android's /dev/ashmem, by the kernel module ashmem_linux";
 
-  buildPhase = ''
-    sh module/rust/build.sh rustc ${rustPlatform.rustLibSrc} \
-      $PWD/crates/ashmem-core/src $PWD/object
-    cp object/ashmem-x86.o_shipped module/rust/
-    make -C ${kernel.dev}/lib/modules/${kernel.modDirVersion}/build M=$PWD/module modules
-  '';
-  installPhase = ''
-    install -D -m 644 -t $out/lib/modules/${kernel.modDirVersion}/extra module/ashmem_linux.ko
-  '';
-
-  meta = {
-    description = "Android's shared memory (/dev/ashmem) as a kernel module";
-    license = lib.licenses.gpl2Only;
-    platforms = [ "x86_64-linux" ];
+  config = lib.mkIf config.hardware.ashmem.enable {
+    boot.extraModulePackages = [ (config.boot.kernelPackages.callPackage ./package.nix { }) ];
+    boot.kernelModules = [ "ashmem_linux" ];
+    environment.systemPackages = [ (pkgs.callPackage ./program.nix { }) ];
+    # NixOS has no /bin/cat.
+    services.udev.extraRules =
+      builtins.replaceStrings [ "/bin/cat" ] [ "${pkgs.coreutils}/bin/cat" ]
+        (builtins.readFile ../60-ashmem.rules);
   };
 }

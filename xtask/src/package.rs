@@ -4,6 +4,7 @@
 use crate::build::packages::{build, publish};
 use crate::build::stage::Version;
 use crate::debian::host;
+use crate::integration::packages::others::{self, Manager};
 use crate::integration::packages::release::Release;
 use crate::integration::packages::{faults, installer, service, signing, supervisors, trial};
 use crate::util::arch::Arch;
@@ -50,6 +51,21 @@ pub(crate) struct Package {
         conflicts_with_all = ["faults", "signing", "service", "supervisors"]
     )]
     installer: bool,
+    /// With --trial: the RPM packages of a release, by dnf and rpm, instead; with --built of the
+    /// one that `cargo xtask release` made last
+    #[arg(
+        long,
+        requires = "trial",
+        conflicts_with_all = ["faults", "signing", "service", "supervisors", "installer"]
+    )]
+    rpm: bool,
+    /// With --trial: Arch's packages of a release, by pacman, in the same way
+    #[arg(
+        long,
+        requires = "trial",
+        conflicts_with_all = ["faults", "signing", "service", "supervisors", "installer", "rpm"]
+    )]
+    pacman: bool,
 }
 
 impl Package {
@@ -57,6 +73,17 @@ impl Package {
         host::ensure(&[])?;
         if let Some(release) = self.trial.filter(|_| self.installer) {
             println!("{}", installer::run(release)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let manager = if self.rpm {
+            Some(Manager::Rpm)
+        } else if self.pacman {
+            Some(Manager::Pacman)
+        } else {
+            None
+        };
+        if let (Some(release), Some(manager)) = (self.trial, manager) {
+            println!("{}", others::run(release, manager, self.built)?);
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(release) = self.trial {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask setup`: everything the other verbs need, on a bare Debian 12 that has Rust.
 
-use crate::debian::host::{ensure_packages, missing_packages};
+use crate::debian::host::{ensure_for_release, ensure_packages, missing_packages};
 use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::debian::toolchain::Toolchain;
 use crate::integration::kubernetes;
@@ -27,6 +27,9 @@ pub(crate) struct Setup {
     /// its own, fetched as well
     #[arg(long, default_value_t)]
     arch: Arch,
+    /// Only the packages that `cargo xtask release` and the trials of its packages need
+    #[arg(long, conflicts_with_all = ["kernels", "arch", "refresh"])]
+    release: bool,
     /// Look for newer kernels than the cached ones
     #[arg(long)]
     refresh: bool,
@@ -77,7 +80,14 @@ impl ValueEnum for Choice {
 impl Setup {
     /// Does what is missing.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let lines: Vec<Line> = if self.kernels.is_empty() {
+        if self.release && !self.check {
+            ensure_for_release()?;
+            eprintln!("everything for a release is there");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let lines: Vec<Line> = if self.release {
+            Vec::new()
+        } else if self.kernels.is_empty() {
             Line::ALL.to_vec()
         } else {
             let lines = self.kernels.iter().filter_map(|choice| match choice {
@@ -89,7 +99,7 @@ impl Setup {
         let platforms: Vec<_> =
             lines.into_iter().map(|line| Platform { arch: self.arch, line }).collect();
         if self.check {
-            return check(&platforms);
+            return check(&platforms, self.release);
         }
         ensure_packages(&platforms)?;
         for platform in &platforms {
@@ -106,8 +116,8 @@ impl Setup {
     }
 }
 
-fn check(platforms: &[Platform]) -> Result<ExitCode> {
-    let packages = missing_packages(platforms)?;
+fn check(platforms: &[Platform], for_release: bool) -> Result<ExitCode> {
+    let packages = missing_packages(platforms, for_release)?;
     let is_missing = |platform: &&Platform| Kernel::cached(**platform).is_none();
     let kernels: Vec<_> = platforms.iter().filter(is_missing).collect();
     for (package, reason) in &packages {

@@ -12,7 +12,7 @@ use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::integration::suite::{self, Comparison, Level, OPERATIONS};
 use crate::integration::{
     cdi, containers, doctor, help, inside, kubernetes, library, neighbours, packages, perfetto,
-    recipes, report, tracing, waydroid,
+    publishing, recipes, report, tracing, waydroid,
 };
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::arch::Arch;
@@ -112,7 +112,7 @@ impl Test {
         }
         if self.all {
             steps.extend([under_run(Level::Fast, None), under_run(Level::Bare, None)]);
-            steps.push(docs::step());
+            steps.extend([docs::step(), publishing::step()]);
             steps.extend((SEED..SEED + LONG_SEQUENCES).map(inside_against_notified));
             steps.extend(fuzz::steps(FUZZ_SECONDS));
             // One after another, for each takes all processors.

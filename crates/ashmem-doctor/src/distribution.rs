@@ -82,8 +82,8 @@ const TOOLS: [(&str, Distribution); 2] = [
 ];
 
 /// How a module comes to NixOS.
-const NIX_MODULE: &str = "# boot.extraModulePackages in configuration.nix builds modules here: \
-                          packaging/nix/module.nix, docs/install.md";
+const NIX_MODULE: &str = "# hardware.ashmem.enable in configuration.nix, by nix/module.nix of a \
+                          release's archive: docs/install.md, Other distributions";
 
 /// A kernel's release, where a text names one.
 static RELEASE: LazyLock<Regex> = LazyLock::new(|| {
@@ -253,6 +253,19 @@ impl Distribution {
         }
     }
 
+    /// The command that removes a package.
+    pub fn uninstall(&self, package: &str) -> String {
+        match self {
+            Self::Debian | Self::Ubuntu | Self::Proxmox => format!("sudo apt purge {package}"),
+            Self::Fedora | Self::Enterprise => format!("sudo dnf remove {package}"),
+            Self::Arch | Self::CachyOs => format!("sudo pacman -R {package}"),
+            Self::Suse => format!("sudo zypper remove {package}"),
+            Self::Alpine => format!("sudo apk del {package}"),
+            Self::Void => format!("sudo xbps-remove {package}"),
+            Self::NixOs | Self::Wsl | Self::Other(_) => format!("# remove {package}"),
+        }
+    }
+
     /// The command that installs what modules for a kernel are built with.
     pub fn install_headers(&self, release: &str) -> String {
         if let Some(command) = board::headers(release) {
@@ -376,7 +389,7 @@ mod tests {
         ] {
             assert_eq!(distribution.install_headers(release), command);
         }
-        assert!(Distribution::NixOs.install_headers("6.12.30").contains("extraModulePackages"));
+        assert!(Distribution::NixOs.install_headers("6.12.30").contains("hardware.ashmem.enable"));
     }
 
     #[test]

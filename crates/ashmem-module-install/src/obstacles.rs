@@ -16,6 +16,9 @@ use crate::manifest::{BuildWay, InstallManifest};
 use crate::refusal::InstallRefusal;
 use crate::source::NAME;
 
+/// What shows that the package `ashmem-dkms` is installed, whoever's package it is.
+pub(crate) const PACKAGE: &str = "/usr/lib/ashmem-dkms/modules";
+
 /// What a build and its result take, in bytes.
 const SPACE: u64 = 20 << 20;
 
@@ -64,10 +67,11 @@ pub(crate) fn system(machine: &TargetMachine, may_load: bool) -> Result<(), Inst
 
 /// Others that have the module already.
 pub(crate) fn owners(host: &Host, old: Option<&InstallManifest>) -> Result<(), InstallRefusal> {
-    if host.has("/var/lib/dpkg/info/ashmem-dkms.list") {
+    if host.has(PACKAGE) {
+        let uninstall = Distribution::of(host).uninstall("ashmem-dkms");
         return Err(InstallRefusal::new("the package ashmem-dkms has the module here")
-            .next("# to keep it: apt install ./ashmem-dkms_*.deb brings newer ones")
-            .next("sudo apt purge ashmem-dkms && sudo ashmem module install"));
+            .next("# to keep it: a newer package brings newer ones")
+            .next(format!("{uninstall} && sudo ashmem module install")));
     }
     for name in host.names(dkms::TREE).into_iter().filter(|name| name.contains("ashmem")) {
         let folder = format!("{}/{name}", dkms::TREE);

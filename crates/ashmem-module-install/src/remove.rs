@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use ashmem_doctor::distribution::Distribution;
 use ashmem_doctor::module_state::ModuleState;
 
 use crate::files::{remove_file, remove_tree};
@@ -12,7 +13,7 @@ use crate::lock::InstallLock;
 use crate::machine::TargetMachine;
 use crate::manifest::{self, BuildWay, InstallManifest};
 use crate::refusal::{Error, InstallRefusal};
-use crate::{dkms, kernel_index, loading};
+use crate::{dkms, kernel_index, loading, obstacles};
 
 /// What would be removed, a line for each.
 ///
@@ -77,8 +78,9 @@ fn installed(machine: &TargetMachine) -> Result<InstallManifest, Error> {
         return Ok(manifest);
     }
     let refusal = InstallRefusal::new("`ashmem module install` has installed nothing here");
-    Err(if machine.host.has("/var/lib/dpkg/info/ashmem-dkms.list") {
-        refusal.next("sudo apt purge ashmem-dkms   # that package has the module")
+    Err(if machine.host.has(obstacles::PACKAGE) {
+        let uninstall = Distribution::of(&machine.host).uninstall("ashmem-dkms");
+        refusal.next(format!("{uninstall}   # that package has the module"))
     } else {
         refusal.next("ashmem module status   # shows what there is, and who put it there")
     }

@@ -67,8 +67,18 @@ pub(crate) fn part(arch: Arch, program: &Path, place: &Path) -> Result<()> {
 /// How long a program may be, that people fetch over a slow line.
 const MOST: u64 = 12_000_000;
 
-/// What rustc is told: the names of folders that differ from machine to machine are taken out.
+/// What rustc is told for this linkage.
 fn flags(linkage: Linkage) -> Result<String> {
+    let mut flags = without_folders()?;
+    if linkage == Linkage::Static {
+        flags.push_str(" -Ctarget-feature=+crt-static");
+    }
+    Ok(flags)
+}
+
+/// What rustc is told so that no name of a folder that differs from machine to machine is in what
+/// it makes.
+pub(crate) fn without_folders() -> Result<String> {
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
@@ -79,9 +89,6 @@ fn flags(linkage: Linkage) -> Result<String> {
         let folder = folder.to_str().filter(|folder| !folder.contains(char::is_whitespace));
         let folder = folder.context("cargo takes no flags with spaces in a folder's name")?;
         flags.push(format!("--remap-path-prefix={folder}={name}"));
-    }
-    if linkage == Linkage::Static {
-        flags.push("-Ctarget-feature=+crt-static".to_owned());
     }
     Ok(flags.join(" "))
 }

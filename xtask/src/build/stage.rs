@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tree that Debian's tools pack: `debian/`, and beside it in `built/` everything that the
-//! packages hold.
+//! The trees that packages are made from: Debian's, with `debian/` and beside it in `built/`
+//! everything that the packages hold; and a release's archive, which all others are made from.
 
 use crate::build::distributed::{self, Linkage};
 use crate::build::library;
@@ -62,11 +62,57 @@ impl fmt::Display for Version {
     }
 }
 
-/// Fills an empty folder.
+/// Fills an empty folder for Debian's tools.
 pub(crate) fn fill(tree: &Path, arch: Arch, version: &Version) -> Result<()> {
     let built = tree.join("built");
     debian(&tree.join("debian"), version)?;
-    program(&built, arch)?;
+    let here = distributed::build(Arch::X86_64, Linkage::Dynamic)?;
+    let own = match arch {
+        Arch::X86_64 => here.clone(),
+        Arch::Arm64 => distributed::build(arch, Linkage::Dynamic)?,
+    };
+    contents(&built, arch, version, &own, &here)?;
+    let libraries = format!("lib/{}-linux-gnu", arch.machine());
+    let place = built.join("library");
+    library::install(arch, Path::new("/usr"), Path::new(&libraries), Some(&place)).map(drop)
+}
+
+/// Fills an empty folder as a release's archive has it: this static program, what belongs to it,
+/// the module's source, and the script that lays all of it below a root.
+///
+/// `here` is the same program for this machine.
+pub(crate) fn fill_archive(
+    tree: &Path,
+    arch: Arch,
+    version: &Version,
+    program: &Path,
+    here: &Path,
+) -> Result<()> {
+    contents(tree, arch, version, program, here)?;
+    copy(&packaging("system/units"), &tree.join("units"))?;
+    copy_with(&packaging("archive/lay"), &tree.join("lay"), version)?;
+    for file in files(&packaging("nix"), OsStr::new(""))? {
+        let name = file.file_name().context("a recipe has a name")?;
+        copy_with(&file, &tree.join("nix").join(name), version)?;
+    }
+    for name in ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "module/LICENSE-GPL-2.0"] {
+        let file = workspace::root().join(name);
+        copy(&file, &tree.join(file.file_name().context("a licence has a name")?))?;
+    }
+    Ok(())
+}
+
+/// What every package is made of.
+fn contents(
+    built: &Path,
+    arch: Arch,
+    version: &Version,
+    program: &Path,
+    here: &Path,
+) -> Result<()> {
+    copy(program, &built.join("ashmem"))?;
+    copy(&static_program::build_small(arch, "ashmem-join")?, &built.join("ashmem-join"))?;
+    told_by_the_program(built, here)?;
     module_source(&built.join("module"), version)?;
     for name in ["ashmem.conf", "60-ashmem.rules"] {
         copy(&packaging(&format!("system/{name}")), &built.join(name))?;
@@ -82,9 +128,7 @@ pub(crate) fn fill(tree: &Path, arch: Arch, version: &Version) -> Result<()> {
             copy(&file, &built.join(place))?;
         }
     }
-    let libraries = format!("lib/{}-linux-gnu", arch.machine());
-    let place = built.join("library");
-    library::install(arch, Path::new("/usr"), Path::new(&libraries), Some(&place)).map(drop)
+    Ok(())
 }
 
 /// Debian's control files, with the version in them.
@@ -112,18 +156,11 @@ fn debian(folder: &Path, version: &Version) -> Result<()> {
     write(&copyright, &read(&copyright)?.replace("@MIT@", &lines.join("\n")))
 }
 
-/// The program, its manual pages, its completions; what it prints is the same everywhere.
-fn program(built: &Path, arch: Arch) -> Result<()> {
-    let ashmem = distributed::build(Arch::X86_64, Linkage::Dynamic)?;
-    let own = match arch {
-        Arch::X86_64 => ashmem.clone(),
-        Arch::Arm64 => distributed::build(arch, Linkage::Dynamic)?,
-    };
-    copy(&own, &built.join("ashmem"))?;
-    copy(&static_program::build_small(arch, "ashmem-join")?, &built.join("ashmem-join"))?;
-    process::capture(Command::new(&ashmem).arg("man").arg(built.join("man")))?;
+/// The program's manual pages and completions; what it prints is the same everywhere.
+fn told_by_the_program(built: &Path, here: &Path) -> Result<()> {
+    process::capture(Command::new(here).arg("man").arg(built.join("man")))?;
     for (shell, name) in [("bash", "ashmem"), ("zsh", "_ashmem"), ("fish", "ashmem.fish")] {
-        let text = process::capture(Command::new(&ashmem).args(["completions", shell]))?;
+        let text = process::capture(Command::new(here).args(["completions", shell]))?;
         write(&built.join("completions").join(shell).join(name), &text)?;
     }
     Ok(())
@@ -169,7 +206,8 @@ fn confirm(folder: &Path, object: &Path, compiler: &Compiler) -> Result<()> {
     write(&confirmed, &said)
 }
 
-fn packaging(name: &str) -> PathBuf {
+/// A file of `packaging/`.
+pub(crate) fn packaging(name: &str) -> PathBuf {
     workspace::root().join("packaging").join(name)
 }
 
@@ -189,7 +227,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// As [`copy`], with `@VERSION@` filled in.
-fn copy_with(from: &Path, to: &Path, version: &Version) -> Result<()> {
+pub(crate) fn copy_with(from: &Path, to: &Path, version: &Version) -> Result<()> {
     copy(from, to)?;
     write(to, &read(to)?.replace("@VERSION@", version.as_str()))
 }

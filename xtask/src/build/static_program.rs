@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs of this workspace built to run in a guest without any library.
 
-use crate::build::cross;
+use crate::build::{cross, distributed};
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Result, bail};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
+
+/// What rustc is told for all of them.
+const FLAGS: &str = "-C target-feature=+crt-static -C strip=debuginfo";
 
 /// Builds the program that is called as its package, statically linked and optimised, and returns
 /// its path. Fast when nothing changed.
@@ -20,9 +23,12 @@ pub(crate) fn build_named(package: &str, program: &str) -> Result<PathBuf> {
     build_for(Arch::X86_64, package, program)
 }
 
-/// As [`build`], for an architecture and as small as it gets.
+/// As [`build`], for an architecture, as small as it gets, and to be given away: no folder of this
+/// machine is in it.
 pub(crate) fn build_small(arch: Arch, package: &str) -> Result<PathBuf> {
-    build_as(arch, package, package, "library")
+    let mut cargo = cargo(arch, "build", package, "library")?;
+    cargo.env("RUSTFLAGS", format!("{FLAGS} {}", distributed::without_folders()?));
+    build_by(cargo, arch, package, "library")
 }
 
 /// As [`build_named`], for an architecture.
@@ -48,7 +54,10 @@ pub(crate) fn build_tests(arch: Arch, package: &str) -> Result<PathBuf> {
 }
 
 fn build_as(arch: Arch, package: &str, program: &str, profile: &str) -> Result<PathBuf> {
-    let mut cargo = cargo(arch, "build", package, profile)?;
+    build_by(cargo(arch, "build", package, profile)?, arch, program, profile)
+}
+
+fn build_by(mut cargo: Command, arch: Arch, program: &str, profile: &str) -> Result<PathBuf> {
     let (text, status) = process::capture_both(cargo.args(["--bin", program]))?;
     if !status.success() {
         bail!(
@@ -66,9 +75,7 @@ fn cargo(arch: Arch, verb: &str, package: &str, profile: &str) -> Result<Command
     // --target keeps the static flag from the build's own plug-ins, which must stay loadable.
     cargo.args([verb, "--quiet", "--profile", profile, "--package", package, "--target", &target]);
     cargo.current_dir(workspace::root()).env("CARGO_TARGET_DIR", workspace::cache("static")?);
-    cargo
-        .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=debuginfo")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.env("RUSTFLAGS", FLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
     cross::prepare(&mut cargo, arch)?;
     Ok(cargo)
 }

@@ -2,7 +2,7 @@
 //! The packages of this host that the verbs need, and how apt is asked for them.
 
 use crate::debian::backports::Backport;
-use crate::debian::kernel::{Kernel, Platform};
+use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::util::arch::Arch;
 use crate::util::steps::StepResult;
 use crate::util::{process, workspace};
@@ -73,6 +73,19 @@ const ARM64: &[(&str, &str)] = &[
     ("qemu-user-static", "a system of arm64, made and entered here"),
 ];
 
+/// What is installed besides where a release is made, or what it holds is tried.
+const RELEASE: &[(&str, &str)] = &[
+    ("createrepo-c", "a repository of RPM packages, for dnf"),
+    ("dnf", "installing the RPM packages as on Fedora"),
+    ("fakeroot", "Arch's packages"),
+    ("libarchive-tools", "Arch's packages"),
+    ("makepkg", "Arch's packages"),
+    ("minisign", "signing a release"),
+    ("nix-bin", "reading NixOS's module"),
+    ("pacman-package-manager", "installing Arch's packages"),
+    ("rpm", "the RPM packages"),
+];
+
 /// How apt is to install: what is asked for and what that needs, and never at the price of another
 /// package.
 const CAREFULLY: [&str; 2] = ["--no-install-recommends", "--no-remove"];
@@ -92,12 +105,21 @@ pub(crate) fn ensure(platforms: &[Platform]) -> Result<()> {
 
 /// Installs what is missing for everything and for these kernels, or names the command that does.
 pub(crate) fn ensure_packages(platforms: &[Platform]) -> Result<()> {
-    if missing_packages(platforms)?.is_empty() {
+    ensure_with(platforms, false)
+}
+
+/// As [`ensure_packages`], and what a release is made and tried with, of both architectures.
+pub(crate) fn ensure_for_release() -> Result<()> {
+    ensure_with(&[Platform { arch: Arch::Arm64, line: Line::V6_1 }], true)
+}
+
+fn ensure_with(platforms: &[Platform], for_release: bool) -> Result<()> {
+    if missing_packages(platforms, for_release)?.is_empty() {
         return Ok(());
     }
     // apt fails where another one is at work, such as another step's.
     let _lock = workspace::lock("apt")?;
-    let missing = missing_packages(platforms)?;
+    let missing = missing_packages(platforms, for_release)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -110,6 +132,7 @@ pub(crate) fn ensure_packages(platforms: &[Platform]) -> Result<()> {
         let words = foreign.map_or_else(String::new, |platform| {
             format!(" --arch {} --kernels {}", platform.arch, platform.line)
         });
+        let words = if for_release { " --release".to_owned() } else { words };
         let command = format!("{}{words}", workspace::with_root()?);
         bail!(
             "installing needs root; run this one command, then go on as yourself:\n\n  {command}\n"
@@ -122,7 +145,10 @@ pub(crate) fn ensure_packages(platforms: &[Platform]) -> Result<()> {
     let mut missing: Vec<_> = missing.into_iter().map(|(package, _)| package).collect();
     if let Some(backport) = Backport::of_host()? {
         backport.install(&missing, &CAREFULLY)?;
-        missing = missing_packages(platforms)?.into_iter().map(|(package, _)| package).collect();
+        missing = missing_packages(platforms, for_release)?
+            .into_iter()
+            .map(|(package, _)| package)
+            .collect();
     }
     let mut install = Command::new("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "install", "-y"]).args(CAREFULLY);
@@ -145,7 +171,7 @@ pub(crate) fn ensure_packages(platforms: &[Platform]) -> Result<()> {
     process::show(install.args(&missing)).context(
         "installing packages; run it again to go on when apt's complaint above is seen to",
     )?;
-    let left = missing_packages(platforms)?;
+    let left = missing_packages(platforms, for_release)?;
     if !left.is_empty() {
         bail!("apt reported success but these are still missing: {left:?}");
     }
@@ -156,6 +182,7 @@ pub(crate) fn ensure_packages(platforms: &[Platform]) -> Result<()> {
 /// The packages that are not installed, each with what it is for.
 pub(crate) fn missing_packages(
     platforms: &[Platform],
+    for_release: bool,
 ) -> Result<Vec<(&'static str, &'static str)>> {
     let list = process::capture(Command::new("dpkg-query").args([
         "--show",
@@ -175,8 +202,15 @@ pub(crate) fn missing_packages(
         };
         foreign.iter().chain(platform.line.packages())
     });
+    let release = if for_release { RELEASE } else { &[] };
     let mut seen = installed;
-    Ok(PACKAGES.iter().chain(wanted).copied().filter(|(package, _)| seen.insert(package)).collect())
+    Ok(PACKAGES
+        .iter()
+        .chain(wanted)
+        .chain(release)
+        .copied()
+        .filter(|(package, _)| seen.insert(package))
+        .collect())
 }
 
 /// Whether the packages can be had together with a cross compiler, on a machine that has no package
@@ -190,7 +224,7 @@ pub(crate) fn beside_cross_compiler() -> Result<StepResult> {
     }
     let mut apt = Command::new("apt-get");
     apt.args(["-o", "Dir::State::status=/dev/null", "-q", "install", "--simulate"]).args(CAREFULLY);
-    let packages = || PACKAGES.iter().chain(ARM64).map(|(package, _)| package);
+    let packages = || PACKAGES.iter().chain(ARM64).chain(RELEASE).map(|(package, _)| package);
     apt.args(packages()).arg(CROSS);
     let (said, status) = process::capture_both(&mut apt)?;
     Ok(if status.success() {

@@ -202,7 +202,7 @@ fn examples(by_hand: &InstalledLibrary) -> Result<String> {
     c_examples::cmake_refuses_other_versions(by_hand)?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--release", "--package", "ashmem", "--examples"])
+        .args(["build", "--quiet", "--release", "--package", "ashmem-linux", "--examples"])
         .arg("--target-dir");
     let target = workspace::root().join("target");
     process::capture(cargo.arg(&target).current_dir(workspace::root()))

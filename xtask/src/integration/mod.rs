@@ -12,6 +12,7 @@ pub(crate) mod library;
 pub(crate) mod neighbours;
 pub(crate) mod packages;
 pub(crate) mod perfetto;
+pub(crate) mod publishing;
 pub(crate) mod recipes;
 pub(crate) mod report;
 pub(crate) mod suite;

@@ -70,7 +70,7 @@ fn a_compiler_of_another_version_or_maker_is_none() {
 fn systems_that_take_no_module_say_what_to_do_there() {
     let root = Root::debian();
     root.file("etc/os-release", "ID=nixos\n");
-    expect(&root.refusal(), "NixOS builds its modules", "boot.extraModulePackages");
+    expect(&root.refusal(), "NixOS builds its modules", "hardware.ashmem.enable");
     root.file("etc/os-release", "ID=fedora\n").file("run/ostree-booted", "");
     expect(&root.refusal(), "image (ostree)", "RUN ashmem module install --no-load");
     root.remove("run/ostree-booted").file("run/.containerenv", "");
@@ -81,9 +81,16 @@ fn systems_that_take_no_module_say_what_to_do_there() {
 #[test]
 fn whoever_has_the_module_keeps_it() {
     let root = Root::debian();
-    root.file("var/lib/dpkg/info/ashmem-dkms.list", "/usr/src/ashmem-0.1.0\n");
-    expect(&root.refusal(), "the package ashmem-dkms", "sudo apt purge ashmem-dkms");
-    root.remove("var/lib/dpkg/info/ashmem-dkms.list");
+    root.file("usr/lib/ashmem-dkms/modules", "#!/bin/sh\n");
+    for (id, command) in [
+        ("fedora", "sudo dnf remove ashmem-dkms"),
+        ("arch", "sudo pacman -R ashmem-dkms"),
+        ("debian", "sudo apt purge ashmem-dkms"),
+    ] {
+        root.file("etc/os-release", &format!("ID={id}\n"));
+        expect(&root.refusal(), "the package ashmem-dkms", command);
+    }
+    root.remove("usr/lib/ashmem-dkms/modules");
     root.file("var/lib/dkms/anbox-ashmem/1/source/dkms.conf", "");
     expect(&root.refusal(), "DKMS has anbox-ashmem/1", "sudo dkms remove anbox-ashmem/1 --all");
     root.remove("var/lib/dkms/anbox-ashmem");

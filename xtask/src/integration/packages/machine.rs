@@ -106,6 +106,16 @@ exec chroot . sh -ec "$1""#;
         Ok(text)
     }
 
+    /// Runs a script of this host's own programs as root, which stands in the machine's root: the
+    /// machine has no package manager but Debian's. Both outputs, and whether it ended well.
+    pub(crate) fn run_from_host(&self, script: &str) -> Result<(String, bool)> {
+        let there = r#"mount -t proc proc proc
+exec sh -ec "$1""#;
+        let mut command = self.joined(there, &["--pid", "--fork", "--kill-child"]);
+        let (text, status) = process::capture_both(command.arg(script))?;
+        Ok((text, status.success()))
+    }
+
     /// The kernels installed, oldest first.
     pub(crate) fn kernels(&self) -> Result<Vec<String>> {
         let list = self.must("ls -v /boot | sed -n 's/^vmlinuz-//p'")?;

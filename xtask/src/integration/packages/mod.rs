@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The Debian packages' life in real Debian systems.
+//! The packages' life in real Debian systems: Debian's, and those of RPM and Arch in the root of
+//! one.
 
 pub(crate) mod faults;
 pub(crate) mod installer;
 mod machine;
+pub(crate) mod others;
 mod readme;
 pub(crate) mod release;
+pub(crate) mod released;
 pub(crate) mod service;
 pub(crate) mod signing;
 pub(crate) mod supervisors;
@@ -24,7 +27,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use trial::Trial;
 
-/// The packages' tests: their life in each release; what goes wrong, and signing, in Debian 12.
+/// The packages' tests: their life in each release; what goes wrong, and signing, in Debian 12; a
+/// release, and the packages of RPM and Arch that it has.
 pub(crate) fn steps() -> Vec<Step> {
     let on = |what: &str, release: Release, attempt: fn(&Trial) -> Result<String>| {
         Step::new(format!("packages on {release}, {what}"), move || {
@@ -48,6 +52,17 @@ pub(crate) fn steps() -> Vec<Step> {
             return Ok(StepResult::Skipped("making and mounting a system needs root".to_owned()));
         }
         installer::run(Release::Bookworm).map(StepResult::Passed)
+    }));
+    steps.push(Step::new("what a release gives away", || {
+        released::run(false).map(StepResult::Passed)
+    }));
+    steps.extend(others::Manager::ALL.map(|manager| {
+        Step::new(format!("{} packages on bookworm", manager.name()), move || {
+            if !rustix::process::geteuid().is_root() {
+                return Ok(StepResult::Skipped("entering a root needs root".to_owned()));
+            }
+            others::run(Release::Bookworm, manager, false).map(StepResult::Passed)
+        })
     }));
     steps.push(Step::new("packages on bookworm for arm64, life", || {
         host::ensure(&[Platform { arch: Arch::Arm64, line: Line::V6_1 }])?;

@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// What is true of a booted machine that has the packages.
-const DEVICE: &str = include_str!("device.sh");
+pub(crate) const DEVICE: &str = include_str!("device.sh");
 /// What a program that was compiled there does with the module and after its removal, which is part
 /// of it.
 const CLIENT: &str = include_str!("client.sh");
@@ -183,13 +183,7 @@ impl Trial {
     /// driver of its own.
     pub(crate) fn expect_module(&self, machine: &Machine, version: &Version) -> Result<()> {
         for kernel in machine.kernels()? {
-            let script = format!(
-                "modinfo -k {kernel} -F filename ashmem_linux; modinfo -k {kernel} -F version \
-                 ashmem_linux"
-            );
-            let text = machine.must(&script)?;
-            let is_ours =
-                text.contains("/updates/dkms/") && text.lines().nth(1) == Some(version.as_str());
+            let (is_ours, text) = has_module(machine, &kernel, version)?;
             if is_ours == self.release.has_own_driver() {
                 bail!(
                     "kernel {kernel} of {} has this for ashmem_linux, not version {version}:\n\
@@ -204,6 +198,19 @@ impl Trial {
     fn names(&self) -> Vec<String> {
         self.packages.iter().filter_map(|package| name_of(package)).collect()
     }
+}
+
+/// Whether DKMS has put the module of this version there for a kernel; and what modinfo says.
+pub(crate) fn has_module(
+    machine: &Machine,
+    kernel: &str,
+    version: &Version,
+) -> Result<(bool, String)> {
+    let text = machine.must(&format!(
+        "modinfo -k {kernel} -F filename ashmem_linux; modinfo -k {kernel} -F version ashmem_linux"
+    ))?;
+    let is_there = text.contains("/updates/dkms/") && text.lines().nth(1) == Some(version.as_str());
+    Ok((is_there, text))
 }
 
 /// The command that installs packages as a user would, from files.

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The RPM packages, by Debian's rpmbuild from a release's archive.
+
+use crate::build::archive;
+use crate::build::stage::{self, Version};
+use crate::util::arch::Arch;
+use crate::util::{process, workspace};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Builds `ashmem` for an architecture and `ashmem-dkms` for all from the archive in `folder`, and
+/// leaves them there with the recipe. Their paths.
+pub(crate) fn build(arch: Arch, version: &Version, folder: &Path) -> Result<Vec<PathBuf>> {
+    let spec = folder.join("ashmem.spec");
+    stage::copy_with(&stage::packaging("rpm/ashmem.spec"), &spec, version)?;
+    let work = workspace::cache("rpmbuild")?.join(format!("{}{version}", arch.prefix()));
+    let _lock = workspace::lock("rpmbuild")?;
+    workspace::make_whole(&work, |part| {
+        let mut command = Command::new("rpmbuild");
+        // No database of packages is asked: nothing is compiled.
+        command.args(["-bb", "--quiet", "--nodeps", "--target"]);
+        command.arg(format!("{}-linux", arch.machine()));
+        for (name, value) in [
+            ("_topdir", part.display().to_string()),
+            ("_sourcedir", folder.display().to_string()),
+            // Neither the machine nor the moment shows.
+            ("_buildhost", "ashmem-linux.example".to_owned()),
+            ("use_source_date_epoch_as_buildtime", "1".to_owned()),
+            ("clamp_mtime_to_source_date_epoch", "1".to_owned()),
+            ("_build_name_fmt", "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm".to_owned()),
+        ] {
+            command.arg("--define").arg(format!("{name} {value}"));
+        }
+        command.arg(&spec).env("SOURCE_DATE_EPOCH", archive::time()?).env("LC_ALL", "C.UTF-8");
+        process::capture(&mut command).map(drop)
+    })?;
+    let made = work.join("RPMS");
+    let mut packages = Vec::new();
+    let entries = fs::read_dir(&made).with_context(|| format!("listing {}", made.display()))?;
+    for package in entries.flatten().map(|entry| entry.path()) {
+        let place = folder.join(package.file_name().context("a package has a name")?);
+        fs::copy(&package, &place).with_context(|| format!("copying {}", package.display()))?;
+        packages.push(place);
+    }
+    packages.sort();
+    fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;
+    Ok(packages)
+}
