@@ -11,7 +11,7 @@ use crate::debian::host;
 use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::integration::suite::{self, Comparison, Level, OPERATIONS};
 use crate::integration::{
-    cdi, containers, doctor, help, inside, kubernetes, library, neighbours, packages, perfetto,
+    cdi, confined, containers, doctor, help, inside, kubernetes, library, neighbours, packages, perfetto,
     recipes, report, tracing, waydroid,
 };
 use crate::machine::{self, Options, Provider, VmRequest};
@@ -125,6 +125,7 @@ impl Test {
         }
         steps.extend(containers::steps());
         steps.extend([waydroid::here(), cdi::step(), kubernetes::step(), help::step()]);
+        steps.extend(confined::here());
         steps.extend(library::here());
         steps.extend(["agent", "syscalls"].map(tracing::here));
         steps.push(recipes::tracing());
@@ -164,6 +165,7 @@ impl Test {
             steps.extend(Line::BETWEEN.map(|line| under_run_booted(Level::Full, line, "*")));
             steps.extend(Line::BETWEEN.map(containers::booted::step));
             steps.push(waydroid::booted());
+            steps.extend(confined::booted());
             steps.extend(packages::steps());
         }
         steps

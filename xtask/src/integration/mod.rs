@@ -3,6 +3,7 @@
 
 mod c_examples;
 pub(crate) mod cdi;
+pub(crate) mod confined;
 pub(crate) mod containers;
 pub(crate) mod doctor;
 pub(crate) mod help;
