@@ -11,8 +11,8 @@ use crate::debian::host;
 use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::integration::suite::{self, Comparison, Level, OPERATIONS};
 use crate::integration::{
-    cdi, confined, containers, doctor, help, inside, kubernetes, library, neighbours, packages, perfetto,
-    recipes, report, tracing, waydroid,
+    cdi, confined, containers, doctor, help, inside, kubernetes, library, neighbours, packages,
+    perfetto, recipes, report, tracing, waydroid,
 };
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::arch::Arch;

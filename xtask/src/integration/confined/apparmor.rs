@@ -73,9 +73,12 @@ pub(super) fn enforced() -> Step {
             format!("{}:/bin/ashmem-join", join.display()),
             format!("{}:/trial.sh", script.display()),
         ]);
-        file.extend(profiles.iter().zip(0..).map(|(profile, number)| {
-            format!("{}:/profiles/{number}", profile.display())
-        }));
+        file.extend(
+            profiles
+                .iter()
+                .zip(0..)
+                .map(|(profile, number)| format!("{}:/profiles/{number}", profile.display())),
+        );
         let options =
             Options { provider: Provider::None, smp: 2, memory: 1024, file, ..Options::default() };
         let request = VmRequest {

@@ -2,7 +2,7 @@
 # What a machine of its own runs with AppArmor on, as Debian boots: the agent under its profile
 # serves a container of runc's and one that joins; what the profile does not name is refused.
 set -e
-export PATH=/bin
+export PATH=/bin:/usr/bin
 bb=/bin/busybox
 security=/sys/kernel/security
 # Runs the rest under a profile.

@@ -10,11 +10,10 @@ use crate::build::static_program;
 use crate::debian::archive::{Archive, DEBIAN, megabytes};
 use crate::debian::host;
 use crate::debian::kernel::Line;
-use crate::integration::containers::booted::libraries;
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::arch::Arch;
 use crate::util::steps::{Step, StepResult};
-use crate::util::{process, workspace};
+use crate::util::{process, tools, workspace};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -94,12 +93,9 @@ pub(super) fn enforced() -> Step {
             (client, "/bin/client"),
             (join, "/bin/ashmem-join"),
             ("/bin/busybox".into(), "/bin/sh"),
-            ("/usr/bin/chcon".into(), "/bin/chcon"),
         ];
-        let mut file: Vec<_> =
-            programs.iter().map(|(from, to)| format!("{}:{to}", from.display())).collect();
-        let chcon = libraries(Path::new("/usr/bin/chcon"))?;
-        file.extend(chcon.iter().map(|library| format!("{library}:{library}")));
+        let mut file = tools::programs(&["chcon"])?;
+        file.extend(programs.iter().map(|(from, to)| format!("{}:{to}", from.display())));
         let options = Options {
             provider: Provider::Module,
             smp: 2,

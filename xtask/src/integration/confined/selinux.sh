@@ -3,7 +3,7 @@
 # loaded, then a program in a container's domain uses the module's device, and another joins the
 # agent in its own domain. What the policy does not give is refused.
 set -e
-export PATH=/bin
+export PATH=/bin:/usr/bin
 bb=/bin/busybox
 label() { chcon "system_u:object_r:$1:s0" "$2"; }
 # Runs the rest in a domain; what it prints goes through a pipe of ours, the only thing that it

@@ -8,7 +8,7 @@ use crate::debian::host;
 use crate::debian::kernel::Line;
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::steps::{Step, StepResult};
-use crate::util::{process, workspace};
+use crate::util::{process, tools, workspace};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
@@ -63,19 +63,11 @@ pub(crate) fn container(folder: &Path, ashmem: &Path, socket: &str) -> Result<Ve
             .arg("--output")
             .arg(&config),
     )?;
-    let runc = Path::new("/usr/sbin/runc");
     let client = static_program::build("ashmem-container-client")?;
-    let mut files = vec![
+    let mut files = tools::programs(&["runc"])?;
+    files.extend([
         format!("{}:/bundle/config.json", config.display()),
         format!("{}:/bundle/rootfs/bin/client", client.display()),
-        format!("{}:/bin/runc", runc.display()),
-    ];
-    files.extend(libraries(runc)?.iter().map(|library| format!("{library}:{library}")));
+    ]);
     Ok(files)
-}
-
-/// The files that the loader of a dynamic program wants: `ldd` tells them.
-pub(crate) fn libraries(program: &Path) -> Result<Vec<String>> {
-    let said = process::capture(Command::new("ldd").arg(program))?;
-    Ok(said.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect())
 }
