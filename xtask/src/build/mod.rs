@@ -5,6 +5,7 @@ pub(crate) mod cross;
 pub(crate) mod distributed;
 pub(crate) mod library;
 pub(crate) mod module;
+pub(crate) mod oci_image;
 pub(crate) mod packages;
 pub(crate) mod stage;
 pub(crate) mod static_program;
