@@ -9,7 +9,7 @@ engine=$1
 bb=/bin/busybox
 ended() {
     status=$?
-    [ $status = 0 ] || ! [ -e /run/said ] || $bb tail -n 30 /run/said
+    [ $status = 0 ] || ! [ -e /run/said ] || $bb grep -v level=info /run/said | $bb tail -n 30
     exit $status
 }
 trap ended EXIT

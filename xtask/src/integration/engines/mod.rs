@@ -53,7 +53,17 @@ const PACKAGES: [&str; 29] = [
     "zlib1g",
 ];
 /// What the programs of one that reads users load besides.
-const OF_USERS: [&str; 5] = ["libacl1", "libattr1", "libaudit1", "libcap-ng0", "libselinux1"];
+const OF_USERS: [&str; 9] = [
+    "libacl1",
+    "libattr1",
+    "libaudit1",
+    "libbz2-1.0",
+    "libcap-ng0",
+    "libcrypt1",
+    "libselinux1",
+    "libsemanage2",
+    "libsepol2",
+];
 /// Changes whenever the folder would come out differently.
 const RECIPE: u32 = 1;
 /// Docker's client, daemon and containerd together want room.
