@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # What a machine of its own runs with Debian 13's engines, one of them at a time ($1): the module's
-# device for a container by its CDI name, and a container that joins the agent.
+# device for a container by its CDI name or as nodes, and a container that joins the agent.
 set -e
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin HOME=/root
-# The kernel's first root, which this is, cannot be left by pivot_root.
-export DOCKER_RAMDISK=true
 engine=$1
 bb=/bin/busybox
 ended() {
@@ -41,22 +39,15 @@ inside="ls /dev/ashmem /dev/$name && grep -q ashmem /proc/misc && exec /bin/clie
 join="/bin/ashmem-join --agent /ashmem.sock -- /bin/client share"
 
 case $engine in
-docker)
-    echo '{"features":{"cdi":true}}' >/etc/daemon.json
-    dockerd --config-file /etc/daemon.json --bridge none --iptables=false --ip6tables=false \
-        --ip-forward=false --storage-driver vfs >/run/said 2>&1 &
-    until_held docker version
-    $bb tar -C /rootfs -c . | docker import - image >/dev/null
-    docker run --rm --network none --device $device image /bin/sh -c "$inside"
-    docker run --rm --network none --device /dev/full:/dev/ashmem \
-        --volume /run/ashmem/join.sock:/ashmem.sock image $join
-    docker version --format 'Docker {{.Server.Version}}'
-    ;;
 containerd)
     containerd >/run/said 2>&1 &
     until_held ctr version
-    ctr run --rm --rootfs --no-pivot --device $device /rootfs one /bin/sh -c "$inside"
-    ctr run --rm --rootfs --no-pivot --device /dev/full \
+    # This one's client knows no CDI: it takes the nodes.
+    $bb rm /dev/$name
+    $bb mknod /dev/$name c 10 "$($bb sed -n 's/ ashmem$//p' /proc/misc | $bb tr -d ' ')"
+    ctr run --rm --rootfs --no-pivot --device /dev/ashmem --device /dev/$name /rootfs one \
+        /bin/sh -c "$inside"
+    ctr run --rm --rootfs --no-pivot \
         --mount type=bind,src=/dev/full,dst=/dev/ashmem,options=bind:rw \
         --mount type=bind,src=/run/ashmem/join.sock,dst=/ashmem.sock,options=bind:rw \
         /rootfs two $join
