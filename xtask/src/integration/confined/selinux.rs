@@ -21,13 +21,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is unpacked.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 12] = [
     "libaudit1",
     "libbz2-1.0",
     "libc6",
     "libcap-ng0",
     "libpcre2-8-0",
     "libselinux1",
+    "libsemanage-common",
     "libsemanage2",
     "libsepol2",
     "policycoreutils",
