@@ -11,8 +11,8 @@ use crate::debian::host;
 use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::integration::suite::{self, Comparison, Level, OPERATIONS};
 use crate::integration::{
-    cdi, containers, doctor, help, inside, kubernetes, library, neighbours, packages, perfetto,
-    publishing, recipes, report, tracing, waydroid,
+    cdi, confined, containers, doctor, engines, help, inside, kubernetes, library, neighbours,
+    oci_image, packages, perfetto, publishing, recipes, report, tracing, waydroid,
 };
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::arch::Arch;
@@ -127,6 +127,8 @@ impl Test {
         }
         steps.extend(containers::steps());
         steps.extend([waydroid::here(), cdi::step(), kubernetes::step(), help::step()]);
+        steps.extend(confined::here());
+        steps.push(oci_image::step());
         steps.extend(library::here());
         steps.extend(["agent", "syscalls"].map(tracing::here));
         steps.push(recipes::tracing());
@@ -166,6 +168,8 @@ impl Test {
             steps.extend(Line::BETWEEN.map(|line| under_run_booted(Level::Full, line, "*")));
             steps.extend(Line::BETWEEN.map(containers::booted::step));
             steps.push(waydroid::booted());
+            steps.extend(confined::booted());
+            steps.extend(engines::steps());
             steps.extend(packages::steps());
         }
         steps

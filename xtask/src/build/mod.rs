@@ -8,6 +8,7 @@ pub(crate) mod dist;
 pub(crate) mod distributed;
 pub(crate) mod library;
 pub(crate) mod module;
+pub(crate) mod oci_image;
 pub(crate) mod packages;
 pub(crate) mod pacman;
 pub(crate) mod rpm;

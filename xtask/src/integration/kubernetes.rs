@@ -16,9 +16,17 @@ use std::process::Command;
 
 /// The validator's version; its newest schemas are of the Kubernetes release with this number.
 const VALIDATOR: &str = "1.37.0";
-/// The releases whose schemas must accept the manifests: the oldest that the validator brings, and
+/// The releases whose schemas must accept the manifests: the first that knows appArmorProfile, and
 /// the newest.
-const RELEASES: [&str; 2] = ["1.25.0", VALIDATOR];
+const RELEASES: [&str; 2] = ["1.30.0", VALIDATOR];
+/// The oldest that the validator brings, for what the component makes of them for older clusters.
+const BEFORE: &str = "1.25.0";
+/// A kustomization of a user's own, for such a cluster.
+const OLDER: &str = "apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../agent]
+components: [../before-1.30]
+";
 
 /// Everything about the manifests that needs no cluster.
 pub(crate) fn step() -> Step {
@@ -35,6 +43,8 @@ pub(crate) fn step() -> Step {
         manifests.agree_on_the_device()?;
         manifests.agree_on_the_profile()?;
         let dry_run = manifests.dry_run()?;
+        manifests.are_bases(&validator)?;
+        manifests.suit_older_clusters(&validator)?;
         let [oldest, newest] = RELEASES;
         Ok(StepResult::Passed(format!(
             "{} manifests by the schemas of {oldest} and {newest}; {dry_run}",
@@ -64,6 +74,12 @@ impl Validator {
         self.python(MAIN, &["--strict", "-k", release, &manifest.display().to_string()])
     }
 
+    /// What a file holds.
+    fn objects(&self, file: &Path) -> Result<Value> {
+        let json = process::capture(&mut self.python(AS_JSON, &[&file.display().to_string()]))?;
+        serde_json::from_str(&json).with_context(|| format!("reading {}", file.display()))
+    }
+
     fn accepts(&self, manifest: &Path, release: &str) -> Result<()> {
         process::capture(&mut self.validate(manifest, release)).map(drop)
     }
@@ -89,10 +105,11 @@ struct Manifest {
 
 struct Manifests(Vec<Manifest>);
 
+const AS_JSON: &str = "import json, sys, yaml; \
+                       print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
+
 impl Manifests {
     fn read(validator: &Validator) -> Result<Self> {
-        const AS_JSON: &str = "import json, sys, yaml; \
-                               print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
         let mut found = Vec::new();
         for way in ["agent", "module"] {
             let folder = workspace::root().join("deploy/kubernetes").join(way);
@@ -100,11 +117,10 @@ impl Manifests {
                 fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?
             {
                 let path = entry?.path();
-                if path.extension().is_some_and(|ending| ending == "yaml") {
-                    let json = process::capture(
-                        &mut validator.python(AS_JSON, &[&path.display().to_string()]),
-                    )?;
-                    found.push(Manifest { objects: serde_json::from_str(&json)?, path });
+                if path.extension().is_some_and(|ending| ending == "yaml")
+                    && !path.ends_with("kustomization.yaml")
+                {
+                    found.push(Manifest { objects: validator.objects(&path)?, path });
                 }
             }
         }
@@ -142,8 +158,8 @@ impl Manifests {
     /// kubectl reads each as the types it knows and gives the same name back; all that it does
     /// without a cluster.
     fn dry_run(&self) -> Result<&'static str> {
-        if Command::new("kubectl").args(["version", "--client"]).output().is_err() {
-            return Ok("no kubectl here for a dry run");
+        if !has_kubectl() {
+            return Ok("no kubectl here for a dry run and for the bases");
         }
         for Manifest { path, objects } in &self.0 {
             let mut kubectl = Command::new("kubectl");
@@ -162,7 +178,64 @@ impl Manifests {
                 path.display()
             );
         }
-        Ok("kubectl reads them so too")
+        Ok("kubectl reads them so too, and makes the bases")
+    }
+
+    /// What a base is made of is the file beside it, unchanged.
+    fn are_bases(&self, validator: &Validator) -> Result<()> {
+        if !has_kubectl() {
+            return Ok(());
+        }
+        for (way, name) in [("agent", "agent.yaml"), ("module", "device-plugin.yaml")] {
+            let folder = workspace::root().join("deploy/kubernetes").join(way);
+            let made = workspace::cache("python")?.join("made.yaml");
+            fs::write(&made, kustomize(&folder)?).context("writing what a base makes")?;
+            let file = self.0.iter().find(|manifest| manifest.path == folder.join(name));
+            let file = file.with_context(|| format!("no {way}/{name}"))?;
+            ensure!(
+                validator.objects(&made)? == file.objects,
+                "{} makes something else of {name}: {}",
+                folder.display(),
+                made.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// The component's agent is one that an older cluster takes, as unconfined as before.
+    fn suit_older_clusters(&self, validator: &Validator) -> Result<()> {
+        if !has_kubectl() {
+            return Ok(());
+        }
+        // A kustomization reaches its bases by relative paths alone.
+        let folder = workspace::cache("python")?.join("kustomize");
+        workspace::make_whole(&folder, |part| {
+            for name in ["agent", "before-1.30"] {
+                let from = workspace::root().join("deploy/kubernetes").join(name);
+                let mut copy = Command::new("cp");
+                process::capture(copy.arg("-R").arg(from).arg(part.join(name)))?;
+            }
+            fs::create_dir(part.join("own")).context("making a user's own folder")?;
+            fs::write(part.join("own/kustomization.yaml"), OLDER)
+                .context("writing a user's own kustomization")
+        })?;
+        let made = kustomize(&folder.join("own"))?;
+        let file = folder.join("made.yaml");
+        fs::write(&file, &made).context("writing what a kustomization makes")?;
+        validator.accepts(&file, BEFORE)?;
+        let objects = validator.objects(&file)?;
+        let annotation = "container.apparmor.security.beta.kubernetes.io/agent";
+        ensure!(
+            objects[0]["spec"]["template"]["metadata"]["annotations"][annotation] == "unconfined",
+            "the agent is not unconfined there:\n{made}"
+        );
+        let plain = self.0.iter().find(|manifest| manifest.path.ends_with("agent/agent.yaml"));
+        let plain = plain.context("no agent.yaml")?;
+        ensure!(
+            process::capture(&mut validator.validate(&plain.path, BEFORE)).is_err(),
+            "{BEFORE} takes the agent without the component, which is of no use then"
+        );
+        Ok(())
     }
 
     /// The plugin offers what the pod asks for: both names.
@@ -223,6 +296,15 @@ impl Manifests {
         );
         Ok(())
     }
+}
+
+fn has_kubectl() -> bool {
+    Command::new("kubectl").args(["version", "--client"]).output().is_ok()
+}
+
+/// What kubectl makes of a kustomization.
+fn kustomize(folder: &Path) -> Result<String> {
+    process::capture(Command::new("kubectl").arg("kustomize").arg(folder))
 }
 
 /// A pattern of the shell in which only `?` is special.

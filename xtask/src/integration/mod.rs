@@ -3,13 +3,16 @@
 
 mod c_examples;
 pub(crate) mod cdi;
+pub(crate) mod confined;
 pub(crate) mod containers;
 pub(crate) mod doctor;
+pub(crate) mod engines;
 pub(crate) mod help;
 pub(crate) mod inside;
 pub(crate) mod kubernetes;
 pub(crate) mod library;
 pub(crate) mod neighbours;
+pub(crate) mod oci_image;
 pub(crate) mod packages;
 pub(crate) mod perfetto;
 pub(crate) mod publishing;

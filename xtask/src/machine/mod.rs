@@ -68,6 +68,9 @@ pub(crate) struct Options {
     /// A variable for the program's environment
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) env: Vec<String>,
+    /// A word for the kernel's command line, such as security=selinux
+    #[arg(long, value_name = "WORD")]
+    pub(crate) kernel_word: Vec<String>,
 }
 
 impl Default for Options {
@@ -84,6 +87,7 @@ impl Default for Options {
             extra_module: Vec::new(),
             file: Vec::new(),
             env: Vec::new(),
+            kernel_word: Vec::new(),
         }
     }
 }
@@ -219,10 +223,12 @@ pub(crate) fn run(request: &VmRequest) -> Result<VmOutcome> {
         );
     }
     let initramfs = pack(&kernel, request)?;
+    let of_line = request.kernel.line.boot_words();
+    let words = std::iter::once(of_line).chain(options.kernel_word.iter().map(String::as_str));
     let machine = Machine {
         arch: request.kernel.arch,
         image: &kernel.image,
-        words: request.kernel.line.boot_words(),
+        words: &words.collect::<Vec<_>>().join(" "),
         initramfs: &initramfs,
         memory: options.memory,
         processors: options.smp,

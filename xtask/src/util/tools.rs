@@ -74,7 +74,7 @@ pub(crate) fn from_crates_io(name: &str, version: &str, options: &[&str]) -> Res
 
 /// The file that a line of ldd(1) names: `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, or
 /// the loader itself.
-fn library(line: &str) -> Option<&str> {
+pub(crate) fn library(line: &str) -> Option<&str> {
     let path = line.split_once("=>").map_or(line, |(_, path)| path).trim();
     let path = path.split_once(" (").map_or(path, |(path, _)| path);
     path.starts_with('/').then_some(path)

@@ -9,6 +9,10 @@ use crate::way::Way;
 
 const FOLDER: &str = "/var/lib/waydroid";
 
+/// AppArmor's profile of its container, and the agent's own, as packaging/apparmor has it.
+const PROFILE: &str = "lxc-waydroid";
+const AGENTS_PROFILE: &str = "ashmem-agent";
+
 /// Whether its container gets what this machine has.
 pub(super) struct WaydroidCheck;
 
@@ -19,7 +23,7 @@ impl Check for WaydroidCheck {
 
     fn looks_at(&self) -> &'static str {
         "Waydroid's node list (config_nodes), its properties (sys.use_memfd) and both names of the \
-         device, against what is here"
+         device, against what is here; AppArmor's profile lxc-waydroid, for root"
     }
 
     fn ways(&self) -> &'static [Way] {
@@ -34,11 +38,26 @@ impl Check for WaydroidCheck {
                 false => Finding::absent("not installed"),
             };
         }
+        let mode = profile_mode(host, PROFILE);
+        if mode == Some("enforce") && profile_mode(host, AGENTS_PROFILE) == Some("enforce") {
+            return Finding::warning(
+                "AppArmor keeps the agent from its container: both have an enforcing profile",
+            )
+            .why("the profile lxc-waydroid lets only itself look at the container's processes")
+            .next(concat!(
+                "echo '  ptrace (readby, tracedby) peer=ashmem-agent,' | ",
+                "sudo tee -a /etc/apparmor.d/local/lxc-waydroid && ",
+                "sudo apparmor_parser -r /etc/apparmor.d/lxc/lxc-waydroid"
+            ))
+            .next("sudo systemctl restart waydroid-container");
+        }
         if host.has(ashmem_waydroid::drop_in::PATH) {
             // Its files stay as Waydroid writes them; what they lack is added to each start.
-            return Finding::ok(
-                "each start of its container gets the device (ashmem waydroid status)",
-            );
+            let profile =
+                mode.map_or_else(String::new, |mode| format!("; AppArmor's {PROFILE} ({mode})"));
+            return Finding::ok(format!(
+                "each start of its container gets the device (ashmem waydroid status){profile}"
+            ));
         }
         let Some(nodes) = host.text(&format!("{FOLDER}/lxc/waydroid/config_nodes")) else {
             return Finding::warning("its config_nodes cannot be read")
@@ -85,6 +104,14 @@ impl Check for WaydroidCheck {
         };
         Finding::warning(wrong.0).why(wrong.1).next("sudo ashmem waydroid enable")
     }
+}
+
+/// How AppArmor has a loaded profile: `enforce`, `complain` and the like. Root alone may read it.
+fn profile_mode(host: &Host, name: &str) -> Option<&'static str> {
+    let loaded = host.text("/sys/kernel/security/apparmor/profiles")?;
+    let line = loaded.lines().find(|line| line.split_once(" (").is_some_and(|(of, _)| of == name));
+    let modes = ["enforce", "complain", "kill", "unconfined", "prompt"];
+    modes.into_iter().find(|mode| line.is_some_and(|line| line.ends_with(&format!("({mode})"))))
 }
 
 fn uses_memfd(text: &str) -> bool {

@@ -86,6 +86,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 not use this device",
         next: &[
             Do(CONTAINER_DEVICES),
+            Do("# this device alone: packaging/selinux (docs/containers.md, \"SELinux\")"),
             Do("# Kubernetes: seLinuxOptions with a type that may, such as spc_t"),
             Do("sudo ausearch -m avc -ts recent | audit2why"),
         ],
@@ -105,6 +106,18 @@ pub(super) static MESSAGES: &[Message] = &[
                 Unconfined}",
             ),
             Do("# or mount it on the host, and bind the nodes"),
+        ],
+        ..M
+    },
+    Message {
+        id: "apparmor-agent",
+        about: &[],
+        says: r#"apparmor=.?"?DENIED.*operation=.?"?ptrace.*peer=.?"?ashmem-agent"#,
+        cause: "AppArmor keeps the agent from a container: the agent has a profile of its own, and \
+                the container's does not let it look",
+        next: &[
+            Do("# in the container's profile: ptrace (readby, tracedby) peer=ashmem-agent,"),
+            Do("# or the agent without its profile: docs/containers.md, \"AppArmor\""),
         ],
         ..M
     },

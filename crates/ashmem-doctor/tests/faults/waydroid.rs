@@ -92,3 +92,29 @@ fn enabled() {
         &[],
     );
 }
+
+#[test]
+fn apparmor_has_profiles_of_both() {
+    const PROFILES: &str = "sys/kernel/security/apparmor/profiles";
+    let root = initialised(Root::with_module());
+    root.file("etc/systemd/system/waydroid-container.service.d/50-ashmem.conf", "[Service]\n");
+    // As it is shipped: it complains, and forbids nothing.
+    let shipped = "lxc-waydroid-more (enforce)\nlxc-waydroid (complain)\nashmem-agent (enforce)\n";
+    root.file(PROFILES, shipped);
+    expect(
+        &root.finding("Waydroid"),
+        FindingStatus::Ok,
+        &["AppArmor's lxc-waydroid (complain)"],
+        &[],
+    );
+    root.file(PROFILES, "lxc-waydroid (enforce)\nashmem-agent (complain)\n");
+    expect(&root.finding("Waydroid"), FindingStatus::Ok, &["lxc-waydroid (enforce)"], &[]);
+    root.file(PROFILES, "ashmem-agent (enforce)\nlxc-waydroid (enforce)\n");
+    let next = [
+        "echo '  ptrace (readby, tracedby) peer=ashmem-agent,' | sudo tee -a \
+         /etc/apparmor.d/local/lxc-waydroid && sudo apparmor_parser -r \
+         /etc/apparmor.d/lxc/lxc-waydroid",
+        "sudo systemctl restart waydroid-container",
+    ];
+    expect(&root.finding("Waydroid"), FindingStatus::Warning, &["keeps the agent from"], &next);
+}

@@ -8,7 +8,7 @@ use crate::debian::host;
 use crate::debian::kernel::Line;
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::steps::{Step, StepResult};
-use crate::util::{process, workspace};
+use crate::util::{process, tools, workspace};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
@@ -29,28 +29,13 @@ fn attempt(kernel: Line) -> Result<StepResult> {
     let folder = workspace::cache("containers")?.join(format!("booted-{kernel}"));
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let ashmem = static_program::build_named("ashmem-cli", "ashmem")?;
-    let (script, config) = (folder.join("trial.sh"), folder.join("config.json"));
+    let script = folder.join("trial.sh");
     fs::write(&script, SCRIPT).context("writing the machine's script")?;
-    let words = ["/bin/client", "share"];
-    fs::write(&config, configuration(&folder, Path::new("rootfs"), &words)?.to_string())
-        .context("writing the bundle")?;
-    process::capture(
-        Command::new(&ashmem)
-            .args(["agent", "profile", "--socket", "unix:/run/oci.sock", "--oci"])
-            .arg(&config)
-            .arg("--output")
-            .arg(&config),
-    )?;
-    let runc = Path::new("/usr/sbin/runc");
-    let client = static_program::build("ashmem-container-client")?;
     let mut file = vec![
         format!("{}:/bin/ashmem", ashmem.display()),
         format!("{}:/trial.sh", script.display()),
-        format!("{}:/bundle/config.json", config.display()),
-        format!("{}:/bundle/rootfs/bin/client", client.display()),
-        format!("{}:/bin/runc", runc.display()),
     ];
-    file.extend(libraries(runc)?.iter().map(|library| format!("{library}:{library}")));
+    file.extend(container(&folder, &ashmem, "unix:/run/oci.sock")?);
     let options =
         Options { provider: Provider::None, smp: 2, file, memory: 1024, ..Options::default() };
     let arguments = vec!["sh".to_owned(), "/trial.sh".to_owned()];
@@ -64,8 +49,25 @@ fn attempt(kernel: Line) -> Result<StepResult> {
     machine::run(&request).map(|outcome| outcome.step_result())
 }
 
-/// The files that the loader of a dynamic program wants: `ldd` tells them.
-fn libraries(program: &Path) -> Result<Vec<String>> {
-    let said = process::capture(Command::new("ldd").arg(program))?;
-    Ok(said.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect())
+/// What a machine needs to run a container of runc's whose calls go to the agent at this socket, as
+/// files for it: runc, the program, and the bundle in `/bundle`, which is made in a folder.
+pub(crate) fn container(folder: &Path, ashmem: &Path, socket: &str) -> Result<Vec<String>> {
+    let config = folder.join("config.json");
+    let words = ["/bin/client", "share"];
+    fs::write(&config, configuration(folder, Path::new("rootfs"), &words)?.to_string())
+        .context("writing the bundle")?;
+    process::capture(
+        Command::new(ashmem)
+            .args(["agent", "profile", "--socket", socket, "--oci"])
+            .arg(&config)
+            .arg("--output")
+            .arg(&config),
+    )?;
+    let client = static_program::build("ashmem-container-client")?;
+    let mut files = tools::programs(&["runc"])?;
+    files.extend([
+        format!("{}:/bundle/config.json", config.display()),
+        format!("{}:/bundle/rootfs/bin/client", client.display()),
+    ]);
+    Ok(files)
 }
