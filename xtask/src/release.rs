@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask release`: everything that a release gives away.
 
+use crate::build::checkout::Checkout;
 use crate::build::dist::{self, SUMS};
 use crate::build::signature;
 use crate::build::stage::Version;
@@ -54,11 +55,12 @@ impl Release {
         }
         host::ensure_for_release()?;
         let version = Version::of_this_tree()?;
-        let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
+        let checkout = Checkout::read()?;
+        let changed = checkout.changed();
         if !changed.is_empty() {
             eprintln!("not committed, and so in the programs and not in the source:\n{changed}");
         }
-        dist::make(&version)?;
+        dist::make(&version, &checkout)?;
         let dist = dist::folder();
         if let Some(key) = &self.sign {
             signature::sign(&dist.join(SUMS), key, &version)?;
@@ -67,7 +69,7 @@ impl Release {
             println!("{}", file.display());
         }
         if self.twice {
-            self::twice(&dist)?;
+            self::twice(&dist, &checkout)?;
         }
         if self.sign.is_none() {
             eprintln!("{SUMS} is not signed: --sign KEYFILE signs it");
@@ -77,12 +79,15 @@ impl Release {
 }
 
 /// The same of a clone, in a folder with another name.
-fn twice(dist: &Path) -> Result<()> {
+fn twice(dist: &Path, checkout: &Checkout) -> Result<()> {
     let clone = workspace::cache("release-again")?.join("a-clone");
     eprintln!("making it again, in {} ...", clone.display());
     workspace::make_whole(&clone, |part| {
         let mut git = Command::new("git");
-        git.args(["clone", "--quiet"]).arg(workspace::root()).arg(part);
+        git.args(["clone", "--quiet", "--no-checkout"]).arg(workspace::root()).arg(part);
+        process::capture(&mut git)?;
+        let mut git = Command::new("git");
+        git.args(["checkout", "--quiet", "--detach", checkout.commit()]).current_dir(part);
         process::capture(&mut git).map(drop)
     })?;
     let mut again = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -114,9 +119,4 @@ fn twice(dist: &Path) -> Result<()> {
 
 fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("reading {}", file.display()))
-}
-
-fn git(words: &[&str]) -> Result<String> {
-    process::capture(Command::new("git").args(words).current_dir(workspace::root()))
-        .map(|text| text.trim_end().to_owned())
 }

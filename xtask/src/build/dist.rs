@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Everything that a release gives away, in one folder.
 
+use crate::build::checkout::Checkout;
 use crate::build::distributed::{self, Linkage};
 use crate::build::stage::Version;
 use crate::build::{archive, packages, pacman, rpm, sbom};
@@ -22,8 +23,7 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 /// Makes a release of this tree, replacing the one before when it is whole.
-pub(crate) fn make(version: &Version) -> Result<()> {
-    let commit = archive::commit()?;
+pub(crate) fn make(version: &Version, checkout: &Checkout) -> Result<()> {
     workspace::make_whole(&folder(), |part| {
         let mut programs = Vec::new();
         for arch in Arch::ALL {
@@ -35,21 +35,19 @@ pub(crate) fn make(version: &Version) -> Result<()> {
         }
         let (_, here) = programs.first().context("there is an architecture")?.clone();
         for (arch, program) in &programs {
-            archive::program(*arch, version, program, &here, part)?;
+            archive::program(*arch, version, program, &here, checkout, part)?;
         }
         for arch in Arch::ALL {
             eprintln!("building the packages for {arch} ...");
             copy_all(&packages::build(arch, version, false)?, part)?;
         }
-        others(version, &Arch::ALL, part)?;
+        others(version, &Arch::ALL, checkout, part)?;
         eprintln!("packing the source ...");
-        archive::source(version, part)?;
-        sbom::make(version, part)?;
+        archive::source(version, checkout, part)?;
+        sbom::make(version, checkout, part)?;
         changes(version, part)?;
-        if archive::commit()? != commit {
-            bail!("the checkout went on from {commit} while the release was made: make it again");
-        }
-        sums(part)
+        sums(part)?;
+        checkout.confirm()
     })
 }
 
@@ -58,7 +56,7 @@ pub(crate) fn made_once(version: &Version) -> Result<PathBuf> {
     static MADE: Mutex<bool> = Mutex::new(false);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     if !*made {
-        make(version)?;
+        make(version, &Checkout::read()?)?;
         *made = true;
     }
     Ok(folder())
@@ -86,24 +84,25 @@ pub(crate) fn other_version(version: &Version, built: bool) -> Result<PathBuf> {
         return Ok(folder);
     }
     workspace::make_whole(&folder, |part| {
+        let checkout = Checkout::read()?;
         let arch = Arch::X86_64;
         let program = distributed::build(arch, Linkage::Static)?;
         let place = part.join("ashmem");
         distributed::part(arch, &program, &place)?;
-        archive::program(arch, version, &place, &place, part)?;
-        others(version, &[arch], part)
+        archive::program(arch, version, &place, &place, &checkout, part)?;
+        others(version, &[arch], &checkout, part)
     })?;
     Ok(folder)
 }
 
 /// What is made from the archives that lie in the folder.
-fn others(version: &Version, archs: &[Arch], folder: &Path) -> Result<()> {
+fn others(version: &Version, archs: &[Arch], checkout: &Checkout, folder: &Path) -> Result<()> {
     pacman::lay_recipe(version, folder)?;
     pacman::lay_apkbuild(version, folder)?;
     for arch in archs {
         eprintln!("building the packages of RPM and Arch for {arch} ...");
-        rpm::build(*arch, version, folder)?;
-        pacman::build(*arch, version, folder)?;
+        rpm::build(*arch, version, checkout, folder)?;
+        pacman::build(*arch, version, checkout, folder)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Arch's packages, by Debian's makepkg from a release's archive.
 
-use crate::build::archive;
+use crate::build::checkout::Checkout;
 use crate::build::stage::{self, Version};
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
@@ -43,7 +43,12 @@ pub(crate) fn lay_recipe(version: &Version, folder: &Path) -> Result<()> {
 
 /// Builds `ashmem` for an architecture and `ashmem-dkms` for all from the archive and the recipe in
 /// `folder`, and leaves them there. Their paths.
-pub(crate) fn build(arch: Arch, version: &Version, folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn build(
+    arch: Arch,
+    version: &Version,
+    checkout: &Checkout,
+    folder: &Path,
+) -> Result<Vec<PathBuf>> {
     let work = workspace::cache("makepkg")?.join(format!("{}{version}", arch.prefix()));
     let _lock = workspace::lock("makepkg")?;
     let archive = archive_of(arch, version);
@@ -75,7 +80,7 @@ pub(crate) fn build(arch: Arch, version: &Version, folder: &Path) -> Result<Vec<
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", "/mnt")
             .env("LC_ALL", "C.UTF-8")
-            .env("SOURCE_DATE_EPOCH", archive::time()?);
+            .env("SOURCE_DATE_EPOCH", checkout.time());
         process::capture(&mut command).map(drop)
     })?;
     let mut packages = Vec::new();

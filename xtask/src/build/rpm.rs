@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The RPM packages, by Debian's rpmbuild from a release's archive.
 
-use crate::build::archive;
+use crate::build::checkout::Checkout;
 use crate::build::stage::{self, Version};
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
@@ -12,7 +12,12 @@ use std::process::Command;
 
 /// Builds `ashmem` for an architecture and `ashmem-dkms` for all from the archive in `folder`, and
 /// leaves them there with the recipe. Their paths.
-pub(crate) fn build(arch: Arch, version: &Version, folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn build(
+    arch: Arch,
+    version: &Version,
+    checkout: &Checkout,
+    folder: &Path,
+) -> Result<Vec<PathBuf>> {
     let spec = folder.join("ashmem.spec");
     stage::copy_with(&stage::packaging("rpm/ashmem.spec"), &spec, version)?;
     let work = workspace::cache("rpmbuild")?.join(format!("{}{version}", arch.prefix()));
@@ -33,7 +38,7 @@ pub(crate) fn build(arch: Arch, version: &Version, folder: &Path) -> Result<Vec<
         ] {
             command.arg("--define").arg(format!("{name} {value}"));
         }
-        command.arg(&spec).env("SOURCE_DATE_EPOCH", archive::time()?).env("LC_ALL", "C.UTF-8");
+        command.arg(&spec).env("SOURCE_DATE_EPOCH", checkout.time()).env("LC_ALL", "C.UTF-8");
         process::capture(&mut command).map(drop)
     })?;
     let made = work.join("RPMS");

@@ -2,7 +2,7 @@
 //! A release's bills of materials (CycloneDX): which crates are linked into the program and into
 //! the C library.
 
-use crate::build::archive;
+use crate::build::checkout::Checkout;
 use crate::build::stage::Version;
 use crate::util::arch::Arch;
 use crate::util::{process, tools, workspace};
@@ -20,12 +20,12 @@ const TOOL: (&str, &str) = ("cargo-cyclonedx", "0.5.9");
 const SUBJECTS: [(&str, &str); 2] = [("ashmem", "ashmem-cli"), ("libashmem", "libashmem")];
 
 /// Makes both bills, of the committed source, and holds them to what cargo links.
-pub(crate) fn make(version: &Version, folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn make(version: &Version, checkout: &Checkout, folder: &Path) -> Result<Vec<PathBuf>> {
     let tool = tools::from_crates_io(TOOL.0, TOOL.1, &[])?;
     let work = workspace::cache("release-sbom")?.join("ashmem-linux");
     let mut bills = Vec::new();
     workspace::make_whole(&work, |part| {
-        archive::unpack_commit(part)?;
+        checkout.unpack(part)?;
         let mut cyclonedx = Command::new(&tool);
         // Both architectures' program is made of the same crates, which `check` sees to.
         cyclonedx.args(["cyclonedx", "--quiet", "--quiet", "--format", "json"]).args([
@@ -35,7 +35,7 @@ pub(crate) fn make(version: &Version, folder: &Path) -> Result<Vec<PathBuf>> {
             "--target",
             &Arch::X86_64.rust_target(),
         ]);
-        cyclonedx.current_dir(part).env("SOURCE_DATE_EPOCH", archive::time()?);
+        cyclonedx.current_dir(part).env("SOURCE_DATE_EPOCH", checkout.time());
         process::capture(&mut cyclonedx)?;
         for (name, package) in SUBJECTS {
             let made = part.join(format!("crates/{package}/{package}.cdx.json"));
