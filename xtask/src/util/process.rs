@@ -67,6 +67,13 @@ pub(crate) fn show_status(command: &mut Command) -> Result<ExitStatus> {
         .with_context(|| format!("starting {}", line(command)))
 }
 
+/// Runs a command that asks the person at the terminal; what it prints goes where our stderr does.
+/// How it ended.
+pub(crate) fn ask(command: &mut Command) -> Result<ExitStatus> {
+    let stderr = std::io::stderr().as_fd().try_clone_to_owned().context("copying stderr")?;
+    command.stdout(stderr).status().with_context(|| format!("starting {}", line(command)))
+}
+
 /// The processor time of all children that ended and were waited for, theirs among it.
 pub(crate) fn children_time() -> Duration {
     // SAFETY: a structure of numbers, which the call below fills.
