@@ -48,14 +48,14 @@ pub(crate) fn source(version: &Version, checkout: &Checkout, into: &Path) -> Res
 fn pack(folder: &Path, checkout: &Checkout, into: &Path) -> Result<PathBuf> {
     let name = folder.file_name().context("a folder has a name")?.to_string_lossy().into_owned();
     let packed = into.join(format!("{name}.tar"));
-    let mut tar = Command::new("tar");
+    let mut tar = process::plain("tar");
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"]);
     tar.arg(format!("--mtime=@{}", checkout.time())).args(["--mode=u+rw,go=rX", "-cf"]);
     tar.arg(&packed).arg("-C").arg(folder.parent().context("it lies in a folder")?).arg(&name);
     process::capture(&mut tar)?;
     process::capture(
         // One thread: the form of what several make depends on their number.
-        Command::new("xz").args(["-6", "--force", "--threads=1"]).arg(&packed),
+        process::plain("xz").args(["-6", "--force", "--threads=1"]).arg(&packed),
     )?;
     fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
     Ok(into.join(format!("{name}.tar.xz")))

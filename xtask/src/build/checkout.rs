@@ -82,7 +82,7 @@ impl Checkout {
         let mut archive = Command::new("git");
         archive.args(["archive", "--format=tar", "--output"]).arg(&packed).arg(&self.commit);
         process::capture(archive.current_dir(workspace::root()))?;
-        process::capture(Command::new("tar").arg("-xf").arg(&packed).arg("-C").arg(folder))?;
+        process::capture(process::plain("tar").arg("-xf").arg(&packed).arg("-C").arg(folder))?;
         fs::remove_file(&packed).context("removing the packed source")
     }
 }
