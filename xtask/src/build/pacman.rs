@@ -104,6 +104,7 @@ pub(crate) fn lay_apkbuild(version: &Version, folder: &Path) -> Result<()> {
     let mut text = read(&recipe)?;
     for arch in Arch::ALL {
         let archive = folder.join(archive_of(arch, version));
+        // A trial builds for this machine alone.
         let sum = if archive.exists() { sum("sha512sum", &archive)? } else { "0".to_owned() };
         text = text.replace(&format!("@SHA512_{}@", arch.machine().to_uppercase()), &sum);
     }
