@@ -25,6 +25,10 @@ pub(crate) fn folder() -> PathBuf {
 /// Makes a release of this tree, replacing the one before when it is whole.
 pub(crate) fn make(version: &Version, checkout: &Checkout) -> Result<()> {
     workspace::make_whole(&folder(), |part| {
+        // What wants the network comes first: where there is none, that shows at once.
+        sbom::make(version, checkout, part)?;
+        eprintln!("packing the source ...");
+        archive::source(version, checkout, part)?;
         let mut programs = Vec::new();
         for arch in Arch::ALL {
             eprintln!("building the program for {arch} ...");
@@ -42,9 +46,6 @@ pub(crate) fn make(version: &Version, checkout: &Checkout) -> Result<()> {
             copy_all(&packages::build(arch, version, false)?, part)?;
         }
         others(version, &Arch::ALL, checkout, part)?;
-        eprintln!("packing the source ...");
-        archive::source(version, checkout, part)?;
-        sbom::make(version, checkout, part)?;
         changes(version, part)?;
         sums(part)?;
         checkout.confirm()
