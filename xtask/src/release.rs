@@ -46,6 +46,7 @@ pub(crate) struct Release {
 impl Release {
     /// Makes it.
     pub(crate) fn run(&self) -> Result<ExitCode> {
+        let _lock = dist::lock()?;
         if self.trial {
             println!("{}", released::run(true)?);
             return Ok(ExitCode::SUCCESS);
@@ -64,8 +65,8 @@ impl Release {
         }
         host::ensure_for_release()?;
         let version = Version::of_this_tree()?;
-        dist::make(&version, &checkout)?;
         let dist = dist::folder();
+        dist::make(&version, &checkout, &dist)?;
         if self.twice {
             self::twice(&dist, &checkout)?;
         }

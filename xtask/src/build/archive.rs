@@ -30,6 +30,7 @@ pub(crate) fn program(
 
 /// The committed source with every crate that it is built from.
 pub(crate) fn source(version: &Version, checkout: &Checkout, into: &Path) -> Result<PathBuf> {
+    let _lock = workspace::lock("release-source")?;
     let work = workspace::cache("release-source")?.join(format!("ashmem-linux-{version}"));
     workspace::make_whole(&work, |part| {
         checkout.unpack(part)?;

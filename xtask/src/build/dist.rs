@@ -6,7 +6,8 @@ use crate::build::distributed::{self, Linkage};
 use crate::build::stage::Version;
 use crate::build::{archive, packages, pacman, rpm, sbom};
 use crate::util::arch::Arch;
-use crate::util::{process, workspace};
+use crate::util::process;
+use crate::util::workspace::{self, Lock};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::fs;
@@ -17,14 +18,19 @@ use std::sync::{Mutex, PoisonError};
 /// The file of a release that lists the others with their hashes.
 pub(crate) const SUMS: &str = "SHA256SUMS";
 
-/// Where a release is left.
+/// Where a release is left; whoever reads or replaces it holds [`lock`].
 pub(crate) fn folder() -> PathBuf {
     workspace::root().join("target/dist")
 }
 
-/// Makes a release of this tree, replacing the one before when it is whole.
-pub(crate) fn make(version: &Version, checkout: &Checkout) -> Result<()> {
-    workspace::make_whole(&folder(), |part| {
+/// Holds the release against other runs of xtask until dropped.
+pub(crate) fn lock() -> Result<Lock> {
+    workspace::lock("dist")
+}
+
+/// Makes a release of this tree in `folder`, replacing the one before when it is whole.
+pub(crate) fn make(version: &Version, checkout: &Checkout, folder: &Path) -> Result<()> {
+    workspace::make_whole(folder, |part| {
         // What wants the network comes first: where there is none, that shows at once.
         sbom::make(version, checkout, part)?;
         eprintln!("packing the source ...");
@@ -52,15 +58,19 @@ pub(crate) fn make(version: &Version, checkout: &Checkout) -> Result<()> {
     })
 }
 
-/// The release of this tree, made if that was not done in this run yet.
+/// A release of this tree for trials, in a folder of the cache: what is to be given away is not
+/// replaced by it. It is made if that was not done in this run yet, and no other run makes its own
+/// until this one ends.
 pub(crate) fn made_once(version: &Version) -> Result<PathBuf> {
-    static MADE: Mutex<bool> = Mutex::new(false);
+    static MADE: Mutex<Option<Lock>> = Mutex::new(None);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if !*made {
-        make(version, &Checkout::read()?)?;
-        *made = true;
+    let folder = workspace::cache("release-tried")?.join("dist");
+    if made.is_none() {
+        let lock = workspace::lock("release-tried")?;
+        make(version, &Checkout::read()?, &folder)?;
+        *made = Some(lock);
     }
-    Ok(folder())
+    Ok(folder)
 }
 
 /// The release that was made last.

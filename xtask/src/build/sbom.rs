@@ -23,6 +23,7 @@ const SUBJECTS: [(&str, &str); 2] = [("ashmem", "ashmem-cli"), ("libashmem", "li
 /// Makes both bills, of the committed source, and holds them to what cargo links.
 pub(crate) fn make(version: &Version, checkout: &Checkout, folder: &Path) -> Result<Vec<PathBuf>> {
     let tool = tools::from_crates_io(TOOL.0, TOOL.1, &[])?;
+    let _lock = workspace::lock("release-sbom")?;
     let work = workspace::cache("release-sbom")?.join("ashmem-linux");
     let mut bills = Vec::new();
     workspace::make_whole(&work, |part| {

@@ -119,6 +119,7 @@ pub(crate) fn run(release: Release, manager: Manager, built: bool) -> Result<Str
     let version = Version::of_this_tree()?;
     let version_before: Version =
         format!("0.0.1~before.{version}").parse().map_err(anyhow::Error::msg)?;
+    let _lock = built.then(dist::lock).transpose()?;
     let folder = if built { dist::made_before(&version) } else { dist::made_once(&version) }?;
     let folder_before = dist::other_version(&version_before, built)?;
     let machine = Machine::new(Arch::X86_64, release, manager.family())?;
@@ -162,7 +163,8 @@ impl Attempt {
                     "dnf.conf",
                     &format!(
                         "[main]\ngpgcheck=0\nreposdir={work}\nvarsdir={work}\npluginpath={work}\n\
-                         cachedir=/var/cache/dnf\nkeepcache=0\ninstall_weak_deps=0\nlogdir=/var/log\n\
+                         cachedir=/var/cache/dnf\nkeepcache=0\ninstall_weak_deps=0\n\
+                         logdir=/var/log\n\
                          [ashmem]\nname=ashmem\nbaseurl=file://{repository}\n",
                         work = work.display(),
                         repository = repository.display()
@@ -261,15 +263,17 @@ impl Attempt {
         }
         // RPM installed the program alone, pacman the files of both.
         self.must("remove || true")?;
-        machine.must(
-            "if find /lib/modules -name 'ashmem_linux.ko*' -path '*dkms*' | grep .; then exit 1; fi\n\
+        machine
+            .must(
+                "if find /lib/modules -name 'ashmem_linux.ko*' -path '*dkms*' | grep .\n\
+             then exit 1; fi\n\
              for folder in /lib/modules/*; do\n\
              [ \"$(cat $folder/updates/ashmem_linux.ko)\" = others ]\n\
              rm -r $folder/updates\n\
              done\n\
              rm -r /var/lib/ashmem",
-        )
-        .map(drop)
+            )
+            .map(drop)
     }
 
     /// Whether both packages and every kernel's module are of this version.
