@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask setup`: everything the other verbs need, on a bare Debian 12 that has Rust.
 
-use crate::debian::host::{ensure_for_release, ensure_packages, missing_packages};
+use crate::debian::host::{
+    Missing, ensure_for_release, ensure_packages, missing_for_release, missing_packages,
+};
 use crate::debian::kernel::{Kernel, Line, Platform};
 use crate::debian::toolchain::Toolchain;
 use crate::integration::kubernetes;
@@ -80,14 +82,16 @@ impl ValueEnum for Choice {
 impl Setup {
     /// Does what is missing.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        if self.release && !self.check {
+        if self.release {
+            if self.check {
+                return Ok(check(&missing_for_release()?, &[]));
+            }
             ensure_for_release()?;
+            hand_over()?;
             eprintln!("everything for a release is there");
             return Ok(ExitCode::SUCCESS);
         }
-        let lines: Vec<Line> = if self.release {
-            Vec::new()
-        } else if self.kernels.is_empty() {
+        let lines: Vec<Line> = if self.kernels.is_empty() {
             Line::ALL.to_vec()
         } else {
             let lines = self.kernels.iter().filter_map(|choice| match choice {
@@ -99,7 +103,7 @@ impl Setup {
         let platforms: Vec<_> =
             lines.into_iter().map(|line| Platform { arch: self.arch, line }).collect();
         if self.check {
-            return check(&platforms, self.release);
+            return Ok(check(&missing_packages(&platforms)?, &platforms));
         }
         ensure_packages(&platforms)?;
         for platform in &platforms {
@@ -116,21 +120,16 @@ impl Setup {
     }
 }
 
-fn check(platforms: &[Platform], for_release: bool) -> Result<ExitCode> {
-    let packages = missing_packages(platforms, for_release)?;
+fn check(packages: &[Missing], platforms: &[Platform]) -> ExitCode {
     let is_missing = |platform: &&Platform| Kernel::cached(**platform).is_none();
     let kernels: Vec<_> = platforms.iter().filter(is_missing).collect();
-    for (package, reason) in &packages {
+    for (package, reason) in packages {
         println!("package {package} is missing: {reason}");
     }
     for platform in &kernels {
         println!("kernel {platform} is not fetched");
     }
-    Ok(if packages.is_empty() && kernels.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    if packages.is_empty() && kernels.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Gives the cache to the person behind `sudo`, who goes on without it.

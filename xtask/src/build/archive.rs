@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The archives of a release: the same to the byte whoever makes them, whenever, in which folder.
 
+use crate::build::checkout::Checkout;
 use crate::build::stage::{self, Version};
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
@@ -8,16 +9,6 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// The commit that a release is made of.
-pub(crate) fn commit() -> Result<String> {
-    git(&["rev-parse", "HEAD"])
-}
-
-/// The time that every file of a release has: the commit's, in seconds since 1970.
-pub(crate) fn time() -> Result<String> {
-    git(&["log", "-1", "--format=%ct"])
-}
 
 /// The release's archive for an architecture, which other distributions' packages are made from,
 /// left in `into`: a static program, what belongs to it, the module's source. `here` is the same
@@ -27,20 +18,22 @@ pub(crate) fn program(
     version: &Version,
     program: &Path,
     here: &Path,
+    checkout: &Checkout,
     into: &Path,
 ) -> Result<PathBuf> {
     let name = format!("ashmem-{version}-{}-linux", arch.machine());
     let work = workspace::cache("release-archive")?.join(&name);
     let _lock = workspace::lock("release-archive")?;
     workspace::make_whole(&work, |part| stage::fill_archive(part, arch, version, program, here))?;
-    pack(&work, into)
+    pack(&work, checkout, into)
 }
 
 /// The committed source with every crate that it is built from.
-pub(crate) fn source(version: &Version, into: &Path) -> Result<PathBuf> {
+pub(crate) fn source(version: &Version, checkout: &Checkout, into: &Path) -> Result<PathBuf> {
+    let _lock = workspace::lock("release-source")?;
     let work = workspace::cache("release-source")?.join(format!("ashmem-linux-{version}"));
     workspace::make_whole(&work, |part| {
-        unpack_commit(part)?;
+        checkout.unpack(part)?;
         let mut vendor = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         vendor.args(["vendor", "--quiet", "--locked", "--versioned-dirs", "vendor"]);
         let config = process::capture(vendor.current_dir(part))?;
@@ -49,37 +42,22 @@ pub(crate) fn source(version: &Version, into: &Path) -> Result<PathBuf> {
         fs::create_dir_all(part.join(".cargo")).context("making .cargo")?;
         fs::write(&file, format!("{own}\n{config}")).context("writing .cargo/config.toml")
     })?;
-    pack(&work, into)
-}
-
-/// Lays the committed source into a folder.
-pub(crate) fn unpack_commit(folder: &Path) -> Result<()> {
-    let packed = folder.join("source.tar");
-    let mut archive = Command::new("git");
-    archive.args(["archive", "--format=tar", "--output"]).arg(&packed).arg("HEAD");
-    process::capture(archive.current_dir(workspace::root()))?;
-    process::capture(Command::new("tar").arg("-xf").arg(&packed).arg("-C").arg(folder))?;
-    fs::remove_file(&packed).context("removing the packed source")
+    pack(&work, checkout, into)
 }
 
 /// Packs a folder under its own name, and removes it.
-fn pack(folder: &Path, into: &Path) -> Result<PathBuf> {
+fn pack(folder: &Path, checkout: &Checkout, into: &Path) -> Result<PathBuf> {
     let name = folder.file_name().context("a folder has a name")?.to_string_lossy().into_owned();
     let packed = into.join(format!("{name}.tar"));
-    let mut tar = Command::new("tar");
+    let mut tar = process::plain("tar");
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"]);
-    tar.arg(format!("--mtime=@{}", time()?)).args(["--mode=u+rw,go=rX", "-cf"]);
+    tar.arg(format!("--mtime=@{}", checkout.time())).args(["--mode=u+rw,go=rX", "-cf"]);
     tar.arg(&packed).arg("-C").arg(folder.parent().context("it lies in a folder")?).arg(&name);
     process::capture(&mut tar)?;
     process::capture(
         // One thread: the form of what several make depends on their number.
-        Command::new("xz").args(["-6", "--force", "--threads=1"]).arg(&packed),
+        process::plain("xz").args(["-6", "--force", "--threads=1"]).arg(&packed),
     )?;
     fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
     Ok(into.join(format!("{name}.tar.xz")))
-}
-
-fn git(words: &[&str]) -> Result<String> {
-    process::capture(Command::new("git").args(words).current_dir(workspace::root()))
-        .map(|text| text.trim_end().to_owned())
 }

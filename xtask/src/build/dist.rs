@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Everything that a release gives away, in one folder.
 
+use crate::build::checkout::Checkout;
 use crate::build::distributed::{self, Linkage};
 use crate::build::stage::Version;
 use crate::build::{archive, packages, pacman, rpm, sbom};
 use crate::util::arch::Arch;
-use crate::util::{process, workspace};
+use crate::util::process;
+use crate::util::workspace::{self, Lock};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::fs;
@@ -16,15 +18,23 @@ use std::sync::{Mutex, PoisonError};
 /// The file of a release that lists the others with their hashes.
 pub(crate) const SUMS: &str = "SHA256SUMS";
 
-/// Where a release is left.
+/// Where a release is left; whoever reads or replaces it holds [`lock`].
 pub(crate) fn folder() -> PathBuf {
     workspace::root().join("target/dist")
 }
 
-/// Makes a release of this tree, replacing the one before when it is whole.
-pub(crate) fn make(version: &Version) -> Result<()> {
-    let commit = archive::commit()?;
-    workspace::make_whole(&folder(), |part| {
+/// Holds the release against other runs of xtask until dropped.
+pub(crate) fn lock() -> Result<Lock> {
+    workspace::lock("dist")
+}
+
+/// Makes a release of this tree in `folder`, replacing the one before when it is whole.
+pub(crate) fn make(version: &Version, checkout: &Checkout, folder: &Path) -> Result<()> {
+    workspace::make_whole(folder, |part| {
+        // What wants the network comes first: where there is none, that shows at once.
+        sbom::make(version, checkout, part)?;
+        eprintln!("packing the source ...");
+        archive::source(version, checkout, part)?;
         let mut programs = Vec::new();
         for arch in Arch::ALL {
             eprintln!("building the program for {arch} ...");
@@ -35,33 +45,32 @@ pub(crate) fn make(version: &Version) -> Result<()> {
         }
         let (_, here) = programs.first().context("there is an architecture")?.clone();
         for (arch, program) in &programs {
-            archive::program(*arch, version, program, &here, part)?;
+            archive::program(*arch, version, program, &here, checkout, part)?;
         }
         for arch in Arch::ALL {
             eprintln!("building the packages for {arch} ...");
             copy_all(&packages::build(arch, version, false)?, part)?;
         }
-        others(version, &Arch::ALL, part)?;
-        eprintln!("packing the source ...");
-        archive::source(version, part)?;
-        sbom::make(version, part)?;
+        others(version, &Arch::ALL, checkout, part)?;
         changes(version, part)?;
-        if archive::commit()? != commit {
-            bail!("the checkout went on from {commit} while the release was made: make it again");
-        }
-        sums(part)
+        sums(part)?;
+        checkout.confirm()
     })
 }
 
-/// The release of this tree, made if that was not done in this run yet.
+/// A release of this tree for trials, in a folder of the cache: what is to be given away is not
+/// replaced by it. It is made if that was not done in this run yet, and no other run makes its own
+/// until this one ends.
 pub(crate) fn made_once(version: &Version) -> Result<PathBuf> {
-    static MADE: Mutex<bool> = Mutex::new(false);
+    static MADE: Mutex<Option<Lock>> = Mutex::new(None);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if !*made {
-        make(version)?;
-        *made = true;
+    let folder = workspace::cache("release-tried")?.join("dist");
+    if made.is_none() {
+        let lock = workspace::lock("release-tried")?;
+        make(version, &Checkout::read()?, &folder)?;
+        *made = Some(lock);
     }
-    Ok(folder())
+    Ok(folder)
 }
 
 /// The release that was made last.
@@ -86,24 +95,25 @@ pub(crate) fn other_version(version: &Version, built: bool) -> Result<PathBuf> {
         return Ok(folder);
     }
     workspace::make_whole(&folder, |part| {
+        let checkout = Checkout::read()?;
         let arch = Arch::X86_64;
         let program = distributed::build(arch, Linkage::Static)?;
         let place = part.join("ashmem");
         distributed::part(arch, &program, &place)?;
-        archive::program(arch, version, &place, &place, part)?;
-        others(version, &[arch], part)
+        archive::program(arch, version, &place, &place, &checkout, part)?;
+        others(version, &[arch], &checkout, part)
     })?;
     Ok(folder)
 }
 
 /// What is made from the archives that lie in the folder.
-fn others(version: &Version, archs: &[Arch], folder: &Path) -> Result<()> {
+fn others(version: &Version, archs: &[Arch], checkout: &Checkout, folder: &Path) -> Result<()> {
     pacman::lay_recipe(version, folder)?;
     pacman::lay_apkbuild(version, folder)?;
     for arch in archs {
         eprintln!("building the packages of RPM and Arch for {arch} ...");
-        rpm::build(*arch, version, folder)?;
-        pacman::build(*arch, version, folder)?;
+        rpm::build(*arch, version, checkout, folder)?;
+        pacman::build(*arch, version, checkout, folder)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! and a release of all.
 
 pub(crate) mod archive;
+pub(crate) mod checkout;
 pub(crate) mod cross;
 pub(crate) mod dist;
 pub(crate) mod distributed;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Arch's packages, by Debian's makepkg from a release's archive.
 
-use crate::build::archive;
+use crate::build::checkout::Checkout;
 use crate::build::stage::{self, Version};
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
@@ -41,9 +41,14 @@ pub(crate) fn lay_recipe(version: &Version, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds `ashmem` for an architecture and `ashmem-dkms` for all from the archive and the recipe in
-/// `folder`, and leaves them there. Their paths.
-pub(crate) fn build(arch: Arch, version: &Version, folder: &Path) -> Result<Vec<PathBuf>> {
+/// Builds `ashmem` for an architecture from the archive and the recipe in `folder`, for this
+/// machine's also `ashmem-dkms`, which is for all, and leaves them there. Their paths.
+pub(crate) fn build(
+    arch: Arch,
+    version: &Version,
+    checkout: &Checkout,
+    folder: &Path,
+) -> Result<Vec<PathBuf>> {
     let work = workspace::cache("makepkg")?.join(format!("{}{version}", arch.prefix()));
     let _lock = workspace::lock("makepkg")?;
     let archive = archive_of(arch, version);
@@ -65,24 +70,23 @@ pub(crate) fn build(arch: Arch, version: &Version, folder: &Path) -> Result<Vec<
              SRCEXT=.src.tar.gz\n"
         );
         fs::write(part.join("makepkg.conf"), settings).context("writing makepkg.conf")?;
-        let mut command = Command::new("unshare");
+        let mut command = process::plain("unshare");
         if !rustix::process::geteuid().is_root() {
             command.arg("--map-root-user");
         }
         command.args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "enter"]).arg(part);
-        command
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", "/mnt")
-            .env("LC_ALL", "C.UTF-8")
-            .env("SOURCE_DATE_EPOCH", archive::time()?);
+        command.env("HOME", "/mnt").env("SOURCE_DATE_EPOCH", checkout.time());
         process::capture(&mut command).map(drop)
     })?;
     let mut packages = Vec::new();
     let entries = fs::read_dir(&work).with_context(|| format!("listing {}", work.display()))?;
     for package in entries.flatten().map(|entry| entry.path()) {
         let name = package.file_name().context("a package has a name")?;
-        if name.to_string_lossy().ends_with(".pkg.tar.zst") {
+        let text = name.to_string_lossy();
+        // makepkg packs both. This machine's is the one for all; of the second nobody could tell
+        // which was given away.
+        let is_again = arch != Arch::X86_64 && text.ends_with("-any.pkg.tar.zst");
+        if text.ends_with(".pkg.tar.zst") && !is_again {
             let place = folder.join(name);
             fs::copy(&package, &place).with_context(|| format!("copying {}", package.display()))?;
             packages.push(place);
@@ -100,6 +104,7 @@ pub(crate) fn lay_apkbuild(version: &Version, folder: &Path) -> Result<()> {
     let mut text = read(&recipe)?;
     for arch in Arch::ALL {
         let archive = folder.join(archive_of(arch, version));
+        // A trial builds for this machine alone.
         let sum = if archive.exists() { sum("sha512sum", &archive)? } else { "0".to_owned() };
         text = text.replace(&format!("@SHA512_{}@", arch.machine().to_uppercase()), &sum);
     }

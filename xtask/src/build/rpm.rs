@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The RPM packages, by Debian's rpmbuild from a release's archive.
 
-use crate::build::archive;
+use crate::build::checkout::Checkout;
 use crate::build::stage::{self, Version};
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// Builds `ashmem` for an architecture and `ashmem-dkms` for all from the archive in `folder`, and
-/// leaves them there with the recipe. Their paths.
-pub(crate) fn build(arch: Arch, version: &Version, folder: &Path) -> Result<Vec<PathBuf>> {
+/// Builds `ashmem` for an architecture from the archive in `folder`, for this machine's also
+/// `ashmem-dkms`, which is for all, and leaves them there with the recipe. Their paths.
+pub(crate) fn build(
+    arch: Arch,
+    version: &Version,
+    checkout: &Checkout,
+    folder: &Path,
+) -> Result<Vec<PathBuf>> {
     let spec = folder.join("ashmem.spec");
     stage::copy_with(&stage::packaging("rpm/ashmem.spec"), &spec, version)?;
     let work = workspace::cache("rpmbuild")?.join(format!("{}{version}", arch.prefix()));
     let _lock = workspace::lock("rpmbuild")?;
     workspace::make_whole(&work, |part| {
-        let mut command = Command::new("rpmbuild");
+        let mut command = process::plain("rpmbuild");
         // No database of packages is asked: nothing is compiled.
         command.args(["-bb", "--quiet", "--nodeps", "--target"]);
         command.arg(format!("{}-linux", arch.machine()));
@@ -33,14 +37,21 @@ pub(crate) fn build(arch: Arch, version: &Version, folder: &Path) -> Result<Vec<
         ] {
             command.arg("--define").arg(format!("{name} {value}"));
         }
-        command.arg(&spec).env("SOURCE_DATE_EPOCH", archive::time()?).env("LC_ALL", "C.UTF-8");
+        // It makes a database there.
+        command.env("HOME", part);
+        command.arg(&spec).env("SOURCE_DATE_EPOCH", checkout.time());
         process::capture(&mut command).map(drop)
     })?;
     let made = work.join("RPMS");
     let mut packages = Vec::new();
     let entries = fs::read_dir(&made).with_context(|| format!("listing {}", made.display()))?;
     for package in entries.flatten().map(|entry| entry.path()) {
-        let place = folder.join(package.file_name().context("a package has a name")?);
+        let name = package.file_name().context("a package has a name")?;
+        if arch != Arch::X86_64 && name.to_string_lossy().ends_with(".noarch.rpm") {
+            // This machine's is the one; of the second nobody could tell which was given away.
+            continue;
+        }
+        let place = folder.join(name);
         fs::copy(&package, &place).with_context(|| format!("copying {}", package.display()))?;
         packages.push(place);
     }

@@ -2,11 +2,12 @@
 //! A release's bills of materials (CycloneDX): which crates are linked into the program and into
 //! the C library.
 
-use crate::build::archive;
+use crate::build::checkout::Checkout;
 use crate::build::stage::Version;
 use crate::util::arch::Arch;
 use crate::util::{process, tools, workspace};
 use anyhow::{Context, Result, bail};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,12 +21,13 @@ const TOOL: (&str, &str) = ("cargo-cyclonedx", "0.5.9");
 const SUBJECTS: [(&str, &str); 2] = [("ashmem", "ashmem-cli"), ("libashmem", "libashmem")];
 
 /// Makes both bills, of the committed source, and holds them to what cargo links.
-pub(crate) fn make(version: &Version, folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn make(version: &Version, checkout: &Checkout, folder: &Path) -> Result<Vec<PathBuf>> {
     let tool = tools::from_crates_io(TOOL.0, TOOL.1, &[])?;
+    let _lock = workspace::lock("release-sbom")?;
     let work = workspace::cache("release-sbom")?.join("ashmem-linux");
     let mut bills = Vec::new();
     workspace::make_whole(&work, |part| {
-        archive::unpack_commit(part)?;
+        checkout.unpack(part)?;
         let mut cyclonedx = Command::new(&tool);
         // Both architectures' program is made of the same crates, which `check` sees to.
         cyclonedx.args(["cyclonedx", "--quiet", "--quiet", "--format", "json"]).args([
@@ -35,7 +37,7 @@ pub(crate) fn make(version: &Version, folder: &Path) -> Result<Vec<PathBuf>> {
             "--target",
             &Arch::X86_64.rust_target(),
         ]);
-        cyclonedx.current_dir(part).env("SOURCE_DATE_EPOCH", archive::time()?);
+        cyclonedx.current_dir(part).env("SOURCE_DATE_EPOCH", checkout.time());
         process::capture(&mut cyclonedx)?;
         for (name, package) in SUBJECTS {
             let made = part.join(format!("crates/{package}/{package}.cdx.json"));
@@ -64,8 +66,8 @@ pub(crate) fn check(version: &Version, folder: &Path) -> Result<String> {
         let text =
             fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
         let root = workspace::root().display().to_string();
-        if text.contains(&root) || text.contains("serialNumber") {
-            bail!("{} tells of the build that made it", file.display());
+        if let Some(trace) = trace_of_build(&text, &root) {
+            bail!("{} tells of the build that made it: {trace}", file.display());
         }
         let listed = components(&text).with_context(|| format!("in {}", file.display()))?;
         for arch in Arch::ALL {
@@ -78,6 +80,26 @@ pub(crate) fn check(version: &Version, folder: &Path) -> Result<String> {
         seen.push(format!("{name}: {} crates", listed.len()));
     }
     Ok(seen.join(", "))
+}
+
+/// What a bill tells of the machine that made it, if it does.
+fn trace_of_build(text: &str, root: &str) -> Option<String> {
+    if text.contains("serialNumber") {
+        return Some("serialNumber".to_owned());
+    }
+    // A folder stands in it as it is, and in addresses, with percent signs.
+    let text = percent_decode_str(text).decode_utf8_lossy();
+    if text.contains(root) {
+        return Some(root.to_owned());
+    }
+    const SCHEME: &str = "file:///";
+    let mut folders = text.match_indices(SCHEME).filter_map(|(at, _)| text.get(at..));
+    let is_elsewhere = |address: &&str| {
+        let rest = address.strip_prefix("file:///ashmem-linux");
+        !rest.is_some_and(|rest| rest.starts_with(['/', '"', '#', '?', '&']))
+    };
+    let found = folders.find(is_elsewhere)?;
+    Some(found.chars().take_while(|letter| *letter != '"').collect())
 }
 
 /// The components of a bill, each as `name version`, with what it is the bill of.
@@ -123,7 +145,23 @@ fn name_and_version(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{components, name_and_version};
+    use super::{components, name_and_version, trace_of_build};
+
+    #[test]
+    fn a_bill_names_no_folder_but_the_one_of_every_build() {
+        let trace = |text| trace_of_build(text, "/home/me/my src");
+        assert_eq!(trace(r#"{"a":"path+file:///ashmem-linux/crates/x#0.1.0","b":"100%"}"#), None);
+        assert_eq!(trace(r#"{"a":"pkg:cargo/x@1?download_url=file://.","b":"%zz%2"}"#), None);
+        for told in [
+            r#"{"a":"/home/me/my src/x"}"#,
+            r#"{"a":"/home/me/my%20src/x"}"#,
+            r#"{"a":"pkg:cargo/x@1?download_url=file%3A%2F%2F%2Fhome%2Fyou"}"#,
+            r#"{"a":"file:///ashmem-linux-2/x"}"#,
+            r#"{"serialNumber":"urn:uuid:1"}"#,
+        ] {
+            assert!(trace(told).is_some(), "{told}");
+        }
+    }
 
     #[test]
     fn a_bill_lists_its_parts_and_what_it_is_of() {

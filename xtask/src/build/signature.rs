@@ -3,22 +3,40 @@
 
 use crate::build::stage::Version;
 use crate::util::process;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Signs a release's hashes with a secret key, whose password minisign asks for on the terminal,
-/// and verifies the result with the public key that belongs to it. The signature's path.
+/// Whether this can be a key, before a release is made for it.
+pub(crate) fn look_at_key(key: &Path) -> Result<()> {
+    let hint = "docs/release.md says how one is made";
+    let looked = fs::metadata(key);
+    let looked = looked.with_context(|| format!("looking for {} ({hint})", key.display()))?;
+    if !looked.is_file() {
+        bail!("{} is no regular file, and so no key ({hint})", key.display());
+    }
+    fs::File::open(key).with_context(|| format!("opening the key {}", key.display())).map(drop)
+}
+
+/// Signs a release's hashes with a secret key, whose password minisign asks for and reads from
+/// standard input. The signature's path.
 pub(crate) fn sign(sums: &Path, key: &Path, version: &Version) -> Result<PathBuf> {
     let signature = of(sums)?;
     let mut minisign = Command::new("minisign");
     minisign.args(["-S", "-s"]).arg(key).arg("-m").arg(sums).arg("-x").arg(&signature);
     // Without one it writes the time.
     minisign.arg("-t").arg(format!("ashmem-linux {version}"));
-    process::show(&mut minisign).with_context(|| {
-        format!("signing with {} (docs/release.md says how a key is made)", key.display())
-    })?;
+    let status = process::ask(&mut minisign)?;
+    if !status.success() {
+        // A part of one is none.
+        let _ = fs::remove_file(&signature);
+        bail!(
+            "signing with {} ended with {} (docs/release.md says how a key is made)",
+            key.display(),
+            process::describe(status)
+        );
+    }
     Ok(signature)
 }
 
@@ -69,14 +87,16 @@ pub(crate) fn attempt(dist: &Path, version: &Version, work: &Path) -> Result<Str
     verify(&sums, &public)?;
 
     let refused = |what: &str| match verify(&sums, &public) {
-        Ok(()) => anyhow::bail!("{what} passed for the release"),
+        Ok(()) => bail!("{what} passed for the release"),
         Err(_) => Ok(()),
     };
     write(&work.join("CHANGES.md"), "changed\n")?;
     refused("a changed file")?;
-    copy("CHANGES.md")?;
-    write(&sums, &listed.replace("CHANGES.md", "OTHERS.md"))?;
+    // Its right hash: the signature alone can refuse it.
+    let changed = process::capture(Command::new("sha256sum").arg("CHANGES.md").current_dir(work))?;
+    write(&sums, &changed)?;
     refused("changed hashes")?;
+    copy("CHANGES.md")?;
     write(&sums, &listed)?;
     verify(&sums, &public)?;
     throw_away_key(work)?;

@@ -109,18 +109,34 @@ pub(crate) fn ensure_packages(platforms: &[Platform]) -> Result<()> {
     ensure_with(platforms, false)
 }
 
+/// What besides this machine's own a release is made and tried for.
+const RELEASED: [Platform; 1] = [Platform { arch: Arch::Arm64, line: Line::V6_1 }];
+
 /// As [`ensure_packages`], and what a release is made and tried with, of both architectures.
 pub(crate) fn ensure_for_release() -> Result<()> {
-    ensure_with(&[Platform { arch: Arch::Arm64, line: Line::V6_1 }], true)
+    ensure_with(&RELEASED, true)
 }
 
+/// What [`ensure_for_release`] would install.
+pub(crate) fn missing_for_release() -> Result<Vec<Missing>> {
+    lacking(&RELEASED, true)
+}
+
+/// What [`ensure_packages`] would install for these kernels.
+pub(crate) fn missing_packages(platforms: &[Platform]) -> Result<Vec<Missing>> {
+    lacking(platforms, false)
+}
+
+/// A package that is not installed, and what it is for.
+pub(crate) type Missing = (&'static str, &'static str);
+
 fn ensure_with(platforms: &[Platform], for_release: bool) -> Result<()> {
-    if missing_packages(platforms, for_release)?.is_empty() {
+    if lacking(platforms, for_release)?.is_empty() {
         return Ok(());
     }
     // apt fails where another one is at work, such as another step's.
     let _lock = workspace::lock("apt")?;
-    let missing = missing_packages(platforms, for_release)?;
+    let missing = lacking(platforms, for_release)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -146,10 +162,8 @@ fn ensure_with(platforms: &[Platform], for_release: bool) -> Result<()> {
     let mut missing: Vec<_> = missing.into_iter().map(|(package, _)| package).collect();
     if let Some(backport) = Backport::of_host()? {
         backport.install(&missing, &CAREFULLY)?;
-        missing = missing_packages(platforms, for_release)?
-            .into_iter()
-            .map(|(package, _)| package)
-            .collect();
+        missing =
+            lacking(platforms, for_release)?.into_iter().map(|(package, _)| package).collect();
     }
     let mut install = Command::new("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "install", "-y"]).args(CAREFULLY);
@@ -172,7 +186,7 @@ fn ensure_with(platforms: &[Platform], for_release: bool) -> Result<()> {
     process::show(install.args(&missing)).context(
         "installing packages; run it again to go on when apt's complaint above is seen to",
     )?;
-    let left = missing_packages(platforms, for_release)?;
+    let left = lacking(platforms, for_release)?;
     if !left.is_empty() {
         bail!("apt reported success but these are still missing: {left:?}");
     }
@@ -181,10 +195,7 @@ fn ensure_with(platforms: &[Platform], for_release: bool) -> Result<()> {
 }
 
 /// The packages that are not installed, each with what it is for.
-pub(crate) fn missing_packages(
-    platforms: &[Platform],
-    for_release: bool,
-) -> Result<Vec<(&'static str, &'static str)>> {
+fn lacking(platforms: &[Platform], for_release: bool) -> Result<Vec<Missing>> {
     let list = process::capture(Command::new("dpkg-query").args([
         "--show",
         "--showformat",

@@ -14,7 +14,7 @@ const CRATES: [&str; 3] = ["ashmem-core", "ashmem-linux", "libashmem"];
 
 /// Both, as one step.
 pub(crate) fn step() -> Step {
-    Step::new("crates published, program installed by cargo", || {
+    Step::new("crates packed for crates.io, program installed by cargo", || {
         publish()?;
         let version = install()?;
         Ok(StepResult::Passed(format!(

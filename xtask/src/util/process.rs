@@ -67,6 +67,22 @@ pub(crate) fn show_status(command: &mut Command) -> Result<ExitStatus> {
         .with_context(|| format!("starting {}", line(command)))
 }
 
+/// A command that knows nothing of who runs it: no setting of this person's home or environment
+/// shows in what it makes.
+pub(crate) fn plain(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env("HOME", "/nonexistent").env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
+    command
+}
+
+/// Runs a command that asks the person at the terminal; what it prints goes where our stderr does.
+/// How it ended.
+pub(crate) fn ask(command: &mut Command) -> Result<ExitStatus> {
+    let stderr = std::io::stderr().as_fd().try_clone_to_owned().context("copying stderr")?;
+    command.stdout(stderr).status().with_context(|| format!("starting {}", line(command)))
+}
+
 /// The processor time of all children that ended and were waited for, theirs among it.
 pub(crate) fn children_time() -> Duration {
     // SAFETY: a structure of numbers, which the call below fills.
@@ -106,4 +122,17 @@ pub(crate) fn tail(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines: Vec<_> = text.trim_end().lines().collect();
     lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{capture, plain};
+
+    #[test]
+    fn a_plain_command_has_nothing_of_its_callers_environment() {
+        let said = capture(&mut plain("env")).expect("env runs");
+        let mut names: Vec<_> = said.lines().filter_map(|line| line.split('=').next()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["HOME", "LC_ALL", "PATH", "TZ"]);
+    }
 }

@@ -52,17 +52,14 @@ pub(crate) fn from_crates_io(name: &str, version: &str, options: &[&str]) -> Res
     let tools = workspace::cache("tools")?;
     let _lock = workspace::lock("tools")?;
     let program = installed(name)?;
-    let installed = process::capture(Command::new(&program).arg("--version")).unwrap_or_default();
-    // `mdbook v0.5.4` says it with a letter.
-    if installed
-        .split_whitespace()
-        .last()
-        .is_some_and(|word| word.trim_start_matches('v') == version)
-    {
+    let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Not every program tells its version in the same way; cargo tells of each.
+    let list = process::capture(cargo().args(["install", "--list", "--root"]).arg(&tools))?;
+    if program.exists() && has(&list, name, version) {
         return Ok(program);
     }
     eprintln!("installing {name} {version} into {} (some minutes) ...", tools.display());
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo();
     cargo
         .args(["install", "--locked", name, "--version", &format!("={version}")])
         .args(options)
@@ -70,6 +67,12 @@ pub(crate) fn from_crates_io(name: &str, version: &str, options: &[&str]) -> Res
     process::show(cargo.arg(&tools))
         .with_context(|| format!("installing {name} from crates.io"))?;
     Ok(program)
+}
+
+/// Whether what `cargo install --list` printed has this crate in this version.
+fn has(list: &str, name: &str, version: &str) -> bool {
+    let line = format!("{name} v{version}:");
+    list.lines().any(|other| other == line)
 }
 
 /// The file that a line of ldd(1) names: `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, or
@@ -82,7 +85,15 @@ pub(crate) fn library(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::library;
+    use super::{has, library};
+
+    #[test]
+    fn cargo_lists_a_crate_with_its_version_above_its_programs() {
+        let list = "cargo-cyclonedx v0.5.9:\n    cargo-cyclonedx\nmdbook v0.5.4:\n    mdbook\n";
+        assert!(has(list, "cargo-cyclonedx", "0.5.9") && has(list, "mdbook", "0.5.4"));
+        assert!(!has(list, "cargo-cyclonedx", "0.5.8") && !has(list, "cyclonedx", "0.5.9"));
+        assert!(!has("", "mdbook", "0.5.4"));
+    }
 
     #[test]
     fn libraries_are_what_ldd_names_by_path() {

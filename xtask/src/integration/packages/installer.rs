@@ -65,7 +65,7 @@ struct Installer {
 /// Makes every attempt; what was seen, in one line.
 pub(crate) fn run(release: Release) -> Result<String> {
     let machine = Machine::new(Arch::X86_64, release, "installer")?;
-    machine.give(&distributed::build(Arch::X86_64, Linkage::Dynamic)?)?;
+    machine.give(&distributed::build(Arch::X86_64, Linkage::Static)?)?;
     let conformance = "ashmem-conformance";
     machine.give(&static_program::build_for(Arch::X86_64, conformance, conformance)?)?;
     let installer = Installer { machine, release, version: Version::of_this_tree()? };

@@ -119,6 +119,7 @@ pub(crate) fn run(release: Release, manager: Manager, built: bool) -> Result<Str
     let version = Version::of_this_tree()?;
     let version_before: Version =
         format!("0.0.1~before.{version}").parse().map_err(anyhow::Error::msg)?;
+    let _lock = built.then(dist::lock).transpose()?;
     let folder = if built { dist::made_before(&version) } else { dist::made_once(&version) }?;
     let folder_before = dist::other_version(&version_before, built)?;
     let machine = Machine::new(Arch::X86_64, release, manager.family())?;
@@ -264,9 +265,8 @@ impl Attempt {
         self.must("remove || true")?;
         machine
             .must(
-                "if find /lib/modules -name 'ashmem_linux.ko*' -path '*dkms*' | grep .; then\n\
-             exit 1\n\
-             fi\n\
+                "if find /lib/modules -name 'ashmem_linux.ko*' -path '*dkms*' | grep .\n\
+             then exit 1; fi\n\
              for folder in /lib/modules/*; do\n\
              [ \"$(cat $folder/updates/ashmem_linux.ko)\" = others ]\n\
              rm -r $folder/updates\n\

@@ -20,9 +20,13 @@ pub(crate) fn run(built: bool) -> Result<String> {
     let bills = sbom::check(&version, &folder)?;
     let work = workspace::cache("release-trial")?.join(std::process::id().to_string());
     let mut seen = String::new();
+    let mut alpine = Vec::new();
     workspace::make_whole(&work, |part| {
         let signed = signature::attempt(&folder, &version, part)?;
-        let alpine = alpine(&version, &folder, part)?;
+        for arch in Arch::ALL {
+            alpine.push(self::alpine(arch, &version, &folder, &part.join(arch.machine()))?);
+        }
+        let alpine = alpine.join(", ");
         let nixos = nixos(&version, part)?;
         seen = format!("bills of materials ({bills}); {signed}; {alpine}; {nixos}");
         Ok(())
@@ -33,7 +37,7 @@ pub(crate) fn run(built: bool) -> Result<String> {
 
 /// Runs what Alpine's recipe says of the package, by busybox's shell as Alpine has it, and holds
 /// the files to RPM's.
-fn alpine(version: &Version, folder: &Path, work: &Path) -> Result<String> {
+fn alpine(arch: Arch, version: &Version, folder: &Path, work: &Path) -> Result<String> {
     const RUN: &str = r#"set -eu
 CARCH=$1 srcdir=$2/src pkgdir=$2/pkg recipe=$3/APKBUILD folder=$3
 mkdir -p "$srcdir" "$pkgdir"
@@ -48,10 +52,10 @@ package >&2
 cd "$pkgdir"
 find . -type f | sed 's/^\.//'"#;
     let mut shell = Command::new("busybox");
-    shell.args(["sh", "-c", RUN, "abuild", Arch::X86_64.machine()]).arg(work).arg(folder);
+    shell.args(["sh", "-c", RUN, "abuild", arch.machine()]).arg(work).arg(folder);
     let alpine: BTreeSet<_> =
         process::capture(&mut shell)?.lines().map(ToOwned::to_owned).collect();
-    let package = folder.join(format!("ashmem-{version}-1.x86_64.rpm"));
+    let package = folder.join(format!("ashmem-{version}-1.{}.rpm", arch.machine()));
     let mut rpm = Command::new("rpm");
     // This host has no database of RPM's, and none is made.
     rpm.args(["--query", "--list", "--package", "--dbpath"]).arg(work.join("rpmdb")).arg(&package);
@@ -73,15 +77,15 @@ find . -type f | sed 's/^\.//'"#;
     if !lacks.is_empty() || !more.is_empty() || !alpine.contains("/etc/init.d/ashmem-agent") {
         bail!("Alpine's package lacks {lacks:?}, has {more:?} more than RPM's, of {alpine:?}");
     }
-    Ok(format!("APKBUILD's package() laid {} files", alpine.len()))
+    Ok(format!("APKBUILD's package() laid {} files for {arch}", alpine.len()))
 }
 
 /// Evaluates NixOS's module of the archive with stand-ins for nixpkgs, which cannot be had here:
 /// what NixOS would be told is what it should be.
 fn nixos(version: &Version, work: &Path) -> Result<String> {
-    let name = format!("ashmem-{version}-{}-linux", Arch::X86_64.machine());
+    let machine = Arch::X86_64.machine();
     // Alpine's recipe unpacked it there.
-    let tree = work.join("src").join(name);
+    let tree = work.join(machine).join(format!("src/ashmem-{version}-{machine}-linux"));
     let expression = work.join("nixos.nix");
     std::fs::write(&expression, include_str!("nixos.nix")).context("writing nixos.nix")?;
     let mut eval = Command::new("nix-instantiate");
