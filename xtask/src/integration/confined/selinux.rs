@@ -2,9 +2,9 @@
 //! SELinux' policy of the device and of the agent: linked with Debian 13's own policy by its own
 //! tools, and in force on Debian's kernel.
 //!
-//! Debian 12's policy knows no containers yet, and its tools do not read the newer one's modules. So
-//! policy and tools of Debian 13 are unpacked into the cache, with the C library that they want, and
-//! run there. Nothing of it is installed on this host.
+//! Debian 12's policy knows no containers yet, and its tools do not read the newer one's modules.
+//! So policy and tools of Debian 13 are unpacked into the cache, with the C library that they want,
+//! and run there. Nothing of it is installed on this host.
 
 use crate::build::static_program;
 use crate::debian::archive::{Archive, DEBIAN, megabytes};
