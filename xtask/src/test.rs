@@ -124,7 +124,8 @@ impl Test {
             }));
         }
         steps.extend(containers::steps());
-        steps.extend([waydroid::here(), cdi::step(), kubernetes::step(), help::step()]);
+        steps.extend([waydroid::here(), cdi::step(), help::step()]);
+        steps.extend([kubernetes::step(), kubernetes::with_kubectl()]);
         steps.extend(confined::here());
         steps.push(oci_image::step());
         steps.extend(library::here());
