@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs of a Debian release in a folder of the cache that is laid out like a root: unpacked from
-//! its packages, and never installed, so that nothing of this host changes.
+//! Programs of a Debian release in a folder of the cache that is laid out like a root: unpacked
+//! from its packages, and never installed, so that nothing of this host changes.
 
 use crate::debian::archive::{Archive, DEBIAN, megabytes};
 use crate::debian::chroot::Chroot;
