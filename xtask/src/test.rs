@@ -126,9 +126,9 @@ impl Test {
             }));
         }
         steps.extend(containers::steps());
-        steps.extend([waydroid::here(), cdi::step(), kubernetes::step(), help::step()]);
-        steps.extend(confined::here());
-        steps.push(oci_image::step());
+        steps.extend([waydroid::here(), cdi::step(), help::step()]);
+        steps.extend([kubernetes::step(), kubernetes::with_kubectl()]);
+        steps.extend([confined::here(), oci_image::step()]);
         steps.extend(library::here());
         steps.extend(["agent", "syscalls"].map(tracing::here));
         steps.push(recipes::tracing());
@@ -168,7 +168,7 @@ impl Test {
             steps.extend(Line::BETWEEN.map(|line| under_run_booted(Level::Full, line, "*")));
             steps.extend(Line::BETWEEN.map(containers::booted::step));
             steps.push(waydroid::booted());
-            steps.extend(confined::booted());
+            steps.extend(confined::long());
             steps.extend(engines::steps());
             steps.extend(packages::steps());
         }

@@ -12,7 +12,7 @@ const SOURCE: usize = 100;
 /// A tab ends at a multiple of so many columns, as in the kernel's sources.
 const TAB: usize = 8;
 /// The sources in other languages than Rust, as `git ls-files` takes them.
-pub(super) const OTHERS: [&str; 25] = [
+pub(super) const OTHERS: [&str; 27] = [
     "*.c",
     "*.h",
     "*.S",
@@ -32,10 +32,12 @@ pub(super) const OTHERS: [&str; 25] = [
     "*Containerfile",
     "*CMakeLists.txt",
     "*.cmake.in",
+    "packaging/apparmor/*",
     "packaging/debian/*",
     "packaging/dkms/*",
     "packaging/openrc/*",
     "packaging/runit/*",
+    "packaging/selinux/ashmem*",
     "packaging/services/*",
     "packaging/waydroid/*",
 ];

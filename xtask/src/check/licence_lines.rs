@@ -8,6 +8,7 @@ use std::fs;
 /// Files that have a line of their own for it; `#!` may stand before.
 const SOURCES: &[&str] = &[
     "*.rs",
+    "*.cil",
     "*.c",
     "*.h",
     "*.S",
@@ -21,8 +22,10 @@ const SOURCES: &[&str] = &[
     "*.cmake.in",
     "*meson.build",
     ".ci/run",
+    "packaging/apparmor/*",
     "packaging/openrc/*",
     "packaging/runit/*",
+    "packaging/selinux/ashmem*",
     "packaging/services/*",
 ];
 /// What the line holds.
@@ -83,6 +86,7 @@ fn with_licence(file: &str, text: &str) -> String {
     let line = match file.rsplit('.').next() {
         Some("rs" | "go" | "js") => format!("// {MARK}{licence}\n"),
         Some("c" | "h" | "S" | "css") => format!("/* {MARK}{licence} */\n"),
+        Some("cil") => format!("; {MARK}{licence}\n"),
         _ => format!("# {MARK}{licence}\n"),
     };
     match text.split_once('\n') {
@@ -102,6 +106,7 @@ mod tests {
             ("crates/ashmem-core/src/lib.rs", "#![no_std]\n"),
             ("module/src/lib.rs", "//! What.\n"),
             ("a/b.c", "int a;\n"),
+            ("a/b.cil", "(type a)\n"),
             (".ci/run", "#!/usr/bin/env bash\nset -e\n"),
         ] {
             let written = with_licence(file, text);

@@ -13,7 +13,6 @@ use std::time::Instant;
 
 /// What is installed, and for what.
 const PACKAGES: &[(&str, &str)] = &[
-    ("apparmor", "compiling the agent's profile"),
     ("bc", "kbuild of older kernels"),
     ("binutils", "linking the module, looking at its symbols"),
     ("bison", "configuring the debug kernels"),

@@ -9,3 +9,4 @@ pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod kernel;
 pub(crate) mod toolchain;
+pub(crate) mod unpacked_root;

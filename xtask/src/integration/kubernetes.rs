@@ -21,10 +21,16 @@ const VALIDATOR: &str = "1.37.0";
 const RELEASES: [&str; 2] = ["1.30.0", VALIDATOR];
 /// The oldest that the validator brings, for what the component makes of them for older clusters.
 const BEFORE: &str = "1.25.0";
-/// A kustomization of a user's own, for such a cluster.
+/// A kustomization of a user's own: with the pods, and an annotation for all.
+const OWN: &str = "apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../agent, redroid.yaml]
+commonAnnotations: {owner: somebody}
+";
+/// The same for an older cluster.
 const OLDER: &str = "apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
-resources: [../agent]
+resources: [../own]
 components: [../before-1.30]
 ";
 
@@ -42,13 +48,30 @@ pub(crate) fn step() -> Step {
         manifests.have_no_privilege()?;
         manifests.agree_on_the_device()?;
         manifests.agree_on_the_profile()?;
-        let dry_run = manifests.dry_run()?;
-        manifests.are_bases(&validator)?;
-        manifests.suit_older_clusters(&validator)?;
         let [oldest, newest] = RELEASES;
         Ok(StepResult::Passed(format!(
-            "{} manifests by the schemas of {oldest} and {newest}; {dry_run}",
+            "{} manifests by the schemas of {oldest} and {newest}",
             manifests.0.len()
+        )))
+    })
+}
+
+/// What kubectl makes of them without a cluster: each by itself, as bases, and with the component
+/// for older clusters.
+pub(crate) fn with_kubectl() -> Step {
+    Step::new("Kubernetes bases", || {
+        if Command::new("kubectl").args(["version", "--client"]).output().is_err() {
+            return Ok(StepResult::Skipped(
+                "there is no kubectl on this host, which makes the bases".to_owned(),
+            ));
+        }
+        let validator = Validator::ensure()?;
+        let manifests = Manifests::read(&validator)?;
+        manifests.dry_run()?;
+        manifests.are_bases(&validator)?;
+        manifests.suit_older_clusters(&validator)?;
+        Ok(StepResult::Passed(format!(
+            "kubectl reads each manifest, makes both bases, and what {BEFORE} takes"
         )))
     })
 }
@@ -157,10 +180,7 @@ impl Manifests {
 
     /// kubectl reads each as the types it knows and gives the same name back; all that it does
     /// without a cluster.
-    fn dry_run(&self) -> Result<&'static str> {
-        if !has_kubectl() {
-            return Ok("no kubectl here for a dry run and for the bases");
-        }
+    fn dry_run(&self) -> Result<()> {
         for Manifest { path, objects } in &self.0 {
             let mut kubectl = Command::new("kubectl");
             kubectl
@@ -178,14 +198,11 @@ impl Manifests {
                 path.display()
             );
         }
-        Ok("kubectl reads them so too, and makes the bases")
+        Ok(())
     }
 
     /// What a base is made of is the file beside it, unchanged.
     fn are_bases(&self, validator: &Validator) -> Result<()> {
-        if !has_kubectl() {
-            return Ok(());
-        }
         for (way, name) in [("agent", "agent.yaml"), ("module", "device-plugin.yaml")] {
             let folder = workspace::root().join("deploy/kubernetes").join(way);
             let made = workspace::cache("python")?.join("made.yaml");
@@ -202,11 +219,9 @@ impl Manifests {
         Ok(())
     }
 
-    /// The component's agent is one that an older cluster takes, as unconfined as before.
+    /// What the component makes is what an older cluster takes, as unconfined as before, and with
+    /// what its user has annotated.
     fn suit_older_clusters(&self, validator: &Validator) -> Result<()> {
-        if !has_kubectl() {
-            return Ok(());
-        }
         // A kustomization reaches its bases by relative paths alone.
         let folder = workspace::cache("python")?.join("kustomize");
         workspace::make_whole(&folder, |part| {
@@ -215,20 +230,35 @@ impl Manifests {
                 let mut copy = Command::new("cp");
                 process::capture(copy.arg("-R").arg(from).arg(part.join(name)))?;
             }
-            fs::create_dir(part.join("own")).context("making a user's own folder")?;
-            fs::write(part.join("own/kustomization.yaml"), OLDER)
-                .context("writing a user's own kustomization")
+            for (name, text) in [("own", OWN), ("older", OLDER)] {
+                fs::create_dir(part.join(name)).context("making a user's own folder")?;
+                fs::write(part.join(name).join("kustomization.yaml"), text)
+                    .context("writing a user's own kustomization")?;
+            }
+            fs::copy(part.join("agent/redroid.yaml"), part.join("own/redroid.yaml"))
+                .context("copying the pods")
+                .map(drop)
         })?;
-        let made = kustomize(&folder.join("own"))?;
+        let made = kustomize(&folder.join("older"))?;
         let file = folder.join("made.yaml");
         fs::write(&file, &made).context("writing what a kustomization makes")?;
         validator.accepts(&file, BEFORE)?;
         let objects = validator.objects(&file)?;
-        let annotation = "container.apparmor.security.beta.kubernetes.io/agent";
-        ensure!(
-            objects[0]["spec"]["template"]["metadata"]["annotations"][annotation] == "unconfined",
-            "the agent is not unconfined there:\n{made}"
-        );
+        for (kind, container) in [("DaemonSet", "agent"), ("StatefulSet", "redroid")] {
+            let object =
+                objects.as_array().into_iter().flatten().find(|object| object["kind"] == kind);
+            let object = object.with_context(|| format!("no {kind} is made:\n{made}"))?;
+            let annotations = &object["spec"]["template"]["metadata"]["annotations"];
+            let annotation = format!("container.apparmor.security.beta.kubernetes.io/{container}");
+            ensure!(
+                annotations[annotation] == "unconfined",
+                "{container} is not unconfined there:\n{made}"
+            );
+            ensure!(
+                annotations["owner"] == "somebody",
+                "a user's own annotation is lost for {container}:\n{made}"
+            );
+        }
         let plain = self.0.iter().find(|manifest| manifest.path.ends_with("agent/agent.yaml"));
         let plain = plain.context("no agent.yaml")?;
         ensure!(
@@ -296,10 +326,6 @@ impl Manifests {
         );
         Ok(())
     }
-}
-
-fn has_kubectl() -> bool {
-    Command::new("kubectl").args(["version", "--client"]).output().is_ok()
 }
 
 /// What kubectl makes of a kustomization.

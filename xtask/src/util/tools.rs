@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Lists what a program loads.
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 /// What a package brings that no program reads.
 const UNREAD: [&str; 4] =
     ["/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share/lintian"];
@@ -15,16 +17,34 @@ const UNREAD: [&str; 4] =
 /// These programs, each at /usr/bin, and what they load, as [`crate::machine::Options`] wants
 /// files.
 pub(crate) fn programs(names: &[&str]) -> Result<Vec<String>> {
+    programs_of("".as_ref(), names, |program| Command::new(program))
+        .context("`cargo xtask setup` installs what is wanted")
+}
+
+/// The same of a root that is not this machine's, where `command` runs a program inside.
+pub(crate) fn programs_of(
+    root: &Path,
+    names: &[&str],
+    command: impl Fn(&str) -> Command,
+) -> Result<Vec<String>> {
     let mut found = BTreeSet::new();
     for name in names {
-        let path = ["/usr/bin", "/usr/sbin"].map(|folder| Path::new(folder).join(name));
-        let path = path.iter().find(|path| path.exists());
-        let path = path.with_context(|| {
-            format!("{name} is not installed (`cargo xtask setup` installs it)")
-        })?;
-        found.insert(format!("{}:/usr/bin/{name}", path.display()));
-        let list = process::capture(Command::new("ldd").arg(path))?;
-        found.extend(list.lines().filter_map(library).map(ToOwned::to_owned));
+        let inside = ["/usr/bin", "/usr/sbin"].map(|folder| format!("{folder}/{name}"));
+        let under_root = |path: &str| format!("{}{path}", root.display());
+        let inside = inside.iter().find(|path| Path::new(&under_root(path)).exists());
+        let inside = inside.with_context(|| format!("{name} is not in {}/", root.display()))?;
+        let path = under_root(inside);
+        found.insert(format!("{path}:/usr/bin/{name}"));
+        // What names no loader is static, and loads nothing.
+        let header = process::capture(Command::new("readelf").args(["-lW", &path]))?;
+        if header.contains(" INTERP ") {
+            let list = process::capture(command(LOADER).args(["--list", inside]))?;
+            let libraries = list.lines().filter_map(library);
+            found.extend(libraries.map(|library| {
+                let path = under_root(library);
+                if root.as_os_str().is_empty() { path } else { format!("{path}:{library}") }
+            }));
+        }
     }
     Ok(found.into_iter().collect())
 }
@@ -77,7 +97,7 @@ fn has(list: &str, name: &str, version: &str) -> bool {
 
 /// The file that a line of ldd(1) names: `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, or
 /// the loader itself.
-pub(crate) fn library(line: &str) -> Option<&str> {
+fn library(line: &str) -> Option<&str> {
     let path = line.split_once("=>").map_or(line, |(_, path)| path).trim();
     let path = path.split_once(" (").map_or(path, |(path, _)| path);
     path.starts_with('/').then_some(path)

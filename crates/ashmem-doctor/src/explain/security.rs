@@ -86,7 +86,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 not use this device",
         next: &[
             Do(CONTAINER_DEVICES),
-            Do("# this device alone: packaging/selinux (docs/containers.md, \"SELinux\")"),
+            Do("# this device alone: packaging/selinux; docs/containers.md, \"SELinux\""),
             Do("# Kubernetes: seLinuxOptions with a type that may, such as spc_t"),
             Do("sudo ausearch -m avc -ts recent | audit2why"),
         ],

@@ -5,6 +5,7 @@
 use crate::build::static_program;
 use crate::debian::host;
 use crate::debian::kernel::Line;
+use crate::debian::unpacked_root::UnpackedRoot;
 use crate::integration::containers::booted;
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::arch::Arch;
@@ -21,8 +22,13 @@ const PROFILE: &str = "packaging/apparmor/ashmem-agent";
 const ENGINE: &str = include_str!("engine-default");
 /// What docs/containers.md adds to it.
 const ADDED: &str = "ptrace (readby, tracedby) peer=ashmem-agent,";
+/// The parser and what profiles include. Were it installed here, the engines of this host would
+/// give their containers profiles.
+const ROOT: UnpackedRoot =
+    UnpackedRoot { name: "apparmor", release: "bookworm", packages: &["apparmor"], recipe: 1 };
 /// The kernel's features that the profiles are written for. This host's kernel may have none.
-const FEATURES: &str = "/etc/apparmor.d/abi/3.0";
+const FEATURES: &str = "etc/apparmor.d/abi/3.0";
+const PARSER: &str = "sbin/apparmor_parser";
 const KERNEL: Line = Line::V6_1;
 
 /// The profile compiles, for enforcing and for complaining, and a slip in it does not.
@@ -41,7 +47,7 @@ pub(super) fn compiled() -> Step {
         let said =
             fs::read_to_string(&page).with_context(|| format!("reading {}", page.display()))?;
         ensure!(said.contains(ADDED), "{} does not say {ADDED}", page.display());
-        let version = process::capture(Command::new(PARSER).arg("--version"))?;
+        let version = process::capture(Command::new(root()?.join(PARSER)).arg("--version"))?;
         Ok(StepResult::Passed(version.lines().next().unwrap_or_default().to_owned()))
     })
 }
@@ -92,6 +98,10 @@ pub(super) fn enforced() -> Step {
     })
 }
 
+fn root() -> Result<PathBuf> {
+    Ok(ROOT.ensure(|_| Ok(()))?.root)
+}
+
 fn folder() -> Result<PathBuf> {
     workspace::cache("confined/apparmor")
 }
@@ -101,15 +111,16 @@ fn text() -> Result<String> {
         .with_context(|| format!("reading {PROFILE}"))
 }
 
-const PARSER: &str = "/usr/sbin/apparmor_parser";
-
 /// Compiles a profile as the kernel takes it. Nothing is loaded here.
 fn compile(folder: &Path, name: &str, profile: &str, options: &[&str]) -> Result<PathBuf> {
     let (source, compiled) = (folder.join(name), folder.join(format!("{name}.bin")));
     fs::write(&source, profile).with_context(|| format!("writing {}", source.display()))?;
-    let mut parser = Command::new(PARSER);
-    parser.args(["--skip-kernel-load", "--skip-cache", "--kernel-features", FEATURES]);
-    parser.args(["--base", "/etc/apparmor.d"]).args(options).arg("--ofile").arg(&compiled);
+    let root = root()?;
+    let mut parser = Command::new(root.join(PARSER));
+    parser.args(["--skip-kernel-load", "--skip-cache", "--kernel-features"]);
+    parser.arg(root.join(FEATURES)).arg("--base").arg(root.join("etc/apparmor.d"));
+    parser.arg("--config-file").arg(root.join("etc/apparmor/parser.conf"));
+    parser.args(options).arg("--ofile").arg(&compiled);
     process::capture(parser.arg(&source))?;
     Ok(compiled)
 }

@@ -8,12 +8,12 @@ mod selinux;
 
 use crate::util::steps::Step;
 
-/// The steps that compile.
-pub(crate) fn here() -> Vec<Step> {
-    vec![apparmor::compiled(), selinux::linked()]
+/// The step that takes a moment.
+pub(crate) fn here() -> Step {
+    apparmor::compiled()
 }
 
-/// The steps that boot a kernel of Debian's with each of them.
-pub(crate) fn booted() -> Vec<Step> {
-    vec![apparmor::enforced(), selinux::enforced()]
+/// The steps that link a whole policy, or boot a kernel of Debian's.
+pub(crate) fn long() -> Vec<Step> {
+    vec![selinux::linked(), apparmor::enforced(), selinux::enforced()]
 }

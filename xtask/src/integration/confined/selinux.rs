@@ -7,36 +7,38 @@
 //! and run there. Nothing of it is installed on this host.
 
 use crate::build::static_program;
-use crate::debian::archive::{Archive, DEBIAN, megabytes};
+use crate::debian::chroot::Chroot;
 use crate::debian::host;
 use crate::debian::kernel::Line;
+use crate::debian::unpacked_root::UnpackedRoot;
 use crate::machine::{self, Options, Provider, VmRequest};
 use crate::util::arch::Arch;
 use crate::util::steps::{Step, StepResult};
 use crate::util::{process, tools, workspace};
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What is unpacked.
-const PACKAGES: [&str; 12] = [
-    "libaudit1",
-    "libbz2-1.0",
-    "libc6",
-    "libcap-ng0",
-    "libpcre2-8-0",
-    "libselinux1",
-    "libsemanage-common",
-    "libsemanage2",
-    "libsepol2",
-    "policycoreutils",
-    "selinux-policy-default",
-    "selinux-utils",
-];
-/// Changes whenever the folder would come out differently.
-const RECIPE: u32 = 1;
+const ROOT: UnpackedRoot = UnpackedRoot {
+    name: "selinux",
+    release: "trixie",
+    packages: &[
+        "libaudit1",
+        "libbz2-1.0",
+        "libc6",
+        "libcap-ng0",
+        "libpcre2-8-0",
+        "libselinux1",
+        "libsemanage-common",
+        "libsemanage2",
+        "libsepol2",
+        "policycoreutils",
+        "selinux-policy-default",
+        "selinux-utils",
+    ],
+    recipe: 1,
+};
 const KERNEL: Line = Line::V6_1;
 /// The newest form of a policy that this kernel reads.
 const FORM: u32 = 33;
@@ -132,104 +134,69 @@ fn text() -> Result<String> {
     fs::read_to_string(workspace::root().join(POLICY)).with_context(|| format!("reading {POLICY}"))
 }
 
-/// Debian 13's policy with modules of ours, in a layer above the cached root.
+/// A copy of Debian 13's root, its policy with modules of ours.
 struct Linked {
     root: PathBuf,
-    layers: PathBuf,
 }
 
 impl Linked {
     /// Installs modules by their names and texts, with modules of the policy's own left out.
     fn new(folder: &Path, modules: &[(&str, &str)], without: &[&str]) -> Result<Self> {
-        let root = root()?;
-        let layers = folder.join("layers");
-        let _ = fs::remove_dir_all(&layers);
-        for layer in ["upper/tmp", "work", "place"] {
-            fs::create_dir_all(layers.join(layer))
-                .with_context(|| format!("making {}", layers.display()))?;
-        }
-        let linked = Self { root, layers };
-        let mut words = vec!["semodule".to_owned(), "--noreload".to_owned()];
+        let linked = Self { root: folder.join("root") };
+        let _ = fs::remove_dir_all(&linked.root);
+        let from = ROOT.ensure(install_all)?.root;
+        process::capture(Command::new("cp").arg("-a").arg(from).arg(&linked.root))?;
+        let mut semodule = linked.command("semodule");
+        semodule.arg("--noreload");
         for (name, text) in modules {
-            let file = format!("/tmp/{name}.cil");
-            fs::write(linked.layers.join(format!("upper{file}")), text)
+            let file = format!("tmp/{name}.cil");
+            fs::write(linked.root.join(&file), text)
                 .with_context(|| format!("writing {name}.cil"))?;
-            words.push(format!("--install={file}"));
+            semodule.arg(format!("--install=/{file}"));
         }
-        words.extend(without.iter().map(|name| format!("--disable={name}")));
-        linked.run(&words)?;
+        semodule.args(without.iter().map(|name| format!("--disable={name}")));
+        process::capture(&mut semodule)?;
         Ok(linked)
     }
 
     /// The policy as a kernel loads it.
     fn policy(&self) -> PathBuf {
-        self.layers.join(format!("upper/etc/selinux/default/policy/policy.{FORM}"))
+        self.root.join(format!("etc/selinux/default/policy/policy.{FORM}"))
     }
 
     /// The label that a path gets.
     fn label(&self, path: &str, kind: &str) -> Result<String> {
         let contexts = "/etc/selinux/default/contexts/files/file_contexts";
-        let words = ["selabel_lookup", "-b", "file", "-f", contexts, "-k", path, "-t", kind];
-        self.run(&words.map(str::to_owned))
+        let mut look_up = self.command("selabel_lookup");
+        process::capture(look_up.args(["-b", "file", "-f", contexts, "-k", path, "-t", kind]))
     }
 
-    fn run(&self, words: &[String]) -> Result<String> {
-        const JOIN: &str = r#"set -e
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/place"
-place=$2/place; shift 2
-mount -t proc proc "$place/proc"
-exec chroot "$place" "$@""#;
-        let mut command = inside(JOIN);
-        process::capture(command.arg(&self.root).arg(&self.layers).args(words))
+    fn command(&self, program: &str) -> Command {
+        Chroot::at(self.root.clone()).command(program, &[])
     }
 }
 
-/// A shell's script in a mount namespace of its own.
-fn inside(script: &str) -> Command {
-    let mut command = Command::new("unshare");
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "inside"]);
-    command
-}
-
-/// Tools and policy in the cache, with every module that Debian ships installed.
-fn root() -> Result<PathBuf> {
-    let root = workspace::cache("tools")?.join(format!("selinux{RECIPE}"));
-    let _lock = workspace::lock("selinux")?;
-    if root.exists() {
-        return Ok(root);
+/// Installs every module of the policy that Debian ships.
+fn install_all(root: &Chroot) -> Result<()> {
+    let at = |path: &str| root.root.join(path);
+    for folder in ["etc/selinux", "var/lib/selinux"] {
+        fs::create_dir_all(at(folder)).context("making a folder")?;
     }
-    let archive = Archive::update("selinux", &[(DEBIAN, "trixie")], Arch::X86_64)?;
-    let packages: Vec<_> =
-        PACKAGES.iter().map(|name| archive.look_up(name)).collect::<Result<_>>()?;
-    eprintln!("fetching SELinux' policy and tools, {} MB ...", megabytes(&packages));
-    workspace::make_whole(&root, |part| {
-        archive.unpack(&packages, part)?;
-        for folder in ["bin", "lib", "lib64", "sbin"] {
-            symlink(format!("usr/{folder}"), part.join(folder)).context("making a link")?;
+    fs::write(at("etc/selinux/config"), "SELINUX=enforcing\nSELINUXTYPE=default\n")
+        .context("naming the policy")?;
+    let semanage = at("etc/selinux/semanage.conf");
+    let mut text = fs::read_to_string(&semanage).context("reading semanage.conf")?;
+    text.push_str(&format!("\npolicy-version = {FORM}\n"));
+    fs::write(&semanage, text).context("writing semanage.conf")?;
+    let shipped = "usr/share/selinux/default";
+    let mut semodule = root.command("semodule", &[]);
+    semodule.args(["--noreload", "--priority", "100", "--install"]);
+    semodule.arg(format!("/{shipped}/base.pp.bz2"));
+    for entry in fs::read_dir(at(shipped)).context("listing the policy")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".pp.bz2") && name != "base.pp.bz2" {
+            semodule.arg(format!("/{shipped}/{name}"));
         }
-        for folder in ["proc", "tmp", "etc/selinux", "var/lib/selinux"] {
-            fs::create_dir_all(part.join(folder)).context("making a folder")?;
-        }
-        let etc = part.join("etc/selinux");
-        fs::write(etc.join("config"), "SELINUX=enforcing\nSELINUXTYPE=default\n")
-            .context("naming the policy")?;
-        let semanage = etc.join("semanage.conf");
-        let mut text = fs::read_to_string(&semanage).context("reading semanage.conf")?;
-        text.push_str(&format!("\npolicy-version = {FORM}\n"));
-        fs::write(&semanage, text).context("writing semanage.conf")?;
-        let shipped = "usr/share/selinux/default";
-        let mut words = vec!["semodule".to_owned(), "--noreload".to_owned()];
-        words.extend(["--priority".to_owned(), "100".to_owned(), "--install".to_owned()]);
-        words.push(format!("/{shipped}/base.pp.bz2"));
-        for entry in fs::read_dir(part.join(shipped)).context("listing the policy")? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".pp.bz2") && name != "base.pp.bz2" {
-                words.push(format!("/{shipped}/{name}"));
-            }
-        }
-        let chroot = r#"mount -t proc proc "$1/proc" && exec chroot "$@""#;
-        process::capture(inside(chroot).arg(part).args(words)).map(drop)
-    })?;
-    Ok(root)
+    }
+    process::capture(&mut semodule).map(drop)
 }

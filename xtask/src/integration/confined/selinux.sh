@@ -12,15 +12,13 @@ as() {
     (
         domain=$1
         shift
-        printf %s "system_u:system_r:$domain" >/proc/self/attr/exec
+        printf %s "system_u:system_r:$domain" >/proc/self/attr/exec || exit 99
         exec "$@"
     ) 2>&1
 }
 refused() {
-    if said=$(as "$@"); then
-        echo "not refused: $*"
-        exit 1
-    fi
+    said=$(as "$@") && echo "not refused: $*" && exit 1
+    [ $? != 99 ] || { echo "no such domain: $1: $said" && exit 1; }
     case $said in
     *EACCES* | *ermission*denied*) ;;
     *)
@@ -60,6 +58,8 @@ label null_device_t /dev/null
 label zero_device_t /dev/zero
 echo secret >/shadow
 label shadow_t /shadow
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+$bb mkdir /sys/fs/cgroup/trial
 echo 1 >/selinux/enforce
 
 # The module's device: not under the name that every unknown node has, but under its own.
@@ -72,6 +72,7 @@ held $container /bin/client share
 # path is another one.
 $bb mount --bind /dev/full /dev/ashmem
 label null_device_t /dev/ashmem
+client="/bin/ashmem-join --agent /run/ashmem/join.sock -- /bin/client share"
 as ashmem_agent_t:s0 /bin/ashmem-agent --join unix:/run/ashmem/join.sock | $bb sed 's/^/agent: /' &
 tries=0
 while [ ! -S /run/ashmem/join.sock ]; do
@@ -79,11 +80,28 @@ while [ ! -S /run/ashmem/join.sock ]; do
     [ $tries -lt 300 ] || { echo "the agent made no socket" && exit 1; }
     $bb sleep 0.1
 done
-held $container /bin/ashmem-join --agent /run/ashmem/join.sock -- /bin/client share
+held $container $client
+held spc_t:s0 $client
+# A process that no policy confines joins where the administrator says so.
+refused unconfined_t:s0 $client
+switch=/selinux/booleans/ashmem_agent_serves_unconfined
+echo 1 >$switch
+echo 1 >/selinux/commit_pending_bools
+held unconfined_t:s0 $client
+echo 0 >$switch
+echo 1 >/selinux/commit_pending_bools
 [ "$($bb cat /proc/$($bb pidof ashmem)/attr/current)" = system_u:system_r:ashmem_agent_t:s0 ]
+# What its work needs now and then.
+held ashmem_agent_t:s0 /entry/busybox true
+held ashmem_agent_t:s0 /entry/busybox cat /proc/sys/vm/overcommit_memory
+held ashmem_agent_t:s0 /entry/busybox dd if=/proc/pressure/memory of=/dev/null
+for file in current high max stat; do
+    held ashmem_agent_t:s0 /entry/busybox cat /sys/fs/cgroup/trial/memory.$file
+done
 # What a hostile container would make of an agent that it has got hold of.
 refused ashmem_agent_t:s0 /entry/busybox cat /shadow
 refused ashmem_agent_t:s0 /entry/busybox touch /file
 refused ashmem_agent_t:s0 /entry/busybox dd if=/dev/mem of=/dev/null count=1
 echo "a container's domain has the device under its own type alone, and joins the agent in its \
-own; the agent opens nothing else; enforcing, $($bb uname -r)"
+own; so do spc_t and, by the boolean, unconfined_t; refused to the agent: reading a file of \
+shadow_t, making a file, reading /dev/mem; enforcing, $($bb uname -r)"
