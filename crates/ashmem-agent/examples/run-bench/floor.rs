@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::calls::ioctl;
+use crate::others;
 use crate::timing::best;
 
 /// Times one ioctl of the device that such a supervisor answers.
@@ -60,10 +61,10 @@ pub(crate) fn allowed() -> Vec<(&'static str, f64)> {
     // The filter is this process's to the end: it is the last thing that is timed.
     install(&[everything], Privileges::Renounce).expect("a filter");
     vec![
-        ("allowed_getppid", crate::getppid()),
-        ("allowed_read", crate::read()),
-        ("allowed_write", crate::write()),
-        ("allowed_ioctl_not_ours", crate::ioctl_not_ours()),
+        ("allowed_getppid", others::getppid()),
+        ("allowed_read", others::read()),
+        ("allowed_write", others::write()),
+        ("allowed_ioctl_not_ours", others::ioctl_not_ours()),
     ]
 }
 

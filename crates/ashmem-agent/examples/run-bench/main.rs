@@ -13,6 +13,7 @@ mod calls;
 mod crowd;
 mod floor;
 mod newcomer;
+mod others;
 mod timing;
 
 use ashmem_core::abi;
@@ -21,6 +22,7 @@ use rustix::param::page_size;
 use calls::{
     ashmem, call, close, fstat, ioctl, map, map_file, open_close, set_size, stat_of, unmap,
 };
+use others::{getppid, ioctl_not_ours, null, read, write};
 use timing::best;
 
 fn main() {
@@ -104,24 +106,6 @@ fn device() -> Figures {
     ]
 }
 
-fn getppid() -> f64 {
-    best(200_000, || call(libc::SYS_getppid, [0; 6]))
-}
-
-fn read() -> f64 {
-    let file = null();
-    best(100_000, || call(libc::SYS_read, [file, 0, 0, 0, 0, 0]))
-}
-
-fn write() -> f64 {
-    let file = null();
-    best(100_000, || call(libc::SYS_write, [file, 0, 0, 0, 0, 0]))
-}
-
-fn ioctl_not_ours() -> f64 {
-    best(200_000, || ioctl(1, 0x5401, 0))
-}
-
 fn lifecycle(make: fn() -> i32) {
     let fd = make();
     let at = map(fd, page_size());
@@ -162,14 +146,6 @@ fn named_ashmem() -> i32 {
     ioctl(fd, abi::SET_NAME.into(), c"bench".as_ptr() as i64);
     set_size(fd, page_size());
     fd
-}
-
-fn null() -> i64 {
-    static NULL: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
-    let open = || {
-        call(libc::SYS_openat, [libc::AT_FDCWD.into(), c"/dev/null".as_ptr() as i64, 2, 0, 0, 0])
-    };
-    *NULL.get_or_init(open)
 }
 
 /// A file that can be mapped.
