@@ -4,7 +4,7 @@
 use crate::build::checkout::Checkout;
 use crate::build::distributed::{self, Linkage};
 use crate::build::stage::Version;
-use crate::build::{archive, packages, pacman, rpm, sbom};
+use crate::build::{archive, oci_image, packages, pacman, rpm, sbom};
 use crate::util::arch::Arch;
 use crate::util::process;
 use crate::util::workspace::{self, Lock};
@@ -41,6 +41,8 @@ pub(crate) fn make(version: &Version, checkout: &Checkout, folder: &Path) -> Res
             let program = distributed::build(arch, Linkage::Static)?;
             let place = part.join(format!("ashmem-{version}-{}-linux", arch.machine()));
             distributed::part(arch, &program, &place)?;
+            let image = part.join(format!("ashmem-{version}-{}-oci.tar", arch.machine()));
+            oci_image::write(arch, &place, version.as_str(), &image)?;
             programs.push((arch, place));
         }
         let (_, here) = programs.first().context("there is an architecture")?.clone();

@@ -12,7 +12,7 @@ const SOURCE: usize = 100;
 /// A tab ends at a multiple of so many columns, as in the kernel's sources.
 const TAB: usize = 8;
 /// The sources in other languages than Rust, as `git ls-files` takes them.
-pub(super) const OTHERS: [&str; 27] = [
+pub(super) const OTHERS: [&str; 26] = [
     "*.c",
     "*.h",
     "*.S",
@@ -29,7 +29,6 @@ pub(super) const OTHERS: [&str; 27] = [
     "*.rules",
     "*.service",
     "*Kbuild",
-    "*Containerfile",
     "*CMakeLists.txt",
     "*.cmake.in",
     "packaging/apparmor/*",
