@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
@@ -108,39 +108,47 @@ pub(crate) fn raced(modules: &Modules) -> Result<()> {
 
 /// Threads share a region; each has pages of its own, which it knows to be there or purged.
 /// Meanwhile another does `disturb`, again and again.
-fn race(disturb: impl Fn(&Region) -> Result<()> + Sync) -> Result<()> {
+fn race(disturb: impl Fn(&Region) -> Result<()>) -> Result<()> {
     const THREADS: usize = 4;
-    const ROUNDS: usize = 2000;
+    /// Turns of the other: at least so many, and more until a page was purged, which on a host that
+    /// runs one thread at a time may take long.
+    const TURNS: std::ops::Range<usize> = 200..50_000;
     let region = Region::create(PAGES)?;
     let mapping = region.map(PAGES, libc::MAP_SHARED)?;
     let (region, mapping, disturb) = (&region, &mapping, &disturb);
-    let done = &AtomicBool::new(false);
+    let (done, purged) = (&AtomicBool::new(false), &AtomicUsize::new(0));
     // Each thread's pages are every fourth one, so that ranges are neighbours of others'.
-    let play = |thread: usize| -> Result<usize> {
-        let mut purged = 0;
-        for round in 0..ROUNDS {
+    let play = |thread: usize| -> Result<()> {
+        let mut round = 0;
+        while !done.load(Ordering::Relaxed) {
             let page = thread + THREADS * (round % (PAGES / THREADS));
+            round += 1;
             // SAFETY: within the mapping, and this thread's own.
             unsafe { mapping.start().cast_mut().add(page * page_size()).write_volatile(1) }
-            purged += usize::from(!keeps(region, mapping, page, 1)?);
+            if !keeps(region, mapping, page, 1)? {
+                purged.fetch_add(1, Ordering::Relaxed);
+            }
         }
-        Ok(purged)
+        Ok(())
     };
-    let purged = std::thread::scope(|scope| -> Result<usize> {
+    let disturb = || -> Result<()> {
+        for turn in 0..TURNS.end {
+            if turn >= TURNS.start && purged.load(Ordering::Relaxed) != 0 {
+                break;
+            }
+            disturb(region)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| -> Result<()> {
         let threads: Vec<_> =
             (0..THREADS).map(|thread| scope.spawn(move || play(thread))).collect();
-        let disturber = scope.spawn(|| -> Result<()> {
-            while !done.load(Ordering::Relaxed) {
-                disturb(region)?;
-            }
-            Ok(())
-        });
-        let purged: Result<usize> =
-            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).sum();
+        let disturbed = disturb();
         done.store(true, Ordering::Relaxed);
-        disturber.join().expect("it does not panic")?;
-        purged
+        threads.into_iter().try_for_each(|thread| thread.join().expect("it does not panic"))?;
+        disturbed
     })?;
+    let purged = purged.load(Ordering::Relaxed);
     ensure!(purged != 0, "no page was ever purged");
     Ok(())
 }
