@@ -54,7 +54,8 @@ pub(crate) enum Line {
     Cfi,
     /// 6.12 built here with PREEMPT_RT and lockdep, where a spinlock_t sleeps; about 15 minutes
     Rt,
-    /// 6.12 built here for arm64 with KASAN by tags in pointers, as on phones; about 15 minutes
+    /// 6.12 built here for arm64 with KASAN by tags in pointers, as on phones; no build of it has
+    /// come to its end yet
     KasanTags,
 }
 
