@@ -152,9 +152,8 @@ impl Region {
     pub fn read(&self, count: usize) -> Answer<Vec<u8>> {
         let mut buffer = vec![UNTOUCHED; count];
         // SAFETY: the buffer is `count` bytes long.
-        let got =
-            answer("read", unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), count) }
-                as i64)?;
+        let got = unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), count) };
+        let got = answer("read", got as i64)?;
         buffer.truncate(got as usize);
         Ok(buffer)
     }

@@ -3,6 +3,7 @@
 
 use crate::build::checkout::Checkout;
 use crate::build::distributed::{self, Linkage};
+use crate::build::recipe::{self, Hash};
 use crate::build::stage::Version;
 use crate::build::{archive, oci_image, packages, pacman, rpm, sbom};
 use crate::util::arch::Arch;
@@ -111,7 +112,8 @@ pub(crate) fn other_version(version: &Version, built: bool) -> Result<PathBuf> {
 /// What is made from the archives that lie in the folder.
 fn others(version: &Version, archs: &[Arch], checkout: &Checkout, folder: &Path) -> Result<()> {
     pacman::lay_recipe(version, folder)?;
-    pacman::lay_apkbuild(version, folder)?;
+    // There is no abuild here that could run it.
+    recipe::lay("alpine/APKBUILD", Hash::Sha512, "0", version, folder)?;
     for arch in archs {
         eprintln!("building the packages of RPM and Arch for {arch} ...");
         rpm::build(*arch, version, checkout, folder)?;

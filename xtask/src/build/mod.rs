@@ -12,6 +12,7 @@ pub(crate) mod module;
 pub(crate) mod oci_image;
 pub(crate) mod packages;
 pub(crate) mod pacman;
+pub(crate) mod recipe;
 pub(crate) mod rpm;
 pub(crate) mod sbom;
 pub(crate) mod signature;

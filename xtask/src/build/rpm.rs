@@ -2,21 +2,22 @@
 //! The RPM packages, by Debian's rpmbuild from a release's archive.
 
 use crate::build::checkout::Checkout;
+use crate::build::recipe;
 use crate::build::stage::{self, Version};
 use crate::util::arch::Arch;
 use crate::util::{process, workspace};
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Builds `ashmem` for an architecture from the archive in `folder`, for this machine's also
-/// `ashmem-dkms`, which is for all, and leaves them there with the recipe. Their paths.
+/// `ashmem-dkms`, which is for all, and leaves them there with the recipe.
 pub(crate) fn build(
     arch: Arch,
     version: &Version,
     checkout: &Checkout,
     folder: &Path,
-) -> Result<Vec<PathBuf>> {
+) -> Result<()> {
     let spec = folder.join("ashmem.spec");
     stage::copy_with(&stage::packaging("rpm/ashmem.spec"), &spec, version)?;
     let work = workspace::cache("rpmbuild")?.join(format!("{}{version}", arch.prefix()));
@@ -42,20 +43,6 @@ pub(crate) fn build(
         command.arg(&spec).env("SOURCE_DATE_EPOCH", checkout.time());
         process::capture(&mut command).map(drop)
     })?;
-    let made = work.join("RPMS");
-    let mut packages = Vec::new();
-    let entries = fs::read_dir(&made).with_context(|| format!("listing {}", made.display()))?;
-    for package in entries.flatten().map(|entry| entry.path()) {
-        let name = package.file_name().context("a package has a name")?;
-        if arch != Arch::X86_64 && name.to_string_lossy().ends_with(".noarch.rpm") {
-            // This machine's is the one; of the second nobody could tell which was given away.
-            continue;
-        }
-        let place = folder.join(name);
-        fs::copy(&package, &place).with_context(|| format!("copying {}", package.display()))?;
-        packages.push(place);
-    }
-    packages.sort();
-    fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;
-    Ok(packages)
+    recipe::give(arch, &work.join("RPMS"), ".rpm", ".noarch.rpm", folder)?;
+    fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))
 }
