@@ -44,7 +44,7 @@ const KERNEL: Line = Line::V6_1;
 const FORM: u32 = 33;
 const POLICY: &str = "packaging/selinux/ashmem.cil";
 /// The modules of Debian's policy that know containers.
-const CONTAINERS: [&str; 4] = ["container", "docker", "kubernetes", "podman"];
+const CONTAINERS: [&str; 5] = ["container", "crio", "docker", "kubernetes", "podman"];
 
 /// The policy links, and files get the labels that it says; a slip in it is refused.
 pub(super) fn linked() -> Step {
