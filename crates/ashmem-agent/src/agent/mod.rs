@@ -9,6 +9,7 @@
 //! its journal, the watches on its regions, and its listeners or its connection to a monitor. See
 //! [`systemd`] and [`crate::journal`]; [`keeper`] stores it where no service manager does.
 
+mod arrival;
 pub mod container;
 pub mod endpoint;
 pub mod joined;
@@ -28,12 +29,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
-use self::container::device_of;
-use self::endpoint::{Endpoint, Peer, Protocol};
-use self::joined::joiner::Joiner;
-use self::joined::limits::{self, PendingJoin, PendingJoins};
+use self::endpoint::{Endpoint, Protocol};
+use self::joined::limits::{self, PendingJoins};
 use self::lxc::Monitor;
 use self::sandbox::confine;
 use self::stored_fd::StoredFd;
@@ -42,24 +40,20 @@ use crate::asked::{QuestionSocket, Tenants};
 use crate::emulation::Tenant;
 use crate::error::{SystemError, failed};
 use crate::ids::Identity;
-use crate::join::wire::{self, AgentAnswer};
 use crate::journal::in_flight::InFlight;
 use crate::journal::listener::JournaledListener;
 use crate::journal::{Entry, Journal, OpenError, SavedNode};
 use crate::line_budget;
-use crate::notification::Channel;
 use crate::notification::ReceiveError;
 use crate::regions::node::Device;
 use crate::regions::table::RegionTable;
 use crate::regions::watch_quota::WatchQuota;
 use crate::seccomp::filter::Fidelity;
-use crate::seccomp::listener::{Listener, is_listener};
+use crate::seccomp::listener::Listener;
 use crate::supervisor::Supervisor;
 use crate::sys::lock;
 use crate::sys::{self, SignalMask};
-use ashmem_trace_wire::attach::give;
 use ashmem_trace_wire::pipe::RecordWriter;
-use oci::Brought;
 
 /// The pause after a failed accept: descriptors, which may be short, need time to come back.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -253,194 +247,6 @@ impl Agent {
         }
     }
 
-    fn welcome(&self, protocol: Protocol, peer: Peer) {
-        let taken = match protocol {
-            Protocol::Oci => self.take_oci(peer),
-            Protocol::Lxc => self.take_monitor(peer),
-            Protocol::Join => return,
-        };
-        if let Err(Error::Oci(error @ oci::Error::Disconnected)) = taken {
-            // The runtime tells its user why.
-            tracing::warn!("{error}");
-        } else if let Err(error) = taken {
-            tracing::error!(
-                %error,
-                "this container has no /dev/ashmem: the agent does not serve it"
-            );
-        }
-    }
-
-    fn take_oci(&self, Peer { connection, user }: Peer) -> Result<(), Error> {
-        match oci::receive(&connection)? {
-            Brought::Listener(handover) => {
-                // Some runtimes wait until it is closed.
-                drop(connection);
-                self.take_listener(user, handover)
-            }
-            Brought::Tracer => {
-                if let Err(error) = self.take_tracer(&connection) {
-                    tracing::warn!(%error, "a tracer was refused");
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes the listener that an OCI runtime brings.
-    fn take_listener(&self, user: u32, handover: oci::Handover) -> Result<(), Error> {
-        let oci::Handover { listener, process } = handover;
-        // Before it is stored: what is no listener never hangs up, and would stay there.
-        if !is_listener(&listener) {
-            return Err(oci::Error::Descriptors("brought no listener of seccomp's").into());
-        }
-        let identity = Identity::brought(user, process.container);
-        tracing::info!(
-            container = %identity,
-            pid = process.pid,
-            first = process.is_first,
-            "got a listener"
-        );
-        let known = |containers: &HashMap<Identity, Arc<ServedContainer>>| {
-            containers.get(&identity).filter(|_| !process.is_first).cloned()
-        };
-        // Before the lock is taken: the file system of a container whose programs already run can
-        // block for as long as they like, and must delay no other.
-        let mut device = None;
-        let container = loop {
-            let mut containers = self.containers();
-            if let Some(container) = known(&containers) {
-                return self.add_listener(&container, listener);
-            }
-            if let Some(device) = device.take() {
-                let container = self.new_container(identity.clone(), device)?;
-                self.add_listener(&container, listener)?;
-                self.admit(&mut containers, &container);
-                break container;
-            }
-            drop(containers);
-            device = Some(device_of(process.pid));
-        };
-        self.supervise(&container);
-        Ok(())
-    }
-
-    /// Serves the container of an LXC monitor. The first notification names the container.
-    fn take_monitor(&self, peer: Peer) -> Result<(), Error> {
-        let monitor = Monitor::new(peer.connection);
-        let first = match monitor.peek() {
-            // The container ended before it made a call that could concern the device.
-            Err(ReceiveError::HungUp) => return Ok(()),
-            other => other?,
-        };
-        let id = format!("{}#{}", String::from_utf8_lossy(&first.cookie), first.init);
-        let container =
-            self.new_container(Identity::brought(peer.user, id), device_of(first.init))?;
-        tracing::info!(container = %container.identity, "connected to a monitor");
-        self.keep(&StoredFd::Monitor.name(container.number), monitor.as_fd());
-        self.settle();
-        container.supervisor.add(Arc::new(monitor.marking(container.in_flight.clone())));
-        self.admit(&mut self.containers(), &container);
-        self.supervise(&container);
-        Ok(())
-    }
-
-    /// Takes a process that joins; one beyond the limits is refused before anything is spent on it.
-    fn serve_joiner(self: &Arc<Self>, Peer { connection, user }: Peer) {
-        let refuse = |reason: &joined::Error| {
-            tracing::debug!(user, %reason, "a process that joins is refused");
-            // It may not listen, and must not be waited for.
-            let _ = rustix::io::ioctl_fionbio(&connection, true);
-            let _ = wire::send_answer(&connection, &reason.answer());
-        };
-        let joiner = match Joiner::behind(&connection) {
-            Ok(joiner) => joiner,
-            Err(error) => return refuse(&error.into()),
-        };
-        match self.joining.begin(joiner.identity()) {
-            Err(error) => refuse(&error.into()),
-            Ok(pending) => {
-                let (agent, identity) = (Arc::clone(self), joiner.identity().clone());
-                let join = move || agent.take_joiner(&connection, &joiner, pending);
-                if let Err(error) = start("container", join)
-                    && line_budget::may_say()
-                {
-                    tracing::error!(container = %identity, %error, "a process could not join");
-                }
-            }
-        }
-    }
-
-    /// Serves a process that joins, or tells it why not.
-    fn take_joiner(&self, connection: &OwnedFd, joiner: &Joiner, pending: PendingJoin) {
-        match self.welcome_joiner(connection, joiner) {
-            // Its thread goes on for as long as the container runs.
-            Ok(new) => {
-                drop(pending);
-                if let Some(container) = new {
-                    self.supervise(&container);
-                }
-            }
-            Err(error) => {
-                if line_budget::may_say() {
-                    tracing::info!(
-                        container = %joiner.identity(),
-                        pid = joiner.pid(),
-                        %error,
-                        "a process did not join"
-                    );
-                }
-                let _ = wire::send_answer(connection, &AgentAnswer::No(error.to_string()));
-            }
-        }
-    }
-
-    /// Takes the listener of a process that joins; returns its container if it is a new one.
-    fn welcome_joiner(
-        &self,
-        connection: &OwnedFd,
-        joiner: &Joiner,
-    ) -> Result<Option<Arc<ServedContainer>>, Error> {
-        // What says no later, when the process is filtered, ends it.
-        self.check_joiner(&self.containers(), joiner)?;
-        joined::hear_greeting(connection, joiner)?;
-        // Before it filters itself, and without the lock: the container's file system may block.
-        let device = device_of(joiner.pid());
-        wire::send_answer(connection, &AgentAnswer::Yes).map_err(failed("answering a greeting"))?;
-        let listener = joined::take_listener(connection)?;
-        let new = {
-            let mut containers = self.containers();
-            self.check_joiner(&containers, joiner)?;
-            match containers.get(joiner.identity()).cloned() {
-                Some(container) => {
-                    self.add_listener(&container, listener)?;
-                    None
-                }
-                None => {
-                    let container = self.new_container(joiner.identity().clone(), device)?;
-                    self.add_listener(&container, listener)?;
-                    self.admit(&mut containers, &container);
-                    Some(container)
-                }
-            }
-        };
-        if line_budget::may_say() {
-            tracing::info!(container = %joiner.identity(), pid = joiner.pid(), "a process joined");
-        }
-        let _ = wire::send_answer(connection, &AgentAnswer::Yes);
-        Ok(new)
-    }
-
-    fn check_joiner(
-        &self,
-        containers: &HashMap<Identity, Arc<ServedContainer>>,
-        joiner: &Joiner,
-    ) -> Result<(), joined::Error> {
-        let counts = containers
-            .iter()
-            .map(|(identity, container)| (identity, container.supervisor.channel_count()));
-        Ok(limits::check_listeners(joiner.identity(), counts)?)
-    }
-
     /// Adds a container to the table, before its first call is answered.
     fn admit(
         &self,
@@ -449,23 +255,6 @@ impl Agent {
     ) {
         self.tracers().iter().for_each(|pipe| container.supervisor.trace(pipe.clone()));
         containers.insert(container.identity.clone(), Arc::clone(container));
-    }
-
-    /// Gives the peer a pipe, and traces every container into it from now on.
-    fn take_tracer(&self, connection: &OwnedFd) -> Result<(), Error> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("making a pipe"))?;
-        let pipe = RecordWriter::new(writer).map_err(failed("making a pipe"))?;
-        {
-            let containers = self.containers();
-            let mut tracers = self.tracers();
-            tracers.retain(RecordWriter::has_reader);
-            if tracers.len() >= MOST_TRACERS {
-                return Err(Error::TooManyTracers);
-            }
-            containers.values().for_each(|container| container.supervisor.trace(pipe.clone()));
-            tracers.push(pipe);
-        }
-        Ok(give(connection, &reader).map_err(failed("giving a tracer its pipe"))?)
     }
 
     fn tracers(&self) -> MutexGuard<'_, Vec<RecordWriter>> {
