@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem module install` and `remove` in a real Debian: by DKMS and by kbuild, with a second
-//! kernel coming and going, booted, interrupted, without space, over an earlier version.
+//! kernel coming and going, booted, interrupted, without space, over an earlier version; called by
+//! other distributions' hooks; and in a booted system that has of Alpine's what Debian can have.
 
 use super::machine::Machine;
 use super::release::Release;
@@ -8,8 +9,11 @@ use super::trial::{files, report};
 use crate::build::distributed::{self, Linkage};
 use crate::build::stage::Version;
 use crate::build::static_program;
+use crate::debian::host;
 use crate::util::arch::Arch;
 use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::Path;
 
 /// An attempt by name.
 type Attempt = (&'static str, fn(&Installer) -> Result<String>);
@@ -24,6 +28,9 @@ const ATTEMPTS: &[Attempt] = &[
     ("an upgrade that fails", failing_upgrade),
     ("other owners", other_owners),
     ("a read-only /etc", read_only),
+    ("kernel-install", by_kernel_install),
+    ("the hooks of pacman, apk and Void", by_other_hooks),
+    ("a system like Alpine", without_systemd),
 ];
 
 /// What a shell needs in every script: the program, a list of all that could be changed, the first
@@ -54,6 +61,27 @@ in_its_midst() {
 		sleep 0.1
 	done
 }
+# Debian's own ways to be called when a kernel comes: taken away, and given back.
+hide_debians() {
+	mkdir /tmp/debians
+	for way in postinst.d postrm.d header_postinst.d; do
+		[ ! -e /etc/kernel/$way ] || mv /etc/kernel/$way /tmp/debians
+	done
+}
+show_debians() { mv /tmp/debians/* /etc/kernel; rmdir /tmp/debians; }
+"#;
+
+/// What Alpine has and Debian's system can have, before the script: busybox for the shell and every
+/// small tool but kmod's, no DKMS, no udev, and Alpine's name.
+const ALPINE: &str = r#"mkdir /trial/small
+busybox --install -s /trial/small
+for tool in depmod insmod lsmod modinfo modprobe rmmod; do rm -f /trial/small/$tool; done
+export PATH=/trial/small:$PATH
+mount --bind "$(readlink -f /bin/busybox)" "$(readlink -f /bin/sh)"
+printf 'ID=alpine\nVERSION_ID=3.22.0\nPRETTY_NAME="Alpine Linux"\n' >/trial/os-release
+mount --bind /trial/os-release "$(readlink -f /etc/os-release)"
+mv /usr/sbin/dkms /usr/sbin/dkms.away
+mkdir /etc/apk
 "#;
 
 struct Installer {
@@ -64,10 +92,12 @@ struct Installer {
 
 /// Makes every attempt; what was seen, in one line.
 pub(crate) fn run(release: Release) -> Result<String> {
+    host::ensure_for_release()?;
     let machine = Machine::new(Arch::X86_64, release, "installer")?;
     machine.give(&distributed::build(Arch::X86_64, Linkage::Static)?)?;
     let conformance = "ashmem-conformance";
     machine.give(&static_program::build_for(Arch::X86_64, conformance, conformance)?)?;
+    machine.give(Path::new("/usr/bin/pacman"))?;
     let installer = Installer { machine, release, version: Version::of_this_tree()? };
     let mut seen = Vec::new();
     for (name, attempt) in ATTEMPTS {
@@ -206,6 +236,120 @@ fn by_kbuild(installer: &Installer) -> Result<String> {
         &["forgotten"],
     )?;
     Ok(format!("{}, {booted}, built for by apt's hook", times(&said).join(", ")))
+}
+
+/// systemd's kernel-install, which Fedora's and other kernels call, tells of a kernel that has come
+/// and of one that has gone.
+fn by_kernel_install(installer: &Installer) -> Result<String> {
+    let script = format!(
+        "hide_debians\n\
+         $install --without-dkms\n\
+         [ -e /etc/kernel/install.d/55-ashmem-module.install ]\n\
+         {}\n\
+         second=$(kernels | tail -n 1); [ $second != $kernel ]\n\
+         [ ! -e /lib/modules/$second/updates ]\n\
+         kernel-install add $second /boot/vmlinuz-$second\n\
+         [ \"$(modinfo -k $second -F vermagic ashmem_linux | cut -d ' ' -f 1)\" = $second ]\n\
+         apt-get -q -o Dpkg::Use-Pty=0 purge -y linux-image-$second linux-headers-$second\n\
+         [ -e /lib/modules/$second/updates/ashmem_linux.ko ]\n\
+         kernel-install remove $second\n\
+         [ ! -e /lib/modules/$second/updates ]\n\
+         [ -e /lib/modules/$kernel/updates/ashmem_linux.ko ]\n\
+         $remove\n\
+         show_debians",
+        installer.second_kernel()
+    );
+    installer.expect(&script, &["forgotten"])?;
+    Ok("add and remove".to_owned())
+}
+
+/// A kernel that pacman brings and takes away, by Debian's pacman on the root from outside; then
+/// the hooks of apk and of Void, which Debian has not, called as their manuals say.
+fn by_other_hooks(installer: &Installer) -> Result<String> {
+    let built = "[ -e /lib/modules/$second/updates/ashmem_linux.ko ]\n\
+                 rm -r /lib/modules/$second/updates\n";
+    installer.must(&format!(
+        "cp /trial/pacman /usr/bin/pacman; echo '[options]' >/etc/pacman.conf\n\
+         mkdir -p /etc/apk /etc/kernel.d/post-install /etc/kernel.d/post-remove\n\
+         hide_debians\n\
+         $install --without-dkms\n\
+         {}\n\
+         second=$(kernels | tail -n 1); [ $second != $kernel ]\n\
+         hook=/etc/apk/commit_hooks.d/ashmem-module\n\
+         busybox sh $hook pre-commit\n\
+         [ ! -e /lib/modules/$second/updates ]\n\
+         busybox sh $hook post-commit\n\
+         {built}\
+         /etc/kernel.d/post-install/55-ashmem-module linux6.12 $second\n\
+         {built}",
+        installer.second_kernel()
+    ))?;
+    let work = installer.machine.outside("pacman");
+    fs::create_dir_all(&work).with_context(|| format!("making {}", work.display()))?;
+    let options = "[options]\nArchitecture = x86_64\nSigLevel = Never\nLocalFileSigLevel = Never\n";
+    fs::write(work.join("conf"), options).context("writing pacman's options")?;
+    let pacman = format!(
+        "work={}\n\
+         second=$(ls -v boot | sed -n 's/^vmlinuz-//p' | tail -n 1)\n\
+         pacman=\"pacman --root $PWD --hookdir $PWD/etc/pacman.d/hooks --config $work/conf \
+         --noconfirm\"\n",
+        work.display()
+    );
+    let from_host = |script: &str| -> Result<String> {
+        let (said, ended_well) = installer.machine.run_from_host(&format!("{pacman}{script}"))?;
+        if !ended_well || !said.contains("Building ashmem_linux for each kernel") {
+            bail!("pacman, with its hook, said:\n{said}");
+        }
+        Ok(said)
+    };
+    from_host(
+        "mkdir -p $work/package/usr/lib/modules/$second var/lib/pacman\n\
+         cp boot/vmlinuz-$second $work/package/usr/lib/modules/$second/vmlinuz\n\
+         printf 'pkgname = linux\\npkgver = 1-1\\narch = any\\n' >$work/package/.PKGINFO\n\
+         (cd $work/package && bsdtar -caf ../linux-1-1-any.pkg.tar.zst .PKGINFO usr)\n\
+         $pacman --upgrade $work/linux-1-1-any.pkg.tar.zst\n\
+         [ -e lib/modules/$second/updates/ashmem_linux.ko ]",
+    )?;
+    installer.must(
+        "second=$(kernels | tail -n 1); [ $second != $kernel ]\n\
+         apt-get -q -o Dpkg::Use-Pty=0 purge -y linux-image-$second linux-headers-$second\n\
+         [ -e /lib/modules/$second/updates/ashmem_linux.ko ]",
+    )?;
+    from_host("$pacman --remove linux\nif ls lib/modules/*/vmlinuz; then exit 1; fi")?;
+    installer.must(
+        "[ \"$(ls /lib/modules/*/updates/ashmem_linux.ko)\" = \
+         /lib/modules/$kernel/updates/ashmem_linux.ko ]\n\
+         $remove\n\
+         show_debians\n\
+         rm -r /usr/bin/pacman /etc/pacman.conf /etc/apk /etc/kernel.d /var/lib/pacman",
+    )?;
+    Ok(String::new())
+}
+
+/// One command in a booted system gives the device, and another takes it away.
+fn without_systemd(installer: &Installer) -> Result<String> {
+    let kernels = installer.machine.kernels()?;
+    let kernel = kernels.first().context("the machine has no kernel")?;
+    let script = format!(
+        "{ALPINE}\
+         [ ! -e /dev/ashmem ]\n\
+         begin=$(date +%s)\n\
+         /trial/ashmem module install\n\
+         echo \"took $(($(date +%s) - begin)) s\"\n\
+         [ -x /etc/apk/commit_hooks.d/ashmem-module ]\n\
+         [ \"$(cat /sys/module/ashmem_linux/version)\" = {} ]\n\
+         /trial/ashmem-conformance --provider module --filter '{{open,size,mmap}}.*'\n\
+         /trial/ashmem module status\n\
+         /trial/ashmem module remove\n\
+         [ ! -e /dev/ashmem ]\n\
+         [ ! -e /etc/apk/commit_hooks.d/ashmem-module ]\n\
+         mv /usr/sbin/dkms.away /usr/sbin/dkms\n\
+         rm -r /trial/small /etc/apk",
+        installer.version
+    );
+    let life = installer.machine.boot_bare(kernel, &script)?;
+    report(&life).with_context(|| format!("booting {kernel} without systemd"))?;
+    Ok(format!("{kernel}, built in the emulated machine: {}", times(&life.report).join(", ")))
 }
 
 /// Stopped by a signal in the middle of a build.
