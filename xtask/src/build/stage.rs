@@ -91,6 +91,9 @@ pub(crate) fn fill_archive(
     contents(tree, arch, version, program, here)?;
     copy(&packaging("system/units"), &tree.join("units"))?;
     copy_with(&packaging("archive/lay"), &tree.join("lay"), version)?;
+    for name in ["ashmem.cil", "ashmem-agent", "ashmem-agent.conf", "policy"] {
+        copy(&packaging("selinux").join(name), &tree.join("selinux").join(name))?;
+    }
     for file in files(&packaging("nix"), OsStr::new(""))? {
         let name = file.file_name().context("a recipe has a name")?;
         copy_with(&file, &tree.join("nix").join(name), version)?;

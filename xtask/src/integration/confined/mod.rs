@@ -4,7 +4,7 @@
 //! containers.
 
 mod apparmor;
-mod selinux;
+pub(crate) mod selinux;
 
 use crate::util::steps::Step;
 

@@ -118,6 +118,45 @@ pub(super) fn enforced() -> Step {
     })
 }
 
+/// RPM's package of the policy, put by Debian's rpm into Debian 13's root and taken out again: its
+/// own scripts link the policy by semodule, whose verdict shows in the labels of paths. What was
+/// seen.
+pub(crate) fn packaged(package: &Path) -> Result<String> {
+    const NODE: (&str, &str) = ("/dev/ashmem", "char");
+    let linked = Linked::new(&workspace::cache("confined/selinux")?, &[], &[])?;
+    // The scripts' shell.
+    let shell = linked.root.join("bin/sh");
+    fs::create_dir_all(linked.root.join("bin")).context("making a folder")?;
+    fs::copy("/bin/busybox", &shell).context("copying a shell")?;
+    let rpm = |words: &[&str]| {
+        let mut command = process::plain("rpm");
+        command
+            .args(["--force-debian", "--nodeps"])
+            .arg(format!("--root={}", linked.root.display()));
+        process::capture(command.args(words))
+    };
+    let before = linked.label(NODE.0, NODE.1)?;
+    let file = package.display().to_string();
+    rpm(&["--install", &file])?;
+    let label = linked.label(NODE.0, NODE.1)?;
+    ensure!(label.contains(":ashmem_device_t:"), "with the package the device is {label}");
+    let modules = process::capture(linked.command("semodule").arg("--list-modules=full"))?;
+    let is_listed = modules.lines().any(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words.starts_with(&["200", "ashmem"])
+    });
+    ensure!(is_listed, "semodule does not list the module at priority 200:\n{modules}");
+    rpm(&["--install", "--replacepkgs", &file])?;
+    rpm(&["--erase", "ashmem-selinux"])?;
+    let after = linked.label(NODE.0, NODE.1)?;
+    ensure!(after == before, "without the package the device is {after}, it was {before}");
+    let left = ["usr/lib/ashmem", "usr/share/selinux/packages/ashmem.cil"];
+    for path in left {
+        ensure!(!linked.root.join(path).exists(), "the removed package leaves /{path}");
+    }
+    Ok("its SELinux policy linked with Debian 13's, and taken out".to_owned())
+}
+
 fn step(name: &'static str, attempt: fn(&Path) -> Result<StepResult>) -> Step {
     Step::new(name, move || {
         if !rustix::process::geteuid().is_root() {

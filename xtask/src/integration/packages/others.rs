@@ -10,6 +10,7 @@ use super::trial::{self, DEVICE, has_module, report};
 use crate::build::stage::Version;
 use crate::build::{dist, static_program};
 use crate::debian::host;
+use crate::integration::confined::selinux;
 use crate::util::arch::Arch;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -188,6 +189,11 @@ impl Attempt {
         }
     }
 
+    /// The package of SELinux's policy, which lies beside the others.
+    fn policy(&self) -> PathBuf {
+        self.packages[0].with_file_name(format!("ashmem-selinux-{}-1.noarch.rpm", self.version))
+    }
+
     fn life(&self) -> Result<String> {
         let machine = &self.machine;
         let untouched = trial::files(machine)?;
@@ -221,9 +227,13 @@ impl Attempt {
         report(&life).with_context(|| format!("booting {kernel}"))?;
         self.must("remove")?;
         self.expect_nothing(&untouched).context("after the last removal")?;
+        let policy = match self.manager {
+            Manager::Rpm => format!("; {}", selinux::packaged(&self.policy())?),
+            Manager::Pacman => String::new(),
+        };
         Ok(format!(
             "installed, upgraded, downgraded; an upgrade without a compiler kept the module in \
-             place; {kernel} booted in {:.0} s; removed without a trace",
+             place; {kernel} booted in {:.0} s; removed without a trace{policy}",
             life.time.as_secs_f64()
         ))
     }
