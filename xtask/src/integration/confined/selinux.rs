@@ -150,7 +150,7 @@ pub(crate) fn packaged(package: &Path) -> Result<String> {
     rpm(&["--erase", "ashmem-selinux"])?;
     let after = linked.label(NODE.0, NODE.1)?;
     ensure!(after == before, "without the package the device is {after}, it was {before}");
-    let left = ["usr/lib/ashmem", "usr/share/selinux/packages/ashmem.cil"];
+    let left = ["usr/lib/ashmem/selinux", "usr/share/selinux/packages/ashmem.cil"];
     for path in left {
         ensure!(!linked.root.join(path).exists(), "the removed package leaves /{path}");
     }
@@ -185,6 +185,9 @@ impl Linked {
         let _ = fs::remove_dir_all(&linked.root);
         let from = ROOT.ensure(install_all)?.root;
         process::capture(Command::new("cp").arg("-a").arg(from).arg(&linked.root))?;
+        if modules.is_empty() && without.is_empty() {
+            return Ok(linked);
+        }
         let mut semodule = linked.command("semodule");
         semodule.arg("--noreload");
         for (name, text) in modules {
