@@ -39,7 +39,9 @@ pub enum Distribution {
 }
 
 /// How a kernel's release tells who built it, the particular first.
-const RELEASES: [(&str, Distribution); 15] = [
+const RELEASES: [(&str, Distribution); 16] = [
+    // NixOS keeps a release's modules below a path that tells more than the release.
+    (r"/run/(booted|current)-system/", Distribution::NixOs),
     (r"-microsoft(-standard)?(-WSL2)?", Distribution::Wsl),
     (r"\d-pve\b|-(\d+)-bpo\S*-pve", Distribution::Proxmox),
     (r"\.fc\d{2}\b", Distribution::Fedora),
@@ -95,6 +97,15 @@ static RELEASE: LazyLock<Regex> = LazyLock::new(|| {
     .expect("the pattern is tested")
 });
 
+/// A module's tree of DKMS, by its path, its source's or as `dkms status` names it.
+static TREE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"\b(?<name>[A-Za-z][\w+-]{1,60})/(?<version>r?\d[\w.+~-]{0,40})(?:[/:,\s]|$)|",
+        r"/usr/src/(?<source>[A-Za-z][\w+-]{1,60}?)-(?<of>r?\d[\w.+~-]{0,40})/"
+    ))
+    .expect("the pattern is tested")
+});
+
 static RELEASE_SET: LazyLock<RegexSet> = LazyLock::new(|| set(&RELEASES));
 static WORD_SET: LazyLock<RegexSet> = LazyLock::new(|| set(&WORDS));
 static TOOL_SET: LazyLock<RegexSet> = LazyLock::new(|| set(&TOOLS));
@@ -109,7 +120,12 @@ pub struct LogOrigin {
     named: Option<Distribution>,
     tool: Option<Distribution>,
     release: Option<String>,
+    /// Modules' trees of DKMS: names and versions.
+    trees: Vec<(String, String)>,
 }
+
+/// More trees are not remembered.
+const TREES: usize = 8;
 
 impl LogOrigin {
     /// Looks at one more text; the first that tells counts.
@@ -132,6 +148,25 @@ impl LogOrigin {
         if self.tool.is_none() {
             self.tool = first(&TOOL_SET, &TOOLS);
         }
+        // They end in commands too: the pattern has no sign that a shell obeys.
+        for found in TREE.captures_iter(text) {
+            let part = |one, other| found.name(one).or(found.name(other)).map(|part| part.as_str());
+            let (Some(name), Some(version)) = (part("name", "source"), part("version", "of"))
+            else {
+                continue;
+            };
+            let tree = (name.to_owned(), version.trim_end_matches(['.', '-']).to_owned());
+            let is_ours = ["ashmem", "binder"].iter().any(|word| name.contains(word));
+            if is_ours && self.trees.len() < TREES && !self.trees.contains(&tree) {
+                self.trees.push(tree);
+            }
+        }
+    }
+
+    /// The trees of DKMS that the log names, of ashmem's modules and of binder's: each its name and
+    /// its version.
+    pub fn trees(&self) -> &[(String, String)] {
+        &self.trees
     }
 
     /// The distribution, if the log told it.
@@ -146,6 +181,12 @@ impl LogOrigin {
 }
 
 impl Distribution {
+    /// Who built a kernel, as its release tells; `None`: nobody who is known here.
+    pub fn of_release(release: &str) -> Option<Self> {
+        let found = RELEASE_SET.matches(release).iter().next()?;
+        RELEASES.get(found).map(|(_, distribution)| distribution.clone())
+    }
+
     /// This root's.
     pub fn of(host: &Host) -> Self {
         let kernel = host.kernel();
@@ -403,6 +444,27 @@ mod tests {
         assert_eq!(of("bash: xbps-install: Operation not permitted"), Some(Distribution::Void));
         assert_eq!(of("building '/nix/store/x-ashmem.drv'..."), Some(Distribution::NixOs));
         assert_eq!(of("ashmem: Permission denied"), None);
+    }
+
+    #[test]
+    fn nixos_is_told_by_the_path_of_its_modules() {
+        let text = "not found in directory /run/booted-system/kernel-modules/lib/modules/6.6.30";
+        assert_eq!(of(text), Some(Distribution::NixOs));
+    }
+
+    #[test]
+    fn trees_of_dkms_are_found_by_each_way_to_name_them() {
+        let mut origin = LogOrigin::default();
+        origin.add("/var/lib/dkms/anbox-binder/1/build/binder.c:1:1: error: x");
+        origin.add("/usr/src/redroid-binder-1.2/binder.c:1:1: error: x");
+        origin.add("anbox-modules-ashmem/9~xenial1: broken");
+        origin.add("/var/lib/dkms/nvidia/550/build/x, /dev/binderfs/x, /var/lib/dkms/binder/$(x)/");
+        let trees: Vec<_> =
+            origin.trees().iter().map(|(name, of)| format!("{name} {of}")).collect();
+        assert_eq!(
+            trees,
+            ["anbox-binder 1", "redroid-binder 1.2", "anbox-modules-ashmem 9~xenial1"]
+        );
     }
 
     #[test]
