@@ -2,7 +2,8 @@
 //! The next step, in the words of the distribution that it is for.
 
 use crate::board::Board;
-use crate::distribution::{Distribution, LogOrigin};
+use crate::distribution::Distribution;
+use crate::log_origin::LogOrigin;
 
 /// A step: fixed, or worded for a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +79,8 @@ pub fn clang(distribution: &Distribution) -> String {
 
 /// What removes a port of binder's module, by the name that the log has for it.
 fn remove_binder(origin: &LogOrigin) -> String {
-    match origin.trees().iter().find(|(name, _)| name.contains("binder")) {
-        Some((name, version)) => format!("sudo dkms remove {name}/{version} --all"),
+    match origin.trees().iter().find(|tree| tree.name.contains("binder")) {
+        Some(tree) => format!("sudo dkms remove {}/{} --all", tree.name, tree.version),
         None => "# remove the old module: dkms status | grep -i binder; sudo dkms remove \
                  NAME/VERSION --all"
             .to_owned(),
@@ -88,7 +89,8 @@ fn remove_binder(origin: &LogOrigin) -> String {
 
 /// What removes the trees that the log names: `dkms remove` wants the source that is gone.
 fn remove_trees(origin: &LogOrigin) -> Vec<String> {
-    let mut names: Vec<_> = origin.trees().iter().map(|(name, _)| name).collect();
+    let gone = origin.trees().iter().filter(|tree| tree.is_gone);
+    let mut names: Vec<_> = gone.map(|tree| &tree.name).collect();
     names.dedup();
     if names.is_empty() {
         return vec![

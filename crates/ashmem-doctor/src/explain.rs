@@ -31,9 +31,10 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::distribution::{Distribution, LogOrigin};
+use crate::distribution::Distribution;
 use crate::errno_word;
 use crate::log_line::{LogLine, LogSource};
+use crate::log_origin::LogOrigin;
 use crate::message::Message;
 use crate::version::VERSION;
 

@@ -274,7 +274,9 @@ impl AskedMessage {
 /// A pattern; `None` where there is none.
 fn compiled<'a>(cell: &'a OnceLock<Option<Regex>>, pattern: &str) -> Option<&'a Regex> {
     let compile = || {
-        let regex = RegexBuilder::new(pattern).case_insensitive(true).build();
+        // ASCII's letters and digits alone: Unicode's take several times the memory.
+        let pattern = pattern.replace(r"\w", "[0-9A-Za-z_]").replace(r"\d", "[0-9]");
+        let regex = RegexBuilder::new(&pattern).case_insensitive(true).build();
         (!pattern.is_empty()).then(|| regex.expect("the tables' patterns are tested"))
     };
     cell.get_or_init(compile).as_ref()
