@@ -103,7 +103,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "hal-waited-for-harmless",
-        says: r"waited (one|\d+) seconds? for \S+@[\d.]+::|waited for \S+ for a second|waiting for hardware \w+ ",
+        says: r"waited one second for \S+(@[\d.]+::\S+|/\S+)",
         is_harmless: true,
         cause: "harmless once or twice: a process waits for a service that starts. If it never \
                 ends, that service died: its crash stands above",
@@ -131,12 +131,20 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "android-ended-harmless",
+        says: r"(^|\binit: )reboot ending, jumping to kernel",
+        is_harmless: true,
+        cause: "harmless where the container was stopped: Android's init has ended, and with it \
+                the container. Where nobody stopped it, one of the first services could not start: \
+                the reason stands above, in logcat or in dmesg",
+        ..M
+    },
+    Message {
         id: "android-restarts",
-        says: r"^reboot ending, jumping to kernel|\bredroid\S* exited with code (129|130)\b",
+        says: r"\bredroid\S* exited with code 129\b|\bredroid\b.*\bexited \(129\)",
         follows: &[""],
-        cause: "Android's init ended its container: it asked the kernel to start anew or to power \
-                off, as it does when one of its first services cannot start. The reason stands \
-                above this line, in logcat or in dmesg",
+        cause: "Android's init asked the kernel for a restart, which ends a container with status \
+                129 (128 and SIGHUP): one of its first services cannot start",
         next: &[
             Do("sudo dmesg | ashmem doctor explain   # init of containers writes there"),
             Do("docker logs CONTAINER 2>&1 | ashmem doctor explain; ashmem doctor"),

@@ -65,6 +65,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(^|[\s:])/(usr/)?sbin/(modprobe|insmod): no such file|",
             r#"exec: "?(modprobe|insmod)"?.*not found.*(ashmem|binder)"#
         ),
+        // Android's own shell has another reason.
+        unless: r"/(system|vendor)/",
         cause: "the program modprobe is not found: kmod is not installed, or /sbin is not in PATH \
                 (as for Debian's plain users, and for services). Waydroid stops there, even where \
                 binder is built in",
@@ -189,7 +191,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ),
         cause: "the module was built for another kernel than the one that runs",
         next: &[
-            Do("uname -r; modinfo -F vermagic ashmem_linux"),
+            Do("uname -r; modinfo -F vermagic ashmem_linux binder_linux   # the one in the line"),
             NextStep::Headers,
             NextStep::Rebuild,
             Do("ashmem doctor --mode module"),

@@ -69,7 +69,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "gpu-buffer",
-        says: r"failed to create BO, size=|gbm_create_device\S* failed|failed to create gbm bo",
+        says: r"failed to create BO, size=",
         cause: "the GPU's driver gave no buffer for the picture: a virtual machine's GPU, Nvidia's \
                 driver, or none that the container may open. Shared memory has no part in it",
         next: &[

@@ -11,6 +11,16 @@ const LOGS: NextStep =
     Do("sudo waydroid log; sudo waydroid shell logcat -d | ashmem doctor explain");
 const RESTART: NextStep = Do("sudo systemctl restart waydroid-container");
 
+const NOT_STARTED: &str = "the container did not start; lxc-start's lines above this one say why";
+
+const WHY_NOT_STARTED: &[NextStep] = &[
+    Do("ashmem doctor explain < /var/lib/waydroid/waydroid.log"),
+    Do(
+        "sudo lxc-start -P /var/lib/waydroid/lxc -n waydroid -F -l DEBUG -o /tmp/lxc.log -- /init; \
+        ashmem doctor explain < /tmp/lxc.log",
+    ),
+];
+
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "waydroid-no-service-manager",
@@ -50,16 +60,19 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "waydroid-container-not-started",
-        says: r"\b(OSError|ERROR): container failed to start",
+        says: r"\bOSError: container failed to start",
         follows: &[""],
-        cause: "the container did not start; lxc-start's lines above this one say why",
-        next: &[
-            Do("ashmem doctor explain < /var/lib/waydroid/waydroid.log"),
-            Do(
-                "sudo lxc-start -P /var/lib/waydroid/lxc -n waydroid -F -l DEBUG -o /tmp/lxc.log -- \
-                /init; ashmem doctor explain < /tmp/lxc.log",
-            ),
-        ],
+        cause: NOT_STARTED,
+        next: WHY_NOT_STARTED,
+        ..M
+    },
+    Message {
+        id: "waydroid-container-not-started",
+        says: r"ERROR: container failed to start",
+        from: &[LogSource::Waydroid],
+        follows: &[""],
+        cause: NOT_STARTED,
+        next: WHY_NOT_STARTED,
         ..M
     },
     Message {
