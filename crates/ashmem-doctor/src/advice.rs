@@ -146,12 +146,12 @@ pub fn binder_kernel(distribution: &Distribution, release: &str) -> Vec<String> 
     if is_none_of_a_distribution(distribution, release) {
         return vec![
             format!(
-                "# kernel {release} is not a distribution's own, and its maker left binder out: \
-                 build it with CONFIG_ANDROID_BINDER_IPC=y, CONFIG_ANDROID_BINDERFS=y and \
-                 CONFIG_ANDROID_BINDER_DEVICES=\"binder,hwbinder,vndbinder\""
+                "# whoever built kernel {release} left binder out (if it was updated since the \
+                 boot: reboot first)"
             ),
-            "# or boot a kernel that has them: the distribution's own, where it runs on this \
-             machine"
+            "# build it with CONFIG_ANDROID_BINDER_IPC=y, CONFIG_ANDROID_BINDERFS=y and \
+             CONFIG_ANDROID_BINDER_DEVICES=\"binder,hwbinder,vndbinder\", or boot another kernel \
+             that has them"
                 .to_owned(),
             "# in a container the kernel is the host's: all this is done on the host".to_owned(),
         ];

@@ -150,6 +150,42 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "waydroid-network",
+        says: r"failed to setup waydroid-net|command failed: .*waydroid-net\.sh",
+        cause: "Waydroid's script could not set the container's network up: another dnsmasq or name \
+                server has its address, the kernel or the host lacks nftables or iptables, or \
+                SELinux refuses. Shared memory has no part in it",
+        next: &[
+            Do("sudo /usr/lib/waydroid/data/scripts/waydroid-net.sh start   # says what fails"),
+            Do("sudo ss -lnup | grep -E ':(53|67) '   # who has the ports of names and addresses"),
+            RESTART,
+        ],
+        ..M
+    },
+    Message {
+        id: "waydroid-no-overlay",
+        says: r"waydroid/rootfs\S* .*unknown filesystem type .?overlay",
+        cause: "Waydroid lays its changes over the image by overlayfs, which this kernel has not, \
+                or not loaded. Shared memory has no part in it",
+        next: &[
+            Do("sudo modprobe overlay; grep overlay /proc/filesystems"),
+            Do("# without it: mount_overlays = False in /var/lib/waydroid/waydroid.cfg"),
+            RESTART,
+        ],
+        ..M
+    },
+    Message {
+        id: "waydroid-image-not-mounted",
+        says: r"waydroid/rootfs\S* .*(wrong fs type|bad superblock|special device .*does not exist)",
+        cause: "the image could not be mounted: it is not whole, not there, or of a file system \
+                that this kernel does not know. Shared memory has no part in it",
+        next: &[
+            Do("sudo file -L /var/lib/waydroid/images/*.img; sudo dmesg | tail"),
+            Do("sudo waydroid init -f   # fetches the images again"),
+        ],
+        ..M
+    },
+    Message {
         id: "waydroid-image-not-mounted",
         says: r"waydroid/rootfs\S* .*\b(mount failed|cannot mount|can't|failed to setup loop)",
         cause: "the image could not be mounted: the host is a container without the right to \
