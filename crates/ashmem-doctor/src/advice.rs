@@ -39,8 +39,8 @@ const MOUNT_BINDER: &str =
     "sudo mkdir -p /dev/binderfs && sudo mount -t binder binder /dev/binderfs";
 
 impl NextStep {
-    /// The lines to show, for a distribution and for what a log tells of its machine: the release of
-    /// its kernel (the running one's, if it tells none) and modules' trees.
+    /// The lines to show, for a distribution and for what a log tells of its machine: its kernel's
+    /// release (the running one's, if it tells none) and modules' trees.
     pub fn lines(self, distribution: &Distribution, origin: &LogOrigin) -> Vec<String> {
         let release = origin.release().unwrap_or("$(uname -r)");
         match self {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `explain` says to do next, and what it leaves out: no step is the command that the log shows
-//! to have failed, names come from the log, and what only follows from a trouble stands for nothing.
+//! What `explain` says to do next, and what it leaves out: no step is the command that the log
+//! shows to have failed, names come from the log, and what only follows is not told.
 
 use ashmem_doctor::distribution::Distribution;
 use ashmem_doctor::explain::{self, Explained, Explanation, Log};
@@ -117,8 +117,8 @@ fn trees_without_source_are_removed_as_folders() {
 
 #[test]
 fn what_only_follows_is_left_out() {
-    let refused = "01-24 15:28:29.369    59    59 W hw-ProcessState: Opening '/dev/hwbinder' failed: \
-                   Operation not permitted";
+    let refused = "01-24 15:28:29.369    59    59 W hw-ProcessState: Opening '/dev/hwbinder' \
+                   failed: Operation not permitted";
     let follows = "01-24 15:28:29.388    59    59 F hw-ProcessState: Binder driver could not be \
                    opened.  Terminating.";
     let found = only(&[refused, follows]);

@@ -12,9 +12,7 @@ const INSTEAD: NextStep =
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "anbox-drivers-not-seen",
-        says: concat!(
-            r"either binder or ashmem kernel drivers are not loaded|^(binder|ashmem): false$"
-        ),
+        says: r"either binder or ashmem kernel drivers are not loaded|^(binder|ashmem): false$",
         cause: "Anbox could not open binder or /dev/ashmem. lsmod may show both: where the kernel \
                 has binderfs, the module alone makes no /dev/binder, and an old ashmem module's \
                 node has mode 0600. Anbox does not know memfd",

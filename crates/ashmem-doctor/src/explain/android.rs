@@ -82,9 +82,9 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "no-32-bit",
         says: r"cannot execve?\('[^']*/app_process(32)?'\).*exec format error",
-        cause: "Android's 64-bit programs run (init is one), and 32-bit ones cannot: this processor \
-                or kernel has no 32-bit mode (Apple's, newer ARM servers; on x86-64 a kernel \
-                without CONFIG_IA32_EMULATION). Shared memory has no part in it",
+        cause: "Android's 64-bit programs run (init is one), and 32-bit ones cannot: this \
+                processor or kernel has no 32-bit mode (Apple's, newer ARM servers; on x86-64 a \
+                kernel without CONFIG_IA32_EMULATION). Shared memory has no part in it",
         next: &[
             Do("# an image without 32-bit programs: redroid/redroid:12.0.0_64only-latest, or a \
                 later one with _64only"),

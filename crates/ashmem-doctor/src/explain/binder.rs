@@ -129,9 +129,7 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("sudo modprobe binder_linux; grep binder /proc/filesystems   # `nodev binder`: it \
                 has binderfs"),
-            Do(
-                "echo binder_linux | sudo tee /etc/modules-load.d/binder.conf   # if it is a module",
-            ),
+            Do("echo binder_linux | sudo tee /etc/modules-load.d/binder.conf   # a module"),
             Do("# in the unit: After=systemd-modules-load.service; in fstab: nofail; without \
                 binderfs remove the unit"),
         ],
@@ -236,9 +234,7 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "this kernel is built without binderfs. It may still have binder (the option \
                 CONFIG_ANDROID_BINDER_IPC), whose nodes are named when it is loaded or built then",
         next: &[
-            Do(
-                "zgrep ANDROID_BINDER /proc/config.gz; grep ANDROID_BINDER /boot/config-$(uname -r)",
-            ),
+            Do("grep ANDROID_BINDER /boot/config-$(uname -r); zgrep BINDER /proc/config.gz"),
             Do("# BINDER_IPC=m: sudo modprobe binder_linux devices=binder,hwbinder,vndbinder"),
             Do("# BINDER_IPC=y: CONFIG_ANDROID_BINDER_DEVICES must name the three. Neither:"),
             NextStep::BinderKernel,

@@ -80,9 +80,7 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("grep listenerPath PROFILE.json   # \"listenerPath\": \"/run/ashmem/agent.sock\""),
             Do("ashmem agent profile --oci > PROFILE.json   # one that has it"),
-            Do(
-                "docker version --format '{{.Server.Version}}'   # or use containerd, CRI-O, podman",
-            ),
+            Do("docker version --format '{{.Server.Version}}'   # or containerd, podman"),
         ],
         ..M
     },

@@ -194,10 +194,8 @@ pub(super) static MESSAGES: &[Message] = &[
                 open cursors on record it is no leak of cursors. The device is missing or refuses, \
                 memory is short, or descriptors are",
         next: &[
-            Do(
-                "# the line of CursorWindow or ashmem before it names the error: logcat -d | ashmem \
-                doctor explain",
-            ),
+            Do("# the line of CursorWindow or ashmem before it names the error: logcat -d | \
+                 ashmem doctor explain"),
             LOOK,
             Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`"),
         ],

@@ -152,8 +152,8 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "waydroid-network",
         says: r"failed to setup waydroid-net|command failed: .*waydroid-net\.sh",
-        cause: "Waydroid's script could not set the container's network up: another dnsmasq or name \
-                server has its address, the kernel or the host lacks nftables or iptables, or \
+        cause: "Waydroid's script could not set the container's network up: another dnsmasq or \
+                name server has its address, the kernel or the host lacks nftables or iptables, or \
                 SELinux refuses. Shared memory has no part in it",
         next: &[
             Do("sudo /usr/lib/waydroid/data/scripts/waydroid-net.sh start   # says what fails"),
@@ -176,7 +176,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "waydroid-image-not-mounted",
-        says: r"waydroid/rootfs\S* .*(wrong fs type|bad superblock|special device .*does not exist)",
+        says: concat!(
+            r"waydroid/rootfs\S* .*(wrong fs type|bad superblock|",
+            r"special device .*does not exist)"
+        ),
         cause: "the image could not be mounted: it is not whole, not there, or of a file system \
                 that this kernel does not know. Shared memory has no part in it",
         next: &[
