@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The next step, in the words of the distribution that it is for.
 
+use crate::board::Board;
 use crate::distribution::Distribution;
+use crate::log_origin::LogOrigin;
 
 /// A step: fixed, or worded for a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +18,14 @@ pub enum NextStep {
     Clang,
     /// Install this project's module.
     Module,
-    /// Bring binder.
+    /// Bring binder, which may be there and not loaded.
     Binder,
+    /// Come to a kernel that has binder: this one has not.
+    BinderKernel,
+    /// Remove the old module of binder that DKMS builds.
+    RemoveBinder,
+    /// Remove what DKMS kept of modules whose source is gone.
+    RemoveTrees,
     /// Build this project's module once more for the kernel.
     Rebuild,
     /// Install a package of the distribution's own.
@@ -31,9 +39,10 @@ const MOUNT_BINDER: &str =
     "sudo mkdir -p /dev/binderfs && sudo mount -t binder binder /dev/binderfs";
 
 impl NextStep {
-    /// The lines to show, for a distribution and a kernel's release (`None`: the running one's).
-    pub fn lines(self, distribution: &Distribution, release: Option<&str>) -> Vec<String> {
-        let release = release.unwrap_or("$(uname -r)");
+    /// The lines to show, for a distribution and for what a log tells of its machine: its kernel's
+    /// release (the running one's, if it tells none) and modules' trees.
+    pub fn lines(self, distribution: &Distribution, origin: &LogOrigin) -> Vec<String> {
+        let release = origin.release().unwrap_or("$(uname -r)");
         match self {
             Self::Do(line) => vec![line.to_owned()],
             Self::Headers => vec![distribution.install_headers(release)],
@@ -41,6 +50,9 @@ impl NextStep {
             Self::Clang => vec![clang(distribution)],
             Self::Module => vec![distribution.install_module()],
             Self::Binder => binder(distribution, release),
+            Self::BinderKernel => binder_kernel(distribution, release),
+            Self::RemoveBinder => vec![remove_binder(origin)],
+            Self::RemoveTrees => remove_trees(origin),
             Self::Package(name) => vec![distribution.install(name)],
             Self::Rebuild => vec![format!("sudo dkms autoinstall -k {release}")],
         }
@@ -65,13 +77,91 @@ pub fn clang(distribution: &Distribution) -> String {
     }
 }
 
-/// What brings binder: each distribution has decided it for itself.
+/// What removes a port of binder's module, by the name that the log has for it.
+fn remove_binder(origin: &LogOrigin) -> String {
+    match origin.trees().iter().find(|tree| tree.name.contains("binder")) {
+        Some(tree) => format!("sudo dkms remove {}/{} --all", tree.name, tree.version),
+        None => "# remove the old module: dkms status | grep -i binder; sudo dkms remove \
+                 NAME/VERSION --all"
+            .to_owned(),
+    }
+}
+
+/// What removes the trees that the log names: `dkms remove` wants the source that is gone.
+fn remove_trees(origin: &LogOrigin) -> Vec<String> {
+    let gone = origin.trees().iter().filter(|tree| tree.is_gone);
+    let mut names: Vec<_> = gone.map(|tree| &tree.name).collect();
+    names.dedup();
+    if names.is_empty() {
+        return vec![
+            "sudo find /var/lib/dkms -maxdepth 3 -xtype l   # links whose source is gone: \
+                     remove the folder of that module"
+                .to_owned(),
+        ];
+    }
+    names.iter().map(|name| format!("sudo rm -r /var/lib/dkms/{name}")).collect()
+}
+
+/// What brings binder where the running kernel may have it, loaded or not.
 pub fn binder(distribution: &Distribution, release: &str) -> Vec<String> {
+    match distribution {
+        Distribution::Debian if !is_none_of_a_distribution(distribution, release) => vec![
+            LOAD_BINDER.to_owned(),
+            "# Debian's kernels have it as a module, without binderfs; those named -cloud- have \
+             none: sudo apt install linux-image-$(dpkg --print-architecture), reboot"
+                .to_owned(),
+        ],
+        Distribution::Void | Distribution::Other(_) => [
+            "# a kernel with CONFIG_ANDROID_BINDER_IPC and CONFIG_ANDROID_BINDERFS: grep \
+             ANDROID_BINDER /boot/config-$(uname -r)",
+            "sudo modprobe binder_linux devices=binder,hwbinder,vndbinder   # if it is a module",
+            "sudo mkdir -p /dev/binderfs && sudo mount -t binder binder /dev/binderfs   # if it \
+             has binderfs",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        other => binder_kernel(other, release),
+    }
+}
+
+/// Whether whoever built a kernel is no distribution: a board's maker, an appliance's, its user.
+fn is_none_of_a_distribution(distribution: &Distribution, release: &str) -> bool {
+    let is_told = release.starts_with(|sign: char| sign.is_ascii_digit());
+    let is_built_here = matches!(
+        distribution,
+        Distribution::NixOs | Distribution::Void | Distribution::Alpine | Distribution::Wsl
+    );
+    let is_foreign = match Distribution::of_release(release) {
+        None => !is_built_here,
+        // Docker Desktop's machine, and phones' kernels.
+        Some(_) if release.contains("linuxkit") || release.contains("postmarketos") => true,
+        Some(Distribution::Debian) => Board::of(release).is_some(),
+        Some(_) => false,
+    };
+    is_told && is_foreign
+}
+
+/// What leads to a kernel with binder: each distribution has decided it for itself.
+pub fn binder_kernel(distribution: &Distribution, release: &str) -> Vec<String> {
+    if is_none_of_a_distribution(distribution, release) {
+        return vec![
+            format!(
+                "# whoever built kernel {release} left binder out (if it was updated since the \
+                 boot: reboot first)"
+            ),
+            "# build it with CONFIG_ANDROID_BINDER_IPC=y, CONFIG_ANDROID_BINDERFS=y and \
+             CONFIG_ANDROID_BINDER_DEVICES=\"binder,hwbinder,vndbinder\", or boot another kernel \
+             that has them"
+                .to_owned(),
+            "# in a container the kernel is the host's: all this is done on the host".to_owned(),
+        ];
+    }
     let lines: &[&str] = match distribution {
         Distribution::Debian => &[
-            LOAD_BINDER,
-            "# Debian's kernels have it as a module, without binderfs; those named -cloud- have \
-             none: sudo apt install linux-image-$(dpkg --print-architecture), reboot",
+            "# Debian's kernels for amd64 and arm64 have it as a module, without binderfs; those \
+             named -cloud- have none: sudo apt install linux-image-$(dpkg --print-architecture)",
+            "sudo systemctl reboot   # an update may have taken the running kernel's modules away",
+            "sudo modprobe binder_linux devices=binder,hwbinder,vndbinder   # after it",
         ],
         Distribution::Ubuntu => {
             return vec![
@@ -89,11 +179,19 @@ pub fn binder(distribution: &Distribution, release: &str) -> Vec<String> {
             "# this kernel is built without binder (CONFIG_ANDROID_BINDER_IPC): boot one that has \
              it and CONFIG_ANDROID_BINDERFS, or build binder_linux with DKMS",
         ],
+        Distribution::Arch if release.ends_with("-lts") || release.contains("hardened") => &[
+            "# linux-lts and linux-hardened are built without binder; linux-zen has binder and \
+             binderfs built in:",
+            "sudo pacman -S linux-zen linux-zen-headers   # boot it, then:",
+            MOUNT_BINDER,
+            "# or for this kernel: binder_linux-dkms of the AUR",
+        ],
         Distribution::Arch => &[
             "# linux since 6.12.7 and linux-zen have binder and binderfs built in: there is no \
              module to load",
             MOUNT_BINDER,
-            "# other kernels (linux-lts, linux-hardened): binder_linux-dkms of the AUR",
+            "# other kernels (linux-lts, linux-hardened): linux-zen, or binder_linux-dkms of the \
+             AUR",
         ],
         Distribution::CachyOs => &[
             "# CachyOS' kernels have binder and binderfs built in: there is no module to load",
@@ -114,16 +212,16 @@ pub fn binder(distribution: &Distribution, release: &str) -> Vec<String> {
              CONFIG_ANDROID_BINDERFS=y, and name it in .wslconfig (kernel=)"]
         }
         Distribution::NixOs => &[
-            "# virtualisation.waydroid.enable = true; in configuration.nix brings it (NixOS's \
-             kernels have binder and binderfs)",
+            "# virtualisation.waydroid.enable = true; in configuration.nix brings it, with a \
+             kernel that has it: boot.kernelPackages = pkgs.linuxPackages_latest; or \
+             linuxPackages_zen",
+            "sudo nixos-rebuild boot && sudo systemctl reboot   # then:",
             MOUNT_BINDER,
         ],
         Distribution::Void | Distribution::Other(_) => &[
             "# a kernel with CONFIG_ANDROID_BINDER_IPC and CONFIG_ANDROID_BINDERFS: grep \
              ANDROID_BINDER /boot/config-$(uname -r)",
-            "sudo modprobe binder_linux devices=binder,hwbinder,vndbinder   # if it is a module",
-            "sudo mkdir -p /dev/binderfs && sudo mount -t binder binder /dev/binderfs   # if it \
-             has binderfs",
+            MOUNT_BINDER,
         ],
     };
     lines.iter().map(|line| (*line).to_owned()).collect()

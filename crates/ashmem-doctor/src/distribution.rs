@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use regex::{Regex, RegexSet};
+use regex::RegexSet;
 
 use crate::{Host, board, kernel_release};
 
@@ -39,7 +39,9 @@ pub enum Distribution {
 }
 
 /// How a kernel's release tells who built it, the particular first.
-const RELEASES: [(&str, Distribution); 15] = [
+const RELEASES: [(&str, Distribution); 16] = [
+    // NixOS keeps a release's modules below a path that tells more than the release.
+    (r"/run/(booted|current)-system/", Distribution::NixOs),
     (r"-microsoft(-standard)?(-WSL2)?", Distribution::Wsl),
     (r"\d-pve\b|-(\d+)-bpo\S*-pve", Distribution::Proxmox),
     (r"\.fc\d{2}\b", Distribution::Fedora),
@@ -85,16 +87,6 @@ const TOOLS: [(&str, Distribution); 2] = [
 const NIX_MODULE: &str = "# hardware.ashmem.enable in configuration.nix, by nix/module.nix of a \
                           release's archive: docs/install.md, Other distributions";
 
-/// A kernel's release, where a text names one.
-static RELEASE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"(?:modules/|linux-(?:headers|image|modules(?:-extra)?)-|kernel-devel-|kernel:? |",
-        r"KERNELRELEASE=|Linux version |Linux \S+ |\bsrc/kernels/|uname -r: |magic ')",
-        r"(\d+\.\d+[\w.+~-]*)"
-    ))
-    .expect("the pattern is tested")
-});
-
 static RELEASE_SET: LazyLock<RegexSet> = LazyLock::new(|| set(&RELEASES));
 static WORD_SET: LazyLock<RegexSet> = LazyLock::new(|| set(&WORDS));
 static TOOL_SET: LazyLock<RegexSet> = LazyLock::new(|| set(&TOOLS));
@@ -103,49 +95,29 @@ fn set(table: &[(&str, Distribution)]) -> RegexSet {
     RegexSet::new(table.iter().map(|(pattern, _)| pattern)).expect("the patterns are tested")
 }
 
-/// What a log tells of the machine that it comes from.
-#[derive(Debug, Default)]
-pub struct LogOrigin {
-    named: Option<Distribution>,
-    tool: Option<Distribution>,
-    release: Option<String>,
-}
-
-impl LogOrigin {
-    /// Looks at one more text; the first that tells counts.
-    pub fn add(&mut self, text: &str) {
-        let first = |set: &RegexSet, table: &[(&str, Distribution)]| {
-            let found = set.matches(text).iter().next()?;
-            table.get(found).map(|(_, distribution)| distribution.clone())
-        };
-        if self.release.is_none() {
-            // The log's writer may be anybody, and the release ends in a command: no other signs.
-            self.release = RELEASE
-                .captures(text)
-                .and_then(|found| Some(found.get(1)?.as_str()))
-                .map(|release| release.trim_end_matches(['.', '-', '+', '~']).to_owned())
-                .filter(|release| release.len() < 64);
-        }
-        if self.named.is_none() {
-            self.named = first(&RELEASE_SET, &RELEASES).or_else(|| first(&WORD_SET, &WORDS));
-        }
-        if self.tool.is_none() {
-            self.tool = first(&TOOL_SET, &TOOLS);
-        }
-    }
-
-    /// The distribution, if the log told it.
-    pub fn distribution(&self) -> Option<Distribution> {
-        self.named.clone().or_else(|| self.tool.clone())
-    }
-
-    /// The kernel's release, if the log told it.
-    pub fn release(&self) -> Option<&str> {
-        self.release.as_deref()
-    }
-}
-
 impl Distribution {
+    /// Who built a kernel, as its release tells, alone or in a text; `None`: nobody who is known
+    /// here.
+    pub fn of_release(release: &str) -> Option<Self> {
+        let found = RELEASE_SET.matches(release).iter().next()?;
+        RELEASES.get(found).map(|(_, distribution)| distribution.clone())
+    }
+
+    /// What a text of a log tells: by a kernel's release, or else by other words.
+    pub(crate) fn of_text(text: &str) -> Option<Self> {
+        let words = || {
+            let found = WORD_SET.matches(text).iter().next()?;
+            WORDS.get(found).map(|(_, distribution)| distribution.clone())
+        };
+        Self::of_release(text).or_else(words)
+    }
+
+    /// The family that a tool's words in a log tell.
+    pub(crate) fn of_tool(text: &str) -> Option<Self> {
+        let found = TOOL_SET.matches(text).iter().next()?;
+        TOOLS.get(found).map(|(_, distribution)| distribution.clone())
+    }
+
     /// This root's.
     pub fn of(host: &Host) -> Self {
         let kernel = host.kernel();
@@ -335,49 +307,7 @@ fn suse_headers(release: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Distribution, LogOrigin};
-
-    fn of(text: &str) -> Option<Distribution> {
-        let mut origin = LogOrigin::default();
-        origin.add(text);
-        origin.distribution()
-    }
-
-    #[test]
-    fn a_release_tells_who_built_it() {
-        use Distribution::{
-            Alpine, Arch, CachyOs, Debian, Enterprise, Fedora, Proxmox, Suse, Ubuntu, Void, Wsl,
-        };
-        for (release, distribution) in [
-            ("6.11.4-301.fc41.x86_64", Fedora),
-            ("5.14.0-503.11.1.el9_5.x86_64", Enterprise),
-            ("5.15.0-210.163.7.el8uek.x86_64", Enterprise),
-            ("6.12.4-arch1-1", Arch),
-            ("6.6.1-zen1-1-zen", Arch),
-            ("6.6.63-1-lts", Arch),
-            ("6.13.2-2-cachyos", CachyOs),
-            ("6.13.2-2-cachyos-lto", CachyOs),
-            ("6.12.38+deb13-amd64", Debian),
-            ("6.1.0-28-amd64", Debian),
-            ("6.1.0-28-cloud-amd64", Debian),
-            ("6.8.0-49-generic", Ubuntu),
-            ("6.5.0-1025-azure", Ubuntu),
-            ("6.8.12-4-pve", Proxmox),
-            ("6.4.0-150600.23.25-default", Suse),
-            ("6.11.8-1-default", Suse),
-            ("6.6.58-0-lts", Alpine),
-            ("6.6.58-0-virt", Alpine),
-            ("6.12.30_1", Void),
-            ("5.15.153.1-microsoft-standard-WSL2", Wsl),
-        ] {
-            let text =
-                format!("modprobe: FATAL: Module x not found in directory /lib/modules/{release}");
-            assert_eq!(of(&text), Some(distribution), "{release}");
-            let mut origin = LogOrigin::default();
-            origin.add(&text);
-            assert_eq!(origin.release(), Some(release));
-        }
-    }
+    use super::Distribution;
 
     #[test]
     fn headers_are_called_as_each_distribution_calls_them() {
@@ -390,25 +320,5 @@ mod tests {
             assert_eq!(distribution.install_headers(release), command);
         }
         assert!(Distribution::NixOs.install_headers("6.12.30").contains("hardware.ashmem.enable"));
-    }
-
-    #[test]
-    fn words_tell_it_too_and_a_package_managers_name_least() {
-        assert_eq!(of("error: target not found: linux-headers"), Some(Distribution::Arch));
-        assert_eq!(of("E: Unable to locate package x"), Some(Distribution::Debian));
-        assert_eq!(
-            of("E: Unable to locate package linux-headers-6.8.0-49-generic"),
-            Some(Distribution::Ubuntu)
-        );
-        assert_eq!(of("bash: xbps-install: Operation not permitted"), Some(Distribution::Void));
-        assert_eq!(of("building '/nix/store/x-ashmem.drv'..."), Some(Distribution::NixOs));
-        assert_eq!(of("ashmem: Permission denied"), None);
-    }
-
-    #[test]
-    fn a_release_is_nothing_that_a_shell_obeys() {
-        let mut origin = LogOrigin::default();
-        origin.add("not found in directory /lib/modules/6.1$(reboot)");
-        assert_eq!(origin.release(), Some("6.1"));
     }
 }

@@ -94,8 +94,18 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     .expect("the pattern is tested")
 });
 
-/// The error that a text names: the first of words and symbols, or else a number.
+/// The error that a text names: the first of words and symbols, or else a number. libcutils names
+/// two where it tried the device's both names: the last try decides, unless nothing was there.
 pub(crate) fn find(text: &str) -> Option<i32> {
+    if let Some((first, second)) = text.split_once(" and /dev/ashmem")
+        && let (Some(first), Some(second)) = (find_one(first), find_one(second))
+    {
+        return Some(if second == libc::ENOENT { first } else { second });
+    }
+    find_one(text)
+}
+
+fn find_one(text: &str) -> Option<i32> {
     let word = FINDER.find(text).and_then(|found| {
         let (_, errno) = WORDS.get(found.pattern().as_usize())?;
         Some((found.start(), *errno))
@@ -133,6 +143,8 @@ mod tests {
             ("Unknown symbol x (err -2)", Some(libc::ENOENT)),
             ("avc: errno=13", Some(libc::EACCES)),
             ("could not be opened. Error: 2", Some(libc::ENOENT)),
+            ("/dev/ashmem0a (error = ENOENT) and /dev/ashmem(error = EACCES)", Some(libc::EACCES)),
+            ("/dev/ashmem0a (error = EPERM) and /dev/ashmem(error = ENOENT)", Some(libc::EPERM)),
             ("error 0", None),
             ("error -2147483648", None),
             ("ERROR conf - nothing", None),

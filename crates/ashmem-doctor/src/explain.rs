@@ -7,6 +7,7 @@
 //! tables stand in the order in which they are asked, the particular before the general; the first
 //! that fits explains the line.
 
+mod anbox;
 mod android;
 mod binder;
 mod build;
@@ -15,20 +16,25 @@ mod container;
 mod driver;
 mod kubernetes;
 mod load;
+mod lxc;
 mod matcher;
 mod neighbours;
+mod nodes;
+mod old_modules;
 mod packages;
 mod region;
 mod security;
+mod waydroid;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::distribution::{Distribution, LogOrigin};
+use crate::distribution::Distribution;
 use crate::errno_word;
 use crate::log_line::{LogLine, LogSource};
+use crate::log_origin::LogOrigin;
 use crate::message::Message;
 use crate::version::VERSION;
 
@@ -174,13 +180,14 @@ impl Log {
             self.unrecognised += other.iter().map(|found| found.count).sum::<usize>();
             self.found = ours;
         }
+        let causes: Vec<_> = self.found.iter().map(|found| found.message).collect();
+        self.found.retain(|found| !causes.iter().any(|cause| found.message.follows_from(cause)));
         let told = self.origin.distribution();
         let distribution_is_told = told.is_some();
         let distribution = told.unwrap_or_else(host);
         for found in &mut self.found {
             let steps = found.message.next.iter();
-            found.next =
-                steps.flat_map(|step| step.lines(&distribution, self.origin.release())).collect();
+            found.next = steps.flat_map(|step| step.lines(&distribution, &self.origin)).collect();
         }
         let (harmless, explained): (Vec<_>, Vec<_>) =
             self.found.into_iter().partition(|found| found.message.is_harmless);

@@ -13,7 +13,8 @@
 //! - [`check`], [`checks`]: what a check is, and one file for each; [`way`], [`finding`],
 //!   [`diagnosis`]: what becomes of them; [`screen`]: how it looks;
 //! - [`explain`], [`message`]: the other way round, from a line of a log to its cause;
-//!   [`log_line`], [`subject`]: what a line is and speaks of; [`advice`]: what to do then;
+//!   [`log_line`], [`subject`]: what a line is and speaks of; [`log_origin`]: what machine a log
+//!   comes from; [`advice`]: what to do then;
 //! - [`module_state`]: each installed kernel, and whether the module is there for it;
 //! - [`image`]: what an image of Android will ask for.
 
@@ -32,6 +33,7 @@ pub mod image;
 pub mod kernel_release;
 pub mod keys;
 pub mod log_line;
+pub mod log_origin;
 pub mod message;
 pub mod module_file;
 pub mod module_state;

@@ -19,6 +19,9 @@ pub struct Message {
     pub errno: &'static [i32],
     /// Where the line must come from, one of these. None: anywhere.
     pub from: &'static [crate::log_line::LogSource],
+    /// Beginnings of the names of troubles that this one only follows from: where the log tells one
+    /// of them, this is left out. `""` is every trouble that is no such last word itself.
+    pub follows: &'static [&'static str],
     /// Whether anything is wrong at all.
     pub is_harmless: bool,
     /// What it means.
@@ -36,8 +39,17 @@ impl Message {
         unless: "",
         errno: &[],
         from: &[],
+        follows: &[],
         is_harmless: false,
         cause: "",
         next: &[],
     };
+
+    /// Whether this is what follows from another trouble, and says nothing beside it.
+    pub fn follows_from(&self, cause: &Self) -> bool {
+        !cause.is_harmless
+            && cause.id != self.id
+            && !cause.follows.contains(&"")
+            && self.follows.iter().any(|id| cause.id.starts_with(id))
+    }
 }

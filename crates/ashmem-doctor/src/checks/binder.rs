@@ -91,7 +91,9 @@ fn without(host: &Host) -> Finding {
     } else {
         Finding::absent(format!("{built}: native programs run, Android containers do not"))
     };
-    advice::binder(&Distribution::of(host), &release).into_iter().fold(finding, Finding::next)
+    advice::binder_kernel(&Distribution::of(host), &release)
+        .into_iter()
+        .fold(finding, Finding::next)
 }
 
 /// Where a node lies, if anywhere.

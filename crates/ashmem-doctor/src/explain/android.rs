@@ -80,6 +80,78 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "no-32-bit",
+        says: r"cannot execve?\('[^']*/app_process(32)?'\).*exec format error",
+        cause: "Android's 64-bit programs run (init is one), and 32-bit ones cannot: this \
+                processor or kernel has no 32-bit mode (Apple's, newer ARM servers; on x86-64 a \
+                kernel without CONFIG_IA32_EMULATION). Shared memory has no part in it",
+        next: &[
+            Do("# an image without 32-bit programs: redroid/redroid:12.0.0_64only-latest, or a \
+                later one with _64only"),
+            Do("grep IA32_EMULATION /boot/config-$(uname -r)   # x86-64"),
+        ],
+        ..M
+    },
+    Message {
+        id: "no-32-bit-service-harmless",
+        says: r"cannot execve?\('[^']*[^4']'\).*exec format error",
+        is_harmless: true,
+        cause: "harmless in an image of 64 bits (_64only): a 32-bit service cannot be run on this \
+                processor, and Android goes on without it. Where app_process32 fails the same way, \
+                take such an image",
+        ..M
+    },
+    Message {
+        id: "hal-waited-for-harmless",
+        says: r"waited one second for \S+(@[\d.]+::\S+|/\S+)",
+        is_harmless: true,
+        cause: "harmless once or twice: a process waits for a service that starts. If it never \
+                ends, that service died: its crash stands above",
+        ..M
+    },
+    Message {
+        id: "process-groups-harmless",
+        says: r"createProcessGroup\(.*failed|failed to make and chown /acct",
+        errno: &[libc::EROFS, libc::ENOENT, libc::EACCES, libc::EPERM],
+        is_harmless: true,
+        cause: "harmless: Android would count its processes in a control group that the container \
+                shows read-only or not at all; they start all the same",
+        ..M
+    },
+    Message {
+        id: "scheduling-groups",
+        says: r"set_sched_policy\(\d+, \w+\) failed",
+        cause: "an old Android (7 to 9) wants the `cpu` control group of version 1, and this host \
+                gives it none; its zygote ends over that. Shared memory has no part in it",
+        next: &[
+            Do("stat -fc %T /sys/fs/cgroup   # cgroup2fs: version 2 alone"),
+            Do("# a newer image (Android 10 and later); or boot the host with \
+                systemd.unified_cgroup_hierarchy=0, where its systemd still knows that"),
+        ],
+        ..M
+    },
+    Message {
+        id: "android-ended-harmless",
+        says: r"(^|\binit: )reboot ending, jumping to kernel",
+        is_harmless: true,
+        cause: "harmless where the container was stopped: Android's init has ended, and with it \
+                the container. Where nobody stopped it, one of the first services could not start: \
+                the reason stands above, in logcat or in dmesg",
+        ..M
+    },
+    Message {
+        id: "android-restarts",
+        says: r"\bredroid\S* exited with code 129\b|\bredroid\b.*\bexited \(129\)",
+        follows: &[""],
+        cause: "Android's init asked the kernel for a restart, which ends a container with status \
+                129 (128 and SIGHUP): one of its first services cannot start",
+        next: &[
+            Do("sudo dmesg | ashmem doctor explain   # init of containers writes there"),
+            Do("docker logs CONTAINER 2>&1 | ashmem doctor explain; ashmem doctor"),
+        ],
+        ..M
+    },
+    Message {
         id: "page-size",
         about: &[],
         says: concat!(

@@ -3,6 +3,7 @@
 //! wants.
 
 use crate::advice::NextStep::{self, Do};
+use crate::log_line::LogSource;
 use crate::message::Message;
 use crate::subject::Subject::{Binder, BinderModule};
 
@@ -68,7 +69,70 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "this kernel has no binder as a module. Either it has it built in (`grep binder \
                 /proc/filesystems` shows it: all is well then), or it lacks it: Android containers \
                 do not start without binder",
-        next: &[Do("grep binder /proc/filesystems"), NextStep::Binder],
+        next: &[Do("grep binder /proc/filesystems"), NextStep::BinderKernel],
+        ..M
+    },
+    Message {
+        id: "binder-nodes-incomplete",
+        about: &[Binder],
+        says: r"binder node .(vnd|hw)binder. .*not found",
+        cause: "binder itself was found, so its driver is there; but it was loaded with \
+                devices=binder alone, and modprobe changes nothing at a module that is loaded. \
+                Android wants hwbinder and vndbinder too",
+        next: &[
+            Do("cat /sys/module/binder_linux/parameters/devices"),
+            Do("sudo modprobe -r binder_linux   # containers stopped, binderfs unmounted"),
+            Do("sudo modprobe binder_linux devices=binder,hwbinder,vndbinder"),
+            Do("echo 'options binder_linux devices=binder,hwbinder,vndbinder' | sudo tee \
+                /etc/modprobe.d/binder.conf   # for good"),
+            Do("# or, if the kernel has binderfs, mount it: Waydroid makes the nodes there itself"),
+        ],
+        ..M
+    },
+    Message {
+        id: "binder-control-refused",
+        about: &[Binder],
+        says: r"binder-control",
+        errno: &[libc::EPERM, libc::EACCES],
+        unless: r"\bavc\b|apparmor|\bls\b",
+        cause: "binderfs is mounted, and its binder-control, by which nodes are made, may not be \
+                opened: this ran without root, SELinux refuses, or it is another user namespace \
+                than the one that mounted it",
+        next: &[
+            Do("sudo ausearch -m AVC -ts recent   # SELinux's word, if it is on"),
+            Do("getenforce; ls -lZ /dev/binderfs"),
+            Do("# Fedora: sudo dnf upgrade waydroid-selinux; in a container: a binderfs mount of \
+                its own"),
+        ],
+        ..M
+    },
+    Message {
+        id: "binderfs-no-mount-point",
+        about: &[Binder],
+        says: r"mount point .*does not exist",
+        cause: "the directory that binderfs is to be mounted on is not there: /dev is made anew at \
+                each boot",
+        next: &[Do("sudo mkdir -p /dev/binderfs && sudo mount -t binder binder /dev/binderfs")],
+        ..M
+    },
+    Message {
+        id: "binderfs-unit-failed",
+        about: &[Binder],
+        says: concat!(
+            r"binder\S*\.mount: (mount process exited|failed with result)|",
+            r"failed to mount (/dev/binderfs|\S*binder\S*\.mount|android binder)"
+        ),
+        from: &[LogSource::Journal, LogSource::Plain, LogSource::Kernel],
+        follows: &["binderfs-", "binder-module-not-found"],
+        cause: "systemd could not mount binderfs: binder's module was not loaded yet, or the \
+                kernel has no binderfs",
+        next: &[
+            Do("sudo modprobe binder_linux; grep binder /proc/filesystems   # `nodev binder`: it \
+                has binderfs"),
+            Do("echo binder_linux | sudo tee /etc/modules-load.d/binder.conf   # a module"),
+            Do("# in the unit: After=systemd-modules-load.service; in fstab: nofail; without \
+                binderfs remove the unit"),
+        ],
         ..M
     },
     Message {
@@ -108,6 +172,8 @@ pub(super) static MESSAGES: &[Message] = &[
                 that does not exist makes a directory there, or another node was bound",
         next: &[
             Do("ls -l /dev/binder /dev/binderfs   # on the host and in the container"),
+            Do("findmnt /dev/binder && sudo umount /dev/binder   # binderfs belongs on \
+                /dev/binderfs, not on a node's path"),
             Do("sudo rmdir /dev/binder   # if it is an empty directory; then start it anew"),
             NextStep::Binder,
         ],
@@ -116,11 +182,29 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-not-permitted",
         about: &[Binder],
-        says: r"\bopen|unavailable|access|ioctl",
-        errno: &[libc::EPERM, libc::EACCES],
+        says: r"\bopen|unavailable|access|ioctl|\[Errno 1\]",
+        errno: &[libc::EPERM],
         unless: r"mknod",
-        cause: "binder's node is there and may not be opened: its mode is not 0666, a device \
-                control group leaves its number out, or it lies on a mount with `nodev`",
+        cause: "binder's node is there, and the container's device control group leaves its number \
+                out (the mode of a node says `Permission denied`, not this)",
+        next: &[
+            Do(
+                "# docker and podman: --device /dev/binder, /dev/hwbinder and /dev/vndbinder each, \
+                or --privileged, as redroid wants it",
+            ),
+            Do("# LXC: lxc.cgroup2.devices.allow = c MAJOR:MINOR rwm, by the numbers of: ls -lL \
+                /dev/binder /dev/hwbinder /dev/vndbinder"),
+        ],
+        ..M
+    },
+    Message {
+        id: "binder-not-permitted",
+        about: &[Binder],
+        says: r"\bopen|unavailable|access|ioctl|\[Errno 13\]",
+        errno: &[libc::EACCES],
+        unless: r"mknod",
+        cause: "binder's node is there and may not be opened: its mode is not 0666, SELinux \
+                refuses, or it lies on a mount with `nodev`",
         next: &[
             Do("sudo chmod 666 /dev/binderfs/*binder   # what Waydroid does at each start"),
             Do("ls -lL /dev/binder /dev/hwbinder /dev/vndbinder   # in the container too"),
@@ -129,8 +213,11 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "binder-buffer-full",
-        about: &[Binder],
-        says: r"binder_alloc_buf.*failed, no (address|async) space|binder.*no space left on device",
+        about: &[],
+        says: concat!(
+            r"binder_alloc_buf.*failed, no (address|async) space|binder.*no space left on device|",
+            r"^binder(_linux)?: .*transaction .*failed.* \S*29201/-28\b"
+        ),
         cause: "a process does not free what others send it by binder, or sends too much at once \
                 (1 MiB for all that is under way): an app's fault, not the kernel's",
         next: &[Do("sudo cat /sys/kernel/debug/binder/stats /dev/binderfs/binder_logs/stats   # \
@@ -141,12 +228,45 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "binder-config",
         about: &[],
         says: concat!(
-            r"CONFIG_ANDROID_BINDER(_IPC(_RUST)?|FS)?\b.*(is not set|=n\b|missing|not enabled|",
+            r"CONFIG_ANDROID_BINDERFS\b.*(is not set|=n\b|missing|not enabled|disabled)|",
+            r"(missing|not enabled|lacks|disabled).*CONFIG_ANDROID_BINDERFS\b"
+        ),
+        cause: "this kernel is built without binderfs. It may still have binder (the option \
+                CONFIG_ANDROID_BINDER_IPC), whose nodes are named when it is loaded or built then",
+        next: &[
+            Do("grep ANDROID_BINDER /boot/config-$(uname -r); zgrep BINDER /proc/config.gz"),
+            Do("# BINDER_IPC=m: sudo modprobe binder_linux devices=binder,hwbinder,vndbinder"),
+            Do("# BINDER_IPC=y: CONFIG_ANDROID_BINDER_DEVICES must name the three. Neither:"),
+            NextStep::BinderKernel,
+        ],
+        ..M
+    },
+    Message {
+        id: "binder-config",
+        about: &[],
+        says: concat!(
+            r"CONFIG_ANDROID_BINDER(_IPC(_RUST)?)?\b.*(is not set|=n\b|missing|not enabled|",
             r"disabled)|",
             r"(missing|not enabled|lacks|disabled).*CONFIG_ANDROID_BINDER"
         ),
-        cause: "this kernel is built without binder, or without binderfs",
-        next: &[NextStep::Binder],
+        cause: "this kernel is built without binder: there is no module of it to load",
+        next: &[NextStep::BinderKernel],
+        ..M
+    },
+    Message {
+        id: "binder-device-missing",
+        about: &[Binder],
+        says: r"binder driver .*could not be opened|binder open failed",
+        errno: &[0],
+        follows: &["binder-", "binderfs-", "device-cgroup"],
+        cause: "a process of Android could not open binder, and does not say why here: it is \
+                missing in most cases, and may not be opened in others. A line `Opening ... \
+                failed` before it tells",
+        next: &[
+            Do("grep binder /proc/filesystems; ls -l /dev/*binder* /dev/binderfs   # in the \
+                container too"),
+            NextStep::Binder,
+        ],
         ..M
     },
     Message {
@@ -157,6 +277,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"could not be opened|open(ing|at)?\b.*\b(failed|error|enoent|no such)|is unavailable|",
             r"node .*not found|does not exist|(no such file|enoent)|binder open failed"
         ),
+        errno: &[0, libc::ENOENT, libc::ESRCH, libc::ENXIO, libc::ENODEV],
+        follows: &["binder-module-not-found", "binderfs-missing"],
         unless: concat!(
             r"error gathering|\bmount|mknod|adding (custom )?device|VINTF|/d/binder|debug/binder|",
             r"binder_logs|too many open files"
@@ -167,6 +289,11 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("grep binder /proc/filesystems; ls -l /dev/*binder* /dev/binderfs"),
             NextStep::Binder,
+            Do(
+                "# /dev/binderfs with binder-control alone: the driver is there, and the container \
+                makes the nodes by it, if nothing of the host lies at /dev/binder: sudo umount \
+                /dev/binder; no -v /dev/binder",
+            ),
         ],
         ..M
     },

@@ -72,6 +72,19 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "listener-path-missing",
+        says: r"listenerPath.* is not set|listenerPath.*\b(empty|required)\b",
+        cause: "the runtime knows notifications, and the profile that reached it asks for them \
+                without naming the agent's socket: the profile has no listenerPath, or the engine \
+                did not pass it on (Docker before 23.0)",
+        next: &[
+            Do("grep listenerPath PROFILE.json   # \"listenerPath\": \"/run/ashmem/agent.sock\""),
+            Do("ashmem agent profile --oci > PROFILE.json   # one that has it"),
+            Do("docker version --format '{{.Server.Version}}'   # or containerd, podman"),
+        ],
+        ..M
+    },
+    Message {
         id: "agent-not-reached",
         about: &[],
         says: concat!(
@@ -90,7 +103,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[],
         says: concat!(
             r"SCMP_ACT_NOTIFY|SECCOMP_ACT_NOTIFY|seccomp.?notify\b.*(not supported|unsupported)|",
-            r"listenerPath.*(not set|unknown|requires|unsupported)|",
+            r"listenerPath.*(unknown|unsupported)|",
             r"unknown seccomp action|seccomp\.notify\.proxy.*(unsupported|unknown|not)"
         ),
         cause: "the runtime cannot hand seccomp's notifications over: that takes runc 1.1 or crun \
@@ -135,6 +148,19 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("grep -w ashmem /proc/misc   # the number in this boot"),
             Do("# bind the host's node instead: lxc.mount.entry = /dev/ashmem dev/ashmem none \
                 bind,create=file 0 0"),
+        ],
+        ..M
+    },
+    Message {
+        id: "fixed-device-number",
+        // No driver owns one of these numbers: each is given out anew.
+        says: r"lxc\.cgroup2?\.devices\.allow\s*[:=]\s*c 10:(1[6-9]|[2-9]\d|1[01]\d|12[0-7])\b",
+        cause: "a container's configuration allows a device by a number that the kernel gives out \
+                anew at each load, as it does for ashmem: in another boot the number is another \
+                device's",
+        next: &[
+            Do("grep -w ashmem /proc/misc   # its number in this boot; the rule must have it"),
+            Do("# or an agent, which needs no number: docs/containers.md, the row of LXC"),
         ],
         ..M
     },
@@ -291,7 +317,11 @@ pub(super) static MESSAGES: &[Message] = &[
             r"exec format error.*(exec|/init|container|rootfs|entrypoint)|",
             r"image.*platform.*does not match the detected host platform"
         ),
-        unless: r"insmod|modprobe|\.ko\b|insert|fixdep|modpost|objtool|scripts/",
+        unless: concat!(
+            r"insmod|modprobe|\.ko\b|insert|fixdep|modpost|objtool|scripts/|",
+            // Who says this runs, and is of the image.
+            r"cannot execve?\('[^']*[^4']'\)"
+        ),
         cause: "the image is for another processor than this machine's (an arm64 image on x86-64, \
                 or the other way round): its programs cannot be executed",
         next: &[

@@ -65,6 +65,31 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "binder-no-service-manager-harmless",
+        says: concat!(
+            r"^binder(_linux)?: \d+:\d+ (cannot find target node|",
+            r"transaction (call to 0:0 )?failed \S*29189/-\d+,.* size 0-0\b)"
+        ),
+        is_harmless: true,
+        cause: "harmless while a container starts: somebody asks for a service manager (a ping to \
+                handle 0), and none has registered at this binder yet. If it never ends, Android \
+                does not come up: its own log tells why (logcat -d | ashmem doctor explain)",
+        ..M
+    },
+    Message {
+        id: "binder-other-side-died-harmless",
+        says: concat!(
+            r"^binder(_alloc|_linux)?: \d+(:\d+)?:? (binder_alloc_buf, no vma|",
+            r"cannot allocate buffer: vma cleared|transaction .*failed \S*29189/-\d+)|",
+            r"^binder(_linux)?: undelivered (transaction|death notification|TRANSACTION)|",
+            r"^binder(_linux)?: release \d+:\d+ transaction \d+ (in|out), still active"
+        ),
+        is_harmless: true,
+        cause: "harmless in itself: the process that was called by binder has died or is dying. If \
+                Android does not work, look for the first service that dies, above this line",
+        ..M
+    },
+    Message {
         id: "fops-patched",
         about: &[],
         says: concat!(

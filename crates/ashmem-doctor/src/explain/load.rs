@@ -41,6 +41,43 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "mok-manager-missing",
+        says: concat!(
+            r"\bmm(x64|aa64|ia32)\.efi\b.*not found|failed to start MokManager|",
+            r"import_mok_state\(\) failed"
+        ),
+        cause: "a key waits for its enrolment, and the program that asks for it at boot \
+                (MokManager) is not beside the boot loader: the blue screen cannot come",
+        next: &[
+            Do("sudo mokutil --revoke-import   # takes the waiting key back, so that it boots"),
+            Do("# then bring MokManager: Debian and Ubuntu: sudo apt install --reinstall \
+                shim-signed; Fedora: sudo dnf reinstall shim-x64"),
+            Do("sudo find /boot/efi -iname 'mm*.efi'   # it must lie beside shim*.efi"),
+            Do("ashmem doctor --mode module   # leads through the enrolment again"),
+        ],
+        ..M
+    },
+    Message {
+        id: "modprobe-missing",
+        says: concat!(
+            r"\b(modprobe|insmod): (command )?not found|command not found: (modprobe|insmod)\b|",
+            r"no such file or directory: .?(/\S+/)?(modprobe|insmod)\b|",
+            r"(^|[\s:])/(usr/)?sbin/(modprobe|insmod): no such file|",
+            r#"exec: "?(modprobe|insmod)"?.*not found.*(ashmem|binder)"#
+        ),
+        // Android's own shell has another reason.
+        unless: r"/(system|vendor)/",
+        cause: "the program modprobe is not found: kmod is not installed, or /sbin is not in PATH \
+                (as for Debian's plain users, and for services). Waydroid stops there, even where \
+                binder is built in",
+        next: &[
+            NextStep::Package("kmod"),
+            Do("sudo /sbin/modprobe binder_linux   # if it is there: the whole path"),
+            Do("# in a container: modules are loaded on the host"),
+        ],
+        ..M
+    },
+    Message {
         id: "key-not-available",
         about: &[],
         says: concat!(
@@ -154,7 +191,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ),
         cause: "the module was built for another kernel than the one that runs",
         next: &[
-            Do("uname -r; modinfo -F vermagic ashmem_linux"),
+            Do("uname -r; modinfo -F vermagic ashmem_linux binder_linux   # the one in the line"),
             NextStep::Headers,
             NextStep::Rebuild,
             Do("ashmem doctor --mode module"),
@@ -366,6 +403,18 @@ pub(super) static MESSAGES: &[Message] = &[
                 built for it. Waydroid prints this and goes on with memfd: up to Android 15 that \
                 is harmless, and the trouble is elsewhere",
         next: &[Do("ashmem doctor --mode module   # if you want the device"), NextStep::Module],
+        ..M
+    },
+    Message {
+        id: "config-ashmem",
+        says: r"unmet direct dependencies detected for (ANDROID_)?ASHMEM\b",
+        cause: "CONFIG_ASHMEM stands below CONFIG_STAGING, which is off here; from 5.18 on the \
+                kernel has no such driver at all",
+        next: &[
+            Do("./scripts/config -e STAGING -e ASHMEM; make olddefconfig   # before 5.18"),
+            Do("# from 5.18 on take the module:"),
+            NextStep::Module,
+        ],
         ..M
     },
     Message {

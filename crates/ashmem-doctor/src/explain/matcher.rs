@@ -7,23 +7,28 @@ use aho_corasick::AhoCorasick;
 use regex::{Regex, RegexBuilder};
 
 use super::{
-    android, binder, build, compiler, container, driver, kubernetes, load, neighbours, packages,
-    region, security,
+    anbox, android, binder, build, compiler, container, driver, kubernetes, load, lxc, neighbours,
+    nodes, old_modules, packages, region, security, waydroid,
 };
 use crate::log_line::{LogLine, LogSource};
 use crate::message::Message;
 use crate::subject::Subject;
 
 /// The tables, in the order in which they are asked.
-static TABLES: [&[Message]; 13] = [
+static TABLES: [&[Message]; 18] = [
     security::MESSAGES,
     kubernetes::MESSAGES,
     packages::MESSAGES,
     driver::MESSAGES,
     compiler::MESSAGES,
+    old_modules::MESSAGES,
     build::MESSAGES,
     load::MESSAGES,
     build::FAILED,
+    nodes::MESSAGES,
+    waydroid::MESSAGES,
+    lxc::MESSAGES,
+    anbox::MESSAGES,
     container::MESSAGES,
     binder::MESSAGES,
     android::MESSAGES,
@@ -45,8 +50,10 @@ static ASKED: LazyLock<Vec<AskedMessage>> = LazyLock::new(|| {
         kubernetes::MESSAGES,
         packages::MESSAGES,
         compiler::MESSAGES,
+        old_modules::MESSAGES,
         build::MESSAGES,
         build::FAILED,
+        lxc::MESSAGES,
     ];
     let asked = |table: &'static [Message]| {
         let is_of_host = hosts.iter().any(|host| std::ptr::eq(*host, table));
@@ -187,10 +194,35 @@ const NEAR: &[&str] = &[
     "notify proxy",
     "supervisor",
     "the c glue",
-    "waydroid",
+    "waydro",
     "insufficient",
     "not started",
     "mmap",
+    "modprobe",
+    "insmod",
+    "service manager",
+    "iplatform",
+    "start container",
+    "failed to start",
+    "lxc",
+    "wayland",
+    "ota channel",
+    "vendor ota",
+    "root access",
+    "session_bus",
+    "cannot exec",
+    "waited one second",
+    "processgroup",
+    "/acct/",
+    "set_sched_policy",
+    "jumping to kernel",
+    "exited with code 129",
+    "exited (129)",
+    "failed to create bo",
+    "mok",
+    "mmx64.efi",
+    "mmaa64.efi",
+    "devices.allow",
 ];
 
 static NEARBY: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -243,7 +275,9 @@ impl AskedMessage {
 /// A pattern; `None` where there is none.
 fn compiled<'a>(cell: &'a OnceLock<Option<Regex>>, pattern: &str) -> Option<&'a Regex> {
     let compile = || {
-        let regex = RegexBuilder::new(pattern).case_insensitive(true).build();
+        // ASCII's letters and digits alone: Unicode's take several times the memory.
+        let pattern = pattern.replace(r"\w", "[0-9A-Za-z_]").replace(r"\d", "[0-9]");
+        let regex = RegexBuilder::new(&pattern).case_insensitive(true).build();
         (!pattern.is_empty()).then(|| regex.expect("the tables' patterns are tested"))
     };
     cell.get_or_init(compile).as_ref()

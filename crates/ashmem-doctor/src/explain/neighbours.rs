@@ -68,6 +68,19 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "gpu-buffer",
+        says: r"failed to create BO, size=",
+        cause: "the GPU's driver gave no buffer for the picture: a virtual machine's GPU, Nvidia's \
+                driver, or none that the container may open. Shared memory has no part in it",
+        next: &[
+            Do("ls -l /dev/dri   # on the host, then in the container"),
+            Do("# Waydroid, drawn by the processor: ro.hardware.gralloc=default and \
+                ro.hardware.egl=swiftshader in waydroid.cfg, then sudo waydroid upgrade -o"),
+            Do("# redroid: androidboot.redroid_gpu_mode=guest"),
+        ],
+        ..M
+    },
+    Message {
         id: "kmsg-missing",
         about: &[Neighbour],
         says: r"/dev/kmsg\b",

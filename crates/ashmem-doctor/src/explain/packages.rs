@@ -70,6 +70,10 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("uname -r; sudo apt update"),
             Do("# cloud kernels: linux-modules-extra-aws, -azure, -gcp, -oracle; else update and \
                 reboot"),
+            Do(
+                "# a kernel that Ubuntu did not build (a board's, an appliance's, Debian's) has no \
+                such package: its maker decides on binder",
+            ),
         ],
         ..M
     },

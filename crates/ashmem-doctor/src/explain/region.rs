@@ -135,7 +135,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "cursor-window-leak",
         about: &[],
-        says: r"Cursor ?window allocation of \d+.* failed|# Open Cursors=\d+",
+        says: r"# Open Cursors=\d\d",
         cause: "an app has too many cursors open at once: each has a region of 2 MiB and a \
                 descriptor. The device has no part in it",
         next: DESCRIPTORS,
@@ -175,12 +175,42 @@ pub(super) static MESSAGES: &[Message] = &[
             r"unable to stat ashmem device"
         ),
         errno: &[libc::ENOENT],
+        // Up to Android 15 the other name was tried too, and is not there either.
+        unless: r" and /dev/ashmem\W",
         cause: "Android opened /dev/ashmem<boot_id>, its first name for the device (Android 16's \
                 only one), and the container has no such node",
         next: &[
             Do("ashmem doctor   # the line `boot id name`"),
             Do("# Waydroid: sudo ashmem waydroid enable; docker and podman: --device \
                 android.dev/ashmem=all"),
+        ],
+        ..M
+    },
+    Message {
+        id: "region-not-made",
+        says: r"Cursor ?window allocation of \d+.* failed",
+        errno: &[0],
+        cause: "a cursor's window could not be made, and the line does not say why: with few or no \
+                open cursors on record it is no leak of cursors. The device is missing or refuses, \
+                memory is short, or descriptors are",
+        next: &[
+            Do("# the line of CursorWindow or ashmem before it names the error: logcat -d | \
+                 ashmem doctor explain"),
+            LOOK,
+            Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`"),
+        ],
+        ..M
+    },
+    Message {
+        id: "device-missing",
+        says: r"could not create shared memory segment: no such file",
+        errno: &[libc::ENOENT],
+        cause: "no kernel answers so to a program that makes a segment: this is Termux's \
+                libandroid-shmem, which makes segments of ashmem and did not find /dev/ashmem",
+        next: &[
+            LOOK,
+            Do("# termux-docker: --device /dev/ashmem, or the agent's profile"),
+            NextStep::Module,
         ],
         ..M
     },

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What Anbox says of itself. Nobody develops it any more.
+
+use crate::advice::NextStep::{self, Do};
+use crate::message::Message;
+
+const M: Message = Message::PLAIN;
+
+const INSTEAD: NextStep =
+    Do("# nobody develops Anbox any more: Waydroid and redroid take its place");
+
+pub(super) static MESSAGES: &[Message] = &[
+    Message {
+        id: "anbox-drivers-not-seen",
+        says: r"either binder or ashmem kernel drivers are not loaded|^(binder|ashmem): false$",
+        cause: "Anbox could not open binder or /dev/ashmem. lsmod may show both: where the kernel \
+                has binderfs, the module alone makes no /dev/binder, and an old ashmem module's \
+                node has mode 0600. Anbox does not know memfd",
+        next: &[
+            Do("sudo mkdir -p /dev/binderfs; sudo mount -t binder binder /dev/binderfs"),
+            Do("ls -l /dev/ashmem /dev/binder /dev/binderfs"),
+            Do("sudo chmod 666 /dev/ashmem /dev/binderfs/*binder"),
+            Do("ashmem doctor --mode module   # the lines `device` and `binder`"),
+            INSTEAD,
+        ],
+        ..M
+    },
+    Message {
+        id: "anbox-container",
+        says: concat!(
+            r"failed to start container: .*failed to (set config item lxc\.|",
+            r"configure lxc container)"
+        ),
+        cause: "Anbox's container could not be set up: it sets keys that this LXC does not know \
+                (`lxc.group.devices.deny` is a slip of its own, which LXC refuses since 4.0.9). \
+                Shared memory has no part in it",
+        next: &[Do("journalctl -b | grep -i anbox   # what its container manager says"), INSTEAD],
+        ..M
+    },
+];

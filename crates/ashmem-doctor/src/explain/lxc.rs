@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What LXC says while it sets a container up, where the devices are not what is missing.
+
+use crate::advice::NextStep::Do;
+use crate::log_line::LogSource;
+use crate::message::Message;
+use crate::subject::Subject::Device;
+
+const M: Message = Message::PLAIN;
+
+pub(super) static MESSAGES: &[Message] = &[
+    Message {
+        id: "ashmem-mount-skipped-harmless",
+        about: &[Device],
+        says: r#"failed to mount "?/dev/ashmem\S* onto "#,
+        errno: &[libc::ENOENT],
+        from: &[LogSource::Lxc],
+        is_harmless: true,
+        cause: "harmless up to Android 15: the container's list names /dev/ashmem as `optional`, \
+                as Waydroid's did until 2023, and LXC goes on without it (where it is not \
+                optional, a line with `on` in place of `onto` follows). Android takes memfd then. \
+                Images of Android 16, and programs that open the device, need it",
+        next: &[Do("sudo ashmem waydroid enable   # if you want the device all the same")],
+        ..M
+    },
+    Message {
+        id: "lxc-lock-refused",
+        says: r"failed to create directory .?/run/lxc/lock",
+        errno: &[libc::EACCES],
+        cause: "LXC may not write below /run/lxc: the host's SELinux refuses it (the service runs \
+                as root, whom modes do not stop). Shared memory has no part in it",
+        next: &[
+            Do("sudo ausearch -m AVC -ts recent   # what is refused to whom"),
+            Do("# update Waydroid's policy: sudo dnf upgrade waydroid waydroid-selinux"),
+            Do("sudo restorecon -Rv /usr/bin/waydroid /usr/lib/waydroid /var/lib/waydroid"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-without-apparmor",
+        says: r"built without apparmor support|config file .*at line .?lxc\.apparmor\.",
+        cause: "this LXC is built without AppArmor, and does not take a configuration that names a \
+                profile of it. Shared memory has no part in it",
+        next: &[
+            Do("sudo sed -i '/^lxc.apparmor/d' /var/lib/waydroid/lxc/waydroid/config"),
+            Do("sudo systemctl restart waydroid-container"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-apparmor-profile",
+        says: r"failed to write apparmor profile",
+        cause: "the container names an AppArmor profile that is not loaded. Shared memory has no \
+                part in it",
+        next: &[
+            Do("sudo apparmor_parser -r /etc/apparmor.d/lxc/lxc-waydroid"),
+            Do("sudo aa-status | grep -i lxc   # it must be there then"),
+            Do("sudo systemctl restart waydroid-container"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-mounts-refused",
+        says: r"failed to turn (new|old) root mount tree into (shared|dependent|slave|private)",
+        errno: &[libc::EPERM, libc::EACCES],
+        cause: "LXC may not change mounts here: it runs in a container without the right to, or \
+                an AppArmor profile forbids it. Shared memory has no part in it",
+        next: &[
+            Do("sudo dmesg | grep -i denied | tail   # AppArmor's word"),
+            Do("# inside LXD or Incus: security.nesting=true and, for Android, \
+                security.privileged=true; or run Waydroid on the host"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-bridge-missing",
+        says: r"to bridge .*bridge interface doesn't exist",
+        cause: "the container's network is not up: its bridge (waydroid0) is missing. Shared \
+                memory has no part in it",
+        next: &[
+            Do(
+                "sudo /usr/lib/waydroid/data/scripts/waydroid-net.sh start   # says what it lacks: \
+                dnsmasq, nftables or iptables",
+            ),
+            Do("ip link show waydroid0; sudo systemctl restart waydroid-container"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-root-not-mounted",
+        says: r#"failed to mount "?tmpfs"? on .*/mnt_extra"#,
+        errno: &[libc::ENOENT],
+        cause: "Android's root has no folder that this Waydroid mounts on: the image is older than \
+                the tool, or mounts of an earlier start lie in the way. Shared memory has no part \
+                in it",
+        next: &[
+            Do("waydroid session stop; sudo systemctl stop waydroid-container"),
+            Do("sudo umount -R /var/lib/waydroid/rootfs   # what is left of the earlier start"),
+            Do("sudo waydroid upgrade; sudo systemctl start waydroid-container"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-no-root-folder",
+        says: r"failed to access to .*lxc/rootfs.*check it is present",
+        errno: &[libc::ENOENT],
+        cause: "the folder that LXC mounts a container's root on is not there: a package of LXC's \
+                did not make it. Shared memory has no part in it",
+        next: &[Do("sudo mkdir -p PATH   # the one that the line names, ending in lxc/rootfs")],
+        ..M
+    },
+    Message {
+        id: "lxc-no-sound",
+        says: r#"failed to mount "\S*pulse/native" on"#,
+        errno: &[libc::ENOENT],
+        cause: "the socket of PulseAudio or PipeWire that Waydroid hands to the container is not \
+                there. Shared memory has no part in it",
+        next: &[
+            Do("ls -l $XDG_RUNTIME_DIR/pulse/native   # as the user of the session"),
+            Do("systemctl --user start pipewire-pulse.socket   # or pulseaudio.socket"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-controllers-harmless",
+        says: r"could not enable .* controllers in the unified cgroup",
+        is_harmless: true,
+        cause: "harmless: LXC could not hand all of the host's control groups' controllers on; the \
+                container starts all the same",
+        ..M
+    },
+];
