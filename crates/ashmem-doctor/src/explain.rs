@@ -33,7 +33,7 @@ use crate::errno_word;
 use crate::log_line::{LogLevel, LogLine, LogSource};
 use crate::log_reader::LONGEST;
 use crate::message::Message;
-use crate::plain_text::plain;
+use crate::plain_text::{ascii, plain};
 use crate::version::VERSION;
 
 use builds::{Builds, Settled};
@@ -156,9 +156,10 @@ impl Log {
         let mut owner = None;
         // logcat knows nothing of the host.
         if parsed.source != LogSource::Logcat {
-            self.origin.add(text);
+            let text = ascii(text);
+            self.origin.add(&text);
             let settled;
-            (settled, owner) = self.builds.read(text);
+            (settled, owner) = self.builds.read(&text);
             self.settle(settled);
         }
         if parsed.source == LogSource::Plain

@@ -11,7 +11,7 @@ use regex::{Captures, Regex};
 use serde::Serialize;
 
 use crate::errno_word;
-use crate::plain_text::plain;
+use crate::plain_text::{ascii, plain};
 use crate::subject::{Subject, Subjects};
 use crate::translation;
 
@@ -65,7 +65,8 @@ pub struct LogLine<'a> {
     pub source: LogSource,
     /// The tag, the program or the unit that speaks; empty if the line does not say.
     pub speaker: Cow<'a, str>,
-    /// What it says, without time, host and tag, with straight quotation marks.
+    /// What it says, without time, host and tag, with straight quotation marks, and with `_` and
+    /// `?` for letters and signs that are not ASCII.
     pub text: Cow<'a, str>,
     /// How serious it says that it is.
     pub level: LogLevel,
@@ -251,6 +252,10 @@ impl<'a> LogLine<'a> {
             if let Some(english) = translation::english(&text) {
                 text = Cow::Owned(english);
             }
+        }
+        if !text.is_ascii() {
+            text = Cow::Owned(ascii(&text).into_owned());
+            speaker = ascii(&speaker).into_owned();
         }
         Self { is_foreign, ..Self::of(source, level, Cow::Owned(speaker), text) }
     }

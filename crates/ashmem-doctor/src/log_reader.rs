@@ -248,7 +248,7 @@ mod tests {
             (b"LPKSHHRH\0\0", "journalctl --file FILE | ashmem doctor explain"),
             (b"\xff\xfe\0\0a\0\0\0", "iconv -f UTF-32 FILE | ashmem doctor explain"),
         ] {
-            let error = LogReader::new(bytes).err().expect("no text");
+            let error = LogReader::new(bytes).expect_err("no text");
             assert!(matches!(error, LogReadError::NotText { .. }));
             assert!(error.to_string().ends_with(next), "{error}");
         }

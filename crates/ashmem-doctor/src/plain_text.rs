@@ -61,6 +61,20 @@ fn unescaped(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
+/// With a letter's or a sign's place held where it is not ASCII. All that is looked for is English,
+/// and is found in ASCII many times faster.
+pub(crate) fn ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let place = |sign: char| match sign {
+        sign if sign.is_ascii() => sign,
+        sign if sign.is_alphanumeric() => '_',
+        _ => '?',
+    };
+    Cow::Owned(text.chars().map(place).collect())
+}
+
 /// The sign that one stands for; none if it stands for nothing that is seen.
 fn fold(sign: char) -> Option<char> {
     Some(match sign {
@@ -79,7 +93,7 @@ fn fold(sign: char) -> Option<char> {
 mod tests {
     use std::borrow::Cow;
 
-    use super::plain;
+    use super::{ascii, plain};
 
     #[test]
     fn what_a_page_did_to_a_line_is_undone() {
@@ -103,6 +117,12 @@ mod tests {
             assert_eq!(plain(line), text, "{line}");
         }
         assert!(matches!(plain("E/ashmem  (  171): Unable to open"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_is_not_ascii_holds_its_place() {
+        assert_eq!(ascii("/dev/binder: żółć… 没有"), "/dev/binder: ____? __");
+        assert!(matches!(ascii("/dev/binder"), Cow::Borrowed(_)));
     }
 
     #[test]

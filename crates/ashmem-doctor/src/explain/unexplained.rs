@@ -20,7 +20,7 @@ static MEMORY: LazyLock<Regex> = LazyLock::new(|| pattern(r"ashmem|memfd|shared 
 static NEIGHBOUR: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"\b(hw|vnd|g)?binder|binderfs|service ?manager|waydro|\blxc-\w+|redroid|anbox|gralloc|",
-        r"GraphicBufferAllocator|container failed to start|\] \[\w+\.cpp:\d+@"
+        r"GraphicBufferAllocator|\b(modprobe|insmod): command not found|container failed to start|\] \[\w+\.cpp:\d+@"
     ))
 });
 
@@ -47,7 +47,7 @@ static ORDINARY: LazyLock<Regex> = LazyLock::new(|| {
         r"thread pool .*starved|VINTF manifest|(mapper|allocator) \d\.x is not supported|",
         // Waydroid's own services, on hosts without their Python packages.
         r"pyclip|failed to (add service waydroid\w*: -\d+$|start clipboard manager)|",
-        r", ignor(ing|ed)\b|module verification failed"
+        r"module already in kernel|, ignor(ing|ed)\b|module verification failed"
     ))
 });
 
