@@ -27,7 +27,8 @@ static NAME: LazyLock<Regex> = LazyLock::new(|| {
 /// The lines that begin a build.
 static BEGINS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"make\.log for |==> dkms install|\bBuilding (initial )?module|\bAutoinstall of module|",
+        r"\bDKMS\b.* make\.log for |==> dkms install|\bBuilding (initial )?module|",
+        r"\bAutoinstall of module|",
         r"\bmake\b.* M=\S|\bLoading new \S+ DKMS"
     ))
     .expect("the pattern is tested")
