@@ -192,7 +192,7 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         form(Plain, r"^[\w.-]+\s+\| (?<text>.*)$"),
         // Waydroid.
         form(Waydroid, r"^(?:\([\d.]+\) )?\[\d\d:\d\d:\d\d\] (?<text>.*)$"),
-        form(Waydroid, r"^\(\d+[\d.]*\) (?<text>.*)$"),
+        form(Waydroid, r"^\(\d{3,}[\d.]*\) (?<text>.*)$"),
     ]
 });
 
