@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem doctor`: why /dev/ashmem works here or does not.
 
-use std::io::{BufRead, ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use ashmem_doctor::distribution::Distribution;
-use ashmem_doctor::explain::{LONGEST, Log};
+use ashmem_doctor::explain::Log;
 use ashmem_doctor::image::ImageReport;
+use ashmem_doctor::log_reader::LogReader;
 use ashmem_doctor::screen::{self, DiagnosisScreen, ImageScreen};
 use ashmem_doctor::way::{AskedMode, Way};
 use ashmem_doctor::{Diagnosis, Host};
@@ -81,7 +82,7 @@ Examples:
   echo 'Module ashmem_linux not found' | ashmem doctor explain
 
 Exit status: 0 if at least one line's trouble was explained, 1 if nothing is wrong or nothing is
-known (the last lines say which), 2 if the input could not be read.")]
+known (the last lines say which), 2 if the input could not be read or is no text.")]
 struct Explain {
     /// Print one JSON object
     #[arg(long)]
@@ -171,10 +172,10 @@ impl Explain {
             eprintln!("paste lines of a log, then Ctrl-D:");
         }
         let mut log = Log::default();
-        let mut input = std::io::stdin().lock();
-        let mut line = Vec::new();
-        while next_line(&mut input, &mut line).context("reading standard input")? {
-            log.add(&String::from_utf8_lossy(&line));
+        let mut input =
+            LogReader::new(std::io::stdin().lock()).context("reading standard input")?;
+        while let Some(line) = input.next_line().context("reading standard input")? {
+            log.add(&line);
         }
         let explanation = log.explain(|| Distribution::of(&Host::here()));
         if self.json {
@@ -183,33 +184,6 @@ impl Explain {
             print(&screen::Causes(&explanation).to_string())?;
         }
         Ok(!explanation.explained.is_empty())
-    }
-}
-
-/// Reads the next line, without its end: no more than is looked at is kept of it. False at the end
-/// of the input.
-fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    line.clear();
-    let mut is_any = false;
-    loop {
-        let bytes = match input.fill_buf() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        if bytes.is_empty() {
-            return Ok(is_any);
-        }
-        is_any = true;
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let length = end.unwrap_or(bytes.len());
-        // One byte more than is looked at, for what is cut to be seen as cut.
-        let wanted = length.min((LONGEST + 1).saturating_sub(line.len()));
-        line.extend_from_slice(bytes.get(..wanted).unwrap_or_default());
-        let used = end.map_or(length, |end| end + 1);
-        input.consume(used);
-        if end.is_some() {
-            return Ok(true);
-        }
     }
 }
 

@@ -241,7 +241,7 @@ fn write_program(path: &Path, text: &str) {
 }
 
 /// `explain` of a text: what it printed and its status.
-fn explain(text: &str, words: &[&str]) -> Output {
+fn explain(text: &(impl AsRef<[u8]> + ?Sized), words: &[&str]) -> Output {
     let mut child = doctor(&["explain"])
         .args(words)
         .stdin(Stdio::piped())
@@ -249,7 +249,7 @@ fn explain(text: &str, words: &[&str]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
+    child.stdin.take().expect("a pipe").write_all(text.as_ref()).expect("it reads");
     child.wait_with_output().expect("it ends")
 }
 
@@ -273,7 +273,17 @@ fn explain_names_causes_and_says_what_it_does_not_know() {
     assert!(
         unknown.status.code() == Some(1)
             && text.contains("not known: ashmem: an entirely new error")
-            && text.contains("Nothing was explained"),
+            && text.contains("Nothing was explained")
+            && !text.contains("LC_ALL=C"),
+        "{text}"
+    );
+    // Nor is trouble of binder that is not known, in whatever language.
+    let unknown = explain("chmod: \u{ab} /dev/binder \u{bb} : \u{e9}chec\n", &[]);
+    let text = String::from_utf8_lossy(&unknown.stdout);
+    assert!(
+        unknown.status.code() == Some(1)
+            && text.contains("Nothing was explained")
+            && text.contains("LC_ALL=C"),
         "{text}"
     );
 
@@ -311,6 +321,15 @@ fn explain_bears_any_bytes_and_a_long_log() {
         "{text:?}"
     );
     assert!(started.elapsed() < Duration::from_secs(60), "it does not hang");
+    // PowerShell's UTF-16, and what is no text.
+    let units: Vec<u8> = "\u{feff}modprobe: FATAL: Module ashmem_linux not found.\r\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert!(explain(&units, &[]).status.success());
+    let packed = explain(b"\x1f\x8b\x08\0ashmem", &[]);
+    assert_eq!(packed.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&packed.stderr).contains("zcat FILE | ashmem doctor explain"));
     // A line without an end is no more than its beginning.
     assert_eq!(explain(&"ashmem ".repeat(1 << 20), &[]).status.code(), Some(1));
 }

@@ -11,6 +11,7 @@ mod anbox;
 mod android;
 mod binder;
 mod build;
+mod builds;
 mod compiler;
 mod container;
 mod driver;
@@ -24,6 +25,7 @@ mod old_modules;
 mod packages;
 mod region;
 mod security;
+mod unexplained;
 mod waydroid;
 
 use std::borrow::Cow;
@@ -33,11 +35,14 @@ use serde::Serialize;
 
 use crate::distribution::Distribution;
 use crate::errno_word;
-use crate::log_line::{LogLine, LogSource};
+use crate::log_line::{LogLevel, LogLine, LogSource};
 use crate::log_origin::LogOrigin;
+use crate::log_reader::LONGEST;
 use crate::message::Message;
+use crate::plain_text::{ascii, plain};
 use crate::version::VERSION;
 
+use builds::{Builds, Settled};
 pub use matcher::messages;
 
 /// A message that was recognised, and where.
@@ -60,6 +65,9 @@ pub struct Explained {
     pub count: usize,
     #[serde(skip)]
     message: &'static Message,
+    /// That line's number.
+    #[serde(skip)]
+    place: usize,
 }
 
 /// What is to be said of a log as a whole.
@@ -68,9 +76,10 @@ pub struct Explained {
 pub enum LogVerdict {
     /// At least one line tells of trouble that is known.
     Trouble,
-    /// Nothing that is known here is wrong, and no line speaks of shared memory that is not known.
+    /// Nothing that is known here is wrong, and no line tells of trouble with shared memory, binder
+    /// or an Android container that is not known.
     Healthy,
-    /// Lines that speak of shared memory, and none that is known.
+    /// Lines that tell of such trouble, and none that is known.
     Unknown,
     /// There was no line.
     Empty,
@@ -92,8 +101,11 @@ pub struct Explanation {
     pub explained: Vec<Explained>,
     /// What was recognised and is harmless.
     pub harmless: Vec<Explained>,
-    /// Lines that speak of shared memory and are not known here: the first of them.
+    /// Lines that tell of trouble with shared memory, binder or an Android container, and are not
+    /// known here: the first of them.
     pub unknown: Vec<String>,
+    /// Whether some of those are in another language than English.
+    pub unknown_is_foreign: bool,
     /// How many lines were not recognised, those that speak of other things too.
     pub unrecognised: usize,
 }
@@ -104,84 +116,93 @@ pub struct Log {
     found: Vec<Explained>,
     places: HashMap<&'static str, usize>,
     unknown: Vec<String>,
+    unknown_is_foreign: bool,
     unrecognised: usize,
     lines: usize,
     origin: LogOrigin,
-    /// The tag of logcat's long format, whose text follows.
-    heading: Option<String>,
+    /// The tag and level of logcat's long format, whose text follows.
+    heading: Option<(String, LogLevel)>,
     /// Whether the last line with a form of its own was Waydroid's: what follows without one is
     /// the output of what it called.
     is_in_waydroid: bool,
     /// What texts were found to be: a start that fails over and over says the same each time.
     seen: HashMap<String, Option<&'static Message>>,
-    /// Whether a build of another's module was seen, and of one of ours.
-    builds_other: bool,
-    builds_ours: bool,
+    builds: Builds,
 }
 
 /// More unknown lines are counted, not kept.
 const KEPT: usize = 20;
 /// More texts are not remembered.
 const SEEN: usize = 2048;
-/// Of a line no more is looked at, in bytes: what is longer is no log.
-pub const LONGEST: usize = 4096;
 
 /// What a line means, if it is known; by itself, without the lines around it.
 pub fn line(line: &str) -> Option<&'static Message> {
-    let line = cut(line);
-    if !matcher::is_near(line) {
+    let line = plain(cut(line));
+    if !matcher::is_near(&line) {
         return None;
     }
-    matcher::find(&LogLine::parse(line))
+    matcher::find(&LogLine::parse(&line))
 }
 
 impl Log {
     /// Reads one more line.
-    pub fn add(&mut self, text: &str) {
-        let text = cut(text.trim_end());
-        if text.is_empty() {
+    pub fn add(&mut self, line: &str) {
+        let line = cut(line.trim_end());
+        let text = &*plain(line);
+        if text.trim().is_empty() {
             self.heading = None;
             return;
         }
         self.lines += 1;
         if !matcher::is_near(text) {
-            self.pass(text);
+            self.pass(text, line);
             return;
         }
         let mut parsed = LogLine::parse(text);
+        let mut owner = None;
         // logcat knows nothing of the host.
         if parsed.source != LogSource::Logcat {
-            self.origin.add(text);
-            self.note_build(text);
+            let text = ascii(text);
+            self.origin.add(&text);
+            let settled;
+            (settled, owner) = self.builds.read(&text);
+            self.settle(settled);
         }
         if parsed.source == LogSource::Plain
-            && let Some(tag) = &self.heading
+            && let Some((tag, level)) = &self.heading
         {
             let text = Cow::Owned(parsed.text.into_owned());
-            parsed = LogLine::of(LogSource::Logcat, Cow::Owned(tag.clone()), text);
+            parsed = LogLine::of(LogSource::Logcat, *level, Cow::Owned(tag.clone()), text);
         }
         self.follow(&parsed);
-        if self.is_in_waydroid && matches!(parsed.source, LogSource::Plain | LogSource::Kmod) {
+        let is_called = matches!(parsed.source, LogSource::Plain | LogSource::Kmod);
+        let said = parsed.source;
+        if self.is_in_waydroid && is_called {
             parsed.source = LogSource::Waydroid;
         }
-        match self.find(&parsed) {
-            Some(message) => self.keep(message, &parsed, text),
-            None => self.leave(text),
+        match (self.find(&parsed), owner) {
+            (Some(message), Some(false)) if matcher::is_any_build(message) => {
+                self.unrecognised += 1;
+            }
+            (Some(message), None) if matcher::is_any_build(message) => {
+                self.builds.wait(self.explained(message, &parsed, line));
+            }
+            (Some(message), _) => self.keep(self.explained(message, &parsed, line)),
+            (None, _) => {
+                parsed.source = said;
+                self.leave(&parsed, line);
+            }
         }
     }
 
     /// All that was read, with advice for the distribution of the log, or of the host if it does
     /// not tell.
     pub fn explain(mut self, host: impl FnOnce() -> Distribution) -> Explanation {
-        // "Bad return status for module build" of another's build is none of ours.
-        if self.builds_other && !self.builds_ours {
-            let (ours, other): (Vec<_>, Vec<_>) =
-                self.found.into_iter().partition(|found| !matcher::is_any_build(found.message));
-            self.unrecognised += other.iter().map(|found| found.count).sum::<usize>();
-            self.found = ours;
-        }
+        let left = std::mem::take(&mut self.builds).finish();
+        self.settle(left);
         let causes: Vec<_> = self.found.iter().map(|found| found.message).collect();
         self.found.retain(|found| !causes.iter().any(|cause| found.message.follows_from(cause)));
+        self.found.sort_by_key(|found| found.place);
         let told = self.origin.distribution();
         let distribution_is_told = told.is_some();
         let distribution = told.unwrap_or_else(host);
@@ -205,6 +226,7 @@ impl Log {
             explained,
             harmless,
             unknown: self.unknown,
+            unknown_is_foreign: self.unknown_is_foreign,
             unrecognised: self.unrecognised,
         }
     }
@@ -221,21 +243,25 @@ impl Log {
         found
     }
 
-    /// A line that speaks of nothing here; it may still be a heading.
-    fn pass(&mut self, text: &str) {
-        self.unrecognised += 1;
+    /// A line that speaks of nothing here; it may still be a heading, or Waydroid's.
+    fn pass(&mut self, text: &str, line: &str) {
         if text.starts_with("[ ") {
+            self.follow(&LogLine::parse(text));
+        } else if text.starts_with(['(', '[']) {
             let parsed = LogLine::parse(text);
-            self.follow(&parsed);
-        } else if text.starts_with('(') || text.starts_with('[') {
-            self.is_in_waydroid = LogLine::parse(text).source == LogSource::Waydroid;
+            self.is_in_waydroid = parsed.source == LogSource::Waydroid;
+            if self.is_in_waydroid {
+                self.leave(&parsed, line);
+                return;
+            }
         }
+        self.unrecognised += 1;
     }
 
     /// What a line says of those that follow it.
     fn follow(&mut self, parsed: &LogLine<'_>) {
         if parsed.source == LogSource::Logcat && parsed.text.is_empty() {
-            self.heading = Some(parsed.speaker.clone().into_owned());
+            self.heading = Some((parsed.speaker.clone().into_owned(), parsed.level));
         }
         match parsed.source {
             LogSource::Waydroid => self.is_in_waydroid = true,
@@ -244,38 +270,45 @@ impl Log {
         }
     }
 
-    fn note_build(&mut self, text: &str) {
-        match matcher::build_of(text) {
-            Some(true) => self.builds_ours = true,
-            Some(false) => self.builds_other = true,
-            None => {}
-        }
-    }
-
-    fn keep(&mut self, message: &'static Message, parsed: &LogLine<'_>, text: &str) {
-        if let Some(place) = self.places.get(message.id) {
-            if let Some(found) = self.found.get_mut(*place) {
-                found.count += 1;
-            }
-            return;
-        }
-        self.places.insert(message.id, self.found.len());
-        self.found.push(Explained {
+    fn explained(&self, message: &'static Message, parsed: &LogLine<'_>, line: &str) -> Explained {
+        Explained {
             id: message.id,
             cause: message.cause,
             next: Vec::new(),
             source: parsed.source,
             errno: parsed.errno.and_then(errno_word::symbol),
-            line: shown(text),
+            line: shown(line),
             count: 1,
             message,
-        });
+            place: self.lines,
+        }
     }
 
-    fn leave(&mut self, text: &str) {
+    fn keep(&mut self, found: Explained) {
+        let known = self.places.get(found.id).and_then(|place| self.found.get_mut(*place));
+        match known {
+            // What waited for its build's name may be the older line.
+            Some(known) if found.place < known.place => {
+                *known = Explained { count: known.count + found.count, ..found };
+            }
+            Some(known) => known.count += found.count,
+            None => {
+                self.places.insert(found.id, self.found.len());
+                self.found.push(found);
+            }
+        }
+    }
+
+    fn settle(&mut self, settled: Settled) {
+        self.unrecognised += settled.others;
+        settled.ours.into_iter().for_each(|found| self.keep(found));
+    }
+
+    fn leave(&mut self, parsed: &LogLine<'_>, line: &str) {
         self.unrecognised += 1;
-        if self.unknown.len() < KEPT && matcher::is_ours(text) {
-            self.unknown.push(shown(text));
+        if self.unknown.len() < KEPT && unexplained::is_trouble(parsed) {
+            self.unknown_is_foreign |= parsed.is_foreign;
+            self.unknown.push(shown(line));
         }
     }
 }
@@ -289,12 +322,14 @@ fn cut(line: &str) -> &str {
     line.get(..end).unwrap_or("")
 }
 
-/// A line as it may be printed: what a terminal would obey is taken out.
+/// A line as it may be printed: what a terminal would obey is taken out, and what turns the
+/// direction of writing.
 fn shown(text: &str) -> String {
-    text.chars()
-        .take(300)
-        .map(|sign| if sign.is_control() && sign != '\t' { '\u{fffd}' } else { sign })
-        .collect()
+    let is_obeyed = |sign: char| {
+        (sign.is_control() && sign != '\t')
+            || matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().take(300).map(|sign| if is_obeyed(sign) { '\u{fffd}' } else { sign }).collect()
 }
 
 #[cfg(test)]

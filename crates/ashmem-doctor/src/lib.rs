@@ -13,8 +13,8 @@
 //! - [`check`], [`checks`]: what a check is, and one file for each; [`way`], [`finding`],
 //!   [`diagnosis`]: what becomes of them; [`screen`]: how it looks;
 //! - [`explain`], [`message`]: the other way round, from a line of a log to its cause;
-//!   [`log_line`], [`subject`]: what a line is and speaks of; [`log_origin`]: what machine a log
-//!   comes from; [`advice`]: what to do then;
+//!   [`log_reader`], [`log_line`], [`subject`]: a line as it comes, what it is, and what it speaks
+//!   of; [`log_origin`]: what machine a log comes from; [`advice`]: what to do then;
 //! - [`module_state`]: each installed kernel, and whether the module is there for it;
 //! - [`image`]: what an image of Android will ask for.
 
@@ -34,11 +34,14 @@ pub mod kernel_release;
 pub mod keys;
 pub mod log_line;
 pub mod log_origin;
+pub mod log_reader;
 pub mod message;
 pub mod module_file;
 pub mod module_state;
+mod plain_text;
 pub mod screen;
 pub mod subject;
+mod translation;
 pub mod trial;
 mod version;
 pub mod way;

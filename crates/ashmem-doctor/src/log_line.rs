@@ -11,7 +11,9 @@ use regex::{Captures, Regex};
 use serde::Serialize;
 
 use crate::errno_word;
+use crate::plain_text::{ascii, plain};
 use crate::subject::{Subject, Subjects};
+use crate::translation;
 
 /// What writes lines of this form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,6 +45,19 @@ pub enum LogSource {
     Plain,
 }
 
+/// How serious its writer says that a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// It happened: verbose, debug, info, notice.
+    Note,
+    /// The line does not say.
+    Unsaid,
+    /// A warning.
+    Warning,
+    /// An error, or worse.
+    Error,
+}
+
 /// A line, taken apart.
 #[derive(Debug)]
 pub struct LogLine<'a> {
@@ -50,8 +65,14 @@ pub struct LogLine<'a> {
     pub source: LogSource,
     /// The tag, the program or the unit that speaks; empty if the line does not say.
     pub speaker: Cow<'a, str>,
-    /// What it says, without time, host and tag, with straight quotation marks.
+    /// What it says, without time, host and tag, with straight quotation marks, and with `_` and
+    /// `?` for letters and signs that are not ASCII.
     pub text: Cow<'a, str>,
+    /// How serious it says that it is.
+    pub level: LogLevel,
+    /// Whether it says that in another language than English. What is sure of it is in English in
+    /// `text`.
+    pub is_foreign: bool,
     /// The error that it names.
     pub errno: Option<i32>,
     /// What it is about.
@@ -79,55 +100,59 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
             Logcat,
             concat!(
                 r"^(?:(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,9}|\d{6,}\.\d{3,9})(?: [+-]\d{4})?",
-                r"\s+(?:[\w.]+\s+)?\d+\s+\d+ [VDIWEFAS] (?<tag>.*?)\s*:(?:\s(?<text>.*))?$"
+                r"\s+(?:[\w.]+\s+)?\d+\s+\d+ (?<level>[VDIWEFAS]) (?<tag>.*?)\s*:",
+                r"(?:\s(?<text>.*))?$"
             ),
         ),
         // Android Studio's, old and new.
         form(
             Logcat,
             concat!(
-                r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\s+\d+-\d+/\S+ [VDIWEFA]/(?<tag>.*?): ",
-                r"(?<text>.*)$"
+                r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\s+\d+-\d+/\S+ (?<level>[VDIWEFA])/",
+                r"(?<tag>.*?): (?<text>.*)$"
             ),
         ),
         form(
             Logcat,
             concat!(
                 r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\s+\d+-\d+\s+(?<tag>\S+)\s+\S+\s+",
-                r"[VDIWEFA]\s+(?<text>.*)$"
+                r"(?<level>[VDIWEFA])\s+(?<text>.*)$"
             ),
         ),
         // time, brief, tag.
         form(
             Logcat,
             concat!(
-                r"^(?:\d\d-\d\d \d\d:\d\d:\d\d\.\d+\s+)?[VDIWEFA]/(?<tag>.*?)\s*",
+                r"^(?:\d\d-\d\d \d\d:\d\d:\d\d\.\d+\s+)?(?<level>[VDIWEFA])/(?<tag>.*?)\s*",
                 r"(?:\(\s*\d+(?::\s*\S+)?\))?:(?:\s(?<text>.*))?$"
             ),
         ),
         // process and thread: the tag, if any, stands last.
         form(
             Logcat,
-            r"^[VDIWEFA]\(\s*\d+(?::\s*\d+)?\)\s(?<text>.*?)(?:\s+\((?<tag>[^()\s]+)\))?$",
+            concat!(
+                r"^(?<level>[VDIWEFA])\(\s*\d+(?::\s*\d+)?\)\s(?<text>.*?)",
+                r"(?:\s+\((?<tag>[^()\s]+)\))?$"
+            ),
         ),
         // long: the text follows on lines of its own.
         form(
             Logcat,
             concat!(
                 r"^\[ (?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d+\s+\d+:\s*\d+ ",
-                r"[VDIWEFA]/(?<tag>.*?)\s*\]\s*(?<text>.*)$"
+                r"(?<level>[VDIWEFA])/(?<tag>.*?)\s*\]\s*(?<text>.*)$"
             ),
         ),
-        form(Logcat, r"^[VDIWEF] (?<tag>[\w@.:/-]{1,60}?)\s*: (?<text>.*)$"),
+        form(Logcat, r"^(?<level>[VDIWEF]) (?<tag>[\w@.:/-]{1,60}?)\s*: (?<text>.*)$"),
         // Kubernetes' klog.
         form(
             Kubernetes,
-            r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ (?<tag>[\w.-]+):\d+\] (?<text>.*)$",
+            r"^(?<level>[IWEF])\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ (?<tag>[\w.-]+):\d+\] (?<text>.*)$",
         ),
         form(
             Kubernetes,
             concat!(
-                r"^\s*(?:\S+\s+)?(?:Warning|Normal)\s+(?<tag>[A-Z]\w+)\s+(?:\d|<)\S*",
+                r"^\s*(?:\S+\s+)?(?<level>Warning|Normal)\s+(?<tag>[A-Z]\w+)\s+(?:\d|<)\S*",
                 r"(?: \(.*?\))?\s+(?<text>.*)$"
             ),
         ),
@@ -139,36 +164,35 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
                 r"(?<text>.*)$"
             ),
         ),
-        form(
-            Kernel,
-            r"^\[(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d:]+ \d{4}\]\s(?<text>.*)$",
-        ),
+        form(Kernel, r"^\[\w{1,6}\.?,? \w{1,9}\.? [ \d:]+ \d{4}\]\s(?<text>.*)$"),
         // LXC's two forms.
         form(
             Lxc,
             concat!(
-                r"^lxc(?:-\w+)?:? (?:\S+ )?\d{8,}\.\d+ [A-Z]+\s+(?<tag>\w+) - \S+:\w+:\d+ - ",
-                r"(?<text>.*)$"
+                r"^lxc(?:-\w+)?:? (?:\S+ )?\d{8,}\.\d+ (?<level>[A-Z]+)\s+(?<tag>\w+) - ",
+                r"\S+:\w+:\d+ - (?<text>.*)$"
             ),
         ),
         form(Lxc, r"^(?<tag>lxc-\w+): (?:\S+: )?\S+\.c: \w+: \d+ (?<text>.*)$"),
-        // The journal and syslog, short and ISO.
+        // The journal and syslog: short (months are those of the writer's language), ISO, full
+        // (with the day and the zone), and by the clock.
         form(
             Journal,
             concat!(
-                r"^(?:[A-Z][a-z]{2}\s+\d+ \d\d:\d\d:\d\d(?:\.\d+)?|",
-                r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*) [\w.-]+ (?<tag>[\w.@/()-]+?)(?:\[\d+\])?: ",
-                r"(?<text>.*)$"
+                r"^(?:\w{1,9}\.?\s+\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?|",
+                r"(?:\w{1,6}\.?,? )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*",
+                r"(?: [A-Z]{2,5}| [+-]\d\d)?|\d{9,}\.\d{6}) ",
+                r"[\w.-]+ (?<tag>[\w.@/()-]+?)(?:\[[\w/]+\])?: (?<text>.*)$"
             ),
         ),
         // What engines write: logfmt, and a container's output as it is kept.
-        form(Engine, r#"^time="?\S+?"? level=\w+ (?<text>msg=.*)$"#),
+        form(Engine, r#"^time="?\S+?"? level=(?<level>\w+) (?<text>msg=.*)$"#),
         form(Plain, r"^\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP] (?<text>.*)$"),
         form(Plain, r#"^\{"log":"(?<text>.*?)(?:\\[rn])*","stream".*\}$"#),
         form(Plain, r"^[\w.-]+\s+\| (?<text>.*)$"),
         // Waydroid.
         form(Waydroid, r"^(?:\([\d.]+\) )?\[\d\d:\d\d:\d\d\] (?<text>.*)$"),
-        form(Waydroid, r"^\(\d+[\d.]*\) (?<text>.*)$"),
+        form(Waydroid, r"^\(\d{3,}[\d.]*\) (?<text>.*)$"),
     ]
 });
 
@@ -191,8 +215,10 @@ impl<'a> LogLine<'a> {
     pub fn parse(line: &'a str) -> Self {
         let mut text = plain(line.trim());
         let (mut source, mut speaker) = (LogSource::Plain, String::new());
+        let mut level = LogLevel::Unsaid;
         for _ in 0..WRAPPINGS {
-            let Some((of, tag, inner)) = unwrap(&text) else { break };
+            let Some((of, said, tag, inner)) = unwrap(&text) else { break };
+            level = said.unwrap_or(level);
             if of != LogSource::Plain {
                 source = of;
             }
@@ -219,11 +245,28 @@ impl<'a> LogLine<'a> {
         if source == LogSource::Plain && CALL.is_match(&text) {
             source = LogSource::Strace;
         }
-        Self::of(source, Cow::Owned(speaker), text)
+        // Neither Android nor the kernel speaks other languages.
+        let mut is_foreign = false;
+        if !matches!(source, LogSource::Logcat | LogSource::Kernel) {
+            is_foreign = translation::is_foreign(&text);
+            if let Some(english) = translation::english(&text) {
+                text = Cow::Owned(english);
+            }
+        }
+        if !text.is_ascii() {
+            text = Cow::Owned(ascii(&text).into_owned());
+            speaker = ascii(&speaker).into_owned();
+        }
+        Self { is_foreign, ..Self::of(source, level, Cow::Owned(speaker), text) }
     }
 
     /// A text of a speaker that is known already, as logcat's long format puts them on two lines.
-    pub fn of(source: LogSource, speaker: Cow<'a, str>, text: Cow<'a, str>) -> Self {
+    pub fn of(
+        source: LogSource,
+        level: LogLevel,
+        speaker: Cow<'a, str>,
+        text: Cow<'a, str>,
+    ) -> Self {
         let mut subjects = Subjects::of(&text);
         // libcutils' tag says what the text leaves out.
         if source == LogSource::Logcat && speaker.eq_ignore_ascii_case("ashmem") {
@@ -239,25 +282,13 @@ impl<'a> LogLine<'a> {
         if matches!(source, LogSource::Build) {
             subjects = subjects.and(Subject::Build);
         }
-        Self { source, errno: errno_word::find(&text), speaker, text, subjects }
+        let errno = errno_word::find(&text);
+        Self { source, speaker, text, level, is_foreign: false, errno, subjects }
     }
-}
-
-/// Without colours, with straight quotation marks.
-fn plain(line: &str) -> Cow<'_, str> {
-    if !line.contains(['\u{1b}', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '`']) {
-        return Cow::Borrowed(line);
-    }
-    static COLOUR: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new("\u{1b}\\[[0-9;]*[A-Za-z]").expect("it is tested"));
-    let text = COLOUR.replace_all(line, "");
-    Cow::Owned(
-        text.replace(['\u{2018}', '\u{2019}', '`'], "'").replace(['\u{201c}', '\u{201d}'], "\""),
-    )
 }
 
 /// What stands in one wrapping.
-fn unwrap(text: &str) -> Option<(LogSource, String, String)> {
+fn unwrap(text: &str) -> Option<(LogSource, Option<LogLevel>, String, String)> {
     let named = |captures: &Captures<'_>, name| {
         captures.name(name).map(|found| found.as_str().to_owned()).unwrap_or_default()
     };
@@ -269,7 +300,17 @@ fn unwrap(text: &str) -> Option<(LogSource, String, String)> {
     }
     let source = if tag == "kernel" { LogSource::Kernel } else { source };
     let tag = if tag == "kernel" { String::new() } else { tag };
-    Some((source, tag, inner))
+    Some((source, captures.name("level").map(|level| level_of(level.as_str())), tag, inner))
+}
+
+/// By the first letter of what the line says: Android's and klog's letters, LXC's and the engines'
+/// words, Kubernetes' kinds of events.
+fn level_of(word: &str) -> LogLevel {
+    match word.bytes().next().map(|byte| byte.to_ascii_uppercase()) {
+        Some(b'V' | b'D' | b'I' | b'N' | b'T') => LogLevel::Note,
+        Some(b'W') => LogLevel::Warning,
+        _ => LogLevel::Error,
+    }
 }
 
 /// The program that a text names first, and the source that it makes of the line.

@@ -50,6 +50,10 @@ impl Display for DiagnosisScreen<'_> {
     }
 }
 
+/// What helps with lines that are not English.
+const FOREIGN: &str = "Messages are known in English: run the command again with LC_ALL=C before \
+                       it (sudo LC_ALL=C ...), and paste what it says then.\n";
+
 /// A log's causes as a person reads them, with colours.
 pub struct Causes<'a>(pub &'a Explanation);
 
@@ -85,8 +89,10 @@ impl Display for Causes<'_> {
             ),
             LogVerdict::Unknown => writeln!(
                 formatter,
-                "{BOLD}Nothing was explained{BOLD:#}: the lines above speak of shared memory and \
-                 are not known.{others}\n{next}; such a message is worth a report."
+                "{BOLD}Nothing was explained{BOLD:#}: the lines above tell of trouble with shared \
+                 memory, binder or an Android container, and are not known \
+                 here.{others}\n{}{next}; such a message is worth a report.",
+                if log.unknown_is_foreign { FOREIGN } else { "" }
             ),
         }
     }

@@ -27,6 +27,17 @@ fn troubles() -> Vec<(String, String)> {
     files("trouble").iter().flat_map(|(_, text)| text.lines().map(split)).collect()
 }
 
+/// Each whole log with the names of what must be explained of it, the harmless too, which its first
+/// line tells.
+fn whole_logs() -> Vec<(PathBuf, Vec<String>, String)> {
+    let split = |(path, text): (PathBuf, String)| {
+        let (first, log) = text.split_once('\n').expect("a first line");
+        let names = first.strip_prefix("explained:").expect("it names what is explained");
+        (path, names.split_whitespace().map(str::to_owned).collect(), log.to_owned())
+    };
+    files("whole").into_iter().map(split).collect()
+}
+
 /// What is explained of a log that is read as one.
 fn read(text: &str) -> explain::Explanation {
     let mut log = Log::default();
@@ -93,4 +104,43 @@ fn every_message_has_a_line_in_the_corpus() {
         .filter(|id| !troubles.iter().any(|(quoted, _)| quoted == id))
         .collect();
     assert!(missing.is_empty(), "a line for each, or take the message out: {missing:?}");
+}
+
+#[test]
+fn whole_logs_are_explained_as_a_whole() {
+    for (path, mut names, log) in whole_logs() {
+        let log = read(&log);
+        let mut found: Vec<_> =
+            log.explained.iter().chain(&log.harmless).map(|found| found.id).collect();
+        found.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(found, names, "{}: {log:?}", path.display());
+    }
+}
+
+#[test]
+fn trouble_that_is_not_known_is_not_health() {
+    let mut wrong = Vec::new();
+    let mut lines = 0;
+    for (path, text) in files("unknown") {
+        for line in text.lines() {
+            let log = read(line);
+            lines += 1;
+            if log.verdict != LogVerdict::Unknown || log.unknown.len() != 1 {
+                wrong.push(format!("{}: {line}\n  is {:?}", path.display(), log.verdict));
+            }
+        }
+    }
+    println!("corpus: {lines} lines of trouble that is not known, {} wrong", wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn logs_in_other_languages_ask_for_english() {
+    for (path, text) in files("unknown") {
+        let is_foreign = path.ends_with("languages.log");
+        for line in text.lines() {
+            assert_eq!(read(line).unknown_is_foreign, is_foreign, "{line}");
+        }
+    }
 }

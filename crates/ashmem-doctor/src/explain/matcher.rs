@@ -223,6 +223,22 @@ const NEAR: &[&str] = &[
     "mmx64.efi",
     "mmaa64.efi",
     "devices.allow",
+    "building module",
+    "cc: ",
+    "command-line option",
+    "command line option",
+    "gralloc",
+    "graphicbufferallocator",
+    "servicemanager",
+    "waydro",
+    "lxc-",
+    "r.cpp:",
+    "t.cpp:",
+    "n.cpp:",
+    "art/runtime",
+    "runtime.cc:",
+    "runtime aborting",
+    "libart.so",
 ];
 
 static NEARBY: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -286,43 +302,14 @@ fn compiled<'a>(cell: &'a OnceLock<Option<Regex>>, pattern: &str) -> Option<&'a 
 /// Whether a message is said of any module's build alike.
 pub(super) fn is_any_build(message: &Message) -> bool {
     message.about.contains(&Subject::Build)
-        || ["compiler-too-old", "compiler-differs", "kernel-built-by-clang", "dkms-build-failed"]
-            .contains(&message.id)
-}
-
-/// Whose module a line says is built: one of ours, another's, or nothing of the kind.
-pub(super) fn build_of(line: &str) -> Option<bool> {
-    static NAME: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(concat!(
-            r"/var/lib/dkms/([\w.+-]+)/|make\.log for ([\w.+]+)-|/usr/src/([A-Za-z][\w+]*)-\d|",
-            r"module(?:s)? ([\w.+-]+)/\d[\w.]* "
-        ))
-        .expect("the pattern is tested")
-    });
-    let captures = NAME.captures(line)?;
-    let name = captures.iter().skip(1).flatten().next()?.as_str();
-    if name.starts_with("linux") || name == "kernels" {
-        return None;
-    }
-    let ours = ["ashmem", "anbox", "binder", "redroid"];
-    Some(ours.iter().any(|ours| name.contains(ours)))
-}
-
-/// Whether a line that no message fits is worth showing: it speaks of shared memory, and of
-/// something that went wrong.
-pub(super) fn is_ours(line: &str) -> bool {
-    static OURS: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(concat!(
-            r"(?i)(ashmem|memfd|shared memory).*(fail|error|unable|cannot|could not|can't|denied|",
-            r"refus|invalid|illegal|abort|fatal|crash|bad |missing|not (found|supported|",
-            r"permitted)|",
-            r"= -1)|(fail|error|unable|cannot|could not|can't|denied|refus|invalid|illegal|abort|",
-            r"fatal|crash|bad |missing|not (found|supported|permitted)).*(ashmem|memfd|",
-            r"shared memory)"
-        ))
-        .expect("the pattern is tested")
-    });
-    OURS.is_match(line)
+        || [
+            "build-exclusive",
+            "compiler-differs",
+            "compiler-too-old",
+            "dkms-build-failed",
+            "kernel-built-by-clang",
+        ]
+        .contains(&message.id)
 }
 
 #[cfg(test)]
