@@ -180,7 +180,8 @@ static ENGLISH: LazyLock<Vec<&str>> = LazyLock::new(|| {
 /// A compiler's line: its place, and its word for an error (gcc's translations).
 static ERROR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"(?P<place>\.[chS]:\d+(?::\d+)?: ?|(?-u:\b)(?:gcc|g\+\+|cc1?|cc1plus|ld|collect2)(?:-\d+)?: )",
+        r"(?P<place>\.[chS]:\d+(?::\d+)?: ?|",
+        r"(?-u:\b)(?:gcc|g\+\+|cc1?|cc1plus|ld|collect2)(?:-\d+)?: )",
         r"(?i:fejl|(?:schwerwiegender )?fehler|σφάλμα|virhe|erreur(?: fatale)?|error fatal|greška|",
         r"errore|erro|エラー|致命的エラー|오류|fout|(?:фатальная )?ошибка|грешка|fel|hata|",
         r"(?:критична )?помилка|lỗi|kesalahan|błąd|(?:致命)?错误|錯誤|嚴重錯誤) ?: ?"

@@ -20,7 +20,8 @@ static MEMORY: LazyLock<Regex> = LazyLock::new(|| pattern(r"ashmem|memfd|shared 
 static NEIGHBOUR: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"\b(hw|vnd|g)?binder|binderfs|service ?manager|waydro|\blxc-\w+|redroid|anbox|gralloc|",
-        r"GraphicBufferAllocator|\b(modprobe|insmod): command not found|container failed to start|\] \[\w+\.cpp:\d+@"
+        r"GraphicBufferAllocator|\b(modprobe|insmod): command not found|container failed to start|",
+        r"\] \[\w+\.cpp:\d+@"
     ))
 });
 
