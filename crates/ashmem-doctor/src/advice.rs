@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The next step, in the words of the distribution that it is for.
 
-use crate::board::Board;
+use crate::board::{self, Board};
 use crate::distribution::Distribution;
+use crate::kernel_release;
 use crate::log_origin::LogOrigin;
 
 /// A step: fixed, or worded for a distribution.
@@ -12,6 +13,8 @@ pub enum NextStep {
     Do(&'static str),
     /// Install what modules are built with for the kernel.
     Headers,
+    /// Build the programs that belong to the headers anew.
+    HeadersScripts,
     /// Install a compiler and make.
     Compiler,
     /// Install clang and its linker.
@@ -45,10 +48,17 @@ impl NextStep {
         let release = origin.release().unwrap_or("$(uname -r)");
         match self {
             Self::Do(line) => vec![line.to_owned()],
-            Self::Headers => vec![distribution.install_headers(release)],
+            Self::Headers => vec![headers(distribution, release)],
+            Self::HeadersScripts => vec![
+                compiler(distribution),
+                format!(
+                    "sudo make -C /lib/modules/{release}/build scripts   # on this machine; it \
+                     wants bison, flex and OpenSSL's headers too"
+                ),
+            ],
             Self::Compiler => vec![compiler(distribution)],
             Self::Clang => vec![clang(distribution)],
-            Self::Module => vec![distribution.install_module()],
+            Self::Module => module(distribution, origin),
             Self::Binder => binder(distribution, release),
             Self::BinderKernel => binder_kernel(distribution, release),
             Self::RemoveBinder => vec![remove_binder(origin)],
@@ -58,6 +68,57 @@ impl NextStep {
         }
     }
 }
+
+/// What installs a kernel's headers, or who has them.
+fn headers(distribution: &Distribution, release: &str) -> String {
+    let is_packaged = Board::of(release).is_some() || board::headers(release).is_some();
+    if !is_packaged && Distribution::of_release(release).is_none() && is_told(release) {
+        let is_by_name = matches!(
+            distribution,
+            Distribution::Debian
+                | Distribution::Ubuntu
+                | Distribution::Proxmox
+                | Distribution::Fedora
+                | Distribution::Enterprise
+        );
+        if is_by_name {
+            return format!(
+                "# the headers of kernel {release} come from whoever built it: \
+                 /lib/modules/{release}/build must lead to them"
+            );
+        }
+    }
+    distribution.install_headers(release)
+}
+
+/// Whether a log told the kernel's release.
+fn is_told(release: &str) -> bool {
+    release.starts_with(|sign: char| sign.is_ascii_digit())
+}
+
+/// What brings ashmem: before 5.18 a kernel may have its own, and this project's module has an
+/// oldest kernel.
+fn module(distribution: &Distribution, origin: &LogOrigin) -> Vec<String> {
+    let release = origin.release().unwrap_or_default();
+    let version = kernel_release::version(release);
+    let is_ubuntus = Distribution::of_release(release) == Some(Distribution::Ubuntu);
+    let mut lines = Vec::new();
+    if is_ubuntus && version.is_some_and(|version| version < (5, 18)) {
+        lines.push(format!("sudo apt install linux-modules-extra-{release}   # Ubuntu's own"));
+        lines.push("sudo modprobe ashmem_linux".to_owned());
+    }
+    match version {
+        Some(version) if version < OLDEST => lines.push(format!(
+            "# this project's module is for kernels from 5.10 on, and {release} is older: boot a \
+             newer one"
+        )),
+        _ => lines.push(distribution.install_module()),
+    }
+    lines
+}
+
+/// The oldest kernel that this project's module is for.
+const OLDEST: (u32, u32) = (5, 10);
 
 /// What installs a compiler and make.
 pub fn compiler(distribution: &Distribution) -> String {
@@ -126,7 +187,6 @@ pub fn binder(distribution: &Distribution, release: &str) -> Vec<String> {
 
 /// Whether whoever built a kernel is no distribution: a board's maker, an appliance's, its user.
 fn is_none_of_a_distribution(distribution: &Distribution, release: &str) -> bool {
-    let is_told = release.starts_with(|sign: char| sign.is_ascii_digit());
     let is_built_here = matches!(
         distribution,
         Distribution::NixOs | Distribution::Void | Distribution::Alpine | Distribution::Wsl
@@ -138,7 +198,7 @@ fn is_none_of_a_distribution(distribution: &Distribution, release: &str) -> bool
         Some(Distribution::Debian) => Board::of(release).is_some(),
         Some(_) => false,
     };
-    is_told && is_foreign
+    is_told(release) && is_foreign
 }
 
 /// What leads to a kernel with binder: each distribution has decided it for itself.
@@ -170,6 +230,15 @@ pub fn binder_kernel(distribution: &Distribution, release: &str) -> Vec<String> 
             ];
         }
         Distribution::Proxmox => &["# on the host, not in the guest:", LOAD_BINDER],
+        Distribution::Fedora
+            if kernel_release::version(release).is_some_and(|version| version < (5, 15)) =>
+        {
+            &[
+                "# Fedora's kernels have binder and binderfs built in since 5.15, and this one is \
+               older: sudo dnf upgrade, reboot, and mount it:",
+                MOUNT_BINDER,
+            ]
+        }
         Distribution::Fedora => &[
             "# Fedora's kernels have binder and binderfs built in since 5.15: there is no module \
              to load",
@@ -201,11 +270,16 @@ pub fn binder_kernel(distribution: &Distribution, release: &str) -> Vec<String> 
             &["# openSUSE's kernels are built without binder: a module package (KMP) of the build \
              service (zypper search binder), or a kernel with CONFIG_ANDROID_BINDERFS=y"]
         }
+        Distribution::Alpine if release.ends_with("-virt") => &[
+            "# linux-virt is built without binder; others came further with linux-lts:",
+            "sudo apk add linux-lts   # boot that kernel, then:",
+            "grep ANDROID_BINDER /boot/config-*lts",
+            MOUNT_BINDER,
+        ],
         Distribution::Alpine => &[
             "# see whether this kernel has it: grep ANDROID_BINDER /boot/config-*   (linux-virt \
-             may have less than linux-lts)",
-            "sudo modprobe binder_linux; sudo mkdir -p /dev/binderfs; sudo mount -t binder binder \
-             /dev/binderfs",
+             has less than linux-lts)",
+            MOUNT_BINDER,
         ],
         Distribution::Wsl => {
             &["# Microsoft's kernel has no binder: build one with CONFIG_ANDROID_BINDER_IPC=y and \

@@ -25,6 +25,8 @@ mod old_modules;
 mod packages;
 mod region;
 mod security;
+mod session;
+mod told;
 mod unexplained;
 mod waydroid;
 
@@ -40,10 +42,12 @@ use crate::log_origin::LogOrigin;
 use crate::log_reader::LONGEST;
 use crate::message::Message;
 use crate::plain_text::{ascii, plain};
+use crate::subject::Subject;
 use crate::version::VERSION;
 
 use builds::{Builds, Settled};
 pub use matcher::messages;
+use told::Told;
 
 /// A message that was recognised, and where.
 #[derive(Debug, Serialize)]
@@ -68,6 +72,9 @@ pub struct Explained {
     /// That line's number.
     #[serde(skip)]
     place: usize,
+    /// Whether one of the lines speaks of binder.
+    #[serde(skip)]
+    is_binders: bool,
 }
 
 /// What is to be said of a log as a whole.
@@ -128,6 +135,7 @@ pub struct Log {
     /// What texts were found to be: a start that fails over and over says the same each time.
     seen: HashMap<String, Option<&'static Message>>,
     builds: Builds,
+    told: Told,
 }
 
 /// More unknown lines are counted, not kept.
@@ -164,6 +172,7 @@ impl Log {
         if parsed.source != LogSource::Logcat {
             let text = ascii(text);
             self.origin.add(&text);
+            self.told.add(&text);
             let settled;
             (settled, owner) = self.builds.read(&text);
             self.settle(settled);
@@ -200,8 +209,13 @@ impl Log {
     pub fn explain(mut self, host: impl FnOnce() -> Distribution) -> Explanation {
         let left = std::mem::take(&mut self.builds).finish();
         self.settle(left);
-        let causes: Vec<_> = self.found.iter().map(|found| found.message).collect();
-        self.found.retain(|found| !causes.iter().any(|cause| found.message.follows_from(cause)));
+        let told = self.told;
+        self.found.retain(|found| !told.tells(found.message.taken_back_by));
+        let causes: Vec<_> =
+            self.found.iter().map(|found| (found.message, found.is_binders)).collect();
+        self.found.retain(|found| {
+            !causes.iter().any(|(cause, is)| found.message.follows_from(cause, *is))
+        });
         self.found.sort_by_key(|found| found.place);
         let told = self.origin.distribution();
         let distribution_is_told = told.is_some();
@@ -281,17 +295,24 @@ impl Log {
             count: 1,
             message,
             place: self.lines,
+            is_binders: [Subject::Binder, Subject::BinderModule]
+                .iter()
+                .any(|subject| parsed.subjects.has(*subject)),
         }
     }
 
     fn keep(&mut self, found: Explained) {
         let known = self.places.get(found.id).and_then(|place| self.found.get_mut(*place));
+        let is_binders = known.as_ref().is_some_and(|known| known.is_binders) || found.is_binders;
         match known {
             // What waited for its build's name may be the older line.
             Some(known) if found.place < known.place => {
-                *known = Explained { count: known.count + found.count, ..found };
+                *known = Explained { count: known.count + found.count, is_binders, ..found };
             }
-            Some(known) => known.count += found.count,
+            Some(known) => {
+                known.count += found.count;
+                known.is_binders = is_binders;
+            }
             None => {
                 self.places.insert(found.id, self.found.len());
                 self.found.push(found);

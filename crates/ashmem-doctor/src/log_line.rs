@@ -82,6 +82,9 @@ pub struct LogLine<'a> {
 /// Wrappings are taken off this often at most.
 const WRAPPINGS: usize = 4;
 
+/// Drivers that begin their lines with their name, and that no program of Android's is called.
+const KERNELS: [&str; 4] = ["binder", "binder_alloc", "binder_linux", "rust_binder"];
+
 struct Form {
     pattern: Regex,
     source: LogSource,
@@ -265,8 +268,16 @@ impl<'a> LogLine<'a> {
         source: LogSource,
         level: LogLevel,
         speaker: Cow<'a, str>,
-        text: Cow<'a, str>,
+        mut text: Cow<'a, str>,
     ) -> Self {
+        // logcat shows the kernel's lines too, with their first word as the tag.
+        if source == LogSource::Logcat && KERNELS.contains(&&*speaker) {
+            text = Cow::Owned(format!("{speaker}: {text}"));
+        }
+        // modprobe takes both names alike.
+        if text.contains("binder-linux") {
+            text = Cow::Owned(text.replace("binder-linux", "binder_linux"));
+        }
         let mut subjects = Subjects::of(&text);
         // libcutils' tag says what the text leaves out.
         if source == LogSource::Logcat && speaker.eq_ignore_ascii_case("ashmem") {

@@ -4,6 +4,26 @@
 use crate::advice::NextStep;
 use crate::subject::Subject;
 
+/// Something that a log tells elsewhere, and that takes a message back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fact {
+    /// A list of files shows a node of binder's.
+    BinderNode,
+    /// The kernel's configuration has binder.
+    BinderInKernel,
+    /// The kernel's configuration has the binder that is written in Rust.
+    RustBinder,
+    /// The service manager that was last told of is there.
+    ServiceManager,
+    /// Somebody stopped the session or the container.
+    SessionStopped,
+    /// A module of ours is named.
+    OursModule,
+    /// Another's module was to be loaded, and none of ours is named.
+    OthersModule,
+}
+
 /// Something that people find in their logs: what a line must be about, and what it must say.
 #[derive(Debug)]
 pub struct Message {
@@ -22,6 +42,10 @@ pub struct Message {
     /// Beginnings of the names of troubles that this one only follows from: where the log tells one
     /// of them, this is left out. `""` is every trouble that is no such last word itself.
     pub follows: &'static [&'static str],
+    /// The same, of troubles whose lines speak of binder: a line about another module is no cause.
+    pub follows_binders: &'static [&'static str],
+    /// What takes it back wherever the log tells one of these. None: nothing.
+    pub taken_back_by: &'static [Fact],
     /// Whether anything is wrong at all.
     pub is_harmless: bool,
     /// What it means.
@@ -40,16 +64,20 @@ impl Message {
         errno: &[],
         from: &[],
         follows: &[],
+        follows_binders: &[],
+        taken_back_by: &[],
         is_harmless: false,
         cause: "",
         next: &[],
     };
 
-    /// Whether this is what follows from another trouble, and says nothing beside it.
-    pub fn follows_from(&self, cause: &Self) -> bool {
+    /// Whether this is what follows from another trouble, whose lines speak of binder or do not,
+    /// and says nothing beside it.
+    pub fn follows_from(&self, cause: &Self, is_binders: bool) -> bool {
+        let of_binders = if is_binders { self.follows_binders } else { &[] };
         !cause.is_harmless
             && cause.id != self.id
             && !cause.follows.contains(&"")
-            && self.follows.iter().any(|id| cause.id.starts_with(id))
+            && self.follows.iter().chain(of_binders).any(|id| cause.id.starts_with(id))
     }
 }

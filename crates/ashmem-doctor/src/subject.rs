@@ -51,7 +51,9 @@ const PATTERNS: [&str; 13] = [
     concat!(
         r"ashmem_(create|get|set|pin|unpin|valid|dup|init|open)\w*|ashmem region|",
         r"\bashmem\b.*(region|creat|alloc|\bfd\b)|(creat|alloc)\w*.*\bashmem\b|",
-        r"ASharedMemory|\bSharedMemory|ApplicationSharedMemory|MemoryFile|CursorWindow|",
+        r"ASharedMemory|\bSharedMemory|ApplicationSharedMemory|CursorWindow|",
+        // Others have a MemoryFile.cpp.
+        r"MemoryFile($|[^.]|\.($|[^c]|c($|[^p])))|",
         r"MemoryHeap|\bIMemory\b|imageref_ashmem"
     ),
     r"memfd",
@@ -60,7 +62,7 @@ const PATTERNS: [&str; 13] = [
         r"\banbox-binder/|\bbinder_linux\.ko|'binder'? module"
     ),
     concat!(
-        r"/dev/(\w+-)?\w*binder|\bdev/(binderfs|(hw|vnd)?binder)|binderfs|binder node|",
+        r"/ ?dev ?/ ?(\w+-)?\w*binder|\bdev/(binderfs|(hw|vnd)?binder)|binderfs|binder node|",
         r"type\W{0,3}binder\b|fstype=.?binder|\bbinder\b.*\bmount|mount\w*\W+(\w+\W+)?.?binder\b|",
         r"binder driver|\bbinder_alloc\b|\bbinder ioctl|\bBINDER_\w+|\bbinder_\w+|",
         r"context manager|binder\.devices|Service ?manager|ProcessState"

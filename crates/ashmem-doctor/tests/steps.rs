@@ -160,3 +160,46 @@ fn segments_of_others_are_not_termuxs() {
         assert_eq!(explain::line(&line).is_some(), is_ours, "{line}");
     }
 }
+
+#[test]
+fn old_kernels_are_asked_for_what_they_can() {
+    for (release, has, has_not) in [
+        ("5.8.0-1033-oracle", "linux-modules-extra-5.8.0-1033-oracle", "ashmem module install"),
+        ("4.15.0-112-generic", "linux-modules-extra-4.15.0-112-generic", "ashmem module install"),
+        ("5.15.0-91-generic", "ashmem module install", "is older"),
+        ("5.6.19-300.fc32.x86_64", "5.6.19-300.fc32.x86_64 is older", "module install"),
+        ("6.8.0-49-generic", "ashmem module install", "linux-modules-extra"),
+    ] {
+        let line = format!(
+            "modprobe: FATAL: Module ashmem_linux not found in directory /lib/modules/{release}"
+        );
+        let steps = only(&[&line]).next.join("\n");
+        assert!(steps.contains(has) && !steps.contains(has_not), "{release}: {steps}");
+    }
+    let fedora = "modprobe: FATAL: Module binder_linux not found in directory \
+                  /lib/modules/5.6.19-300.fc32.x86_64";
+    assert!(only(&[fedora]).next.join("\n").contains("dnf upgrade"));
+}
+
+#[test]
+fn alpines_kernel_for_guests_is_left_for_another() {
+    for (release, word) in [("6.6.63-0-virt", "apk add linux-lts"), ("6.6.63-0-lts", "mount -t")] {
+        let line = format!(
+            "modprobe: FATAL: Module binder_linux not found in directory /lib/modules/{release}"
+        );
+        let steps = only(&[&line]).next.join("\n");
+        assert!(steps.contains(word) && !steps.contains("modprobe"), "{release}: {steps}");
+    }
+}
+
+#[test]
+fn headers_of_a_kernel_that_no_distribution_built_are_not_asked_of_apt() {
+    for line in [
+        "scripts/basic/fixdep: error while loading shared libraries: libc.so.6: cannot open",
+        "/bin/sh: 1: scripts/mod/modpost: not found",
+    ] {
+        let release = "make[1]: Entering directory '/usr/src/linux-headers-5.15.137-ophub'";
+        let steps = only(&[release, line]).next.join("\n");
+        assert!(!steps.contains("linux-headers-"), "{line}: {steps}");
+    }
+}

@@ -26,6 +26,18 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "anbox-container-manager",
+        says: r"(connect\w* to|open) .*anbox-container\.socket",
+        cause: "Anbox's container manager, which runs as root, does not answer at its socket: it \
+                does not run, or this user may not reach it. Shared memory has no part in it",
+        next: &[
+            Do("systemctl status snap.anbox.container-manager anbox-container-manager"),
+            Do("journalctl -b | grep -i anbox | ashmem doctor explain"),
+            INSTEAD,
+        ],
+        ..M
+    },
+    Message {
         id: "anbox-container",
         says: concat!(
             r"failed to start container: .*failed to (set config item lxc\.|",
@@ -35,6 +47,27 @@ pub(super) static MESSAGES: &[Message] = &[
                 (`lxc.group.devices.deny` is a slip of its own, which LXC refuses since 4.0.9). \
                 Shared memory has no part in it",
         next: &[Do("journalctl -b | grep -i anbox   # what its container manager says"), INSTEAD],
+        ..M
+    },
+    Message {
+        id: "anbox-not-started",
+        says: concat!(
+            r"\[client\.cpp:\d+@\w+\] failed to start container|",
+            r"session manager failed to become ready|",
+            r"\.cpp:\d+@\S+\] lost connection to container manager|",
+            r"\[daemon\.cpp:\d+@run\] container is not running"
+        ),
+        follows: &["anbox-container", "anbox-drivers", "binder", "device-", "module-", "lxc-"],
+        cause: "Anbox's container did not start, or has not come up yet; the container manager's \
+                journal and the container's own log tell why",
+        next: &[
+            Do("journalctl -b | grep -i anbox | ashmem doctor explain"),
+            Do(
+                "sudo cat /var/snap/anbox/common/logs/container.log | ashmem doctor explain   # the \
+                snap's",
+            ),
+            INSTEAD,
+        ],
         ..M
     },
 ];

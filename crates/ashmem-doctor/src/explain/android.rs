@@ -80,6 +80,23 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "pressure-stall-missing",
+        says: concat!(
+            r"no kernel memory\.pressure_level support|",
+            r"kernel does not support memory pressure events"
+        ),
+        cause: "Android's lmkd found no way to be told that memory runs short, and ends, over and \
+                over, until Android starts anew: the kernel shows no pressure stall information. \
+                ashmem has no part in it",
+        next: &[
+            Do("cat /proc/pressure/memory   # on the host: it must be there, and readable"),
+            Do("grep CONFIG_PSI /boot/config-$(uname -r)   # =y is needed; with \
+                CONFIG_PSI_DEFAULT_DISABLED=y add psi=1 to the kernel's command line"),
+            Do("# redroid, reported to help without it: ro.lmk.use_psi=false"),
+        ],
+        ..M
+    },
+    Message {
         id: "no-32-bit",
         says: r"cannot execve?\('[^']*/app_process(32)?'\).*exec format error",
         cause: "Android's 64-bit programs run (init is one), and 32-bit ones cannot: this \

@@ -4,7 +4,7 @@
 
 use crate::advice::NextStep::{self, Do};
 use crate::log_line::LogSource;
-use crate::message::Message;
+use crate::message::{Fact, Message};
 use crate::subject::Subject::{Binder, BinderModule};
 
 const M: Message = Message::PLAIN;
@@ -13,6 +13,25 @@ const M: Message = Message::PLAIN;
 const OWN_BINDER: NextStep =
     Do("# each container needs a binder of its own: a binderfs mount of its \
                              own, or nodes of their own (binder1, hwbinder1, vndbinder1)");
+
+/// What is wrong where a module of binder's is there and does not load.
+const NOT_LOADED: &[&str] = &["key-", "lockdown", "module-", "wrong-kernel", "old-", "installer-"];
+
+const NOT_THERE: &str = "there is no binder where this program looks for it: the kernel lacks it, \
+                         its module is not loaded, or binderfs is not mounted (or not in this \
+                         container). Nothing of Android starts without binder";
+
+const FIND_BINDER: &[NextStep] = &[
+    Do("grep binder /proc/filesystems; ls -l /dev/*binder* /dev/binderfs"),
+    NextStep::Binder,
+    Do("# /dev/binderfs with binder-control alone: the driver is there, and the container makes \
+        the nodes by it, if nothing of the host lies at /dev/binder: sudo umount /dev/binder; no \
+        -v /dev/binder"),
+];
+
+const NO_MODULE: &str = "this kernel has no binder as a module. Either it has it built in (`grep \
+                         binder /proc/filesystems` shows it: all is well then), or it lacks it: \
+                         Android containers do not start without binder";
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
@@ -57,18 +76,45 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "binder-installed-harmless",
+        about: &[BinderModule],
+        says: r"\bnot found.* installing binder\b",
+        is_harmless: true,
+        cause: "harmless by itself: an installer found no module of binder's, and goes on to \
+                install one; what follows says whether it could",
+        ..M
+    },
+    Message {
+        id: "binder-install-failed",
+        about: &[BinderModule],
+        says: r"^error installing binder kernel module",
+        follows: &[""],
+        cause: "an installer could not install binder's module; the line above says why",
+        next: &[Do("grep binder /proc/filesystems   # whether the kernel has it by itself")],
+        ..M
+    },
+    // Waydroid says so whatever modprobe's reason was; modprobe's own line follows.
+    Message {
+        id: "binder-module-not-found",
+        about: &[BinderModule],
+        says: r"failed to load binder driver",
+        follows: &["modprobe-"],
+        follows_binders: NOT_LOADED,
+        cause: NO_MODULE,
+        next: &[Do("grep binder /proc/filesystems"), NextStep::BinderKernel],
+        ..M
+    },
+    Message {
         id: "binder-module-not-found",
         about: &[BinderModule],
         says: concat!(
             r"\bnot found|could not find module|failed to find module|no such module|",
-            r"failed to load binder driver|binder driver.*(not loaded|missing)|",
+            r"binder driver.*(not loaded|missing)|",
             r"can't find module|required kernel module|",
             r"(insmod|modprobe|load module|insert).*no such file"
         ),
         unless: r"unknown symbol|in modules\.alias|binary package for",
-        cause: "this kernel has no binder as a module. Either it has it built in (`grep binder \
-                /proc/filesystems` shows it: all is well then), or it lacks it: Android containers \
-                do not start without binder",
+        cause: NO_MODULE,
         next: &[Do("grep binder /proc/filesystems"), NextStep::BinderKernel],
         ..M
     },
@@ -103,6 +149,49 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("getenforce; ls -lZ /dev/binderfs"),
             Do("# Fedora: sudo dnf upgrade waydroid-selinux; in a container: a binderfs mount of \
                 its own"),
+        ],
+        ..M
+    },
+    Message {
+        id: "binderfs-empty",
+        says: concat!(
+            r"^c[rwxsStT-]{9}[.+@]?\s.*[\s/]binder-control$|",
+            r"^(binder_logs\s+)?binder-control(\s+(binder_logs|features))*$"
+        ),
+        taken_back_by: &[Fact::BinderNode],
+        cause: "binderfs is mounted, and binder-control is all that the log shows in it: the \
+                driver's list of devices is empty. Waydroid makes its nodes there itself: for it \
+                all is well. Others look for binder, hwbinder and vndbinder",
+        next: &[
+            Do("ls -l /dev/binder /dev/binderfs   # on the host, and in the container"),
+            Do(
+                "# redroid makes the nodes itself too, if nothing of the host lies in the way: sudo \
+                umount /dev/binder on the host; no -v /dev/binder",
+            ),
+            Do(
+                "# for good: binder.devices=binder,hwbinder,vndbinder on the kernel's command line \
+                (built in), or, as a module: sudo modprobe binder_linux \
+                devices=binder,hwbinder,vndbinder",
+            ),
+        ],
+        ..M
+    },
+    Message {
+        id: "binderfs-option",
+        about: &[Binder],
+        says: r"^mount\S* .*\bwrong fs type, bad option",
+        unless: r"/rootfs\b|\bfuse",
+        cause: "binderfs was not mounted: this kernel's does not know an option that it was given \
+                (older ones have no `stats`, which redroid 12 and later ask for), or is another \
+                than the one that mount was told",
+        next: &[
+            Do("sudo dmesg | tail; grep binder /proc/filesystems"),
+            Do(
+                "mount -t binder binder /dev/binderfs   # in the container, without -o stats=global",
+            ),
+            Do("# redroid then makes the nodes by: /vendor/bin/binder_alloc \
+                /dev/binderfs/binder-control binder hwbinder vndbinder"),
+            Do("# or take a newer kernel"),
         ],
         ..M
     },
@@ -225,8 +314,40 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "rust-binder-buffer",
+        says: concat!(r"^rust_binder: .*(failed to allocate buffer|\bENOSPC\b|no space left)",),
+        cause: "the kernel's binder is the one that is written in Rust, and it found no room in \
+                the receiver's buffer (1 MiB for all that is under way). An app that sends too \
+                much meets that with either driver; where it is new with this kernel, it was \
+                reported as a fault of the Rust driver",
+        next: &[
+            Do(
+                "grep ANDROID_BINDER /boot/config-$(uname -r); zgrep ANDROID_BINDER /proc/config.gz",
+            ),
+            Do(
+                "# boot a kernel with CONFIG_ANDROID_BINDER_IPC=y, the driver in C, and see whether \
+                it stays",
+            ),
+        ],
+        ..M
+    },
+    Message {
+        id: "android-config",
+        says: concat!(
+            r"^\W*CONFIG_ANDROID(=n| is not set)|",
+            r"^\W*CONFIG_ANDROID\b\W+(missing|disabled|not enabled)"
+        ),
+        taken_back_by: &[Fact::BinderInKernel, Fact::RustBinder],
+        cause: "this kernel is built without CONFIG_ANDROID. Older kernels (5.x) have neither \
+                binder nor ashmem without it; newer ones have no such option, and \
+                CONFIG_ANDROID_BINDER_IPC alone decides",
+        next: &[NextStep::BinderKernel],
+        ..M
+    },
+    Message {
         id: "binder-config",
         about: &[],
+        taken_back_by: &[Fact::RustBinder],
         says: concat!(
             r"CONFIG_ANDROID_BINDERFS\b.*(is not set|=n\b|missing|not enabled|disabled)|",
             r"(missing|not enabled|lacks|disabled).*CONFIG_ANDROID_BINDERFS\b"
@@ -245,12 +366,26 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "binder-config",
         about: &[],
         says: concat!(
-            r"CONFIG_ANDROID_BINDER(_IPC(_RUST)?)?\b.*(is not set|=n\b|missing|not enabled|",
+            r"CONFIG_ANDROID_BINDER(_IPC)?\b.*(is not set|=n\b|missing|not enabled|",
             r"disabled)|",
             r"(missing|not enabled|lacks|disabled).*CONFIG_ANDROID_BINDER"
         ),
+        // One of the two drivers is enough, in C or in Rust.
+        unless: r"^\W*CONFIG_ANDROID_BINDER_IPC_RUST",
+        taken_back_by: &[Fact::BinderInKernel, Fact::RustBinder],
         cause: "this kernel is built without binder: there is no module of it to load",
         next: &[NextStep::BinderKernel],
+        ..M
+    },
+    // What Waydroid's tool says after modprobe failed.
+    Message {
+        id: "binder-device-missing",
+        about: &[Binder],
+        says: r"binder node .\S+. for waydroid not found",
+        follows: &["binder-module-not-found", "binderfs-missing", "modprobe-"],
+        follows_binders: NOT_LOADED,
+        cause: NOT_THERE,
+        next: FIND_BINDER,
         ..M
     },
     Message {
@@ -283,18 +418,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"error gathering|\bmount|mknod|adding (custom )?device|VINTF|/d/binder|debug/binder|",
             r"binder_logs|too many open files"
         ),
-        cause: "there is no binder where this program looks for it: the kernel lacks it, its \
-                module is not loaded, or binderfs is not mounted (or not in this container). \
-                Nothing of Android starts without binder",
-        next: &[
-            Do("grep binder /proc/filesystems; ls -l /dev/*binder* /dev/binderfs"),
-            NextStep::Binder,
-            Do(
-                "# /dev/binderfs with binder-control alone: the driver is there, and the container \
-                makes the nodes by it, if nothing of the host lies at /dev/binder: sudo umount \
-                /dev/binder; no -v /dev/binder",
-            ),
-        ],
+        cause: NOT_THERE,
+        next: FIND_BINDER,
         ..M
     },
 ];

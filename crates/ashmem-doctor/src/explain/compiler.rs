@@ -104,6 +104,24 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "headers-foreign",
+        about: &[Build, Source],
+        says: concat!(
+            r"(scripts/\S*|\b)(modpost|fixdep|objtool|recordmcount|genksyms|resolve_btfids|",
+            r"sign-file)\b:? .*(exec format error|error while loading shared libraries|",
+            r"cannot execute binary)"
+        ),
+        unless: r"lib(elf|crypto|ssl|z)\b",
+        cause: "the headers were made on another machine: the programs in their folder scripts \
+                are for another processor or another C library, and do not run here",
+        next: &[
+            NextStep::HeadersScripts,
+            Do("# if that fails: make modules_prepare in the kernel's source, with its .config"),
+            NextStep::Rebuild,
+        ],
+        ..M
+    },
+    Message {
         id: "headers-incomplete",
         about: &[Build, Source],
         says: concat!(

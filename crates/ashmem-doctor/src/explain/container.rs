@@ -56,7 +56,8 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "cdi-unknown",
         about: &[DeviceName],
         says: concat!(
-            r"unresolvable|unresolved|failed to (inject|resolve)|not found|no such|unknown device|",
+            r"unresolvable|unresolved|(failed to|could not) (inject|resolve)|not found|no such|",
+            r"unknown device|",
             r"not an absolute path|invalid|bad format|does not exist"
         ),
         unless: r"insufficient",

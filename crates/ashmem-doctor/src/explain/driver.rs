@@ -7,6 +7,19 @@ use crate::subject::Subject::{Ashmem, Binder, BinderModule};
 
 const M: Message = Message::PLAIN;
 
+const OOPS: &str = "the kernel crashed in an ashmem driver. Old ones copy to a program's memory by \
+                    force (ashmem_read, on 4.17 and later) or race in their shrinker";
+
+const AFTER_OOPS: &[NextStep] = &[
+    Do(
+        "modinfo ashmem_linux | head -5   # whose is it? this project's says `Android shared memory \
+        (/dev/ashmem)`",
+    ),
+    Do("sudo modprobe -r ashmem_linux"),
+    NextStep::Module,
+    Do("# if it is this project's: report it with the whole text"),
+];
+
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "missing-endbr",
@@ -34,16 +47,19 @@ pub(super) static MESSAGES: &[Message] = &[
             r"\b(oops|BUG|kernel paging|NULL pointer|general protection|use-after-free|KASAN|",
             r"soft lockup|hung task)\b.*ashmem"
         ),
-        unless: r"debuggerd|libcutils|#\d\d pc",
-        cause: "the kernel crashed in an ashmem driver. Old ones copy to a program's memory by \
-                force (ashmem_read, on 4.17 and later) or race in their shrinker",
-        next: &[
-            Do("modinfo ashmem_linux | head -5   # whose is it? this project's says `Android \
-                shared memory (/dev/ashmem)`"),
-            Do("sudo modprobe -r ashmem_linux"),
-            NextStep::Module,
-            Do("# if it is this project's: report it with the whole text"),
-        ],
+        unless: r"debuggerd|libcutils|#\d\d pc|^\s*\?? ?ashmem_init\+0x",
+        cause: OOPS,
+        next: AFTER_OOPS,
+        ..M
+    },
+    // A trace through the module's start may be no crash: a second registration prints one.
+    Message {
+        id: "old-driver-oops",
+        about: &[Ashmem],
+        says: r"^\s*\?? ?ashmem_init\+0x[0-9a-f]+/0x",
+        follows: &["already-built-in"],
+        cause: OOPS,
+        next: AFTER_OOPS,
         ..M
     },
     Message {
@@ -82,7 +98,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"^binder(_alloc|_linux)?: \d+(:\d+)?:? (binder_alloc_buf, no vma|",
             r"cannot allocate buffer: vma cleared|transaction .*failed \S*29189/-\d+)|",
             r"^binder(_linux)?: undelivered (transaction|death notification|TRANSACTION)|",
-            r"^binder(_linux)?: release \d+:\d+ transaction \d+ (in|out), still active"
+            r"^binder(_linux)?: release \d+:\d+ transaction \d+ (in|out), still active|",
+            r"^rust_binder: .*(failed: |\b)BR_DEAD_REPLY\b"
         ),
         is_harmless: true,
         cause: "harmless in itself: the process that was called by binder has died or is dying. If \

@@ -2,7 +2,7 @@
 //! What modprobe, the kernel's loader and Secure Boot say of ashmem's and binder's modules.
 
 use crate::advice::NextStep::{self, Do};
-use crate::message::Message;
+use crate::message::{Fact, Message};
 use crate::subject::Subject::{BinderModule, Module, Source};
 
 const M: Message = Message::PLAIN;
@@ -17,6 +17,16 @@ const INSERT: &str = concat!(
 const ASK_THE_KERNEL: NextStep =
     Do("sudo dmesg | tail -20 | ashmem doctor explain   # the kernel's own \
                                  reason");
+
+const NO_KEY: &str = "Secure Boot: the kernel takes modules only with a signature of a key that the \
+                      firmware knows, and this one has none, or another's";
+
+const BRING_KEY: &[NextStep] = &[
+    Do("ashmem doctor --mode module   # leads through making and enrolling the key"),
+    Do("sudo mokutil --import /var/lib/dkms/mok.pub   # then reboot, and confirm on the blue \
+        screen"),
+    Do("# or without a module: ashmem run -- PROGRAM"),
+];
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
@@ -80,21 +90,25 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "key-not-available",
         about: &[],
+        // This one names no module.
+        says: r"^Loading of (unsigned module|module with (unavailable key|unsupported crypto)) is",
+        taken_back_by: &[Fact::OthersModule],
+        cause: NO_KEY,
+        next: BRING_KEY,
+        ..M
+    },
+    Message {
+        id: "key-not-available",
+        about: &[],
         says: concat!(
-            r"^((ashmem|binder)_linux: )?Loading of (unsigned module|module with (unavailable key|",
+            r"^(ashmem|binder)_linux: Loading of (unsigned module|module with (unavailable key|",
             r"unsupported crypto)) is rejected|",
             r"(ashmem|binder)\S* .*(required key not available|key was rejected by service|",
             r"EKEYREJECTED|ENOKEY)|",
             r"(required key not available|key was rejected by service).*(ashmem|binder)"
         ),
-        cause: "Secure Boot: the kernel takes modules only with a signature of a key that the \
-                firmware knows, and this one has none, or another's",
-        next: &[
-            Do("ashmem doctor --mode module   # leads through making and enrolling the key"),
-            Do("sudo mokutil --import /var/lib/dkms/mok.pub   # then reboot, and confirm on the \
-                blue screen"),
-            Do("# or without a module: ashmem run -- PROGRAM"),
-        ],
+        cause: NO_KEY,
+        next: BRING_KEY,
         ..M
     },
     Message {
@@ -104,6 +118,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"lockdown:.*(unsigned module|insmod|modprobe|systemd-modules)|",
             r"kernel is locked down.*module",
         ),
+        taken_back_by: &[Fact::OthersModule],
         cause: "the kernel is locked down (Secure Boot brings that on) and refuses modules that \
                 are not signed with an enrolled key",
         next: &[
@@ -366,6 +381,40 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "module-file-gone",
+        about: &[Module, BinderModule],
+        says: r"could not get modinfo from",
+        errno: &[libc::ENOENT],
+        cause: "modules.dep lists the module, and its file is gone or may not be read: a build of \
+                DKMS that was removed, or a list that is older than the files. The kernel is not \
+                what lacks it",
+        next: &[
+            Do("sudo depmod -a; dkms status"),
+            Do(
+                "ls -l /lib/modules/$(uname -r)/updates/dkms   # or the path that `filename:` names",
+            ),
+            NextStep::Rebuild,
+        ],
+        ..M
+    },
+    Message {
+        id: "installer-without-module",
+        about: &[Module, BinderModule],
+        says: r"(^|[\s'\x22/])(binder|ashmem)/\d+\.\d+[\w.+-]*/(binder|ashmem)_linux\.ko",
+        errno: &[libc::ENOENT],
+        unless: r"dkms/|/build/|/usr/src/",
+        cause: "an installer brings modules that were built before, and has none for the kernel \
+                that the path names: the kernel is newer than the installer",
+        next: &[
+            Do("# take a newer version of the installer (git pull), or ask its maker for this \
+                kernel"),
+            Do("# SteamOS: newer installers build the module; that takes the headers of the \
+                running kernel (linux-neptune-...-headers)"),
+            Do("uname -r; grep binder /proc/filesystems"),
+        ],
+        ..M
+    },
+    Message {
         id: "module-not-built",
         about: &[Source],
         says: r"(ashmem|binder)_linux\.ko\S* .*(no such file|not found|does not exist)",
@@ -399,8 +448,9 @@ pub(super) static MESSAGES: &[Message] = &[
             r"\bRIP\b|\bopen\w* |binary package for|warning: |unable to locate|",
             r"/dev/ashmem\W+(not found|no such|does not exist)"
         ),
-        cause: "this kernel has no ashmem driver (mainline dropped it in 5.18) and no module was \
-                built for it. Waydroid prints this and goes on with memfd: up to Android 15 that \
+        cause: "modprobe finds no ashmem driver for this kernel (mainline dropped it in 5.18, and \
+                many kernels before left it out) and no module was built for it. Waydroid prints \
+                this and goes on with memfd: up to Android 15 that \
                 is harmless, and the trouble is elsewhere",
         next: &[Do("ashmem doctor --mode module   # if you want the device"), NextStep::Module],
         ..M

@@ -24,6 +24,63 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "lxc-mount-skipped-harmless",
+        says: concat!(
+            r#"(no such file or directory|not a directory) - failed to mount "/dev/[^"]*" onto"#
+        ),
+        unless: r"binder|ashmem",
+        from: &[LogSource::Lxc],
+        is_harmless: true,
+        cause: "harmless where the container's list names the node as `optional`, as Waydroid's \
+                does: LXC goes on without it (where it is not optional, a line with `on` in place \
+                of `onto` follows)",
+        ..M
+    },
+    Message {
+        id: "lxc-pidfd-harmless",
+        says: r"^kernel does not support pidfds",
+        from: &[LogSource::Lxc],
+        is_harmless: true,
+        cause: "harmless: LXC would hold processes by descriptors, which older kernels do not \
+                have; it goes on without",
+        ..M
+    },
+    Message {
+        id: "lxc-post-stop-harmless",
+        says: concat!(
+            r#"^failed to run lxc\.hook\.post-stop for container "?waydroid\b|"#,
+            r"^script exited with status 126\b"
+        ),
+        from: &[LogSource::Lxc],
+        is_harmless: true,
+        cause: "harmless in Waydroid's container, at each stop: its hook post-stop is /dev/null, \
+                which is no program (status 126). Why the container stopped stands above. Another \
+                hook, or another container's, is named by the line after the status",
+        ..M
+    },
+    Message {
+        id: "lxc-rootfs",
+        says: r"^failed to setup rootfs\b",
+        from: &[LogSource::Lxc],
+        follows: &[
+            "lxc-",
+            "waydroid-image",
+            "waydroid-no-overlay",
+            "mount-",
+            "selinux",
+            "apparmor",
+        ],
+        cause: "LXC could not set the container's root up: it is missing or not mounted, or the \
+                container's user namespace may not reach it. Shared memory has no part in it",
+        next: &[
+            Do("findmnt /var/lib/waydroid/rootfs; sudo ls /var/lib/waydroid/rootfs   # Waydroid: \
+                Android's root must be there"),
+            Do("sudo lxc-start -n NAME -F -l DEBUG -o /tmp/lxc.log; ashmem doctor explain < \
+                /tmp/lxc.log   # Waydroid: -P /var/lib/waydroid/lxc -n waydroid"),
+        ],
+        ..M
+    },
+    Message {
         id: "lxc-lock-refused",
         says: r"failed to create directory .?/run/lxc/lock",
         errno: &[libc::EACCES],

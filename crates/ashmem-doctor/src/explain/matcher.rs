@@ -8,14 +8,14 @@ use regex::{Regex, RegexBuilder};
 
 use super::{
     anbox, android, binder, build, compiler, container, driver, kubernetes, load, lxc, neighbours,
-    nodes, old_modules, packages, region, security, waydroid,
+    nodes, old_modules, packages, region, security, session, waydroid,
 };
 use crate::log_line::{LogLine, LogSource};
 use crate::message::Message;
 use crate::subject::Subject;
 
 /// The tables, in the order in which they are asked.
-static TABLES: [&[Message]; 18] = [
+static TABLES: [&[Message]; 19] = [
     security::MESSAGES,
     kubernetes::MESSAGES,
     packages::MESSAGES,
@@ -26,6 +26,7 @@ static TABLES: [&[Message]; 18] = [
     load::MESSAGES,
     build::FAILED,
     nodes::MESSAGES,
+    session::MESSAGES,
     waydroid::MESSAGES,
     lxc::MESSAGES,
     anbox::MESSAGES,
@@ -232,9 +233,19 @@ const NEAR: &[&str] = &[
     "servicemanager",
     "waydro",
     "lxc-",
-    "r.cpp:",
-    "t.cpp:",
-    "n.cpp:",
+    ".cpp:",
+    "blob",
+    "pressure_level",
+    "memory pressure",
+    "system_bus_socket",
+    "dbus-launch",
+    "dnsmasq",
+    "iptables table",
+    "base context",
+    "eglconfig",
+    "first stage",
+    "initfatalreboot",
+    "patchoat",
     "art/runtime",
     "runtime.cc:",
     "runtime aborting",

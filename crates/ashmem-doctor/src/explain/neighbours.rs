@@ -69,7 +69,11 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "gpu-buffer",
-        says: r"failed to create BO, size=",
+        // 5: no resources. Others are probes of what the driver can do.
+        says: concat!(
+            r"failed to create BO, size=|",
+            r"^failed to allocate \(\d+ x \d+\) layerCount \d+ format \d+ usage [0-9a-f]+: 5$"
+        ),
         cause: "the GPU's driver gave no buffer for the picture: a virtual machine's GPU, Nvidia's \
                 driver, or none that the container may open. Shared memory has no part in it",
         next: &[
@@ -77,6 +81,23 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("# Waydroid, drawn by the processor: ro.hardware.gralloc=default and \
                 ro.hardware.egl=swiftshader in waydroid.cfg, then sudo waydroid upgrade -o"),
             Do("# redroid: androidboot.redroid_gpu_mode=guest"),
+        ],
+        ..M
+    },
+    Message {
+        id: "gpu-not-opened",
+        says: concat!(
+            r"failed creating base context during opening of kernel driver|",
+            r"no suitable EGLConfig found, giving up"
+        ),
+        cause: "Android's graphics could not use the GPU: its node is missing in the container or \
+                may not be opened, or the kernel's driver is not the one that the image's library \
+                was made for. Shared memory has no part in it",
+        next: &[
+            Do("ls -l /dev/mali* /dev/dri   # on the host, then in the container: there, and 0666"),
+            Do("# drawn by the processor: androidboot.redroid_gpu_mode=guest (redroid)"),
+            Do("# Waydroid: ro.hardware.gralloc=default and ro.hardware.egl=swiftshader in \
+                waydroid.cfg, then sudo waydroid upgrade -o"),
         ],
         ..M
     },

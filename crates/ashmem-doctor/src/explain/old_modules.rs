@@ -52,6 +52,16 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "old-binder-module",
         about: &[Source],
+        says: r"\x22binder_alloc_\w+\x22 \[\S*binder_linux\.ko\] undefined!",
+        cause: "an old port of binder's module: its Makefile leaves binder_alloc.c out, which the \
+                driver has had beside binder.c since 4.14. ashmem has no part in it, and kernels \
+                that Android runs on have a binder of their own",
+        next: BINDER_STEPS,
+        ..M
+    },
+    Message {
+        id: "old-binder-module",
+        about: &[Source],
         says: concat!(
             binder_file!(),
             r".*(error: |undefined!|no member named|implicit declaration|undeclared|",
@@ -62,7 +72,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"security_binder_\w+|register_shrinker)\b"
         ),
         unless: concat!(
-            r"warning: |no space left|linux-headers|unrecogni|generated/|cannot find|",
+            r":\d+: warning: |no space left|linux-headers|unrecogni|generated/|cannot find|",
             r"drivers/android/|^error! "
         ),
         cause: BINDER_CAUSE,

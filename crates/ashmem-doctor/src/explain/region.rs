@@ -125,7 +125,9 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[],
         says: concat!(
             r"\b(Parcel|Binder|ParcelFileDescriptor|BlobCache|Blob)\b.*too many open files|",
-            r"CursorWindow.*error -24\b",
+            r"CursorWindow.*error -24\b|",
+            // Android's Bitmap: it duplicates the region's descriptor.
+            r"could not allocate dup blob fd",
         ),
         cause: "the process has no descriptor left: each region, cursor window and buffer takes \
                 one. The device is there and has no part in it",
@@ -374,7 +376,23 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "region-not-made",
+        says: r"could not copy bitmap to parcel blob",
+        errno: &[0],
+        cause: "a picture was to be handed to another process, and the region for it could not be \
+                made or mapped; the line does not say why: the device is missing or refuses, \
+                memory is short, or descriptors are",
+        next: &[
+            Do("# a line of ashmem or Parcel before it may name the error: logcat -d | ashmem \
+                doctor explain"),
+            LOOK,
+            Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`"),
+        ],
+        ..M
+    },
+    Message {
+        id: "region-not-made",
         about: &[],
+        unless: r"MemoryFile\.cpp",
         says: concat!(
             r"(could not|failed to|cannot|unable to) (create|allocate).*(CursorWindow|MemoryFile|",
             r"MemoryHeapBase)|SharedMemory.*(create|nCreate).*fail|fail.*SharedMemory|",

@@ -20,7 +20,8 @@ static MEMORY: LazyLock<Regex> = LazyLock::new(|| pattern(r"ashmem|memfd|shared 
 static NEIGHBOUR: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"\b(hw|vnd|g)?binder|binderfs|service ?manager|waydro|\blxc-\w+|redroid|anbox|gralloc|",
-        r"GraphicBufferAllocator|\b(modprobe|insmod): command not found|container failed to start|",
+        r"GraphicBufferAllocator|initfatalreboot|starting first stage|patchoat|",
+        r"\b(modprobe|insmod): command not found|container failed to start|",
         r"\] \[\w+\.cpp:\d+@"
     ))
 });
@@ -54,6 +55,15 @@ static ORDINARY: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
+/// PostgreSQL's words for segments, which are System V's or POSIX', and a compiler's warning.
+static OTHERS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(concat!(
+        r"could not (create|open|resize|map|attach to|unmap|remove|stat|delete) shared memory ",
+        r"segment|\bshm(get|at|ctl|_open)\(|SHM(MNI|MAX|ALL)\b|/PostgreSQL\.\d|",
+        r"could not map anonymous shared memory|:\d+: warning: "
+    ))
+});
+
 /// An access that SELinux refused, and binder's part in it: threads are called after binder too.
 static ACCESS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r#"(name|path)="(/dev/)?\w*(binder|ashmem)|tclass=binder|binder\w*_device|ashmem"#)
@@ -73,6 +83,9 @@ pub(super) fn is_trouble(line: &LogLine<'_>) -> bool {
     let text = &*line.text;
     let is_named = |names: &Regex| names.is_match(text) || names.is_match(&line.speaker);
     let says_trouble = TROUBLE.is_match(text);
+    if OTHERS.is_match(text) && !text.contains("ashmem:") {
+        return false;
+    }
     if says_trouble && is_named(&MEMORY) {
         return true;
     }
@@ -99,6 +112,10 @@ pub(super) fn is_trouble(line: &LogLine<'_>) -> bool {
     }
     if text.contains("avc:") {
         return ACCESS.is_match(text);
+    }
+    // Whom an app called has ended; it says so in passing.
+    if line.level != LogLevel::Error && text.contains("DeadObjectException") {
+        return false;
     }
     // A thread of binder's pool does other work too.
     let is_thread = line.speaker.starts_with("Binder:");

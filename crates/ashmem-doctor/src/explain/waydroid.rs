@@ -152,6 +152,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "waydroid-network",
         says: r"failed to setup waydroid-net|command failed: .*waydroid-net\.sh",
+        follows: &["waydroid-dnsmasq", "waydroid-netfilter"],
         cause: "Waydroid's script could not set the container's network up: another dnsmasq or \
                 name server has its address, the kernel or the host lacks nftables or iptables, or \
                 SELinux refuses. Shared memory has no part in it",
@@ -184,6 +185,9 @@ pub(super) static MESSAGES: &[Message] = &[
                 that this kernel does not know. Shared memory has no part in it",
         next: &[
             Do("sudo file -L /var/lib/waydroid/images/*.img; sudo dmesg | tail"),
+            Do("# where mount was told `-o context=` (SELinux), the same image may still be \
+                mounted without it: waydroid session stop; sudo umount -R \
+                /var/lib/waydroid/rootfs"),
             Do("sudo waydroid init -f   # fetches the images again"),
         ],
         ..M
