@@ -109,8 +109,8 @@ fn module(distribution: &Distribution, origin: &LogOrigin) -> Vec<String> {
     }
     match version {
         Some(version) if version < OLDEST => lines.push(format!(
-            "# this project's module is for kernels from 5.10 on, and {release} is older: boot a \
-             newer one"
+            "# this project's module is for kernels from 5.10 on, not for {release}: where the \
+             kernel has no driver of its own, boot a newer one"
         )),
         _ => lines.push(distribution.install_module()),
     }
@@ -271,7 +271,7 @@ pub fn binder_kernel(distribution: &Distribution, release: &str) -> Vec<String> 
              service (zypper search binder), or a kernel with CONFIG_ANDROID_BINDERFS=y"]
         }
         Distribution::Alpine if release.ends_with("-virt") => &[
-            "# linux-virt is built without binder; others came further with linux-lts:",
+            "# linux-virt is built without binder; linux-lts is the fuller kernel:",
             "sudo apk add linux-lts   # boot that kernel, then:",
             "grep ANDROID_BINDER /boot/config-*lts",
             MOUNT_BINDER,

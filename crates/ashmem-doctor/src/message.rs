@@ -14,7 +14,7 @@ pub enum Fact {
     BinderInKernel,
     /// The kernel's configuration has the binder that is written in Rust.
     RustBinder,
-    /// The service manager that was last told of is there.
+    /// The service manager that was last told of is there, or ended with its session.
     ServiceManager,
     /// Somebody stopped the session or the container.
     SessionStopped,

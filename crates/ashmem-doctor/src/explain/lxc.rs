@@ -81,6 +81,16 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "lxc-setup-failed",
+        says: r"^failed to setup container\b",
+        from: &[LogSource::Lxc],
+        follows: &[""],
+        cause: "LXC could not set the container up; its lines above this one say why",
+        next: &[Do("sudo lxc-start -n NAME -F -l DEBUG -o /tmp/lxc.log; ashmem doctor explain < \
+                    /tmp/lxc.log   # Waydroid: -P /var/lib/waydroid/lxc -n waydroid")],
+        ..M
+    },
+    Message {
         id: "lxc-lock-refused",
         says: r"failed to create directory .?/run/lxc/lock",
         errno: &[libc::EACCES],

@@ -70,8 +70,23 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "waydroid-service-manager-died",
         says: r"service manager \S+ has died",
-        follows: &[""],
-        taken_back_by: &[Fact::ServiceManager, Fact::SessionStopped],
+        follows: &[
+            "core-",
+            "pressure-",
+            "no-32-bit",
+            "gpu-",
+            "binder",
+            "device-",
+            "memfd-",
+            "jit-",
+            "sigbus",
+            "service-killed",
+            "page-size",
+            "selinux",
+            "region-",
+            "boot-id",
+        ],
+        taken_back_by: &[Fact::ServiceManager],
         cause: "Android came up so far that its service manager registered, and went down again. \
                 Once, at the session's end, that is harmless. Else one of Android's first \
                 processes crashed: known reasons are a kernel without 32-bit mode, one without \
@@ -87,7 +102,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "waydroid-service-failed",
         says: concat!(
             r"^waydroid-container\.service: (main process exited, code=\w+, status=[1-9]|",
-            r"failed with result)|",
+            r"failed with result)|ExecStart=\S*/waydroid .*status=[1-9]|",
             r"^failed to start (waydroid-container\.service|waydroid container\b)"
         ),
         follows: &[""],

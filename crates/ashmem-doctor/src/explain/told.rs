@@ -25,7 +25,7 @@ const PATTERNS: [(&str, Fact, bool); 10] = [
     (r"Service manager \S+ has appeared", Fact::ServiceManager, true),
     (r"Service manager \S+ has died", Fact::ServiceManager, false),
     (r"\bsession stop\b|\bcontainer stop\b|\blxc-stop\b", Fact::SessionStopped, true),
-    (r"^\s*(sudo )?waydroid session start\b", Fact::SessionStopped, false),
+    (r"\bsession start\b|Service manager \S+ has appeared", Fact::SessionStopped, false),
     (r"(ashmem|binder)([_-]linux|\.ko)", Fact::OursModule, true),
     (
         concat!(
@@ -52,11 +52,14 @@ impl Told {
     pub(super) fn add(&mut self, text: &str) {
         let matches = SET.matches(text);
         let ours = matches.iter().any(|place| PATTERNS[place].1 == Fact::OursModule);
+        let stopped = self.0 & (1 << Fact::SessionStopped as u8) != 0;
         for (_, fact, begins) in matches.iter().filter_map(|place| PATTERNS.get(place)) {
             let bit = 1 << *fact as u8;
             match begins {
                 true if ours && *fact == Fact::OthersModule => {}
                 true => self.0 |= bit,
+                // What ends after the session was stopped ends with it.
+                false if stopped && *fact == Fact::ServiceManager => self.0 |= bit,
                 false => self.0 &= !bit,
             }
         }
@@ -112,6 +115,10 @@ mod tests {
         );
         assert!(tells(&[went, came], Fact::ServiceManager));
         assert!(!tells(&[came, went], Fact::ServiceManager));
+        let stop = "$ waydroid session stop";
+        assert!(tells(&[came, stop, went], Fact::ServiceManager));
+        assert!(!tells(&[came, went, stop], Fact::ServiceManager));
+        assert!(!tells(&[stop, went, came, went], Fact::ServiceManager));
     }
 
     #[test]

@@ -55,12 +55,15 @@ static ORDINARY: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-/// PostgreSQL's words for segments, which are System V's or POSIX', and a compiler's warning.
+/// A compiler's warning.
+static WARNING: LazyLock<Regex> = LazyLock::new(|| pattern(r":\d+: warning: "));
+
+/// PostgreSQL's words for segments, which are System V's or POSIX'.
 static OTHERS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"could not (create|open|resize|map|attach to|unmap|remove|stat|delete) shared memory ",
         r"segment|\bshm(get|at|ctl|_open)\(|SHM(MNI|MAX|ALL)\b|/PostgreSQL\.\d|",
-        r"could not map anonymous shared memory|:\d+: warning: "
+        r"could not map anonymous shared memory"
     ))
 });
 
@@ -83,7 +86,7 @@ pub(super) fn is_trouble(line: &LogLine<'_>) -> bool {
     let text = &*line.text;
     let is_named = |names: &Regex| names.is_match(text) || names.is_match(&line.speaker);
     let says_trouble = TROUBLE.is_match(text);
-    if OTHERS.is_match(text) && !text.contains("ashmem:") {
+    if WARNING.is_match(text) || (OTHERS.is_match(text) && !text.contains("ashmem")) {
         return false;
     }
     if says_trouble && is_named(&MEMORY) {
