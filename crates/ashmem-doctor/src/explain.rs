@@ -47,7 +47,7 @@ use crate::version::VERSION;
 
 use builds::{Builds, Settled};
 pub use matcher::messages;
-use told::Told;
+use told::LogFacts;
 
 /// A message that was recognised, and where.
 #[derive(Debug, Serialize)]
@@ -135,7 +135,7 @@ pub struct Log {
     /// What texts were found to be: a start that fails over and over says the same each time.
     seen: HashMap<String, Option<&'static Message>>,
     builds: Builds,
-    told: Told,
+    told: LogFacts,
 }
 
 /// More unknown lines are counted, not kept.

@@ -62,10 +62,8 @@ pub(super) static MESSAGES: &[Message] = &[
                 journal and the container's own log tell why",
         next: &[
             Do("journalctl -b | grep -i anbox | ashmem doctor explain"),
-            Do(
-                "sudo cat /var/snap/anbox/common/logs/container.log | ashmem doctor explain   # the \
-                snap's",
-            ),
+            Do("sudo cat /var/snap/anbox/common/logs/container.log | ashmem doctor explain   \
+                # the snap's"),
             INSTEAD,
         ],
         ..M

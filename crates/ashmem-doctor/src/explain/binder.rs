@@ -164,10 +164,8 @@ pub(super) static MESSAGES: &[Message] = &[
                 all is well. Others look for binder, hwbinder and vndbinder",
         next: &[
             Do("ls -l /dev/binder /dev/binderfs   # on the host, and in the container"),
-            Do(
-                "# redroid makes the nodes itself too, if nothing of the host lies in the way: sudo \
-                umount /dev/binder on the host; no -v /dev/binder",
-            ),
+            Do("# redroid makes the nodes itself too, if nothing of the host lies in the way: \
+                sudo umount /dev/binder on the host; no -v /dev/binder"),
             Do(
                 "# for good: binder.devices=binder,hwbinder,vndbinder on the kernel's command line \
                 (built in), or, as a module: sudo modprobe binder_linux \
@@ -186,9 +184,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 than the one that mount was told",
         next: &[
             Do("sudo dmesg | tail; grep binder /proc/filesystems"),
-            Do(
-                "mount -t binder binder /dev/binderfs   # in the container, without -o stats=global",
-            ),
+            Do("mount -t binder binder /dev/binderfs   # in the container, no -o stats=global"),
             Do("# redroid then makes the nodes by: /vendor/bin/binder_alloc \
                 /dev/binderfs/binder-control binder hwbinder vndbinder"),
             Do("# or take a newer kernel"),
@@ -321,13 +317,9 @@ pub(super) static MESSAGES: &[Message] = &[
                 much meets that with either driver; where it is new with this kernel, it was \
                 reported as a fault of the Rust driver",
         next: &[
-            Do(
-                "grep ANDROID_BINDER /boot/config-$(uname -r); zgrep ANDROID_BINDER /proc/config.gz",
-            ),
-            Do(
-                "# boot a kernel with CONFIG_ANDROID_BINDER_IPC=y, the driver in C, and see whether \
-                it stays",
-            ),
+            Do("grep BINDER /boot/config-$(uname -r); zgrep BINDER /proc/config.gz"),
+            Do("# boot a kernel with CONFIG_ANDROID_BINDER_IPC=y, the driver in C, and see \
+                whether it stays"),
         ],
         ..M
     },

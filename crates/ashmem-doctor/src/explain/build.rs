@@ -62,7 +62,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(undefined|modpost: |unresolved|unknown symbol)\b.*(__vfs_read|shmem_zero_setup|",
             r"zap_page_range|__close_fd|get_vm_area|map_kernel_range|security_binder|can_nice|",
             r"mmput_async|task_work_add|__fd_install|vm_insert_page)|",
-            r"(modpost|^ERROR): .*undefined!|^WARNING: \x22\w+\x22 \[.*undefined!|(__vfs_read|shmem_zero_setup).*undefined"
+            r"(modpost|^ERROR): .*undefined!|^WARNING: \x22\w+\x22 \[.*undefined!|",
+            r"(__vfs_read|shmem_zero_setup).*undefined"
         ),
         cause: "a module wants a kernel function that is not, or no longer, for modules \
                 (__vfs_read went in 4.19, shmem_zero_setup was never offered)",
@@ -184,8 +185,8 @@ pub(super) static FAILED: &[Message] = &[
         says: r"make(\[\d+\])?: \*\*\* .*(ashmem|anbox|binder|redroid).*Error \d+",
         unless: r"/dkms/",
         follows: CAUSES,
-        cause: "a module's build failed, by hand or by an installer; the reason stands in the lines \
-            above this one",
+        cause: "a module's build failed, by hand or by an installer; the reason stands in the \
+                lines above this one",
         next: &[
             Do("# give the whole output to `ashmem doctor explain`"),
             Do("ashmem doctor --mode module"),
@@ -197,7 +198,8 @@ pub(super) static FAILED: &[Message] = &[
         follows: CAUSES,
         says: concat!(
             r"bad exit status:? *\d+|bad return status for module build|",
-            r"Build of \S+ failed|make(\[\d+\])?: \*\*\* .*(ashmem|anbox|binder|redroid).*Error \d+|",
+            r"Build of \S+ failed|",
+            r"make(\[\d+\])?: \*\*\* .*(ashmem|anbox|binder|redroid).*Error \d+|",
             r"dkms autoinstall on \S+ failed for (ashmem|anbox|binder|redroid)|",
             r"autoinstall (for|on) .*failed for module\S* .*(ashmem|anbox|binder|redroid)|",
             r"consult /var/lib/dkms/\S*(ashmem|anbox|binder|redroid)\S*make\.log"

@@ -11,10 +11,8 @@ const OOPS: &str = "the kernel crashed in an ashmem driver. Old ones copy to a p
                     force (ashmem_read, on 4.17 and later) or race in their shrinker";
 
 const AFTER_OOPS: &[NextStep] = &[
-    Do(
-        "modinfo ashmem_linux | head -5   # whose is it? this project's says `Android shared memory \
-        (/dev/ashmem)`",
-    ),
+    Do("modinfo ashmem_linux | head -5   # whose is it? this project's says `Android shared \
+        memory (/dev/ashmem)`"),
     Do("sudo modprobe -r ashmem_linux"),
     NextStep::Module,
     Do("# if it is this project's: report it with the whole text"),

@@ -18,8 +18,8 @@ const ASK_THE_KERNEL: NextStep =
     Do("sudo dmesg | tail -20 | ashmem doctor explain   # the kernel's own \
                                  reason");
 
-const NO_KEY: &str = "Secure Boot: the kernel takes modules only with a signature of a key that the \
-                      firmware knows, and this one has none, or another's";
+const NO_KEY: &str = "Secure Boot: the kernel takes modules only with a signature of a key that \
+                      the firmware knows, and this one has none, or another's";
 
 const BRING_KEY: &[NextStep] = &[
     Do("ashmem doctor --mode module   # leads through making and enrolling the key"),
@@ -390,9 +390,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 what lacks it",
         next: &[
             Do("sudo depmod -a; dkms status"),
-            Do(
-                "ls -l /lib/modules/$(uname -r)/updates/dkms   # or the path that `filename:` names",
-            ),
+            Do("ls -l /lib/modules/$(uname -r)/updates/dkms   # or where `filename:` points"),
             NextStep::Rebuild,
         ],
         ..M

@@ -45,9 +45,9 @@ static SET: LazyLock<RegexSet> = LazyLock::new(|| {
 
 /// What the lines so far told.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told(u8);
+pub(super) struct LogFacts(u8);
 
-impl Told {
+impl LogFacts {
     /// Reads one more line.
     pub(super) fn add(&mut self, text: &str) {
         let matches = SET.matches(text);
@@ -77,11 +77,11 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use super::Told;
+    use super::LogFacts;
     use crate::message::Fact;
 
     fn tells(lines: &[&str], fact: Fact) -> bool {
-        let mut told = Told::default();
+        let mut told = LogFacts::default();
         lines.iter().for_each(|line| told.add(line));
         told.tells(&[fact])
     }
