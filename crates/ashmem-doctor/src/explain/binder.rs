@@ -311,7 +311,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "rust-binder-buffer",
-        says: concat!(r"^rust_binder: .*(failed to allocate buffer|\bENOSPC\b|no space left)",),
+        says: r"^rust_binder: .*(failed to allocate buffer|\bENOSPC\b|no space left)",
         cause: "the kernel's binder is the one that is written in Rust, and it found no room in \
                 the receiver's buffer (1 MiB for all that is under way). An app that sends too \
                 much meets that with either driver; where it is new with this kernel, it was \

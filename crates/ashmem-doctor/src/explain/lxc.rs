@@ -25,9 +25,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-mount-skipped-harmless",
-        says: concat!(
-            r#"(no such file or directory|not a directory) - failed to mount "/dev/[^"]*" onto"#
-        ),
+        says: r#"(no such file or directory|not a directory) - failed to mount "/dev/[^"]*" onto"#,
         unless: r"binder|ashmem",
         from: &[LogSource::Lxc],
         is_harmless: true,
