@@ -15,6 +15,7 @@ mod builds;
 mod compiler;
 mod container;
 mod driver;
+mod explained;
 mod kubernetes;
 mod load;
 mod lxc;
@@ -46,36 +47,9 @@ use crate::subject::Subject;
 use crate::version::VERSION;
 
 use builds::{Builds, Settled};
+pub use explained::Explained;
 pub use matcher::messages;
 use told::LogFacts;
-
-/// A message that was recognised, and where.
-#[derive(Debug, Serialize)]
-pub struct Explained {
-    /// Its name.
-    pub id: &'static str,
-    /// What it means.
-    pub cause: &'static str,
-    /// Commands to run next, for the log's distribution. A line that begins with `#` is for the
-    /// reader. None: there is nothing to do.
-    pub next: Vec<String>,
-    /// What wrote the first line that showed it.
-    pub source: LogSource,
-    /// The error that this line names, by its symbol.
-    pub errno: Option<&'static str>,
-    /// That line, as it was.
-    pub line: String,
-    /// How many lines showed it.
-    pub count: usize,
-    #[serde(skip)]
-    message: &'static Message,
-    /// That line's number.
-    #[serde(skip)]
-    place: usize,
-    /// Whether one of the lines speaks of binder.
-    #[serde(skip)]
-    is_binders: bool,
-}
 
 /// What is to be said of a log as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

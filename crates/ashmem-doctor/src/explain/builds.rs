@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::Explained;
+use super::explained::Explained;
 
 /// How lines name the module that is built. A folder of the kernel's own sources is none.
 static NAME: LazyLock<Regex> = LazyLock::new(|| {
