@@ -36,7 +36,7 @@ mkdir -p /run/cdi
 rm -rf /run/cdi/ashmem.json
 mkdir /run/cdi/ashmem.json
 rc-service ashmem-module start 2>&1 | tee /tmp/start
-grep 'were not told' /tmp/start
+grep 'no container engine was told' /tmp/start
 [ -c /dev/ashmem ]
 rmdir /run/cdi/ashmem.json
 rc-service ashmem-module stop
