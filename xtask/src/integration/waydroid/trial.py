@@ -57,7 +57,7 @@ def expect(**values):
         file.writelines(f"{key}={value}\n" for key, value in values.items())
 
 
-def answer(patience=60):
+def answer(patience=300):
     """What the container found."""
     late = time.monotonic() + patience
     while not os.path.exists(RESULT):
