@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The next step, in the words of the distribution that it is for.
 
+use std::collections::BTreeSet;
+
 use crate::board::{self, Board};
 use crate::distribution::Distribution;
 use crate::kernel_release;
@@ -151,8 +153,7 @@ fn remove_binder(origin: &LogOrigin) -> String {
 /// What removes the trees that the log names: `dkms remove` wants the source that is gone.
 fn remove_trees(origin: &LogOrigin) -> Vec<String> {
     let gone = origin.trees().iter().filter(|tree| tree.is_gone);
-    let mut names: Vec<_> = gone.map(|tree| &tree.name).collect();
-    names.dedup();
+    let names: BTreeSet<_> = gone.map(|tree| &tree.name).collect();
     if names.is_empty() {
         return vec![
             "sudo find /var/lib/dkms -maxdepth 3 -xtype l   # links whose source is gone: \

@@ -231,8 +231,6 @@ const NEAR: &[&str] = &[
     "gralloc",
     "graphicbufferallocator",
     "servicemanager",
-    "waydro",
-    "lxc-",
     "h.cpp:",
     "n.cpp:",
     "r.cpp:",

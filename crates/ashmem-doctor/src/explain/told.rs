@@ -26,7 +26,11 @@ const PATTERNS: [(&str, Fact, bool); 10] = [
     (r"Service manager \S+ has died", Fact::ServiceManager, false),
     (r"\bsession stop\b|\bcontainer stop\b|\blxc-stop\b", Fact::SessionStopped, true),
     (r"\bsession start\b|Service manager \S+ has appeared", Fact::SessionStopped, false),
-    (r"(ashmem|binder)([_-]linux|\.ko)", Fact::OursModule, true),
+    (
+        r"(ashmem|binder)([_-]linux|\.ko)|\b(insmod|modprobe) \S*(ashmem|binder)",
+        Fact::OursModule,
+        true,
+    ),
     (
         concat!(
             r"^(insmod|modprobe): .*could not insert|^\S*(insmod|modprobe)\b.*\.ko\b|",
@@ -128,5 +132,9 @@ mod tests {
         assert!(tells(&[other], Fact::OthersModule));
         assert!(!tells(&[ours], Fact::OthersModule));
         assert!(!tells(&[other, ours], Fact::OthersModule));
+        assert!(tells(&["sudo modprobe v4l2loopback"], Fact::OthersModule));
+        for ours in ["sudo modprobe ashmem", "insmod /root/redroid/ashmem.ko", "modprobe binder"] {
+            assert!(!tells(&[ours, other], Fact::OthersModule), "{ours}");
+        }
     }
 }
