@@ -30,8 +30,11 @@ pub(crate) type Room = [u64; ROOM / 8];
 /// A listener, owned by this process.
 pub struct Listener {
     fd: OwnedFd,
-    /// Whether ADDFD_FLAG_SEND works (from 5.14); the first use finds out.
-    answers_with_descriptor: AtomicBool,
+    /// Whether a descriptor is put into the caller and answered in one step (ADDFD_FLAG_SEND, from
+    /// 5.14; the first use finds out). Only where a signal could take the caller out between two:
+    /// whatever interrupts *us* in that one step (a debugger, SIGSTOP, a freezer) makes the kernel
+    /// answer 0, standard input's number, and no descriptor.
+    answers_in_one_step: AtomicBool,
     /// Whether RECV returns when the last filtered process has ended.
     waits: bool,
 }
@@ -120,8 +123,11 @@ impl Listener {
             return Err(Errno::MSGSIZE);
         }
         // Kernels before 5.9 do not know the command; others answer that nobody waits with this id.
-        let listener =
-            Self { fd, answers_with_descriptor: AtomicBool::new(true), waits: receiving_ends() };
+        let listener = Self {
+            fd,
+            answers_in_one_step: (!filters_wait_killable()).into(),
+            waits: receiving_ends(),
+        };
         let probe = Injection { fd: listener.fd.as_fd(), at: None, close_on_exec: true };
         if listener.add(0, probe, 0) != Err(Errno::NOENT) {
             return Err(Errno::NOSYS);
@@ -207,9 +213,9 @@ impl Channel for Listener {
 
     fn answer_with(&self, id: u64, fd: OwnedFd, close_on_exec: bool) -> Result<Answer> {
         let injection = Injection { fd: fd.as_fd(), at: None, close_on_exec };
-        if self.answers_with_descriptor.load(Ordering::Relaxed) {
+        if self.answers_in_one_step.load(Ordering::Relaxed) {
             match self.add(id, injection, libc::SECCOMP_ADDFD_FLAG_SEND) {
-                Err(Errno::INVAL) => self.answers_with_descriptor.store(false, Ordering::Relaxed),
+                Err(Errno::INVAL) => self.answers_in_one_step.store(false, Ordering::Relaxed),
                 other => return other.map(|number| Answer::Value(number.into())),
             }
         }

@@ -196,6 +196,7 @@ verbs! {
     threads_have_their_own_regions: "threads",
     two_hundred_processes_at_once: "crowd",
     signals_interrupt_nothing: "interrupted",
+    a_stopped_supervisor_answers_as_ever: "stopped",
     a_killed_caller_harms_nobody: "killed",
     a_path_changed_meanwhile_opens_nothing_more: "race",
     malformed_ioctls_break_nothing: "malformed",
