@@ -19,9 +19,11 @@ use crate::util::arch::Arch;
 use crate::util::steps::{Runner, Step, StepResult, only};
 use crate::util::{process, workspace};
 use crate::{check, docs, fuzz};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, ExitCode};
 use std::thread;
 
@@ -192,6 +194,14 @@ fn cargo_tests(which: &[&str]) -> Result<StepResult> {
         ["--", "--show-output"]
     });
     command.env("ASHMEM_SET_UP", "1");
+    // Where a test that is stopped leaves its files goes with the run. Like /tmp, since some of them
+    // work as other users.
+    let files = tempfile::Builder::new()
+        .prefix("ashmem-tests-")
+        .tempdir()
+        .context("no directory for the files of the tests")?;
+    fs::set_permissions(files.path(), Permissions::from_mode(0o1777))?;
+    command.env("TMPDIR", files.path());
     let (text, status) = process::capture_both(&mut command)?;
     if !status.success() {
         return Ok(StepResult::Failed(format!(
