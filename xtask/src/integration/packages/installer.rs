@@ -25,6 +25,7 @@ const ATTEMPTS: &[Attempt] = &[
     ("stopped", stopped),
     ("killed", killed),
     ("a full disk", full_disk),
+    ("a kernel of trimmed symbols", trimmed),
     ("an upgrade that fails", failing_upgrade),
     ("other owners", other_owners),
     ("a read-only /etc", read_only),
@@ -397,6 +398,22 @@ fn full_disk(installer: &Installer) -> Result<String> {
          umount /var/lib/ashmem; rmdir /var/lib/ashmem\n\
          everything | diff /tmp/before -";
     installer.expect(script, &["MB are free in /var/lib", "No space left", "in place again"])?;
+    Ok(String::new())
+}
+
+/// As a kernel with TRIM_UNUSED_KSYMS looks to a build: its list lacks a function.
+fn trimmed(installer: &Installer) -> Result<String> {
+    let script = "everything >/tmp/before\n\
+         symbols=$(readlink -f /lib/modules/$kernel/build/Module.symvers)\n\
+         grep -vw shmem_file_setup $symbols >/tmp/trimmed\n\
+         mount --bind /tmp/trimmed $symbols\n\
+         for way in '' --without-dkms; do\n\
+         if $install $way >/tmp/said 2>&1; then exit 1; fi\n\
+         cat /tmp/said; grep -q 'no shmem_file_setup: it was built with TRIM' /tmp/said\n\
+         done\n\
+         umount $symbols\n\
+         everything | diff /tmp/before -";
+    installer.expect(script, &["in place again"])?;
     Ok(String::new())
 }
 
