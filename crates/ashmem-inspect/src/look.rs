@@ -12,6 +12,7 @@ use crate::region::{Mask, PageCounts, RegionKind, RegionMapping};
 use ashmem_inside::state::{self, KernelState};
 use ashmem_proc::fdinfo;
 use ashmem_proc::maps::{self, Usage};
+use ashmem_proc::memory;
 use ashmem_proc::process::ProcessDir;
 use ashmem_proc::status::ProcessStatus;
 use ashmem_trace::text::Text;
@@ -43,7 +44,7 @@ pub(crate) enum RegionKey {
 impl RegionKey {
     /// The key of a memory, by its inode.
     pub(crate) fn of_memory(inode: u64) -> Self {
-        Self::Memory { device: shared_memory(), inode }
+        Self::Memory { device: memory::shared(), inode }
     }
 }
 
@@ -214,7 +215,7 @@ impl HostInfo {
         let path = format!("fd/{number}");
         let link = folder.link(&path, Vec::with_capacity(64)).ok()?;
         if let Some(name) = link.strip_prefix(MEMFD) {
-            let stat = folder.statx(&path).ok().filter(|stat| stat.stx_nlink == 0)?;
+            let stat = folder.status(&path).ok().filter(|stat| stat.stx_nlink == 0)?;
             let (kind, name) = of_memfd(name.strip_suffix(DELETED).unwrap_or(name));
             let key = key_of(&stat);
             return Some((key, self.of_memory(kind, Arc::new(name), &stat)));
@@ -222,9 +223,10 @@ impl HostInfo {
         if !link.starts_with(b"/") || !contains(&link, b"ashmem") {
             return None;
         }
-        let stat = folder.stat(&path).ok()?;
-        let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
-        if !is_device || self.device.is_some_and(|device| device != stat.st_rdev) {
+        let stat = folder.status(&path).ok()?;
+        let is_device = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::CharacterDevice;
+        let node = rustix::fs::makedev(stat.stx_rdev_major, stat.stx_rdev_minor);
+        if !is_device || self.device.is_some_and(|device| device != node) {
             return None;
         }
         let info = fdinfo::of_device(folder.read(&format!("fdinfo/{number}"), buffer).ok()?);
@@ -268,7 +270,7 @@ impl HostInfo {
         round: u64,
     ) -> Option<(RegionKey, SeenFacts)> {
         let path = format!("fd/{}", held.number);
-        let stat = folder.statx(&path).ok()?;
+        let stat = folder.status(&path).ok()?;
         let known = &mut held.facts;
         let mut now = self.of_memory(known.kind, known.name.clone(), &stat);
         if known.kind == RegionKind::Memfd {
@@ -297,7 +299,7 @@ impl HostInfo {
     ) -> Result<SeenFacts> {
         let RegionMapping { start, end, .. } = mapped.mapping;
         let path = format!("map_files/{start:x}-{end:x}");
-        let stat = folder.statx(&path)?;
+        let stat = folder.status(&path)?;
         let mut facts = self.of_memory(mapped.kind, mapped.name.clone(), &stat);
         if mapped.kind == RegionKind::Device {
             // No descriptor is left: nothing can be unpinned any more, and what was may stay
@@ -355,7 +357,7 @@ fn created(memory: &Statx) -> Option<f64> {
 
 /// The rights that new mappings of a plain memfd may have.
 pub(crate) fn mask_of_memfd(folder: &ProcessDir, link: &str) -> Option<Mask> {
-    let is_sealed = is_sealed(folder.open_link(link).ok()?)?;
+    let is_sealed = is_sealed(folder.open_memory(link).ok()?)?;
     Some(if is_sealed { Mask::ALL.without_write() } else { Mask::ALL })
 }
 
@@ -413,16 +415,6 @@ fn of_memfd(name: &[u8]) -> (RegionKind, Text) {
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
-}
-
-/// The file system of the kernel's own that holds the memory of memfds and of the device's regions,
-/// as `st_dev`.
-fn shared_memory() -> u64 {
-    static DEVICE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    *DEVICE.get_or_init(|| {
-        let memfd = rustix::fs::memfd_create("ashmem-census", rustix::fs::MemfdFlags::CLOEXEC);
-        memfd.and_then(rustix::fs::fstat).map_or(0, |stat| stat.st_dev)
-    })
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ fn memory(region: &CensusRegion) -> Result<OwnedFd, String> {
         };
         let Ok(folder) = ProcessDir::open(pid) else { continue };
         for path in paths {
-            let opened = folder.open_link(&path).and_then(|file| {
+            let opened = folder.open_memory(&path).and_then(|file| {
                 let inode = rustix::fs::fstat(&file)?.st_ino;
                 // The number may be another file's by now.
                 if Some(inode) == region.id { Ok(file) } else { Err(Errno::NOENT) }

@@ -5,11 +5,13 @@
 //! fdinfo, and a reader that wants UTF-8 refuses the whole process that has one.
 //!
 //! - [`process`]: one process's directory, and what its small files say; [`status`]: its `status`;
+//! - [`memory`]: where memfds and regions lie;
 //! - [`maps`]: its mappings; [`fdinfo`]: its descriptors; [`mountinfo`]: its mounts;
 //! - [`system`]: what the whole system has.
 
 pub mod fdinfo;
 pub mod maps;
+pub mod memory;
 pub mod mountinfo;
 pub mod process;
 pub mod status;

@@ -3,10 +3,12 @@
 //! what can be asked of a process by its number alone.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, Stat, Statx, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Statx, StatxFlags};
 use rustix::io::{Errno, Result};
+
+use crate::memory;
 
 /// A process's directory. Once the process is gone, everything in it answers ESRCH or ENOENT, were
 /// its number given out again.
@@ -35,9 +37,9 @@ pub fn descriptor_link(tid: i32, number: RawFd) -> Option<Vec<u8>> {
     Some(rustix::fs::readlink(format!("/proc/{tid}/fd/{number}"), Vec::new()).ok()?.into_bytes())
 }
 
-/// The status of what one of a thread's descriptors refers to.
-pub fn descriptor_stat(tid: i32, number: RawFd) -> Option<Stat> {
-    rustix::fs::stat(format!("/proc/{tid}/fd/{number}")).ok()
+/// The status of what one of a thread's descriptors refers to. A file's server is not asked.
+pub fn descriptor_status(tid: i32, number: RawFd) -> Option<Statx> {
+    status_at(CWD, &format!("/proc/{tid}/fd/{number}")).ok()
 }
 
 /// A process's name, as a list of processes shows it: the kernel's own, whole where the kernel has
@@ -204,31 +206,33 @@ impl ProcessDir {
         rustix::fs::readlinkat(&self.0, path, buffer).map(std::ffi::CString::into_bytes)
     }
 
-    /// The status of what a link leads to.
-    ///
-    /// # Errors
-    /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
-    pub fn stat(&self, path: &str) -> Result<Stat> {
-        rustix::fs::statat(&self.0, path, AtFlags::empty())
-    }
-
     /// The status of what a link leads to, with the time at which that was made where the kernel
-    /// keeps it ([`StatxFlags::BTIME`]; of memfds since Linux 5.18).
+    /// keeps it ([`StatxFlags::BTIME`]; of memfds since Linux 5.18). A file's server is not asked:
+    /// it might never answer.
     ///
     /// # Errors
     /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
-    pub fn statx(&self, path: &str) -> Result<Statx> {
-        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-        rustix::fs::statx(&self.0, path, AtFlags::empty(), wanted)
+    pub fn status(&self, path: &str) -> Result<Statx> {
+        status_at(&self.0, path)
     }
 
-    /// Opens what a link leads to.
+    /// Opens the memory that a link leads to: a memfd or a region, for reading.
+    ///
+    /// The link may lead elsewhere by the time it is followed, and to open a device or a file that
+    /// a server answers for does something, with our rights. So it is looked at before it is
+    /// opened.
     ///
     /// # Errors
-    /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
-    pub fn open_link(&self, path: &str) -> Result<OwnedFd> {
+    /// ESRCH, ENOENT: it is gone, or leads to something else. EACCES, EPERM: it may not be looked
+    /// at.
+    pub fn open_memory(&self, path: &str) -> Result<OwnedFd> {
+        let place =
+            rustix::fs::openat(&self.0, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        if !memory::holds(&status_at(&place, "")?) {
+            return Err(Errno::NOENT);
+        }
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        rustix::fs::openat(&self.0, path, flags, Mode::empty())
+        rustix::fs::open(format!("/proc/self/fd/{}", place.as_raw_fd()), flags, Mode::empty())
     }
 
     /// The numbers of the open descriptors.
@@ -249,16 +253,47 @@ impl ProcessDir {
     /// # Errors
     /// ESRCH, ENOENT: it is gone. EACCES, EPERM: it may not be looked at.
     pub fn hint(&self, buffer: &mut Vec<u8>) -> Result<(u64, u64)> {
-        let descriptors = self.stat("fd")?.st_size as u64;
+        let descriptors = self.status("fd")?.stx_size;
         let size =
             self.read("statm", buffer)?.split(|byte| *byte == b' ').next().and_then(crate::number);
         Ok((descriptors, size.unwrap_or(0)))
     }
 }
 
+/// The status of what lies at a path, which may be empty for the directory's own descriptor.
+fn status_at(directory: impl AsFd, path: &str) -> Result<Statx> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    rustix::fs::statx(directory, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::inotify;
+
+    #[test]
+    fn memory_is_opened_and_no_other_file_even_for_a_moment() {
+        let pid = std::process::id() as i32;
+        let folder = ProcessDir::open(pid).expect("ourselves");
+        let memfd = rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC).expect("memory");
+        let opened = folder.open_memory(&format!("fd/{}", memfd.as_raw_fd())).expect("it is ours");
+        let inode = |fd: &OwnedFd| rustix::fs::fstat(fd).expect("a status").st_ino;
+        assert_eq!(inode(&opened), inode(&memfd));
+
+        let events = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+            .expect("a watch");
+        let program = std::env::current_exe().expect("this program");
+        inotify::add_watch(&events, &program, inotify::WatchFlags::OPEN).expect("a watch");
+        let other = rustix::fs::open(&program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .expect("it is there");
+        let link = format!("fd/{}", other.as_raw_fd());
+        assert_eq!(folder.open_memory(&link).map(drop), Err(Errno::NOENT));
+        let mut event = [0; 512];
+        assert_eq!(rustix::io::read(&events, &mut event), Err(Errno::AGAIN));
+        // The watch tells of an open that happens.
+        drop(std::fs::File::open(&program).expect("it may be read"));
+        assert!(rustix::io::read(&events, &mut event).is_ok());
+    }
 
     #[test]
     fn this_process_is_found_with_all_that_is_asked_of_it() {
@@ -272,7 +307,7 @@ mod tests {
         assert!(descriptors(pid).contains(&number));
         assert!(descriptor_link(pid, number).is_some_and(|link| link.starts_with(b"pipe:")));
         let inode = rustix::fs::fstat(&file).expect("a status").st_ino;
-        assert_eq!(descriptor_stat(pid, number).map(|stat| stat.st_ino), Some(inode));
+        assert_eq!(descriptor_status(pid, number).map(|status| status.stx_ino), Some(inode));
     }
 
     #[test]

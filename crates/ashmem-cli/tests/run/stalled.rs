@@ -3,6 +3,7 @@
 //! never answers what fstat(2) and close(2) of its file ask.
 
 use super::{ASHMEM, builds, is_ok, output};
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -141,4 +142,18 @@ fn a_file_server_that_stalls_holds_up_nobody_else() {
         let output = output(client(program, level, trace, &stalling.file()));
         is_ok(&format!("stalled, {level}, traced: {trace}"), &output);
     }
+}
+
+/// Root's `list` looks at every descriptor of everybody.
+#[test]
+fn a_file_server_that_stalls_holds_up_no_list() {
+    let Some(stalling) = Stalling::mount() else {
+        return eprintln!("skipped: only root may mount a file system that stalls");
+    };
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let held = rustix::fs::open(stalling.file(), flags, Mode::empty()).expect("it is there");
+    let mut command = Command::new(ASHMEM);
+    command.arg("list");
+    assert!(output(command).status.success());
+    drop(held);
 }

@@ -21,7 +21,7 @@ pub(super) fn look(pid: i32, fd: i32) -> Option<EventRegion> {
     if given.is_none() && !is_device(link.strip_suffix(b" (deleted)").unwrap_or(&link)) {
         return None;
     }
-    let inode = process::descriptor_stat(pid, fd)?.st_ino;
+    let inode = process::descriptor_status(pid, fd)?.stx_ino;
     Some(EventRegion { inode: Some(inode), name: given.and_then(name), ..EventRegion::default() })
 }
 
