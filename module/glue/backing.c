@@ -50,6 +50,15 @@ static void take_flags(struct vm_area_struct *vma, unsigned long flags)
 #endif
 }
 
+static void give_flags(struct vm_area_struct *vma, unsigned long flags)
+{
+#ifdef ASHMEM_HAS_VM_FLAGS_CLEAR
+	vm_flags_set(vma, flags);
+#else
+	vma->vm_flags |= flags;
+#endif
+}
+
 static void withhold(struct vm_area_struct *vma, u32 withheld)
 {
 	BUILD_BUG_ON(VM_MAYREAD != VM_READ << 4 || VM_MAYWRITE != VM_WRITE << 4 ||
@@ -94,6 +103,13 @@ int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 wit
 	} else {
 		/* Not a copy of the region: anonymous memory that carries its name (MMAP-12). */
 		vma_set_anonymous(vma);
+		/*
+		 * Where pages of the file go, the kernel takes a huge page that lies there in any
+		 * mapping of the file, and not only the file's own: it has no private ones in such
+		 * mappings itself (BUG-25).
+		 */
+		take_flags(vma, VM_HUGEPAGE);
+		give_flags(vma, VM_NOHUGEPAGE);
 	}
 	/*
 	 * Last, and cannot fail: which side drops which file after a failure differs between

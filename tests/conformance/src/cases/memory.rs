@@ -16,6 +16,9 @@ use ashmem_test_client::fault::BUS;
 use ashmem_test_client::map::{Map, NONE, R, RW, RWX, page_size};
 use ashmem_test_client::region::{Region, open_path};
 
+/// `include/uapi/asm-generic/mman-common.h`: makes huge pages of what is there.
+const MADV_COLLAPSE: i32 = 25;
+
 pub(crate) const CASES: &[Case] = &[
     Case::new(
         "memory.mremap-grow",
@@ -176,6 +179,26 @@ pub(crate) const CASES: &[Case] = &[
             private.advise(libc::MADV_DONTNEED)?;
             equal("the shared byte", map.load(0)?, 1)?;
             equal("the private byte", private.load(0)?, 0)
+        },
+    ),
+    Case::new(
+        "memory.private-kept",
+        &["MMAP-12", "MMAP-24", "BUG-25"],
+        "What was written to a private mapping stays as the region's pages go, also where the \
+         kernel was asked for huge pages",
+        |env| {
+            let huge =
+                std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
+                    .ok()
+                    .and_then(|text| text.trim().parse().ok());
+            let len: usize = 2 * huge.unwrap_or(2 << 20);
+            let (region, map) = env.mapped(len as u64)?;
+            let private = region.map(len, RW, libc::MAP_PRIVATE, 0)?;
+            private.touch(7)?;
+            // Not before 6.1, and refused by the module.
+            let _ = private.advise(MADV_COLLAPSE);
+            equal("madvise", map.advise(libc::MADV_REMOVE)?, 0)?;
+            holds("every byte stays", private.pages()?.iter().all(|byte| *byte == 7))
         },
     ),
     Case::new("memory.msync", &["MMAP-25"], "msync succeeds, waiting or not", |env| {
