@@ -5,6 +5,7 @@ mod agent;
 mod binder;
 mod boot_id;
 mod cdi;
+mod container_node;
 mod containers;
 mod device;
 mod kernel;

@@ -17,6 +17,9 @@ pub enum ChildEnd {
     Late,
 }
 
+/// How many milliseconds a killed child may take to end.
+const LEFT_AFTER: u32 = 200;
+
 /// A child that runs a function and ends with what it returns.
 pub struct Child {
     pid: Pid,
@@ -79,7 +82,13 @@ impl Drop for Child {
     fn drop(&mut self) {
         if !self.reaped {
             let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
-            let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
+            // One that a file server holds cannot be killed: it is left to init.
+            for _ in 0..LEFT_AFTER {
+                match rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG) {
+                    Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+                    _ => break,
+                }
+            }
         }
     }
 }

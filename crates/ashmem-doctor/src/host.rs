@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -82,13 +82,20 @@ impl Host {
 
     /// A file's bytes; `None` where there is no such file, or none that this user may read.
     pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
-        // Without waiting: a foreign root may have a pipe there.
-        let fd = self.open(path, OFlags::RDONLY | OFlags::NONBLOCK).ok()?;
-        let is_file = rustix::fs::fstat(&fd)
+        // Looked at before it is opened: a foreign root may have a pipe or a device there.
+        let place = self.open(path, OFlags::PATH).ok()?;
+        let is_file = rustix::fs::fstat(&place)
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
         if !is_file {
             return None;
         }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let fd = if self.is_here() {
+            self.open(path, flags).ok()?
+        } else {
+            let link = format!("/proc/self/fd/{}", place.as_raw_fd());
+            rustix::fs::open(link, flags | OFlags::CLOEXEC, Mode::empty()).ok()?
+        };
         let mut bytes = Vec::new();
         File::from(fd).take(LIMIT).read_to_end(&mut bytes).ok()?;
         Some(bytes)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A file server that stalls holds up only who asks it: a FUSE file system, served by hand, that
-//! never answers what fstat(2) and close(2) of its file ask.
+//! never answers what fstat(2) and close(2) of its file ask, nor what another name leads to.
 
-use super::{ASHMEM, builds, is_ok, output};
+use super::{ASHMEM, builds, is_ok, output, wait_for_line};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
 const LOOKUP: u32 = 1;
@@ -76,7 +76,8 @@ impl Drop for Stalling {
     }
 }
 
-/// Answers until the file system is unmounted; but for what the file's status and its flush ask.
+/// Answers until the file system is unmounted; but for what the file's status and its flush ask,
+/// and other names.
 fn serve(device: &mut File) {
     let mut request = vec![0; 1 << 20];
     loop {
@@ -95,6 +96,7 @@ fn serve(device: &mut File) {
             DESTROY => return,
             // Version 7.31, and nothing that is optional.
             INIT => (0, [&7_u32.to_ne_bytes(), &31_u32.to_ne_bytes(), [0; 56].as_slice()].concat()),
+            LOOKUP if !request[40..].starts_with(b"file\0") => continue,
             // Valid for ever, but for the attributes, which are asked for each time.
             LOOKUP => {
                 let entry = [2, 0, u64::MAX >> 1, 0, 0].map(u64::to_ne_bytes).concat();
@@ -156,4 +158,27 @@ fn a_file_server_that_stalls_holds_up_no_list() {
     command.arg("list");
     assert!(output(command).status.success());
     drop(held);
+}
+
+/// A container's root directory that stalls is told of, and does not hold the doctor up.
+#[test]
+fn a_container_on_a_file_server_that_stalls_holds_up_no_doctor() {
+    let Some(stalling) = Stalling::mount() else {
+        return eprintln!("skipped: only root may mount a file system that stalls");
+    };
+    const CONTAINER: &str = "import os, sys, time; os.chroot(sys.argv[1]); \
+                             print('up', flush=True); time.sleep(1000)";
+    let mut container = Command::new("unshare")
+        .args(["--pid", "--mount", "--fork", "--kill-child", "python3", "-c", CONTAINER])
+        .arg(&stalling.directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("util-linux' unshare");
+    wait_for_line(&mut container);
+    let mut command = Command::new(ASHMEM);
+    command.args(["doctor", "--json"]);
+    let said = String::from_utf8_lossy(&output(command).stdout).into_owned();
+    assert!(said.contains("its file system does not answer"), "{said}");
+    container.kill().expect("it runs");
+    container.wait().expect("its end");
 }

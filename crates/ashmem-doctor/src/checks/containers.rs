@@ -7,6 +7,7 @@ use ashmem_proc::mountinfo;
 use ashmem_proc::status::ProcessStatus;
 use rustix::fs::FileType;
 
+use super::container_node::{self, ContainerNode};
 use super::module;
 use crate::Host;
 use crate::check::Check;
@@ -113,14 +114,16 @@ enum ContainerView {
 }
 
 fn view(host: &Host, pid: u32) -> ContainerView {
-    let Ok(inside) = Host::at(&host.root().join(format!("proc/{pid}/root"))) else {
-        return ContainerView::None;
+    let (mode, number) = match container_node::look(&host.root().join(format!("proc/{pid}/root"))) {
+        ContainerNode::There { mode, major, minor } => (mode, (major, minor)),
+        ContainerNode::Nothing => return ContainerView::None,
+        ContainerNode::Silent => {
+            return ContainerView::Trouble("its file system does not answer".to_owned());
+        }
     };
-    let Ok(stat) = inside.stat("/dev/ashmem") else { return ContainerView::None };
-    if !FileType::from_raw_mode(stat.st_mode).is_char_device() {
+    if !FileType::from_raw_mode(mode).is_char_device() {
         return ContainerView::Trouble("/dev/ashmem is no character device".to_owned());
     }
-    let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
     if let Some(actual) =
         module::misc_minor(host).filter(|minor| number != (10, *minor) && number != (1, 3))
     {
