@@ -202,6 +202,20 @@ fn is_none_of_a_distribution(distribution: &Distribution, release: &str) -> bool
     is_told(release) && is_foreign
 }
 
+/// What is known of makers of kernels that no distribution's package manager brings.
+fn maker(release: &str) -> Option<&'static str> {
+    if release.contains("-neptune") {
+        return Some(
+            "# SteamOS: an installer of Waydroid brings binder's module for this very kernel: \
+             take its newest version (git pull) and run it again after each update of SteamOS",
+        );
+    }
+    if release.contains("-orbstack") {
+        return Some("# OrbStack: its kernel has binder built in, and takes no modules");
+    }
+    None
+}
+
 /// What leads to a kernel with binder: each distribution has decided it for itself.
 pub fn binder_kernel(distribution: &Distribution, release: &str) -> Vec<String> {
     if is_none_of_a_distribution(distribution, release) {
@@ -215,7 +229,10 @@ pub fn binder_kernel(distribution: &Distribution, release: &str) -> Vec<String> 
              that has them"
                 .to_owned(),
             "# in a container the kernel is the host's: all this is done on the host".to_owned(),
-        ];
+        ]
+        .into_iter()
+        .chain(maker(release).map(str::to_owned))
+        .collect();
     }
     let lines: &[&str] = match distribution {
         Distribution::Debian => &[

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use regex::RegexSet;
+use regex::{Regex, RegexSet};
 
 use crate::{Host, board, kernel_release};
 
@@ -63,6 +63,12 @@ const RELEASES: [(&str, Distribution); 16] = [
     (r"-\d+-default\b", Distribution::Suse),
 ];
 
+/// Kernels that are called as Ubuntu's and are not in its archive: Pop!_OS' (76, and a date or a
+/// version), and the builds of plain Linux that Ubuntu offers for trials (a version of six digits).
+static OTHERS_GENERIC: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"-(76\d{6}|0\d{5})\w*-(generic|lowlatency)").expect("the pattern is tested")
+});
+
 /// How other words of a log tell the distribution.
 const WORDS: [(&str, Distribution); 10] = [
     (r"\bWSL2\b", Distribution::Wsl),
@@ -100,7 +106,9 @@ impl Distribution {
     /// here.
     pub fn of_release(release: &str) -> Option<Self> {
         let found = RELEASE_SET.matches(release).iter().next()?;
-        RELEASES.get(found).map(|(_, distribution)| distribution.clone())
+        let (_, distribution) = RELEASES.get(found)?;
+        let is_packaged = *distribution != Self::Ubuntu || !OTHERS_GENERIC.is_match(release);
+        is_packaged.then(|| distribution.clone())
     }
 
     /// What a text of a log tells: by a kernel's release, or else by other words.

@@ -12,7 +12,8 @@ use crate::distribution::Distribution;
 static RELEASE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?:modules/|linux-(?:headers|image|modules(?:-extra)?)-|kernel-devel-|kernel:? |",
-        r"KERNELRELEASE=|Linux version |Linux \S+ |\bsrc/kernels/|uname -r: |magic ')",
+        r"for kernel |(?:==> ERROR: |^)Missing |KERNELRELEASE=|Linux version |Linux \S+ |",
+        r"\bsrc/kernels/|uname -r: |magic ')",
         r"(\d+\.\d+[\w.+~-]*)"
     ))
     .expect("the pattern is tested")
