@@ -20,14 +20,18 @@ mod kubernetes;
 mod load;
 mod lxc;
 mod matcher;
+mod module_files;
 mod neighbours;
+mod network;
 mod nodes;
 mod old_modules;
+mod own;
 mod packages;
 mod region;
 mod security;
 mod session;
 mod told;
+mod traceback;
 mod unexplained;
 mod waydroid;
 
@@ -136,6 +140,8 @@ impl Log {
             return;
         }
         self.lines += 1;
+        // What follows is what that command says.
+        self.is_in_waydroid &= !unexplained::is_command(text);
         if !matcher::is_near(text) {
             self.pass(text, line);
             return;

@@ -194,7 +194,15 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         form(Plain, r#"^\{"log":"(?<text>.*?)(?:\\[rn])*","stream".*\}$"#),
         form(Plain, r"^[\w.-]+\s+\| (?<text>.*)$"),
         // Waydroid.
-        form(Waydroid, r"^(?:\([\d.]+\) )?\[\d\d:\d\d:\d\d\] (?<text>.*)$"),
+        form(
+            Waydroid,
+            concat!(
+                r"^(?:\([\d.]+\) )?\[ ?(?:\w{3}, \d\d \w{3} \d{4} )?\d\d:\d\d:\d\d ?\] ?",
+                r"(?<text>.*)$"
+            ),
+        ),
+        // The first line of its script of the network, whose tools' words follow.
+        form(Waydroid, r"^(?<text>vnic is waydroid\d*)$"),
         form(Waydroid, r"^\(\d{3,}[\d.]*\) (?<text>.*)$"),
     ]
 });

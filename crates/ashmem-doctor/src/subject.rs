@@ -72,7 +72,8 @@ const PATTERNS: [&str; 13] = [
         r"\b(anbox|redroid)[\w-]*(binder|ashmem|modules)|\b(ashmem|binder)[\w-]*[-_/]dkms|",
         r"dkms/(ashmem|anbox|binder|redroid)|\b(ashmem|binder)_linux\.(ko|o|mod)|",
         r"src/(ashmem|anbox|binder|redroid)[\w-]*-|\bfor (module )?.?(ashmem|anbox|binder)|",
-        r"\b(ashmem|anbox-(ashmem|binder)|binder_linux)/[\d.]+"
+        r"\b(ashmem|anbox-(ashmem|binder)|(redroid|anbox-modules)-(ashmem|binder)|",
+        r"binder_linux)[/-]\d"
     ),
     concat!(
         r"\bg?make(\[\d+\])?: |\bgcc(-\d+)?\b|\bclang(-\d+)?\b|\bcc1?: |\b(ld|collect2)(\.\w+)?: |",

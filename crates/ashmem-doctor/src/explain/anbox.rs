@@ -55,7 +55,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"\[client\.cpp:\d+@\w+\] failed to start container|",
             r"session manager failed to become ready|",
             r"\.cpp:\d+@\S+\] lost connection to container manager|",
-            r"\[daemon\.cpp:\d+@run\] container is not running"
+            r"\[daemon\.cpp:\d+@run\] (container is not running|",
+            r"application manager service is not running|failed to retrieve ready property)"
         ),
         follows: &["anbox-container", "anbox-drivers", "binder", "device-", "module-", "lxc-"],
         cause: "Anbox's container did not start, or has not come up yet; the container manager's \

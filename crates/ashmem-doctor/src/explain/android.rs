@@ -9,6 +9,60 @@ const M: Message = Message::PLAIN;
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
+        id: "k8s-token-mount",
+        says: r"unable to move mount at '/(var/)?run/secrets/kubernetes\.io",
+        cause: "Kubernetes mounted its token below /var/run, which Android's init cannot carry \
+                over into its own root, and stops. Shared memory has no part in it",
+        next: &[Do("# in the pod's spec: automountServiceAccountToken: false")],
+        ..M
+    },
+    Message {
+        id: "init-first-stage",
+        says: r"^(init: )?(init encountered errors starting first stage|InitFatalReboot: signal)",
+        follows: &["k8s-", "binder", "device-", "selinux", "no-32-bit", "image-"],
+        cause: "Android's first program stopped before anything else ran. An image for phones or \
+                for the emulator does so in a container, where much is mounted already: images of \
+                redroid and Waydroid carry changes for that. Shared memory has no part in it",
+        next: &[
+            Do("# the lines of `init:` above it name the mount that it failed over: dmesg | grep \
+                init:"),
+            Do("# an image of one's own: with redroid's patches, or Waydroid's; docker: \
+                --privileged"),
+        ],
+        ..M
+    },
+    Message {
+        id: "image-program-refused",
+        says: r"cannot execv?e?\('/(system|vendor|odm|product|apex)/\S*'\)",
+        errno: &[libc::EACCES, libc::EPERM],
+        cause: "Android's init may not execute programs of its own image: files that were put into \
+                the image or its overlay lost the right to be executed or their label (SELinux), \
+                or the root is mounted noexec. Shared memory has no part in it",
+        next: &[
+            Do("findmnt -R /var/lib/waydroid/rootfs | grep noexec"),
+            Do("sudo ausearch -m AVC -ts recent   # SELinux's word"),
+            Do("sudo ls -lZR /var/lib/waydroid/overlay /var/lib/waydroid/overlay_rw | less   # \
+                what was added: programs want mode 0755"),
+            Do("# without what was added: waydroid session stop; move those two folders' content \
+                away; start anew"),
+        ],
+        ..M
+    },
+    Message {
+        id: "image-program-not-linked",
+        says: r#"^CANNOT LINK EXECUTABLE "?/(system|vendor|apex)/"#,
+        unless: r"page size",
+        cause: "a program of the image found another library than its own: LD_PRELOAD or \
+                LD_LIBRARY_PATH of the host's shell came along into the container, or an overlay \
+                put libraries of another width or version there. Shared memory has no part in it",
+        next: &[
+            Do("env | grep ^LD_   # then: sudo env -u LD_PRELOAD -u LD_LIBRARY_PATH waydroid ..."),
+            Do("sudo find /var/lib/waydroid/overlay /var/lib/waydroid/overlay_rw -name 'lib*.so'"),
+            Do("sudo waydroid upgrade   # tool and image of one time"),
+        ],
+        ..M
+    },
+    Message {
         id: "jit-cache",
         about: &[],
         says: concat!(

@@ -27,6 +27,8 @@ const FIND_BINDER: &[NextStep] = &[
     Do("# /dev/binderfs with binder-control alone: the driver is there, and the container makes \
         the nodes by it, if nothing of the host lies at /dev/binder: sudo umount /dev/binder; no \
         -v /dev/binder"),
+    Do("# Waydroid, where anbox-binder and its like are there and binder is not: sudo waydroid \
+        init -f   # writes the names anew"),
 ];
 
 const NO_MODULE: &str = "this kernel has no binder as a module. Either it has it built in (`grep \
@@ -252,7 +254,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-not-a-device",
         about: &[Binder],
-        says: r"not a (character )?device|is a directory|inappropriate ioctl|obtain version failed",
+        says: concat!(
+            r"not a (character )?device|is a directory|inappropriate ioctl|",
+            r"obtain version failed|trying to mount a directory onto a file"
+        ),
         cause: "what lies at binder's path is not binder: an engine that was told to bind a path \
                 that does not exist makes a directory there, or another node was bound",
         next: &[

@@ -106,6 +106,15 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "build-notes-harmless",
+        // DKMS says so of any module, and names none.
+        says: r"^binary \S*/(kmodsign|sign-file) not found, modules won't be signed",
+        is_harmless: true,
+        cause: "harmless in itself: DKMS found no program to sign with (Ubuntu: sudo apt install \
+                sbsigntool). A module that is not signed does not load under Secure Boot",
+        ..M
+    },
+    Message {
         id: "build-exclusive",
         about: &[],
         says: r"BUILD_EXCLUSIVE",
@@ -116,6 +125,17 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("grep BUILD_EXCLUSIVE /usr/src/*/dkms.conf   # what it is for"),
             Do("uname -r   # this project's module is for 5.10 to 7.x"),
             Do("ashmem doctor --mode agent   # needs no module"),
+        ],
+        ..M
+    },
+    Message {
+        id: "our-source-gone",
+        says: r"/usr/src/ashmem-\d[\w.]* (does not exist|not found)",
+        cause: "DKMS is to build this project's module, and the folder with its source is not \
+                there: the package ashmem-dkms was removed, or the folder was",
+        next: &[
+            NextStep::Module,
+            Do("dkms status   # what is left of it: sudo dkms remove ashmem/VERSION --all"),
         ],
         ..M
     },

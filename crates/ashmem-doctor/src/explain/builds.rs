@@ -17,7 +17,8 @@ use super::explained::Explained;
 static NAME: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"/var/lib/dkms/([\w.+~-]+)/|make\.log for ([\w.+~-]+?)[-/]\d|",
-        r"/usr/src/([A-Za-z][\w+]*)-\d|",
+        r"/usr/src/([A-Za-z][\w+]*)-\d|Setting up ([\w.+-]+?)-dkms |",
+        r"\binstances? of (?:module: )?([\w.+-]+)|",
         r"\bM=(/\S+)|\b[Mm]odules? ([\w.+-]+)/\d\S*|Loading new ([\w.+~-]+?)-\d\S* DKMS|",
         r"\bdkms (?:install|build|add|remove)(?: -{1,2}[\w-]+)* ([\w.+-]+)/\w"
     ))
@@ -28,7 +29,7 @@ static NAME: LazyLock<Regex> = LazyLock::new(|| {
 static BEGINS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"\bDKMS\b.* make\.log for |==> dkms install|\bBuilding (initial )?module|",
-        r"\bAutoinstall of module|",
+        r"\bAutoinstall of module|^Setting up \S+-dkms |",
         r"\bmake\b.* M=\S|\bLoading new \S+ DKMS"
     ))
     .expect("the pattern is tested")

@@ -18,6 +18,17 @@ const GATHERING: &str = concat!(
 const AGENT: &[NextStep] =
     &[Do("sudo systemctl enable --now ashmem-agent.socket"), Do("ashmem doctor --mode agent")];
 
+const MOUNT_SOURCE: &str = "the container's configuration binds a node of the host that is not \
+                            there: it was made while the module was loaded, or by a rule for \
+                            another host";
+
+const FIND_SOURCE: &[NextStep] = &[
+    Do("ls -l /dev/ashmem* /dev/*binder* /dev/binderfs   # on the host"),
+    Do("ashmem doctor   # the lines `device` and `binder`"),
+    Do("# LXC: `optional` in lxc.mount.entry lets the container start without it; Waydroid: sudo \
+        waydroid upgrade -o writes its list anew"),
+];
+
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "cdi-off",
@@ -183,7 +194,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "device-path-is-a-directory",
         about: &[Device, Ashmem],
-        says: r"not a (character )?device( node)?|is a directory|not a character",
+        says: concat!(
+            r"not a (character )?device( node)?|is a directory|not a character|",
+            r"trying to mount a directory onto a file"
+        ),
         cause: "what lies at /dev/ashmem is no device: an engine that was told to bind (-v) a path \
                 that does not exist makes a directory there",
         next: &[
@@ -238,14 +252,16 @@ pub(super) static MESSAGES: &[Message] = &[
         says: r"\b(re)?mount(ed|ing|s)?\b|\bbind(ing)?\b",
         errno: &[libc::ENOENT],
         unless: r"binder.*no such device|seccomp|gathering",
-        cause: "the container's configuration binds a node of the host that is not there: it was \
-                made while the module was loaded, or by a rule for another host",
-        next: &[
-            Do("ls -l /dev/ashmem* /dev/*binder* /dev/binderfs   # on the host"),
-            Do("ashmem doctor   # the lines `device` and `binder`"),
-            Do("# LXC: `optional` in lxc.mount.entry lets the container start without it; \
-                Waydroid: sudo waydroid upgrade -o writes its list anew"),
-        ],
+        cause: MOUNT_SOURCE,
+        next: FIND_SOURCE,
+        ..M
+    },
+    Message {
+        id: "mount-source-missing",
+        about: &[Device, Binder, Neighbour],
+        says: r"bind source path does not exist",
+        cause: MOUNT_SOURCE,
+        next: FIND_SOURCE,
         ..M
     },
     Message {
@@ -328,6 +344,21 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("uname -m; docker image inspect IMAGE --format '{{.Architecture}}'"),
             Do("# take the image for this processor (--platform linux/amd64 or linux/arm64)"),
+        ],
+        ..M
+    },
+    Message {
+        id: "redroid-image-missing",
+        says: concat!(
+            r"manifest for redroid/redroid:\S+ not found|redroid/redroid:\S+: not found|",
+            r"pull access denied for redroid\S*,? ?"
+        ),
+        cause: "there is no image of redroid of that name: the tag is wrong, or the image is one's \
+                own and was not built here. Shared memory has no part in it",
+        next: &[
+            Do("# tags: https://hub.docker.com/r/redroid/redroid/tags, such as 13.0.0-latest and \
+                12.0.0_64only-latest"),
+            Do("docker images | grep redroid"),
         ],
         ..M
     },

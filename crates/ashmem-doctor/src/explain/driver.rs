@@ -105,6 +105,41 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "binder-frozen-harmless",
+        says: r"^binder\w*: \d+:\d+ transaction .*failed (\d+/)?29202/",
+        is_harmless: true,
+        cause: "harmless: the process that was called by binder is frozen (BR_FROZEN_REPLY): \
+                Android stops apps that nobody sees",
+        ..M
+    },
+    Message {
+        id: "binder-call-refused",
+        says: r"^binder\w*: \d+:\d+ transaction .*failed (\d+/)?29201\b",
+        unless: r"29201/-28\b",
+        follows: &["binder-", "rust-binder", "selinux"],
+        cause: "the kernel refused a call of binder's (BR_FAILED_REPLY). The number behind the \
+                stroke says why: -1 SELinux, -3 the other process is gone, -12 no memory, -22 the \
+                call is not as it must be, -28 the other's buffer is full; old kernels print none",
+        next: &[
+            Do("sudo dmesg | grep -B2 29201 | ashmem doctor explain   # the line before it"),
+            Do("sudo dmesg | grep avc: | tail   # SELinux's word"),
+        ],
+        ..M
+    },
+    Message {
+        id: "binder-protocol",
+        says: r"expecting header 0x[0-9a-f]+ but found 0x[0-9a-f]+\. mixing copies of libbinder",
+        cause: "a program of the host speaks to Android's service manager in the words of another \
+                version of Android: libgbinder's configuration does not fit the image",
+        next: &[
+            Do("grep -r '' /etc/gbinder.d; grep protocol /var/lib/waydroid/waydroid.cfg"),
+            Do("sudo waydroid upgrade -o   # takes the protocol from the image; update Waydroid \
+                and libgbinder if they do not know that Android"),
+            Do("sudo systemctl restart waydroid-container"),
+        ],
+        ..M
+    },
+    Message {
         id: "fops-patched",
         about: &[],
         says: concat!(

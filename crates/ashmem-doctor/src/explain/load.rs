@@ -3,7 +3,7 @@
 
 use crate::advice::NextStep::{self, Do};
 use crate::message::{Fact, Message};
-use crate::subject::Subject::{BinderModule, Module, Source};
+use crate::subject::Subject::{BinderModule, Module};
 
 const M: Message = Message::PLAIN;
 
@@ -68,6 +68,14 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "no-efi-harmless",
+        says: r"^EFI variables are not supported on this system",
+        is_harmless: true,
+        cause: "harmless: this machine did not start by EFI, or a container has not its variables. \
+                Without EFI there is no Secure Boot, and modules need no key of it",
+        ..M
+    },
+    Message {
         id: "modprobe-missing",
         says: concat!(
             r"\b(modprobe|insmod): (command )?not found|command not found: (modprobe|insmod)\b|",
@@ -103,7 +111,8 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"^(ashmem|binder)_linux: Loading of (unsigned module|module with (unavailable key|",
             r"unsupported crypto)) is rejected|",
-            r"(ashmem|binder)\S* .*(required key not available|key was rejected by service|",
+            // A paste may end in the middle of it.
+            r"(ashmem|binder)\S* .*(required key not avail|key was rejected|",
             r"EKEYREJECTED|ENOKEY)|",
             r"(required key not available|key was rejected by service).*(ashmem|binder)"
         ),
@@ -198,10 +207,10 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Module, BinderModule],
         says: concat!(
             r"version magic.*should be|disagrees about version of symbol|invalid module format|",
-            r"no symbol version for|this_module section size|(insert|insmod|modprobe|load).*exec \
-             format error|",
-            r"exec format error.*(insert|load)|(insert|modprobe|insmod|",
-            r"load).*wrong symbol version|",
+            r"no symbol version for|this_module section size|",
+            r"(insert|insmod|modprobe|load).*exec format error|",
+            r"exec format error.*(insert|load)|",
+            r"(insert|modprobe|insmod|load).*wrong symbol version|",
             r"(ashmem|binder)_linux(\.ko\S*)?['\x22:]* *exec format error"
         ),
         cause: "the module was built for another kernel than the one that runs",
@@ -260,7 +269,8 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[],
         says: concat!(
             r"cannot create duplicate filename.*misc/ashmem|",
-            r"kobject_add_internal failed for ashmem|ashmem: .*already has an ashmem device"
+            r"kobject_add_internal failed for ashmem|ashmem: .*already has an ashmem device|",
+            r"misc device 'ashmem' could not be registered: error -1[67]\b"
         ),
         cause: "the kernel has a driver of that name already, built in or loaded: a second one is \
                 not needed",
@@ -378,46 +388,6 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("sudo modprobe ashmem_linux   # on the host"),
             Do("ashmem doctor --mode agent   # needs no module"),
         ],
-        ..M
-    },
-    Message {
-        id: "module-file-gone",
-        about: &[Module, BinderModule],
-        says: r"could not get modinfo from",
-        errno: &[libc::ENOENT],
-        cause: "modules.dep lists the module, and its file is gone or may not be read: a build of \
-                DKMS that was removed, or a list that is older than the files. The kernel is not \
-                what lacks it",
-        next: &[
-            Do("sudo depmod -a; dkms status"),
-            Do("ls -l /lib/modules/$(uname -r)/updates/dkms   # or where `filename:` points"),
-            NextStep::Rebuild,
-        ],
-        ..M
-    },
-    Message {
-        id: "installer-without-module",
-        about: &[Module, BinderModule],
-        says: r"(^|[\s'\x22/])(binder|ashmem)/\d+\.\d+[\w.+-]*/(binder|ashmem)_linux\.ko",
-        errno: &[libc::ENOENT],
-        unless: r"dkms/|/build/|/usr/src/",
-        cause: "an installer brings modules that were built before, and has none for the kernel \
-                that the path names: the kernel is newer than the installer",
-        next: &[
-            Do("# take a newer version of the installer (git pull), or ask its maker for this \
-                kernel"),
-            Do("# SteamOS: newer installers build the module; that takes the headers of the \
-                running kernel (linux-neptune-...-headers)"),
-            Do("uname -r; grep binder /proc/filesystems"),
-        ],
-        ..M
-    },
-    Message {
-        id: "module-not-built",
-        about: &[Source],
-        says: r"(ashmem|binder)_linux\.ko\S* .*(no such file|not found|does not exist)",
-        cause: "the module's file is not there: its build failed, or has not run",
-        next: &[Do("dkms status"), NextStep::Headers, NextStep::Rebuild],
         ..M
     },
     Message {

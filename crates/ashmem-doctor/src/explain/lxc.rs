@@ -15,6 +15,7 @@ pub(super) static MESSAGES: &[Message] = &[
         says: r#"failed to mount "?/dev/ashmem\S* onto "#,
         errno: &[libc::ENOENT],
         from: &[LogSource::Lxc],
+        follows: &["mount-source-missing"],
         is_harmless: true,
         cause: "harmless up to Android 15: the container's list names /dev/ashmem as `optional`, \
                 as Waydroid's did until 2023, and LXC goes on without it (where it is not \
@@ -80,12 +81,52 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-setup-failed",
-        says: r"^failed to setup container\b",
+        says: concat!(
+            r"^failed to (setup (container|mount entries)|initialize container|spawn container|",
+            r"create (network device|the configured network)|configure container)\b|",
+            r"- failed to create network device$|",
+            r"^an error occurred in another process|^received container state|",
+            r"^the container failed to start|^additional information can be obtained"
+        ),
         from: &[LogSource::Lxc],
         follows: &[""],
         cause: "LXC could not set the container up; its lines above this one say why",
         next: &[Do("sudo lxc-start -n NAME -F -l DEBUG -o /tmp/lxc.log; ashmem doctor explain < \
                     /tmp/lxc.log   # Waydroid: -P /var/lib/waydroid/lxc -n waydroid")],
+        ..M
+    },
+    Message {
+        id: "lxc-seccomp",
+        says: r"failed loading (seccomp policy|rule for)|^error loading the seccomp policy",
+        from: &[LogSource::Lxc],
+        cause: "LXC could not load the container's list of system calls: the list names a call \
+                that this libseccomp does not know (`_sysctl`, which is gone), or the kernel has \
+                no seccomp. Shared memory has no part in it",
+        next: &[
+            Do("grep -n SYSCALL /var/lib/waydroid/lxc/waydroid/waydroid.seccomp   # SYSCALL: the \
+                name after `rule for`; take that line out"),
+            Do("# then update libseccomp and LXC; sudo systemctl restart waydroid-container"),
+            Do("grep SECCOMP /boot/config-$(uname -r)"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-config-not-loaded",
+        says: concat!(
+            r"^failed to (load config|create lock) for waydroid\b|",
+            r"failure to retrieve information on \S*:waydroid\b"
+        ),
+        follows: &["lxc-", "selinux", "apparmor"],
+        cause: "LXC could not read the configuration of Waydroid's container: it is not there \
+                (`waydroid init` did not end), has a line that this LXC does not take, or SELinux \
+                keeps LXC from it. Shared memory has no part in it",
+        next: &[
+            Do("sudo lxc-info -P /var/lib/waydroid/lxc -n waydroid   # as root: names the line"),
+            Do("sudo ls -lZ /var/lib/waydroid/lxc/waydroid; sudo ausearch -m AVC -ts recent"),
+            Do("sudo waydroid upgrade -o   # writes it anew; sudo waydroid init -f, if it is not \
+                there"),
+            Do("sudo restorecon -R /var/lib/waydroid   # where SELinux refused"),
+        ],
         ..M
     },
     Message {
@@ -192,6 +233,64 @@ pub(super) static MESSAGES: &[Message] = &[
         is_harmless: true,
         cause: "harmless: LXC could not hand all of the host's control groups' controllers on; the \
                 container starts all the same",
+        ..M
+    },
+    Message {
+        id: "lxc-namespaces",
+        says: r"failed to (clone a new set of|unshare|clone|preserve)\b.* ?namespaces?\b",
+        from: &[LogSource::Lxc],
+        cause: "the kernel could not make the container's namespaces: it is built without some of \
+                them, or this is a container that may not. Shared memory has no part in it",
+        next: &[
+            Do("lxc-checkconfig | grep -i namespace"),
+            Do("systemd-detect-virt --container   # in a container: nesting must be allowed"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-veth",
+        says: r"failed to create veth pair",
+        from: &[LogSource::Lxc],
+        cause: "the kernel cannot make the container's network device: it has no module `veth` for \
+                the kernel that runs (an update took it away), or is built without. Shared memory \
+                has no part in it",
+        next: &[
+            Do("sudo modprobe veth   # says whether it is there"),
+            Do("sudo systemctl reboot   # after an update of the kernel"),
+            Do("grep -w CONFIG_VETH /boot/config-$(uname -r)"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-no-init",
+        says: r#"failed to exec "?/init\b"#,
+        errno: &[libc::ENOENT, libc::EACCES],
+        from: &[LogSource::Lxc],
+        cause: "Android's first program is not there or may not be executed: its root is not \
+                mounted, is empty, or is mounted noexec. Shared memory has no part in it",
+        next: &[
+            Do("findmnt /var/lib/waydroid/rootfs; sudo ls -lZ /var/lib/waydroid/rootfs/init"),
+            Do("waydroid session stop; sudo systemctl restart waydroid-container"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-cgroups",
+        says: concat!(
+            r"\bfail\w*.*\bcgroups?\b|\bcgroups?\b.*\b(fail\w*|not (mounted|found|writable))|",
+            r"^no (usable )?cgroup"
+        ),
+        unless: r"could not enable|\bdevices?\.(allow|deny)|freez",
+        from: &[LogSource::Lxc],
+        follows: &["lxc-namespaces", "device-cgroup", "fixed-device"],
+        cause: "LXC has no control groups to put the container into: they are not mounted (OpenRC, \
+                runit), not writable here (a container), or in the old and the new form at once. \
+                Shared memory has no part in it",
+        next: &[
+            Do("mount | grep cgroup; lxc-checkconfig | grep -i cgroup"),
+            Do("# OpenRC: sudo rc-update add cgroups; sudo rc-service cgroups start. Void: \
+                CGROUP_MODE=unified in /etc/rc.conf. systemd: nothing to do, outside containers"),
+        ],
         ..M
     },
 ];

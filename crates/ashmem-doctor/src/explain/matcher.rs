@@ -7,15 +7,17 @@ use aho_corasick::AhoCorasick;
 use regex::{Regex, RegexBuilder};
 
 use super::{
-    anbox, android, binder, build, compiler, container, driver, kubernetes, load, lxc, neighbours,
-    nodes, old_modules, packages, region, security, session, waydroid,
+    anbox, android, binder, build, compiler, container, driver, kubernetes, load, lxc,
+    module_files, neighbours, network, nodes, old_modules, own, packages, region, security,
+    session, traceback, waydroid,
 };
 use crate::log_line::{LogLine, LogSource};
 use crate::message::Message;
 use crate::subject::Subject;
 
 /// The tables, in the order in which they are asked.
-static TABLES: [&[Message]; 19] = [
+static TABLES: [&[Message]; 23] = [
+    own::MESSAGES,
     security::MESSAGES,
     kubernetes::MESSAGES,
     packages::MESSAGES,
@@ -23,11 +25,14 @@ static TABLES: [&[Message]; 19] = [
     compiler::MESSAGES,
     old_modules::MESSAGES,
     build::MESSAGES,
+    module_files::MESSAGES,
     load::MESSAGES,
     build::FAILED,
     nodes::MESSAGES,
     session::MESSAGES,
+    network::MESSAGES,
     waydroid::MESSAGES,
+    traceback::MESSAGES,
     lxc::MESSAGES,
     anbox::MESSAGES,
     container::MESSAGES,
@@ -252,6 +257,46 @@ const NEAR: &[&str] = &[
     "runtime.cc:",
     "runtime aborting",
     "libart.so",
+    "already tracking",
+    "xdg_runtime_dir",
+    "xdg session",
+    "sudo'!",
+    "dbus.error",
+    "unknown device type",
+    "rtnetlink",
+    "create directory",
+    "cannot link executable",
+    "mixing copies",
+    "be signed",
+    "efi variables",
+    "[session_manager.cpp",
+    "[daemon.cpp",
+    "cannot execv",
+    "read-only file system",
+    "retrieve information on",
+    "nosectionerror",
+    "section: '",
+    "sectionheader",
+    "configparser",
+    "keyerror",
+    "error: '",
+    "urlopen",
+    "http error",
+    "hash doesn't",
+    "zip file",
+    "zipfile",
+    "certificate_verify",
+    "name resolution",
+    "incompleteread",
+    "command failed",
+    "process rule",
+    "initialize nft",
+    ": command not",
+    ": not found",
+    "gbinder",
+    "libglibutil",
+    "secrets/kubernetes",
+    "ahardwarebuffer",
 ];
 
 static NEARBY: LazyLock<AhoCorasick> = LazyLock::new(|| {

@@ -74,6 +74,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"failed to create BO, size=|",
             r"^failed to allocate \(\d+ x \d+\) layerCount \d+ format \d+ usage [0-9a-f]+: 5$"
         ),
+        // gralloc's own plain driver takes them from ashmem.
+        follows: &["device-", "boot-id", "too-many-desc", "memfd-"],
         cause: "the GPU's driver gave no buffer for the picture: a virtual machine's GPU, Nvidia's \
                 driver, or none that the container may open. Shared memory has no part in it",
         next: &[
@@ -82,6 +84,20 @@ pub(super) static MESSAGES: &[Message] = &[
                 ro.hardware.egl=swiftshader in waydroid.cfg, then sudo waydroid upgrade -o"),
             Do("# redroid: androidboot.redroid_gpu_mode=guest"),
         ],
+        ..M
+    },
+    Message {
+        id: "gpu-probe-harmless",
+        // 3: a value that it does not take. 7: not supported.
+        says: concat!(
+            r"^failed to allocate \(\d+ x \d+\) layerCount \d+ format \d+ usage ",
+            r"[0-9a-f]+: [37]$|",
+            r"^GraphicBuffer\(w=\d+, .*\) failed \(.*-[37]\)"
+        ),
+        is_harmless: true,
+        cause: "harmless by itself: a program asked for a buffer of a kind that this driver does \
+                not make, and takes another. If its window stays black, draw by the processor: \
+                androidboot.redroid_gpu_mode=guest (redroid)",
         ..M
     },
     Message {

@@ -42,6 +42,19 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "nixos-option-unknown",
+        says: r"the option .?(virtualisation\.waydroid|hardware\.ashmem)\S* does not exist",
+        cause: "this configuration of NixOS names an option that nothing in it declares: \
+                virtualisation.waydroid came with NixOS 21.11, and hardware.ashmem comes with \
+                this project's nix/module.nix, which must stand under `imports`",
+        next: &[
+            Do("nixos-version; grep -n imports -A8 /etc/nixos/configuration.nix"),
+            Do("# hardware.ashmem: imports = [ .../nix/module.nix ]; of a release's archive: \
+                docs/install.md, Other distributions"),
+        ],
+        ..M
+    },
+    Message {
         id: "headers-not-in-archive",
         about: &[],
         says: absent!(concat!(
@@ -93,6 +106,24 @@ pub(super) static MESSAGES: &[Message] = &[
         says: absent!(r"binder_linux|binder-linux|binder-dkms"),
         cause: "no package of that name: where a distribution's kernel has binder, none is needed",
         next: &[Do("grep binder /proc/filesystems"), NextStep::Binder],
+        ..M
+    },
+    Message {
+        id: "waydroid-package-missing",
+        says: concat!(
+            absent!(r"\bwaydroid\b|python3?-gbinder|libgbinder|libglibutil"),
+            r"|\b(waydroid|python3?-gbinder|libgbinder\S*) (depends on|requires)\b|",
+            r"(needed|required) by (the to be installed )?\S*(waydroid|gbinder)|",
+            r"repository .?https?://repo\.waydro\.id\b.*(not have a release file|not signed)"
+        ),
+        unless: r"installed|installing",
+        cause: "the archives that this machine knows have no Waydroid, or not all that it needs: \
+                its makers' archive is not set up, or has nothing for this release of the \
+                distribution. Shared memory has no part in it",
+        next: &[
+            Do("# https://docs.waydro.id, Install: the archive, and which releases it has"),
+            Do("# Debian from 13 and Fedora have Waydroid themselves; Arch: the AUR"),
+        ],
         ..M
     },
     Message {

@@ -21,6 +21,18 @@ const DESCRIPTORS: &[NextStep] = &[
         limit (ulimit -n) only delays"),
 ];
 
+/// Troubles that name the error of a region that could not be made.
+const NAMED: &[&str] = &[
+    "device-missing",
+    "device-not-permitted",
+    "device-open",
+    "device-number",
+    "boot-id",
+    "too-many-desc",
+    "no-memory",
+    "cursor-window-leak",
+];
+
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "memfd-without-ashmem-ioctls",
@@ -190,6 +202,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "region-not-made",
+        follows: NAMED,
         says: r"Cursor ?window allocation of \d+.* failed",
         errno: &[0],
         cause: "a cursor's window could not be made, and the line does not say why: with few or no \
@@ -361,6 +374,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "region-not-made",
+        follows: NAMED,
         about: &[Ashmem],
         says: concat!(
             r"(fail\w*|could ?n[o']t|cannot|can't|unable|error)\b.*(creat|alloc|open|mmap|map|",
@@ -376,6 +390,16 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "region-not-made",
+        follows: NAMED,
+        says: r"^gralloc failed err=",
+        cause: "gralloc's plain driver, which keeps pictures in shared memory, could not make a \
+                region; the line `couldn't create ashmem` before it names the error",
+        next: &[LOOK, Do("logcat -d | ashmem doctor explain")],
+        ..M
+    },
+    Message {
+        id: "region-not-made",
+        follows: NAMED,
         says: r"could not copy bitmap to parcel blob",
         errno: &[0],
         cause: "a picture was to be handed to another process, and the region for it could not be \
@@ -391,6 +415,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "region-not-made",
+        follows: NAMED,
         about: &[],
         unless: r"MemoryFile\.cpp",
         says: concat!(

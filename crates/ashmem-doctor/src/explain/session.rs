@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What D-Bus, systemd and dnsmasq say where Waydroid's session, service or network does not come
-//! up.
+//! What D-Bus, systemd and Wayland say where Waydroid's session or service does not come up.
 
 use crate::advice::NextStep::{self, Do};
 use crate::log_line::LogSource;
@@ -16,6 +15,20 @@ const START_BUS: &[NextStep] = &[
     Do("sudo systemctl start dbus   # Void: sudo ln -s /etc/sv/dbus /var/service/; OpenRC: sudo \
         rc-service dbus start"),
     Do("# in a container: run D-Bus in it, or mount the host's /run/dbus/system_bus_socket"),
+];
+
+const NO_BUS: &str = "D-Bus' socket that the line names does not answer: this runs inside a \
+                      container (distrobox, toolbox) that has not the host's, or in no desktop \
+                      session. Shared memory has no part in it";
+
+const REACH_BUS: &[NextStep] = &[
+    Do("# run Waydroid on the host, not inside distrobox or toolbox: it brings its own container"),
+    Do("echo $DBUS_SESSION_BUS_ADDRESS; ls -l /run/dbus/system_bus_socket"),
+];
+
+const START_SERVICE: &[NextStep] = &[
+    Do("sudo systemctl enable --now waydroid-container"),
+    Do("sudo journalctl -b -u waydroid-container | ashmem doctor explain"),
 ];
 
 const NO_SESSION_BUS: &str = "there is no session bus: the session was started as root, by ssh or \
@@ -68,6 +81,112 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "waydroid-bus-policy",
+        says: r"not allowed to own the service .?id\.waydro\.",
+        cause: "D-Bus does not let Waydroid's service take its name: the service was started \
+                without root, or D-Bus has not read the file of rules that Waydroid's package \
+                brings. Shared memory has no part in it",
+        next: &[
+            Do("ls /usr/share/dbus-1/system.d /etc/dbus-1/system.d | grep waydro   # the file"),
+            Do("sudo systemctl reload dbus; sudo systemctl restart waydroid-container"),
+        ],
+        ..M
+    },
+    Message {
+        id: "waydroid-bus-not-reached",
+        says: bus_error!(r"\w+: failed to connect to socket"),
+        unless: r"system_bus_socket",
+        cause: NO_BUS,
+        next: REACH_BUS,
+        from: &[LogSource::Waydroid],
+        ..M
+    },
+    Message {
+        id: "waydroid-service-not-running",
+        says: bus_error!(r"(ServiceUnknown|NameHasNoOwner): .*(id\.waydro\.|The name :\d+\.\d+ )"),
+        follows: &["waydroid-service-old", "waydroid-bus", "binder", "modprobe-"],
+        cause: "Waydroid's container service does not answer: it does not run, or ended. Shared \
+                memory has no part in it",
+        next: START_SERVICE,
+        from: &[LogSource::Waydroid],
+        ..M
+    },
+    Message {
+        id: "waydroid-service-no-answer",
+        says: bus_error!(r"(NoReply|Timeout|TimedOut|Disconnected): "),
+        from: &[LogSource::Waydroid],
+        follows: &[""],
+        cause: "Waydroid's container service took the call and gave no answer: it ended over it, \
+                or hangs; its own log tells why. Shared memory has no part in it",
+        next: &[
+            Do("sudo journalctl -b -u waydroid-container | ashmem doctor explain"),
+            Do("ashmem doctor explain < /var/lib/waydroid/waydroid.log"),
+            Do("sudo systemctl restart waydroid-container   # then the session anew"),
+        ],
+        ..M
+    },
+    Message {
+        id: "waydroid-session-runs",
+        says: r"already tracking a session",
+        cause: "the container service holds a session already, of this user or another, which may \
+                have ended without its knowing. Shared memory has no part in it",
+        next: &[
+            Do("waydroid session stop   # as the user of that session"),
+            Do("sudo systemctl restart waydroid-container   # if that does not end it"),
+        ],
+        ..M
+    },
+    Message {
+        id: "waydroid-no-user-session",
+        says: r"XDG_RUNTIME_DIR is not set|don't start a waydroid session with 'sudo'",
+        from: &[LogSource::Waydroid],
+        cause: "the session was started as root, or outside of a desktop session: it has no folder \
+                of the user's sockets. Shared memory has no part in it",
+        next: AS_USER,
+        ..M
+    },
+    Message {
+        id: "waydroid-no-wayland",
+        says: r#"XDG session is not "?wayland"#,
+        from: &[LogSource::Waydroid],
+        follows: &["waydroid-no-user-session"],
+        cause: "Waydroid was started where the session is none of Wayland: as root (by sudo), by \
+                ssh, or under X11. Shared memory has no part in it",
+        next: &[
+            Do("waydroid session start   # as the user of the desktop, without sudo"),
+            Do("echo $XDG_SESSION_TYPE $WAYLAND_DISPLAY   # `wayland`, and a name"),
+            Do("# under X11: weston, and start Waydroid inside it"),
+        ],
+        ..M
+    },
+    Message {
+        id: "waydroid-no-wayland",
+        says: r"^couldn't open wayland display|^failed to open wayland connection",
+        from: &[LogSource::Logcat],
+        cause: "the part of Waydroid that shows Android's picture reaches no Wayland compositor: \
+                the session was started for another user or display, or the compositor ended. \
+                Shared memory has no part in it",
+        next: &[
+            Do("echo $XDG_RUNTIME_DIR $WAYLAND_DISPLAY; ls -l $XDG_RUNTIME_DIR/wayland-*"),
+            Do("waydroid session stop; waydroid session start   # as the user, in that session"),
+        ],
+        ..M
+    },
+    Message {
+        id: "waydroid-python",
+        says: r"\b(ModuleNotFound|Import)Error: .*\bgbinder\b",
+        cause: "Python does not find the module gbinder, by which Waydroid speaks to binder: it \
+                was built for another version of Python than the one that runs (after an update), \
+                or another Python comes first in PATH (pyenv, a venv). Shared memory has no part \
+                in it",
+        next: &[
+            Do("python3 -c 'import gbinder'; /usr/bin/python3 -c 'import gbinder'   # both?"),
+            Do("# reinstall it: python3-gbinder (Debian, Fedora); from the AUR, build it anew: \
+                yay -S --rebuild python-gbinder"),
+        ],
+        ..M
+    },
+    Message {
         id: "waydroid-service-manager-died",
         says: r"service manager \S+ has died",
         follows: &[
@@ -116,30 +235,20 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
-        id: "waydroid-dnsmasq-refused",
-        says: r"/waydroid-lxc/dnsmasq\.\w+",
+        id: "waydroid-data-refused",
+        says: r"^mkdir: .*'/(home|var/home|root)/",
         errno: &[libc::EACCES, libc::EPERM],
-        cause: "dnsmasq, which gives Waydroid's network its addresses, may not write its file: \
-                where AppArmor is on, its profile of dnsmasq does not name that folder. Shared \
-                memory has no part in it",
-        next: &[
-            Do("sudo dmesg | grep -i denied | grep dnsmasq   # AppArmor's or SELinux's word"),
-            Do("echo '/{,var/}run/waydroid-lxc/** rw,' | sudo tee -a \
-                /etc/apparmor.d/local/usr.sbin.dnsmasq   # AppArmor"),
-            Do("sudo systemctl reload apparmor; sudo systemctl restart waydroid-container"),
-        ],
-        ..M
-    },
-    Message {
-        id: "waydroid-netfilter",
-        says: r"(can't|cannot) initialize ip6?tables table .\w+'?:? .*(does not exist|insmod)",
         from: &[LogSource::Waydroid],
-        cause: "the kernel has no module for the table of iptables that Waydroid's network needs: \
-                an update took the running kernel's modules away, or it is built without. Shared \
-                memory has no part in it",
+        cause: "Waydroid's service, which runs as root, may not make its folder in the user's \
+                home: SELinux refuses it, or the home lies on a file server. Shared memory has no \
+                part in it",
         next: &[
-            Do("sudo systemctl reboot   # after an update of the kernel"),
-            Do("sudo modprobe iptable_mangle; sudo modprobe iptable_nat"),
+            Do("sudo ausearch -m AVC -ts recent   # SELinux's word"),
+            Do("mkdir -p ~/.local/share/waydroid/data   # as the user; then start the session"),
+            Do(
+                "sudo dnf upgrade waydroid waydroid-selinux; restorecon -R ~/.local/share/waydroid \
+                # Fedora and its like",
+            ),
         ],
         ..M
     },

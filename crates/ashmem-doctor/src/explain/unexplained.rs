@@ -22,7 +22,7 @@ static NEIGHBOUR: LazyLock<Regex> = LazyLock::new(|| {
         r"\b(hw|vnd|g)?binder|binderfs|service ?manager|waydro|\blxc-\w+|redroid|anbox|gralloc|",
         r"GraphicBufferAllocator|initfatalreboot|starting first stage|patchoat|",
         r"\b(modprobe|insmod): command not found|container failed to start|",
-        r"\] \[\w+\.cpp:\d+@"
+        r"\] \[\w+\.cpp:\d+@|cannot link executable .?/(system|vendor|apex)/"
     ))
 });
 
@@ -49,6 +49,10 @@ static ORDINARY: LazyLock<Regex> = LazyLock::new(|| {
         r"thread pool .*starved|VINTF manifest|(mapper|allocator) \d\.x is not supported|",
         // Waydroid's own services, on hosts without their Python packages.
         r"pyclip|failed to (add service waydroid\w*: -\d+$|start clipboard manager)|",
+        r"skipping (notification|clipboard) manager|kill: \(\d+\) - no such process|",
+        r"couldn't get LXC status|the failed command's output is above|",
+        // The first line of a trace; its last says what went wrong.
+        r"failed to add presence handler|Traceback \(most recent call last\):$|",
         r"module already in kernel|, ignor(ing|ed)\b|module verification failed|",
         // LXC's, of what it can do without.
         r"Continuing\.\.\.$"
@@ -63,7 +67,7 @@ static OTHERS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"could not (create|open|resize|map|attach to|unmap|remove|stat|delete) shared memory ",
         r"segment|\bshm(get|at|ctl|_open)\(|SHM(MNI|MAX|ALL)\b|/PostgreSQL\.\d|",
-        r"could not map anonymous shared memory"
+        r"could not map anonymous shared memory|platform_shared_memory_region_posix"
     ))
 });
 
@@ -76,10 +80,19 @@ static ACCESS: LazyLock<Regex> = LazyLock::new(|| {
 static LISTED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^\s*[bcdlps-][rwxst-]{9}[.+@]?\s+\d+ "));
 
+/// A command as a shell shows it behind its prompt.
+static COMMAND: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^(\S*[\w~/\])])?\$ \S|^\S*[\w~/\])][#$] (sudo |doas )?[a-z/]\S* "));
+
 /// Where ART died.
 static ART: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"\bart/runtime/|\bruntime(/\w+)?\.cc:|Runtime aborting|\blibart\.so")
 });
+
+/// Whether a line is a command, behind a shell's prompt.
+pub(super) fn is_command(text: &str) -> bool {
+    (text.contains("$ ") || text.contains("# ")) && COMMAND.is_match(text)
+}
 
 /// Whether a line that no message fits tells of trouble near shared memory.
 pub(super) fn is_trouble(line: &LogLine<'_>) -> bool {
@@ -93,7 +106,7 @@ pub(super) fn is_trouble(line: &LogLine<'_>) -> bool {
         return true;
     }
     // A list of files has the months' names in the reader's language, and no trouble.
-    if LISTED.is_match(text) {
+    if LISTED.is_match(text) || is_command(text) {
         return false;
     }
     // What another language says is trouble or is not; its reader shall know that it was not read.

@@ -144,23 +144,9 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "waydroid-not-initialised",
-        says: r"waydroid is not initialized",
+        says: r"waydroid is not initiali[sz]ed",
         cause: "Waydroid has no images and no configuration yet. Shared memory has no part in it",
         next: &[Do("sudo waydroid init")],
-        ..M
-    },
-    Message {
-        id: "waydroid-network",
-        says: r"failed to setup waydroid-net|command failed: .*waydroid-net\.sh",
-        follows: &["waydroid-dnsmasq", "waydroid-netfilter"],
-        cause: "Waydroid's script could not set the container's network up: another dnsmasq or \
-                name server has its address, the kernel or the host lacks nftables or iptables, or \
-                SELinux refuses. Shared memory has no part in it",
-        next: &[
-            Do("sudo /usr/lib/waydroid/data/scripts/waydroid-net.sh start   # says what fails"),
-            Do("sudo ss -lnup | grep -E ':(53|67) '   # who has the ports of names and addresses"),
-            RESTART,
-        ],
         ..M
     },
     Message {
