@@ -63,10 +63,11 @@ const RELEASES: [(&str, Distribution); 16] = [
     (r"-\d+-default\b", Distribution::Suse),
 ];
 
-/// Kernels that are called as Ubuntu's and are not in its archive: Pop!_OS' (76, and a date or a
-/// version), and the builds of plain Linux that Ubuntu offers for trials (a version of six digits).
+/// Kernels that are called as Ubuntu's and are not in its archive: Pop!_OS' (76, and two digits or
+/// a date), and the builds of plain Linux that Ubuntu offers for trials (a version of six digits).
 static OTHERS_GENERIC: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"-(76\d{6}|0\d{5})\w*-(generic|lowlatency)").expect("the pattern is tested")
+    Regex::new(r"-(76\d{2}|76\d{6}|0\d{5})([a-z]\w*)?-(generic|lowlatency)")
+        .expect("the pattern is tested")
 });
 
 /// How other words of a log tell the distribution.

@@ -22,6 +22,8 @@ pub enum Fact {
     OursModule,
     /// Another's module was to be loaded, and none of ours is named.
     OthersModule,
+    /// Android's init was asked to end and came to its end; its next start was not told yet.
+    AndroidEnded,
 }
 
 /// Something that people find in their logs: what a line must be about, and what it must say.

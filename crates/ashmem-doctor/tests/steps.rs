@@ -59,6 +59,7 @@ fn whoever_built_a_kernel_decides_on_its_binder() {
         ("6.12.5-linuxkit", "left binder out"),
         ("5.16.0-kali2-amd64", "left binder out"),
         ("6.0.6-76060006-generic", "left binder out"),
+        ("5.8.0-7642-generic", "left binder out"),
         ("6.8.0-76060800daily20240311-generic", "left binder out"),
         ("5.17.4-051704-generic", "left binder out"),
         ("6.11.11-valve27-1-neptune-611-gfd0dd251480d", "git pull"),

@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What Android's first processes say when they die, and where pages are too large.
 
-use crate::advice::NextStep::Do;
-use crate::message::Message;
+use crate::advice::NextStep::{self, Do};
+use crate::message::{Fact, Message};
 use crate::subject::Subject::{Ashmem, CoreService, Memfd, Region};
 
 const M: Message = Message::PLAIN;
+
+const INIT_ABORTED: &str = "Android's first program gave up, most often over a mount, before \
+    anything else ran. An image for phones or for the emulator does so in a container, where much \
+    is mounted already: images of redroid and Waydroid carry changes for that. Shared memory has \
+    no part in it";
+
+const WHY_INIT_ABORTED: &[NextStep] = &[
+    Do("# the lines of `init:` above it name the mount that it failed over: dmesg | grep init:"),
+    Do("# an image of one's own: with redroid's patches, or Waydroid's; docker: --privileged"),
+];
+
+const ABORTED_BY: &[&str] = &["k8s-", "binder", "device-", "selinux", "no-32-bit", "image-"];
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
@@ -18,17 +30,20 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "init-first-stage",
-        says: r"^(init: )?(init encountered errors starting first stage|InitFatalReboot: signal)",
-        follows: &["k8s-", "binder", "device-", "selinux", "no-32-bit", "image-"],
-        cause: "Android's first program stopped before anything else ran. An image for phones or \
-                for the emulator does so in a container, where much is mounted already: images of \
-                redroid and Waydroid carry changes for that. Shared memory has no part in it",
-        next: &[
-            Do("# the lines of `init:` above it name the mount that it failed over: dmesg | grep \
-                init:"),
-            Do("# an image of one's own: with redroid's patches, or Waydroid's; docker: \
-                --privileged"),
-        ],
+        says: r"^(init: )?init encountered errors starting first stage",
+        follows: ABORTED_BY,
+        cause: INIT_ABORTED,
+        next: WHY_INIT_ABORTED,
+        ..M
+    },
+    Message {
+        id: "init-first-stage",
+        says: r"^(init: )?InitFatalReboot: signal",
+        follows: ABORTED_BY,
+        // A container's init has nothing to restart, and ends like this after each shutdown.
+        taken_back_by: &[Fact::AndroidEnded],
+        cause: INIT_ABORTED,
+        next: WHY_INIT_ABORTED,
         ..M
     },
     Message {

@@ -225,6 +225,7 @@ const NEAR: &[&str] = &[
     "exited with code 129",
     "exited (129)",
     "failed to create bo",
+    "not gpu writeable",
     "mok",
     "mmx64.efi",
     "mmaa64.efi",

@@ -58,12 +58,29 @@ pub(super) static MESSAGES: &[Message] = &[
             r"not permitted|unable|unused)|(fail\w*|cannot|could not|unable|can't).*(loop-control|",
             r"loop device|/dev/loop\d*)"
         ),
+        // It is there, and taken.
+        unless: r"\bbusy\b|already mounted",
         cause: "there is no loop device to be had: images that keep their parts as APEX files or \
                 system.img mount them by it",
         next: &[
             Do("sudo modprobe loop max_loop=64; ls -l /dev/loop-control   # on the host"),
             Do("# containers need /dev/loop-control and the loop devices, and CAP_SYS_ADMIN; \
                 redroid's images have flattened APEX files and need none"),
+        ],
+        ..M
+    },
+    Message {
+        id: "gpu-buffer-plain",
+        says: r"\boutput buffer not gpu writeable\b",
+        cause: "SurfaceFlinger draws by the GPU, into a buffer that gralloc made for the processor \
+                alone: the two are set up for different drivers. Shared memory has no part in it",
+        next: &[
+            Do("# redroid: androidboot.redroid_gpu_mode=guest draws by the processor throughout, \
+                =host by the GPU"),
+            Do(
+                "# Waydroid: ro.hardware.gralloc and ro.hardware.egl in waydroid.cfg must fit: gbm \
+                and mesa, or default and swiftshader; then sudo waydroid upgrade -o",
+            ),
         ],
         ..M
     },

@@ -101,11 +101,45 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "old-module-package-missing",
+        about: &[],
+        says: r"\bppa\.launchpad(content)?\.net/morphis/anbox-support\b.*(release file|\b404\b)",
+        cause: "Anbox' archive with its modules has nothing for this release of Ubuntu: nobody \
+                packages them any more",
+        next: &[
+            Do("sudo add-apt-repository --remove ppa:morphis/anbox-support"),
+            NextStep::Module,
+            Do("ashmem doctor   # whether a module is needed at all"),
+        ],
+        ..M
+    },
+    Message {
         id: "binder-package-missing",
         about: &[],
         says: absent!(r"binder_linux|binder-linux|binder-dkms"),
         cause: "no package of that name: where a distribution's kernel has binder, none is needed",
         next: &[Do("grep binder /proc/filesystems"), NextStep::Binder],
+        ..M
+    },
+    Message {
+        id: "waydroid-archive-of-other-release",
+        // apt's, in the reader's language: the package, a colon between blanks, `Depends:`.
+        says: concat!(
+            r"^[>\s]*(waydroid|python3?-gbinder|libgbinder\S*|libglibutil\S*)(:\w+)?",
+            r"( : (\S+ ){0,2}\S+|: depends): ?[a-z0-9][a-z0-9.+-]+ .*\S"
+        ),
+        cause: "Waydroid's packages that apt is offered do not fit what is installed: its makers' \
+                archive is set up for another release than this one, or has not all of them for \
+                this release and machine. Shared memory has no part in it",
+        next: &[
+            Do("cat /etc/apt/sources.list.d/waydroid.list; grep CODENAME /etc/os-release"),
+            Do(
+                "# the codename in the list must be this release's; Linux Mint and others: that of \
+                the Ubuntu or Debian below. Then: sudo apt update; sudo apt install waydroid",
+            ),
+            Do("# https://docs.waydro.id, Install: which releases it has. Debian has Waydroid \
+                itself from 13 on"),
+        ],
         ..M
     },
     Message {

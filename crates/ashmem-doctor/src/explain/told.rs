@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What other lines of a log tell that takes a message back: a node that is listed beside
-//! binderfs' control, a service manager that came back, another's module.
+//! binderfs' control, a service manager that came back, another's module, Android's end.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use regex::RegexSet;
 use crate::message::Fact;
 
 /// What tells each fact, and whether it begins or ends there.
-const PATTERNS: [(&str, Fact, bool); 10] = [
+const PATTERNS: [(&str, Fact, bool); 12] = [
     // A list of files, long or one name a line, or names side by side.
     (r"^\s*[cl][rwxsStT-]{9}[.+@]?\s.*[\s/](anbox-)?(hw|vnd)?binder\d*( -> .*)?$", NODE, true),
     (
@@ -31,6 +31,8 @@ const PATTERNS: [(&str, Fact, bool); 10] = [
         Fact::OursModule,
         true,
     ),
+    (r"\binit: Reboot ending, jumping to kernel", Fact::AndroidEnded, true),
+    (r"\binit: init first stage started", Fact::AndroidEnded, false),
     (
         concat!(
             r"^(insmod|modprobe): .*could not insert|^\S*(insmod|modprobe)\b.*\.ko\b|",
@@ -123,6 +125,17 @@ mod tests {
         assert!(tells(&[came, stop, went], Fact::ServiceManager));
         assert!(!tells(&[came, went, stop], Fact::ServiceManager));
         assert!(!tells(&[stop, went, came, went], Fact::ServiceManager));
+    }
+
+    #[test]
+    fn android_has_ended_until_it_starts_again() {
+        let (end, start) = (
+            "[   98.1] init: Reboot ending, jumping to kernel",
+            "[  120.4] init: init first stage started!",
+        );
+        assert!(tells(&[start, end], Fact::AndroidEnded));
+        assert!(!tells(&[end, start], Fact::AndroidEnded));
+        assert!(!tells(&[start], Fact::AndroidEnded));
     }
 
     #[test]

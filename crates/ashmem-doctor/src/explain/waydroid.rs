@@ -21,6 +21,13 @@ const WHY_NOT_STARTED: &[NextStep] = &[
     ),
 ];
 
+const IMAGE_FREED: &[NextStep] = &[
+    Do("waydroid session stop; sudo systemctl stop waydroid-container"),
+    Do("grep waydroid /proc/mounts; sudo umount -R /var/lib/waydroid/rootfs /tmp/waydroid"),
+    Do("sudo e2fsck -fy -E unshare_blocks /var/lib/waydroid/images/system.img   # the tool again"),
+    Do("sudo waydroid init -f   # still damaged: fetches the images again"),
+];
+
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "waydroid-no-service-manager",
@@ -159,6 +166,28 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("# without it: mount_overlays = False in /var/lib/waydroid/waydroid.cfg"),
             RESTART,
         ],
+        ..M
+    },
+    Message {
+        id: "waydroid-image-in-use",
+        says: concat!(
+            r"\bu?mount: /tmp/waydroid\S* .*\bbusy\b|",
+            r"waydroid\S*/(system|vendor)\.img is mounted\b|",
+            r"CalledProcessError: .*'(e2fsck|resize2fs)'.*waydroid\S*/(system|vendor)\.img"
+        ),
+        cause: "a tool wants to change an image of Waydroid that is mounted: Waydroid runs, or an \
+                earlier run of the tool did not end. e2fsck gives up over a damaged image too. \
+                Shared memory has no part in it",
+        next: IMAGE_FREED,
+        ..M
+    },
+    Message {
+        id: "waydroid-image-read-only",
+        says: r"\bmount: /tmp/waydroid\S* .*source write-protected",
+        cause: "an image of Waydroid could be mounted for reading alone: it is mounted elsewhere, \
+                lies on a file system that is not written to (/usr of some distributions), or its \
+                ext4 shares blocks. Shared memory has no part in it",
+        next: IMAGE_FREED,
         ..M
     },
     Message {
