@@ -64,6 +64,24 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "image-program-missing",
+        says: concat!(
+            r"\bcould not (re)?start (service )?'[^']*'.*: ",
+            r"cannot find '/(system|vendor|odm|product|apex)/"
+        ),
+        cause: "Android's init is to start a program that is not in its image: the image is not \
+                whole, or something that was put into it (a tool's overlay) took or renamed files. \
+                Shared memory has no part in it",
+        next: &[
+            Do("sudo find /var/lib/waydroid/overlay /var/lib/waydroid/overlay_rw | less   # what \
+                was added"),
+            Do("# without what was added: waydroid session stop; move those two folders' content \
+                away; start anew"),
+            Do("sudo waydroid upgrade   # tool and image of one time"),
+        ],
+        ..M
+    },
+    Message {
         id: "image-program-not-linked",
         says: r#"^CANNOT LINK EXECUTABLE "?/(system|vendor|apex)/"#,
         unless: r"page size",

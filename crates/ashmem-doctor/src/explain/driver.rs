@@ -82,7 +82,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "binder-no-service-manager-harmless",
         says: concat!(
             r"^binder(_linux)?: \d+:\d+ (cannot find target node|",
-            r"transaction (call to 0:0 )?failed \S*29189/-\d+,.* size 0-0\b)"
+            r"transaction (call to 0:0 )?failed \S*29189(/-\d+)?,.* size 0-0\b)"
         ),
         is_harmless: true,
         cause: "harmless while a container starts: somebody asks for a service manager (a ping to \
@@ -94,7 +94,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "binder-other-side-died-harmless",
         says: concat!(
             r"^binder(_alloc|_linux)?: \d+(:\d+)?:? (binder_alloc_buf, no vma|",
-            r"cannot allocate buffer: vma cleared|transaction .*failed \S*29189/-\d+)|",
+            r"cannot allocate buffer: vma cleared|transaction .*failed \S*29189(/-\d+)?,)|",
             r"^binder(_linux)?: undelivered (transaction|death notification|TRANSACTION)|",
             r"^binder(_linux)?: release \d+:\d+ transaction \d+ (in|out), still active|",
             r"^rust_binder: .*(failed: |\b)BR_DEAD_REPLY\b"

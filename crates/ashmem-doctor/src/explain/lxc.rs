@@ -82,7 +82,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "lxc-setup-failed",
         says: concat!(
-            r"^failed to (setup (container|mount entries)|initialize container|spawn container|",
+            r"^failed to (setup (container|mount entries)|initialize (the )?container|spawn container|",
             r"create (network device|the configured network)|configure container)\b|",
             r"- failed to create network device$|",
             r"^an error occurred in another process|^received container state|",
@@ -162,6 +162,37 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("sudo apparmor_parser -r /etc/apparmor.d/lxc/lxc-waydroid"),
             Do("sudo aa-status | grep -i lxc   # it must be there then"),
             Do("sudo systemctl restart waydroid-container"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-proc-not-mounted",
+        says: r"failed to (LSM )?mount (/proc\b|proc for\b)",
+        from: &[LogSource::Lxc],
+        follows: &["waydroid-image", "lxc-root", "lxc-mounts-refused", "selinux", "apparmor"],
+        cause: "LXC could not mount /proc for the container: the container's root has no folder \
+                `proc`, as its image is not mounted or not whole (No such file or directory), or \
+                LXC runs in a container that may not mount one (Operation not permitted). Shared \
+                memory has no part in it",
+        next: &[
+            Do("findmnt /var/lib/waydroid/rootfs; sudo ls /var/lib/waydroid/rootfs   # Waydroid: \
+                Android's root must be there"),
+            Do("# inside LXD or Incus: security.nesting=true; inside Docker: --privileged"),
+        ],
+        ..M
+    },
+    Message {
+        id: "lxc-no-terminal",
+        says: r"failed to (allocate|open) a? ?pty\b|^failed to create console\b",
+        from: &[LogSource::Lxc],
+        follows: &["lxc-mounts-refused"],
+        cause: "LXC got no terminal for the container's console: no devpts is mounted at /dev/pts \
+                where LXC runs, or all terminals are in use. Shared memory has no part in it",
+        next: &[
+            Do("findmnt /dev/pts; cat /proc/sys/kernel/pty/nr /proc/sys/kernel/pty/max"),
+            Do(
+                "sudo mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts   # none there",
+            ),
         ],
         ..M
     },

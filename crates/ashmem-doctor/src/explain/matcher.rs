@@ -273,6 +273,7 @@ const NEAR: &[&str] = &[
     "[session_manager.cpp",
     "[daemon.cpp",
     "cannot execv",
+    "cannot find '/",
     "read-only file system",
     "retrieve information on",
     "nosectionerror",
