@@ -13,16 +13,23 @@ pub fn version(release: &str) -> Option<(u32, u32)> {
 
 /// The releases of the kernels that are installed, the oldest first.
 pub fn installed(host: &Host) -> Vec<String> {
-    let mut installed: Vec<_> = host
-        .names("/lib/modules")
+    // A folder may stay behind when its kernel is removed, or come with the headers alone.
+    let folders = host.names("/lib/modules");
+    let has_kernel = |release: &String| {
+        host.has(&format!("/boot/vmlinuz-{release}"))
+            || host.has(&format!("/lib/modules/{release}/vmlinuz"))
+    };
+    // Not every distribution names the kernel's file after its release; the list of what is built
+    // in comes with each kernel's modules. Where the file is so named, modules may stay without
+    // their kernel: Ubuntu's, and Debian's from 7.x on, are a package of their own.
+    let running = host.kernel();
+    let are_named = folders.iter().any(has_kernel);
+    let mut installed: Vec<_> = folders
         .into_iter()
-        // A folder may stay behind when its kernel is removed, or come with the headers alone. Not
-        // every distribution names the kernel's file after its release; the list of what is built
-        // in comes with each kernel's modules.
         .filter(|release| {
-            host.has(&format!("/boot/vmlinuz-{release}"))
-                || host.has(&format!("/lib/modules/{release}/vmlinuz"))
-                || host.has(&format!("/lib/modules/{release}/modules.builtin"))
+            let counts = !are_named || *release == running;
+            has_kernel(release)
+                || (counts && host.has(&format!("/lib/modules/{release}/modules.builtin")))
         })
         .collect();
     installed.sort_by(|one, other| compare(one, other));
@@ -77,7 +84,28 @@ fn parts(release: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{compare, version};
+    use super::{compare, installed, version};
+    use crate::Host;
+
+    #[test]
+    fn modules_without_their_kernel_are_no_kernel() {
+        let root = tempfile::tempdir().expect("a folder");
+        let file = |path: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+            std::fs::write(path, "").expect("a file");
+        };
+        let found = || installed(&Host::at(root.path()).expect("the root"));
+        file("lib/modules/7.3.4+deb13-amd64/modules.builtin");
+        file("lib/modules/6.12.1/build/Makefile");
+        assert_eq!(found(), ["7.3.4+deb13-amd64"], "kernels have other names here");
+        file("boot/vmlinuz-6.12.1");
+        assert_eq!(found(), ["6.12.1"], "here they are named so, and one has gone");
+        file("proc/sys/kernel/osrelease");
+        std::fs::write(root.path().join("proc/sys/kernel/osrelease"), "7.3.4+deb13-amd64\n")
+            .expect("the running one");
+        assert_eq!(found(), ["6.12.1", "7.3.4+deb13-amd64"], "it runs until the next boot");
+    }
 
     #[test]
     fn releases_are_in_the_order_of_their_making() {
