@@ -251,7 +251,9 @@ fn rights_that_the_mask_has_not_are_refused() {
     for (flags, prot) in [(libc::MAP_SHARED, RW), (libc::MAP_PRIVATE, RW), (libc::MAP_SHARED, 4)] {
         assert_eq!(inside.map(&fd, 4096, prot, flags), EPERM);
     }
+    // Without EXEC it is left to the supervisor, which answers mprotect.
     assert!(inside.map(&fd, 4096, libc::PROT_READ, libc::MAP_SHARED) > 0);
+    assert_eq!(fd.seals() as u32 & state::SEAL_OF_MAPPED, 0, "the kernel's own mapping");
     // What only the supervisor knows is left to it: here that is the kernel, which knows nothing.
     // SAFETY: the call touches no memory.
     assert_eq!(unsafe { libc::fchmod(fd.0, state::mode(mask, false)) }, 0);

@@ -15,6 +15,8 @@ use crate::target_thread::{FileStatus, close_elsewhere};
 pub(crate) enum FdKind {
     /// A region of this tenant.
     Region(Key),
+    /// A region that the table has no room for: what its mask is cannot be held.
+    Unlisted,
     /// A memfd that is no region.
     Memfd,
     /// An open of the node that has not become a region yet.

@@ -3,7 +3,6 @@
 //! memfd-ashmem-shim has them.
 
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering;
 
 use ashmem_core::abi::{self, NAME_LEN, Request};
 use ashmem_core::region::Prot;
@@ -44,7 +43,8 @@ impl Tenant {
                 (FdKind::Region(key), Some(request)) => {
                     self.region_ioctl(target, inspected, key, request, &argument)
                 }
-                (FdKind::Region(_), None) => Outcome::errno(Errno::NOTTY),
+                (FdKind::Region(_) | FdKind::Unlisted, None) => Outcome::errno(Errno::NOTTY),
+                (FdKind::Unlisted, Some(_)) => Outcome::errno(Errno::NOMEM),
                 (FdKind::Memfd, Some(request)) => {
                     memfd_ioctl(target, inspected, request).unwrap_or_else(Outcome::errno)
                 }
@@ -116,9 +116,7 @@ impl Tenant {
                 Ok(now) => now,
                 Err(error) => return Outcome::errno(host(error)),
             };
-            if !now.contains(Prot::EXEC) {
-                self.exec_withheld.store(true, Ordering::Relaxed);
-            }
+            self.note_mask(now);
             if now.contains(Prot::WRITE) {
                 let request = Request::SetProtMask(mask);
                 table.note_ioctl(key, request, None, target.id(), &Outcome::ZERO);

@@ -38,8 +38,16 @@ impl Tenant {
         } else if !self.is_region(target, call.fd) {
             return continued();
         }
-        let Some(mut inspected) = self.inspect(target, call.fd) else { return continued() };
-        let FdKind::Region(key) = inspected.kind else { return continued() };
+        // A region whose mask cannot be read is not mapped: its maker may have withheld a right.
+        let refused = || Decision::of(Call::Mmap(call), Outcome::errno(Errno::NOMEM));
+        let Some(mut inspected) = self.inspect(target, call.fd) else {
+            return if self.is_region(target, call.fd) { refused() } else { continued() };
+        };
+        let key = match inspected.kind {
+            FdKind::Region(key) => key,
+            FdKind::Unlisted => return refused(),
+            _ => return continued(),
+        };
         let outcome = if self.kernel_refuses(&inspected, call) {
             Outcome::CONTINUE
         } else {

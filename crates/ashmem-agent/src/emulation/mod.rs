@@ -40,6 +40,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ashmem_core::region::Prot;
 use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
 
@@ -72,7 +73,7 @@ pub struct Tenant {
     fidelity: Fidelity,
     /// The file system of every memfd, as `st_dev`.
     memfds: u64,
-    /// Whether some region's mask has lost EXEC.
+    /// Whether some region's mask may have lost EXEC: set wherever a mask is read or changed.
     exec_withheld: AtomicBool,
     unpinning: Unpinning,
 }
@@ -267,7 +268,11 @@ impl Tenant {
         let kind = if flags.contains(OFlags::PATH) {
             FdKind::Foreign
         } else if file.device == self.memfds {
-            self.region_of(target, number, &fd, &file).map_or(FdKind::Memfd, FdKind::Region)
+            match self.region_of(target, number, &fd, &file) {
+                Some(key) => FdKind::Region(key),
+                None if memfd_state::is_region(&file) => FdKind::Unlisted,
+                None => FdKind::Memfd,
+            }
         } else if self.device.is_placeholder(&file) {
             FdKind::Node
         } else {
@@ -291,6 +296,7 @@ impl Tenant {
         }
         let state = MemfdState::read(memory, file)?;
         let found = state.region(memory, LastCaller { tid: target.tid(), fd: number });
+        self.note_mask(found.facts.prot_mask());
         let mut table = self.table();
         // Another request may have brought it meanwhile.
         table.find(file.inode).or_else(|| table.admit(None, memory, found).ok())
@@ -310,6 +316,7 @@ impl Tenant {
             && region.inode == file.inode
         {
             state.refresh(region);
+            self.note_mask(region.facts.prot_mask());
         }
         true
     }
@@ -348,7 +355,8 @@ impl Tenant {
         if !self.threads.had_region_at(target.tid(), number) {
             return FileStatus::of_descriptor(target.tid(), number).ok();
         }
-        let fd = self.threads.descriptor(target.tid(), number, || target.is_waiting()).ok()?;
+        let copied = self.threads.descriptor(target.tid(), number, || target.is_waiting());
+        let Ok(fd) = copied else { return FileStatus::of_descriptor(target.tid(), number).ok() };
         let file = FileStatus::of(&fd).ok();
         if file.is_none_or(|file| file.device != self.memfds) {
             self.threads.saw_region_at(target.tid(), -1);
@@ -423,6 +431,14 @@ impl Tenant {
                 target.inject(injection).map(drop)
             }
             other => other.map(drop),
+        }
+    }
+
+    /// A region has this mask: one without EXEC has mprotect look at mappings from now on. Before
+    /// the caller gets its answer, for the kernel may map the region then.
+    fn note_mask(&self, mask: Prot) {
+        if !mask.contains(Prot::EXEC) {
+            self.exec_withheld.store(true, Ordering::Relaxed);
         }
     }
 

@@ -5,7 +5,8 @@
 //! program that maps a region whose mask has lost EXEC, and asks mprotect for it, is refused here
 //! (MMAP-08).
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 
 use ashmem_core::region::Prot;
 use ashmem_proc::maps;
@@ -26,7 +27,9 @@ impl Tenant {
         let page = ashmem_core::store::Store::page_size(self.table().arena());
         let end = address.saturating_add(page.align(len));
         // Without the lock: the caller can hold up whoever reads its mappings.
-        let inodes = mapped_inodes(target.tid(), self.memfds, address, end);
+        let Ok(inodes) = mapped_inodes(target.tid(), self.memfds, address, end) else {
+            return Outcome::errno(Errno::NOMEM);
+        };
         let mut table = self.table();
         for inode in inodes {
             let Some(key) = table.find(inode) else { continue };
@@ -41,18 +44,35 @@ impl Tenant {
     /// remap_file_pages(2): refused on every region (MMAP-20).
     pub(crate) fn remap(&self, target: &Target<'_>, address: u64, len: u64) -> Outcome {
         let end = address.saturating_add(len);
-        let inodes = mapped_inodes(target.tid(), self.memfds, address, end);
+        let Ok(inodes) = mapped_inodes(target.tid(), self.memfds, address, end) else {
+            return Outcome::errno(Errno::NOMEM);
+        };
         let mut table = self.table();
         let ours = inodes.into_iter().any(|inode| table.find(inode).is_some());
         if ours { Outcome::errno(Errno::PERM) } else { Outcome::CONTINUE }
     }
 }
 
-/// The inodes on this file system that a thread has mapped between two addresses.
-fn mapped_inodes(tid: i32, device: u64, from: u64, to: u64) -> Vec<u64> {
-    let Ok(file) = std::fs::File::open(format!("/proc/{tid}/maps")) else { return Vec::new() };
-    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
-    lines.filter_map(|line| inode_of(&line, device, from, to)).collect()
+/// The inodes on this file system that a thread has mapped between two addresses; none of a thread
+/// that is gone, or may not be looked at.
+///
+/// # Errors
+/// EMFILE, ENFILE, ENOMEM: they cannot be read now.
+fn mapped_inodes(tid: i32, device: u64, from: u64, to: u64) -> io::Result<Vec<u64>> {
+    let found = File::open(format!("/proc/{tid}/maps")).and_then(|file| {
+        let lines = BufReader::new(file).split(b'\n');
+        let inode = |line: Vec<u8>| inode_of(&line, device, from, to);
+        lines.filter_map(|line| line.map(inode).transpose()).collect()
+    });
+    match found {
+        Err(error) if is_want(&error) => Err(error),
+        other => Ok(other.unwrap_or_default()),
+    }
+}
+
+/// Whether this error is a want of descriptors or memory, which passes.
+fn is_want(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
 fn inode_of(line: &[u8], device: u64, from: u64, to: u64) -> Option<u64> {

@@ -68,7 +68,7 @@ impl Supervisor {
         let inspected = decision.descriptor.as_ref()?;
         match inspected.kind {
             FdKind::Region(key) => self.region_of(key),
-            FdKind::Memfd => {
+            FdKind::Memfd | FdKind::Unlisted => {
                 let name = inspected.copy().ok().and_then(memfd::name).unwrap_or_default();
                 let (inode, size) = (inspected.file.inode, inspected.file.size);
                 Some(RegionInfo { key: None, inode, name, size })

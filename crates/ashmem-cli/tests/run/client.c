@@ -1018,6 +1018,65 @@ static void churn(void)
 	}
 }
 
+/*
+ * Gives a region whose mask is READ through standard input, a socket, to a program under another
+ * supervisor, and takes such a one from there. What the region's maker withheld stays withheld.
+ */
+static void message_of(struct msghdr *message, struct iovec *data, char *space, size_t size)
+{
+	*message = (struct msghdr){.msg_iov = data, .msg_iovlen = 1, .msg_control = space,
+				   .msg_controllen = size};
+}
+
+static void give(void)
+{
+	char byte = 'x', space[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec data = {&byte, 1};
+	struct msghdr message;
+	int fd = region(4096);
+
+	map(fd, 4096, PROT_READ | PROT_WRITE)[0] = 1;
+	CHECK(ioctl(fd, SET_PROT_MASK, PROT_READ) == 0);
+	message_of(&message, &data, space, sizeof space);
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &fd, sizeof fd);
+	CHECK(sendmsg(0, &message, 0) == 1);
+}
+
+/* Whether any call refuses what EXEC needs; how a refusal is called depends on why. */
+static void take(int is_want)
+{
+	char byte, space[CMSG_SPACE(sizeof(int))];
+	struct iovec data = {&byte, 1};
+	struct msghdr message;
+	int fd;
+
+	/* So that mmap is answered inside, where it can be. */
+	for (int i = 0; i < 4 && !is_want; i++) {
+		fd = region(4096);
+		CHECK(munmap(map(fd, 4096, PROT_READ), 4096) == 0 && close(fd) == 0);
+	}
+	message_of(&message, &data, space, sizeof space);
+	CHECK(recvmsg(0, &message, 0) == 1);
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+	/* The number that the test's sandbox keeps the supervisor from. */
+	CHECK((fd = dup2(fd, 77)) == 77);
+	int rx = PROT_READ | PROT_EXEC, refusal = is_want ? ENOMEM : EPERM;
+	if (!is_want) {
+		char *at = map(fd, 4096, PROT_READ);
+		CHECK(at[0] == 1);
+		CHECK(mprotect(at, 4096, rx) == -1 && errno == EACCES);
+	}
+	CHECK(mmap(NULL, 4096, rx, MAP_SHARED, fd, 0) == MAP_FAILED && errno == refusal);
+	CHECK(is_want || ioctl(fd, GET_PROT_MASK) == PROT_READ);
+	/* Under the personality a mapping that may be read may be executed. */
+	CHECK(personality(READ_IMPLIES_EXEC) >= 0);
+	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == refusal);
+}
+
 int main(int count, char **words)
 {
 	const char *verb = count > 1 ? words[1] : "round-trip";
@@ -1080,6 +1139,12 @@ int main(int count, char **words)
 		null();
 	else if (!strcmp(verb, "memfd"))
 		memfd();
+	else if (!strcmp(verb, "give"))
+		give();
+	else if (!strcmp(verb, "take"))
+		take(0);
+	else if (!strcmp(verb, "take-in-want"))
+		take(1);
 	else if (!strcmp(verb, "unmapped"))
 		unmapped();
 	else if (!strcmp(verb, "reused"))

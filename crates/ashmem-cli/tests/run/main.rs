@@ -8,6 +8,7 @@
 mod churn;
 mod descriptors;
 mod go;
+mod handover;
 mod inside;
 mod refusals;
 mod root;

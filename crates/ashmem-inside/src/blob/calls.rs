@@ -179,6 +179,11 @@ fn map(fd: u64, args: [u64; 6]) -> Option<Returned> {
         Ok(mapping) => mapping,
         Err(error) => return Some(error.as_return()),
     };
+    // No seal keeps mprotect from giving EXEC back: the supervisor must know such a mapping's
+    // region, also one that came from a program of another supervisor's.
+    if !is_private && !region.facts.prot_mask().contains(Prot::EXEC) {
+        return None;
+    }
     if mapping.creates_backing {
         // What was written to it before shows as zeros: the supervisor takes it away.
         let is_written = region.stat.blocks != 0;
