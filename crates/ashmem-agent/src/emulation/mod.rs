@@ -56,7 +56,8 @@ use crate::regions::region::{EmulatedRegion, LastCaller};
 use crate::regions::table::RegionTable;
 use crate::seccomp::filter::Fidelity;
 use crate::sys::lock;
-use crate::target_thread::{FileStatus, RaisedLimit, Target, Threads, closes_on_exec};
+use crate::target_thread::raised_limit::RaisedLimit;
+use crate::target_thread::{FileStatus, Target, Threads, closes_on_exec};
 
 /// A tenant's regions, and what its calls need.
 pub struct Tenant {
@@ -92,12 +93,12 @@ impl Tenant {
         let exec_withheld = AtomicBool::new(table.withholds_exec());
         Self {
             memfds: table.device(),
+            threads: Threads::new(table.device()),
             table: Mutex::new(table),
             changed: Condvar::new(),
             waiting: AtomicUsize::new(0),
             busy: Arc::default(),
             adoptions: AtomicU64::new(0),
-            threads: Threads::default(),
             device,
             fidelity,
             exec_withheld,
@@ -427,7 +428,7 @@ impl Tenant {
         match target.inject(injection) {
             // The caller has lowered its limit below the number since it got the descriptor.
             Err(Errno::BADF) => {
-                let _raised = RaisedLimit::to_hold(target.tid(), number)?;
+                let _raised = RaisedLimit::to_hold(target, number)?;
                 target.inject(injection).map(drop)
             }
             other => other.map(drop),

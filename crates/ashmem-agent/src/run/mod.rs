@@ -213,7 +213,8 @@ fn look_at(pid: i32, descriptor: RawFd) -> Result<(), Error> {
     let mut seen = [0; GO.len()];
     target_thread::read_memory(pid, GO.as_ptr() as u64, &mut seen)
         .map_err(blind("process_vm_readv"))?;
-    Threads::default()
+    let memfds = memfd::device().map_err(failed("making a memfd"))?;
+    Threads::new(memfds)
         .descriptor(pid, descriptor, || true)
         .map(drop)
         .map_err(blind("looking at its descriptors"))

@@ -6,8 +6,11 @@
 //! that where it matters.
 
 pub(crate) mod fd_budget;
+mod file_status;
 pub(crate) mod inject_mmap;
 pub(crate) mod next_stop;
+mod opened_alike;
+pub(crate) mod raised_limit;
 pub(crate) mod registers;
 
 use std::collections::HashMap;
@@ -16,32 +19,32 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use ashmem_proc::fdinfo;
 use ashmem_proc::status::ProcessStatus;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
-use rustix::path;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use self::fd_budget::FdBudget;
+pub use self::file_status::FileStatus;
+use self::file_status::status_flags;
+use self::opened_alike::open_alike;
 use crate::notification::{Channel, Injection};
-use crate::sys::{check, last_errno, lock};
+use crate::sys::{last_errno, lock};
 
 /// `PIDFD_THREAD`, from 6.9: a thread's own descriptor table, which may differ from its leader's.
 const PIDFD_THREAD: u32 = libc::PIDFD_THREAD;
 /// Handles that one tenant caches at most, one for each thread that called recently.
 const HANDLES: usize = 256;
-/// The memory devices that may stand for ours at its path, by their minor numbers: null and full.
-const NODES: [u32; 2] = [3, 7];
 /// A page of the smallest size there is: memory is readable or not in units of at least this many
 /// bytes.
 const PAGE: u64 = 4096;
 
 /// Cached handles of the threads that called recently. Each can be used without a lock: copying a
 /// descriptor may wait for the caller.
-#[derive(Default)]
 pub struct Threads {
     handles: Mutex<HashMap<i32, Arc<CachedHandle>>>,
+    /// The file system of every memfd, as `st_dev`.
+    memfds: u64,
 }
 
 struct CachedHandle {
@@ -56,6 +59,11 @@ struct CachedHandle {
 }
 
 impl Threads {
+    /// No handle yet; memfds are on the file system of this `st_dev`.
+    pub fn new(memfds: u64) -> Self {
+        Self { handles: Mutex::default(), memfds }
+    }
+
     /// Drops every handle; each is only a cache.
     pub fn clear(&self) {
         let handles = std::mem::take(&mut *lock(&self.handles));
@@ -128,7 +136,7 @@ impl Threads {
         let Handle { handle, is_exact } = Handle::open(tid)?;
         let copied = rustix::process::pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty());
         let is_refused = matches!(copied, Err(Errno::PERM | Errno::NOSYS));
-        let descriptor = if is_refused { open_alike(tid, fd) } else { copied };
+        let descriptor = if is_refused { open_alike(tid, fd, self.memfds) } else { copied };
         if !is_meant() {
             return Err(Errno::SRCH);
         }
@@ -143,85 +151,6 @@ impl Threads {
             }
         }
         descriptor
-    }
-}
-
-/// What is known of a file without asking whoever serves it: fstat(2) on FUSE or NFS waits for an
-/// answer of its server, statx(2) with AT_STATX_DONT_SYNC does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileStatus {
-    /// Its file system, as `st_dev`.
-    pub device: u64,
-    /// Its inode.
-    pub inode: u64,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The blocks of memory or disk that it has.
-    pub blocks: u64,
-    /// The mount it was found on; 0 where the kernel does not say (before 5.8).
-    pub mount: u64,
-    /// The device that it is, if it is one, as `st_rdev`.
-    pub number: u64,
-    /// Its mode, as `st_mode`.
-    pub mode: u32,
-    /// Whether it is a character device.
-    pub is_character_device: bool,
-}
-
-impl FileStatus {
-    /// Of one of this process's own descriptors.
-    ///
-    /// # Errors
-    /// Those of statx(2).
-    pub fn of(fd: impl AsFd) -> Result<Self> {
-        Self::read(fd, c"", AtFlags::EMPTY_PATH)
-    }
-
-    /// Of one of a thread's descriptors, which is not copied: closing a copy would run the file's
-    /// flush, for which FUSE and NFS ask their servers.
-    ///
-    /// # Errors
-    /// Those of statx(2): ENOENT where there is no such descriptor.
-    pub fn of_descriptor(tid: i32, fd: RawFd) -> Result<Self> {
-        Self::read(CWD, format!("/proc/{tid}/fd/{fd}"), AtFlags::empty())
-    }
-
-    /// Of a path; a link at its end is not followed.
-    ///
-    /// # Errors
-    /// Those of statx(2).
-    pub fn of_path(path: impl path::Arg) -> Result<Self> {
-        Self::read(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
-    }
-
-    /// Of a path, whatever a link at its end leads to.
-    ///
-    /// # Errors
-    /// Those of statx(2).
-    pub fn behind(path: impl path::Arg) -> Result<Self> {
-        Self::read(CWD, path, AtFlags::empty())
-    }
-
-    fn read(dir: impl AsFd, path: impl path::Arg, flags: AtFlags) -> Result<Self> {
-        let wanted = StatxFlags::TYPE
-            | StatxFlags::MODE
-            | StatxFlags::INO
-            | StatxFlags::SIZE
-            | StatxFlags::BLOCKS
-            | StatxFlags::MNT_ID;
-        let flags = flags | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
-        let found = rustix::fs::statx(dir, path, flags, wanted)?;
-        let mode = u32::from(found.stx_mode);
-        Ok(Self {
-            device: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
-            inode: found.stx_ino,
-            size: found.stx_size,
-            blocks: found.stx_blocks,
-            mount: found.stx_mnt_id,
-            number: rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor),
-            mode,
-            is_character_device: FileType::from_raw_mode(mode) == FileType::CharacterDevice,
-        })
     }
 }
 
@@ -265,71 +194,6 @@ impl Handle {
             other => other.map(|handle| Self { handle, is_exact: true }),
         }
     }
-}
-
-/// A descriptor of the same file, where a sandbox around the supervisor forbids pidfd_getfd, as
-/// Docker's default profile does. A file is reopened only where that has no side effect: memfds and
-/// the devices that stand for ours, in the mode of the thread's descriptor. Others are opened with
-/// O_PATH, to inspect only.
-fn open_alike(tid: i32, fd: RawFd) -> Result<OwnedFd> {
-    let looking = rustix::fs::open(
-        format!("/proc/{tid}/fd/{fd}"),
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|error| if error == Errno::NOENT { Errno::BADF } else { error })?;
-    let flags = status_flags(tid, fd)?;
-    let number = FileStatus::of(&looking)?.number;
-    let is_node = NODES.iter().any(|minor| number == rustix::fs::makedev(1, *minor));
-    if flags.contains(OFlags::PATH) || !is_node && !link_of(&looking)?.starts_with(b"/memfd:") {
-        return Ok(looking);
-    }
-    // Through our own descriptor: the thread's number may refer to another thread by now.
-    let kept = flags & (OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK);
-    rustix::fs::open(
-        format!("/proc/self/fd/{}", looking.as_raw_fd()),
-        kept | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-}
-
-/// A process's limit of open files, raised so that it may have this number; it is lowered again
-/// when this is dropped.
-pub(crate) struct RaisedLimit {
-    tid: i32,
-    before: libc::rlimit,
-}
-
-impl RaisedLimit {
-    /// prlimit(2).
-    ///
-    /// # Errors
-    /// EPERM: the hard limit is as low, or the process is another user's.
-    pub(crate) fn to_hold(tid: i32, number: RawFd) -> Result<Self> {
-        let before = limit_of_files(tid, None)?;
-        let wanted = number as libc::rlim_t + 1;
-        let raised = libc::rlimit {
-            rlim_cur: before.rlim_cur.max(wanted),
-            rlim_max: before.rlim_max.max(wanted),
-        };
-        limit_of_files(tid, Some(raised))?;
-        Ok(Self { tid, before })
-    }
-}
-
-impl Drop for RaisedLimit {
-    fn drop(&mut self) {
-        let _ = limit_of_files(self.tid, Some(self.before));
-    }
-}
-
-/// prlimit(2): the limit of open files as it was, with a new one set if there is one.
-fn limit_of_files(tid: i32, new: Option<libc::rlimit>) -> Result<libc::rlimit> {
-    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: the kernel reads the one structure, where there is one, and fills the other.
-    check(unsafe { libc::prlimit(tid, libc::RLIMIT_NOFILE, new, &mut before) })?;
-    Ok(before)
 }
 
 /// A calling thread, while its call waits.
@@ -495,16 +359,6 @@ pub fn read_implies_exec(tid: i32) -> bool {
 /// ESRCH where that cannot be seen.
 pub fn closes_on_exec(tid: i32, fd: RawFd) -> Result<bool> {
     Ok(status_flags(tid, fd)?.contains(OFlags::CLOEXEC))
-}
-
-/// The flags of one of a thread's descriptors, O_CLOEXEC among them.
-fn status_flags(tid: i32, fd: RawFd) -> Result<OFlags> {
-    let path = format!("/proc/{tid}/fdinfo/{fd}");
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|_| Errno::SRCH)?;
-    let mut bytes = [0; 128];
-    let got = rustix::io::read(file, &mut bytes)?;
-    fdinfo::flags(&bytes[..got]).map(OFlags::from_bits_retain).ok_or(Errno::SRCH)
 }
 
 /// readlink(2) of one of this process's own descriptors.

@@ -756,6 +756,19 @@ static void lowered(void)
 	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 	CHECK(ioctl(100, GET_PROT_MASK) == 7 && ioctl(100, SET_SIZE, (size_t)4096) == 0);
 	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == 50);
+	/* Not beyond the hard limit, whatever the supervisor may raise. */
+	limit.rlim_cur = 150;
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	fd = open("/dev/ashmem", O_RDONLY);
+	CHECK(fd >= 0 && dup2(fd, 101) == 101);
+	char link[64] = "";
+	int is_region = readlink("/proc/self/fd/101", link, sizeof link - 1) > 0 &&
+		strstr(link, "memfd") != NULL;
+	limit.rlim_cur = limit.rlim_max = 50;
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK(is_region || ioctl(101, SET_SIZE, (size_t)4096) == -1);
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == 50 &&
+		limit.rlim_max == 50);
 }
 
 /* Opening a descriptor's path again makes a new region, by whatever number the path has. */
