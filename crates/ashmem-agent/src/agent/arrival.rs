@@ -13,7 +13,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::container::device_of;
 use super::endpoint::{Peer, Protocol};
 use super::joined::joiner::Joiner;
-use super::joined::limits::{self, PendingJoin};
+use super::joined::limits::{self, TallyMark};
 use super::lxc::Monitor;
 use super::oci::Brought;
 use super::stored_fd::StoredFd;
@@ -129,11 +129,12 @@ impl Agent {
             Ok(joiner) => joiner,
             Err(error) => return refuse(&error.into()),
         };
-        match self.joining.begin(joiner.identity()) {
+        let may = self.errands.check(joiner.identity());
+        match may.and_then(|()| self.joining.begin(joiner.identity())) {
             Err(error) => refuse(&error.into()),
             Ok(pending) => {
                 let (agent, identity) = (Arc::clone(self), joiner.identity().clone());
-                let join = move || agent.take_joiner(&connection, &joiner, pending);
+                let join = move || agent.take_joiner(connection, &joiner, pending);
                 if let Err(error) = start("container", join)
                     && line_budget::may_say()
                 {
@@ -144,42 +145,50 @@ impl Agent {
     }
 
     /// Serves a process that joins, or tells it why not.
-    fn take_joiner(&self, connection: &OwnedFd, joiner: &Joiner, pending: PendingJoin) {
-        match self.welcome_joiner(connection, joiner) {
-            // Its thread goes on for as long as the container runs.
-            Ok(new) => {
-                drop(pending);
-                if let Some(container) = new {
-                    self.supervise(&container);
-                }
+    fn take_joiner(&self, connection: OwnedFd, joiner: &Joiner, pending: TallyMark) {
+        let connection = Arc::new(connection);
+        let welcomed = self.welcome_joiner(&connection, joiner);
+        if let Err(error) = &welcomed {
+            if line_budget::may_say() {
+                tracing::info!(
+                    container = %joiner.identity(),
+                    pid = joiner.pid(),
+                    %error,
+                    "a process did not join"
+                );
             }
-            Err(error) => {
-                if line_budget::may_say() {
-                    tracing::info!(
-                        container = %joiner.identity(),
-                        pid = joiner.pid(),
-                        %error,
-                        "a process did not join"
-                    );
-                }
-                let _ = wire::send_answer(connection, &AgentAnswer::No(error.to_string()));
-            }
+            let _ = wire::send_answer(&connection, &AgentAnswer::No(error.to_string()));
+        }
+        // What was sent there and not received is closed with it.
+        let closed = self.errands.run(joiner.identity(), move || drop(connection));
+        drop(pending);
+        if let Err(error) = closed {
+            tracing::debug!(%error, "closing a connection");
+        }
+        // Its thread goes on for as long as the container runs.
+        if let Ok(Some(container)) = welcomed {
+            self.supervise(&container);
         }
     }
 
     /// Takes the listener of a process that joins; returns its container if it is a new one.
     fn welcome_joiner(
         &self,
-        connection: &OwnedFd,
+        connection: &Arc<OwnedFd>,
         joiner: &Joiner,
     ) -> Result<Option<Arc<ServedContainer>>, Error> {
         // What says no later, when the process is filtered, ends it.
         self.check_joiner(&self.containers(), joiner)?;
-        joined::hear_greeting(connection, joiner)?;
-        // Before it filters itself, and without the lock: the container's file system may block.
-        let device = device_of(joiner.pid());
+        joined::wait_for(connection)?;
+        // Before it filters itself, and without the lock: its memory and file system may block.
+        let (peer, pid) = (Arc::clone(connection), joiner.pid());
+        let look = move || joined::hear_greeting(&peer, pid).map(|()| device_of(pid));
+        let device = self.errands.run(joiner.identity(), look)??;
         wire::send_answer(connection, &AgentAnswer::Yes).map_err(failed("answering a greeting"))?;
-        let listener = joined::take_listener(connection)?;
+        joined::wait_for(connection)?;
+        let peer = Arc::clone(connection);
+        let take = move || joined::take_listener(&peer);
+        let listener = self.errands.run(joiner.identity(), take)??;
         let new = {
             let mut containers = self.containers();
             self.check_joiner(&containers, joiner)?;

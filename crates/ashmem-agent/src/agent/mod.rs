@@ -31,6 +31,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use self::endpoint::{Endpoint, Protocol};
+use self::joined::errand::Errands;
 use self::joined::limits::{self, PendingJoins};
 use self::lxc::Monitor;
 use self::sandbox::confine;
@@ -67,6 +68,7 @@ pub struct Agent {
     /// The tracers of all containers. Locked after the containers.
     tracers: Mutex<Vec<RecordWriter>>,
     joining: PendingJoins,
+    errands: Errands,
 }
 
 /// Listeners of one container that the service manager is told to forget.
@@ -125,6 +127,7 @@ impl Agent {
             watches,
             tracers: Mutex::default(),
             joining: PendingJoins::default(),
+            errands: Errands::default(),
         }
     }
 

@@ -2,7 +2,10 @@
 //! `ashmem join` with a real agent: what becomes of the process that joins, and what strangers can
 //! do to the agent at a socket that is open to everybody.
 
+#[path = "../stalling/mod.rs"]
+mod stalling;
 mod strangers;
+mod withheld;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;

@@ -18,7 +18,7 @@ use rustix::net::{
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
 
-fn connect(path: &Path) -> OwnedFd {
+pub(super) fn connect(path: &Path) -> OwnedFd {
     let socket =
         socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .expect("a socket");
@@ -27,7 +27,7 @@ fn connect(path: &Path) -> OwnedFd {
 }
 
 /// Does this as nobody, where this is root.
-fn as_nobody<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+pub(super) fn as_nobody<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let stranger = thread::spawn(move || {
         if rustix::process::geteuid().is_root() {
             // A thread's user is its own: the others stay root.
@@ -47,14 +47,14 @@ fn say(socket: &OwnedFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> bool {
     sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).is_ok()
 }
 
-fn hear(socket: &OwnedFd) -> String {
+pub(super) fn hear(socket: &OwnedFd) -> String {
     let mut bytes = [0; 2048];
     let got = rustix::io::read(socket, &mut bytes).unwrap_or(0);
     text(&bytes[..got])
 }
 
 /// The greeting's line, as the agent looks for it in this process.
-static LINE: &[u8; 16] = b"ashmem join, 1\n\0";
+pub(super) static LINE: &[u8; 16] = b"ashmem join, 1\n\0";
 
 fn greet(socket: &OwnedFd) -> bool {
     say(socket, &[LINE.as_slice(), &(LINE.as_ptr() as u64).to_ne_bytes()].concat(), &[])

@@ -15,6 +15,8 @@ mod root;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
 mod stalled;
+#[path = "../stalling/mod.rs"]
+mod stalling;
 mod terminal;
 
 use std::io::Read;

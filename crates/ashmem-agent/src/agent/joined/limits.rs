@@ -14,6 +14,12 @@ const PENDING: usize = 4;
 const PENDING_OF_ONE: usize = 8;
 const PENDING_OF_STRANGERS: usize = 16;
 const PENDING_OF_TRUSTED: usize = 64;
+/// Threads at once that were left behind by joins ([`super::errand`]), of one container, of one
+/// account that is not trusted, and of all such accounts, or of the trusted ones, until none begins
+/// that has one already. Joins that have begun may go beyond.
+const LEFT_BEHIND: usize = 2;
+const LEFT_BEHIND_OF_ONE: usize = 8;
+const LEFT_BEHIND_OF_ALL: usize = 64;
 /// Listeners of one container: its first process, and as many that were started in it later, and
 /// run still.
 const LISTENERS: usize = 64;
@@ -32,6 +38,12 @@ pub enum Limit {
     /// Too many connections.
     #[error("too many of its processes are joining at this moment")]
     Pending,
+    /// Too many threads that wait for it.
+    #[error(
+        "file servers hold up joins of its container or its user that have begun, for they answer \
+         nothing about their memory, their /dev or what they sent: stop these servers"
+    )]
+    LeftBehind,
     /// Too many listeners.
     #[error(
         "{LISTENERS} processes of its container have joined and run still, which is the limit: \
@@ -86,51 +98,118 @@ pub(crate) fn check_listeners<'a>(
     }
 }
 
-/// The connections that have not brought their listener yet.
+/// How many of something each container has.
 #[derive(Clone, Default)]
-pub(crate) struct PendingJoins(Arc<Mutex<HashMap<Identity, usize>>>);
+struct Tally(Arc<Mutex<HashMap<Identity, usize>>>);
+
+impl Tally {
+    /// Counts one more, until the result is dropped, if this may be.
+    fn count_if(
+        &self,
+        identity: &Identity,
+        may: impl FnOnce(&TallySums) -> bool,
+    ) -> Option<TallyMark> {
+        let mut counts = lock(&self.0);
+        may(&TallySums::of(&counts, identity)).then(|| {
+            *counts.entry(identity.clone()).or_default() += 1;
+            TallyMark { all: self.clone(), identity: identity.clone() }
+        })
+    }
+}
+
+/// How many there are of a container, of its account, and of all accounts that are trusted, or not,
+/// as that one is.
+struct TallySums {
+    of_container: usize,
+    of_account: usize,
+    of_all: usize,
+}
+
+impl TallySums {
+    fn of(counts: &HashMap<Identity, usize>, identity: &Identity) -> Self {
+        let sum = |counts_for: &dyn Fn(&Identity) -> bool| -> usize {
+            counts.iter().filter(|(other, _)| counts_for(other)).map(|(_, count)| count).sum()
+        };
+        Self {
+            of_container: sum(&|other| other == identity),
+            of_account: sum(&|other| other.user == identity.user),
+            of_all: sum(&|other| is_trusted(other.user) == is_trusted(identity.user)),
+        }
+    }
+}
+
+/// One that is counted.
+pub(crate) struct TallyMark {
+    all: Tally,
+    identity: Identity,
+}
+
+impl Drop for TallyMark {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.all.0);
+        if let Some(count) = counts.get_mut(&self.identity) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.identity);
+            }
+        }
+    }
+}
+
+/// The connections that have not brought their listener yet.
+#[derive(Default)]
+pub(crate) struct PendingJoins(Tally);
 
 impl PendingJoins {
     /// Counts one more, until the result is dropped.
     ///
     /// # Errors
     /// [`Limit::Pending`].
-    pub(crate) fn begin(&self, identity: &Identity) -> Result<PendingJoin, Limit> {
-        let mut pending = lock(&self.0);
+    pub(crate) fn begin(&self, identity: &Identity) -> Result<TallyMark, Limit> {
         let trusted = is_trusted(identity.user);
-        let sum = |counts: &dyn Fn(&Identity) -> bool| -> usize {
-            pending.iter().filter(|(other, _)| counts(other)).map(|(_, count)| count).sum()
-        };
         let most = if trusted { PENDING_OF_TRUSTED } else { PENDING_OF_STRANGERS };
         let of_one = if trusted { PENDING_OF_TRUSTED } else { PENDING_OF_ONE };
         // The host's trusted users start containers of their own, many at once.
         let of_container = if trusted && identity.is_host() { most } else { PENDING };
-        if sum(&|other| other == identity) >= of_container
-            || sum(&|other| other.user == identity.user) >= of_one
-            || sum(&|other| is_trusted(other.user) == trusted) >= most
-        {
-            return Err(Limit::Pending);
-        }
-        *pending.entry(identity.clone()).or_default() += 1;
-        Ok(PendingJoin { all: self.clone(), identity: identity.clone() })
+        let has_room = |sums: &TallySums| {
+            sums.of_container < of_container && sums.of_account < of_one && sums.of_all < most
+        };
+        self.0.count_if(identity, has_room).ok_or(Limit::Pending)
     }
 }
 
-/// One of them.
-pub(crate) struct PendingJoin {
-    all: PendingJoins,
-    identity: Identity,
-}
+/// The threads that wait for what a process that joined makes last, and for which nobody waits any
+/// more.
+#[derive(Default)]
+pub(crate) struct LeftBehind(Tally);
 
-impl Drop for PendingJoin {
-    fn drop(&mut self) {
-        let mut pending = lock(&self.all.0);
-        if let Some(count) = pending.get_mut(&self.identity) {
-            *count -= 1;
-            if *count == 0 {
-                pending.remove(&self.identity);
-            }
-        }
+impl LeftBehind {
+    /// Whether this container may have threads wait for it. Whoever has none yet may, so that
+    /// nobody is kept out by what others do: a container of a trusted account, another account.
+    ///
+    /// # Errors
+    /// [`Limit::LeftBehind`].
+    pub(crate) fn check(&self, identity: &Identity) -> Result<(), Limit> {
+        let sums = TallySums::of(&lock(&self.0.0), identity);
+        let (own, of_one) = match is_trusted(identity.user) {
+            true => (sums.of_container, usize::MAX),
+            false => (sums.of_account, LEFT_BEHIND_OF_ONE),
+        };
+        let is_full = sums.of_container >= LEFT_BEHIND
+            || own >= of_one
+            || own > 0 && sums.of_all >= LEFT_BEHIND_OF_ALL;
+        if is_full { Err(Limit::LeftBehind) } else { Ok(()) }
+    }
+
+    /// Counts one more, until the result is dropped.
+    pub(crate) fn count(&self, identity: &Identity) -> Option<TallyMark> {
+        self.0.count_if(identity, |_| true)
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0.0).values().sum()
     }
 }
 
@@ -164,6 +243,38 @@ mod tests {
         assert!(all.begin(&container(0, 2)).is_ok(), "another one");
         held.clear();
         assert!(all.begin(&container(1099, 0)).is_ok(), "what ended counts no more");
+    }
+
+    #[test]
+    fn threads_that_are_left_behind_keep_nobody_else_out() {
+        let all = LeftBehind::default();
+        let mut left = Vec::new();
+        let mut leave = |user, number| {
+            let may = all.check(&container(user, number));
+            left.extend(may.is_ok().then(|| all.count(&container(user, number))));
+            may
+        };
+        assert_eq!((0..9).filter(|_| leave(1000, 1).is_ok()).count(), LEFT_BEHIND);
+        assert_eq!(leave(1000, 2), Ok(()), "another container");
+        assert!((0..90).filter(|n| leave(1000, *n).is_ok()).count() < LEFT_BEHIND_OF_ONE);
+        assert_eq!(leave(1000, 99), Err(Limit::LeftBehind), "however many containers it makes");
+        for user in 1001..1100 {
+            let _ = (0..90).filter(|number| leave(user, *number).is_ok()).count();
+            assert_eq!(leave(user + 1, 0), Ok(()), "another account");
+        }
+        for number in 0..100 {
+            let _ = (0..3).filter(|_| leave(0, number).is_ok()).count();
+            assert_eq!(leave(0, number + 1), Ok(()), "another container of root's");
+        }
+        // A hundred of each that have one, and 64 that have more.
+        assert!(
+            all.len() < 2 * (100 + LEFT_BEHIND_OF_ALL) + 2 * LEFT_BEHIND_OF_ONE,
+            "{}",
+            all.len()
+        );
+        left.clear();
+        assert_eq!(all.len(), 0);
+        assert_eq!(all.check(&container(1000, 1)), Ok(()));
     }
 
     #[test]

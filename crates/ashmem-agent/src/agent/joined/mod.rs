@@ -9,8 +9,10 @@
 //!
 //! - a container is one tenant, however often its processes join, and one account;
 //!   `joiner` says how the kernel tells which;
-//! - `limits` bounds connections, listeners, containers and memory of each account.
+//! - `limits` bounds connections, listeners, containers and memory of each account;
+//! - `errand` does what it can make last, so that nobody waits for it without end.
 
+pub(super) mod errand;
 pub(super) mod joiner;
 pub(super) mod limits;
 
@@ -19,7 +21,6 @@ use std::os::fd::OwnedFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use self::joiner::Joiner;
 use crate::error::{SystemError, failed};
 use crate::join::wire::{self, AgentAnswer};
 use crate::seccomp::listener::is_listener;
@@ -61,14 +62,14 @@ impl Error {
     }
 }
 
-/// Hears a process's greeting, and looks at its memory as every answer will.
-pub(super) fn hear_greeting(connection: &OwnedFd, joiner: &Joiner) -> Result<(), Error> {
-    wait_for(connection)?;
+/// Hears a process's greeting, and looks at its memory as every answer will. To be done as an
+/// errand: the process can make it last.
+pub(super) fn hear_greeting(connection: &OwnedFd, pid: i32) -> Result<(), Error> {
     let address = wire::read_greeting(connection)
         .map_err(failed("reading a greeting"))?
         .ok_or(Error::Message("does not speak as this version of `ashmem join` does"))?;
     let mut seen = [0; wire::LINE.len()];
-    match target_thread::read_memory(joiner.pid(), address, &mut seen) {
+    match target_thread::read_memory(pid, address, &mut seen) {
         Ok(_) if seen == *wire::LINE => Ok(()),
         Ok(_) | Err(Errno::FAULT) => Err(Error::Message("has no greeting in its memory")),
         Err(errno) => Err(Error::Blind(errno)),
@@ -76,10 +77,9 @@ pub(super) fn hear_greeting(connection: &OwnedFd, joiner: &Joiner) -> Result<(),
 }
 
 /// Receives the listener. Whatever else comes is closed, and nothing is asked of it before: any
-/// file may come here, also one whose server never answers. It is closed here, so that who sends
-/// such a file holds up but one of the connections that it may have.
+/// file may come here, also one whose server never answers. To be done as an errand: it is closed
+/// here.
 pub(super) fn take_listener(connection: &OwnedFd) -> Result<OwnedFd, Error> {
-    wait_for(connection)?;
     let came = wire::read_listener(connection)
         .map_err(failed("receiving a listener"))?
         .ok_or(Error::Message("sent no listener"))?;
@@ -89,7 +89,8 @@ pub(super) fn take_listener(connection: &OwnedFd) -> Result<OwnedFd, Error> {
     }
 }
 
-fn wait_for(connection: &OwnedFd) -> Result<(), Error> {
+/// Waits for the process's next message.
+pub(super) fn wait_for(connection: &OwnedFd) -> Result<(), Error> {
     let mut polled = [PollFd::new(connection, PollFlags::IN)];
     match rustix::io::retry_on_intr(|| poll(&mut polled, Some(&PATIENCE))) {
         Ok(0) => Err(Error::Message("did not speak within ten seconds")),
