@@ -23,6 +23,7 @@ const DESTROY: u32 = 38;
 const ROOT: u64 = 1;
 
 /// What is never answered.
+#[allow(dead_code, reason = "not every program of tests asks for each")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unanswered {
     /// What fstat(2) and close(2) of the file ask.
