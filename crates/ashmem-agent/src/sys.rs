@@ -93,6 +93,34 @@ pub(crate) fn hear_of_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
+/// The signal by which a thread is interrupted.
+const INTERRUPTS: i32 = libc::SIGURG;
+
+/// sigaction(2), pthread_sigmask(3): lets [`interrupt`] end what this thread waits for in the
+/// kernel, if a signal can.
+pub(crate) fn be_interruptible() {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: both structures are plain bits that are filled before they are used; the handler
+    // touches nothing.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(i32) as libc::sighandler_t;
+        libc::sigaction(INTERRUPTS, &action, std::ptr::null_mut());
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, INTERRUPTS);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
+    }
+}
+
+/// pthread_kill(3): ends what a thread waits for that has called [`be_interruptible`]; does nothing
+/// to another one of this process.
+pub(crate) fn interrupt(thread: &std::thread::JoinHandle<()>) {
+    use std::os::unix::thread::JoinHandleExt;
+    // SAFETY: the handle was not joined, so that its thread's number is valid.
+    unsafe { libc::pthread_kill(thread.as_pthread_t(), INTERRUPTS) };
+}
+
 /// signalfd(2): a descriptor from which every blocked signal can be read.
 pub(crate) fn signals() -> Result<OwnedFd> {
     // SAFETY: the set is filled before it is used, and the descriptor is new.

@@ -12,6 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::container::device_of;
 use super::endpoint::{Peer, Protocol};
+use super::joined::closer::ConnectionCloser;
 use super::joined::joiner::Joiner;
 use super::joined::limits::{self, TallyMark};
 use super::lxc::Monitor;
@@ -119,19 +120,21 @@ impl Agent {
 
     /// Takes a process that joins; one beyond the limits is refused before anything is spent on it.
     pub(super) fn serve_joiner(self: &Arc<Self>, Peer { connection, user }: Peer) {
-        let refuse = |reason: &joined::Error| {
+        let connection = Arc::new(connection);
+        let refuse = |connection: Arc<OwnedFd>, reason: &joined::Error| {
             tracing::debug!(user, %reason, "a process that joins is refused");
             // It may not listen, and must not be waited for.
             let _ = rustix::io::ioctl_fionbio(&connection, true);
             let _ = wire::send_answer(&connection, &reason.answer());
+            self.close(connection);
         };
         let joiner = match Joiner::behind(&connection) {
             Ok(joiner) => joiner,
-            Err(error) => return refuse(&error.into()),
+            Err(error) => return refuse(connection, &error.into()),
         };
         let may = self.errands.check(joiner.identity());
         match may.and_then(|()| self.joining.begin(joiner.identity())) {
-            Err(error) => refuse(&error.into()),
+            Err(error) => refuse(connection, &error.into()),
             Ok(pending) => {
                 let (agent, identity) = (Arc::clone(self), joiner.identity().clone());
                 let join = move || agent.take_joiner(connection, &joiner, pending);
@@ -144,9 +147,20 @@ impl Agent {
         }
     }
 
+    /// Closes the connection of a process that joins, without waiting for what it sent there.
+    fn close(&self, connection: Arc<OwnedFd>) {
+        if self.closer.get().is_none()
+            && let Ok(closer) = ConnectionCloser::start()
+        {
+            self.closer.get_or_init(|| closer);
+        }
+        if let Some(closer) = self.closer.get() {
+            closer.close(connection);
+        }
+    }
+
     /// Serves a process that joins, or tells it why not.
-    fn take_joiner(&self, connection: OwnedFd, joiner: &Joiner, pending: TallyMark) {
-        let connection = Arc::new(connection);
+    fn take_joiner(&self, connection: Arc<OwnedFd>, joiner: &Joiner, pending: TallyMark) {
         let welcomed = self.welcome_joiner(&connection, joiner);
         if let Err(error) = &welcomed {
             if line_budget::may_say() {
@@ -159,12 +173,8 @@ impl Agent {
             }
             let _ = wire::send_answer(&connection, &AgentAnswer::No(error.to_string()));
         }
-        // What was sent there and not received is closed with it.
-        let closed = self.errands.run(joiner.identity(), move || drop(connection));
+        self.close(connection);
         drop(pending);
-        if let Err(error) = closed {
-            tracing::debug!(%error, "closing a connection");
-        }
         // Its thread goes on for as long as the container runs.
         if let Ok(Some(container)) = welcomed {
             self.supervise(&container);

@@ -23,7 +23,7 @@ pub mod systemd;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use self::endpoint::{Endpoint, Protocol};
+use self::joined::closer::ConnectionCloser;
 use self::joined::errand::Errands;
 use self::joined::limits::{self, PendingJoins};
 use self::lxc::Monitor;
@@ -69,6 +70,7 @@ pub struct Agent {
     tracers: Mutex<Vec<RecordWriter>>,
     joining: PendingJoins,
     errands: Errands,
+    closer: OnceLock<ConnectionCloser>,
 }
 
 /// Listeners of one container that the service manager is told to forget.
@@ -128,6 +130,7 @@ impl Agent {
             tracers: Mutex::default(),
             joining: PendingJoins::default(),
             errands: Errands::default(),
+            closer: OnceLock::new(),
         }
     }
 

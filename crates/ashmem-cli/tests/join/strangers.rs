@@ -2,8 +2,9 @@
 //! Who may connect is everybody, so everybody may try to use the agent up, or to mislead it.
 
 use super::{Agent, NOBODY, finish, is_region, text};
-use std::io::IoSlice;
+use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -134,6 +135,45 @@ fn what_is_no_greeting_and_no_listener_is_refused_and_closed() {
         assert!(Instant::now() < deadline, "{} descriptors are left", left());
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A TCP socket that lingers, for its peer reads nothing; and the peer.
+fn lingering() -> (TcpStream, TcpStream) {
+    use rustix::net::sockopt;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    sockopt::set_socket_recv_buffer_size(&listener, 4096).expect("ours");
+    let address = listener.local_addr().expect("bound");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    let (peer, _) = listener.accept().expect("it is there");
+    sockopt::set_socket_send_buffer_size(&stream, 4096).expect("ours");
+    stream.set_nonblocking(true).expect("ours");
+    while stream.write(&[0; 4096]).is_ok() {}
+    let days = Duration::from_secs(1_000_000);
+    sockopt::set_socket_linger(&stream, Some(days)).expect("ours");
+    (stream, peer)
+}
+
+#[test]
+fn what_lingers_in_a_message_keeps_nobody_out() {
+    let agent = Agent::start("lingers");
+    let path = agent.socket();
+    // More than wait to be closed; each is sent at once, and many are refused with it.
+    let kept = as_nobody(move || {
+        let one = |_| {
+            let (stream, peer) = lingering();
+            let socket = connect(&path);
+            say(&socket, b"x", &[stream.as_fd()]);
+            // Where the agent was quicker, this end is the one that lingers.
+            thread::spawn(move || drop(stream));
+            (socket, peer)
+        };
+        (0..150).map(one).collect::<Vec<_>>()
+    });
+    if rustix::process::geteuid().is_root() {
+        let served = agent.serves();
+        assert!(is_region(&served), "{served:?}");
+    }
+    assert_eq!(kept.len(), 150);
 }
 
 /// A container of nobody's: a pid namespace in a user namespace, whose program waits for its end.

@@ -2,7 +2,7 @@
 //! A file server that stalls holds up only who asks it.
 
 use super::{ASHMEM, builds, is_ok, output, wait_for_line};
-use crate::stalling::{Stalling, Unanswered};
+use crate::stalling::{FLUSH, GETATTR, LOOKUP, ROOT, Stalling};
 use rustix::fs::{Mode, OFlags};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,11 +22,21 @@ fn client(client: &Path, level: &str, trace: bool, file: &Path) -> Command {
     command
 }
 
+/// What fstat(2) and close(2) of the file ask.
+fn is_about_the_file(operation: u32, node: u64, _: &[u8]) -> bool {
+    operation == FLUSH || operation == GETATTR && node != ROOT
+}
+
+/// Whether there is a folder `dev`.
+fn is_lookup_of_dev(operation: u32, _: u64, argument: &[u8]) -> bool {
+    operation == LOOKUP && argument.starts_with(b"dev\0")
+}
+
 #[test]
 fn a_file_server_that_stalls_holds_up_nobody_else() {
     let Some(program) = &builds()[0].program else { return };
     for (level, trace) in [("full", false), ("fast", false), ("full", true)] {
-        let Some(stalling) = Stalling::mount(Unanswered::FileStatus) else {
+        let Some(stalling) = Stalling::mount(is_about_the_file) else {
             return eprintln!("skipped: only root may mount a file system that stalls");
         };
         let output = output(client(program, level, trace, &stalling.path("file")));
@@ -38,7 +48,7 @@ fn a_file_server_that_stalls_holds_up_nobody_else() {
 /// Root's `list` looks at every descriptor of everybody.
 #[test]
 fn a_file_server_that_stalls_holds_up_no_list() {
-    let Some(stalling) = Stalling::mount(Unanswered::FileStatus) else {
+    let Some(stalling) = Stalling::mount(is_about_the_file) else {
         return eprintln!("skipped: only root may mount a file system that stalls");
     };
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -52,7 +62,7 @@ fn a_file_server_that_stalls_holds_up_no_list() {
 /// A container's root directory that stalls is told of, and does not hold the doctor up.
 #[test]
 fn a_container_on_a_file_server_that_stalls_holds_up_no_doctor() {
-    let Some(stalling) = Stalling::mount(Unanswered::Name("dev")) else {
+    let Some(stalling) = Stalling::mount(is_lookup_of_dev) else {
         return eprintln!("skipped: only root may mount a file system that stalls");
     };
     const CONTAINER: &str = "import os, sys, time; os.chroot(sys.argv[1]); \

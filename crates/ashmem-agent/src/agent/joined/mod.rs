@@ -10,8 +10,9 @@
 //! - a container is one tenant, however often its processes join, and one account;
 //!   `joiner` says how the kernel tells which;
 //! - `limits` bounds connections, listeners, containers and memory of each account;
-//! - `errand` does what it can make last, so that nobody waits for it without end.
+//! - `closer` closes its connections, and `errand` does what it can make last, so that nobody waits for it without end.
 
+pub(super) mod closer;
 pub(super) mod errand;
 pub(super) mod joiner;
 pub(super) mod limits;
