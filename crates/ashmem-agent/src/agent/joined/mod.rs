@@ -10,7 +10,8 @@
 //! - a container is one tenant, however often its processes join, and one account;
 //!   `joiner` says how the kernel tells which;
 //! - `limits` bounds connections, listeners, containers and memory of each account;
-//! - `closer` closes its connections, and `errand` does what it can make last, so that nobody waits for it without end.
+//! - `errand` does what the process can make last, and `closer` closes its connections, so that
+//!   nobody waits for either without end.
 
 pub(super) mod closer;
 pub(super) mod errand;
