@@ -162,6 +162,8 @@ impl Agent {
     /// Serves a process that joins, or tells it why not.
     fn take_joiner(&self, connection: Arc<OwnedFd>, joiner: &Joiner, pending: TallyMark) {
         let welcomed = self.welcome_joiner(&connection, joiner);
+        // Before it is told: who is refused may try again at once.
+        drop(pending);
         if let Err(error) = &welcomed {
             if line_budget::may_say() {
                 tracing::info!(
@@ -174,7 +176,6 @@ impl Agent {
             let _ = wire::send_answer(&connection, &AgentAnswer::No(error.to_string()));
         }
         self.close(connection);
-        drop(pending);
         // Its thread goes on for as long as the container runs.
         if let Ok(Some(container)) = welcomed {
             self.supervise(&container);
