@@ -188,6 +188,8 @@ fn it_shows_what_keys_ask_for_and_leaves_the_terminal_as_it_was() {
         screen.contains("page map") && screen.contains("tmux-beta")
     });
     terminal.press("Escape");
+    // A key that follows at once is one with Alt, to a terminal.
+    terminal.wait_until("the table is there again", shows_both);
     terminal.press("2");
     terminal.wait_until("groups are shown", |screen| {
         screen.contains("GREW BY") && screen.contains("groups of")
