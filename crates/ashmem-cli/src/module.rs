@@ -56,6 +56,9 @@ struct Install {
     /// Build it for this kernel; may be given several times [default: each that has headers]
     #[arg(long, value_name = "RELEASE")]
     kernel: Vec<String>,
+    /// This kernel is being removed, though its files may be there still: it loses its module
+    #[arg(long, value_name = "RELEASE", hide = true)]
+    gone: Vec<String>,
     /// Load nothing, and do not try the device
     #[arg(long)]
     no_load: bool,
@@ -160,6 +163,7 @@ impl Install {
         let machine = self.place.enter()?;
         let request = InstallRequest {
             kernels: self.kernel,
+            gone: self.gone,
             load: !self.no_load,
             without_dkms: self.without_dkms,
             downgrade: self.downgrade,

@@ -26,9 +26,14 @@ struct KernelHook {
 /// What a hook's file is.
 #[derive(Clone, Copy)]
 enum HookForm {
-    /// A program that is called after a kernel or its headers came or went.
+    /// A program that is called after a kernel or its headers came, or all its files went.
     Script,
-    /// The same, called before and after each change of packages by what it did.
+    /// The same, called with the kernel's release as its image goes; its modules may stay. What is
+    /// done with the package, the variable tells.
+    DebianRemoval,
+    /// systemd's, called with `add` or `remove` and the release, while all files are there.
+    KernelInstall,
+    /// Called before and after each change of packages.
     Apk,
     /// pacman's description of one.
     Pacman,
@@ -40,7 +45,7 @@ const HOOKS: [KernelHook; 5] = [
         is_here: |host| host.has("/etc/kernel/postinst.d"),
         files: &[
             ("/etc/kernel/postinst.d/zz-ashmem-module", HookForm::Script),
-            ("/etc/kernel/postrm.d/zz-ashmem-module", HookForm::Script),
+            ("/etc/kernel/postrm.d/zz-ashmem-module", HookForm::DebianRemoval),
             ("/etc/kernel/header_postinst.d/zz-ashmem-module", HookForm::Script),
         ],
     },
@@ -49,7 +54,7 @@ const HOOKS: [KernelHook; 5] = [
         is_here: |host| {
             host.has("/usr/lib/kernel/install.d") || host.program("kernel-install").is_some()
         },
-        files: &[("/etc/kernel/install.d/55-ashmem-module.install", HookForm::Script)],
+        files: &[("/etc/kernel/install.d/55-ashmem-module.install", HookForm::KernelInstall)],
     },
     KernelHook {
         is_here: |host| host.program("pacman").is_some() && host.has("/etc/pacman.conf"),
@@ -98,9 +103,8 @@ pub fn write(
     let program = lasting_program(journal, machine, &mut written)?;
     for (path, form) in hooks {
         let (text, mode) = match form {
-            HookForm::Script => (script(&program, ""), 0o755),
-            HookForm::Apk => (script(&program, "[ \"$1\" = post-commit ] || exit 0\n"), 0o755),
             HookForm::Pacman => (pacman(&program), 0o644),
+            script => (self::script(&program, script), 0o755),
         };
         if machine.host.text(path).as_deref() != Some(text.trim()) {
             journal.write_file(path, text.as_bytes(), mode)?;
@@ -137,13 +141,27 @@ fn lasting_program(
 }
 
 /// A kernel's installation never fails for us.
-fn script(program: &str, condition: &str) -> String {
+fn script(program: &str, form: HookForm) -> String {
+    let options = match form {
+        HookForm::DebianRemoval => {
+            "case \"$DEB_MAINT_PARAMS\" in\n\
+             *upgrade*) set -- ;;\n\
+             *) set -- ${1:+--gone \"$1\"} ;;\n\
+             esac\n"
+        }
+        HookForm::KernelInstall => {
+            "if [ \"$1\" = remove ]; then set -- --gone \"$2\"; else set --; fi\n"
+        }
+        HookForm::Apk => "[ \"$1\" = post-commit ] || exit 0\nset --\n",
+        HookForm::Script | HookForm::Pacman => "set --\n",
+    };
     format!(
         "#!/bin/sh\n\
          # Written by `ashmem module install`, removed by `ashmem module remove`: builds the\n\
          # module for the kernels that have come, and forgets those that have gone.\n\
-         {condition}[ -x {program} ] || exit 0\n\
-         {program} module install --no-load ||\n\
+         [ -x {program} ] || exit 0\n\
+         {options}\
+         {program} module install --no-load \"$@\" ||\n\
          \techo 'ashmem: the module was not built for every kernel, see above' >&2\n\
          exit 0\n"
     )
@@ -169,7 +187,7 @@ fn pacman(program: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{paths, script};
+    use super::{HookForm, paths, script};
     use ashmem_doctor::Host;
     use std::fs;
 
@@ -191,16 +209,38 @@ mod tests {
 
     #[test]
     fn a_hook_is_a_script_that_fails_nothing() {
-        let text = script("/usr/bin/ashmem", "[ \"$1\" = post-commit ] || exit 0\n");
-        let checked = std::process::Command::new("sh").args(["-n", "-c", &text]).status();
-        assert!(checked.expect("a shell").success());
-        let run = std::process::Command::new("sh")
-            .args(["-c", &script("/nowhere/ashmem", ""), "hook"])
-            .status();
-        assert!(run.expect("a shell").success(), "without the program it does nothing");
-        let run = std::process::Command::new("sh")
-            .args(["-c", &script("/bin/false", ""), "hook"])
-            .status();
-        assert!(run.expect("a shell").success(), "and it fails for nobody");
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("program");
+        let run = |program: &str, form, parameters: &str, words: &[&str]| {
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &script(program, form), "hook"]).args(words);
+            let output = shell.env("DEB_MAINT_PARAMS", parameters).output().expect("a shell");
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).expect("text")
+        };
+        let path = program.to_str().expect("a name");
+        let forms =
+            [HookForm::Script, HookForm::DebianRemoval, HookForm::KernelInstall, HookForm::Apk];
+        for form in forms {
+            assert_eq!(run(path, form, "", &["remove", "6.1"]), "", "without the program, nothing");
+        }
+        fs::write(&program, "#!/bin/sh\necho \"$*\"\nexit 1\n").expect("a program");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&program, mode).expect("it is ours");
+        const ALL: &str = "module install --no-load\n";
+        const GONE: &str = "module install --no-load --gone 6.1\n";
+        for (form, parameters, words, wanted) in [
+            (HookForm::Script, "configure", &["6.1", "/boot/vmlinuz-6.1"][..], ALL),
+            (HookForm::DebianRemoval, "remove", &["6.1", "/boot/vmlinuz-6.1"], GONE),
+            (HookForm::DebianRemoval, "purge", &["6.1"], GONE),
+            (HookForm::DebianRemoval, "upgrade 6.1.2", &["6.1", "/boot/vmlinuz-6.1"], ALL),
+            (HookForm::DebianRemoval, "", &[], ALL),
+            (HookForm::KernelInstall, "", &["add", "6.1", "/boot", "/vmlinuz"], ALL),
+            (HookForm::KernelInstall, "", &["remove", "6.1", "/boot"], GONE),
+            (HookForm::Apk, "", &["post-commit"], ALL),
+            (HookForm::Apk, "", &["pre-commit"], ""),
+        ] {
+            assert_eq!(run(path, form, parameters, words), wanted, "{parameters} {words:?}");
+        }
     }
 }

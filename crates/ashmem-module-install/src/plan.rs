@@ -18,6 +18,9 @@ use crate::{dkms, hooks, kernel_index, obstacles};
 pub struct InstallRequest {
     /// The kernels; none named: each that is installed and has headers.
     pub kernels: Vec<String>,
+    /// Kernels that are being removed, whatever of their files is there still: each loses its
+    /// module.
+    pub gone: Vec<String>,
     /// Whether to load the module and try the device.
     pub load: bool,
     /// Whether to do without DKMS where it is.
@@ -56,7 +59,8 @@ impl InstallPlan {
     /// [`Error::Refused`] with what stands in the way.
     pub fn make(machine: &TargetMachine, request: &InstallRequest) -> Result<Self, Error> {
         let host = &machine.host;
-        let installed = kernel_release::installed(host);
+        let mut installed = kernel_release::installed(host);
+        installed.retain(|release| !request.gone.contains(release));
         // Where the running kernel is not installed, as in a chroot or once its package was
         // replaced, there is no module to load.
         let running =

@@ -140,6 +140,27 @@ fn kernels_are_those_that_are_asked_for() {
 }
 
 #[test]
+fn a_kernel_that_is_being_removed_loses_its_module() {
+    const GOES: &str = "7.3.4+deb13-amd64";
+    let root = Root::debian();
+    // All its files are there still, and so are its headers.
+    root.kernel(GOES).file(&format!("lib/modules/{GOES}/vmlinuz"), "").program("usr/bin/gcc");
+    root.file(&format!("boot/vmlinuz-{RELEASE}"), "").file(
+        "var/lib/ashmem/module/manifest.json",
+        &format!(
+            "{{\"form\":1,\"version\":\"{VERSION}\",\"source\":\"{}\",\"way\":\"kbuild\",\
+             \"kernels\":[\"{RELEASE}\",\"{GOES}\"],\"files\":[],\"folders\":[],\"tree\":null}}",
+            digest()
+        ),
+    );
+    assert!(root.plan().expect("a plan").lost.is_empty());
+    let request = InstallRequest { gone: vec![GOES.to_owned()], ..InstallRequest::default() };
+    let plan = InstallPlan::make(&root.machine(), &request).expect("a plan");
+    assert_eq!(plan.lost, [GOES]);
+    assert!(plan.kernels.iter().all(|kernel| kernel.release != GOES), "{plan:?}");
+}
+
+#[test]
 fn secure_boot_wants_the_key_first() {
     let root = Root::debian();
     let variable = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
