@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use ashmem_proc::status::ProcessStatus;
 use rustix::fs::OFlags;
@@ -127,14 +128,17 @@ impl Threads {
     ) -> Result<OwnedFd> {
         let cached = lock(&self.handles).get(&tid).map(Arc::clone);
         if let Some(cached) = cached {
-            match rustix::process::pidfd_getfd(&cached.handle, fd, PidfdGetfdFlags::empty()) {
+            let copy =
+                || rustix::process::pidfd_getfd(&cached.handle, fd, PidfdGetfdFlags::empty());
+            match once_there_is_room(copy) {
                 // The thread of that handle is gone; another may bear its number now.
                 Err(Errno::SRCH) => drop(lock(&self.handles).remove(&tid)),
                 other => return other,
             }
         }
-        let Handle { handle, is_exact } = Handle::open(tid)?;
-        let copied = rustix::process::pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty());
+        let Handle { handle, is_exact } = once_there_is_room(|| Handle::open(tid))?;
+        let copy = || rustix::process::pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty());
+        let copied = once_there_is_room(copy);
         let is_refused = matches!(copied, Err(Errno::PERM | Errno::NOSYS));
         let descriptor = if is_refused { open_alike(tid, fd, self.memfds) } else { copied };
         if !is_meant() {
@@ -152,6 +156,19 @@ impl Threads {
         }
         descriptor
     }
+}
+
+/// Makes a descriptor. Where this process has no room for one, those of answers that are being given
+/// come free in a moment: on a busy host many are given at once. A tenth of a second is waited.
+fn once_there_is_room<T>(make: impl Fn() -> Result<T>) -> Result<T> {
+    const PAUSE: Duration = Duration::from_millis(2);
+    for _ in 0..50 {
+        match make() {
+            Err(Errno::MFILE | Errno::NFILE) => thread::sleep(PAUSE),
+            made => return made,
+        }
+    }
+    make()
 }
 
 /// Closes a descriptor of a file that is not ours in a thread of its own: closing it may ask the
