@@ -158,8 +158,9 @@ impl Threads {
     }
 }
 
-/// Makes a descriptor. Where this process has no room for one, those of answers that are being given
-/// come free in a moment: on a busy host many are given at once. A tenth of a second is waited.
+/// Makes a descriptor. Where this process has no room for one, those of answers that are being
+/// given come free in a moment: on a busy host many are given at once. A tenth of a second is
+/// waited.
 fn once_there_is_room<T>(make: impl Fn() -> Result<T>) -> Result<T> {
     const PAUSE: Duration = Duration::from_millis(2);
     for _ in 0..50 {

@@ -82,8 +82,9 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "lxc-setup-failed",
         says: concat!(
-            r"^failed to (setup (container|mount entries)|initialize (the )?container|spawn container|",
-            r"create (network device|the configured network)|configure container)\b|",
+            r"^failed to (setup (container|mount entries)|initialize (the )?container|",
+            r"spawn container|configure container|create network device|",
+            r"create the configured network)\b|",
             r"- failed to create network device$|",
             r"^an error occurred in another process|^received container state|",
             r"^the container failed to start|^additional information can be obtained"
@@ -190,9 +191,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 where LXC runs, or all terminals are in use. Shared memory has no part in it",
         next: &[
             Do("findmnt /dev/pts; cat /proc/sys/kernel/pty/nr /proc/sys/kernel/pty/max"),
-            Do(
-                "sudo mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts   # none there",
-            ),
+            Do("sudo mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts   # if none"),
         ],
         ..M
     },
