@@ -21,7 +21,7 @@ pub fn installed(host: &Host) -> Vec<String> {
     };
     // Not every distribution names the kernel's file after its release; the list of what is built
     // in comes with each kernel's modules. Where the file is so named, modules may stay without
-    // their kernel: Ubuntu's, and Debian's from 7.x on, are a package of their own.
+    // their kernel: Ubuntu's are a package of their own.
     let running = host.kernel();
     let are_named = folders.iter().any(has_kernel);
     let mut installed: Vec<_> = folders

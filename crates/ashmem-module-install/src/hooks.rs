@@ -102,10 +102,7 @@ pub fn write(
     }
     let program = lasting_program(journal, machine, &mut written)?;
     for (path, form) in hooks {
-        let (text, mode) = match form {
-            HookForm::Pacman => (pacman(&program), 0o644),
-            script => (self::script(&program, script), 0o755),
-        };
+        let (text, mode) = text(&program, form);
         if machine.host.text(path).as_deref() != Some(text.trim()) {
             journal.write_file(path, text.as_bytes(), mode)?;
         }
@@ -140,9 +137,11 @@ fn lasting_program(
     Ok(COPY.to_owned())
 }
 
-/// A kernel's installation never fails for us.
-fn script(program: &str, form: HookForm) -> String {
+/// A hook's text and its file's mode.
+fn text(program: &str, form: HookForm) -> (String, u32) {
+    // What the program is given besides, as the shell's own words.
     let options = match form {
+        HookForm::Script => "set --\n",
         HookForm::DebianRemoval => {
             "case \"$DEB_MAINT_PARAMS\" in\n\
              *upgrade*) set -- ;;\n\
@@ -153,8 +152,13 @@ fn script(program: &str, form: HookForm) -> String {
             "if [ \"$1\" = remove ]; then set -- --gone \"$2\"; else set --; fi\n"
         }
         HookForm::Apk => "[ \"$1\" = post-commit ] || exit 0\nset --\n",
-        HookForm::Script | HookForm::Pacman => "set --\n",
+        HookForm::Pacman => return (pacman(program), 0o644),
     };
+    (script(program, options), 0o755)
+}
+
+/// A kernel's installation never fails for us.
+fn script(program: &str, options: &str) -> String {
     format!(
         "#!/bin/sh\n\
          # Written by `ashmem module install`, removed by `ashmem module remove`: builds the\n\
@@ -187,7 +191,7 @@ fn pacman(program: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{HookForm, paths, script};
+    use super::{HookForm, paths, text};
     use ashmem_doctor::Host;
     use std::fs;
 
@@ -213,7 +217,7 @@ mod tests {
         let program = folder.path().join("program");
         let run = |program: &str, form, parameters: &str, words: &[&str]| {
             let mut shell = std::process::Command::new("sh");
-            shell.args(["-c", &script(program, form), "hook"]).args(words);
+            shell.args(["-c", &text(program, form).0, "hook"]).args(words);
             let output = shell.env("DEB_MAINT_PARAMS", parameters).output().expect("a shell");
             assert!(output.status.success(), "{output:?}");
             String::from_utf8(output.stdout).expect("text")

@@ -201,7 +201,7 @@ fn by_dkms(installer: &Installer) -> Result<String> {
 /// and goes once more.
 fn by_kbuild(installer: &Installer) -> Result<String> {
     let second = "second=$(kernels | tail -n 1)\n";
-    let purge = "apt-get -q -o Dpkg::Use-Pty=0 purge -y linux-image-$second linux-headers-$second\n\
+    let purge = "apt-get -q -o Dpkg::Use-Pty=0 purge -y --autoremove linux-image-$second linux-headers-$second\n\
                  [ ! -e /lib/modules/$second/updates ]\n\
                  [ \"$(kernels)\" = $kernel ]\n";
     let said = installer.expect(
@@ -240,7 +240,7 @@ fn by_kbuild(installer: &Installer) -> Result<String> {
 }
 
 /// systemd's kernel-install, which Fedora's and other kernels call, tells of a kernel that has come
-/// and of one that has gone.
+/// and of one that goes, while its files are there.
 fn by_kernel_install(installer: &Installer) -> Result<String> {
     let script = format!(
         "hide_debians\n\
@@ -251,11 +251,11 @@ fn by_kernel_install(installer: &Installer) -> Result<String> {
          [ ! -e /lib/modules/$second/updates ]\n\
          kernel-install add $second /boot/vmlinuz-$second\n\
          [ \"$(modinfo -k $second -F vermagic ashmem_linux | cut -d ' ' -f 1)\" = $second ]\n\
-         apt-get -q -o Dpkg::Use-Pty=0 purge -y linux-image-$second linux-headers-$second\n\
-         [ -e /lib/modules/$second/updates/ashmem_linux.ko ]\n\
          kernel-install remove $second\n\
          [ ! -e /lib/modules/$second/updates ]\n\
          [ -e /lib/modules/$kernel/updates/ashmem_linux.ko ]\n\
+         apt-get -q -o Dpkg::Use-Pty=0 purge -y --autoremove linux-image-$second \
+         linux-headers-$second\n\
          $remove\n\
          show_debians",
         installer.second_kernel()
@@ -308,12 +308,12 @@ fn by_other_hooks(installer: &Installer) -> Result<String> {
          cp boot/vmlinuz-$second $work/package/usr/lib/modules/$second/vmlinuz\n\
          printf 'pkgname = linux\\npkgver = 1-1\\narch = any\\n' >$work/package/.PKGINFO\n\
          (cd $work/package && bsdtar -caf ../linux-1-1-any.pkg.tar.zst .PKGINFO usr)\n\
-         $pacman --upgrade $work/linux-1-1-any.pkg.tar.zst\n\
+         $pacman --upgrade --overwrite '*' $work/linux-1-1-any.pkg.tar.zst\n\
          [ -e lib/modules/$second/updates/ashmem_linux.ko ]",
     )?;
     installer.must(
         "second=$(kernels | tail -n 1); [ $second != $kernel ]\n\
-         apt-get -q -o Dpkg::Use-Pty=0 purge -y linux-image-$second linux-headers-$second\n\
+         apt-get -q -o Dpkg::Use-Pty=0 purge -y --autoremove linux-image-$second linux-headers-$second\n\
          [ -e /lib/modules/$second/updates/ashmem_linux.ko ]",
     )?;
     from_host("$pacman --remove linux\nif ls lib/modules/*/vmlinuz; then exit 1; fi")?;
