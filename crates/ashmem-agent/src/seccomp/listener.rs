@@ -32,7 +32,7 @@ pub struct Listener {
     fd: OwnedFd,
     /// Whether a descriptor is put into the caller and answered in one step (ADDFD_FLAG_SEND, from
     /// 5.14; the first use finds out). Only where a signal could take the caller out between two:
-    /// whatever interrupts *us* in that one step (a debugger, SIGSTOP, a freezer) makes the kernel
+    /// whatever interrupts *us* in that one step (SIGSTOP, a debugger) makes the kernel
     /// answer 0, standard input's number, and no descriptor.
     answers_in_one_step: AtomicBool,
     /// Whether RECV returns when the last filtered process has ended.

@@ -384,3 +384,28 @@ pub(crate) fn link_of(fd: impl AsFd) -> Result<Vec<u8>> {
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     Ok(rustix::fs::readlink(path, Vec::new())?.into_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::once_there_is_room;
+    use rustix::io::Errno;
+    use std::cell::Cell;
+
+    #[test]
+    fn want_of_room_is_waited_out_and_nothing_else() {
+        let tries = Cell::new(0);
+        let nth = |result: fn(i32) -> Result<i32, Errno>| {
+            tries.set(0);
+            let made = once_there_is_room(|| {
+                tries.set(tries.get() + 1);
+                result(tries.get())
+            });
+            (made, tries.get())
+        };
+        let full_at_first = |tries| if tries < 4 { Err(Errno::MFILE) } else { Ok(tries) };
+        assert_eq!(nth(full_at_first), (Ok(4), 4));
+        assert_eq!(nth(|_| Err(Errno::BADF)), (Err(Errno::BADF), 1));
+        let (made, tried) = nth(|_| Err(Errno::NFILE));
+        assert!(made == Err(Errno::NFILE) && tried > 4, "it gives up: {made:?} after {tried}");
+    }
+}

@@ -25,18 +25,22 @@ impl<'a> RaisedLimit<'a> {
     /// no more, and its number may be another process's.
     pub(crate) fn to_hold(target: &'a Target<'a>, number: RawFd) -> Result<Self> {
         let limit = limit_of_files(target.tid(), None)?;
-        let wanted = libc::rlim_t::try_from(number).map_err(|_| Errno::BADF)? + 1;
-        if wanted > limit.rlim_max {
-            return Err(Errno::PERM);
-        }
-        let raised = limit.rlim_cur.max(wanted);
+        let raised = raised(limit, number)?;
         if !target.is_waiting() {
             return Err(Errno::SRCH);
         }
-        let new = libc::rlimit { rlim_cur: raised, ..limit };
-        limit_of_files(target.tid(), Some(new))?;
-        Ok(Self { target, before: limit.rlim_cur, raised })
+        limit_of_files(target.tid(), Some(raised))?;
+        Ok(Self { target, before: limit.rlim_cur, raised: raised.rlim_cur })
     }
+}
+
+/// The limit that allows this number.
+fn raised(limit: libc::rlimit, number: RawFd) -> Result<libc::rlimit> {
+    let wanted = libc::rlim_t::try_from(number).map_err(|_| Errno::BADF)? + 1;
+    if wanted > limit.rlim_max {
+        return Err(Errno::PERM);
+    }
+    Ok(libc::rlimit { rlim_cur: limit.rlim_cur.max(wanted), ..limit })
 }
 
 impl Drop for RaisedLimit<'_> {
@@ -59,4 +63,27 @@ fn limit_of_files(tid: i32, new: Option<libc::rlimit>) -> Result<libc::rlimit> {
     // SAFETY: the kernel reads the one structure, where there is one, and fills the other.
     check(unsafe { libc::prlimit(tid, libc::RLIMIT_NOFILE, new, &mut before) })?;
     Ok(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::raised;
+    use rustix::io::Errno;
+
+    #[test]
+    fn the_hard_limit_is_never_raised() {
+        let limit = |soft, hard| libc::rlimit { rlim_cur: soft, rlim_max: hard };
+        let after = |soft, hard, number| {
+            raised(limit(soft, hard), number).map(|limit| (limit.rlim_cur, limit.rlim_max))
+        };
+        assert_eq!(after(64, 1024, 64), Ok((65, 1024)));
+        assert_eq!(after(64, 1024, 3), Ok((64, 1024)), "it is not lowered either");
+        assert_eq!(after(64, 1024, 1023), Ok((1024, 1024)));
+        assert_eq!(after(64, 1024, 1024), Err(Errno::PERM));
+        assert_eq!(
+            after(64, libc::RLIM_INFINITY, 1 << 20),
+            Ok(((1 << 20) + 1, libc::RLIM_INFINITY))
+        );
+        assert_eq!(after(64, 1024, -1), Err(Errno::BADF));
+    }
 }
