@@ -201,7 +201,8 @@ fn by_dkms(installer: &Installer) -> Result<String> {
 /// and goes once more.
 fn by_kbuild(installer: &Installer) -> Result<String> {
     let second = "second=$(kernels | tail -n 1)\n";
-    let purge = "apt-get -q -o Dpkg::Use-Pty=0 purge -y --autoremove linux-image-$second linux-headers-$second\n\
+    let purge = "apt-get -q -o Dpkg::Use-Pty=0 purge -y --autoremove \
+                 linux-image-$second linux-headers-$second\n\
                  [ ! -e /lib/modules/$second/updates ]\n\
                  [ \"$(kernels)\" = $kernel ]\n";
     let said = installer.expect(
@@ -313,7 +314,8 @@ fn by_other_hooks(installer: &Installer) -> Result<String> {
     )?;
     installer.must(
         "second=$(kernels | tail -n 1); [ $second != $kernel ]\n\
-         apt-get -q -o Dpkg::Use-Pty=0 purge -y --autoremove linux-image-$second linux-headers-$second\n\
+         apt-get -q -o Dpkg::Use-Pty=0 purge -y --autoremove \
+         linux-image-$second linux-headers-$second\n\
          [ -e /lib/modules/$second/updates/ashmem_linux.ko ]",
     )?;
     from_host("$pacman --remove linux\nif ls lib/modules/*/vmlinuz; then exit 1; fi")?;
