@@ -104,9 +104,8 @@ int ashmem_backing_map(struct file *backing, struct vm_area_struct *vma, u32 wit
 		/* Not a copy of the region: anonymous memory that carries its name (MMAP-12). */
 		vma_set_anonymous(vma);
 		/*
-		 * Where pages of the file go, the kernel takes a huge page that lies there in any
-		 * mapping of the file, and not only the file's own: it has no private ones in such
-		 * mappings itself (BUG-25).
+		 * When pages of the file go, the kernel also removes huge pages of private memory
+		 * from the file's mappings: it expects none there (BUG-25).
 		 */
 		take_flags(vma, VM_HUGEPAGE);
 		give_flags(vma, VM_NOHUGEPAGE);

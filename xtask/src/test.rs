@@ -194,8 +194,8 @@ fn cargo_tests(which: &[&str]) -> Result<StepResult> {
         ["--", "--show-output"]
     });
     command.env("ASHMEM_SET_UP", "1");
-    // Where a test that is stopped leaves its files goes with the run. Like /tmp, since some of
-    // them work as other users.
+    // A test that is stopped leaves its files here, and they are removed after the run. Everybody
+    // may write here, as in /tmp: some tests work as other users.
     let files = tempfile::Builder::new()
         .prefix("ashmem-tests-")
         .tempdir()
