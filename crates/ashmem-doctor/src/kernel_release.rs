@@ -13,24 +13,20 @@ pub fn version(release: &str) -> Option<(u32, u32)> {
 
 /// The releases of the kernels that are installed, the oldest first.
 pub fn installed(host: &Host) -> Vec<String> {
-    // A folder may stay behind when its kernel is removed, or come with the headers alone.
+    // A folder may stay behind when its kernel is removed, or come with the headers alone: the
+    // modules are a package of their own on Ubuntu, and Debian's kernels from 7 on leave even their
+    // image there. What says the most of the kernels that boot decides, and not every distribution
+    // names the kernel's file after its release.
+    let signs = ["/boot/vmlinuz-{}", "/lib/modules/{}/vmlinuz", "/lib/modules/{}/modules.builtin"];
+    let has = |sign: &str, release: &str| host.has(&sign.replace("{}", release));
     let folders = host.names("/lib/modules");
-    let has_kernel = |release: &String| {
-        host.has(&format!("/boot/vmlinuz-{release}"))
-            || host.has(&format!("/lib/modules/{release}/vmlinuz"))
-    };
-    // Not every distribution names the kernel's file after its release; the list of what is built
-    // in comes with each kernel's modules. Where the file is so named, modules may stay without
-    // their kernel: Ubuntu's are a package of their own.
+    let sign = signs.into_iter().find(|sign| folders.iter().any(|release| has(sign, release)));
+    let Some(sign) = sign else { return Vec::new() };
+    // The running one counts until the next boot.
     let running = host.kernel();
-    let are_named = folders.iter().any(has_kernel);
     let mut installed: Vec<_> = folders
         .into_iter()
-        .filter(|release| {
-            let counts = !are_named || *release == running;
-            has_kernel(release)
-                || (counts && host.has(&format!("/lib/modules/{release}/modules.builtin")))
-        })
+        .filter(|release| has(sign, release) || (*release == running && has(signs[2], release)))
         .collect();
     installed.sort_by(|one, other| compare(one, other));
     installed
@@ -99,8 +95,10 @@ mod tests {
         file("lib/modules/7.3.4+deb13-amd64/modules.builtin");
         file("lib/modules/6.12.1/build/Makefile");
         assert_eq!(found(), ["7.3.4+deb13-amd64"], "kernels have other names here");
+        file("lib/modules/6.11.2/vmlinuz");
+        assert_eq!(found(), ["6.11.2"], "kernels lie with their modules here");
         file("boot/vmlinuz-6.12.1");
-        assert_eq!(found(), ["6.12.1"], "here they are named so, and one has gone");
+        assert_eq!(found(), ["6.12.1"], "they are named in /boot, and two have gone");
         file("proc/sys/kernel/osrelease");
         std::fs::write(root.path().join("proc/sys/kernel/osrelease"), "7.3.4+deb13-amd64\n")
             .expect("the running one");

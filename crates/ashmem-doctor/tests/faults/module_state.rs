@@ -126,7 +126,7 @@ fn what_this_program_installs_it_tells() {
 #[test]
 fn a_foreign_root_says_nothing_to_the_terminal() {
     let root = Root::debian();
-    root.file("lib/modules/6\u{1b}[2J/vmlinuz", "");
+    root.file("lib/modules/6\u{1b}[2J/modules.dep", "").file("boot/vmlinuz-6\u{1b}[2J", "");
     let found = state(&root);
     assert_eq!(found.kernels.len(), 2, "{found:#?}");
     let screen = ModuleScreen(&found).to_string();

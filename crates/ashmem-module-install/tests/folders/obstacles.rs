@@ -144,7 +144,7 @@ fn a_kernel_that_is_being_removed_loses_its_module() {
     const GOES: &str = "7.3.4+deb13-amd64";
     let root = Root::debian();
     // All its files are there still, and so are its headers.
-    root.kernel(GOES).file(&format!("lib/modules/{GOES}/vmlinuz"), "").program("usr/bin/gcc");
+    root.kernel(GOES).file(&format!("boot/vmlinuz-{GOES}"), "").program("usr/bin/gcc");
     root.file(&format!("boot/vmlinuz-{RELEASE}"), "").file(
         "var/lib/ashmem/module/manifest.json",
         &format!(
