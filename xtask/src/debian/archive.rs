@@ -7,7 +7,8 @@
 //! index. No root is needed.
 
 use crate::util::arch::Arch;
-use crate::util::{process, workspace};
+use crate::util::process;
+use crate::util::workspace::{self, Lock};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub(crate) struct Archive {
     /// The architecture whose packages are looked up beside this machine's.
     arch: Arch,
     folder: PathBuf,
+    /// apt refuses to work twice in one folder.
+    _lock: Lock,
 }
 
 /// A suite: the mirror that holds it and its name there.
@@ -40,6 +43,7 @@ impl Archive {
             bail!("{KEYRING} is not there to check Debian's archive with: run `cargo xtask setup`");
         }
         let folder = workspace::cache(&format!("apt/{name}"))?;
+        let lock = workspace::lock(&format!("apt-{name}"))?;
         for place in
             ["etc/preferences.d", "etc/apt.conf.d", "state/lists/partial", "cache/archives/partial"]
         {
@@ -58,7 +62,7 @@ impl Archive {
             .collect();
         let sources = folder.join("sources.list");
         fs::write(&sources, lines).with_context(|| format!("writing {}", sources.display()))?;
-        let archive = Self { name: name.to_owned(), arch, folder };
+        let archive = Self { name: name.to_owned(), arch, folder, _lock: lock };
         eprintln!("reading Debian's package index ({name}) ...");
         let mut update = archive.apt("apt-get");
         let (text, status) = process::capture_both(update.args([

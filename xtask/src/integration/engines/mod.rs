@@ -25,6 +25,8 @@ const ROOT: UnpackedRoot = UnpackedRoot {
         "conmon",
         "containerd",
         "crun",
+        "docker-cli",
+        "docker.io",
         "golang-github-containers-common",
         "golang-github-containers-image",
         "netavark",
@@ -75,10 +77,15 @@ struct Engine {
     files: &'static [&'static str],
 }
 
-const ENGINES: [Engine; 2] = [
+const ENGINES: [Engine; 3] = [
     Engine {
         name: "containerd",
         programs: &["containerd", "containerd-shim-runc-v2", "ctr", "runc"],
+        files: &[],
+    },
+    Engine {
+        name: "docker",
+        programs: &["containerd", "containerd-shim-runc-v2", "docker", "dockerd", "runc"],
         files: &[],
     },
     Engine {
@@ -103,11 +110,6 @@ pub(crate) fn steps() -> Vec<Step> {
             })
         })
         .collect();
-    steps.push(Step::new("docker with the module", || {
-        Ok(StepResult::Skipped(
-            "Docker 26's daemon did not answer in the test machine within three minutes".to_owned(),
-        ))
-    }));
     steps.push(Step::new("CRI-O with the module", || {
         // It is to be tried as soon as there is one.
         let archive = Archive::update("engines", &[(DEBIAN, ROOT.release)], Arch::X86_64)?;

@@ -149,7 +149,13 @@ impl Installer {
              exec 3<>/dev/ashmem\n\
              /trial/ashmem module remove | grep 'stays loaded'\n\
              exec 3<&-\n\
-             rmmod ashmem_linux\n\
+             rmmod ashmem_linux || {{\n\
+                 grep ashmem /proc/modules\n\
+                 ls -l /proc/[0-9]*/fd /proc/[0-9]*/map_files 2>&1 | grep -E 'proc/|ashmem' |\n\
+                     grep -B 1 'ashmem'\n\
+                 sleep 1\n\
+                 rmmod ashmem_linux\n\
+             }}\n\
              [ ! -e /dev/ashmem ]"
         );
         let life = self.machine.boot(kernel, &script)?;
