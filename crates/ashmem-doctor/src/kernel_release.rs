@@ -13,20 +13,29 @@ pub fn version(release: &str) -> Option<(u32, u32)> {
 
 /// The releases of the kernels that are installed, the oldest first.
 pub fn installed(host: &Host) -> Vec<String> {
-    // A folder may stay behind when its kernel is removed, or come with the headers alone: the
-    // modules are a package of their own on Ubuntu, and Debian's kernels from 7 on leave even their
-    // image there. What says the most of the kernels that boot decides, and not every distribution
-    // names the kernel's file after its release.
-    let signs = ["/boot/vmlinuz-{}", "/lib/modules/{}/vmlinuz", "/lib/modules/{}/modules.builtin"];
-    let has = |sign: &str, release: &str| host.has(&sign.replace("{}", release));
+    // A folder may stay behind when its kernel is removed, or come with the headers alone, and not
+    // every distribution names the kernel's file after its release.
+    const NAMED: &str = "/boot/vmlinuz-{}";
+    const AMONG_MODULES: &str = "/lib/modules/{}/vmlinuz";
+    const MODULES: &str = "/lib/modules/{}/modules.builtin";
+    // Debian's kernels from 7 on leave even their image there, and its own tools ask /boot. Others
+    // may boot from elsewhere, and have old files in /boot.
+    let signs: &[&[&str]] = if host.has("/var/lib/dpkg/status") {
+        &[&[NAMED], &[AMONG_MODULES], &[MODULES]]
+    } else {
+        &[&[NAMED, AMONG_MODULES], &[MODULES]]
+    };
+    let has = |signs: &[&str], release: &str| {
+        signs.iter().any(|sign| host.has(&sign.replace("{}", release)))
+    };
     let folders = host.names("/lib/modules");
-    let sign = signs.into_iter().find(|sign| folders.iter().any(|release| has(sign, release)));
-    let Some(sign) = sign else { return Vec::new() };
+    let signs = signs.iter().find(|signs| folders.iter().any(|release| has(signs, release)));
+    let Some(signs) = signs else { return Vec::new() };
     // The running one counts until the next boot.
     let running = host.kernel();
     let mut installed: Vec<_> = folders
         .into_iter()
-        .filter(|release| has(sign, release) || (*release == running && has(signs[2], release)))
+        .filter(|release| has(signs, release) || (*release == running && has(&[MODULES], release)))
         .collect();
     installed.sort_by(|one, other| compare(one, other));
     installed
@@ -98,7 +107,9 @@ mod tests {
         file("lib/modules/6.11.2/vmlinuz");
         assert_eq!(found(), ["6.11.2"], "kernels lie with their modules here");
         file("boot/vmlinuz-6.12.1");
-        assert_eq!(found(), ["6.12.1"], "they are named in /boot, and two have gone");
+        assert_eq!(found(), ["6.11.2", "6.12.1"], "each has its kernel, and one has gone");
+        file("var/lib/dpkg/status");
+        assert_eq!(found(), ["6.12.1"], "Debian's are named in /boot");
         file("proc/sys/kernel/osrelease");
         std::fs::write(root.path().join("proc/sys/kernel/osrelease"), "7.3.4+deb13-amd64\n")
             .expect("the running one");
