@@ -46,10 +46,16 @@ const PATTERNS: [&str; 13] = [
     r"/dev/ashmem|ashmem (device|node)|\bdev/ashmem|path=\\?.?/dev/ashmem",
     concat!(
         r"\bashmem[_-]linux\b|\bashmem\.ko|\bashmem (kernel )?(module|driver)|",
-        r"\b(module|driver)s?:? .?ashmem\b|\bmodprobe (-\S+ )*ashmem\b"
+        r"\b(module|driver)s?:? .?ashmem\b|\bmodprobe (-\S+ )*ashmem\b|",
+        // A driver of that name, of which the kernel's loader speaks.
+        r"\bashmem(_rust)?: (unknown symbol|disagrees about|version magic|no symbol version|",
+        r"exports dup|loading |module (uses|veri|lice|is)|failed to (register|init|lookup)|",
+        r"built without|(falsely|invalid|unsupported|unexpected) )|'ashmem(_rust)?': "
     ),
     concat!(
         r"ashmem_(create|get|set|pin|unpin|valid|dup|init|open)\w*|ashmem region|",
+        // An ioctl's number, as strace shows one that it does not know.
+        r"\bioctl\(\d.*(\b0x77, (0x)?[0-9a]\b|\b0x[48c]?[01]?[0-9a-f]{0,2}770[1-9a]\b)|",
         r"\bashmem\b.*(region|creat|alloc|\bfd\b)|(creat|alloc)\w*.*\bashmem\b|",
         r"ASharedMemory|\bSharedMemory|ApplicationSharedMemory|CursorWindow|",
         // Others have a MemoryFile.cpp.
@@ -79,6 +85,7 @@ const PATTERNS: [&str; 13] = [
         r"\bg?make(\[\d+\])?: |\bgcc(-\d+)?\b|\bclang(-\d+)?\b|\bcc1?: |\b(ld|collect2)(\.\w+)?: |",
         r"\bas: |\bdkms\b|^error! |modpost|\bar: |\bobjtool\b|\bpahole\b|\brustc\b|\bfixdep\b|",
         r"resolve_btfids|\b(error|warning): .*\bkernel\b|/lib/modules/|\.k?o\b|linux-headers|",
+        r"fatal error: .?(linux|asm|generated)/|\berror\[E\d+\]|gcc-plugins|",
         r"\bdepmod\b|mkinitramfs|dracut|update-initramfs|mkinitcpio|orc metadata|libelf|",
         r"/usr/src/(linux|kernel)"
     ),

@@ -407,13 +407,14 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"(cannot|could not|can't|couldn't|unable to|failed to|fail) (open|access|stat|find)|",
             r"could not be opened|open(ing|at)?\b.*\b(failed|error|enoent|no such)|is unavailable|",
-            r"node .*not found|does not exist|(no such file|enoent)|binder open failed"
+            r"node .*not found|does( not|n't) exist|(no such file|enoent)|binder open failed|",
+            r"\bcondition\w*\b.*(skipped|not met|failed)|skipped because .*\bcondition"
         ),
         errno: &[0, libc::ENOENT, libc::ESRCH, libc::ENXIO, libc::ENODEV],
         follows: &["binder-module-not-found", "binderfs-missing"],
         unless: concat!(
             r"error gathering|\bmount|mknod|adding (custom )?device|VINTF|/d/binder|debug/binder|",
-            r"binder_logs|too many open files"
+            r"binder_logs|too many open files|condition\w+=!"
         ),
         cause: NOT_THERE,
         next: FIND_BINDER,

@@ -173,7 +173,10 @@ pub(super) static MESSAGES: &[Message] = &[
             r"not found)|",
             r"/usr/src/(linux-headers|kernels/)\S*\W+no such file|",
             r"no kernel (headers|source)|kernel (headers|source) (were|was|are|is)? ?not found|",
-            r"missing .*kernel headers|kernel package .*headers.*not (installed|found)"
+            r"missing .*kernel headers|kernel package .*headers.*not (installed|found)|",
+            // Headers of the kernel itself, not those that programs are built with.
+            r"fatal error: .?(linux/(module|mm|mm_types|kernel|init|slab|shrinker|shmem_fs|",
+            r"miscdevice|moduleparam|kallsyms|export|kconfig|compiler_types)\.h|generated/)"
         ),
         unless: r"(nvidia|vbox|zfs)|autoconf\.h",
         cause: "the headers of the kernel that the module is built for are not installed",

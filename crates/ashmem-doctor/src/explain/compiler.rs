@@ -53,7 +53,9 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[],
         says: concat!(
             r"\b(gcc|cc1|cc|x86_64-linux-gnu-gcc(-\d+)?|aarch64-linux-gnu-gcc(-\d+)?)\b.*",
-            r"unrecogni[sz]ed.*option|unrecogni[sz]ed command.line option"
+            r"unrecogni[sz]ed.*option|unrecogni[sz]ed command.line option|",
+            r"cannot load plugin \S*gcc-plugins/|gcc-plugins/\S+.*should be compiled|",
+            r"incompatible gcc/plugin versions"
         ),
         unless: r"conftest|configure:|\bnvcc\b",
         cause: "the compiler does not know an option that the kernel was built with: it is older \
@@ -74,6 +76,22 @@ pub(super) static MESSAGES: &[Message] = &[
                 follow name both: if the kernel's is clang, build with LLVM=1",
         is_harmless: true,
         next: &[Do("cat /proc/version   # names the compiler that the kernel was built with")],
+        ..M
+    },
+    Message {
+        id: "kernel-without-rust",
+        about: &[Build],
+        says: concat!(
+            r"can't find crate for .?kernel\b|rust is not available|",
+            r"rustc?\S* .*(too old|not found).*kernel|CONFIG_RUST\b.*(not set|=n|required)"
+        ),
+        cause: "a module that is written in Rust with the kernel's own crate is built against \
+                headers that have no Rust: the kernel is built without CONFIG_RUST, or rustc is \
+                not the version that it was built with. This project's module needs neither",
+        next: &[
+            Do("grep -w CONFIG_RUST /boot/config-$(uname -r); rustc --version"),
+            NextStep::Module,
+        ],
         ..M
     },
     Message {

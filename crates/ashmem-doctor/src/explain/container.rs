@@ -142,6 +142,22 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "runtime-without-seccomp",
+        says: concat!(
+            r"(container|docker|containerd|podman|crun|runc)\b.*seccomp\b.*(is )?not ",
+            r"(supported|enabled|available)|seccomp profiles? (is|are) not supported on this"
+        ),
+        unless: r"notify|listener",
+        cause: "a container is to have a seccomp profile, and the runtime was built without \
+                libseccomp, or the kernel without CONFIG_SECCOMP_FILTER",
+        next: &[
+            Do("runc --version | grep -i seccomp; grep SECCOMP /boot/config-$(uname -r)"),
+            Do("# without a profile: seccompProfile: {type: Unconfined}; docker: --security-opt \
+                seccomp=unconfined. The agent needs one; the module needs none"),
+        ],
+        ..M
+    },
+    Message {
         id: "not-supervised",
         about: &[],
         says: r"ashmem: the program was not started|seccomp refuses a user-notification filter",
@@ -259,7 +275,12 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "mount-source-missing",
         about: &[Device, Binder, Neighbour],
-        says: r"bind source path does not exist",
+        says: concat!(
+            r"bind source path does( not|n't) exist|creating mount source path|",
+            r"required (device|source) path does( not|n't) exist|",
+            // LXD's and Incus'.
+            r"missing source (path )?.?/dev/|source path \S+ does( not|n't) exist"
+        ),
         cause: MOUNT_SOURCE,
         next: FIND_SOURCE,
         ..M

@@ -225,7 +225,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "module-unknown-symbol",
         about: &[Module, BinderModule],
-        says: r"unknown symbol|needs unknown symbol|unknown parameter \(see dmesg\)",
+        says: concat!(
+            r"unknown symbol|needs unknown symbol|unknown parameter \(see dmesg\)|",
+            r"from namespace \S+,? but does not import it"
+        ),
         cause: "the module is there, and asks for a function that this kernel does not offer: it \
                 was built for another kernel, wants a module that is not loaded, or uses what is \
                 not for modules. dmesg names the function",
@@ -414,6 +417,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ),
         unless: concat!(
             r"\bRIP\b|\bopen\w* |binary package for|warning: |unable to locate|",
+            r"either binder or ashmem|",
             r"/dev/ashmem\W+(not found|no such|does not exist)"
         ),
         cause: "modprobe finds no ashmem driver for this kernel (mainline dropped it in 5.18, and \

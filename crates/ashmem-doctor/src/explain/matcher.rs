@@ -299,6 +299,15 @@ const NEAR: &[&str] = &[
     "libglibutil",
     "secrets/kubernetes",
     "ahardwarebuffer",
+    "memobj",
+    "0x77",
+    "08770",
+    "04770",
+    "00770",
+    "fatal error: ",
+    "gcc-plugins",
+    "find crate",
+    "gcc/plugin",
 ];
 
 static NEARBY: LazyLock<AhoCorasick> = LazyLock::new(|| {

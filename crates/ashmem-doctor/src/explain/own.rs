@@ -21,6 +21,19 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "library-not-preloaded",
+        says: r"object '\S*(ashmem|android-shmem)\S*' from LD_PRELOAD cannot be preloaded",
+        cause: "the loader left the library out, and says why in brackets: a wrong ELF class is a \
+                64-bit library before a 32-bit program or the other way round; a file that cannot \
+                be opened is not there, or not where the program runs (a container, a chroot). The \
+                program runs without it",
+        next: &[
+            Do("file LIBRARY PROGRAM   # the same class and machine"),
+            Do("# `ashmem run -- PROGRAM` needs no library; it serves both classes"),
+        ],
+        ..M
+    },
+    Message {
         id: "agent-kernel-too-old",
         says: r"the agent needs Linux 5\.14 or newer",
         cause: "the agent puts its descriptors into programs by a call that came with Linux 5.14, \

@@ -107,9 +107,28 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "mapping-not-executable",
+        about: &[Ashmem, Region, Memfd],
+        says: r"(\b(mmap(2|64)?|mprotect)\b.*PROT_EXEC|\b(map\w*|mprotect)\b.*executable)",
+        errno: &[libc::EPERM, libc::EACCES],
+        unless: r"\bavc:|apparmor=",
+        cause: "the region may not be mapped as code: SELinux refuses (EACCES: execute, execmod), \
+                memfd was made without that right (vm.memfd_noexec), it lies on a mount with \
+                `noexec`, or its maker took PROT_EXEC from it (EPERM)",
+        next: &[
+            Do("sudo ausearch -m AVC -ts recent; dmesg | grep avc:   # SELinux's word"),
+            Do("sysctl vm.memfd_noexec; findmnt -T /dev/shm -o OPTIONS"),
+            Do("sudo ashmem list   # the column of rights"),
+        ],
+        ..M
+    },
+    Message {
         id: "mapping-refused-by-mask",
         about: &[Ashmem, Region, Memfd],
-        says: r"\b(mmap|mprotect|mapp?(ing|ed)?|MemoryHeapBase|BpMemoryHeap|set_?prot\w*)\b",
+        says: concat!(
+            r"\b(mmap(2|64)?|mprotect|mapp?(ing|ed)?|MemoryHeapBase|BpMemoryHeap|",
+            r"set_?prot\w*)\b"
+        ),
         errno: &[libc::EPERM, libc::EACCES],
         unless: r"\bopen|mmap_min_addr|\bmount",
         cause: "somebody took that right from the region for good (ASharedMemory_setProt, \
@@ -260,7 +279,12 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "device-open-eperm",
         about: &[Device, Region],
-        says: r"open|creat|alloc|stat",
+        says: concat!(
+            r"open|creat|alloc|stat|\[errno 1\]|code: 1\b|",
+            // A shell's tools name the file, and then the error.
+            r"/dev/ashmem[\w-]*\W{1,3}operation not permitted"
+        ),
+        unless: r"\b(chmod|chown|chcon|rm|ln|mv|ioctl|mmap)\b",
         errno: &[libc::EPERM],
         cause: "opening the node says EPERM: the container's device control group leaves out its \
                 number, which changes from boot to boot (rules with 10:55 or the like fit by \
@@ -329,6 +353,19 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         ..M
     },
+    // The call is named, and so is its error: no more words are wanted.
+    Message {
+        id: "bad-region-call",
+        about: &[Region],
+        says: r"ASHMEM_[SGPU][A-Z_]+\b|ASharedMemory_\w+|ashmem_\w+_region\b|\bioctl\(\d",
+        errno: &[libc::EINVAL, libc::EBADF],
+        unless: r"binder",
+        cause: "the region refused the call: a size of 0 or one that is already fixed by a \
+                mapping, a name that is too long or comes after a mapping, a right that was given \
+                away before, a range beyond its end, or a descriptor that is closed",
+        next: &[Do("ashmem trace --fail-only -- PROGRAM   # which call, with which values")],
+        ..M
+    },
     Message {
         id: "size-overflow",
         about: &[],
@@ -358,9 +395,10 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Device],
         says: concat!(
             r"(unable to|could not|cannot|can't|failed to|couldn't) (open|access|find|stat)|",
-            r"(open|opening)\b.* fail|does not exist|not found|\bmissing\b"
+            r"(open|opening)\b.* fail|does( not|n't) exist|not found|\bmissing\b|",
+            r"\bcondition\w*\b.*(skipped|not met|failed)|skipped because .*\bcondition"
         ),
-        unless: r"\(dkms|modprobe",
+        unless: r"\(dkms|modprobe|condition\w+=!",
         errno: &[0],
         cause: "there is no /dev/ashmem where the program runs, or it may not be opened (the line \
                 does not name the error): the kernel has had no driver since 5.18, and no module \
@@ -386,6 +424,20 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "a part of Android could not make a region, and does not say why: the device is \
                 missing or refuses, or the process has too many descriptors open",
         next: &[LOOK, Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`")],
+        ..M
+    },
+    Message {
+        id: "region-not-made",
+        follows: NAMED,
+        says: r"\bno memory in memobj\b",
+        cause: "an old Android (2.x) could not make or map a cursor's window, and does not say \
+                why: cursors that nobody closes use up descriptors and addresses, memory is short, \
+                or the device is missing",
+        next: &[
+            Do("# a line of ashmem or MemoryHeapBase before it may name the error"),
+            Do("# close cursors; descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`"),
+            LOOK,
+        ],
         ..M
     },
     Message {

@@ -160,6 +160,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(type=1326|seccomp).*memfd_create|memfd_create.*(bad system call|sigsys)|",
             r"seccomp prevented call to disallowed (x86_64 system call 319|arm64 system call 279|",
             r"arm system call 385|x86 system call 356)\b|",
+            r"SIGSYS\b.*\b(syscall|system call|nr)[ =:]*(279|319|356|385)\b|",
             r"(media\.?extractor|media\.?codec|media\.swcodec).*(SIGSYS|bad system call)|",
             r"(SIGSYS|bad system call).*(media\.?extractor|media\.?codec|media\.swcodec)"
         ),
@@ -174,8 +175,8 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "service-killed-by-seccomp",
-        about: &[CoreService, Region],
-        says: r"signal 31 \(SIGSYS\)|seccomp prevented call",
+        about: &[CoreService, Region, Ashmem, Memfd],
+        says: r"signal 31 \(SIGSYS\)|seccomp prevented call|\bSYS_SECCOMP\b",
         cause: "a seccomp policy killed one of Android's first services: the line `Cause: seccomp \
                 prevented call to disallowed ... system call N` names the call",
         next: &[Do(
