@@ -89,7 +89,8 @@ static SYMBOL: LazyLock<Regex> =
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i)\b(?:errno|error|err)\b(?: code)?\s*[=:(]?\s*\(?-?(\d{1,3})\b|",
-        r"\bfail(?:ed|ure)?\b:?\s*\(?(?:with )?-(\d{1,3})\b|\breturn(?:ed|s)? -(\d{1,3})\b"
+        r"\bfail(?:ed|ure)?\b:?\s*\(?(?:with )?-(\d{1,3})\b|\breturn(?:ed|s)? -(\d{1,3})\b|",
+        r"\b(?:mmap|ioctl|open|dup|fcntl) failed: (\d{1,3})\b"
     ))
     .expect("the pattern is tested")
 });
@@ -116,7 +117,12 @@ fn find_one(text: &str) -> Option<i32> {
     });
     let named = word.into_iter().chain(symbol).min_by_key(|(place, _)| *place);
     named.map(|(_, errno)| errno).or_else(|| {
-        let numbers = NUMBER.captures(text)?;
+        // make's last word, `] Error 1`, is a program's status.
+        let is_status = |found: &regex::Captures<'_>| {
+            let before = found.get(0).and_then(|whole| text.get(..whole.start()));
+            before.is_some_and(|before| before.ends_with("] ")) && text.contains("] Error ")
+        };
+        let numbers = NUMBER.captures(text).filter(|found| !is_status(found))?;
         let number = numbers.iter().skip(1).flatten().next()?.as_str().parse().ok()?;
         // 0 is no error, and no C library has one of 134 or more.
         (1..134).contains(&number).then_some(number)
@@ -145,6 +151,9 @@ mod tests {
             ("could not be opened. Error: 2", Some(libc::ENOENT)),
             ("/dev/ashmem0a (error = ENOENT) and /dev/ashmem(error = EACCES)", Some(libc::EACCES)),
             ("/dev/ashmem0a (error = EPERM) and /dev/ashmem(error = ENOENT)", Some(libc::EPERM)),
+            ("make: *** [Makefile:8: /tmp/ashmem/ashmem.o] Error 1", None),
+            ("[gbinder] ERROR: 2", Some(libc::ENOENT)),
+            ("mmap failed: 22 (fd 9)", Some(libc::EINVAL)),
             ("error 0", None),
             ("error -2147483648", None),
             ("ERROR conf - nothing", None),

@@ -16,6 +16,7 @@ mod compiler;
 mod container;
 mod driver;
 mod explained;
+mod frameworks;
 mod kubernetes;
 mod load;
 mod lxc;

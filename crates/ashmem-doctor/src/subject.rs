@@ -60,7 +60,8 @@ const PATTERNS: [&str; 13] = [
         r"ASharedMemory|\bSharedMemory|ApplicationSharedMemory|CursorWindow|",
         // Others have a MemoryFile.cpp.
         r"MemoryFile($|[^.]|\.($|[^c]|c($|[^p])))|",
-        r"MemoryHeap|\bIMemory\b|imageref_ashmem"
+        r"MemoryHeap|\bIMemory\b|imageref_ashmem|MemoryDealer|shared memory for track|",
+        r"\bAshmem(Allocator|Mapper|Memory)|hidl_memory"
     ),
     r"memfd",
     concat!(
@@ -85,7 +86,7 @@ const PATTERNS: [&str; 13] = [
         r"\bg?make(\[\d+\])?: |\bgcc(-\d+)?\b|\bclang(-\d+)?\b|\bcc1?: |\b(ld|collect2)(\.\w+)?: |",
         r"\bas: |\bdkms\b|^error! |modpost|\bar: |\bobjtool\b|\bpahole\b|\brustc\b|\bfixdep\b|",
         r"resolve_btfids|\b(error|warning): .*\bkernel\b|/lib/modules/|\.k?o\b|linux-headers|",
-        r"fatal error: .?(linux|asm|generated)/|\berror\[E\d+\]|gcc-plugins|",
+        r"Makefile(\.\w+)?:\d+: |fatal error: .?(linux|asm|generated)/|\berror\[E\d+\]|gcc-plugins|",
         r"\bdepmod\b|mkinitramfs|dracut|update-initramfs|mkinitcpio|orc metadata|libelf|",
         r"/usr/src/(linux|kernel)"
     ),

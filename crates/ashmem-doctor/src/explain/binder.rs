@@ -57,10 +57,21 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-protocol",
         about: &[Binder],
-        says: r"binder.*protocol.*does not match|binder.*version.*mismatch",
+        says: concat!(r"binder.*protocol.*does not match|binder.*version.*mismatch"),
         cause: "the kernel's binder speaks another protocol than the image: one is of 32 bits \
                 (CONFIG_ANDROID_BINDER_IPC_32BIT), or the node is none of binder's",
         next: &[Do("grep ANDROID_BINDER /boot/config-$(uname -r)"), Do("ashmem doctor   # binder")],
+        ..M
+    },
+    Message {
+        id: "binder-protocol",
+        says: r"\b(unknown|unsupported)\b.*\bprotocol\b.*\b(aidl|hidl)\d*\b",
+        cause: "libgbinder on the host does not know the words that this version of Android speaks \
+                by binder: the image is newer than the library",
+        next: &[
+            Do("# update libgbinder and Waydroid; an image of the version that they know"),
+            Do("grep -r '' /etc/gbinder.d; grep protocol /var/lib/waydroid/waydroid.cfg"),
+        ],
         ..M
     },
     Message {

@@ -77,7 +77,10 @@ pub(super) static MESSAGES: &[Message] = &[
             r"\.[ch]:\d+(:\d+)?: (fatal )?error: |implicit declaration|no member named|undeclared|",
             r"incompatible.pointer"
         ),
-        unless: r"warning: |No space left|cannot find|linux-headers|unrecogni|generated/|^error! ",
+        unless: concat!(
+            r"warning: |No space left|cannot find|linux-headers|unrecogni|generated/|^error! |",
+            r"fatal error: .?linux/(module|mm|mm_types|kernel|init|slab|shrinker|shmem_fs)\.h"
+        ),
         cause: "the module's source does not fit this kernel: it uses an interface that the kernel \
                 changed or took away. Old modules (anbox-modules, redroid-modules) are not ported \
                 any more",
@@ -108,10 +111,22 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "build-notes-harmless",
         // DKMS says so of any module, and names none.
-        says: r"^binary \S*/(kmodsign|sign-file) not found, modules won't be signed",
+        says: concat!(
+            r"^binary \S*/(kmodsign|sign-file) not found, modules won't be signed|",
+            r"sign-file: \S*signing_key\.pem: no such file|",
+            r"^(at main\.c:\d+:\s*)?-? ?SSL error:.*(no such file|no start line)"
+        ),
         is_harmless: true,
-        cause: "harmless in itself: DKMS found no program to sign with (Ubuntu: sudo apt install \
-                sbsigntool). A module that is not signed does not load under Secure Boot",
+        cause: "harmless in itself: no program or key to sign with was found (Ubuntu: sudo apt \
+                install sbsigntool), and the module is installed without a signature. A module that is not signed does not load under Secure Boot",
+        ..M
+    },
+    Message {
+        id: "depmod-skipped-harmless",
+        says: r"missing 'System\.map' file\.? skipping depmod",
+        is_harmless: true,
+        cause: "harmless in itself: the module is installed, and the list that modprobe reads was \
+                not made anew: sudo depmod -a",
         ..M
     },
     Message {
@@ -224,6 +239,8 @@ pub(super) static FAILED: &[Message] = &[
             r"Build of \S+ failed|",
             r"make(\[\d+\])?: \*\*\* .*(ashmem|anbox|binder|redroid).*Error \d+|",
             r"dkms autoinstall on \S+ failed for (ashmem|anbox|binder|redroid)|",
+            r"dkms install\b.*(ashmem|anbox|binder|redroid).* exited \d+|",
+            r"/(ashmem|anbox|binder|redroid)\S*\.k?o\] Error \d+|",
             r"autoinstall (for|on) .*failed for module\S* .*(ashmem|anbox|binder|redroid)|",
             r"consult /var/lib/dkms/\S*(ashmem|anbox|binder|redroid)\S*make\.log"
         ),

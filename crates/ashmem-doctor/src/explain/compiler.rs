@@ -148,8 +148,10 @@ pub(super) static MESSAGES: &[Message] = &[
             r"modules_prepare|autoconf\.h.*(missing|no such)|kernel configuration is invalid|",
             r"no rule to make target .*(modules|syscalltbl|scripts/|arch/|tools/)|",
             r"include/generated/\S+.*(missing|no such file)|",
-            r"libelf\S*.*(no such file|not found|install)|cannot generate orc metadata"
+            r"libelf\S*.*(no such file|not found|install)|cannot generate orc metadata|",
+            r"Makefile(\.\w+)?:\d+: (arch|scripts|tools|include)/\S+: no such file"
         ),
+        unless: r"signing_key",
         cause: "the headers are there and not whole: the tools that belong to them are missing, of \
                 another architecture, or lack a library (libelf)",
         next: &[

@@ -64,6 +64,21 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "cdi-invalid",
+        about: &[Ashmem, DeviceName],
+        says: concat!(
+            r"(failed to|could not|cannot) (load|parse|read) (the )?CDI spec|invalid CDI spec|",
+            r"CDI spec\b.*(unsupported|unknown|invalid) (version|field|vendor)"
+        ),
+        cause: "the engine does not take the CDI specification: the file is damaged, or says a \
+                version that this engine is too old for",
+        next: &[
+            Do("sudo ashmem cdi --output /run/cdi/ashmem.json   # writes it anew"),
+            Do("ls -l /etc/cdi /run/cdi   # an older one in /etc/cdi is read too: remove it"),
+        ],
+        ..M
+    },
+    Message {
         id: "cdi-unknown",
         about: &[DeviceName],
         says: concat!(
@@ -274,7 +289,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "mount-source-missing",
-        about: &[Device, Binder, Neighbour],
+        about: &[Device, Ashmem, Binder, Neighbour],
         says: concat!(
             r"bind source path does( not|n't) exist|creating mount source path|",
             r"required (device|source) path does( not|n't) exist|",

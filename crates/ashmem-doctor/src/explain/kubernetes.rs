@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What Kubernetes says of devices, profiles and policies.
 
-use crate::advice::NextStep::Do;
+use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
 use crate::subject::Subject::{Ashmem, Binder, DeviceName, Neighbour};
 
@@ -89,11 +89,20 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "apparmor-parser-missing",
+        says: r#"exec: "?apparmor_parser"?: .*not found|apparmor_parser version: .*not found"#,
+        cause: "the kernel has AppArmor, and the program that loads profiles is not installed on \
+                that node: engines then start no container with a profile",
+        next: &[NextStep::Package("apparmor"), Do("sudo systemctl restart containerd docker")],
+        ..M
+    },
+    Message {
         id: "apparmor-profile-missing",
         about: &[],
         says: concat!(
             r"cannot enforce AppArmor.*(not loaded|not enabled)|apparmor profile.*(not found|",
-            r"not loaded)",
+            r"not loaded|does( not|n't) exist)|non-?existent apparmor profile|",
+            r"apparmor .*profile could not be loaded"
         ),
         cause: "the pod names an AppArmor profile that is not loaded on that node",
         next: &[

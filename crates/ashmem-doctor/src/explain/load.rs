@@ -69,7 +69,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "no-efi-harmless",
-        says: r"^EFI variables are not supported on this system",
+        says: r"(^|^mokutil: .*)EFI variables are not supported",
         is_harmless: true,
         cause: "harmless: this machine did not start by EFI, or a container has not its variables. \
                 Without EFI there is no Secure Boot, and modules need no key of it",
@@ -111,6 +111,9 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"^(ashmem|binder)_linux: Loading of (unsigned module|module with (unavailable key|",
             r"unsupported crypto)) is rejected|",
+            r"(ashmem|binder)\S* .*key .*\b(revoked|blacklisted)|",
+            r"PKCS#7 signature not signed with a trusted key.*(ashmem|binder)|",
+            r"(ashmem|binder).*PKCS#7 signature not signed with a trusted key|",
             // A paste may end in the middle of it.
             r"(ashmem|binder)\S* .*(required key not avail|key was rejected|",
             r"EKEYREJECTED|ENOKEY)|",
@@ -208,6 +211,7 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"version magic.*should be|disagrees about version of symbol|invalid module format|",
             r"no symbol version for|this_module section size|",
+            r"not compatible with kernel .* in symbols|",
             r"(insert|insmod|modprobe|load).*exec format error|",
             r"exec format error.*(insert|load)|",
             r"(insert|modprobe|insmod|load).*wrong symbol version|",
@@ -237,6 +241,23 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("sudo depmod -a; sudo modprobe ashmem_linux   # modprobe loads what it needs, \
                  insmod does not"),
             NextStep::Rebuild,
+        ],
+        ..M
+    },
+    Message {
+        id: "module-relocation",
+        about: &[Module, BinderModule],
+        says: concat!(
+            r"(invalid|unknown|unsupported|overflow\w*|skipping)\b.*\breloc|",
+            r"\breloc\w*\b.*(overflow|out of range|invalid|unknown)"
+        ),
+        cause: "the module's code does not fit where the kernel would put it: it was linked by \
+                other tools than the kernel (gcc against clang, an older linker), was put together \
+                from objects of two builds, or the file is damaged",
+        next: &[
+            Do("cat /proc/version; gcc --version; ld --version   # those that built the kernel"),
+            NextStep::Rebuild,
+            ASK_THE_KERNEL,
         ],
         ..M
     },
@@ -273,7 +294,8 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"cannot create duplicate filename.*misc/ashmem|",
             r"kobject_add_internal failed for ashmem|ashmem: .*already has an ashmem device|",
-            r"misc device 'ashmem' could not be registered: error -1[67]\b"
+            r"misc device 'ashmem' could not be registered: error -1[67]\b|",
+            r"ashmem: failed to register misc device\b"
         ),
         cause: "the kernel has a driver of that name already, built in or loaded: a second one is \
                 not needed",
@@ -356,6 +378,13 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("modinfo -F sig_hashalgo ashmem_linux; grep MODULE_SIG /boot/config-$(uname -r)"),
             NextStep::Rebuild,
         ],
+        ..M
+    },
+    Message {
+        id: "module-no-memory",
+        says: r"\bashmem: (failed to register shrinker|unable to create slab)",
+        cause: "the kernel had no memory for the module, or its map of modules is full",
+        next: &[Do("free -m; sudo dmesg | tail"), Do("sudo modprobe ashmem_linux   # once more")],
         ..M
     },
     Message {

@@ -293,7 +293,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-no-init",
-        says: r#"failed to exec "?/init\b"#,
+        says: r#"failed to exec "?/(init|system/bin/sh)\b"#,
         errno: &[libc::ENOENT, libc::EACCES],
         from: &[LogSource::Lxc],
         cause: "Android's first program is not there or may not be executed: its root is not \

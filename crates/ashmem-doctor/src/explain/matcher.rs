@@ -7,7 +7,7 @@ use aho_corasick::AhoCorasick;
 use regex::{Regex, RegexBuilder};
 
 use super::{
-    anbox, android, binder, build, compiler, container, driver, kubernetes, load, lxc,
+    anbox, android, binder, build, compiler, container, driver, frameworks, kubernetes, load, lxc,
     module_files, neighbours, network, nodes, old_modules, own, packages, region, security,
     session, traceback, waydroid,
 };
@@ -16,7 +16,7 @@ use crate::message::Message;
 use crate::subject::Subject;
 
 /// The tables, in the order in which they are asked.
-static TABLES: [&[Message]; 23] = [
+static TABLES: [&[Message]; 24] = [
     own::MESSAGES,
     security::MESSAGES,
     kubernetes::MESSAGES,
@@ -38,6 +38,7 @@ static TABLES: [&[Message]; 23] = [
     container::MESSAGES,
     binder::MESSAGES,
     android::MESSAGES,
+    frameworks::MESSAGES,
     region::MESSAGES,
     neighbours::MESSAGES,
 ];
@@ -300,6 +301,17 @@ const NEAR: &[&str] = &[
     "secrets/kubernetes",
     "ahardwarebuffer",
     "memobj",
+    "jni env",
+    "window is full",
+    "bitmap blob",
+    "ld_preload",
+    "aidl",
+    "control block",
+    "sign-file",
+    "ssl error:",
+    "pkcs#7",
+    "makefile:",
+    "system.map",
     "0x77",
     "08770",
     "04770",

@@ -12,9 +12,9 @@ const M: Message = Message::PLAIN;
 const NOT_MADE: &str =
     r"(fail\w*|could ?n[o']t|cannot|can't|unable|error|exception|= -\d|not)\b|returned -";
 
-const LOOK: NextStep = Do("ashmem doctor");
+pub(super) const LOOK: NextStep = Do("ashmem doctor");
 
-const DESCRIPTORS: &[NextStep] = &[
+pub(super) const DESCRIPTORS: &[NextStep] = &[
     Do("sudo ls /proc/PID/fd | wc -l; grep 'open files' /proc/PID/limits"),
     Do("sudo ashmem list --pid PID   # regions that it holds; --leaks: those that it maps no more"),
     Do("# a cursor or buffer that is never closed leaks one descriptor each: close it; a higher \
@@ -22,7 +22,7 @@ const DESCRIPTORS: &[NextStep] = &[
 ];
 
 /// Troubles that name the error of a region that could not be made.
-const NAMED: &[&str] = &[
+pub(super) const NAMED: &[&str] = &[
     "device-missing",
     "device-not-permitted",
     "device-open",
@@ -152,29 +152,6 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
-        id: "too-many-descriptors",
-        about: &[],
-        says: concat!(
-            r"\b(Parcel|Binder|ParcelFileDescriptor|BlobCache|Blob)\b.*too many open files|",
-            r"CursorWindow.*error -24\b|",
-            // Android's Bitmap: it duplicates the region's descriptor.
-            r"could not allocate dup blob fd",
-        ),
-        cause: "the process has no descriptor left: each region, cursor window and buffer takes \
-                one. The device is there and has no part in it",
-        next: DESCRIPTORS,
-        ..M
-    },
-    Message {
-        id: "cursor-window-leak",
-        about: &[],
-        says: r"# Open Cursors=\d\d",
-        cause: "an app has too many cursors open at once: each has a region of 2 MiB and a \
-                descriptor. The device has no part in it",
-        next: DESCRIPTORS,
-        ..M
-    },
-    Message {
         id: "no-memory-for-region",
         about: &[Ashmem, Device, Region, Memfd],
         says: r"",
@@ -216,22 +193,6 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("ashmem doctor   # the line `boot id name`"),
             Do("# Waydroid: sudo ashmem waydroid enable; docker and podman: --device \
                 android.dev/ashmem=all"),
-        ],
-        ..M
-    },
-    Message {
-        id: "region-not-made",
-        follows: NAMED,
-        says: r"Cursor ?window allocation of \d+.* failed",
-        errno: &[0],
-        cause: "a cursor's window could not be made, and the line does not say why: with few or no \
-                open cursors on record it is no leak of cursors. The device is missing or refuses, \
-                memory is short, or descriptors are",
-        next: &[
-            Do("# the line of CursorWindow or ashmem before it names the error: logcat -d | \
-                 ashmem doctor explain"),
-            LOOK,
-            Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`"),
         ],
         ..M
     },
@@ -380,7 +341,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "bad-region-call",
-        about: &[Ashmem],
+        about: &[Ashmem, Region],
         says: NOT_MADE,
         errno: &[libc::EINVAL, libc::EBADF],
         unless: r"binder|setProperty|insert|insmod|modprobe|gbm|drm|hwc|AllocatorHal|mapper",
@@ -420,49 +381,13 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(creat|alloc|region|mmap|pin)\w*.*(fail|could ?n[o']t|cannot|unable|error|returned -)"
         ),
         errno: &[0],
-        unless: r"module|modprobe|\.ko\b|dkms|\.[ch]:\d|overflow|avc:",
+        unless: concat!(
+            r"module|modprobe|\.ko\b|dkms|\.[ch]:\d|overflow|avc:|\bmake\b|\.dev/|kubelet|",
+            r"register|shrinker"
+        ),
         cause: "a part of Android could not make a region, and does not say why: the device is \
                 missing or refuses, or the process has too many descriptors open",
         next: &[LOOK, Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`")],
-        ..M
-    },
-    Message {
-        id: "region-not-made",
-        follows: NAMED,
-        says: r"\bno memory in memobj\b",
-        cause: "an old Android (2.x) could not make or map a cursor's window, and does not say \
-                why: cursors that nobody closes use up descriptors and addresses, memory is short, \
-                or the device is missing",
-        next: &[
-            Do("# a line of ashmem or MemoryHeapBase before it may name the error"),
-            Do("# close cursors; descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`"),
-            LOOK,
-        ],
-        ..M
-    },
-    Message {
-        id: "region-not-made",
-        follows: NAMED,
-        says: r"^gralloc failed err=",
-        cause: "gralloc's plain driver, which keeps pictures in shared memory, could not make a \
-                region; the line `couldn't create ashmem` before it names the error",
-        next: &[LOOK, Do("logcat -d | ashmem doctor explain")],
-        ..M
-    },
-    Message {
-        id: "region-not-made",
-        follows: NAMED,
-        says: r"could not copy bitmap to parcel blob",
-        errno: &[0],
-        cause: "a picture was to be handed to another process, and the region for it could not be \
-                made or mapped; the line does not say why: the device is missing or refuses, \
-                memory is short, or descriptors are",
-        next: &[
-            Do("# a line of ashmem or Parcel before it may name the error: logcat -d | ashmem \
-                doctor explain"),
-            LOOK,
-            Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`"),
-        ],
         ..M
     },
     Message {

@@ -54,6 +54,8 @@ static ORDINARY: LazyLock<Regex> = LazyLock::new(|| {
         // The first line of a trace; its last says what went wrong.
         r"failed to add presence handler|Traceback \(most recent call last\):$|",
         r"module already in kernel|, ignor(ing|ed)\b|module verification failed|",
+        // A unit that is for hosts without it.
+        r"condition\w+=!|",
         // LXC's, of what it can do without.
         r"Continuing\.\.\.$"
     ))
