@@ -44,6 +44,12 @@ const WORDS: &[(&str, i32)] = &[
     ("bad address", libc::EFAULT),
     ("no such process", libc::ESRCH),
     ("bad system call", libc::ENOSYS),
+    // Java's, Rust's and Go's words.
+    ("access denied", libc::EACCES),
+    ("accessdenied", libc::EACCES),
+    ("permissiondenied", libc::EACCES),
+    ("kind: notfound", libc::ENOENT),
+    ("nosuchfileexception", libc::ENOENT),
 ];
 
 /// The symbols of the same errors.
@@ -90,7 +96,9 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i)\b(?:errno|error|err)\b(?: code)?\s*[=:(]?\s*\(?-?(\d{1,3})\b|",
         r"\bfail(?:ed|ure)?\b:?\s*\(?(?:with )?-(\d{1,3})\b|\breturn(?:ed|s)? -(\d{1,3})\b|",
-        r"\b(?:mmap|ioctl|open|dup|fcntl) failed: (\d{1,3})\b"
+        r"\b(?:mmap|ioctl|open|dup|fcntl) failed: (\d{1,3})\b|",
+        r"\b(?:rc|ret|res|result|status|code)\s*[=:]?\s*-(\d{1,3})\b|\bcode=(\d{1,3})$|",
+        r"\bOs \{ code: (\d{1,3})\b"
     ))
     .expect("the pattern is tested")
 });

@@ -43,10 +43,16 @@ pub enum Subject {
 /// The pattern of each subject, in the order of the variants.
 const PATTERNS: [&str; 13] = [
     r"ashmem",
-    r"/dev/ashmem|ashmem (device|node)|\bdev/ashmem|path=\\?.?/dev/ashmem",
+    concat!(
+        r"/dev/ashmem|ashmem[ _](device|node)|\bdev/ashmem|path=\\?.?/dev/ashmem|",
+        // Opened by its bare name.
+        r"\b(open|opening|access|stat)\b\W{0,2}( ?to )?(the )?\W?ashmem(\W?$|[^\w./-]|\W? driver)|",
+        r"\bashmem( driver)?\W{1,3}(open\b|(could|can) ?not be opened|unavailable|is unavailable)"
+    ),
     concat!(
         r"\bashmem[_-]linux\b|\bashmem\.ko|\bashmem (kernel )?(module|driver)|",
         r"\b(module|driver)s?:? .?ashmem\b|\bmodprobe (-\S+ )*ashmem\b|",
+        r"\b(insert|inserting|load|loading) \W?ashmem\b|\b(f?init_module\(|libkmod\b.*)\W?ashmem\b|",
         // A driver of that name, of which the kernel's loader speaks.
         r"\bashmem(_rust)?: (unknown symbol|disagrees about|version magic|no symbol version|",
         r"exports dup|loading |module (uses|veri|lice|is)|failed to (register|init|lookup)|",
@@ -72,7 +78,8 @@ const PATTERNS: [&str; 13] = [
         r"/ ?dev ?/ ?(\w+-)?\w*binder|\bdev/(binderfs|(hw|vnd)?binder)|binderfs|binder node|",
         r"type\W{0,3}binder\b|fstype=.?binder|\bbinder\b.*\bmount|mount\w*\W+(\w+\W+)?.?binder\b|",
         r"binder driver|\bbinder_alloc\b|\bbinder ioctl|\bBINDER_\w+|\bbinder_\w+|",
-        r"context manager|binder\.devices|Service ?manager|ProcessState"
+        r"context manager|binder\.devices|Service ?manager|ProcessState|",
+        r"\b(hw|vnd)binder\b|\bbinder (device|node)"
     ),
     concat!(
         r"ashmem[\w-]*(\.mod)?\.[cho]\b|\bbinder(_alloc|fs)?(\.mod)?\.[cho]\b|\bdeps\.[co]\b|",

@@ -31,6 +31,12 @@ const FIND_BINDER: &[NextStep] = &[
         init -f   # writes the names anew"),
 ];
 
+/// How programs say that they may not open a node: by the call, or the node and the error alone.
+const REFUSED: &str = concat!(
+    r"\bopen|unavailable|access|ioctl|stat\b|\[Errno \w+\]|",
+    r"binder( device| node| driver)?['\x22]?\)?:? \(?(operation not permitted|permission denied)"
+);
+
 const NO_MODULE: &str = "this kernel has no binder as a module. Either it has it built in (`grep \
                          binder /proc/filesystems` shows it: all is well then), or it lacks it: \
                          Android containers do not start without binder";
@@ -124,7 +130,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"\bnot found|could not find module|failed to find module|no such module|",
             r"binder driver.*(not loaded|missing)|",
             r"can't find module|required kernel module|",
-            r"(insmod|modprobe|load module|insert).*no such file"
+            r"(insmod|modprobe|\bload\w*|insert\w*|libkmod|init_module)\b.*no such file"
         ),
         unless: r"unknown symbol|in modules\.alias|binary package for",
         cause: NO_MODULE,
@@ -242,7 +248,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(fstype|filesystem|file system).*binder.*(not supported|unsupported|unknown|",
             r"unavailable)"
         ),
-        unless: r"or address|not mounted yet|open\w*\W",
+        unless: r"or address|not mounted yet|(open\w*|access|stat|unavailable|errno \w+)\W",
         cause: "this kernel has no binderfs (CONFIG_ANDROID_BINDERFS), or binder is a module that \
                 is not loaded yet",
         next: &[Do("sudo modprobe binder_linux; grep binder /proc/filesystems"), NextStep::Binder],
@@ -283,7 +289,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-not-permitted",
         about: &[Binder],
-        says: r"\bopen|unavailable|access|ioctl|\[Errno 1\]",
+        says: REFUSED,
         errno: &[libc::EPERM],
         unless: r"mknod",
         cause: "binder's node is there, and the container's device control group leaves its number \
@@ -301,7 +307,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-not-permitted",
         about: &[Binder],
-        says: r"\bopen|unavailable|access|ioctl|\[Errno 13\]",
+        says: REFUSED,
         errno: &[libc::EACCES],
         unless: r"mknod",
         cause: "binder's node is there and may not be opened: its mode is not 0666, SELinux \
@@ -410,6 +416,24 @@ pub(super) static MESSAGES: &[Message] = &[
                 container too"),
             NextStep::Binder,
         ],
+        ..M
+    },
+    // The node and the error, in whatever words.
+    Message {
+        id: "binder-device-missing",
+        about: &[Binder],
+        says: concat!(
+            r"/dev/(anbox-|binderfs/)?(hw|vnd)?binder\b|binder-control|\b(hw|vnd)binder\b|",
+            r"\bbinder (device|node|driver)"
+        ),
+        errno: &[libc::ENOENT, libc::ENXIO, libc::ENODEV],
+        follows: &["binder-module-not-found", "binderfs-missing"],
+        unless: concat!(
+            r"error gathering|\bmount|mknod|adding (custom )?device|VINTF|/d/binder|debug/binder|",
+            r"binder_logs|too many open files|condition\w+=!|\bmodule\b|(lib|/)\w+\.so\b|\.rc\b"
+        ),
+        cause: NOT_THERE,
+        next: FIND_BINDER,
         ..M
     },
     Message {

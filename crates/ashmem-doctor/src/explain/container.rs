@@ -10,7 +10,7 @@ const M: Message = Message::PLAIN;
 /// How engines say that they look for a device that a container asked for.
 const GATHERING: &str = concat!(
     r"gathering device info|(adding|custom|add) (custom )?device|failed to (stat|create) device|",
-    r"\b(l?stat|stating|statting) \S*/dev/|",
+    r"((^|: |\x22)l?stat|\bstating|\bstatting|\bcrun\b.* stat) \S*/dev/|",
     r"host device.*(does not exist|not found)|invalid (argument|device)\b.*--device|",
     r"not a device node|failed to inspect device|bad format for device"
 );

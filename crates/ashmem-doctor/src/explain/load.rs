@@ -11,7 +11,7 @@ const M: Message = Message::PLAIN;
 const INSERT: &str = concat!(
     r"(could not|can't|cannot|failed to|unable to|error|fail\w*|couldn't)\b.*",
     r"(insert|load|init|module)|\b(insmod|modprobe|init_module|finit_module)\b|",
-    r"(ashmem|binder)_linux: |insert(ing|ion)"
+    r"(ashmem|binder)_linux: |insert(ing|ion)|\bload(ing)?\b.*(fail|error)|\blibkmod\b"
 );
 
 const ASK_THE_KERNEL: NextStep =
@@ -444,8 +444,9 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(module|driver) .*(missing|unavailable|not available|not loaded)|",
             r"(insert|load|insmod|modprobe).*(fail|error)"
         ),
+        errno: &[0, libc::ENOENT, libc::ENODEV, libc::ENXIO, libc::ESRCH],
         unless: concat!(
-            r"\bRIP\b|\bopen\w* |binary package for|warning: |unable to locate|",
+            r"\bRIP\b|\bopen\w*\W|binary package for|warning: |unable to locate|",
             r"either binder or ashmem|",
             r"/dev/ashmem\W+(not found|no such|does not exist)"
         ),

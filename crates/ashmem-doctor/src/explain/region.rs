@@ -4,7 +4,7 @@
 
 use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
-use crate::subject::Subject::{Ashmem, Device, Memfd, Region};
+use crate::subject::Subject::{Ashmem, Binder, Device, Memfd, Region};
 
 const M: Message = Message::PLAIN;
 
@@ -143,7 +143,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "too-many-descriptors",
-        about: &[Ashmem, Device, Region, Memfd],
+        about: &[Ashmem, Device, Region, Memfd, Binder],
         says: r"",
         errno: &[libc::EMFILE, libc::ENFILE],
         cause: "the process (EMFILE) or the machine (ENFILE) has no descriptor left: each region, \
@@ -241,9 +241,9 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "device-open-eperm",
         about: &[Device, Region],
         says: concat!(
-            r"open|creat|alloc|stat|\[errno 1\]|code: 1\b|",
+            r"open|creat|alloc|stat|access|unavailable|\[errno 1\]|code: 1\b|",
             // A shell's tools name the file, and then the error.
-            r"/dev/ashmem[\w-]*\W{1,3}operation not permitted"
+            r"(/dev/ashmem[\w-]*|\bashmem (device|node|driver))\W{1,3}operation not permitted"
         ),
         unless: r"\b(chmod|chown|chcon|rm|ln|mv|ioctl|mmap)\b",
         errno: &[libc::EPERM],
@@ -317,13 +317,17 @@ pub(super) static MESSAGES: &[Message] = &[
     // The call is named, and so is its error: no more words are wanted.
     Message {
         id: "bad-region-call",
-        about: &[Region],
-        says: r"ASHMEM_[SGPU][A-Z_]+\b|ASharedMemory_\w+|ashmem_\w+_region\b|\bioctl\(\d",
-        errno: &[libc::EINVAL, libc::EBADF],
+        about: &[Region, Device, Ashmem],
+        says: concat!(
+            r"ASHMEM_[SGPU][A-Z_]+\b|ASharedMemory_\w+|ashmem_\w+_region\b|\bioctl\(\d|",
+            r"\b(mmap(2|64)?|mapping|mprotect|munmap)\b"
+        ),
+        errno: &[libc::EINVAL, libc::EBADF, libc::EFAULT],
         unless: r"binder",
         cause: "the region refused the call: a size of 0 or one that is already fixed by a \
                 mapping, a name that is too long or comes after a mapping, a right that was given \
-                away before, a range beyond its end, or a descriptor that is closed",
+                away before, a range beyond its end, a descriptor that is closed, or an address \
+                that is none of the program's (EFAULT)",
         next: &[Do("ashmem trace --fail-only -- PROGRAM   # which call, with which values")],
         ..M
     },

@@ -100,7 +100,9 @@ pub(super) fn is_command(text: &str) -> bool {
 pub(super) fn is_trouble(line: &LogLine<'_>) -> bool {
     let text = &*line.text;
     let is_named = |names: &Regex| names.is_match(text) || names.is_match(&line.speaker);
-    let says_trouble = TROUBLE.is_match(text);
+    // The kernel notes each call that it refuses, with its error.
+    let names_error = line.errno.is_some() && line.source != LogSource::Kernel;
+    let says_trouble = names_error || TROUBLE.is_match(text);
     if WARNING.is_match(text) || (OTHERS.is_match(text) && !text.contains("ashmem")) {
         return false;
     }
