@@ -44,6 +44,8 @@ const WORDS: &[(&str, i32)] = &[
     ("bad address", libc::EFAULT),
     ("no such process", libc::ESRCH),
     ("bad system call", libc::ENOSYS),
+    ("not a directory", libc::ENOTDIR),
+    ("is a directory", libc::EISDIR),
     // Java's, Rust's and Go's words.
     ("access denied", libc::EACCES),
     ("accessdenied", libc::EACCES),

@@ -169,3 +169,66 @@ fn other_things_in_the_same_words_are_not_ours() {
     are(&["buffer", "/tmp/file"], MAPPED, &nothing);
     are(&["TCGETS", "FIONREAD", "DRM_IOCTL_VERSION"], CALLED, &nothing);
 }
+
+#[test]
+fn a_package_is_not_there() {
+    let managers = [
+        "E: Unable to locate package %",
+        "E: Package '%' has no installation candidate",
+        "Error: Unable to find a match: %",
+        "No match for argument: %",
+        "error: target not found: %",
+        "No provider of '%' found.",
+        "ERROR: unable to select packages:   % (no such package):",
+        "'%' not found in package names. Trying capabilities.",
+        "emerge: there are no ebuilds to satisfy \"%\".",
+        "error: undefined variable '%'",
+        "Package '%' not found in repository pool.",
+        "Package % not available.",
+        "dpkg-query: no packages found matching %",
+        "There are no enabled repositories providing %",
+    ];
+    for (package, id) in [
+        ("ashmem-dkms", "our-package-missing"),
+        ("akmod-ashmem", "our-package-missing"),
+        ("anbox-modules-dkms", "old-module-package-missing"),
+        ("binder_linux-dkms", "binder-package-missing"),
+        ("linux-headers-6.8.0-45-generic", "headers-not-in-archive"),
+        ("kernel-devel-6.11.4-301.fc41.x86_64", "headers-not-in-archive"),
+        ("linux-modules-extra-6.8.0-45-generic", "modules-extra-not-in-archive"),
+        ("google-chrome", "nothing"),
+    ] {
+        are(&[package], &managers, &[("", id)]);
+    }
+}
+
+#[test]
+fn a_container_does_not_get_the_device() {
+    let mounts = [
+        "error during container init: error mounting \"%\" to rootfs at \"/x\": !: unknown",
+        "rootfs_linux.go:76: mounting \"%\" to rootfs caused: !",
+        "error preparing rootfs: bind-mount %: !",
+        "Bind mount of % failed: !",
+    ];
+    let missing = ("no such file or directory", "mount-source-missing");
+    let ashmem = [
+        missing,
+        ("operation not permitted", "mount-not-permitted"),
+        ("not a directory", "device-path-is-a-directory"),
+    ];
+    are(&["/dev/ashmem"], &mounts, &ashmem);
+    are(&["/dev/binder"], &mounts, &[missing, ("not a directory", "binder-not-a-device")]);
+    let pods = [
+        ("0/3 nodes are available: 3 Insufficient %.", "k8s-no-device"),
+        ("0/1 nodes are available: 1 Too few %", "k8s-no-device"),
+        ("Node didn't have enough resource: %, requested: 1, used: 20", "k8s-no-device"),
+        ("Allocate failed due to no healthy devices present; %", "k8s-device-unhealthy"),
+        ("requested number of devices unavailable for %. Requested: 1", "k8s-device-unhealthy"),
+        ("cannot allocate unregistered device %", "k8s-device-unhealthy"),
+    ];
+    for (way, id) in pods {
+        let things = ["android.dev/ashmem", "smarter-devices/ashmem", "squat.ai/ashmem"];
+        are(&things, &[way], &[("", id)]);
+        are(&["nvidia.com/gpu", "memory"], &[way], &[("", "nothing")]);
+    }
+}

@@ -34,7 +34,7 @@ const FIND_BINDER: &[NextStep] = &[
 /// How programs say that they may not open a node: by the call, or the node and the error alone.
 const REFUSED: &str = concat!(
     r"\bopen|unavailable|access|ioctl|stat\b|\[Errno \w+\]|",
-    r"binder( device| node| driver)?['\x22]?\)?:? \(?(operation not permitted|permission denied)"
+    r"binder(fs| device| node| driver)?['\x22]?\)?:? \(?(operation not permitted|permission denied)"
 );
 
 const NO_MODULE: &str = "this kernel has no binder as a module. Either it has it built in (`grep \
@@ -272,7 +272,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "binder-not-a-device",
         about: &[Binder],
         says: concat!(
-            r"not a (character )?device|is a directory|inappropriate ioctl|",
+            r"not a (character )?device|(is|not) a directory|inappropriate ioctl|",
             r"obtain version failed|trying to mount a directory onto a file"
         ),
         cause: "what lies at binder's path is not binder: an engine that was told to bind a path \

@@ -226,7 +226,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "device-path-is-a-directory",
         about: &[Device, Ashmem],
         says: concat!(
-            r"not a (character )?device( node)?|is a directory|not a character|",
+            r"not a (character )?device( node)?|is a directory|not a (character|directory)\b|",
             r"trying to mount a directory onto a file"
         ),
         cause: "what lies at /dev/ashmem is no device: an engine that was told to bind (-v) a path \

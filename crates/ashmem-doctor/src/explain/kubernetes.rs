@@ -11,7 +11,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "k8s-no-device",
         about: &[DeviceName],
-        says: r"insufficient\s+[\w.-]+/|didn't have free|doesn't have .*resource",
+        says: concat!(
+            r"(insufficient|too few|enough resource:?)\s+[\w.-]+/|\boutof\w*[\w.-]+/|",
+            r"did(n't| not) have free|does(n't| not) have .*resource"
+        ),
         cause: "no node offers as many of this device: the device plugin does not run there, the \
                 node has no /dev/ashmem, or all are given out",
         next: &[
