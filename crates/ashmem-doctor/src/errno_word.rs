@@ -134,8 +134,10 @@ fn find_one(text: &str) -> Option<i32> {
         };
         let numbers = NUMBER.captures(text).filter(|found| !is_status(found))?;
         let number = numbers.iter().skip(1).flatten().next()?.as_str().parse().ok()?;
+        // What calls return that keep the error elsewhere.
+        let is_no_errno = number == 1 && numbers.get(1).is_none();
         // 0 is no error, and no C library has one of 134 or more.
-        (1..134).contains(&number).then_some(number)
+        (!is_no_errno && (1..134).contains(&number)).then_some(number)
     })
 }
 
@@ -164,6 +166,9 @@ mod tests {
             ("make: *** [Makefile:8: /tmp/ashmem/ashmem.o] Error 1", None),
             ("[gbinder] ERROR: 2", Some(libc::ENOENT)),
             ("mmap failed: 22 (fd 9)", Some(libc::EINVAL)),
+            ("mmap failed -1", None),
+            ("ret = -13", Some(libc::EACCES)),
+            ("Os { code: 2, kind: NotFound }", Some(libc::ENOENT)),
             ("error 0", None),
             ("error -2147483648", None),
             ("ERROR conf - nothing", None),

@@ -47,7 +47,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Binder],
         says: concat!(
             r"unable to mmap transaction memory|using /dev/\w*binder\w* failed|",
-            r"binder.*\bmmap\b.*fail",
+            r"binder.*\bmmap\b.*fail|binder_(alloc_)?mmap\w*: .*fail",
         ),
         cause: "binder's node opened, and its memory could not be mapped: this process had it \
                 mapped already, its address space is full or limited (ulimit -v, a 32-bit \
@@ -86,12 +86,33 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"(could not|cannot|can't|failed to|unable to) (become|set|",
             r"register).*context.?m(ana)?ge?r|",
-            r"BINDER_SET_CONTEXT_MGR.*(fail|busy|error|= -1|already)|context manager.*(busy|",
+            r"BINDER_SET_CONTEXT_MGR.*(fail|busy|error|= -1|already)|context.manager.*(busy|",
             r"already)"
         ),
         cause: "a service manager found that another one is there on this binder: two Android \
                 containers (or Anbox and Waydroid) share one node, or the last one still runs",
         next: &[OWN_BINDER, Do("sudo fuser -v /dev/binder /dev/binderfs/*   # who holds it")],
+        ..M
+    },
+    Message {
+        id: "binder-context-owner",
+        about: &[Binder],
+        says: r"BINDER_SET_CONTEXT_MGR bad uid",
+        cause: "binder remembers as which user its first service manager ran, and takes no other's \
+                as long as that binder exists: another container, or another user namespace, used \
+                the same node before",
+        next: &[
+            OWN_BINDER,
+            Do("sudo umount /dev/binderfs; sudo mount -t binder binder \
+                    /dev/binderfs   # containers stopped: a new one remembers nobody"),
+        ],
+        ..M
+    },
+    Message {
+        id: "binderfs-without-type",
+        says: r"^mount\S*: .*special device binder\w* does( not|n't) exist",
+        cause: "mount was not told the type, and took `binder` for a disk",
+        next: &[Do("sudo mount -t binder binder /dev/binderfs")],
         ..M
     },
     Message {

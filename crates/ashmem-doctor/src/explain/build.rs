@@ -101,6 +101,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Source],
         says: concat!(
             r"modules_sign_key|modules won't be signed|deprecated feature: |",
+            r"warning: modpost: missing MODULE_DESCRIPTION|",
             r"Module\.symvers.*(is missing|missing\b)"
         ),
         is_harmless: true,
@@ -163,9 +164,22 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(dkms\.conf|/usr/src/\S+) (does not exist|not found)|",
             r"module .*(is not located in the DKMS tree|not in the DKMS tree)"
         ),
+        unless: r"kernel source",
         cause: "DKMS has no built module to install because the build before it failed, or its \
                 sources are gone; anbox's modules build on no kernel of today",
         next: OURS,
+        ..M
+    },
+    Message {
+        id: "module-not-newer",
+        about: &[Source],
+        says: r"is not newer than what is already found in kernel",
+        cause: "DKMS did not put its module in, as there is one of that name of the same version \
+                or a later one already: the kernel's own, or one that was built before",
+        next: &[
+            Do("modinfo -F filename ashmem_linux   # the one that is there"),
+            Do("sudo dkms install --force NAME/VERSION   # to put this one in its place"),
+        ],
         ..M
     },
     Message {
@@ -188,6 +202,9 @@ pub(super) static MESSAGES: &[Message] = &[
             r"not found)|",
             r"/usr/src/(linux-headers|kernels/)\S*\W+no such file|",
             r"no kernel (headers|source)|kernel (headers|source) (were|was|are|is)? ?not found|",
+            r"headers\b.*\b(do|does)( not|n't) match .*\bkernel|",
+            r"kernel sources? (directory|tree) .*(does( not|n't) exist|not found|is missing)|",
+            r"unable to find kernel sources? at|",
             r"missing .*kernel headers|kernel package .*headers.*not (installed|found)|",
             // Headers of the kernel itself, not those that programs are built with.
             r"fatal error: .?(linux/(module|mm|mm_types|kernel|init|slab|shrinker|shmem_fs|",

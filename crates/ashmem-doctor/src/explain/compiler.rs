@@ -79,6 +79,20 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "kernel-built-by-gcc",
+        about: &[Build],
+        says: r"\bclang(-\d+)?: error: (unknown|unsupported) (argument|option)",
+        unless: r"configure:|conftest",
+        cause: "this kernel was built by gcc, and clang does not know its options: modules for it \
+                are built by gcc, without LLVM=1",
+        next: &[
+            Do("cat /proc/version   # names the compiler that the kernel was built with"),
+            NextStep::Compiler,
+            Do("env -u LLVM -u CC dkms autoinstall   # as root"),
+        ],
+        ..M
+    },
+    Message {
         id: "kernel-without-rust",
         about: &[Build],
         says: concat!(

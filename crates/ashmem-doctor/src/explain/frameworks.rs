@@ -108,6 +108,14 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "descriptors-not-passed-on",
+        says: r"not allowed to write file descriptors here",
+        cause: "an app put a region, a picture or a file into something that may carry no \
+                descriptors (an Intent that is kept, saved state). The device has no part in it",
+        next: &[Do("# the app must pass it by a Binder call or a provider")],
+        ..M
+    },
+    Message {
         id: "cursor-row-too-big",
         says: r"row too big to fit into CursorWindow",
         cause: "a row of an app's database is larger than a cursor's window, which is a region of \

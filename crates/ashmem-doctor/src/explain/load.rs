@@ -209,7 +209,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "wrong-kernel",
         about: &[Module, BinderModule],
         says: concat!(
-            r"version magic.*should be|disagrees about version of symbol|invalid module format|",
+            r"version magic.*should be|(unsupported|bad|wrong) (version magic|vermagic)|disagrees about version of symbol|invalid module format|",
             r"no symbol version for|this_module section size|",
             r"not compatible with kernel .* in symbols|",
             r"(insert|insmod|modprobe|load).*exec format error|",
@@ -446,7 +446,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ),
         errno: &[0, libc::ENOENT, libc::ENODEV, libc::ENXIO, libc::ESRCH],
         unless: concat!(
-            r"\bRIP\b|\bopen\w*\W|binary package for|warning: |unable to locate|",
+            r"\bRIP\b|\bopen\w*\W|binary package for|:\d+: warning: |unable to locate|",
             r"either binder or ashmem|",
             r"/dev/ashmem\W+(not found|no such|does not exist)"
         ),

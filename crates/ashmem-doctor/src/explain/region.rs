@@ -93,7 +93,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[],
         says: concat!(
             r"illegal fd=\d+|ashmem.*(illegal|wrong|invalid) (fd|descriptor|file descriptor)|",
-            r"is not an? ashmem (fd|descriptor|region)|not an ashmem fd"
+            r"\bnot an? (valid )?ashmem (fd|descriptor|file descriptor|region)"
         ),
         cause: "libcutils compared a descriptor with the device (a character device with the \
                 node's number) and it is another: the module was loaded anew since (the number \
@@ -104,6 +104,15 @@ pub(super) static MESSAGES: &[Message] = &[
                 numbers must be the same"),
             Do("# then start the container anew"),
         ],
+        ..M
+    },
+    Message {
+        id: "descriptor-closed-twice",
+        about: &[Ashmem, Region, Memfd],
+        says: r"attempted to close (file )?descriptor \d+.*\bowned by\b",
+        cause: "a program closed a descriptor that was not its own any more, and Android's fdsan \
+                noticed: the region that has this number now would have gone",
+        next: &[Do("# the crash's backtrace names who closed it: that code closes twice")],
         ..M
     },
     Message {
@@ -378,7 +387,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "region-not-made",
         follows: NAMED,
-        about: &[Ashmem],
+        about: &[Ashmem, Region],
         says: concat!(
             r"(fail\w*|could ?n[o']t|cannot|can't|unable|error)\b.*(creat|alloc|open|mmap|map|",
             r"region|pin)|",
