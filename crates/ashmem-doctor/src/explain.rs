@@ -10,6 +10,7 @@
 mod anbox;
 mod android;
 mod binder;
+mod binderfs;
 mod build;
 mod builds;
 mod compiler;

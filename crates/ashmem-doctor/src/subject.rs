@@ -76,7 +76,7 @@ const PATTERNS: [&str; 13] = [
     ),
     concat!(
         r"/ ?dev ?/ ?(\w+-)?\w*binder|\bdev/(binderfs|(hw|vnd)?binder)|binderfs|binder node|",
-        r"type\W{0,3}binder\b|fstype=.?binder|\bbinder\b.*\bmount|mount\w*\W+(\w+\W+)?.?binder\b|",
+        r"type\W{0,3}binder\b|dev=.?binder\b|^binder: (unknown parameter|bad value)|fstype=.?binder|\bbinder\b.*\bmount|mount\w*\W+(\w+\W+)?.?binder\b|",
         r"binder driver|\bbinder_alloc\b|\bbinder ioctl|\bBINDER_\w+|\bbinder_\w+|",
         r"context manager|binder\.devices|Service ?manager|ProcessState|",
         r"\b(hw|vnd)binder\b|\bbinder (device|node)"

@@ -204,7 +204,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"no kernel (headers|source)|kernel (headers|source) (were|was|are|is)? ?not found|",
             r"headers\b.*\b(do|does)( not|n't) match .*\bkernel|",
             r"kernel sources? (directory|tree) .*(does( not|n't) exist|not found|is missing)|",
-            r"unable to find kernel sources? at|",
+            r"unable to find (kernel sources? at|(the )?kernel headers)|",
             r"missing .*kernel headers|kernel package .*headers.*not (installed|found)|",
             // Headers of the kernel itself, not those that programs are built with.
             r"fatal error: .?(linux/(module|mm|mm_types|kernel|init|slab|shrinker|shmem_fs|",

@@ -208,6 +208,17 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "lxd-device-invalid",
+        about: &[Ashmem, Binder],
+        says: r"(invalid devices|device validation failed|failed add validation for device)\b",
+        unless: r"missing source",
+        cause: "LXD or Incus does not take the device as the container's configuration has it: a \
+                unix-char device wants the source on the host and the path in the container",
+        next: &[Do("incus config device add NAME ashmem unix-char source=/dev/ashmem \
+                    path=/dev/ashmem mode=0666   # lxc, for LXD")],
+        ..M
+    },
+    Message {
         id: "mknod-not-permitted",
         about: &[Device, Binder, Neighbour],
         says: r"mknod|(create|make|making|creating) .*(device )?node",
@@ -401,7 +412,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "device-cgroup",
         about: &[Device, Ashmem, Ours],
-        says: r"devices?\.(allow|deny)|device cgroup|cgroup.*device|bpf_prog_query",
+        says: concat!(
+            r"devices?\.(allow|deny)|device cgroup|cgroup.*device|\bdevice\b.*\bcgroup|",
+            r"bpf_prog_query"
+        ),
         errno: &[libc::EPERM, libc::EACCES, libc::EINVAL, libc::ENOENT],
         cause: "the rule for the device could not be set in the container's control group",
         next: &[

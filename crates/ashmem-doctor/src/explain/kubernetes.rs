@@ -61,7 +61,7 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"(cannot load|failed to load|unable to load|error loading|opening|open|read\w*)\s",
             r".*seccomp\b.*(no such file|fail|not found)|",
-            r"kubelet/seccomp/\S+.*no such file|seccomp profile .*(not found|does not exist)"
+            r"kubelet/seccomp/\S+.*no such file|seccomp:? profile .*(not found|does not exist)"
         ),
         unless: r"bpf|agent\.sock|lxc\.sock|kernel does not",
         cause: "the seccomp profile that the container names is not there: on Kubernetes a \

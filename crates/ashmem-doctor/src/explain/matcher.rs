@@ -7,16 +7,16 @@ use aho_corasick::AhoCorasick;
 use regex::{Regex, RegexBuilder};
 
 use super::{
-    anbox, android, binder, build, compiler, container, driver, frameworks, kubernetes, load, lxc,
-    module_files, neighbours, network, nodes, old_modules, own, packages, region, security,
-    session, traceback, waydroid,
+    anbox, android, binder, binderfs, build, compiler, container, driver, frameworks, kubernetes,
+    load, lxc, module_files, neighbours, network, nodes, old_modules, own, packages, region,
+    security, session, traceback, waydroid,
 };
 use crate::log_line::{LogLine, LogSource};
 use crate::message::Message;
 use crate::subject::Subject;
 
 /// The tables, in the order in which they are asked.
-static TABLES: [&[Message]; 24] = [
+static TABLES: [&[Message]; 25] = [
     own::MESSAGES,
     security::MESSAGES,
     kubernetes::MESSAGES,
@@ -36,6 +36,7 @@ static TABLES: [&[Message]; 24] = [
     lxc::MESSAGES,
     anbox::MESSAGES,
     container::MESSAGES,
+    binderfs::MESSAGES,
     binder::MESSAGES,
     android::MESSAGES,
     frameworks::MESSAGES,

@@ -27,7 +27,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "selinux-module-load",
         about: &[Module, BinderModule],
-        says: r"avc:\s+denied\s+\{[^}]*(module_load|module_request|sys_module)",
+        says: concat!(
+            r"avc:\s+denied\s+\{[^}]*(module_load|module_request|sys_module)|",
+            r"SELinux is preventing .*\b(module_load|module_request|sys_module)\b"
+        ),
         cause: "the host's SELinux does not let this program load a module: programs in containers \
                 and confined services may not",
         next: &[
