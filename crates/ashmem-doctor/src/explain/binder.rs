@@ -62,7 +62,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-protocol",
         about: &[Binder],
-        says: concat!(r"binder.*protocol.*does not match|binder.*version.*mismatch"),
+        says: r"binder.*protocol.*does not match|binder.*version.*mismatch",
         cause: "the kernel's binder speaks another protocol than the image: one is of 32 bits \
                 (CONFIG_ANDROID_BINDER_IPC_32BIT), or the node is none of binder's",
         next: &[Do("grep ANDROID_BINDER /boot/config-$(uname -r)"), Do("ashmem doctor   # binder")],
@@ -228,6 +228,18 @@ pub(super) static MESSAGES: &[Message] = &[
                 (1 MiB for all that is under way): an app's fault, not the kernel's",
         next: &[Do("sudo cat /sys/kernel/debug/binder/stats /dev/binderfs/binder_logs/stats   # \
                     the process with the most buffers")],
+        ..M
+    },
+    Message {
+        id: "binder-transaction-too-large",
+        says: concat!(
+            r"\bTransactionTooLargeException\b|",
+            r"FAILED BINDER TRANSACTION.*parcel size = ([2-9]\d{5}|\d{7,})\b"
+        ),
+        cause: "an app sent more by binder than goes through at once (1 MiB for all that is under \
+                way in its process): the app's fault. What is large belongs into a region or a file",
+        next: &[Do("# the exception's trace names the app and what it sent: saved state, an \
+                    Intent's extras, a list")],
         ..M
     },
     Message {

@@ -162,6 +162,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"binary package for \S+:? ?\S* not found|",
             r"(could not (locate|find)|unable to (locate|find)).*(dkms\.conf|source)|",
             r"(dkms\.conf|/usr/src/\S+) (does not exist|not found)|",
+            r"/dkms/\S+/build/Makefile\W+no such file|",
             r"module .*(is not located in the DKMS tree|not in the DKMS tree)"
         ),
         unless: r"kernel source",

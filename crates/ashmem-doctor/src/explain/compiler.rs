@@ -140,7 +140,8 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Build, Source],
         says: concat!(
             r"(scripts/\S*|\b)(modpost|fixdep|objtool|recordmcount|genksyms|resolve_btfids|",
-            r"sign-file)\b:? .*(exec format error|error while loading shared libraries|",
+            r"sign-file)\b:? .*(exec format error|version 'GLIBC\S* not found|",
+            r"error while loading shared libraries|",
             r"cannot execute binary)"
         ),
         unless: r"lib(elf|crypto|ssl|z)\b",

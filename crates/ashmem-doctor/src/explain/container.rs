@@ -2,6 +2,7 @@
 //! What container engines, runtimes, LXC and this project's supervisors say.
 
 use crate::advice::NextStep::{self, Do};
+use crate::log_line::LogSource;
 use crate::message::Message;
 use crate::subject::Subject::{Ashmem, Binder, Device, DeviceName, Memfd, Neighbour, Ours};
 
@@ -395,6 +396,18 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "image-without-init",
+        says: r"\bexec:? \x22?/init\x22?:.*no such file|\bstat /init: no such file",
+        cause: "the image has no /init, or the loader that it asks for is not there: it is not an \
+                image of Android's root, something was mounted over it, or it was unpacked in part. \
+                Shared memory has no part in it",
+        next: &[
+            Do("docker run --rm --entrypoint /system/bin/sh IMAGE -c 'ls -l /init'"),
+            Do("docker image inspect IMAGE --format '{{.Architecture}} {{.Size}}'"),
+        ],
+        ..M
+    },
+    Message {
         id: "redroid-image-missing",
         says: concat!(
             r"manifest for redroid/redroid:\S+ not found|redroid/redroid:\S+: not found|",
@@ -406,6 +419,19 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("# tags: https://hub.docker.com/r/redroid/redroid/tags, such as 13.0.0-latest and \
                 12.0.0_64only-latest"),
             Do("docker images | grep redroid"),
+        ],
+        ..M
+    },
+    Message {
+        id: "device-cgroup",
+        says: r"failed to set \x22?devices\.(allow|deny)\x22? to",
+        from: &[LogSource::Lxc],
+        errno: &[libc::EPERM, libc::EACCES, libc::EINVAL, libc::ENOENT],
+        cause: "the rule for the device could not be set in the container's control group",
+        next: &[
+            Do("# cgroup v2: lxc.cgroup2.devices.allow, not lxc.cgroup.devices.allow"),
+            Do("# an unprivileged container cannot set such rules: bind the node, and leave the \
+                rule out"),
         ],
         ..M
     },

@@ -91,6 +91,14 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "no-memory-for-region",
+        says: r"\bnot enough memory for Audio(Track|Record)\b",
+        cause: "Android's sound gives each app a small share of one region, and it is used up: an \
+                app has more players open than there is room for. The device is there",
+        next: &[Do("# the app must release its AudioTrack and AudioRecord objects")],
+        ..M
+    },
+    Message {
         id: "thread-table-not-made",
         says: r"could not allocate JNI Env",
         follows: NAMED,

@@ -44,6 +44,20 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "k8s-plugin-not-registered",
+        about: &[DeviceName, Ashmem],
+        says: r"device-plugins/kubelet\.sock|\bregister\w* (the )?device plugin",
+        cause: "the device plugin could not tell the kubelet what it has: the kubelet's socket is \
+                not there, or the plugin may not open it",
+        next: &[
+            Do("sudo ls -lZ /var/lib/kubelet/device-plugins   # on the node; some distributions \
+                have it elsewhere"),
+            Do("# the plugin's pod mounts that folder, and runs privileged where SELinux is on: \
+                docs/kubernetes.md"),
+        ],
+        ..M
+    },
+    Message {
         id: "k8s-hostpath",
         about: &[Ashmem, Binder, Neighbour],
         says: r"hostPath type check failed|MountVolume\.SetUp failed",
@@ -105,7 +119,8 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"cannot enforce AppArmor.*(not loaded|not enabled)|apparmor profile.*(not found|",
             r"not loaded|does( not|n't) exist)|non-?existent apparmor profile|",
-            r"apparmor .*profile could not be loaded"
+            r"apparmor .*profile could not be loaded|",
+            r"apply apparmor profile\b.*no such file"
         ),
         cause: "the pod names an AppArmor profile that is not loaded on that node",
         next: &[

@@ -46,6 +46,23 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "package-file-conflict",
+        says: concat!(
+            r"(trying to overwrite|file) .*\b(ashmem|anbox|binder)\b.*(is also in package|conflicts)|",
+            r"\b(ashmem|anbox|binder)\S*: .*exists in filesystem"
+        ),
+        cause: "two packages, or a package and something that was installed by hand, have the same \
+                file: an old module's package (anbox-modules and its like), or an earlier install \
+                from source",
+        next: &[
+            Do("dpkg -S FILE; rpm -qf FILE; pacman -Qo FILE   # whose it is"),
+            Do(
+                "# remove the old package; a file of nobody's: sudo mv FILE FILE.old; then once more",
+            ),
+        ],
+        ..M
+    },
+    Message {
         id: "nixos-option-unknown",
         says: r"the option .?(virtualisation\.waydroid|hardware\.ashmem)\S* does not exist",
         cause: "this configuration of NixOS names an option that nothing in it declares: \
