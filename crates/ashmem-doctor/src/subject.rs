@@ -72,7 +72,7 @@ const PATTERNS: [&str; 13] = [
     r"memfd",
     concat!(
         r"\bbinder_linux\b|\bbinder (kernel )?(driver|module)|\bbinder[-_]linux-dkms|",
-        r"\banbox-binder/|\bbinder_linux\.ko|'binder'? module"
+        r"\banbox-binder/|\bbinder_linux\.ko|'binder'? module|\bmodule '?binder\b"
     ),
     concat!(
         r"/ ?dev ?/ ?(\w+-)?\w*binder|\bdev/(binderfs|(hw|vnd)?binder)|binderfs|binder node|",

@@ -141,7 +141,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[BinderModule],
         says: concat!(
             r"\bnot found|could not find module|failed to find module|no such module|",
-            r"binder driver.*(not loaded|missing)|",
+            r"(binder driver|module)\b.*(not (loaded|available|present)|missing)|",
             r"can't find module|required kernel module|",
             r"(insmod|modprobe|\bload\w*|insert\w*|libkmod|init_module)\b.*no such file"
         ),

@@ -19,7 +19,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-control-refused",
         about: &[Binder],
-        says: r"binder-control",
+        says: r"binder-control|BINDER_CTL_ADD",
         errno: &[libc::EPERM, libc::EACCES],
         unless: r"\bavc\b|apparmor|\bls\b",
         cause: "binderfs is mounted, and its binder-control, by which nodes are made, may not be \
@@ -31,6 +31,25 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("# Fedora: sudo dnf upgrade waydroid-selinux; in a container: a binderfs mount of \
                 its own"),
         ],
+        ..M
+    },
+    Message {
+        id: "binderfs-full",
+        says: r"(BINDER_CTL_ADD|new binder device)\b.*no space left",
+        errno: &[libc::ENOSPC],
+        cause: "no more nodes may be made in this binderfs: it was mounted with a limit (`max=`), \
+                or the kernel's numbers for binder are used up by other mounts of it",
+        next: &[Do("findmnt -t binder -o TARGET,OPTIONS   # mounts that nobody needs: umount")],
+        ..M
+    },
+    Message {
+        id: "binder-node-exists-harmless",
+        about: &[Binder],
+        says: r"BINDER_CTL_ADD|binder device|symbolic link",
+        errno: &[libc::EEXIST],
+        is_harmless: true,
+        cause: "harmless: the node is there already. If it is a link that leads nowhere, binderfs \
+                is not mounted where it points: ls -lL shows that",
         ..M
     },
     Message {

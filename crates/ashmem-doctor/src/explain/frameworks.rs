@@ -142,7 +142,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "region-not-made",
         follows: NAMED,
-        says: r"could not get control block|(allocate|map\w*) shared memory for|MemoryDealer.*fail",
+        says: concat!(
+            r"could not get control block|MemoryDealer.*fail|",
+            r"(allocate|map\w*) shared memory for (track|record|audio|client)"
+        ),
         from: &[LogSource::Logcat],
         errno: &[0],
         cause: "a part of Android's sound could not make or map the memory that it shares with an \
@@ -151,6 +154,29 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("# a line of ashmem, MemoryHeapBase or IMemory before it may name the error"),
             LOOK,
+        ],
+        ..M
+    },
+    Message {
+        id: "region-not-made",
+        follows: NAMED,
+        says: r"(fail\w* to|could ?n[o']t|cannot|unable to) (allocate|create|map) shared memory\b",
+        from: &[LogSource::Logcat],
+        errno: &[0],
+        cause: "a part of Android could not make a region, and does not say why: the device is \
+                missing or refuses, or the process has too many descriptors open",
+        next: &[LOOK, Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`")],
+        ..M
+    },
+    Message {
+        id: "sysv-memory-missing",
+        says: r"could not create shared memory segment: function not implemented",
+        cause: "the kernel has no shared memory of System V, as Android's have not, or a sandbox \
+                takes it away. Termux' libandroid-shmem makes it of ashmem, and has to be loaded",
+        next: &[
+            Do("# Termux: pkg install libandroid-shmem; export \
+                LD_PRELOAD=$PREFIX/lib/libandroid-shmem.so"),
+            Do("grep CONFIG_SYSVIPC /boot/config-$(uname -r)   # elsewhere"),
         ],
         ..M
     },

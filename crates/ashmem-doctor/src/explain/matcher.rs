@@ -82,6 +82,7 @@ const NEAR: &[&str] = &[
     "binder",
     "sharedmemory",
     "shared memory",
+    "the ttys",
     "memoryfile",
     "cursorwindow",
     "cursor window",

@@ -347,6 +347,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"ashmem_get_size_region.*(overflow|abort)|(overflow|abort).*ashmem_get_size_region|",
             r"ubsan.*ashmem",
         ),
+        unless: r"drivers/",
         cause: "libcutils aborts over a region's size where memfd stands for ashmem (the Dolphin \
                 emulator meets it)",
         next: &[Do("ashmem doctor --mode module")],
@@ -369,7 +370,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Device],
         says: concat!(
             r"(unable to|could not|cannot|can't|failed to|couldn't) (open|access|find|stat)|",
-            r"(open|opening)\b.* fail|does( not|n't) exist|not found|\bmissing\b|",
+            r"(open|opening)\b.* fail|does( not|n't) exist|not (found|present)|\bmissing\b|",
             r"\bcondition\w*\b.*(skipped|not met|failed)|skipped because .*\bcondition"
         ),
         unless: r"\(dkms|modprobe|condition\w+=!",
