@@ -52,7 +52,8 @@ const PATTERNS: [&str; 13] = [
     concat!(
         r"\bashmem[_-]linux\b|\bashmem\.ko|\bashmem (kernel )?(module|driver)|",
         r"\b(module|driver)s?:? .?ashmem\b|\bmodprobe (-\S+ )*ashmem\b|",
-        r"\b(insert|inserting|load|loading) \W?ashmem\b|\b(f?init_module\(|libkmod\b.*)\W?ashmem\b|",
+        r"\b(insert|inserting|load|loading) \W?ashmem\b|",
+        r"\b(f?init_module\(|libkmod\b.*)\W?ashmem\b|",
         // A driver of that name, of which the kernel's loader speaks.
         r"\bashmem(_rust)?: (unknown symbol|disagrees about|version magic|no symbol version|",
         r"exports dup|loading |module (uses|veri|lice|is)|failed to (register|init|lookup)|",
@@ -76,7 +77,8 @@ const PATTERNS: [&str; 13] = [
     ),
     concat!(
         r"/ ?dev ?/ ?(\w+-)?\w*binder|\bdev/(binderfs|(hw|vnd)?binder)|binderfs|binder node|",
-        r"type\W{0,3}binder\b|dev=.?binder\b|^binder: (unknown parameter|bad value)|fstype=.?binder|\bbinder\b.*\bmount|mount\w*\W+(\w+\W+)?.?binder\b|",
+        r"type\W{0,3}binder\b|dev=.?binder\b|^binder: (unknown parameter|bad value)|",
+        r"fstype=.?binder|\bbinder\b.*\bmount|mount\w*\W+(\w+\W+)?.?binder\b|",
         r"binder driver|\bbinder_alloc\b|\bbinder ioctl|\bBINDER_\w+|\bbinder_\w+|",
         r"context manager|binder\.devices|Service ?manager|ProcessState|",
         r"\b(hw|vnd)binder\b|\bbinder (device|node)"
@@ -93,7 +95,8 @@ const PATTERNS: [&str; 13] = [
         r"\bg?make(\[\d+\])?: |\bgcc(-\d+)?\b|\bclang(-\d+)?\b|\bcc1?: |\b(ld|collect2)(\.\w+)?: |",
         r"\bas: |\bdkms\b|^error! |modpost|\bar: |\bobjtool\b|\bpahole\b|\brustc\b|\bfixdep\b|",
         r"resolve_btfids|\b(error|warning): .*\bkernel\b|/lib/modules/|\.k?o\b|linux-headers|",
-        r"Makefile(\.\w+)?:\d+: |fatal error: .?(linux|asm|generated)/|\berror\[E\d+\]|gcc-plugins|",
+        r"Makefile(\.\w+)?:\d+: |fatal error: .?(linux|asm|generated)/|",
+        r"\berror\[E\d+\]|gcc-plugins|",
         r"\bdepmod\b|mkinitramfs|dracut|update-initramfs|mkinitcpio|orc metadata|libelf|",
         r"/usr/src/(linux|kernel)"
     ),

@@ -237,7 +237,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"FAILED BINDER TRANSACTION.*parcel size = ([2-9]\d{5}|\d{7,})\b"
         ),
         cause: "an app sent more by binder than goes through at once (1 MiB for all that is under \
-                way in its process): the app's fault. What is large belongs into a region or a file",
+                way in its process): the app's fault. What is large belongs into a region or a \
+                file",
         next: &[Do("# the exception's trace names the app and what it sent: saved state, an \
                     Intent's extras, a list")],
         ..M

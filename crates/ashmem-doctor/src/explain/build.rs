@@ -119,7 +119,8 @@ pub(super) static MESSAGES: &[Message] = &[
         ),
         is_harmless: true,
         cause: "harmless in itself: no program or key to sign with was found (Ubuntu: sudo apt \
-                install sbsigntool), and the module is installed without a signature. A module that is not signed does not load under Secure Boot",
+                install sbsigntool), and the module is installed without a signature. A module \
+                that is not signed does not load under Secure Boot",
         ..M
     },
     Message {

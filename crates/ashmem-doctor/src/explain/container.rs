@@ -399,8 +399,8 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "image-without-init",
         says: r"\bexec:? \x22?/init\x22?:.*no such file|\bstat /init: no such file",
         cause: "the image has no /init, or the loader that it asks for is not there: it is not an \
-                image of Android's root, something was mounted over it, or it was unpacked in part. \
-                Shared memory has no part in it",
+                image of Android's root, something was mounted over it, or it was unpacked in \
+                part. Shared memory has no part in it",
         next: &[
             Do("docker run --rm --entrypoint /system/bin/sh IMAGE -c 'ls -l /init'"),
             Do("docker image inspect IMAGE --format '{{.Architecture}} {{.Size}}'"),

@@ -7,8 +7,9 @@ use crate::subject::Subject::{Ashmem, Binder, BinderModule};
 
 const M: Message = Message::PLAIN;
 
-const OOPS: &str = "the kernel crashed in an ashmem driver, or warns of its locks. Old ones copy to a program's memory by \
-                    force (ashmem_read, on 4.17 and later) or race in their shrinker";
+const OOPS: &str = "the kernel crashed in an ashmem driver, or warns of its locks. Old ones \
+                    copy to a program's memory by force (ashmem_read, on 4.17 and later) or \
+                    race in their shrinker";
 
 const AFTER_OOPS: &[NextStep] = &[
     Do("modinfo ashmem_linux | head -5   # whose is it? this project's says `Android shared \

@@ -209,7 +209,8 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "wrong-kernel",
         about: &[Module, BinderModule],
         says: concat!(
-            r"version magic.*should be|(unsupported|bad|wrong) (version magic|vermagic)|disagrees about version of symbol|invalid module format|",
+            r"version magic.*should be|(unsupported|bad|wrong) (version magic|vermagic)|",
+            r"disagrees about version of symbol|invalid module format|",
             r"no symbol version for|this_module section size|",
             r"not compatible with kernel .* in symbols|",
             r"(insert|insmod|modprobe|load).*exec format error|",

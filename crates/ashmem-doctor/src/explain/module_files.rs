@@ -71,7 +71,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "kernel-modules-gone",
-        says: r"^depmod: (error|fatal): could not (open|search) (directory|modules)\b.*/lib/modules/",
+        says: concat!(
+            r"^depmod: (error|fatal): could not (open|search) (directory|modules)\b.*",
+            r"/lib/modules/"
+        ),
         taken_back_by: &[Fact::OthersModule],
         cause: "the modules of the kernel that the line names are not there: an update took them \
                 away while that kernel runs, or this is a container",

@@ -66,9 +66,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 lies where it is not looked for",
         next: &[
             Do("pkg-config --cflags --libs libashmem   # what a build must say"),
-            Do(
-                "# no such package: docs/library.md; under a prefix: PKG_CONFIG_PATH, sudo ldconfig",
-            ),
+            Do("# no such package: docs/library.md; a prefix: PKG_CONFIG_PATH, sudo ldconfig"),
         ],
         ..M
     },

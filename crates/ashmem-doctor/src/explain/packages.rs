@@ -48,7 +48,8 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "package-file-conflict",
         says: concat!(
-            r"(trying to overwrite|file) .*\b(ashmem|anbox|binder)\b.*(is also in package|conflicts)|",
+            r"(trying to overwrite|file) .*\b(ashmem|anbox|binder)\b.*(is also in package|",
+            r"conflicts)|",
             r"\b(ashmem|anbox|binder)\S*: .*exists in filesystem"
         ),
         cause: "two packages, or a package and something that was installed by hand, have the same \
@@ -56,9 +57,7 @@ pub(super) static MESSAGES: &[Message] = &[
                 from source",
         next: &[
             Do("dpkg -S FILE; rpm -qf FILE; pacman -Qo FILE   # whose it is"),
-            Do(
-                "# remove the old package; a file of nobody's: sudo mv FILE FILE.old; then once more",
-            ),
+            Do("# remove the old package; nobody's file: sudo mv FILE FILE.old; then once more"),
         ],
         ..M
     },

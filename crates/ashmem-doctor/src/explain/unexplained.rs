@@ -32,7 +32,8 @@ static TROUBLE: LazyLock<Regex> = LazyLock::new(|| {
         r"fail|error|unable|cannot|could ?n.t|could not|can't|denied|refus|invalid|illegal|abort|",
         r"fatal|crash|segfault|bad |missing|unmet|dead\b|dying|never appeared|no such |timed out|",
         r"\boops\b|\bpanic|= -1|does(n't| not) exist|",
-        r"not (found|present|supported|permitted|loaded|initiali[sz]ed|listening|available|running)|",
+        r"not (found|present|supported|permitted|loaded|initiali[sz]ed|listening|available|",
+        r"running)|",
         r"exited with (code|status) [1-9]|status=[1-9]\d*\b"
     ))
 });
