@@ -168,16 +168,4 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[LOOK, Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`")],
         ..M
     },
-    Message {
-        id: "sysv-memory-missing",
-        says: r"could not create shared memory segment: function not implemented",
-        cause: "the kernel has no shared memory of System V, as Android's have not, or a sandbox \
-                takes it away. Termux' libandroid-shmem makes it of ashmem, and has to be loaded",
-        next: &[
-            Do("# Termux: pkg install libandroid-shmem; export \
-                LD_PRELOAD=$PREFIX/lib/libandroid-shmem.so"),
-            Do("grep CONFIG_SYSVIPC /boot/config-$(uname -r)   # elsewhere"),
-        ],
-        ..M
-    },
 ];
