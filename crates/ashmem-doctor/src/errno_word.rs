@@ -44,6 +44,14 @@ const WORDS: &[(&str, i32)] = &[
     ("bad address", libc::EFAULT),
     ("no such process", libc::ESRCH),
     ("bad system call", libc::ENOSYS),
+    ("not a directory", libc::ENOTDIR),
+    ("is a directory", libc::EISDIR),
+    // Java's, Rust's and Go's words.
+    ("access denied", libc::EACCES),
+    ("accessdenied", libc::EACCES),
+    ("permissiondenied", libc::EACCES),
+    ("kind: notfound", libc::ENOENT),
+    ("nosuchfileexception", libc::ENOENT),
 ];
 
 /// The symbols of the same errors.
@@ -89,7 +97,10 @@ static SYMBOL: LazyLock<Regex> =
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i)\b(?:errno|error|err)\b(?: code)?\s*[=:(]?\s*\(?-?(\d{1,3})\b|",
-        r"\bfail(?:ed|ure)?\b:?\s*\(?(?:with )?-(\d{1,3})\b|\breturn(?:ed|s)? -(\d{1,3})\b"
+        r"\bfail(?:ed|ure)?\b:?\s*\(?(?:with )?-(\d{1,3})\b|\breturn(?:ed|s)? -(\d{1,3})\b|",
+        r"\b(?:mmap|ioctl|open|dup|fcntl) failed: (\d{1,3})\b|",
+        r"\b(?:rc|ret|res|result|status|code)\s*[=:]?\s*-(\d{1,3})\b|\bcode=(\d{1,3})$|",
+        r"\bOs \{ code: (\d{1,3})\b"
     ))
     .expect("the pattern is tested")
 });
@@ -116,10 +127,17 @@ fn find_one(text: &str) -> Option<i32> {
     });
     let named = word.into_iter().chain(symbol).min_by_key(|(place, _)| *place);
     named.map(|(_, errno)| errno).or_else(|| {
-        let numbers = NUMBER.captures(text)?;
+        // make's last word, `] Error 1`, is a program's status.
+        let is_status = |found: &regex::Captures<'_>| {
+            let before = found.get(0).and_then(|whole| text.get(..whole.start()));
+            before.is_some_and(|before| before.ends_with("] ")) && text.contains("] Error ")
+        };
+        let numbers = NUMBER.captures(text).filter(|found| !is_status(found))?;
         let number = numbers.iter().skip(1).flatten().next()?.as_str().parse().ok()?;
+        // What calls return that keep the error elsewhere.
+        let is_no_errno = number == 1 && numbers.get(1).is_none();
         // 0 is no error, and no C library has one of 134 or more.
-        (1..134).contains(&number).then_some(number)
+        (!is_no_errno && (1..134).contains(&number)).then_some(number)
     })
 }
 
@@ -145,6 +163,12 @@ mod tests {
             ("could not be opened. Error: 2", Some(libc::ENOENT)),
             ("/dev/ashmem0a (error = ENOENT) and /dev/ashmem(error = EACCES)", Some(libc::EACCES)),
             ("/dev/ashmem0a (error = EPERM) and /dev/ashmem(error = ENOENT)", Some(libc::EPERM)),
+            ("make: *** [Makefile:8: /tmp/ashmem/ashmem.o] Error 1", None),
+            ("[gbinder] ERROR: 2", Some(libc::ENOENT)),
+            ("mmap failed: 22 (fd 9)", Some(libc::EINVAL)),
+            ("mmap failed -1", None),
+            ("ret = -13", Some(libc::EACCES)),
+            ("Os { code: 2, kind: NotFound }", Some(libc::ENOENT)),
             ("error 0", None),
             ("error -2147483648", None),
             ("ERROR conf - nothing", None),

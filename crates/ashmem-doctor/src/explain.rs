@@ -10,12 +10,14 @@
 mod anbox;
 mod android;
 mod binder;
+mod binderfs;
 mod build;
 mod builds;
 mod compiler;
 mod container;
 mod driver;
 mod explained;
+mod frameworks;
 mod kubernetes;
 mod load;
 mod lxc;

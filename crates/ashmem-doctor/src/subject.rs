@@ -43,29 +43,45 @@ pub enum Subject {
 /// The pattern of each subject, in the order of the variants.
 const PATTERNS: [&str; 13] = [
     r"ashmem",
-    r"/dev/ashmem|ashmem (device|node)|\bdev/ashmem|path=\\?.?/dev/ashmem",
+    concat!(
+        r"/dev/ashmem|ashmem[ _](device|node)|\bdev/ashmem|path=\\?.?/dev/ashmem|",
+        // Opened by its bare name.
+        r"\b(open|opening|access|stat)\b\W{0,2}( ?to )?(the )?\W?ashmem(\W?$|[^\w./-]|\W? driver)|",
+        r"\bashmem( driver)?\W{1,3}(open\b|(could|can) ?not be opened|unavailable|is unavailable)"
+    ),
     concat!(
         r"\bashmem[_-]linux\b|\bashmem\.ko|\bashmem (kernel )?(module|driver)|",
-        r"\b(module|driver)s?:? .?ashmem\b|\bmodprobe (-\S+ )*ashmem\b"
+        r"\b(module|driver)s?:? .?ashmem\b|\bmodprobe (-\S+ )*ashmem\b|",
+        r"\b(insert|inserting|load|loading) \W?ashmem\b|",
+        r"\b(f?init_module\(|libkmod\b.*)\W?ashmem\b|",
+        // A driver of that name, of which the kernel's loader speaks.
+        r"\bashmem(_rust)?: (unknown symbol|disagrees about|version magic|no symbol version|",
+        r"exports dup|loading |module (uses|veri|lice|is)|failed to (register|init|lookup)|",
+        r"built without|(falsely|invalid|unsupported|unexpected) )|'ashmem(_rust)?': "
     ),
     concat!(
         r"ashmem_(create|get|set|pin|unpin|valid|dup|init|open)\w*|ashmem region|",
+        // An ioctl's number, as strace shows one that it does not know.
+        r"\bioctl\(\d.*(\b0x77, (0x)?[0-9a]\b|\b0x[48c]?[01]?[0-9a-f]{0,2}770[1-9a]\b)|",
         r"\bashmem\b.*(region|creat|alloc|\bfd\b)|(creat|alloc)\w*.*\bashmem\b|",
         r"ASharedMemory|\bSharedMemory|ApplicationSharedMemory|CursorWindow|",
         // Others have a MemoryFile.cpp.
         r"MemoryFile($|[^.]|\.($|[^c]|c($|[^p])))|",
-        r"MemoryHeap|\bIMemory\b|imageref_ashmem"
+        r"MemoryHeap|\bIMemory\b|imageref_ashmem|MemoryDealer|shared memory for track|",
+        r"\bAshmem(Allocator|Mapper|Memory)|hidl_memory"
     ),
     r"memfd",
     concat!(
         r"\bbinder_linux\b|\bbinder (kernel )?(driver|module)|\bbinder[-_]linux-dkms|",
-        r"\banbox-binder/|\bbinder_linux\.ko|'binder'? module"
+        r"\banbox-binder/|\bbinder_linux\.ko|'binder'? module|\bmodule '?binder\b"
     ),
     concat!(
         r"/ ?dev ?/ ?(\w+-)?\w*binder|\bdev/(binderfs|(hw|vnd)?binder)|binderfs|binder node|",
-        r"type\W{0,3}binder\b|fstype=.?binder|\bbinder\b.*\bmount|mount\w*\W+(\w+\W+)?.?binder\b|",
+        r"type\W{0,3}binder\b|dev=.?binder\b|^binder: (unknown parameter|bad value)|",
+        r"fstype=.?binder|\bbinder\b.*\bmount|mount\w*\W+(\w+\W+)?.?binder\b|",
         r"binder driver|\bbinder_alloc\b|\bbinder ioctl|\bBINDER_\w+|\bbinder_\w+|",
-        r"context manager|binder\.devices|Service ?manager|ProcessState"
+        r"context manager|binder\.devices|Service ?manager|ProcessState|",
+        r"\b(hw|vnd)binder\b|\bbinder (device|node)"
     ),
     concat!(
         r"ashmem[\w-]*(\.mod)?\.[cho]\b|\bbinder(_alloc|fs)?(\.mod)?\.[cho]\b|\bdeps\.[co]\b|",
@@ -79,6 +95,8 @@ const PATTERNS: [&str; 13] = [
         r"\bg?make(\[\d+\])?: |\bgcc(-\d+)?\b|\bclang(-\d+)?\b|\bcc1?: |\b(ld|collect2)(\.\w+)?: |",
         r"\bas: |\bdkms\b|^error! |modpost|\bar: |\bobjtool\b|\bpahole\b|\brustc\b|\bfixdep\b|",
         r"resolve_btfids|\b(error|warning): .*\bkernel\b|/lib/modules/|\.k?o\b|linux-headers|",
+        r"Makefile(\.\w+)?:\d+: |fatal error: .?(linux|asm|generated)/|",
+        r"\berror\[E\d+\]|gcc-plugins|",
         r"\bdepmod\b|mkinitramfs|dracut|update-initramfs|mkinitcpio|orc metadata|libelf|",
         r"/usr/src/(linux|kernel)"
     ),

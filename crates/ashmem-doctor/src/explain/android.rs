@@ -207,7 +207,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "hal-waited-for-harmless",
-        says: r"waited one second for \S+(@[\d.]+::\S+|/\S+)",
+        says: concat!(
+            r"waited one second for \S+(@[\d.]+::\S+|/\S+)|",
+            r"waited for (hw)?servicemanager\.ready for a second"
+        ),
         is_harmless: true,
         cause: "harmless once or twice: a process waits for a service that starts. If it never \
                 ends, that service died: its crash stands above",

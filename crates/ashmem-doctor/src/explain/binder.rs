@@ -3,7 +3,6 @@
 //! wants.
 
 use crate::advice::NextStep::{self, Do};
-use crate::log_line::LogSource;
 use crate::message::{Fact, Message};
 use crate::subject::Subject::{Binder, BinderModule};
 
@@ -31,6 +30,12 @@ const FIND_BINDER: &[NextStep] = &[
         init -f   # writes the names anew"),
 ];
 
+/// How programs say that they may not open a node: by the call, or the node and the error alone.
+const REFUSED: &str = concat!(
+    r"\bopen|unavailable|access|ioctl|stat\b|\[Errno \w+\]|",
+    r"binder(fs| device| node| driver)?['\x22]?\)?:? \(?(operation not permitted|permission denied)"
+);
+
 const NO_MODULE: &str = "this kernel has no binder as a module. Either it has it built in (`grep \
                          binder /proc/filesystems` shows it: all is well then), or it lacks it: \
                          Android containers do not start without binder";
@@ -41,7 +46,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Binder],
         says: concat!(
             r"unable to mmap transaction memory|using /dev/\w*binder\w* failed|",
-            r"binder.*\bmmap\b.*fail",
+            r"binder.*\bmmap\b.*fail|binder_(alloc_)?mmap\w*: .*fail",
         ),
         cause: "binder's node opened, and its memory could not be mapped: this process had it \
                 mapped already, its address space is full or limited (ulimit -v, a 32-bit \
@@ -64,17 +69,42 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "binder-protocol",
+        says: r"\b(unknown|unsupported)\b.*\bprotocol\b.*\b(aidl|hidl)\d*\b",
+        cause: "libgbinder on the host does not know the words that this version of Android speaks \
+                by binder: the image is newer than the library",
+        next: &[
+            Do("# update libgbinder and Waydroid; an image of the version that they know"),
+            Do("grep -r '' /etc/gbinder.d; grep protocol /var/lib/waydroid/waydroid.cfg"),
+        ],
+        ..M
+    },
+    Message {
         id: "binder-context-manager",
         about: &[Binder],
         says: concat!(
             r"(could not|cannot|can't|failed to|unable to) (become|set|",
             r"register).*context.?m(ana)?ge?r|",
-            r"BINDER_SET_CONTEXT_MGR.*(fail|busy|error|= -1|already)|context manager.*(busy|",
+            r"BINDER_SET_CONTEXT_MGR.*(fail|busy|error|= -1|already)|context.manager.*(busy|",
             r"already)"
         ),
         cause: "a service manager found that another one is there on this binder: two Android \
                 containers (or Anbox and Waydroid) share one node, or the last one still runs",
         next: &[OWN_BINDER, Do("sudo fuser -v /dev/binder /dev/binderfs/*   # who holds it")],
+        ..M
+    },
+    Message {
+        id: "binder-context-owner",
+        about: &[Binder],
+        says: r"BINDER_SET_CONTEXT_MGR bad uid",
+        cause: "binder remembers as which user its first service manager ran, and takes no other's \
+                as long as that binder exists: another container, or another user namespace, used \
+                the same node before",
+        next: &[
+            OWN_BINDER,
+            Do("sudo umount /dev/binderfs; sudo mount -t binder binder \
+                    /dev/binderfs   # containers stopped: a new one remembers nobody"),
+        ],
         ..M
     },
     Message {
@@ -111,9 +141,9 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[BinderModule],
         says: concat!(
             r"\bnot found|could not find module|failed to find module|no such module|",
-            r"binder driver.*(not loaded|missing)|",
+            r"(binder driver|module)\b.*(not (loaded|available|present)|missing)|",
             r"can't find module|required kernel module|",
-            r"(insmod|modprobe|load module|insert).*no such file"
+            r"(insmod|modprobe|\bload\w*|insert\w*|libkmod|init_module)\b.*no such file"
         ),
         unless: r"unknown symbol|in modules\.alias|binary package for",
         cause: NO_MODULE,
@@ -138,124 +168,10 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
-        id: "binder-control-refused",
-        about: &[Binder],
-        says: r"binder-control",
-        errno: &[libc::EPERM, libc::EACCES],
-        unless: r"\bavc\b|apparmor|\bls\b",
-        cause: "binderfs is mounted, and its binder-control, by which nodes are made, may not be \
-                opened: this ran without root, SELinux refuses, or it is another user namespace \
-                than the one that mounted it",
-        next: &[
-            Do("sudo ausearch -m AVC -ts recent   # SELinux's word, if it is on"),
-            Do("getenforce; ls -lZ /dev/binderfs"),
-            Do("# Fedora: sudo dnf upgrade waydroid-selinux; in a container: a binderfs mount of \
-                its own"),
-        ],
-        ..M
-    },
-    Message {
-        id: "binderfs-empty",
-        says: concat!(
-            r"^c[rwxsStT-]{9}[.+@]?\s.*[\s/]binder-control$|",
-            r"^(binder_logs\s+)?binder-control(\s+(binder_logs|features))*$"
-        ),
-        taken_back_by: &[Fact::BinderNode],
-        cause: "binderfs is mounted, and binder-control is all that the log shows in it: the \
-                driver's list of devices is empty. Waydroid makes its nodes there itself: for it \
-                all is well. Others look for binder, hwbinder and vndbinder",
-        next: &[
-            Do("ls -l /dev/binder /dev/binderfs   # on the host, and in the container"),
-            Do("# redroid makes the nodes itself too, if nothing of the host lies in the way: \
-                sudo umount /dev/binder on the host; no -v /dev/binder"),
-            Do(
-                "# for good: binder.devices=binder,hwbinder,vndbinder on the kernel's command line \
-                (built in), or, as a module: sudo modprobe binder_linux \
-                devices=binder,hwbinder,vndbinder",
-            ),
-        ],
-        ..M
-    },
-    Message {
-        id: "binderfs-option",
-        about: &[Binder],
-        says: r"^mount\S* .*\bwrong fs type, bad option",
-        unless: r"/rootfs\b|\bfuse",
-        cause: "binderfs was not mounted: this kernel's does not know an option that it was given \
-                (older ones have no `stats`, which redroid 12 and later ask for), or is another \
-                than the one that mount was told",
-        next: &[
-            Do("sudo dmesg | tail; grep binder /proc/filesystems"),
-            Do("mount -t binder binder /dev/binderfs   # in the container, no -o stats=global"),
-            Do("# redroid then makes the nodes by: /vendor/bin/binder_alloc \
-                /dev/binderfs/binder-control binder hwbinder vndbinder"),
-            Do("# or take a newer kernel"),
-        ],
-        ..M
-    },
-    Message {
-        id: "binderfs-no-mount-point",
-        about: &[Binder],
-        says: r"mount point .*does not exist",
-        cause: "the directory that binderfs is to be mounted on is not there: /dev is made anew at \
-                each boot",
-        next: &[Do("sudo mkdir -p /dev/binderfs && sudo mount -t binder binder /dev/binderfs")],
-        ..M
-    },
-    Message {
-        id: "binderfs-unit-failed",
-        about: &[Binder],
-        says: concat!(
-            r"binder\S*\.mount: (mount process exited|failed with result)|",
-            r"failed to mount (/dev/binderfs|\S*binder\S*\.mount|android binder)"
-        ),
-        from: &[LogSource::Journal, LogSource::Plain, LogSource::Kernel],
-        follows: &["binderfs-", "binder-module-not-found"],
-        cause: "systemd could not mount binderfs: binder's module was not loaded yet, or the \
-                kernel has no binderfs",
-        next: &[
-            Do("sudo modprobe binder_linux; grep binder /proc/filesystems   # `nodev binder`: it \
-                has binderfs"),
-            Do("echo binder_linux | sudo tee /etc/modules-load.d/binder.conf   # a module"),
-            Do("# in the unit: After=systemd-modules-load.service; in fstab: nofail; without \
-                binderfs remove the unit"),
-        ],
-        ..M
-    },
-    Message {
-        id: "binderfs-missing",
-        about: &[Binder],
-        says: concat!(
-            r"unknown filesystem type .?binder|binder.*(unknown filesystem|no such device\b)|",
-            r"no such device\b.*mount.*binder|",
-            r"(fstype|filesystem|file system).*binder.*(not supported|unsupported|unknown|",
-            r"unavailable)"
-        ),
-        unless: r"or address|not mounted yet|open\w*\W",
-        cause: "this kernel has no binderfs (CONFIG_ANDROID_BINDERFS), or binder is a module that \
-                is not loaded yet",
-        next: &[Do("sudo modprobe binder_linux; grep binder /proc/filesystems"), NextStep::Binder],
-        ..M
-    },
-    Message {
-        id: "binderfs-not-permitted",
-        about: &[Binder],
-        says: r"\bmount",
-        errno: &[libc::EPERM, libc::EACCES],
-        cause: "binderfs may not be mounted here: that takes CAP_SYS_ADMIN in the user namespace, \
-                and an AppArmor profile that allows it",
-        next: &[
-            Do("# docker: --privileged, as redroid wants it; LXC: lxc.apparmor.profile = \
-                unconfined"),
-            Do("# or mount it on the host, and bind the nodes into the container"),
-        ],
-        ..M
-    },
-    Message {
         id: "binder-not-a-device",
         about: &[Binder],
         says: concat!(
-            r"not a (character )?device|is a directory|inappropriate ioctl|",
+            r"not a (character )?device|(is|not) a directory|inappropriate ioctl|",
             r"obtain version failed|trying to mount a directory onto a file"
         ),
         cause: "what lies at binder's path is not binder: an engine that was told to bind a path \
@@ -272,7 +188,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-not-permitted",
         about: &[Binder],
-        says: r"\bopen|unavailable|access|ioctl|\[Errno 1\]",
+        says: REFUSED,
         errno: &[libc::EPERM],
         unless: r"mknod",
         cause: "binder's node is there, and the container's device control group leaves its number \
@@ -290,7 +206,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-not-permitted",
         about: &[Binder],
-        says: r"\bopen|unavailable|access|ioctl|\[Errno 13\]",
+        says: REFUSED,
         errno: &[libc::EACCES],
         unless: r"mknod",
         cause: "binder's node is there and may not be opened: its mode is not 0666, SELinux \
@@ -312,6 +228,19 @@ pub(super) static MESSAGES: &[Message] = &[
                 (1 MiB for all that is under way): an app's fault, not the kernel's",
         next: &[Do("sudo cat /sys/kernel/debug/binder/stats /dev/binderfs/binder_logs/stats   # \
                     the process with the most buffers")],
+        ..M
+    },
+    Message {
+        id: "binder-transaction-too-large",
+        says: concat!(
+            r"\bTransactionTooLargeException\b|",
+            r"FAILED BINDER TRANSACTION.*parcel size = ([2-9]\d{5}|\d{7,})\b"
+        ),
+        cause: "an app sent more by binder than goes through at once (1 MiB for all that is under \
+                way in its process): the app's fault. What is large belongs into a region or a \
+                file",
+        next: &[Do("# the exception's trace names the app and what it sent: saved state, an \
+                    Intent's extras, a list")],
         ..M
     },
     Message {
@@ -401,19 +330,38 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         ..M
     },
+    // The node and the error, in whatever words.
+    Message {
+        id: "binder-device-missing",
+        about: &[Binder],
+        says: concat!(
+            r"/dev/(anbox-|binderfs/)?(hw|vnd)?binder\b|binder-control|\b(hw|vnd)binder\b|",
+            r"\bbinder (device|node|driver)"
+        ),
+        errno: &[libc::ENOENT, libc::ENXIO, libc::ENODEV],
+        follows: &["binder-module-not-found", "binderfs-missing"],
+        unless: concat!(
+            r"error gathering|\bmount|mknod|adding (custom )?device|VINTF|/d/binder|debug/binder|",
+            r"binder_logs|too many open files|condition\w+=!|\bmodule\b|(lib|/)\w+\.so\b|\.rc\b"
+        ),
+        cause: NOT_THERE,
+        next: FIND_BINDER,
+        ..M
+    },
     Message {
         id: "binder-device-missing",
         about: &[Binder],
         says: concat!(
             r"(cannot|could not|can't|couldn't|unable to|failed to|fail) (open|access|stat|find)|",
             r"could not be opened|open(ing|at)?\b.*\b(failed|error|enoent|no such)|is unavailable|",
-            r"node .*not found|does not exist|(no such file|enoent)|binder open failed"
+            r"node .*not found|does( not|n't) exist|(no such file|enoent)|binder open failed|",
+            r"\bcondition\w*\b.*(skipped|not met|failed)|skipped because .*\bcondition"
         ),
         errno: &[0, libc::ENOENT, libc::ESRCH, libc::ENXIO, libc::ENODEV],
         follows: &["binder-module-not-found", "binderfs-missing"],
         unless: concat!(
             r"error gathering|\bmount|mknod|adding (custom )?device|VINTF|/d/binder|debug/binder|",
-            r"binder_logs|too many open files"
+            r"binder_logs|too many open files|condition\w+=!"
         ),
         cause: NOT_THERE,
         next: FIND_BINDER,

@@ -77,7 +77,10 @@ pub(super) static MESSAGES: &[Message] = &[
             r"\.[ch]:\d+(:\d+)?: (fatal )?error: |implicit declaration|no member named|undeclared|",
             r"incompatible.pointer"
         ),
-        unless: r"warning: |No space left|cannot find|linux-headers|unrecogni|generated/|^error! ",
+        unless: concat!(
+            r"warning: |No space left|cannot find|linux-headers|unrecogni|generated/|^error! |",
+            r"fatal error: .?linux/(module|mm|mm_types|kernel|init|slab|shrinker|shmem_fs)\.h"
+        ),
         cause: "the module's source does not fit this kernel: it uses an interface that the kernel \
                 changed or took away. Old modules (anbox-modules, redroid-modules) are not ported \
                 any more",
@@ -98,6 +101,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Source],
         says: concat!(
             r"modules_sign_key|modules won't be signed|deprecated feature: |",
+            r"warning: modpost: missing MODULE_DESCRIPTION|",
             r"Module\.symvers.*(is missing|missing\b)"
         ),
         is_harmless: true,
@@ -108,10 +112,23 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "build-notes-harmless",
         // DKMS says so of any module, and names none.
-        says: r"^binary \S*/(kmodsign|sign-file) not found, modules won't be signed",
+        says: concat!(
+            r"^binary \S*/(kmodsign|sign-file) not found, modules won't be signed|",
+            r"sign-file: \S*signing_key\.pem: no such file|",
+            r"^(at main\.c:\d+:\s*)?-? ?SSL error:.*(no such file|no start line)"
+        ),
         is_harmless: true,
-        cause: "harmless in itself: DKMS found no program to sign with (Ubuntu: sudo apt install \
-                sbsigntool). A module that is not signed does not load under Secure Boot",
+        cause: "harmless in itself: no program or key to sign with was found (Ubuntu: sudo apt \
+                install sbsigntool), and the module is installed without a signature. A module \
+                that is not signed does not load under Secure Boot",
+        ..M
+    },
+    Message {
+        id: "depmod-skipped-harmless",
+        says: r"missing 'System\.map' file\.? skipping depmod",
+        is_harmless: true,
+        cause: "harmless in itself: the module is installed, and the list that modprobe reads was \
+                not made anew: sudo depmod -a",
         ..M
     },
     Message {
@@ -146,11 +163,25 @@ pub(super) static MESSAGES: &[Message] = &[
             r"binary package for \S+:? ?\S* not found|",
             r"(could not (locate|find)|unable to (locate|find)).*(dkms\.conf|source)|",
             r"(dkms\.conf|/usr/src/\S+) (does not exist|not found)|",
+            r"/dkms/\S+/build/Makefile\W+no such file|",
             r"module .*(is not located in the DKMS tree|not in the DKMS tree)"
         ),
+        unless: r"kernel source",
         cause: "DKMS has no built module to install because the build before it failed, or its \
                 sources are gone; anbox's modules build on no kernel of today",
         next: OURS,
+        ..M
+    },
+    Message {
+        id: "module-not-newer",
+        about: &[Source],
+        says: r"is not newer than what is already found in kernel",
+        cause: "DKMS did not put its module in, as there is one of that name of the same version \
+                or a later one already: the kernel's own, or one that was built before",
+        next: &[
+            Do("modinfo -F filename ashmem_linux   # the one that is there"),
+            Do("sudo dkms install --force NAME/VERSION   # to put this one in its place"),
+        ],
         ..M
     },
     Message {
@@ -173,7 +204,13 @@ pub(super) static MESSAGES: &[Message] = &[
             r"not found)|",
             r"/usr/src/(linux-headers|kernels/)\S*\W+no such file|",
             r"no kernel (headers|source)|kernel (headers|source) (were|was|are|is)? ?not found|",
-            r"missing .*kernel headers|kernel package .*headers.*not (installed|found)"
+            r"headers\b.*\b(do|does)( not|n't) match .*\bkernel|",
+            r"kernel sources? (directory|tree) .*(does( not|n't) exist|not found|is missing)|",
+            r"unable to find (kernel sources? at|(the )?kernel headers)|",
+            r"missing .*kernel headers|kernel package .*headers.*not (installed|found)|",
+            // Headers of the kernel itself, not those that programs are built with.
+            r"fatal error: .?(linux/(module|mm|mm_types|kernel|init|slab|shrinker|shmem_fs|",
+            r"miscdevice|moduleparam|kallsyms|export|kconfig|compiler_types)\.h|generated/)"
         ),
         unless: r"(nvidia|vbox|zfs)|autoconf\.h",
         cause: "the headers of the kernel that the module is built for are not installed",
@@ -221,6 +258,8 @@ pub(super) static FAILED: &[Message] = &[
             r"Build of \S+ failed|",
             r"make(\[\d+\])?: \*\*\* .*(ashmem|anbox|binder|redroid).*Error \d+|",
             r"dkms autoinstall on \S+ failed for (ashmem|anbox|binder|redroid)|",
+            r"dkms install\b.*(ashmem|anbox|binder|redroid).* exited \d+|",
+            r"/(ashmem|anbox|binder|redroid)\S*\.k?o\] Error \d+|",
             r"autoinstall (for|on) .*failed for module\S* .*(ashmem|anbox|binder|redroid)|",
             r"consult /var/lib/dkms/\S*(ashmem|anbox|binder|redroid)\S*make\.log"
         ),

@@ -53,7 +53,9 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[],
         says: concat!(
             r"\b(gcc|cc1|cc|x86_64-linux-gnu-gcc(-\d+)?|aarch64-linux-gnu-gcc(-\d+)?)\b.*",
-            r"unrecogni[sz]ed.*option|unrecogni[sz]ed command.line option"
+            r"unrecogni[sz]ed.*option|unrecogni[sz]ed command.line option|",
+            r"cannot load plugin \S*gcc-plugins/|gcc-plugins/\S+.*should be compiled|",
+            r"incompatible gcc/plugin versions"
         ),
         unless: r"conftest|configure:|\bnvcc\b",
         cause: "the compiler does not know an option that the kernel was built with: it is older \
@@ -74,6 +76,36 @@ pub(super) static MESSAGES: &[Message] = &[
                 follow name both: if the kernel's is clang, build with LLVM=1",
         is_harmless: true,
         next: &[Do("cat /proc/version   # names the compiler that the kernel was built with")],
+        ..M
+    },
+    Message {
+        id: "kernel-built-by-gcc",
+        about: &[Build],
+        says: r"\bclang(-\d+)?: error: (unknown|unsupported) (argument|option)",
+        unless: r"configure:|conftest",
+        cause: "this kernel was built by gcc, and clang does not know its options: modules for it \
+                are built by gcc, without LLVM=1",
+        next: &[
+            Do("cat /proc/version   # names the compiler that the kernel was built with"),
+            NextStep::Compiler,
+            Do("env -u LLVM -u CC dkms autoinstall   # as root"),
+        ],
+        ..M
+    },
+    Message {
+        id: "kernel-without-rust",
+        about: &[Build],
+        says: concat!(
+            r"can't find crate for .?kernel\b|rust is not available|",
+            r"rustc?\S* .*(too old|not found).*kernel|CONFIG_RUST\b.*(not set|=n|required)"
+        ),
+        cause: "a module that is written in Rust with the kernel's own crate is built against \
+                headers that have no Rust: the kernel is built without CONFIG_RUST, or rustc is \
+                not the version that it was built with. This project's module needs neither",
+        next: &[
+            Do("grep -w CONFIG_RUST /boot/config-$(uname -r); rustc --version"),
+            NextStep::Module,
+        ],
         ..M
     },
     Message {
@@ -108,7 +140,8 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Build, Source],
         says: concat!(
             r"(scripts/\S*|\b)(modpost|fixdep|objtool|recordmcount|genksyms|resolve_btfids|",
-            r"sign-file)\b:? .*(exec format error|error while loading shared libraries|",
+            r"sign-file)\b:? .*(exec format error|version 'GLIBC\S* not found|",
+            r"error while loading shared libraries|",
             r"cannot execute binary)"
         ),
         unless: r"lib(elf|crypto|ssl|z)\b",
@@ -130,8 +163,10 @@ pub(super) static MESSAGES: &[Message] = &[
             r"modules_prepare|autoconf\.h.*(missing|no such)|kernel configuration is invalid|",
             r"no rule to make target .*(modules|syscalltbl|scripts/|arch/|tools/)|",
             r"include/generated/\S+.*(missing|no such file)|",
-            r"libelf\S*.*(no such file|not found|install)|cannot generate orc metadata"
+            r"libelf\S*.*(no such file|not found|install)|cannot generate orc metadata|",
+            r"Makefile(\.\w+)?:\d+: (arch|scripts|tools|include)/\S+: no such file"
         ),
+        unless: r"signing_key",
         cause: "the headers are there and not whole: the tools that belong to them are missing, of \
                 another architecture, or lack a library (libelf)",
         next: &[

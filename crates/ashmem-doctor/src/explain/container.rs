@@ -2,6 +2,7 @@
 //! What container engines, runtimes, LXC and this project's supervisors say.
 
 use crate::advice::NextStep::{self, Do};
+use crate::log_line::LogSource;
 use crate::message::Message;
 use crate::subject::Subject::{Ashmem, Binder, Device, DeviceName, Memfd, Neighbour, Ours};
 
@@ -10,7 +11,7 @@ const M: Message = Message::PLAIN;
 /// How engines say that they look for a device that a container asked for.
 const GATHERING: &str = concat!(
     r"gathering device info|(adding|custom|add) (custom )?device|failed to (stat|create) device|",
-    r"\b(l?stat|stating|statting) \S*/dev/|",
+    r"((^|: |\x22)l?stat|\bstating|\bstatting|\bcrun\b.* stat) \S*/dev/|",
     r"host device.*(does not exist|not found)|invalid (argument|device)\b.*--device|",
     r"not a device node|failed to inspect device|bad format for device"
 );
@@ -60,6 +61,21 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("sudo modprobe ashmem_linux && sudo ashmem cdi --output /run/cdi/ashmem.json"),
             Do("ashmem doctor   # the line `CDI`"),
+        ],
+        ..M
+    },
+    Message {
+        id: "cdi-invalid",
+        about: &[Ashmem, DeviceName],
+        says: concat!(
+            r"(failed to|could not|cannot) (load|parse|read) (the )?CDI spec|invalid CDI spec|",
+            r"CDI spec\b.*(unsupported|unknown|invalid) (version|field|vendor)"
+        ),
+        cause: "the engine does not take the CDI specification: the file is damaged, or says a \
+                version that this engine is too old for",
+        next: &[
+            Do("sudo ashmem cdi --output /run/cdi/ashmem.json   # writes it anew"),
+            Do("ls -l /etc/cdi /run/cdi   # an older one in /etc/cdi is read too: remove it"),
         ],
         ..M
     },
@@ -142,6 +158,22 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "runtime-without-seccomp",
+        says: concat!(
+            r"(container|docker|containerd|podman|crun|runc)\b.*seccomp\b.*(is )?not ",
+            r"(supported|enabled|available)|seccomp profiles? (is|are) not supported on this"
+        ),
+        unless: r"notify|listener",
+        cause: "a container is to have a seccomp profile, and the runtime was built without \
+                libseccomp, or the kernel without CONFIG_SECCOMP_FILTER",
+        next: &[
+            Do("runc --version | grep -i seccomp; grep SECCOMP /boot/config-$(uname -r)"),
+            Do("# without a profile: seccompProfile: {type: Unconfined}; docker: --security-opt \
+                seccomp=unconfined. The agent needs one; the module needs none"),
+        ],
+        ..M
+    },
+    Message {
         id: "not-supervised",
         about: &[],
         says: r"ashmem: the program was not started|seccomp refuses a user-notification filter",
@@ -177,6 +209,17 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "lxd-device-invalid",
+        about: &[Ashmem, Binder],
+        says: r"(invalid devices|device validation failed|failed add validation for device)\b",
+        unless: r"missing source",
+        cause: "LXD or Incus does not take the device as the container's configuration has it: a \
+                unix-char device wants the source on the host and the path in the container",
+        next: &[Do("incus config device add NAME ashmem unix-char source=/dev/ashmem \
+                    path=/dev/ashmem mode=0666   # lxc, for LXD")],
+        ..M
+    },
+    Message {
         id: "mknod-not-permitted",
         about: &[Device, Binder, Neighbour],
         says: r"mknod|(create|make|making|creating) .*(device )?node",
@@ -195,7 +238,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "device-path-is-a-directory",
         about: &[Device, Ashmem],
         says: concat!(
-            r"not a (character )?device( node)?|is a directory|not a character|",
+            r"not a (character )?device( node)?|is a directory|not a (character|directory)\b|",
             r"trying to mount a directory onto a file"
         ),
         cause: "what lies at /dev/ashmem is no device: an engine that was told to bind (-v) a path \
@@ -258,8 +301,13 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "mount-source-missing",
-        about: &[Device, Binder, Neighbour],
-        says: r"bind source path does not exist",
+        about: &[Device, Ashmem, Binder, Neighbour],
+        says: concat!(
+            r"bind source path does( not|n't) exist|creating mount source path|",
+            r"required (device|source) path does( not|n't) exist|",
+            // LXD's and Incus'.
+            r"missing source (path )?.?/dev/|source path \S+ does( not|n't) exist"
+        ),
         cause: MOUNT_SOURCE,
         next: FIND_SOURCE,
         ..M
@@ -348,6 +396,18 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "image-without-init",
+        says: r"\bexec:? \x22?/init\x22?:.*no such file|\bstat /init: no such file",
+        cause: "the image has no /init, or the loader that it asks for is not there: it is not an \
+                image of Android's root, something was mounted over it, or it was unpacked in \
+                part. Shared memory has no part in it",
+        next: &[
+            Do("docker run --rm --entrypoint /system/bin/sh IMAGE -c 'ls -l /init'"),
+            Do("docker image inspect IMAGE --format '{{.Architecture}} {{.Size}}'"),
+        ],
+        ..M
+    },
+    Message {
         id: "redroid-image-missing",
         says: concat!(
             r"manifest for redroid/redroid:\S+ not found|redroid/redroid:\S+: not found|",
@@ -364,8 +424,24 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "device-cgroup",
+        says: r"failed to set \x22?devices\.(allow|deny)\x22? to",
+        from: &[LogSource::Lxc],
+        errno: &[libc::EPERM, libc::EACCES, libc::EINVAL, libc::ENOENT],
+        cause: "the rule for the device could not be set in the container's control group",
+        next: &[
+            Do("# cgroup v2: lxc.cgroup2.devices.allow, not lxc.cgroup.devices.allow"),
+            Do("# an unprivileged container cannot set such rules: bind the node, and leave the \
+                rule out"),
+        ],
+        ..M
+    },
+    Message {
+        id: "device-cgroup",
         about: &[Device, Ashmem, Ours],
-        says: r"devices?\.(allow|deny)|device cgroup|cgroup.*device|bpf_prog_query",
+        says: concat!(
+            r"devices?\.(allow|deny)|device cgroup|cgroup.*device|\bdevice\b.*\bcgroup|",
+            r"bpf_prog_query"
+        ),
         errno: &[libc::EPERM, libc::EACCES, libc::EINVAL, libc::ENOENT],
         cause: "the rule for the device could not be set in the container's control group",
         next: &[

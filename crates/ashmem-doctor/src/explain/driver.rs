@@ -7,8 +7,9 @@ use crate::subject::Subject::{Ashmem, Binder, BinderModule};
 
 const M: Message = Message::PLAIN;
 
-const OOPS: &str = "the kernel crashed in an ashmem driver. Old ones copy to a program's memory by \
-                    force (ashmem_read, on 4.17 and later) or race in their shrinker";
+const OOPS: &str = "the kernel crashed in an ashmem driver, or warns of its locks. Old ones \
+                    copy to a program's memory by force (ashmem_read, on 4.17 and later) or \
+                    race in their shrinker";
 
 const AFTER_OOPS: &[NextStep] = &[
     Do("modinfo ashmem_linux | head -5   # whose is it? this project's says `Android shared \
@@ -43,7 +44,8 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"\b(RIP|pc|PC is at|LR|lr)\b ?:? .*ashmem_\w+|ashmem_\w+\+0x[0-9a-f]+/0x|",
             r"\b(oops|BUG|kernel paging|NULL pointer|general protection|use-after-free|KASAN|",
-            r"soft lockup|hung task)\b.*ashmem"
+            r"soft lockup|hung task|blocked for more than|locking detected)\b.*",
+            r"(\bashmem_\w+|\[ashmem)|\bUBSAN: .*android/ashmem\.c"
         ),
         unless: r"debuggerd|libcutils|#\d\d pc|^\s*\?? ?ashmem_init\+0x",
         cause: OOPS,

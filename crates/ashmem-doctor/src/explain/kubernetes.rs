@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What Kubernetes says of devices, profiles and policies.
 
-use crate::advice::NextStep::Do;
+use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
 use crate::subject::Subject::{Ashmem, Binder, DeviceName, Neighbour};
 
@@ -11,7 +11,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "k8s-no-device",
         about: &[DeviceName],
-        says: r"insufficient\s+[\w.-]+/|didn't have free|doesn't have .*resource",
+        says: concat!(
+            r"(insufficient|too few|enough resource:?)\s+[\w.-]+/|\boutof\w*[\w.-]+/|",
+            r"did(n't| not) have free|does(n't| not) have .*resource"
+        ),
         cause: "no node offers as many of this device: the device plugin does not run there, the \
                 node has no /dev/ashmem, or all are given out",
         next: &[
@@ -41,6 +44,20 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "k8s-plugin-not-registered",
+        about: &[DeviceName, Ashmem],
+        says: r"device-plugins/kubelet\.sock|\bregister\w* (the )?device plugin",
+        cause: "the device plugin could not tell the kubelet what it has: the kubelet's socket is \
+                not there, or the plugin may not open it",
+        next: &[
+            Do("sudo ls -lZ /var/lib/kubelet/device-plugins   # on the node; some distributions \
+                have it elsewhere"),
+            Do("# the plugin's pod mounts that folder, and runs privileged where SELinux is on: \
+                docs/kubernetes.md"),
+        ],
+        ..M
+    },
+    Message {
         id: "k8s-hostpath",
         about: &[Ashmem, Binder, Neighbour],
         says: r"hostPath type check failed|MountVolume\.SetUp failed",
@@ -58,7 +75,7 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"(cannot load|failed to load|unable to load|error loading|opening|open|read\w*)\s",
             r".*seccomp\b.*(no such file|fail|not found)|",
-            r"kubelet/seccomp/\S+.*no such file|seccomp profile .*(not found|does not exist)"
+            r"kubelet/seccomp/\S+.*no such file|seccomp:? profile .*(not found|does not exist)"
         ),
         unless: r"bpf|agent\.sock|lxc\.sock|kernel does not",
         cause: "the seccomp profile that the container names is not there: on Kubernetes a \
@@ -89,11 +106,21 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "apparmor-parser-missing",
+        says: r#"exec: "?apparmor_parser"?: .*not found|apparmor_parser version: .*not found"#,
+        cause: "the kernel has AppArmor, and the program that loads profiles is not installed on \
+                that node: engines then start no container with a profile",
+        next: &[NextStep::Package("apparmor"), Do("sudo systemctl restart containerd docker")],
+        ..M
+    },
+    Message {
         id: "apparmor-profile-missing",
         about: &[],
         says: concat!(
             r"cannot enforce AppArmor.*(not loaded|not enabled)|apparmor profile.*(not found|",
-            r"not loaded)",
+            r"not loaded|does( not|n't) exist)|non-?existent apparmor profile|",
+            r"apparmor .*profile could not be loaded|",
+            r"apply apparmor profile\b.*no such file"
         ),
         cause: "the pod names an AppArmor profile that is not loaded on that node",
         next: &[

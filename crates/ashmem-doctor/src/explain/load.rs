@@ -11,7 +11,7 @@ const M: Message = Message::PLAIN;
 const INSERT: &str = concat!(
     r"(could not|can't|cannot|failed to|unable to|error|fail\w*|couldn't)\b.*",
     r"(insert|load|init|module)|\b(insmod|modprobe|init_module|finit_module)\b|",
-    r"(ashmem|binder)_linux: |insert(ing|ion)"
+    r"(ashmem|binder)_linux: |insert(ing|ion)|\bload(ing)?\b.*(fail|error)|\blibkmod\b"
 );
 
 const ASK_THE_KERNEL: NextStep =
@@ -69,7 +69,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "no-efi-harmless",
-        says: r"^EFI variables are not supported on this system",
+        says: r"(^|^mokutil: .*)EFI variables are not supported",
         is_harmless: true,
         cause: "harmless: this machine did not start by EFI, or a container has not its variables. \
                 Without EFI there is no Secure Boot, and modules need no key of it",
@@ -111,6 +111,9 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"^(ashmem|binder)_linux: Loading of (unsigned module|module with (unavailable key|",
             r"unsupported crypto)) is rejected|",
+            r"(ashmem|binder)\S* .*key .*\b(revoked|blacklisted)|",
+            r"PKCS#7 signature not signed with a trusted key.*(ashmem|binder)|",
+            r"(ashmem|binder).*PKCS#7 signature not signed with a trusted key|",
             // A paste may end in the middle of it.
             r"(ashmem|binder)\S* .*(required key not avail|key was rejected|",
             r"EKEYREJECTED|ENOKEY)|",
@@ -206,8 +209,10 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "wrong-kernel",
         about: &[Module, BinderModule],
         says: concat!(
-            r"version magic.*should be|disagrees about version of symbol|invalid module format|",
+            r"version magic.*should be|(unsupported|bad|wrong) (version magic|vermagic)|",
+            r"disagrees about version of symbol|invalid module format|",
             r"no symbol version for|this_module section size|",
+            r"not compatible with kernel .* in symbols|",
             r"(insert|insmod|modprobe|load).*exec format error|",
             r"exec format error.*(insert|load)|",
             r"(insert|modprobe|insmod|load).*wrong symbol version|",
@@ -225,7 +230,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "module-unknown-symbol",
         about: &[Module, BinderModule],
-        says: r"unknown symbol|needs unknown symbol|unknown parameter \(see dmesg\)",
+        says: concat!(
+            r"unknown symbol|needs unknown symbol|unknown parameter \(see dmesg\)|",
+            r"from namespace \S+,? but does not import it"
+        ),
         cause: "the module is there, and asks for a function that this kernel does not offer: it \
                 was built for another kernel, wants a module that is not loaded, or uses what is \
                 not for modules. dmesg names the function",
@@ -234,6 +242,23 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("sudo depmod -a; sudo modprobe ashmem_linux   # modprobe loads what it needs, \
                  insmod does not"),
             NextStep::Rebuild,
+        ],
+        ..M
+    },
+    Message {
+        id: "module-relocation",
+        about: &[Module, BinderModule],
+        says: concat!(
+            r"(invalid|unknown|unsupported|overflow\w*|skipping)\b.*\breloc|",
+            r"\breloc\w*\b.*(overflow|out of range|invalid|unknown)"
+        ),
+        cause: "the module's code does not fit where the kernel would put it: it was linked by \
+                other tools than the kernel (gcc against clang, an older linker), was put together \
+                from objects of two builds, or the file is damaged",
+        next: &[
+            Do("cat /proc/version; gcc --version; ld --version   # those that built the kernel"),
+            NextStep::Rebuild,
+            ASK_THE_KERNEL,
         ],
         ..M
     },
@@ -270,7 +295,8 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"cannot create duplicate filename.*misc/ashmem|",
             r"kobject_add_internal failed for ashmem|ashmem: .*already has an ashmem device|",
-            r"misc device 'ashmem' could not be registered: error -1[67]\b"
+            r"misc device 'ashmem' could not be registered: error -1[67]\b|",
+            r"ashmem: failed to register misc device\b"
         ),
         cause: "the kernel has a driver of that name already, built in or loaded: a second one is \
                 not needed",
@@ -357,6 +383,13 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "module-no-memory",
+        says: r"\bashmem: (failed to register shrinker|unable to create slab)",
+        cause: "the kernel had no memory for the module, or its map of modules is full",
+        next: &[Do("free -m; sudo dmesg | tail"), Do("sudo modprobe ashmem_linux   # once more")],
+        ..M
+    },
+    Message {
+        id: "module-no-memory",
         about: &[Module, BinderModule],
         says: INSERT,
         errno: &[libc::ENOMEM],
@@ -412,8 +445,10 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(module|driver) .*(missing|unavailable|not available|not loaded)|",
             r"(insert|load|insmod|modprobe).*(fail|error)"
         ),
+        errno: &[0, libc::ENOENT, libc::ENODEV, libc::ENXIO, libc::ESRCH],
         unless: concat!(
-            r"\bRIP\b|\bopen\w* |binary package for|warning: |unable to locate|",
+            r"\bRIP\b|\bopen\w*\W|binary package for|:\d+: warning: |unable to locate|",
+            r"either binder or ashmem|",
             r"/dev/ashmem\W+(not found|no such|does not exist)"
         ),
         cause: "modprobe finds no ashmem driver for this kernel (mainline dropped it in 5.18, and \

@@ -184,7 +184,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-no-terminal",
-        says: r"failed to (allocate|open) a? ?pty\b|^failed to create console\b",
+        says: r"failed to (allocate|open) a? ?pty\b|^failed to create (console|the ttys)\b",
         from: &[LogSource::Lxc],
         follows: &["lxc-mounts-refused"],
         cause: "LXC got no terminal for the container's console: no devpts is mounted at /dev/pts \
@@ -293,7 +293,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-no-init",
-        says: r#"failed to exec "?/init\b"#,
+        says: r#"failed to exec "?/(init|system/bin/sh)\b"#,
         errno: &[libc::ENOENT, libc::EACCES],
         from: &[LogSource::Lxc],
         cause: "Android's first program is not there or may not be executed: its root is not \

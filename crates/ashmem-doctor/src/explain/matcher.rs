@@ -7,16 +7,16 @@ use aho_corasick::AhoCorasick;
 use regex::{Regex, RegexBuilder};
 
 use super::{
-    anbox, android, binder, build, compiler, container, driver, kubernetes, load, lxc,
-    module_files, neighbours, network, nodes, old_modules, own, packages, region, security,
-    session, traceback, waydroid,
+    anbox, android, binder, binderfs, build, compiler, container, driver, frameworks, kubernetes,
+    load, lxc, module_files, neighbours, network, nodes, old_modules, own, packages, region,
+    security, session, traceback, waydroid,
 };
 use crate::log_line::{LogLine, LogSource};
 use crate::message::Message;
 use crate::subject::Subject;
 
 /// The tables, in the order in which they are asked.
-static TABLES: [&[Message]; 23] = [
+static TABLES: [&[Message]; 25] = [
     own::MESSAGES,
     security::MESSAGES,
     kubernetes::MESSAGES,
@@ -36,8 +36,10 @@ static TABLES: [&[Message]; 23] = [
     lxc::MESSAGES,
     anbox::MESSAGES,
     container::MESSAGES,
+    binderfs::MESSAGES,
     binder::MESSAGES,
     android::MESSAGES,
+    frameworks::MESSAGES,
     region::MESSAGES,
     neighbours::MESSAGES,
 ];
@@ -80,6 +82,7 @@ const NEAR: &[&str] = &[
     "binder",
     "sharedmemory",
     "shared memory",
+    "the ttys",
     "memoryfile",
     "cursorwindow",
     "cursor window",
@@ -131,6 +134,8 @@ const NEAR: &[&str] = &[
     "locked down",
     "cdi",
     "android.dev",
+    "devices/",
+    "/dev_",
     "exec format",
     "requested image",
     "podsecurity",
@@ -202,6 +207,9 @@ const NEAR: &[&str] = &[
     "the c glue",
     "waydro",
     "insufficient",
+    "no packages found",
+    "no ebuilds",
+    "repositories providing",
     "not started",
     "mmap",
     "modprobe",
@@ -299,6 +307,34 @@ const NEAR: &[&str] = &[
     "libglibutil",
     "secrets/kubernetes",
     "ahardwarebuffer",
+    "memobj",
+    "jni env",
+    "transactiontoolarge",
+    "memory for audio",
+    "/init",
+    "apply apparmor",
+    "write file descriptors",
+    "depmod: ",
+    "unable to find kernel source",
+    "waited for ",
+    "window is full",
+    "bitmap blob",
+    "ld_preload",
+    "aidl",
+    "control block",
+    "sign-file",
+    "ssl error:",
+    "pkcs#7",
+    "makefile:",
+    "system.map",
+    "0x77",
+    "08770",
+    "04770",
+    "00770",
+    "fatal error: ",
+    "gcc-plugins",
+    "find crate",
+    "gcc/plugin",
 ];
 
 static NEARBY: LazyLock<AhoCorasick> = LazyLock::new(|| {

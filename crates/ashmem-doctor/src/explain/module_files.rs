@@ -2,7 +2,7 @@
 //! Files of modules that are gone, were never built, or cannot be written.
 
 use crate::advice::NextStep::{self, Do};
-use crate::message::Message;
+use crate::message::{Fact, Message};
 use crate::subject::Subject::{BinderModule, Module, Source};
 
 const M: Message = Message::PLAIN;
@@ -66,6 +66,36 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("# SteamOS: newer installers build the module; that takes the headers of the \
                 running kernel (linux-neptune-...-headers)"),
             Do("uname -r; grep binder /proc/filesystems"),
+        ],
+        ..M
+    },
+    Message {
+        id: "kernel-modules-gone",
+        says: concat!(
+            r"^depmod: (error|fatal): could not (open|search) (directory|modules)\b.*",
+            r"/lib/modules/"
+        ),
+        taken_back_by: &[Fact::OthersModule],
+        cause: "the modules of the kernel that the line names are not there: an update took them \
+                away while that kernel runs, or this is a container",
+        next: &[
+            Do("ls /lib/modules; uname -r   # the running one must be among them"),
+            Do("sudo reboot   # after an update: into the kernel whose modules are there"),
+        ],
+        ..M
+    },
+    Message {
+        id: "akmods-build-failed",
+        says: concat!(
+            r"\b\w*(ashmem|anbox|binder)\w*-kmod\b.*\bfail|",
+            r"kmods .*failed to build.*(ashmem|anbox|binder)"
+        ),
+        cause: "akmods, Fedora's way to build modules for each kernel, could not build one; the \
+                reason stands in its log",
+        next: &[
+            Do("cat /var/cache/akmods/*/*.failed.log | ashmem doctor explain"),
+            NextStep::Headers,
+            Do("sudo akmods --force"),
         ],
         ..M
     },

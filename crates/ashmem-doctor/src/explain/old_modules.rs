@@ -38,6 +38,7 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"/dkms/\S+/source(/dkms\.conf)?\W+(does not exist|no such file)|",
             r"missing the module source directory|",
+            r"/dkms/\S+/source/?\W+does not appear to have module source|",
             r"^\s*[\w-]*(ashmem|binder)[\w-]*/\S+: broken\b"
         ),
         cause: "DKMS still lists a module whose source is gone: each update of a kernel fails over \

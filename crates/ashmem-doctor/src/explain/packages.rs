@@ -11,14 +11,18 @@ macro_rules! absent {
     ($name:expr) => {
         concat!(
             r"(unable to locate package|couldn't find any package\b.*|no match for argument:",
-            r"|unable to find a match:|target not found:|no provider of|no package|",
-            r"could not find all required packages:?|nothing provides|package not found:?|",
+            r"|unable to find a match:|target not found:|no provider of|no packages?\b.*|",
+            r"could not find all required packages:?|nothing provides|",
+            r"packages?( or group)? (not found|(is )?not available):?|",
+            r"no (ebuilds to satisfy|enabled repositories providing)|",
+            r"error: (attribute|undefined variable)|",
             r"failed to (resolve|install)\b.*)\s+.?\S*(",
             $name,
             r")|(",
             $name,
-            r")\S*\s*(\(no such package\)|.*(has no installation candidate|",
-            r"not found in package names|is not available|No match for argument|",
+            r")\S*\s*(\(no such package\)|not available\.?$|.*(has no installation candidate|",
+            r"not found in (package names|(the )?repository)|is not available|",
+            r"No match for argument|",
             r"' not found\.))"
         )
     };
@@ -38,6 +42,22 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("cat /var/lib/dkms/*/*/build/make.log | ashmem doctor explain"),
             NextStep::Headers,
             Do("sudo dpkg --configure -a   # once it builds"),
+        ],
+        ..M
+    },
+    Message {
+        id: "package-file-conflict",
+        says: concat!(
+            r"(trying to overwrite|file) .*\b(ashmem|anbox|binder)\b.*(is also in package|",
+            r"conflicts)|",
+            r"\b(ashmem|anbox|binder)\S*: .*exists in filesystem"
+        ),
+        cause: "two packages, or a package and something that was installed by hand, have the same \
+                file: an old module's package (anbox-modules and its like), or an earlier install \
+                from source",
+        next: &[
+            Do("dpkg -S FILE; rpm -qf FILE; pacman -Qo FILE   # whose it is"),
+            Do("# remove the old package; nobody's file: sudo mv FILE FILE.old; then once more"),
         ],
         ..M
     },

@@ -4,7 +4,7 @@
 
 use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
-use crate::subject::Subject::{Ashmem, Device, Memfd, Region};
+use crate::subject::Subject::{Ashmem, Binder, Device, Memfd, Region};
 
 const M: Message = Message::PLAIN;
 
@@ -12,9 +12,9 @@ const M: Message = Message::PLAIN;
 const NOT_MADE: &str =
     r"(fail\w*|could ?n[o']t|cannot|can't|unable|error|exception|= -\d|not)\b|returned -";
 
-const LOOK: NextStep = Do("ashmem doctor");
+pub(super) const LOOK: NextStep = Do("ashmem doctor");
 
-const DESCRIPTORS: &[NextStep] = &[
+pub(super) const DESCRIPTORS: &[NextStep] = &[
     Do("sudo ls /proc/PID/fd | wc -l; grep 'open files' /proc/PID/limits"),
     Do("sudo ashmem list --pid PID   # regions that it holds; --leaks: those that it maps no more"),
     Do("# a cursor or buffer that is never closed leaks one descriptor each: close it; a higher \
@@ -22,7 +22,7 @@ const DESCRIPTORS: &[NextStep] = &[
 ];
 
 /// Troubles that name the error of a region that could not be made.
-const NAMED: &[&str] = &[
+pub(super) const NAMED: &[&str] = &[
     "device-missing",
     "device-not-permitted",
     "device-open",
@@ -93,7 +93,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[],
         says: concat!(
             r"illegal fd=\d+|ashmem.*(illegal|wrong|invalid) (fd|descriptor|file descriptor)|",
-            r"is not an? ashmem (fd|descriptor|region)|not an ashmem fd"
+            r"\bnot an? (valid )?ashmem (fd|descriptor|file descriptor|region)"
         ),
         cause: "libcutils compared a descriptor with the device (a character device with the \
                 node's number) and it is another: the module was loaded anew since (the number \
@@ -107,9 +107,37 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "descriptor-closed-twice",
+        about: &[Ashmem, Region, Memfd],
+        says: r"attempted to close (file )?descriptor \d+.*\bowned by\b",
+        cause: "a program closed a descriptor that was not its own any more, and Android's fdsan \
+                noticed: the region that has this number now would have gone",
+        next: &[Do("# the crash's backtrace names who closed it: that code closes twice")],
+        ..M
+    },
+    Message {
+        id: "mapping-not-executable",
+        about: &[Ashmem, Region, Memfd],
+        says: r"(\b(mmap(2|64)?|mprotect)\b.*PROT_EXEC|\b(map\w*|mprotect)\b.*executable)",
+        errno: &[libc::EPERM, libc::EACCES],
+        unless: r"\bavc:|apparmor=",
+        cause: "the region may not be mapped as code: SELinux refuses (EACCES: execute, execmod), \
+                memfd was made without that right (vm.memfd_noexec), it lies on a mount with \
+                `noexec`, or its maker took PROT_EXEC from it (EPERM)",
+        next: &[
+            Do("sudo ausearch -m AVC -ts recent; dmesg | grep avc:   # SELinux's word"),
+            Do("sysctl vm.memfd_noexec; findmnt -T /dev/shm -o OPTIONS"),
+            Do("sudo ashmem list   # the column of rights"),
+        ],
+        ..M
+    },
+    Message {
         id: "mapping-refused-by-mask",
         about: &[Ashmem, Region, Memfd],
-        says: r"\b(mmap|mprotect|mapp?(ing|ed)?|MemoryHeapBase|BpMemoryHeap|set_?prot\w*)\b",
+        says: concat!(
+            r"\b(mmap(2|64)?|mprotect|mapp?(ing|ed)?|MemoryHeapBase|BpMemoryHeap|",
+            r"set_?prot\w*)\b"
+        ),
         errno: &[libc::EPERM, libc::EACCES],
         unless: r"\bopen|mmap_min_addr|\bmount",
         cause: "somebody took that right from the region for good (ASharedMemory_setProt, \
@@ -124,34 +152,11 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "too-many-descriptors",
-        about: &[Ashmem, Device, Region, Memfd],
+        about: &[Ashmem, Device, Region, Memfd, Binder],
         says: r"",
         errno: &[libc::EMFILE, libc::ENFILE],
         cause: "the process (EMFILE) or the machine (ENFILE) has no descriptor left: each region, \
                 cursor window and buffer takes one. The device is there and has no part in it",
-        next: DESCRIPTORS,
-        ..M
-    },
-    Message {
-        id: "too-many-descriptors",
-        about: &[],
-        says: concat!(
-            r"\b(Parcel|Binder|ParcelFileDescriptor|BlobCache|Blob)\b.*too many open files|",
-            r"CursorWindow.*error -24\b|",
-            // Android's Bitmap: it duplicates the region's descriptor.
-            r"could not allocate dup blob fd",
-        ),
-        cause: "the process has no descriptor left: each region, cursor window and buffer takes \
-                one. The device is there and has no part in it",
-        next: DESCRIPTORS,
-        ..M
-    },
-    Message {
-        id: "cursor-window-leak",
-        about: &[],
-        says: r"# Open Cursors=\d\d",
-        cause: "an app has too many cursors open at once: each has a region of 2 MiB and a \
-                descriptor. The device has no part in it",
         next: DESCRIPTORS,
         ..M
     },
@@ -201,22 +206,6 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
-        id: "region-not-made",
-        follows: NAMED,
-        says: r"Cursor ?window allocation of \d+.* failed",
-        errno: &[0],
-        cause: "a cursor's window could not be made, and the line does not say why: with few or no \
-                open cursors on record it is no leak of cursors. The device is missing or refuses, \
-                memory is short, or descriptors are",
-        next: &[
-            Do("# the line of CursorWindow or ashmem before it names the error: logcat -d | \
-                 ashmem doctor explain"),
-            LOOK,
-            Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`"),
-        ],
-        ..M
-    },
-    Message {
         id: "device-missing",
         says: r"could not create shared memory segment: no such file",
         errno: &[libc::ENOENT],
@@ -260,7 +249,12 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "device-open-eperm",
         about: &[Device, Region],
-        says: r"open|creat|alloc|stat",
+        says: concat!(
+            r"open|creat|alloc|stat|access|unavailable|\[errno 1\]|code: 1\b|",
+            // A shell's tools name the file, and then the error.
+            r"(/dev/ashmem[\w-]*|\bashmem (device|node|driver))\W{1,3}operation not permitted"
+        ),
+        unless: r"\b(chmod|chown|chcon|rm|ln|mv|ioctl|mmap)\b",
         errno: &[libc::EPERM],
         cause: "opening the node says EPERM: the container's device control group leaves out its \
                 number, which changes from boot to boot (rules with 10:55 or the like fit by \
@@ -329,6 +323,23 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         ..M
     },
+    // The call is named, and so is its error: no more words are wanted.
+    Message {
+        id: "bad-region-call",
+        about: &[Region, Device, Ashmem],
+        says: concat!(
+            r"ASHMEM_[SGPU][A-Z_]+\b|ASharedMemory_\w+|ashmem_\w+_region\b|\bioctl\(\d|",
+            r"\b(mmap(2|64)?|mapping|mprotect|munmap)\b"
+        ),
+        errno: &[libc::EINVAL, libc::EBADF, libc::EFAULT],
+        unless: r"binder",
+        cause: "the region refused the call: a size of 0 or one that is already fixed by a \
+                mapping, a name that is too long or comes after a mapping, a right that was given \
+                away before, a range beyond its end, a descriptor that is closed, or an address \
+                that is none of the program's (EFAULT)",
+        next: &[Do("ashmem trace --fail-only -- PROGRAM   # which call, with which values")],
+        ..M
+    },
     Message {
         id: "size-overflow",
         about: &[],
@@ -336,6 +347,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"ashmem_get_size_region.*(overflow|abort)|(overflow|abort).*ashmem_get_size_region|",
             r"ubsan.*ashmem",
         ),
+        unless: r"drivers/",
         cause: "libcutils aborts over a region's size where memfd stands for ashmem (the Dolphin \
                 emulator meets it)",
         next: &[Do("ashmem doctor --mode module")],
@@ -343,7 +355,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "bad-region-call",
-        about: &[Ashmem],
+        about: &[Ashmem, Region],
         says: NOT_MADE,
         errno: &[libc::EINVAL, libc::EBADF],
         unless: r"binder|setProperty|insert|insmod|modprobe|gbm|drm|hwc|AllocatorHal|mapper",
@@ -358,9 +370,10 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Device],
         says: concat!(
             r"(unable to|could not|cannot|can't|failed to|couldn't) (open|access|find|stat)|",
-            r"(open|opening)\b.* fail|does not exist|not found|\bmissing\b"
+            r"(open|opening)\b.* fail|does( not|n't) exist|not (found|present)|\bmissing\b|",
+            r"\bcondition\w*\b.*(skipped|not met|failed)|skipped because .*\bcondition"
         ),
-        unless: r"\(dkms|modprobe",
+        unless: r"\(dkms|modprobe|condition\w+=!",
         errno: &[0],
         cause: "there is no /dev/ashmem where the program runs, or it may not be opened (the line \
                 does not name the error): the kernel has had no driver since 5.18, and no module \
@@ -375,42 +388,20 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "region-not-made",
         follows: NAMED,
-        about: &[Ashmem],
+        about: &[Ashmem, Region],
         says: concat!(
             r"(fail\w*|could ?n[o']t|cannot|can't|unable|error)\b.*(creat|alloc|open|mmap|map|",
             r"region|pin)|",
             r"(creat|alloc|region|mmap|pin)\w*.*(fail|could ?n[o']t|cannot|unable|error|returned -)"
         ),
         errno: &[0],
-        unless: r"module|modprobe|\.ko\b|dkms|\.[ch]:\d|overflow|avc:",
+        unless: concat!(
+            r"module|modprobe|\.ko\b|dkms|\.[ch]:\d|overflow|avc:|\bmake\b|\.dev/|kubelet|",
+            r"register|shrinker"
+        ),
         cause: "a part of Android could not make a region, and does not say why: the device is \
                 missing or refuses, or the process has too many descriptors open",
         next: &[LOOK, Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`")],
-        ..M
-    },
-    Message {
-        id: "region-not-made",
-        follows: NAMED,
-        says: r"^gralloc failed err=",
-        cause: "gralloc's plain driver, which keeps pictures in shared memory, could not make a \
-                region; the line `couldn't create ashmem` before it names the error",
-        next: &[LOOK, Do("logcat -d | ashmem doctor explain")],
-        ..M
-    },
-    Message {
-        id: "region-not-made",
-        follows: NAMED,
-        says: r"could not copy bitmap to parcel blob",
-        errno: &[0],
-        cause: "a picture was to be handed to another process, and the region for it could not be \
-                made or mapped; the line does not say why: the device is missing or refuses, \
-                memory is short, or descriptors are",
-        next: &[
-            Do("# a line of ashmem or Parcel before it may name the error: logcat -d | ashmem \
-                doctor explain"),
-            LOOK,
-            Do("# descriptors: ls /proc/PID/fd | wc -l, and `ulimit -n`"),
-        ],
         ..M
     },
     Message {

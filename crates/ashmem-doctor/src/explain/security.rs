@@ -18,7 +18,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "selinux-permissive-harmless",
         about: &[Ashmem, Binder, Neighbour, Module],
-        says: r"avc:\s+denied.*permissive=1",
+        says: r"\bdenied\s+\{.*permissive=1",
         is_harmless: true,
         cause: "harmless: SELinux is permissive for this program: it notes the access and lets it \
                 happen",
@@ -27,7 +27,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "selinux-module-load",
         about: &[Module, BinderModule],
-        says: r"avc:\s+denied\s+\{[^}]*(module_load|module_request|sys_module)",
+        says: concat!(
+            r"\bdenied\s+\{[^}]*(module_load|module_request|sys_module)|",
+            r"SELinux is preventing .*\b(module_load|module_request|sys_module)\b"
+        ),
         cause: "the host's SELinux does not let this program load a module: programs in containers \
                 and confined services may not",
         next: &[
@@ -42,7 +45,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "apps-may-not",
         about: &[Ashmem],
-        says: r"avc:\s+denied.*scontext=u:r:(untrusted_app|isolated_app|ephemeral_app|sdk_sandbox)",
+        says: r"\bdenied\s+\{.*scontext=u:r:(untrusted_app|isolated_app|ephemeral_app|sdk_sandbox)",
         cause: "Android's SELinux refuses an app: since Android 10 apps that target API 29 or \
                 newer may not open /dev/ashmem, and none may map it executable. The image's policy \
                 says so, not the host",
@@ -55,7 +58,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "selinux-android",
         about: &[Ashmem, Neighbour],
-        says: r"avc:\s+denied.*scontext=u:r:",
+        says: r"\bdenied\s+\{.*scontext=u:r:",
         cause: "the image's own SELinux policy (its contexts begin with `u:r:`) has no rule that \
                 lets this service use the device: often the node's label is wrong, as ueventd or \
                 file_contexts of the image do not know its name. The host does not refuse here",
@@ -70,7 +73,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "selinux-android-binder",
         about: &[Binder],
-        says: r"avc:\s+denied.*scontext=u:r:.*tclass=chr_file",
+        says: r"\bdenied\s+\{.*scontext=u:r:.*tclass=chr_file",
         cause: "the image's own SELinux policy does not let this service open binder's node: its \
                 label is wrong. The host does not refuse here",
         next: &[Do("ls -lZ /dev/*binder* /dev/binderfs   # in the container: binder_device, \
@@ -80,7 +83,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "selinux-host",
         about: &[Device, Ashmem, Binder, Neighbour, Memfd],
-        says: r"avc:\s+denied|SELinux is preventing",
+        says: r"\bdenied\s+\{|SELinux is preventing",
         unless: r"scontext=u:r:|tcontext=u:object_r:",
         cause: "the host's SELinux refuses: the container's type (container_t and the like) may \
                 not use this device",
@@ -160,6 +163,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(type=1326|seccomp).*memfd_create|memfd_create.*(bad system call|sigsys)|",
             r"seccomp prevented call to disallowed (x86_64 system call 319|arm64 system call 279|",
             r"arm system call 385|x86 system call 356)\b|",
+            r"SIGSYS\b.*\b(syscall|system call|nr)[ =:]*(279|319|356|385)\b|",
             r"(media\.?extractor|media\.?codec|media\.swcodec).*(SIGSYS|bad system call)|",
             r"(SIGSYS|bad system call).*(media\.?extractor|media\.?codec|media\.swcodec)"
         ),
@@ -174,8 +178,8 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "service-killed-by-seccomp",
-        about: &[CoreService, Region],
-        says: r"signal 31 \(SIGSYS\)|seccomp prevented call",
+        about: &[CoreService, Region, Ashmem, Memfd],
+        says: r"signal 31 \(SIGSYS\)|seccomp prevented call|\bSYS_SECCOMP\b",
         cause: "a seccomp policy killed one of Android's first services: the line `Cause: seccomp \
                 prevented call to disallowed ... system call N` names the call",
         next: &[Do(

@@ -32,7 +32,8 @@ static TROUBLE: LazyLock<Regex> = LazyLock::new(|| {
         r"fail|error|unable|cannot|could ?n.t|could not|can't|denied|refus|invalid|illegal|abort|",
         r"fatal|crash|segfault|bad |missing|unmet|dead\b|dying|never appeared|no such |timed out|",
         r"\boops\b|\bpanic|= -1|does(n't| not) exist|",
-        r"not (found|supported|permitted|loaded|initiali[sz]ed|listening|available|running)|",
+        r"not (found|present|supported|permitted|loaded|initiali[sz]ed|listening|available|",
+        r"running)|",
         r"exited with (code|status) [1-9]|status=[1-9]\d*\b"
     ))
 });
@@ -54,6 +55,8 @@ static ORDINARY: LazyLock<Regex> = LazyLock::new(|| {
         // The first line of a trace; its last says what went wrong.
         r"failed to add presence handler|Traceback \(most recent call last\):$|",
         r"module already in kernel|, ignor(ing|ed)\b|module verification failed|",
+        // A unit that is for hosts without it.
+        r"condition\w+=!|",
         // LXC's, of what it can do without.
         r"Continuing\.\.\.$"
     ))
@@ -98,7 +101,9 @@ pub(super) fn is_command(text: &str) -> bool {
 pub(super) fn is_trouble(line: &LogLine<'_>) -> bool {
     let text = &*line.text;
     let is_named = |names: &Regex| names.is_match(text) || names.is_match(&line.speaker);
-    let says_trouble = TROUBLE.is_match(text);
+    // The kernel notes each call that it refuses, with its error.
+    let names_error = line.errno.is_some() && line.source != LogSource::Kernel;
+    let says_trouble = names_error || TROUBLE.is_match(text);
     if WARNING.is_match(text) || (OTHERS.is_match(text) && !text.contains("ashmem")) {
         return false;
     }

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One trouble in many words: each thing, with each way to say that it could not be used, with each
+//! error, must be taken for what it is. A corpus holds lines that somebody saw; this holds those
+//! that others will see.
+
+use ashmem_doctor::explain;
+
+/// `%` stands for the thing, `!` for the error.
+const OPENED: &[&str] = &[
+    "failed to open %: !",
+    "open(%) failed: !",
+    "cannot open %: !",
+    "error opening %: !",
+    "could not access %: !",
+    "can't open % (!)",
+    "opening %: !",
+    "open %: !",
+    "% open failed, !",
+    "% could not be opened: !",
+    "% unavailable: !",
+    "%: open: !",
+    "failed opening %, reason !",
+    "Opening '%' failed: !",
+];
+
+const MAPPED: &[&str] = &[
+    "mmap % failed: !",
+    "mmap of % failed: !",
+    "failed to map %: !",
+    "cannot mmap %: !",
+    "mapping %: !",
+    "Failed to mmap fd 5 of %, error: !",
+    "mprotect on %: !",
+];
+
+const CALLED: &[&str] =
+    &["ioctl(%) failed: !", "% failed: !", "%: !", "error % (!)", "ioctl % returned -1: !"];
+
+const LOADED: &[&str] = &[
+    "modprobe: ERROR: could not insert '%': !",
+    "insmod: ERROR: could not insert module %.ko: !",
+    "modprobe: can't load module %: !",
+    "systemd-modules-load[1]: Failed to insert module '%': !",
+    "modprobe: FATAL: Error inserting % (/lib/modules/6.1.0/extra/x.ko): !",
+    "Failed to load %: !",
+    "Error loading module %: !",
+    "Loading module % failed: !",
+];
+
+#[track_caller]
+fn are(things: &[&str], ways: &[&str], errors: &[(&str, &str)]) {
+    let mut wrong = Vec::new();
+    for (thing, way) in things.iter().flat_map(|thing| ways.iter().map(move |way| (thing, way))) {
+        for (error, id) in errors {
+            let line = way.replace('%', thing).replace('!', error);
+            let found = explain::line(&line).map_or("nothing", |message| message.id);
+            if found != *id {
+                wrong.push(format!("{line}\n  should be {id}, is {found}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_device_is_not_opened() {
+    let things = ["/dev/ashmem", "ashmem device", "ashmem", "`/dev/ashmem`", "ASHMEM_DEVICE"];
+    are(
+        &things,
+        OPENED,
+        &[
+            ("No such file or directory", "device-missing"),
+            ("ENOENT", "device-missing"),
+            ("Permission denied", "device-not-permitted"),
+            ("Os { code: 13, kind: PermissionDenied }", "device-not-permitted"),
+            ("errno=13", "device-not-permitted"),
+            ("ret = -13", "device-not-permitted"),
+            ("Operation not permitted", "device-open-eperm"),
+            ("No such device or address", "device-number-dead"),
+            ("Too many open files", "too-many-descriptors"),
+            ("Cannot allocate memory", "no-memory-for-region"),
+        ],
+    );
+}
+
+#[test]
+fn binder_is_not_opened() {
+    let things =
+        ["/dev/binder", "/dev/anbox-hwbinder", "/dev/binderfs/binder", "binder device", "hwbinder"];
+    are(
+        &things,
+        OPENED,
+        &[
+            ("No such file or directory", "binder-device-missing"),
+            ("No such device or address", "binder-device-missing"),
+            ("Permission denied", "binder-not-permitted"),
+            ("EACCES", "binder-not-permitted"),
+            ("Operation not permitted", "binder-not-permitted"),
+            ("Too many open files", "too-many-descriptors"),
+        ],
+    );
+}
+
+#[test]
+fn a_region_is_not_mapped() {
+    let things = ["ashmem region", "/dev/ashmem", "ashmem fd", "SharedMemory", "MemoryFile"];
+    are(
+        &things,
+        MAPPED,
+        &[
+            ("Permission denied", "mapping-refused-by-mask"),
+            ("Operation not permitted", "mapping-refused-by-mask"),
+            ("Invalid argument", "bad-region-call"),
+            ("Bad file descriptor", "bad-region-call"),
+            ("Cannot allocate memory", "no-memory-for-region"),
+            ("Too many open files", "too-many-descriptors"),
+        ],
+    );
+}
+
+#[test]
+fn a_call_is_refused() {
+    let things = [
+        "ASHMEM_SET_SIZE",
+        "ASHMEM_SET_NAME",
+        "ASHMEM_PIN",
+        "ASHMEM_SET_PROT_MASK",
+        "ashmem_set_prot_region",
+        "ashmem_get_size_region",
+    ];
+    are(
+        &things,
+        CALLED,
+        &[
+            ("Inappropriate ioctl for device", "not-ashmem-ioctl"),
+            ("Not a typewriter", "not-ashmem-ioctl"),
+            ("Invalid argument", "bad-region-call"),
+            ("Bad address", "bad-region-call"),
+            ("Function not implemented", "agent-died"),
+        ],
+    );
+}
+
+#[test]
+fn a_module_is_not_loaded() {
+    let both = [
+        ("Operation not permitted", "module-not-permitted"),
+        ("Exec format error", "wrong-kernel"),
+        ("Invalid module format", "wrong-kernel"),
+        ("Key was rejected by service", "key-not-available"),
+        ("Required key not available", "key-not-available"),
+        ("Unknown symbol in module, or unknown parameter (see dmesg)", "module-unknown-symbol"),
+        ("Invalid argument", "module-refused-itself"),
+        ("Cannot allocate memory", "module-no-memory"),
+        ("Package not installed", "module-signature-hash"),
+        ("Bad message", "module-signature-hash"),
+    ];
+    are(&["ashmem_linux", "ashmem", "binder_linux"], LOADED, &both);
+    are(&["ashmem_linux", "ashmem"], LOADED, &[("File exists", "already-built-in")]);
+    are(&["binder_linux"], LOADED, &[("File exists", "binder-already-there")]);
+}
+
+#[test]
+fn other_things_in_the_same_words_are_not_ours() {
+    let errors = ["No such file or directory", "Permission denied", "Too many open files"];
+    let nothing: Vec<_> = errors.iter().map(|error| (*error, "nothing")).collect();
+    are(&["/dev/kvm", "/dev/shm/x", "the camera", "/etc/hosts"], OPENED, &nothing);
+    are(&["vboxdrv", "nvidia", "v4l2loopback"], LOADED, &nothing);
+    are(&["buffer", "/tmp/file"], MAPPED, &nothing);
+    are(&["TCGETS", "FIONREAD", "DRM_IOCTL_VERSION"], CALLED, &nothing);
+}
+
+#[test]
+fn a_package_is_not_there() {
+    let managers = [
+        "E: Unable to locate package %",
+        "E: Package '%' has no installation candidate",
+        "Error: Unable to find a match: %",
+        "No match for argument: %",
+        "error: target not found: %",
+        "No provider of '%' found.",
+        "ERROR: unable to select packages:   % (no such package):",
+        "'%' not found in package names. Trying capabilities.",
+        "emerge: there are no ebuilds to satisfy \"%\".",
+        "error: undefined variable '%'",
+        "Package '%' not found in repository pool.",
+        "Package % not available.",
+        "dpkg-query: no packages found matching %",
+        "There are no enabled repositories providing %",
+    ];
+    for (package, id) in [
+        ("ashmem-dkms", "our-package-missing"),
+        ("akmod-ashmem", "our-package-missing"),
+        ("anbox-modules-dkms", "old-module-package-missing"),
+        ("binder_linux-dkms", "binder-package-missing"),
+        ("linux-headers-6.8.0-45-generic", "headers-not-in-archive"),
+        ("kernel-devel-6.11.4-301.fc41.x86_64", "headers-not-in-archive"),
+        ("linux-modules-extra-6.8.0-45-generic", "modules-extra-not-in-archive"),
+        ("google-chrome", "nothing"),
+    ] {
+        are(&[package], &managers, &[("", id)]);
+    }
+}
+
+#[test]
+fn a_container_does_not_get_the_device() {
+    let mounts = [
+        "error during container init: error mounting \"%\" to rootfs at \"/x\": !: unknown",
+        "rootfs_linux.go:76: mounting \"%\" to rootfs caused: !",
+        "error preparing rootfs: bind-mount %: !",
+        "Bind mount of % failed: !",
+    ];
+    let missing = ("no such file or directory", "mount-source-missing");
+    let ashmem = [
+        missing,
+        ("operation not permitted", "mount-not-permitted"),
+        ("not a directory", "device-path-is-a-directory"),
+    ];
+    are(&["/dev/ashmem"], &mounts, &ashmem);
+    are(&["/dev/binder"], &mounts, &[missing, ("not a directory", "binder-not-a-device")]);
+    let pods = [
+        ("0/3 nodes are available: 3 Insufficient %.", "k8s-no-device"),
+        ("0/1 nodes are available: 1 Too few %", "k8s-no-device"),
+        ("Node didn't have enough resource: %, requested: 1, used: 20", "k8s-no-device"),
+        ("Allocate failed due to no healthy devices present; %", "k8s-device-unhealthy"),
+        ("requested number of devices unavailable for %. Requested: 1", "k8s-device-unhealthy"),
+        ("cannot allocate unregistered device %", "k8s-device-unhealthy"),
+    ];
+    for (way, id) in pods {
+        let things = ["android.dev/ashmem", "smarter-devices/ashmem", "squat.ai/ashmem"];
+        are(&things, &[way], &[("", id)]);
+        are(&["nvidia.com/gpu", "memory"], &[way], &[("", "nothing")]);
+    }
+}
