@@ -17,7 +17,9 @@ const NAME: &str = "ashmem-linux";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=ASHMEM_MODULE_OBJECTS");
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // As it is now: this program may have been built before the checkout was moved.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets CARGO_MANIFEST_DIR")?;
+    let repository = Path::new(&package).join("../..");
     let objects = std::env::var_os("ASHMEM_MODULE_OBJECTS").map(PathBuf::from);
     let version = env!("CARGO_PKG_VERSION");
     let filling = Filling { name: NAME, version, has_objects: objects.is_some() };

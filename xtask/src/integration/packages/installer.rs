@@ -150,9 +150,11 @@ impl Installer {
              /trial/ashmem module remove | grep 'stays loaded'\n\
              exec 3<&-\n\
              rmmod ashmem_linux || {{\n\
-                 grep ashmem /proc/modules\n\
-                 ls -l /proc/[0-9]*/fd /proc/[0-9]*/map_files 2>&1 | grep -E 'proc/|ashmem' |\n\
-                     grep -B 1 'ashmem'\n\
+                 for fd in /proc/[0-9]*/fd/*; do\n\
+                     [ \"$(readlink $fd)\" = /dev/ashmem ] || continue\n\
+                     echo $fd: $(tr '\\0' ' ' <${{fd%/fd/*}}/cmdline) in \
+                     $(cat ${{fd%/fd/*}}/cgroup), below $(grep PPid ${{fd%/fd/*}}/status)\n\
+                 done\n\
                  sleep 1\n\
                  rmmod ashmem_linux\n\
              }}\n\
