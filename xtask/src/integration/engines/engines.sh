@@ -56,7 +56,7 @@ containerd)
 docker)
     $bb mkdir -p /etc/docker
     echo '{"features": {"cdi": true}}' >/etc/docker/daemon.json
-    # The root file system is in memory, which the kernel cannot turn.
+    # pivot_root refuses a root that is the initramfs.
     DOCKER_RAMDISK=true dockerd --storage-driver vfs --exec-opt native.cgroupdriver=cgroupfs \
         --bridge none --iptables=false --ip6tables=false --userland-proxy=false >/run/said 2>&1 &
     until_held docker version

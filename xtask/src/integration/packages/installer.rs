@@ -155,8 +155,7 @@ impl Installer {
                      echo $fd: $(tr '\\0' ' ' <${{fd%/fd/*}}/cmdline) in \
                      $(cat ${{fd%/fd/*}}/cgroup), below $(grep PPid ${{fd%/fd/*}}/status)\n\
                  done\n\
-                 sleep 1\n\
-                 rmmod ashmem_linux\n\
+                 exit 1\n\
              }}\n\
              [ ! -e /dev/ashmem ]"
         );

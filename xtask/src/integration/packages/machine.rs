@@ -205,8 +205,8 @@ exec sh -ec "$1""#;
         fs::write(self.outside("initramfs"), self.initramfs(kernel)?)
             .context("writing the initramfs")?;
         let board = Board::of(self.arch);
-        // A systemd that gives up, as on a host too busy for it, ends the machine and does not wait
-        // in it.
+        // On a busy host systemd may give up before the script begins. The machine ends then, and
+        // nobody waits for it until the timeout.
         let append = format!(
             "console={} panic=-1 quiet systemd.show_status=1 systemd.crash_reboot=1 \
              net.ifnames=0 {parameters}",
