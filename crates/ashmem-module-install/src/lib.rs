@@ -20,6 +20,7 @@ pub mod by_dkms;
 pub mod dkms;
 mod files;
 pub mod hooks;
+mod inherited;
 pub mod install;
 pub mod journal;
 pub mod kbuild;

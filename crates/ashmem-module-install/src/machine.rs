@@ -15,6 +15,7 @@ use ashmem_doctor::Host;
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, Signal};
 
+use crate::inherited;
 use crate::refusal::Error;
 
 /// Where programs lie that only root runs, wherever PATH leads.
@@ -110,6 +111,7 @@ impl TargetMachine {
         if !self.host.is_here() {
             return Err(failed(std::io::ErrorKind::Unsupported.into()));
         }
+        inherited::keep_from_programs();
         let output = rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC)
             .map_err(|errno| failed(errno.into()))?;
         let mut output = File::from(output);
