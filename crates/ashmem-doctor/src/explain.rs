@@ -23,6 +23,7 @@ mod load;
 mod lxc;
 mod matcher;
 mod module_files;
+mod needed_words;
 mod neighbours;
 mod network;
 mod nodes;

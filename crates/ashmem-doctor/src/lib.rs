@@ -19,6 +19,7 @@
 //! - [`image`]: what an image of Android will ask for.
 
 pub mod advice;
+mod ascii_pattern;
 pub mod board;
 pub mod check;
 pub mod checks;

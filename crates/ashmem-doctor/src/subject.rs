@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 
 use regex::{RegexSet, RegexSetBuilder};
 
+use crate::ascii_pattern::ascii_only;
+
 /// A thing that lines of logs speak of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -118,8 +120,9 @@ const PATTERNS: [&str; 13] = [
 ];
 
 static SET: LazyLock<RegexSet> = LazyLock::new(|| {
-    let mut set = RegexSetBuilder::new(PATTERNS);
-    set.case_insensitive(true).build().expect("the patterns are tested")
+    let mut set = RegexSetBuilder::new(PATTERNS.map(ascii_only));
+    // With the usual 2 MiB a log of many kinds of lines has the states made over and over.
+    set.case_insensitive(true).dfa_size_limit(16 << 20).build().expect("the patterns are tested")
 });
 
 /// What a line is about.

@@ -6,11 +6,13 @@ use std::sync::{LazyLock, OnceLock};
 use aho_corasick::AhoCorasick;
 use regex::{Regex, RegexBuilder};
 
+use super::needed_words::NeededWords;
 use super::{
     anbox, android, binder, binderfs, build, compiler, container, driver, frameworks, kubernetes,
     load, lxc, module_files, neighbours, network, nodes, old_modules, own, packages, region,
     security, session, traceback, waydroid,
 };
+use crate::ascii_pattern::ascii_only;
 use crate::log_line::{LogLine, LogSource};
 use crate::message::Message;
 use crate::subject::Subject;
@@ -53,7 +55,13 @@ struct AskedMessage {
     unless: OnceLock<Option<Regex>>,
 }
 
-static ASKED: LazyLock<Vec<AskedMessage>> = LazyLock::new(|| {
+/// All messages in their order, and the words that their patterns need.
+struct AskedMessages {
+    messages: Vec<AskedMessage>,
+    words: NeededWords,
+}
+
+static ASKED: LazyLock<AskedMessages> = LazyLock::new(|| {
     let hosts = [
         kubernetes::MESSAGES,
         packages::MESSAGES,
@@ -72,7 +80,10 @@ static ASKED: LazyLock<Vec<AskedMessage>> = LazyLock::new(|| {
             unless: OnceLock::new(),
         })
     };
-    TABLES.iter().flat_map(|table| asked(table)).collect()
+    AskedMessages {
+        messages: TABLES.iter().flat_map(|table| asked(table)).collect(),
+        words: NeededWords::of(messages().map(|message| message.says)),
+    }
 });
 
 /// Words of which a line has at least one, if any message fits it.
@@ -354,7 +365,11 @@ pub(super) fn is_near(line: &str) -> bool {
 
 /// The message that a line is.
 pub(super) fn find(line: &LogLine<'_>) -> Option<&'static Message> {
-    ASKED.iter().find(|asked| asked.fits(line)).map(|asked| asked.message)
+    let held = ASKED.words.held(&line.text);
+    let mut asked = ASKED.messages.iter().enumerate();
+    asked
+        .find(|(number, asked)| ASKED.words.may_match(*number, &held) && asked.fits(line))
+        .map(|(_, asked)| asked.message)
 }
 
 impl AskedMessage {
@@ -387,9 +402,7 @@ impl AskedMessage {
 /// A pattern; `None` where there is none.
 fn compiled<'a>(cell: &'a OnceLock<Option<Regex>>, pattern: &str) -> Option<&'a Regex> {
     let compile = || {
-        // ASCII's letters and digits alone: Unicode's take several times the memory.
-        let pattern = pattern.replace(r"\w", "[0-9A-Za-z_]").replace(r"\d", "[0-9]");
-        let regex = RegexBuilder::new(&pattern).case_insensitive(true).build();
+        let regex = RegexBuilder::new(&ascii_only(pattern)).case_insensitive(true).build();
         (!pattern.is_empty()).then(|| regex.expect("the tables' patterns are tested"))
     };
     cell.get_or_init(compile).as_ref()
@@ -414,7 +427,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        for asked in ASKED.iter() {
+        for asked in &ASKED.messages {
             compiled(&asked.says, asked.message.says);
             compiled(&asked.unless, asked.message.unless);
         }
