@@ -2,7 +2,7 @@
 //! `ashmem run` with real programs: 64- and 32-bit, static and dynamic, threaded, killed,
 //! interrupted, hostile.
 //!
-//! The programs are built from `client.c` with the host's C compiler. What this host cannot do is
+//! The programs are built from `client/` with the host's C compiler. What this host cannot do is
 //! skipped with a line that says so.
 
 mod churn;
@@ -42,7 +42,8 @@ fn builds() -> &'static [Build; 3] {
         // Others than root must be able to reach it.
         let directory = std::env::temp_dir().join(format!("ashmem-run-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory for the programs");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/client.c");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/client");
+        let sources = ["main.c", "region.c", "together.c", "hostile.c"].map(|at| folder.join(at));
         let build = |what, flags: &[&str]| {
             let program = directory.join(what);
             let mut cc = Command::new("cc");
@@ -50,7 +51,7 @@ fn builds() -> &'static [Build; 3] {
                 .args(flags)
                 .arg("-o")
                 .arg(&program)
-                .arg(&source)
+                .args(&sources)
                 .arg("-lpthread");
             let built = cc.output().is_ok_and(|output| output.status.success());
             if !built {
