@@ -325,7 +325,11 @@ fn by_other_hooks(installer: &Installer) -> Result<String> {
          linux-image-$second linux-headers-$second\n\
          [ -e /lib/modules/$second/updates/ashmem_linux.ko ]",
     )?;
-    from_host("$pacman --remove linux\nif ls lib/modules/*/vmlinuz; then exit 1; fi")?;
+    from_host(
+        "image=$($pacman --query --list --quiet linux | grep '/vmlinuz$'); [ -e $image ]\n\
+         $pacman --remove linux\n\
+         [ ! -e $image ]",
+    )?;
     installer.must(
         "[ \"$(ls /lib/modules/*/updates/ashmem_linux.ko)\" = \
          /lib/modules/$kernel/updates/ashmem_linux.ko ]\n\
