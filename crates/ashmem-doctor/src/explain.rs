@@ -31,6 +31,7 @@ mod old_modules;
 mod own;
 mod packages;
 mod region;
+mod removal;
 mod security;
 mod session;
 mod told;

@@ -167,6 +167,7 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
                 r"(?<text>.*)$"
             ),
         ),
+        form(Kernel, r"^kernel:\s(?<text>.*)$"),
         form(Kernel, r"^\[\w{1,6}\.?,? \w{1,9}\.? [ \d:]+ \d{4}\]\s(?<text>.*)$"),
         // LXC's two forms.
         form(

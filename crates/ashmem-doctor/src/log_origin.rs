@@ -70,7 +70,7 @@ impl LogOrigin {
             self.release = RELEASE
                 .captures(text)
                 .and_then(|found| Some(found.get(1)?.as_str()))
-                .map(|release| release.trim_end_matches(['.', '-', '+', '~']).to_owned())
+                .map(|release| release.trim_end_matches(['.', '-', '~']).to_owned())
                 .filter(|release| release.len() < 64);
         }
         if self.named.is_none() {

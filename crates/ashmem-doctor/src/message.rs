@@ -22,6 +22,14 @@ pub enum Fact {
     OursModule,
     /// Another's module was to be loaded, and none of ours is named.
     OthersModule,
+    /// Something of ours is named: a module, a container of Android's.
+    Ours,
+    /// No line of a longer log names anything of ours.
+    NothingOfOurs,
+    /// Modules of others are built or installed, and none of ours is named.
+    OthersBuild,
+    /// A hook of another container than Waydroid's failed.
+    OthersHook,
     /// Android's init was asked to end and came to its end; its next start was not told yet.
     AndroidEnded,
 }

@@ -69,7 +69,7 @@ const PATTERNS: [&str; 13] = [
         r"ASharedMemory|\bSharedMemory|ApplicationSharedMemory|CursorWindow|",
         // Others have a MemoryFile.cpp.
         r"MemoryFile($|[^.]|\.($|[^c]|c($|[^p])))|",
-        r"MemoryHeap|\bIMemory\b|imageref_ashmem|MemoryDealer|shared memory for track|",
+        r"MemoryHeap|\bIMemory\b|shared_memory(_region)?_android|imageref_ashmem|MemoryDealer|shared memory for track|",
         r"\bAshmem(Allocator|Mapper|Memory)|hidl_memory"
     ),
     r"memfd",
@@ -100,7 +100,7 @@ const PATTERNS: [&str; 13] = [
         r"Makefile(\.\w+)?:\d+: |fatal error: .?(linux|asm|generated)/|",
         r"\berror\[E\d+\]|gcc-plugins|",
         r"\bdepmod\b|mkinitramfs|dracut|update-initramfs|mkinitcpio|orc metadata|libelf|",
-        r"/usr/src/(linux|kernel)"
+        r"/usr/src/(linux|kernel)|module build for |compile modules for |\bscripts/\w"
     ),
     concat!(
         r"android\.dev/|smarter-devices/|",

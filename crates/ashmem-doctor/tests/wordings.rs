@@ -232,3 +232,116 @@ fn a_container_does_not_get_the_device() {
         are(&["nvidia.com/gpu", "memory"], &[way], &[("", "nothing")]);
     }
 }
+
+#[test]
+fn a_module_is_not_taken_out() {
+    let tools =
+        ["rmmod: ERROR: Module %!", "modprobe: FATAL: Module %!", "rmmod: ERROR: module %!"];
+    let both = [
+        (" is not currently loaded", "module-not-loaded-harmless"),
+        (" is not currently loaded.", "module-not-loaded-harmless"),
+    ];
+    are(&["ashmem_linux", "binder_linux"], &tools, &both);
+    let used = [" is in use", " is in use by: android", " is in use."];
+    for used in used {
+        are(&["ashmem_linux"], &tools, &[(used, "module-in-use")]);
+        are(&["binder_linux"], &tools, &[(used, "binder-in-use")]);
+        are(&["nvidia", "v4l2loopback"], &tools, &[(used, "nothing")]);
+    }
+}
+
+#[test]
+fn a_module_is_kept_out() {
+    let ways = [
+        "modprobe: ERROR: Error running install command for %",
+        "modprobe: ERROR: could not insert '%': Error running install command",
+        "modprobe: ERROR: x.c:1047 command_do() Error running install command 'false' for module \
+         %: retcode 1",
+        "systemd-modules-load[1]: Module '%' is deny-listed",
+        "systemd-modules-load[1]: Module '%' is blacklisted",
+        "Module % is blacklisted",
+    ];
+    are(&["ashmem_linux", "binder_linux"], &ways, &[("", "module-blacklisted")]);
+    are(&["nouveau", "pcspkr"], &ways, &[("", "nothing")]);
+}
+
+#[test]
+fn a_region_is_not_made() {
+    let calls = [
+        "ashmem_create_region failed for '%': !",
+        "ashmem_create_region(%) failed: !",
+        "Failed anonymous mmap. ashmem_create_region failed for '%': !",
+        "CursorWindow: ashmem_create_region() failed: !",
+        "platform_shared_memory_region_android.cc(160): Creating it failed: !",
+    ];
+    are(
+        &["dalvik-main space", "AudioFlinger::Client"],
+        &calls,
+        &[
+            ("Operation not permitted", "device-open-eperm"),
+            ("Permission denied", "device-not-permitted"),
+            ("No such file or directory", "device-missing"),
+            ("No such device or address", "device-number-dead"),
+            ("Too many open files", "too-many-descriptors"),
+            ("-24", "too-many-descriptors"),
+            ("Out of memory", "no-memory-for-region"),
+        ],
+    );
+}
+
+#[test]
+fn memfd_is_refused() {
+    let calls = [
+        "memfd_create(%) failed: !",
+        "memfd_create(\"%\", MFD_CLOEXEC) = -1 !",
+        "Failed to memfd_create %: !",
+        "memfd_create failed for %: !, no memfd support.",
+    ];
+    are(
+        &["dalvik-main space", "region"],
+        &calls,
+        &[
+            ("Operation not permitted", "memfd-refused"),
+            ("EACCES (Permission denied)", "memfd-refused"),
+            ("Function not implemented", "memfd-not-implemented"),
+            ("Too many open files", "too-many-descriptors"),
+        ],
+    );
+}
+
+#[test]
+fn a_build_has_not_what_it_calls() {
+    let shells = ["/bin/sh: 1: %: not found", "make[2]: %: No such file or directory"];
+    are(&["flex", "bison", "bc", "pahole", "perl"], &shells[1..], &[("", "build-tool-missing")]);
+    are(&["gcc-13", "gcc", "cc"], &shells, &[("", "compiler-missing")]);
+    are(&["clang-18", "ld.lld"], &shells, &[("", "clang-missing")]);
+    are(&["node", "docker"], &shells, &[("", "nothing")]);
+    let libraries = ["scripts/%: fatal error: !: No such file or directory"];
+    let headers = ["openssl/opensslv.h", "gelf.h", "libelf.h"];
+    for header in headers {
+        are(&["sign-file.c:25:10"], &libraries, &[(header, "headers-incomplete")]);
+    }
+}
+
+#[test]
+fn a_pod_may_not_be() {
+    let ways = [
+        "pods \"%\" is forbidden: violates PodSecurity \"baseline:latest\": privileged",
+        "pods \"%\" is forbidden: unable to validate against any security context constraint: []",
+        "pods \"%\" is forbidden: PodSecurityPolicy: unable to admit pod: []",
+        "Privileged containers are not allowed for %",
+    ];
+    are(&["redroid-0", "waydroid"], &ways, &[("", "k8s-podsecurity")]);
+    are(&["nginx", "node-exporter"], &ways, &[("", "nothing")]);
+}
+
+#[test]
+fn a_device_is_waited_for() {
+    let ways = [
+        "systemd[1]: Timed out waiting for device /dev/%.",
+        "systemd[1]: dev-%.device: Job dev-%.device/start timed out.",
+    ];
+    are(&["ashmem"], &ways, &[("", "device-missing")]);
+    are(&["binder", "hwbinder"], &ways, &[("", "binder-device-missing")]);
+    are(&["sda1", "ttyS0"], &ways, &[("", "nothing")]);
+}

@@ -46,7 +46,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Binder],
         says: concat!(
             r"unable to mmap transaction memory|using /dev/\w*binder\w* failed|",
-            r"binder.*\bmmap\b.*fail|binder_(alloc_)?mmap\w*: .*fail",
+            r"\bmmap2?\(.*binder\w*>?,? .*= -1\b|binder.*\bmmap\b.*fail|binder_(alloc_)?mmap\w*\b.*fail",
         ),
         cause: "binder's node opened, and its memory could not be mapped: this process had it \
                 mapped already, its address space is full or limited (ulimit -v, a 32-bit \
@@ -63,6 +63,14 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "binder-protocol",
         about: &[Binder],
         says: r"binder.*protocol.*does not match|binder.*version.*mismatch",
+        cause: "the kernel's binder speaks another protocol than the image: one is of 32 bits \
+                (CONFIG_ANDROID_BINDER_IPC_32BIT), or the node is none of binder's",
+        next: &[Do("grep ANDROID_BINDER /boot/config-$(uname -r)"), Do("ashmem doctor   # binder")],
+        ..M
+    },
+    Message {
+        id: "binder-protocol",
+        says: r"driver version.{1,8}differs from user.?space version",
         cause: "the kernel's binder speaks another protocol than the image: one is of 32 bits \
                 (CONFIG_ANDROID_BINDER_IPC_32BIT), or the node is none of binder's",
         next: &[Do("grep ANDROID_BINDER /boot/config-$(uname -r)"), Do("ashmem doctor   # binder")],
@@ -328,6 +336,16 @@ pub(super) static MESSAGES: &[Message] = &[
                 container too"),
             NextStep::Binder,
         ],
+        ..M
+    },
+    Message {
+        id: "binder-device-missing",
+        says: concat!(
+            r"timed out waiting for device \S*/?dev[/-]\w*binder|",
+            r"\bdev-\w*binder\S*\.device\b.*(timed out|time-?out|failed)"
+        ),
+        cause: NOT_THERE,
+        next: FIND_BINDER,
         ..M
     },
     // The node and the error, in whatever words.

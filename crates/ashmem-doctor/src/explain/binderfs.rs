@@ -11,7 +11,10 @@ const M: Message = Message::PLAIN;
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binderfs-without-type",
-        says: r"^mount\S*: .*special device binder\w* does( not|n't) exist",
+        says: concat!(
+            r"^mount\S*: .*special device binder\w* does( not|n't) exist|",
+            r"^binder(fs)?: can't lookup blockdev"
+        ),
         cause: "mount was not told the type, and took `binder` for a disk",
         next: &[Do("sudo mount -t binder binder /dev/binderfs")],
         ..M
@@ -35,7 +38,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "binderfs-full",
-        says: r"(BINDER_CTL_ADD|new binder device)\b.*no space left",
+        says: r"(BINDER_CTL_ADD|binder device|binderfs|allocate minor)\b.*no space left",
         errno: &[libc::ENOSPC],
         cause: "no more nodes may be made in this binderfs: it was mounted with a limit (`max=`), \
                 or the kernel's numbers for binder are used up by other mounts of it",
@@ -98,7 +101,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binderfs-no-mount-point",
         about: &[Binder],
-        says: r"mount point .*does not exist",
+        says: r"mount point .*does not exist|mounting binder\w* on \S+ failed: no such file",
         cause: "the directory that binderfs is to be mounted on is not there: /dev is made anew at \
                 each boot",
         next: &[Do("sudo mkdir -p /dev/binderfs && sudo mount -t binder binder /dev/binderfs")],

@@ -88,6 +88,22 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "module-licence",
+        about: &[Source],
+        says: concat!(
+            r"modpost: (missing MODULE_LICENSE|GPL-incompatible module)|",
+            r"module \S+ uses GPL-only symbol"
+        ),
+        cause: "the module's source names no licence, or one that is not the kernel's, and uses \
+                functions that the kernel offers to GPL modules alone: a file of the source is \
+                missing or was changed (the line MODULE_LICENSE stands in it)",
+        next: &[
+            Do("grep -rn MODULE_LICENSE SOURCE   # the module's folder: it must say GPL"),
+            NextStep::Module,
+        ],
+        ..M
+    },
+    Message {
         id: "btf-skipped-harmless",
         about: &[Source, Build],
         says: r"Skipping BTF generation",
@@ -164,7 +180,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(could not (locate|find)|unable to (locate|find)).*(dkms\.conf|source)|",
             r"(dkms\.conf|/usr/src/\S+) (does not exist|not found)|",
             r"/dkms/\S+/build/Makefile\W+no such file|",
-            r"module .*(is not located in the DKMS tree|not in the DKMS tree)"
+            r"module\b.*(is not located|not|located) in the DKMS tree|",
+            r"does not represent a valid dkms\.conf|no instances of module"
         ),
         unless: r"kernel source",
         cause: "DKMS has no built module to install because the build before it failed, or its \
@@ -207,6 +224,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"headers\b.*\b(do|does)( not|n't) match .*\bkernel|",
             r"kernel sources? (directory|tree) .*(does( not|n't) exist|not found|is missing)|",
             r"unable to find (kernel sources? at|(the )?kernel headers)|",
+            r"module build for .* skipped since the kernel (headers|source)|",
+            r"files needed to compile modules for|",
             r"missing .*kernel headers|kernel package .*headers.*not (installed|found)|",
             // Headers of the kernel itself, not those that programs are built with.
             r"fatal error: .?(linux/(module|mm|mm_types|kernel|init|slab|shrinker|shmem_fs|",
@@ -255,6 +274,7 @@ pub(super) static FAILED: &[Message] = &[
         follows: CAUSES,
         says: concat!(
             r"bad exit status:? *\d+|bad return status for module build|",
+            r"application of patch \S+ failed|",
             r"Build of \S+ failed|",
             r"make(\[\d+\])?: \*\*\* .*(ashmem|anbox|binder|redroid).*Error \d+|",
             r"dkms autoinstall on \S+ failed for (ashmem|anbox|binder|redroid)|",
@@ -278,6 +298,9 @@ const CAUSES: &[&str] = &[
     "headers-",
     "compiler-missing",
     "compiler-too-old",
+    "compiler-no-memory",
+    "build-",
+    "module-licence",
     "kernel-built",
     "clang-",
     "no-space",

@@ -28,7 +28,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"-?fcolor-diagnostics|-?enable-trivial-auto-var-init\S*|",
             r"-?Wno-unused-but-set-parameter\S*|",
             r"-?fbasic-block\S*|-?fsanitize-cfi\S*|-?mharden-sls=\S*llvm)|",
-            r"file not recogni[sz]ed.*bitcode|LLVM ?IR|bitcode file|gcc: error: .*(-mllvm|=thin)"
+            r"file (format )?not recogni[sz]ed.*(bitcode|linker script)|LLVM ?IR|bitcode file|gcc: error: .*(-mllvm|=thin)"
         ),
         cause: "this kernel was built by clang (CachyOS' and others are), and gcc and GNU ld do \
                 not know its options: modules for it are built by clang and lld too (LLVM=1). gcc \
@@ -136,6 +136,58 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "build-tool-missing",
+        about: &[Build, Source],
+        says: concat!(
+            r"\b(flex|bison|bc|perl|python3?|g?awk|cpio|pahole|openssl|rsync|xz|zstd|strip|",
+            r"objcopy|nm|patch|kmod): ((command )?not found|no such file)|",
+            // What a shell says of a program that it does not find.
+            r"\*\*\* .*\] Error 127\b"
+        ),
+        unless: r"configure:|\bpip\b|\bnpm\b|node-gyp|setup\.py",
+        cause: "a program that the kernel's Makefiles call is not installed: flex, bison, bc and \
+                their like are wanted where the folder of the headers is not finished",
+        next: &[
+            Do("# install the program that the line names, under its own name"),
+            NextStep::Headers,
+            NextStep::Rebuild,
+        ],
+        ..M
+    },
+    Message {
+        id: "build-of-two-machines",
+        about: &[Source],
+        says: concat!(
+            r"\bincompatible with (elf|aarch64|arm|i386|x86)\w*|relocations in generic ELF|",
+            r"file in wrong format|architecture of input file .* is incompatible"
+        ),
+        cause: "the linker was given objects for another processor, or in another form, than the \
+                kernel's: left from an earlier build, or made by another compiler than the \
+                linker belongs to (CC without LD, ARCH without CROSS_COMPILE)",
+        next: &[
+            Do("make clean   # in the module's folder; then build anew"),
+            Do("env | grep -E '^(ARCH|CROSS_COMPILE|CC|LD|LLVM)='   # none is wanted for the \
+                kernel that runs here, but LLVM=1 where clang built it"),
+            NextStep::Rebuild,
+        ],
+        ..M
+    },
+    Message {
+        id: "compiler-no-memory",
+        about: &[Build, Source],
+        says: concat!(
+            r"killed signal terminated program|virtual memory exhausted|",
+            r"\b(cc1|cc1plus|ld|gcc|clang)\b.*(out of memory|cannot allocate memory)|",
+            r"internal compiler error: killed"
+        ),
+        cause: "the machine ran out of memory while it compiled, and the kernel ended the compiler",
+        next: &[
+            Do("free -m; sudo dmesg | grep -i 'killed process' | tail"),
+            Do("sudo dkms build -j 1 NAME/VERSION   # one compiler at a time; more swap helps too"),
+        ],
+        ..M
+    },
+    Message {
         id: "headers-foreign",
         about: &[Build, Source],
         says: concat!(
@@ -164,7 +216,9 @@ pub(super) static MESSAGES: &[Message] = &[
             r"no rule to make target .*(modules|syscalltbl|scripts/|arch/|tools/)|",
             r"include/generated/\S+.*(missing|no such file)|",
             r"libelf\S*.*(no such file|not found|install)|cannot generate orc metadata|",
-            r"Makefile(\.\w+)?:\d+: (arch|scripts|tools|include)/\S+: no such file"
+            r"Makefile(\.\w+)?:\d+: (arch|scripts|tools|include)/\S+: no such file|",
+            r"linker script file scripts/\S+: no such file|",
+            r"\bscripts/\S+: fatal error: \S+: no such file"
         ),
         unless: r"signing_key",
         cause: "the headers are there and not whole: the tools that belong to them are missing, of \

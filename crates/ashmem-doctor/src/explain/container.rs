@@ -3,7 +3,7 @@
 
 use crate::advice::NextStep::{self, Do};
 use crate::log_line::LogSource;
-use crate::message::Message;
+use crate::message::{Fact, Message};
 use crate::subject::Subject::{Ashmem, Binder, Device, DeviceName, Memfd, Neighbour, Ours};
 
 const M: Message = Message::PLAIN;
@@ -68,7 +68,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "cdi-invalid",
         about: &[Ashmem, DeviceName],
         says: concat!(
-            r"(failed to|could not|cannot) (load|parse|read) (the )?CDI spec|invalid CDI spec|",
+            r"(failed to|could not|cannot) (load|parse|read|validate) (the )?CDI spec|invalid CDI spec|",
             r"CDI spec\b.*(unsupported|unknown|invalid) (version|field|vendor)"
         ),
         cause: "the engine does not take the CDI specification: the file is damaged, or says a \
@@ -85,7 +85,7 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"unresolvable|unresolved|(failed to|could not) (inject|resolve)|not found|no such|",
             r"unknown device|",
-            r"not an absolute path|invalid|bad format|does not exist"
+            r"not an absolute path|invalid|not a valid|bad format|does not exist"
         ),
         unless: r"insufficient",
         cause: "the engine found no CDI specification that names android.dev/ashmem, or does not \
@@ -251,6 +251,18 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "device-option",
+        about: &[Device, Binder, Neighbour],
+        says: concat!(
+            r"invalid argument .*--device|bad format for device|(invalid|bad) device (mode|cgroup ",
+            r"rule|specification)|invalid mode for device"
+        ),
+        cause: "the engine does not take the value of --device or of a rule: a device is \
+                HOST[:CONTAINER][:rwm], a rule is `c MAJOR:MINOR rwm`",
+        next: &[Do("# --device /dev/ashmem, or --device /dev/ashmem:/dev/ashmem:rw")],
+        ..M
+    },
+    Message {
         id: "device-not-gathered",
         about: &[Device],
         says: GATHERING,
@@ -294,7 +306,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Device, Binder, Neighbour],
         says: r"\b(re)?mount(ed|ing|s)?\b|\bbind(ing)?\b",
         errno: &[libc::ENOENT],
-        unless: r"binder.*no such device|seccomp|gathering",
+        unless: r"binder.*no such device|seccomp|gathering|mounting binder\w* on",
         cause: MOUNT_SOURCE,
         next: FIND_SOURCE,
         ..M
@@ -385,8 +397,12 @@ pub(super) static MESSAGES: &[Message] = &[
         unless: concat!(
             r"insmod|modprobe|\.ko\b|insert|fixdep|modpost|objtool|scripts/|",
             // Who says this runs, and is of the image.
-            r"cannot execve?\('[^']*[^4']'\)"
+            r"cannot execve?\('[^']*[^4']'\)|",
+            // None of Android's programs.
+            r"\bexec(ve)?:? [\x22'`]?(/usr/|/s?bin/|/opt/|/app|/home/|/srv/|\./)[^:]*: exec format|",
+            r"/(docker-)?entrypoint\S*: exec format"
         ),
+        taken_back_by: &[Fact::NothingOfOurs],
         cause: "the image is for another processor than this machine's (an arm64 image on x86-64, \
                 or the other way round): its programs cannot be executed",
         next: &[

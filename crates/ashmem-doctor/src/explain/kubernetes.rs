@@ -3,9 +3,20 @@
 
 use crate::advice::NextStep::{self, Do};
 use crate::message::Message;
-use crate::subject::Subject::{Ashmem, Binder, DeviceName, Neighbour};
+use crate::subject::Subject::{Ashmem, Binder, Device, DeviceName, Neighbour};
 
 const M: Message = Message::PLAIN;
+
+/// How the ways that Kubernetes has had to forbid a pod word that.
+macro_rules! refused {
+    () => {
+        concat!(
+            r"(violates PodSecurity|unable to validate against any (security context constraint|",
+            r"pod security policy)|privileged containers are not allowed|",
+            r"hostPath volumes (are|is) not allowed|unable to admit pod)"
+        )
+    };
+}
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
@@ -27,7 +38,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "k8s-device-unhealthy",
-        about: &[DeviceName],
+        about: &[DeviceName, Device],
         says: concat!(
             r"no healthy devices|unhealthy devices|number of devices unavailable|",
             r"allocate failed|UnexpectedAdmissionError|unregistered device"
@@ -46,7 +57,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "k8s-plugin-not-registered",
         about: &[DeviceName, Ashmem],
-        says: r"device-plugins/kubelet\.sock|\bregister\w* (the )?device plugin",
+        says: concat!(
+            r"device-plugins/kubelet\.sock|\bregister\w* (the )?device plugin|",
+            r"\bdial (the )?device plugin|endpoint registration failed"
+        ),
         cause: "the device plugin could not tell the kubelet what it has: the kubelet's socket is \
                 not there, or the plugin may not open it",
         next: &[
@@ -54,6 +68,22 @@ pub(super) static MESSAGES: &[Message] = &[
                 have it elsewhere"),
             Do("# the plugin's pod mounts that folder, and runs privileged where SELinux is on: \
                 docs/kubernetes.md"),
+        ],
+        ..M
+    },
+    Message {
+        id: "k8s-plugin-gone",
+        about: &[DeviceName],
+        says: concat!(
+            r"listAndWatch ended|device plugin.*(\bEOF\b|unavailable|stopped|crash)|",
+            r"running device-plugin\b.*(error|err=)|error\b.*\brunning device-plugin"
+        ),
+        cause: "the device plugin ended, or lost the kubelet: the node offers none of this device \
+                until it is back",
+        next: &[
+            Do("kubectl -n kube-system get pods -o wide | grep -i device-plugin"),
+            Do("kubectl -n kube-system logs --previous POD   # why it ended"),
+            Do("# on the node: ls -l /dev/ashmem"),
         ],
         ..M
     },
@@ -66,6 +96,20 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("# on that node: ls -l /dev/ashmem /dev/binderfs; ashmem doctor"),
             Do("# a device plugin hands the node out without hostPath: docs/kubernetes.md"),
+        ],
+        ..M
+    },
+    Message {
+        id: "seccomp-profile-damaged",
+        says: concat!(
+            r"(decod|pars|unmarshal|load)\w*\b.*\bseccomp profile\b.*(invalid character|cannot ",
+            r"unmarshal|unexpected end|unknown field|: json: )"
+        ),
+        cause: "the engine cannot read the container's seccomp profile: the file is no JSON, or is \
+                in another form than this engine's",
+        next: &[
+            Do("python3 -m json.tool PROFILE.json   # names the place"),
+            Do("ashmem agent profile --oci > PROFILE.json   # the agent's, written anew"),
         ],
         ..M
     },
@@ -92,9 +136,10 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "k8s-podsecurity",
         about: &[],
         says: concat!(
-            r"violates PodSecurity.*(redroid|android|ashmem|waydroid|binder)|",
-            r"(redroid|android|ashmem|waydroid).*(violates PodSecurity|",
-            r"unable to validate against any security context constraint)"
+            refused!(),
+            r".*(redroid|android|ashmem|waydroid|binder)|",
+            r"(redroid|android|ashmem|waydroid).*",
+            refused!()
         ),
         cause: "the namespace's Pod Security level does not allow what the pod asks for \
                 (privileged, hostPath, a profile of its own)",

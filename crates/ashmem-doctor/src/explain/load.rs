@@ -109,7 +109,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "key-not-available",
         about: &[],
         says: concat!(
-            r"^(ashmem|binder)_linux: Loading of (unsigned module|module with (unavailable key|",
+            r"\b(ashmem|binder)_linux: Loading of (unsigned module|module with (unavailable key|",
             r"unsupported crypto)) is rejected|",
             r"(ashmem|binder)\S* .*key .*\b(revoked|blacklisted)|",
             r"PKCS#7 signature not signed with a trusted key.*(ashmem|binder)|",
@@ -156,8 +156,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "module-blacklisted",
         about: &[Module, BinderModule],
-        says: r"install command '?/bin/(false|true)|blacklist",
-        cause: "a file in /etc/modprobe.d keeps the module out (blacklist, or install /bin/false)",
+        says: r"install command\b|blacklist|\bdeny-?list",
+        unless: r"\bkey\b",
+        cause: "a file in /etc/modprobe.d keeps the module out (blacklist, or install /bin/false), \
+                or has a command run in its place that failed",
         next: &[Do("grep -rnE 'ashmem|binder' /etc/modprobe.d /usr/lib/modprobe.d /proc/cmdline")],
         ..M
     },
@@ -264,6 +266,19 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "module-parameter",
+        about: &[BinderModule],
+        says: r"unknown parameter '?devices",
+        cause: "this binder takes no list of devices: it is another driver than the kernel's own \
+                in C (the one in Rust, or a port). Its nodes are made in binderfs",
+        next: &[
+            Do("grep binder /proc/filesystems   # `nodev binder`: it has binderfs"),
+            Do("sudo mkdir -p /dev/binderfs && sudo mount -t binder binder /dev/binderfs"),
+            Do("grep -rn options /etc/modprobe.d   # the line that names `devices` may go"),
+        ],
+        ..M
+    },
+    Message {
+        id: "module-parameter",
         about: &[Module, BinderModule],
         says: concat!(
             r"unknown parameter '?\w+'? ignored|invalid parameters?|",
@@ -278,6 +293,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Module],
         says: concat!(
             r"already has an ashmem device|could not be registered|module .* is builtin|",
+            r"\bmodule is already loaded|",
             r"(insert|insmod|modprobe|load|init).*(file exists|already in kernel|busy)|EEXIST"
         ),
         unless: r"remove|rmmod|in use",
@@ -311,7 +327,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[BinderModule],
         says: concat!(
             r"(insert|insmod|modprobe|load).*(file exists|already in kernel|busy)|is builtin|",
-            r"EEXIST|register_filesystem",
+            r"\bmodule is already loaded|EEXIST|register_filesystem",
         ),
         unless: r"remove|rmmod|in use",
         cause: "this kernel has binder already, built in or loaded: a second module is not needed",
@@ -325,33 +341,6 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "the module was put together from two builds",
         next: &[Do("sudo dkms install --force ashmem/$(dkms status | sed -n 's,^ashmem/\\([^, \
                     ]*\\).*,\\1,p' | head -1)")],
-        ..M
-    },
-    Message {
-        id: "module-in-use",
-        about: &[Module],
-        says: concat!(
-            r"(is|currently) in use|could not remove|can't (unload|remove)|unable to remove|",
-            r"rmmod.*(busy|unavailable)",
-        ),
-        unless: r"not currently loaded",
-        cause: "regions still live: a descriptor or a mapping of one holds the module until the \
-                last is gone; a driver that is built in cannot be removed",
-        next: &[
-            Do("sudo ashmem list   # who holds regions"),
-            Do("sudo grep -l /dev/ashmem /proc/[0-9]*/maps 2>/dev/null"),
-        ],
-        ..M
-    },
-    Message {
-        id: "binder-in-use",
-        about: &[BinderModule],
-        says: concat!(
-            r"(is|currently) in use|could not remove|can't (unload|remove)|rmmod.*(busy|",
-            r"unavailable)",
-        ),
-        cause: "binder's module is in use: a container runs, or a binderfs is mounted",
-        next: &[Do("findmnt -t binder; sudo fuser -v /dev/binder /dev/binderfs/*")],
         ..M
     },
     Message {
@@ -448,7 +437,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errno: &[0, libc::ENOENT, libc::ENODEV, libc::ENXIO, libc::ESRCH],
         unless: concat!(
             r"\bRIP\b|\bopen\w*\W|binary package for|:\d+: warning: |unable to locate|",
-            r"either binder or ashmem|",
+            r"either binder or ashmem|\bsh: |",
             r"/dev/ashmem\W+(not found|no such|does not exist)"
         ),
         cause: "modprobe finds no ashmem driver for this kernel (mainline dropped it in 5.18, and \

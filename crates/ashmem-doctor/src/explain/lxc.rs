@@ -3,7 +3,7 @@
 
 use crate::advice::NextStep::Do;
 use crate::log_line::LogSource;
-use crate::message::Message;
+use crate::message::{Fact, Message};
 use crate::subject::Subject::Device;
 
 const M: Message = Message::PLAIN;
@@ -51,6 +51,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"^script exited with status 126\b"
         ),
         from: &[LogSource::Lxc],
+        taken_back_by: &[Fact::OthersHook],
         is_harmless: true,
         cause: "harmless in Waydroid's container, at each stop: its hook post-stop is /dev/null, \
                 which is no program (status 126). Why the container stopped stands above. Another \

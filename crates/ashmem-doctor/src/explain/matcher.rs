@@ -10,7 +10,7 @@ use super::needed_words::NeededWords;
 use super::{
     anbox, android, binder, binderfs, build, compiler, container, driver, frameworks, kubernetes,
     load, lxc, module_files, neighbours, network, nodes, old_modules, own, packages, region,
-    security, session, traceback, waydroid,
+    removal, security, session, traceback, waydroid,
 };
 use crate::ascii_pattern::ascii_only;
 use crate::log_line::{LogLine, LogSource};
@@ -18,7 +18,7 @@ use crate::message::Message;
 use crate::subject::Subject;
 
 /// The tables, in the order in which they are asked.
-static TABLES: [&[Message]; 25] = [
+static TABLES: [&[Message]; 26] = [
     own::MESSAGES,
     security::MESSAGES,
     kubernetes::MESSAGES,
@@ -28,6 +28,7 @@ static TABLES: [&[Message]; 25] = [
     old_modules::MESSAGES,
     build::MESSAGES,
     module_files::MESSAGES,
+    removal::MESSAGES,
     load::MESSAGES,
     build::FAILED,
     nodes::MESSAGES,
@@ -346,6 +347,13 @@ const NEAR: &[&str] = &[
     "gcc-plugins",
     "find crate",
     "gcc/plugin",
+    "moddep file",
+    "change directory to",
+    "compile modules",
+    "application of patch",
+    "shared_memory_region_android",
+    "scripts/",
+    "killed signal",
 ];
 
 static NEARBY: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -413,6 +421,7 @@ pub(super) fn is_any_build(message: &Message) -> bool {
     message.about.contains(&Subject::Build)
         || [
             "build-exclusive",
+            "build-of-two-machines",
             "compiler-differs",
             "compiler-too-old",
             "dkms-build-failed",

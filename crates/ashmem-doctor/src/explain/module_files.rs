@@ -11,7 +11,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "module-file-gone",
         about: &[Module, BinderModule],
-        says: r"could not get modinfo from",
+        says: r"could not get modinfo from|\bcould not insert '",
         errno: &[libc::ENOENT],
         cause: "modules.dep lists the module, and its file is gone or may not be read: a build of \
                 DKMS that was removed, or a list that is older than the files. The kernel is not \
@@ -73,7 +73,11 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "kernel-modules-gone",
         says: concat!(
             r"^depmod: (error|fatal): could not (open|search) (directory|modules)\b.*",
-            r"/lib/modules/"
+            r"/lib/modules/|",
+            r"could not open moddep file '?(/usr)?/lib/modules/|",
+            r"^(modprobe|depmod): can't change directory to '?(/lib/modules\S*|\d+\.\d\S*): ",
+            r"no such file or directory$|",
+            r"\bmissing \S+ kernel modules tree for module \S*(ashmem|anbox|binder|redroid)"
         ),
         taken_back_by: &[Fact::OthersModule],
         cause: "the modules of the kernel that the line names are not there: an update took them \
@@ -88,6 +92,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "akmods-build-failed",
         says: concat!(
             r"\b\w*(ashmem|anbox|binder)\w*-kmod\b.*\bfail|",
+            r"\bakmods/\w*(ashmem|anbox|binder)\S*\.failed\.log|",
             r"kmods .*failed to build.*(ashmem|anbox|binder)"
         ),
         cause: "akmods, Fedora's way to build modules for each kernel, could not build one; the \

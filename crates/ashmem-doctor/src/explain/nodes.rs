@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `ls -l` shows of nodes that only root may open.
+//! What `ls -l` shows of nodes that only root may open, and mknod of those that are there.
 
 use crate::advice::NextStep::Do;
 use crate::message::Message;
+use crate::subject::Subject::{Binder, Device};
 
 const M: Message = Message::PLAIN;
 
@@ -14,6 +15,17 @@ macro_rules! closed {
 }
 
 pub(super) static MESSAGES: &[Message] = &[
+    Message {
+        id: "node-exists-harmless",
+        about: &[Device, Binder],
+        says: r"\bmknod\b",
+        errno: &[libc::EEXIST],
+        is_harmless: true,
+        cause: "harmless where the node that is there has the driver's number of this boot; one \
+                that was made by hand in another boot may have an old one",
+        next: &[Do("grep -w ashmem /proc/misc; ls -l /dev/ashmem   # the same number twice")],
+        ..M
+    },
     Message {
         id: "device-not-permitted",
         says: closed!(r"(/dev/)?ashmem([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?"),

@@ -2,7 +2,7 @@
 //! What package managers say of headers, module packages and this project's own.
 
 use crate::advice::NextStep::{self, Do};
-use crate::message::Message;
+use crate::message::{Fact, Message};
 
 const M: Message = Message::PLAIN;
 
@@ -11,7 +11,7 @@ macro_rules! absent {
     ($name:expr) => {
         concat!(
             r"(unable to locate package|couldn't find any package\b.*|no match for argument:",
-            r"|unable to find a match:|target not found:|no provider of|no packages?\b.*|",
+            r"|unable to find a match:.*|target not found:|no provider of|no packages?\b.*|",
             r"could not find all required packages:?|nothing provides|",
             r"packages?( or group)? (not found|(is )?not available):?|",
             r"no (ebuilds to satisfy|enabled repositories providing)|",
@@ -82,6 +82,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(proxmox|pve|kernel)-headers|raspberrypi-kernel-headers|linux-(lts|virt|edge)-dev"
         )),
         unless: r"installed|installing",
+        taken_back_by: &[Fact::OthersBuild],
         cause: "the archive has no headers for this kernel: usually the kernel that runs is older \
                 than the archive's (it was updated and not rebooted, or the archive moved on), or \
                 it comes from elsewhere and so do its headers",

@@ -72,6 +72,22 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "memfd-refused",
+        about: &[Memfd],
+        says: r"\bmemfd_create\b",
+        errno: &[libc::EPERM, libc::EACCES],
+        unless: r"\bavc\b|apparmor",
+        cause: "memfd_create itself was refused: by the container's seccomp policy, or, for memory \
+                that is to be executable, by vm.memfd_noexec (EACCES). The device has no part in it",
+        next: &[
+            Do("sysctl vm.memfd_noexec   # 2 forbids executable memory"),
+            Do("grep Seccomp /proc/PID/status   # 2: a policy is on; engines: --security-opt \
+                seccomp=unconfined"),
+            Do("ashmem doctor   # `memfd`"),
+        ],
+        ..M
+    },
+    Message {
         id: "illegal-descriptor-memfd",
         about: &[],
         says: r"illegal fd=\d+ mode=0?10[0-7]{4}\b",
@@ -136,10 +152,11 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Ashmem, Region, Memfd],
         says: concat!(
             r"\b(mmap(2|64)?|mprotect|mapp?(ing|ed)?|MemoryHeapBase|BpMemoryHeap|",
-            r"set_?prot\w*)\b"
+            r"\w*set_?prot\w*)\b"
         ),
         errno: &[libc::EPERM, libc::EACCES],
-        unless: r"\bopen|mmap_min_addr|\bmount",
+        // The call that failed is the one that makes a region.
+        unless: r"\bopen|mmap_min_addr|\bmount|create_region",
         cause: "somebody took that right from the region for good (ASharedMemory_setProt, \
                 ASHMEM_SET_PROT_MASK) before it was mapped, as makers of regions do before they \
                 hand them out",
@@ -207,6 +224,19 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "device-missing",
+        says: concat!(
+            r"\bcommand '(chmod|chown|symlink|restorecon|setfattr|copy)\b[^']*/dev/ashmem\b.*",
+            r"no such file|",
+            r"timed out waiting for device \S*/?dev[/-]ashmem|",
+            r"\bdev-ashmem\S*\.device\b.*(timed out|time-?out|failed)"
+        ),
+        cause: "somebody waits for /dev/ashmem, or sets it up, and it is not there: the kernel has \
+                had no driver since 5.18, and no module or agent gives it one",
+        next: &[LOOK, NextStep::Module],
+        ..M
+    },
+    Message {
+        id: "device-missing",
         says: r"could not create shared memory segment: no such file",
         errno: &[libc::ENOENT],
         cause: "no kernel answers so to a program that makes a segment: this is Termux's \
@@ -259,6 +289,20 @@ pub(super) static MESSAGES: &[Message] = &[
         cause: "opening the node says EPERM: the container's device control group leaves out its \
                 number, which changes from boot to boot (rules with 10:55 or the like fit by \
                 chance), or the file system is mounted `nodev`",
+        next: &[
+            Do("ashmem doctor   # in the container: the line `device`"),
+            Do("grep -w ashmem /proc/misc   # the number in this boot"),
+        ],
+        ..M
+    },
+    Message {
+        id: "device-open-eperm",
+        about: &[Region],
+        says: r"\bcreate_region\b|_create_region\b",
+        errno: &[libc::EPERM],
+        cause: "a region could not be made, and the error is EPERM: the container's device control \
+                group leaves the node's number out, which changes from boot to boot, or the file \
+                system is mounted `nodev`",
         next: &[
             Do("ashmem doctor   # in the container: the line `device`"),
             Do("grep -w ashmem /proc/misc   # the number in this boot"),
@@ -358,7 +402,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Ashmem, Region],
         says: NOT_MADE,
         errno: &[libc::EINVAL, libc::EBADF],
-        unless: r"binder|setProperty|insert|insmod|modprobe|gbm|drm|hwc|AllocatorHal|mapper",
+        unless: r"binder([^=]|$)|setProperty|insert|insmod|modprobe|gbm|drm|hwc|AllocatorHal|mapper",
         cause: "the region refused the call: a size of 0 or one that is already fixed by a \
                 mapping, a name that is too long, a range beyond its end, or a descriptor that is \
                 closed",

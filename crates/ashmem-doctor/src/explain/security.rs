@@ -125,21 +125,6 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
-        id: "apparmor-device",
-        about: &[Device, Ashmem, Binder, Neighbour, Memfd],
-        says: r#"apparmor=.?"?DENIED"#,
-        cause: "AppArmor refuses: the profile that the line names (docker-default, an LXC profile, \
-                a snap's) does not let the program use this path",
-        next: &[
-            Do("# docker: --security-opt apparmor=unconfined; LXC: lxc.apparmor.profile = \
-                unconfined"),
-            Do("# Kubernetes: securityContext.appArmorProfile: {type: Unconfined} (before 1.30 \
-                 the annotation container.apparmor.security.beta.kubernetes.io/NAME: unconfined)"),
-            Do("# or a rule in the profile: /dev/ashmem* rw,"),
-        ],
-        ..M
-    },
-    Message {
         id: "apparmor-module",
         about: &[],
         says: concat!(
@@ -151,6 +136,21 @@ pub(super) static MESSAGES: &[Message] = &[
         next: &[
             Do("sudo modprobe ashmem_linux   # on the host"),
             Do("ashmem doctor --mode agent   # containers need no module with the agent"),
+        ],
+        ..M
+    },
+    Message {
+        id: "apparmor-device",
+        about: &[Device, Ashmem, Binder, Neighbour, Memfd],
+        says: r#"apparmor=.?"?DENIED"#,
+        cause: "AppArmor refuses: the profile that the line names (docker-default, an LXC profile, \
+                a snap's) does not let the program use this path",
+        next: &[
+            Do("# docker: --security-opt apparmor=unconfined; LXC: lxc.apparmor.profile = \
+                unconfined"),
+            Do("# Kubernetes: securityContext.appArmorProfile: {type: Unconfined} (before 1.30 \
+                 the annotation container.apparmor.security.beta.kubernetes.io/NAME: unconfined)"),
+            Do("# or a rule in the profile: /dev/ashmem* rw,"),
         ],
         ..M
     },

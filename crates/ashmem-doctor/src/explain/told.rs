@@ -9,7 +9,7 @@ use regex::RegexSet;
 use crate::message::Fact;
 
 /// What tells each fact, and whether it begins or ends there.
-const PATTERNS: [(&str, Fact, bool); 12] = [
+const PATTERNS: [(&str, Fact, bool); 16] = [
     // A list of files, long or one name a line, or names side by side.
     (r"^\s*[cl][rwxsStT-]{9}[.+@]?\s.*[\s/](anbox-)?(hw|vnd)?binder\d*( -> .*)?$", NODE, true),
     (
@@ -31,11 +31,38 @@ const PATTERNS: [(&str, Fact, bool); 12] = [
         Fact::OursModule,
         true,
     ),
+    // Others' that people build for the same kernels.
+    (r"ashmem|binder|redroid|anbox|waydro|\bandroid|[ \x22'`(]/init\b", Fact::Ours, true),
+    (
+        concat!(
+            r"\b(nvidia|virtualbox|vboxdrv|vmware|vmmon|zfs|spl|v4l2loopback|broadcom|bcmwl|evdi|",
+            r"rtl8\w+|r81\d\d|wireguard|openrazer|xone|xpadneo|acpi.call|amdgpu|lttng)\b"
+        ),
+        Fact::OthersBuild,
+        true,
+    ),
+    // LXC writes the container's name before the place in its source, or behind its hook.
+    (
+        concat!(
+            r"^lxc(-\w+)?: [\w-]+: .*[Ss]cript exited with status|",
+            r"lxc\.hook\.\S+ for container \x22"
+        ),
+        Fact::OthersHook,
+        true,
+    ),
+    (
+        concat!(
+            r"^lxc(-\w+)?: waydroid: .*[Ss]cript exited with status|",
+            r"lxc\.hook\.\S+ for container \x22waydroid"
+        ),
+        Fact::OthersHook,
+        false,
+    ),
     (r"\binit: Reboot ending, jumping to kernel", Fact::AndroidEnded, true),
     (r"\binit: init first stage started", Fact::AndroidEnded, false),
     (
         concat!(
-            r"^(insmod|modprobe): .*could not insert|^\S*(insmod|modprobe)\b.*\.ko\b|",
+            r"^(insmod|modprobe): .*could not insert|^modprobe: FATAL: Module |^\S*(insmod|modprobe)\b.*\.ko\b|",
             r"^\s*(sudo )?(insmod|modprobe) [\w./-]+$"
         ),
         Fact::OthersModule,
@@ -49,34 +76,45 @@ static SET: LazyLock<RegexSet> = LazyLock::new(|| {
     RegexSet::new(PATTERNS.iter().map(|(pattern, ..)| pattern)).expect("the patterns are tested")
 });
 
+/// A log that is longer than this was not picked by hand: what names nothing of ours is not ours.
+const PICKED: u32 = 3;
+
 /// What the lines so far told.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LogFacts(u8);
+pub(super) struct LogFacts {
+    facts: u16,
+    lines: u32,
+}
 
 impl LogFacts {
     /// Reads one more line.
     pub(super) fn add(&mut self, text: &str) {
+        self.lines = self.lines.saturating_add(1);
         let matches = SET.matches(text);
         let ours = matches.iter().any(|place| PATTERNS[place].1 == Fact::OursModule);
-        let stopped = self.0 & (1 << Fact::SessionStopped as u8) != 0;
+        let stopped = self.facts & (1 << Fact::SessionStopped as u8) != 0;
         for (_, fact, begins) in matches.iter().filter_map(|place| PATTERNS.get(place)) {
             let bit = 1 << *fact as u8;
             match begins {
                 true if ours && *fact == Fact::OthersModule => {}
-                true => self.0 |= bit,
+                true => self.facts |= bit,
                 // What ends after the session was stopped ends with it.
-                false if stopped && *fact == Fact::ServiceManager => self.0 |= bit,
-                false => self.0 &= !bit,
+                false if stopped && *fact == Fact::ServiceManager => self.facts |= bit,
+                false => self.facts &= !bit,
             }
         }
     }
 
     /// Whether the log tells one of these.
     pub(super) fn tells(self, facts: &[Fact]) -> bool {
-        let has = |fact: Fact| self.0 & (1 << fact as u8) != 0;
+        let has = |fact: Fact| self.facts & (1 << fact as u8) != 0;
         // A log that names a module of ours too may mean it.
-        let is =
-            |fact: &Fact| has(*fact) && (*fact != Fact::OthersModule || !has(Fact::OursModule));
+        let is = |fact: &Fact| match fact {
+            Fact::OthersModule => has(Fact::OthersModule) && !has(Fact::OursModule),
+            Fact::OthersBuild => has(Fact::OthersBuild) && !has(Fact::Ours),
+            Fact::NothingOfOurs => self.lines > PICKED && !has(Fact::Ours),
+            fact => has(*fact),
+        };
         facts.iter().any(is)
     }
 }

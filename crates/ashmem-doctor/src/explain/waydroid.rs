@@ -104,6 +104,18 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "waydroid-session-stopped",
+        says: r"^(error: )?waydroid (session|container) is (stopped|frozen|not running)",
+        follows: &[""],
+        cause: "the command wants a running Android, and no session of Waydroid runs: it was not \
+                started, or ended again. Shared memory need not have a part in it",
+        next: &[
+            Do("waydroid session start   # in a terminal of the desktop session; it stays there"),
+            Do("ashmem doctor explain < /var/lib/waydroid/waydroid.log   # if it ends again"),
+        ],
+        ..M
+    },
+    Message {
         id: "waydroid-no-user-session",
         says: r"autolaunch was disabled|DBUS_SESSION_BUS_ADDRESS",
         from: &[LogSource::Waydroid],
