@@ -9,6 +9,9 @@ use regex::Regex;
 /// How the C libraries word errors (glibc, musl, bionic; and kmod's own words for modules).
 const WORDS: &[(&str, i32)] = &[
     ("no such file or directory", libc::ENOENT),
+    // dash's, of what it opens and makes.
+    ("no such file", libc::ENOENT),
+    ("directory nonexistent", libc::ENOENT),
     ("operation not permitted", libc::EPERM),
     ("permission denied", libc::EACCES),
     ("no such device or address", libc::ENXIO),

@@ -2,7 +2,7 @@
 //! What compilers and linkers say where they are not those that the kernel was built with.
 
 use crate::advice::NextStep::{self, Do};
-use crate::message::Message;
+use crate::message::{Fact, Message};
 use crate::subject::Subject::{Build, Source};
 
 const M: Message = Message::PLAIN;
@@ -142,9 +142,10 @@ pub(super) static MESSAGES: &[Message] = &[
             r"\b(flex|bison|bc|perl|python3?|g?awk|cpio|pahole|openssl|rsync|xz|zstd|strip|",
             r"objcopy|nm|patch|kmod): ((command )?not found|no such file)|",
             // What a shell says of a program that it does not find.
-            r"\*\*\* .*\] Error 127\b"
+            r"\*\*\* \[(.*/)?scripts/.*\] Error 127\b"
         ),
         unless: r"configure:|\bpip\b|\bnpm\b|node-gyp|setup\.py",
+        taken_back_by: &[Fact::NothingOfOurs],
         cause: "a program that the kernel's Makefiles call is not installed: flex, bison, bc and \
                 their like are wanted where the folder of the headers is not finished",
         next: &[
@@ -180,6 +181,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"\b(cc1|cc1plus|ld|gcc|clang)\b.*(out of memory|cannot allocate memory)|",
             r"internal compiler error: killed"
         ),
+        taken_back_by: &[Fact::NothingOfOurs],
         cause: "the machine ran out of memory while it compiled, and the kernel ended the compiler",
         next: &[
             Do("free -m; sudo dmesg | grep -i 'killed process' | tail"),

@@ -2,7 +2,7 @@
 //! What Kubernetes says of devices, profiles and policies.
 
 use crate::advice::NextStep::{self, Do};
-use crate::message::Message;
+use crate::message::{Fact, Message};
 use crate::subject::Subject::{Ashmem, Binder, Device, DeviceName, Neighbour};
 
 const M: Message = Message::PLAIN;
@@ -105,6 +105,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(decod|pars|unmarshal|load)\w*\b.*\bseccomp profile\b.*(invalid character|cannot ",
             r"unmarshal|unexpected end|unknown field|: json: )"
         ),
+        taken_back_by: &[Fact::NothingOfOurs],
         cause: "the engine cannot read the container's seccomp profile: the file is no JSON, or is \
                 in another form than this engine's",
         next: &[
@@ -165,7 +166,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"cannot enforce AppArmor.*(not loaded|not enabled)|apparmor profile.*(not found|",
             r"not loaded|does( not|n't) exist)|non-?existent apparmor profile|",
             r"apparmor .*profile could not be loaded|",
-            r"apply apparmor profile\b.*no such file"
+            r"apply apparmor profile\b.*no such file|",
+            r"/attr/(apparmor/)?exec\b.{1,4}no such file"
         ),
         cause: "the pod names an AppArmor profile that is not loaded on that node",
         next: &[

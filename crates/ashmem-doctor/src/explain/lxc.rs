@@ -98,6 +98,21 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "lxc-setup-failed",
+        says: concat!(
+            r"\blxc@\S*(android|waydroid|redroid)\S*\.service: (failed with result|main process ",
+            r"exited, code=(exited, status=[1-9]|killed|dumped))"
+        ),
+        follows: &[""],
+        cause: "systemd started the container of Android, and it ended; lxc-start's lines above \
+                this one say why",
+        next: &[Do(
+            "sudo lxc-start -n android -F -l DEBUG -o /tmp/lxc.log; ashmem doctor explain \
+                    < /tmp/lxc.log",
+        )],
+        ..M
+    },
+    Message {
         id: "lxc-seccomp",
         says: r"failed loading (seccomp policy|rule for)|^error loading the seccomp policy",
         from: &[LogSource::Lxc],
@@ -185,7 +200,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-no-terminal",
-        says: r"failed to (allocate|open) a? ?pty\b|^failed to create (console|the ttys)\b",
+        says: r"failed to (allocate|open|create) a? ?pty\b|^failed to create (console|the ttys)\b",
         from: &[LogSource::Lxc],
         follows: &["lxc-mounts-refused"],
         cause: "LXC got no terminal for the container's console: no devpts is mounted at /dev/pts \
@@ -198,7 +213,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-mounts-refused",
-        says: r"failed to turn (new|old) root mount tree into (shared|dependent|slave|private)",
+        says: concat!(
+            r"failed to turn (new|old) root mount tree into (shared|dependent|slave|private)|",
+            r"failed to mount \x22?(tmpfs|devpts|sysfs|cgroup2?|none)\x22? on\b"
+        ),
         errno: &[libc::EPERM, libc::EACCES],
         cause: "LXC may not change mounts here: it runs in a container without the right to, or \
                 an AppArmor profile forbids it. Shared memory has no part in it",

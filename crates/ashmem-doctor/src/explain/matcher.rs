@@ -354,6 +354,9 @@ const NEAR: &[&str] = &[
     "shared_memory_region_android",
     "scripts/",
     "killed signal",
+    "act_notify",
+    "apparmor/exec",
+    "attr/exec",
 ];
 
 static NEARBY: LazyLock<AhoCorasick> = LazyLock::new(|| {

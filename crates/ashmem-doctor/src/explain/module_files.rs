@@ -79,7 +79,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"no such file or directory$|",
             r"\bmissing \S+ kernel modules tree for module \S*(ashmem|anbox|binder|redroid)"
         ),
-        taken_back_by: &[Fact::OthersModule],
+        taken_back_by: &[Fact::OthersModule, Fact::NothingOfOurs],
         cause: "the modules of the kernel that the line names are not there: an update took them \
                 away while that kernel runs, or this is a container",
         next: &[

@@ -104,11 +104,11 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
-        id: "waydroid-session-stopped",
-        says: r"^(error: )?waydroid (session|container) is (stopped|frozen|not running)",
-        follows: &[""],
-        cause: "the command wants a running Android, and no session of Waydroid runs: it was not \
-                started, or ended again. Shared memory need not have a part in it",
+        id: "waydroid-session-stopped-harmless",
+        says: r"^(error: )?waydroid session is (stopped|not running)",
+        is_harmless: true,
+        cause: "harmless where a session was to end: no session of Waydroid runs. A command that \
+                shows an app or opens a shell wants one",
         next: &[
             Do("waydroid session start   # in a terminal of the desktop session; it stays there"),
             Do("ashmem doctor explain < /var/lib/waydroid/waydroid.log   # if it ends again"),
