@@ -81,7 +81,10 @@ const WORDS: [(&str, Distribution); 10] = [
     (r"^error: target not found: |\bpacman\b|==> ERROR|\bmakepkg\b|Arch Linux", Distribution::Arch),
     (r"unable to select packages|\bapk add\b|Alpine Linux", Distribution::Alpine),
     (r"\bxbps-\w+\b|Void Linux", Distribution::Void),
-    (r"/nix/store/|\bnixos-rebuild\b|\bNixOS\b", Distribution::NixOs),
+    (
+        r"/nix/store/|\bnixos-rebuild\b|\bNixOS\b|^error: attribute '[^']*' (in selection|missing)",
+        Distribution::NixOs,
+    ),
 ];
 
 /// Tools that several distributions share: they tell a family only.

@@ -100,7 +100,8 @@ static SYMBOL: LazyLock<Regex> =
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i)\b(?:errno|error|err)\b(?: code)?\s*[=:(]?\s*\(?-?(\d{1,3})\b|",
-        r"\bfail(?:ed|ure|s)?\b:?\s*\(?(?:with )?-(\d{1,3})\b|\bfail\w*\b.*: -(\d{1,3})\.?$|\breturn(?:ed|s)? -(\d{1,3})\b|",
+        r"\bfail(?:ed|ure|s)?\b:?\s*\(?(?:with )?-(\d{1,3})\b|",
+        r"\bfail\w*\b.*: -(\d{1,3})\.?$|\breturn(?:ed|s)? -(\d{1,3})\b|",
         r"(?:\b(?:mmap|ioctl|open|dup|fcntl)|_region)(?:\(\))? failed: (\d{1,3})\b|",
         r"\b(?:rc|ret|res|result|status|code)\s*[=:]?\s*-(\d{1,3})\b|\bcode=(\d{1,3})$|",
         r"\bOs \{ code: (\d{1,3})\b"

@@ -13,6 +13,7 @@ mod binder;
 mod binderfs;
 mod build;
 mod builds;
+mod cdi;
 mod compiler;
 mod container;
 mod driver;

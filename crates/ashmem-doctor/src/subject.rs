@@ -46,7 +46,7 @@ pub enum Subject {
 const PATTERNS: [&str; 13] = [
     r"ashmem",
     concat!(
-        r"/dev/ashmem|ashmem[ _](device|node)|\bdev/ashmem|path=\\?.?/dev/ashmem|",
+        r"/dev/ashmem|ashmem[ _](device|node)|(^|[\s=:,'\x22/])dev/ashmem|path=\\?.?/dev/ashmem|",
         // Opened by its bare name.
         r"\b(open|opening|access|stat)\b\W{0,2}( ?to )?(the )?\W?ashmem(\W?$|[^\w./-]|\W? driver)|",
         r"\bashmem( driver)?\W{1,3}(open\b|(could|can) ?not be opened|unavailable|is unavailable)"
@@ -69,7 +69,8 @@ const PATTERNS: [&str; 13] = [
         r"ASharedMemory|\bSharedMemory|ApplicationSharedMemory|CursorWindow|",
         // Others have a MemoryFile.cpp.
         r"MemoryFile($|[^.]|\.($|[^c]|c($|[^p])))|",
-        r"MemoryHeap|\bIMemory\b|shared_memory(_region)?_android|imageref_ashmem|MemoryDealer|shared memory for track|",
+        r"MemoryHeap|\bIMemory\b|shared_memory(_region)?_android|",
+        r"imageref_ashmem|MemoryDealer|shared memory for track|",
         r"\bAshmem(Allocator|Mapper|Memory)|hidl_memory"
     ),
     r"memfd",
@@ -100,7 +101,8 @@ const PATTERNS: [&str; 13] = [
         r"Makefile(\.\w+)?:\d+: |fatal error: .?(linux|asm|generated)/|",
         r"\berror\[E\d+\]|gcc-plugins|",
         r"\bdepmod\b|mkinitramfs|dracut|update-initramfs|mkinitcpio|orc metadata|libelf|",
-        r"/usr/src/(linux|kernel)|module build for |compile modules for |\bscripts/\w"
+        r"/usr/src/(linux|kernel)|module build for |compile modules for |for this kernel do|",
+        r"\bscripts/\w"
     ),
     concat!(
         r"android\.dev/|smarter-devices/|",

@@ -45,6 +45,10 @@ const LOADED: &[&str] = &[
     "Failed to load %: !",
     "Error loading module %: !",
     "Loading module % failed: !",
+    // toybox' and Android's own.
+    "insmod: failed to load %.ko: !",
+    "insmod: init_module '%.ko' failed (!)",
+    "libmodprobe: Failed to insmod '/vendor/lib/modules/%.ko' with args '': !",
 ];
 
 #[track_caller]
@@ -223,7 +227,7 @@ fn a_container_does_not_get_the_device() {
         ("0/1 nodes are available: 1 Too few %", "k8s-no-device"),
         ("Node didn't have enough resource: %, requested: 1, used: 20", "k8s-no-device"),
         ("Allocate failed due to no healthy devices present; %", "k8s-device-unhealthy"),
-        ("requested number of devices unavailable for %. Requested: 1", "k8s-device-unhealthy"),
+        ("requested number of devices unavailable for %. Requested: 1", "k8s-no-device"),
         ("cannot allocate unregistered device %", "k8s-device-unhealthy"),
     ];
     for (way, id) in pods {
@@ -242,6 +246,9 @@ fn a_module_is_not_taken_out() {
         (" is not currently loaded.", "module-not-loaded-harmless"),
     ];
     are(&["ashmem_linux", "binder_linux"], &tools, &both);
+    let toybox = ["rmmod: failed to unload %: !", "rmmod: can't unload module '%': !"];
+    are(&["ashmem_linux"], &toybox, &[("Resource temporarily unavailable", "module-in-use")]);
+    are(&["binder_linux"], &toybox, &[("Device or resource busy", "binder-in-use")]);
     let used = [" is in use", " is in use by: android", " is in use."];
     for used in used {
         are(&["ashmem_linux"], &tools, &[(used, "module-in-use")]);
@@ -344,4 +351,23 @@ fn a_device_is_waited_for() {
     are(&["ashmem"], &ways, &[("", "device-missing")]);
     are(&["binder", "hwbinder"], &ways, &[("", "binder-device-missing")]);
     are(&["sda1", "ttyS0"], &ways, &[("", "nothing")]);
+}
+
+#[test]
+fn binders_file_system_stays_where_it_is() {
+    let ways = ["umount: %: target is busy.", "rm: cannot remove '%': Device or resource busy"];
+    are(&["/dev/binderfs", "/dev/binder"], &ways, &[("", "binder-in-use")]);
+    are(&["/mnt/usb", "/dev/sda1"], &ways, &[("", "nothing")]);
+}
+
+#[test]
+fn a_node_is_not_made() {
+    let ways = [
+        "mknod: /dev/%: !",
+        "Failed to create device node \"/dev/%\": !",
+        "error creating device nodes: mknod /dev/%: !",
+        "lxc-start: x: conf.c: lxc_fill_autodev: 1 ! - Failed to create device node \"/dev/%\"",
+    ];
+    are(&["ashmem", "binder"], &ways, &[("Operation not permitted", "mknod-not-permitted")]);
+    are(&["null", "sda"], &ways, &[("Operation not permitted", "nothing")]);
 }

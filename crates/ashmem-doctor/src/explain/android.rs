@@ -64,6 +64,18 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "image-program-refused",
+        says: r"\bexec:? \x22?/init\x22?:.*permission denied",
+        cause: "the image's /init may not be executed: the image was unpacked by a tool that drops \
+                the right to execute, or its root lies on a mount with `noexec`. Shared memory has \
+                no part in it",
+        next: &[
+            Do("docker run --rm --entrypoint /system/bin/sh IMAGE -c 'ls -l /init'   # mode 0750"),
+            Do("findmnt -T $(docker info -f '{{.DockerRootDir}}') -o OPTIONS"),
+        ],
+        ..M
+    },
+    Message {
         id: "image-program-missing",
         says: concat!(
             r"\bcould not (re)?start (service )?'[^']*'.*: ",
@@ -170,7 +182,9 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "pressure-stall-missing",
         says: concat!(
             r"no kernel memory\.pressure_level support|",
-            r"kernel does not support memory pressure events"
+            r"kernel does not support memory pressure events|",
+            r"\b(init|lmkd|lowmemorykiller)\b.*/proc/pressure/memory\b|",
+            r"\bpsi (monitor )?(init|initiali[sz]ation) failed|failed to init\w* psi"
         ),
         cause: "Android's lmkd found no way to be told that memory runs short, and ends, over and \
                 over, until Android starts anew: the kernel shows no pressure stall information. \

@@ -46,7 +46,8 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Binder],
         says: concat!(
             r"unable to mmap transaction memory|using /dev/\w*binder\w* failed|",
-            r"\bmmap2?\(.*binder\w*>?,? .*= -1\b|binder.*\bmmap\b.*fail|binder_(alloc_)?mmap\w*\b.*fail",
+            r"\bmmap2?\(.*binder\w*>?,? .*= -1\b|",
+            r"binder.*\bmmap\b.*fail|binder_(alloc_)?mmap\w*\b.*fail",
         ),
         cause: "binder's node opened, and its memory could not be mapped: this process had it \
                 mapped already, its address space is full or limited (ulimit -v, a 32-bit \

@@ -38,7 +38,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "binderfs-full",
-        says: r"(BINDER_CTL_ADD|binder device|binderfs|allocate minor)\b.*no space left",
+        says: concat!(
+            r"(BINDER_CTL_ADD|binder device|binderfs|binder-control|allocate minor)\b.*no space ",
+            r"left|no space left.*(BINDER_CTL_ADD|binderfs|binder-control)"
+        ),
         errno: &[libc::ENOSPC],
         cause: "no more nodes may be made in this binderfs: it was mounted with a limit (`max=`), \
                 or the kernel's numbers for binder are used up by other mounts of it",
@@ -53,6 +56,22 @@ pub(super) static MESSAGES: &[Message] = &[
         is_harmless: true,
         cause: "harmless: the node is there already. If it is a link that leads nowhere, binderfs \
                 is not mounted where it points: ls -lL shows that",
+        ..M
+    },
+    Message {
+        id: "binder-in-use",
+        about: &[Binder],
+        says: concat!(
+            r"\bumount\b.*\bbusy\b|(remove|unlink|delete)\b.*\bbusy\b|",
+            r"\btarget is busy"
+        ),
+        unless: r"context.?m|\bmmap\b",
+        cause: "a container has binder open, or a binderfs lies on that path: a folder or file on \
+                which something is mounted cannot be removed",
+        next: &[
+            Do("findmnt -t binder; sudo fuser -vm /dev/binderfs   # who has it"),
+            Do("# stop the containers, then: sudo umount PATH"),
+        ],
         ..M
     },
     Message {

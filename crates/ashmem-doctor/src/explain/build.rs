@@ -79,7 +79,8 @@ pub(super) static MESSAGES: &[Message] = &[
         ),
         unless: concat!(
             r"warning: |No space left|cannot find|linux-headers|unrecogni|generated/|^error! |",
-            r"fatal error: .?linux/(module|mm|mm_types|kernel|init|slab|shrinker|shmem_fs)\.h"
+            r"fatal error: .?linux/(module|mm|mm_types|kernel|init|slab|shrinker|shmem_fs|",
+            r"miscdevice|moduleparam|kallsyms|export|kconfig|compiler_types)\.h"
         ),
         cause: "the module's source does not fit this kernel: it uses an interface that the kernel \
                 changed or took away. Old modules (anbox-modules, redroid-modules) are not ported \
@@ -224,7 +225,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"headers\b.*\b(do|does)( not|n't) match .*\bkernel|",
             r"kernel sources? (directory|tree) .*(does( not|n't) exist|not found|is missing)|",
             r"unable to find (kernel sources? at|(the )?kernel headers)|",
-            r"module build for .* skipped since the kernel (headers|source)|",
+            // On one line, or broken before `kernel`.
+            r"kernel (headers|sources?) for this kernel do(es)? not seem to be installed|",
             r"files needed to compile modules for|",
             r"missing .*kernel headers|kernel package .*headers.*not (installed|found)|",
             // Headers of the kernel itself, not those that programs are built with.
@@ -246,6 +248,8 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Build, Source],
         says: r"",
         errno: &[libc::ENOSPC, libc::EDQUOT],
+        // A node that is called anbox-binder is no build.
+        unless: r"\bioctl\b|BINDER_\w|binderfs|/dev/|\bmkdir",
         cause: "the disk filled up: a build that stops there leaves no module, and an initramfs \
                 that stops there may not boot",
         next: &[Do("df -h /var /lib/modules /tmp /boot"), NextStep::Rebuild],

@@ -28,7 +28,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"-?fcolor-diagnostics|-?enable-trivial-auto-var-init\S*|",
             r"-?Wno-unused-but-set-parameter\S*|",
             r"-?fbasic-block\S*|-?fsanitize-cfi\S*|-?mharden-sls=\S*llvm)|",
-            r"file (format )?not recogni[sz]ed.*(bitcode|linker script)|LLVM ?IR|bitcode file|gcc: error: .*(-mllvm|=thin)"
+            r"file (format )?not recogni[sz]ed.*(bitcode|linker script)|LLVM ?IR|bitcode file|",
+            r"gcc: error: .*(-mllvm|=thin)"
         ),
         cause: "this kernel was built by clang (CachyOS' and others are), and gcc and GNU ld do \
                 not know its options: modules for it are built by clang and lld too (LLVM=1). gcc \

@@ -4,7 +4,7 @@
 use crate::advice::NextStep::{self, Do};
 use crate::log_line::LogSource;
 use crate::message::{Fact, Message};
-use crate::subject::Subject::{Ashmem, Binder, Device, DeviceName, Memfd, Neighbour, Ours};
+use crate::subject::Subject::{Ashmem, Binder, Device, Memfd, Neighbour, Ours};
 
 const M: Message = Message::PLAIN;
 
@@ -31,74 +31,6 @@ const FIND_SOURCE: &[NextStep] = &[
 ];
 
 pub(super) static MESSAGES: &[Message] = &[
-    Message {
-        id: "cdi-off",
-        about: &[],
-        says: concat!(
-            r#"could not select device driver "?cdi"?|\bCDI\b.*(not enabled|disabled|"#,
-            r#"not supported|"#,
-            r"is off)|(enable|enabling) CDI"
-        ),
-        unless: r"nvidia\.com|amd\.com|intel\.com",
-        cause: "the engine knows CDI and does not use it: Docker before 28.3 and containerd before \
-                2.0 want it switched on",
-        next: &[
-            Do("# docker: {\"features\": {\"cdi\": true}} in /etc/docker/daemon.json, then sudo \
-                systemctl restart docker"),
-            Do("# containerd 1.7: enable_cdi = true and cdi_spec_dirs = [\"/etc/cdi\", \
-                \"/run/cdi\"] under [plugins.\"io.containerd.grpc.v1.cri\"]"),
-            Do("sudo ashmem cdi --output /run/cdi/ashmem.json"),
-        ],
-        ..M
-    },
-    Message {
-        id: "cdi-stale",
-        about: &[Ashmem],
-        says: r"\bCDI\b.*(failed to stat|host (device|node)|no such file|minor|major)",
-        unless: r"unresolvable|unresolved",
-        cause: "the CDI specification names a node that is not there now: it was written in \
-                another boot (the second name holds the boot's id), or the module is not loaded",
-        next: &[
-            Do("sudo modprobe ashmem_linux && sudo ashmem cdi --output /run/cdi/ashmem.json"),
-            Do("ashmem doctor   # the line `CDI`"),
-        ],
-        ..M
-    },
-    Message {
-        id: "cdi-invalid",
-        about: &[Ashmem, DeviceName],
-        says: concat!(
-            r"(failed to|could not|cannot) (load|parse|read|validate) (the )?CDI spec|invalid CDI spec|",
-            r"CDI spec\b.*(unsupported|unknown|invalid) (version|field|vendor)"
-        ),
-        cause: "the engine does not take the CDI specification: the file is damaged, or says a \
-                version that this engine is too old for",
-        next: &[
-            Do("sudo ashmem cdi --output /run/cdi/ashmem.json   # writes it anew"),
-            Do("ls -l /etc/cdi /run/cdi   # an older one in /etc/cdi is read too: remove it"),
-        ],
-        ..M
-    },
-    Message {
-        id: "cdi-unknown",
-        about: &[DeviceName],
-        says: concat!(
-            r"unresolvable|unresolved|(failed to|could not) (inject|resolve)|not found|no such|",
-            r"unknown device|",
-            r"not an absolute path|invalid|not a valid|bad format|does not exist"
-        ),
-        unless: r"insufficient",
-        cause: "the engine found no CDI specification that names android.dev/ashmem, or does not \
-                read any (Docker before 28.3 and containerd before 2.0 want it switched on)",
-        next: &[
-            Do("sudo ashmem cdi --output /run/cdi/ashmem.json"),
-            Do(
-                "# docker before 28.3: {\"features\": {\"cdi\": true}} in /etc/docker/daemon.json; \
-                containerd 1.7: enable_cdi = true",
-            ),
-        ],
-        ..M
-    },
     Message {
         id: "listener-path-missing",
         says: r"listenerPath.* is not set|listenerPath.*\b(empty|required)\b",
@@ -199,6 +131,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "fixed-device-number",
         // No driver owns one of these numbers: each is given out anew.
         says: r"lxc\.cgroup2?\.devices\.allow\s*[:=]\s*c 10:(1[6-9]|[2-9]\d|1[01]\d|12[0-7])\b",
+        unless: r"not (permitted|supported)|\bfail",
         cause: "a container's configuration allows a device by a number that the kernel gives out \
                 anew at each load, as it does for ashmem: in another boot the number is another \
                 device's",
@@ -221,8 +154,8 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "mknod-not-permitted",
-        about: &[Device, Binder, Neighbour],
-        says: r"mknod|(create|make|making|creating) .*(device )?node",
+        about: &[Device, Ashmem, Binder, Neighbour],
+        says: r"mknod|(creat\w*|mak(e|ing)) .*node|(creat\w*|mak(e|ing)) (the |an? )?device\b",
         errno: &[libc::EPERM, libc::EACCES],
         cause: "a device's node may not be made here: that takes CAP_MKNOD, never works in a user \
                 namespace (rootless containers, unprivileged LXC), and a device control group may \
@@ -318,7 +251,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"bind source path does( not|n't) exist|creating mount source path|",
             r"required (device|source) path does( not|n't) exist|",
             // LXD's and Incus'.
-            r"missing source (path )?.?/dev/|source path \S+ does( not|n't) exist"
+            r"missing source (path )?.?/dev/|source path \S+ does( not|n't) exist|",
+            r"special device /dev/\S+ does( not|n't) exist"
         ),
         cause: MOUNT_SOURCE,
         next: FIND_SOURCE,
@@ -399,7 +333,8 @@ pub(super) static MESSAGES: &[Message] = &[
             // Who says this runs, and is of the image.
             r"cannot execve?\('[^']*[^4']'\)|",
             // None of Android's programs.
-            r"\bexec(ve)?:? [\x22'`]?(/usr/|/s?bin/|/opt/|/app|/home/|/srv/|\./)[^:]*: exec format|",
+            r"\bexec(ve)?:? [\x22'`]?(/usr/|/s?bin/|/opt/|/app|/home/|/srv/|\./)[^:]*: ",
+            r"exec format|",
             r"/(docker-)?entrypoint\S*: exec format"
         ),
         taken_back_by: &[Fact::NothingOfOurs],
@@ -435,6 +370,33 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("# tags: https://hub.docker.com/r/redroid/redroid/tags, such as 13.0.0-latest and \
                 12.0.0_64only-latest"),
             Do("docker images | grep redroid"),
+        ],
+        ..M
+    },
+    Message {
+        id: "device-cgroup-none-harmless",
+        says: r"cgroup2? device controller is not supported",
+        from: &[LogSource::Lxc],
+        is_harmless: true,
+        cause: "harmless where the container starts: LXC may not set rules for devices here (an \
+                unprivileged container, or a kernel without CONFIG_CGROUP_BPF), and leaves them \
+                out. Which nodes open, the modes of the nodes decide",
+        ..M
+    },
+    Message {
+        id: "device-cgroup",
+        says: concat!(
+            r"failed to (load|attach|create|query|replace|set ?up) .*\b(bpf|device)\b.*",
+            r"\b(program|cgroup|controller)"
+        ),
+        from: &[LogSource::Lxc],
+        errno: &[libc::EPERM, libc::EACCES, libc::EINVAL, libc::ENOENT],
+        cause: "the rules for devices could not be set in the container's control group: that \
+                takes root of the host, and a kernel with CONFIG_CGROUP_BPF",
+        next: &[
+            Do("# an unprivileged container cannot set such rules: bind the node, and leave the \
+                lines lxc.cgroup2.devices out"),
+            Do("grep -w CONFIG_CGROUP_BPF /boot/config-$(uname -r)"),
         ],
         ..M
     },

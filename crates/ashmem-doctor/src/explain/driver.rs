@@ -107,6 +107,17 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "binder-ioctl-unknown-harmless",
+        says: concat!(
+            r"^binder(_linux)?: \d+:\d+ ioctl (4004621[0-9a-f]|c00c620f|c018620e) \S+ ",
+            r"returned -(22|25)\b"
+        ),
+        is_harmless: true,
+        cause: "harmless: Android asked for a feature of binder that this kernel does not have yet \
+                (watching one-way calls, freezing), and does without",
+        ..M
+    },
+    Message {
         id: "binder-frozen-harmless",
         says: r"^binder\w*: \d+:\d+ transaction .*failed (\d+/)?29202/",
         is_harmless: true,

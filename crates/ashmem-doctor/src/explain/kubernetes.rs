@@ -24,7 +24,8 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[DeviceName],
         says: concat!(
             r"(insufficient|too few|enough resource:?)\s+[\w.-]+/|\boutof\w*[\w.-]+/|",
-            r"did(n't| not) have free|does(n't| not) have .*resource"
+            r"did(n't| not) have free|does(n't| not) have .*resource|",
+            r"number of devices unavailable"
         ),
         cause: "no node offers as many of this device: the device plugin does not run there, the \
                 node has no /dev/ashmem, or all are given out",
@@ -40,7 +41,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "k8s-device-unhealthy",
         about: &[DeviceName, Device],
         says: concat!(
-            r"no healthy devices|unhealthy devices|number of devices unavailable|",
+            r"no healthy devices|unhealthy devices|",
             r"allocate failed|UnexpectedAdmissionError|unregistered device"
         ),
         cause: "the device plugin said that it has the device, and the kubelet did not get it: the \

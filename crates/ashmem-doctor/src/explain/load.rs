@@ -293,7 +293,6 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Module],
         says: concat!(
             r"already has an ashmem device|could not be registered|module .* is builtin|",
-            r"\bmodule is already loaded|",
             r"(insert|insmod|modprobe|load|init).*(file exists|already in kernel|busy)|EEXIST"
         ),
         unless: r"remove|rmmod|in use",
@@ -327,7 +326,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[BinderModule],
         says: concat!(
             r"(insert|insmod|modprobe|load).*(file exists|already in kernel|busy)|is builtin|",
-            r"\bmodule is already loaded|EEXIST|register_filesystem",
+            r"EEXIST|register_filesystem",
         ),
         unless: r"remove|rmmod|in use",
         cause: "this kernel has binder already, built in or loaded: a second module is not needed",

@@ -172,7 +172,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-apparmor-profile",
-        says: r"failed to write apparmor profile",
+        says: concat!(
+            r"failed to write apparmor profile|",
+            r"apparmor_parser: unable to (replace|add|load) \x22?\S*(waydroid|ashmem|redroid)"
+        ),
         cause: "the container names an AppArmor profile that is not loaded. Shared memory has no \
                 part in it",
         next: &[

@@ -8,9 +8,9 @@ use regex::{Regex, RegexBuilder};
 
 use super::needed_words::NeededWords;
 use super::{
-    anbox, android, binder, binderfs, build, compiler, container, driver, frameworks, kubernetes,
-    load, lxc, module_files, neighbours, network, nodes, old_modules, own, packages, region,
-    removal, security, session, traceback, waydroid,
+    anbox, android, binder, binderfs, build, cdi, compiler, container, driver, frameworks,
+    kubernetes, load, lxc, module_files, neighbours, network, nodes, old_modules, own, packages,
+    region, removal, security, session, traceback, waydroid,
 };
 use crate::ascii_pattern::ascii_only;
 use crate::log_line::{LogLine, LogSource};
@@ -18,7 +18,7 @@ use crate::message::Message;
 use crate::subject::Subject;
 
 /// The tables, in the order in which they are asked.
-static TABLES: [&[Message]; 26] = [
+static TABLES: [&[Message]; 27] = [
     own::MESSAGES,
     security::MESSAGES,
     kubernetes::MESSAGES,
@@ -38,6 +38,7 @@ static TABLES: [&[Message]; 26] = [
     traceback::MESSAGES,
     lxc::MESSAGES,
     anbox::MESSAGES,
+    cdi::MESSAGES,
     container::MESSAGES,
     binderfs::MESSAGES,
     binder::MESSAGES,
@@ -355,6 +356,10 @@ const NEAR: &[&str] = &[
     "scripts/",
     "killed signal",
     "act_notify",
+    "pressure/memory",
+    "psi monitor",
+    "device controller",
+    "bpf",
     "apparmor/exec",
     "attr/exec",
 ];

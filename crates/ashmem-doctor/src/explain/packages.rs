@@ -23,7 +23,7 @@ macro_rules! absent {
             r")\S*\s*(\(no such package\)|not available\.?$|.*(has no installation candidate|",
             r"not found in (package names|(the )?repository)|is not available|",
             r"No match for argument|",
-            r"' not found\.))"
+            r"' not found\.|' was not found))"
         )
     };
 }
@@ -114,9 +114,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "old-module-package-missing",
         about: &[],
-        says: absent!(
-            r"anbox-modules|anbox-(ashmem|binder)|ashmem_linux|ashmem-linux|redroid-modules"
-        ),
+        says: absent!(concat!(
+            r"anbox-(modules|ashmem|binder|k?mods?|dkms)|kmod-anbox|",
+            r"ashmem_linux|ashmem-linux|redroid-modules"
+        )),
         cause: "nobody packages the old modules any more (anbox-modules and its like)",
         next: &[NextStep::Module, Do("ashmem doctor   # whether a module is needed at all")],
         ..M

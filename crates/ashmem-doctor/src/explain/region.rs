@@ -78,7 +78,8 @@ pub(super) static MESSAGES: &[Message] = &[
         errno: &[libc::EPERM, libc::EACCES],
         unless: r"\bavc\b|apparmor",
         cause: "memfd_create itself was refused: by the container's seccomp policy, or, for memory \
-                that is to be executable, by vm.memfd_noexec (EACCES). The device has no part in it",
+                that is to be executable, by vm.memfd_noexec (EACCES). The device has no part in \
+                it",
         next: &[
             Do("sysctl vm.memfd_noexec   # 2 forbids executable memory"),
             Do("grep Seccomp /proc/PID/status   # 2: a policy is on; engines: --security-opt \
@@ -340,7 +341,11 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Device, Region],
         says: r"",
         errno: &[libc::ENOENT],
-        unless: r"\.(so|xml|conf|png|ko)\b|/data/|/sdcard|/vendor/|/system/|library|mapper",
+        // A file of Android's own; its shell may be who says it.
+        unless: concat!(
+            r"\.(so|xml|conf|png|ko)\b|/data/|/sdcard|/vendor/|library|mapper|",
+            r"/system/([ac-z]|bin/\w{3})"
+        ),
         cause: "there is no /dev/ashmem where the program runs: the kernel has had no driver since \
                 5.18, and no module or agent gives it one, or the container was made before the \
                 module was loaded",
@@ -402,7 +407,10 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Ashmem, Region],
         says: NOT_MADE,
         errno: &[libc::EINVAL, libc::EBADF],
-        unless: r"binder([^=]|$)|setProperty|insert|insmod|modprobe|gbm|drm|hwc|AllocatorHal|mapper",
+        unless: concat!(
+            r"binder([^=]|$)|setProperty|insert|insmod|modprobe|gbm|drm|hwc|AllocatorHal|",
+            r"mapper"
+        ),
         cause: "the region refused the call: a size of 0 or one that is already fixed by a \
                 mapping, a name that is too long, a range beyond its end, or a descriptor that is \
                 closed",

@@ -13,8 +13,8 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Module, BinderModule],
         says: r"\bmodule \S+ is not currently loaded",
         is_harmless: true,
-        cause: "harmless: the module was to be taken out, and is not loaded. A driver that is built \
-                into the kernel is no module, and stays",
+        cause: "harmless: the module was to be taken out, and is not loaded. A driver that is \
+                built into the kernel is no module, and stays",
         ..M
     },
     Message {
@@ -22,7 +22,7 @@ pub(super) static MESSAGES: &[Message] = &[
         about: &[Module],
         says: concat!(
             r"(is|currently) in use|could not remove|can't (unload|remove)|unable to remove|",
-            r"rmmod.*(busy|unavailable|is builtin)",
+            r"failed to (unload|remove)|rmmod.*(busy|unavailable|is builtin)",
         ),
         unless: r"not currently loaded",
         cause: "regions still live: a descriptor or a mapping of one holds the module until the \
@@ -37,8 +37,8 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "binder-in-use",
         about: &[BinderModule],
         says: concat!(
-            r"(is|currently) in use|could not remove|can't (unload|remove)|rmmod.*(busy|",
-            r"unavailable|is builtin)",
+            r"(is|currently) in use|could not remove|can't (unload|remove)|unable to remove|",
+            r"failed to (unload|remove)|rmmod.*(busy|unavailable|is builtin)",
         ),
         cause: "binder's module is in use: a container runs, or a binderfs is mounted; a driver \
                 that is built in cannot be removed",

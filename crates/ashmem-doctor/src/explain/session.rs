@@ -218,6 +218,20 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "waydroid-not-installed",
+        says: concat!(
+            r"\bunit (file )?.?waydroid-container\.service.? (does( not|n't) exist|not found|",
+            r"could not be found)|^(\S+: )?(line \d+: |\d+: )?waydroid: (command )?not found"
+        ),
+        cause: "Waydroid is not installed, or not as a service of systemd (OpenRC and others have \
+                their own). Shared memory has no part in it",
+        next: &[
+            Do("# https://docs.waydro.id, Install: the archive, and which releases it has"),
+            Do("# OpenRC: sudo rc-service waydroid-container start"),
+        ],
+        ..M
+    },
+    Message {
         id: "waydroid-service-failed",
         says: concat!(
             r"^waydroid-container\.service: (main process exited, code=\w+, status=[1-9]|",

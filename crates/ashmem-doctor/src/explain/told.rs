@@ -62,7 +62,8 @@ const PATTERNS: [(&str, Fact, bool); 16] = [
     (r"\binit: init first stage started", Fact::AndroidEnded, false),
     (
         concat!(
-            r"^(insmod|modprobe): .*could not insert|^modprobe: FATAL: Module |^\S*(insmod|modprobe)\b.*\.ko\b|",
+            r"^(insmod|modprobe): .*could not insert|^modprobe: FATAL: Module |",
+            r"^\S*(insmod|modprobe)\b.*\.ko\b|",
             r"^\s*(sudo )?(insmod|modprobe) [\w./-]+$"
         ),
         Fact::OthersModule,

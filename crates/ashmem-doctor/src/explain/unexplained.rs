@@ -53,7 +53,8 @@ static ORDINARY: LazyLock<Regex> = LazyLock::new(|| {
         r"skipping (notification|clipboard) manager|kill: \(\d+\) - no such process|",
         r"couldn't get LXC status|the failed command's output is above|",
         // The first line of a trace; its last says what went wrong.
-        r"Transaction pipe polling error: Interrupted|failed to add presence handler|Traceback \(most recent call last\):$|",
+        r"Transaction pipe polling error: Interrupted|failed to add presence handler|",
+        r"Traceback \(most recent call last\):$|",
         r"module already in kernel|, ignor(ing|ed)\b|module verification failed|",
         // A unit that is for hosts without it.
         r"condition\w+=!|",
