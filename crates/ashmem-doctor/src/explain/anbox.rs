@@ -27,7 +27,11 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "anbox-container-manager",
-        says: r"(connect\w* to|open) .*anbox-container\.socket",
+        says: concat!(
+            r"(connect\w* to|open) .*anbox-container\.socket|",
+            r"\banbox[.-]container-manager\.service: (failed with result|main process exited, code=",
+            r"(exited, status=[1-9]|killed|dumped))"
+        ),
         cause: "Anbox's container manager, which runs as root, does not answer at its socket: it \
                 does not run, or this user may not reach it. Shared memory has no part in it",
         next: &[
@@ -35,6 +39,14 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("journalctl -b | grep -i anbox | ashmem doctor explain"),
             INSTEAD,
         ],
+        ..M
+    },
+    Message {
+        id: "anbox-runs-already",
+        says: r"\[\w+_manager\.cpp:\d+@\S+\] bind: address already in use",
+        cause: "another of Anbox's managers runs already and has the socket: a service of the \
+                system's, or one that was started by hand. Shared memory has no part in it",
+        next: &[Do("pgrep -af anbox; systemctl status snap.anbox.container-manager"), INSTEAD],
         ..M
     },
     Message {

@@ -172,7 +172,10 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "core-service-dies",
         about: &[],
-        says: r"fatal exception in system process|Exit zygote because system server",
+        says: concat!(
+            r"fatal exception in system process|Exit zygote because system server|",
+            r"\binit: panic: rebooting to "
+        ),
         cause: "Android's system server dies, and with it all others: Android starts over and \
                 over. This line is what follows; the cause stands beside it in the log",
         next: &[Do("ashmem doctor"), Do("# the whole log: logcat -d | ashmem doctor explain")],

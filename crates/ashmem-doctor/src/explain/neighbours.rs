@@ -121,7 +121,8 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "gpu-not-opened",
         says: concat!(
             r"failed creating base context during opening of kernel driver|",
-            r"no suitable EGLConfig found, giving up"
+            r"no suitable EGLConfig found, giving up|",
+            r"eglQueryStringImplementationANDROID\(EGL_VERSION\) failed"
         ),
         cause: "Android's graphics could not use the GPU: its node is missing in the container or \
                 may not be opened, or the kernel's driver is not the one that the image's library \

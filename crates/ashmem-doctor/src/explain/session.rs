@@ -174,7 +174,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "waydroid-python",
-        says: r"\b(ModuleNotFound|Import|Attribute)Error: .*\bgbinder\b",
+        says: concat!(
+            r"\b(ModuleNotFound|Import)Error: .*\bgbinder\b|",
+            r"\bmodule '?gbinder'? has no attribute"
+        ),
         cause: "Python does not find the module gbinder, by which Waydroid speaks to binder: it \
                 was built for another version of Python than the one that runs (after an update), \
                 or another Python comes first in PATH (pyenv, a venv). Shared memory has no part \
