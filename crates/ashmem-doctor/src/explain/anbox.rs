@@ -29,8 +29,8 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "anbox-container-manager",
         says: concat!(
             r"(connect\w* to|open) .*anbox-container\.socket|",
-            r"\banbox[.-]container-manager\.service: (failed with result|main process exited, code=",
-            r"(exited, status=[1-9]|killed|dumped))"
+            r"\banbox[.-]container-manager\.service: (failed with result|main process exited, ",
+            r"code=(exited, status=[1-9]|killed|dumped))"
         ),
         cause: "Anbox's container manager, which runs as root, does not answer at its socket: it \
                 does not run, or this user may not reach it. Shared memory has no part in it",

@@ -28,7 +28,9 @@ pub(super) static MESSAGES: &[Message] = &[
             r"-?fcolor-diagnostics|-?enable-trivial-auto-var-init\S*|",
             r"-?Wno-unused-but-set-parameter\S*|",
             r"-?fbasic-block\S*|-?fsanitize-cfi\S*|-?mharden-sls=\S*llvm)|",
-            r"file (format )?not recogni[sz]ed.*(bitcode|linker script)|LLVM ?IR|bitcode file|",
+            r"file (format )?not recogni[sz]ed.*bitcode|",
+            r"(ashmem|binder|deps)\w*\.o: file format not recogni[sz]ed; treating as linker|",
+            r"LLVM ?IR|bitcode file|",
             r"gcc: error: .*(-mllvm|=thin)"
         ),
         cause: "this kernel was built by clang (CachyOS' and others are), and gcc and GNU ld do \

@@ -333,7 +333,8 @@ pub(super) static MESSAGES: &[Message] = &[
             // Who says this runs, and is of the image.
             r"cannot execve?\('[^']*[^4']'\)|",
             // None of Android's programs.
-            r"\bexec(ve)?:? [\x22'`]?(/usr/|/s?bin/|/opt/|/app|/home/|/srv/|\./)[^:]*: ",
+            r"\bexec(ve)?:? [\x22'`]?(/usr/|/s?bin/([^s]|s[^h]|sh\w)|/opt/|/app|/home/|/srv/|",
+            r"\./)[^:]*: ",
             r"exec format|",
             r"/(docker-)?entrypoint\S*: exec format"
         ),

@@ -220,6 +220,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"failed to turn (new|old) root mount tree into (shared|dependent|slave|private)|",
             r"failed to mount \x22?(tmpfs|devpts|sysfs|cgroup2?|none)\x22? on\b"
         ),
+        from: &[LogSource::Lxc],
         errno: &[libc::EPERM, libc::EACCES],
         cause: "LXC may not change mounts here: it runs in a container without the right to, or \
                 an AppArmor profile forbids it. Shared memory has no part in it",
