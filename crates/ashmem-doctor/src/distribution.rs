@@ -88,9 +88,14 @@ const WORDS: [(&str, Distribution); 10] = [
 ];
 
 /// Tools that several distributions share: they tell a family only.
-const TOOLS: [(&str, Distribution); 2] = [
+const TOOLS: [(&str, Distribution); 3] = [
     (r"^E: |\bapt(-get)? install|\bdpkg: ", Distribution::Debian),
     (r"^No match for argument: |Unable to find a match: |\bdnf install\b", Distribution::Fedora),
+    // busybox' kmod.
+    (
+        r"\bmodprobe: (can't (load module|change directory)|module \S+ not found in modules\.dep)",
+        Distribution::Alpine,
+    ),
 ];
 
 /// How a module comes to NixOS.

@@ -178,6 +178,9 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
             ),
         ),
         form(Lxc, r"^(?<tag>lxc-\w+): (?:\S+: )?\S+\.c: \w+: \d+ (?<text>.*)$"),
+        // A container's output as it is kept, and docker logs -t: the journal writes no `Z`.
+        form(Plain, r"^\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP] (?<text>.*)$"),
+        form(Plain, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z\s+(?<text>\S.*)$"),
         // The journal and syslog: short (months are those of the writer's language), ISO, full
         // (with the day and the zone), and by the clock.
         form(
@@ -186,12 +189,13 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
                 r"^(?:\w{1,9}\.?\s+\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?|",
                 r"(?:\w{1,6}\.?,? )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*",
                 r"(?: [A-Z]{2,5}| [+-]\d\d)?|\d{9,}\.\d{6}) ",
-                r"[\w.-]+ (?<tag>[\w.@/()-]+?)(?:\[[\w/]+\])?: (?<text>.*)$"
+                // A program by its path, but no device's.
+                r"[\w.-]+ (?<tag>[\w.@(][\w.@/()-]*?|",
+                r"/(?:usr|s?bin|opt|lib)/[\w.@/()-]+?)(?:\[[\w/]+\])?: (?<text>.*)$"
             ),
         ),
         // What engines write: logfmt, and a container's output as it is kept.
         form(Engine, r#"^time="?\S+?"? level=(?<level>\w+) (?<text>msg=.*)$"#),
-        form(Plain, r"^\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP] (?<text>.*)$"),
         form(Plain, r#"^\{"log":"(?<text>.*?)(?:\\[rn])*","stream".*\}$"#),
         form(Plain, r"^[\w.-]+\s+\| (?<text>.*)$"),
         // Waydroid.
@@ -205,6 +209,17 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         // The first line of its script of the network, whose tools' words follow.
         form(Waydroid, r"^(?<text>vnic is waydroid\d*)$"),
         form(Waydroid, r"^\(\d{3,}[\d.]*\) (?<text>.*)$"),
+        // A time before what another program said: docker logs -t, kubectl --timestamps, ts.
+        form(
+            Plain,
+            concat!(
+                r"^\[?(?:\d{4}[-/]\d\d[-/]\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d+)?",
+                r"(?:Z|[+-]\d\d:?\d\d)?\]?\s+(?<text>\S.*)$"
+            ),
+        ),
+        // As people quote: a mark of Markdown, a shell's trace, a number of grep's.
+        form(Plain, r"^(?:[>*+-]{1,3} |`{1,3})\s*(?<text>\S.*)$"),
+        form(Plain, r"^\d{1,6}:\s?(?<text>(?:[^\d\s:]|\d\d-\d\d |\d{4}-\d\d-).*)$"),
     ]
 });
 

@@ -88,6 +88,40 @@ fn trouble_is_named_and_health_is_not() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// docker logs -t, ts, and how people quote: the line behind it is the same.
+#[test]
+fn what_stands_before_a_line_does_not_change_it() {
+    let before = [
+        "2026-11-30T10:00:00.123456789Z ",
+        "[2026-11-30 10:00:01] ",
+        "10:00:01 ",
+        "> ",
+        "- ",
+        "* ",
+        "    ",
+    ];
+    let troubles = troubles();
+    let mut wrong = Vec::new();
+    for (id, line) in &troubles {
+        for before in before {
+            let line = format!("{before}{line}");
+            let found = explain::line(&line).map_or("nothing", |message| message.id);
+            if found != id {
+                wrong.push(format!("{line}\n  should be {id}, is {found}"));
+            }
+        }
+    }
+    for line in files("healthy").iter().flat_map(|(_, text)| text.lines()) {
+        for before in before {
+            let line = format!("{before}{line}");
+            if let Some(message) = explain::line(&line).filter(|message| !message.is_harmless) {
+                wrong.push(format!("{line}\n  is no {}", message.id));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn healthy_logs_end_with_that_word() {
     for (path, text) in files("healthy") {
