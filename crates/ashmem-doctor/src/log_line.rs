@@ -181,12 +181,29 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         // A container's output as it is kept, and docker logs -t: the journal writes no `Z`.
         form(Plain, r"^\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP] (?<text>.*)$"),
         form(Plain, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z\s+(?<text>\S.*)$"),
+        // kubectl logs --prefix.
+        form(Plain, r"^\[pod/\S+\]\s+(?<text>\S.*)$"),
+        // Loggers of many languages: a time and a level, by Rust's env_logger both in brackets.
+        form(
+            Plain,
+            r"^\[\d{4}-\d\d-\d\dT[\d:.]+Z (?<level>[A-Z]+)\s+(?<tag>[\w:-]+)\]\s+(?<text>\S.*)$",
+        ),
+        form(
+            Plain,
+            concat!(
+                r"^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?",
+                r"\]?\s+\[?(?<level>ERROR|WARN(?:ING)?|INFO|DEBUG|TRACE|FATAL|NOTICE|error|warn|",
+                r"info|notice)\]?\s+(?<text>\S.*)$"
+            ),
+        ),
+        // Syslog's newer form.
+        form(Journal, r"^<\d{1,3}>1 \S+ \S+ (?<tag>\S+) \S+ \S+ (?:-|\[.*?\]) (?<text>.*)$"),
         // The journal and syslog: short (months are those of the writer's language), ISO, full
         // (with the day and the zone), and by the clock.
         form(
             Journal,
             concat!(
-                r"^(?:\w{1,9}\.?\s+\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?|",
+                r"^(?:<\d{1,3}>)?(?:\w{1,9}\.?\s+\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?|",
                 r"(?:\w{1,6}\.?,? )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*",
                 r"(?: [A-Z]{2,5}| [+-]\d\d)?|\d{9,}\.\d{6}) ",
                 // A program by its path, but no device's.
