@@ -182,7 +182,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"(dkms\.conf|/usr/src/\S+) (does not exist|not found)|",
             r"/dkms/\S+/build/Makefile\W+no such file|",
             r"module\b.*(is not located|not|located) in the DKMS tree|",
-            r"does not represent a valid dkms\.conf|no instances of module"
+            r"does not represent a valid dkms\.conf|no instances of module|",
+            r"no rule to make target .*\b(ashmem|binder|deps)\w*\.[och]\b"
         ),
         unless: r"kernel source",
         cause: "DKMS has no built module to install because the build before it failed, or its \

@@ -185,7 +185,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "device-option",
-        about: &[Device, Binder, Neighbour],
+        about: &[Device, Ashmem, Binder, Neighbour],
         says: concat!(
             r"invalid argument .*--device|bad format for device|(invalid|bad) device (mode|cgroup ",
             r"rule|specification)|invalid mode for device"

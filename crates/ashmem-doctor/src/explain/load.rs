@@ -115,7 +115,8 @@ pub(super) static MESSAGES: &[Message] = &[
             r"PKCS#7 signature not signed with a trusted key.*(ashmem|binder)|",
             r"(ashmem|binder).*PKCS#7 signature not signed with a trusted key|",
             // A paste may end in the middle of it.
-            r"(ashmem|binder)\S* .*(required key not avail|key was rejected|",
+            r"(ashmem|binder)\S* .*(required key not avail|key was rejected|key has (been )?",
+            r"(rejected|revoked|expired)|",
             r"EKEYREJECTED|ENOKEY)|",
             r"(required key not available|key was rejected by service).*(ashmem|binder)"
         ),

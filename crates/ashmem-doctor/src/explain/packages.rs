@@ -115,7 +115,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "old-module-package-missing",
         about: &[],
         says: absent!(concat!(
-            r"anbox-(modules|ashmem|binder|k?mods?|dkms)|kmod-anbox|",
+            r"anbox-(modules|ashmem|binder|k?mods?|kmp\S*|dkms)|kmod-anbox|",
             r"ashmem_linux|ashmem-linux|redroid-modules"
         )),
         cause: "nobody packages the old modules any more (anbox-modules and its like)",

@@ -115,7 +115,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "apparmor-agent",
         about: &[],
-        says: r#"apparmor=.?"?DENIED.*operation=.?"?ptrace.*peer=.?"?ashmem-agent"#,
+        says: r#"apparmor=.?"?DENIED.*operation=.?"?ptrace.*(peer|comm)=.?"?ashmem"#,
         cause: "AppArmor keeps the agent from a container: the agent has a profile of its own, and \
                 the container's does not let it look",
         next: &[
