@@ -76,7 +76,8 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "k8s-plugin-gone",
         about: &[DeviceName],
         says: concat!(
-            r"listAndWatch ended|mark all resources unhealthy|device plugin.*(\bEOF\b|unavailable|stopped|crash)|",
+            r"listAndWatch ended|mark all resources unhealthy|",
+            r"device plugin.*(\bEOF\b|unavailable|stopped|crash)|",
             r"running device-plugin\b.*(error|err=)|error\b.*\brunning device-plugin"
         ),
         cause: "the device plugin ended, or lost the kubelet: the node offers none of this device \
