@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-pub use ashmem_trace::amount::{Bytes, Change};
+pub use ashmem_trace::amount::{Bytes, Change, counted};
 
 /// A time in seconds, shown with its largest unit: `45s`, `12m`, `3h`, `2d`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::amount::{Bytes, or_unknown};
+use crate::amount::{Bytes, counted, or_unknown};
 use crate::group::{Totals, by_family};
 use crate::region::{CensusRegion, Holder};
 use crate::style::{BOLD, PLAIN, WARN};
@@ -45,11 +45,10 @@ impl Listing<'_> {
     }
 
     fn totals(&self, out: &mut Formatter<'_>, totals: &Totals) -> fmt::Result {
-        let plural = if totals.regions == 1 { "" } else { "s" };
         let mut text = format!(
-            "{}: {} region{plural}, size {}, resident {}",
+            "{}: {}, size {}, resident {}",
             totals.name,
-            totals.regions,
+            counted(totals.regions, "region"),
             totals.size.shown(Bytes),
             totals.resident.shown(Bytes)
         );

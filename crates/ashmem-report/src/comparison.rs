@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
-use ashmem_inspect::amount::{Age, Bytes, Change, or_unknown};
+use ashmem_inspect::amount::{Age, Bytes, Change, counted, or_unknown};
 use ashmem_inspect::group::Totals;
 use ashmem_inspect::growth::{Baseline, Grower, Growth, Stock};
 use ashmem_inspect::holder_name::{HolderIdentity, HolderName};
@@ -230,11 +230,11 @@ impl Display for Comparison {
         let Growth { regions, resident, seconds, .. } = self.total.growth;
         writeln!(
             out,
-            "From {} to {}, {}: {} regions, {} resident",
+            "From {} to {}, {}: {}, {} resident",
             date(self.from),
             date(self.until),
             Age(seconds),
-            Change(regions, |regions| regions),
+            counted(Change(regions, |regions| regions), "region"),
             or_unknown(resident.map(|bytes| Change(bytes, Bytes)))
         )?;
         if self.holdings.is_empty() {
@@ -251,9 +251,10 @@ impl Display for Comparison {
 fn rows(out: &mut Formatter<'_>, title: &str, rows: &[Grown]) -> fmt::Result {
     writeln!(out, "\n{title}:")?;
     for Grown { totals, growth } in rows {
-        let regions = Change(growth.regions, |regions| regions).to_string();
+        let regions = counted(Change(growth.regions, |regions| regions), "region");
+        let (number, regions) = regions.split_once(' ').unwrap_or_default();
         let resident = or_unknown(growth.resident.map(|bytes| Change(bytes, Bytes)));
-        writeln!(out, "{regions:>8} regions {resident:>7}  {}", totals.name)?;
+        writeln!(out, "{number:>8} {regions:<7} {resident:>7}  {}", totals.name)?;
     }
     Ok(())
 }
@@ -323,7 +324,7 @@ mod tests {
         after.regions[0].resident = None;
         let comparison = Comparison::between(&before, &after);
         let text = comparison.to_string();
-        assert!(text.contains("+1 regions, ? resident"), "{text}");
+        assert!(text.contains("+1 region, ? resident"), "{text}");
         let json = serde_json::to_value(&comparison).expect("JSON");
         assert_eq!(json["total"]["growth"]["resident"], serde_json::Value::Null);
     }

@@ -47,9 +47,30 @@ impl<T: fmt::Display> fmt::Display for Change<T> {
     }
 }
 
+/// A number of things, which may have a sign: `1 region`, `+2 regions`, `3 processes`.
+pub fn counted(number: impl fmt::Display, thing: &str) -> String {
+    let number = number.to_string();
+    let ending = match number.trim_start_matches(['+', '-']) {
+        "1" => "",
+        _ if thing.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{number} {thing}{ending}")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Bytes;
+    use super::{Bytes, Change, counted};
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        let told = [(0, "region"), (1, "region"), (2, "region"), (-1, "page"), (2, "process")];
+        assert_eq!(
+            told.map(|(number, thing)| counted(number, thing)),
+            ["0 regions", "1 region", "2 regions", "-1 page", "2 processes"]
+        );
+        assert_eq!(counted(Change(1, |more| more), "region"), "+1 region");
+    }
 
     #[test]
     fn three_digits_and_a_unit() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::amount::{Bytes, Change, saturated};
+use crate::amount::{Bytes, Change, counted, saturated};
 use crate::clock::TraceClock;
 use crate::event::Event;
 use crate::family::FamilyWord;
@@ -135,9 +135,9 @@ impl fmt::Display for Shown<'_> {
             self.line;
         write!(
             formatter,
-            "{}  {} regions, {}",
+            "{}  {}, {}",
             self.clock.time_of_day(*mono_ns),
-            Change(*regions, |regions| regions),
+            counted(Change(*regions, |regions| regions), "region"),
             Change(*bytes, Bytes)
         )?;
         if *uncertain {
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(growth.due(&clock, 6), None, "not yet a second");
         let line = growth.due(&clock, 5 + SECOND).expect("a second has passed");
         let text = line.shown(&clock).to_string();
-        assert!(text.ends_with("  +1 regions, +4K: gralloc +1, +4K"), "{text}");
+        assert!(text.ends_with("  +1 region, +4K: gralloc +1, +4K"), "{text}");
         assert_eq!(growth.due(&clock, 5 + 9 * SECOND), None, "nothing has changed");
         growth.end();
         assert_eq!(growth.due(&clock, 5 + 9 * SECOND), None, "it was told");

@@ -7,6 +7,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{RenderDirection, Sparkline};
+use unicode_width::UnicodeWidthStr;
 
 use crate::app::App;
 use crate::history::Moment;
@@ -17,6 +18,9 @@ pub(super) const HEIGHT: u16 = 5;
 /// Columns between two charts.
 const GAP: u16 = 2;
 
+/// How many there are, where there is room.
+const CHARTS: usize = 3;
+
 /// Narrower charts say nothing.
 const LEAST: u16 = 24;
 
@@ -25,10 +29,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let values = |of: fn(&Moment) -> Option<u64>| -> Vec<Option<u64>> {
         app.history.moments().map(of).collect()
     };
-    // The most there was, if anything is known.
-    let most = |values: &[Option<u64>], is_known: bool, shown: &dyn Fn(u64) -> String| {
+    let shown = usize::from((area.width + GAP) / (LEAST + GAP)).clamp(1, CHARTS);
+    let columns = Layout::horizontal(vec![Constraint::Fill(1); shown]).spacing(GAP).split(area);
+    let room = columns.iter().map(|column| column.width).min().unwrap_or_default();
+    // With the most there was, if anything is known, and if there is room.
+    let label = |now: String, values: &[Option<u64>], is_known, shown: &dyn Fn(u64) -> String| {
         let most = values.iter().copied().flatten().max().filter(|_| is_known);
-        most.map_or_else(String::new, |most| format!(", most {}", shown(most)))
+        most.map(|most| format!("{now}, most {}", shown(most)))
+            .filter(|label| label.width() <= room.into())
+            .unwrap_or(now)
     };
     let resident = values(|moment| moment.resident.known());
     let unpinned = values(|moment| moment.unpinned.known());
@@ -40,36 +49,35 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
         (Some(purges), false) => format!("{purges:.1}"),
     };
     let theme = app.theme;
-    let charts = [
+    let charts: [_; CHARTS] = [
         (
-            format!(
-                "resident {}{}",
-                now.resident.shown(Bytes),
-                most(&resident, now.resident.known().is_some(), &|most| Bytes(most).to_string())
+            label(
+                format!("resident {}", now.resident.shown(Bytes)),
+                &resident,
+                now.resident.known().is_some(),
+                &|most| Bytes(most).to_string(),
             ),
             theme.memory(),
             resident,
         ),
         (
-            format!(
-                "unpinned {} pages{}",
-                now.unpinned.shown(|pages| pages),
-                most(&unpinned, now.unpinned.known().is_some(), &|most| most.to_string())
+            label(
+                format!("unpinned {} pages", now.unpinned.shown(|pages| pages)),
+                &unpinned,
+                now.unpinned.known().is_some(),
+                &|most| most.to_string(),
             ),
             theme.unpinned(),
             unpinned,
         ),
         (
-            format!(
-                "purges {purges_now} pages/s{}",
-                most(&purges, now.purges.is_some(), &|most| format!("{:.1}", most as f64 / 10.0))
-            ),
+            label(format!("purges {purges_now} pages/s"), &purges, now.purges.is_some(), &|most| {
+                format!("{:.1}", most as f64 / 10.0)
+            }),
             theme.purged(),
             purges,
         ),
     ];
-    let shown = usize::from((area.width + GAP) / (LEAST + GAP)).clamp(1, charts.len());
-    let columns = Layout::horizontal(vec![Constraint::Fill(1); shown]).spacing(GAP).split(area);
     for ((label, style, values), area) in charts.iter().zip(columns.iter()) {
         chart(frame, *area, label, *style, values);
     }

@@ -113,11 +113,58 @@ fn help_fits_an_ordinary_terminal() {
     press(&mut app, "?");
     let text = screen(&mut app, 100, 24).text();
     assert!(text.contains("KEYS") && text.contains("LEGEND"), "{text}");
-    press(&mut app, "<pagedown>");
+    press(&mut app, "G");
     let text = screen(&mut app, 100, 24).text();
-    assert!(text.contains("COLUMNS") && text.contains("every: without --every"), "{text}");
+    assert!(text.contains("COLUMNS") && text.contains("every         without --every"), "{text}");
     press(&mut app, "<esc>");
     assert!(!app.shows_help);
+}
+
+#[test]
+fn help_is_whole_on_a_narrow_terminal() {
+    for (width, height) in [(40, 10), (60, 20), (80, 24)] {
+        let mut app = app(many());
+        press(&mut app, "?");
+        let mut told = String::new();
+        for _ in 0..100 {
+            let text = screen(&mut app, width, height).text();
+            let lines: Vec<&str> = text.lines().collect();
+            // Between the title and the two last lines.
+            let body = &lines[1..lines.len() - 2];
+            assert!(body.iter().all(|line| !line.contains('…')), "{width}x{height}:\n{text}");
+            told.push_str(&body.join(" "));
+            press(&mut app, "<down>");
+        }
+        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains("1 % of a processor") && told.contains("suspend"), "{told}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_left_out_or_says_so() {
+    let mut app = app(many());
+    let text = screen(&mut app, 80, 24).text();
+    let charts = text.lines().nth(1).expect("a line");
+    assert!(charts.contains("purges ") && !charts.contains('…'), "{text}");
+    press(&mut app, "2");
+    let text = screen(&mut app, 50, 24).text();
+    assert!(text.lines().next().is_some_and(|title| title.ends_with('…')), "{text}");
+    press(&mut app, "p");
+    let text = screen(&mut app, 50, 24).text();
+    assert!(text.lines().next().is_some_and(|title| title.ends_with("…  paused")), "{text}");
+}
+
+#[test]
+fn one_is_no_plural() {
+    let mut app = app(vec![region(1, "alone", 4096)]);
+    for (key, title) in [("1", "  1 region, "), ("2", "  1 group of 1 region, ")] {
+        press(&mut app, key);
+        let text = screen(&mut app, 100, 24).text();
+        assert!(text.contains(title), "{text}");
+    }
+    press(&mut app, "3");
+    let text = screen(&mut app, 100, 24).text();
+    assert!(text.contains("1 process with 1 region"), "{text}");
 }
 
 #[test]

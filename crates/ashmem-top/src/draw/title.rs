@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The first line: what is shown, how much of it, how often.
 
-use ashmem_inspect::amount::{Age, Bytes};
+use ashmem_inspect::amount::{Age, Bytes, counted};
 use ashmem_inspect::growth::Grower;
 use ashmem_inspect::holder_name::HolderName;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr;
 
+use super::fit::cut;
 use crate::app::App;
 use crate::view::TopView;
 
+/// What every title begins with.
+const NAME: &str = "ashmem top";
+
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let (shown, all) = (app.count(), app.census.regions.len());
+    let regions = counted(all, "region");
     let totals = app.census.totals();
     let mut text = match app.view.table() {
-        TopView::Regions if shown == all => format!("  {all} regions"),
-        TopView::Regions => format!("  {shown} of {all} regions"),
-        TopView::Groups => format!("  {shown} groups of {all} regions"),
-        TopView::Processes => format!("  {shown} processes with {all} regions"),
+        TopView::Regions if shown == all => format!("  {regions}"),
+        TopView::Regions => format!("  {shown} of {regions}"),
+        TopView::Groups => format!("  {} of {regions}", counted(shown, "group")),
+        TopView::Processes => format!("  {} with {regions}", counted(shown, "process")),
     };
     match &app.scope {
         Some((Grower::Holding(pattern, holders, _), _)) => {
@@ -37,17 +43,24 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     if app.view.table() != TopView::Regions {
         text.push_str(&format!(", growth of {}", Age(app.watched())));
     }
-    let pace = match app.every() {
+    let every = app.every();
+    let is_spared = app.is_sparing && every.is_some_and(|every| every > app.every);
+    let pace = match every {
         None => "  paused".to_owned(),
-        Some(every) if app.is_sparing && every > app.every => {
+        Some(every) if is_spared => {
             format!("  every {:.1} s, to spare the processor", every.as_secs_f64())
         }
         Some(every) => format!("  every {} s", every.as_secs_f64()),
     };
     let theme = app.theme;
+    // What is shown comes before how often, unless that is not as it was asked for.
+    let left = usize::from(area.width).saturating_sub(NAME.width());
+    let is_usual = !app.is_paused && !is_spared;
+    let pace = if is_usual && text.width() + pace.width() > left { String::new() } else { pace };
+    let text = cut(&text, left.saturating_sub(pace.width()));
     let pace = Span::styled(pace, if app.is_paused { theme.warning() } else { theme.quiet() });
     frame.render_widget(
-        Line::from(vec![Span::styled("ashmem top", theme.title()), Span::raw(text), pace]),
+        Line::from(vec![Span::styled(NAME, theme.title()), Span::raw(text), pace]),
         area,
     );
 }
