@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ashmem_trace::container_watch::any_in;
 use ashmem_trace::glob::Glob;
-use ashmem_trace::process_selector::ProcessSelector;
+use ashmem_trace::process_selector::{self, ProcessSelector};
 use rustix::io::Errno;
 
 use crate::census::Census;
@@ -147,17 +147,13 @@ impl fmt::Display for ProcessName {
 }
 
 impl FromStr for ProcessName {
-    type Err = String;
+    type Err = process_selector::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (container, number) = match text.rsplit_once(':') {
-            Some((container, number)) => (Some(container), number),
-            None => (None, text),
-        };
-        let pid = number
-            .parse()
-            .map_err(|_| format!("{number:?} is no process number: give PID or CONTAINER:PID"))?;
-        Ok(container.map_or(Self::Here(pid), |container| Self::Inside(container.to_owned(), pid)))
+        let named: ProcessSelector = text.parse()?;
+        let container = named.container().map(str::to_owned);
+        let pid = named.pid();
+        Ok(container.map_or(Self::Here(pid), |container| Self::Inside(container, pid)))
     }
 }
 

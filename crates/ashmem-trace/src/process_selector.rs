@@ -87,6 +87,16 @@ pub struct Watched {
 }
 
 impl ProcessSelector {
+    /// The container, as it was named, if the number is one inside it.
+    pub fn container(&self) -> Option<&str> {
+        self.container.as_deref()
+    }
+
+    /// The number; above 0.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// Finds it.
     ///
     /// # Errors
