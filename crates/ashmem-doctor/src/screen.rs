@@ -116,6 +116,11 @@ pub struct ImageScreen<'a>(pub &'a ImageReport);
 impl Display for ImageScreen<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let image = self.0;
+        if !image.is_android() {
+            let path = clean(&image.image);
+            writeln!(formatter, "{BOLD}No Android is seen{BOLD:#} in {path} ({})", image.form)?;
+            return missing(image, formatter);
+        }
         let known =
             |value: &Option<String>| value.as_deref().map_or_else(|| "not set".to_owned(), clean);
         let api = image.api.map(|api| format!(" (API {api})")).unwrap_or_default();
@@ -182,11 +187,15 @@ impl Display for ImageScreen<'_> {
                 clean(&way.because)
             )?;
         }
-        for missing in &image.missing {
-            writeln!(formatter, "\nnot there to be looked at: {missing}")?;
-        }
-        Ok(())
+        missing(image, formatter)
     }
+}
+
+fn missing(image: &ImageReport, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for missing in &image.missing {
+        writeln!(formatter, "\nnot there to be looked at: {missing}")?;
+    }
+    Ok(())
 }
 
 /// With which pages an image's libraries can be loaded, and whether this machine's, of so many
