@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use rustix::io::Errno;
 
+use crate::notice;
 use crate::sys;
 
 /// The exit code if the program was not started because of us; env(1), timeout(1) and docker(1) use
@@ -36,11 +37,14 @@ pub(crate) fn words_of(command: Vec<OsString>) -> Result<Vec<CString>, NulError>
 pub(crate) fn become_or_say(words: &[CString], verb: &str) -> u8 {
     let errno = sys::execute(words);
     let name = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    let name = if name.is_empty() { "''".into() } else { name };
     let hint = if name.starts_with('-') {
         format!("; it is no option of `{verb}` either: see `{verb} --help`")
     } else {
         String::new()
     };
-    eprintln!("ashmem: cannot run {name}: {}{hint}", io::Error::from(errno));
+    // SIGPIPE acts as the program wanted it: it is not to end this process instead of the status.
+    let _blocked = sys::SignalMask::block_all();
+    notice!("cannot run {name}: {}{hint}", io::Error::from(errno));
     if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE }
 }

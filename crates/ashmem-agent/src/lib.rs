@@ -8,6 +8,7 @@
 //!
 //! Each folder uses only those above it in this list:
 //!
+//! - [`notice`]: lines on standard error;
 //! - [`seccomp`]: filters, profiles, the listener; [`notification`]: what a listener brings and
 //!   takes;
 //! - [`target_thread`]: the calling thread, accessed from outside: memory, descriptors, rights;
@@ -21,6 +22,9 @@
 //! - [`run`]: a program that we start; [`agent`]: containers that their runtimes bring, or that
 //!   join.
 
+// They panic where standard output or error takes no more: `notice!` does not.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod agent;
 mod asked;
 pub mod emulation;
@@ -32,6 +36,7 @@ pub mod join;
 pub mod journal;
 mod line_budget;
 mod nameless_socket;
+pub mod notice;
 pub mod notification;
 pub mod regions;
 pub mod run;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem agent`: /dev/ashmem for containers, without a module.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,10 +10,13 @@ use ashmem_agent::agent::endpoint::{Address, Endpoint, Protocol};
 use ashmem_agent::agent::keeper;
 use ashmem_agent::agent::keeper::service_user::ServiceUser;
 use ashmem_agent::agent::systemd::{self, Manager};
+use ashmem_agent::notice;
 use ashmem_agent::seccomp::filter::Fidelity;
 use ashmem_agent::seccomp::profile::{lxc, oci};
 use clap::{Args, Subcommand};
 
+use crate::ending::ending;
+use crate::output::print;
 use crate::run::Level;
 
 /// Answer /dev/ashmem for containers, without a kernel module
@@ -131,13 +134,7 @@ impl Arguments {
                 if self.keep { keep(sockets, self.user) } else { serve(sockets) }
             }
         };
-        match done {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("ashmem: {error:#}");
-                ExitCode::FAILURE
-            }
-        }
+        ending(done)
     }
 }
 
@@ -188,7 +185,7 @@ impl Profile {
             (_, Some(file)) => {
                 let fstat = lxc::Fstat::of_host();
                 if fstat == lxc::Fstat::Left {
-                    eprintln!(
+                    notice!(
                         "fstat has no rule: LXC calls it itself with this host's C library, before \
                          the agent can answer; in this container fstat of a region shows a memfd"
                     );
@@ -201,9 +198,9 @@ impl Profile {
                 let proxy = self
                     .socket
                     .map_or("unix:/run/ashmem/lxc.sock".into(), |socket| socket.to_string());
-                eprint!(
+                notice!(
                     "the container's configuration needs:\n\n{}",
-                    lxc::configuration(&file, &proxy)
+                    lxc::configuration(&file, &proxy).trim_end()
                 );
                 policy
             }
@@ -218,9 +215,7 @@ impl Profile {
             Some(path) => {
                 std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
             }
-            None => {
-                std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")
-            }
+            None => print(&text),
         }
     }
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem doctor`: why /dev/ashmem works here or does not.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use ashmem_agent::notice;
 use ashmem_doctor::distribution::Distribution;
 use ashmem_doctor::explain::Log;
 use ashmem_doctor::image::ImageReport;
@@ -15,6 +16,9 @@ use ashmem_doctor::way::{AskedMode, Way};
 use ashmem_doctor::{Diagnosis, Host};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
+
+use crate::ending::tell;
+use crate::output::{print, print_coloured};
 
 /// The exit status if the checks could not run, or their result not be written.
 const FAILED: u8 = 2;
@@ -125,7 +129,7 @@ impl Arguments {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {
-                eprintln!("ashmem: {error:#}");
+                tell(&error);
                 FAILED.into()
             }
         }
@@ -146,7 +150,7 @@ impl Arguments {
         if self.json {
             print_json(&diagnosis)?;
         } else if !self.quiet {
-            print(&DiagnosisScreen(&diagnosis).to_string())?;
+            print_coloured(&DiagnosisScreen(&diagnosis).to_string())?;
         }
         Ok(diagnosis.works)
     }
@@ -159,7 +163,7 @@ impl Arguments {
         if self.json {
             print_json(&image)?;
         } else if !self.quiet {
-            print(&ImageScreen(&image).to_string())?;
+            print_coloured(&ImageScreen(&image).to_string())?;
         }
         Ok(image.is_android() && image.is_for_this_machine != Some(false))
     }
@@ -169,7 +173,7 @@ impl Explain {
     /// Whether any trouble was explained.
     fn run(&self) -> Result<bool> {
         if std::io::stdin().is_terminal() {
-            eprintln!("paste lines of a log, then Ctrl-D:");
+            notice!("paste lines of a log, then Ctrl-D:");
         }
         let mut log = Log::default();
         let mut input =
@@ -181,26 +185,13 @@ impl Explain {
         if self.json {
             print_json(&explanation)?;
         } else {
-            print(&screen::Causes(&explanation).to_string())?;
+            print_coloured(&screen::Causes(&explanation).to_string())?;
         }
         Ok(!explanation.explained.is_empty())
     }
 }
 
-/// With colours where they are wanted: on a terminal, unless NO_COLOR.
-fn print(text: &str) -> Result<()> {
-    written(write!(anstream::stdout(), "{text}"))
-}
-
 fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).context("putting the result into JSON")?;
-    written(writeln!(std::io::stdout(), "{text}"))
-}
-
-/// A reader that stops (`| head`, `| grep -q`) has read enough: the exit status is still right.
-fn written(result: std::io::Result<()>) -> Result<()> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("writing to standard output"),
-    }
+    print(&(text + "\n"))
 }

@@ -5,6 +5,9 @@
 //! what it does is a library's. A new one is a file here, a line in `Verb`, and a place on the map
 //! (`map.rs`).
 
+// They panic where standard output or error takes no more: `output` and `notice!` do not.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod agent;
 mod announcement;
 mod cdi;
@@ -17,6 +20,7 @@ mod log;
 mod man;
 mod map;
 mod module;
+mod output;
 mod purge;
 mod report;
 mod run;
@@ -25,8 +29,10 @@ mod top;
 mod trace;
 mod waydroid;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use ashmem_agent::notice;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use log::DefaultLog;
@@ -84,8 +90,11 @@ fn command_at(width: usize) -> Command {
 /// The program: reads the command line, does what it says, returns the exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments =
-        Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let matches = command().try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => arguments,
+        Err(error) => return answered(&error),
+    };
     log::begin(match arguments.verb {
         Verb::Agent(_) => DefaultLog::Service,
         _ => DefaultLog::Warnings,
@@ -105,6 +114,17 @@ pub fn main() -> ExitCode {
         Verb::Top(arguments) => arguments.run(),
         Verb::Trace(arguments) => arguments.run(),
         Verb::Waydroid(arguments) => arguments.run(),
+    }
+}
+
+/// Prints what clap has to say instead of a verb: help, the version, an error.
+fn answered(answer: &clap::Error) -> ExitCode {
+    match answer.print() {
+        Err(error) if !answer.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
+            notice!("writing to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => u8::try_from(answer.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
     }
 }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem list`: every region of shared memory on this host, and its holders; or its leaks.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use ashmem_agent::notice;
 use ashmem_inspect::amount::Age;
 use ashmem_inspect::census::{Census, Document};
 use ashmem_inspect::growth::Baseline;
@@ -21,6 +22,7 @@ use clap::Args;
 
 use crate::duration::duration;
 use crate::ending::ending_with;
+use crate::output::print_next;
 use crate::selection::{RegionSelection, SortBy};
 
 /// List the host's shared memory regions, their cost and their holders
@@ -140,16 +142,13 @@ impl ListForm {
             let code = if absent.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
             let limits = [census.limits(&self.filter.apply(&census, self.order)), absent].concat();
             let text = self.text(&census, baseline.as_ref())?;
-            let written =
-                io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
-            match written {
-                // The reader has read enough.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(code),
-                written => written.context("writing to standard output")?,
+            if print_next(&text)?.is_break() {
+                return Ok(code);
             }
-            // Said once, not with every round.
-            if limits != told && (told.is_empty() || !self.json) {
-                limits.iter().for_each(|limit| eprintln!("ashmem: {limit}"));
+            // Said once, not with every round; but a terminal was cleared since.
+            let are_new = told.is_empty() || (!self.json && sentences(&limits) != sentences(&told));
+            if are_new || self.clears() {
+                limits.iter().for_each(|limit| notice!("{limit}"));
                 told = limits;
             }
             let is_last = is_second && is_over();
@@ -179,6 +178,11 @@ impl ListForm {
     }
 
     /// The filter without its word on leaks: what grows while it stays mapped is none by itself.
+    /// Whether each census takes the place of the one before it.
+    fn clears(&self) -> bool {
+        self.again && !self.json && io::stdout().is_terminal()
+    }
+
     fn mapped_too(&self) -> RegionFilter {
         RegionFilter { leaks: false, ..self.filter.clone() }
     }
@@ -198,10 +202,9 @@ impl ListForm {
             };
             return Ok(text.context("writing JSON")? + "\n");
         }
-        let is_terminal = io::stdout().is_terminal();
-        let in_colour =
-            is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let mut text = if self.again && is_terminal { HOME.to_owned() } else { String::new() };
+        let in_colour = io::stdout().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let mut text = if self.clears() { HOME.to_owned() } else { String::new() };
         let is_list = !self.filter.leaks || self.flat;
         if is_list {
             let listing = Listing { regions: &regions, is_flat: self.flat, in_colour };
@@ -225,4 +228,9 @@ impl ListForm {
         }
         Ok(text)
     }
+}
+
+/// What is said, whatever the numbers in it are: how many processes there are changes all the time.
+fn sentences(limits: &[String]) -> Vec<String> {
+    limits.iter().map(|limit| limit.replace(|digit: char| digit.is_ascii_digit(), "")).collect()
 }

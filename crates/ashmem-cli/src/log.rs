@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 use anstream::{AutoStream, ColorChoice};
+use ashmem_agent::notice;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -34,8 +35,8 @@ pub(crate) fn begin(default: DefaultLog) {
     let value = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
     let filter = value.map_or(Ok(default.filter().to_owned()), |value| read(&value));
     let filter = filter.unwrap_or_else(|why| {
-        eprintln!(
-            "ashmem: {VARIABLE} is not used, for {why}: it takes off, error, warn, info, debug or \
+        notice!(
+            "{VARIABLE} is not used, for {why}: it takes off, error, warn, info, debug or \
              trace, or some of MODULE=LEVEL with commas between them, such as \
              {VARIABLE}=warn,ashmem_agent=debug"
         );
@@ -46,6 +47,8 @@ pub(crate) fn begin(default: DefaultLog) {
         .with_env_filter(EnvFilter::new(filter))
         .with_ansi(in_colour)
         .with_writer(io::stderr)
+        // It would panic over a line that cannot be written: the disk is full, the reader has gone.
+        .log_internal_errors(false)
         .init();
 }
 

@@ -2,15 +2,18 @@
 //! `ashmem module`: the kernel module, kernel by kernel.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use ashmem_agent::notice;
 use ashmem_doctor::Host;
 use ashmem_doctor::module_state::{ModuleScreen, ModuleState};
 use ashmem_module_install::{InstallPlan, InstallRequest, TargetMachine, remove};
 use clap::{Args, Subcommand};
+
+use crate::ending::tell;
+use crate::output::print;
 
 /// The exit status if nothing could be looked at, or the result not be written.
 const FAILED: u8 = 2;
@@ -131,7 +134,7 @@ impl Arguments {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {
-                eprintln!("ashmem: {error:#}");
+                tell(&error);
                 failed.into()
             }
         }
@@ -153,7 +156,7 @@ impl InstallPlace {
         }
         let mut machine = TargetMachine::new(Host::here(), self.root.is_none());
         machine.program = Some((program, path));
-        machine.say = |line| eprintln!("ashmem: {line}");
+        machine.say = |line| notice!("{line}");
         Ok(machine)
     }
 }
@@ -192,10 +195,7 @@ impl Remove {
 /// Lines for the user.
 fn say(lines: impl IntoIterator<Item = String>) -> Result<()> {
     let text: String = lines.into_iter().map(|line| line + "\n").collect();
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("writing to standard output"),
-    }
+    print(&text)
 }
 
 impl Status {
@@ -216,11 +216,7 @@ impl Status {
         } else {
             ModuleScreen(&state).to_string()
         };
-        match std::io::stdout().write_all(text.as_bytes()) {
-            // The reader has read enough: the exit status is still right.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-            other => other.context("writing to standard output")?,
-        }
+        print(&text)?;
         Ok(state.is_ready)
     }
 }

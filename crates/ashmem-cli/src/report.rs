@@ -2,7 +2,7 @@
 //! `ashmem report`: one HTML page of shared memory, to attach to a report.
 
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use ashmem_agent::notice;
 use ashmem_inspect::observer::Observer;
 use ashmem_report::census_file::{self, SavedCensus};
 use ashmem_report::comparison::Comparison;
@@ -20,6 +21,7 @@ use clap::Args;
 
 use crate::duration::duration;
 use crate::ending::ending;
+use crate::output::print;
 use crate::selection::RegionSelection;
 
 /// Write one HTML page of the host's regions or of a trace, to attach to a report
@@ -98,7 +100,7 @@ impl Arguments {
             }
             None => watched(Watch::new(self.selection.into()), self.seconds)?,
         };
-        sheet.limits().iter().for_each(|limit| eprintln!("ashmem: {limit}"));
+        sheet.limits().iter().for_each(|limit| notice!("{limit}"));
         let output = self.output.context("--output FILE says where the page goes")?;
         Ok(file::write(&output, &sheet.html())?)
     }
@@ -107,7 +109,7 @@ impl Arguments {
 /// Tells what grew from one file's moment to the other's.
 fn compare(before: &Path, after: &Path, page: Option<&Path>, json: bool) -> Result<()> {
     let comparison = Comparison::between(&saved(before)?, &saved(after)?);
-    comparison.limits().iter().for_each(|limit| eprintln!("ashmem: {limit}"));
+    comparison.limits().iter().for_each(|limit| notice!("{limit}"));
     if let Some(page) = page {
         file::write(page, &comparison.sheet().html())?;
     }
@@ -116,7 +118,7 @@ fn compare(before: &Path, after: &Path, page: Option<&Path>, json: bool) -> Resu
         (false, None) => comparison.to_string(),
         (false, Some(_)) => String::new(),
     };
-    io::stdout().write_all(text.as_bytes()).context("writing to standard output")
+    print(&text)
 }
 
 fn saved(path: &Path) -> Result<SavedCensus> {

@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ashmem_agent::notice;
 use ashmem_agent::run::{InsideMode, NOT_STARTED, Program, Unpinning};
 use ashmem_agent::seccomp::filter::Fidelity;
 use ashmem_trace_wire::pipe::RecordWriter;
@@ -134,8 +135,8 @@ impl Arguments {
         let trace = match self.trace.map(RecordWriter::inherited).transpose() {
             Ok(trace) => trace,
             Err(error) => {
-                eprintln!(
-                    "ashmem: the program was not started: --tap is no pipe of `ashmem trace`: \
+                notice!(
+                    "the program was not started: --tap is no pipe of `ashmem trace`: \
                      {error}"
                 );
                 return ExitCode::from(NOT_STARTED);
@@ -153,7 +154,7 @@ impl Arguments {
         match program.run() {
             Ok(ending) => ending.repeat(),
             Err(error) => {
-                eprintln!("ashmem: the program was not started: {error}");
+                notice!("the program was not started: {error}");
                 ExitCode::from(NOT_STARTED)
             }
         }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem top`: the list, live on a terminal.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ashmem_inspect::query::RegionFilter;
 use ashmem_top::app::{App, TopOptions, Wish};
 use ashmem_top::keys::Keys;
@@ -16,6 +15,7 @@ use clap::{Args, ValueEnum};
 
 use crate::duration::duration;
 use crate::ending::ending;
+use crate::output::print;
 use crate::selection::{RegionSelection, SortBy};
 
 /// Watch the host's shared memory regions, live on the terminal
@@ -151,6 +151,6 @@ impl Arguments {
             SnapshotFormat::Text => snapshot.text(),
             SnapshotFormat::Svg => snapshot.svg(),
         };
-        io::stdout().write_all(text.as_bytes()).context("writing to standard output")
+        print(&text)
     }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ashmem_agent::agent::endpoint::Address;
+use ashmem_agent::notice;
 use ashmem_trace::agent::AgentSource;
 use ashmem_trace::container_watch::ContainerWatch;
 use ashmem_trace::event::Source;
@@ -35,6 +36,7 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use crate::announcement::Announcement;
 
+use crate::ending::tell;
 /// The exit status where the program was not started because of us.
 const NOT_STARTED: u8 = 125;
 
@@ -139,7 +141,7 @@ impl Arguments {
         match self.trace() {
             Ok(code) => code,
             Err(error) => {
-                eprintln!("ashmem: {error:#}");
+                tell(&error);
                 if has_program { ExitCode::from(NOT_STARTED) } else { ExitCode::FAILURE }
             }
         }
@@ -171,7 +173,7 @@ impl Arguments {
             self.announce(kind, &watched);
         }
         if let Some(limit) = limit {
-            eprintln!("ashmem: {limit}");
+            notice!("{limit}");
         }
         let mut session = Session::begin(selection, form, output, vec![kind]);
         let mut program = start(before, words)?;
@@ -191,7 +193,7 @@ impl Arguments {
                     return ended.is_some();
                 }
                 for name in watched.iter_mut().filter_map(Watched::ended_now) {
-                    eprintln!("ashmem: process {name} has ended");
+                    notice!("process {name} has ended");
                 }
                 if looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) {
                     looked = Some(Instant::now());
@@ -209,7 +211,7 @@ impl Arguments {
             Ok(totals) => report_losses(totals, kind),
             Err(ashmem_trace::output::Error::Stream(error))
                 if error.kind() == io::ErrorKind::BrokenPipe => {}
-            Err(error) => eprintln!("ashmem: {error}"),
+            Err(error) => notice!("{error}"),
         }
         if let Some(child) = &mut program {
             // If writing has failed, the program continues untraced.
@@ -232,7 +234,7 @@ impl Arguments {
             names: &self.name,
             fail_only: self.fail_only,
         };
-        eprintln!("ashmem: {announcement}");
+        notice!("{announcement}");
     }
 
     /// Refuses what cannot be written to the file that was named.
@@ -403,7 +405,7 @@ fn repeat(status: std::process::ExitStatus) -> ExitCode {
 }
 
 fn report_ends(containers: &mut ContainerWatch) {
-    containers.gone().iter().for_each(|name| eprintln!("ashmem: container {name} has ended"));
+    containers.gone().iter().for_each(|name| notice!("container {name} has ended"));
 }
 
 fn report_losses(totals: TraceTotals, source: Source) {
@@ -413,14 +415,11 @@ fn report_losses(totals: TraceTotals, source: Source) {
             Source::Agent => "they came faster than they could be written, or the agent restarted",
             _ => "the kernel's buffer was full: make it larger with --buffer KIB",
         };
-        eprintln!(
-            "ashmem: {} events{more} were lost, {} were traced: {why}",
-            totals.lost, totals.events
-        );
+        notice!("{} events{more} were lost, {} were traced: {why}", totals.lost, totals.events);
     }
     if totals.unseen != 0 {
-        eprintln!(
-            "ashmem: {} calls may have failed too: the kernel decided their results, which could \
+        notice!(
+            "{} calls may have failed too: the kernel decided their results, which could \
              not be seen; without --fail-only they are shown with = ?",
             totals.unseen
         );

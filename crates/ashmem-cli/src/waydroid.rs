@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem waydroid`: /dev/ashmem in Waydroid's container.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use ashmem_agent::notice;
 use ashmem_waydroid::host::HostFiles;
 use ashmem_waydroid::provider::{self, When};
 use ashmem_waydroid::start::ContainerStart;
 use ashmem_waydroid::status::WaydroidStatus;
 use ashmem_waydroid::switch::{self, SwitchReport};
 use clap::{Args, Subcommand, ValueEnum};
+
+use crate::ending::ending_with;
+use crate::output::print;
 
 /// Give Waydroid's container /dev/ashmem, and keep it there
 ///
@@ -147,10 +150,7 @@ impl Arguments {
             Verb::Disable(verb) => verb.switch(),
             Verb::Prepare(verb) => verb.write(),
         };
-        done.unwrap_or_else(|error| {
-            eprintln!("ashmem: {error:#}");
-            ExitCode::FAILURE
-        })
+        ending_with(done)
     }
 }
 
@@ -164,7 +164,7 @@ impl StatusArguments {
         } else {
             words(&status)
         };
-        std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")?;
+        print(&text)?;
         Ok(if status.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -194,9 +194,9 @@ impl Prepare {
         let left = "the container starts as Waydroid has it";
         let start = ContainerStart::plan(&host, self.mode.into(), When::Now).context(left)?;
         let config = start.write(&host).context(left)?;
-        eprintln!("ashmem: {}", start.summary());
+        notice!("{}", start.summary());
         if let Some(config) = config {
-            println!("{config}");
+            print(&format!("{config}\n"))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -205,7 +205,7 @@ impl Prepare {
 /// Says what was done, after it was made to take effect where that is wanted.
 fn tell(mut report: SwitchReport, host: &HostFiles, now: bool) -> Result<ExitCode> {
     if now && !report.next.is_empty() {
-        eprintln!("restarting Waydroid's service ...");
+        notice!("restarting Waydroid's service ...");
         switch::take_effect(host, &mut report)?;
     }
     let mut text: String = report.done.iter().map(|line| format!("{line}\n")).collect();
@@ -214,7 +214,7 @@ fn tell(mut report: SwitchReport, host: &HostFiles, now: bool) -> Result<ExitCod
         text.push_str("Waydroid runs; this makes it take effect, and ends its session:\n");
         text.extend(report.next.iter().map(|command| format!("  {command}\n")));
     }
-    std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")?;
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How the program behaves to whoever calls it, whatever the verb.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
@@ -96,4 +97,66 @@ fn an_agent_tells_its_log_where_it_listens_in_plain_text() {
         assert!(lines.iter().any(|line| line.contains(&wanted)), "{wanted}: {lines:?}");
     }
     assert!(!lines.concat().contains('\u{1b}'), "{lines:?}");
+}
+
+/// What takes nothing that is written to it: a full disk, and a pipe whose reader has gone.
+fn that_take_nothing() -> [(&'static str, Stdio); 2] {
+    let full = OpenOptions::new().write(true).open("/dev/full").expect("every Linux has it");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    [("a full disk", full.into()), ("no reader", writer.into())]
+}
+
+/// The exit status with an output that takes nothing is the one with an output that does.
+#[test]
+fn a_standard_error_that_takes_nothing_changes_no_exit_status() {
+    for (words, status) in [
+        (&["run", "--", "/no/such/program"][..], 127),
+        (&["run", "--root", "/no/such/folder", "--", "true"], 125),
+        (&["join", "--agent", "/no/such/socket", "--", "true"], 125),
+        (&["join", "--agent", "/no/such/socket", "--or-without", "--", "true"], 0),
+        (&["report", "--trace", "/dev/null", "--output", "/no/such/folder/page"], 1),
+        (&["list", "--container", "no-such-container"], 1),
+        (&["purge", "--container", "no-such-container"], 1),
+        (&["doctor", "--image", "/no/such/image"], 2),
+        (&["module", "status", "--root", "/no/such/folder"], 2),
+        (&["trace", "--source", "agent", "--agent", "unix:/no/such/socket"], 1),
+        (&["man", "/dev/null/folder"], 1),
+        (&["agent"], 1),
+        (&["top"], 1),
+    ] {
+        for (what, standard_error) in that_take_nothing() {
+            let output = ashmem(words).stdout(Stdio::null()).stderr(standard_error).output();
+            let ended = output.expect("the program starts").status;
+            assert_eq!(ended.code(), Some(status), "{words:?}, {what}: {ended}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_standard_output_that_has_read_enough_is_no_error() {
+    let moment = tempfile::NamedTempFile::new().expect("a file");
+    let census = ashmem(&["list", "--json"]).output().expect("the program starts").stdout;
+    std::fs::write(moment.path(), census).expect("room");
+    let moment = moment.path().to_str().expect("text");
+    for words in [
+        &["list"][..],
+        &["list", "--json", "--watch=0.1", "--for", "0.3"],
+        &["report", "--compare", moment, moment],
+        &["report", "--compare", moment, moment, "--json"],
+        &["top", "--snapshot"],
+        &["top", "--snapshot=svg"],
+        &["purge", "--name", "no such name"],
+        &["agent", "profile", "--oci"],
+        &["completions", "bash"],
+        &["waydroid", "status"],
+        &["module", "status"],
+        &["doctor"],
+    ] {
+        let wanted = ashmem(words).output().expect("the program starts");
+        let [_, (_, no_reader)] = that_take_nothing();
+        let output = ashmem(words).stdout(no_reader).output().expect("the program starts");
+        assert_eq!(output.status, wanted.status, "{words:?}: {}", said(&output));
+        assert!(!said(&output).contains("standard output"), "{words:?}: {}", said(&output));
+    }
 }

@@ -25,6 +25,7 @@ use self::wire::AgentAnswer;
 use crate::error::{SystemError, failed};
 pub use crate::execute::{NOT_STARTED, NulError};
 use crate::execute::{become_or_say, words_of};
+use crate::notice;
 use crate::seccomp::filter::{Fidelity, Filter, NodeLookup};
 use crate::seccomp::listener::{InstallError, Privileges, install};
 use crate::sys::SignalMask;
@@ -90,7 +91,7 @@ impl Join {
             Ok(()) => {}
             Err(error @ Error::Unanswered(_)) => return not_started(&error.to_string()),
             Err(error) if self.or_without => {
-                eprintln!("ashmem: {} has no {NODE}: {error}", name(&words));
+                notice!("{} has no {NODE}: {error}", name(&words));
             }
             Err(error) => return not_started(&error.to_string()),
         }
@@ -101,7 +102,7 @@ impl Join {
 }
 
 fn not_started(why: &str) -> u8 {
-    eprintln!("ashmem: the program was not started: {why}");
+    notice!("the program was not started: {why}");
     NOT_STARTED
 }
 
@@ -163,8 +164,8 @@ fn filter(fidelity: Fidelity) -> Result<OwnedFd, Error> {
     let listener = match install(&program, Privileges::Keep) {
         Err(InstallError::Refused(Errno::ACCESS)) => {
             let listener = install(&program, Privileges::Renounce)?;
-            eprintln!(
-                "ashmem: without CAP_SYS_ADMIN in its user namespace a process may filter itself \
+            notice!(
+                "without CAP_SYS_ADMIN in its user namespace a process may filter itself \
                  only with no_new_privs: set-user-ID programs gain no rights here"
             );
             listener

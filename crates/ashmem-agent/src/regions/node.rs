@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
+use crate::notice;
 use crate::seccomp::syscalls::CWD;
 use crate::target_thread::FileStatus;
 
@@ -185,8 +186,8 @@ impl Device {
         // A root that its program has named so that it writes on the terminal is quoted.
         let root = rustix::fs::readlink(format!("/proc/{tid}/root"), Vec::new());
         let root = root.map(|root| root.to_string_lossy().into_owned()).unwrap_or_default();
-        eprintln!(
-            "ashmem: process {tid} opens /dev/ashmem in the root directory {root:?}, where another \
+        notice!(
+            "process {tid} opens /dev/ashmem in the root directory {root:?}, where another \
              file lies at that path, which is not this device: remove that file, or start the \
              program with `ashmem run --root DIR`"
         );

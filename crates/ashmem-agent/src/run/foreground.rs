@@ -11,6 +11,7 @@ use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 pub use crate::execute::NOT_STARTED;
+use crate::notice;
 use crate::scm_rights;
 use crate::sys;
 
@@ -203,8 +204,8 @@ fn without_supervisor(child: i32, program: Option<(i32, OwnedFd)>) -> Ending {
     if let Some((pid, handle)) = program {
         end_all(pid, &handle);
     }
-    eprintln!(
-        "ashmem: the supervisor was killed, and the program was ended with it: nobody would have \
+    notice!(
+        "the supervisor was killed, and the program was ended with it: nobody would have \
          answered its calls (status {SUPERVISOR_KILLED})"
     );
     Ending::SupervisorKilled

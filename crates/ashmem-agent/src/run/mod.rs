@@ -42,6 +42,7 @@ use crate::error::{SystemError, failed};
 use crate::execute::{NulError, become_or_say, words_of};
 use crate::inside::Inside;
 pub use crate::inside::InsideMode;
+use crate::notice;
 use crate::regions::memfd;
 use crate::regions::node::{Device, DeviceNode};
 use crate::seccomp::filter::{self, Fidelity, Filter, Gate};
@@ -121,7 +122,7 @@ impl Program {
                 let code = match supervise(&plan, trace, &StatusSender::new(theirs), mask) {
                     Ok(()) => 0,
                     Err(error) => {
-                        eprintln!("ashmem: the program was not started: {error}");
+                        notice!("the program was not started: {error}");
                         NOT_STARTED.into()
                     }
                 };
@@ -245,7 +246,7 @@ fn prepare(plan: &Plan, pid: i32, received: Received) -> Result<Supervisor, Erro
 /// Filters itself, sends the listener to the supervisor, and executes the program.
 fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
     let node = enter(plan).unwrap_or_else(|error| {
-        eprintln!("ashmem: the program was not started: {error}");
+        notice!("the program was not started: {error}");
         sys::exit(NOT_STARTED.into())
     });
     let at_path =
@@ -260,13 +261,11 @@ fn become_program(plan: &Plan, supervisor: OwnedFd, mask: SignalMask) -> ! {
         other => other,
     };
     let listener = listener.unwrap_or_else(|error| {
-        eprintln!("ashmem: the program was not started: {error}");
+        notice!("the program was not started: {error}");
         sys::exit(NOT_STARTED.into())
     });
     if let Err(errno) = fd_passing::send(&supervisor, listener.as_fd(), node.as_ref()) {
-        eprintln!(
-            "ashmem: the program was not started: handing the listener to the supervisor: {errno}"
-        );
+        notice!("the program was not started: handing the listener to the supervisor: {errno}");
         sys::exit(NOT_STARTED.into());
     }
     drop((listener, node));

@@ -5,14 +5,16 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use spec::Spec;
+
+use crate::ending::ending;
+use crate::output::print;
 
 /// Print or write the CDI specification: --device android.dev/ashmem=all
 ///
@@ -40,22 +42,16 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self) -> ExitCode {
-        match self.write() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("ashmem: {error:#}");
-                ExitCode::FAILURE
-            }
-        }
+        ending(self.write())
     }
 
     fn write(&self) -> Result<()> {
         let spec = Spec::of_host()?;
         match &self.output {
             Some(path) => spec.write(path)?,
-            None => std::io::stdout()
-                .write_all(spec.to_json().as_bytes())
-                .context("writing to standard output")?,
+            None => {
+                print(&spec.to_json())?;
+            }
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 
 mod programs;
 
-use std::io::Write;
+use crate::ending::ending;
+use crate::output::print;
 use std::process::ExitCode;
 
 use clap::{Args, Command};
@@ -26,15 +27,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Prints the completions of `program`, the whole command line.
     pub(crate) fn run(self, program: Command) -> ExitCode {
-        match std::io::stdout().write_all(script(self.shell, program).as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!(
-                    "ashmem: the completions could not be written to standard output: {error}"
-                );
-                ExitCode::FAILURE
-            }
-        }
+        ending(print(&script(self.shell, program)))
     }
 }
 

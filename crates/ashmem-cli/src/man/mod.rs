@@ -13,6 +13,8 @@ use clap::{Args, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
+use crate::ending::ending;
+
 /// When this version's pages were last changed.
 const DATE: &str = "2026-11-29";
 
@@ -32,13 +34,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Writes the pages of `program`, the whole command line.
     pub(crate) fn run(self, program: Command) -> ExitCode {
-        match write_all(&self.folder, program) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("ashmem: {error:#}");
-                ExitCode::FAILURE
-            }
-        }
+        ending(write_all(&self.folder, program))
     }
 }
 

@@ -3,12 +3,12 @@
 
 mod device;
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use ashmem_inspect::amount::Bytes;
+use anyhow::Result;
+use ashmem_agent::notice;
+use ashmem_inspect::amount::{Bytes, counted};
 use ashmem_inspect::observer::Observer;
 use ashmem_inspect::query::{ProcessName, RegionFilter, SortOrder};
 use ashmem_inspect::region::{CensusRegion, RegionKind};
@@ -19,6 +19,7 @@ use clap::Args;
 
 use crate::ending::ending_with;
 
+use crate::output::print;
 /// How long a supervisor may take to purge a region.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -94,20 +95,14 @@ impl Arguments {
             of(RegionKind::Device).filter(unpinned).for_each(|region| count.purge_device(region));
         }
         let bytes = Bytes(count.pages.saturating_mul(census.page_size));
-        writeln!(
-            std::io::stdout(),
-            "purged {} ({bytes}) of {}",
+        print(&format!(
+            "purged {} ({bytes}) of {}\n",
             counted(count.pages, "page"),
             counted(count.regions, "region")
-        )
-        .context("writing to standard output")?;
-        count.left.iter().for_each(|why| eprintln!("ashmem: {why}"));
+        ))?;
+        count.left.iter().for_each(|why| notice!("{why}"));
         Ok(if count.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-fn counted(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 impl PurgeCount {

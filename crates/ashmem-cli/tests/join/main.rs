@@ -7,6 +7,7 @@ mod stalling;
 mod strangers;
 mod withheld;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -30,16 +31,23 @@ struct Agent {
 
 impl Agent {
     fn start(name: &str) -> Self {
+        Self::logging_to(Stdio::inherit(), name)
+    }
+
+    fn logging_to(log: Stdio, name: &str) -> Self {
         let folder =
             std::env::temp_dir().join(format!("ashmem-join-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("ours");
         let program = folder.join("ashmem");
-        std::fs::copy(env!("CARGO_BIN_EXE_ashmem"), &program).expect("a copy of the program");
+        // By another process: what a test beside this one starts meanwhile would hold a copy of ours
+        // open for writing, and a program that is being written is not executed (ETXTBSY).
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_ashmem")).arg(&program).status();
+        assert!(copied.expect("cp starts").success(), "no copy of the program");
         let socket = folder.join("join.sock");
         let mut command = Command::new(&program);
         command.arg("agent").arg("--join").arg(format!("unix:{}", socket.display()));
-        let child = command.spawn().expect("the agent starts");
+        let child = command.stderr(log).spawn().expect("the agent starts");
         let deadline = Instant::now() + LIMIT;
         let address = SocketAddrUnix::new(&socket).expect("short");
         let listens = || {
@@ -133,6 +141,22 @@ fn a_process_that_joined_is_answered_and_is_the_one_it_was() {
     assert_eq!(line.trim(), format!("{} kept zero one", child.id()));
     let status = child.wait().expect("our child");
     assert_eq!(status.signal(), Some(libc::SIGPIPE), "its default action: {status:?}");
+}
+
+/// Its log may be a file on a full disk, or a pipe to a logger that has ended.
+#[test]
+fn an_agent_serves_on_while_its_log_takes_nothing() {
+    let full = File::options().write(true).open("/dev/full").expect("every Linux has it");
+    let (reader, no_reader) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    for (name, log) in [("full", Stdio::from(full)), ("unread", Stdio::from(no_reader))] {
+        let mut agent = Agent::logging_to(log, name);
+        for _ in 0..3 {
+            let served = agent.serves();
+            assert!(is_region(&served), "{name}: {served:?}");
+        }
+        assert!(agent.child.try_wait().expect("our child").is_none(), "{name}: it has ended");
+    }
 }
 
 #[test]

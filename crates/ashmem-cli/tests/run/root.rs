@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs in another root directory: one that starts there, and one that goes there.
 
-use super::{ASHMEM, builds, output, unprivileged};
+use super::{ASHMEM, builds, finish, output, unprivileged};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A root file system without any library: the static client, busybox, and what `/dev` holds.
 struct RootDir(PathBuf);
@@ -181,4 +181,12 @@ fn a_program_that_changes_its_root_finds_the_device_or_is_told_why_not() {
         assert_eq!(text.matches(&hint).count(), 1, "{inside}: {text}");
         assert!(text.contains("ashmem run --root DIR"), "{inside}: {text}");
     }
+    // Where nobody can be told, for the disk is full, the program gets its answer all the same.
+    let mut command = Command::new(ASHMEM);
+    command.args(["run", "--", "chroot", &chroot, "/bin/sh", "-c"]);
+    command.arg("/bin/client threads; exec 3<>/dev/ashmem; cat <&3").stdout(Stdio::piped());
+    let full = fs::File::options().write(true).open("/dev/full").expect("every Linux has it");
+    let output = finish(command.stderr(full).spawn().expect("starting"));
+    let text = said(&output);
+    assert!(output.status.success() && text.ends_with("no device"), "{:?} {text}", output.status);
 }

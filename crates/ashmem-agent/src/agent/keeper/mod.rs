@@ -30,6 +30,7 @@ use self::schedule::Schedule;
 use self::service_user::ServiceUser;
 use super::endpoint::Endpoint;
 use crate::error::{SystemError, failed};
+use crate::notice;
 use crate::sys::{self, Forked, SignalMask};
 
 /// The pause after a wait that failed: memory needs time to come back.
@@ -232,7 +233,7 @@ impl Keeper {
         // Behind what is counted: it is for connect(2) alone, once.
         fds.push(self.messages.place.as_fd());
         if let Err(errno) = sys::pass_descriptors(&fds) {
-            eprintln!("ashmem: passing {count} descriptors to the agent: {errno}");
+            notice!("passing {count} descriptors to the agent: {errno}");
             sys::exit(1);
         }
         let mut agent = Command::new(&self.program);
@@ -241,7 +242,7 @@ impl Keeper {
         agent.env("NOTIFY_SOCKET", format!("/proc/self/fd/{}", sys::FIRST_PASSED + count));
         self.mask.restore();
         let error = agent.exec();
-        eprintln!("ashmem: executing {}: {error}", self.program.display());
+        notice!("executing {}: {error}", self.program.display());
         sys::exit(127)
     }
 }
