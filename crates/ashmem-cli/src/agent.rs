@@ -13,7 +13,7 @@ use ashmem_agent::agent::systemd::{self, Manager};
 use ashmem_agent::notice;
 use ashmem_agent::seccomp::filter::Fidelity;
 use ashmem_agent::seccomp::profile::{lxc, oci};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use crate::ending::ending;
 use crate::output::print;
@@ -81,7 +81,9 @@ enum Verb {
 /// nothing. Calls that the policy denies stay denied. The result goes to standard output unless
 /// --output names a file.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    group(ArgGroup::new("runtime").args(["oci", "lxc"]).required(true)),
+    after_help = "\
 --oci reads a profile as Docker, podman, containerd and CRI-O take it, runtime-spec's
 linux.seccomp, or a bundle's whole config.json. Without FILE it starts from a profile that allows
 everything; Docker's own default is https://github.com/moby/profiles, seccomp/default.json.
@@ -95,15 +97,14 @@ is enough, and every open of it becomes a region:
   Docker       --device /dev/full:/dev/ashmem
   podman       --device /dev/full:/dev/ashmem
   Kubernetes   a hostPath volume of /dev/full (type CharDevice), mounted at /dev/ashmem
-  LXC          lxc.mount.entry = /dev/full dev/ashmem none bind,create=file 0 0")]
+  LXC          lxc.mount.entry = /dev/full dev/ashmem none bind,create=file 0 0"
+)]
 struct Profile {
     /// A profile in JSON
     #[arg(
         long,
         value_name = "FILE",
-        num_args = 0..=1,
-        required_unless_present = "lxc",
-        conflicts_with = "lxc"
+        num_args = 0..=1
     )]
     oci: Option<Option<PathBuf>>,
     /// An LXC policy

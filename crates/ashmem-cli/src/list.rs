@@ -82,9 +82,15 @@ pub(crate) struct Arguments {
     /// Watch so long (60, 90s, 5m), and tell what grew; Ctrl-C ends it earlier
     #[arg(long = "for", id = "time", value_name = "DURATION", value_parser = duration)]
     time: Option<Duration>,
-    /// Repeat every SECONDS seconds, until interrupted or as long as --for says
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
-    watch: Option<f64>,
+    /// Repeat so often (2 seconds; 0.5, 90s, 5m), until interrupted or as long as --for says
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        default_missing_value = "2",
+        value_parser = duration
+    )]
+    watch: Option<Duration>,
 }
 
 /// How a census is written.
@@ -103,6 +109,8 @@ impl Arguments {
     }
 
     fn show(self) -> Result<ExitCode> {
+        /// Looking more often costs more than it tells.
+        const LEAST: Duration = Duration::from_millis(100);
         let Self { selection, sort, flat, json, time, watch } = self;
         let interrupted = Arc::new(AtomicBool::new(false));
         if time.is_some() {
@@ -111,9 +119,7 @@ impl Arguments {
         }
         let (filter, order) = (RegionFilter::from(selection), sort.into());
         let form = ListForm { filter, order, flat, json, again: watch.is_some(), interrupted };
-        let pause = watch.map(|seconds| {
-            Duration::try_from_secs_f64(seconds.max(0.1)).unwrap_or(Duration::from_secs(2))
-        });
+        let pause = watch.map(|pause| pause.max(LEAST));
         form.show(time, pause)
     }
 }
@@ -172,17 +178,17 @@ impl ListForm {
         }
     }
 
+    /// Whether each census takes the place of the one before it.
+    fn clears(&self) -> bool {
+        self.again && !self.json && io::stdout().is_terminal()
+    }
+
     fn baseline(&self, census: &Census) -> Baseline {
         let regions = self.mapped_too().apply(census, SortOrder::Id);
         Baseline::of(&regions, census.seconds, HolderIdentity::Process)
     }
 
     /// The filter without its word on leaks: what grows while it stays mapped is none by itself.
-    /// Whether each census takes the place of the one before it.
-    fn clears(&self) -> bool {
-        self.again && !self.json && io::stdout().is_terminal()
-    }
-
     fn mapped_too(&self) -> RegionFilter {
         RegionFilter { leaks: false, ..self.filter.clone() }
     }

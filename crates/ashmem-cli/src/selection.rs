@@ -3,6 +3,7 @@
 
 use ashmem_inspect::query::{ProcessName, RegionFilter, SortOrder};
 use ashmem_trace::glob::Glob;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
 /// The selection of regions, for every verb that shows some.
@@ -16,7 +17,7 @@ pub(crate) struct RegionSelection {
     pid: Vec<ProcessName>,
     /// Regions held or mapped in this container: its name, the beginning of its id or of its pod's
     /// UID
-    #[arg(long, value_name = "CONTAINER")]
+    #[arg(long, value_name = "CONTAINER", value_parser = NonEmptyStringValueParser::new())]
     container: Option<String>,
     /// Possible leaks: regions that are open but not mapped by any process
     #[arg(long)]

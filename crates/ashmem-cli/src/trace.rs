@@ -32,12 +32,16 @@ use ashmem_trace::syscalls::SyscallSource;
 use ashmem_trace::syscalls::calls::Scope;
 use ashmem_trace::tracefs::Tracefs;
 use ashmem_trace_wire::attach::AttachError;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
 use crate::announcement::Announcement;
-
 use crate::ending::tell;
+
 /// The exit status where the program was not started because of us.
+/// The most of `--buffer`: 1 GiB for each processor.
+const MOST_BUFFER: u64 = 1 << 20;
+
 const NOT_STARTED: u8 = 125;
 
 /// How often to check whether the watched containers still exist.
@@ -112,7 +116,12 @@ pub(crate) struct Arguments {
     agent: Address,
     /// Kernel memory for unread events, for each processor; with the module and --pid or PROGRAM
     /// twice that
-    #[arg(long, value_name = "KIB", default_value_t = 4096)]
+    #[arg(
+        long,
+        value_name = "KIB",
+        default_value_t = 4096,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=MOST_BUFFER)
+    )]
     buffer: usize,
     /// The program and its arguments
     #[arg(

@@ -99,6 +99,32 @@ fn an_agent_tells_its_log_where_it_listens_in_plain_text() {
     assert!(!lines.concat().contains('\u{1b}'), "{lines:?}");
 }
 
+#[test]
+fn what_cannot_be_meant_is_refused_and_named() {
+    for (words, named) in [
+        (&["list", "--watch=0"][..], "give seconds"),
+        (&["list", "--watch=-1"], "give seconds"),
+        (&["list", "--watch=x"], "give seconds"),
+        (&["list", "--pid", "0"], "`0` is no process"),
+        (&["list", "--pid", ":1"], "`:1` is no process"),
+        (&["list", "--container", ""], "--container"),
+        (&["top", "--snapshot", "--container", ""], "--container"),
+        (&["purge", "--pid", "0"], "`0` is no process"),
+        (&["purge", "--container", ""], "--container"),
+        (&["purge"], "--pid <PID|CONTAINER:PID>|--container <CONTAINER>|--all"),
+        (&["agent", "profile"], "--oci [<FILE>]|--lxc [<FILE>]"),
+        (&["agent", "profile", "--oci", "--lxc"], "--lxc"),
+        (&["trace", "--buffer", "0", "--", "true"], "--buffer"),
+        (&["trace", "--buffer", "99999999999", "--", "true"], "--buffer"),
+        (&["join", "--agent", "", "--", "true"], "--agent"),
+    ] {
+        let output = ashmem(words).output().expect("the program starts");
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", said(&output));
+        assert!(said(&output).contains(named), "{words:?}: {}", said(&output));
+        assert!(output.stdout.is_empty(), "{words:?}");
+    }
+}
+
 /// What takes nothing that is written to it: a full disk, and a pipe whose reader has gone.
 fn that_take_nothing() -> [(&'static str, Stdio); 2] {
     let full = OpenOptions::new().write(true).open("/dev/full").expect("every Linux has it");
@@ -158,5 +184,17 @@ fn a_reader_of_standard_output_that_has_read_enough_is_no_error() {
         let output = ashmem(words).stdout(no_reader).output().expect("the program starts");
         assert_eq!(output.status, wanted.status, "{words:?}: {}", said(&output));
         assert!(!said(&output).contains("standard output"), "{words:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    for words in [&["--help"][..], &["--version"], &["help", "run"], &["list", "--help"]] {
+        let [(_, full), (_, no_reader)] = that_take_nothing();
+        let output = ashmem(words).stdout(full).output().expect("the program starts");
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(said(&output).contains("No space left"), "{words:?}: {}", said(&output));
+        let output = ashmem(words).stdout(no_reader).output().expect("the program starts");
+        assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {output:?}");
     }
 }

@@ -4,6 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use ashmem_agent::join::Join;
 use ashmem_agent::seccomp::filter::Fidelity;
@@ -33,7 +34,7 @@ if no agent serves it, so that it was not started.")]
 pub struct JoinArguments {
     /// The agent's socket, as the container sees it
     #[arg(long, value_name = "PATH", default_value = "/run/ashmem/join.sock")]
-    agent: OsString,
+    agent: PathBuf,
     /// How much of the device to emulate
     #[arg(long, value_name = "LEVEL", default_value = "full")]
     fidelity: JoinLevel,
@@ -64,7 +65,7 @@ impl JoinArguments {
     /// process has one thread.
     #[must_use]
     pub fn run(self) -> u8 {
-        let path = self.agent.as_bytes();
+        let path = self.agent.as_os_str().as_bytes();
         let path = OsStr::from_bytes(path.strip_prefix(b"unix:").unwrap_or(path));
         let join = Join {
             agent: path.into(),

@@ -15,13 +15,17 @@ use ashmem_inspect::region::{CensusRegion, RegionKind};
 use ashmem_trace::glob::Glob;
 use ashmem_trace_wire::ask;
 use ashmem_trace_wire::question::{AnswerPart, Question};
-use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
 
 use crate::ending::ending_with;
-
 use crate::output::print;
+
 /// How long a supervisor may take to purge a region.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The options of which one is needed at least.
+const WHICH: [&str; 4] = ["name", "pid", "container", "all"];
 
 /// Purge unpinned pages now, as memory pressure would
 ///
@@ -31,7 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// which does that for root and for whoever may look at it; those of the kernel module by the
 /// module, for root alone.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    group(ArgGroup::new("regions").args(WHICH).required(true).multiple(true)),
+    after_help = "\
 Examples:
   sudo ashmem purge --name 'CursorWindow*'
   ashmem purge --pid 4711                    # a program that I run under `ashmem run`
@@ -40,17 +46,18 @@ Examples:
 
 Exit status: 0 if no unpinned page is left of what was asked for, as far as the caller may look; 1
 if some could not be purged, or if a process or container that was asked for is not there or a
-process may not be looked at; standard error says why.")]
+process may not be looked at; standard error says why."
+)]
 pub(crate) struct Arguments {
     /// Regions whose whole name matches: *, ?, [a-z], {one,other}
-    #[arg(long, value_name = "GLOB", required_unless_present_any = ["pid", "container", "all"])]
+    #[arg(long, value_name = "GLOB")]
     name: Option<Glob>,
     /// Regions that this process holds or maps
     #[arg(long, value_name = "PID|CONTAINER:PID")]
     pid: Vec<ProcessName>,
     /// Regions held or mapped in this container: its name, the beginning of its id or of its pod's
     /// UID
-    #[arg(long, value_name = "CONTAINER")]
+    #[arg(long, value_name = "CONTAINER", value_parser = NonEmptyStringValueParser::new())]
     container: Option<String>,
     /// Every region
     #[arg(long, conflicts_with_all = ["name", "pid", "container"])]
