@@ -6,6 +6,8 @@ mod census;
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -130,4 +132,47 @@ fn top_without_a_terminal_says_so_once() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_eq!(said.matches("no terminal").count(), 1, "{said}");
+}
+
+/// One descriptor is enough to see who is there, and not to look at them.
+#[test]
+fn who_cannot_be_read_is_counted() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 4; exec \"$0\" list --flat", env!("CARGO_BIN_EXE_ashmem")]);
+    let output = command.output().expect("a shell");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains(" processes skipped: reading /proc failed (Too many open"), "{said}");
+}
+
+#[test]
+fn a_census_needs_no_second_thread() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: root's threads have no limit, and only root becomes another");
+    }
+    // So many that several threads would look at them.
+    let mut others: Vec<_> = (0..40)
+        .map(|_| Command::new("sleep").arg("600").spawn().expect("a program that stays"))
+        .collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("ashmem");
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_ashmem")).arg(&program).status();
+    assert!(copied.expect("cp starts").success());
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("ours");
+    let mut command = Command::new(&program);
+    // A user of whom nothing else runs.
+    command.arg("list").uid(65_521).gid(65_521);
+    // SAFETY: between fork and exec there is one system call, whose structure is read only.
+    unsafe {
+        command.pre_exec(|| {
+            let one = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
+            libc::setrlimit(libc::RLIMIT_NPROC, &one);
+            Ok(())
+        });
+    }
+    let output = command.output().expect("starting ashmem");
+    for other in &mut others {
+        other.kill().and_then(|()| other.wait()).expect("our child");
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

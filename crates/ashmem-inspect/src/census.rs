@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use ashmem_trace::family::family;
 use ashmem_trace::text::Text;
+use rustix::io::Errno;
 use serde::{Serialize, Serializer};
 
 use crate::group::{Totals, by_family};
@@ -31,6 +32,10 @@ pub struct Census {
     pub processes: usize,
     /// How many there are besides that this user may not look at.
     pub unseen_processes: usize,
+    /// How many there are besides that could not be read, and what came back: open files or memory
+    /// ran out (EMFILE, ENFILE, ENOMEM).
+    #[serde(skip)]
+    pub unread: Option<(usize, Errno)>,
 }
 
 impl Census {
@@ -51,6 +56,13 @@ impl Census {
             };
             let all = self.processes + self.unseen_processes;
             limits.push(format!("{} of {all} processes {whose}", self.unseen_processes));
+        }
+        if let Some((number, error)) = self.unread {
+            let all = self.processes + self.unseen_processes + number;
+            limits.push(format!(
+                "{number} of {all} processes skipped: reading /proc failed ({error}); of too many \
+                 open files `ulimit -n` tells the limit"
+            ));
         }
         let blind = count(|region| region.size.is_none());
         if blind > 0 {

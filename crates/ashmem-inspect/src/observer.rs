@@ -69,6 +69,7 @@ impl Observer {
         let processes = process::processes_with_inodes().map_err(Error)?;
         self.forget_others_than(&processes);
         let due = self.due(&processes);
+        let mut unread = None;
         for ((pid, stamp), look) in self.look_at(&due) {
             match look {
                 Ok(look) => {
@@ -76,7 +77,13 @@ impl Observer {
                         ProcessDir::open(pid).and_then(|folder| folder.hint(&mut Vec::new())).ok();
                     self.tasks.insert(pid, Task { stamp, look, round: self.round, hint });
                 }
-                Err(_) => drop(self.tasks.remove(&pid)),
+                Err(error) => {
+                    self.tasks.remove(&pid);
+                    // What has ended is not missed.
+                    if !matches!(error, Errno::SRCH | Errno::NOENT) {
+                        unread = Some((unread.map_or(0, |(number, _)| number) + 1, error));
+                    }
+                }
             }
         }
         let facts = self.facts();
@@ -96,6 +103,7 @@ impl Observer {
             regions,
             processes: self.tasks.len() - unseen_processes,
             unseen_processes,
+            unread,
         })
     }
 
@@ -160,7 +168,9 @@ impl Observer {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         thread::scope(|scope| {
             if processes.len() > FEW {
-                (1..threads).for_each(|_| drop(scope.spawn(work)));
+                // Where no further thread may be made, this one does it all.
+                let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).map(drop).ok();
+                (1..threads).map_while(spawn).for_each(drop);
             }
             work();
         });

@@ -377,6 +377,7 @@ mod tests {
             regions,
             processes: 1,
             unseen_processes: 0,
+            unread: None,
         };
         let mut watch = Watch::new(RegionFilter::default());
         watch.take(&census);
@@ -488,6 +489,7 @@ mod tests {
                 regions: vec![one],
                 processes: 1,
                 unseen_processes: 0,
+                unread: None,
             }
         };
         let mut watch = Watch::new(RegionFilter::default());

@@ -106,7 +106,7 @@ mod tests {
         }
         assert!(!run.contains("--tap"), "{run}");
         let list = of(&["list"]);
-        for part in ["[--pid PID|CONTAINER:PID]...", "[--watch [SECONDS]]", "[--json]"] {
+        for part in ["[--pid PID|CONTAINER:PID]...", "[--watch [DURATION]]", "[--json]"] {
             assert!(list.contains(part), "{part} is not in\n{list}");
         }
         assert!(of(&["trace"]).contains("[-o|--output FILE]"), "{}", of(&["trace"]));

@@ -56,6 +56,7 @@ pub(crate) fn app(regions: Vec<CensusRegion>) -> App {
         regions,
         processes: 3,
         unseen_processes: 0,
+        unread: None,
     };
     let options = TopOptions {
         filter: RegionFilter::default(),
