@@ -213,9 +213,8 @@ impl Profile {
             }
         };
         match &self.output {
-            Some(path) => {
-                std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
-            }
+            // Over the policy itself too: a full disk takes nothing of it away.
+            Some(path) => Ok(ashmem_report::file::write(path, &text)?),
             None => print(&text),
         }
     }

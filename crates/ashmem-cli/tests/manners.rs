@@ -187,6 +187,22 @@ fn a_reader_of_standard_output_that_has_read_enough_is_no_error() {
     }
 }
 
+/// What a full disk cuts off is a neighbour of the policy, and not the policy.
+#[test]
+fn a_policy_is_replaced_and_not_written_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [policy, link] = ["policy", "link"].map(|name| folder.path().join(name));
+    let before = "2\ndenylist\nreboot errno 1\n";
+    std::fs::write(&policy, before).expect("room");
+    std::fs::hard_link(&policy, &link).expect("one file system");
+    let mut command = ashmem(&["agent", "profile", "--lxc"]);
+    let output = command.arg(&policy).arg("--output").arg(&policy).output().expect("it starts");
+    assert!(output.status.success(), "{}", said(&output));
+    let text = |path| std::fs::read_to_string(path).expect("it is there");
+    assert!(text(&policy).contains("notify"), "{}", text(&policy));
+    assert_eq!(text(&link), before);
+}
+
 #[test]
 fn help_that_cannot_be_written_is_an_error() {
     for words in [&["--help"][..], &["--version"], &["help", "run"], &["list", "--help"]] {

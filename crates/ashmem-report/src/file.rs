@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A page into a file: whole, or not at all.
+//! A text into a file: whole, or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// It could not be written. What stood there before is as it was.
@@ -15,30 +16,39 @@ pub struct Error {
     error: io::Error,
 }
 
-/// Writes a page. A regular file is replaced when the page is whole; into anything else (a pipe, a
-/// terminal) it is written.
+/// Writes a text. A regular file is replaced when the text is whole, and keeps its mode and, where
+/// this user may give it away, its owner; into anything else (a pipe, a terminal) it is written.
 ///
 /// # Errors
 /// Those of open(2), write(2), rename(2).
-pub fn write(path: &Path, html: &str) -> Result<(), Error> {
+pub fn write(path: &Path, text: &str) -> Result<(), Error> {
     let of = |error| Error { path: path.to_owned(), error };
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => Err(of(io::ErrorKind::IsADirectory.into())),
         Ok(there) if !there.is_file() => {
             let mut file = OpenOptions::new().write(true).open(path).map_err(of)?;
-            file.write_all(html.as_bytes()).map_err(of)
+            file.write_all(text.as_bytes()).map_err(of)
         }
         // Through a symbolic link: what it points to is replaced.
-        Ok(_) => replace(&fs::canonicalize(path).map_err(of)?, html).map_err(of),
-        Err(_) => replace(path, html).map_err(of),
+        Ok(_) => replace(&fs::canonicalize(path).map_err(of)?, text).map_err(of),
+        Err(_) => replace(path, text).map_err(of),
     }
 }
 
-fn replace(path: &Path, html: &str) -> io::Result<()> {
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let before = fs::metadata(path).ok();
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let neighbour = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = File::create_new(&neighbour).and_then(|mut file| {
-        file.write_all(html.as_bytes())?;
+    // Who might not read the old one is not to read the new one for a moment.
+    let mode = if before.is_some() { 0o600 } else { 0o666 };
+    let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(&neighbour);
+    let written = created.and_then(|mut file| {
+        if let Some(before) = &before {
+            // Other users than root can give nothing away.
+            let _ = fchown(&file, Some(before.uid()), Some(before.gid()));
+            file.set_permissions(Permissions::from_mode(before.mode() & 0o777))?;
+        }
+        file.write_all(text.as_bytes())?;
         // A disk that is full over the network is found out here.
         file.sync_all()
     });
@@ -51,7 +61,8 @@ fn replace(path: &Path, html: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
     #[test]
@@ -69,6 +80,17 @@ mod tests {
         assert!(error.contains("No such file"), "{error}");
         let names: Vec<_> = fs::read_dir(folder.path()).expect("its entries").collect();
         assert_eq!(names.len(), 1, "nothing half written is left: {names:?}");
+    }
+
+    #[test]
+    fn what_only_its_owner_reads_stays_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("page.html");
+        fs::write(&path, "first").expect("a new file");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("ours");
+        super::write(&path, "second").expect("replacing it");
+        let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
     }
 
     #[test]

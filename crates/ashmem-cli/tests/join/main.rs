@@ -40,8 +40,8 @@ impl Agent {
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("ours");
         let program = folder.join("ashmem");
-        // By another process: what a test beside this one starts meanwhile would hold a copy of ours
-        // open for writing, and a program that is being written is not executed (ETXTBSY).
+        // By another process: what a test beside this one starts meanwhile would hold our copy open
+        // for writing, and a program that is being written is not executed (ETXTBSY).
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_ashmem")).arg(&program).status();
         assert!(copied.expect("cp starts").success(), "no copy of the program");
         let socket = folder.join("join.sock");
