@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ashmem list`: every region of shared memory on this host, and its holders; or its leaks.
 
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +21,7 @@ use clap::Args;
 
 use crate::duration::duration;
 use crate::ending::ending_with;
-use crate::output::print_next;
+use crate::output::{can_be_drawn_on, print_next};
 use crate::selection::{RegionSelection, SortBy};
 
 /// List the host's shared memory regions, their cost and their holders
@@ -180,7 +179,7 @@ impl ListForm {
 
     /// Whether each census takes the place of the one before it.
     fn clears(&self) -> bool {
-        self.again && !self.json && io::stdout().is_terminal()
+        self.again && !self.json && can_be_drawn_on()
     }
 
     fn baseline(&self, census: &Census) -> Baseline {
@@ -208,8 +207,8 @@ impl ListForm {
             };
             return Ok(text.context("writing JSON")? + "\n");
         }
-        let in_colour = io::stdout().is_terminal()
-            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let in_colour =
+            can_be_drawn_on() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let mut text = if self.clears() { HOME.to_owned() } else { String::new() };
         let is_list = !self.filter.leaks || self.flat;
         if is_list {

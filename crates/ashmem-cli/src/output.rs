@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Standard output, as every verb writes it.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result};
@@ -20,6 +20,11 @@ pub(crate) fn print_coloured(text: &str) -> Result<()> {
 /// The same for who has more to write: [`ControlFlow::Break`] if the reader takes no more.
 pub(crate) fn print_next(text: &str) -> Result<ControlFlow<()>> {
     print_to(io::stdout(), text)
+}
+
+/// Whether it is a terminal that understands more than letters.
+pub(crate) fn can_be_drawn_on() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|name| name != "dumb")
 }
 
 fn print_to(mut output: impl Write, text: &str) -> Result<ControlFlow<()>> {

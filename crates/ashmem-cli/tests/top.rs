@@ -220,3 +220,20 @@ fn it_shows_what_keys_ask_for_and_leaves_the_terminal_as_it_was() {
     kill(terminal.start(), libc::SIGKILL);
     terminal.is_as_before(&before);
 }
+
+#[test]
+fn nothing_is_drawn_on_a_dumb_terminal() {
+    let Some(terminal) = Terminal::open() else { return eprintln!("skipped: no tmux") };
+    let program = env!("CARGO_BIN_EXE_ashmem");
+    terminal.order(&format!("TERM=dumb {program} top; echo ended $?"));
+    terminal.wait_until("it says why it ends", |screen| {
+        screen.contains("TERM says that it is dumb") && screen.contains("ended 1")
+    });
+    // What stood there before still does: the screen was not cleared.
+    terminal.order(&format!(
+        "TERM=dumb {program} list --name none --watch=0.1 --for 0.1; echo ended $?"
+    ));
+    terminal.wait_until("the list ends", |screen| {
+        screen.contains("ended 0") && screen.contains("ended 1")
+    });
+}

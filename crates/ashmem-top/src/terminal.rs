@@ -40,6 +40,12 @@ impl Screen {
                  text, or take `ashmem list --watch`",
             ));
         }
+        if std::env::var_os("TERM").is_some_and(|name| name == "dumb") {
+            return Err(io::Error::other(
+                "TERM says that it is dumb: nothing can be drawn on it; give --snapshot for one \
+                 screen as text, or take `ashmem list --watch`",
+            ));
+        }
         // A panic's message is read on the screen of before.
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
