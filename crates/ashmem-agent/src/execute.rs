@@ -43,7 +43,8 @@ pub(crate) fn become_or_say(words: &[CString], verb: &str) -> u8 {
     } else {
         String::new()
     };
-    // SIGPIPE acts as the program wanted it: it is not to end this process instead of the status.
+    // SIGPIPE has its default action by now, as the program was to find it: where nobody reads the
+    // line, it would end this process with another status.
     let _blocked = sys::SignalMask::block_all();
     notice!("cannot run {name}: {}{hint}", io::Error::from(errno));
     if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE }
