@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ashmem_doctor::image::{ImageReport, MemfdRule, NodeRule};
+use ashmem_doctor::screen::ImageScreen;
 use object::write::Object;
 use object::{Architecture, BinaryFormat, Endianness, SectionKind};
 
@@ -170,6 +171,9 @@ fn what_is_no_image_is_said_to_be_none() {
     assert!(ImageReport::make(&folder.path().join("none")).is_err());
     let empty = ImageReport::make(folder.path()).expect("a directory is looked at");
     assert!(!empty.is_android() && !empty.missing.is_empty());
+    let screen = ImageScreen(&empty).to_string();
+    assert!(screen.contains("No Android is seen") && screen.contains("build.prop"), "{screen}");
+    assert!(!screen.contains("not set"), "a table of nothing: {screen}");
 }
 
 #[test]
