@@ -8,8 +8,15 @@ use std::io::{BufRead, BufReader};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use census::{ashmem, printed, region};
+
+/// One test at a time: a program that another one starts holds the same regions until it executes.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// So many memfds of one pattern, each with a page in use.
 fn leaked(what: &str, numbers: Range<usize>) -> Vec<OwnedFd> {
@@ -32,6 +39,7 @@ fn leak(document: &serde_json::Value, pattern: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn many_leaks_of_one_program_are_one_row_and_each_by_itself_where_that_is_asked_for() {
+    let _alone = alone();
     let _regions = leaked("leak-open", 0..440);
     let own = std::process::id().to_string();
     let words = ["list", "--leaks", "--pid", &own, "--name", "leak-open *"];
@@ -55,6 +63,7 @@ fn many_leaks_of_one_program_are_one_row_and_each_by_itself_where_that_is_asked_
 
 #[test]
 fn what_stays_mapped_and_grows_is_found_by_watching() {
+    let _alone = alone();
     let map = |fd: &OwnedFd| {
         let (length, prot) = (4096, libc::PROT_READ | libc::PROT_WRITE);
         // SAFETY: a new mapping, where the kernel finds room.
@@ -96,6 +105,7 @@ fn what_stays_mapped_and_grows_is_found_by_watching() {
 
 #[test]
 fn watching_for_a_while_ends_by_itself_and_tells_what_grew() {
+    let _alone = alone();
     let own = std::process::id().to_string();
     let words = ["list", "--for", "300ms", "--pid", &own, "--name", "leak-no-such"];
     let (text, _) = printed(&words);
@@ -110,6 +120,7 @@ fn watching_for_a_while_ends_by_itself_and_tells_what_grew() {
 
 #[test]
 fn two_moments_that_were_written_down_are_compared() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let own = std::process::id().to_string();
     let moment = |name: &str| {
