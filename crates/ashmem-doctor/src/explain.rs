@@ -47,9 +47,10 @@ use serde::Serialize;
 
 use crate::distribution::Distribution;
 use crate::errno_word;
-use crate::log_line::{LogLevel, LogLine, LogSource};
+use crate::log_line::LogLine;
 use crate::log_origin::LogOrigin;
 use crate::log_reader::LONGEST;
+use crate::log_source::{LogLevel, LogSource};
 use crate::message::Message;
 use crate::plain_text::{ascii, plain};
 use crate::subject::Subject;
@@ -128,18 +129,20 @@ const SEEN: usize = 2048;
 
 /// What a line means, if it is known; by itself, without the lines around it.
 pub fn line(line: &str) -> Option<&'static Message> {
-    let line = plain(cut(line));
-    if !matcher::is_near(&line) {
+    let line = cut(line);
+    if !matcher::is_near(&plain(&LogLine::kept(line))) {
         return None;
     }
-    matcher::find(&LogLine::parse(&line))
+    matcher::find(&LogLine::parse(line))
+        .or_else(|| LogLine::parse_error(line).and_then(|error| matcher::find(&error)))
 }
 
 impl Log {
     /// Reads one more line.
     pub fn add(&mut self, line: &str) {
         let line = cut(line.trim_end());
-        let text = &*plain(line);
+        let said = LogLine::kept(line);
+        let text = &*plain(&said);
         if text.trim().is_empty() {
             self.heading = None;
             return;
@@ -151,7 +154,7 @@ impl Log {
             self.pass(text, line);
             return;
         }
-        let mut parsed = LogLine::parse(text);
+        let mut parsed = LogLine::parse(line);
         let mut owner = None;
         // logcat knows nothing of the host.
         if parsed.source != LogSource::Logcat {
@@ -170,11 +173,18 @@ impl Log {
         }
         self.follow(&parsed);
         let is_called = matches!(parsed.source, LogSource::Plain | LogSource::Kmod);
-        let said = parsed.source;
+        let written_by = parsed.source;
         if self.is_in_waydroid && is_called {
             parsed.source = LogSource::Waydroid;
         }
-        match (self.find(&parsed), owner) {
+        let mut found = self.find(&parsed);
+        if found.is_none()
+            && let Some(error) = LogLine::parse_error(line)
+        {
+            found = self.find(&error);
+            parsed = if found.is_some() { error } else { parsed };
+        }
+        match (found, owner) {
             (Some(message), Some(false)) if matcher::is_any_build(message) => {
                 self.unrecognised += 1;
             }
@@ -183,7 +193,7 @@ impl Log {
             }
             (Some(message), _) => self.keep(self.explained(message, &parsed, line)),
             (None, _) => {
-                parsed.source = said;
+                parsed.source = written_by;
                 self.leave(&parsed, line);
             }
         }

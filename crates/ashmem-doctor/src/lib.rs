@@ -36,6 +36,8 @@ pub mod keys;
 pub mod log_line;
 pub mod log_origin;
 pub mod log_reader;
+mod log_record;
+pub mod log_source;
 pub mod message;
 pub mod module_file;
 pub mod module_state;

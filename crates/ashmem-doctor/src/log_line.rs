@@ -8,55 +8,13 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
-use serde::Serialize;
 
 use crate::errno_word;
-use crate::plain_text::{ascii, plain};
+use crate::log_record::LogRecord;
+use crate::log_source::{LogLevel, LogSource};
+use crate::plain_text::{ascii, clean, plain, quoted};
 use crate::subject::{Subject, Subjects};
 use crate::translation;
-
-/// What writes lines of this form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogSource {
-    /// Android's logcat, in any of its formats.
-    Logcat,
-    /// The kernel (dmesg), and what Android's first programs write there.
-    Kernel,
-    /// The journal or syslog.
-    Journal,
-    /// Waydroid's log, or what it prints.
-    Waydroid,
-    /// LXC.
-    Lxc,
-    /// A container engine or runtime: docker, containerd, podman, runc, crun.
-    Engine,
-    /// Kubernetes: kubelet, its events, kubectl.
-    Kubernetes,
-    /// kmod: modprobe, insmod, rmmod, depmod.
-    Kmod,
-    /// A build: DKMS, make, compilers, linkers.
-    Build,
-    /// A package manager.
-    Packages,
-    /// A system call, as strace prints it.
-    Strace,
-    /// Anything else.
-    Plain,
-}
-
-/// How serious its writer says that a line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// It happened: verbose, debug, info, notice.
-    Note,
-    /// The line does not say.
-    Unsaid,
-    /// A warning.
-    Warning,
-    /// An error, or worse.
-    Error,
-}
 
 /// A line, taken apart.
 #[derive(Debug)]
@@ -92,7 +50,7 @@ struct Form {
 
 /// The forms, the particular before the general. `tag` names the speaker, `text` what it says.
 static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
-    use LogSource::{Engine, Journal, Kernel, Kubernetes, Logcat, Lxc, Plain, Waydroid};
+    use LogSource::{Journal, Kernel, Kubernetes, Logcat, Lxc, Plain, Waydroid};
     let form = |source, pattern: &str| Form {
         pattern: Regex::new(pattern).expect("the forms are tested"),
         source,
@@ -211,9 +169,7 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
                 r"/(?:usr|s?bin|opt|lib)/[\w.@/()-]+?)(?:\[[\w/]+\])?: (?<text>.*)$"
             ),
         ),
-        // What engines write: logfmt, and a container's output as it is kept.
-        form(Engine, r#"^time="?\S+?"? level=(?<level>\w+) (?<text>msg=.*)$"#),
-        form(Plain, r#"^\{"log":"(?<text>.*?)(?:\\[rn])*","stream".*\}$"#),
+        // docker compose's.
         form(Plain, r"^[\w.-]+\s+\| (?<text>.*)$"),
         // Waydroid.
         form(
@@ -235,7 +191,7 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
             ),
         ),
         // As people quote: a mark of Markdown, a shell's trace, a number of grep's.
-        form(Plain, r"^(?:[>*+-]{1,3} |`{1,3})\s*(?<text>\S.*)$"),
+        form(Plain, r"^(?:[>*+-]{1,3} |`{3})\s*(?<text>\S.*)$"),
         form(Plain, r"^\d{1,6}:\s?(?<text>(?:[^\d\s:]|\d\d-\d\d |\d{4}-\d\d-).*)$"),
     ]
 });
@@ -257,11 +213,40 @@ static CALL: LazyLock<Regex> = LazyLock::new(|| {
 impl<'a> LogLine<'a> {
     /// Takes a line apart.
     pub fn parse(line: &'a str) -> Self {
-        let mut text = plain(line.trim());
+        Self::parse_part(line, false).0
+    }
+
+    /// Takes a line apart of which a logger says more than the error: the error alone.
+    pub fn parse_error(line: &'a str) -> Option<Self> {
+        let (parsed, is_errors) = Self::parse_part(line, true);
+        is_errors.then_some(parsed)
+    }
+
+    /// Takes a line apart, and says whether it is the part that was asked for.
+    fn parse_part(line: &'a str, wants_error: bool) -> (Self, bool) {
+        let mut text = Cow::Borrowed(line.trim());
         let (mut source, mut speaker) = (LogSource::Plain, String::new());
-        let mut level = LogLevel::Unsaid;
+        let (mut level, mut is_escaped) = (LogLevel::Unsaid, false);
+        let mut is_errors = false;
         for _ in 0..WRAPPINGS {
-            let Some((of, said, tag, inner)) = unwrap(&text) else { break };
+            if let Some(inner) = quoted(&text) {
+                text = Cow::Owned(inner.to_owned());
+            }
+            // Before anything is made plain: an escape must still be one.
+            let unwrapped = match LogRecord::read(&text) {
+                Some(mut record) => {
+                    if let Some(error) = record.error.take().filter(|_| wants_error) {
+                        (record.text, is_errors) = (error, true);
+                    }
+                    Some(recorded(record))
+                }
+                None => unwrap(&text).or_else(|| match clean(&text) {
+                    Cow::Owned(clean) => unwrap(&clean),
+                    Cow::Borrowed(_) => None,
+                }),
+            };
+            let Some((of, said, tag, inner)) = unwrapped else { break };
+            is_escaped |= matches!(of, LogSource::Kubernetes | LogSource::Plain);
             level = said.unwrap_or(level);
             if of != LogSource::Plain {
                 source = of;
@@ -275,8 +260,17 @@ impl<'a> LogLine<'a> {
                 break;
             }
         }
+        if let Cow::Owned(changed) = plain(&text) {
+            text = Cow::Owned(changed);
+        }
+        if is_escaped {
+            text = Cow::Owned(text.replace("\\\"", "\"").replace("\\t", " "));
+        }
         if let Some((of, tag)) = program(&text) {
-            if matches!(source, LogSource::Plain | LogSource::Journal) {
+            if matches!(
+                source,
+                LogSource::Plain | LogSource::Journal | LogSource::Engine | LogSource::Kubernetes
+            ) {
                 source = of.unwrap_or(source);
             }
             if speaker.is_empty() || source == LogSource::Kernel || of.is_some() {
@@ -284,7 +278,7 @@ impl<'a> LogLine<'a> {
             }
         }
         if source == LogSource::Plain || source == LogSource::Journal {
-            source = by_speaker(&speaker).unwrap_or(source);
+            source = LogSource::by_speaker(&speaker).unwrap_or(source);
         }
         if source == LogSource::Plain && CALL.is_match(&text) {
             source = LogSource::Strace;
@@ -301,7 +295,13 @@ impl<'a> LogLine<'a> {
             text = Cow::Owned(ascii(&text).into_owned());
             speaker = ascii(&speaker).into_owned();
         }
-        Self { is_foreign, ..Self::of(source, level, Cow::Owned(speaker), text) }
+        (Self { is_foreign, ..Self::of(source, level, Cow::Owned(speaker), text) }, is_errors)
+    }
+
+    /// What a line says without the outermost of its wrappings, if that is a record's.
+    pub fn kept(line: &str) -> Cow<'_, str> {
+        let line = quoted(line).unwrap_or(line);
+        LogRecord::read(line).map_or(Cow::Borrowed(line), |record| Cow::Owned(record.text))
     }
 
     /// A text of a speaker that is known already, as logcat's long format puts them on two lines.
@@ -339,6 +339,18 @@ impl<'a> LogLine<'a> {
     }
 }
 
+/// What a logger's record holds.
+fn recorded(record: LogRecord) -> (LogSource, Option<LogLevel>, String, String) {
+    let LogRecord { level, speaker, text, is_engines, .. } = record;
+    let (source, speaker) = match &*speaker {
+        "kernel" => (LogSource::Kernel, String::new()),
+        "" if is_engines => (LogSource::Engine, speaker),
+        "" => (LogSource::Plain, speaker),
+        _ => (LogSource::Journal, speaker),
+    };
+    (source, (!level.is_empty()).then(|| LogLevel::of(&level)), speaker, text)
+}
+
 /// What stands in one wrapping.
 fn unwrap(text: &str) -> Option<(LogSource, Option<LogLevel>, String, String)> {
     let named = |captures: &Captures<'_>, name| {
@@ -346,23 +358,10 @@ fn unwrap(text: &str) -> Option<(LogSource, Option<LogLevel>, String, String)> {
     };
     let (source, captures) =
         FORMS.iter().find_map(|form| Some((form.source, form.pattern.captures(text)?)))?;
-    let (tag, mut inner) = (named(&captures, "tag"), named(&captures, "text"));
-    if matches!(source, LogSource::Engine | LogSource::Kubernetes | LogSource::Plain) {
-        inner = inner.replace("\\\"", "\"").replace("\\t", " ");
-    }
+    let (tag, inner) = (named(&captures, "tag"), named(&captures, "text"));
     let source = if tag == "kernel" { LogSource::Kernel } else { source };
     let tag = if tag == "kernel" { String::new() } else { tag };
-    Some((source, captures.name("level").map(|level| level_of(level.as_str())), tag, inner))
-}
-
-/// By the first letter of what the line says: Android's and klog's letters, LXC's and the engines'
-/// words, Kubernetes' kinds of events.
-fn level_of(word: &str) -> LogLevel {
-    match word.bytes().next().map(|byte| byte.to_ascii_uppercase()) {
-        Some(b'V' | b'D' | b'I' | b'N' | b'T') => LogLevel::Note,
-        Some(b'W') => LogLevel::Warning,
-        _ => LogLevel::Error,
-    }
+    Some((source, captures.name("level").map(|level| LogLevel::of(level.as_str())), tag, inner))
 }
 
 /// The program that a text names first, and the source that it makes of the line.
@@ -370,38 +369,13 @@ fn program(text: &str) -> Option<(Option<LogSource>, String)> {
     let captures = PROGRAM.captures(text)?;
     let name = captures.name("tag").or_else(|| captures.name("error"))?.as_str();
     let name = name.rsplit('/').next().unwrap_or(name);
-    Some((by_speaker(name), name.to_owned()))
-}
-
-fn by_speaker(name: &str) -> Option<LogSource> {
-    use LogSource::{Build, Engine, Kmod, Kubernetes, Lxc, Packages, Waydroid};
-    Some(match name {
-        "modprobe"
-        | "insmod"
-        | "rmmod"
-        | "depmod"
-        | "modinfo"
-        | "kmod"
-        | "systemd-modules-load" => Kmod,
-        "docker" | "dockerd" | "containerd" | "podman" | "runc" | "crun" | "nerdctl" | "conmon"
-        | "crio" => Engine,
-        "kubelet" | "kubectl" | "k3s" | "k0s" | "FailedScheduling" => Kubernetes,
-        "waydroid" => Waydroid,
-        "dkms" | "Error!" | "ERROR (dkms" | "make" | "gmake" | "gcc" | "cc" | "cc1" | "clang"
-        | "ld" | "ld.lld" | "ld.bfd" | "as" | "collect2" | "modpost" | "objtool" | "pahole" => {
-            Build
-        }
-        "E" | "W" | "E:" | "W:" | "apt" | "apt-get" | "dpkg" | "dnf" | "pacman" | "yay"
-        | "paru" | "zypper" | "apk" | "yum" => Packages,
-        name if name.starts_with("lxc-") || name == "lxc" => Lxc,
-        name if name.starts_with("systemd-modules-load") => Kmod,
-        _ => return None,
-    })
+    Some((LogSource::by_speaker(name), name.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LogLine, LogSource};
+    use super::LogLine;
+    use crate::log_source::LogSource;
 
     #[track_caller]
     fn is(line: &str, source: LogSource, speaker: &str, text: &str) {
@@ -464,12 +438,7 @@ mod tests {
         is("make[1]: *** x", Build, "make", "make[1]: *** x");
         is("E: Unable to locate", Packages, "E", "E: Unable to locate");
         is("docker: Error", Engine, "docker", "docker: Error");
-        is(
-            "time=\"2026-11-27T10:11:12Z\" level=error msg=\"a \\\"b\\\"\"",
-            Engine,
-            "",
-            "msg=\"a \"b\"\"",
-        );
+        is("time=\"2026-11-27T10:11:12Z\" level=error msg=\"a \\\"b\\\"\"", Engine, "", "a \"b\"");
         let call = "openat(AT_FDCWD, \"/dev/ashmem\", O_RDWR) = -1 ENOENT (No such file)";
         assert_eq!(LogLine::parse(call).source, Strace);
         assert_eq!(LogLine::parse(call).errno, Some(libc::ENOENT));

@@ -48,7 +48,7 @@ pub struct Message {
     /// The error that the line must name, one of these. None: any, or no error.
     pub errno: &'static [i32],
     /// Where the line must come from, one of these. None: anywhere.
-    pub from: &'static [crate::log_line::LogSource],
+    pub from: &'static [crate::log_source::LogSource],
     /// Beginnings of the names of troubles that this one only follows from: where the log tells one
     /// of them, this is left out. `""` is every trouble that is no such last word itself.
     pub follows: &'static [&'static str],

@@ -21,7 +21,13 @@ static ESCAPED: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Without colours and HTML's escapes, with straight quotation marks and plain spaces.
 pub(crate) fn plain(line: &str) -> Cow<'_, str> {
-    if line.is_ascii() && !line.bytes().any(|byte| matches!(byte, 0x1b | b'`' | b'&')) {
+    let text = clean(line);
+    if text.contains('`') { Cow::Owned(text.replace('`', "'")) } else { text }
+}
+
+/// The same with the marks of code, which may stand around a whole line.
+pub(crate) fn clean(line: &str) -> Cow<'_, str> {
+    if line.is_ascii() && !line.bytes().any(|byte| matches!(byte, 0x1b | b'&')) {
         return Cow::Borrowed(line);
     }
     let text = COLOUR.replace_all(line, "");
@@ -32,6 +38,15 @@ pub(crate) fn plain(line: &str) -> Cow<'_, str> {
         return Cow::Owned(text.chars().filter_map(fold).collect());
     }
     text
+}
+
+/// What stands between marks of code, if that is the whole line: as many on each side.
+pub(crate) fn quoted(line: &str) -> Option<&str> {
+    let inner = line.trim_matches('`');
+    let before = line.len() - line.trim_start_matches('`').len();
+    let is_whole = before > 0 && line.len() - inner.len() == 2 * before && before <= 3;
+    // One mark within would have ended it.
+    (is_whole && !inner.is_empty() && (before > 1 || !inner.contains('`'))).then(|| inner.trim())
 }
 
 fn unescaped(text: Cow<'_, str>) -> Cow<'_, str> {
@@ -78,7 +93,7 @@ pub(crate) fn ascii(text: &str) -> Cow<'_, str> {
 /// The sign that one stands for; none if it stands for nothing that is seen.
 fn fold(sign: char) -> Option<char> {
     Some(match sign {
-        '`' | '\u{2018}'..='\u{201b}' | '\u{2039}' | '\u{203a}' | '\u{300c}' | '\u{300d}' => '\'',
+        '\u{2018}'..='\u{201b}' | '\u{2039}' | '\u{203a}' | '\u{300c}' | '\u{300d}' => '\'',
         '\u{201c}'..='\u{201f}' | '\u{ab}' | '\u{bb}' => '"',
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
             ' '
@@ -93,7 +108,7 @@ fn fold(sign: char) -> Option<char> {
 mod tests {
     use std::borrow::Cow;
 
-    use super::{ascii, plain};
+    use super::{ascii, plain, quoted};
 
     #[test]
     fn what_a_page_did_to_a_line_is_undone() {
@@ -117,6 +132,23 @@ mod tests {
             assert_eq!(plain(line), text, "{line}");
         }
         assert!(matches!(plain("E/ashmem  (  171): Unable to open"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_line_between_marks_of_code_is_bare() {
+        for (line, text) in [
+            ("`a b`", Some("a b")),
+            ("``recipe for target `x'``", Some("recipe for target `x'")),
+            ("``` a ```", Some("a")),
+            ("`a` and `b`", None),
+            ("`a``", None),
+            ("````a````", None),
+            ("``", None),
+            ("`", None),
+            ("", None),
+        ] {
+            assert_eq!(quoted(line), text, "{line}");
+        }
     }
 
     #[test]

@@ -143,6 +143,11 @@ impl Subjects {
         Self(self.0 | 1 << subject as u8)
     }
 
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Whether it is among them.
     pub fn has(self, subject: Subject) -> bool {
         self.0 & (1 << subject as u8) != 0

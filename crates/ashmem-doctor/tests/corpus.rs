@@ -126,6 +126,65 @@ fn what_stands_before_a_line_does_not_change_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A text as JSON's, and as logfmt's and klog's, which escape as Go does.
+fn in_json(text: &str) -> String {
+    serde_json::to_string(text).expect("a text is JSON")
+}
+
+fn in_go(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\t', "\\t");
+    format!("\"{escaped}\"")
+}
+
+/// A line of a log, as each logger keeps it.
+fn wrapped(line: &str) -> Vec<String> {
+    let (json, go) = (in_json(line), in_go(line));
+    let ended = in_json(&format!("{line}\r\n"));
+    // As Markdown quotes what has a mark of code itself.
+    let marks = if line.contains('`') { "``" } else { "`" };
+    let dockerd = format!("time=\"2026-11-30T10:00:00.123456789Z\" level=error msg={go}");
+    vec![
+        format!("{marks}{line}{marks}"),
+        format!("- {marks}{line}{marks}"),
+        format!("```{line}```"),
+        format!("Nov 30 10:00:00 host dockerd[1201]: {dockerd}"),
+        format!("time=\"2026-11-30T10:00:00Z\" level=fatal msg=\"exit status 1\" error={go}"),
+        format!("level=warn ts=2026-11-30T10:00:00Z caller=main.go:12 msg=failed err={go} id=7"),
+        format!("E1130 10:00:00.123456    1201 server.go:415] \"Failed\" err={go} pod=\"a/b\""),
+        dockerd,
+        format!("{{\"log\":{ended},\"stream\":\"stderr\",\"time\":\"2026-11-30T10:00:00.1Z\"}}"),
+        format!("redroid-1  | {{\"log\":{ended},\"stream\":\"stderr\"}}"),
+        format!("{{\"level\":\"error\",\"time\":\"2026-11-30T10:00:00Z\",\"msg\":{json}}}"),
+        format!("{{\"level\":50,\"ts\":1.5,\"msg\":\"failed\",\"err\":{json},\"n\":[1]}}"),
+        format!("{{\"_PID\":\"12\",\"PRIORITY\":\"3\",\"MESSAGE\":{json}}}"),
+        format!("{{\"PRIORITY\":\"3\",\"MESSAGE\":{:?}}}", line.as_bytes()),
+        format!("            \"message\": {json},"),
+        format!("{{\"kind\":\"Event\",\"metadata\":{{\"name\":\"a\"}},\"message\":{json}}}"),
+    ]
+}
+
+/// Loggers of engines and of others, the journal in JSON, Kubernetes' events, and Markdown.
+#[test]
+fn what_a_line_is_wrapped_in_does_not_change_it() {
+    let mut wrong = Vec::new();
+    for (id, line) in &troubles() {
+        for line in wrapped(line) {
+            let found = explain::line(&line).map_or("nothing", |message| message.id);
+            if found != id {
+                wrong.push(format!("{line}\n  should be {id}, is {found}"));
+            }
+        }
+    }
+    for line in files("healthy").iter().flat_map(|(_, text)| text.lines()) {
+        for line in wrapped(line) {
+            if let Some(message) = explain::line(&line).filter(|message| !message.is_harmless) {
+                wrong.push(format!("{line}\n  is no {}", message.id));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
 #[test]
 fn healthy_logs_end_with_that_word() {
     for (path, text) in files("healthy") {

@@ -2,7 +2,7 @@
 //! What is said where binder's file system is mounted, and nodes are made in it.
 
 use crate::advice::NextStep::{self, Do};
-use crate::log_line::LogSource;
+use crate::log_source::LogSource;
 use crate::message::{Fact, Message};
 use crate::subject::Subject::Binder;
 

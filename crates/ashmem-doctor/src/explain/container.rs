@@ -2,7 +2,7 @@
 //! What container engines, runtimes, LXC and this project's supervisors say.
 
 use crate::advice::NextStep::{self, Do};
-use crate::log_line::LogSource;
+use crate::log_source::LogSource;
 use crate::message::{Fact, Message};
 use crate::subject::Subject::{Ashmem, Binder, Device, Memfd, Neighbour, Ours};
 

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::log_line::LogSource;
+use crate::log_source::LogSource;
 use crate::message::Message;
 
 /// A message that was recognised, and where.

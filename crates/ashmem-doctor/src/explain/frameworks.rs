@@ -4,7 +4,7 @@
 
 use super::region::{DESCRIPTORS, LOOK, NAMED};
 use crate::advice::NextStep::Do;
-use crate::log_line::LogSource;
+use crate::log_source::LogSource;
 use crate::message::Message;
 
 const M: Message = Message::PLAIN;

@@ -416,7 +416,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "module-not-in-waydroid-harmless",
         about: &[Module],
         says: r"\bnot found|failed to load ashmem driver|could not find module|(insert|load)",
-        from: &[crate::log_line::LogSource::Waydroid],
+        from: &[crate::log_source::LogSource::Waydroid],
         unless: r"required|%",
         is_harmless: true,
         cause: "harmless up to Android 15: Waydroid asks for the device, finds no module, and goes \

@@ -2,7 +2,7 @@
 //! What LXC says while it sets a container up, where the devices are not what is missing.
 
 use crate::advice::NextStep::Do;
-use crate::log_line::LogSource;
+use crate::log_source::LogSource;
 use crate::message::{Fact, Message};
 use crate::subject::Subject::Device;
 

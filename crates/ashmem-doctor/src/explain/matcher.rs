@@ -13,7 +13,8 @@ use super::{
     region, removal, security, session, traceback, waydroid,
 };
 use crate::ascii_pattern::ascii_only;
-use crate::log_line::{LogLine, LogSource};
+use crate::log_line::LogLine;
+use crate::log_source::LogSource;
 use crate::message::Message;
 use crate::subject::Subject;
 

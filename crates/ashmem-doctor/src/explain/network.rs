@@ -2,7 +2,7 @@
 //! What dnsmasq, iptables and Waydroid's script say where its network does not come up.
 
 use crate::advice::NextStep::{self, Do};
-use crate::log_line::LogSource;
+use crate::log_source::LogSource;
 use crate::message::Message;
 
 const M: Message = Message::PLAIN;

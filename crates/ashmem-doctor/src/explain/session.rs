@@ -2,7 +2,7 @@
 //! What D-Bus, systemd and Wayland say where Waydroid's session or service does not come up.
 
 use crate::advice::NextStep::{self, Do};
-use crate::log_line::LogSource;
+use crate::log_source::LogSource;
 use crate::message::{Fact, Message};
 
 const M: Message = Message::PLAIN;

@@ -2,7 +2,7 @@
 //! How Waydroid's tool, which is written in Python, says what it failed over.
 
 use crate::advice::NextStep::{self, Do};
-use crate::log_line::LogSource;
+use crate::log_source::LogSource;
 use crate::message::Message;
 
 const M: Message = Message::PLAIN;

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 
 use regex::{Regex, RegexBuilder};
 
-use crate::log_line::{LogLevel, LogLine, LogSource};
+use crate::log_line::LogLine;
+use crate::log_source::{LogLevel, LogSource};
 
 fn pattern(pattern: &str) -> Regex {
     let mut regex = RegexBuilder::new(pattern);

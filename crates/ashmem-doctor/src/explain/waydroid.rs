@@ -2,7 +2,7 @@
 //! What Waydroid's own tool and service say where Android does not come up.
 
 use crate::advice::NextStep::{self, Do};
-use crate::log_line::LogSource;
+use crate::log_source::LogSource;
 use crate::message::Message;
 
 const M: Message = Message::PLAIN;
