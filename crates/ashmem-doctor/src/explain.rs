@@ -133,8 +133,9 @@ pub fn line(line: &str) -> Option<&'static Message> {
     if !matcher::is_near(&plain(&LogLine::kept(line))) {
         return None;
     }
-    matcher::find(&LogLine::parse(line))
-        .or_else(|| LogLine::parse_error(line).and_then(|error| matcher::find(&error)))
+    let parsed = LogLine::parse(line);
+    matcher::find(&parsed)
+        .or_else(|| parsed.parse_error(line).and_then(|error| matcher::find(&error)))
 }
 
 impl Log {
@@ -179,7 +180,7 @@ impl Log {
         }
         let mut found = self.find(&parsed);
         if found.is_none()
-            && let Some(error) = LogLine::parse_error(line)
+            && let Some(error) = parsed.parse_error(line)
         {
             found = self.find(&error);
             parsed = if found.is_some() { error } else { parsed };

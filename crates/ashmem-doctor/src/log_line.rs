@@ -31,6 +31,8 @@ pub struct LogLine<'a> {
     /// Whether it says that in another language than English. What is sure of it is in English in
     /// `text`.
     pub is_foreign: bool,
+    /// Whether its logger keeps an error beside what it says.
+    pub has_error: bool,
     /// The error that it names.
     pub errno: Option<i32>,
     /// What it is about.
@@ -213,21 +215,19 @@ static CALL: LazyLock<Regex> = LazyLock::new(|| {
 impl<'a> LogLine<'a> {
     /// Takes a line apart.
     pub fn parse(line: &'a str) -> Self {
-        Self::parse_part(line, false).0
+        Self::parse_part(line, false)
     }
 
-    /// Takes a line apart of which a logger says more than the error: the error alone.
-    pub fn parse_error(line: &'a str) -> Option<Self> {
-        let (parsed, is_errors) = Self::parse_part(line, true);
-        is_errors.then_some(parsed)
+    /// Takes a line apart whose logger keeps an error beside what it says: the error alone.
+    pub fn parse_error(&self, line: &'a str) -> Option<Self> {
+        self.has_error.then(|| Self::parse_part(line, true))
     }
 
-    /// Takes a line apart, and says whether it is the part that was asked for.
-    fn parse_part(line: &'a str, wants_error: bool) -> (Self, bool) {
+    fn parse_part(line: &'a str, is_error_wanted: bool) -> Self {
         let mut text = Cow::Borrowed(line.trim());
         let (mut source, mut speaker) = (LogSource::Plain, String::new());
         let (mut level, mut is_escaped) = (LogLevel::Unsaid, false);
-        let mut is_errors = false;
+        let mut has_error = false;
         for _ in 0..WRAPPINGS {
             if let Some(inner) = quoted(&text) {
                 text = Cow::Owned(inner.to_owned());
@@ -235,8 +235,9 @@ impl<'a> LogLine<'a> {
             // Before anything is made plain: an escape must still be one.
             let unwrapped = match LogRecord::read(&text) {
                 Some(mut record) => {
-                    if let Some(error) = record.error.take().filter(|_| wants_error) {
-                        (record.text, is_errors) = (error, true);
+                    if let Some(error) = record.error.take() {
+                        has_error = true;
+                        record.text = if is_error_wanted { error } else { record.text };
                     }
                     Some(recorded(record))
                 }
@@ -295,7 +296,7 @@ impl<'a> LogLine<'a> {
             text = Cow::Owned(ascii(&text).into_owned());
             speaker = ascii(&speaker).into_owned();
         }
-        (Self { is_foreign, ..Self::of(source, level, Cow::Owned(speaker), text) }, is_errors)
+        Self { is_foreign, has_error, ..Self::of(source, level, Cow::Owned(speaker), text) }
     }
 
     /// What a line says without the outermost of its wrappings, if that is a record's.
@@ -335,7 +336,7 @@ impl<'a> LogLine<'a> {
             subjects = subjects.and(Subject::Build);
         }
         let errno = errno_word::find(&text);
-        Self { source, speaker, text, level, is_foreign: false, errno, subjects }
+        Self { source, speaker, text, level, is_foreign: false, has_error: false, errno, subjects }
     }
 }
 

@@ -42,9 +42,12 @@ pub(crate) fn clean(line: &str) -> Cow<'_, str> {
 
 /// What stands between marks of code, if that is the whole line: as many on each side.
 pub(crate) fn quoted(line: &str) -> Option<&str> {
+    if !line.starts_with('`') {
+        return None;
+    }
     let inner = line.trim_matches('`');
     let before = line.len() - line.trim_start_matches('`').len();
-    let is_whole = before > 0 && line.len() - inner.len() == 2 * before && before <= 3;
+    let is_whole = line.len() - inner.len() == 2 * before && before <= 3;
     // One mark within would have ended it.
     (is_whole && !inner.is_empty() && (before > 1 || !inner.contains('`'))).then(|| inner.trim())
 }

@@ -175,6 +175,22 @@ fn other_things_in_the_same_words_are_not_ours() {
 }
 
 #[test]
+fn androids_neighbours_are_not_opened() {
+    let logcat = OPENED.iter().map(|way| format!("E/x  (   31): {way}")).collect::<Vec<_>>();
+    let logcat: Vec<_> = logcat.iter().map(|way| &**way).collect();
+    let errors = ["No such file or directory", "Permission denied"];
+    let all = |id| errors.map(|error| (error, id));
+    are(&["/dev/dri/renderD128", "/dev/dri/card0", "/dev/mali0"], &logcat, &all("gpu-not-opened"));
+    are(&["/proc/pressure/memory"], &logcat, &all("pressure-stall-missing"));
+    // A desktop has them too.
+    are(&["/dev/dri/renderD128", "/proc/pressure/memory"], OPENED, &all("nothing"));
+    let services = ["/system/bin/servicemanager", "/system/bin/surfaceflinger"];
+    let found = ["init: cannot find '%' (No such file or directory), disabling 'x'"];
+    are(&services, &found, &[("", "image-program-missing")]);
+    are(&["/vendor/bin/hw/rild", "/system/bin/update_verifier"], &found, &[("", "nothing")]);
+}
+
+#[test]
 fn a_package_is_not_there() {
     let managers = [
         "E: Unable to locate package %",
@@ -221,7 +237,16 @@ fn a_container_does_not_get_the_device() {
         ("not a directory", "device-path-is-a-directory"),
     ];
     are(&["/dev/ashmem"], &mounts, &ashmem);
-    are(&["/dev/binder"], &mounts, &[missing, ("not a directory", "binder-not-a-device")]);
+    let binder = [
+        missing,
+        ("operation not permitted", "mount-not-permitted"),
+        ("permission denied", "mount-not-permitted"),
+        ("not a directory", "binder-not-a-device"),
+    ];
+    are(&["/dev/binder", "/dev/binderfs/binder"], &mounts, &binder);
+    let resolved =
+        ["failed to resolve device \"%\": !", "FATA[0000] failed to resolve device %: !"];
+    are(&["/dev/ashmem"], &resolved, &[("no such file or directory", "device-missing")]);
     let pods = [
         ("0/3 nodes are available: 3 Insufficient %.", "k8s-no-device"),
         ("0/1 nodes are available: 1 Too few %", "k8s-no-device"),

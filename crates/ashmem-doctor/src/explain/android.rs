@@ -2,6 +2,7 @@
 //! What Android's first processes say when they die, and where pages are too large.
 
 use crate::advice::NextStep::{self, Do};
+use crate::log_source::LogSource;
 use crate::message::{Fact, Message};
 use crate::subject::Subject::{Ashmem, CoreService, Memfd, Region};
 
@@ -11,6 +12,17 @@ const INIT_ABORTED: &str = "Android's first program gave up, most often over a m
     anything else ran. An image for phones or for the emulator does so in a container, where much \
     is mounted already: images of redroid and Waydroid carry changes for that. Shared memory has \
     no part in it";
+
+const PRESSURE_MISSING: &str = "Android's lmkd found no way to be told that memory runs short, and ends, over and \
+                over, until Android starts anew: the kernel shows no pressure stall information. \
+                ashmem has no part in it";
+
+const SHOW_PRESSURE: &[NextStep] = &[
+    Do("cat /proc/pressure/memory   # on the host: it must be there, and readable"),
+    Do("grep CONFIG_PSI /boot/config-$(uname -r)   # =y is needed; with \
+                CONFIG_PSI_DEFAULT_DISABLED=y add psi=1 to the kernel's command line"),
+    Do("# redroid, reported to help without it: ro.lmk.use_psi=false"),
+];
 
 const WHY_INIT_ABORTED: &[NextStep] = &[
     Do("# the lines of `init:` above it name the mount that it failed over: dmesg | grep init:"),
@@ -79,7 +91,9 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "image-program-missing",
         says: concat!(
             r"\bcould not (re)?start (service )?'[^']*'.*: ",
-            r"cannot find '/(system|vendor|odm|product|apex)/"
+            r"cannot find '/(system|vendor|odm|product|apex)/|",
+            // Many an image names services that it has not; none lives without these.
+            r"cannot find '/system/bin/((hw)?servicemanager|surfaceflinger|app_process\d*)'"
         ),
         cause: "Android's init is to start a program that is not in its image: the image is not \
                 whole, or something that was put into it (a tool's overlay) took or renamed files. \
@@ -187,17 +201,21 @@ pub(super) static MESSAGES: &[Message] = &[
             r"no kernel memory\.pressure_level support|",
             r"kernel does not support memory pressure events|",
             r"\b(init|lmkd|lowmemorykiller)\b.*/proc/pressure/memory\b|",
-            r"\bpsi (monitor )?(init|initiali[sz]ation) failed|failed to init\w* psi"
+            r"\bno kernel psi monitor support|",
+            r"\bpsi (monitor )?(init|initiali[sz]ation) failed|failed to (init\w*|register) psi"
         ),
-        cause: "Android's lmkd found no way to be told that memory runs short, and ends, over and \
-                over, until Android starts anew: the kernel shows no pressure stall information. \
-                ashmem has no part in it",
-        next: &[
-            Do("cat /proc/pressure/memory   # on the host: it must be there, and readable"),
-            Do("grep CONFIG_PSI /boot/config-$(uname -r)   # =y is needed; with \
-                CONFIG_PSI_DEFAULT_DISABLED=y add psi=1 to the kernel's command line"),
-            Do("# redroid, reported to help without it: ro.lmk.use_psi=false"),
-        ],
+        cause: PRESSURE_MISSING,
+        next: SHOW_PRESSURE,
+        ..M
+    },
+    Message {
+        id: "pressure-stall-missing",
+        from: &[LogSource::Logcat],
+        says: r"/proc/pressure/memory\b|memory\.pressure_level\b",
+        errno: &[libc::ENOENT, libc::EOPNOTSUPP, libc::EACCES],
+        unless: "avc:",
+        cause: PRESSURE_MISSING,
+        next: SHOW_PRESSURE,
         ..M
     },
     Message {

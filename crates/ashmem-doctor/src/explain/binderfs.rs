@@ -8,14 +8,19 @@ use crate::subject::Subject::Binder;
 
 const M: Message = Message::PLAIN;
 
+/// How runtimes say that they bind one node.
+const ONE_NODE: &str = r"\bto rootfs\b|bind[- ]mount|failed to mount \x22[^\x22]*binder\x22 on";
+
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binderfs-without-type",
         says: concat!(
             r"^mount\S*: .*special device binder\w* does( not|n't) exist|",
-            r"^binder(fs)?: can't lookup blockdev"
+            r"^binder(fs)?: can't lookup blockdev|",
+            r"^mount\S*: \S*binderfs\S* can't find in \S*fstab"
         ),
-        cause: "mount was not told the type, and took `binder` for a disk",
+        cause: "mount was not told the type: it took `binder` for a disk, or looked the folder up \
+                in fstab",
         next: &[Do("sudo mount -t binder binder /dev/binderfs")],
         ..M
     },
@@ -184,6 +189,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "binderfs-not-permitted",
         about: &[Binder],
         says: r"\bmount",
+        unless: ONE_NODE,
         errno: &[libc::EPERM, libc::EACCES],
         cause: "binderfs may not be mounted here: that takes CAP_SYS_ADMIN in the user namespace, \
                 and an AppArmor profile that allows it",
@@ -191,6 +197,19 @@ pub(super) static MESSAGES: &[Message] = &[
             Do("# docker: --privileged, as redroid wants it; LXC: lxc.apparmor.profile = \
                 unconfined"),
             Do("# or mount it on the host, and bind the nodes into the container"),
+        ],
+        ..M
+    },
+    Message {
+        id: "mount-not-permitted",
+        about: &[Binder],
+        says: ONE_NODE,
+        errno: &[libc::EPERM, libc::EACCES],
+        cause: "binder's node may not be bound into the container: a rootless engine, a user \
+                namespace or an AppArmor profile forbids the mount",
+        next: &[
+            Do("sudo dmesg | grep -i denied | tail   # AppArmor's and SELinux's word"),
+            Do("# docker: --privileged, as redroid wants it, and its own binderfs inside"),
         ],
         ..M
     },

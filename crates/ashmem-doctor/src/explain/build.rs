@@ -222,6 +222,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"/lib/modules/\S+/(build|source)\W+(is missing|no such file|does not exist|",
             r"not found)|",
             r"/usr/src/(linux-headers|kernels/)\S*\W+no such file|",
+            r"can't cd to /lib/modules/\S+/(build|source)\b|",
             r"no kernel (headers|source)|kernel (headers|source) (were|was|are|is)? ?not found|",
             r"headers\b.*\b(do|does)( not|n't) match .*\bkernel|",
             r"kernel sources? (directory|tree) .*(does( not|n't) exist|not found|is missing)|",

@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is said of the other devices that Android asks for: heaps, FUSE, loop devices.
 
-use crate::advice::NextStep::Do;
+use crate::advice::NextStep::{self, Do};
+use crate::log_source::LogSource;
 use crate::message::Message;
 use crate::subject::Subject::Neighbour;
 
 const M: Message = Message::PLAIN;
+
+const GPU_NOT_OPENED: &str = "Android's graphics could not use the GPU: its node is missing in the \
+    container or may not be opened, or the kernel's driver is not the one that the image's library \
+    was made for. Shared memory has no part in it";
+
+const OPEN_GPU: &[NextStep] = &[
+    Do("ls -l /dev/mali* /dev/dri   # on the host, then in the container: there, and 0666"),
+    Do("# drawn by the processor: androidboot.redroid_gpu_mode=guest (redroid)"),
+    Do("# Waydroid: ro.hardware.gralloc=default and ro.hardware.egl=swiftshader in waydroid.cfg, \
+        then sudo waydroid upgrade -o"),
+];
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
@@ -121,17 +133,36 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "gpu-not-opened",
         says: concat!(
             r"failed creating base context during opening of kernel driver|",
-            r"no suitable EGLConfig found, giving up|",
+            r"no suitable EGLConfig found|failed to open any DRM device|",
             r"eglQueryStringImplementationANDROID\(EGL_VERSION\) failed"
         ),
-        cause: "Android's graphics could not use the GPU: its node is missing in the container or \
-                may not be opened, or the kernel's driver is not the one that the image's library \
-                was made for. Shared memory has no part in it",
+        cause: GPU_NOT_OPENED,
+        next: OPEN_GPU,
+        ..M
+    },
+    // A desktop's programs say the same of their own host.
+    Message {
+        id: "gpu-not-opened",
+        from: &[LogSource::Logcat],
+        says: r"/dev/dri/(renderD|card)\d|/dev/mali\d",
+        errno: &[libc::ENOENT, libc::EACCES, libc::EPERM, libc::ENXIO, libc::ENODEV],
+        unless: "avc:",
+        cause: GPU_NOT_OPENED,
+        next: OPEN_GPU,
+        ..M
+    },
+    Message {
+        id: "egl-library-missing",
+        says: concat!(
+            r"couldn.?t find an OpenGL ES implementation|",
+            r"load_driver\(.*lib(EGL|GLES)\w*\.so\): dlopen failed"
+        ),
+        cause: "Android's image has no OpenGL library of the name that its settings ask for \
+                (ro.hardware.egl). Shared memory has no part in it",
         next: &[
-            Do("ls -l /dev/mali* /dev/dri   # on the host, then in the container: there, and 0666"),
-            Do("# drawn by the processor: androidboot.redroid_gpu_mode=guest (redroid)"),
-            Do("# Waydroid: ro.hardware.gralloc=default and ro.hardware.egl=swiftshader in \
+            Do("# Waydroid: ro.hardware.egl=swiftshader (drawn by the processor) or mesa in \
                 waydroid.cfg, then sudo waydroid upgrade -o"),
+            Do("# redroid: androidboot.redroid_gpu_mode=guest"),
         ],
         ..M
     },

@@ -186,6 +186,8 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "our-package-missing",
         about: &[],
         says: absent!(r"\bashmem(-dkms)?\b|libashmem"),
+        // The device is no package.
+        unless: r"dev/",
         cause: "no archive has this project's packages: they are built from its source, and \
                 installed as files",
         next: &[

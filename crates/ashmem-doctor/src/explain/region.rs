@@ -227,7 +227,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "device-missing",
         says: concat!(
             r"\bcommand '(chmod|chown|symlink|restorecon|setfattr|copy)\b[^']*/dev/ashmem\b.*",
-            r"no such file|",
+            r"no such file|/sys/(class|devices/virtual)/misc/ashmem\b.*no such file|",
             r"timed out waiting for device \S*/?dev[/-]ashmem|",
             r"\bdev-ashmem\S*\.device\b.*(timed out|time-?out|failed)"
         ),

@@ -111,6 +111,16 @@ pub(super) static MESSAGES: &[Message] = &[
         from: &[LogSource::Waydroid],
         ..M
     },
+    // In a trace of Python's, which any tool may show.
+    Message {
+        id: "waydroid-service-not-running",
+        says: r"DBus\.Error\.(ServiceUnknown|NameHasNoOwner): .*\bid\.waydro\.Container\b",
+        follows: &["waydroid-service-old", "waydroid-bus", "binder", "modprobe-"],
+        cause: "Waydroid's container service does not answer: it does not run, or ended. Shared \
+                memory has no part in it",
+        next: START_SERVICE,
+        ..M
+    },
     Message {
         id: "waydroid-service-no-answer",
         says: bus_error!(r"(NoReply|Timeout|TimedOut|Disconnected): "),
