@@ -215,6 +215,24 @@ fn whole_logs_are_explained_as_a_whole() {
     }
 }
 
+/// As docker's json-file driver keeps them, and as the journal's JSON.
+#[test]
+fn whole_logs_are_the_same_as_loggers_keep_them() {
+    for (path, mut names, log) in whole_logs() {
+        names.sort_unstable();
+        let json_file = |line: &str| format!("{{\"log\":{},\"stream\":\"stderr\"}}", in_json(line));
+        let journal = |line: &str| format!("{{\"PRIORITY\":\"3\",\"MESSAGE\":{}}}", in_json(line));
+        for wrap in [&json_file as &dyn Fn(&str) -> String, &journal] {
+            let kept: Vec<_> = log.lines().map(wrap).collect();
+            let log = read(&kept.join("\n"));
+            let mut found: Vec<_> =
+                log.explained.iter().chain(&log.harmless).map(|found| found.id).collect();
+            found.sort_unstable();
+            assert_eq!(found, names, "{}: {log:?}", path.display());
+        }
+    }
+}
+
 #[test]
 fn trouble_that_is_not_known_is_not_health() {
     let mut wrong = Vec::new();
