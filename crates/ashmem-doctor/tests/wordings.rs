@@ -379,6 +379,23 @@ fn a_device_is_waited_for() {
 }
 
 #[test]
+fn androids_init_does_not_mount_binder() {
+    let options = ["", " stats=global", " rw nosuid"];
+    let commands = [
+        "init: Command 'mount binder binder /dev/binderfs%' action=early-init (/init.rc:62) took \
+         0ms and failed: mount() failed: !",
+        "[   12.345678] init: Command 'mount binder binder /dev/binderfs%' failed: mount() failed: !",
+    ];
+    let errors = [
+        ("Invalid argument", "binderfs-option"),
+        ("No such device", "binderfs-missing"),
+        ("Operation not permitted", "binderfs-not-permitted"),
+        ("Permission denied", "binderfs-not-permitted"),
+    ];
+    are(&options, &commands, &errors);
+}
+
+#[test]
 fn binders_file_system_stays_where_it_is() {
     let ways = ["umount: %: target is busy.", "rm: cannot remove '%': Device or resource busy"];
     are(&["/dev/binderfs", "/dev/binder"], &ways, &[("", "binder-in-use")]);

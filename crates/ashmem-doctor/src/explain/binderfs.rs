@@ -56,7 +56,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-node-exists-harmless",
         about: &[Binder],
-        says: r"BINDER_CTL_ADD|binder device|symbolic link",
+        says: r"BINDER_CTL_ADD|binder device|symbolic link|\bsymlink\b",
         errno: &[libc::EEXIST],
         is_harmless: true,
         cause: "harmless: the node is there already. If it is a link that leads nowhere, binderfs \
@@ -107,6 +107,7 @@ pub(super) static MESSAGES: &[Message] = &[
         says: concat!(
             r"^mount\S* .*\bwrong fs type, bad option|",
             r"\bmount\(.*\bbinder\b.*(invalid argument|EINVAL)|",
+            r"\bcommand 'mount binder\b.*(invalid argument|EINVAL)|",
             r"^binder: (unknown parameter|bad value for) '?(stats|max)\b"
         ),
         unless: r"/rootfs\b|\bfuse",

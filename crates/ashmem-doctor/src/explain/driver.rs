@@ -110,7 +110,9 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "binder-ioctl-unknown-harmless",
         says: concat!(
             r"^binder(_linux)?: \d+:\d+ ioctl (4004621[0-9a-f]|c00c620f|c018620e) \S+ ",
-            r"returned -(22|25)\b"
+            r"returned -(22|25)\b|",
+            r"^binder ioctl to (enable|freeze|get frozen)\b.*: (invalid argument|not a typewriter|",
+            r"inappropriate ioctl)"
         ),
         is_harmless: true,
         cause: "harmless: Android asked for a feature of binder that this kernel does not have yet \

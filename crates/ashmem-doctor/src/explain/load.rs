@@ -312,7 +312,7 @@ pub(super) static MESSAGES: &[Message] = &[
             r"cannot create duplicate filename.*misc/ashmem|",
             r"kobject_add_internal failed for ashmem|ashmem: .*already has an ashmem device|",
             r"misc device 'ashmem' could not be registered: error -1[67]\b|",
-            r"ashmem: failed to register misc device\b"
+            r"ashmem: (failed to|cannot|can't) register (the )?misc device\b"
         ),
         cause: "the kernel has a driver of that name already, built in or loaded: a second one is \
                 not needed",

@@ -114,7 +114,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-seccomp",
-        says: r"failed loading (seccomp policy|rule for)|^error loading the seccomp policy",
+        says: r"failed loading (seccomp (policy|rules)|rule for)|^error loading the seccomp policy",
         from: &[LogSource::Lxc],
         cause: "LXC could not load the container's list of system calls: the list names a call \
                 that this libseccomp does not know (`_sysctl`, which is gone), or the kernel has \
@@ -171,6 +171,18 @@ pub(super) static MESSAGES: &[Message] = &[
         ..M
     },
     Message {
+        id: "lxc-without-apparmor",
+        says: r"cannot use generated profile: apparmor_parser not available",
+        from: &[LogSource::Lxc],
+        cause: "LXC is to make an AppArmor profile for the container, and the program that loads \
+                one is not installed. Shared memory has no part in it",
+        next: &[
+            Do("command -v apparmor_parser || echo 'install the package apparmor'"),
+            Do("sudo systemctl restart waydroid-container"),
+        ],
+        ..M
+    },
+    Message {
         id: "lxc-apparmor-profile",
         says: concat!(
             r"failed to write apparmor profile|",
@@ -203,7 +215,7 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-no-terminal",
-        says: r"failed to (allocate|open|create) a? ?pty\b|^failed to create (console|the ttys)\b",
+        says: r"failed to (allocate|open|create) (a |new )?pty\b|^failed to create (console|the ttys)\b",
         from: &[LogSource::Lxc],
         follows: &["lxc-mounts-refused"],
         cause: "LXC got no terminal for the container's console: no devpts is mounted at /dev/pts \
@@ -218,7 +230,7 @@ pub(super) static MESSAGES: &[Message] = &[
         id: "lxc-mounts-refused",
         says: concat!(
             r"failed to turn (new|old) root mount tree into (shared|dependent|slave|private)|",
-            r"failed to mount \x22?(tmpfs|devpts|sysfs|cgroup2?|none)\x22? on\b"
+            r"failed to mount \x22?(tmpfs|devpts|sysfs|cgroup2?|none)\x22? on(to)?\b"
         ),
         from: &[LogSource::Lxc],
         errno: &[libc::EPERM, libc::EACCES],
