@@ -74,10 +74,12 @@ impl LogRecord {
 
     /// The record that these fields are, if they say anything.
     fn of(fields: &Fields, is_engines: bool) -> Option<Self> {
-        let (text, error) = match (find(fields, TEXTS), find(fields, ERRORS)) {
-            (Some(said), Some(error)) => (joined(fields, said, error), Some(on_one_line(error))),
-            (said, error) => (said.or(error)?.to_owned(), None),
+        let (said, error) = (find(fields, TEXTS), find(fields, ERRORS));
+        let text = match said {
+            Some(said) => joined(fields, said, error),
+            None => error?.to_owned(),
         };
+        let error = error.filter(|_| said.is_some()).map(on_one_line);
         let owned = |names| find(fields, names).unwrap_or_default().to_owned();
         let is_kernels = find(fields, &["_transport"]) == Some("kernel");
         let speaker = if is_kernels { "kernel".to_owned() } else { owned(SPEAKERS) };
@@ -92,15 +94,20 @@ impl LogRecord {
 }
 
 /// What is said and its error as one text. An error that names its subject needs no more, and is
-/// then read as if it stood alone.
-fn joined(fields: &Fields, said: &str, error: &str) -> String {
-    let (is_said, is_errors) = (!Subjects::of(said).is_empty(), !Subjects::of(error).is_empty());
-    if is_errors && !is_said {
-        return error.to_owned();
+/// then read as if it stood alone; where nothing names it, a field may.
+fn joined(fields: &Fields, said: &str, error: Option<&str>) -> String {
+    let names_subject = |text: &str| !Subjects::of(text).is_empty();
+    let mut text = said.to_owned();
+    if !names_subject(said) {
+        if let Some(error) = error.filter(|error| names_subject(error)) {
+            return error.to_owned();
+        }
+        if let Some(meant) = find(fields, MEANT) {
+            text = format!("{text} {meant}");
+        }
     }
-    let mut text = format!("{said}: {error}");
-    if !is_said && let Some(meant) = find(fields, MEANT) {
-        text = format!("{said} {meant}: {error}");
+    if let Some(error) = error {
+        text = format!("{text}: {error}");
     }
     text
 }
@@ -356,6 +363,7 @@ mod tests {
             "error",
         );
         says(r#"level=error msg=open error=x path=/dev/ashmem"#, "open /dev/ashmem: x", "error");
+        says(r#"{"msg":"no such file","path":"/dev/ashmem"}"#, "no such file /dev/ashmem", "");
     }
 
     #[test]

@@ -13,14 +13,14 @@ const INIT_ABORTED: &str = "Android's first program gave up, most often over a m
     is mounted already: images of redroid and Waydroid carry changes for that. Shared memory has \
     no part in it";
 
-const PRESSURE_MISSING: &str = "Android's lmkd found no way to be told that memory runs short, and ends, over and \
-                over, until Android starts anew: the kernel shows no pressure stall information. \
-                ashmem has no part in it";
+const PRESSURE_MISSING: &str = "Android's lmkd found no way to be told that memory runs short, and \
+    ends, over and over, until Android starts anew: the kernel shows no pressure stall \
+    information. ashmem has no part in it";
 
 const SHOW_PRESSURE: &[NextStep] = &[
     Do("cat /proc/pressure/memory   # on the host: it must be there, and readable"),
     Do("grep CONFIG_PSI /boot/config-$(uname -r)   # =y is needed; with \
-                CONFIG_PSI_DEFAULT_DISABLED=y add psi=1 to the kernel's command line"),
+        CONFIG_PSI_DEFAULT_DISABLED=y add psi=1 to the kernel's command line"),
     Do("# redroid, reported to help without it: ro.lmk.use_psi=false"),
 ];
 
