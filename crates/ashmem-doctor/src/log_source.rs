@@ -76,8 +76,8 @@ impl LogSource {
 }
 
 impl LogLevel {
-    /// By the first letter of what the line says: Android's and klog's letters, LXC's and the engines'
-    /// words, Kubernetes' kinds of events.
+    /// By the first letter of what the line says: Android's and klog's letters, LXC's and the
+    /// engines' words, Kubernetes' kinds of events.
     pub(crate) fn of(word: &str) -> Self {
         match word.bytes().next().map(|byte| byte.to_ascii_uppercase()) {
             Some(b'V' | b'D' | b'I' | b'N' | b'T') => LogLevel::Note,

@@ -384,7 +384,7 @@ fn androids_init_does_not_mount_binder() {
     let commands = [
         "init: Command 'mount binder binder /dev/binderfs%' action=early-init (/init.rc:62) took \
          0ms and failed: mount() failed: !",
-        "[   12.345678] init: Command 'mount binder binder /dev/binderfs%' failed: mount() failed: !",
+        "[   12.345] init: Command 'mount binder binder /dev/binderfs%' failed: mount() failed: !",
     ];
     let errors = [
         ("Invalid argument", "binderfs-option"),

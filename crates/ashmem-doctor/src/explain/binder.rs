@@ -361,7 +361,8 @@ pub(super) static MESSAGES: &[Message] = &[
         follows: &["binder-module-not-found", "binderfs-missing"],
         unless: concat!(
             r"error gathering|\bmount|mknod|adding (custom )?device|VINTF|/d/binder|debug/binder|",
-            r"binder_logs|too many open files|condition\w+=!|cannot find '/|\bmodule\b|(lib|/)\w+\.so\b|\.rc\b"
+            r"binder_logs|too many open files|condition\w+=!|cannot find '/|",
+            r"\bmodule\b|(lib|/)\w+\.so\b|\.rc\b"
         ),
         cause: NOT_THERE,
         next: FIND_BINDER,

@@ -215,7 +215,10 @@ pub(super) static MESSAGES: &[Message] = &[
     },
     Message {
         id: "lxc-no-terminal",
-        says: r"failed to (allocate|open|create) (a |new )?pty\b|^failed to create (console|the ttys)\b",
+        says: concat!(
+            r"failed to (allocate|open|create) (a |new )?pty\b|",
+            r"^failed to create (console|the ttys)\b"
+        ),
         from: &[LogSource::Lxc],
         follows: &["lxc-mounts-refused"],
         cause: "LXC got no terminal for the container's console: no devpts is mounted at /dev/pts \
