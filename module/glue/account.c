@@ -11,6 +11,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/module.h>
+#include <linux/rbtree.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
@@ -26,40 +27,56 @@ static unsigned int max_regions = 1 << 16;
 module_param(max_regions, uint, 0644);
 MODULE_PARM_DESC(max_regions, "open regions of one user at most (default 65536); beyond, ENOMEM");
 
-/* Users have the even places, memory cgroups the odd ones. */
-static struct hlist_head accounts[128];
+/*
+ * By key. A tree: who may have many user numbers or cgroups may have many accounts, and nobody's
+ * open is to wait for a walk along them.
+ */
+static struct rb_root accounts = RB_ROOT;
+/*
+ * One account without a region stays for each of these places: a user who opens and closes one
+ * region again and again needs no memory for it. Users have the even places, memory cgroups the odd
+ * ones.
+ */
+static struct ashmem_account *idle[128];
 static DEFINE_SPINLOCK(accounts_lock);
 
-static struct hlist_head *place(u64 key)
+/*
+ * Where the account of @key is in the tree, or where it is to be put, below @parent. The caller has
+ * the lock.
+ */
+static __always_inline struct rb_node **find(u64 key, struct rb_node **parent)
 {
-	return &accounts[key % ARRAY_SIZE(accounts)];
-}
+	struct rb_node **link = &accounts.rb_node;
 
-/* The account of @key with one region more, if there is one. The caller has the lock. */
-static __always_inline struct ashmem_account *hold_known(u64 key)
-{
-	struct ashmem_account *account;
+	*parent = NULL;
+	while (*link) {
+		u64 at = rb_entry(*link, struct ashmem_account, node)->key;
 
-	hlist_for_each_entry(account, place(key), node)
-		if (account->key == key) {
-			atomic_inc(&account->regions);
+		if (key == at)
 			break;
-		}
-	return account;
+		*parent = *link;
+		link = key < at ? &(*link)->rb_left : &(*link)->rb_right;
+	}
+	return link;
 }
 
 struct ashmem_account *ashmem_account_hold(u64 key, struct ashmem_account *fresh)
 {
-	struct ashmem_account *account;
+	struct ashmem_account *account = NULL;
+	struct rb_node **link, *parent;
 
 	spin_lock(&accounts_lock);
-	account = hold_known(key);
-	if (!account && fresh) {
+	link = find(key, &parent);
+	if (likely(*link)) {
+		account = rb_entry(*link, struct ashmem_account, node);
+		atomic_inc(&account->regions);
+	} else if (fresh) {
 		account = fresh;
 		fresh = NULL;
 		account->key = key;
 		atomic_set(&account->regions, 1);
-		hlist_add_head(&account->node, place(key));
+		rb_link_node(&account->node, parent, link);
+		rb_insert_color(&account->node, &accounts);
 	}
 	spin_unlock(&accounts_lock);
 	if (unlikely(fresh))
@@ -86,9 +103,7 @@ struct ashmem_account *ashmem_account_get(void)
 	BUILD_BUG_ON(offsetof(struct ashmem_account, waiters) != 4 ||
 		     offsetof(struct ashmem_account, wanted) != 8);
 	/* Nearly every open: the user has a region, or had one. */
-	spin_lock(&accounts_lock);
-	account = hold_known(key);
-	spin_unlock(&accounts_lock);
+	account = ashmem_account_hold(key, NULL);
 	if (unlikely(!account)) {
 		account = ashmem_account_alloc(NULL);
 		if (!account)
@@ -103,41 +118,23 @@ struct ashmem_account *ashmem_account_get(void)
 	return account;
 }
 
-/* Frees the accounts of a bucket that have no region, all but one. */
-static noinline void sweep(struct hlist_head *bucket)
-{
-	struct ashmem_account *account;
-	struct hlist_node *next;
-	HLIST_HEAD(idle);
-	bool kept = false;
-
-	spin_lock(&accounts_lock);
-	hlist_for_each_entry_safe(account, next, bucket, node) {
-		if (atomic_read(&account->regions))
-			continue;
-		if (kept) {
-			hlist_del(&account->node);
-			hlist_add_head(&account->node, &idle);
-		}
-		kept = true;
-	}
-	spin_unlock(&accounts_lock);
-	hlist_for_each_entry_safe(account, next, &idle, node)
-		ashmem_account_free(account);
-}
-
-/*
- * One account without a region stays in each bucket: a user who opens and closes one region again
- * and again needs no memory for it, nor the lock.
- */
 void ashmem_account_put(struct ashmem_account *account)
 {
-	struct hlist_head *bucket = place(account->key);
-	/* Asked first: once it has no region, anybody may free it. */
-	bool alone = READ_ONCE(bucket->first) == &account->node && !READ_ONCE(account->node.next);
+	struct ashmem_account **place, *other;
 
-	if (atomic_dec_return(&account->regions) == 0 && unlikely(!alone))
-		sweep(bucket);
+	if (!atomic_dec_and_lock(&account->regions, &accounts_lock))
+		return;
+	place = &idle[account->key % ARRAY_SIZE(idle)];
+	other = *place;
+	*place = account;
+	/* In use again, it comes back here when it no longer is. */
+	if (other == account || (other && atomic_read(&other->regions)))
+		other = NULL;
+	if (other)
+		rb_erase(&other->node, &accounts);
+	spin_unlock(&accounts_lock);
+	if (other)
+		ashmem_account_free(other);
 }
 
 bool ashmem_may_exceed(void)
@@ -149,11 +146,8 @@ bool ashmem_may_exceed(void)
 /* No region is left. */
 void ashmem_accounts_exit(void)
 {
-	struct ashmem_account *account;
-	struct hlist_node *next;
-	unsigned int bucket;
+	struct ashmem_account *account, *next;
 
-	for (bucket = 0; bucket < ARRAY_SIZE(accounts); bucket++)
-		hlist_for_each_entry_safe(account, next, &accounts[bucket], node)
-			ashmem_account_free(account);
+	rbtree_postorder_for_each_entry_safe(account, next, &accounts, node)
+		ashmem_account_free(account);
 }

@@ -5,6 +5,7 @@
 
 #include <linux/atomic.h>
 #include <linux/list.h>
+#include <linux/rbtree.h>
 
 #include "glue.h"
 
@@ -22,12 +23,13 @@ struct ashmem_account {
 	atomic_long_t wanted;
 	/* How many became free, ever. */
 	atomic_long_t freed;
-	unsigned long stalled_until;
-	/* Goes up under account.c's lock alone, which guards all that follows. */
+	/* In jiffies, cut to 32 bits. */
+	u32 stalled_until;
+	/* Goes up, and down to 0, under account.c's lock alone, which guards all that follows. */
 	atomic_t regions;
 	u64 key;
 	union {
-		struct hlist_node node;
+		struct rb_node node;
 		/* Before it is in use (cgroup.c). */
 		struct list_head announced;
 	};

@@ -15,9 +15,13 @@
 #include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/shmem_fs.h>
+#include <linux/xarray.h>
 
 #include "glue.h"
 #include "probes.h"
+
+/* How many pages a purge removes before it tells of them. */
+#define PIECE 1024UL
 
 /* Written once, as the module is loaded. */
 static const struct file_operations *shmem_fops __ro_after_init;
@@ -207,25 +211,25 @@ u64 ashmem_backing_pages(const struct file *backing)
 }
 
 /*
- * Piece by piece, so that tasks which wait for memory hear of it in time. Where a piece held none,
- * the next one is larger, so that a sparse region takes no longer; where the file holds none, the
- * rest is one piece.
+ * Piece by piece, so that tasks which wait for memory hear of it in time. What holds nothing, in
+ * memory or swapped out, is passed by without a look at who maps it: a region may be mapped tens of
+ * thousands of times, and a sparse range must cost its purge nothing for that.
  */
 void ashmem_backing_punch(struct file *backing, u64 first, u64 last, struct ashmem_account *cgroup)
 {
-	const u64 piece = 1024;
-	u64 pages = piece;
+	struct address_space *mapping = backing->f_mapping;
+	unsigned long at = first;
 
-	while (first <= last) {
-		unsigned long before = READ_ONCE(backing->f_mapping->nrpages), after;
+	while (at <= last && xa_find(&mapping->i_pages, &at, last, XA_PRESENT)) {
+		unsigned long before = READ_ONCE(mapping->nrpages), after;
 		/* Pieces end where huge pages do. */
-		u64 end = before ? min(last, first | (pages - 1)) : last;
+		unsigned long end = min_t(u64, last, at | (PIECE - 1));
 
-		remove_pages(backing, first << PAGE_SHIFT, (end - first + 1) << PAGE_SHIFT);
-		after = READ_ONCE(backing->f_mapping->nrpages);
+		remove_pages(backing, (loff_t)at << PAGE_SHIFT,
+			     (loff_t)(end - at + 1) << PAGE_SHIFT);
+		after = READ_ONCE(mapping->nrpages);
 		ashmem_purged(cgroup, before > after ? before - after : 0);
-		pages = before > after ? piece : pages * 2;
-		first = end + 1;
+		at = end + 1;
 		cond_resched();
 	}
 }

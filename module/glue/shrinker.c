@@ -202,13 +202,13 @@ static unsigned long purge(struct ashmem_account *of, unsigned long pages, long 
 	atomic_sub(cgroups, &at_limit);
 	atomic_dec(&of->waiters);
 	*met = is_met(of, goal, seen);
-	WRITE_ONCE(of->stalled_until, *met ? jiffies : jiffies + STALL);
+	WRITE_ONCE(of->stalled_until, (u32)jiffies + (*met ? 0 : STALL));
 	return atomic_long_read(&of->freed) - before;
 }
 
 static bool is_stalled(const struct ashmem_account *of)
 {
-	return time_before(jiffies, READ_ONCE(of->stalled_until));
+	return (s32)((u32)jiffies - READ_ONCE(of->stalled_until)) < 0;
 }
 
 static unsigned long shrink(struct ashmem_account *of, unsigned long asked, long patience)

@@ -2,13 +2,13 @@
 //! A user who takes all ranges and regions that he can get.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ashmem_core::abi;
 
 use super::memory;
-use super::part::{Gate, Part, SKIPPED, USER};
+use super::part::{Gate, Part, SKIPPED, USER, check};
 use super::ranges::{scatter, vast};
 use crate::module::{NAME, Parameter};
 use crate::region::Region;
@@ -117,4 +117,48 @@ pub(crate) fn by_default() -> Result<String> {
         "ENOMEM came after {ranges} ranges, which took {} MiB of kernel memory",
         taken >> 20
     ))
+}
+
+/// Root of a container that has no user namespace takes another user number for each region.
+pub(crate) fn many_numbers() -> Result<String> {
+    const NUMBERS: u32 = 40_000;
+    /// As many as the times are compared of.
+    const FEW: u32 = 1000;
+    /// What a table that has too few places would put into one of them.
+    const STEP: u32 = 1 << 7;
+    /// How many times as long the last may take as the first.
+    const MOST: u32 = 4;
+    // A single processor counts its own instructions. Of several the host's load shows.
+    let is_exact = std::thread::available_parallelism()?.get() == 1;
+    let owner = Part::start(0, || {
+        let mut regions = Vec::new();
+        let mut open = |from: u32| -> Result<Duration> {
+            let begun = Instant::now();
+            for number in from..from + FEW {
+                // SAFETY: numbers.
+                check(unsafe { libc::syscall(libc::SYS_setresuid, number * STEP, 0, 0) })
+                    .context("taking a user number")?;
+                regions.push(Region::open()?);
+            }
+            Ok(begun.elapsed())
+        };
+        let first = open(0)?;
+        for from in (FEW..NUMBERS - FEW).step_by(FEW as usize) {
+            open(from)?;
+        }
+        let last = open(NUMBERS - FEW)?;
+        ensure!(
+            !is_exact || last < first * MOST,
+            "{FEW} opens took {first:.1?}, and {last:.1?} beside {NUMBERS} users"
+        );
+        let begun = Instant::now();
+        drop(regions);
+        let closed = begun.elapsed() / (NUMBERS / FEW);
+        ensure!(
+            !is_exact || closed < first * MOST,
+            "{FEW} opens took {first:.1?}, and as many closes {closed:.1?}"
+        );
+        Ok(format!("{FEW} opens took {first:.1?}, at last {last:.1?}; closes {closed:.1?}"))
+    })?;
+    owner.finish(Duration::from_secs(240))
 }

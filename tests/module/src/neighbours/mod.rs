@@ -9,6 +9,7 @@
 mod collapse;
 mod flood;
 mod latency;
+mod mapped;
 mod memory;
 mod nodes;
 mod part;
@@ -80,6 +81,14 @@ const TRIALS: &[Trial] = &[
         run: tight::endless_regions,
     },
     Trial {
+        name: "mapped-often",
+        sentence: "a sparse region of 2^17 ranges is mapped 50,000 times: others' unpinned pages \
+                   are still given back",
+        limit: 400,
+        long: false,
+        run: mapped::sparse,
+    },
+    Trial {
         name: "half-a-million-ranges",
         sentence: "2^19 ranges in one region are pinned at once, and closed: nobody waits long for \
                    the processor",
@@ -94,6 +103,13 @@ const TRIALS: &[Trial] = &[
         limit: 120,
         long: false,
         run: flood::capped,
+    },
+    Trial {
+        name: "many-numbers",
+        sentence: "40,000 user numbers have a region each: nobody's open waits for a look at all",
+        limit: 300,
+        long: false,
+        run: flood::many_numbers,
     },
     Trial {
         name: "flood-default",
