@@ -8,7 +8,7 @@
 //!
 //! Each folder uses only those above it in this list:
 //!
-//! - [`notice`]: lines on standard error;
+//! - [`mod@notice`]: lines on standard error;
 //! - [`seccomp`]: filters, profiles, the listener; [`notification`]: what a listener brings and
 //!   takes;
 //! - [`target_thread`]: the calling thread, accessed from outside: memory, descriptors, rights;
