@@ -184,7 +184,7 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         // The first line of its script of the network, whose tools' words follow.
         form(Waydroid, r"^(?<text>vnic is waydroid\d*)$"),
         form(Waydroid, r"^\(\d{3,}[\d.]*\) (?<text>.*)$"),
-        // A time before what another program said: docker logs -t, kubectl --timestamps, ts.
+        // A time before what another program said, as ts(1) writes it.
         form(
             Plain,
             concat!(

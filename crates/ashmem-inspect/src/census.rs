@@ -60,8 +60,8 @@ impl Census {
         if let Some((number, error)) = self.unread {
             let all = self.processes + self.unseen_processes + number;
             limits.push(format!(
-                "{number} of {all} processes skipped: reading /proc failed ({error}); of too many \
-                 open files `ulimit -n` tells the limit"
+                "{number} of {all} processes skipped: reading /proc failed ({error}); `ulimit -n` \
+                 shows how many files may be open at once"
             ));
         }
         let blind = count(|region| region.size.is_none());

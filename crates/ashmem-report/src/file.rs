@@ -44,9 +44,10 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(&neighbour);
     let written = created.and_then(|mut file| {
         if let Some(before) = &before {
-            // Other users than root can give nothing away.
-            let _ = fchown(&file, Some(before.uid()), Some(before.gid()));
-            file.set_permissions(Permissions::from_mode(before.mode() & 0o777))?;
+            // Other users than root can give nothing away; then another group is to read nothing.
+            let is_given = fchown(&file, Some(before.uid()), Some(before.gid())).is_ok();
+            let kept = if is_given { 0o777 } else { 0o707 };
+            file.set_permissions(Permissions::from_mode(before.mode() & kept))?;
         }
         file.write_all(text.as_bytes())?;
         // A disk that is full over the network is found out here.

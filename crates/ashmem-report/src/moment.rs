@@ -369,8 +369,8 @@ mod tests {
         }
     }
 
-    fn page(regions: Vec<CensusRegion>) -> String {
-        let census = Census {
+    fn census(regions: Vec<CensusRegion>) -> Census {
+        Census {
             taken: 0.0,
             seconds: 0.0,
             page_size: 4096,
@@ -378,7 +378,11 @@ mod tests {
             processes: 1,
             unseen_processes: 0,
             unread: None,
-        };
+        }
+    }
+
+    fn page(regions: Vec<CensusRegion>) -> String {
+        let census = census(regions);
         let mut watch = Watch::new(RegionFilter::default());
         watch.take(&census);
         watch.sheet(&census, "host").html()
@@ -482,15 +486,7 @@ mod tests {
             let mut one = region(1, b"cache", 7, true);
             one.pages = Some(PageCounts { pinned: 0, unpinned: 2 - purged, purged });
             let taken = if purged == 0 { 7200.0 } else { 3600.0 };
-            Census {
-                taken,
-                seconds,
-                page_size: 4096,
-                regions: vec![one],
-                processes: 1,
-                unseen_processes: 0,
-                unread: None,
-            }
+            Census { taken, seconds, ..census(vec![one]) }
         };
         let mut watch = Watch::new(RegionFilter::default());
         let (first, last) = (at(10.0, 0), at(12.0, 2));

@@ -31,12 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SET_NAME _IOW(0x77, 1, char[256])
-#define GET_NAME _IOR(0x77, 2, char[256])
-#define SET_SIZE _IOW(0x77, 3, size_t)
-#define GET_SIZE _IO(0x77, 4)
-#define SET_PROT_MASK _IOW(0x77, 5, unsigned long)
-#define GET_PROT_MASK _IO(0x77, 6)
+#include "device.h"
 
 /* Where the code lies, and how much may be covered on each side of it. */
 #ifdef __aarch64__
@@ -48,34 +43,10 @@
 #endif
 #define WINDOW_SIZE 0x4000
 
-#define CHECK(what) \
-	do { \
-		if (!(what)) { \
-			printf("%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #what, \
-			       errno); \
-			exit(1); \
-		} \
-	} while (0)
-
 extern char __executable_start, etext;
 extern char **environ;
 /* Under a debugger a private mapping shows the region's content. */
 static int is_traced;
-
-static int region(size_t size)
-{
-	int fd = open("/dev/ashmem", O_RDWR | O_CLOEXEC);
-	CHECK(fd >= 0);
-	CHECK(ioctl(fd, SET_SIZE, size) == 0);
-	return fd;
-}
-
-static char *map(int fd, size_t size, int prot)
-{
-	char *at = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
-	CHECK(at != MAP_FAILED);
-	return at;
-}
 
 static void round_trip(void)
 {

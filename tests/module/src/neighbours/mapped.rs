@@ -14,61 +14,16 @@ use super::part::{Gate, Part, USER};
 use super::ranges::scatter;
 use crate::region::{Mapping, PAGE, Region};
 
-/// What is unpinned after the hostile regions are, and has to be given back.
+/// Pages that are unpinned after the hostile region's, and have to be given back.
 const OTHERS: usize = (64 << 20) / PAGE;
 
+/// How often the hostile region is mapped, and how many ranges of one page each it has.
+const MAPPINGS: usize = 50_000;
+const RANGES: usize = 1 << 17;
+
+/// Has a hog want the memory of a region that was unpinned after the hostile one's ranges were.
 pub(crate) fn sparse() -> Result<String> {
-    give_back_beside(&Hostile { regions: 1, mappings: 50_000, ranges: 1 << 17 })
-}
-
-/// How one user's regions are.
-struct Hostile {
-    regions: usize,
-    /// Of each region.
-    mappings: usize,
-    /// Of one page each, in each region.
-    ranges: usize,
-}
-
-impl Hostile {
-    /// A process that has them.
-    fn start(&self) -> Result<Part> {
-        let ready = Gate::new()?;
-        let owner = Part::start(USER, || {
-            let regions: Result<Vec<_>> = (0..self.regions).map(|_| self.make()).collect();
-            let _kept = regions?;
-            ready.open()?;
-            // Until it is put down.
-            loop {
-                std::thread::park();
-            }
-        })?;
-        ensure!(
-            ready.is_passed(Duration::from_secs(120))?,
-            "the regions that are mapped often: {:?}",
-            owner.end(Duration::ZERO)?
-        );
-        Ok(owner)
-    }
-
-    fn make(&self) -> Result<(Region, Vec<Mapping>)> {
-        let pages = self.ranges * 2;
-        let region = Region::create(pages)?;
-        let mut mappings = Vec::new();
-        for number in 0..self.mappings {
-            let mapping = region
-                .map(pages, libc::MAP_SHARED | libc::MAP_NORESERVE)
-                .with_context(|| format!("mapping number {number}"))?;
-            mappings.push(mapping);
-        }
-        ensure!(scatter(&region, self.ranges)? == self.ranges, "there was no memory for ranges");
-        Ok((region, mappings))
-    }
-}
-
-/// Has a hog want the memory of a region that was unpinned after these were.
-fn give_back_beside(hostile: &Hostile) -> Result<String> {
-    let owner = hostile.start()?;
+    let owner = start()?;
     let region = Region::create(OTHERS)?;
     let mapping = region.map(OTHERS, libc::MAP_SHARED)?;
     mapping.fill();
@@ -84,8 +39,41 @@ fn give_back_beside(hostile: &Hostile) -> Result<String> {
     ensure!(is_gone, "{left} of {OTHERS} pages are still there after {took:.1?}");
     let answer = region.pinning(abi::PIN, 0, 0)?;
     ensure!(answer == abi::WAS_PURGED, "PIN answered {answer}");
-    owner.put_down(Duration::from_secs(120)).context("the owner of regions mapped often")?;
+    owner.put_down(Duration::from_secs(120)).context("the owner of the region mapped often")?;
     Ok(format!("others' 64 MiB were given back in {took:.1?}"))
+}
+
+/// A process that has the hostile region.
+fn start() -> Result<Part> {
+    let ready = Gate::new()?;
+    let owner = Part::start(USER, || {
+        let _kept = make()?;
+        ready.open()?;
+        // Until it is put down.
+        loop {
+            std::thread::park();
+        }
+    })?;
+    ensure!(
+        ready.is_passed(Duration::from_secs(120))?,
+        "the region that is mapped often: {:?}",
+        owner.end(Duration::ZERO)?
+    );
+    Ok(owner)
+}
+
+fn make() -> Result<(Region, Vec<Mapping>)> {
+    let pages = RANGES * 2;
+    let region = Region::create(pages)?;
+    let mut mappings = Vec::new();
+    for number in 0..MAPPINGS {
+        let mapping = region
+            .map(pages, libc::MAP_SHARED | libc::MAP_NORESERVE)
+            .with_context(|| format!("mapping number {number}"))?;
+        mappings.push(mapping);
+    }
+    ensure!(scatter(&region, RANGES)? == RANGES, "there was no memory for ranges");
+    Ok((region, mappings))
 }
 
 /// Pages that a region has in memory.
