@@ -7,6 +7,11 @@ use crate::subject::Subject::{BinderModule, Module};
 
 const M: Message = Message::PLAIN;
 
+const IN_USE: &str = concat!(
+    r"(is|currently) in use|could not remove|can't (unload|remove)|unable to remove|",
+    r"failed to (unload|remove)|rmmod.*(busy|unavailable|is builtin)",
+);
+
 pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "module-not-loaded-harmless",
@@ -20,10 +25,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "module-in-use",
         about: &[Module],
-        says: concat!(
-            r"(is|currently) in use|could not remove|can't (unload|remove)|unable to remove|",
-            r"failed to (unload|remove)|rmmod.*(busy|unavailable|is builtin)",
-        ),
+        says: IN_USE,
         unless: r"not currently loaded",
         cause: "regions still live: a descriptor or a mapping of one holds the module until the \
                 last is gone; a driver that is built in cannot be removed",
@@ -36,10 +38,7 @@ pub(super) static MESSAGES: &[Message] = &[
     Message {
         id: "binder-in-use",
         about: &[BinderModule],
-        says: concat!(
-            r"(is|currently) in use|could not remove|can't (unload|remove)|unable to remove|",
-            r"failed to (unload|remove)|rmmod.*(busy|unavailable|is builtin)",
-        ),
+        says: IN_USE,
         cause: "binder's module is in use: a container runs, or a binderfs is mounted; a driver \
                 that is built in cannot be removed",
         next: &[Do("findmnt -t binder; sudo fuser -v /dev/binder /dev/binderfs/*")],
