@@ -95,7 +95,11 @@ struct Installer {
 pub(crate) fn run(release: Release) -> Result<String> {
     host::ensure_for_release()?;
     let machine = Machine::new(Arch::X86_64, release, "installer")?;
-    machine.give(&distributed::build(Arch::X86_64, Linkage::Static)?)?;
+    // Stripped, as a release has it.
+    let program = machine.outside("ashmem");
+    let whole = distributed::build(Arch::X86_64, Linkage::Static)?;
+    distributed::part(Arch::X86_64, &whole, &program)?;
+    machine.give(&program)?;
     let conformance = "ashmem-conformance";
     machine.give(&static_program::build_for(Arch::X86_64, conformance, conformance)?)?;
     machine.give(Path::new("/usr/bin/pacman"))?;
